@@ -1,0 +1,1 @@
+"""What is stored: typed tables, states and money. Imports nothing of ours, does no I/O."""

@@ -1,0 +1,46 @@
+"""What a buyer wants. Read-only while an active checkout holds it (see models/guards.py)."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Currency, Now, max_length, one_of
+from models.states import CartState
+
+
+class Cart(Base):
+    """A cart. Upstreams write it, by our functions or by SQL of their own."""
+
+    __tablename__ = "carts"
+    __table_args__ = (one_of("state", CartState),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    currency: Mapped[Currency]
+    state: Mapped[str] = mapped_column(server_default=CartState.OPEN.value)
+    shipping_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    billing_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]
+
+
+class CartLine(Base):
+    """A line of a cart.
+
+    The buyer's scratch pad: a quantity or a sku that cannot be sold may stand here, phase 1 says so in plain words.
+    `unit_price_minor` is an external price, set by an upstream that prices on its own; without it the price list decides.
+    `currency` is that price's; null means the cart's.
+    """
+
+    __tablename__ = "cart_lines"
+    __table_args__ = (max_length("sku", 255), max_length("title", 1000))
+
+    cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.id", ondelete="CASCADE"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sku: Mapped[str]
+    quantity: Mapped[int]
+    unit_price_minor: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str | None]
+    title: Mapped[str | None]

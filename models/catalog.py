@@ -1,0 +1,103 @@
+"""What can be sold, for how much, and how many there are."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Big, BigId, Currency, Minor, Now, max_length, one_of
+from models.states import MovementKind
+
+
+class Variant(Base):
+    """One sellable thing. `backorder_policy` says whether it may be sold beyond what is on hand."""
+
+    __tablename__ = "variants"
+    __table_args__ = (
+        CheckConstraint("backorder_policy IN ('deny', 'continue')", name="backorder_policy"),
+        max_length("sku", 255),
+        max_length("title", 1000),
+    )
+
+    id: Mapped[BigId]
+    sku: Mapped[str] = mapped_column(unique=True)
+    title: Mapped[str]
+    category: Mapped[str | None]
+    backorder_policy: Mapped[str] = mapped_column(server_default="deny")
+    active: Mapped[bool] = mapped_column(server_default=text("true"))
+
+
+class Price(Base):
+    """A list price, valid from `valid_from` until before `valid_until`. The latest valid row wins."""
+
+    __tablename__ = "prices"
+    __table_args__ = (
+        CheckConstraint("amount_minor >= 0", name="amount"),
+        CheckConstraint("valid_until > valid_from", name="range"),
+        Index(None, "variant_id", "currency", "valid_from", unique=True),
+    )
+
+    id: Mapped[BigId]
+    variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id", ondelete="CASCADE"))
+    currency: Mapped[Currency]
+    amount_minor: Mapped[Minor]
+    valid_from: Mapped[Now]
+    valid_until: Mapped[datetime | None]
+
+
+class Location(Base):
+    """A place that holds stock."""
+
+    __tablename__ = "locations"
+
+    id: Mapped[BigId]
+    code: Mapped[str] = mapped_column(unique=True)
+
+
+class StockLevel(Base):
+    """Units of a variant at a location. The check is promise 1: never more held than there are.
+
+    `backorderable` is copied from the variant's policy when stock is set, so that the check needs no other table.
+    """
+
+    __tablename__ = "stock_levels"
+    __table_args__ = (
+        CheckConstraint("reserved >= 0 AND (backorderable OR reserved <= on_hand)", name="no_oversell"),
+        # Every sale rewrites the row: room on the page keeps the update in place (HOT) and the indexes untouched.
+        {"postgresql_with": {"fillfactor": 50}},
+    )
+
+    variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id"), primary_key=True)
+    location_id: Mapped[int] = mapped_column(ForeignKey("locations.id"), primary_key=True)
+    on_hand: Mapped[Minor]
+    reserved: Mapped[Minor] = mapped_column(server_default=text("0"))
+    backorderable: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class StockMovement(Base):
+    """Append-only ledger. on_hand = sum(receive, adjust, sell); reserved = sum(reserve, release, sell)."""
+
+    __tablename__ = "stock_movements"
+    __table_args__ = (
+        one_of("kind", MovementKind),
+        CheckConstraint(
+            "quantity <> 0 AND CASE kind WHEN 'receive' THEN quantity > 0 WHEN 'reserve' THEN quantity > 0"
+            " WHEN 'release' THEN quantity < 0 WHEN 'sell' THEN quantity < 0 ELSE true END",
+            name="sign",
+        ),
+        CheckConstraint("(checkout_id IS NULL) = (kind IN ('receive', 'adjust'))", name="checkout"),
+        ForeignKeyConstraint(
+            ["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]
+        ),
+        Index(None, "variant_id", "location_id"),
+        Index(None, "checkout_id", postgresql_where=text("checkout_id IS NOT NULL")),
+    )
+
+    id: Mapped[BigId]
+    variant_id: Mapped[Big]
+    location_id: Mapped[Big]
+    kind: Mapped[str]
+    quantity: Mapped[Minor]
+    checkout_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkouts.id"))
+    at: Mapped[Now]

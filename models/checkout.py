@@ -1,0 +1,122 @@
+"""One attempt to buy one cart, and what happened to it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, BigId, Currency, Moment, Now, Small, max_length, one_of
+from models.states import ACTIVE, ENDINGS, CheckoutState, DueReason
+
+#: Longest owner, reference and idempotency key: what Stripe and the Idempotency-Key draft allow.
+MAX_REFERENCE = 255
+
+ACTIVE_SQL = ", ".join(f"'{state.value}'" for state in sorted(ACTIVE))
+
+
+class Checkout(Base):
+    """The lock. `phase` counts completed phases; while unwinding, the phases still to undo.
+
+    `fence` grows with every change of direction: an answer that carries an older one is late. `pivot_at` is set with the
+    capture intent: before it we undo, after it we finish. `ending` is what an unwind will end in. `sent_at` is when its
+    message was last sent, `due_at` when the sweep may act, `due_reason` why. `attempts` counts delivered runs that left
+    no trace and undos that failed.
+    """
+
+    __tablename__ = "checkouts"
+    __table_args__ = (
+        one_of("state", CheckoutState),
+        one_of("due_reason", DueReason),
+        one_of("ending", ENDINGS),
+        CheckConstraint("phase BETWEEN 0 AND 7", name="phase"),
+        CheckConstraint("state <> 'completed' OR phase = 7", name="completed"),
+        CheckConstraint("state NOT IN ('failed', 'cancelled', 'expired') OR phase = 0", name="undone"),
+        CheckConstraint("(ended_at IS NULL) = (state IN (" + ACTIVE_SQL + "))", name="ended"),
+        CheckConstraint("(due_at IS NULL) = (due_reason IS NULL)", name="due"),
+        max_length("owner", MAX_REFERENCE),
+        max_length("reference", MAX_REFERENCE),
+        # Promise 2: a cart has one active checkout.
+        Index("checkouts_active_cart_key", "cart_id", unique=True, postgresql_where=text(f"state IN ({ACTIVE_SQL})")),
+        Index("checkouts_cart_id_idx", "cart_id"),
+        # For the sweep: active rows only, so that ten million ended checkouts cost it nothing.
+        Index("checkouts_stalled_idx", "state", "phase", "sent_at", postgresql_where=text("due_reason = 'stalled'")),
+        Index("checkouts_scheduled_idx", "due_at", postgresql_where=text("due_reason = 'scheduled'")),
+        Index(
+            "checkouts_expiring_idx",
+            "expires_at",
+            postgresql_where=text("pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required')"),
+        ),
+        Index("checkouts_active_idx", "state", postgresql_where=text(f"state IN ({ACTIVE_SQL})")),
+        Index("checkouts_ended_at_idx", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.id"))
+    owner: Mapped[str]
+    reference: Mapped[str | None]
+    currency: Mapped[Currency]
+    state: Mapped[str] = mapped_column(server_default=CheckoutState.RUNNING.value)
+    phase: Mapped[Small] = mapped_column(server_default=text("0"))
+    fence: Mapped[int] = mapped_column(server_default=text("0"))
+    straight_through: Mapped[bool]
+    expected_total_minor: Mapped[int | None] = mapped_column(BigInteger)
+    expires_at: Mapped[Moment]
+    pivot_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    due_reason: Mapped[str | None]
+    attempts: Mapped[Small] = mapped_column(server_default=text("0"))
+    last_error: Mapped[str | None]
+    ending: Mapped[str | None]
+    failure_code: Mapped[str | None]
+    failure_phase: Mapped[str | None]
+    failure_message: Mapped[str | None]
+    failure_detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]
+    ended_at: Mapped[datetime | None]
+
+
+class RequestKey(Base):
+    """An idempotency key, per owner, for ever: a message can come back after days, so no time window will do."""
+
+    __tablename__ = "request_keys"
+    __table_args__ = (max_length("key", MAX_REFERENCE), Index(None, "checkout_id"))
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    action: Mapped[str]
+    fingerprint: Mapped[str]
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"))
+    created_at: Mapped[Now]
+
+
+class Event(Base):
+    """Append-only: one row per thing that happened. The audit trail."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index(None, "checkout_id"),)
+
+    id: Mapped[BigId]
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"))
+    kind: Mapped[str]
+    phase: Mapped[str | None]
+    data: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    at: Mapped[Now]
+
+
+class RefusedMessage(Base):
+    """A message that no actor will ever accept, with its reason, for an operator to see."""
+
+    __tablename__ = "refused_messages"
+
+    id: Mapped[BigId]
+    queue: Mapped[str]
+    body: Mapped[str]
+    code: Mapped[str]
+    message: Mapped[str]
+    received_at: Mapped[Now] = mapped_column(index=True)

@@ -1,0 +1,72 @@
+"""What a checkout holds: units of stock and frozen amounts."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Big, BigId, Currency, Json, Minor, Now, one_of
+from models.states import ReservationState
+
+
+class Reservation(Base):
+    """Units held for one line at one location. A line may be split over locations."""
+
+    __tablename__ = "reservations"
+    __table_args__ = (
+        one_of("state", ReservationState),
+        CheckConstraint("quantity > 0", name="quantity"),
+        ForeignKeyConstraint(
+            ["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]
+        ),
+        Index(None, "checkout_id", "line", "location_id", unique=True),
+        Index("reservations_held_idx", "variant_id", "location_id", postgresql_where=text("state = 'held'")),
+    )
+
+    id: Mapped[BigId]
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"))
+    line: Mapped[int]
+    variant_id: Mapped[Big]
+    location_id: Mapped[Big]
+    quantity: Mapped[int]
+    state: Mapped[str] = mapped_column(server_default=ReservationState.HELD.value)
+
+
+class PriceLock(Base):
+    """The frozen amounts of one checkout. Never changed; only `voided_at` may be set, once."""
+
+    __tablename__ = "price_locks"
+    __table_args__ = (CheckConstraint("total_minor >= 0", name="total"),)
+
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
+    currency: Mapped[Currency]
+    total_minor: Mapped[Minor]
+    shipping_address: Mapped[Json]
+    billing_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    hash: Mapped[str]
+    locked_at: Mapped[Now]
+    voided_at: Mapped[datetime | None]
+
+
+class PriceLockLine(Base):
+    """One frozen line. `price_source` is `list` (our price list) or `external` (the upstream's own)."""
+
+    __tablename__ = "price_lock_lines"
+    __table_args__ = (
+        CheckConstraint("quantity > 0", name="quantity"),
+        CheckConstraint("unit_price_minor >= 0 AND total_minor = unit_price_minor * quantity", name="total"),
+        CheckConstraint("price_source IN ('list', 'external')", name="price_source"),
+    )
+
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("price_locks.checkout_id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id"))
+    sku: Mapped[str]
+    title: Mapped[str]
+    quantity: Mapped[int]
+    unit_price_minor: Mapped[Minor]
+    total_minor: Mapped[Minor]
+    price_source: Mapped[str]

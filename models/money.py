@@ -1,0 +1,57 @@
+"""Money: integer minor units with an ISO 4217 currency. Floats never touch it."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from typing import Final
+
+from iso4217 import Currency
+
+#: PostgreSQL's bigint. A total above this cannot be stored and is refused at the door.
+MAX_MINOR: Final = 2**63 - 1
+
+
+@cache
+def minor_digits(currency: str) -> int | None:
+    """Return how many decimal digits the currency's minor unit has (JPY 0, EUR 2, BHD 3).
+
+    None when the code is unknown to ISO 4217 or has no minor unit (gold, testing codes): nothing is charged in those.
+    """
+    try:
+        exponent = Currency(currency).exponent
+    except ValueError:
+        return None
+    return None if exponent is None else int(exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in minor units of one currency."""
+
+    minor: int
+    currency: str
+
+    def __add__(self, other: "Money") -> "Money":
+        """Add two amounts of one currency; other currencies are a programming error."""
+        if other.currency != self.currency:
+            raise ValueError(f"{self.currency} and {other.currency} do not add up: convert first")
+        return Money(self.minor + other.minor, self.currency)
+
+    def __str__(self) -> str:
+        """Show as people write it: `12.34 EUR`, `1200 JPY`."""
+        digits = minor_digits(self.currency) or 0
+        return f"{Decimal(self.minor).scaleb(-digits):.{digits}f} {self.currency}"
+
+
+def parse_amount(text: str, currency: str) -> Money:
+    """Read a decimal amount such as `2.55` exactly; raise ValueError when it has more digits than the currency."""
+    digits = minor_digits(currency)
+    if digits is None:
+        raise ValueError(f"{currency!r} is not an ISO 4217 currency with a minor unit")
+    try:
+        minor = Decimal(text.strip()).scaleb(digits)
+    except ArithmeticError:
+        raise ValueError(f"{text!r} is not an amount") from None
+    if not minor.is_finite() or minor != minor.to_integral_value():
+        raise ValueError(f"{text!r} is not a whole number of minor units of {currency}")
+    return Money(int(minor), currency)

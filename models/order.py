@@ -1,0 +1,57 @@
+"""The order: written pending in phase 5 from the frozen rows, placed with its number in phase 7."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Sequence, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Currency, Json, Minor, Now, one_of
+from models.states import OrderState
+
+#: Drawn at `placed`, so that failed checkouts burn no number (a crash may).
+ORDER_NUMBERS = Sequence("order_numbers", start=1001, metadata=Base.metadata)
+
+
+class Order(Base):
+    """One order. Promise 2 stands in its unique indexes: one a checkout, one a cart."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        one_of("state", OrderState),
+        CheckConstraint("(number IS NOT NULL) = (state = 'placed')", name="number"),
+        Index("orders_cart_key", "cart_id", unique=True, postgresql_where=text("state <> 'cancelled'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), unique=True)
+    cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.id"))
+    number: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    state: Mapped[str] = mapped_column(server_default=OrderState.PENDING.value)
+    owner: Mapped[str]
+    reference: Mapped[str | None]
+    currency: Mapped[Currency]
+    total_minor: Mapped[Minor]
+    shipping_address: Mapped[Json]
+    billing_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    created_at: Mapped[Now]
+    placed_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+
+
+class OrderLine(Base):
+    """A line of an order, copied from the price lock, never recomputed."""
+
+    __tablename__ = "order_lines"
+    __table_args__ = (CheckConstraint("quantity > 0 AND total_minor = unit_price_minor * quantity", name="total"),)
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id"))
+    sku: Mapped[str]
+    title: Mapped[str]
+    quantity: Mapped[int]
+    unit_price_minor: Mapped[Minor]
+    total_minor: Mapped[Minor]

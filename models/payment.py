@@ -1,0 +1,71 @@
+"""Our side of the money: one payment a checkout, and every call written down before it is made."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, BigId, Minor, Now, Small, max_length, one_of
+from models.states import OperationKind, OperationStatus, PaymentStatus
+
+
+class Payment(Base):
+    """The payment of one checkout. `token` is the provider's opaque payment method, never a card number.
+
+    `tries` counts deliberate attempts to pay (a second card is a second try); `action` is what the buyer must do.
+    """
+
+    __tablename__ = "payments"
+    __table_args__ = (one_of("status", PaymentStatus), max_length("token", 255))
+
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
+    gateway: Mapped[str]
+    token: Mapped[str]
+    tries: Mapped[Small] = mapped_column(server_default=text("1"))
+    reference: Mapped[str | None] = mapped_column(unique=True)
+    status: Mapped[str] = mapped_column(server_default=PaymentStatus.NEW.value)
+    action: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]
+
+
+class PaymentOperation(Base):
+    """One intended call. The key names the intention (`<checkout>:<kind>:<n>`), a repeat keeps it, a new attempt is n+1.
+
+    `claimed_until` names the time until which only the claimer calls; `fence` is the checkout's when it was written.
+    """
+
+    __tablename__ = "payment_operations"
+    __table_args__ = (
+        one_of("kind", OperationKind),
+        one_of("status", OperationStatus),
+        CheckConstraint("amount_minor >= 0", name="amount"),
+        Index(None, "checkout_id", "kind", "n", unique=True),
+        Index("payment_operations_unsettled_idx", "checkout_id", postgresql_where=text("status IN ('intended', 'unknown')")),
+        # One charge a checkout: a second successful capture or refund cannot be written down.
+        Index(
+            "payment_operations_once_key",
+            "checkout_id",
+            "kind",
+            unique=True,
+            postgresql_where=text("status = 'succeeded' AND kind IN ('capture', 'refund')"),
+        ),
+    )
+
+    id: Mapped[BigId]
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("payments.checkout_id"))
+    kind: Mapped[str]
+    n: Mapped[Small]
+    idempotency_key: Mapped[str] = mapped_column(unique=True)
+    amount_minor: Mapped[Minor]
+    status: Mapped[str] = mapped_column(server_default=OperationStatus.INTENDED.value)
+    fence: Mapped[int]
+    claimed_until: Mapped[datetime | None]
+    attempts: Mapped[Small] = mapped_column(server_default=text("0"))
+    code: Mapped[str | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]

@@ -1,0 +1,62 @@
+"""The sandbox bank's own books, in its own schema. Nothing of ours references them: the two sides can disagree."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, BigId, Currency, Minor, Now
+
+SCHEMA = "sandbox"
+
+
+class SandboxPayment(Base):
+    """The bank's payment object."""
+
+    __tablename__ = "payments"
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('open', 'action_required', 'authorized', 'captured', 'cancelled', 'refunded')", name="status"
+        ),
+        CheckConstraint("captured_minor <= authorized_minor AND refunded_minor <= captured_minor", name="amounts"),
+        Index(None, "checkout_id"),
+        {"schema": SCHEMA},
+    )
+
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    checkout_id: Mapped[UUID]
+    currency: Mapped[Currency]
+    amount_minor: Mapped[Minor]
+    status: Mapped[str]
+    authorized_minor: Mapped[Minor]
+    captured_minor: Mapped[Minor]
+    refunded_minor: Mapped[Minor]
+    created_at: Mapped[Now]
+
+
+class SandboxEntry(Base):
+    """The bank's append-only ledger: one row per movement of money or of an authorisation."""
+
+    __tablename__ = "entries"
+    __table_args__ = (Index(None, "reference"), {"schema": SCHEMA})
+
+    id: Mapped[BigId]
+    reference: Mapped[str]
+    kind: Mapped[str]
+    amount_minor: Mapped[Minor]
+    at: Mapped[Now]
+
+
+class SandboxRequest(Base):
+    """Idempotency keys the bank has seen, with the answer it gave. Null answer: seen, and without effect so far."""
+
+    __tablename__ = "requests"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    calls: Mapped[int]
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    created_at: Mapped[Now]

@@ -1,0 +1,128 @@
+"""States of a checkout, and the one place that says which transitions exist.
+
+The trigger `checkouts_guard` is generated from TRANSITIONS, the docs are drawn from it, and everything else is refused.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class CheckoutState(StrEnum):
+    """Where one attempt to buy one cart stands."""
+
+    RUNNING = "running"  # a phase is queued or at work
+    AWAITING_PAYMENT = "awaiting_payment"  # phases 1-3 done, stock and prices held, the buyer decides
+    ACTION_REQUIRED = "action_required"  # the buyer's bank wants the buyer (3-D Secure)
+    UNWINDING = "unwinding"  # undos run, newest first
+    NEEDS_REVIEW = "needs_review"  # could not be settled automatically: a person looks
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+TERMINAL: Final = frozenset(
+    {CheckoutState.COMPLETED, CheckoutState.FAILED, CheckoutState.CANCELLED, CheckoutState.EXPIRED}
+)
+
+#: An active checkout locks its cart. `needs_review` stays active: nothing may be sold twice while a person looks.
+ACTIVE: Final = frozenset(CheckoutState) - TERMINAL
+
+#: The endings an unwind may have.
+ENDINGS: Final = frozenset({CheckoutState.FAILED, CheckoutState.CANCELLED, CheckoutState.EXPIRED})
+
+TRANSITIONS: Final[dict[CheckoutState, frozenset[CheckoutState]]] = {
+    CheckoutState.RUNNING: frozenset(
+        {
+            CheckoutState.AWAITING_PAYMENT,
+            CheckoutState.ACTION_REQUIRED,
+            CheckoutState.COMPLETED,
+            CheckoutState.UNWINDING,
+            CheckoutState.NEEDS_REVIEW,
+        }
+    ),
+    CheckoutState.AWAITING_PAYMENT: frozenset({CheckoutState.RUNNING, CheckoutState.UNWINDING}),
+    CheckoutState.ACTION_REQUIRED: frozenset({CheckoutState.RUNNING, CheckoutState.UNWINDING}),
+    CheckoutState.UNWINDING: ENDINGS | {CheckoutState.NEEDS_REVIEW},
+    CheckoutState.NEEDS_REVIEW: frozenset({CheckoutState.RUNNING, CheckoutState.UNWINDING}),
+    **{state: frozenset() for state in TERMINAL},
+}
+
+
+class DueReason(StrEnum):
+    """Why the sweep may act on a checkout once `due_at` has passed."""
+
+    STALLED = "stalled"  # its message should have been worked on by now: lost, or its worker died
+    SCHEDULED = "scheduled"  # it asked to be called again at this time
+
+
+class ReservationState(StrEnum):
+    """What became of units held for a checkout."""
+
+    HELD = "held"
+    COMMITTED = "committed"
+    RELEASED = "released"
+
+
+class MovementKind(StrEnum):
+    """Kinds of rows in the stock ledger.
+
+    `receive` and `adjust` change `on_hand`; `reserve` and `release` change `reserved`; `sell` (negative) changes both.
+    """
+
+    RECEIVE = "receive"
+    ADJUST = "adjust"
+    RESERVE = "reserve"
+    RELEASE = "release"
+    SELL = "sell"
+
+
+class PaymentStatus(StrEnum):
+    """What we know of the provider's payment object."""
+
+    NEW = "new"  # no object yet, or its creation is unanswered
+    OPEN = "open"  # the object exists, no money has moved
+    ACTION_REQUIRED = "action_required"
+    AUTHORIZED = "authorized"
+    CAPTURED = "captured"
+    CANCELLED = "cancelled"
+    REFUNDED = "refunded"
+
+
+class OperationKind(StrEnum):
+    """Calls to a gateway that are written down before they are made."""
+
+    OPEN = "open"
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+
+
+class OperationStatus(StrEnum):
+    """What is known of one such call."""
+
+    INTENDED = "intended"
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    ACTION_REQUIRED = "action_required"  # accepted, and pending on the buyer
+    UNKNOWN = "unknown"
+
+
+#: No checkout leaves `unwinding` while one of its operations is in one of these.
+UNSETTLED: Final = frozenset({OperationStatus.INTENDED, OperationStatus.UNKNOWN})
+
+
+class OrderState(StrEnum):
+    """An order is written `pending` in phase 5 and `placed` in phase 7."""
+
+    PENDING = "pending"
+    PLACED = "placed"
+    CANCELLED = "cancelled"
+
+
+class CartState(StrEnum):
+    """A cart is open until an order of it is placed."""
+
+    OPEN = "open"
+    COMPLETED = "completed"

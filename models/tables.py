@@ -1,0 +1,35 @@
+"""Every table, so that one import makes the metadata complete."""
+
+from models.base import Base
+from models.cart import Cart, CartLine
+from models.catalog import Location, Price, StockLevel, StockMovement, Variant
+from models.checkout import Checkout, Event, RefusedMessage, RequestKey
+from models.lock import PriceLock, PriceLockLine, Reservation
+from models.order import Order, OrderLine
+from models.payment import Payment, PaymentOperation
+from models.sandbox import SandboxEntry, SandboxPayment, SandboxRequest
+
+__all__ = [
+    "Base",
+    "Cart",
+    "CartLine",
+    "Checkout",
+    "Event",
+    "Location",
+    "Order",
+    "OrderLine",
+    "Payment",
+    "PaymentOperation",
+    "Price",
+    "PriceLock",
+    "PriceLockLine",
+    "RefusedMessage",
+    "RequestKey",
+    "Reservation",
+    "SandboxEntry",
+    "SandboxPayment",
+    "SandboxRequest",
+    "StockLevel",
+    "StockMovement",
+    "Variant",
+]

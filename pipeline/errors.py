@@ -1,0 +1,120 @@
+"""One tree of errors, one list of codes, one helpful sentence each."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Code(StrEnum):
+    """Stable codes. They are part of the interface: never renamed, never reused."""
+
+    # the request
+    MESSAGE_INVALID = "message_invalid"
+    REQUEST_INVALID = "request_invalid"
+    KEY_REQUIRED = "idempotency_key_required"
+    KEY_CONFLICT = "idempotency_conflict"
+    TTL_TOO_LONG = "ttl_too_long"
+    # the cart
+    CART_UNKNOWN = "cart_unknown"
+    CART_LOCKED = "cart_locked"
+    CART_COMPLETED = "cart_completed"
+    CART_EMPTY = "cart_empty"
+    CART_TOO_LARGE = "cart_too_large"
+    QUANTITY_INVALID = "quantity_invalid"
+    ADDRESS_MISSING = "address_missing"
+    VARIANT_UNKNOWN = "variant_unknown"
+    VARIANT_INACTIVE = "variant_inactive"
+    CURRENCY_UNKNOWN = "currency_unknown"
+    CURRENCY_MIXED = "currency_mixed"
+    PRICE_MISSING = "price_missing"
+    PRICE_INVALID = "price_invalid"
+    TOTAL_TOO_LARGE = "total_too_large"
+    OUT_OF_STOCK = "out_of_stock"
+    PRICE_CHANGED = "price_changed"
+    # the checkout
+    CHECKOUT_UNKNOWN = "checkout_unknown"
+    CHECKOUT_ENDED = "checkout_ended"
+    CHECKOUT_BUSY = "checkout_busy"
+    PAST_PIVOT = "past_pivot"
+    # the payment
+    PAYMENT_DECLINED = "payment_declined"
+    CAPTURE_DECLINED = "capture_declined"
+    PAYMENT_UNRESOLVED = "payment_unresolved"
+    # the engine
+    CANCELLED = "cancelled"
+    RELEASED = "released"
+    EXPIRED = "expired"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    UNDO_FAILED = "undo_failed"
+
+
+SENTENCES: Final[dict[Code, str]] = {
+    Code.MESSAGE_INVALID: "The message cannot be read: {reason}; send it in the documented form.",
+    Code.REQUEST_INVALID: "The request is not valid: {reason}; correct it and send it again.",
+    Code.KEY_REQUIRED: "A payment or a queued message needs an idempotency key: send one that is unique to this purchase.",
+    Code.KEY_CONFLICT: "Idempotency key {key} was used for another request: use a new key for a new request.",
+    Code.TTL_TOO_LONG: "A checkout may hold stock for at most {cap_seconds} s: ask for less, or leave ttl_seconds out.",
+    Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",
+    Code.CART_LOCKED: "Cart {cart_id} is locked by another checkout until {expires_at}: try again after that.",
+    Code.CART_COMPLETED: "Cart {cart_id} has been bought already: start with a new cart.",
+    Code.CART_EMPTY: "The cart has no lines: add something to it first.",
+    Code.CART_TOO_LARGE: "The cart has {lines} lines and at most {limit} are sold at once: split it.",
+    Code.QUANTITY_INVALID: "Line {line} asks for {quantity} of {sku}: ask for 1 to {limit}.",
+    Code.ADDRESS_MISSING: "The shipping address is missing or incomplete ({reason}): complete it.",
+    Code.VARIANT_UNKNOWN: "Line {line} names {sku}, which is not in the catalog: remove the line.",
+    Code.VARIANT_INACTIVE: "Line {line} names {sku}, which is not sold any more: remove the line.",
+    Code.CURRENCY_UNKNOWN: "{currency} is not an ISO 4217 currency with a minor unit: use one such as EUR.",
+    Code.CURRENCY_MIXED: "Line {line} is priced in {currency} and the cart is in {cart_currency}: use one currency.",
+    Code.PRICE_MISSING: "Line {line}: {sku} has no price in {currency}: add one, or remove the line.",
+    Code.PRICE_INVALID: "Line {line}: {unit_price_minor} is not a price: send zero or more minor units.",
+    Code.TOTAL_TOO_LARGE: "The total is larger than any amount that can be charged: split the cart.",
+    Code.OUT_OF_STOCK: "Of {sku}, {requested} were asked for and {available} are left: ask for fewer.",
+    Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
+    Code.CHECKOUT_UNKNOWN: "There is no checkout {checkout_id} of this owner: check the id.",
+    Code.CHECKOUT_ENDED: "Checkout {checkout_id} is {state}: start a new one.",
+    Code.CHECKOUT_BUSY: "Checkout {checkout_id} is {state} and has its payment: wait for its outcome.",
+    Code.PAST_PIVOT: "The payment of checkout {checkout_id} is being taken: wait for the order, then cancel that.",
+    Code.PAYMENT_DECLINED: "The payment was declined ({reason}): try another payment method.",
+    Code.CAPTURE_DECLINED: "The authorised payment could not be taken ({reason}): start again with another one.",
+    Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind}: look it up there, then retry.",
+    Code.CANCELLED: "The checkout was cancelled by the buyer.",
+    Code.RELEASED: "The checkout was released by {actor}: {reason}.",
+    Code.EXPIRED: "The checkout ran out of time before it was paid: start a new one.",
+    Code.ATTEMPTS_EXHAUSTED: "Phase {phase} failed {attempts} times ({error}): report it, then start a new checkout.",
+    Code.UNDO_FAILED: "Undoing {phase} failed {attempts} times ({error}): settle it by hand, then retry.",
+}
+
+
+def sentence(code: Code, detail: Mapping[str, Any]) -> str:
+    """Return the sentence for this code with its facts filled in."""
+    return SENTENCES[code].format_map(detail)
+
+
+class CheckoutError(Exception):
+    """Base of every error this engine raises on purpose: a stable code, its facts, and a sentence for the reader."""
+
+    def __init__(self, code: Code, **detail: Any) -> None:
+        """Take the facts that the code's sentence names."""
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return sentence(self.code, self.detail)
+
+
+class Refused(CheckoutError):
+    """The request cannot be carried out as it stands, and nothing was changed."""
+
+
+class Invalid(Refused):
+    """The request itself is wrong: sending it again unchanged will not help."""
+
+
+class NotFound(Refused):
+    """What the request names does not exist, or belongs to somebody else."""
+
+
+class Conflict(Refused):
+    """The request is fine and something stands in its way."""

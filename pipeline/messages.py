@@ -1,0 +1,127 @@
+"""What comes in from outside: requests, checked at the door.
+
+`StartRequest` is also the body of a message on `checkout.intake`. Unknown fields are ignored, so that an upstream may be
+newer than the engine; everything known is strict.
+"""
+
+import hashlib
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from models.checkout import MAX_REFERENCE
+from models.money import MAX_MINOR, minor_digits
+
+
+def _known_currency(code: str) -> str:
+    if minor_digits(code) is None:
+        raise ValueError(f"{code} is not an ISO 4217 currency with a minor unit")
+    return code
+
+
+# PostgreSQL's text holds no NUL, and a lone surrogate cannot be encoded: both are refused here, not by the driver.
+_SAFE = r"^[^\x00\ud800-\udfff]*$"
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE, pattern=_SAFE)]
+ShortText = Annotated[str, StringConstraints(max_length=1000, pattern=_SAFE)]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_known_currency)]
+Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True)]
+
+
+class Model(BaseModel):
+    """Base of the requests: immutable, unknown fields ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Address(Model):
+    """A postal address. What a label and a tax office need is required, the rest is kept as given."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: Annotated[ShortText, Field(min_length=1)]
+    line1: Annotated[ShortText, Field(min_length=1)]
+    city: Annotated[ShortText, Field(min_length=1)]
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+
+
+class CartLine(Model):
+    """A line: a sku, how many, and, if the upstream prices on its own, its unit price in minor units."""
+
+    sku: Reference
+    quantity: Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
+    unit_price_minor: Minor | None = None
+    currency: Currency | None = None
+    title: ShortText | None = None
+
+
+class Cart(Model):
+    """A whole cart, for upstreams that keep their carts elsewhere."""
+
+    id: UUID
+    currency: Currency
+    lines: list[CartLine]
+    shipping_address: dict[str, JsonValue] | None = None
+    billing_address: dict[str, JsonValue] | None = None
+
+
+class PaymentInput(Model):
+    """A payment method, as the provider's opaque token."""
+
+    token: Reference
+
+
+class StartRequest(Model):
+    """Start the checkout of a cart; with `payment`, straight through to the order.
+
+    `cart_id` names a cart that exists; `cart` brings one along (it replaces the lines of an open cart of that id).
+    """
+
+    owner: Reference
+    cart_id: UUID | None = None
+    cart: Cart | None = None
+    idempotency_key: Reference | None = None
+    payment: PaymentInput | None = None
+    expected_total_minor: Minor | None = None
+    ttl_seconds: Annotated[int, Field(gt=0, strict=True)] | None = None
+    reference: Reference | None = None
+
+    @model_validator(mode="after")
+    def _one_cart(self) -> "StartRequest":
+        if self.cart_id is None and self.cart is None:
+            raise ValueError("cart_id or cart is needed")
+        if self.cart_id is not None and self.cart is not None and self.cart_id != self.cart.id:
+            raise ValueError("cart_id and cart.id differ")
+        return self
+
+    @property
+    def wanted_cart_id(self) -> UUID:
+        """The cart's id, wherever it stands."""
+        found = self.cart.id if self.cart is not None else self.cart_id
+        assert found is not None  # noqa: S101 (the validator above)
+        return found
+
+
+class ProcessRequest(Model):
+    """Pay a started checkout."""
+
+    owner: Reference
+    checkout_id: UUID
+    idempotency_key: Reference
+    payment: PaymentInput
+    expected_total_minor: Minor | None = None
+
+
+def fingerprint(request: StartRequest | ProcessRequest) -> str:
+    """Return a hash of everything in a request but its key: the same key must always come with the same fingerprint."""
+    body: dict[str, Any] = request.model_dump(mode="json", exclude={"idempotency_key"}, exclude_none=True)
+    canonical = type(request).__name__ + repr(sorted(_flatten(body)))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in _flatten(item, f"{path}.{key}")]
+    if isinstance(value, list):
+        return [pair for index, item in enumerate(value) for pair in _flatten(item, f"{path}[{index}]")]
+    return [(path, repr(value))]

@@ -1,0 +1,1 @@
+"""The seven phases, one file each, do and undo side by side."""

@@ -1,0 +1,76 @@
+"""The environment, read in one place."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Settings of every process. Each has its environment variable; a `.env` file is read too."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CHECKOUT_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
+    )
+
+    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    #: Give the broker a Redis database of its own: maintenance runs KEYS.
+    redis_url: SecretStr = Field(validation_alias="REDIS_URL")
+
+    #: How long an unpaid checkout holds its stock and prices, and the most a start may ask for.
+    ttl_minutes: Count = 15
+    ttl_cap_minutes: Count = 60
+    #: Entering payment extends the hold to at least this, so that it never runs out under a running payment.
+    payment_window_seconds: Seconds = 600
+    #: Cards a buyer of a started checkout may try before the checkout ends.
+    payment_tries: Count = 3
+
+    #: Largest basket and line. The real baskets of the test data go up to 591 lines and 2,880 units.
+    max_lines: Count = 1000
+    max_quantity: Count = 100_000
+
+    #: Messages handed to an actor at once. 64 already makes a sold-out rush cost one row lock per 64 buyers.
+    batch_size: Count = 64
+    #: A message not worked on for this long is taken for lost, unless it can be seen waiting in its queue.
+    stall_seconds: Seconds = 5
+    #: ... and even then after this long.
+    overdue_seconds: Seconds = 60
+    tick_seconds: Seconds = 1
+    #: Rows of each kind that one tick of the sweep takes on.
+    sweep_limit: Count = 500
+    #: Delivered runs that may leave no trace, and undos that may fail, before the checkout turns back or asks a person.
+    max_attempts: Count = 5
+    max_undo_attempts: Count = 10
+    #: First wait after a failure; doubles up to the cap.
+    retry_seconds: Seconds = 1
+    retry_cap_seconds: Seconds = 60
+
+    #: A worker not heard of for this long is dead and its messages go to others. Above any pause that is not a death.
+    heartbeat_seconds: Seconds = 15
+    #: Longest block while a queue is empty; also the longest wait for a message that came without a wake-up.
+    idle_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+    gateway: str = "sandbox"
+    #: A gateway call is given up, its outcome unknown, after this long ...
+    gateway_timeout_seconds: Seconds = 5
+    #: ... and nobody else makes the same call for this long.
+    gateway_claim_seconds: Seconds = 15
+    gateway_concurrency: Count = 32
+    #: Providers forget idempotency keys after 24 h: an older intent is never called again.
+    intent_max_age_seconds: Seconds = 23 * 3600
+
+    #: The sandbox bank: pause before each answer, how long it hangs on a time-out token, and its own database.
+    sandbox_latency_seconds: Annotated[float, Field(ge=0)] = 0
+    sandbox_hang_seconds: Annotated[float, Field(ge=0)] = 5
+    sandbox_database_url: SecretStr | None = None
+
+    #: Connections of one process, and the bounds that keep a hung one from holding rows.
+    pool_size: Count = 5
+    statement_timeout_seconds: Seconds = 15
+    lock_timeout_seconds: Seconds = 5
+
+    log_format: str = "auto"  # auto, console or json
+    log_level: str = "info"

@@ -1,0 +1,1 @@
+"""Processes, thin: the broker, the actors, the scheduler."""

@@ -30,8 +30,8 @@ class CartLine(Base):
     """A line of a cart.
 
     The buyer's scratch pad: a quantity or a sku that cannot be sold may stand here, phase 1 says so in plain words.
-    `unit_price_minor` is an external price, set by an upstream that prices on its own; without it the price list decides.
-    `currency` is that price's; null means the cart's.
+    `unit_price_minor` is an external price, set by an upstream that prices on its own; without it the price list
+    decides. `currency` is that price's; null means the cart's.
     """
 
     __tablename__ = "cart_lines"

@@ -87,9 +87,7 @@ class StockMovement(Base):
             name="sign",
         ),
         CheckConstraint("(checkout_id IS NULL) = (kind IN ('receive', 'adjust'))", name="checkout"),
-        ForeignKeyConstraint(
-            ["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]
-        ),
+        ForeignKeyConstraint(["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]),
         Index(None, "variant_id", "location_id"),
         Index(None, "checkout_id", postgresql_where=text("checkout_id IS NOT NULL")),
     )

@@ -20,10 +20,10 @@ ACTIVE_SQL = ", ".join(f"'{state.value}'" for state in sorted(ACTIVE))
 class Checkout(Base):
     """The lock. `phase` counts completed phases; while unwinding, the phases still to undo.
 
-    `fence` grows with every change of direction: an answer that carries an older one is late. `pivot_at` is set with the
-    capture intent: before it we undo, after it we finish. `ending` is what an unwind will end in. `sent_at` is when its
-    message was last sent, `due_at` when the sweep may act, `due_reason` why. `attempts` counts delivered runs that left
-    no trace and undos that failed.
+    `fence` grows with every change of direction: an answer that carries an older one is late. `pivot_at` is set with
+    the capture intent: before it we undo, after it we finish. `ending` is what an unwind will end in. `sent_at` is when
+    its message was last sent, `due_at` when the sweep may act, `due_reason` why. `attempts` counts delivered runs that
+    left no trace and undos that failed.
     """
 
     __tablename__ = "checkouts"

@@ -8,9 +8,9 @@ from typing import Final
 
 from sqlalchemy import DDL, Connection
 
-from models.tables import Base
 from models.checkout import ACTIVE_SQL
 from models.states import TRANSITIONS
+from models.tables import Base
 
 CART_LOCKED: Final = "CK001"
 APPEND_ONLY: Final = "CK002"

@@ -19,9 +19,7 @@ class Reservation(Base):
     __table_args__ = (
         one_of("state", ReservationState),
         CheckConstraint("quantity > 0", name="quantity"),
-        ForeignKeyConstraint(
-            ["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]
-        ),
+        ForeignKeyConstraint(["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]),
         Index(None, "checkout_id", "line", "location_id", unique=True),
         Index("reservations_held_idx", "variant_id", "location_id", postgresql_where=text("state = 'held'")),
     )

@@ -44,7 +44,11 @@ class PaymentOperation(Base):
         one_of("status", OperationStatus),
         CheckConstraint("amount_minor >= 0", name="amount"),
         Index(None, "checkout_id", "kind", "n", unique=True),
-        Index("payment_operations_unsettled_idx", "checkout_id", postgresql_where=text("status IN ('intended', 'unknown')")),
+        Index(
+            "payment_operations_unsettled_idx",
+            "checkout_id",
+            postgresql_where=text("status IN ('intended', 'unknown')"),
+        ),
         # One charge a checkout: a second successful capture or refund cannot be written down.
         Index(
             "payment_operations_once_key",

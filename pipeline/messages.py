@@ -1,7 +1,7 @@
 """What comes in from outside: requests, checked at the door.
 
-`StartRequest` is also the body of a message on `checkout.intake`. Unknown fields are ignored, so that an upstream may be
-newer than the engine; everything known is strict.
+`StartRequest` is also the body of a message on `checkout.intake`. Unknown fields are ignored, so that an upstream may
+be newer than the engine; everything known is strict.
 """
 
 import hashlib
@@ -20,10 +20,15 @@ def _known_currency(code: str) -> str:
     return code
 
 
-# PostgreSQL's text holds no NUL, and a lone surrogate cannot be encoded: both are refused here, not by the driver.
-_SAFE = r"^[^\x00\ud800-\udfff]*$"
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE, pattern=_SAFE)]
-ShortText = Annotated[str, StringConstraints(max_length=1000, pattern=_SAFE)]
+def _storable(text: str) -> str:
+    # PostgreSQL's text holds no NUL: refused here, with a sentence, and not by the driver.
+    if "\x00" in text:
+        raise ValueError("it contains a NUL character")
+    return text
+
+
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_storable)]
+ShortText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_known_currency)]
 Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True)]
 

@@ -1,0 +1,45 @@
+"""How the pipeline asks for work to be done later, without knowing a broker."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+INTAKE: Final = "checkout.intake"
+UNWIND: Final = "checkout.unwind"
+RESOLVE: Final = "checkout.resolve"
+SWEEP: Final = "checkout.sweep"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One message to be: this checkout, on this queue. `sent_at` is the database's clock at the commit it follows."""
+
+    queue: str
+    checkout_id: UUID
+    sent_at: datetime
+
+
+class Sender(Protocol):
+    """Carries messages. Called after commit, never inside a transaction."""
+
+    def send(self, sends: Sequence[Send]) -> bool:
+        """Send all in one round trip, best effort: False (and a log line) when they could not be sent, never raises.
+
+        A message that was not sent is not lost: the checkout's `due_at` makes the sweep send it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The oldest message waiting in a queue; `sent_at` is None when it does not say."""
+
+    sent_at: datetime | None
+
+
+class Backlog(Protocol):
+    """Looks at the queues."""
+
+    def heads(self, queues: Sequence[str]) -> Mapping[str, Head] | None:
+        """Return the head of each queue that is not empty, or None when the broker cannot be reached."""

@@ -6,7 +6,7 @@ Refusals carry SQLSTATEs of their own: CK001 the cart is locked, CK002 the row i
 
 from typing import Final
 
-from sqlalchemy import DDL, Connection
+from sqlalchemy import Connection
 
 from models.checkout import ACTIVE_SQL
 from models.states import TRANSITIONS
@@ -125,7 +125,7 @@ TRIGGERS: Final = (
 
 def install(connection: Connection) -> None:
     """Create every table, function and trigger in an empty database."""
-    connection.execute(DDL("CREATE SCHEMA IF NOT EXISTS sandbox"))
+    connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS sandbox")
     Base.metadata.create_all(connection)
     for statement in (*FUNCTIONS.values(), *TRIGGERS):
         connection.exec_driver_sql(statement.replace("%", "%%"))

@@ -33,9 +33,9 @@ class Payment(Base):
 
 
 class PaymentOperation(Base):
-    """One intended call. The key names the intention (`<checkout>:<kind>:<n>`), a repeat keeps it, a new attempt is n+1.
+    """One intended call.
 
-    `claimed_until` names the time until which only the claimer calls; `fence` is the checkout's when it was written.
+    The key names the intention (`<checkout>:<kind>:<n>`): a repeat keeps it, a new attempt is n+1. `claimed_until` names the time until which only the claimer calls; `fence` is the checkout's when it was written.
     """
 
     __tablename__ = "payment_operations"

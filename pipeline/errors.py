@@ -51,7 +51,7 @@ class Code(StrEnum):
 SENTENCES: Final[dict[Code, str]] = {
     Code.MESSAGE_INVALID: "The message cannot be read: {reason}; send it in the documented form.",
     Code.REQUEST_INVALID: "The request is not valid: {reason}; correct it and send it again.",
-    Code.KEY_REQUIRED: "A payment or a queued message needs an idempotency key: send one that is unique to this purchase.",
+    Code.KEY_REQUIRED: "A payment or a queued message needs an idempotency key: send one unique to this purchase.",
     Code.KEY_CONFLICT: "Idempotency key {key} was used for another request: use a new key for a new request.",
     Code.TTL_TOO_LONG: "A checkout may hold stock for at most {cap_seconds} s: ask for less, or leave ttl_seconds out.",
     Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",

@@ -91,7 +91,7 @@ class Gateway(Protocol):
         """Give the captured amount back. `Succeeded(.., REFUNDED)`, also when it was refunded before."""
 
     def retrieve(self, call: Call) -> Answer:
-        """Look at the object. `Succeeded(.., status)`, or `ActionRequired`, or `Unknown`; `Declined` if it is not there.
+        """Look at the object: `Succeeded(.., status)`, `ActionRequired`, `Unknown`, or `Declined` if it is not there.
 
         Only what it says is there may be relied on: absence now is not absence later.
         """

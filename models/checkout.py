@@ -63,6 +63,7 @@ class Checkout(Base):
     phase: Mapped[Small] = mapped_column(server_default=text("0"))
     fence: Mapped[int] = mapped_column(server_default=text("0"))
     straight_through: Mapped[bool]
+    payment_given: Mapped[bool] = mapped_column(server_default=text("false"))
     expected_total_minor: Mapped[int | None] = mapped_column(BigInteger)
     expires_at: Mapped[Moment]
     pivot_at: Mapped[datetime | None]
@@ -99,7 +100,11 @@ class Event(Base):
     """Append-only: one row per thing that happened. The audit trail."""
 
     __tablename__ = "events"
-    __table_args__ = (Index(None, "checkout_id"),)
+    __table_args__ = (
+        Index(None, "checkout_id"),
+        # For the monitor: what the sweep sent again. A healthy engine writes no such row.
+        Index("events_resent_idx", "at", postgresql_where=text("kind = 'sweep.resent'")),
+    )
 
     id: Mapped[BigId]
     checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"))

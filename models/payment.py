@@ -35,7 +35,8 @@ class Payment(Base):
 class PaymentOperation(Base):
     """One intended call.
 
-    The key names the intention (`<checkout>:<kind>:<n>`): a repeat keeps it, a new attempt is n+1. `claimed_until` names the time until which only the claimer calls; `fence` is the checkout's when it was written.
+    The key names the intention (`<checkout>:<kind>:<n>`): a repeat keeps it, a new attempt is n+1. Until `claimed_until`
+    only the claimer calls. `fence` is the checkout's when the call was last claimed: an answer under another one is late.
     """
 
     __tablename__ = "payment_operations"

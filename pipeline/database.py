@@ -1,8 +1,22 @@
 """Connections to PostgreSQL, with every timeout set: a hung thread never looks dead to a broker."""
 
-from sqlalchemy import Engine, create_engine, make_url
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipeline.settings import Settings
+
+#: Failures that say nothing about the checkout: they are repeated and never counted as its attempts. 08 connection,
+#: 40001 and 40P01 serialisation and deadlock, 53 out of resources, 55P03 lock timeout, 57 cancelled or shutting down,
+#: 25P03 idle in transaction for too long.
+TRANSIENT_SQLSTATES: Final = ("08", "40001", "40P01", "53", "55P03", "57", "25P03")
+
+_open_transactions = threading.local()
 
 
 def connect_engine(
@@ -40,3 +54,32 @@ def connect_engine(
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
     )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction: committed at the end, rolled back on any error; known to `assert_no_transaction`."""
+    _open_transactions.count = getattr(_open_transactions, "count", 0) + 1
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        _open_transactions.count -= 1
+
+
+def assert_no_transaction() -> None:
+    """Raise if this thread is inside a transaction: no foreign service is called while rows are locked."""
+    if getattr(_open_transactions, "count", 0):
+        raise RuntimeError("A gateway was about to be called inside a database transaction.")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the database, not the work, failed: the same work may well succeed on another connection."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return error.connection_invalidated or isinstance(error, OperationalError)
+    return str(state).startswith(TRANSIENT_SQLSTATES)

@@ -31,11 +31,15 @@ class Code(StrEnum):
     TOTAL_TOO_LARGE = "total_too_large"
     OUT_OF_STOCK = "out_of_stock"
     PRICE_CHANGED = "price_changed"
+    # the catalog
+    SKU_UNKNOWN = "sku_unknown"
+    STOCK_RESERVED = "stock_reserved"
     # the checkout
     CHECKOUT_UNKNOWN = "checkout_unknown"
     CHECKOUT_ENDED = "checkout_ended"
     CHECKOUT_BUSY = "checkout_busy"
     PAST_PIVOT = "past_pivot"
+    NEEDS_REVIEW = "needs_review"
     # the payment
     PAYMENT_DECLINED = "payment_declined"
     CAPTURE_DECLINED = "capture_declined"
@@ -46,6 +50,7 @@ class Code(StrEnum):
     EXPIRED = "expired"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     UNDO_FAILED = "undo_failed"
+    INTERNAL_ERROR = "internal_error"
 
 
 SENTENCES: Final[dict[Code, str]] = {
@@ -70,10 +75,13 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.TOTAL_TOO_LARGE: "The total is larger than any amount that can be charged: split the cart.",
     Code.OUT_OF_STOCK: "Of {sku}, {requested} were asked for and {available} are left: ask for fewer.",
     Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
+    Code.SKU_UNKNOWN: "There is no variant with the sku {sku}: import it first, or check the spelling.",
+    Code.STOCK_RESERVED: "Of {sku} at {location}, checkouts hold {reserved} and {quantity} would be on hand: set more.",
     Code.CHECKOUT_UNKNOWN: "There is no checkout {checkout_id} of this owner: check the id.",
     Code.CHECKOUT_ENDED: "Checkout {checkout_id} is {state}: start a new one.",
     Code.CHECKOUT_BUSY: "Checkout {checkout_id} is {state} and has its payment: wait for its outcome.",
     Code.PAST_PIVOT: "The payment of checkout {checkout_id} is being taken: wait for the order, then cancel that.",
+    Code.NEEDS_REVIEW: "A person is looking at checkout {checkout_id}: wait for their answer, or ask support.",
     Code.PAYMENT_DECLINED: "The payment was declined ({reason}): try another payment method.",
     Code.CAPTURE_DECLINED: "The authorised payment could not be taken ({reason}): start again with another one.",
     Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind}: look it up there, then retry.",
@@ -82,12 +90,20 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.EXPIRED: "The checkout ran out of time before it was paid: start a new one.",
     Code.ATTEMPTS_EXHAUSTED: "Phase {phase} failed {attempts} times ({error}): report it, then start a new checkout.",
     Code.UNDO_FAILED: "Undoing {phase} failed {attempts} times ({error}): settle it by hand, then retry.",
+    Code.INTERNAL_ERROR: "The request could not be handled ({error}): report it with its idempotency key.",
 }
 
 
 def sentence(code: Code, detail: Mapping[str, Any]) -> str:
     """Return the sentence for this code with its facts filled in."""
-    return SENTENCES[code].format_map(detail)
+    return SENTENCES[code].format_map(_Facts(detail))
+
+
+class _Facts(dict[str, Any]):
+    """A missing fact shows as `?`: a sentence with a hole beats an unwind that cannot say why."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
 
 
 class CheckoutError(Exception):

@@ -1,0 +1,103 @@
+"""Who gets which units from where. Pure: first come, first served; all lines of a checkout, or none."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(slots=True)
+class Level:
+    """What is free of a variant at a location. `unlimited`: it may be sold beyond what is there."""
+
+    variant_id: int
+    location_id: int
+    free: int
+    unlimited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A line that asks for units."""
+
+    line: int
+    variant_id: int
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Units held for a line at a location."""
+
+    checkout_id: UUID
+    line: int
+    variant_id: int
+    location_id: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """A line that cannot be served. `requested` counts all lines of its variant up to it, `available` what is left."""
+
+    line: int
+    sku: str
+    requested: int
+    available: int
+
+
+class Shelf:
+    """The free units of a batch's variants, counted down as checkouts are served."""
+
+    def __init__(self, levels: Iterable[Level]) -> None:
+        """Take the levels as they were locked, in the order of their location."""
+        self._levels: dict[int, list[Level]] = {}
+        for level in levels:
+            self._levels.setdefault(level.variant_id, []).append(level)
+
+    def serve(self, checkout_id: UUID, wants: Sequence[Want]) -> list[Hold] | Short:
+        """Serve all lines of a checkout, or say which one fell short and leave the shelf as it was."""
+        holds: list[Hold] = []
+        for want in wants:
+            taken = self._take(want)
+            if taken is None:
+                short = self._explain(want, holds)
+                self._put_back(holds)
+                return short
+            holds.extend(
+                Hold(checkout_id, want.line, want.variant_id, location_id, quantity) for location_id, quantity in taken
+            )
+        return holds
+
+    def _take(self, want: Want) -> list[tuple[int, int]] | None:
+        """Prefer one location for the whole line, then several, fullest first, then one that may be oversold."""
+        levels = self._levels.get(want.variant_id, [])
+        whole = next((level for level in levels if level.free >= want.quantity), None)
+        if whole is not None:
+            parts = [(whole, want.quantity)]
+        elif sum(max(level.free, 0) for level in levels) >= want.quantity:
+            parts, left = [], want.quantity
+            for level in sorted(levels, key=lambda each: -each.free):
+                quantity = min(level.free, left)
+                if quantity > 0:
+                    parts.append((level, quantity))
+                    left -= quantity
+        else:
+            unlimited = next((level for level in levels if level.unlimited), None)
+            if unlimited is None:
+                return None
+            parts = [(unlimited, want.quantity)]
+        for level, quantity in parts:
+            level.free -= quantity
+        return [(level.location_id, quantity) for level, quantity in parts]
+
+    def _put_back(self, holds: Iterable[Hold]) -> None:
+        for hold in holds:
+            for level in self._levels[hold.variant_id]:
+                if level.location_id == hold.location_id:
+                    level.free += hold.quantity
+
+    def _explain(self, want: Want, holds: Iterable[Hold]) -> Short:
+        mine = sum(hold.quantity for hold in holds if hold.variant_id == want.variant_id)
+        left = sum(max(level.free, 0) for level in self._levels.get(want.variant_id, []))
+        return Short(want.line, want.sku, mine + want.quantity, mine + left)

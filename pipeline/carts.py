@@ -1,0 +1,64 @@
+"""Carts that upstreams hand over whole. Upstreams with SQL of their own write the tables directly."""
+
+import json
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from pipeline.messages import Cart
+
+CREATE: Final = text("INSERT INTO carts (id, currency) VALUES (:id, :currency) ON CONFLICT (id) DO NOTHING")
+
+UPDATE: Final = text("""
+    UPDATE carts
+    SET currency = :currency, shipping_address = CAST(:shipping AS jsonb), billing_address = CAST(:billing AS jsonb),
+        updated_at = now()
+    WHERE id = :id
+""")
+
+CLEAR: Final = text("DELETE FROM cart_lines WHERE cart_id = :id")
+
+FILL: Final = text("""
+    INSERT INTO cart_lines (cart_id, line, sku, quantity, unit_price_minor, currency, title)
+    SELECT :id, line, sku, quantity, price, currency, title
+    FROM unnest(CAST(:lines AS integer[]), CAST(:skus AS text[]), CAST(:quantities AS integer[]),
+                CAST(:prices AS bigint[]), CAST(:currencies AS text[]), CAST(:titles AS text[]))
+         AS given (line, sku, quantity, price, currency, title)
+""")
+
+
+def create_cart(connection: Connection, cart_id: UUID, currency: str) -> None:
+    """Make sure the cart's row is there, so that it can be locked."""
+    connection.execute(CREATE, {"id": cart_id, "currency": currency})
+
+
+def fill_cart(connection: Connection, cart: Cart) -> None:
+    """Replace what the cart holds. Its row must be locked, and no active checkout may hold it (the trigger checks)."""
+    connection.execute(
+        UPDATE,
+        {
+            "id": cart.id,
+            "currency": cart.currency,
+            "shipping": _json(cart.shipping_address),
+            "billing": _json(cart.billing_address),
+        },
+    )
+    connection.execute(CLEAR, {"id": cart.id})
+    if cart.lines:
+        connection.execute(
+            FILL,
+            {
+                "id": cart.id,
+                "lines": list(range(1, len(cart.lines) + 1)),
+                "skus": [line.sku for line in cart.lines],
+                "quantities": [line.quantity for line in cart.lines],
+                "prices": [line.unit_price_minor for line in cart.lines],
+                "currencies": [line.currency for line in cart.lines],
+                "titles": [line.title for line in cart.lines],
+            },
+        )
+
+
+def _json(value: dict[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(value)

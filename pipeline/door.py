@@ -1,0 +1,82 @@
+"""The intake with its transactions and its sends: what HTTP, the intake actor and the scripts call."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from pipeline import intake
+from pipeline.driver import Driver, Step
+from pipeline.errors import Refused
+from pipeline.intake import Admitted
+from pipeline.messages import ProcessRequest, StartRequest
+from pipeline.settings import Settings
+from pipeline.status import Status, read_status
+
+
+class Door:
+    """One transaction a request; messages go out after its commit, best effort: the sweep sends what could not go."""
+
+    def __init__(self, driver: Driver, settings: Settings) -> None:
+        """Take the driver that commits and sends."""
+        self.driver = driver
+        self.settings = settings
+
+    def start(self, request: StartRequest) -> Admitted:
+        """Start a checkout."""
+        return self._admit(lambda connection: intake.start(connection, request, self.settings))
+
+    def start_many(self, requests: Sequence[StartRequest]) -> list[Admitted | Refused]:
+        """Start many checkouts in one transaction; one that is refused leaves the others alone."""
+        answers: dict[int, Admitted | Refused] = {}
+
+        def work(connection: Connection) -> Step:
+            answers.clear()
+            # Carts are locked in the order of their ids, as everywhere.
+            for index in sorted(range(len(requests)), key=lambda each: requests[each].wanted_cart_id):
+                try:
+                    with connection.begin_nested():
+                        answers[index] = intake.start(connection, requests[index], self.settings)
+                except Refused as refusal:
+                    answers[index] = refusal
+            return Step(sends=[send for each in answers.values() if isinstance(each, Admitted) for send in each.sends])
+
+        self.driver.run(work)
+        return [answers[index] for index in range(len(requests))]
+
+    def process(self, request: ProcessRequest) -> Admitted:
+        """Pay a started checkout."""
+        return self._admit(lambda connection: intake.process(connection, request, self.settings))
+
+    def resume(self, checkout_id: UUID, owner: str) -> Admitted:
+        """Go on after the buyer has acted at the bank."""
+        return self._admit(lambda connection: intake.resume(connection, checkout_id, owner, self.settings))
+
+    def cancel(self, checkout_id: UUID, owner: str) -> Admitted:
+        """Cancel a checkout."""
+        return self._admit(lambda connection: intake.cancel(connection, checkout_id, owner, self.settings))
+
+    def release(self, checkout_id: UUID, *, actor: str, reason: str) -> Admitted:
+        """Release a cart for an operator."""
+        return self._admit(lambda connection: intake.release(connection, checkout_id, actor, reason, self.settings))
+
+    def retry(self, checkout_id: UUID, *, actor: str, reason: str) -> Admitted:
+        """Set a checkout that needed review going again."""
+        return self._admit(lambda connection: intake.retry(connection, checkout_id, actor, reason, self.settings))
+
+    def status(
+        self, *, checkout_id: UUID | None = None, cart_id: UUID | None = None, owner: str | None = None
+    ) -> Status:
+        """Tell where a checkout stands."""
+        with self.driver.database.connect() as connection:
+            return read_status(connection, checkout_id=checkout_id, cart_id=cart_id, owner=owner)
+
+    def _admit(self, work: Callable[[Connection], Admitted]) -> Admitted:
+        answers: list[Admitted] = []
+
+        def run(connection: Connection) -> Step:
+            answers.append(work(connection))
+            return Step(sends=list(answers[-1].sends))
+
+        self.driver.run(run)
+        return answers[-1]

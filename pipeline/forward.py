@@ -1,0 +1,199 @@
+"""The changes of a checkout's row that move it forward, park it, or ask a person. Members must be locked."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from models.states import CheckoutState
+from pipeline.batch import Member, Retry, Review, Wait
+from pipeline.chain import CHAIN, Phase, next_phase
+from pipeline.errors import sentence
+from pipeline.events import write_events
+from pipeline.sender import UNWIND, Send
+from pipeline.settings import Settings
+
+# :stall_seconds null means that nothing is due: the checkout waits for the buyer, or is over.
+ADVANCE: Final = text("""
+    UPDATE checkouts
+    SET phase = :phase, state = :state, attempts = 0, last_error = NULL, sent_at = now(),
+        due_at = now() + make_interval(secs => CAST(:stall_seconds AS double precision)),
+        due_reason = CASE WHEN CAST(:stall_seconds AS double precision) IS NULL THEN NULL ELSE 'stalled' END,
+        ended_at = CASE WHEN :state = 'completed' THEN now() END, updated_at = now()
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+PARK: Final = text("""
+    UPDATE checkouts
+    SET state = :state, attempts = 0, last_error = NULL, due_at = NULL, due_reason = NULL, updated_at = now()
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+SCHEDULE: Final = text("""
+    UPDATE checkouts c
+    SET due_at = now() + make_interval(secs => s.seconds), due_reason = 'scheduled', last_error = s.reason,
+        attempts = s.attempts, updated_at = now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[]), CAST(:reasons AS text[]),
+                CAST(:attempts AS smallint[])) AS s (id, seconds, reason, attempts)
+    WHERE c.id = s.id
+""")
+
+# While its call is out, a checkout is due only when the claim has run out, and its stock is held for the payment.
+HOLD: Final = text("""
+    UPDATE checkouts
+    SET due_at = now() + make_interval(secs => :claim_seconds), due_reason = 'scheduled', updated_at = now(),
+        expires_at = greatest(expires_at, now() + make_interval(secs => :window_seconds)),
+        pivot_at = CASE WHEN :pivot THEN coalesce(pivot_at, now()) ELSE pivot_at END
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+REVIEW: Final = text("""
+    UPDATE checkouts c
+    SET state = 'needs_review', due_at = NULL, due_reason = NULL, failure_code = r.code, failure_phase = r.phase,
+        failure_message = r.message, failure_detail = CAST(r.detail AS jsonb), updated_at = now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:codes AS text[]), CAST(:phases AS text[]), CAST(:messages AS text[]),
+                CAST(:details AS text[])) AS r (id, code, phase, message, detail)
+    WHERE c.id = r.id
+""")
+
+CALL_ON: Final = text("""
+    UPDATE checkouts
+    SET state = :state, fence = fence + CAST(:turn AS integer), attempts = 0, last_error = NULL,
+        payment_given = payment_given OR EXISTS (SELECT FROM payments WHERE checkout_id = :id),
+        expected_total_minor = coalesce(CAST(:expected_total_minor AS bigint), expected_total_minor),
+        sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
+        expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds)), updated_at = now()
+    WHERE id = :id
+""")
+
+
+def advance(connection: Connection, phase: Phase, members: Sequence[Member], settings: Settings) -> list[Send]:
+    """Record that these checkouts completed `phase`, and return the messages that call on the next one."""
+    sends: list[Send] = []
+    last = phase.number == len(CHAIN)
+    waiting = [each for each in members if phase.awaits_payment and not each.payment_given]
+    going = [each for each in members if not (phase.awaits_payment and not each.payment_given)]
+    for group, state in (
+        (going, CheckoutState.COMPLETED if last else CheckoutState.RUNNING),
+        (waiting, CheckoutState.AWAITING_PAYMENT),
+    ):
+        if not group:
+            continue
+        running = state is CheckoutState.RUNNING
+        ids = [each.id for each in group]
+        connection.execute(
+            ADVANCE,
+            {
+                "ids": ids,
+                "phase": phase.number,
+                "state": state,
+                "stall_seconds": settings.stall_seconds if running else None,
+            },
+        )
+        if running:
+            sends += [Send(next_phase(phase.number).queue, each.id, each.now) for each in group]
+    write_events(connection, "checkout.phase_completed", [each.id for each in members], phase=phase.name)
+    if last:
+        write_events(connection, "checkout.completed", [each.id for each in members])
+    write_events(connection, "checkout.awaiting_payment", [each.id for each in waiting])
+    return sends
+
+
+def park(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> None:
+    """Let these checkouts wait for somebody outside."""
+    for state in {each.state for each in waits.values()}:
+        ids = [id_ for id_, each in waits.items() if each.state is state]
+        connection.execute(PARK, {"ids": ids, "state": state})
+        for event in {waits[id_].event for id_ in ids}:
+            facts = {id_: waits[id_].detail for id_ in ids if waits[id_].event == event}
+            write_events(connection, event, list(facts), phase=phase.name, data=facts)
+
+
+def schedule(connection: Connection, members: Sequence[Member], retries: Mapping[UUID, Retry]) -> None:
+    """Have these checkouts called on again after their wait; costs no attempt."""
+    later(
+        connection, [(each, retries[each.id].after_seconds, retries[each.id].reason, each.attempts) for each in members]
+    )
+
+
+def later(connection: Connection, waits: Sequence[tuple[Member, float, str, int]]) -> None:
+    """Have checkouts called on again: (member, seconds, reason, attempts so far)."""
+    if waits:
+        connection.execute(
+            SCHEDULE,
+            {
+                "ids": [member.id for member, *_ in waits],
+                "seconds": [seconds for _, seconds, *_ in waits],
+                "reasons": [reason for _, _, reason, _ in waits],
+                "attempts": [attempts for *_, attempts in waits],
+            },
+        )
+
+
+def hold_for_calls(connection: Connection, ids: Sequence[UUID], settings: Settings, *, pivot: bool) -> None:
+    """Keep the sweep away while calls are out. With `pivot`, from here on nothing is undone by wish or by time."""
+    if ids:
+        connection.execute(
+            HOLD,
+            {
+                "ids": list(ids),
+                "claim_seconds": settings.gateway_claim_seconds,
+                "pivot": pivot,
+                "window_seconds": settings.payment_window_seconds,
+            },
+        )
+
+
+def ask_person(connection: Connection, phase: str, reviews: Mapping[UUID, Review]) -> None:
+    """Put these checkouts in front of a person, with the reason."""
+    if not reviews:
+        return
+    connection.execute(
+        REVIEW,
+        {
+            "ids": list(reviews),
+            "codes": [each.code for each in reviews.values()],
+            "phases": [phase for _ in reviews],
+            "messages": [sentence(each.code, each.detail) for each in reviews.values()],
+            "details": [json.dumps(each.detail, default=str) for each in reviews.values()],
+        },
+    )
+    facts = {id_: {"code": each.code, **each.detail} for id_, each in reviews.items()}
+    write_events(connection, "checkout.needs_review", list(reviews), phase=phase, data=facts)
+
+
+def call_on(
+    connection: Connection,
+    member: Member,
+    settings: Settings,
+    *,
+    event: str,
+    hold_seconds: float = 0,
+    expected_total_minor: int | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> list[Send]:
+    """Set a waiting checkout going again, with its stock and prices held for at least `hold_seconds` more."""
+    if member.state is CheckoutState.NEEDS_REVIEW:
+        state = CheckoutState.RUNNING if member.ending is None else CheckoutState.UNWINDING
+    else:
+        state = CheckoutState.RUNNING
+    connection.execute(
+        CALL_ON,
+        {
+            "id": member.id,
+            "state": state,
+            "turn": member.state is CheckoutState.NEEDS_REVIEW,
+            "stall_seconds": settings.stall_seconds,
+            "hold_seconds": hold_seconds,
+            "expected_total_minor": expected_total_minor,
+        },
+    )
+    write_events(connection, event, [member.id], data={member.id: detail or {}})
+    return [Send(queue_of(state, member.phase), member.id, member.now)]
+
+
+def queue_of(state: CheckoutState, phase: int) -> str:
+    """Return the queue that works on a checkout in this state."""
+    return UNWIND if state is CheckoutState.UNWINDING else next_phase(phase).queue

@@ -1,0 +1,64 @@
+"""What the bank is asked, and what it replies."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.gateways.protocol import Answer, Call
+
+
+class Verb(StrEnum):
+    """Calls that carry an idempotency key."""
+
+    OPEN = "open"
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    CANCEL = "cancel"
+    REFUND = "refund"
+
+
+class Visit(StrEnum):
+    """Requests without a key: a look at the object, and the buyer at the bank's page."""
+
+    RETRIEVE = "retrieve"
+    APPROVE = "approve"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """One call with its verb."""
+
+    verb: Verb
+    call: Call
+
+    @property
+    def reference(self) -> str | None:
+        """Name the object it is about; `open` has none yet."""
+        return None if self.verb is Verb.OPEN else self.call.reference
+
+    @property
+    def fingerprint(self) -> str:
+        """Return everything that must be the same when the key is the same."""
+        call = self.call
+        amount = [call.amount.minor, call.amount.currency]
+        return json.dumps([self.verb, self.reference, str(call.checkout_id), *amount, call.token])
+
+
+@dataclass(frozen=True, slots=True)
+class Unkeyed:
+    """One visit."""
+
+    visit: Visit
+    reference: str | None
+
+
+Request = Keyed | Unkeyed
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The bank's answer. `hangs`: it does not arrive; the caller waits in vain and knows nothing."""
+
+    answer: Answer
+    hangs: bool = False

@@ -1,0 +1,201 @@
+"""What the bank does with one request: the state machine of a payment object, without any I/O.
+
+open -> action_required -> authorized -> captured -> refunded
+open | action_required | authorized -> cancelled
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+from uuid import UUID, uuid4
+
+from models.money import MAX_MINOR, Money, minor_digits
+from models.states import PaymentStatus
+from pipeline.gateways.protocol import ALREADY_CAPTURED, PAYMENT_CANCELLED, ActionRequired, Call, Declined, Succeeded
+from pipeline.gateways.sandbox.answers import Decided
+from pipeline.gateways.sandbox.requests import Verb, Visit
+from pipeline.gateways.sandbox.tokens import Fault, Outcome, find_fault, parse_token
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentObject:
+    """The bank's payment object. The last three amounts only ever grow; `status` says what is live."""
+
+    reference: str
+    checkout_id: UUID
+    currency: str
+    amount_minor: int
+    status: PaymentStatus
+    authorized_minor: int = 0
+    captured_minor: int = 0
+    refunded_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the ledger: `authorize`, `capture`, `cancel` (of an authorisation), `refund`, `refuse` (amount 0)."""
+
+    reference: str
+    kind: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The answer, and what is to be written with it: nothing when nothing moved."""
+
+    answer: Decided
+    changed: PaymentObject | None = None
+    entry: Entry | None = None
+
+
+#: The codes with which a verb is declined in a state where it is not allowed. A state that is not named allows it.
+REFUSALS: Final[dict[Verb, dict[PaymentStatus, str]]] = {
+    Verb.OPEN: {},
+    Verb.AUTHORIZE: {
+        PaymentStatus.ACTION_REQUIRED: "action_pending",
+        PaymentStatus.AUTHORIZED: "already_authorized",
+        PaymentStatus.CAPTURED: ALREADY_CAPTURED,
+        PaymentStatus.REFUNDED: "already_refunded",
+        PaymentStatus.CANCELLED: PAYMENT_CANCELLED,
+    },
+    Verb.CAPTURE: {
+        PaymentStatus.OPEN: "not_authorized",
+        PaymentStatus.ACTION_REQUIRED: "not_authorized",
+        PaymentStatus.CAPTURED: ALREADY_CAPTURED,
+        PaymentStatus.REFUNDED: "already_refunded",
+        PaymentStatus.CANCELLED: PAYMENT_CANCELLED,
+    },
+    # Money that went back was taken first: the remedy is a refund, and that one answers "done".
+    Verb.CANCEL: {PaymentStatus.CAPTURED: ALREADY_CAPTURED, PaymentStatus.REFUNDED: ALREADY_CAPTURED},
+    Verb.REFUND: {
+        PaymentStatus.OPEN: "not_captured",
+        PaymentStatus.ACTION_REQUIRED: "not_captured",
+        PaymentStatus.AUTHORIZED: "not_captured",
+        PaymentStatus.CANCELLED: "not_captured",
+    },
+}
+
+UNKNOWN_OBJECT: Final = Effect(Declined("payment_unknown", "There is no payment object of this reference."))
+
+
+def act(verb: Verb, call: Call, held: PaymentObject | None) -> Effect:
+    """Carry out one call on the object as it stands. Nothing moves unless the answer says so."""
+    if find_fault(verb, call.token) is Fault.DECLINED:
+        return Effect(Declined(f"{verb}_declined", "The token asks for it."))
+    if verb is Verb.OPEN:
+        return _open(call)
+    return UNKNOWN_OBJECT if held is None else _change(verb, call, held)
+
+
+def visit(kind: Visit, held: PaymentObject | None, *, refused: bool) -> Effect:
+    """Look at the object, or be the buyer at the bank's page. `refused`: the last thing there was the buyer's no."""
+    if held is None:
+        return UNKNOWN_OBJECT
+    if kind is Visit.RETRIEVE:
+        return Effect(_describe(held, refused=refused))
+    if held.status is not PaymentStatus.ACTION_REQUIRED:
+        code = PAYMENT_CANCELLED if held.status is PaymentStatus.CANCELLED else "action_not_pending"
+        return Effect(Declined(code, f"The payment is {held.status}."))
+    if kind is Visit.APPROVE:
+        return _grant(held)
+    # A refusal is a decline: the object stays open for another card.
+    changed = replace(held, status=PaymentStatus.OPEN)
+    return Effect(_describe(changed, refused=True), changed, Entry(held.reference, "refuse", 0))
+
+
+def _change(verb: Verb, call: Call, held: PaymentObject) -> Effect:
+    if refusal := REFUSALS[verb].get(held.status):
+        return Effect(Declined(refusal, f"The payment is {held.status}."))
+    match verb:
+        case Verb.OPEN:
+            return _open(call)
+        case Verb.AUTHORIZE:
+            return _authorize(call, held)
+        case Verb.CAPTURE:
+            return _capture(call, held)
+        case Verb.CANCEL:
+            return _cancel(held)
+        case Verb.REFUND:
+            return _refund(call, held)
+        case _:
+            assert_never(verb)
+
+
+def _describe(held: PaymentObject, *, refused: bool) -> Decided:
+    if held.status is PaymentStatus.ACTION_REQUIRED:
+        return ActionRequired(held.reference, _action(held.reference))
+    if held.status is PaymentStatus.OPEN and refused:
+        return Declined("authentication_refused", "The buyer refused the payment at the bank.")
+    return Succeeded(held.reference, held.status)
+
+
+def _action(reference: str) -> dict[str, str]:
+    return {"type": "redirect", "url": f"https://bank.example/authenticate/{reference}"}
+
+
+def _open(call: Call) -> Effect:
+    minor, currency = call.amount.minor, call.amount.currency
+    if not 0 <= minor <= MAX_MINOR or minor_digits(currency) is None:
+        return Effect(Declined("amount_invalid", f"{minor} {currency} cannot be paid."))
+    opened = PaymentObject(f"sbx_{uuid4().hex}", call.checkout_id, currency, minor, PaymentStatus.OPEN)
+    return Effect(Succeeded(opened.reference, opened.status), opened)
+
+
+def _authorize(call: Call, held: PaymentObject) -> Effect:
+    if call.amount != Money(held.amount_minor, held.currency):
+        return _mismatch(call, Money(held.amount_minor, held.currency))
+    token = parse_token(call.token)
+    if token is None:
+        return Effect(Declined("token_unknown", "There is no such payment method."))
+    match token.outcome:
+        case Outcome.OK:
+            return _grant(held)
+        case Outcome.DECLINED:
+            return Effect(Declined("card_declined", "The card was declined."))
+        case Outcome.INSUFFICIENT_FUNDS:
+            return Effect(Declined("insufficient_funds", "The account does not hold enough."))
+        case Outcome.ACTION_REQUIRED:
+            waiting = replace(held, status=PaymentStatus.ACTION_REQUIRED)
+            return Effect(ActionRequired(held.reference, _action(held.reference)), waiting)
+        case _:
+            assert_never(token.outcome)
+
+
+def _grant(held: PaymentObject) -> Effect:
+    changed = replace(held, status=PaymentStatus.AUTHORIZED, authorized_minor=held.amount_minor)
+    return _moved(changed, "authorize", held.amount_minor)
+
+
+def _capture(call: Call, held: PaymentObject) -> Effect:
+    authorized = Money(held.authorized_minor, held.currency)
+    if call.amount != authorized:
+        return _mismatch(call, authorized)
+    changed = replace(held, status=PaymentStatus.CAPTURED, captured_minor=authorized.minor)
+    return _moved(changed, "capture", authorized.minor)
+
+
+def _cancel(held: PaymentObject) -> Effect:
+    changed = replace(held, status=PaymentStatus.CANCELLED)
+    if held.status is PaymentStatus.AUTHORIZED:
+        return _moved(changed, "cancel", held.authorized_minor)
+    # Nothing was authorised, or it was cancelled before: no movement to write down.
+    return Effect(Succeeded(held.reference, changed.status), None if changed == held else changed)
+
+
+def _refund(call: Call, held: PaymentObject) -> Effect:
+    captured = Money(held.captured_minor, held.currency)
+    if call.amount != captured:
+        return _mismatch(call, captured)
+    if held.status is PaymentStatus.REFUNDED:
+        return Effect(Succeeded(held.reference, held.status))
+    changed = replace(held, status=PaymentStatus.REFUNDED, refunded_minor=captured.minor)
+    return _moved(changed, "refund", captured.minor)
+
+
+def _moved(changed: PaymentObject, kind: str, amount_minor: int) -> Effect:
+    answer = Succeeded(changed.reference, changed.status)
+    return Effect(answer, changed, Entry(changed.reference, kind, amount_minor))
+
+
+def _mismatch(call: Call, expected: Money) -> Effect:
+    return Effect(Declined("amount_mismatch", f"{call.amount} was asked for, {expected} is due."))

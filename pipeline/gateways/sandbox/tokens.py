@@ -1,0 +1,65 @@
+"""What a token makes the bank do. The words stand in the package's docstring."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from pipeline.gateways.sandbox.requests import Verb
+
+PREFIX: Final = "tok_"
+
+
+class Outcome(StrEnum):
+    """How an authorisation ends."""
+
+    OK = "ok"
+    DECLINED = "declined"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    ACTION_REQUIRED = "action_required"
+
+
+class Fault(StrEnum):
+    """How a call goes wrong."""
+
+    TIMEOUT_BEFORE = "timeout_before"
+    TIMEOUT_AFTER = "timeout_after"
+    DECLINED = "declined"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that was understood."""
+
+    outcome: Outcome
+    faults: Mapping[Verb, Fault]
+
+
+OUTCOMES: Final = {f"{PREFIX}{outcome}": outcome for outcome in Outcome}
+FAULTS: Final = {f"{PREFIX}{verb}_{fault}": (verb, fault) for verb in Verb for fault in Fault}
+
+
+@lru_cache(maxsize=1024)
+def parse_token(text: str) -> Token | None:
+    """Return what the token asks for, or None when it is not one."""
+    outcomes: list[Outcome] = []
+    faults: dict[Verb, Fault] = {}
+    for word in text.split("+"):
+        if word in OUTCOMES:
+            outcomes.append(OUTCOMES[word])
+            continue
+        verb, fault = FAULTS.get(word, (None, None))
+        if verb is None or fault is None or verb in faults:
+            return None
+        faults[verb] = fault
+    if len(outcomes) > 1:
+        return None
+    return Token(outcomes[0] if outcomes else Outcome.OK, faults)
+
+
+def find_fault(verb: Verb, text: str) -> Fault | None:
+    """Return the fault that the token asks for on this verb, if any."""
+    token = parse_token(text)
+    return None if token is None else token.faults.get(verb)

@@ -1,0 +1,230 @@
+"""The only way in: start, process, resume, cancel, release, retry.
+
+Functions over a connection, one transaction each; they return the messages to send once it has committed. `Door` in
+pipeline/door.py does both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from uuid_utils.compat import uuid7
+
+from models.checkout import ACTIVE_SQL
+from models.states import TERMINAL, CartState, CheckoutState
+from pipeline import backward, forward
+from pipeline.batch import Member, Rejected
+from pipeline.carts import create_cart, fill_cart
+from pipeline.chain import CHAIN
+from pipeline.errors import Code, Conflict, Invalid, NotFound
+from pipeline.events import write_events
+from pipeline.locks import lock_cart, lock_checkouts
+from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
+from pipeline.sender import Send
+from pipeline.settings import Settings
+
+KEY: Final = text("SELECT checkout_id, fingerprint FROM request_keys WHERE owner = :owner AND key = :key")
+
+BIND_KEY: Final = text("""
+    INSERT INTO request_keys (owner, key, action, fingerprint, checkout_id)
+    VALUES (:owner, :key, :action, :fingerprint, :checkout_id)
+    ON CONFLICT DO NOTHING
+""")
+
+ACTIVE: Final = text(f"""
+    SELECT id, owner, expires_at FROM checkouts WHERE cart_id = :cart_id AND state IN ({ACTIVE_SQL})
+""")
+
+INSERT: Final = text("""
+    INSERT INTO checkouts (id, cart_id, owner, reference, currency, straight_through, payment_given,
+                           expected_total_minor, expires_at, sent_at, due_at, due_reason)
+    VALUES (:id, :cart_id, :owner, :reference, :currency, :paying, :paying, :expected_total_minor,
+            now() + make_interval(secs => :ttl_seconds),
+            now(), now() + make_interval(secs => :stall_seconds), 'stalled')
+    RETURNING now() AS sent_at
+""")
+
+PAY: Final = text("""
+    INSERT INTO payments (checkout_id, gateway, token) VALUES (:id, :gateway, :token)
+    ON CONFLICT (checkout_id) DO UPDATE SET token = EXCLUDED.token, tries = payments.tries + 1, updated_at = now()
+""")
+
+TOTAL: Final = text("SELECT total_minor FROM price_locks WHERE checkout_id = :id")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What a request led to. `created` is False when the answer is an earlier or an already running checkout."""
+
+    checkout_id: UUID
+    created: bool
+    sends: Sequence[Send] = ()
+
+
+def start(connection: Connection, request: StartRequest, settings: Settings) -> Admitted:
+    """Start the checkout of a cart, once per key and once per cart.
+
+    Raises Invalid, NotFound or Conflict; nothing is changed then (the caller rolls back).
+    """
+    if request.payment is not None and request.idempotency_key is None:
+        raise Invalid(Code.KEY_REQUIRED)
+    ttl_seconds = request.ttl_seconds or settings.ttl_minutes * 60
+    if ttl_seconds > settings.ttl_cap_minutes * 60:
+        raise Invalid(Code.TTL_TOO_LONG, cap_seconds=settings.ttl_cap_minutes * 60)
+    if (replayed := _replay(connection, request)) is not None:
+        return replayed
+    cart_id = request.wanted_cart_id
+    if request.cart is not None:
+        create_cart(connection, cart_id, request.cart.currency)
+    cart = lock_cart(connection, cart_id)
+    if cart is None:
+        raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))
+    # Read after the lock: whoever started this cart before us has committed by now.
+    active = connection.execute(ACTIVE, {"cart_id": cart_id}).one_or_none()
+    if active is not None:
+        if active.owner != request.owner:
+            raise Conflict(Code.CART_LOCKED, cart_id=str(cart_id), expires_at=active.expires_at.isoformat())
+        _bind_key(connection, request, active.id)
+        return Admitted(active.id, created=False)
+    if cart.state == CartState.COMPLETED:
+        raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
+    if request.cart is not None:
+        fill_cart(connection, request.cart)
+    checkout_id = uuid7()
+    sent_at = connection.execute(
+        INSERT,
+        {
+            "id": checkout_id,
+            "cart_id": cart_id,
+            "owner": request.owner,
+            "reference": request.reference,
+            "currency": cart.currency if request.cart is None else request.cart.currency,
+            "paying": request.payment is not None,
+            "expected_total_minor": request.expected_total_minor,
+            "ttl_seconds": ttl_seconds,
+            "stall_seconds": settings.stall_seconds,
+        },
+    ).scalar_one()
+    _bind_key(connection, request, checkout_id)
+    if request.payment is not None:
+        _pay(connection, checkout_id, request.payment, settings)
+    write_events(connection, "checkout.started", [checkout_id])
+    return Admitted(checkout_id, created=True, sends=[Send(CHAIN[0].queue, checkout_id, sent_at)])
+
+
+def process(connection: Connection, request: ProcessRequest, settings: Settings) -> Admitted:
+    """Pay a started checkout. Its stock and prices are held from now on until the payment's outcome is known."""
+    member = _owned(connection, request.checkout_id, request.owner)
+    if (replayed := _replay(connection, request)) is not None:
+        return replayed
+    early = member.state is CheckoutState.RUNNING and not member.payment_given
+    if member.state in TERMINAL or member.state is CheckoutState.UNWINDING:
+        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(member.id), state=member.state)
+    if member.expires_at <= member.now and member.pivot_at is None:
+        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(member.id), state=CheckoutState.EXPIRED)
+    if not early and member.state is not CheckoutState.AWAITING_PAYMENT:
+        raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(member.id), state=member.state)
+    total = connection.execute(TOTAL, {"id": member.id}).scalar_one_or_none()
+    if request.expected_total_minor is not None and total is not None and request.expected_total_minor != total:
+        raise Conflict(Code.PRICE_CHANGED, total_minor=total, expected_total_minor=request.expected_total_minor)
+    _bind_key(connection, request, member.id)
+    _pay(connection, member.id, request.payment, settings)
+    sends = forward.call_on(
+        connection,
+        member,
+        settings,
+        event="payment.submitted",
+        hold_seconds=settings.payment_window_seconds,
+        expected_total_minor=request.expected_total_minor,
+    )
+    # One that has not reached its quote yet is on its way already: its message is not doubled.
+    return Admitted(member.id, created=True, sends=[] if early else sends)
+
+
+def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> Admitted:
+    """Look again at a payment that waited for its buyer, who has now acted."""
+    member = _owned(connection, checkout_id, owner)
+    if member.state is not CheckoutState.ACTION_REQUIRED:
+        return Admitted(checkout_id, created=False)
+    sends = forward.call_on(
+        connection, member, settings, event="checkout.resumed", hold_seconds=settings.payment_window_seconds
+    )
+    return Admitted(checkout_id, created=True, sends=sends)
+
+
+def cancel(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> Admitted:
+    """Cancel a checkout for its buyer. Cancelling what has ended or is turning back already changes nothing."""
+    return _turn_back(connection, _owned(connection, checkout_id, owner), Rejected(Code.CANCELLED), settings)
+
+
+def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> Admitted:
+    """Release a cart for an operator: a cancellation with the operator's name and reason in its trail."""
+    member = _owned(connection, checkout_id, None)
+    return _turn_back(connection, member, Rejected(Code.RELEASED, {"actor": actor, "reason": reason}), settings)
+
+
+def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> Admitted:
+    """Set a checkout that waits for a person going again, in the direction it had."""
+    member = _owned(connection, checkout_id, None)
+    if member.state is not CheckoutState.NEEDS_REVIEW:
+        return Admitted(checkout_id, created=False)
+    detail = {"actor": actor, "reason": reason}
+    sends = forward.call_on(connection, member, settings, event="checkout.retried", detail=detail)
+    return Admitted(checkout_id, created=True, sends=sends)
+
+
+def _turn_back(connection: Connection, member: Member, why: Rejected, settings: Settings) -> Admitted:
+    if member.state in TERMINAL or member.state is CheckoutState.UNWINDING:
+        return Admitted(member.id, created=False)
+    if member.state is CheckoutState.NEEDS_REVIEW:
+        raise Conflict(Code.NEEDS_REVIEW, checkout_id=str(member.id))
+    if member.pivot_at is not None:
+        raise Conflict(Code.PAST_PIVOT, checkout_id=str(member.id))
+    sends = backward.begin(connection, [member], {member.id: why}, settings, ending=CheckoutState.CANCELLED)
+    return Admitted(member.id, created=True, sends=sends)
+
+
+def _owned(connection: Connection, checkout_id: UUID, owner: str | None) -> Member:
+    """Lock a checkout of this owner; one of another owner is not there."""
+    found = lock_checkouts(connection, [checkout_id])
+    if not found or (owner is not None and found[0].owner != owner):
+        raise NotFound(Code.CHECKOUT_UNKNOWN, checkout_id=str(checkout_id))
+    return found[0]
+
+
+def _replay(connection: Connection, request: StartRequest | ProcessRequest) -> Admitted | None:
+    """Return the first answer of a key that has been seen; Conflict if it came with another request."""
+    if request.idempotency_key is None:
+        return None
+    seen = connection.execute(KEY, {"owner": request.owner, "key": request.idempotency_key}).one_or_none()
+    if seen is None:
+        return None
+    if seen.fingerprint != fingerprint(request):
+        raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)
+    return Admitted(seen.checkout_id, created=False)
+
+
+def _bind_key(connection: Connection, request: StartRequest | ProcessRequest, checkout_id: UUID) -> None:
+    if request.idempotency_key is None:
+        return
+    bound = connection.execute(
+        BIND_KEY,
+        {
+            "owner": request.owner,
+            "key": request.idempotency_key,
+            "action": "start" if isinstance(request, StartRequest) else "process",
+            "fingerprint": fingerprint(request),
+            "checkout_id": checkout_id,
+        },
+    )
+    if bound.rowcount == 0:
+        # Another request with this key committed while we waited: the same one is fine, any other is not.
+        replayed = _replay(connection, request)
+        if replayed is None or replayed.checkout_id != checkout_id:
+            raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)
+
+
+def _pay(connection: Connection, checkout_id: UUID, payment: PaymentInput, settings: Settings) -> None:
+    connection.execute(PAY, {"id": checkout_id, "gateway": settings.gateway, "token": payment.token})

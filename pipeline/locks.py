@@ -1,0 +1,108 @@
+"""Every row lock of the engine, in one order: checkouts by id, then carts, then stock by (variant, location).
+
+`FOR NO KEY UPDATE`, so that foreign keys do not block. Payments, reservations and orders are only ever written under
+their checkout's lock and need none of their own.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, RowMapping, text
+
+from models.states import CheckoutState
+from pipeline.batch import Member
+
+_MEMBER: Final = """
+    id, cart_id, owner, reference, currency, state, phase, fence, straight_through, payment_given,
+    expected_total_minor, expires_at, pivot_at, attempts, ending, now() AS now
+"""
+
+CHECKOUTS: Final = text(f"""
+    SELECT {_MEMBER} FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+""")
+
+# Nothing of theirs may be in flight at the gateway: those are settled first, then expire.
+EXPIRED: Final = text(f"""
+    SELECT {_MEMBER} FROM checkouts c
+    WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required') AND expires_at <= now()
+      AND NOT EXISTS (SELECT FROM payment_operations o
+                      WHERE o.checkout_id = c.id AND o.status IN ('intended', 'unknown'))
+    ORDER BY expires_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+SCHEDULED: Final = text(f"""
+    SELECT {_MEMBER} FROM checkouts WHERE due_reason = 'scheduled' AND due_at <= now()
+    ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+# `head`: when the oldest message still waiting in the queue was sent. What was sent before it was delivered, or lost.
+STALLED: Final = text(f"""
+    SELECT {_MEMBER} FROM checkouts
+    WHERE due_reason = 'stalled' AND state = :state AND phase = ANY(CAST(:phases AS smallint[])) AND due_at <= now()
+      AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head
+           OR sent_at < now() - make_interval(secs => :overdue_seconds))
+    ORDER BY sent_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+CART: Final = text("SELECT id, currency, state FROM carts WHERE id = :id FOR NO KEY UPDATE")
+CARTS: Final = text("SELECT id FROM carts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
+
+STOCK: Final = text("""
+    SELECT variant_id, location_id, on_hand, reserved, backorderable FROM stock_levels
+    WHERE variant_id = ANY(CAST(:variant_ids AS bigint[])) ORDER BY variant_id, location_id FOR NO KEY UPDATE
+""")
+
+HELD_STOCK: Final = text("""
+    SELECT variant_id, location_id FROM stock_levels
+    WHERE (variant_id, location_id) IN (SELECT variant_id, location_id FROM reservations
+                                        WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND state = 'held')
+    ORDER BY variant_id, location_id FOR NO KEY UPDATE
+""")
+
+
+def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[Member]:
+    """Lock these checkouts, whatever their state; ids that do not exist are left out."""
+    return [_member(row) for row in connection.execute(CHECKOUTS, {"ids": list(ids)}).mappings()]
+
+
+def lock_expired(connection: Connection, limit: int) -> list[Member]:
+    """Lock checkouts whose time is up, skipping what others hold."""
+    return [_member(row) for row in connection.execute(EXPIRED, {"limit": limit}).mappings()]
+
+
+def lock_scheduled(connection: Connection, limit: int) -> list[Member]:
+    """Lock checkouts that asked to be called again by now."""
+    return [_member(row) for row in connection.execute(SCHEDULED, {"limit": limit}).mappings()]
+
+
+def lock_stalled(connection: Connection, **parameters: Any) -> list[Member]:
+    """Lock checkouts of one queue whose message has been delivered or lost without a trace."""
+    return [_member(row) for row in connection.execute(STALLED, parameters).mappings()]
+
+
+def lock_cart(connection: Connection, cart_id: UUID) -> Row[Any] | None:
+    """Lock one cart and return its currency and state, or None when there is none."""
+    return connection.execute(CART, {"id": cart_id}).one_or_none()
+
+
+def lock_carts(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Lock several carts."""
+    connection.execute(CARTS, {"ids": sorted(ids)})
+
+
+def lock_stock(connection: Connection, variant_ids: Sequence[int]) -> Sequence[Row[Any]]:
+    """Lock all stock levels of these variants and return them."""
+    return connection.execute(STOCK, {"variant_ids": list(variant_ids)}).all()
+
+
+def lock_held_stock(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Lock the stock levels on which these checkouts hold units."""
+    connection.execute(HELD_STOCK, {"ids": list(ids)})
+
+
+def _member(row: RowMapping) -> Member:
+    ending = row["ending"]
+    return Member(
+        **{**row, "state": CheckoutState(row["state"]), "ending": None if ending is None else CheckoutState(ending)}
+    )

@@ -1,0 +1,204 @@
+"""Gateway calls as rows: written and claimed before the call, answered after it, each in its own transaction."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, text
+
+from models.money import Money
+from models.states import OperationKind, OperationStatus, PaymentStatus
+from pipeline.batch import Member
+from pipeline.books import Books, Intent, Operation, Verb
+from pipeline.events import write_events
+from pipeline.gateways.protocol import Answer, Call, Succeeded
+
+PAYMENTS: Final = text("""
+    SELECT p.checkout_id, p.gateway, p.token, p.tries, p.reference, p.status, p.action, l.total_minor, l.currency
+    FROM payments p JOIN price_locks l USING (checkout_id)
+    WHERE p.checkout_id = ANY(CAST(:ids AS uuid[]))
+""")
+
+OPERATIONS: Final = text("""
+    SELECT checkout_id, id, kind, n, status, fence, claimed_until, attempts, code, created_at, updated_at
+    FROM payment_operations WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
+""")
+
+CLAIM: Final = text("""
+    INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, fence, claimed_until)
+    SELECT id, kind, n, id || ':' || kind || ':' || n, amount, fence, now() + make_interval(secs => :claim_seconds)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:ns AS smallint[]), CAST(:amounts AS bigint[]),
+                CAST(:fences AS integer[])) AS intended (id, kind, n, amount, fence)
+    ON CONFLICT (checkout_id, kind, n) DO UPDATE
+    SET fence = EXCLUDED.fence, claimed_until = EXCLUDED.claimed_until, updated_at = now(),
+        -- A claim that ran out without an answer: its caller died, and that counts.
+        attempts = payment_operations.attempts
+                   + CASE WHEN payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
+    RETURNING id, checkout_id, kind, n, status, fence, claimed_until, attempts, code, created_at, updated_at,
+              idempotency_key
+""")
+
+SETTLE: Final = text("""
+    UPDATE payment_operations o
+    SET status = s.status, code = s.code, attempts = s.attempts, claimed_until = s.claimed_until, updated_at = now()
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:codes AS text[]),
+                CAST(:attempts AS smallint[]), CAST(:claims AS timestamptz[]))
+         AS s (id, status, code, attempts, claimed_until)
+    WHERE o.id = s.id
+""")
+
+PAY: Final = text("""
+    UPDATE payments p
+    SET status = s.status, reference = s.reference, action = CAST(s.action AS jsonb), updated_at = now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:references AS text[]),
+                CAST(:actions AS text[])) AS s (id, status, reference, action)
+    WHERE p.checkout_id = s.id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A claimed call, ready to be made once the transaction that claimed it has committed."""
+
+    operation: Operation
+    verb: Verb
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call and what came back."""
+
+    planned: Planned
+    answer: Answer
+
+
+def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Books]:
+    """Read the payments of these checkouts. One without a payment or a price lock has no books."""
+    if not ids:
+        return {}
+    operations = defaultdict(list)
+    for row in connection.execute(OPERATIONS, {"ids": list(ids)}).mappings():
+        operations[row["checkout_id"]].append(_operation(row))
+    return {
+        row.checkout_id: Books(
+            checkout_id=row.checkout_id,
+            gateway=row.gateway,
+            token=row.token,
+            tries=row.tries,
+            reference=row.reference,
+            status=PaymentStatus(row.status),
+            action=row.action,
+            amount=Money(row.total_minor, row.currency),
+            operations=tuple(operations[row.checkout_id]),
+        )
+        for row in connection.execute(PAYMENTS, {"ids": list(ids)})
+    }
+
+
+def claim(
+    connection: Connection, intents: Sequence[tuple[Member, Books, Intent]], *, claim_seconds: float
+) -> list[Planned]:
+    """Write the intents of a batch (a repeat finds its row) and claim them: nobody else makes these calls meanwhile."""
+    if not intents:
+        return []
+    wanted = {(member.id, intent.kind, intent.n): (books, intent) for member, books, intent in intents}
+    rows = connection.execute(
+        CLAIM,
+        {
+            "claim_seconds": claim_seconds,
+            "ids": [member.id for member, _, _ in intents],
+            "kinds": [intent.kind for _, _, intent in intents],
+            "ns": [intent.n for _, _, intent in intents],
+            "amounts": [books.amount.minor for _, books, _ in intents],
+            "fences": [member.fence for member, _, _ in intents],
+        },
+    ).mappings()
+    planned = []
+    for row in rows:
+        books, intent = wanted[row["checkout_id"], OperationKind(row["kind"]), row["n"]]
+        call = Call(
+            checkout_id=books.checkout_id,
+            key=row["idempotency_key"],
+            amount=books.amount,
+            token=books.token,
+            reference=books.reference,
+        )
+        planned.append(Planned(_operation(row), intent.verb, call))
+    return planned
+
+
+def record(connection: Connection, members: Sequence[Member], answers: Sequence[Answered]) -> dict[UUID, Books]:
+    """Write the answers down and return the books as they now stand, of all these checkouts.
+
+    The members must be locked. An answer that comes after the checkout has turned (its fence is older) is written down
+    all the same, as an event too; what follows from it is decided on the books, by whoever works on the checkout.
+    """
+    before = load_books(connection, [member.id for member in members])
+    after = dict(before)
+    for each in answers:
+        books = after[each.planned.call.checkout_id]
+        current = books.find(each.planned.operation.kind, each.planned.operation.n)
+        if current is not None:
+            after[books.checkout_id] = books.record(current, each.answer)
+    _write(connection, before, after)
+    _note_late(connection, members, answers)
+    return after
+
+
+def _write(connection: Connection, before: Mapping[UUID, Books], after: Mapping[UUID, Books]) -> None:
+    operations = [
+        new
+        for id_, books in after.items()
+        for old, new in zip(before[id_].operations, books.operations, strict=True)
+        if new != old
+    ]
+    if operations:
+        connection.execute(
+            SETTLE,
+            {
+                "ids": [each.id for each in operations],
+                "statuses": [each.status for each in operations],
+                "codes": [each.code for each in operations],
+                "attempts": [each.attempts for each in operations],
+                "claims": [each.claimed_until for each in operations],
+            },
+        )
+    payments = [
+        books
+        for id_, books in after.items()
+        if (books.status, books.reference, books.action)
+        != (before[id_].status, before[id_].reference, before[id_].action)
+    ]
+    if payments:
+        connection.execute(
+            PAY,
+            {
+                "ids": [books.checkout_id for books in payments],
+                "statuses": [books.status for books in payments],
+                "references": [books.reference for books in payments],
+                "actions": [None if books.action is None else json.dumps(books.action) for books in payments],
+            },
+        )
+
+
+def _note_late(connection: Connection, members: Sequence[Member], answers: Sequence[Answered]) -> None:
+    fences = {member.id: member.fence for member in members}
+    late = {
+        each.planned.call.checkout_id: {
+            "operation": each.planned.call.key,
+            "answer": type(each.answer).__name__,
+            "status": each.answer.status if isinstance(each.answer, Succeeded) else None,
+        }
+        for each in answers
+        if fences[each.planned.call.checkout_id] != each.planned.operation.fence
+    }
+    write_events(connection, "payment.late_answer", list(late), data=late)
+
+
+def _operation(row: RowMapping) -> Operation:
+    fields = {key: row[key] for key in Operation.__dataclass_fields__}
+    return Operation(**{**fields, "kind": OperationKind(row["kind"]), "status": OperationStatus(row["status"])})

@@ -1,0 +1,140 @@
+"""What comes next for a payment: decided on our books alone, forward in phases 4 and 6, backward in their undos."""
+
+from datetime import timedelta
+from typing import Final
+
+from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
+from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait
+from pipeline.books import VERBS, Books, Intent, Operation, Verb
+from pipeline.errors import Code
+from pipeline.gateways.protocol import ALREADY_CAPTURED
+from pipeline.settings import Settings
+
+#: Waits between repeats of a call whose outcome is unknown are exact, plus this, so that a claim has surely run out.
+_MARGIN: Final = timedelta(milliseconds=10)
+
+
+def plan_authorization(member: Member, books: Books, settings: Settings) -> Outcome | Intent:
+    """Open the provider's object, then authorise the frozen total on it."""
+    match books.status:
+        case PaymentStatus.AUTHORIZED | PaymentStatus.CAPTURED:
+            return Done()
+        case PaymentStatus.CANCELLED | PaymentStatus.REFUNDED:
+            return Rejected(Code.PAYMENT_DECLINED, {"reason": "cancelled at the provider"})
+        case _:
+            pass
+    if books.reference is None:
+        return _forward(member, books, OperationKind.OPEN, 1, settings)
+    operation = books.find(OperationKind.AUTHORIZE, books.tries)
+    if operation is not None and operation.status is OperationStatus.ACTION_REQUIRED:
+        if books.answered and operation.code is None:
+            return Wait(CheckoutState.ACTION_REQUIRED, "checkout.action_required", {"action": books.action})
+        # Called on again, or the look itself failed: the object says whether the buyer has acted.
+        waiting = _claimed(member, operation) or _backing_off(member, operation, settings)
+        return waiting or Intent(OperationKind.AUTHORIZE, books.tries, Verb.RETRIEVE)
+    return _forward(member, books, OperationKind.AUTHORIZE, books.tries, settings)
+
+
+def plan_capture(member: Member, books: Books, settings: Settings) -> Outcome | Intent:
+    """Take the authorised amount: finish forward, unless the provider says a definite no."""
+    if books.status is PaymentStatus.CAPTURED:
+        return Done()
+    operation = books.find(OperationKind.CAPTURE, 1)
+    if books.status is not PaymentStatus.AUTHORIZED and operation is None:
+        return Rejected(Code.CAPTURE_DECLINED, {"reason": f"the payment is {books.status}"})
+    if operation is not None and operation.status is OperationStatus.DECLINED:
+        return Rejected(Code.CAPTURE_DECLINED, {"reason": operation.code})
+    return _repeat(member, operation, OperationKind.CAPTURE, 1, settings)
+
+
+def plan_undo(member: Member, books: Books | None, settings: Settings) -> Outcome | Intent:
+    """Take the payment back: cancel what was not taken, refund what was. Nothing to do is a success.
+
+    The provider's own order of events decides: an object that was cancelled first can no longer be authorised or
+    captured, one that was captured first refuses the cancellation and is refunded.
+    """
+    if books is None or not books.operations:
+        return Done()
+    if books.status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):
+        return _wait_for_stragglers(member, books) or Done()
+    if books.reference is None:
+        operation = books.find(OperationKind.OPEN, 1)
+        if operation is not None and operation.status is OperationStatus.DECLINED:
+            return Done()
+        # Nothing to cancel by yet: the same request with the same key gives the object's reference, or made none.
+        return _undo(member, operation, OperationKind.OPEN, settings)
+    void = books.last(OperationKind.VOID)
+    if books.status is PaymentStatus.CAPTURED or (void is not None and void.code == ALREADY_CAPTURED):
+        return _undo(member, books.last(OperationKind.REFUND), OperationKind.REFUND, settings)
+    return _undo(member, void, OperationKind.VOID, settings)
+
+
+def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings: Settings) -> Outcome | Intent:
+    """Call, or say what the last call meant. Before the pivot, an outcome that stays unknown turns back."""
+    operation = books.find(kind, n)
+    if operation is not None and operation.status is OperationStatus.DECLINED:
+        can_try_again = (
+            kind is OperationKind.AUTHORIZE
+            and not member.straight_through
+            and books.tries < settings.payment_tries
+            and member.expires_at > member.now
+        )
+        detail = {"reason": operation.code, "try": books.tries}
+        if can_try_again:
+            return Wait(CheckoutState.AWAITING_PAYMENT, "payment.declined", detail)
+        return Rejected(Code.PAYMENT_DECLINED, detail)
+    if operation is not None and operation.attempts >= settings.max_attempts:
+        return Rejected(Code.PAYMENT_UNRESOLVED, {"kind": kind})
+    return _repeat(member, operation, kind, n, settings)
+
+
+def _repeat(
+    member: Member, operation: Operation | None, kind: OperationKind, n: int, settings: Settings
+) -> Outcome | Intent:
+    """Make the call, or repeat it with the same key once nobody else is making it and its wait is over."""
+    if operation is None:
+        return Intent(kind, n, VERBS[kind])
+    if waiting := _claimed(member, operation) or _backing_off(member, operation, settings):
+        return waiting
+    if operation.created_at is not None:
+        age = (member.now - operation.created_at).total_seconds()
+        if age > settings.intent_max_age_seconds:
+            return Review(Code.PAYMENT_UNRESOLVED, {"kind": kind})
+    return Intent(kind, n, VERBS[kind])
+
+
+def _undo(member: Member, operation: Operation | None, kind: OperationKind, settings: Settings) -> Outcome | Intent:
+    """Make the call of an undo. A definite no, or too many unknowns, is for a person; their retry is a new attempt."""
+    if operation is None:
+        return Intent(kind, 1, VERBS[kind])
+    asked_again = operation.fence < member.fence
+    if operation.status is OperationStatus.DECLINED:
+        if asked_again:
+            return Intent(kind, operation.n + 1, VERBS[kind])
+        return Review(Code.UNDO_FAILED, {"phase": kind, "attempts": operation.n, "error": operation.code})
+    if operation.attempts >= settings.max_undo_attempts and not asked_again:
+        facts = {"phase": kind, "attempts": operation.attempts, "error": operation.code}
+        return Review(Code.UNDO_FAILED, facts)
+    return _repeat(member, operation, kind, operation.n, settings)
+
+
+def _wait_for_stragglers(member: Member, books: Books) -> Retry | None:
+    """No checkout leaves `unwinding` while an outcome of its own is not known."""
+    for operation in books.unsettled:
+        return _claimed(member, operation) or Retry(0.0, f"{operation.kind} is unanswered")
+    return None
+
+
+def _claimed(member: Member, operation: Operation) -> Retry | None:
+    if operation.claimed_until is None or operation.claimed_until <= member.now:
+        return None
+    wait = operation.claimed_until - member.now + _MARGIN
+    return Retry(wait.total_seconds(), f"{operation.kind} is being called")
+
+
+def _backing_off(member: Member, operation: Operation, settings: Settings) -> Retry | None:
+    if operation.attempts == 0 or operation.updated_at is None:
+        return None
+    wait = min(settings.retry_seconds * 2 ** (operation.attempts - 1), settings.retry_cap_seconds)
+    left = wait - (member.now - operation.updated_at).total_seconds()
+    return Retry(left, f"{operation.kind} is unknown: {operation.code}") if left > 0 else None

@@ -1,0 +1,100 @@
+"""Phase 1: can this cart be sold at all? Reads only, so there is nothing to undo.
+
+The cart is read-only from the start of the checkout on, so what is found here stays true of it; stock is only looked
+at, to refuse early: phase 2 holds it.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, text
+
+from models.money import MAX_MINOR, minor_digits
+from pipeline.baskets import Basket, Line, load_baskets
+from pipeline.batch import Done, Member, Outcome, Rejected
+from pipeline.errors import Code
+from pipeline.messages import Address
+from pipeline.settings import Settings
+
+AVAILABLE: Final = text("""
+    SELECT variant_id, sum(on_hand - reserved) AS available, bool_or(backorderable) AS backorderable
+    FROM stock_levels WHERE variant_id = ANY(CAST(:variant_ids AS bigint[])) GROUP BY variant_id
+""")
+
+undo = None
+
+
+def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:
+    """Validate the carts of a batch; each gets the first thing that is wrong with it, or Done."""
+    baskets = load_baskets(connection, [member.cart_id for member in batch])
+    variant_ids = {line.variant_id for basket in baskets.values() for line in basket.lines} - {None}
+    rows = connection.execute(AVAILABLE, {"variant_ids": sorted(id_ for id_ in variant_ids if id_ is not None)})
+    # None: as many as anyone asks for.
+    available = {row.variant_id: None if row.backorderable else int(row.available) for row in rows}
+    return {member.id: validate(baskets[member.cart_id], available, settings) for member in batch}
+
+
+def validate(basket: Basket, available: Mapping[int, int | None], settings: Settings) -> Done | Rejected:
+    """Return the first objection to this basket, checked from the whole to the parts."""
+    if minor_digits(basket.currency) is None:
+        return Rejected(Code.CURRENCY_UNKNOWN, {"currency": basket.currency})
+    if not basket.lines:
+        return Rejected(Code.CART_EMPTY)
+    if len(basket.lines) > settings.max_lines:
+        return Rejected(Code.CART_TOO_LARGE, {"lines": len(basket.lines), "limit": settings.max_lines})
+    for line in basket.lines:
+        if objection := _object_to_line(line, basket, settings):
+            return objection
+    if sum(line.quantity * (line.price_minor or 0) for line in basket.lines) > MAX_MINOR:
+        return Rejected(Code.TOTAL_TOO_LARGE)
+    return _object_to_address(basket) or _object_to_stock(basket, available) or Done()
+
+
+def _object_to_line(line: Line, basket: Basket, settings: Settings) -> Rejected | None:
+    facts = {"line": line.line, "sku": line.sku}
+    if not 0 < line.quantity <= settings.max_quantity:
+        return Rejected(Code.QUANTITY_INVALID, facts | {"quantity": line.quantity, "limit": settings.max_quantity})
+    if line.variant_id is None:
+        return Rejected(Code.VARIANT_UNKNOWN, facts)
+    if not line.active:
+        return Rejected(Code.VARIANT_INACTIVE, facts)
+    if line.line_currency is not None and line.line_currency != basket.currency:
+        return Rejected(Code.CURRENCY_MIXED, facts | {"currency": line.line_currency, "cart_currency": basket.currency})
+    if line.price_minor is None:
+        return Rejected(Code.PRICE_MISSING, facts | {"currency": basket.currency})
+    if line.price_minor < 0:
+        return Rejected(Code.PRICE_INVALID, facts | {"unit_price_minor": line.price_minor})
+    return None
+
+
+def _object_to_address(basket: Basket) -> Rejected | None:
+    if basket.shipping_address is None:
+        return Rejected(Code.ADDRESS_MISSING, {"reason": "there is none"})
+    try:
+        Address.model_validate(basket.shipping_address)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "address"
+        return Rejected(Code.ADDRESS_MISSING, {"reason": f"{where}: {first['msg'].lower()}"})
+    return None
+
+
+def _object_to_stock(basket: Basket, available: Mapping[int, int | None]) -> Rejected | None:
+    wanted: dict[int, int] = defaultdict(int)
+    for line in basket.lines:
+        if line.variant_id is None:
+            continue
+        wanted[line.variant_id] += line.quantity
+        left = available.get(line.variant_id, 0)
+        if left is not None and wanted[line.variant_id] > left:
+            facts = {
+                "line": line.line,
+                "sku": line.sku,
+                "requested": wanted[line.variant_id],
+                "available": max(left, 0),
+            }
+            return Rejected(Code.OUT_OF_STOCK, facts)
+    return None

@@ -1,0 +1,54 @@
+"""Phase 5: write the order and its lines from the frozen rows, pending. Undo: cancel it (kept, never deleted)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from uuid_utils.compat import uuid7
+
+from pipeline.batch import Done, Member, Outcome, Rejected
+from pipeline.errors import Code
+from pipeline.settings import Settings
+
+# Both unique indexes stand behind ON CONFLICT: one order a checkout, one living order a cart.
+WRITE: Final = text("""
+    INSERT INTO orders (id, checkout_id, cart_id, owner, reference, currency, total_minor, shipping_address,
+                        billing_address)
+    SELECT made.order_id, c.id, c.cart_id, c.owner, c.reference, l.currency, l.total_minor, l.shipping_address,
+           l.billing_address
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:order_ids AS uuid[])) AS made (checkout_id, order_id)
+    JOIN checkouts c ON c.id = made.checkout_id
+    JOIN price_locks l ON l.checkout_id = c.id AND l.voided_at IS NULL
+    ON CONFLICT DO NOTHING
+    RETURNING checkout_id
+""")
+
+WRITE_LINES: Final = text("""
+    INSERT INTO order_lines (order_id, line, variant_id, sku, title, quantity, unit_price_minor, total_minor)
+    SELECT o.id, l.line, l.variant_id, l.sku, l.title, l.quantity, l.unit_price_minor, l.total_minor
+    FROM orders o JOIN price_lock_lines l USING (checkout_id)
+    WHERE o.checkout_id = ANY(CAST(:ids AS uuid[]))
+""")
+
+CANCEL: Final = text("""
+    UPDATE orders SET state = 'cancelled', cancelled_at = now()
+    WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND state = 'pending'
+""")
+
+
+def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:  # noqa: ARG001
+    """Copy the frozen rows into orders. A cart that was bought in another way is rejected."""
+    rows = connection.execute(WRITE, {"ids": [member.id for member in batch], "order_ids": [uuid7() for _ in batch]})
+    written = {row.checkout_id for row in rows}
+    if written:
+        connection.execute(WRITE_LINES, {"ids": list(written)})
+    return {
+        member.id: Done() if member.id in written else Rejected(Code.CART_COMPLETED, {"cart_id": str(member.cart_id)})
+        for member in batch
+    }
+
+
+def undo(connection: Connection, batch: Sequence[Member]) -> None:
+    """Cancel the orders; none, or a cancelled one, is fine."""
+    connection.execute(CANCEL, {"ids": [member.id for member in batch]})

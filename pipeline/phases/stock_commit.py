@@ -1,0 +1,51 @@
+"""Phase 7: reserved becomes sold, the order gets its number, the cart is completed.
+
+The money is taken: nothing here may fail for a business reason. Every row it needs was written and checked by earlier
+phases under the same lock, so there is no undo either.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from pipeline.batch import Done, Member, Outcome
+from pipeline.locks import lock_carts, lock_held_stock
+from pipeline.settings import Settings
+
+SELL: Final = text("""
+    WITH sold AS (
+        UPDATE reservations SET state = 'committed' WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND state = 'held'
+        RETURNING checkout_id, variant_id, location_id, quantity
+    ), counted AS (
+        UPDATE stock_levels s SET reserved = s.reserved - h.quantity, on_hand = s.on_hand - h.quantity
+        FROM (SELECT variant_id, location_id, sum(quantity) AS quantity FROM sold GROUP BY 1, 2) h
+        WHERE s.variant_id = h.variant_id AND s.location_id = h.location_id
+    )
+    INSERT INTO stock_movements (variant_id, location_id, kind, quantity, checkout_id)
+    SELECT variant_id, location_id, 'sell', -quantity, checkout_id FROM sold
+""")
+
+PLACE: Final = text("""
+    UPDATE orders SET state = 'placed', number = nextval('order_numbers'), placed_at = now()
+    WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND state = 'pending'
+""")
+
+COMPLETE: Final = text("""
+    UPDATE carts SET state = 'completed', updated_at = now() WHERE id = ANY(CAST(:cart_ids AS uuid[]))
+""")
+
+undo = None
+
+
+def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:  # noqa: ARG001
+    """Settle stock, orders and carts of a batch."""
+    ids = [member.id for member in batch]
+    cart_ids = [member.cart_id for member in batch]
+    lock_carts(connection, cart_ids)
+    lock_held_stock(connection, ids)
+    connection.execute(SELL, {"ids": ids})
+    connection.execute(PLACE, {"ids": ids})
+    connection.execute(COMPLETE, {"cart_ids": cart_ids})
+    return {member.id: Done() for member in batch}

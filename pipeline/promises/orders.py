@@ -1,0 +1,75 @@
+"""One cart, at most one order, and the order is what was frozen."""
+
+from typing import Final
+
+from pipeline.promises.promise import Promise
+
+ORDERS: Final = (
+    Promise(
+        "one_active_checkout",
+        "A cart has at most one active checkout.",
+        """
+        SELECT cart_id, count(*) AS active, array_agg(id) AS checkout_ids FROM checkouts
+        WHERE ended_at IS NULL GROUP BY cart_id HAVING count(*) > 1
+        """,
+    ),
+    Promise(
+        "one_order",
+        "A cart has at most one order that is not cancelled, and so has a checkout.",
+        """
+        SELECT 'cart' AS of, cart_id AS id, count(*) AS orders FROM orders
+        WHERE state <> 'cancelled' GROUP BY cart_id HAVING count(*) > 1
+        UNION ALL
+        SELECT 'checkout', checkout_id, count(*) FROM orders
+        WHERE state <> 'cancelled' GROUP BY checkout_id HAVING count(*) > 1
+        """,
+    ),
+    Promise(
+        "cart_completed_when_bought",
+        "The cart of a completed checkout is completed, and a cart whose checkouts all came to nothing is open.",
+        """
+        SELECT k.id AS cart_id, k.state AS cart_state, count(*) FILTER (WHERE c.state = 'completed') AS completed
+        FROM carts k JOIN checkouts c ON c.cart_id = k.id WHERE c.ended_at IS NOT NULL
+        GROUP BY k.id, k.state
+        HAVING (k.state = 'completed') <> (count(*) FILTER (WHERE c.state = 'completed') > 0)
+        """,
+    ),
+    Promise(
+        "completed_is_placed",
+        "A completed checkout has one placed order, with a number and of its own cart; no other checkout has one.",
+        """
+        SELECT checkout_id, c.state AS checkout_state, o.orders, o.numbers
+        FROM (SELECT id AS checkout_id, cart_id, state FROM checkouts WHERE state = 'completed') c
+        FULL JOIN (SELECT checkout_id, min(cart_id::text) AS cart, count(*) AS orders, count(number) AS numbers
+                   FROM orders WHERE state = 'placed' GROUP BY checkout_id) o USING (checkout_id)
+        WHERE c.state IS NULL OR (o.orders = 1 AND o.numbers = 1 AND o.cart = c.cart_id::text) IS NOT TRUE
+        """,
+    ),
+    Promise(
+        "order_lines_are_locked_lines",
+        "The lines of an order are the lines of its price lock, to the unit and the minor unit.",
+        """
+        SELECT checkout_id, line, o.sku, l.sku AS locked_sku, o.quantity, l.quantity AS locked_quantity,
+               o.total_minor, l.total_minor AS locked_total_minor
+        FROM (SELECT d.checkout_id, n.* FROM order_lines n JOIN orders d ON d.id = n.order_id) o
+        FULL JOIN (SELECT n.* FROM price_lock_lines n JOIN orders d USING (checkout_id)) l USING (checkout_id, line)
+        WHERE (o.variant_id, o.sku, o.quantity, o.unit_price_minor, o.total_minor)
+              IS DISTINCT FROM (l.variant_id, l.sku, l.quantity, l.unit_price_minor, l.total_minor)
+        """,
+    ),
+    Promise(
+        "order_total_is_locked_total",
+        "The total of an order is the frozen total, in its currency, and the sum of its lines; the lock of a placed"
+        " order is in force.",
+        """
+        SELECT o.checkout_id, o.total_minor, o.currency, p.total_minor AS locked_minor, p.currency AS locked_currency,
+               coalesce(n.lines_minor, 0) AS lines_minor, p.voided_at
+        FROM orders o LEFT JOIN price_locks p USING (checkout_id)
+        LEFT JOIN (SELECT order_id, sum(total_minor) AS lines_minor FROM order_lines GROUP BY order_id) n
+             ON n.order_id = o.id
+        WHERE (o.total_minor = p.total_minor AND o.currency = p.currency
+               AND o.total_minor = coalesce(n.lines_minor, 0)
+               AND (o.state <> 'placed' OR p.voided_at IS NULL)) IS NOT TRUE
+        """,
+    ),
+)

@@ -1,0 +1,153 @@
+"""Moves checkouts forward: one phase over one batch."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import assert_never
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+
+from models.states import CheckoutState, PaymentStatus
+from pipeline import backward, forward
+from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait
+from pipeline.books import Books, Intent
+from pipeline.chain import Local, Phase, Remote
+from pipeline.driver import Driver, Step
+from pipeline.errors import Code
+from pipeline.locks import lock_checkouts
+from pipeline.operations import Answered, Planned, claim, load_books, record
+from pipeline.sender import RESOLVE, Send
+from pipeline.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Runner:
+    """The only code that moves a checkout forward. Safe twice, safe late, safe out of order: the row decides."""
+
+    def __init__(self, driver: Driver, settings: Settings) -> None:
+        """Take the driver that commits, sends and calls."""
+        self.driver = driver
+        self.settings = settings
+
+    def run(self, phase: Phase, ids: Sequence[UUID]) -> None:
+        """Run `phase` for those of these checkouts that stand right before it; the others are left alone."""
+        self.driver.drive(ids, partial(self._step, phase), partial(self._fail, phase))
+
+    def _step(self, phase: Phase, connection: Connection, ids: Sequence[UUID], answers: Sequence[Answered]) -> Step:
+        members = lock_checkouts(connection, ids)
+        books = record(connection, members, answers) if answers else {}
+        step = Step(sends=chase_late(connection, members, books))
+        ready = [each for each in members if each.state is CheckoutState.RUNNING and each.phase == phase.number - 1]
+        if len(members) > 1:
+            # Whoever has attempts may be what killed the last worker: alone, it takes nobody along.
+            step.again = [[each.id] for each in ready if each.attempts]
+            ready = [each for each in ready if not each.attempts]
+        if not ready:
+            return step
+        outcomes: Mapping[UUID, Outcome]
+        match phase.work:
+            case Local():
+                outcomes = phase.work.do(connection, ready, self.settings)
+            case Remote():
+                outcomes, step.calls = self._plan(connection, phase.work, ready, books)
+            case _:
+                assert_never(phase.work)
+        step.sends += settle(
+            connection, phase, [each for each in ready if each.id in outcomes], outcomes, self.settings
+        )
+        return step
+
+    def _plan(
+        self, connection: Connection, work: Remote, ready: Sequence[Member], known: Mapping[UUID, Books]
+    ) -> tuple[dict[UUID, Outcome], list[Planned]]:
+        books = {**load_books(connection, [each.id for each in ready if each.id not in known]), **known}
+        plans = {each.id: work.plan(each, books[each.id], self.settings) for each in ready}
+        intents = [(each, books[each.id], plan) for each in ready if isinstance(plan := plans[each.id], Intent)]
+        calls = claim(connection, intents, claim_seconds=self.settings.gateway_claim_seconds)
+        forward.hold_for_calls(connection, [each.id for each, _, _ in intents], self.settings, pivot=work.pivot)
+        return {id_: plan for id_, plan in plans.items() if not isinstance(plan, Intent)}, calls
+
+    def _fail(self, phase: Phase, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
+        """Count the attempt of a checkout that raised, and give up on it after the last."""
+        step = Step()
+        for member in lock_checkouts(connection, [checkout_id]):
+            if member.state is not CheckoutState.RUNNING or member.phase != phase.number - 1:
+                continue
+            attempts = member.attempts + 1
+            if attempts >= self.settings.max_attempts:
+                step.sends += give_up(connection, phase, member, repr(error), self.settings)
+            else:
+                seconds = min(self.settings.retry_seconds * 2 ** (attempts - 1), self.settings.retry_cap_seconds)
+                forward.later(connection, [(member, seconds, repr(error)[:1000], attempts)])
+        return step
+
+
+def settle(
+    connection: Connection,
+    phase: Phase,
+    members: Sequence[Member],
+    outcomes: Mapping[UUID, Outcome],
+    settings: Settings,
+) -> list[Send]:
+    """Write the outcomes of a phase into the checkouts' rows and return the messages that follow."""
+    done: list[Member] = []
+    waits: dict[UUID, Wait] = {}
+    rejections: dict[UUID, Rejected] = {}
+    retries: dict[UUID, Retry] = {}
+    reviews: dict[UUID, Review] = {}
+    for member in members:
+        outcome = outcomes[member.id]
+        match outcome:
+            case Done():
+                done.append(member)
+            case Rejected():
+                rejections[member.id] = outcome
+            case Wait():
+                waits[member.id] = outcome
+            case Retry():
+                retries[member.id] = outcome
+            case Review():
+                reviews[member.id] = outcome
+            case _:
+                assert_never(outcome)
+    sends = forward.advance(connection, phase, done, settings) if done else []
+    rejected = [each for each in members if each.id in rejections]
+    sends += backward.begin(connection, rejected, rejections, settings, ending=CheckoutState.FAILED, phase=phase.name)
+    forward.park(connection, phase, waits)
+    forward.schedule(connection, [each for each in members if each.id in retries], retries)
+    forward.ask_person(connection, phase.name, reviews)
+    log.info(
+        "phase.ran",
+        phase=phase.name,
+        done=len(done),
+        rejected=len(rejections),
+        waiting=len(waits),
+        retried=len(retries),
+        reviews=len(reviews),
+    )
+    return sends
+
+
+def give_up(connection: Connection, phase: Phase, member: Member, error: str, settings: Settings) -> list[Send]:
+    """End a checkout that raises or kills its worker each time: turn it back, or, past the pivot, ask a person."""
+    detail = {"phase": phase.name, "attempts": member.attempts + 1, "error": error[:500]}
+    if member.pivot_at is not None:
+        forward.ask_person(connection, phase.name, {member.id: Review(Code.ATTEMPTS_EXHAUSTED, detail)})
+        return []
+    rejections = {member.id: Rejected(Code.ATTEMPTS_EXHAUSTED, detail)}
+    return backward.begin(connection, [member], rejections, settings, ending=CheckoutState.FAILED, phase=phase.name)
+
+
+def chase_late(connection: Connection, members: Sequence[Member], books: Mapping[UUID, Books]) -> list[Send]:
+    """Have money that turned up after the end of its checkout voided or refunded: due at once, and called on."""
+    late = [
+        each
+        for each in members
+        if each.state in (CheckoutState.FAILED, CheckoutState.CANCELLED, CheckoutState.EXPIRED)
+        and each.id in books
+        and books[each.id].status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED)
+    ]
+    forward.later(connection, [(each, 0.0, "money turned up after the end", each.attempts) for each in late])
+    return [Send(RESOLVE, each.id, each.now) for each in late]

@@ -1,0 +1,157 @@
+"""Figures for people: what is active now, and what ended in the last hours.
+
+Every query reads active rows or a window of ended ones through an index, so that it costs the same however many
+checkouts have ended before. Ages and times are by the database's clock.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from models.checkout import ACTIVE_SQL
+from models.states import CheckoutState
+from pipeline.audit import bound_seconds
+from pipeline.chain import CHAIN
+from pipeline.sender import INTAKE, RESOLVE, SWEEP, UNWIND
+from pipeline.settings import Settings
+
+#: Queues whose messages name checkouts, in the order of the work.
+CHECKOUT_QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
+QUEUES: Final = (INTAKE, *CHECKOUT_QUEUES, SWEEP)
+
+#: Codes shown by name; the rest is one figure. A healthy shop has fewer.
+TOP_CODES: Final = 10
+
+ACTIVE: Final = text(f"""
+    SELECT state, phase, count(*) AS checkouts,
+           CAST(extract(epoch FROM now() - min(coalesce(sent_at, created_at))) AS float8) AS oldest_seconds,
+           count(*) FILTER (WHERE pivot_at IS NULL AND expires_at <= now()
+                            AND state IN ('running', 'awaiting_payment', 'action_required')) AS expired,
+           count(*) FILTER (WHERE due_reason IS NOT NULL
+                            AND due_at < now() - make_interval(secs => :bound_seconds)) AS stuck
+    FROM checkouts WHERE state IN ({ACTIVE_SQL}) GROUP BY state, phase
+""")
+
+ENDED: Final = text("""
+    SELECT state, failure_code, count(*) AS checkouts FROM checkouts
+    WHERE ended_at > now() - make_interval(secs => :window_seconds) GROUP BY state, failure_code
+""")
+
+DURATION: Final = text("""
+    SELECT CAST(percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS float8) AS p50_seconds,
+           CAST(percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds) AS float8) AS p95_seconds,
+           CAST(avg(seconds) AS float8) AS average_seconds
+    FROM (SELECT CAST(extract(epoch FROM ended_at - created_at) AS float8) AS seconds FROM checkouts
+          WHERE ended_at > now() - make_interval(secs => :window_seconds) AND state = 'completed') AS completed
+    HAVING count(*) > 0
+""")
+
+# Each of these is a handful of rows of a partial index, or of the window.
+FIGURES: Final = text("""
+    SELECT now() AS at, held.lines AS held_lines, held.units AS held_units,
+           (SELECT count(*) FROM payment_operations WHERE status IN ('intended', 'unknown') AND status = 'unknown')
+               AS payments_unknown,
+           (SELECT count(*) FROM refused_messages
+            WHERE received_at > now() - make_interval(secs => :window_seconds)) AS refused_messages,
+           (SELECT count(*) FROM events
+            WHERE kind = 'sweep.resent' AND at > now() - make_interval(secs => :window_seconds)) AS resent
+    FROM (SELECT count(*) AS lines, CAST(coalesce(sum(quantity), 0) AS bigint) AS units
+          FROM reservations WHERE state = 'held') AS held
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A phase, or `unwind`: the checkouts it has yet to work on, and since when the longest waiting one was sent."""
+
+    name: str
+    checkouts: int
+    oldest_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """From start to placed order, in seconds. A started checkout includes the time its buyer took."""
+
+    p50_seconds: float
+    p95_seconds: float
+    average_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """All figures. `states` counts every active checkout, and the ended ones of the last `hours`.
+
+    `success_rate` is completed by ended, None when nothing ended. `failures` has the most frequent codes of what
+    ended otherwise, largest first. `expired` have run out of time and await the sweep; `stuck` are late by more than
+    the sweep's bound; `resent` had their message lost, or their worker.
+    """
+
+    at: datetime
+    hours: float
+    states: Mapping[str, int]
+    success_rate: float | None
+    failures: Mapping[str, int]
+    duration: Duration | None
+    steps: tuple[Step, ...]
+    expired: int
+    stuck: int
+    needs_review: int
+    held_lines: int
+    held_units: int
+    payments_unknown: int
+    refused_messages: int
+    resent: int
+
+
+def read_stats(connection: Connection, settings: Settings, *, hours: float = 24) -> Stats:
+    """Read all figures in the connection's transaction."""
+    bound = {"bound_seconds": bound_seconds(settings), "window_seconds": hours * 3600}
+    active = connection.execute(ACTIVE, bound).mappings().all()
+    ended = connection.execute(ENDED, bound).mappings().all()
+    duration = connection.execute(DURATION, bound).mappings().one_or_none()
+    figures = connection.execute(FIGURES, bound).mappings().one()
+    states = Counter({state.value: 0 for state in CheckoutState})
+    failures: Counter[str] = Counter()
+    for row in (*active, *ended):
+        states[row["state"]] += row["checkouts"]
+    for row in ended:
+        if row["state"] != CheckoutState.COMPLETED:
+            failures[row["failure_code"] or "unknown"] += row["checkouts"]
+    over = sum(row["checkouts"] for row in ended)
+    return Stats(
+        hours=hours,
+        states=dict(states),
+        success_rate=states[CheckoutState.COMPLETED] / over if over else None,
+        failures=_top(failures),
+        duration=Duration(**duration) if duration is not None else None,
+        steps=_steps(active),
+        expired=sum(row["expired"] for row in active),
+        stuck=sum(row["stuck"] for row in active),
+        needs_review=states[CheckoutState.NEEDS_REVIEW],
+        **figures,
+    )
+
+
+def _steps(active: Any) -> tuple[Step, ...]:
+    """Running checkouts by the phase they are before; unwinding ones together."""
+    running = {row["phase"]: row for row in active if row["state"] == CheckoutState.RUNNING}
+    idle = {"checkouts": 0, "oldest_seconds": None}
+    phases = [
+        Step(phase.name, row["checkouts"], row["oldest_seconds"])
+        for phase in CHAIN
+        for row in [running.get(phase.number - 1, idle)]
+    ]
+    unwinding = [row for row in active if row["state"] == CheckoutState.UNWINDING]
+    oldest = max((row["oldest_seconds"] for row in unwinding), default=None)
+    return (*phases, Step("unwind", sum(row["checkouts"] for row in unwinding), oldest))
+
+
+def _top(failures: Counter[str]) -> dict[str, int]:
+    ranked = sorted(failures.items(), key=lambda each: (-each[1], each[0]))
+    rest = sum(count for _, count in ranked[TOP_CODES:])
+    return dict(ranked[:TOP_CODES]) | ({"others": rest} if rest else {})

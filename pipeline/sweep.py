@@ -1,0 +1,154 @@
+"""The delivery guarantee: expires what ran out of time and calls again on what was lost. SQL and sends, nothing slow.
+
+Safe to run many times at once (SKIP LOCKED, bounded), with Redis away (nothing is re-sent then, and nothing counted).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, text
+
+from models.states import CheckoutState
+from pipeline import backward
+from pipeline.batch import Member, Rejected
+from pipeline.chain import CHAIN, Remote, next_phase
+from pipeline.driver import Driver, Step
+from pipeline.errors import Code
+from pipeline.events import write_events
+from pipeline.locks import lock_expired, lock_scheduled, lock_stalled
+from pipeline.runner import give_up
+from pipeline.sender import RESOLVE, UNWIND, Backlog, Head, Send
+from pipeline.settings import Settings
+from pipeline.unwind import fail_undo
+
+log = structlog.get_logger()
+
+# The wait doubles with each attempt, so that a long outage ends in a trickle and not in a flood.
+CALL_AGAIN: Final = text("""
+    UPDATE checkouts
+    SET sent_at = now(), due_reason = 'stalled', attempts = attempts + CAST(:counted AS integer), updated_at = now(),
+        due_at = now() + make_interval(secs => :stall_seconds * power(2, least(attempts, 4)))
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A queue and the checkouts that should be in it."""
+
+    queue: str
+    state: CheckoutState
+    phases: tuple[int, ...]
+
+
+STATIONS: Final = (
+    *(Station(phase.queue, CheckoutState.RUNNING, (phase.number - 1,)) for phase in CHAIN),
+    Station(UNWIND, CheckoutState.UNWINDING, tuple(range(len(CHAIN) + 1))),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCounts:
+    """What one tick did. `resent` counts stalled checkouts: 0 in a healthy run."""
+
+    expired: int = 0
+    scheduled: int = 0
+    resent: int = 0
+    given_up: int = 0
+
+
+def sweep(driver: Driver, backlog: Backlog, settings: Settings) -> SweepCounts:
+    """Run one tick and return its counts."""
+    tick = Tick(settings)
+    counts = driver.run(tick.expire).counts
+    heads = backlog.heads([station.queue for station in STATIONS])
+    if heads is None:
+        log.warning("sweep.blind", **counts)
+        return SweepCounts(**counts)
+    counts += driver.run(tick.call_scheduled).counts
+    for station in STATIONS:
+        counts += driver.run(partial(tick.resend, station, heads.get(station.queue))).counts
+    if counts:
+        log.info("sweep.ran", **counts)
+    return SweepCounts(**counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The transactions of one tick."""
+
+    settings: Settings
+
+    def expire(self, connection: Connection) -> Step:
+        """Turn back checkouts whose time is up while nothing of theirs is in flight at the gateway."""
+        members = lock_expired(connection, self.settings.sweep_limit)
+        rejections = {member.id: Rejected(Code.EXPIRED) for member in members}
+        self.counts.expired = len(members)
+        return Step(sends=backward.begin(connection, members, rejections, self.settings, ending=CheckoutState.EXPIRED))
+
+    def call_scheduled(self, connection: Connection) -> Step:
+        """Call on checkouts that asked for it: unknown outcomes, claims that ran out, undos that failed."""
+        members = lock_scheduled(connection, self.settings.sweep_limit)
+        self._call_again(connection, members, counted=False)
+        sends = [Send(queue_for(member), member.id, member.now) for member in members]
+        return Step(sends=sends, counts=+Counter(scheduled=len(members)))
+
+    def resend(self, station: Station, head: Head | None, connection: Connection) -> Step:
+        """Call again on checkouts whose message was delivered or lost without a trace; give up on the hopeless.
+
+        Queues are first in, first out: what was sent before the oldest waiting message has left the queue. A queue
+        whose head does not say when it was sent proves nothing, and only long overdue ones are called again.
+        """
+        unknown_age = datetime.fromtimestamp(0, UTC)
+        before = None if head is None else head.sent_at or unknown_age
+        members = lock_stalled(
+            connection,
+            state=station.state,
+            phases=list(station.phases),
+            head=before,
+            overdue_seconds=self.settings.overdue_seconds,
+            limit=self.settings.sweep_limit,
+        )
+        limit = (
+            self.settings.max_undo_attempts if station.state is CheckoutState.UNWINDING else self.settings.max_attempts
+        )
+        hopeless = [member for member in members if member.attempts >= limit]
+        again = [member for member in members if member.attempts < limit]
+        self._call_again(connection, again, counted=True)
+        write_events(connection, "sweep.resent", [member.id for member in again], phase=station.queue)
+        sends = [Send(station.queue, member.id, member.now) for member in again]
+        for member in hopeless:
+            sends += self._give_up(connection, member)
+        return Step(sends=sends, counts=+Counter(resent=len(again), given_up=len(hopeless)))
+
+    def _call_again(self, connection: Connection, members: Sequence[Member], *, counted: bool) -> None:
+        if members:
+            connection.execute(
+                CALL_AGAIN,
+                {
+                    "ids": [member.id for member in members],
+                    "counted": counted,
+                    "stall_seconds": self.settings.stall_seconds,
+                },
+            )
+
+    def _give_up(self, connection: Connection, member: Member) -> list[Send]:
+        error = "its worker died, or left no trace, each time"
+        if member.state is CheckoutState.UNWINDING:
+            fail_undo(connection, member, error, self.settings)
+            return []
+        return give_up(connection, next_phase(member.phase), member, error, self.settings)
+
+
+def queue_for(member: Member) -> str:
+    """Return the queue that takes a checkout on when its time has come; slow gateway matters go to their own."""
+    if member.state is CheckoutState.UNWINDING:
+        return UNWIND
+    if member.state is not CheckoutState.RUNNING or isinstance(next_phase(member.phase).work, Remote):
+        return RESOLVE
+    return next_phase(member.phase).queue

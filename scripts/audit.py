@@ -1,0 +1,134 @@
+"""Checks every promise: `python scripts/audit.py [--json]`. Reads only; run it at any moment, workers may be at work.
+
+Exit codes: 0 all kept, 1 one is broken, 2 the audit could not run.
+"""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import typer
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.audit import Report, take_report
+from pipeline.database import connect_engine
+from pipeline.settings import Settings
+from scripts.embedded import open_settings
+from scripts.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.waiting import read_waiting
+
+#: Rows shown of a broken promise: enough to see a pattern. `--json` has up to a hundred.
+SHOWN_ROWS: Final = 10
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Check every promise against the database and the sandbox bank's books; exit 1 when one is broken."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with explain_obstacles():
+            report, waiting = run_audit(open_settings())
+    except Obstacle as obstacle:
+        typer.echo(str(obstacle), err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(json.dumps(describe(report, waiting)))
+    else:
+        show(console, report, waiting)
+    raise typer.Exit(1 if report.violations else 0)
+
+
+def run_audit(settings: Settings) -> tuple[Report, int | None]:
+    """Return the report, and how many checkouts had a message waiting; None when Redis did not say."""
+    # Before the snapshot: who leaves the queue in between has a new due time by then.
+    try:
+        with open_redis(settings) as client:
+            waiting = read_waiting(client)
+    except (RedisError, OSError):
+        waiting = None
+    engine = connect_engine(settings, application_name="audit", pool_size=1, statement_timeout_seconds=0)
+    try:
+        with engine.connect() as connection:
+            report = take_report(connection, settings, queued=waiting or frozenset())
+    finally:
+        engine.dispose()
+    return report, None if waiting is None else len(waiting)
+
+
+def describe(report: Report, waiting: int | None) -> dict[str, Any]:
+    """Return the report as one JSON object."""
+    broken = {violation.promise: violation for violation in report.violations}
+    promises = [
+        {
+            "name": promise.name,
+            "meaning": promise.meaning,
+            "kept": promise.name not in broken,
+            "count": broken[promise.name].count if promise.name in broken else 0,
+            "rows": [_plain(row) for row in broken[promise.name].rows] if promise.name in broken else [],
+        }
+        for promise in report.checked
+    ]
+    return {
+        "violations": len(report.violations),
+        "promises": promises,
+        "skipped": [promise.name for promise in report.skipped],
+        "needs_review": report.needs_review,
+        "waiting": waiting,
+    }
+
+
+def show(console: Console, report: Report, waiting: int | None) -> None:
+    """Print a line for each promise, and the first rows of each that is broken."""
+    broken = {violation.promise: violation for violation in report.violations}
+    width = max(len(promise.name) for promise in report.checked)
+    for promise in report.checked:
+        violation = broken.get(promise.name)
+        verdict, style = ("ok", "green") if violation is None else ("BROKEN", "bold red")
+        console.print(
+            Text.assemble((f"{verdict:<7}", style), (f"{promise.name:<{width}}  ", "bold"), (promise.meaning, "dim"))
+        )
+        if violation is None:
+            continue
+        for row in violation.rows[:SHOWN_ROWS]:
+            facts = "  ".join(f"{name}={value}" for name, value in _plain(row).items())
+            console.print(Text(f"       {facts}", "red"))
+        if violation.count > SHOWN_ROWS:
+            console.print(Text(f"       and {violation.count - SHOWN_ROWS} more", "red"))
+    if report.skipped:
+        console.print(f"{len(report.skipped)} promises about the sandbox bank: not checked, its books are elsewhere.")
+    if waiting is None:
+        console.print("Redis did not answer: a checkout whose message waits in a queue is reported as overdue too.")
+    found = f"{len(report.violations)} broken" if report.violations else "all kept"
+    review = f"; checkouts that need review: {report.needs_review}" if report.needs_review else ""
+    console.print(
+        Text(f"{len(report.checked)} promises, {found}{review}.", "bold red" if report.violations else "bold")
+    )
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain_value(value) for name, value in row.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    match value:
+        case list():
+            return [_plain_value(each) for each in value]
+        case Decimal():  # sums of whole numbers come back as numeric
+            return int(value)
+        case UUID():
+            return str(value)
+        case None | bool() | int() | str():
+            return value
+        case _:
+            return value.isoformat(timespec="seconds")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Make `.venv`, install into it what is missing, and run a tool: `python3 scripts/dev.py demo`. Standard library only.
+
+The second run finds everything in place and starts the tool at once. Each command is printed before it runs, so that
+those who keep an environment of their own see what to type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / "bin"
+#: What the environment was made from; written last, so that an installation cut short is done again.
+STAMP = VENV / ".installed"
+OLDEST = (3, 11)
+
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("lint-imports",),
+    ("deptry", "."),
+)
+
+TOOLS = {
+    "demo": "the engine at work: a sold-out rush, a declined card, a killed worker; ends with one table",
+    "test": "every check and every test; with arguments, pytest alone with these",
+    "lint": "the checks of `test`: ruff, mypy, import-linter, deptry",
+    "up": "keep every process of the Procfile running, with PostgreSQL and Valkey from wheels if none are set",
+    "replay": "run a file of real invoices through the pipeline",
+    "catalog": "import products, set stock",
+    "monitor": "what is going on: states, queues, failures, durations",
+    "audit": "check every promise against the database",
+}
+
+
+class Obstacle(Exception):
+    """Raised when the environment cannot be made; one sentence with its remedy."""
+
+
+def check_python(version: tuple[int, ...]) -> None:
+    """Refuse a Python that the project does not run on."""
+    if version < OLDEST:
+        raise Obstacle(
+            "This needs Python 3.11 or newer and runs on {}.{}: start it with a newer one, such as "
+            "`python3.11 scripts/dev.py`.".format(*version)
+        )
+
+
+def check_tool(name: str) -> None:
+    """Refuse a name that is not a tool."""
+    if name not in {"test", "lint"} and not (name.isidentifier() and (ROOT / "scripts" / f"{name}.py").exists()):
+        raise Obstacle(f"There is no tool `{name}`; `python3 scripts/dev.py --help` lists them.")
+
+
+def name_inputs() -> str:
+    """Return what an environment depends on: its place, since scripts in it name it, and the two lists of packages."""
+    lists = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "scripts/constraints.txt"))
+    return f"{VENV}\n{sys.version_info[0]}.{sys.version_info[1]}\n{hashlib.sha256(lists).hexdigest()}\n"
+
+
+def find_modules() -> set[str]:
+    """Return which of the modules that can help are there; Debian ships Python without some of them."""
+    return {name for name in ("venv", "ensurepip", "virtualenv", "pip") if importlib.util.find_spec(name)}
+
+
+def find_commands() -> dict[str, str]:
+    """Return where the commands that can help are, as far as they are there."""
+    found = {name: shutil.which(name) for name in ("uv", "virtualenv")}
+    return {name: path for name, path in found.items() if path}
+
+
+def choose_maker(modules: set[str], commands: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Return two commands, from what this machine has: one that makes the environment, one that installs into it."""
+    python = str(BIN / "python")
+    own_pip = [python, "-m", "pip", "install", "--quiet"]
+    outer_pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+    if {"venv", "ensurepip"} <= modules:
+        return [sys.executable, "-m", "venv", str(VENV)], own_pip
+    if "uv" in commands:
+        make = [commands["uv"], "venv", "--quiet", "--python", sys.executable, str(VENV)]
+        return make, [commands["uv"], "pip", "install", "--quiet", "--python", python]
+    if "virtualenv" in modules:
+        return [sys.executable, "-m", "virtualenv", "--quiet", str(VENV)], own_pip
+    if "virtualenv" in commands:
+        return [commands["virtualenv"], "--quiet", "--python", sys.executable, str(VENV)], own_pip
+    if {"venv", "pip"} <= modules:
+        return [sys.executable, "-m", "venv", "--without-pip", str(VENV)], outer_pip
+    raise Obstacle(
+        "This Python cannot make a virtual environment: install its venv package "
+        "(Debian and Ubuntu: `sudo apt install python3-venv`) or uv, then run this again."
+    )
+
+
+def prepare() -> None:
+    """Make and fill `.venv`, unless the stamp says that it is as wanted."""
+    wanted = name_inputs()
+    found = STAMP.read_text() if STAMP.exists() else ""
+    if found == wanted and (BIN / "python").exists():
+        return
+    make, install = choose_maker(find_modules(), find_commands())
+    if found.splitlines()[:2] != wanted.splitlines()[:2] or not (BIN / "python").exists():
+        if VENV.exists():
+            if not (VENV / "pyvenv.cfg").exists() and any(VENV.iterdir()):
+                raise Obstacle(f"{VENV} is not a virtual environment: move it away, then run this again.")
+            shutil.rmtree(VENV)
+        if run(make):
+            raise Obstacle("The virtual environment could not be made; the reason is above.")
+    STAMP.unlink(missing_ok=True)
+    print("Installing; this takes about a minute, once.", file=sys.stderr)
+    if run([*install, "-c", "scripts/constraints.txt", "-e", ".[dev]"]):
+        raise Obstacle(
+            "The packages could not be installed; the reason is above (behind a proxy or a mirror, set pip up for it)."
+        )
+    STAMP.write_text(wanted)
+
+
+def show(command: list[str]) -> None:
+    """Print a command the way one would type it at the root of the project."""
+    print("$ " + shlex.join(part.replace(f"{ROOT}/", "") for part in command), file=sys.stderr, flush=True)
+
+
+def run(command: list[str]) -> int:
+    """Run a command at the root and return its exit code; a request to end is passed on to it."""
+    show(command)
+    with subprocess.Popen(command, cwd=ROOT, env=build_env()) as process:
+        before = signal.signal(signal.SIGTERM, lambda signum, _frame: process.send_signal(signum))
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # the terminal has told it too; it may still be tidying up
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    return code if code >= 0 else 128 - code
+
+
+def build_env() -> dict[str, str]:
+    """Return the environment with the commands of `.venv` found first."""
+    return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "VIRTUAL_ENV": str(VENV)}
+
+
+def run_checks() -> int:
+    """Run the checks; the first that fails ends it."""
+    for name, *arguments in CHECKS:
+        code = run([str(BIN / name), *arguments])
+        if code:
+            return code
+    return 0
+
+
+def run_script(name: str, arguments: list[str]) -> int:
+    """Become the script: its signals and its exit code are ours. Paths among the arguments are from here."""
+    command = [str(BIN / "python"), "-m", f"scripts.{name}", *arguments]
+    show(command)
+    os.execve(command[0], command, build_env())
+
+
+def list_tools() -> str:
+    """Return the help text."""
+    names = [name for name in TOOLS if name in {"test", "lint"} or (ROOT / "scripts" / f"{name}.py").exists()]
+    return "\n".join(
+        [
+            "usage: python3 scripts/dev.py TOOL [ARGUMENT ...]",
+            "",
+            *(f"  {name:<9} {TOOLS[name]}" for name in names),
+            "",
+            "Any other script of scripts/ runs by its name too; `TOOL --help` tells its arguments.",
+        ]
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tool that the arguments name and return its exit code."""
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        print(list_tools())
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    try:
+        check_python(sys.version_info[:2])
+        check_tool(name)
+        prepare()
+        if name == "lint":
+            return run_checks()
+        if name == "test":
+            return (0 if rest else run_checks()) or run([str(BIN / "pytest"), *rest])
+        return run_script(name, rest)
+    except Obstacle as obstacle:
+        print(obstacle, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,128 @@
+"""Shows what is going on: `python scripts/monitor.py [--hours 24] [--json] [--watch]`. Reads only.
+
+Exit codes: 0 shown (also after Ctrl-C while watching), 2 the database cannot be read. Without Redis everything but the
+queues is shown.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+import typer
+from redis.client import Redis
+from redis.exceptions import RedisError
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+from sqlalchemy import Engine
+
+from pipeline.database import connect_engine
+from pipeline.settings import Settings
+from pipeline.stats import QUEUES, read_stats
+from scripts.embedded import open_settings
+from scripts.monitor_view import Readout, draw, list_lines
+from scripts.obstacles import Obstacle, explain_obstacles, open_redis
+from workers.queues import NAMESPACE, queue_figures
+
+REFRESH_SECONDS: Final = 1.0
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    *,
+    hours: Annotated[float, typer.Option(min=0.01, max=87_600, help="How far back ended checkouts count.")] = 24,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    watch: Annotated[bool, typer.Option("--watch/--once", help="Refresh each second until Ctrl-C.")] = False,
+) -> None:
+    """Show checkouts by state, the queues, failures by code, success rate, durations, and what needs attention."""
+    console = Console(highlight=False)
+    try:
+        with contextlib.suppress(KeyboardInterrupt), open_sources() as (engine, client, settings):
+            if watch and console.is_terminal and not as_json:
+                watch_live(console, engine, client, settings, hours)
+                return
+            while True:
+                readout = read(engine, client, settings, hours)
+                print_once(console, readout, as_json=as_json)
+                if not watch:
+                    return
+                time.sleep(REFRESH_SECONDS)
+    except Obstacle as obstacle:
+        typer.echo(str(obstacle), err=True)
+        raise typer.Exit(2) from None
+
+
+@contextlib.contextmanager
+def open_sources() -> Iterator[tuple[Engine, Redis, Settings]]:
+    """Give the database and Redis; nothing is connected before it is read."""
+    with explain_obstacles():
+        settings = open_settings()
+        engine = connect_engine(settings, application_name="monitor", pool_size=1)
+    client = open_redis(settings)
+    try:
+        yield engine, client, settings
+    finally:
+        engine.dispose()
+        client.close()
+
+
+def read(engine: Engine, client: Redis, settings: Settings, hours: float) -> Readout:
+    """Read everything once; without Redis, `queues` is None."""
+    with explain_obstacles(), engine.connect() as connection:
+        stats = read_stats(connection, settings, hours=hours)
+    try:
+        queues = tuple(queue_figures(client, NAMESPACE, QUEUES))
+    except (RedisError, OSError):
+        queues = None
+    return Readout(stats, queues)
+
+
+def print_once(console: Console, readout: Readout, *, as_json: bool) -> None:
+    """Print tables on a terminal, one fact a line into a pipe, or one JSON object."""
+    if as_json:
+        typer.echo(json.dumps(describe(readout)))
+    elif console.is_terminal:
+        console.print(draw(readout))
+    else:
+        typer.echo("\n".join(list_lines(readout)))
+
+
+def describe(readout: Readout) -> dict[str, Any]:
+    """Return everything as one JSON object; `queues` is null when Redis did not answer."""
+    queues = readout.queues and [
+        {
+            "queue": figures.queue,
+            "waiting": figures.waiting,
+            "in_flight": figures.in_flight,
+            "dead": figures.dead,
+            "oldest_seconds": readout.age_seconds(figures),
+        }
+        for figures in readout.queues
+    ]
+    return asdict(readout.stats) | {"at": readout.stats.at.isoformat(timespec="seconds"), "queues": queues}
+
+
+def watch_live(console: Console, engine: Engine, client: Redis, settings: Settings, hours: float) -> None:
+    """Redraw the screen each second until Ctrl-C. A database that goes away is said so, and asked again."""
+    view: RenderableType = draw(read(engine, client, settings, hours))
+    try:
+        with Live(view, console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                time.sleep(REFRESH_SECONDS)
+                try:
+                    view = draw(read(engine, client, settings, hours))
+                except Obstacle as obstacle:
+                    view = Text(str(obstacle), "bold red")
+                live.update(view, refresh=True)
+    finally:
+        # The screen is given back as it was; the last view stays below it.
+        console.print(view)
+
+
+if __name__ == "__main__":
+    app()

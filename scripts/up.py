@@ -1,0 +1,102 @@
+"""Keep every line of the Procfile running, with PostgreSQL and Valkey from wheels when none are set.
+
+Their data stays in `.local/`; scripts started beside this find the same servers. Ctrl-C ends everything.
+"""
+
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from honcho.environ import parse_procfile
+
+from scripts.embedded import ROOT, STATE, EmbeddedError, Urls, build_settings, start
+from scripts.supervisor import Supervisor, build_env
+
+COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
+
+
+class Printer:
+    """Prints lines of many processes, each after the name of its process; in colour on a terminal."""
+
+    def __init__(self, names: list[str]) -> None:
+        """Take the names, to align and colour them."""
+        self._width = max(map(len, names)) + 2
+        self._colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str, line: str) -> None:
+        """Print one line."""
+        label = f"{name:<{self._width}} |"
+        if sys.stdout.isatty():
+            label = f"\033[{self._colours[name.rpartition('.')[0]]}m{label}\033[0m"
+        with self._lock:
+            print(label, line, flush=True)
+
+
+def read_lines(path: Path, only: str) -> dict[str, str]:
+    """Return the Procfile's commands by name; of these only the named ones, if any are named."""
+    lines: dict[str, str] = dict(parse_procfile(path.read_text()).processes)
+    names = [name for name in only.split(",") if name]
+    unknown = sorted(set(names) - lines.keys())
+    if unknown:
+        raise typer.BadParameter(f"The Procfile has no {', '.join(unknown)}; it has {', '.join(lines)}.")
+    return {name: lines[name] for name in names} if names else lines
+
+
+def read_scale(parts: list[str], lines: dict[str, str]) -> dict[str, int]:
+    """Return how many of each line, from `name=N`."""
+    scale = {}
+    for part in parts:
+        name, _, count = part.partition("=")
+        if name not in lines or not count.isdecimal():
+            raise typer.BadParameter(f"`{part}` is not NAME=COUNT with a name of {', '.join(lines)}.")
+        scale[name] = int(count)
+    return scale
+
+
+def main(
+    only: Annotated[str, typer.Option(help="Run these lines alone: NAME,NAME")] = "",
+    scale: Annotated[list[str] | None, typer.Option(help="Run a line more than once: NAME=COUNT")] = None,
+    procfile: Annotated[Path, typer.Option(help="The file that names the processes")] = ROOT / "Procfile",
+    local: Annotated[Path, typer.Option(help="Where the data of embedded servers stays")] = STATE.parent,
+) -> None:
+    """Keep every line of the Procfile running; Ctrl-C ends everything."""
+    lines = read_lines(procfile, only)
+    counts = read_scale(scale or [], lines)
+    ended = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda *_: ended.set())
+    with ExitStack() as stack:
+        given = Urls()
+        database_url, redis_url = given.database_url, given.redis_url
+        if not (database_url and redis_url):
+            try:
+                servers = stack.enter_context(
+                    start(local / "postgres", database_url=database_url, redis_url=redis_url, state=local / STATE.name)
+                )
+            except EmbeddedError as error:
+                print(error, file=sys.stderr)
+                raise typer.Exit(1) from error
+            database_url, redis_url = servers.database_url, servers.redis_url
+            shown = [f"DATABASE_URL={database_url}"] if not given.database_url else []
+            shown += [f"REDIS_URL={redis_url}"] if not given.redis_url else []
+            print("\n".join(shown), flush=True)
+        env = build_env(build_settings(database_url, redis_url))
+        migrated = subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=env, check=False)
+        if migrated.returncode:
+            print("The schema could not be brought up to date; the reason is above.", file=sys.stderr)
+            raise typer.Exit(migrated.returncode)
+        print("Ctrl-C ends everything.", flush=True)
+        supervisor = stack.enter_context(Supervisor(env, Printer(list(lines))))
+        supervisor.start(lines, counts)
+        ended.wait()
+        print("Ending; running batches are finished first.", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

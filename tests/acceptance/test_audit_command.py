@@ -1,0 +1,184 @@
+"""`scripts/audit.py` as an operator runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine
+
+from pipeline.audit import PROMISES
+from pipeline.settings import Settings
+from scripts.waiting import read_waiting
+
+pytestmark = pytest.mark.acceptance
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+BOOKS: Final = ROOT / "tests" / "integration" / "books.sql"
+RUNNING: Final = UUID("00000000-0000-7000-8000-000000000003")
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+def write(engine: Engine, sql: str) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(sql)
+
+
+def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    # From an empty folder, so that no `.env` has a say.
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "audit.py"), *args],
+        cwd=cwd,
+        env={
+            **os.environ,
+            "DATABASE_URL": settings.database_url.get_secret_value(),
+            "REDIS_URL": settings.redis_url.get_secret_value(),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def enqueue(redis: Redis, queue: str, body: str) -> None:
+    message_id = str(uuid4())
+    redis.hset(f"dramatiq:{queue}.msgs", message_id, body)
+    redis.rpush(f"dramatiq:{queue}", message_id)
+
+
+def test_all_kept_is_exit_0_with_a_line_for_each_promise(tmp_path: Path, engine: Engine, settings: Settings) -> None:
+    write(engine, BOOKS.read_text())
+    done = run(tmp_path, settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, last = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["ok", promise.name] for promise in PROMISES]
+    assert last == "27 promises, all kept."
+
+
+def test_a_broken_promise_is_exit_1_with_its_first_ten_rows(tmp_path: Path, engine: Engine, settings: Settings) -> None:
+    # given twelve stock levels that the ledger does not know
+    write(
+        engine,
+        "INSERT INTO stock_levels (variant_id, location_id, on_hand) SELECT n, 1, 5 FROM generate_series(1, 12) AS n",
+    )
+    # when
+    done = run(tmp_path, settings)
+    # then
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    broken = [n for n, line in enumerate(lines) if line.startswith("BROKEN")]
+    assert [lines[n].split()[1] for n in broken] == ["stock_is_ledger"]
+    rows = lines[broken[0] + 1 : broken[0] + 11]
+    assert rows[0].split() == [
+        "variant_id=1",
+        "location_id=1",
+        "on_hand=5",
+        "ledger_on_hand=None",
+        "reserved=0",
+        "ledger_reserved=None",
+    ]
+    assert lines[broken[0] + 11] == "       and 2 more"
+    assert lines[-1] == "27 promises, 1 broken."
+
+
+def test_json_has_every_promise_and_the_rows_of_the_broken_ones(
+    tmp_path: Path, engine: Engine, settings: Settings
+) -> None:
+    write(
+        engine,
+        BOOKS.read_text() + "UPDATE orders SET total_minor = 751 WHERE state = 'cancelled';"
+        "UPDATE checkouts SET state = 'needs_review', due_at = NULL, due_reason = NULL WHERE state = 'running'",
+    )
+    done = run(tmp_path, settings, "--json")
+    assert done.returncode == 1
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert {key: value for key, value in report.items() if key != "promises"} == {
+        "violations": 1,
+        "skipped": [],
+        "needs_review": 1,
+        "waiting": 0,
+    }
+    assert [promise["name"] for promise in report["promises"]] == [promise.name for promise in PROMISES]
+    (broken,) = [promise for promise in report["promises"] if not promise["kept"]]
+    assert (broken["name"], broken["count"]) == ("order_total_is_locked_total", 1)
+    (row,) = broken["rows"]
+    assert row.pop("voided_at") is not None
+    assert row == {
+        "checkout_id": "00000000-0000-7000-8000-000000000002",
+        "total_minor": 751,
+        "currency": "EUR",
+        "locked_minor": 750,
+        "locked_currency": "EUR",
+        "lines_minor": 750,
+    }
+
+
+def test_an_overdue_checkout_whose_message_waits_in_redis_is_fine(
+    tmp_path: Path, engine: Engine, settings: Settings, redis: Redis
+) -> None:
+    # given a checkout an hour late
+    write(
+        engine,
+        BOOKS.read_text() + "UPDATE checkouts SET due_at = now() - interval '1 hour' WHERE state = 'running'",
+    )
+    assert run(tmp_path, settings).returncode == 1
+    # when its message is found to be waiting
+    enqueue(redis, "checkout.price_lock", json.dumps({"args": [str(RUNNING)]}))
+    # then
+    assert run(tmp_path, settings).returncode == 0
+
+
+def test_without_redis_it_says_so_and_checks_all_the_same(tmp_path: Path, engine: Engine, settings: Settings) -> None:
+    write(engine, BOOKS.read_text())
+    done = run(tmp_path, settings, REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-2:] == [
+        "Redis did not answer: a checkout whose message waits in a queue is reported as overdue too.",
+        "27 promises, all kept.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        (
+            {"DATABASE_URL": "postgresql://shop:secret@127.0.0.1:1/shop"},
+            "The database did not answer: connection failed: connection to server at",
+        ),
+        ({"DATABASE_URL": "nonsense"}, "DATABASE_URL is not a database address: use one such as"),
+        ({"REDIS_URL": "nonsense"}, "REDIS_URL is not a Redis address: use one such as"),
+        ({"CHECKOUT_STALL_SECONDS": "-1"}, "The setting stall_seconds is not valid: Input should be greater than 0."),
+    ],
+    ids=["database-away", "no-database-address", "no-redis-address", "bad-setting"],
+)
+def test_what_keeps_it_from_running_is_exit_2_and_one_sentence(
+    tmp_path: Path, settings: Settings, environment: dict[str, str], sentence: str
+) -> None:
+    done = run(tmp_path, settings, "--json", **environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(sentence)
+    assert len(done.stderr.splitlines()) == 1
+    assert "secret" not in done.stderr
+
+
+def test_waiting_checkouts_are_those_of_readable_messages(redis: Redis) -> None:
+    first, second, third = uuid4(), uuid4(), uuid4()
+    enqueue(redis, "checkout.price_lock", json.dumps({"args": [str(first)]}))
+    enqueue(redis, "checkout.unwind", json.dumps({"args": [str(second), str(third)]}))
+    for body in ("not json", "[]", "{}", '{"args": ["x"]}', '{"args": [{"owner": "shop"}]}', '{"args": [1]}'):
+        enqueue(redis, "checkout.stock_commit", body)
+    assert read_waiting(redis) == {first, second, third}

@@ -1,0 +1,191 @@
+"""`scripts/monitor.py` as an operator runs it."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine
+
+from pipeline.settings import Settings
+
+pytestmark = pytest.mark.acceptance
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+BOOKS: Final = ROOT / "tests" / "integration" / "books.sql"
+COMMAND: Final = (sys.executable, str(ROOT / "scripts" / "monitor.py"))
+
+
+@pytest.fixture
+def books(engine: Engine) -> None:
+    """Committed: one completed, one failed and one running checkout."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(BOOKS.read_text())
+
+
+def environment(settings: Settings, **others: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "TERM": "xterm-256color",
+        "COLUMNS": "100",
+        "LINES": "50",
+        **others,
+    }
+
+
+def run(cwd: Path, settings: Settings, *args: str, **others: str) -> subprocess.CompletedProcess[str]:
+    # From an empty folder, so that no `.env` has a say.
+    return subprocess.run(
+        [*COMMAND, *args],
+        cwd=cwd,
+        env=environment(settings, **others),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("books")
+def test_in_a_pipe_it_prints_one_fact_a_line(tmp_path: Path, settings: Settings) -> None:
+    with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
+        redis.hset("dramatiq:checkout.price_lock.msgs", "a", "{}")
+        redis.rpush("dramatiq:checkout.price_lock", "a")
+    done = run(tmp_path, settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert {
+        "hours 24",
+        "state completed 1",
+        "state awaiting_payment 0",
+        "success 50.0%",
+        "p50 2.00s",
+        "units_held 1",
+        "step inventory_reservation checkouts=0 oldest=-",
+        "queue checkout.price_lock waiting=1 in_flight=0 dead=0 oldest=-",
+        "queue checkout.sweep waiting=0 in_flight=0 dead=0 oldest=-",
+        "failure payment_declined 1",
+        "attention stuck 0",
+    } <= set(lines)
+    assert len([line for line in lines if line.startswith("queue ")]) == 11
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.usefixtures("books")
+def test_json_is_one_object(tmp_path: Path, settings: Settings) -> None:
+    done = run(tmp_path, settings, "--json", "--hours", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert (found["hours"], found["success_rate"], found["failures"]) == (1, 0.5, {"payment_declined": 1})
+    assert found["duration"] == {"p50_seconds": 2, "p95_seconds": 2, "average_seconds": 2}
+    assert [step["name"] for step in found["steps"] if step["checkouts"]] == ["price_lock"]
+    assert found["queues"][0] == {
+        "queue": "checkout.intake",
+        "waiting": 0,
+        "in_flight": 0,
+        "dead": 0,
+        "oldest_seconds": None,
+    }
+
+
+@pytest.mark.usefixtures("books")
+def test_without_redis_it_says_so_and_shows_the_rest(tmp_path: Path, settings: Settings) -> None:
+    away = "redis://127.0.0.1:1/0"
+    plain = run(tmp_path, settings, REDIS_URL=away)
+    assert plain.returncode == 0
+    assert "queues unknown: Redis did not answer" in plain.stdout.splitlines()
+    assert "state completed 1" in plain.stdout.splitlines()
+    assert json.loads(run(tmp_path, settings, "--json", REDIS_URL=away).stdout)["queues"] is None
+
+
+def test_without_a_database_it_is_exit_2_and_one_sentence(tmp_path: Path, settings: Settings) -> None:
+    done = run(tmp_path, settings, "--watch", DATABASE_URL="postgresql://shop:secret@127.0.0.1:1/shop")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("The database did not answer: connection failed:")
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.usefixtures("books")
+def test_watching_in_a_pipe_repeats_until_ctrl_c(tmp_path: Path, settings: Settings) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--watch", "--json"],
+        cwd=tmp_path,
+        env=environment(settings, PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        readings = [json.loads(process.stdout.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == ""
+    assert [reading["states"]["completed"] for reading in readings] == [1, 1]
+    assert readings[0]["at"] < readings[1]["at"]
+
+
+@pytest.mark.usefixtures("books")
+def test_watching_on_a_terminal_draws_tables_and_gives_the_screen_back(tmp_path: Path, settings: Settings) -> None:
+    # given a terminal
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "--watch"],
+        cwd=tmp_path,
+        env=environment(settings),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        close_fds=True,
+    )
+    os.close(theirs)
+    try:
+        # when the tables are drawn, and Ctrl-C is pressed
+        shown = read_until(ours, b"stock_commit", seconds=20)
+        process.send_signal(signal.SIGINT)
+        shown += read_until(ours, None, seconds=20)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    # then the other screen was taken and given back, and the last view stays
+    taken, _, rest = shown.decode().partition("\x1b[?1049h")
+    during, _, after = rest.partition("\x1b[?1049l")
+    assert "Traceback" not in shown.decode()
+    for view in (during, after):
+        words = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", view)
+        assert re.search(r"success +50\.0%", words)
+        assert re.search(r"price_lock +1 ", words)
+        assert "needs attention" in words
+        assert re.search(r"payment_declined +1 +100%", words)
+    assert taken == ""
+
+
+def read_until(terminal: int, wanted: bytes | None, *, seconds: float) -> bytes:
+    """Read until `wanted` was seen, or to the end."""
+    seen = b""
+    deadline = time.monotonic() + seconds
+    while wanted is None or wanted not in seen:
+        ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, f"nothing more within {seconds} s after {seen!r}"
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # what a terminal says once its other side is closed
+            chunk = b""
+        if not chunk:
+            break
+        seen += chunk
+    return seen

@@ -1,0 +1,127 @@
+"""Real servers for every test: found through DATABASE_URL and REDIS_URL, or started from the wheels for this run."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from pydantic import SecretStr
+from redis import Redis
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from models.guards import install
+from models.tables import Base
+from pipeline.database import connect_engine
+from pipeline.settings import Settings
+from scripts.embedded import start
+
+#: The environment as it was found. Tests see none of it: a laptop's settings change no result.
+FOUND: Final = {
+    name: os.environ.pop(name)
+    for name in list(os.environ)
+    if name in {"DATABASE_URL", "REDIS_URL"} or name.startswith("CHECKOUT_")
+}
+
+#: Short, so that a test waits for tenths of a second where production waits for seconds.
+SHORT_TIMES: Final[dict[str, Any]] = {
+    "stall_seconds": 0.2,
+    "overdue_seconds": 2,
+    "tick_seconds": 0.2,
+    "heartbeat_seconds": 1,
+    "idle_seconds": 0.1,
+    "retry_seconds": 0.05,
+    "retry_cap_seconds": 0.4,
+    "gateway_timeout_seconds": 0.5,
+    "gateway_claim_seconds": 1,
+    "sandbox_hang_seconds": 0.1,
+}
+
+# In CI the same examples every time; elsewhere new ones, and a failure prints what repeats it.
+hypothesis_settings.register_profile("checkout", deadline=None, print_blob=True, derandomize="CI" in os.environ)
+hypothesis_settings.load_profile("checkout")
+
+_EMPTY: Final = ";\n".join(f"DELETE FROM {table.fullname}" for table in Base.metadata.sorted_tables)
+
+
+@pytest.fixture(scope="session")
+def server_urls() -> Iterator[tuple[str, str]]:
+    """Addresses of a PostgreSQL server and a Redis server."""
+    database_url, redis_url = FOUND.get("DATABASE_URL"), FOUND.get("REDIS_URL")
+    if database_url and redis_url:
+        yield database_url, redis_url
+        return
+    with start(database_url=database_url, redis_url=redis_url) as servers:
+        yield servers.database_url, servers.redis_url
+
+
+@pytest.fixture(scope="session")
+def database_url(server_urls: tuple[str, str]) -> Iterator[str]:
+    """A database of this run alone, with the schema. Its role must be a superuser, to empty append-only tables."""
+    server = make_url(server_urls[0]).set(drivername="postgresql+psycopg")
+    name = f"checkout_test_{os.getpid()}_{uuid4().hex[:6]}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    try:
+        url = server.set(drivername="postgresql", database=name)
+        own = create_engine(url.set(drivername="postgresql+psycopg"))
+        with own.begin() as connection:
+            install(connection)
+        own.dispose()
+        yield url.render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def redis_database(server_urls: tuple[str, str]) -> Iterator[str]:
+    """A Redis database of this run alone: the highest that is empty and that no other run has put its name on."""
+    base = make_url(server_urls[1])
+    for number in range(15, 0, -1):
+        own = (
+            base.update_query_dict({"db": str(number)}) if base.drivername == "unix" else base.set(database=str(number))
+        )
+        url = own.render_as_string(hide_password=False)
+        name = f"checkout-test-{number}"
+        with Redis.from_url(url, client_name=name) as holder:
+            held = [client for client in holder.client_list() if client["name"] == name]
+            if len(held) == 1 and holder.dbsize() == 0:
+                yield url
+                holder.flushdb()
+                return
+    pytest.fail("Each of the databases 1 to 15 of REDIS_URL is in use: empty one, or unset REDIS_URL.")
+
+
+@pytest.fixture
+def redis_url(redis_database: str) -> str:
+    """The Redis database, emptied."""
+    with Redis.from_url(redis_database) as client:
+        client.flushdb()
+    return redis_database
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    """Settings with short times; neither the environment nor a `.env` file has a say."""
+    return Settings(
+        _env_file=None,
+        database_url=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        **SHORT_TIMES,
+    )
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    """Connections to the database, every table of it empty."""
+    engine = connect_engine(settings, application_name="test")
+    with engine.begin() as connection:
+        # `replica` switches the triggers off, which rightly refuse to let history go.
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(_EMPTY)
+    yield engine
+    engine.dispose()

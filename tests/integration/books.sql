@@ -1,0 +1,79 @@
+-- Three checkouts whose books agree: 1 completed (2 mugs, 500), 2 failed (3 mugs, 750, undone), 3 running (holds 1 mug).
+INSERT INTO variants (id, sku, title) OVERRIDING SYSTEM VALUE VALUES (1, 'mug', 'Mug');
+INSERT INTO locations (id, code) OVERRIDING SYSTEM VALUE VALUES (1, 'main');
+INSERT INTO stock_levels (variant_id, location_id, on_hand, reserved) VALUES (1, 1, 8, 1);
+
+INSERT INTO carts (id, currency, state) VALUES
+    ('00000000-0000-7000-8000-0000000000c1', 'EUR', 'completed'),
+    ('00000000-0000-7000-8000-0000000000c2', 'EUR', 'open'),
+    ('00000000-0000-7000-8000-0000000000c3', 'EUR', 'open');
+
+INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, expires_at, pivot_at,
+                       sent_at, due_at, due_reason, failure_code, failure_phase, created_at, ended_at) VALUES
+    ('00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-0000000000c1', 'shop', 'EUR', 'completed', 7, true,
+     now() + interval '15 min', now(), now(), NULL, NULL, NULL, NULL, now() - interval '4 s', now() - interval '2 s'),
+    ('00000000-0000-7000-8000-000000000002', '00000000-0000-7000-8000-0000000000c2', 'shop', 'EUR', 'failed', 0, true,
+     now() + interval '15 min', NULL, now(), NULL, NULL, 'payment_declined', 'payment_authorization',
+     now() - interval '4 s', now() - interval '1 s'),
+    ('00000000-0000-7000-8000-000000000003', '00000000-0000-7000-8000-0000000000c3', 'shop', 'EUR', 'running', 2, true,
+     now() + interval '15 min', NULL, now(), now() + interval '5 s', 'stalled', NULL, NULL, now(), NULL);
+
+INSERT INTO stock_movements (variant_id, location_id, kind, quantity, checkout_id) VALUES
+    (1, 1, 'receive', 10, NULL),
+    (1, 1, 'reserve', 2, '00000000-0000-7000-8000-000000000001'),
+    (1, 1, 'sell', -2, '00000000-0000-7000-8000-000000000001'),
+    (1, 1, 'reserve', 3, '00000000-0000-7000-8000-000000000002'),
+    (1, 1, 'release', -3, '00000000-0000-7000-8000-000000000002'),
+    (1, 1, 'reserve', 1, '00000000-0000-7000-8000-000000000003');
+
+INSERT INTO reservations (checkout_id, line, variant_id, location_id, quantity, state) VALUES
+    ('00000000-0000-7000-8000-000000000001', 1, 1, 1, 2, 'committed'),
+    ('00000000-0000-7000-8000-000000000002', 1, 1, 1, 3, 'released'),
+    ('00000000-0000-7000-8000-000000000003', 1, 1, 1, 1, 'held');
+
+INSERT INTO price_locks (checkout_id, currency, total_minor, shipping_address, hash, voided_at) VALUES
+    ('00000000-0000-7000-8000-000000000001', 'EUR', 500, '{}', 'a', NULL),
+    ('00000000-0000-7000-8000-000000000002', 'EUR', 750, '{}', 'b', now());
+
+INSERT INTO price_lock_lines
+    (checkout_id, line, variant_id, sku, title, quantity, unit_price_minor, total_minor, price_source) VALUES
+    ('00000000-0000-7000-8000-000000000001', 1, 1, 'mug', 'Mug', 2, 250, 500, 'list'),
+    ('00000000-0000-7000-8000-000000000002', 1, 1, 'mug', 'Mug', 3, 250, 750, 'list');
+
+INSERT INTO payments (checkout_id, gateway, token, reference, status) VALUES
+    ('00000000-0000-7000-8000-000000000001', 'sandbox', 'tok_ok', 'pay_1', 'captured'),
+    ('00000000-0000-7000-8000-000000000002', 'sandbox', 'tok_capture_declined', 'pay_2', 'cancelled');
+
+INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence) VALUES
+    ('00000000-0000-7000-8000-000000000001', 'open', 1, '1:open:1', 500, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000001', 'authorize', 1, '1:authorize:1', 500, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000001', 'capture', 1, '1:capture:1', 500, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000002', 'open', 1, '2:open:1', 750, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000002', 'authorize', 1, '2:authorize:1', 750, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000002', 'capture', 1, '2:capture:1', 750, 'declined', 0),
+    ('00000000-0000-7000-8000-000000000002', 'void', 1, '2:void:1', 750, 'succeeded', 1);
+
+INSERT INTO orders (id, checkout_id, cart_id, number, state, owner, currency, total_minor, shipping_address) VALUES
+    ('00000000-0000-7000-8000-0000000000b1', '00000000-0000-7000-8000-000000000001',
+     '00000000-0000-7000-8000-0000000000c1', 1001, 'placed', 'shop', 'EUR', 500, '{}'),
+    ('00000000-0000-7000-8000-0000000000b2', '00000000-0000-7000-8000-000000000002',
+     '00000000-0000-7000-8000-0000000000c2', NULL, 'cancelled', 'shop', 'EUR', 750, '{}');
+
+INSERT INTO order_lines (order_id, line, variant_id, sku, title, quantity, unit_price_minor, total_minor) VALUES
+    ('00000000-0000-7000-8000-0000000000b1', 1, 1, 'mug', 'Mug', 2, 250, 500),
+    ('00000000-0000-7000-8000-0000000000b2', 1, 1, 'mug', 'Mug', 3, 250, 750);
+
+INSERT INTO events (checkout_id, kind) VALUES
+    ('00000000-0000-7000-8000-000000000001', 'checkout.started'),
+    ('00000000-0000-7000-8000-000000000001', 'checkout.completed'),
+    ('00000000-0000-7000-8000-000000000002', 'checkout.started'),
+    ('00000000-0000-7000-8000-000000000002', 'checkout.failed'),
+    ('00000000-0000-7000-8000-000000000003', 'checkout.started');
+
+INSERT INTO sandbox.payments
+    (reference, checkout_id, currency, amount_minor, status, authorized_minor, captured_minor, refunded_minor) VALUES
+    ('pay_1', '00000000-0000-7000-8000-000000000001', 'EUR', 500, 'captured', 500, 500, 0),
+    ('pay_2', '00000000-0000-7000-8000-000000000002', 'EUR', 750, 'cancelled', 750, 0, 0);
+
+INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES
+    ('pay_1', 'authorize', 500), ('pay_1', 'capture', 500), ('pay_2', 'authorize', 750), ('pay_2', 'cancel', 750);

@@ -1,0 +1,304 @@
+"""The command that fills the catalog: what it writes, what it tells, and how it ends."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+from typer.testing import CliRunner, Result
+
+from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.settings import Settings
+from scripts.catalog import app
+
+ROOT: Final = Path(__file__).parents[2]
+SAMPLES: Final = ROOT.parent / "shared" / "data" / "shopify"
+HEADER: Final = "Handle,Title,Variant SKU,Variant Inventory Qty,Variant Inventory Policy,Variant Price"
+
+
+def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in connection.execute(text(sql))]
+
+
+def read_stock(connection: Connection) -> list[tuple[Any, ...]]:
+    """Every level as (sku, location, on hand, reserved, backorderable)."""
+    return rows_of(
+        connection,
+        "SELECT v.sku, l.code, s.on_hand, s.reserved, s.backorderable FROM stock_levels s"
+        " JOIN variants v ON v.id = s.variant_id JOIN locations l ON l.id = s.location_id ORDER BY 1, 2",
+    )
+
+
+def read_versions(connection: Connection) -> list[tuple[Any, ...]]:
+    """Which transaction wrote each row last: the same again means that nothing was written."""
+    return rows_of(
+        connection,
+        "SELECT 'variant', id, xmin::text FROM variants UNION ALL SELECT 'price', id, xmin::text FROM prices"
+        " UNION ALL SELECT 'location', id, xmin::text FROM locations"
+        " UNION ALL SELECT 'level', variant_id, xmin::text FROM stock_levels"
+        " UNION ALL SELECT 'movement', id, xmin::text FROM stock_movements ORDER BY 1, 2",
+    )
+
+
+def stock_up(connection: Connection, quantity: int, *, policy: str = "deny", reserved: int = 0) -> None:
+    """One variant A at main."""
+    upsert_variants(connection, [VariantRow("A", "A", backorder_policy=policy)])
+    set_stock(connection, [StockRow("A", "main", quantity)])
+    connection.execute(text("UPDATE stock_levels SET reserved = :reserved"), {"reserved": reserved})
+
+
+@pytest.fixture
+def environment(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The two addresses, in a folder without a `.env`."""
+    monkeypatch.chdir(tmp_path)
+    addresses = {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+    }
+    for name, value in addresses.items():
+        monkeypatch.setenv(name, value)
+    return addresses
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def save(folder: Path, *lines: str) -> Path:
+    path = folder / "export.csv"
+    path.write_text("\n".join((HEADER, *lines)) + "\n", encoding="utf-8")
+    return path
+
+
+def test_import_fills_the_catalog_and_tells_what_it_refused(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = save(tmp_path, "mug,Mug,MUG,7,deny,9.99", "cup,Cup,CUP,-1,deny,5", "pot,Pot,,2,continue,20")
+
+    result = call("import", path, "--currency", "usd", "--location", "shop")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "export.csv: 3 rows, 2 variants imported at shop, 1 rows refused",
+        "2 prices and 2 stock levels changed",
+        "1 skus were derived from handle and options, since the file has none",
+        "row 3: negative quantity '-1'",
+    ]
+    with engine.begin() as connection:
+        assert read_stock(connection) == [("MUG", "shop", 7, 0, False), ("pot", "shop", 2, 0, True)]
+        assert rows_of(connection, "SELECT currency, amount_minor FROM prices ORDER BY amount_minor") == [
+            ("USD", 999),
+            ("USD", 2000),
+        ]
+
+
+def test_a_second_import_of_the_same_file_writes_nothing(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = save(tmp_path, "mug,Mug,MUG,7,deny,9.99", "pot,Pot,,0,continue,20")
+    call("import", path, "--currency", "USD")
+    with engine.begin() as connection:
+        before = read_versions(connection)
+
+    result = call("import", path, "--currency", "USD", "--json")
+
+    assert (result.exit_code, result.stdout) == (
+        0,
+        '{"file": "export.csv", "currency": "USD", "location": "main", "encoding": "utf-8", "rows": 2, "imported": 2,'
+        ' "skus_derived": 1, "prices_changed": 0, "stock_changed": 0, "refused": []}\n',
+    )
+    with engine.begin() as connection:
+        assert read_versions(connection) == before
+
+
+def test_a_row_below_what_is_held_is_refused_as_a_whole_and_the_others_go_on(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with engine.begin() as connection:
+        stock_up(connection, 5, reserved=3)
+        set_prices(connection, [PriceRow("A", "USD", 100)])
+
+    result = call("import", save(tmp_path, "a,New,A,2,deny,9", "b,B,B,1,deny,9"), "--currency", "USD", "--json")
+
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["imported"]) == (0, 1)
+    assert report["refused"] == [{"row": 2, "reason": "3 of A are held by checkouts at main and 2 would be on hand"}]
+    with engine.begin() as connection:
+        assert rows_of(connection, "SELECT sku, title FROM variants ORDER BY sku") == [("A", "A"), ("B", "B")]
+        assert rows_of(connection, "SELECT amount_minor FROM prices ORDER BY id") == [(100,), (900,)]
+        assert read_stock(connection) == [("A", "main", 5, 3, False), ("B", "main", 1, 0, False)]
+
+
+def test_more_rows_than_one_chunk_are_all_imported(engine: Engine, environment: dict[str, str], tmp_path: Path) -> None:
+    path = save(tmp_path, *(f"p{number},P,SKU-{number},1,deny,1" for number in range(3001)))
+
+    result = call("import", path, "--currency", "USD", "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)["imported"]) == (0, 3001)
+    with engine.begin() as connection:
+        assert rows_of(connection, "SELECT count(*), sum(on_hand) FROM stock_levels") == [(3001, 3001)]
+
+
+def test_a_file_that_is_not_utf_8_is_read_as_latin_1_and_said_so(
+    engine: Engine, environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "old.csv"
+    path.write_bytes(f"{HEADER}\ncafe,Café,C,1,deny,1\n".encode("latin-1"))
+
+    result = call("import", path, "--currency", "EUR")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[2] == (
+        "The file is not UTF-8 and was read as latin-1: look at accented letters in the titles"
+    )
+    with engine.begin() as connection:
+        assert rows_of(connection, "SELECT title FROM variants") == [("Café",)]
+
+
+def test_an_import_of_nothing_exits_1(engine: Engine, environment: dict[str, str], tmp_path: Path) -> None:
+    result = call("import", save(tmp_path, "mug,Mug,MUG,7,deny,?"), "--currency", "USD")
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "export.csv: 1 rows, 0 variants imported at main, 1 rows refused",
+        "0 prices and 0 stock levels changed",
+        "row 2: bad price '?': digits with a decimal point",
+    ]
+    with engine.begin() as connection:
+        assert read_versions(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("_case", "content", "currency", "sentence"),
+    [
+        ("unknown currency", HEADER, "XXQ", "XXQ is not an ISO 4217 currency with a minor unit: use one such as USD."),
+        (
+            "gold is charged by nobody",
+            HEADER,
+            "XAU",
+            "XAU is not an ISO 4217 currency with a minor unit: use one such as USD.",
+        ),
+        ("no file", None, "USD", "export.csv cannot be read: No such file or directory."),
+        (
+            "missing columns",
+            HEADER.replace("Handle,", ""),
+            "USD",
+            "export.csv is not a product export of Shopify: it has no column Handle.",
+        ),
+    ],
+)
+def test_a_wrong_call_exits_2_with_one_sentence(
+    engine: Engine, environment: dict[str, str], *, _case: str, content: str | None, currency: str, sentence: str
+) -> None:
+    if content is not None:
+        Path("export.csv").write_text(f"{content}\nmug,Mug,MUG,1,deny,1\n", encoding="utf-8")
+
+    result = call("import", "export.csv", "--currency", currency)
+
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{sentence}\n")
+    with engine.begin() as connection:
+        assert read_versions(connection) == []
+
+
+def test_stock_prints_before_and_after(engine: Engine, environment: dict[str, str]) -> None:
+    with engine.begin() as connection:
+        stock_up(connection, 5)
+
+    result = call("stock", "A", "9")
+
+    assert (result.exit_code, result.stdout) == (0, "A at main: 5 before, 9 now\n")
+    with engine.begin() as connection:
+        assert read_stock(connection) == [("A", "main", 9, 0, False)]
+
+
+@pytest.mark.parametrize(
+    ("_case", "arguments", "code", "said"),
+    [
+        ("unknown sku", ("X", "1"), 1, "There is no variant with the sku X: import it first, or check the spelling."),
+        ("below what is held", ("A", "2"), 1, "Of A at main, checkouts hold 3 and 2 would be on hand: set more."),
+        ("below zero", ("A", "-1"), 2, "greater than or equal to 0"),
+        ("not a number", ("A", "many"), 2, "Invalid value for 'QTY'"),
+        ("no location", ("A", "9", "--location", " "), 2, "a location has a name, such as main"),
+        ("not text", ("\udcff", "9"), 1, "The sku or the location is not text in this terminal's encoding"),
+    ],
+)
+def test_stock_refuses_with_a_sentence_and_changes_nothing(
+    engine: Engine, environment: dict[str, str], *, _case: str, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    with engine.begin() as connection:
+        stock_up(connection, 5, reserved=3)
+        before = read_versions(connection)
+
+    result = call("stock", *arguments)
+
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert said in result.stderr
+    with engine.begin() as connection:
+        assert read_versions(connection) == before
+
+
+@pytest.mark.parametrize(
+    ("_case", "name", "value", "sentence"),
+    [
+        ("nobody listens", "DATABASE_URL", "postgresql://127.0.0.1:1/none", "The database did not do it: connection"),
+        ("no address", "DATABASE_URL", "here", "DATABASE_URL is not a database address"),
+        ("bad setting", "CHECKOUT_POOL_SIZE", "many", "A setting is not valid: pool_size: Input should be a valid int"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_sentence(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, _case: str, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    result = call("stock", "A", "1")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(sentence)
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_database_without_tables_is_one_sentence(
+    engine: Engine, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{engine.url.database}_bare"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        try:
+            bare = engine.url.set(drivername="postgresql", database=name)
+            monkeypatch.setenv("DATABASE_URL", bare.render_as_string(hide_password=False))
+
+            result = call("stock", "A", "1")
+        finally:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+    assert result.exit_code == 1
+    assert result.stderr == "The database has no tables yet: run `alembic upgrade head`, then this again.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "variants", "units", "total_minor"),
+    [("apparel.csv", 22, 22, 129_500), ("home-and-garden.csv", 21, 65, 234_584), ("jewelery.csv", 23, 20, 98_074)],
+)
+def test_real_exports_are_imported_by_the_real_command(
+    engine: Engine, environment: dict[str, str], *, name: str, variants: int, units: int, total_minor: int
+) -> None:
+    path = SAMPLES / name
+    if not path.exists():
+        pytest.skip(f"the sample {name} is not beside this checkout")
+    command = [sys.executable, str(ROOT / "scripts" / "catalog.py"), "import", str(path), "--currency", "USD", "--json"]
+
+    reports = [
+        json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout) for _ in range(2)
+    ]
+
+    assert [report["imported"] for report in reports] == [variants, variants]
+    assert [report["prices_changed"] for report in reports] == [variants, 0]
+    assert [report["refused"] for report in reports] == [[], []]
+    with engine.begin() as connection:
+        assert rows_of(connection, "SELECT sum(amount_minor), count(*) FROM prices") == [(total_minor, variants)]
+        assert rows_of(connection, "SELECT sum(on_hand), count(*) FROM stock_levels") == [(units, variants)]
+        assert rows_of(connection, "SELECT DISTINCT kind FROM stock_movements") == [("receive",)]
+        assert rows_of(connection, "SELECT sum(quantity) FROM stock_movements") == [(units,)]

@@ -1,0 +1,45 @@
+"""What is a token, and what it asks for."""
+
+import pytest
+
+from pipeline.gateways.sandbox.requests import Verb
+from pipeline.gateways.sandbox.tokens import Fault, Outcome, Token, find_fault, parse_token
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_word_alone_is_an_outcome(outcome: Outcome) -> None:
+    assert parse_token(f"tok_{outcome}") == Token(outcome, {})
+
+
+@pytest.mark.parametrize("verb", Verb)
+@pytest.mark.parametrize("fault", Fault)
+def test_a_fault_alone_is_a_card_that_works_otherwise(verb: Verb, fault: Fault) -> None:
+    assert parse_token(f"tok_{verb}_{fault}") == Token(Outcome.OK, {verb: fault})
+
+
+def test_words_are_joined_with_plus() -> None:
+    token = parse_token("tok_action_required+tok_capture_timeout_after+tok_refund_error")
+
+    assert token == Token(Outcome.ACTION_REQUIRED, {Verb.CAPTURE: Fault.TIMEOUT_AFTER, Verb.REFUND: Fault.ERROR})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "tok_",
+        "ok",
+        "TOK_OK",
+        "tok_ok ",
+        "tok_ok+",
+        "tok_ok+declined",
+        "tok_ok+tok_declined",
+        "tok_ok+tok_ok",
+        "tok_open_error+tok_open_declined",
+        "tok_retrieve_error",
+        "pm_card_visa",
+    ],
+)
+def test_anything_else_is_no_token_and_asks_for_no_fault(text: str) -> None:
+    assert parse_token(text) is None
+    assert [find_fault(verb, text) for verb in Verb] == [None] * 5

@@ -1,5 +1,6 @@
 """Money: integer minor units with an ISO 4217 currency. Floats never touch it."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -9,6 +10,8 @@ from iso4217 import Currency
 
 #: PostgreSQL's bigint. A total above this cannot be stored and is refused at the door.
 MAX_MINOR: Final = 2**63 - 1
+
+_AMOUNT: Final = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]{1,18})(?:\.(?P<fraction>[0-9]*))?")
 
 
 @cache
@@ -48,10 +51,11 @@ def parse_amount(text: str, currency: str) -> Money:
     digits = minor_digits(currency)
     if digits is None:
         raise ValueError(f"{currency!r} is not an ISO 4217 currency with a minor unit")
-    try:
-        minor = Decimal(text.strip()).scaleb(digits)
-    except ArithmeticError:
-        raise ValueError(f"{text!r} is not an amount") from None
-    if not minor.is_finite() or minor != minor.to_integral_value():
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is not an amount")
+    # Strings and integers only: Decimal would round to its context's 28 digits.
+    fraction = (found["fraction"] or "").rstrip("0")
+    if len(fraction) > digits:
         raise ValueError(f"{text!r} is not a whole number of minor units of {currency}")
-    return Money(int(minor), currency)
+    return Money(int(found["sign"] + found["whole"] + fraction.ljust(digits, "0")), currency)

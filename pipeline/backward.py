@@ -21,7 +21,8 @@ BEGIN: Final = text("""
     SET state = 'unwinding', fence = c.fence + 1, phase = b.phase, ending = :ending, attempts = 0, last_error = NULL,
         failure_code = b.code, failure_phase = :failure_phase, failure_message = b.message,
         failure_detail = CAST(b.detail AS jsonb),
-        sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled', updated_at = now()
+        sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
+        updated_at = now()
     FROM unnest(CAST(:ids AS uuid[]), CAST(:phases AS smallint[]), CAST(:codes AS text[]), CAST(:messages AS text[]),
                 CAST(:details AS text[])) AS b (id, phase, code, message, detail)
     WHERE c.id = b.id
@@ -52,7 +53,7 @@ def begin(
     ending: CheckoutState,
     phase: str | None = None,
 ) -> list[Send]:
-    """Turn these checkouts back: they will end as `ending`, for the given reasons. Where nothing is to undo, at once."""
+    """Turn these checkouts back, for the given reasons, to end as `ending`: at once where nothing is to undo."""
     if not members:
         return []
     reasons = [rejections[member.id] for member in members]
@@ -76,7 +77,7 @@ def begin(
 
 
 def step_down(connection: Connection, number: int, members: Sequence[Member], settings: Settings) -> bool:
-    """Record that phase `number` of these checkouts is undone. True when there is more to undo, False when they ended."""
+    """Record that phase `number` of these checkouts is undone. True when there is more to undo, else they ended."""
     if not members:
         return False
     ids = [member.id for member in members]

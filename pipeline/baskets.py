@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 
 LINES: Final = text("""
     SELECT c.id AS cart_id, c.currency, c.shipping_address, c.billing_address,
-           l.line, l.sku, l.quantity, l.unit_price_minor, l.currency AS line_currency, coalesce(l.title, v.title) AS title,
-           v.id AS variant_id, v.active, p.amount_minor AS list_price_minor
+           l.line, l.sku, l.quantity, l.unit_price_minor, l.currency AS line_currency,
+           coalesce(l.title, v.title) AS title, v.id AS variant_id, v.active, p.amount_minor AS list_price_minor
     FROM carts c
     LEFT JOIN cart_lines l ON l.cart_id = c.id
     LEFT JOIN variants v ON v.sku = l.sku

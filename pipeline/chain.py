@@ -36,7 +36,10 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A phase that calls the gateway: it plans on our books, the driver calls, it plans again. The intent of a `pivot` phase ends undoing."""
+    """A phase that calls the gateway: it plans on our books, the driver calls, it plans again.
+
+    Once the intent of a `pivot` phase is committed, nothing is undone by wish or by time.
+    """
 
     plan: Plan
     plan_undo: PlanUndo

@@ -35,7 +35,7 @@ GATHER_SECONDS: Final = 0.01
 
 @dataclass(slots=True)
 class Step:
-    """What a step leaves to be done once it has committed. `again` holds groups to be stepped once more, `counts` figures."""
+    """What a step leaves to be done once it has committed: `again` holds groups to be stepped once more."""
 
     calls: list[Planned] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
@@ -103,10 +103,10 @@ class Driver:
             return [self._transact(lambda connection: step(connection, task.ids, task.answers))]
         except Exception as error:  # noqa: BLE001 (whatever a step raises is isolated, counted and logged here)
             if is_transient(error):
-                log.warning("batch.deferred", checkouts=len(task.ids), error=str(error))
+                log.warning("batch.deferred", checkout_ids=_names(task.ids), error=str(error))
                 return []
             if len(task.ids) > 1:
-                log.warning("batch.isolated", checkouts=len(task.ids), error=repr(error))
+                log.warning("batch.isolated", checkout_ids=_names(task.ids), error=repr(error))
                 return [done for single in task.alone() for done in self._attempt(single, step, fail)]
             return self._fail(task.ids[0], error, fail)
 
@@ -114,7 +114,7 @@ class Driver:
         log.error("checkout.raised", checkout_id=str(checkout_id), error=repr(error), exc_info=error)
         try:
             return [self._transact(lambda connection: fail(connection, checkout_id, error))]
-        except Exception as again:  # noqa: BLE001 (the sweep comes back to it; the log tells)
+        except Exception as again:  # the sweep comes back to it
             log.exception("checkout.failure_not_recorded", checkout_id=str(checkout_id), error=repr(again))
             return []
 
@@ -159,6 +159,10 @@ def call_gateway(gateway: Gateway, planned: Planned) -> Answer:
             return gateway.retrieve(planned.call)
         case _:
             assert_never(planned.verb)
+
+
+def _names(ids: Sequence[UUID]) -> list[str]:
+    return [str(id_) for id_ in ids]
 
 
 def _gather(in_flight: set[Future[Answered]]) -> tuple[list[Answered], set[Future[Answered]]]:

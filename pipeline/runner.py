@@ -121,6 +121,7 @@ def settle(
     log.info(
         "phase.ran",
         phase=phase.name,
+        checkout_ids=[str(member.id) for member in members],
         done=len(done),
         rejected=len(rejections),
         waiting=len(waits),

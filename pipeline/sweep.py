@@ -88,8 +88,8 @@ class Tick:
         """Turn back checkouts whose time is up while nothing of theirs is in flight at the gateway."""
         members = lock_expired(connection, self.settings.sweep_limit)
         rejections = {member.id: Rejected(Code.EXPIRED) for member in members}
-        self.counts.expired = len(members)
-        return Step(sends=backward.begin(connection, members, rejections, self.settings, ending=CheckoutState.EXPIRED))
+        sends = backward.begin(connection, members, rejections, self.settings, ending=CheckoutState.EXPIRED)
+        return Step(sends=sends, counts=+Counter(expired=len(members)))
 
     def call_scheduled(self, connection: Connection) -> Step:
         """Call on checkouts that asked for it: unknown outcomes, claims that ran out, undos that failed."""

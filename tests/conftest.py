@@ -1,7 +1,9 @@
 """Real servers for every test: found through DATABASE_URL and REDIS_URL, or started from the wheels for this run."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -15,7 +17,9 @@ from models.guards import install
 from models.tables import Base
 from pipeline.database import connect_engine
 from pipeline.settings import Settings
+from pipeline.audit import audit
 from scripts.embedded import start
+from tests.harness import Shelf, Works, build_works
 
 #: The environment as it was found. Tests see none of it: a laptop's settings change no result.
 FOUND: Final = {
@@ -125,3 +129,28 @@ def engine(settings: Settings) -> Iterator[Engine]:
         connection.exec_driver_sql(_EMPTY)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for the data of embedded servers; as root that data may be elsewhere, and goes too."""
+    folder = tmp_path_factory.mktemp("place") / "local"
+    yield folder
+    for link in folder.glob("*"):
+        if link.is_symlink():
+            shutil.rmtree(link.resolve().parent)
+
+
+@pytest.fixture
+def shelf(engine: Engine) -> Shelf:
+    """Goods and carts."""
+    return Shelf(engine)
+
+
+@pytest.fixture
+def works(engine: Engine, settings: Settings) -> Iterator[Works]:
+    """The engine in this process. Whatever a test does with it, the audit must be clean at its end."""
+    with build_works(engine, settings) as built:
+        yield built
+        with engine.connect() as connection:
+            assert audit(connection, settings) == []

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
-import redis
 from dramatiq import Message, Middleware
 from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import QueueNotFound
 from dramatiq.middleware import CurrentMessage
 
 from workers.consumer import BatchConsumer
@@ -52,7 +52,7 @@ class BatchBroker(RedisBroker):
             raise ValueError(f"batch_size is {batch_size}: say 1 to {MAX_BATCH}.")
         if not 0 < idle_seconds < 1:
             raise ValueError(f"idle_seconds is {idle_seconds}: say more than 0 and less than 1, workers must beat.")
-        super().__init__(
+        super().__init__(  # type: ignore[no-untyped-call]  # dramatiq annotates its Redis broker in part
             client=connect_redis(url),
             middleware=[CurrentMessage(), MemberOption(), *middleware],
             namespace=namespace,
@@ -113,6 +113,8 @@ class BatchBroker(RedisBroker):
         dramatiq asks for a `prefetch` of twice its worker threads: one batch per thread, and none idle in memory.
         """
         del timeout
+        if queue_name not in self._holdings:
+            raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]  # as above
         link = QueueLink(
             client=self.client,
             wait_client=self.wait_client,

@@ -66,9 +66,12 @@ class BatchConsumer(Consumer):
         self._reclaim_at = 0.0
         self._away_since: float | None = None
         self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._closing = False
 
     def __next__(self) -> MessageProxy | None:
         """Return the next batch, or None after at most a second without one. Never raises because Redis is away."""
+        if self._closing:
+            return None
         if self._ready:
             return self._ready.popleft()
         try:
@@ -89,6 +92,8 @@ class BatchConsumer(Consumer):
             self._link.wait_for_wake(min(self._idle_seconds, self._seconds_to_beat()))
             return None
         self._sort(fetched)
+        if self._closing:
+            self.close()
         return self._ready.popleft() if self._ready else None
 
     def _beat(self) -> None:
@@ -136,8 +141,8 @@ class BatchConsumer(Consumer):
             self._postponed.clear()
         if self._postponed:
             self._postpone_refused()
-        recorded = []
         while self._refused:
+            self._beat()
             redis_id, refusal = self._refused[0]
             try:
                 self._on_refused(refusal)
@@ -149,9 +154,7 @@ class BatchConsumer(Consumer):
                 break
             log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
             self._refused.popleft()
-            recorded.append(redis_id)
-        if recorded:
-            self._link.nack(recorded)
+            self._link.nack([redis_id])
 
     def _postpone_refused(self) -> None:
         self._postponed.extend(redis_id for redis_id, _ in self._refused)
@@ -212,7 +215,12 @@ class BatchConsumer(Consumer):
             self._holdings.remove(message.message_id)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Put batches back that nobody has worked on. If Redis is away they come back when this worker counts as dead."""
+        """Put batches back that nobody has worked on, and fetch no more.
+
+        dramatiq calls this when it shuts down, and if an actor outlasts the shutdown's time-out it calls it while this
+        consumer is still running. If Redis is away the batches come back when this worker counts as dead.
+        """
+        self._closing = True
         batches = list(messages)
         ids = [redis_id for message in batches for redis_id in message.options["batch"]]
         self._return(ids)

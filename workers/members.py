@@ -39,6 +39,10 @@ ReadMember = Callable[[bytes, str], Member | Refusal]
 QUOTE_CHARACTERS: Final = 200
 
 
+class UnfitMemberError(Exception):
+    """Raised when a message cannot join a batch; its text is the reason."""
+
+
 class UnknownMemberError(MiddlewareError):
     """Raised when an actor is declared with a `member` that does not exist."""
 
@@ -51,7 +55,7 @@ class MemberOption(Middleware):
         """The option's name."""
         return {"member"}
 
-    def before_declare_actor(self, broker: Broker, actor: Actor[..., Any]) -> None:
+    def before_declare_actor(self, _broker: Broker, actor: Actor[..., Any]) -> None:
         """Refuse a value that does not exist."""
         member = actor.options.get("member", CHECKOUT_ID)
         if member not in (CHECKOUT_ID, REQUEST):
@@ -59,32 +63,40 @@ class MemberOption(Middleware):
 
 
 def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) -> Member | Refusal:
-    """Check one message of `queue`; returns it, or why it is refused. Never raises.
+    """Check one message of `queue`; returns it, or why it is refused.
 
     Foreign text is quoted in ASCII: it may hold what no database stores.
     """
     try:
-        message = Message.decode(data)
+        return _check(Message.decode(data), queue, actors)
     except DecodeError as error:
-        return _refuse(queue, data, f"it is not a message: {str(error.error)[:QUOTE_CHARACTERS]!a}")
-    if not isinstance(message.actor_name, str):
-        return _refuse(queue, data, "its actor_name is not a string")
-    actor = actors.get(message.actor_name)
+        reason = f"it is not a message: {str(error.error)[:QUOTE_CHARACTERS]!a}"
+    except UnfitMemberError as error:
+        reason = str(error)
+    # PostgreSQL's text holds no NUL; a refusal that could not be stored would come back for ever.
+    return Refusal(queue, data.decode("utf-8", "replace").replace("\x00", "\ufffd"), reason)
+
+
+def _check(message: Message[Any], queue: str, actors: Mapping[str, Actor[..., Any]]) -> Member:
+    name: Any = message.actor_name
+    if not isinstance(name, str):
+        raise UnfitMemberError("its actor_name is not a string")
+    actor = actors.get(name)
     if actor is None or actor.queue_name != queue:
-        return _refuse(queue, data, f"this queue has no actor {message.actor_name[:QUOTE_CHARACTERS]!a}")
+        raise UnfitMemberError(f"this queue has no actor {name[:QUOTE_CHARACTERS]!a}")
     if message.kwargs:
-        return _refuse(queue, data, "it has keyword arguments; send one positional argument")
+        raise UnfitMemberError("it has keyword arguments; send one positional argument")
     if len(message.args) != 1:
-        return _refuse(queue, data, f"it has {len(message.args)} arguments; send one")
+        raise UnfitMemberError(f"it has {len(message.args)} arguments; send one")
     argument = message.args[0]
     if actor.options.get("member", CHECKOUT_ID) == REQUEST:
         if not isinstance(argument, dict):
-            return _refuse(queue, data, "its argument is not a JSON object")
-        return Member(actor.actor_name, argument)
+            raise UnfitMemberError("its argument is not a JSON object")
+        return Member(name, argument)
     checkout_id = _read_uuid(argument)
     if checkout_id is None:
-        return _refuse(queue, data, "its argument is not the id of a checkout")
-    return Member(actor.actor_name, checkout_id)
+        raise UnfitMemberError("its argument is not the id of a checkout")
+    return Member(name, checkout_id)
 
 
 def _read_uuid(value: Any) -> str | None:
@@ -94,8 +106,3 @@ def _read_uuid(value: Any) -> str | None:
         return str(UUID(value))
     except ValueError:
         return None
-
-
-def _refuse(queue: str, data: bytes, reason: str) -> Refusal:
-    # PostgreSQL's text holds no NUL; a refusal that could not be stored would come back for ever.
-    return Refusal(queue, data.decode("utf-8", "replace").replace("\x00", "\ufffd"), reason)

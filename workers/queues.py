@@ -54,13 +54,13 @@ def name_acks(namespace: str, worker: str, queue: str) -> str:
 def connect_redis(url: str, *, floor_seconds: float = 0.0) -> redis.Redis:
     """Return a client that gives up within a second and never retries; connects at first use.
 
-    A retried enqueue whose reply was lost would run twice at once. Options in the URL win, except that a socket time-out
-    is at least `floor_seconds` (a blocking command must not be cut off) and that answers stay bytes.
+    A retried enqueue whose reply was lost would run twice at once. Options in the URL win, except that a socket
+    time-out is at least `floor_seconds` (a blocking command must not be cut off) and that answers stay bytes.
     """
     options: dict[str, Any] = {
         "socket_timeout": SOCKET_SECONDS,
         "socket_connect_timeout": SOCKET_SECONDS,
-        **parse_url(url),
+        **parse_url(url),  # type: ignore[no-untyped-call]  # the client publishes no annotation for it
         "decode_responses": False,
     }
     options["socket_timeout"] = max(options["socket_timeout"], floor_seconds)

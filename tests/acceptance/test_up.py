@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from scripts.embedded import ROOT, find_urls, read_state
+from scripts.embedded import find_urls, read_state
 
 pytestmark = pytest.mark.acceptance
 
@@ -18,17 +18,17 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start_up(tmp_path: Path) -> Iterator[Start]:
+def start_up(tmp_path: Path, local_folder: Path) -> Iterator[Start]:
     """Start `up` on a Procfile of these lines; killed at the end if it still runs."""
     running: list[subprocess.Popen[str]] = []
 
     def start(lines: str, *arguments: str) -> subprocess.Popen[str]:
         (tmp_path / "Procfile").write_text(lines)
-        options = ["--procfile", str(tmp_path / "Procfile"), "--local", str(tmp_path / "local"), *arguments]
+        options = ["--procfile", str(tmp_path / "Procfile"), "--local", str(local_folder), *arguments]
         running.append(
             subprocess.Popen(
                 [sys.executable, "-m", "scripts.up", *options],
-                cwd=ROOT,
+                cwd=tmp_path,  # where no `.env` is
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -64,11 +64,11 @@ def is_gone(pid: int) -> bool:
 
 
 def test_up_serves_restarts_and_leaves_nothing_behind(
-    start_up: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_up: Start, tmp_path: Path, local_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given
     monkeypatch.chdir(tmp_path)
-    state = tmp_path / "local" / "servers.json"
+    state = local_folder / "servers.json"
     code = 'import os; print("pid", os.getpid(), os.environ["REDIS_URL"]); import time; time.sleep(300)'
     process = start_up(f"# two lines\nalpha: python -c '{code}'\nbeta: sleep 300\n", "--scale", "beta=2")
     # When
@@ -113,10 +113,11 @@ def test_up_runs_the_named_lines_alone(start_up: Start) -> None:
 
 @pytest.mark.parametrize("arguments", [["--only", "gamma"], ["--scale", "gamma=2"], ["--scale", "alpha=many"]])
 def test_a_name_that_is_not_in_the_procfile_is_refused_before_anything_starts(
-    start_up: Start, tmp_path: Path, arguments: list[str]
+    start_up: Start, local_folder: Path, arguments: list[str]
 ) -> None:
     process = start_up("alpha: sleep 300\n", *arguments)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "alpha" in output
-    assert not (tmp_path / "local").exists()
+    assert read_state(local_folder / "servers.json") == {}
+    assert "DATABASE_URL=" not in output

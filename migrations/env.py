@@ -1,11 +1,12 @@
 """Run migrations against DATABASE_URL, or on the connection that a caller hands over in `config.attributes`."""
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from models.tables import Base
 from pipeline.database import connect_engine
-from pipeline.settings import Settings
+from pipeline.settings import SettingsError, read_settings
 
 
 def migrate(connection: Connection) -> None:
@@ -19,7 +20,11 @@ given = context.config.attributes.get("connection")
 if isinstance(given, Connection):
     migrate(given)
 else:
-    engine = connect_engine(Settings(), application_name="migrations", statement_timeout_seconds=0)
+    try:
+        settings = read_settings(redis_url="redis://not-needed-here")
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+    engine = connect_engine(settings, application_name="migrations", statement_timeout_seconds=0)
     with engine.connect() as own:
         migrate(own)
     engine.dispose()

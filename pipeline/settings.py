@@ -1,8 +1,8 @@
 """The environment, read in one place."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -74,3 +74,23 @@ class Settings(BaseSettings):
 
     log_format: str = "auto"  # auto, console or json
     log_level: str = "info"
+
+
+class SettingsError(ValueError):
+    """Raised when the environment does not make valid settings; its text says what to set."""
+
+
+def read_settings(**given: Any) -> Settings:
+    """Read the environment; `given` settings win over it. Raises SettingsError with one sentence a mistake."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(" ".join(_explain(each["loc"], each["msg"]) for each in error.errors())) from None
+
+
+def _explain(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0])
+    known = Settings.model_fields.get(name)
+    alias = known.validation_alias if known is not None else None
+    variable = alias if isinstance(alias, str) else name if name.isupper() else f"CHECKOUT_{name.upper()}"
+    return f"Set {variable}: {message[0].lower()}{message[1:]}."

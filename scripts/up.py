@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 from honcho.environ import parse_procfile
 
-from scripts.embedded import ROOT, STATE, EmbeddedError, Urls, build_settings, start
+from scripts.embedded import ROOT, STATE, Urls, build_settings, start
+from scripts.obstacles import Obstacle, explain_obstacles
 from scripts.supervisor import Supervisor, build_env
 
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
@@ -59,6 +60,24 @@ def read_scale(parts: list[str], lines: dict[str, str]) -> dict[str, int]:
     return scale
 
 
+def open_servers(stack: ExitStack, local: Path) -> dict[str, str]:
+    """Start the servers that have no address, to be stopped with `stack`; return the environment of the processes."""
+    with explain_obstacles():
+        given = Urls()
+        database_url, redis_url = given.database_url, given.redis_url
+        if not (database_url and redis_url):
+            servers = stack.enter_context(
+                start(local / "postgres", database_url=database_url, redis_url=redis_url, state=local / STATE.name)
+            )
+            database_url, redis_url = servers.database_url, servers.redis_url
+            # Only what was started here is shown: a password may be in what was given.
+            if not given.database_url:
+                print(f"DATABASE_URL={database_url}", flush=True)
+            if not given.redis_url:
+                print(f"REDIS_URL={redis_url}", flush=True)
+        return build_env(build_settings(database_url, redis_url))
+
+
 def main(
     only: Annotated[str, typer.Option(help="Run these lines alone: NAME,NAME")] = "",
     scale: Annotated[list[str] | None, typer.Option(help="Run a line more than once: NAME=COUNT")] = None,
@@ -72,21 +91,11 @@ def main(
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, lambda *_: ended.set())
     with ExitStack() as stack:
-        given = Urls()
-        database_url, redis_url = given.database_url, given.redis_url
-        if not (database_url and redis_url):
-            try:
-                servers = stack.enter_context(
-                    start(local / "postgres", database_url=database_url, redis_url=redis_url, state=local / STATE.name)
-                )
-            except EmbeddedError as error:
-                print(error, file=sys.stderr)
-                raise typer.Exit(1) from error
-            database_url, redis_url = servers.database_url, servers.redis_url
-            shown = [f"DATABASE_URL={database_url}"] if not given.database_url else []
-            shown += [f"REDIS_URL={redis_url}"] if not given.redis_url else []
-            print("\n".join(shown), flush=True)
-        env = build_env(build_settings(database_url, redis_url))
+        try:
+            env = open_servers(stack, local)
+        except Obstacle as obstacle:
+            print(obstacle, file=sys.stderr)
+            raise typer.Exit(1) from obstacle
         migrated = subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=env, check=False)
         if migrated.returncode:
             print("The schema could not be brought up to date; the reason is above.", file=sys.stderr)

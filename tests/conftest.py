@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from models.guards import install
 from models.tables import Base
 from pipeline.database import connect_engine
+from pipeline.schema import migrate
 from pipeline.settings import Settings
 from pipeline.audit import audit
 from scripts.embedded import start
@@ -72,7 +72,7 @@ def database_url(server_urls: tuple[str, str]) -> Iterator[str]:
         url = server.set(drivername="postgresql", database=name)
         own = create_engine(url.set(drivername="postgresql+psycopg"))
         with own.begin() as connection:
-            install(connection)
+            migrate(connection)
         own.dispose()
         yield url.render_as_string(hide_password=False)
     finally:

@@ -1,6 +1,6 @@
 """What `dramatiq workers.main:build_broker -Q <queue>` starts: the broker with every actor declared."""
 
-from pipeline.settings import Settings
+from pipeline.settings import read_settings
 from workers.actors import declare_actors
 from workers.broker import BatchBroker
 from workers.engine import build_engine
@@ -9,7 +9,7 @@ from workers.logs import configure_logs
 
 def build_broker() -> BatchBroker:
     """Build this worker process and return its broker."""
-    settings = Settings()
+    settings = read_settings()
     configure_logs(settings)
     engine = build_engine(settings, "worker")
     declare_actors(engine)

@@ -4,13 +4,14 @@ Two schedulers at once are harmless.
 """
 
 import signal
+import sys
 from types import FrameType
 
 import structlog
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from pipeline.database import is_transient
-from pipeline.settings import Settings
+from pipeline.settings import SettingsError, read_settings
 from pipeline.sweep import sweep
 from workers.engine import CheckoutEngine, build_engine
 from workers.logs import configure_logs
@@ -31,7 +32,10 @@ def tick(engine: CheckoutEngine) -> None:
 
 def main() -> None:
     """Sweep every tick until told to stop."""
-    settings = Settings()
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
     configure_logs(settings)
     engine = build_engine(settings, "scheduler")
     scheduler = BlockingScheduler(timezone="UTC")

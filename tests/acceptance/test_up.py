@@ -121,3 +121,19 @@ def test_a_name_that_is_not_in_the_procfile_is_refused_before_anything_starts(
     assert "alpha" in output
     assert read_state(local_folder / "servers.json") == {}
     assert "DATABASE_URL=" not in output
+
+
+def test_a_setting_that_is_not_valid_is_told_in_one_sentence(
+    start_up: Start, monkeypatch: pytest.MonkeyPatch, local_folder: Path
+) -> None:
+    # Given
+    monkeypatch.setenv("CHECKOUT_TTL_MINUTES", "many")
+    # When
+    process = start_up("alpha: sleep 300\n")
+    output, _ = process.communicate(timeout=30)
+    # Then, with the servers stopped again
+    assert process.returncode == 1
+    assert output.splitlines()[-1] == (
+        "The setting ttl_minutes is not valid: Input should be a valid integer, unable to parse string as an integer."
+    )
+    assert read_state(local_folder / "servers.json") == {}

@@ -28,10 +28,13 @@ from pipeline.unwind import fail_undo
 
 log = structlog.get_logger()
 
-# The wait doubles with each attempt, so that a long outage ends in a trickle and not in a flood.
+# The wait doubles with each attempt, so that a long outage ends in a trickle and not in a flood. What was sent after
+# :head is still waiting in its queue: called again only because it waits so long, and no attempt of it.
 CALL_AGAIN: Final = text("""
     UPDATE checkouts
-    SET sent_at = now(), due_reason = 'stalled', attempts = attempts + CAST(:counted AS integer), updated_at = now(),
+    SET sent_at = now(), due_reason = 'stalled', updated_at = now(),
+        attempts = attempts + CASE WHEN CAST(:counted AS boolean)
+                                        AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head) THEN 1 ELSE 0 END,
         due_at = now() + make_interval(secs => :stall_seconds * power(2, least(attempts, 4)))
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
@@ -119,20 +122,23 @@ class Tick:
         )
         hopeless = [member for member in members if member.attempts >= limit]
         again = [member for member in members if member.attempts < limit]
-        self._call_again(connection, again, counted=True)
+        self._call_again(connection, again, counted=True, head=before)
         write_events(connection, "sweep.resent", [member.id for member in again], phase=station.queue)
         sends = [Send(station.queue, member.id, member.now) for member in again]
         for member in hopeless:
             sends += self._give_up(connection, member)
         return Step(sends=sends, counts=+Counter(resent=len(again), given_up=len(hopeless)))
 
-    def _call_again(self, connection: Connection, members: Sequence[Member], *, counted: bool) -> None:
+    def _call_again(
+        self, connection: Connection, members: Sequence[Member], *, counted: bool, head: datetime | None = None
+    ) -> None:
         if members:
             connection.execute(
                 CALL_AGAIN,
                 {
                     "ids": [member.id for member in members],
                     "counted": counted,
+                    "head": head,
                     "stall_seconds": self.settings.stall_seconds,
                 },
             )

@@ -1,5 +1,6 @@
 """Hands an actor as many waiting messages as there are, up to a limit, without ever waiting for more."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -66,11 +67,11 @@ class BatchConsumer(Consumer):
         self._reclaim_at = 0.0
         self._away_since: float | None = None
         self._pause_seconds = FIRST_PAUSE_SECONDS
-        self._closing = False
+        self._closing = threading.Event()
 
     def __next__(self) -> MessageProxy | None:
         """Return the next batch, or None after at most a second without one. Never raises because Redis is away."""
-        if self._closing:
+        if self._closing.is_set():
             return None
         if self._ready:
             return self._ready.popleft()
@@ -84,7 +85,7 @@ class BatchConsumer(Consumer):
         self._beat()
         self._settle_refused()
         self._reclaim()
-        if not self._holdings.wait_for_room(self._limit, self._seconds_to_beat()):
+        if not self._holdings.wait_for_room(self._limit, self._seconds_to_beat()) or self._closing.is_set():
             return None
         fetched = self._link.fetch(self._batch_size)
         self._recover()
@@ -92,7 +93,7 @@ class BatchConsumer(Consumer):
             self._link.wait_for_wake(min(self._idle_seconds, self._seconds_to_beat()))
             return None
         self._sort(fetched)
-        if self._closing:
+        if self._closing.is_set():
             self.close()
         return self._ready.popleft() if self._ready else None
 
@@ -220,7 +221,7 @@ class BatchConsumer(Consumer):
         dramatiq calls this when it shuts down, and if an actor outlasts the shutdown's time-out it calls it while this
         consumer is still running. If Redis is away the batches come back when this worker counts as dead.
         """
-        self._closing = True
+        self._closing.set()
         batches = list(messages)
         ids = [redis_id for message in batches for redis_id in message.options["batch"]]
         self._return(ids)

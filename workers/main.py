@@ -1,5 +1,7 @@
 """What `dramatiq workers.main:build_broker -Q <queue>` starts: the broker with every actor declared."""
 
+import dramatiq
+
 from pipeline.settings import read_settings
 from workers.actors import declare_actors
 from workers.broker import BatchBroker
@@ -8,9 +10,10 @@ from workers.logs import configure_logs
 
 
 def build_broker() -> BatchBroker:
-    """Build this worker process and return its broker."""
+    """Build this worker process and make its broker the one that dramatiq's command line serves."""
     settings = read_settings()
     configure_logs(settings)
     engine = build_engine(settings, "worker")
     declare_actors(engine)
+    dramatiq.set_broker(engine.broker)
     return engine.broker

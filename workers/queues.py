@@ -60,7 +60,7 @@ def connect_redis(url: str, *, floor_seconds: float = 0.0) -> redis.Redis:
     options: dict[str, Any] = {
         "socket_timeout": SOCKET_SECONDS,
         "socket_connect_timeout": SOCKET_SECONDS,
-        **parse_url(url),  # type: ignore[no-untyped-call]  # the client publishes no annotation for it
+        **parse_url(url),
         "decode_responses": False,
     }
     options["socket_timeout"] = max(options["socket_timeout"], floor_seconds)

@@ -109,7 +109,7 @@ def test_the_current_message_names_the_members(workshop: Workshop) -> None:
         assert message is not None
         found.append((message.args == ids, message.queue_name, sorted(message.options["batch"])))
 
-    dramatiq.actor(look, actor_name=ACTOR, queue_name=QUEUE, broker=broker)
+    dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker)(look)
     workshop.send(broker, make_ids(3))
     redis_ids = sorted(workshop.client.hkeys(f"dramatiq:{QUEUE}.msgs"))
 
@@ -156,10 +156,10 @@ def test_middleware_sees_every_message_sent(workshop: Workshop) -> None:
     class Hooks(dramatiq.Middleware):
         seen: list[tuple[str, str, Any]] = []  # noqa: RUF012 (one list for the one instance)
 
-        def before_enqueue(self, broker: Broker, message: dramatiq.Message[Any], delay: Any) -> None:
+        def before_enqueue(self, _broker: Broker, message: dramatiq.Message[Any], delay: Any) -> None:
             self.seen.append(("before", message.args[0], delay))
 
-        def after_enqueue(self, broker: Broker, message: dramatiq.Message[Any], delay: Any) -> None:
+        def after_enqueue(self, _broker: Broker, message: dramatiq.Message[Any], delay: Any) -> None:
             self.seen.append(("after", message.args[0], delay))
 
     broker = workshop.make_broker(middleware=[Hooks()])
@@ -178,7 +178,7 @@ def test_a_delay_is_refused_and_sends_nothing(workshop: Workshop) -> None:
 
     # When
     with pytest.raises(ValueError, match="cannot be delayed"):
-        broker.get_actor(ACTOR).send_with_options(args=make_ids(1), delay=100)
+        broker.get_actor(ACTOR).send_with_options(args=tuple(make_ids(1)), delay=100)
 
     # Then
     assert workshop.client.keys() == []

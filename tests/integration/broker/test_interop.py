@@ -1,12 +1,10 @@
 """dramatiq's own broker, or no library at all, may stand on the other side."""
 
 import json
-from typing import Any
 
-import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from tests.integration.broker.workshop import ACTOR, QUEUE, Workshop, make_ids, wait_until
+from tests.integration.broker.workshop import ACTOR, Workshop, make_ids, wait_until
 
 
 def _make_stock_broker(workshop: Workshop) -> RedisBroker:
@@ -16,16 +14,14 @@ def _make_stock_broker(workshop: Workshop) -> RedisBroker:
 def test_a_stock_producer_feeds_our_worker(workshop: Workshop) -> None:
     # Given
     stock = _make_stock_broker(workshop)
-    producer: dramatiq.Actor[..., Any] = dramatiq.actor(
-        lambda *_: None, actor_name=ACTOR, queue_name=QUEUE, broker=stock
-    )
+    workshop.record(stock)
     broker = workshop.make_broker()
     recorder = workshop.record(broker)
     ids = make_ids(3)
 
     # When
     for each in ids:
-        producer.send(each)
+        stock.get_actor(ACTOR).send(each)
     workshop.work(broker)
 
     # Then

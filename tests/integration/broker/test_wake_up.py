@@ -2,8 +2,13 @@
 
 import statistics
 import time
+from functools import partial
 
-from tests.integration.broker.workshop import ACTOR, QUEUE, Workshop, make_ids, wait_until
+from tests.integration.broker.workshop import ACTOR, QUEUE, Recorder, Workshop, make_ids, wait_until
+
+
+def _has_calls(recorder: Recorder, count: int) -> bool:
+    return len(recorder.calls) == count
 
 
 def test_an_idle_consumer_is_woken_at_once(workshop: Workshop) -> None:
@@ -18,7 +23,7 @@ def test_an_idle_consumer_is_woken_at_once(workshop: Workshop) -> None:
         time.sleep(0.05 + 0.07 * number)
         sent_at = time.monotonic()
         workshop.send(broker, make_ids(1))
-        wait_until(lambda count=number + 1: len(recorder.calls) == count)
+        wait_until(partial(_has_calls, recorder, number + 1))
         waits.append(recorder.called_at[-1] - sent_at)
 
     # Then

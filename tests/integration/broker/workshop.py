@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import dramatiq
@@ -83,7 +83,7 @@ class Workshop:
         if not shut:
             recorder.gate.set()
         self._recorders.append(recorder)
-        dramatiq.actor(recorder.__call__, actor_name=actor, queue_name=queue, broker=broker, **options)
+        dramatiq.actor(actor_name=actor, queue_name=queue, broker=broker, **options)(recorder.__call__)
         return recorder
 
     def work(self, broker: Broker, *, threads: int = 1) -> dramatiq.Worker:
@@ -96,10 +96,7 @@ class Workshop:
     def send(self, broker: BatchBroker, ids: list[str], *, queue: str = QUEUE, actor: str = ACTOR) -> None:
         """Enqueue one message for each id, all at once."""
         broker.enqueue_many(
-            [
-                dramatiq.Message(queue_name=queue, actor_name=actor, args=(each,), kwargs={}, options={})
-                for each in ids
-            ]
+            [dramatiq.Message(queue_name=queue, actor_name=actor, args=(each,), kwargs={}, options={}) for each in ids]
         )
 
     def put_raw(self, body: bytes, *, queue: str = QUEUE) -> bytes:
@@ -111,7 +108,7 @@ class Workshop:
 
     def read_keys(self) -> set[str]:
         """Return the keys that hold messages: all but heartbeats and wake-up tokens."""
-        keys = {key.decode() for key in self.client.keys()}
+        keys = {cast("bytes", key).decode() for key in self.client.scan_iter()}
         return {key for key in keys if not key.endswith((":__heartbeats__", ".wake"))}
 
     def close(self) -> None:

@@ -1,0 +1,133 @@
+"""What the engine's tests share: a picture of the whole database, a gateway with a spy in it, and sabotage."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+from models.states import TERMINAL, CheckoutState
+from models.tables import Base
+from pipeline.audit import audit
+from pipeline.gateways.protocol import Answer, Call, Gateway
+from pipeline.gateways.sandbox.books import Totals, read_totals
+from pipeline.settings import Settings
+from tests.harness import Works, build_works
+
+Snapshot = dict[str, list[str]]
+
+#: Longest wait for back-offs and claims to run out: the tests' settings count them in tenths of a second.
+PATIENCE_SECONDS = 20
+
+NOTHING = Totals(0, 0, 0)
+
+
+def take_snapshot(engine: Engine) -> Snapshot:
+    """Return every row of every table, the bank's included, but for the times of last change."""
+    with engine.connect() as connection:
+        return {
+            table.fullname: sorted(
+                connection.execute(
+                    text(f"SELECT (to_jsonb(t) - 'updated_at')::text FROM {table.fullname} t")
+                ).scalars()
+            )
+            for table in Base.metadata.sorted_tables
+        }
+
+
+def settle(works: Works, ids: Sequence[UUID], *, until: frozenset[CheckoutState] = TERMINAL) -> list[str]:
+    """Sweep and pump until each of these checkouts is in one of these states, within bounds; return the states."""
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        works.sweep()
+        works.pump()
+        states = works.states(ids)
+        if all(state in until for state in states) or time.monotonic() > ends_at:
+            return states
+        time.sleep(0.02)
+
+
+def read_bank(engine: Engine, checkout_id: UUID) -> Totals:
+    """Return what the bank has of this checkout; nothing if it never heard of it."""
+    with engine.connect() as connection:
+        return read_totals(connection, [checkout_id]).get(checkout_id, NOTHING)
+
+
+@contextmanager
+def build_audited(engine: Engine, settings: Settings, gateway: Gateway | None = None) -> Iterator[Works]:
+    """Give an engine with settings or a gateway of the test's own; the audit must be clean at its end."""
+    with build_works(engine, settings, gateway) as works:
+        yield works
+        with engine.connect() as connection:
+            assert audit(connection, settings) == []
+
+
+@dataclass
+class Spy:
+    """A gateway that lets the test look, or do something, while a call is out.
+
+    `before` and `after` are called with the verb and the call around the real one; `replace` may change the answer.
+    """
+
+    inner: Gateway
+    before: Callable[[str, Call], None] = lambda verb, call: None
+    after: Callable[[str, Call], None] = lambda verb, call: None
+    replace: Callable[[str, Answer], Answer] = lambda verb, answer: answer
+    name: str = "sandbox"
+    calls: list[tuple[str, Call]] = field(default_factory=list)
+
+    def _ask(self, verb: str, call: Call) -> Answer:
+        self.calls.append((verb, call))
+        self.before(verb, call)
+        answer: Answer = getattr(self.inner, verb)(call)
+        self.after(verb, call)
+        return self.replace(verb, answer)
+
+    def open(self, call: Call) -> Answer:
+        """Open."""
+        return self._ask("open", call)
+
+    def authorize(self, call: Call) -> Answer:
+        """Authorise."""
+        return self._ask("authorize", call)
+
+    def capture(self, call: Call) -> Answer:
+        """Capture."""
+        return self._ask("capture", call)
+
+    def cancel(self, call: Call) -> Answer:
+        """Cancel."""
+        return self._ask("cancel", call)
+
+    def refund(self, call: Call) -> Answer:
+        """Refund."""
+        return self._ask("refund", call)
+
+    def retrieve(self, call: Call) -> Answer:
+        """Retrieve."""
+        return self._ask("retrieve", call)
+
+    def close(self) -> None:
+        """Close the real one."""
+        self.inner.close()
+
+
+@contextmanager
+def sabotage(engine: Engine, table: str, when: str) -> Iterator[None]:
+    """Let the database refuse writes to rows of this table while the condition, such as `NEW.line = 1`, holds."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("""
+            CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'sabotaged'; END $$
+        """)
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER sabotage BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({when})"
+            " EXECUTE FUNCTION sabotage()"
+        )
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP FUNCTION sabotage CASCADE")

@@ -73,12 +73,13 @@ def start(connection: Connection, request: StartRequest, settings: Settings) -> 
     ttl_seconds = request.ttl_seconds or settings.ttl_minutes * 60
     if ttl_seconds > settings.ttl_cap_minutes * 60:
         raise Invalid(Code.TTL_TOO_LONG, cap_seconds=settings.ttl_cap_minutes * 60)
-    if (replayed := _replay(connection, request)) is not None:
-        return replayed
     cart_id = request.wanted_cart_id
     if request.cart is not None:
         create_cart(connection, cart_id, request.cart.currency)
     cart = lock_cart(connection, cart_id)
+    # Read after the lock: a repeat that waited for it may find its checkout begun, or even ended.
+    if (replayed := _replay(connection, request)) is not None:
+        return replayed
     if cart is None:
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))
     # Read after the lock: whoever started this cart before us has committed by now.

@@ -29,10 +29,12 @@ from pipeline.unwind import fail_undo
 log = structlog.get_logger()
 
 # The wait doubles with each attempt, so that a long outage ends in a trickle and not in a flood. What was sent after
-# :head is still waiting in its queue: called again only because it waits so long, and no attempt of it.
+# :head is still waiting in its queue: called again only because it waits so long, and no attempt of it. One that has
+# ended (money turned up late) is in no queue of a phase, where a lost message would be missed: it stays scheduled.
 CALL_AGAIN: Final = text("""
     UPDATE checkouts
-    SET sent_at = now(), due_reason = 'stalled', updated_at = now(),
+    SET sent_at = now(), updated_at = now(),
+        due_reason = CASE WHEN ended_at IS NULL THEN 'stalled' ELSE 'scheduled' END,
         attempts = attempts + CASE WHEN CAST(:counted AS boolean)
                                         AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head) THEN 1 ELSE 0 END,
         due_at = now() + make_interval(secs => :stall_seconds * power(2, least(attempts, 4)))

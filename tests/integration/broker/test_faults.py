@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import redis
 from dramatiq.brokers.redis import RedisBroker
 from structlog.testing import capture_logs
@@ -31,18 +32,19 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing(workshop: Worksh
     path = tmp_path / "taken"
     command = [sys.executable, "-m", "tests.integration.broker.worker_process", workshop.url, str(path)]
     with subprocess.Popen(command, cwd=Path(__file__).parents[3]) as process:
-        wait_until(lambda: _read_lines(path) == taken, seconds=20)
-        workshop.work(broker)
-        workshop.send(broker, later)
-        wait_until(lambda: recorder.seen == later)
+        try:
+            wait_until(lambda: _read_lines(path) == taken, seconds=20)
+            workshop.work(broker)
+            workshop.send(broker, later)
+            wait_until(lambda: recorder.seen == later)
 
-        # When it lives on, its batch stays its own for longer than a dead one's would
-        time.sleep(1.5)
-        assert recorder.seen == later
+            # When it lives on, its batch stays its own for longer than a dead one's would
+            time.sleep(1.5)
+            assert recorder.seen == later
 
-        # When it is killed
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+            # When it is killed
+        finally:
+            process.kill()
     killed_at = time.monotonic()
 
     # Then this process gets its batch
@@ -185,31 +187,29 @@ def test_an_ack_that_redis_never_got_brings_the_batch_back(own_valkey: ValkeySer
 
         # Then the batch is worked on again, though its worker never died
         wait_until(lambda: recorder.sizes == [3, 3])
-        assert recorder.calls == [tuple(ids)] * 2 or sorted(recorder.calls[1]) == sorted(ids)
+        assert [sorted(args) for args in recorder.calls] == [sorted(ids)] * 2
         wait_until(lambda: shop.read_keys() == set())
     finally:
         shop.close()
         persistent.terminate()
 
 
-def test_a_dead_redis_costs_a_sender_nothing_or_one_second(free_port: int, own_valkey: ValkeyServer) -> None:
-    # Given a broker whose Redis accepts nothing, and one whose Redis is frozen
+def test_a_frozen_redis_costs_a_sender_one_second(own_valkey: ValkeyServer) -> None:
+    # Given a Redis that is frozen
     with contextlib.closing(Workshop(own_valkey.connection_url)) as shop:
         broker = shop.make_broker()
-        workshop_pid = int(shop.client.info("server")["process_id"])
-        os.kill(workshop_pid, signal.SIGSTOP)
+        server = int(shop.client.info("server")["process_id"])
+        os.kill(server, signal.SIGSTOP)
         try:
-            # When, then
+            # When
             tried_at = time.monotonic()
-            try:
+            with pytest.raises(redis.TimeoutError):
                 shop.send(broker, make_ids(1))
-            except redis.TimeoutError:
-                pass
-            else:
-                raise AssertionError("a frozen Redis answered")
-            assert 0.5 < time.monotonic() - tried_at < 2.5
+
+            # Then it was tried once
+            assert 0.5 < time.monotonic() - tried_at < 2
         finally:
-            os.kill(workshop_pid, signal.SIGCONT)
+            os.kill(server, signal.SIGCONT)
 
 
 def test_heartbeats_and_maintenance_do_not_depend_on_chance(workshop: Workshop) -> None:

@@ -22,6 +22,10 @@ T = TypeVar("T")
 #: Bound of every wait. Below the five seconds after which PostgreSQL ends an idle transaction or a wait for a lock.
 SECONDS: Final = 4.0
 
+BLOCKED: Final = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
 
 def spin_until(is_so: Callable[[], bool], what: str) -> None:
     """Look again and again until it is so; fail with `what` after the bound."""
@@ -34,13 +38,7 @@ def spin_until(is_so: Callable[[], bool], what: str) -> None:
 def count_blocked(engine: Engine) -> int:
     """Return how many sessions of this database wait for a lock."""
     with engine.connect() as connection:
-        return int(
-            connection.execute(
-                text(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-                )
-            ).scalar_one()
-        )
+        return int(connection.execute(BLOCKED).scalar_one())
 
 
 class Crowd:

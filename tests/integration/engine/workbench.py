@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from models.states import TERMINAL, CheckoutState
 from models.tables import Base
@@ -14,7 +14,7 @@ from pipeline.audit import audit
 from pipeline.gateways.protocol import Answer, Call, Gateway
 from pipeline.gateways.sandbox.books import Totals, read_totals
 from pipeline.settings import Settings
-from tests.harness import Works, build_works
+from tests.harness import Shelf, Works, build_works
 
 Snapshot = dict[str, list[str]]
 
@@ -23,18 +23,43 @@ PATIENCE_SECONDS = 20
 
 NOTHING = Totals(0, 0, 0)
 
+#: Where a checkout comes to rest without its buyer: settled, or waiting for a person.
+RESTING = TERMINAL | {CheckoutState.NEEDS_REVIEW}
+
 
 def take_snapshot(engine: Engine) -> Snapshot:
     """Return every row of every table, the bank's included, but for the times of last change."""
     with engine.connect() as connection:
-        return {
-            table.fullname: sorted(
-                connection.execute(
-                    text(f"SELECT (to_jsonb(t) - 'updated_at')::text FROM {table.fullname} t")
-                ).scalars()
-            )
-            for table in Base.metadata.sorted_tables
-        }
+        return read_rows(connection)
+
+
+def read_rows(connection: Connection) -> Snapshot:
+    """Return the same as this connection's transaction sees it."""
+    return {
+        table.fullname: sorted(
+            connection.execute(text(f"SELECT (to_jsonb(t) - 'updated_at')::text FROM {table.fullname} t")).scalars()
+        )
+        for table in Base.metadata.sorted_tables
+    }
+
+
+def count_rows(engine: Engine) -> dict[str, int]:
+    """Return how many rows each table has that is not empty."""
+    return {name: len(rows) for name, rows in take_snapshot(engine).items() if rows}
+
+
+def start_many(works: Works, shelf: Shelf, count: int, card: str | None = "tok_ok") -> list[UUID]:
+    """Start this many checkouts of two lines each, 700 in all, with stock for all of them; return their ids."""
+    shelf.add_variant("cup", stock=20, price_minor=250)
+    shelf.add_variant("pot", stock=20, price_minor=225)
+    return [works.start(shelf.add_cart(("cup", 1), ("pot", 2)), token=card) for _ in range(count)]
+
+
+def read_events(engine: Engine, checkout_id: UUID) -> list[tuple[str, str | None]]:
+    """Return what happened to a checkout: kinds with their phases, in order."""
+    sql = text("SELECT kind, phase FROM events WHERE checkout_id = :id ORDER BY id")
+    with engine.connect() as connection:
+        return [(row.kind, row.phase) for row in connection.execute(sql, {"id": checkout_id})]
 
 
 def settle(works: Works, ids: Sequence[UUID], *, until: frozenset[CheckoutState] = TERMINAL) -> list[str]:
@@ -72,18 +97,20 @@ class Spy:
     """
 
     inner: Gateway
-    before: Callable[[str, Call], None] = lambda verb, call: None
-    after: Callable[[str, Call], None] = lambda verb, call: None
-    replace: Callable[[str, Answer], Answer] = lambda verb, answer: answer
+    before: Callable[[str, Call], None] | None = None
+    after: Callable[[str, Call], None] | None = None
+    replace: Callable[[str, Answer], Answer] | None = None
     name: str = "sandbox"
     calls: list[tuple[str, Call]] = field(default_factory=list)
 
     def _ask(self, verb: str, call: Call) -> Answer:
         self.calls.append((verb, call))
-        self.before(verb, call)
+        if self.before is not None:
+            self.before(verb, call)
         answer: Answer = getattr(self.inner, verb)(call)
-        self.after(verb, call)
-        return self.replace(verb, answer)
+        if self.after is not None:
+            self.after(verb, call)
+        return answer if self.replace is None else self.replace(verb, answer)
 
     def open(self, call: Call) -> Answer:
         """Open."""

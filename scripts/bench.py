@@ -1,0 +1,191 @@
+"""Measures the engine beside stock dramatiq, in turn, on one machine: `python scripts/bench.py [--rounds N] [--json]`.
+
+Absolute figures mean little on a shared machine; the ratios of one run do. Throughput is makespan: from the first
+phase-1 commit to the last checkout done, the backlog sent at once to workers that are up. Latency is from start to
+completed, one at a time. Every round of the engine ends with the audit.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.audit import take_report
+from pipeline.settings import Settings
+from scripts.embedded import serve
+from scripts.empty_chain import EmptyChain
+from scripts.ending import Ended, Ending
+from scripts.fleet import FleetLog, run_fleet
+from scripts.obstacles import Obstacle, explain_obstacles
+from scripts.scratch import open_scratch
+from scripts.workload import fill_carts, read_makespan, start_all, start_checkout, stock_shelf
+from workers.engine import build_engine
+
+T = TypeVar("T")
+
+#: What people run: two processes of eight threads, all queues.
+EMPTY_LINE: Final = {"empty": "dramatiq scripts.empty_chain:build_broker -p 2 -t 8"}
+#: Purchases of one idle round: enough for a median, and a stock chain takes up to four seconds each.
+IDLE_COUNT: Final = 15
+#: A round that takes longer is stuck.
+ROUND_SECONDS: Final = 180
+LOOK_SECONDS: Final = 0.02
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Bench:
+    """One run: rounds in turn, each in a database of its own on fresh worker processes."""
+
+    def __init__(self, settings: Settings, ending: Ending, *, size: int) -> None:
+        """Measure `size` checkouts a round."""
+        self.settings = settings.model_copy(update={"log_level": "warning"})
+        self.ending, self.size = ending, size
+        self.violations = 0
+
+    def measure_engine(self, variants: int) -> float:
+        """Return checkouts a second of the whole engine."""
+        with self._scratch() as (settings, stack, log):
+            engine = build_engine(settings, "bench")
+            stack.callback(engine.close)
+            stock_shelf(engine.database, variants, self.size)
+            sends = start_all(engine, fill_carts(engine.database, self.size, variants))
+            stack.enter_context(run_fleet(settings, log, self.ending))
+            engine.driver.sender.send(sends)
+            seconds = self._wait(lambda: read_makespan(engine.database))
+            self._audit(settings)
+            return self.size / seconds
+
+    def measure_idle(self) -> float:
+        """Return the median milliseconds of one checkout at a time."""
+        with self._scratch() as (settings, stack, log):
+            engine = build_engine(settings, "bench")
+            stack.callback(engine.close)
+            stock_shelf(engine.database, 10, IDLE_COUNT)
+            carts = fill_carts(engine.database, IDLE_COUNT, 10)
+            stack.enter_context(run_fleet(settings, log, self.ending))
+            times = []
+            for cart_id in carts:
+                checkout_id = start_checkout(engine, cart_id)
+                ended_at = self._wait(lambda id_=checkout_id: engine.door.status(checkout_id=id_).ended_at)
+                created_at = engine.door.status(checkout_id=checkout_id).created_at
+                times.append((ended_at - created_at).total_seconds() * 1000)
+            self._audit(settings)
+            return statistics.median(times)
+
+    def measure_empty(self) -> float:
+        """Return chains a second of stock dramatiq with empty actors."""
+        with self._scratch() as (settings, stack, log):
+            chain = EmptyChain(settings)
+            stack.callback(chain.close)
+            stack.enter_context(run_fleet(settings, log, self.ending, lines=EMPTY_LINE))
+            chain.send(self.size)
+            return self.size / self._wait(lambda: chain.read_makespan(self.size))
+
+    def measure_empty_idle(self) -> float:
+        """Return the median milliseconds of one empty chain at a time."""
+        with self._scratch() as (settings, stack, log):
+            chain = EmptyChain(settings)
+            stack.callback(chain.close)
+            stack.enter_context(run_fleet(settings, log, self.ending, lines=EMPTY_LINE))
+            times = []
+            for count in range(1, IDLE_COUNT + 1):
+                sent_at = time.time()
+                chain.send(1)
+                ended_at = self._wait(lambda wanted=count: chain.read_end(wanted))
+                times.append((ended_at - sent_at) * 1000)
+            return statistics.median(times)
+
+    @contextmanager
+    def _scratch(self) -> Iterator[tuple[Settings, ExitStack, FleetLog]]:
+        with ExitStack() as stack:
+            settings = stack.enter_context(open_scratch(self.settings, "bench"))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="checkout-bench-"))
+            log = FleetLog(Path(folder) / "workers.log")
+            stack.callback(log.close)
+            yield settings, stack, log
+
+    def _audit(self, settings: Settings) -> None:
+        engine = build_engine(settings, "audit")
+        try:
+            with engine.database.connect() as connection:
+                self.violations += len(take_report(connection, settings).violations)
+        finally:
+            engine.close()
+
+    def _wait(self, look: Callable[[], T | None]) -> T:
+        deadline = time.monotonic() + ROUND_SECONDS
+        while (found := look()) is None:
+            if time.monotonic() > deadline:
+                raise Obstacle(f"A round was not over after {ROUND_SECONDS} s.")
+            self.ending.sleep(LOOK_SECONDS)
+        return found
+
+
+@app.command()
+def main(
+    *,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each part, in turn.")] = 3,
+    size: Annotated[int, typer.Option(min=1, help="Checkouts, and empty chains, a round.")] = 3000,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
+) -> None:
+    """Measure; exit 1 when an audit found a violation."""
+    console = Console(stderr=as_json, highlight=False)
+    try:
+        with Ending() as ending, explain_obstacles(), serve() as settings:
+            bench = Bench(settings, ending, size=size)
+            figures = _run(bench, rounds, console)
+    except Ended as ended:
+        console.print(str(ended))
+        raise typer.Exit(ended.code) from None
+    except Obstacle as obstacle:
+        typer.echo(str(obstacle), err=True)
+        raise typer.Exit(2) from None
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    ratios = {
+        "vs_empty_chain": medians["uniform_per_second"] / medians["empty_per_second"],
+        "hot_vs_uniform": medians["hot_per_second"] / medians["uniform_per_second"],
+        "idle_vs_empty_chain": medians["idle_ms"] / medians["empty_idle_ms"],
+    }
+    _show(console, figures, ratios, bench.violations)
+    if as_json:
+        report = {"figures": figures, "medians": medians, "ratios": ratios, "audit_violations": bench.violations}
+        typer.echo(json.dumps(report))
+    raise typer.Exit(1 if bench.violations else 0)
+
+
+def _run(bench: Bench, rounds: int, console: Console) -> dict[str, list[float]]:
+    parts: dict[str, Callable[[], float]] = {
+        "uniform_per_second": lambda: bench.measure_engine(10_000),
+        "empty_per_second": bench.measure_empty,
+        "hot_per_second": lambda: bench.measure_engine(1),
+        "idle_ms": bench.measure_idle,
+        "empty_idle_ms": bench.measure_empty_idle,
+    }
+    figures: dict[str, list[float]] = {name: [] for name in parts}
+    for number in range(1, rounds + 1):
+        for name, measure in parts.items():
+            figures[name].append(measure())
+            console.print(f"round {number}/{rounds}  {name} {figures[name][-1]:.1f}")
+    return figures
+
+
+def _show(console: Console, figures: dict[str, list[float]], ratios: dict[str, float], violations: int) -> None:
+    table = Table("figure", "median", "min", "max")
+    for name, values in figures.items():
+        table.add_row(name, *(f"{value:.1f}" for value in (statistics.median(values), min(values), max(values))))
+    for name, ratio in ratios.items():
+        table.add_row(name, f"{ratio:.3f}", "", "")
+    console.print(table, f"audit violations: {violations}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,187 @@
+"""Reads invoices in the columns of the Online Retail data set: one row a line of an invoice.
+
+Nothing here fails for the sake of one row: a row that cannot be used is refused with a reason and leaves its invoice
+shorter; an invoice that loses all its rows is none.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from models.money import MAX_MINOR, parse_amount
+from scripts.countries import find_country
+from scripts.sheets import NotReadable, Refusal, Row, decode, read_rows
+
+__all__ = ["Invoice", "InvoiceFile", "InvoiceLine", "NotReadable", "Refusal", "read_invoices"]
+
+#: The data set's other columns, Description, InvoiceDate and CustomerID, may be missing.
+REQUIRED: Final = ("InvoiceNo", "StockCode", "Quantity", "UnitPrice", "Country")
+#: What a cancelled invoice's number begins with.
+CANCELLED: Final = "C"
+
+#: Plain digits, few enough that a decimal of 28 digits holds them exactly in every currency.
+PRICE: Final = re.compile(r"-?[0-9]{1,17}(\.[0-9]{0,6})?")
+QUANTITY: Final = re.compile(r"-?[0-9]{1,10}")
+#: PostgreSQL's integer. What an order may hold of one thing is for the pipeline to say.
+MAX_QUANTITY: Final = 2**31 - 1
+#: Shorter than a reference of the pipeline, which has the run's id behind it.
+MAX_NUMBER: Final = 200
+MAX_CODE: Final = 255
+MAX_TEXT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """One line: what, how many, at what price. Without a description the code is the title."""
+
+    row: int
+    code: str
+    title: str
+    quantity: int
+    price_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """One invoice: its usable lines in the order of the file, the customer if there is one, and the country's code."""
+
+    number: str
+    customer: str | None
+    country: str
+    lines: tuple[InvoiceLine, ...]
+
+    @property
+    def total_minor(self) -> int:
+        """The sum of quantity times price."""
+        return sum(line.quantity * line.price_minor for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceFile:
+    """What was read: the invoices in the order of their first rows, and the rows refused."""
+
+    encoding: str
+    rows: int
+    invoices: tuple[Invoice, ...]
+    refused: tuple[Refusal, ...]
+
+
+@dataclass(slots=True)
+class _Draft:
+    row: int
+    customer: str | None
+    country: str
+    lines: list[InvoiceLine] = field(default_factory=list)
+
+
+def read_invoices(content: bytes, currency: str) -> InvoiceFile:
+    """Read the content of an invoice file with prices of `currency`; raise NotReadable when it is none."""
+    text, encoding = decode(content)
+    drafts: dict[str, _Draft] = {}
+    refused: list[Refusal] = []
+    rows = 0
+    for row in read_rows(text, REQUIRED):
+        rows += 1
+        if isinstance(row, Refusal):
+            refused.append(row)
+            continue
+        try:
+            _add_row(row, drafts, currency)
+        except ValueError as error:
+            refused.append(Refusal(row.number, str(error)))
+    invoices = tuple(
+        Invoice(number, draft.customer, draft.country, tuple(draft.lines)) for number, draft in drafts.items()
+    )
+    return InvoiceFile(encoding, rows, invoices, tuple(refused))
+
+
+def _add_row(row: Row, drafts: dict[str, _Draft], currency: str) -> None:
+    """Add a row to its invoice; raise ValueError with the reason to refuse it, and nothing is added."""
+    cells = row.cells
+    if any("\x00" in value for value in cells.values()):
+        raise ValueError("a NUL character in a cell")
+    number = _read_number(cells["InvoiceNo"])
+    line = InvoiceLine(
+        row=row.number,
+        code=_read_text(cells["StockCode"], "stock code", MAX_CODE),
+        title=_read_text(cells.get("Description") or cells["StockCode"], "description", MAX_TEXT),
+        quantity=_read_quantity(cells["Quantity"]),
+        price_minor=_read_price(cells["UnitPrice"], currency),
+    )
+    country = _read_country(cells["Country"])
+    draft = drafts.get(number)
+    if draft is None:
+        draft = drafts[number] = _Draft(row.number, _read_customer(cells), country)
+    elif draft.country != country:
+        raise ValueError(f"country {_show(cells['Country'])}: in row {draft.row} the same invoice goes elsewhere")
+    draft.lines.append(line)
+
+
+def _read_number(text: str) -> str:
+    if not text:
+        raise ValueError("no invoice number")
+    if text.upper().startswith(CANCELLED):
+        raise ValueError(f"cancelled invoice {_show(text)}")
+    if len(text) > MAX_NUMBER:
+        raise ValueError(f"an invoice number of {len(text)} characters: at most {MAX_NUMBER} fit")
+    return text
+
+
+def _read_text(text: str, what: str, longest: int) -> str:
+    if not text:
+        raise ValueError(f"no {what}")
+    if len(text) > longest:
+        raise ValueError(f"a {what} of {len(text)} characters: at most {longest} fit")
+    return text
+
+
+def _read_quantity(text: str) -> int:
+    if not text:
+        raise ValueError("no quantity")
+    if not QUANTITY.fullmatch(text):
+        raise ValueError(f"bad quantity {_show(text)}: a whole number of at most ten digits")
+    quantity = int(text)
+    if quantity < 0:
+        raise ValueError(f"negative quantity {text}: a return, not a sale")
+    if quantity == 0:
+        raise ValueError("quantity 0: nothing to sell")
+    if quantity > MAX_QUANTITY:
+        raise ValueError(f"bad quantity {text}: at most {MAX_QUANTITY}")
+    return quantity
+
+
+def _read_price(text: str, currency: str) -> int:
+    if not text:
+        raise ValueError("no price")
+    if not PRICE.fullmatch(text):
+        raise ValueError(f"bad price {_show(text)}: digits with a decimal point")
+    if text.startswith("-"):
+        raise ValueError(f"bad price {_show(text)}: below zero")
+    try:
+        minor = parse_amount(text, currency).minor
+    except ValueError:
+        raise ValueError(f"bad price {_show(text)}: finer than the smallest unit of {currency}") from None
+    if minor > MAX_MINOR:
+        raise ValueError(f"bad price {_show(text)}: larger than any amount that can be stored")
+    return minor
+
+
+def _read_country(text: str) -> str:
+    code = find_country(text)
+    if code is None:
+        raise ValueError(f"country {_show(text)}: no place known to send to" if text else "no country")
+    return code
+
+
+def _read_customer(cells: Mapping[str, str]) -> str | None:
+    text = cells.get("CustomerID", "")
+    if not text:
+        return None
+    # Programs that fill gaps with "not a number" turn the other ids of the column into decimals.
+    return _read_text(text.removesuffix(".0"), "customer id", MAX_CODE)
+
+
+def _show(text: str) -> str:
+    """Quote a cell for a report; a whole description in the wrong column is cut."""
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")

@@ -1,0 +1,95 @@
+"""Work for a benchmark: goods, carts and started checkouts, made by the thousand, and their makespan."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, text
+
+from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.messages import PaymentInput, StartRequest
+from pipeline.sender import Send
+from workers.engine import CheckoutEngine
+
+CARTS: Final = text("""
+    INSERT INTO carts (id, currency, shipping_address)
+    SELECT unnest(CAST(:ids AS uuid[])), 'EUR',
+           '{"name": "Ada", "line1": "12 St James Square", "city": "London", "country": "GB"}'
+""")
+
+# Spread evenly, in an order that is not that of the carts.
+LINES: Final = text("""
+    INSERT INTO cart_lines (cart_id, line, sku, quantity)
+    SELECT id, 1, 'bench-' || 1 + (n * 7919) % :variants, 1
+    FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS cart (id, n)
+""")
+
+MAKESPAN: Final = text("""
+    SELECT extract(epoch FROM max(at) FILTER (WHERE kind = 'checkout.completed')
+                              - min(at) FILTER (WHERE kind = 'checkout.phase_completed'))
+    FROM events
+""")
+
+LEFT: Final = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL")
+
+
+@dataclass(slots=True)
+class Pocket:
+    """A sender that keeps the messages, to send them all when the clock starts."""
+
+    sends: list[Send] = field(default_factory=list)
+
+    def send(self, sends: Sequence[Send]) -> bool:
+        """Keep them."""
+        self.sends.extend(sends)
+        return True
+
+
+def stock_shelf(database: Engine, variants: int, units: int) -> None:
+    """Put `variants` variants on sale with `units` of each."""
+    skus = [f"bench-{number}" for number in range(1, variants + 1)]
+    with database.begin() as connection:
+        upsert_variants(connection, [VariantRow(sku=sku, title=sku) for sku in skus])
+        set_prices(connection, [PriceRow(sku=sku, currency="EUR", amount_minor=1999) for sku in skus])
+        set_stock(connection, [StockRow(sku=sku, location="main", quantity=units) for sku in skus])
+
+
+def fill_carts(database: Engine, count: int, variants: int) -> list[UUID]:
+    """Fill `count` carts with one line each."""
+    ids = [uuid4() for _ in range(count)]
+    with database.begin() as connection:
+        connection.execute(CARTS, {"ids": ids})
+        connection.execute(LINES, {"ids": ids, "variants": variants})
+    return ids
+
+
+def start_checkout(engine: CheckoutEngine, cart_id: UUID) -> UUID:
+    """Start one checkout straight through."""
+    return engine.door.start(_request(cart_id)).checkout_id
+
+
+def start_all(engine: CheckoutEngine, cart_ids: Sequence[UUID]) -> list[Send]:
+    """Start the checkouts and return their first messages, unsent."""
+    pocket, usual = Pocket(), engine.driver.sender
+    engine.driver.sender = pocket
+    try:
+        for first in range(0, len(cart_ids), 100):
+            engine.door.start_many([_request(cart_id) for cart_id in cart_ids[first : first + 100]])
+    finally:
+        engine.driver.sender = usual
+    return pocket.sends
+
+
+def read_makespan(database: Engine) -> float | None:
+    """Return the seconds from the first phase-1 commit to the last completion; None while some are at work."""
+    with database.connect() as connection:
+        if connection.execute(LEFT).scalar_one():
+            return None
+        return float(connection.execute(MAKESPAN).scalar_one())
+
+
+def _request(cart_id: UUID) -> StartRequest:
+    return StartRequest(
+        owner="bench", cart_id=cart_id, idempotency_key=str(cart_id), payment=PaymentInput(token="tok_ok")
+    )

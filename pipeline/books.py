@@ -45,6 +45,12 @@ _RANK: Final = {
     PaymentStatus.REFUNDED: 6,
 }
 
+#: The calls that bring an object to its end: once a look shows it there, their lost answer is known.
+_ENDED_BY: Final = {
+    (OperationKind.VOID, PaymentStatus.CANCELLED),
+    (OperationKind.REFUND, PaymentStatus.REFUNDED),
+}
+
 #: A definite no that our own cancellation made: whatever was still unanswered can no longer happen.
 SETTLED_BY_CANCEL: Final = "settled_by_cancel"
 
@@ -136,7 +142,7 @@ class Books:
         )
         operations = [settled if each.id == operation.id else each for each in self.operations]
         if status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):
-            operations = [self._settle_cancelled(each) for each in operations]
+            operations = [self._settle_ended(each, status) for each in operations]
         return replace(self, status=status, reference=reference, action=action, operations=operations, answered=True)
 
     @staticmethod
@@ -147,8 +153,11 @@ class Books:
         return OperationStatus.SUCCEEDED
 
     @staticmethod
-    def _settle_cancelled(operation: Operation) -> Operation:
+    def _settle_ended(operation: Operation, status: PaymentStatus) -> Operation:
+        """Settle what was unanswered when the object reached its end, whoever told of it."""
         pending = operation.status in UNSETTLED or operation.status is OperationStatus.ACTION_REQUIRED
-        if not pending or operation.kind in (OperationKind.VOID, OperationKind.REFUND):
+        if not pending:
             return operation
+        if (operation.kind, status) in _ENDED_BY:
+            return replace(operation, status=OperationStatus.SUCCEEDED, code=None, claimed_until=None)
         return replace(operation, status=OperationStatus.DECLINED, code=SETTLED_BY_CANCEL, claimed_until=None)

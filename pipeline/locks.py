@@ -37,11 +37,16 @@ SCHEDULED: Final = text(f"""
 """)
 
 # `head`: when the oldest message still waiting in the queue was sent. What was sent before it was delivered, or lost.
+# What waits beyond any patience is called again only if the queue is too short to hold them all: a backlog is never
+# doubled. That count is taken only when something is so late.
 STALLED: Final = text(f"""
     SELECT {_MEMBER} FROM checkouts
     WHERE due_reason = 'stalled' AND state = :state AND phase = ANY(CAST(:phases AS smallint[])) AND due_at <= now()
       AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head
-           OR sent_at < now() - make_interval(secs => :overdue_seconds))
+           OR (sent_at < now() - make_interval(secs => :overdue_seconds)
+               AND CAST(:waiting AS bigint) < (
+                   SELECT count(*) FROM checkouts
+                   WHERE due_reason = 'stalled' AND state = :state AND phase = ANY(CAST(:phases AS smallint[])))))
     ORDER BY sent_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 

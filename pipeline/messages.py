@@ -5,6 +5,7 @@ be newer than the engine; everything known is strict.
 """
 
 import hashlib
+from collections.abc import Iterator
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -21,9 +22,11 @@ def _known_currency(code: str) -> str:
 
 
 def _storable(text: str) -> str:
-    # PostgreSQL's text holds no NUL: refused here, with a sentence, and not by the driver.
+    # PostgreSQL stores neither: refused here, with a sentence, and not by the driver.
     if "\x00" in text:
         raise ValueError("it contains a NUL character")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("it contains half of a surrogate pair")
     return text
 
 
@@ -60,14 +63,35 @@ class CartLine(Model):
     title: ShortText | None = None
 
 
+def _storable_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for text in _texts(value):
+        _storable(text)
+    return value
+
+
+def _texts(value: JsonValue) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+Json = Annotated[dict[str, JsonValue], AfterValidator(_storable_json)]
+
+
 class Cart(Model):
     """A whole cart, for upstreams that keep their carts elsewhere."""
 
     id: UUID
     currency: Currency
     lines: list[CartLine]
-    shipping_address: dict[str, JsonValue] | None = None
-    billing_address: dict[str, JsonValue] | None = None
+    shipping_address: Json | None = None
+    billing_address: Json | None = None
 
 
 class PaymentInput(Model):

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -143,6 +143,8 @@ def record(connection: Connection, members: Sequence[Member], answers: Sequence[
         books = after[each.planned.call.checkout_id]
         current = books.find(each.planned.operation.kind, each.planned.operation.n)
         if current is not None:
+            # A back-off counts from the answer: from the call, a time-out would have used it up already.
+            current = replace(current, updated_at=members[0].now)
             after[books.checkout_id] = books.record(current, each.answer)
     _write(connection, before, after)
     _note_late(connection, members, answers)

@@ -33,9 +33,10 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The oldest message waiting in a queue; `sent_at` is None when it does not say."""
+    """The oldest message waiting in a queue (`sent_at` is None when it does not say), and how many wait in all."""
 
     sent_at: datetime | None
+    waiting: int
 
 
 class Backlog(Protocol):

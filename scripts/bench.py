@@ -11,8 +11,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -27,7 +29,7 @@ from scripts.fleet import FleetLog, run_fleet
 from scripts.obstacles import Obstacle, explain_obstacles
 from scripts.scratch import open_scratch
 from scripts.workload import fill_carts, read_makespan, start_all, start_checkout, stock_shelf
-from workers.engine import build_engine
+from workers.engine import CheckoutEngine, build_engine
 
 T = TypeVar("T")
 
@@ -75,9 +77,7 @@ class Bench:
             times = []
             for cart_id in carts:
                 checkout_id = start_checkout(engine, cart_id)
-                ended_at = self._wait(lambda id_=checkout_id: engine.door.status(checkout_id=id_).ended_at)
-                created_at = engine.door.status(checkout_id=checkout_id).created_at
-                times.append((ended_at - created_at).total_seconds() * 1000)
+                times.append(self._wait(partial(_read_milliseconds, engine, checkout_id)))
             self._audit(settings)
             return statistics.median(times)
 
@@ -100,7 +100,7 @@ class Bench:
             for count in range(1, IDLE_COUNT + 1):
                 sent_at = time.time()
                 chain.send(1)
-                ended_at = self._wait(lambda wanted=count: chain.read_end(wanted))
+                ended_at = self._wait(partial(chain.read_end, count))
                 times.append((ended_at - sent_at) * 1000)
             return statistics.median(times)
 
@@ -128,6 +128,11 @@ class Bench:
                 raise Obstacle(f"A round was not over after {ROUND_SECONDS} s.")
             self.ending.sleep(LOOK_SECONDS)
         return found
+
+
+def _read_milliseconds(engine: CheckoutEngine, checkout_id: UUID) -> float | None:
+    status = engine.door.status(checkout_id=checkout_id)
+    return None if status.ended_at is None else (status.ended_at - status.created_at).total_seconds() * 1000
 
 
 @app.command()

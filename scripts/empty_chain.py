@@ -1,6 +1,7 @@
 """The floor to measure against: stock dramatiq, its own Redis broker and defaults, empty actors through seven queues.
 
-`dramatiq scripts.empty_chain:build_broker` serves it. The first and the last actor note the time; the others do nothing.
+`dramatiq scripts.empty_chain:build_broker` serves it. The first and the last actor note the time, the others do
+nothing.
 """
 
 import time

@@ -36,7 +36,10 @@ class NotReadable(ValueError):
 
 
 def decode(content: bytes) -> tuple[str, str]:
-    """Return the text and its encoding: UTF-8 with or without a mark, else latin-1, which never fails but may be wrong."""
+    """Return the text and its encoding: UTF-8, with or without a mark, else latin-1.
+
+    Latin-1 never fails and may show wrong letters: say so to whoever reads the result.
+    """
     try:
         return content.decode("utf-8-sig"), "utf-8"
     except UnicodeDecodeError:

@@ -90,6 +90,5 @@ def read_makespan(database: Engine) -> float | None:
 
 
 def _request(cart_id: UUID) -> StartRequest:
-    return StartRequest(
-        owner="bench", cart_id=cart_id, idempotency_key=str(cart_id), payment=PaymentInput(token="tok_ok")
-    )
+    payment = PaymentInput.model_validate({"token": "tok_ok"})
+    return StartRequest(owner="bench", cart_id=cart_id, idempotency_key=str(cart_id), payment=payment)

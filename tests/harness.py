@@ -51,7 +51,11 @@ class Line:
         """Return the oldest waiting message of each queue."""
         if self.away:
             return None
-        return {queue: Head(self.waiting[queue][0].sent_at) for queue in queues if self.waiting.get(queue)}
+        return {
+            queue: Head(self.waiting[queue][0].sent_at, len(self.waiting[queue]))
+            for queue in queues
+            if self.waiting.get(queue)
+        }
 
     def take(self, queue: str, limit: int = 64) -> list[UUID]:
         """Hand over a batch."""

@@ -88,8 +88,8 @@ def read_heads(client: redis.Redis, namespace: str, queues: Sequence[str]) -> di
     keys = [QueueKeys.name(namespace, queue) for queue in queues]
     answers = client.eval(HEADS, 2 * len(keys), *(key for each in keys for key in (each.waiting, each.messages)))
     return {
-        queue: Head(sent_at=read_sent_at(data))
-        for queue, (message, data) in zip(queues, answers, strict=True)
+        queue: Head(sent_at=read_sent_at(data), waiting=waiting)
+        for queue, (message, data, waiting) in zip(queues, answers, strict=True)
         if message is not None
     }
 

@@ -79,12 +79,12 @@ end
 return count
 """
 
-#: KEYS: list and messages for each queue. Returns id and data of each queue's oldest waiting message, or false.
+#: KEYS: list and messages for each queue. Returns of each the oldest message id (or false), its data, and the length.
 HEADS: Final = """
 local heads = {}
 for at = 1, #KEYS, 2 do
     local id = redis.call("lindex", KEYS[at], 0)
-    heads[#heads + 1] = {id, id and redis.call("hget", KEYS[at + 1], id)}
+    heads[#heads + 1] = {id, id and redis.call("hget", KEYS[at + 1], id), redis.call("llen", KEYS[at])}
 end
 return heads
 """

@@ -28,12 +28,14 @@ PAYMENTS: Final = (
     Promise(
         "charge_is_order_total",
         "What an ended checkout was charged, less refunds, is the total of its placed order, or nothing.",
+        # A provider may decline a capture and take the money all the same: what was given back had been taken.
         f"""
         SELECT c.id AS checkout_id, c.state, o.total_minor AS order_minor, m.captured_minor, m.refunded_minor
         FROM checkouts c LEFT JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'
         LEFT JOIN {_MOVED} m ON m.checkout_id = c.id
         WHERE c.ended_at IS NOT NULL
-          AND coalesce(m.captured_minor - m.refunded_minor, 0) <> coalesce(o.total_minor, 0)
+          AND coalesce(greatest(m.captured_minor, m.refunded_minor) - m.refunded_minor, 0)
+              <> coalesce(o.total_minor, 0)
         """,
     ),
     Promise(

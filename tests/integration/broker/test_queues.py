@@ -30,7 +30,7 @@ def test_heads_are_the_oldest_waiting_messages(workshop: Workshop) -> None:
     heads = backlog.heads(["checkout.price_lock", "checkout.unwind", "checkout.intake"])
 
     # Then
-    assert heads == {"checkout.unwind": Head(OLDER), "checkout.intake": Head(None)}
+    assert heads == {"checkout.unwind": Head(OLDER, 2), "checkout.intake": Head(None, 1)}
     assert backlog.heads([]) == {}
 
 

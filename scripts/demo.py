@@ -1,0 +1,160 @@
+"""The engine at work, in under half a minute: `python -m scripts.demo [--json] [--keep] [--log FILE]`.
+
+A sold-out rush, declined cards, a buyer who cancels, a hold that expires, a worker killed in mid-payment: played on
+real PostgreSQL, real Redis or Valkey and real worker processes, in databases of the demo's own. At the end everything
+is counted and audited.
+
+Exit codes: 0 all is as it must be, 1 something is not, 2 the demo could not run, 130 Ctrl-C; it leaves nothing behind.
+"""
+
+import json
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.settings import Settings
+from pipeline.stats import QUEUES
+from scripts.audit import run_audit
+from scripts.demo_cast import stock_shop
+from scripts.demo_figures import describe, judge, read_figures
+from scripts.demo_story import VICTIM, Story, Stuck
+from scripts.demo_view import Narrator, draw
+from scripts.embedded import Urls, serve
+from scripts.ending import Ended, Ending
+from scripts.fleet import FleetLog, read_procfile, run_fleet
+from scripts.obstacles import Obstacle, explain_obstacles
+from scripts.scratch import name_database, open_scratch
+from workers.engine import build_engine
+from workers.logs import configure_logs
+
+#: The bank takes a moment for each answer. A claim outlasts the longest call, as it must, and runs out while one
+#: watches; a dead worker is missed as soon.
+TIMES: Final[dict[str, Any]] = {
+    "sandbox_latency_seconds": 0.2,
+    "sandbox_hang_seconds": 3,
+    "gateway_timeout_seconds": 3,
+    "gateway_claim_seconds": 4,
+    "tick_seconds": 0.5,
+    "heartbeat_seconds": 5,
+    "log_format": "json",
+}
+
+NEXT: Final = (
+    ("python3 scripts/dev.py up", "keep the engine running, one worker process for each queue"),
+    ("python3 scripts/dev.py monitor --watch", "beside it: what is going on, each second"),
+    ("python3 scripts/dev.py replay FILE.csv", "a file of real invoices through the whole pipeline"),
+)
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and no story.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the demo's database on the server of DATABASE_URL.")
+    ] = False,
+    log: Annotated[Path | None, typer.Option(help="Keep what the workers print in this file.")] = None,
+) -> None:
+    """Show the engine at work: a rush, declines, a cancellation, an expiry, a killed worker; then the audit."""
+    console = Console(highlight=False, soft_wrap=True, quiet=as_json)
+    try:
+        with Ending() as ending:
+            facts = run(console, ending, log, keep=keep)
+    except (Obstacle, Stuck, Ended) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.code if isinstance(error, Ended) else 1 if isinstance(error, Stuck) else 2) from None
+    if as_json:
+        typer.echo(json.dumps(facts))
+    raise typer.Exit(0 if facts["ok"] else 1)
+
+
+def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> dict[str, Any]:
+    """Set everything up, play, count, tell; whatever happens, take everything down again."""
+    narrator = Narrator(console)
+    with ExitStack() as stack:
+        with explain_obstacles():
+            given = Urls()
+            if keep and not given.database_url:
+                raise Obstacle("--keep keeps the database on a server of yours: set DATABASE_URL first.")
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="checkout-demo-"))
+            fleet_log = FleetLog(log or Path(folder) / "workers.log")
+            stack.callback(fleet_log.close)
+            console.print(_introduce(given))
+            served = stack.enter_context(serve())
+        ending.check()
+        settings = set_times(stack.enter_context(open_scratch(served, "demo", keep=keep)))
+        ending.check()
+        configure_logs(settings.model_copy(update={"log_level": "warning"}))
+        engine = build_engine(settings, "demo")
+        stack.callback(engine.close)
+        with engine.database.begin() as connection:
+            stock_shop(connection)
+        lines = group_lines(read_procfile())
+        supervisor = stack.enter_context(run_fleet(settings, fleet_log, ending, lines=lines))
+        narrator.say(f"PostgreSQL, Redis and {len(lines)} worker processes are up.")
+        try:
+            cancellation, kill = Story(engine, supervisor, ending, narrator).play()
+        except Stuck as stuck:
+            raise Stuck("\n".join((str(stuck), "The workers' last lines:", *fleet_log.tail))) from stuck
+        figures = read_figures(engine.database)
+        report, _ = run_audit(settings)
+        verdicts = judge(figures, report, cancellation, kill)
+        facts = dict(describe(figures, report, cancellation, kill))
+        kept = name_database(settings) if keep else None
+    holds = all(each.holds for each in verdicts)
+    console.print()
+    console.print(draw(verdicts))
+    console.print()
+    console.print(_conclude(narrator.seconds, kept, holds=holds))
+    return {**facts, "kept": kept, "seconds": round(narrator.seconds, 1), "ok": holds}
+
+
+def set_times(settings: Settings) -> Settings:
+    """Return the settings of the demo: the engine's own defaults and short times, whatever this machine is set to."""
+    addresses = {"database_url", "redis_url", "sandbox_database_url", "gateway"}
+    defaults = {name: field.default for name, field in Settings.model_fields.items() if name not in addresses}
+    return settings.model_copy(update=defaults | TIMES)
+
+
+def group_lines(procfile: dict[str, str]) -> dict[str, str]:
+    """Return the processes of the demo: the one to be killed, the scheduler, and all other queues in one worker.
+
+    The Procfile has one process for each queue; to start these takes longer than the story.
+    """
+    others = " ".join(queue for queue in QUEUES if queue != f"checkout.{VICTIM}")
+    return {
+        "worker": f"dramatiq workers.main:build_broker -p 1 -t 4 --worker-shutdown-timeout 10000 -Q {others}",
+        VICTIM: procfile[VICTIM],
+        "scheduler": procfile["scheduler"],
+    }
+
+
+def _introduce(given: Urls) -> Text:
+    places = [
+        f"{name} {'on your server' if url else 'from a wheel, for the moment'}"
+        for name, url in (("PostgreSQL", given.database_url), ("Redis", given.redis_url))
+    ]
+    return Text(f"Starting: {', '.join(places)}, worker processes. Ctrl-C leaves nothing behind.")
+
+
+def _conclude(seconds: float, kept: str | None, *, holds: bool) -> Text:
+    verdict = ("All of it is as it must be", "bold green") if holds else ("Something is not as it must be", "bold red")
+    lines = Text.assemble(verdict, f", after {seconds:.0f} s.")
+    if kept:
+        lines.append(f" The database {kept} is kept.")
+    lines.append(" Next:\n")
+    width = max(len(command) for command, _ in NEXT)
+    for command, meaning in NEXT:
+        lines.append(f"\n  {command:<{width}}  ", "bold").append(meaning, "dim")
+    return lines
+
+
+if __name__ == "__main__":
+    app()

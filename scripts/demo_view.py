@@ -1,0 +1,61 @@
+"""How the demo looks: one line for each thing that happens, one table at the end."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from models.money import Money
+from scripts.demo_cast import CURRENCY
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One line of the table: what it is about, what was found, and whether that is what must be."""
+
+    about: str
+    found: str
+    holds: bool
+
+
+def show_amount(minor: int | None) -> str:
+    """Return an amount as people write it."""
+    return "nothing" if minor is None else str(Money(minor, CURRENCY))
+
+
+class Narrator:
+    """Tells the story, each line with the seconds since the beginning."""
+
+    def __init__(self, console: Console) -> None:
+        """Begin now."""
+        self._console = console
+        self._began_at = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been going on."""
+        return time.monotonic() - self._began_at
+
+    def begin(self, act: str) -> None:
+        """Begin an act."""
+        self._console.print()
+        self._console.print(Text(act, "bold"))
+
+    def say(self, line: str) -> None:
+        """Tell one thing that has happened."""
+        self._console.print(Text.assemble((f"{self.seconds:5.1f} s  ", "dim"), line))
+
+
+def draw(verdicts: Sequence[Verdict]) -> Table:
+    """Return the table."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("", style="bold", no_wrap=True)
+    table.add_column("counted in the database and in the bank's books")
+    table.add_column("as it must be", no_wrap=True)
+    for each in verdicts:
+        table.add_row(each.about, each.found, Text("yes", "green") if each.holds else Text("NO", "bold red"))
+    return table

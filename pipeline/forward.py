@@ -64,7 +64,12 @@ CALL_ON: Final = text("""
         payment_given = payment_given OR EXISTS (SELECT FROM payments WHERE checkout_id = :id),
         expected_total_minor = coalesce(CAST(:expected_total_minor AS bigint), expected_total_minor),
         sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
-        expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds)), updated_at = now()
+        expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds)), updated_at = now(),
+        -- What goes forward again has not failed: why it was looked at stands in its events.
+        failure_code = CASE WHEN :state = 'unwinding' THEN failure_code END,
+        failure_phase = CASE WHEN :state = 'unwinding' THEN failure_phase END,
+        failure_message = CASE WHEN :state = 'unwinding' THEN failure_message END,
+        failure_detail = CASE WHEN :state = 'unwinding' THEN failure_detail END
     WHERE id = :id
 """)
 

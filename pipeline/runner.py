@@ -17,7 +17,7 @@ from pipeline.driver import Driver, Step
 from pipeline.errors import Code
 from pipeline.locks import lock_checkouts
 from pipeline.operations import Answered, Planned, claim, load_books, record
-from pipeline.sender import RESOLVE, Send
+from pipeline.sender import RESOLVE, UNWIND, Send
 from pipeline.settings import Settings
 
 log = structlog.get_logger()
@@ -142,7 +142,10 @@ def give_up(connection: Connection, phase: Phase, member: Member, error: str, se
 
 
 def chase_late(connection: Connection, members: Sequence[Member], books: Mapping[UUID, Books]) -> list[Send]:
-    """Have money that turned up after the end of its checkout voided or refunded: due at once, and called on."""
+    """Call on checkouts whose answer came after they had turned back.
+
+    An unwind may be waiting for just this answer; money that turned up after the end is voided or refunded.
+    """
     late = [
         each
         for each in members
@@ -151,4 +154,5 @@ def chase_late(connection: Connection, members: Sequence[Member], books: Mapping
         and books[each.id].status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED)
     ]
     forward.later(connection, [(each, 0.0, "money turned up after the end", each.attempts) for each in late])
-    return [Send(RESOLVE, each.id, each.now) for each in late]
+    turning = [each for each in members if each.state is CheckoutState.UNWINDING and each.id in books]
+    return [Send(RESOLVE, each.id, each.now) for each in late] + [Send(UNWIND, each.id, each.now) for each in turning]

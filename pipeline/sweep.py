@@ -42,6 +42,14 @@ CALL_AGAIN: Final = text("""
 """)
 
 
+# What goes to the gateway's own queue stays scheduled: its wait there says nothing about the phase's queue.
+ASK_AGAIN: Final = text("""
+    UPDATE checkouts
+    SET sent_at = now(), due_at = now() + make_interval(secs => :claim_seconds), updated_at = now()
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Station:
     """A queue and the checkouts that should be in it."""
@@ -99,7 +107,11 @@ class Tick:
     def call_scheduled(self, connection: Connection) -> Step:
         """Call on checkouts that asked for it: unknown outcomes, claims that ran out, undos that failed."""
         members = lock_scheduled(connection, self.settings.sweep_limit)
-        self._call_again(connection, members, counted=False)
+        asking = [member.id for member in members if queue_for(member) == RESOLVE]
+        if asking:
+            seconds = self.settings.gateway_claim_seconds
+            connection.execute(ASK_AGAIN, {"ids": asking, "claim_seconds": seconds})
+        self._call_again(connection, [member for member in members if member.id not in asking], counted=False)
         sends = [Send(queue_for(member), member.id, member.now) for member in members]
         return Step(sends=sends, counts=+Counter(scheduled=len(members)))
 

@@ -63,7 +63,7 @@ def main(
     log: Annotated[Path | None, typer.Option(help="Keep what the workers print in this file.")] = None,
 ) -> None:
     """Show the engine at work: a rush, declines, a cancellation, an expiry, a killed worker; then the audit."""
-    console = Console(highlight=False, soft_wrap=True, quiet=as_json)
+    console = Console(highlight=False, quiet=as_json)
     try:
         with Ending() as ending:
             facts = run(console, ending, log, keep=keep)
@@ -86,7 +86,7 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="checkout-demo-"))
             fleet_log = FleetLog(log or Path(folder) / "workers.log")
             stack.callback(fleet_log.close)
-            console.print(_introduce(given))
+            console.print(_introduce(given), soft_wrap=True)
             served = stack.enter_context(serve())
         ending.check()
         settings = set_times(stack.enter_context(open_scratch(served, "demo", keep=keep)))
@@ -98,7 +98,7 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
             stock_shop(connection)
         lines = group_lines(read_procfile())
         supervisor = stack.enter_context(run_fleet(settings, fleet_log, ending, lines=lines))
-        narrator.say(f"PostgreSQL, Redis and {len(lines)} worker processes are up.")
+        narrator.say(f"Two databases and {len(lines)} processes of the engine are up.")
         try:
             cancellation, kill = Story(engine, supervisor, ending, narrator).play()
         except Stuck as stuck:
@@ -106,13 +106,14 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
         figures = read_figures(engine.database)
         report, _ = run_audit(settings)
         verdicts = judge(figures, report, cancellation, kill)
-        facts = dict(describe(figures, report, cancellation, kill))
+        holds = all(each.holds for each in verdicts)
+        facts = describe(figures, report, cancellation, kill)
         kept = name_database(settings) if keep else None
-    holds = all(each.holds for each in verdicts)
-    console.print()
-    console.print(draw(verdicts))
-    console.print()
-    console.print(_conclude(narrator.seconds, kept, holds=holds))
+        console.print()
+        console.print(draw(verdicts))
+        if not holds:
+            typer.echo("\n".join(("The workers' last lines:", *fleet_log.tail)), err=True)
+    console.print(_conclude(narrator.seconds, kept, holds=holds), soft_wrap=True)
     return {**facts, "kept": kept, "seconds": round(narrator.seconds, 1), "ok": holds}
 
 
@@ -137,16 +138,16 @@ def group_lines(procfile: dict[str, str]) -> dict[str, str]:
 
 
 def _introduce(given: Urls) -> Text:
-    places = [
-        f"{name} {'on your server' if url else 'from a wheel, for the moment'}"
-        for name, url in (("PostgreSQL", given.database_url), ("Redis", given.redis_url))
-    ]
-    return Text(f"Starting: {', '.join(places)}, worker processes. Ctrl-C leaves nothing behind.")
+    urls = (("PostgreSQL", given.database_url), ("Redis", given.redis_url))
+    wheels = " and ".join(name for name, url in urls if not url)
+    owned = " and ".join(name for name, url in urls if url)
+    places = [f"{wheels} from wheels" if wheels else "", f"an empty database on your {owned}" if owned else ""]
+    return Text(f"Starting: {', '.join(filter(None, places))}, worker processes. Ctrl-C leaves nothing behind.")
 
 
 def _conclude(seconds: float, kept: str | None, *, holds: bool) -> Text:
     verdict = ("All of it is as it must be", "bold green") if holds else ("Something is not as it must be", "bold red")
-    lines = Text.assemble(verdict, f", after {seconds:.0f} s.")
+    lines = Text.assemble("\n", verdict, f", after {seconds:.0f} s.")
     if kept:
         lines.append(f" The database {kept} is kept.")
     lines.append(" Next:\n")

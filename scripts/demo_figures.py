@@ -1,6 +1,5 @@
 """What is left when the demo is over: counted in the database and in the bank's own books, and judged."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,14 +16,16 @@ OUTCOMES: Final = text(
 )
 STOCK: Final = text("""
     SELECT v.sku, s.on_hand, s.reserved,
-           (SELECT sum(quantity) FROM stock_movements WHERE variant_id = v.id AND kind IN ('receive', 'adjust')) AS received,
+           (SELECT sum(quantity) FROM stock_movements
+            WHERE variant_id = v.id AND kind IN ('receive', 'adjust')) AS received,
            (SELECT coalesce(sum(l.quantity), 0) FROM order_lines l JOIN orders o ON o.id = l.order_id
             WHERE l.variant_id = v.id AND o.state = 'placed') AS sold
     FROM variants v JOIN stock_levels s ON s.variant_id = v.id ORDER BY v.id
 """)
 MONEY: Final = text("""
     SELECT (SELECT coalesce(sum(captured_minor - refunded_minor), 0) FROM sandbox.payments) AS held_minor,
-           (SELECT coalesce(sum(authorized_minor), 0) FROM sandbox.payments WHERE status = 'authorized') AS pending_minor,
+           (SELECT coalesce(sum(authorized_minor), 0) FROM sandbox.payments
+            WHERE status = 'authorized') AS pending_minor,
            (SELECT coalesce(sum(total_minor), 0) FROM orders WHERE state = 'placed') AS orders_minor,
            (SELECT count(*) FROM orders WHERE state = 'placed') AS orders
 """)
@@ -120,24 +121,25 @@ def judge(figures: Figures, report: Report, cancellation: Cancellation, kill: Ki
         Verdict(
             "stock conserved",
             f"{received} units = {sold} sold + {sum(each.left for each in figures.shelves)} left;"
-            f" {sum(each.held for each in figures.shelves)} still held",
+            f" {sum(each.held for each in figures.shelves)} held",
             conserved,
         ),
         Verdict(
-            "money held",
-            f"{show_amount(figures.held_minor)} at the bank = {show_amount(found.orders_minor)} in {figures.orders} orders",
+            "money = orders",
+            f"{show_amount(figures.held_minor)} at the bank = {show_amount(found.orders_minor)}"
+            f" in {figures.orders} orders",
             figures.held_minor == found.orders_minor == EXPECTED.orders_minor
             and figures.pending_minor == 0
             and figures.orders == found.completed,
         ),
         Verdict(
             "killed worker",
-            f"{kill.killed} killed in mid-call, {kill.restarts} restarted; {kill.charges} charge",
-            kill.killed == 1 and kill.in_flight and kill.restarts == 1 and kill.authorizations == kill.charges == 1,
+            f"{kill.killed} killed in mid-payment, {kill.restarts} restarted, {kill.charges} charge",
+            kill.killed == 1 and kill.in_flight and kill.restarts >= 1 and kill.authorizations == kill.charges == 1,
         ),
         Verdict(
             "locks left",
-            f"{figures.locked_carts} carts, {figures.held_reservations} reservations",
+            f"{figures.locked_carts + figures.held_reservations}",
             figures.locked_carts == figures.held_reservations == 0
             and cancellation.cart_was_locked
             and cancellation.cart_is_open,
@@ -152,7 +154,7 @@ def judge(figures: Figures, report: Report, cancellation: Cancellation, kill: Ki
     ]
 
 
-def describe(figures: Figures, report: Report, cancellation: Cancellation, kill: Kill) -> Mapping[str, Any]:
+def describe(figures: Figures, report: Report, cancellation: Cancellation, kill: Kill) -> dict[str, Any]:
     """Return everything as one JSON object."""
     found = figures.outcome
     return {

@@ -150,17 +150,15 @@ class Story:
         self._until("the bank has authorised Ruth's payment", lambda: self._read_call(ruth).authorizations)
         killed, killed_at = self.supervisor.kill(VICTIM, signal.SIGKILL), time.monotonic()
         in_flight = self._read_call(ruth).status == OperationStatus.INTENDED
-        say("The bank has authorised Ruth's card, and its answer is on its way ...")
-        say(f"... when the {VICTIM} worker is killed (SIGKILL). The engine knows only that it asked.")
+        say("The bank authorises Ruth's card; before its answer arrives ...")
+        say(f"... the {VICTIM} worker is killed (SIGKILL). The engine knows only that it asked.")
         self._until("the killed worker is started again", lambda: self.supervisor.restarts > restarts)
-        say("The worker is started again; nobody may repeat the call until its claim has run out.")
+        say("The worker is started again. Nobody repeats the call until the claim on it has run out.")
         done = self._await(ruth, CheckoutState.COMPLETED)
         seconds, booked = time.monotonic() - killed_at, self._read_call(ruth)
         say(f"Asked again with the same key, the bank repeats its answer: order {done.order_number}.")
-        say(
-            f"{seconds:.1f} s after the kill the bank's books show {booked.authorizations} authorisation and"
-            f" {booked.charges} charge of {show_amount(booked.charged_minor)}."
-        )
+        charged = f"{booked.charges} charge of {show_amount(booked.charged_minor)}"
+        say(f"{seconds:.1f} s after the kill, its books show {booked.authorizations} authorisation and {charged}.")
         return Kill(
             worker=VICTIM,
             killed=killed,

@@ -46,16 +46,24 @@ class Narrator:
         self._console.print(Text(act, "bold"))
 
     def say(self, line: str) -> None:
-        """Tell one thing that has happened."""
-        self._console.print(Text.assemble((f"{self.seconds:5.1f} s  ", "dim"), line))
+        """Tell one thing that has happened. A terminal breaks long lines beside the clock, a pipe gets whole lines."""
+        clock = Text(f"{self.seconds:5.1f} s  ", "dim")
+        if not self._console.is_terminal:
+            self._console.print(clock.append(line, "not dim"), soft_wrap=True)
+            return
+        row = Table.grid()
+        row.add_column(no_wrap=True)
+        row.add_column()
+        row.add_row(clock, line)
+        self._console.print(row)
 
 
 def draw(verdicts: Sequence[Verdict]) -> Table:
     """Return the table."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("", style="bold", no_wrap=True)
-    table.add_column("counted in the database and in the bank's books")
-    table.add_column("as it must be", no_wrap=True)
+    table.add_column("counted", overflow="fold")
+    table.add_column("right?", no_wrap=True)
     for each in verdicts:
         table.add_row(each.about, each.found, Text("yes", "green") if each.holds else Text("NO", "bold red"))
     return table

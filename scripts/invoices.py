@@ -109,10 +109,10 @@ def _add_row(row: Row, drafts: dict[str, _Draft], currency: str) -> None:
         quantity=_read_quantity(cells["Quantity"]),
         price_minor=_read_price(cells["UnitPrice"], currency),
     )
-    country = _read_country(cells["Country"])
+    customer, country = _read_customer(cells), _read_country(cells["Country"])
     draft = drafts.get(number)
     if draft is None:
-        draft = drafts[number] = _Draft(row.number, _read_customer(cells), country)
+        draft = drafts[number] = _Draft(row.number, customer, country)
     elif draft.country != country:
         raise ValueError(f"country {_show(cells['Country'])}: in row {draft.row} the same invoice goes elsewhere")
     draft.lines.append(line)

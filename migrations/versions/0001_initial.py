@@ -31,11 +31,13 @@ BEGIN
         WHERE cart_id = ANY(touched) AND state IN ('action_required', 'awaiting_payment', 'needs_review', 'running', 'unwinding') LIMIT 1;
     IF FOUND THEN
         -- The one change let through: phase 7 completes the cart of the order it has just placed.
-        IF TG_TABLE_NAME = 'carts' AND TG_OP = 'UPDATE' AND holder.phase = 6
-           AND OLD.state = 'open' AND NEW.state = 'completed'
-           AND to_jsonb(OLD) - 'state' - 'updated_at' = to_jsonb(NEW) - 'state' - 'updated_at'
-           AND EXISTS (SELECT FROM orders WHERE checkout_id = holder.id AND state = 'placed') THEN
-            RETURN NEW;
+        -- Nested: a line has no state, and PL/pgSQL looks all the fields of an expression up.
+        IF TG_TABLE_NAME = 'carts' AND TG_OP = 'UPDATE' THEN
+            IF holder.phase = 6 AND OLD.state = 'open' AND NEW.state = 'completed'
+               AND to_jsonb(OLD) - 'state' - 'updated_at' = to_jsonb(NEW) - 'state' - 'updated_at'
+               AND EXISTS (SELECT FROM orders WHERE checkout_id = holder.id AND state = 'placed') THEN
+                RETURN NEW;
+            END IF;
         END IF;
         RAISE EXCEPTION USING ERRCODE = 'CK001',
             MESSAGE = format('Cart %s is locked by checkout %s, which expires at %s.',

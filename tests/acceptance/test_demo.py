@@ -1,0 +1,208 @@
+"""The demo as a person runs it: it tells the truth, and it leaves nothing behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import psycopg
+import pytest
+from redis import Redis
+
+pytestmark = pytest.mark.acceptance
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+#: Under half a minute is what is promised on a machine that has nothing else to do.
+BOUND_SECONDS: Final = 110
+MARK: Final = "DEMO_TEST_MARK"
+
+
+@contextmanager
+def start_demo(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], Path, str]]:
+    """Start it with a temporary folder of its own, and a mark that every process under it inherits."""
+    mark = uuid4().hex
+    with tempfile.TemporaryDirectory(prefix="d-") as folder, tempfile.TemporaryDirectory(prefix="e-") as empty:
+        Path(folder).chmod(0o755)  # PostgreSQL's account must get through
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.demo", *arguments],
+            cwd=empty,  # where no `.env` is
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": folder, MARK: mark, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process, Path(folder), mark
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def find_processes(mark: str) -> list[str]:
+    """Return the commands of living processes with this mark. Empty where there is no /proc."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # it has ended meanwhile
+            continue
+    return [command for command in found if command]
+
+
+def list_databases(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        return {row[0] for row in connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'demo%'")}
+
+
+def list_claims(url: str) -> set[int]:
+    """Return the Redis databases that a script holds as its own."""
+    found = set()
+    for number in range(1, 16):
+        with Redis.from_url(re.sub(r"/\d+$", "", url), db=number) as client:
+            if client.exists("checkout:scratch"):
+                found.add(number)
+    return found
+
+
+def read_until(process: subprocess.Popen[str], wanted: str) -> None:
+    """Read up to the line that has this in it. The time limit of the test bounds the wait."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if wanted in line:
+            return
+    pytest.fail(f"It ended without {wanted!r}: {''.join(lines)}")
+
+
+def test_the_demo_tells_its_story_on_servers_of_its_own() -> None:
+    # When
+    with start_demo() as (process, folder, mark):
+        output, errors = process.communicate(timeout=BOUND_SECONDS)
+        left = (find_processes(mark), list(folder.iterdir()))
+    # Then
+    assert (process.returncode, errors, left) == (0, "", ([], []))
+    assert "\x1b" not in output
+    lines = [re.sub(r"^ *\d+\.\d s  ", "", line).rstrip() for line in output.splitlines()]
+    told = iter(lines)
+    for wanted in (
+        "Starting: PostgreSQL and Redis from wheels, worker processes. Ctrl-C leaves nothing behind.",
+        "20 buyers want 12 kettles, all at once",
+        "12 hold all that is in their carts, 8 hold nothing.",
+        'These are told: "Of kettle, 1 were asked for and 0 are left: ask for fewer."',
+        "12 have paid: orders 1001 to 1012.",
+        'Nora pays at once: "The payment was declined (card_declined): try another payment method."',
+        "His first card lacks funds. The hold stays, he may try another.",
+        "His second card pays 38.00 EUR: order 1013.",
+        "Pia holds 2 teapots and 3 teas. Her cart is locked: an UPDATE in plain SQL is refused.",
+        "She cancels. All is back on the shelf, and the same UPDATE is carried out.",
+        "... the payment_authorization worker is killed (SIGKILL). The engine knows only that it asked.",
+        "Asked again with the same key, the bank repeats its answer: order 1014.",
+        "Quin's checkout has expired; the 3 teapots are back on the shelf.",
+    ):
+        assert wanted in told, f"{wanted!r} is missing or out of order in {output}"
+    table = dict(re.findall(r"^(\w[\w =]*?)  +(\S.*?)  +yes$", "\n".join(lines), re.MULTILINE))
+    assert table.pop("stock conserved").endswith("; 0 held")
+    assert table == {
+        "checkouts": "25",
+        "completed": "14",
+        "failed": "9: out_of_stock 8, payment_declined 1",
+        "cancelled": "1",
+        "expired": "1",
+        "kettles": "12 of 12 sold, 0 left",
+        "money = orders": "661.00 EUR at the bank = 661.00 EUR in 14 orders",
+        "killed worker": "1 killed in mid-payment, 1 restarted, 1 charge",
+        "locks left": "0",
+        "audit": "clean, 27 promises checked",
+    }
+    assert len([line for line in lines if line.startswith("  python3 scripts/dev.py ")]) == 3
+
+
+def test_json_is_one_object_and_the_databases_on_given_servers_are_gone(server_urls: tuple[str, str]) -> None:
+    # Given servers on which others may be at work
+    database_url, redis_url = server_urls
+    before = (list_databases(database_url), list_claims(redis_url))
+    # When
+    with start_demo("--json", DATABASE_URL=database_url, REDIS_URL=redis_url) as (process, folder, mark):
+        output, errors = process.communicate(timeout=BOUND_SECONDS)
+        left = (find_processes(mark), list(folder.iterdir()))
+    # Then
+    assert (process.returncode, errors, left) == (0, "", ([], []))
+    facts = json.loads(output)
+    assert facts.pop("seconds") > 0
+    stock = facts.pop("stock")
+    assert stock["kettle"] == {"received": 12, "sold": 12, "left": 0, "held": 0}
+    assert stock["teapot"] == {"received": 40, "sold": 2, "left": 38, "held": 0}
+    assert [each["received"] - each["sold"] - each["left"] for each in stock.values()] == [0] * 5
+    assert facts == {
+        "checkouts": 25,
+        "completed": 14,
+        "failed": {"out_of_stock": 8, "payment_declined": 1},
+        "cancelled": 1,
+        "expired": 1,
+        "money": {"currency": "EUR", "held_minor": 66100, "orders_minor": 66100, "orders": 14},
+        "cart_was_locked": True,
+        "killed": {
+            "worker": "payment_authorization",
+            "processes": 1,
+            "in_flight": True,
+            "restarts": 1,
+            "authorizations": 1,
+            "charges": 1,
+        },
+        "locks_left": 0,
+        "audit": {"promises": 27, "violations": {}},
+        "kept": None,
+        "ok": True,
+    }
+    assert (list_databases(database_url), list_claims(redis_url)) == before
+
+
+@pytest.mark.parametrize(
+    ("moment", "signum"),
+    [
+        ("Starting: ", signal.SIGINT),
+        ("processes of the engine are up", signal.SIGTERM),
+        ("messages are on the queue", signal.SIGINT),
+        ("worker is killed (SIGKILL)", signal.SIGINT),
+    ],
+)
+def test_ctrl_c_at_any_moment_leaves_nothing_behind(moment: str, signum: signal.Signals) -> None:
+    # Given
+    with start_demo(PYTHONUNBUFFERED="1") as (process, folder, mark):
+        read_until(process, moment)
+        # When: a terminal tells the whole foreground group, and an impatient person presses twice
+        os.killpg(process.pid, signum)
+        os.killpg(process.pid, signum)
+        _, errors = process.communicate(timeout=BOUND_SECONDS)
+        left = (find_processes(mark), list(folder.iterdir()))
+    # Then
+    assert (process.returncode, errors) == (128 + signum, "Ended before it was done; nothing is left behind.\n")
+    assert left == ([], [])
+
+
+def test_ctrl_c_on_given_servers_leaves_no_database(server_urls: tuple[str, str]) -> None:
+    # Given
+    database_url, redis_url = server_urls
+    before = (list_databases(database_url), list_claims(redis_url))
+    urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    with start_demo(PYTHONUNBUFFERED="1", **urls) as (process, folder, mark):
+        read_until(process, "20 messages are on the queue checkout.intake")
+        assert (list_databases(database_url), list_claims(redis_url)) != before
+        # When
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=BOUND_SECONDS)
+        left = (find_processes(mark), list(folder.iterdir()))
+    # Then
+    assert (process.returncode, left) == (130, ([], []))
+    assert (list_databases(database_url), list_claims(redis_url)) == before

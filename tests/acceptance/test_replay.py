@@ -1,0 +1,346 @@
+"""`scripts/replay.py` as a person runs it: a file in, real processes, figures out, nothing left behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from pipeline.settings import Settings
+from scripts.ending import Ended, Ending
+from scripts.fleet import FleetLog, run_fleet
+from scripts.invoices import read_invoices
+from scripts.obstacles import Obstacle
+from scripts.replay_run import build_message, read_outcome, run_messages, stock_up
+from scripts.waiting import read_waiting
+
+pytestmark = pytest.mark.acceptance
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SAMPLE: Final = ROOT.parent / "shared" / "data" / "online_retail_sample.csv"
+needs_sample = pytest.mark.skipif(not SAMPLE.exists(), reason="The sample of real invoices is not beside the project.")
+
+#: A cup at two prices, twice in one basket, something free, a return, a cancelled invoice, and rows of no use.
+INVOICES: Final = """\
+InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
+1001,CUP,Café cup,2,12/1/2010 8:26,2.50,17850,United Kingdom
+1001,CUP,Café cup,1,12/1/2010 8:26,2.10,17850,United Kingdom
+1001,POT,Pot,4,12/1/2010 8:26,10,17850,United Kingdom
+1002,CUP,Café cup,3,12/1/2010 8:28,2.50,,EIRE
+C1003,CUP,Café cup,-3,12/1/2010 8:30,2.50,,EIRE
+1004,POT,Pot,-1,12/1/2010 8:30,10,17850,France
+1005,POT,Pot,1,12/1/2010 8:31,10.00,12431,Nowhere
+1005,POT,Pot,1,12/1/2010 8:31,10.00,12431,Australia
+1005,CARD,"A card, free",5,12/1/2010 8:31,0,12431,Australia
+"""
+REFUSED: Final = [
+    {"row": 6, "reason": "cancelled invoice 'C1003'"},
+    {"row": 7, "reason": "negative quantity -1: a return, not a sale"},
+    {"row": 8, "reason": "country 'Nowhere': no place known to send to"},
+]
+
+
+@pytest.fixture
+def invoices(tmp_path: Path) -> Path:
+    path = tmp_path / "invoices.csv"
+    path.write_bytes(INVOICES.encode("latin-1"))
+    return path
+
+
+def name_servers(settings: Settings) -> dict[str, str]:
+    return {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+    }
+
+
+def start(file: Path, servers: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    # From the folder of the file, where no `.env` is.
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "replay.py"), str(file), *arguments],
+        cwd=file.parent,
+        env={**os.environ, **servers},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(file: Path, servers: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    process = start(file, servers, *arguments)
+    try:
+        output, notes = process.communicate(timeout=100)
+    finally:
+        process.kill()
+    return process.returncode, output, notes
+
+
+def read_database(notes: str) -> str:
+    found = re.search(r"replay_[0-9a-f]{12}", notes)
+    assert found is not None, notes
+    return found[0]
+
+
+def find_databases(settings: Settings) -> set[str]:
+    with psycopg.connect(settings.database_url.get_secret_value()) as connection:
+        return {str(name) for (name,) in connection.execute("SELECT datname FROM pg_database")}
+
+
+def find_processes(database: str) -> list[str]:
+    """Return the processes that were given this database."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if database.encode() in (folder / "environ").read_bytes():
+                found.append(folder.name)
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def assert_nothing_is_left(settings: Settings, engine: Engine, notes: str) -> None:
+    database = read_database(notes)
+    assert database not in find_databases(settings)
+    assert find_processes(database) == []
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM variants")).scalar_one() == 0
+        assert connection.execute(text("SELECT count(*) FROM checkouts")).scalar_one() == 0
+    with Redis.from_url(settings.redis_url.get_secret_value()) as client:
+        assert client.dbsize() == 0
+
+
+def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(
+    invoices: Path, settings: Settings, engine: Engine
+) -> None:
+    # When
+    code, output, notes = run(invoices, name_servers(settings), "--json")
+    # Then
+    assert (code, len(output.splitlines())) == (0, 1), notes
+    found: dict[str, Any] = json.loads(output)
+    assert 0 < found.pop("seconds") < 60
+    assert found == {
+        "checkouts": 3,
+        "completed": 3,
+        "failed": {},
+        "unfinished": {},
+        "units_stocked": 16,
+        "units_sold": 16,
+        "units_left": 0,
+        "units_held": 0,
+        "revenue_minor": 4710 + 750 + 1000,
+        "currency": "GBP",
+        "stock_conserved": True,
+        "stock_off": [],
+        "audit_violations": 0,
+        "audit_promises": 27,
+        "broken": [],
+        "file": "invoices.csv",
+        "encoding": "latin-1",
+        "rows": 9,
+        "refused": REFUSED,
+    }
+    told = notes.splitlines()
+    assert told[0] == "invoices.csv: 9 rows, 3 invoices, 3 rows refused."
+    assert told[1] == "The file is not UTF-8 and was read as latin-1: look at accented letters in the titles."
+    assert told[2:5] == [f"row {each['row']}: {each['reason']}" for each in REFUSED]
+    assert told[-1] == "3 of 3 checkouts ended."
+    assert_nothing_is_left(settings, engine, notes)
+
+
+def test_what_is_not_in_stock_fails_as_a_whole_and_holds_nothing(invoices: Path) -> None:
+    # When there are no servers, and three units of everything: the first wants four pots, the last five cards
+    code, output, notes = run(invoices, {}, "--stock", "3")
+    # Then
+    assert code == 0, notes
+    assert "PostgreSQL runs for the moment only: set DATABASE_URL to use another one." in notes
+    table = [" ".join(line.split()) for line in output.splitlines() if line.strip()]
+    assert table[:-1] == [
+        "checkouts 3",
+        "completed 1",
+        "failed: out_of_stock 2",
+        "units sold 3",
+        "units left 6",
+        "units still held 0",
+        "sold + left = stock yes, of 9",
+        "revenue 7.50 GBP",
+        "audit 27 promises kept",
+    ]
+
+
+@needs_sample
+def test_the_sample_of_real_invoices_is_sold_to_the_penny(settings: Settings, engine: Engine) -> None:
+    code, output, notes = run(SAMPLE, name_servers(settings), "--json")
+    assert code == 0, notes
+    found = json.loads(output.splitlines()[-1])
+    wanted = {"checkouts": 236, "completed": 236, "failed": {}, "units_sold": 47252, "units_left": 0, "rows": 4688}
+    wanted |= {"revenue_minor": 9302947, "audit_violations": 0, "refused": [], "stock_conserved": True}
+    assert {key: found[key] for key in wanted} == wanted
+    assert_nothing_is_left(settings, engine, notes)
+
+
+@needs_sample
+def test_the_sample_with_twenty_of_each_sells_what_there_is(settings: Settings, engine: Engine) -> None:
+    code, output, notes = run(SAMPLE, name_servers(settings), "--json", "--stock", "20")
+    assert code == 0, notes
+    found = json.loads(output.splitlines()[-1])
+    # Who comes first depends on the moment; that nothing is lost does not.
+    assert set(found["failed"]) == {"out_of_stock"}
+    assert found["completed"] + found["failed"]["out_of_stock"] == found["checkouts"] == 236
+    assert found["completed"] > 0
+    assert found["units_stocked"] == 20 * 1455
+    assert found["units_sold"] + found["units_left"] == found["units_stocked"]
+    wanted = {"units_held": 0, "stock_conserved": True, "stock_off": [], "audit_violations": 0, "unfinished": {}}
+    assert {key: found[key] for key in wanted} == wanted
+    assert_nothing_is_left(settings, engine, notes)
+
+
+@pytest.mark.parametrize(
+    ("wait_for", "signum"), [("dropped at the end", signal.SIGTERM), ("0 of 3", signal.SIGINT)], ids=["early", "late"]
+)
+def test_ended_before_it_is_done_it_leaves_nothing_behind(
+    invoices: Path, settings: Settings, engine: Engine, wait_for: str, signum: signal.Signals
+) -> None:
+    # Given one that cannot get done in time: the bank takes ten seconds for an answer
+    servers = {**name_servers(settings), "CHECKOUT_SANDBOX_LATENCY_SECONDS": "10"}
+    process = start(invoices, {**servers, "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "20"}, "--json")
+    assert process.stderr is not None
+    notes = ""
+    for line in process.stderr:
+        notes += line
+        if wait_for in line:
+            break
+    assert read_database(notes) in find_databases(settings)
+    # When it is asked twice, as impatient people do
+    process.send_signal(signum)
+    time.sleep(0.1)
+    process.send_signal(signum)
+    output, rest = process.communicate(timeout=60)
+    # Then
+    assert (process.returncode, output) == (128 + signum, "")
+    assert rest.splitlines()[-1] == "Ended before it was done; nothing is left behind."
+    assert_nothing_is_left(settings, engine, notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "sentence"),
+    [
+        (None, [], "invoices.csv cannot be read: No such file or directory."),
+        (INVOICES[10:], [], "invoices.csv is not a file of invoices: it has no column InvoiceNo."),
+        (
+            INVOICES.splitlines()[0] + "\nC1,A,B,1,,1,,France\n",
+            [],
+            "invoices.csv has no invoice to replay: 1 of 1 rows refused, the first because of: cancelled invoice 'C1'.",
+        ),
+        (INVOICES, ["--currency", "xau"], "XAU is not an ISO 4217 currency with a minor unit: use one such as GBP."),
+        (INVOICES, ["--keep"], "--keep keeps a database of a server that stays: set DATABASE_URL."),
+    ],
+    ids=["no-file", "no-columns", "no-invoices", "no-currency", "keep-nothing"],
+)
+def test_a_call_of_no_use_is_exit_2_and_one_sentence(
+    tmp_path: Path, content: str | None, arguments: list[str], sentence: str
+) -> None:
+    file = tmp_path / "invoices.csv"
+    if content is not None:
+        file.write_text(content)
+    code, output, notes = run(Path("invoices.csv") if content is None else file, {}, *arguments)
+    assert (code, output, notes) == (2, "", notes.replace(str(file), "invoices.csv") and notes)
+    assert notes.replace(str(file), "invoices.csv").splitlines() == [sentence]
+
+
+def test_servers_that_do_not_answer_are_told_in_one_sentence(invoices: Path, settings: Settings) -> None:
+    code, output, notes = run(invoices, {**name_servers(settings), "REDIS_URL": "redis://127.0.0.1:1"}, "--json")
+    assert (code, output) == (1, "")
+    assert notes.splitlines()[-1].startswith("Redis did not answer: ")
+
+
+def test_the_database_stays_when_that_is_asked_for(invoices: Path, settings: Settings) -> None:
+    # When
+    code, _, notes = run(invoices, name_servers(settings), "--json", "--keep")
+    # Then
+    assert code == 0, notes
+    name = read_database(notes)
+    url = settings.database_url.get_secret_value()
+    with psycopg.connect(url, dbname=name) as connection:
+        lines = connection.execute("""
+            SELECT o.reference LIKE '1001-%', l.sku, l.title, l.quantity, l.total_minor, o.shipping_address
+            FROM orders o JOIN order_lines l ON l.order_id = o.id
+            WHERE o.reference LIKE '1001-%' ORDER BY l.line
+        """).fetchall()
+        carts = connection.execute("SELECT state, count(*) FROM carts GROUP BY state").fetchall()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name}")
+    address = {
+        "name": "Customer 17850",
+        "line1": "not in the file",
+        "city": "not in the file",
+        "country": "GB",
+    }
+    assert lines == [
+        (True, "CUP", "Café cup", 2, 500, address),
+        (True, "CUP", "Café cup", 1, 210, address),
+        (True, "POT", "Pot", 4, 4000, address),
+    ]
+    assert carts == [("completed", 3)]
+
+
+def test_when_nothing_moves_it_says_where_everything_is(engine: Engine, settings: Settings) -> None:
+    # Given nobody who works
+    invoices = read_invoices(INVOICES.encode(), "GBP").invoices
+    stock = stock_up(engine, invoices, None)
+    messages = [build_message(invoice, "GBP", "run", settings) for invoice in invoices]
+    shown: list[int] = []
+    # When
+    with Ending() as ending:
+        seconds = run_messages(engine, settings, messages, ending, shown.append, stuck_seconds=0.3)
+    # Then
+    assert 0.3 < seconds < 10
+    assert set(shown) == {0}
+    with engine.connect() as connection:
+        outcome = read_outcome(connection, stock, len(messages))
+    assert (outcome.completed, outcome.failed, outcome.unfinished) == (0, {}, {"not started": 3})
+    assert (outcome.units_sold, outcome.units_left, outcome.off) == (0, 16, ())
+
+
+def test_workers_that_do_not_start_are_told_with_their_last_words(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    log = FleetLog(tmp_path / "log")
+    lines = {"broken": "dramatiq nowhere:build_broker -p 1"}
+    with (
+        Ending() as ending,
+        pytest.raises(Obstacle, match="do not start(.|\n)*nowhere"),
+        run_fleet(settings, log, ending, lines=lines),
+    ):
+        pytest.fail("It started.")
+    log.close()
+    assert "nowhere" in (tmp_path / "log").read_text()
+
+
+def test_a_fleet_is_ready_when_every_worker_is_at_its_queue(settings: Settings, engine: Engine, tmp_path: Path) -> None:
+    # Given two units of one line
+    log = FleetLog(tmp_path / "log")
+    lines = {"sweep": "dramatiq workers.main:build_broker -p 1 -t 1 -Q checkout.sweep"}
+    with Redis.from_url(settings.redis_url.get_secret_value()) as client, Ending() as ending:
+        # When
+        with run_fleet(settings, log, ending, lines=lines, scale={"sweep": 2}) as supervisor:
+            # Then
+            assert sorted(supervisor.pids()) == ["sweep.1", "sweep.2"]
+            assert client.zcard("dramatiq:__heartbeats__") == 2
+            assert read_waiting(client) == frozenset()
+        assert supervisor.pids() == {}
+        # When it is asked to end
+        os.kill(os.getpid(), signal.SIGTERM)
+        # Then that is obeyed at the next step, with the signal's exit code
+        with pytest.raises(Ended) as caught:
+            ending.check()
+        assert caught.value.code == 143
+    log.close()

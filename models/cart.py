@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy import BigInteger, ForeignKey, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -12,7 +12,11 @@ from models.states import CartState
 
 
 class Cart(Base):
-    """A cart. Upstreams write it, by our functions or by SQL of their own."""
+    """A cart. Upstreams write it, by our functions or by SQL of their own.
+
+    Every start raises `lock_version`: an editor whose snapshot is older than the lock, and cannot see it, then fails to
+    serialise (40001) instead of slipping under it.
+    """
 
     __tablename__ = "carts"
     __table_args__ = (one_of("state", CartState),)
@@ -22,6 +26,7 @@ class Cart(Base):
     state: Mapped[str] = mapped_column(server_default=CartState.OPEN.value)
     shipping_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     billing_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    lock_version: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 

@@ -23,7 +23,7 @@ class Checkout(Base):
     `fence` grows with every change of direction: an answer that carries an older one is late. `pivot_at` is set with
     the capture intent: before it we undo, after it we finish. `ending` is what an unwind will end in. `sent_at` is when
     its message was last sent, `due_at` when the sweep may act, `due_reason` why. `attempts` counts delivered runs that
-    left no trace and undos that failed.
+    left no trace and undos that failed. `failure_*` say why it turned back, `review` what a person must settle.
     """
 
     __tablename__ = "checkouts"
@@ -36,6 +36,7 @@ class Checkout(Base):
         CheckConstraint("state NOT IN ('failed', 'cancelled', 'expired') OR phase = 0", name="undone"),
         CheckConstraint("(ended_at IS NULL) = (state IN (" + ACTIVE_SQL + "))", name="ended"),
         CheckConstraint("(due_at IS NULL) = (due_reason IS NULL)", name="due"),
+        CheckConstraint("(review IS NOT NULL) = (state = 'needs_review')", name="review"),
         max_length("owner", MAX_REFERENCE),
         max_length("reference", MAX_REFERENCE),
         # Promise 2: a cart has one active checkout.
@@ -77,6 +78,7 @@ class Checkout(Base):
     failure_phase: Mapped[str | None]
     failure_message: Mapped[str | None]
     failure_detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    review: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
     ended_at: Mapped[datetime | None]

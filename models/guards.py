@@ -53,6 +53,17 @@ BEGIN
 END $$
 """
 
+CART_LINES_GUARD: Final = f"""
+CREATE FUNCTION cart_lines_guard() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF EXISTS (SELECT FROM checkouts WHERE state IN ({ACTIVE_SQL})) THEN
+        RAISE EXCEPTION USING ERRCODE = '{CART_LOCKED}', MESSAGE = 'Some carts are locked by checkouts.',
+            HINT = 'Delete the lines of single carts instead.';
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
 APPEND_ONLY_GUARD: Final = f"""
 CREATE FUNCTION append_only_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -94,6 +105,7 @@ END $$
 
 FUNCTIONS: Final = {
     "cart_guard": CART_GUARD,
+    "cart_lines_guard": CART_LINES_GUARD,
     "append_only_guard": APPEND_ONLY_GUARD,
     "price_lock_guard": PRICE_LOCK_GUARD,
     "checkout_guard": CHECKOUT_GUARD,
@@ -105,6 +117,8 @@ TRIGGERS: Final = (
     "CREATE TRIGGER cart_guard BEFORE UPDATE OR DELETE ON carts FOR EACH ROW EXECUTE FUNCTION cart_guard()",
     "CREATE TRIGGER cart_guard BEFORE INSERT OR UPDATE OR DELETE ON cart_lines"
     " FOR EACH ROW EXECUTE FUNCTION cart_guard()",
+    "CREATE TRIGGER cart_lines_guard BEFORE TRUNCATE ON cart_lines"
+    " FOR EACH STATEMENT EXECUTE FUNCTION cart_lines_guard()",
     "CREATE TRIGGER price_lock_guard BEFORE UPDATE ON price_locks FOR EACH ROW EXECUTE FUNCTION price_lock_guard()",
     "CREATE TRIGGER checkout_guard BEFORE UPDATE ON checkouts FOR EACH ROW"
     " WHEN (OLD.state <> NEW.state OR OLD.fence <> NEW.fence OR OLD.pivot_at IS DISTINCT FROM NEW.pivot_at)"

@@ -51,6 +51,15 @@ _ENDED_BY: Final = {
     (OperationKind.REFUND, PaymentStatus.REFUNDED),
 }
 
+#: The statuses that show that an operation has had its effect.
+EFFECTS: Final[dict[OperationKind, frozenset[PaymentStatus]]] = {
+    OperationKind.OPEN: frozenset(PaymentStatus) - {PaymentStatus.NEW},
+    OperationKind.AUTHORIZE: frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.REFUNDED}),
+    OperationKind.CAPTURE: frozenset({PaymentStatus.CAPTURED, PaymentStatus.REFUNDED}),
+    OperationKind.VOID: frozenset({PaymentStatus.CANCELLED}),
+    OperationKind.REFUND: frozenset({PaymentStatus.REFUNDED}),
+}
+
 #: A definite no that our own cancellation made: whatever was still unanswered can no longer happen.
 SETTLED_BY_CANCEL: Final = "settled_by_cancel"
 
@@ -116,6 +125,7 @@ class Books:
         match answer:
             case Succeeded():
                 outcome = self._outcome(operation.kind, answer.status)
+                code = None if outcome is OperationStatus.SUCCEEDED else f"payment_is_{answer.status}"
                 reference = answer.reference
                 if _RANK[answer.status] >= _RANK[status]:
                     status, action = answer.status, None
@@ -147,10 +157,15 @@ class Books:
 
     @staticmethod
     def _outcome(kind: OperationKind, status: PaymentStatus) -> OperationStatus:
-        """Tell what a look at the object says of an authorisation: it may show that the buyer never finished."""
-        if kind is OperationKind.AUTHORIZE and status in (PaymentStatus.OPEN, PaymentStatus.CANCELLED):
+        """Tell what the object's status says of an operation. A look may find the effect; that it is not there yet
+        proves nothing, unless the object has ended otherwise or the buyer was the one to act.
+        """
+        if status in EFFECTS[kind]:
+            return OperationStatus.SUCCEEDED
+        ended = status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED)
+        if ended or (kind is OperationKind.AUTHORIZE and status is PaymentStatus.OPEN):
             return OperationStatus.DECLINED
-        return OperationStatus.SUCCEEDED
+        return OperationStatus.UNKNOWN
 
     @staticmethod
     def _settle_ended(operation: Operation, status: PaymentStatus) -> Operation:

@@ -51,16 +51,14 @@ HOLD: Final = text("""
 
 REVIEW: Final = text("""
     UPDATE checkouts c
-    SET state = 'needs_review', due_at = NULL, due_reason = NULL, failure_code = r.code, failure_phase = r.phase,
-        failure_message = r.message, failure_detail = CAST(r.detail AS jsonb), updated_at = now()
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:codes AS text[]), CAST(:phases AS text[]), CAST(:messages AS text[]),
-                CAST(:details AS text[])) AS r (id, code, phase, message, detail)
+    SET state = 'needs_review', due_at = NULL, due_reason = NULL, review = CAST(r.review AS jsonb), updated_at = now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:reviews AS text[])) AS r (id, review)
     WHERE c.id = r.id
 """)
 
 CALL_ON: Final = text("""
     UPDATE checkouts
-    SET state = :state, fence = fence + CAST(:turn AS integer), attempts = 0, last_error = NULL,
+    SET state = :state, fence = fence + CAST(:turn AS integer), attempts = 0, last_error = NULL, review = NULL,
         payment_given = payment_given OR EXISTS (SELECT FROM payments WHERE checkout_id = :id),
         expected_total_minor = coalesce(CAST(:expected_total_minor AS bigint), expected_total_minor),
         sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
@@ -155,17 +153,17 @@ def ask_person(connection: Connection, phase: str, reviews: Mapping[UUID, Review
     """Put these checkouts in front of a person, with the reason."""
     if not reviews:
         return
-    connection.execute(
-        REVIEW,
-        {
-            "ids": list(reviews),
-            "codes": [each.code for each in reviews.values()],
-            "phases": [phase for _ in reviews],
-            "messages": [sentence(each.code, each.detail) for each in reviews.values()],
-            "details": [json.dumps(each.detail, default=str) for each in reviews.values()],
-        },
-    )
-    facts = {id_: {"code": each.code, **each.detail} for id_, each in reviews.items()}
+    facts = {
+        id_: {
+            "code": each.code,
+            "phase": phase,
+            "message": sentence(each.code, each.detail),
+            "detail": dict(each.detail),
+        }
+        for id_, each in reviews.items()
+    }
+    rows = [json.dumps(each, default=str) for each in facts.values()]
+    connection.execute(REVIEW, {"ids": list(reviews), "reviews": rows})
     write_events(connection, "checkout.needs_review", list(reviews), phase=phase, data=facts)
 
 

@@ -32,6 +32,7 @@ def _storable(text: str) -> str:
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_storable)]
 ShortText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable)]
+FilledText = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_storable)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_known_currency)]
 Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True)]
 
@@ -47,9 +48,9 @@ class Address(Model):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    name: Annotated[ShortText, Field(min_length=1)]
-    line1: Annotated[ShortText, Field(min_length=1)]
-    city: Annotated[ShortText, Field(min_length=1)]
+    name: FilledText
+    line1: FilledText
+    city: FilledText
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 

@@ -30,8 +30,7 @@ def plan_authorization(member: Member, books: Books, settings: Settings) -> Outc
         if books.answered and operation.code is None:
             return Wait(CheckoutState.ACTION_REQUIRED, "checkout.action_required", {"action": books.action})
         # Called on again, or the look itself failed: the object says whether the buyer has acted.
-        waiting = _claimed(member, operation) or _backing_off(member, operation, settings)
-        return waiting or Intent(OperationKind.AUTHORIZE, books.tries, Verb.RETRIEVE)
+        return _wait(member, operation, settings) or Intent(OperationKind.AUTHORIZE, books.tries, Verb.RETRIEVE)
     return _forward(member, books, OperationKind.AUTHORIZE, books.tries, settings)
 
 
@@ -44,7 +43,7 @@ def plan_capture(member: Member, books: Books, settings: Settings) -> Outcome | 
         return Rejected(Code.CAPTURE_DECLINED, {"reason": f"the payment is {books.status}"})
     if operation is not None and operation.status is OperationStatus.DECLINED:
         return Rejected(Code.CAPTURE_DECLINED, {"reason": operation.code})
-    return _repeat(member, operation, OperationKind.CAPTURE, 1, settings)
+    return _settle(member, books, OperationKind.CAPTURE, settings)
 
 
 def plan_undo(member: Member, books: Books | None, settings: Settings) -> Outcome | Intent:
@@ -62,17 +61,19 @@ def plan_undo(member: Member, books: Books | None, settings: Settings) -> Outcom
         if operation is not None and operation.status is OperationStatus.DECLINED:
             return Done()
         # Nothing to cancel by yet: the same request with the same key gives the object's reference, or made none.
-        return _undo(member, operation, OperationKind.OPEN, settings)
+        return _undo(member, books, OperationKind.OPEN, settings)
     void = books.last(OperationKind.VOID)
     if books.status is PaymentStatus.CAPTURED or (void is not None and void.code == ALREADY_CAPTURED):
-        return _undo(member, books.last(OperationKind.REFUND), OperationKind.REFUND, settings)
-    return _undo(member, void, OperationKind.VOID, settings)
+        return _undo(member, books, OperationKind.REFUND, settings)
+    return _undo(member, books, OperationKind.VOID, settings)
 
 
 def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings: Settings) -> Outcome | Intent:
     """Call, or say what the last call meant. Before the pivot, an outcome that stays unknown turns back."""
     operation = books.find(kind, n)
-    if operation is not None and operation.status is OperationStatus.DECLINED:
+    if operation is None:
+        return Intent(kind, n, VERBS[kind])
+    if operation.status is OperationStatus.DECLINED:
         can_try_again = (
             kind is OperationKind.AUTHORIZE
             and not member.straight_through
@@ -83,39 +84,60 @@ def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings
         if can_try_again:
             return Wait(CheckoutState.AWAITING_PAYMENT, "payment.declined", detail)
         return Rejected(Code.PAYMENT_DECLINED, detail)
-    if operation is not None and operation.attempts >= settings.max_attempts:
+    if operation.attempts >= settings.max_attempts or _is_too_old(member, operation, settings):
         return Rejected(Code.PAYMENT_UNRESOLVED, {"kind": kind})
-    return _repeat(member, operation, kind, n, settings)
+    return _wait(member, operation, settings) or Intent(kind, n, VERBS[kind])
 
 
-def _repeat(
-    member: Member, operation: Operation | None, kind: OperationKind, n: int, settings: Settings
-) -> Outcome | Intent:
-    """Make the call, or repeat it with the same key once nobody else is making it and its wait is over."""
-    if operation is None:
-        return Intent(kind, n, VERBS[kind])
-    if waiting := _claimed(member, operation) or _backing_off(member, operation, settings):
-        return waiting
-    if operation.created_at is not None:
-        age = (member.now - operation.created_at).total_seconds()
-        if age > settings.intent_max_age_seconds:
-            return Review(Code.PAYMENT_UNRESOLVED, {"kind": kind})
-    return Intent(kind, n, VERBS[kind])
+def _settle(member: Member, books: Books, kind: OperationKind, settings: Settings) -> Outcome | Intent:
+    """Repeat a call past the point where it could be given up, with the same key, until its outcome is known.
 
-
-def _undo(member: Member, operation: Operation | None, kind: OperationKind, settings: Settings) -> Outcome | Intent:
-    """Make the call of an undo. A definite no, or too many unknowns, is for a person; their retry is a new attempt."""
+    Too old to be repeated, it is for a person; when they ask again, a look at the object may show the effect.
+    """
+    operation = books.last(kind)
     if operation is None:
         return Intent(kind, 1, VERBS[kind])
-    asked_again = operation.fence < member.fence
-    if operation.status is OperationStatus.DECLINED:
-        if asked_again:
+    if waiting := _wait(member, operation, settings):
+        return waiting
+    if not _is_too_old(member, operation, settings):
+        return Intent(kind, operation.n, VERBS[kind])
+    if _is_asked_again(member, operation) and books.reference is not None:
+        return Intent(kind, operation.n, Verb.RETRIEVE)
+    return Review(Code.PAYMENT_UNRESOLVED, {"kind": kind})
+
+
+def _undo(member: Member, books: Books, kind: OperationKind, settings: Settings) -> Outcome | Intent:
+    """Make the call of an undo. A definite no, or too many unknowns, is for a person; their retry is a new attempt."""
+    operation = books.last(kind)
+    if operation is None:
+        return Intent(kind, 1, VERBS[kind])
+    if _is_asked_again(member, operation):
+        # Cancelling is safe to repeat under a new key; a refund is not, before it is known to have failed.
+        safe = kind is OperationKind.VOID and _is_too_old(member, operation, settings)
+        if safe or operation.status is OperationStatus.DECLINED:
             return Intent(kind, operation.n + 1, VERBS[kind])
-        return Review(Code.UNDO_FAILED, {"phase": kind, "attempts": operation.n, "error": operation.code})
-    if operation.attempts >= settings.max_undo_attempts and not asked_again:
-        facts = {"phase": kind, "attempts": operation.attempts, "error": operation.code}
+        return _settle(member, books, kind, settings)
+    if operation.status is OperationStatus.DECLINED or operation.attempts >= settings.max_undo_attempts:
+        facts = {"phase": kind, "attempts": max(operation.n, operation.attempts), "error": operation.code}
         return Review(Code.UNDO_FAILED, facts)
-    return _repeat(member, operation, kind, operation.n, settings)
+    return _settle(member, books, kind, settings)
+
+
+def _is_asked_again(member: Member, operation: Operation) -> bool:
+    """Tell whether the checkout has turned, or was set going by a person, since the call was last made."""
+    return operation.fence < member.fence
+
+
+def _is_too_old(member: Member, operation: Operation, settings: Settings) -> bool:
+    """Tell whether the provider may have forgotten the key: repeated then, the call could have its effect twice."""
+    if operation.created_at is None:
+        return False
+    return (member.now - operation.created_at).total_seconds() > settings.intent_max_age_seconds
+
+
+def _wait(member: Member, operation: Operation, settings: Settings) -> Retry | None:
+    """Wait while somebody makes the call, and between repeats."""
+    return _claimed(member, operation) or _backing_off(member, operation, settings)
 
 
 def _wait_for_stragglers(member: Member, books: Books) -> Retry | None:

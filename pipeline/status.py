@@ -14,7 +14,7 @@ from pipeline.errors import Code, NotFound
 # The newest checkout of a cart: its active one if there is one (ids are in time's order).
 STATUS: Final = text("""
     SELECT c.id, c.cart_id, c.owner, c.reference, c.state, c.phase, c.currency, c.expires_at, c.created_at, c.ended_at,
-           c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
+           c.review, c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
            l.total_minor, o.number AS order_number, p.action, p.tries
     FROM checkouts c
     LEFT JOIN price_locks l ON l.checkout_id = c.id
@@ -27,7 +27,7 @@ STATUS: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a checkout did not become an order."""
+    """Why a checkout did not become an order, or what a person must settle."""
 
     code: str
     phase: str | None
@@ -37,7 +37,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One checkout as its owner sees it. `total_minor` is the frozen total, from phase 3 on."""
+    """One checkout as its owner sees it. `total_minor` is the frozen total, from phase 3 on.
+
+    `review` says what keeps a checkout in `needs_review`.
+    """
 
     checkout_id: UUID
     cart_id: UUID
@@ -55,6 +58,7 @@ class Status:
     action: dict[str, Any] | None
     tries: int | None
     failure: Failure | None
+    review: Failure | None
 
 
 def read_status(
@@ -87,4 +91,5 @@ def read_status(
         failure=None
         if row.failure_code is None
         else Failure(row.failure_code, row.failure_phase, row.failure_message, row.failure_detail or {}),
+        review=None if row.review is None else Failure(**row.review),
     )

@@ -119,7 +119,7 @@ class Tick:
         """Call again on checkouts whose message was delivered or lost without a trace; give up on the hopeless.
 
         Queues are first in, first out: what was sent before the oldest waiting message has left the queue. A queue
-        whose head does not say when it was sent proves nothing: then only what waits beyond any patience is called again.
+        whose head does not say when it was sent proves nothing: only what waits beyond any patience is called again.
         """
         unknown_age = datetime.fromtimestamp(0, UTC)
         before = None if head is None else head.sent_at or unknown_age

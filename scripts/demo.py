@@ -66,7 +66,12 @@ def main(
     console = Console(highlight=False, quiet=as_json)
     try:
         with Ending() as ending:
-            facts = run(console, ending, log, keep=keep)
+            try:
+                facts = run(console, ending, log, keep=keep)
+            except (Obstacle, Stuck):
+                # Ctrl-C reaches a process that is just being started, too: then what failed is not the reason.
+                ending.check()
+                raise
     except (Obstacle, Stuck, Ended) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.code if isinstance(error, Ended) else 1 if isinstance(error, Stuck) else 2) from None

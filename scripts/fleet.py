@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final, cast
 
 from honcho.environ import parse_procfile
-from redis.exceptions import RedisError
 
 from pipeline.settings import Settings
 from scripts.embedded import ROOT
 from scripts.ending import Ending
 from scripts.obstacles import Obstacle, open_redis
+from scripts.scratch import explain_redis
 from scripts.supervisor import Supervisor, build_env
 from workers.queues import NAMESPACE, name_heartbeats
 
@@ -92,8 +92,5 @@ def _is_worker(line: str) -> bool:
 
 def _read_workers(settings: Settings) -> set[bytes]:
     """Return the workers that have ever beaten, one a process: its first look at a queue is its first beat."""
-    with open_redis(settings) as client:
-        try:
-            return set(cast("list[bytes]", client.zrange(name_heartbeats(NAMESPACE), 0, -1)))
-        except (RedisError, OSError) as error:
-            raise Obstacle(f"Redis did not answer: {error}.") from error
+    with explain_redis(), open_redis(settings) as client:
+        return set(cast("list[bytes]", client.zrange(name_heartbeats(NAMESPACE), 0, -1)))

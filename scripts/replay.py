@@ -30,7 +30,7 @@ from scripts.fleet import FleetLog, read_procfile, run_fleet
 from scripts.invoices import InvoiceFile, NotReadable, read_invoices
 from scripts.obstacles import Obstacle, explain_obstacles, open_redis
 from scripts.replay_run import Outcome, build_message, read_outcome, run_messages, stock_up
-from scripts.scratch import name_database, open_scratch
+from scripts.scratch import explain_redis, name_database, open_scratch
 from scripts.shopify import MAX_QUANTITY
 from scripts.waiting import read_waiting
 
@@ -107,7 +107,7 @@ def replay(
         stack.enter_context(run_fleet(settings, log, ending, lines=lines))
         with _show_progress(notes, len(messages)) as show:
             seconds = run_messages(engine, settings, messages, ending, show)
-        with open_redis(settings) as client:
+        with explain_redis(), open_redis(settings) as client:
             queued = read_waiting(client)
         with engine.connect() as connection:
             report = take_report(connection, settings, queued=queued)

@@ -8,7 +8,6 @@ from typing import Any, Final
 from uuid import uuid4
 
 from dramatiq import Message
-from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine, text
 
 from models.money import MAX_MINOR
@@ -20,7 +19,7 @@ from pipeline.sender import INTAKE
 from pipeline.settings import Settings
 from scripts.ending import Ending
 from scripts.invoices import Invoice
-from scripts.obstacles import Obstacle
+from scripts.scratch import explain_redis
 from workers.broker import BatchBroker
 from workers.members import Refusal as UnfitMessage
 
@@ -155,30 +154,27 @@ def run_messages(
     how many have ended.
     """
     broker = BatchBroker(url=settings.redis_url.get_secret_value(), on_refused=_consume_nothing)
+    sent = 0
+    last: object = None
+    begun = moved = time.monotonic()
     try:
-        begun = moved = time.monotonic()
-        last: object = None
-        sent = 0
         while True:
             with engine.connect() as connection:
                 seen = connection.execute(PROGRESS).one()
             over = seen.ended + seen.refused
             show(over)
             now = time.monotonic()
-            if over >= len(messages):
-                return now - begun
-            room = WINDOW - (sent - over)
-            if sent < len(messages) and room >= min(WINDOW // 4, len(messages) - sent):
-                broker.enqueue_many(messages[sent : sent + room])
-                sent = min(sent + room, len(messages))
-                moved = now
             if seen != last:
                 last, moved = seen, now
-            elif now - moved > stuck_seconds:
+            if over >= len(messages) or now - moved > stuck_seconds:
                 return now - begun
+            room = min(WINDOW - (sent - over), len(messages) - sent)
+            # Not one by one as each ends: a round trip carries many.
+            if room > 0 and room >= min(WINDOW // 4, len(messages) - sent):
+                with explain_redis():
+                    broker.enqueue_many(messages[sent : sent + room])
+                sent += room
             ending.sleep(LOOK_SECONDS)
-    except (RedisError, OSError) as error:
-        raise Obstacle(f"Redis did not answer: {error}.") from error
     finally:
         broker.close()
 

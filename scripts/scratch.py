@@ -99,7 +99,7 @@ def _own_redis(settings: Settings) -> Iterator[SecretStr]:
     try:
         yield own.redis_url
     finally:
-        with _explain_redis(), open_redis(own) as client:
+        with explain_redis(), open_redis(own) as client:
             client.flushdb()
 
 
@@ -108,14 +108,15 @@ def _find_redis(settings: Settings) -> Settings:
     url = settings.redis_url.get_secret_value()
     for number in REDIS_DATABASES:
         own = settings.model_copy(update={"redis_url": SecretStr(_choose_database(url, number))})
-        with _explain_redis(), open_redis(own) as client:
+        with explain_redis(), open_redis(own) as client:
             if _claim(client, number):
                 return own
     raise Obstacle("Each of the databases 1 to 15 of REDIS_URL is in use: empty one, or unset REDIS_URL.")
 
 
 @contextmanager
-def _explain_redis() -> Iterator[None]:
+def explain_redis() -> Iterator[None]:
+    """Turn a Redis that does not answer into an Obstacle."""
     try:
         yield
     except (RedisError, OSError) as error:

@@ -50,6 +50,16 @@ BEGIN
 END $$
 """,
     r"""
+CREATE FUNCTION cart_lines_guard() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF EXISTS (SELECT FROM checkouts WHERE state IN ('action_required', 'awaiting_payment', 'needs_review', 'running', 'unwinding')) THEN
+        RAISE EXCEPTION USING ERRCODE = 'CK001', MESSAGE = 'Some carts are locked by checkouts.',
+            HINT = 'Delete the lines of single carts instead.';
+    END IF;
+    RETURN NULL;
+END $$
+""",
+    r"""
 CREATE FUNCTION append_only_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'CK002',
@@ -86,6 +96,7 @@ END $$
 )
 
 TRIGGERS = (
+    "CREATE TRIGGER cart_lines_guard BEFORE TRUNCATE ON cart_lines FOR EACH STATEMENT EXECUTE FUNCTION cart_lines_guard()",
     "CREATE TRIGGER cart_guard BEFORE UPDATE OR DELETE ON carts FOR EACH ROW EXECUTE FUNCTION cart_guard()",
     (
         "CREATE TRIGGER cart_guard BEFORE INSERT OR UPDATE OR DELETE ON cart_lines FOR EACH ROW EXECUTE "
@@ -145,6 +156,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default="open", nullable=False),
         sa.Column("shipping_address", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("billing_address", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("lock_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("state IN ('completed', 'open')", name=op.f("carts_state_check")),
@@ -265,6 +277,7 @@ def upgrade() -> None:
         sa.Column("failure_phase", sa.Text(), nullable=True),
         sa.Column("failure_message", sa.Text(), nullable=True),
         sa.Column("failure_detail", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("review", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
@@ -283,6 +296,7 @@ def upgrade() -> None:
             "state NOT IN ('failed', 'cancelled', 'expired') OR phase = 0", name=op.f("checkouts_undone_check")
         ),
         sa.CheckConstraint("(due_at IS NULL) = (due_reason IS NULL)", name=op.f("checkouts_due_check")),
+        sa.CheckConstraint("(review IS NOT NULL) = (state = 'needs_review')", name=op.f("checkouts_review_check")),
         sa.CheckConstraint("char_length(owner) <= 255", name=op.f("checkouts_owner_length_check")),
         sa.CheckConstraint("char_length(reference) <= 255", name=op.f("checkouts_reference_length_check")),
         sa.CheckConstraint("phase BETWEEN 0 AND 7", name=op.f("checkouts_phase_check")),
@@ -703,7 +717,7 @@ def downgrade() -> None:
     op.drop_table("refused_messages")
     op.drop_table("locations")
     op.drop_table("carts")
-    for function in ("cart_guard", "append_only_guard", "price_lock_guard", "checkout_guard"):
+    for function in ("cart_guard", "cart_lines_guard", "append_only_guard", "price_lock_guard", "checkout_guard"):
         op.execute(f"DROP FUNCTION {function}()")
     op.execute("DROP SEQUENCE order_numbers")
     op.execute("DROP SCHEMA sandbox")

@@ -78,7 +78,8 @@ def _object_to_address(basket: Basket) -> Rejected | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "address"
-        return Rejected(Code.ADDRESS_MISSING, {"reason": f"{where}: {first['msg'].lower()}"})
+        what = first["msg"][:1].lower() + first["msg"][1:]
+        return Rejected(Code.ADDRESS_MISSING, {"reason": f"{where}: {what}"})
     return None
 
 

@@ -172,10 +172,9 @@ def test_json_is_one_object_and_the_databases_on_given_servers_are_gone(server_u
     ("moment", "signum"),
     [
         ("Starting: ", signal.SIGINT),
-        ("processes of the engine are up", signal.SIGTERM),
-        ("messages are on the queue", signal.SIGINT),
-        ("worker is killed (SIGKILL)", signal.SIGINT),
+        ("worker is killed (SIGKILL)", signal.SIGTERM),
     ],
+    ids=["while the servers start", "while a killed worker comes back"],
 )
 def test_ctrl_c_at_any_moment_leaves_nothing_behind(moment: str, signum: signal.Signals) -> None:
     # Given
@@ -206,3 +205,16 @@ def test_ctrl_c_on_given_servers_leaves_no_database(server_urls: tuple[str, str]
     # Then
     assert (process.returncode, left) == (130, ([], []))
     assert (list_databases(database_url), list_claims(redis_url)) == before
+
+
+def test_servers_that_do_not_answer_are_exit_2_and_one_sentence() -> None:
+    # Given
+    urls = {"DATABASE_URL": "postgresql://shop:secret@127.0.0.1:1/shop", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    # When
+    with start_demo("--json", **urls) as (process, folder, mark):
+        output, errors = process.communicate(timeout=BOUND_SECONDS)
+        left = (find_processes(mark), list(folder.iterdir()))
+    # Then
+    assert (process.returncode, output, left) == (2, "", ([], []))
+    assert errors.startswith("The database did not answer: connection failed: ")
+    assert (len(errors.splitlines()), "secret" in errors) == (1, False)

@@ -328,7 +328,8 @@ def test_a_checkout_is_overdue_only_beyond_the_bound(connection: Connection, set
 
 def test_needs_review_is_a_figure_and_not_a_violation(connection: Connection, settings: Settings) -> None:
     connection.exec_driver_sql(
-        "UPDATE checkouts SET state = 'needs_review', due_at = NULL, due_reason = NULL WHERE state = 'running'"
+        "UPDATE checkouts SET state = 'needs_review', review = '{}', due_at = NULL, due_reason = NULL"
+        " WHERE state = 'running'"
     )
     report = check(connection, settings)
     assert report.violations == ()

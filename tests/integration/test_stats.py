@@ -28,10 +28,11 @@ def read(engine: Engine, settings: Settings, hours: float = 24) -> Stats:
 
 def add_active(state: str, *, phase: int, sent: str = "0 s", expires: str = "15 min", due: str = "5 s") -> str:
     """SQL of an active checkout; times are relative to now."""
+    review = "'{}'" if state == "needs_review" else "NULL"
     return (
-        "INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, sent_at, expires_at,"
-        f" due_at, due_reason) VALUES (gen_random_uuid(), gen_random_uuid(), 'shop', 'EUR', '{state}', {phase}, true,"
-        f" now() - interval '{sent}', now() + interval '{expires}', now() + interval '{due}', 'stalled');"
+        "INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, review,"
+        f" sent_at, expires_at, due_at, due_reason) VALUES (gen_random_uuid(), gen_random_uuid(), 'shop', 'EUR', '{state}', {phase}, true,"
+        f" {review}, now() - interval '{sent}', now() + interval '{expires}', now() + interval '{due}', 'stalled');"
     )
 
 

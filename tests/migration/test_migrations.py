@@ -79,7 +79,7 @@ def test_migrated_equals_scratch(empty: list[Engine]) -> None:
     for kind in CATALOG:
         assert actual[kind] == expected[kind], kind
     assert len([line for line in actual["triggers"] if "cart_guard" in line]) == 2
-    assert len(actual["functions"]) == 4
+    assert len(actual["functions"]) == 5
 
 
 def test_autogenerate_finds_nothing(empty: list[Engine]) -> None:

@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 from pipeline.stats import QUEUES
 from scripts.demo_cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
 from scripts.demo_figures import Figures, Shelf, judge
-from scripts.demo_story import Cancellation, Kill
+from scripts.demo_story import Cancellation, Kill, Stuck
 from scripts.dev import TOOLS, check_tool
 from scripts.ending import Ended
 from scripts.fleet import read_procfile
@@ -116,7 +116,7 @@ def test_what_to_try_next_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "code"),
-    [({"ok": True}, 0), ({"ok": False}, 1), (scripts.demo.Stuck("no"), 1), (Obstacle("no"), 2), (Ended(2), 130)],
+    [({"ok": True}, 0), ({"ok": False}, 1), (Stuck("no"), 1), (Obstacle("no"), 2), (Ended(2), 130)],
 )
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, outcome: Any, code: int) -> None:
     def run(*_args: object, **_options: object) -> dict[str, Any]:

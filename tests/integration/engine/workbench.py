@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import pytest
 from sqlalchemy import Connection, Engine, text
 
 from models.states import TERMINAL, CheckoutState
 from models.tables import Base
 from pipeline.audit import audit
+from pipeline.errors import Refused
 from pipeline.gateways.protocol import Answer, Call, Gateway
 from pipeline.gateways.sandbox.books import Totals, read_totals
 from pipeline.settings import Settings
@@ -78,6 +80,16 @@ def read_bank(engine: Engine, checkout_id: UUID) -> Totals:
     """Return what the bank has of this checkout; nothing if it never heard of it."""
     with engine.connect() as connection:
         return read_totals(connection, [checkout_id]).get(checkout_id, NOTHING)
+
+
+def assert_refused(works: Works, act: Callable[[], object], kind: type[Refused], code: str, sentence: str) -> None:
+    """Assert that this is refused with this code and sentence, that nothing has changed, and nothing was sent."""
+    before, sent = take_snapshot(works.engine), len(works.line.sent)
+    with pytest.raises(kind) as refusal:
+        act()
+    assert (refusal.value.code, str(refusal.value)) == (code, sentence)
+    assert take_snapshot(works.engine) == before
+    assert len(works.line.sent) == sent
 
 
 @contextmanager

@@ -1,0 +1,286 @@
+"""The real worker processes, and what befalls them: killed, told to end, messages lost, Redis away, two schedulers."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import SecretStr
+from redis import Redis
+from sqlalchemy import Connection, Engine, text
+
+from pipeline import intake
+from pipeline.intake import Admitted
+from pipeline.messages import PaymentInput, StartRequest
+from pipeline.sender import INTAKE
+from pipeline.settings import Settings
+from scripts.fleet import read_procfile
+from scripts.valkey_server import Valkey
+from tests.harness import ADDRESS, Shelf
+from tests.processes import TIMES, Processes, encode_message, push_raw, run_processes
+from workers.engine import CheckoutEngine, build_engine
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+
+EXAMPLE: Final[dict[str, Any]] = json.loads(
+    (Path(__file__).resolve().parents[1] / "contract" / "intake_message.json").read_text()
+)
+RESENT: Final = text("SELECT count(*) FROM events WHERE kind = 'sweep.resent'")
+AT_THE_BANK: Final = text("SELECT count(*) FROM payment_operations WHERE status = 'intended'")
+
+
+@pytest.fixture(scope="module")
+def processes(database_url: str, redis_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Every line of the Procfile, the scheduler twice."""
+    settings = build_settings(database_url, redis_database)
+    log = tmp_path_factory.mktemp("fleet") / "log"
+    with run_processes(settings, log, scale={"scheduler": 2}) as running:
+        yield running
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Redis]:
+    """A plain Redis client, as an upstream has one."""
+    with Redis.from_url(redis_url) as connected:
+        yield connected
+
+
+@pytest.fixture
+def door(engine: Engine, processes: Processes) -> Iterator[CheckoutEngine]:
+    """The engine as the program at the door has it."""
+    built = build_engine(processes.settings, "door")
+    yield built
+    built.close()
+
+
+def build_settings(database_url: str, redis_url: str) -> Settings:
+    return Settings(_env_file=None, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **TIMES)
+
+
+def build_request(**changes: Any) -> dict[str, Any]:
+    """Return a request to buy one cup."""
+    request = {
+        "owner": "shop-1",
+        "idempotency_key": str(uuid4()),
+        "cart": {
+            "id": str(uuid4()),
+            "currency": "EUR",
+            "lines": [{"sku": "cup", "quantity": 1}],
+            "shipping_address": ADDRESS,
+        },
+        "payment": {"token": "tok_ok"},
+    }
+    return request | changes
+
+
+def start_many(door: CheckoutEngine, count: int) -> list[UUID]:
+    """Start so many checkouts at the door, each with a payment; all are accepted."""
+    requests = [StartRequest.model_validate(build_request()) for _ in range(count)]
+    assert all(isinstance(request.payment, PaymentInput) for request in requests)
+    answers = [answer for at in range(0, count, 50) for answer in door.door.start_many(requests[at : at + 50])]
+    admitted = [answer for answer in answers if isinstance(answer, Admitted)]
+    assert len(admitted) == count
+    return [each.checkout_id for each in admitted]
+
+
+def find_leader(processes: Processes, engine: Engine, name: str) -> int:
+    """Return the process that leads a unit, once it runs (it may just be started again)."""
+    processes.wait_until(engine, lambda _: name in processes.supervisor.pids(), f"{name} runs")
+    return processes.supervisor.pids()[name]
+
+
+def holds_messages(client: Redis, queue: str) -> bool:
+    """Tell whether a worker has fetched messages of this queue and not finished them."""
+    return any(client.scard(key) for key in client.scan_iter(f"dramatiq:__acks__.*.{queue}"))
+
+
+def test_messages_from_anywhere_become_orders_and_nothing_is_sent_twice(
+    processes: Processes, engine: Engine, client: Redis
+) -> None:
+    # Given
+    shelf = Shelf(engine)
+    shelf.add_variant("kettle", stock=200, price_minor=3900)
+    shelf.add_variant("cup", stock=800, price_minor=999)
+    # When an upstream writes the documented message with two Redis commands
+    for number in range(200):
+        message = deepcopy(EXAMPLE)
+        request = message["args"][0]
+        request["cart"]["id"] = str(uuid4())
+        request["idempotency_key"] = request["reference"] = f"order-{number}"
+        push_raw(client, INTAKE, json.dumps(message).encode())
+    # Then
+    processes.assert_all_sold(engine, 200)
+    assert shelf.rows("SELECT DISTINCT total_minor FROM orders") == [(3900 + 4 * 450,)]
+    assert (shelf.stock("kettle"), shelf.stock("cup")) == ((0, 0), (0, 0))
+    with engine.connect() as connection:
+        assert connection.execute(RESENT).scalar_one() == 0, processes.tail()
+
+
+def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
+    processes: Processes, engine: Engine, client: Redis, door: CheckoutEngine
+) -> None:
+    # Given
+    Shelf(engine).add_variant("cup", stock=300)
+    start_many(door, 300)
+    # When each of two workers is killed three times, while it holds messages and while its calls are at the bank
+    queue = "checkout.inventory_reservation"
+    for _ in range(3):
+        for name, is_busy in (
+            ("inventory_reservation", lambda _: holds_messages(client, queue)),
+            ("payment_authorization", is_at_the_bank),
+        ):
+            find_leader(processes, engine, f"{name}.1")
+            processes.wait_until(engine, is_busy, f"{name} is in the middle of a batch")
+            assert processes.supervisor.kill(name, signal.SIGKILL) == 1
+    # Then
+    processes.assert_all_sold(engine, 300)
+
+
+def is_at_the_bank(connection: Connection) -> bool:
+    """Tell whether a call is out."""
+    return bool(connection.execute(AT_THE_BANK).scalar_one())
+
+
+def test_workers_told_to_end_finish_or_hand_back(
+    processes: Processes, engine: Engine, client: Redis, door: CheckoutEngine
+) -> None:
+    # Given
+    Shelf(engine).add_variant("cup", stock=200)
+    before = processes.count_lines("ended with 0")
+    start_many(door, 200)
+    # When two workers are told to end in the middle of a batch
+    for name, is_busy in (
+        ("inventory_reservation.1", lambda _: holds_messages(client, "checkout.inventory_reservation")),
+        ("payment_authorization.1", is_at_the_bank),
+    ):
+        leader = find_leader(processes, engine, name)
+        processes.wait_until(engine, is_busy, f"{name} is in the middle of a batch")
+        os.kill(leader, signal.SIGTERM)
+    # Then both end in order, and everything is done
+    processes.assert_all_sold(engine, 200)
+    assert processes.count_lines("ended with 0") == before + 2, processes.tail()
+
+
+def test_an_emptied_redis_delays_and_loses_nothing(
+    processes: Processes, engine: Engine, client: Redis, door: CheckoutEngine
+) -> None:
+    # Given
+    Shelf(engine).add_variant("cup", stock=300)
+    start_many(door, 300)
+    # When it is emptied twice on the way
+    for completed in (20, 120):
+        left = processes.wait_for_progress(engine, completed)
+        client.flushdb()
+        assert left > 0
+    # Then
+    processes.assert_all_sold(engine, 300)
+
+
+def test_two_schedulers_call_lost_checkouts_once(
+    processes: Processes, engine: Engine, client: Redis, door: CheckoutEngine
+) -> None:
+    # Given a hundred checkouts whose messages never reached Redis
+    Shelf(engine).add_variant("cup", stock=100)
+    requests = [StartRequest.model_validate(build_request()) for _ in range(100)]
+    with engine.begin() as connection:
+        ids = [intake.start(connection, request, processes.settings).checkout_id for request in requests]
+    # When both schedulers sweep
+    processes.assert_all_sold(engine, 100)
+    # Then each was called again once
+    with engine.connect() as connection:
+        resent = connection.execute(text("SELECT checkout_id FROM events WHERE kind = 'sweep.resent'")).scalars().all()
+    assert sorted(resent) == sorted(ids)
+
+
+def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes, engine: Engine, client: Redis) -> None:
+    # Given bad messages of every kind, each between two good ones
+    Shelf(engine).add_variant("cup", stock=100)
+    unreadable = [
+        b"\x00\xff no message",
+        b"[]",
+        b'{"queue_name": "checkout.intake"}',
+        encode_message(INTAKE, build_request(), actor_name="nobody"),
+        encode_message(INTAKE, build_request(), kwargs={"now": True}),
+        encode_message(INTAKE),
+        encode_message(INTAKE, build_request(), build_request()),
+        encode_message(INTAKE, "order-4711"),
+    ]
+    refused: Sequence[tuple[str, dict[str, Any]]] = [
+        ("request_invalid", {}),
+        ("request_invalid", build_request(owner="")),
+        ("request_invalid", build_request(owner="\x00")),
+        ("request_invalid", build_request(cart=None)),
+        ("request_invalid", build_request(ttl_seconds="ten")),
+        ("idempotency_key_required", build_request(idempotency_key=None)),
+        ("ttl_too_long", build_request(ttl_seconds=100_000)),
+        ("cart_unknown", build_request(cart=None, cart_id=str(uuid4()))),
+    ]
+    # When
+    bad = [*unreadable, *(encode_message(INTAKE, request) for _, request in refused)]
+    for body in bad:
+        push_raw(client, INTAKE, encode_message(INTAKE, build_request()))
+        push_raw(client, INTAKE, body)
+    stray = push_raw(client, "checkout.price_lock", encode_message("checkout.price_lock", "not-an-id"))
+    # Then the good ones are bought
+    processes.assert_all_sold(engine, len(bad))
+    # ... each bad one is written down once, with its reason
+    is_recorded = text("SELECT count(*) >= :count FROM refused_messages")
+    processes.wait_until(
+        engine, lambda c: c.execute(is_recorded, {"count": len(bad) + 1}).scalar_one(), "all are recorded"
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT queue, code, message FROM refused_messages")).all()
+    codes = sorted((row.queue, row.code) for row in rows)
+    assert codes == sorted(
+        [("checkout.price_lock", "message_invalid")]
+        + [(INTAKE, "message_invalid")] * len(unreadable)
+        + [(INTAKE, code) for code, _ in refused]
+    )
+    assert all(row.message.endswith(".") and "?" not in row.message for row in rows)
+    # ... those that nobody can read are dead letters, and nothing is left that could come again
+    assert client.zcard(f"dramatiq:{INTAKE}.XQ") == len(unreadable)
+    assert client.zrange("dramatiq:checkout.price_lock.XQ", 0, -1) == [stray.encode()]
+    processes.wait_until(
+        engine,
+        lambda _: (
+            not holds_messages(client, INTAKE) and client.exists(f"dramatiq:{INTAKE}", f"dramatiq:{INTAKE}.msgs") == 0
+        ),
+        "the queue is empty",
+    )
+
+
+def test_a_redis_that_is_away_for_seconds_delays_and_loses_nothing(
+    database_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    # Given a Redis server of our own, and one worker for all queues
+    valkey = Valkey(tmp_path)
+    valkey.start()
+    settings = build_settings(database_url, valkey.url)
+    queues = " ".join(line.split(" -Q ")[1].split()[0] for line in read_procfile().values() if " -Q " in line)
+    lines = {
+        "worker": f"dramatiq workers.main:build_broker -p 1 -t 4 --worker-shutdown-timeout 10000 -Q {queues}",
+        "scheduler": "python -m workers.scheduler",
+    }
+    Shelf(engine).add_variant("cup", stock=220)
+    try:
+        with run_processes(settings, tmp_path / "log", lines) as processes:
+            door = build_engine(settings, "door")
+            start_many(door, 200)
+            # When it is gone for three seconds on the way, and people go on buying
+            left = processes.wait_for_progress(engine, 20)
+            valkey.stop()
+            start_many(door, 20)
+            threading.Event().wait(3)
+            valkey.start()
+            # Then
+            processes.assert_all_sold(engine, 220)
+            assert left > 0
+            door.close()
+    finally:
+        valkey.stop()

@@ -1,0 +1,118 @@
+"""Worker processes for a script, the database and Redis database they work on, and the watch for a request to end."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+from redis import Redis
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from pipeline.settings import Settings
+from scripts.ending import Ended, Ending
+from scripts.fleet import FleetLog, run_fleet
+from scripts.obstacles import Obstacle
+from scripts.scratch import name_database, open_scratch
+
+
+def test_workers_that_do_not_start_are_told_with_their_last_words(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    log = FleetLog(tmp_path / "log")
+    lines = {"broken": "dramatiq nowhere:build_broker -p 1"}
+    with (
+        Ending() as ending,
+        pytest.raises(Obstacle, match=r"do not start(.|\n)*nowhere"),
+        run_fleet(settings, log, ending, lines=lines),
+    ):
+        pytest.fail("It started.")
+    log.close()
+    assert "nowhere" in (tmp_path / "log").read_text()
+
+
+def test_a_fleet_is_ready_when_every_worker_is_at_its_queue(settings: Settings, engine: Engine, tmp_path: Path) -> None:
+    # Given two units of one line
+    log = FleetLog(tmp_path / "log")
+    lines = {"sweep": "dramatiq workers.main:build_broker -p 1 -t 1 -Q checkout.sweep"}
+    with Redis.from_url(settings.redis_url.get_secret_value()) as client, Ending() as ending:
+        # When
+        with run_fleet(settings, log, ending, lines=lines, scale={"sweep": 2}) as supervisor:
+            # Then
+            assert sorted(supervisor.pids()) == ["sweep.1", "sweep.2"]
+            assert client.zcard("dramatiq:__heartbeats__") == 2
+        assert supervisor.pids() == {}
+        # When it is asked to end
+        os.kill(os.getpid(), signal.SIGTERM)
+        # Then that is obeyed at the next step, with the signal's exit code
+        with pytest.raises(Ended) as caught:
+            ending.check()
+        assert caught.value.code == 143
+    log.close()
+
+
+def count_databases(engine: Engine, name: str) -> int:
+    with engine.connect() as connection:
+        counted = connection.execute(text("SELECT count(*) FROM pg_database WHERE datname = :name"), {"name": name})
+        return int(counted.scalar_one())
+
+
+def test_a_scratch_has_the_schema_and_an_empty_redis_database_and_is_gone_afterwards(
+    settings: Settings, engine: Engine
+) -> None:
+    elsewhere = settings.model_copy(update={"gateway": "other", "sandbox_database_url": SecretStr("postgresql://far")})
+    with open_scratch(elsewhere, "try") as own:
+        name = name_database(own)
+        assert name.startswith("try_")
+        assert (own.gateway, own.sandbox_database_url, own.tick_seconds) == ("sandbox", own.database_url, 0.2)
+        database = create_engine(
+            make_url(own.database_url.get_secret_value()).set(drivername="postgresql+psycopg"), pool_size=1
+        )
+        with database.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM checkouts")).scalar_one() == 0
+        # A connection that somebody has left open is no obstacle.
+        with Redis.from_url(own.redis_url.get_secret_value()) as client:
+            client.set("dramatiq:checkout.intake", "some messages")
+    database.dispose()
+    assert count_databases(engine, name) == 0
+    with Redis.from_url(own.redis_url.get_secret_value()) as client:
+        assert client.dbsize() == 0
+
+
+def test_two_scratches_at_once_share_nothing(settings: Settings, engine: Engine) -> None:
+    with open_scratch(settings, "try") as first, open_scratch(settings, "try") as second:
+        addresses = {each.redis_url.get_secret_value() for each in (settings, first, second)}
+        names = {name_database(each) for each in (settings, first, second)}
+        assert (len(addresses), len(names)) == (3, 3)
+
+
+def test_a_redis_database_that_somebody_is_connected_to_is_not_taken(settings: Settings, engine: Engine) -> None:
+    with open_scratch(settings, "try") as first:
+        address = first.redis_url
+    with Redis.from_url(address.get_secret_value()) as client:
+        client.ping()
+        with open_scratch(settings, "try") as second:
+            assert second.redis_url != address
+        assert client.dbsize() == 0
+
+
+def test_a_role_that_may_not_create_databases_is_told_so(settings: Settings, engine: Engine) -> None:
+    # Given
+    role, password = f"try_{os.getpid()}", "a-password"
+    with engine.begin() as connection:
+        create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+        connection.exec_driver_sql(create.as_string())
+    url = make_url(settings.database_url.get_secret_value()).set(username=role, password=password)
+    poor = settings.model_copy(update={"database_url": SecretStr(url.render_as_string(hide_password=False))})
+    # When
+    try:
+        with pytest.raises(Obstacle) as caught, open_scratch(poor, "try"):
+            pytest.fail("It was created.")
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP ROLE {role}")
+    # Then
+    assert str(caught.value) == (
+        "The role of DATABASE_URL may not create a database: grant it CREATEDB, or unset DATABASE_URL."
+    )

@@ -1,0 +1,155 @@
+"""The real processes for a test: started once, watched through PostgreSQL, and told about when something goes wrong."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from redis import Redis
+from sqlalchemy import Connection, Engine, text
+
+from pipeline.audit import audit
+from pipeline.settings import Settings
+from scripts.ending import Ending
+from scripts.fleet import FleetLog, run_fleet
+from scripts.supervisor import Supervisor
+from workers.queues import QueueKeys
+
+LOOK_SECONDS: Final = 0.02
+SHOWN_LINES: Final = 40
+
+#: Short enough for a test, long enough that a busy machine is not taken for a dead one.
+TIMES: Final[dict[str, Any]] = {
+    "stall_seconds": 3,
+    "overdue_seconds": 20,
+    "tick_seconds": 0.25,
+    "heartbeat_seconds": 3,
+    "idle_seconds": 0.1,
+    "retry_seconds": 0.1,
+    "retry_cap_seconds": 1,
+    "gateway_timeout_seconds": 2,
+    "gateway_claim_seconds": 3,
+    "sandbox_latency_seconds": 0.02,
+    "batch_size": 16,
+    "log_level": "warning",
+}
+
+STANDING: Final = text("""
+    SELECT state, phase, due_reason, attempts, last_error, failure_code, count(*) AS checkouts
+    FROM checkouts GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2
+""")
+SUMMARY: Final = text("""
+    SELECT (SELECT count(*) FROM checkouts WHERE state = 'completed') AS completed,
+           (SELECT count(*) FROM checkouts) AS checkouts,
+           (SELECT count(*) FROM orders WHERE state = 'placed') AS placed,
+           (SELECT count(*) FROM orders) AS orders,
+           (SELECT count(*) FROM events WHERE kind = 'checkout.phase_completed') AS phases,
+           (SELECT count(*) FROM sandbox.entries WHERE kind = 'authorize') AS authorized,
+           (SELECT count(*) FROM sandbox.entries WHERE kind = 'capture') AS captured,
+           (SELECT count(*) FROM sandbox.entries WHERE kind NOT IN ('authorize', 'capture')) AS reversed
+""")
+
+
+class Processes:
+    """Running units of the Procfile and the database they work on."""
+
+    def __init__(self, settings: Settings, supervisor: Supervisor, log: Path) -> None:
+        """Take what runs."""
+        self.settings, self.supervisor, self._log = settings, supervisor, log
+
+    def wait_until(self, engine: Engine, is_so: Callable[[Connection], object], what: str, seconds: float = 50) -> None:
+        """Look until it is so; fail with the checkouts' standing and the last lines of the workers' log."""
+        ends_at = time.monotonic() + seconds
+        while True:
+            with engine.connect() as connection:
+                if is_so(connection):
+                    return
+                if time.monotonic() > ends_at:
+                    standing = [tuple(row) for row in connection.execute(STANDING)]
+                    raise AssertionError(
+                        "\n".join((f"Not within {seconds} s: {what}", *map(str, standing), self.tail()))
+                    )
+            time.sleep(LOOK_SECONDS)
+
+    def wait_for_progress(self, engine: Engine, completed: int) -> int:
+        """Return once this many checkouts are completed; returns how many are not."""
+        done = text("SELECT count(*) FILTER (WHERE state = 'completed') >= :completed FROM checkouts")
+        self.wait_until(engine, lambda c: c.execute(done, {"completed": completed}).scalar_one(), f"{completed} done")
+        with engine.connect() as connection:
+            left = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL")
+            return int(connection.execute(left).scalar_one())
+
+    def assert_all_sold(self, engine: Engine, count: int, seconds: float = 50) -> None:
+        """Wait until so many checkouts are over: each is completed, once, with one charge, and the audit is clean."""
+        ended = text("SELECT count(*) = :count FROM checkouts WHERE ended_at IS NOT NULL")
+        self.wait_until(engine, lambda c: c.execute(ended, {"count": count}).scalar_one(), f"{count} ended", seconds)
+        with engine.connect() as connection:
+            standing = [tuple(row) for row in connection.execute(STANDING)]
+            summary = tuple(connection.execute(SUMMARY).one())
+            connection.rollback()
+            broken = audit(connection, self.settings)
+        wanted = (count, count, count, count, 7 * count, count, count, 0)
+        assert (summary, broken) == (wanted, []), "\n".join((*map(str, standing), self.tail()))
+
+    def tail(self) -> str:
+        """Return the last lines that the processes printed."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
+
+    def count_lines(self, part: str) -> int:
+        """Return how many lines of the log have this in them."""
+        return sum(part in line for line in self._log.read_text(errors="replace").splitlines())
+
+
+@contextmanager
+def run_processes(
+    settings: Settings, log: Path, lines: Mapping[str, str] | None = None, scale: Mapping[str, int] | None = None
+) -> Iterator[Processes]:
+    """Start the lines, all of the Procfile by default; afterwards nothing of them runs."""
+    output = FleetLog(log)
+    try:
+        with run_fleet(settings, output, Ending(), lines=lines, scale=scale) as supervisor:
+            yield Processes(settings, supervisor, log)
+        assert find_processes(settings) == []
+    finally:
+        output.close()
+
+
+def find_processes(settings: Settings) -> list[int]:
+    """Return processes that were started on this database; none where there is no /proc to look at."""
+    found = []
+    mark = f"DATABASE_URL={settings.database_url.get_secret_value()}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:  # it ended just now, or is not ours to look at
+            continue
+        if mark in variables and int(folder.name) != os.getpid():
+            found.append(int(folder.name))
+    return found
+
+
+def push_raw(client: Redis, queue: str, body: bytes) -> str:
+    """Write a message as any language can: two Redis commands, without even the wake-up."""
+    keys, id_ = QueueKeys.name("dramatiq", queue), str(uuid4())
+    client.hset(keys.messages, id_, body)
+    client.rpush(keys.waiting, id_)
+    return id_
+
+
+def encode_message(queue: str, *args: Any, **changes: Any) -> bytes:
+    """Return the body of a message for the actor of a queue."""
+    id_ = str(uuid4())
+    body = {
+        "queue_name": queue,
+        "actor_name": queue.removeprefix("checkout."),
+        "args": args,
+        "kwargs": {},
+        "options": {"redis_message_id": id_},
+        "message_id": id_,
+        "message_timestamp": int(time.time() * 1000),
+    }
+    return json.dumps(body | changes).encode()

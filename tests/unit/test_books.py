@@ -1,0 +1,182 @@
+"""What an answer makes of our books."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.money import Money
+from models.states import UNSETTLED, OperationKind, OperationStatus, PaymentStatus
+from pipeline.books import SETTLED_BY_CANCEL, VERBS, Books, Operation, Verb
+from pipeline.gateways.protocol import ActionRequired, Answer, Declined, Succeeded, Unknown
+
+K, O, P = OperationKind, OperationStatus, PaymentStatus
+
+EMPTY = Books(UUID(int=1), "sandbox", "tok_ok", 1, None, P.NEW, None, Money(500, "EUR"))
+
+
+def operation(kind: OperationKind, status: OperationStatus = O.INTENDED, *, n: int = 1, id_: int = 1) -> Operation:
+    return Operation(kind, n, status, fence=0, attempts=0, id=id_)
+
+
+def books(status: PaymentStatus, *operations: Operation) -> Books:
+    numbered = tuple(replace(each, id=id_) for id_, each in enumerate(operations, start=1))
+    return replace(EMPTY, status=status, reference=None if status is P.NEW else "ref", operations=numbered)
+
+
+def record(before: Books, kind: OperationKind, answer: Answer) -> tuple[PaymentStatus, list[OperationStatus]]:
+    found = before.last(kind)
+    assert found is not None
+    after = before.record(found, answer)
+    assert after.answered
+    return after.status, [each.status for each in after.operations]
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        (K.OPEN, P.NEW, P.OPEN),
+        (K.AUTHORIZE, P.OPEN, P.AUTHORIZED),
+        (K.CAPTURE, P.AUTHORIZED, P.CAPTURED),
+        (K.VOID, P.AUTHORIZED, P.CANCELLED),
+        (K.VOID, P.OPEN, P.CANCELLED),
+        (K.REFUND, P.CAPTURED, P.REFUNDED),
+    ],
+)
+def test_a_success_moves_the_payment_on(kind: OperationKind, before: PaymentStatus, after: PaymentStatus) -> None:
+    known = books(before, operation(kind))
+    found = known.find(kind, 1)
+    assert found is not None
+
+    written = known.record(found, Succeeded("ref", after))
+
+    assert (written.status, written.reference) == (after, "ref")
+    assert [(each.status, each.claimed_until, each.attempts) for each in written.operations] == [(O.SUCCEEDED, None, 0)]
+
+
+@pytest.mark.parametrize("status", P)
+@pytest.mark.parametrize("kind", K)
+def test_an_unknown_outcome_moves_nothing_and_counts(kind: OperationKind, status: PaymentStatus) -> None:
+    known = books(status, operation(kind))
+    found = known.find(kind, 1)
+    assert found is not None
+
+    written = known.record(found, Unknown("timeout"))
+
+    assert written.status is status
+    if status not in (P.CANCELLED, P.REFUNDED):
+        assert [(each.status, each.code, each.attempts) for each in written.operations] == [(O.UNKNOWN, "timeout", 1)]
+
+
+@pytest.mark.parametrize("status", [O.SUCCEEDED, O.DECLINED])
+def test_a_settled_operation_keeps_its_outcome(status: OperationStatus) -> None:
+    known = books(P.AUTHORIZED, operation(K.AUTHORIZE, status))
+    found = known.find(K.AUTHORIZE, 1)
+    assert found is not None
+
+    for answer in (Succeeded("other", P.CAPTURED), Declined("no"), Unknown("timeout"), ActionRequired("other")):
+        assert known.record(found, answer) == replace(known, answered=True)
+
+
+def test_an_answer_that_comes_late_never_moves_a_payment_back() -> None:
+    cancelled = books(P.CANCELLED, operation(K.OPEN, O.UNKNOWN))
+    captured = books(P.CAPTURED, operation(K.AUTHORIZE, O.UNKNOWN))
+
+    assert record(cancelled, K.OPEN, Succeeded("ref", P.OPEN))[0] is P.CANCELLED
+    assert record(captured, K.AUTHORIZE, Succeeded("ref", P.AUTHORIZED))[0] is P.CAPTURED
+    assert record(captured, K.AUTHORIZE, ActionRequired("ref"))[0] is P.CAPTURED
+
+
+def test_a_buyer_who_must_act_and_what_comes_of_it() -> None:
+    opened = books(P.OPEN, operation(K.OPEN, O.SUCCEEDED), operation(K.AUTHORIZE))
+    asked = opened.record(opened.operations[1], ActionRequired("ref", {"url": "https://bank.example"}))
+
+    assert (asked.status, asked.action) == (P.ACTION_REQUIRED, {"url": "https://bank.example"})
+    pending = asked.operations[1]
+    assert pending.status is O.ACTION_REQUIRED
+    # approved, refused, given up by the buyer, and a look that fails
+    for answer, status, outcome, action in (
+        (Succeeded("ref", P.AUTHORIZED), P.AUTHORIZED, O.SUCCEEDED, None),
+        (Declined("authentication_refused"), P.OPEN, O.DECLINED, None),
+        (Succeeded("ref", P.CANCELLED), P.CANCELLED, O.DECLINED, None),
+        (Unknown("timeout"), P.ACTION_REQUIRED, O.ACTION_REQUIRED, asked.action),
+    ):
+        after = asked.record(pending, answer)
+        assert (after.status, after.operations[1].status, after.action) == (status, outcome, action)
+
+
+def test_a_cancelled_object_settles_what_was_unanswered() -> None:
+    known = books(
+        P.AUTHORIZED,
+        operation(K.OPEN, O.SUCCEEDED),
+        operation(K.AUTHORIZE, O.UNKNOWN),
+        operation(K.CAPTURE),
+        operation(K.VOID),
+    )
+
+    after = known.record(known.operations[3], Succeeded("ref", P.CANCELLED))
+
+    assert [(each.status, each.code) for each in after.operations] == [
+        (O.SUCCEEDED, None),
+        (O.DECLINED, SETTLED_BY_CANCEL),
+        (O.DECLINED, SETTLED_BY_CANCEL),
+        (O.SUCCEEDED, None),
+    ]
+    assert after.unsettled == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "outcomes"),
+    [
+        (P.CANCELLED, K.VOID, [O.DECLINED, O.SUCCEEDED]),
+        (P.REFUNDED, K.REFUND, [O.SUCCEEDED, O.SUCCEEDED]),
+    ],
+)
+def test_a_look_that_finds_the_end_settles_the_call_that_brought_it(
+    status: PaymentStatus, kind: OperationKind, outcomes: list[OperationStatus]
+) -> None:
+    known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, O.ACTION_REQUIRED), operation(kind, O.UNKNOWN))
+
+    assert record(known, K.AUTHORIZE, Succeeded("ref", status)) == (status, outcomes)
+
+
+def test_the_newest_operation_counts() -> None:
+    known = books(P.OPEN, operation(K.AUTHORIZE, O.DECLINED, n=1), operation(K.AUTHORIZE, n=2))
+
+    assert known.last(K.AUTHORIZE) == known.operations[1]
+    assert known.find(K.AUTHORIZE, 1) == known.operations[0]
+    assert (known.last(K.VOID), known.find(K.AUTHORIZE, 3)) == (None, None)
+    assert known.unsettled == [known.operations[1]]
+
+
+def test_every_operation_has_its_verb_and_a_look_has_no_operation() -> None:
+    assert set(VERBS) == set(K)
+    assert set(Verb) - set(VERBS.values()) == {Verb.RETRIEVE}
+
+
+RANK = [P.NEW, P.OPEN, P.ACTION_REQUIRED, P.AUTHORIZED, P.CAPTURED, P.CANCELLED, P.REFUNDED]
+
+ANSWERS = st.one_of(
+    st.sampled_from(P).map(lambda status: Succeeded("ref", status)),
+    st.just(Declined("no")),
+    st.just(ActionRequired("ref")),
+    st.just(Unknown("timeout")),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), ANSWERS), max_size=12))
+def test_whatever_comes_in_whatever_order(answers: list[tuple[int, Answer]]) -> None:
+    known = books(P.NEW, *(operation(kind) for kind in K))
+    for index, answer in answers:
+        after = known.record(known.operations[index], answer)
+
+        # An end is an end, and what was settled stays so.
+        if known.status in (P.CANCELLED, P.REFUNDED):
+            assert RANK.index(after.status) >= RANK.index(known.status)
+            assert after.unsettled == []
+        for old, new in zip(known.operations, after.operations, strict=True):
+            settled = old.status not in UNSETTLED and old.status is not O.ACTION_REQUIRED
+            assert not settled or new == old
+        known = after

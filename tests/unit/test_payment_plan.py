@@ -1,0 +1,206 @@
+"""What comes next for a payment, decided on our books alone."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+
+from models.money import Money
+from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
+from pipeline.batch import Done, Member, Rejected, Retry, Review, Wait
+from pipeline.books import Books, Intent, Operation, Verb
+from pipeline.errors import Code
+from pipeline.gateways.protocol import ALREADY_CAPTURED
+from pipeline.payment_plan import plan_authorization, plan_capture, plan_undo
+from pipeline.settings import Settings
+
+K, O, P = OperationKind, OperationStatus, PaymentStatus
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = Settings(_env_file=None, database_url=SecretStr("postgresql://"), redis_url=SecretStr("redis://"))
+
+MEMBER = Member(
+    id=UUID(int=1),
+    cart_id=UUID(int=2),
+    owner="shop-1",
+    reference=None,
+    currency="EUR",
+    state=CheckoutState.RUNNING,
+    phase=3,
+    fence=0,
+    straight_through=True,
+    payment_given=True,
+    expected_total_minor=None,
+    expires_at=NOW + timedelta(minutes=15),
+    pivot_at=None,
+    attempts=0,
+    ending=None,
+    now=NOW,
+)
+STARTED = replace(MEMBER, straight_through=False)
+TURNED = replace(MEMBER, state=CheckoutState.UNWINDING, fence=1)
+
+OPENED = Operation(K.OPEN, 1, O.SUCCEEDED, fence=0, attempts=0)
+
+
+def operation(kind: OperationKind, status: OperationStatus, *, n: int = 1, attempts: int = 0, fence: int = 0,
+              code: str | None = None, age_seconds: float = 3600, claimed_seconds: float | None = None) -> Operation:  # fmt: skip
+    return Operation(
+        kind,
+        n,
+        status,
+        fence,
+        attempts,
+        code=code,
+        claimed_until=None if claimed_seconds is None else NOW + timedelta(seconds=claimed_seconds),
+        created_at=NOW - timedelta(seconds=age_seconds),
+        updated_at=NOW - timedelta(seconds=age_seconds),
+    )
+
+
+def books(status: PaymentStatus, *operations: Operation, tries: int = 1, answered: bool = False) -> Books:
+    reference = None if status is P.NEW else "ref"
+    amount = Money(500, "EUR")
+    return Books(MEMBER.id, "sandbox", "tok", tries, reference, status, None, amount, operations, answered)
+
+
+def test_an_authorisation_opens_then_authorises() -> None:
+    assert plan_authorization(MEMBER, books(P.NEW), SETTINGS) == Intent(K.OPEN, 1, Verb.OPEN)
+    assert plan_authorization(MEMBER, books(P.OPEN, OPENED), SETTINGS) == Intent(K.AUTHORIZE, 1, Verb.AUTHORIZE)
+    assert plan_authorization(MEMBER, books(P.OPEN, OPENED, tries=2), SETTINGS) == Intent(
+        K.AUTHORIZE, 2, Verb.AUTHORIZE
+    )
+    assert plan_authorization(MEMBER, books(P.AUTHORIZED, OPENED), SETTINGS) == Done()
+
+
+@pytest.mark.parametrize("status", [P.CANCELLED, P.REFUNDED])
+def test_an_object_that_ended_at_the_provider_is_no_payment(status: PaymentStatus) -> None:
+    answer = plan_authorization(MEMBER, books(status, OPENED), SETTINGS)
+
+    assert answer == Rejected(Code.PAYMENT_DECLINED, {"reason": "cancelled at the provider"})
+
+
+def test_a_decline_lets_a_started_checkout_try_again_while_tries_and_time_last() -> None:
+    declined = operation(K.AUTHORIZE, O.DECLINED, code="card_declined")
+    first = books(P.OPEN, OPENED, declined)
+    third = books(P.OPEN, OPENED, replace(declined, n=3), tries=3)
+    no = Rejected(Code.PAYMENT_DECLINED, {"reason": "card_declined", "try": 1})
+
+    assert plan_authorization(STARTED, first, SETTINGS) == Wait(
+        CheckoutState.AWAITING_PAYMENT, "payment.declined", {"reason": "card_declined", "try": 1}
+    )
+    assert plan_authorization(MEMBER, first, SETTINGS) == no
+    assert plan_authorization(replace(STARTED, expires_at=NOW), first, SETTINGS) == no
+    assert plan_authorization(STARTED, third, SETTINGS) == replace(no, detail={"reason": "card_declined", "try": 3})
+
+
+def test_a_call_that_is_out_or_backing_off_is_waited_for() -> None:
+    claimed = operation(K.AUTHORIZE, O.INTENDED, claimed_seconds=3)
+    resting = operation(K.AUTHORIZE, O.UNKNOWN, attempts=3, age_seconds=1, code="timeout")
+    rested = operation(K.AUTHORIZE, O.UNKNOWN, attempts=3, age_seconds=4.5)
+
+    assert plan_authorization(MEMBER, books(P.OPEN, claimed), SETTINGS) == Retry(3.01, "authorize is being called")
+    assert plan_authorization(MEMBER, books(P.OPEN, resting), SETTINGS) == Retry(3.0, "authorize is unknown: timeout")
+    assert plan_authorization(MEMBER, books(P.OPEN, rested), SETTINGS) == Intent(K.AUTHORIZE, 1, Verb.AUTHORIZE)
+
+
+@pytest.mark.parametrize("kind", [K.OPEN, K.AUTHORIZE])
+def test_before_the_pivot_too_many_unknowns_turn_back(kind: OperationKind) -> None:
+    unknown = operation(kind, O.UNKNOWN, attempts=SETTINGS.max_attempts)
+    status = P.NEW if kind is K.OPEN else P.OPEN
+
+    assert plan_authorization(MEMBER, books(status, unknown), SETTINGS) == Rejected(
+        Code.PAYMENT_UNRESOLVED, {"kind": kind}
+    )
+
+
+def test_a_buyer_who_must_act_is_waited_for_once_and_looked_after_when_called_on() -> None:
+    pending = operation(K.AUTHORIZE, O.ACTION_REQUIRED)
+
+    answered = plan_authorization(MEMBER, books(P.ACTION_REQUIRED, pending, answered=True), SETTINGS)
+    called_on = plan_authorization(MEMBER, books(P.ACTION_REQUIRED, pending), SETTINGS)
+
+    assert answered == Wait(CheckoutState.ACTION_REQUIRED, "checkout.action_required", {"action": None})
+    assert called_on == Intent(K.AUTHORIZE, 1, Verb.RETRIEVE)
+
+
+def test_a_capture_is_finished_forward_however_often_it_is_unknown() -> None:
+    unknown = operation(K.CAPTURE, O.UNKNOWN, attempts=1000)
+
+    assert plan_capture(MEMBER, books(P.AUTHORIZED), SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
+    assert plan_capture(MEMBER, books(P.AUTHORIZED, unknown), SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
+    assert plan_capture(MEMBER, books(P.CAPTURED, unknown), SETTINGS) == Done()
+
+
+def test_a_capture_turns_back_on_a_definite_no_alone() -> None:
+    declined = operation(K.CAPTURE, O.DECLINED, code="expired_card")
+
+    assert plan_capture(MEMBER, books(P.AUTHORIZED, declined), SETTINGS) == Rejected(
+        Code.CAPTURE_DECLINED, {"reason": "expired_card"}
+    )
+    assert plan_capture(MEMBER, books(P.CANCELLED), SETTINGS) == Rejected(
+        Code.CAPTURE_DECLINED, {"reason": "the payment is cancelled"}
+    )
+
+
+def test_a_capture_too_old_to_repeat_is_for_a_person_whose_retry_looks() -> None:
+    old = operation(K.CAPTURE, O.UNKNOWN, age_seconds=SETTINGS.intent_max_age_seconds + 1)
+
+    assert plan_capture(MEMBER, books(P.AUTHORIZED, old), SETTINGS) == Review(
+        Code.PAYMENT_UNRESOLVED, {"kind": K.CAPTURE}
+    )
+    assert plan_capture(replace(MEMBER, fence=1), books(P.AUTHORIZED, old), SETTINGS) == Intent(
+        K.CAPTURE, 1, Verb.RETRIEVE
+    )
+
+
+def test_what_never_began_needs_no_undo() -> None:
+    declined = operation(K.OPEN, O.DECLINED)
+
+    assert plan_undo(TURNED, None, SETTINGS) == Done()
+    assert plan_undo(TURNED, books(P.NEW), SETTINGS) == Done()
+    assert plan_undo(TURNED, books(P.NEW, declined), SETTINGS) == Done()
+    assert plan_undo(TURNED, books(P.CANCELLED, OPENED), SETTINGS) == Done()
+    assert plan_undo(TURNED, books(P.REFUNDED, OPENED), SETTINGS) == Done()
+
+
+@pytest.mark.parametrize("status", [P.OPEN, P.ACTION_REQUIRED, P.AUTHORIZED])
+def test_what_was_not_taken_is_cancelled(status: PaymentStatus) -> None:
+    assert plan_undo(TURNED, books(status, OPENED), SETTINGS) == Intent(K.VOID, 1, Verb.CANCEL)
+
+
+def test_what_was_taken_is_refunded() -> None:
+    taken = operation(K.VOID, O.DECLINED, code=ALREADY_CAPTURED)
+
+    assert plan_undo(TURNED, books(P.CAPTURED, OPENED), SETTINGS) == Intent(K.REFUND, 1, Verb.REFUND)
+    assert plan_undo(TURNED, books(P.AUTHORIZED, OPENED, taken), SETTINGS) == Intent(K.REFUND, 1, Verb.REFUND)
+
+
+def test_without_a_reference_the_same_open_is_repeated() -> None:
+    unknown = operation(K.OPEN, O.UNKNOWN, attempts=SETTINGS.max_attempts)
+    claimed = operation(K.OPEN, O.INTENDED, claimed_seconds=2)
+
+    assert plan_undo(TURNED, books(P.NEW, unknown), SETTINGS) == Intent(K.OPEN, 1, Verb.OPEN)
+    assert plan_undo(TURNED, books(P.NEW, claimed), SETTINGS) == Retry(2.01, "open is being called")
+
+
+def test_a_refused_undo_is_for_a_person_whose_retry_is_a_new_attempt() -> None:
+    declined = operation(K.VOID, O.DECLINED, code="no", fence=1)
+    again = replace(TURNED, fence=2)
+
+    assert plan_undo(TURNED, books(P.AUTHORIZED, OPENED, declined), SETTINGS) == Review(
+        Code.UNDO_FAILED, {"phase": K.VOID, "attempts": 1, "error": "no"}
+    )
+    assert plan_undo(again, books(P.AUTHORIZED, OPENED, declined), SETTINGS) == Intent(K.VOID, 2, Verb.CANCEL)
+
+
+def test_an_undo_that_stays_unknown_is_for_a_person_whose_retry_repeats_it() -> None:
+    unknown = operation(K.REFUND, O.UNKNOWN, code="timeout", fence=1, attempts=SETTINGS.max_undo_attempts)
+    again = replace(TURNED, fence=2)
+
+    assert plan_undo(TURNED, books(P.CAPTURED, OPENED, unknown), SETTINGS) == Review(
+        Code.UNDO_FAILED, {"phase": K.REFUND, "attempts": SETTINGS.max_undo_attempts, "error": "timeout"}
+    )
+    assert plan_undo(again, books(P.CAPTURED, OPENED, unknown), SETTINGS) == Intent(K.REFUND, 1, Verb.REFUND)

@@ -41,6 +41,7 @@ TOOLS = {
     "catalog": "import products, set stock",
     "monitor": "what is going on: states, queues, failures, durations",
     "audit": "check every promise against the database",
+    "bench": "measure throughput and latency beside stock dramatiq",
 }
 
 

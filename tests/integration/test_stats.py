@@ -31,7 +31,8 @@ def add_active(state: str, *, phase: int, sent: str = "0 s", expires: str = "15 
     review = "'{}'" if state == "needs_review" else "NULL"
     return (
         "INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, review,"
-        f" sent_at, expires_at, due_at, due_reason) VALUES (gen_random_uuid(), gen_random_uuid(), 'shop', 'EUR', '{state}', {phase}, true,"
+        " sent_at, expires_at, due_at, due_reason) VALUES"
+        f" (gen_random_uuid(), gen_random_uuid(), 'shop', 'EUR', '{state}', {phase}, true,"
         f" {review}, now() - interval '{sent}', now() + interval '{expires}', now() + interval '{due}', 'stalled');"
     )
 

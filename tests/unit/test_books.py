@@ -12,12 +12,12 @@ from models.states import UNSETTLED, OperationKind, OperationStatus, PaymentStat
 from pipeline.books import SETTLED_BY_CANCEL, VERBS, Books, Operation, Verb
 from pipeline.gateways.protocol import ActionRequired, Answer, Declined, Succeeded, Unknown
 
-K, O, P = OperationKind, OperationStatus, PaymentStatus
+K, S, P = OperationKind, OperationStatus, PaymentStatus
 
 EMPTY = Books(UUID(int=1), "sandbox", "tok_ok", 1, None, P.NEW, None, Money(500, "EUR"))
 
 
-def operation(kind: OperationKind, status: OperationStatus = O.INTENDED, *, n: int = 1, id_: int = 1) -> Operation:
+def operation(kind: OperationKind, status: OperationStatus = S.INTENDED, *, n: int = 1, id_: int = 1) -> Operation:
     return Operation(kind, n, status, fence=0, attempts=0, id=id_)
 
 
@@ -53,7 +53,7 @@ def test_a_success_moves_the_payment_on(kind: OperationKind, before: PaymentStat
     written = known.record(found, Succeeded("ref", after))
 
     assert (written.status, written.reference) == (after, "ref")
-    assert [(each.status, each.claimed_until, each.attempts) for each in written.operations] == [(O.SUCCEEDED, None, 0)]
+    assert [(each.status, each.claimed_until, each.attempts) for each in written.operations] == [(S.SUCCEEDED, None, 0)]
 
 
 @pytest.mark.parametrize("status", P)
@@ -67,10 +67,10 @@ def test_an_unknown_outcome_moves_nothing_and_counts(kind: OperationKind, status
 
     assert written.status is status
     if status not in (P.CANCELLED, P.REFUNDED):
-        assert [(each.status, each.code, each.attempts) for each in written.operations] == [(O.UNKNOWN, "timeout", 1)]
+        assert [(each.status, each.code, each.attempts) for each in written.operations] == [(S.UNKNOWN, "timeout", 1)]
 
 
-@pytest.mark.parametrize("status", [O.SUCCEEDED, O.DECLINED])
+@pytest.mark.parametrize("status", [S.SUCCEEDED, S.DECLINED])
 def test_a_settled_operation_keeps_its_outcome(status: OperationStatus) -> None:
     known = books(P.AUTHORIZED, operation(K.AUTHORIZE, status))
     found = known.find(K.AUTHORIZE, 1)
@@ -81,8 +81,8 @@ def test_a_settled_operation_keeps_its_outcome(status: OperationStatus) -> None:
 
 
 def test_an_answer_that_comes_late_never_moves_a_payment_back() -> None:
-    cancelled = books(P.CANCELLED, operation(K.OPEN, O.UNKNOWN))
-    captured = books(P.CAPTURED, operation(K.AUTHORIZE, O.UNKNOWN))
+    cancelled = books(P.CANCELLED, operation(K.OPEN, S.UNKNOWN))
+    captured = books(P.CAPTURED, operation(K.AUTHORIZE, S.UNKNOWN))
 
     assert record(cancelled, K.OPEN, Succeeded("ref", P.OPEN))[0] is P.CANCELLED
     assert record(captured, K.AUTHORIZE, Succeeded("ref", P.AUTHORIZED))[0] is P.CAPTURED
@@ -90,18 +90,18 @@ def test_an_answer_that_comes_late_never_moves_a_payment_back() -> None:
 
 
 def test_a_buyer_who_must_act_and_what_comes_of_it() -> None:
-    opened = books(P.OPEN, operation(K.OPEN, O.SUCCEEDED), operation(K.AUTHORIZE))
+    opened = books(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE))
     asked = opened.record(opened.operations[1], ActionRequired("ref", {"url": "https://bank.example"}))
 
     assert (asked.status, asked.action) == (P.ACTION_REQUIRED, {"url": "https://bank.example"})
     pending = asked.operations[1]
-    assert pending.status is O.ACTION_REQUIRED
+    assert pending.status is S.ACTION_REQUIRED
     # approved, refused, given up by the buyer, and a look that fails
     for answer, status, outcome, action in (
-        (Succeeded("ref", P.AUTHORIZED), P.AUTHORIZED, O.SUCCEEDED, None),
-        (Declined("authentication_refused"), P.OPEN, O.DECLINED, None),
-        (Succeeded("ref", P.CANCELLED), P.CANCELLED, O.DECLINED, None),
-        (Unknown("timeout"), P.ACTION_REQUIRED, O.ACTION_REQUIRED, asked.action),
+        (Succeeded("ref", P.AUTHORIZED), P.AUTHORIZED, S.SUCCEEDED, None),
+        (Declined("authentication_refused"), P.OPEN, S.DECLINED, None),
+        (Succeeded("ref", P.CANCELLED), P.CANCELLED, S.DECLINED, None),
+        (Unknown("timeout"), P.ACTION_REQUIRED, S.ACTION_REQUIRED, asked.action),
     ):
         after = asked.record(pending, answer)
         assert (after.status, after.operations[1].status, after.action) == (status, outcome, action)
@@ -110,8 +110,8 @@ def test_a_buyer_who_must_act_and_what_comes_of_it() -> None:
 def test_a_cancelled_object_settles_what_was_unanswered() -> None:
     known = books(
         P.AUTHORIZED,
-        operation(K.OPEN, O.SUCCEEDED),
-        operation(K.AUTHORIZE, O.UNKNOWN),
+        operation(K.OPEN, S.SUCCEEDED),
+        operation(K.AUTHORIZE, S.UNKNOWN),
         operation(K.CAPTURE),
         operation(K.VOID),
     )
@@ -119,10 +119,10 @@ def test_a_cancelled_object_settles_what_was_unanswered() -> None:
     after = known.record(known.operations[3], Succeeded("ref", P.CANCELLED))
 
     assert [(each.status, each.code) for each in after.operations] == [
-        (O.SUCCEEDED, None),
-        (O.DECLINED, SETTLED_BY_CANCEL),
-        (O.DECLINED, SETTLED_BY_CANCEL),
-        (O.SUCCEEDED, None),
+        (S.SUCCEEDED, None),
+        (S.DECLINED, SETTLED_BY_CANCEL),
+        (S.DECLINED, SETTLED_BY_CANCEL),
+        (S.SUCCEEDED, None),
     ]
     assert after.unsettled == []
 
@@ -130,20 +130,20 @@ def test_a_cancelled_object_settles_what_was_unanswered() -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "outcomes"),
     [
-        (P.CANCELLED, K.VOID, [O.DECLINED, O.SUCCEEDED]),
-        (P.REFUNDED, K.REFUND, [O.SUCCEEDED, O.SUCCEEDED]),
+        (P.CANCELLED, K.VOID, [S.DECLINED, S.SUCCEEDED]),
+        (P.REFUNDED, K.REFUND, [S.SUCCEEDED, S.SUCCEEDED]),
     ],
 )
 def test_a_look_that_finds_the_end_settles_the_call_that_brought_it(
     status: PaymentStatus, kind: OperationKind, outcomes: list[OperationStatus]
 ) -> None:
-    known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, O.ACTION_REQUIRED), operation(kind, O.UNKNOWN))
+    known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED), operation(kind, S.UNKNOWN))
 
     assert record(known, K.AUTHORIZE, Succeeded("ref", status)) == (status, outcomes)
 
 
 def test_the_newest_operation_counts() -> None:
-    known = books(P.OPEN, operation(K.AUTHORIZE, O.DECLINED, n=1), operation(K.AUTHORIZE, n=2))
+    known = books(P.OPEN, operation(K.AUTHORIZE, S.DECLINED, n=1), operation(K.AUTHORIZE, n=2))
 
     assert known.last(K.AUTHORIZE) == known.operations[1]
     assert known.find(K.AUTHORIZE, 1) == known.operations[0]
@@ -177,6 +177,6 @@ def test_whatever_comes_in_whatever_order(answers: list[tuple[int, Answer]]) -> 
             assert RANK.index(after.status) >= RANK.index(known.status)
             assert after.unsettled == []
         for old, new in zip(known.operations, after.operations, strict=True):
-            settled = old.status not in UNSETTLED and old.status is not O.ACTION_REQUIRED
+            settled = old.status not in UNSETTLED and old.status is not S.ACTION_REQUIRED
             assert not settled or new == old
         known = after

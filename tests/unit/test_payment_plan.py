@@ -16,7 +16,7 @@ from pipeline.gateways.protocol import ALREADY_CAPTURED
 from pipeline.payment_plan import plan_authorization, plan_capture, plan_undo
 from pipeline.settings import Settings
 
-K, O, P = OperationKind, OperationStatus, PaymentStatus
+K, S, P = OperationKind, OperationStatus, PaymentStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = Settings(_env_file=None, database_url=SecretStr("postgresql://"), redis_url=SecretStr("redis://"))
@@ -42,11 +42,20 @@ MEMBER = Member(
 STARTED = replace(MEMBER, straight_through=False)
 TURNED = replace(MEMBER, state=CheckoutState.UNWINDING, fence=1)
 
-OPENED = Operation(K.OPEN, 1, O.SUCCEEDED, fence=0, attempts=0)
+OPENED = Operation(K.OPEN, 1, S.SUCCEEDED, fence=0, attempts=0)
 
 
-def operation(kind: OperationKind, status: OperationStatus, *, n: int = 1, attempts: int = 0, fence: int = 0,
-              code: str | None = None, age_seconds: float = 3600, claimed_seconds: float | None = None) -> Operation:  # fmt: skip
+def operation(
+    kind: OperationKind,
+    status: OperationStatus,
+    *,
+    n: int = 1,
+    attempts: int = 0,
+    fence: int = 0,
+    code: str | None = None,
+    age_seconds: float = 3600,
+    claimed_seconds: float | None = None,
+) -> Operation:
     return Operation(
         kind,
         n,
@@ -83,7 +92,7 @@ def test_an_object_that_ended_at_the_provider_is_no_payment(status: PaymentStatu
 
 
 def test_a_decline_lets_a_started_checkout_try_again_while_tries_and_time_last() -> None:
-    declined = operation(K.AUTHORIZE, O.DECLINED, code="card_declined")
+    declined = operation(K.AUTHORIZE, S.DECLINED, code="card_declined")
     first = books(P.OPEN, OPENED, declined)
     third = books(P.OPEN, OPENED, replace(declined, n=3), tries=3)
     no = Rejected(Code.PAYMENT_DECLINED, {"reason": "card_declined", "try": 1})
@@ -97,9 +106,9 @@ def test_a_decline_lets_a_started_checkout_try_again_while_tries_and_time_last()
 
 
 def test_a_call_that_is_out_or_backing_off_is_waited_for() -> None:
-    claimed = operation(K.AUTHORIZE, O.INTENDED, claimed_seconds=3)
-    resting = operation(K.AUTHORIZE, O.UNKNOWN, attempts=3, age_seconds=1, code="timeout")
-    rested = operation(K.AUTHORIZE, O.UNKNOWN, attempts=3, age_seconds=4.5)
+    claimed = operation(K.AUTHORIZE, S.INTENDED, claimed_seconds=3)
+    resting = operation(K.AUTHORIZE, S.UNKNOWN, attempts=3, age_seconds=1, code="timeout")
+    rested = operation(K.AUTHORIZE, S.UNKNOWN, attempts=3, age_seconds=4.5)
 
     assert plan_authorization(MEMBER, books(P.OPEN, claimed), SETTINGS) == Retry(3.01, "authorize is being called")
     assert plan_authorization(MEMBER, books(P.OPEN, resting), SETTINGS) == Retry(3.0, "authorize is unknown: timeout")
@@ -108,7 +117,7 @@ def test_a_call_that_is_out_or_backing_off_is_waited_for() -> None:
 
 @pytest.mark.parametrize("kind", [K.OPEN, K.AUTHORIZE])
 def test_before_the_pivot_too_many_unknowns_turn_back(kind: OperationKind) -> None:
-    unknown = operation(kind, O.UNKNOWN, attempts=SETTINGS.max_attempts)
+    unknown = operation(kind, S.UNKNOWN, attempts=SETTINGS.max_attempts)
     status = P.NEW if kind is K.OPEN else P.OPEN
 
     assert plan_authorization(MEMBER, books(status, unknown), SETTINGS) == Rejected(
@@ -117,7 +126,7 @@ def test_before_the_pivot_too_many_unknowns_turn_back(kind: OperationKind) -> No
 
 
 def test_a_buyer_who_must_act_is_waited_for_once_and_looked_after_when_called_on() -> None:
-    pending = operation(K.AUTHORIZE, O.ACTION_REQUIRED)
+    pending = operation(K.AUTHORIZE, S.ACTION_REQUIRED)
 
     answered = plan_authorization(MEMBER, books(P.ACTION_REQUIRED, pending, answered=True), SETTINGS)
     called_on = plan_authorization(MEMBER, books(P.ACTION_REQUIRED, pending), SETTINGS)
@@ -127,7 +136,7 @@ def test_a_buyer_who_must_act_is_waited_for_once_and_looked_after_when_called_on
 
 
 def test_a_capture_is_finished_forward_however_often_it_is_unknown() -> None:
-    unknown = operation(K.CAPTURE, O.UNKNOWN, attempts=1000)
+    unknown = operation(K.CAPTURE, S.UNKNOWN, attempts=1000)
 
     assert plan_capture(MEMBER, books(P.AUTHORIZED), SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
     assert plan_capture(MEMBER, books(P.AUTHORIZED, unknown), SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
@@ -135,7 +144,7 @@ def test_a_capture_is_finished_forward_however_often_it_is_unknown() -> None:
 
 
 def test_a_capture_turns_back_on_a_definite_no_alone() -> None:
-    declined = operation(K.CAPTURE, O.DECLINED, code="expired_card")
+    declined = operation(K.CAPTURE, S.DECLINED, code="expired_card")
 
     assert plan_capture(MEMBER, books(P.AUTHORIZED, declined), SETTINGS) == Rejected(
         Code.CAPTURE_DECLINED, {"reason": "expired_card"}
@@ -146,7 +155,7 @@ def test_a_capture_turns_back_on_a_definite_no_alone() -> None:
 
 
 def test_a_capture_too_old_to_repeat_is_for_a_person_whose_retry_looks() -> None:
-    old = operation(K.CAPTURE, O.UNKNOWN, age_seconds=SETTINGS.intent_max_age_seconds + 1)
+    old = operation(K.CAPTURE, S.UNKNOWN, age_seconds=SETTINGS.intent_max_age_seconds + 1)
 
     assert plan_capture(MEMBER, books(P.AUTHORIZED, old), SETTINGS) == Review(
         Code.PAYMENT_UNRESOLVED, {"kind": K.CAPTURE}
@@ -157,7 +166,7 @@ def test_a_capture_too_old_to_repeat_is_for_a_person_whose_retry_looks() -> None
 
 
 def test_what_never_began_needs_no_undo() -> None:
-    declined = operation(K.OPEN, O.DECLINED)
+    declined = operation(K.OPEN, S.DECLINED)
 
     assert plan_undo(TURNED, None, SETTINGS) == Done()
     assert plan_undo(TURNED, books(P.NEW), SETTINGS) == Done()
@@ -172,22 +181,22 @@ def test_what_was_not_taken_is_cancelled(status: PaymentStatus) -> None:
 
 
 def test_what_was_taken_is_refunded() -> None:
-    taken = operation(K.VOID, O.DECLINED, code=ALREADY_CAPTURED)
+    taken = operation(K.VOID, S.DECLINED, code=ALREADY_CAPTURED)
 
     assert plan_undo(TURNED, books(P.CAPTURED, OPENED), SETTINGS) == Intent(K.REFUND, 1, Verb.REFUND)
     assert plan_undo(TURNED, books(P.AUTHORIZED, OPENED, taken), SETTINGS) == Intent(K.REFUND, 1, Verb.REFUND)
 
 
 def test_without_a_reference_the_same_open_is_repeated() -> None:
-    unknown = operation(K.OPEN, O.UNKNOWN, attempts=SETTINGS.max_attempts)
-    claimed = operation(K.OPEN, O.INTENDED, claimed_seconds=2)
+    unknown = operation(K.OPEN, S.UNKNOWN, attempts=SETTINGS.max_attempts)
+    claimed = operation(K.OPEN, S.INTENDED, claimed_seconds=2)
 
     assert plan_undo(TURNED, books(P.NEW, unknown), SETTINGS) == Intent(K.OPEN, 1, Verb.OPEN)
     assert plan_undo(TURNED, books(P.NEW, claimed), SETTINGS) == Retry(2.01, "open is being called")
 
 
 def test_a_refused_undo_is_for_a_person_whose_retry_is_a_new_attempt() -> None:
-    declined = operation(K.VOID, O.DECLINED, code="no", fence=1)
+    declined = operation(K.VOID, S.DECLINED, code="no", fence=1)
     again = replace(TURNED, fence=2)
 
     assert plan_undo(TURNED, books(P.AUTHORIZED, OPENED, declined), SETTINGS) == Review(
@@ -197,7 +206,7 @@ def test_a_refused_undo_is_for_a_person_whose_retry_is_a_new_attempt() -> None:
 
 
 def test_an_undo_that_stays_unknown_is_for_a_person_whose_retry_repeats_it() -> None:
-    unknown = operation(K.REFUND, O.UNKNOWN, code="timeout", fence=1, attempts=SETTINGS.max_undo_attempts)
+    unknown = operation(K.REFUND, S.UNKNOWN, code="timeout", fence=1, attempts=SETTINGS.max_undo_attempts)
     again = replace(TURNED, fence=2)
 
     assert plan_undo(TURNED, books(P.CAPTURED, OPENED, unknown), SETTINGS) == Review(

@@ -108,9 +108,6 @@ def test_an_edit_that_waited_for_a_start_is_refused_if_it_started(
     assert shelf.rows("SELECT quantity FROM cart_lines") == [(1 if commits else 5,)]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an old snapshot does not see the checkout, so the trigger lets the edit through"
-)
 @pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
 @pytest.mark.parametrize(
     "sql",

@@ -121,8 +121,8 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     # Then
     status = works.status(checkout_id)
     assert (status.state, status.phase) == ("needs_review", 6)
-    assert status.failure is not None
-    assert status.failure.message == ("Undoing void failed 1 times (cancel_declined): settle it by hand, then retry.")
+    assert status.review is not None
+    assert status.review.message == ("Undoing void failed 1 times (cancel_declined): settle it by hand, then retry.")
     assert read_bank(engine, checkout_id) == Totals(500, 0, 0)
     assert shelf.stock("cup") == (5, 2)
     # When somebody else wants to end it
@@ -206,17 +206,23 @@ def test_a_cancellation_that_stays_unknown_asks_a_person(engine: Engine, setting
     ],
 )
 def test_an_outcome_unknown_for_too_long_is_settled_by_a_look_after_a_retry(
-    engine: Engine, settings: Settings, shelf: Shelf, token: str, ending: str
+    works: Works, shelf: Shelf, engine: Engine, token: str, ending: str
 ) -> None:
-    # Given a call that the provider's memory of keys no longer covers
+    # Given a call whose key the provider has forgotten by now
     shelf.add_variant("cup", stock=5)
-    with build_audited(engine, settings.model_copy(update={"intent_max_age_seconds": 0.05}), None) as works:
-        checkout_id = works.start(shelf.add_cart(("cup", 2)), token=token)
-        assert settle(works, [checkout_id], until=RESTING) == ["needs_review"]
-        # When a person has looked and retries
-        works.door.retry(checkout_id, actor="ops", reason="the bank says it is done")
-        # Then
-        assert settle(works, [checkout_id], until=RESTING) == [ending]
+    checkout_id = works.start(shelf.add_cart(("cup", 2)), token=token)
+    works.pump()
+    shelf.run("UPDATE payment_operations SET created_at = now() - interval '2 days' WHERE status = 'unknown'")
+    assert settle(works, [checkout_id], until=RESTING) == ["needs_review"]
+    review = works.status(checkout_id).review
+    assert review is not None
+    assert review.code == "payment_unresolved"
+    # When a person has looked and retries
+    shelf.run("UPDATE payments SET token = 'tok_ok'")
+    works.door.retry(checkout_id, actor="ops", reason="the bank says it is done")
+    # Then
+    assert settle(works, [checkout_id], until=RESTING) == [ending]
+    assert read_bank(engine, checkout_id) == (Totals(0, 500, 0) if ending == "completed" else NOTHING)
 
 
 def test_the_first_reason_survives_a_review(works: Works, shelf: Shelf) -> None:

@@ -5,6 +5,7 @@ be newer than the engine; everything known is strict.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 from uuid import UUID
@@ -145,13 +146,5 @@ class ProcessRequest(Model):
 def fingerprint(request: StartRequest | ProcessRequest) -> str:
     """Return a hash of everything in a request but its key: the same key must always come with the same fingerprint."""
     body: dict[str, Any] = request.model_dump(mode="json", exclude={"idempotency_key"}, exclude_none=True)
-    canonical = type(request).__name__ + repr(sorted(_flatten(body)))
+    canonical = type(request).__name__ + json.dumps(body, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, dict):
-        return [pair for key, item in value.items() for pair in _flatten(item, f"{path}.{key}")]
-    if isinstance(value, list):
-        return [pair for index, item in enumerate(value) for pair in _flatten(item, f"{path}[{index}]")]
-    return [(path, repr(value))]

@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
-from psycopg.errors import UndefinedTable
-from pydantic import ValidationError
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from models.money import minor_digits
 from pipeline import catalog
 from pipeline.database import connect_engine, transaction
 from pipeline.errors import CheckoutError
-from scripts.embedded import EmbeddedError, open_settings
-from scripts.shopify import MAX_QUANTITY, Export, ExportedVariant, NotAnExport, Refusal, read_export
+from scripts.embedded import open_settings
+from scripts.obstacles import Obstacle, explain_obstacles
+from scripts.shopify import MAX_QUANTITY, Export, ExportedVariant, NotReadable, Refusal, read_export
 
 #: Variants of one transaction: its stock rows are locked for some tens of milliseconds, and checkouts wait meanwhile.
 CHUNK: Final = 1500
@@ -70,7 +68,7 @@ def import_file(
         export = read_export(file.read_bytes(), currency)
     except OSError as error:
         _stop(f"{file} cannot be read: {error.strerror}.", code=2)
-    except NotAnExport as error:
+    except NotReadable as error:
         _stop(f"{file} is not a product export of Shopify: {error}.", code=2)
     with _open_catalog() as engine:
         report = import_export(engine, export, file=file.name, currency=currency, location=location)
@@ -181,23 +179,16 @@ def _print_report(report: Report) -> None:
 def _open_catalog() -> Iterator[Engine]:
     """Give an engine; whatever can go wrong at the database or in the settings ends in one sentence and exit code 1."""
     try:
-        engine = connect_engine(open_settings(), application_name="catalog")
-        try:
-            yield engine
-        finally:
-            engine.dispose()
-    except (CheckoutError, EmbeddedError, OSError) as error:
+        with explain_obstacles():
+            engine = connect_engine(open_settings(), application_name="catalog")
+            try:
+                yield engine
+            finally:
+                engine.dispose()
+    except (CheckoutError, Obstacle) as error:
         _stop(str(error))
     except UnicodeEncodeError:
         _stop("The sku or the location is not text in this terminal's encoding: type it again.")
-    except ValidationError as error:
-        _stop(f"A setting is not valid: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}.")
-    except ArgumentError:
-        _stop("DATABASE_URL is not a database address: use one such as postgresql://user@host/name.")
-    except DBAPIError as error:
-        if isinstance(error.orig, UndefinedTable):
-            _stop("The database has no tables yet: run `alembic upgrade head`, then this again.")
-        _stop(f"The database did not do it: {str(error.orig).splitlines()[0]}.")
 
 
 def _stop(sentence: str, *, code: int = 1) -> NoReturn:

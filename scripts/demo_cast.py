@@ -71,7 +71,7 @@ RUSH: Final = tuple(
 NORA: Final = Buyer("Nora", ((TEAPOT, 1), (HONEY, 1)), "tok_declined")
 OMAR: Final = Buyer("Omar", ((TEAPOT, 1), (CUP, 2)))
 PIA: Final = Buyer("Pia", ((TEAPOT, 2), (TEA, 3)))
-QUIN: Final = Buyer("Quin", ((TEAPOT, 3),), ttl_seconds=6)
+QUIN: Final = Buyer("Quin", ((TEAPOT, 3),), ttl_seconds=8)
 #: The bank does what it is asked at once and takes seconds to say so: time enough to kill the one who listens.
 RUTH: Final = Buyer("Ruth", ((TEAPOT, 1), (TEA, 4)), "tok_authorize_timeout_after")
 BUYERS: Final = (*RUSH, NORA, OMAR, PIA, QUIN, RUTH)

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.money import MAX_MINOR, parse_amount
 from scripts.countries import find_country
-from scripts.sheets import NotReadable, Refusal, Row, decode, read_rows
+from scripts.sheets import NotReadable, Refusal, Row, decode, read_price, read_rows, show
 
 __all__ = ["Invoice", "InvoiceFile", "InvoiceLine", "NotReadable", "Refusal", "read_invoices"]
 
@@ -20,8 +19,6 @@ REQUIRED: Final = ("InvoiceNo", "StockCode", "Quantity", "UnitPrice", "Country")
 #: What a cancelled invoice's number begins with.
 CANCELLED: Final = "C"
 
-#: Plain digits, few enough that a decimal of 28 digits holds them exactly in every currency.
-PRICE: Final = re.compile(r"-?[0-9]{1,17}(\.[0-9]{0,6})?")
 QUANTITY: Final = re.compile(r"-?[0-9]{1,10}")
 #: PostgreSQL's integer. What an order may hold of one thing is for the pipeline to say.
 MAX_QUANTITY: Final = 2**31 - 1
@@ -99,22 +96,20 @@ def read_invoices(content: bytes, currency: str) -> InvoiceFile:
 def _add_row(row: Row, drafts: dict[str, _Draft], currency: str) -> None:
     """Add a row to its invoice; raise ValueError with the reason to refuse it, and nothing is added."""
     cells = row.cells
-    if any("\x00" in value for value in cells.values()):
-        raise ValueError("a NUL character in a cell")
     number = _read_number(cells["InvoiceNo"])
     line = InvoiceLine(
         row=row.number,
         code=_read_text(cells["StockCode"], "stock code", MAX_CODE),
         title=_read_text(cells.get("Description") or cells["StockCode"], "description", MAX_TEXT),
         quantity=_read_quantity(cells["Quantity"]),
-        price_minor=_read_price(cells["UnitPrice"], currency),
+        price_minor=read_price(cells["UnitPrice"], currency),
     )
     customer, country = _read_customer(cells), _read_country(cells["Country"])
     draft = drafts.get(number)
     if draft is None:
         draft = drafts[number] = _Draft(row.number, customer, country)
     elif draft.country != country:
-        raise ValueError(f"country {_show(cells['Country'])}: in row {draft.row} the same invoice goes elsewhere")
+        raise ValueError(f"country {show(cells['Country'])}: in row {draft.row} the same invoice goes elsewhere")
     draft.lines.append(line)
 
 
@@ -122,7 +117,7 @@ def _read_number(text: str) -> str:
     if not text:
         raise ValueError("no invoice number")
     if text.upper().startswith(CANCELLED):
-        raise ValueError(f"cancelled invoice {_show(text)}")
+        raise ValueError(f"cancelled invoice {show(text)}")
     if len(text) > MAX_NUMBER:
         raise ValueError(f"an invoice number of {len(text)} characters: at most {MAX_NUMBER} fit")
     return text
@@ -140,7 +135,7 @@ def _read_quantity(text: str) -> int:
     if not text:
         raise ValueError("no quantity")
     if not QUANTITY.fullmatch(text):
-        raise ValueError(f"bad quantity {_show(text)}: a whole number of at most ten digits")
+        raise ValueError(f"bad quantity {show(text)}: a whole number of at most ten digits")
     quantity = int(text)
     if quantity < 0:
         raise ValueError(f"negative quantity {text}: a return, not a sale")
@@ -151,26 +146,10 @@ def _read_quantity(text: str) -> int:
     return quantity
 
 
-def _read_price(text: str, currency: str) -> int:
-    if not text:
-        raise ValueError("no price")
-    if not PRICE.fullmatch(text):
-        raise ValueError(f"bad price {_show(text)}: digits with a decimal point")
-    if text.startswith("-"):
-        raise ValueError(f"bad price {_show(text)}: below zero")
-    try:
-        minor = parse_amount(text, currency).minor
-    except ValueError:
-        raise ValueError(f"bad price {_show(text)}: finer than the smallest unit of {currency}") from None
-    if minor > MAX_MINOR:
-        raise ValueError(f"bad price {_show(text)}: larger than any amount that can be stored")
-    return minor
-
-
 def _read_country(text: str) -> str:
     code = find_country(text)
     if code is None:
-        raise ValueError(f"country {_show(text)}: no place known to send to" if text else "no country")
+        raise ValueError(f"country {show(text)}: no place known to send to" if text else "no country")
     return code
 
 
@@ -180,8 +159,3 @@ def _read_customer(cells: Mapping[str, str]) -> str | None:
         return None
     # Programs that fill gaps with "not a number" turn the other ids of the column into decimals.
     return _read_text(text.removesuffix(".0"), "customer id", MAX_CODE)
-
-
-def _show(text: str) -> str:
-    """Quote a cell for a report; a whole description in the wrong column is cut."""
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")

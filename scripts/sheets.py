@@ -1,18 +1,25 @@
 """Reads a CSV file row by row, numbered as a spreadsheet counts: the header is row 1, a cell with line breaks one row.
 
 A row that is not CSV is refused and the next line goes on: one stray quote costs its row, not the rest of the file.
+A row with a NUL character is refused too, since no text in the database can hold one.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: Lines that one row may take. A quote that is never closed is noticed after as many.
-ROW_LINES: Final = 100
-#: The csv module's own bound on a cell, set here so that nobody else's change of it matters.
-MAX_CELL: Final = 131_072
+from models.money import MAX_MINOR, parse_amount
+
+#: Lines that one row may take: a description may have hundreds. A quote that is never closed is noticed after as many,
+#: some milliseconds of reading.
+ROW_LINES: Final = 10_000
+#: A description may be longer than the csv module's own bound of 131,072 characters.
+MAX_CELL: Final = 10_000_000
+#: Plain digits, few enough that a decimal of 28 digits holds them exactly in every currency.
+PRICE: Final = re.compile(r"-?[0-9]{1,17}(\.[0-9]{0,6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +76,34 @@ def read_rows(text: str, required: Sequence[str]) -> Iterator[Row | Refusal]:
             return
         if len(values) > len(header) and any(value.strip() for value in values[len(header) :]):
             yield Refusal(number, f"{len(values)} cells under a header of {len(header)}")
+        elif any("\x00" in value for value in values):
+            yield Refusal(number, "a NUL character in a cell")
         elif any(value.strip() for value in values):
+            # Spreadsheets drop empty cells at the end of a row.
             padded = [*values, *[""] * (len(header) - len(values))]
             yield Row(number, {name: value.strip() for name, value in zip(header, padded, strict=False)})
+
+
+def read_price(text: str, currency: str) -> int:
+    """Return the price of a cell, exact; raise ValueError with the reason to refuse it."""
+    if not text:
+        raise ValueError("no price")
+    if not PRICE.fullmatch(text):
+        raise ValueError(f"bad price {show(text)}: digits with a decimal point")
+    if text.startswith("-"):
+        raise ValueError(f"bad price {show(text)}: below zero")
+    try:
+        minor = parse_amount(text, currency).minor
+    except ValueError:
+        raise ValueError(f"bad price {show(text)}: finer than the smallest unit of {currency}") from None
+    if minor > MAX_MINOR:
+        raise ValueError(f"bad price {show(text)}: larger than any amount that can be stored")
+    return minor
+
+
+def show(text: str) -> str:
+    """Quote a cell for a report; a whole description in the wrong column is cut."""
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 class _Lines:

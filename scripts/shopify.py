@@ -1,17 +1,16 @@
 """Reads Shopify's product export: a CSV file with several rows a product, one for each variant and each further image.
 
 Nothing here fails for the sake of one row: a row that cannot be used is refused with a reason, and the others go on.
-Rows are numbered as a spreadsheet counts them: the header is row 1, and a cell with line breaks is still one row.
 """
 
-import csv
-import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.money import MAX_MINOR, parse_amount
+from scripts.sheets import NotReadable, Refusal, Row, decode, read_price, read_rows, show
+
+__all__ = ["MAX_QUANTITY", "Export", "ExportedVariant", "NotReadable", "Refusal", "derive_sku", "read_export"]
 
 #: Without these a file is not a product export. Options, Type, Published and Status may be missing.
 REQUIRED: Final = (
@@ -32,26 +31,10 @@ NO_OPTION: Final = "Default Title"
 STATUSES: Final = {"": True, "active": True, "unlisted": True, "draft": False, "archived": False}
 PUBLISHED: Final = {"": True, "true": True, "false": False}
 
-#: Plain digits, few enough that a decimal of 28 digits holds them exactly in every currency.
-PRICE: Final = re.compile(r"-?[0-9]{1,17}(\.[0-9]{1,6})?")
 QUANTITY: Final = re.compile(r"-?[0-9]+")
 MAX_QUANTITY: Final = 1_000_000_000
 MAX_SKU: Final = 255
 MAX_TITLE: Final = 1000
-#: A product description may be long; the csv module's own bound is 131,072 characters.
-MAX_CELL: Final = 10_000_000
-
-
-class NotAnExport(ValueError):
-    """The file as a whole cannot be read as a product export."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A row that is not imported, and why."""
-
-    row: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,33 +65,35 @@ class Export:
 @dataclass(slots=True)
 class _Reading:
     currency: str
-    rows: int = 0
-    products: dict[str, dict[str, str]] = field(default_factory=dict)
+    products: dict[str, Mapping[str, str]] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
-    variants: list[ExportedVariant] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
 
 
 def read_export(content: bytes, currency: str) -> Export:
-    """Read the content of an export file; raise NotAnExport when it is none.
+    """Read the content of an export file; raise NotReadable when it is none.
 
     Prices are exact decimals of `currency`. The quantity counts whatever the inventory tracker says. UTF-8 with or
     without a byte order mark; what is not UTF-8 is read as latin-1, which never fails but may show wrong letters.
     """
-    text, encoding = _decode(content)
+    text, encoding = decode(content)
     reading = _Reading(currency)
-    for row, cells in _split(text, reading):
-        reading.rows += 1
+    variants: list[ExportedVariant] = []
+    refused: list[Refusal] = []
+    rows = 0
+    for row in read_rows(text, REQUIRED):
+        rows += 1
+        if isinstance(row, Refusal):
+            refused.append(row)
+            continue
         try:
-            variant = _read_row(row, cells, reading)
+            variant = _read_row(row, reading)
         except ValueError as error:
-            reading.refused.append(Refusal(row, str(error)))
+            refused.append(Refusal(row.number, str(error)))
             continue
         if variant is not None:
-            reading.seen[variant.sku] = row
-            reading.variants.append(variant)
-    reading.refused.sort(key=lambda refusal: refusal.row)
-    return Export(encoding, reading.rows, tuple(reading.variants), tuple(reading.refused))
+            reading.seen[variant.sku] = row.number
+            variants.append(variant)
+    return Export(encoding, rows, tuple(variants), tuple(refused))
 
 
 def derive_sku(handle: str, options: tuple[str, ...]) -> str:
@@ -116,66 +101,27 @@ def derive_sku(handle: str, options: tuple[str, ...]) -> str:
     return re.sub(r"[\W_]+", "-", " ".join((handle, *options)).casefold()).strip("-")
 
 
-def _decode(content: bytes) -> tuple[str, str]:
-    try:
-        return content.decode("utf-8-sig"), "utf-8"
-    except UnicodeDecodeError:
-        return content.decode("latin-1"), "latin-1"
-
-
-def _split(text: str, reading: _Reading) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the number and the cells of each row that has any; refuse rows that are not CSV."""
-    csv.field_size_limit(MAX_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise NotAnExport(f"its first row is not CSV ({error})") from error
-    missing = [name for name in REQUIRED if name not in header]
-    if missing:
-        raise NotAnExport(f"it has no column {', '.join(missing)}")
-    row = 1
-    while True:
-        row += 1
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            reading.rows += 1
-            reading.refused.append(Refusal(row, f"not readable as CSV: {error}"))
-            continue
-        if len(values) > len(header) and any(values[len(header) :]):
-            reading.rows += 1
-            reading.refused.append(Refusal(row, f"{len(values)} cells under a header of {len(header)}"))
-        elif any(value.strip() for value in values):
-            # Spreadsheets drop empty cells at the end of a row.
-            padded = [*values, *[""] * (len(header) - len(values))]
-            yield row, {name: value.strip() for name, value in zip(header, padded, strict=False)}
-
-
-def _read_row(row: int, cells: Mapping[str, str], reading: _Reading) -> ExportedVariant | None:
+def _read_row(row: Row, reading: _Reading) -> ExportedVariant | None:
     """Return the row's variant, or None when it is only an image; raise ValueError with the reason to refuse it."""
+    cells = row.cells
     handle = cells["Handle"]
     if not handle:
         raise ValueError("no handle")
     if not any(cells.get(name) for name in VARIANT_CELLS):
         return None
-    if any("\x00" in value for value in cells.values()):
-        raise ValueError("a NUL character in a cell")
     # Only the first row of a product carries what is said of it as a whole, even when that row itself is refused.
-    product = reading.products.setdefault(handle, dict(cells))
+    product = reading.products.setdefault(handle, cells)
     options = tuple(value for name in OPTIONS if (value := cells.get(name, "")) and value != NO_OPTION)
     sku = cells["Variant SKU"] or derive_sku(handle, options)
     return ExportedVariant(
-        row=row,
+        row=row.number,
         sku=_check_sku(sku, reading.seen),
         is_sku_derived=not cells["Variant SKU"],
         title=_build_title(product["Title"], options),
         category=product.get("Type") or None,
         backorder_policy=_read_policy(cells["Variant Inventory Policy"]),
         active=_is_active(product),
-        price_minor=_read_price(cells["Variant Price"], reading.currency),
+        price_minor=read_price(cells["Variant Price"], reading.currency),
         quantity=_read_quantity(cells["Variant Inventory Qty"]),
     )
 
@@ -186,7 +132,7 @@ def _check_sku(sku: str, seen: Mapping[str, int]) -> str:
     if len(sku) > MAX_SKU:
         raise ValueError(f"a sku of {len(sku)} characters: at most {MAX_SKU} fit")
     if sku in seen:
-        raise ValueError(f"duplicate sku {_show(sku)}: row {seen[sku]} has it already")
+        raise ValueError(f"duplicate sku {show(sku)}: row {seen[sku]} has it already")
     return sku
 
 
@@ -203,49 +149,28 @@ def _read_policy(text: str) -> str:
     # No policy is taken as the one that cannot oversell.
     policy = text.lower() or "deny"
     if policy not in {"deny", "continue"}:
-        raise ValueError(f"unknown inventory policy {_show(text)}: deny or continue")
+        raise ValueError(f"unknown inventory policy {show(text)}: deny or continue")
     return policy
 
 
 def _is_active(product: Mapping[str, str]) -> bool:
     status, published = product.get("Status", "").lower(), product.get("Published", "").lower()
     if status not in STATUSES:
-        raise ValueError(f"unknown status {_show(status)}: active, unlisted, draft or archived")
+        raise ValueError(f"unknown status {show(status)}: active, unlisted, draft or archived")
     if published not in PUBLISHED:
-        raise ValueError(f"published is {_show(published)}: true or false")
+        raise ValueError(f"published is {show(published)}: true or false")
     return STATUSES[status] and PUBLISHED[published]
-
-
-def _read_price(text: str, currency: str) -> int:
-    if not text:
-        raise ValueError("no price")
-    if not PRICE.fullmatch(text):
-        raise ValueError(f"bad price {_show(text)}: digits with a decimal point")
-    if text.startswith("-"):
-        raise ValueError(f"bad price {_show(text)}: below zero")
-    try:
-        minor = parse_amount(text, currency).minor
-    except ValueError:
-        raise ValueError(f"bad price {_show(text)}: finer than the smallest unit of {currency}") from None
-    if minor > MAX_MINOR:
-        raise ValueError(f"bad price {_show(text)}: larger than any amount that can be stored")
-    return minor
 
 
 def _read_quantity(text: str) -> int:
     if not text:
         raise ValueError("no quantity: 0 for none")
     if not QUANTITY.fullmatch(text):
-        raise ValueError(f"bad quantity {_show(text)}: a whole number")
+        raise ValueError(f"bad quantity {show(text)}: a whole number")
     # Compared by length first: the interpreter refuses to convert thousands of digits.
     digits = text.lstrip("-").lstrip("0")
     if text.startswith("-") and digits:
-        raise ValueError(f"negative quantity {_show(text)}")
+        raise ValueError(f"negative quantity {show(text)}")
     if len(digits) > len(str(MAX_QUANTITY)) or int(digits or 0) > MAX_QUANTITY:
-        raise ValueError(f"bad quantity {_show(text)}: at most {MAX_QUANTITY}")
+        raise ValueError(f"bad quantity {show(text)}: at most {MAX_QUANTITY}")
     return int(digits or 0)
-
-
-def _show(text: str) -> str:
-    """Quote a cell for a report; a whole description in the wrong column is cut."""
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")

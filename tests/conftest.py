@@ -11,13 +11,13 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 from redis import Redis
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from models.tables import Base
+from pipeline.audit import audit
 from pipeline.database import connect_engine
 from pipeline.schema import migrate
 from pipeline.settings import Settings
-from pipeline.audit import audit
 from scripts.embedded import start
 from tests.harness import Shelf, Works, build_works
 
@@ -129,6 +129,13 @@ def engine(settings: Settings) -> Iterator[Engine]:
         connection.exec_driver_sql(_EMPTY)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    """One transaction on the empty database, committed at the end of the test."""
+    with engine.begin() as connection:
+        yield connection
 
 
 @pytest.fixture(scope="module")

@@ -119,15 +119,18 @@ def run_processes(
 
 
 def find_processes(settings: Settings) -> list[int]:
-    """Return processes that were started on this database; none where there is no /proc to look at."""
+    """Return processes that were started on these servers; none where there is no /proc to look at."""
     found = []
-    mark = f"DATABASE_URL={settings.database_url.get_secret_value()}".encode()
+    marks = {
+        f"DATABASE_URL={settings.database_url.get_secret_value()}".encode(),
+        f"REDIS_URL={settings.redis_url.get_secret_value()}".encode(),
+    }
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             variables = (folder / "environ").read_bytes().split(b"\0")
         except OSError:  # it ended just now, or is not ours to look at
             continue
-        if mark in variables and int(folder.name) != os.getpid():
+        if marks <= set(variables) and int(folder.name) != os.getpid():
             found.append(int(folder.name))
     return found
 

@@ -164,7 +164,7 @@ def test_workers_told_to_end_finish_or_hand_back(
         os.kill(leader, signal.SIGTERM)
     # Then both end in order, and everything is done
     processes.assert_all_sold(engine, 200)
-    assert processes.count_lines("ended with 0") == before + 2, processes.tail()
+    processes.wait_until(engine, lambda _: processes.count_lines("ended with 0") == before + 2, "both ended in order")
 
 
 def test_an_emptied_redis_delays_and_loses_nothing(

@@ -1,36 +1,13 @@
 """Variants and prices on a real database, set by the thousand and by two at once."""
 
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
 from pipeline.errors import Code, NotFound
-
-
-@pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.begin() as connection:
-        yield connection
-
-
-def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in connection.execute(text(sql))]
-
-
-def read_versions(connection: Connection) -> list[tuple[Any, ...]]:
-    """Which transaction wrote each row last: the same again means that nothing was written."""
-    return rows_of(
-        connection,
-        "SELECT 'variant', id, xmin::text FROM variants UNION ALL SELECT 'price', id, xmin::text FROM prices"
-        " UNION ALL SELECT 'location', id, xmin::text FROM locations"
-        " UNION ALL SELECT 'level', variant_id, xmin::text FROM stock_levels"
-        " UNION ALL SELECT 'movement', id, xmin::text FROM stock_movements ORDER BY 1, 2",
-    )
+from tests.integration.stockroom import read_versions, rows_of, wait_for_blocked
 
 
 def test_variants_are_created_and_their_ids_returned(connection: Connection) -> None:
@@ -158,20 +135,6 @@ def test_1500_variants_take_as_many_statements_as_one(engine: Engine) -> None:
     with engine.begin() as connection:
         assert rows_of(connection, "SELECT count(*), sum(on_hand) FROM stock_levels") == [(1501, 15_010)]
         assert rows_of(connection, "SELECT kind, count(*) FROM stock_movements GROUP BY kind") == [("receive", 1501)]
-
-
-def wait_for_blocked(engine: Engine, count: int) -> None:
-    """Return once so many connections of this database wait for a lock."""
-    deadline = time.monotonic() + 10
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    while time.monotonic() < deadline:
-        with engine.connect() as connection:
-            if connection.scalar(waiting) == count:
-                return
-        time.sleep(0.01)
-    pytest.fail(f"no {count} connections waited for a lock within 10 s")
 
 
 def test_opposite_orders_at_once_do_not_deadlock(engine: Engine) -> None:

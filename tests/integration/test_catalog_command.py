@@ -4,50 +4,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 from typer.testing import CliRunner, Result
 
-from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.catalog import PriceRow, set_prices
 from pipeline.settings import Settings
 from scripts.catalog import app
+from tests.integration.stockroom import read_stock, read_versions, rows_of, stock_up
 
 ROOT: Final = Path(__file__).parents[2]
 SAMPLES: Final = ROOT.parent / "shared" / "data" / "shopify"
 HEADER: Final = "Handle,Title,Variant SKU,Variant Inventory Qty,Variant Inventory Policy,Variant Price"
-
-
-def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in connection.execute(text(sql))]
-
-
-def read_stock(connection: Connection) -> list[tuple[Any, ...]]:
-    """Every level as (sku, location, on hand, reserved, backorderable)."""
-    return rows_of(
-        connection,
-        "SELECT v.sku, l.code, s.on_hand, s.reserved, s.backorderable FROM stock_levels s"
-        " JOIN variants v ON v.id = s.variant_id JOIN locations l ON l.id = s.location_id ORDER BY 1, 2",
-    )
-
-
-def read_versions(connection: Connection) -> list[tuple[Any, ...]]:
-    """Which transaction wrote each row last: the same again means that nothing was written."""
-    return rows_of(
-        connection,
-        "SELECT 'variant', id, xmin::text FROM variants UNION ALL SELECT 'price', id, xmin::text FROM prices"
-        " UNION ALL SELECT 'location', id, xmin::text FROM locations"
-        " UNION ALL SELECT 'level', variant_id, xmin::text FROM stock_levels"
-        " UNION ALL SELECT 'movement', id, xmin::text FROM stock_movements ORDER BY 1, 2",
-    )
-
-
-def stock_up(connection: Connection, quantity: int, *, policy: str = "deny", reserved: int = 0) -> None:
-    """One variant A at main."""
-    upsert_variants(connection, [VariantRow("A", "A", backorder_policy=policy)])
-    set_stock(connection, [StockRow("A", "main", quantity)])
-    connection.execute(text("UPDATE stock_levels SET reserved = :reserved"), {"reserved": reserved})
 
 
 @pytest.fixture
@@ -243,9 +213,14 @@ def test_stock_refuses_with_a_sentence_and_changes_nothing(
 @pytest.mark.parametrize(
     ("_case", "name", "value", "sentence"),
     [
-        ("nobody listens", "DATABASE_URL", "postgresql://127.0.0.1:1/none", "The database did not do it: connection"),
+        ("nobody listens", "DATABASE_URL", "postgresql://127.0.0.1:1/none", "The database did not answer: connection"),
         ("no address", "DATABASE_URL", "here", "DATABASE_URL is not a database address"),
-        ("bad setting", "CHECKOUT_POOL_SIZE", "many", "A setting is not valid: pool_size: Input should be a valid int"),
+        (
+            "bad setting",
+            "CHECKOUT_POOL_SIZE",
+            "many",
+            "The setting pool_size is not valid: Input should be a valid int",
+        ),
     ],
 )
 def test_a_database_that_cannot_be_used_is_one_sentence(
@@ -275,7 +250,9 @@ def test_a_database_without_tables_is_one_sentence(
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
     assert result.exit_code == 1
-    assert result.stderr == "The database has no tables yet: run `alembic upgrade head`, then this again.\n"
+    assert (
+        result.stderr == "The database has no tables yet, or old ones: run `alembic upgrade head`, then this again.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Stock on a real database: the ledger tells the truth, what is held stays covered, and races end well."""
 
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,47 +9,11 @@ from sqlalchemy import Connection, Engine, text
 from pipeline import locks
 from pipeline.catalog import Shortfall, StockChange, StockReserved, StockRow, VariantRow, set_stock, upsert_variants
 from pipeline.errors import Code, NotFound
-
-
-@pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.begin() as connection:
-        yield connection
-
-
-def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in connection.execute(text(sql))]
-
-
-def read_stock(connection: Connection) -> list[tuple[Any, ...]]:
-    """Every level as (sku, location, on hand, reserved, backorderable)."""
-    return rows_of(
-        connection,
-        "SELECT v.sku, l.code, s.on_hand, s.reserved, s.backorderable FROM stock_levels s"
-        " JOIN variants v ON v.id = s.variant_id JOIN locations l ON l.id = s.location_id ORDER BY 1, 2",
-    )
+from tests.integration.stockroom import read_stock, read_versions, rows_of, stock_up, wait_for_blocked
 
 
 def read_ledger(connection: Connection) -> list[tuple[Any, ...]]:
     return rows_of(connection, "SELECT kind, quantity FROM stock_movements ORDER BY id")
-
-
-def read_versions(connection: Connection) -> list[tuple[Any, ...]]:
-    """Which transaction wrote each row last: the same again means that nothing was written."""
-    return rows_of(
-        connection,
-        "SELECT 'variant', id, xmin::text FROM variants UNION ALL SELECT 'price', id, xmin::text FROM prices"
-        " UNION ALL SELECT 'location', id, xmin::text FROM locations"
-        " UNION ALL SELECT 'level', variant_id, xmin::text FROM stock_levels"
-        " UNION ALL SELECT 'movement', id, xmin::text FROM stock_movements ORDER BY 1, 2",
-    )
-
-
-def stock_up(connection: Connection, quantity: int, *, policy: str = "deny", reserved: int = 0) -> None:
-    """One variant A at main."""
-    upsert_variants(connection, [VariantRow("A", "A", backorder_policy=policy)])
-    set_stock(connection, [StockRow("A", "main", quantity)])
-    connection.execute(text("UPDATE stock_levels SET reserved = :reserved"), {"reserved": reserved})
 
 
 def test_first_stock_is_received_and_later_differences_are_adjusted(connection: Connection) -> None:
@@ -163,24 +125,6 @@ def test_stock_of_an_unknown_sku_is_refused_and_nothing_changes(connection: Conn
     assert str(refused.value) == "There is no variant with the sku X: import it first, or check the spelling."
     assert read_stock(connection) == [("A", "main", 5, 0, False)]
     assert rows_of(connection, "SELECT code FROM locations") == [("main",)]
-
-
-def wait_for_blocked(engine: Engine) -> None:
-    """Return once one connection of this database waits for a lock."""
-    deadline = time.monotonic() + 10
-    with engine.connect() as connection:
-        while time.monotonic() < deadline:
-            waiting = connection.scalar(
-                text(
-                    "SELECT count(*) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-                )
-            )
-            connection.rollback()
-            if waiting:
-                return
-            time.sleep(0.01)
-    pytest.fail("nobody waited for a lock within 10 s")
 
 
 def set_in_own_transaction(engine: Engine, *rows: StockRow) -> list[StockChange]:

@@ -41,6 +41,9 @@ def incomplete(reason: str, address: Mapping[str, Any]) -> Bad:
     return Bad("address_missing", sentence, address=address)
 
 
+#: What a start changes of a cart all the same.
+OWN = ("updated_at", "lock_version")
+
 TOO_MUCH = "The total is larger than any amount that can be charged: split the cart."
 
 BAD_CARTS = {
@@ -128,7 +131,7 @@ def test_a_cart_that_cannot_be_sold(works: Works, shelf: Shelf, engine: Engine, 
     # Given
     fill(shelf)
     cart_id = shelf.add_cart(*bad.lines, currency=bad.currency, address=bad.address, line_currency=bad.line_currency)
-    before = take_snapshot(engine)
+    before = take_snapshot(engine, without=OWN)
     # When
     checkout_id = works.start(cart_id, token="tok_ok" if paying else None)
     works.pump()
@@ -140,7 +143,7 @@ def test_a_cart_that_cannot_be_sold(works: Works, shelf: Shelf, engine: Engine, 
     assert status.failure.message == bad.sentence
     # Then but for its own trail nothing has changed: no stock held, no order, no payment at the bank
     trail = ("checkouts", "request_keys", "events", "payments")
-    assert leave_out(take_snapshot(engine), *trail) == leave_out(before, *trail)
+    assert leave_out(take_snapshot(engine, without=OWN), *trail) == leave_out(before, *trail)
     assert read_bank(engine, checkout_id) == NOTHING
     # Then the cart may be changed
     shelf.run("UPDATE carts SET currency = 'EUR' WHERE id = :id", id=cart_id)

@@ -29,17 +29,20 @@ NOTHING = Totals(0, 0, 0)
 RESTING = TERMINAL | {CheckoutState.NEEDS_REVIEW}
 
 
-def take_snapshot(engine: Engine) -> Snapshot:
-    """Return every row of every table, the bank's included, but for the times of last change."""
+def take_snapshot(engine: Engine, *, without: Sequence[str] = ("updated_at",)) -> Snapshot:
+    """Return every row of every table, the bank's included, but for the columns named."""
     with engine.connect() as connection:
-        return read_rows(connection)
+        return read_rows(connection, without=without)
 
 
-def read_rows(connection: Connection) -> Snapshot:
+def read_rows(connection: Connection, *, without: Sequence[str] = ("updated_at",)) -> Snapshot:
     """Return the same as this connection's transaction sees it."""
     return {
         table.fullname: sorted(
-            connection.execute(text(f"SELECT (to_jsonb(t) - 'updated_at')::text FROM {table.fullname} t")).scalars()
+            connection.execute(
+                text(f"SELECT (to_jsonb(t) - CAST(:without AS text[]))::text FROM {table.fullname} t"),
+                {"without": list(without)},
+            ).scalars()
         )
         for table in Base.metadata.sorted_tables
     }

@@ -1,0 +1,146 @@
+"""Shopify's product export as a file: its lines and quotes, its encoding, and what is not an export at all."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from scripts.sheets import ROW_LINES
+from scripts.shopify import NotReadable, Refusal, read_export
+from tests.unit.exports import HEADER, row, write
+
+SAMPLES: Final = Path(__file__).parents[3] / "shared" / "data" / "shopify"
+
+
+def test_rows_are_numbered_as_a_spreadsheet_counts_them() -> None:
+    # Given a cell with line breaks (one row), an empty line, and a row of empty cells
+    content = (
+        b"Handle,Title,Variant SKU,Variant Inventory Qty,Variant Inventory Policy,Variant Price\r\n"
+        b'mug,"Mug\nof\ntwo lines",M,1,deny,1\r\n'
+        b"\r\n"
+        b",,,,,\r\n"
+        b"cup,Cup,C,1,deny,?\r\n"
+    )
+
+    export = read_export(content, "USD")
+
+    assert [(variant.row, variant.title) for variant in export.variants] == [(2, "Mug\nof\ntwo lines")]
+    assert (export.rows, export.refused) == (2, (Refusal(5, "bad price '?': digits with a decimal point"),))
+
+
+def test_rows_of_other_lengths() -> None:
+    head = b"Handle,Title,Variant SKU,Variant Inventory Qty,Variant Inventory Policy,Variant Price,Type,Status\n"
+
+    export = read_export(
+        head + b"a,A,A,1,deny,1\n" + b"b,B,B,1,deny,1,Kitchen,active,,\n" + b"c,C,C,1,deny,1,Kitchen,active,more\n",
+        "USD",
+    )
+
+    assert [(variant.sku, variant.category) for variant in export.variants] == [("A", None), ("B", "Kitchen")]
+    assert export.refused == (Refusal(4, "9 cells under a header of 8"),)
+
+
+def test_broken_quotes_are_refused_and_reading_goes_on() -> None:
+    head = b"Handle,Title,Variant SKU,Variant Inventory Qty,Variant Inventory Policy,Variant Price\n"
+
+    export = read_export(
+        head + b'a,"A"x,A,1,deny,1\n' + b"b,B,B,1,deny,1\n" + b'c,"never closed,C,1,deny,1\nd,D,D,1,deny,1\n', "USD"
+    )
+
+    assert [variant.sku for variant in export.variants] == ["B", "D"]
+    assert export.refused == (
+        Refusal(2, "not readable as CSV: ',' expected after '\"'"),
+        Refusal(4, "not readable as CSV: unexpected end of data"),
+    )
+    assert export.rows == 4
+
+
+def test_a_quote_that_is_never_closed_costs_one_row_of_a_file_longer_than_a_row_may_be() -> None:
+    more = [row(Handle=f"p{number}", Variant_SKU=f"S{number}") for number in range(ROW_LINES)]
+    head, first, rest = write(row(), *more).split(b"\r\n", 2)
+
+    export = read_export(b"\r\n".join((head, first.replace(b"Mug", b'"Mug'), rest)), "USD")
+
+    assert [variant.row for variant in export.variants] == list(range(3, ROW_LINES + 3))
+    assert (export.rows, export.refused) == (
+        ROW_LINES + 1,
+        (Refusal(2, "not readable as CSV: unexpected end of data"),),
+    )
+
+
+def test_a_description_of_very_many_lines_is_one_row() -> None:
+    body = "<p>\n" * (ROW_LINES - 1)
+
+    export = read_export(write({**row(), "Body": body}, row(Variant_SKU="LAST"), header=[*HEADER, "Body"]), "USD")
+
+    assert [(variant.row, variant.sku) for variant in export.variants] == [(2, "MUG-1"), (3, "LAST")]
+    assert (export.rows, export.refused) == (2, ())
+
+
+def test_a_description_longer_than_the_csv_module_allows_by_default() -> None:
+    export = read_export(write({**row(), "Body": "x" * 200_000}, header=[*HEADER, "Body"]), "USD")
+
+    assert [variant.sku for variant in export.variants] == ["MUG-1"]
+
+
+@pytest.mark.parametrize(
+    ("_case", "encoding", "shown"),
+    [("utf-8", "utf-8", "utf-8"), ("with a byte order mark", "utf-8-sig", "utf-8"), ("latin-1", "latin-1", "latin-1")],
+)
+def test_encodings(_case: str, encoding: str, shown: str) -> None:
+    content = write(row(Title="Café")).decode().encode(encoding)
+
+    export = read_export(content, "USD")
+
+    assert (export.encoding, [variant.title for variant in export.variants]) == (shown, ["Café"])
+
+
+@pytest.mark.parametrize(
+    ("_case", "content", "reason"),
+    [
+        (
+            "two columns missing",
+            write(row(), header=[name for name in HEADER if name not in {"Handle", "Variant Price"}]),
+            "it has no column Handle, Variant Price",
+        ),
+        (
+            "empty",
+            b"",
+            "it has no column Handle, Title, Variant SKU, Variant Inventory Qty, Variant Inventory Policy,"
+            " Variant Price",
+        ),
+        ("a header that is not CSV", b'"Handle"x,Title\n', "its first row is not CSV (',' expected after '\"')"),
+    ],
+)
+def test_what_is_not_an_export_is_refused_as_a_whole(_case: str, content: bytes, reason: str) -> None:
+    with pytest.raises(NotReadable) as refused:
+        read_export(content, "USD")
+
+    assert str(refused.value) == reason
+
+
+def test_utf_16_is_not_taken_for_an_export() -> None:
+    with pytest.raises(NotReadable):
+        read_export(write(row()).decode().encode("utf-16"), "USD")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "variants", "units", "total_minor"),
+    [
+        ("apparel.csv", 22, 22, 22, 129_500),
+        ("home-and-garden.csv", 21, 21, 65, 234_584),
+        ("jewelery.csv", 41, 23, 20, 98_074),
+    ],
+)
+def test_real_exports(name: str, rows: int, variants: int, units: int, total_minor: int) -> None:
+    path = SAMPLES / name
+    if not path.exists():
+        pytest.skip(f"the sample {name} is not beside this checkout")
+
+    export = read_export(path.read_bytes(), "USD")
+
+    assert (export.rows, len(export.variants), export.refused) == (rows, variants, ())
+    assert sum(variant.quantity for variant in export.variants) == units
+    assert sum(variant.price_minor for variant in export.variants) == total_minor
+    assert len({variant.title.split(" - ")[0] for variant in export.variants}) == 20
+    assert all(variant.is_sku_derived and variant.active for variant in export.variants)

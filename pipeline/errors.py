@@ -18,6 +18,7 @@ class Code(StrEnum):
     CART_UNKNOWN = "cart_unknown"
     CART_LOCKED = "cart_locked"
     CART_COMPLETED = "cart_completed"
+    CHECKOUT_ACTIVE = "checkout_active"
     CART_EMPTY = "cart_empty"
     CART_TOO_LARGE = "cart_too_large"
     QUANTITY_INVALID = "quantity_invalid"
@@ -62,6 +63,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",
     Code.CART_LOCKED: "Cart {cart_id} is locked by another checkout until {expires_at}: try again after that.",
     Code.CART_COMPLETED: "Cart {cart_id} has been bought already: start with a new cart.",
+    Code.CHECKOUT_ACTIVE: "Cart {cart_id} waits to be paid in checkout {checkout_id}: process that one, or cancel it.",
     Code.CART_EMPTY: "The cart has no lines: add something to it first.",
     Code.CART_TOO_LARGE: "The cart has {lines} lines and at most {limit} are sold at once: split it.",
     Code.QUANTITY_INVALID: "Line {line} asks for {quantity} of {sku}: ask for 1 to {limit}.",

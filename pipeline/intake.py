@@ -37,7 +37,7 @@ BIND_KEY: Final = text("""
 TURN: Final = text("UPDATE carts SET lock_version = lock_version + 1 WHERE id = :cart_id")
 
 ACTIVE: Final = text(f"""
-    SELECT id, owner, expires_at FROM checkouts WHERE cart_id = :cart_id AND state IN ({ACTIVE_SQL})
+    SELECT id, owner, expires_at, payment_given FROM checkouts WHERE cart_id = :cart_id AND state IN ({ACTIVE_SQL})
 """)
 
 INSERT: Final = text("""
@@ -90,6 +90,9 @@ def start(connection: Connection, request: StartRequest, settings: Settings) -> 
     if active is not None:
         if active.owner != request.owner:
             raise Conflict(Code.CART_LOCKED, cart_id=str(cart_id), expires_at=active.expires_at.isoformat())
+        if request.payment is not None and not active.payment_given:
+            # Returning it would look as if the payment had been taken; paying it here would lock rows out of order.
+            raise Conflict(Code.CHECKOUT_ACTIVE, cart_id=str(cart_id), checkout_id=str(active.id))
         _bind_key(connection, request, active.id)
         return Admitted(active.id, created=False)
     if cart.state == CartState.COMPLETED:

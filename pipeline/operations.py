@@ -59,6 +59,12 @@ PAY: Final = text("""
 """)
 
 
+ABANDON: Final = text("""
+    UPDATE payment_operations SET status = 'declined', code = 'abandoned', claimed_until = NULL, updated_at = now()
+    WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND status IN ('intended', 'unknown')
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A claimed call, ready to be made once the transaction that claimed it has committed."""
@@ -149,6 +155,12 @@ def record(connection: Connection, members: Sequence[Member], answers: Sequence[
     _write(connection, before, after)
     _note_late(connection, members, answers)
     return after
+
+
+def abandon(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Close what is still unanswered and can no longer have an effect."""
+    if ids:
+        connection.execute(ABANDON, {"ids": list(ids)})
 
 
 def _write(connection: Connection, before: Mapping[UUID, Books], after: Mapping[UUID, Books]) -> None:

@@ -1,5 +1,6 @@
 """What comes next for a payment: decided on our books alone, forward in phases 4 and 6, backward in their undos."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -58,7 +59,10 @@ def plan_undo(member: Member, books: Books | None, settings: Settings) -> Outcom
         return _wait_for_stragglers(member, books) or Done()
     if books.reference is None:
         operation = books.find(OperationKind.OPEN, 1)
-        if operation is not None and operation.status is OperationStatus.DECLINED:
+        if operation is None or operation.status is OperationStatus.DECLINED:
+            return Done()
+        if _is_too_old(member, operation, settings) and _claimed(member, operation) is None:
+            # Opening moves no money, and nobody can authorise an object whose reference was never stored.
             return Done()
         # Nothing to cancel by yet: the same request with the same key gives the object's reference, or made none.
         return _undo(member, books, OperationKind.OPEN, settings)
@@ -66,6 +70,23 @@ def plan_undo(member: Member, books: Books | None, settings: Settings) -> Outcom
     if books.status is PaymentStatus.CAPTURED or (void is not None and void.code == ALREADY_CAPTURED):
         return _undo(member, books, OperationKind.REFUND, settings)
     return _undo(member, books, OperationKind.VOID, settings)
+
+
+def plan_late(member: Member, books: Books | None, settings: Settings) -> Done | Retry | Intent:
+    """Take back money that turned up after the end of its checkout.
+
+    What has ended cannot wait for a person: where an undo would ask one, it is attempted anew after the longest wait.
+    """
+    plan = plan_undo(member, books, settings)
+    if isinstance(plan, Review) and books is not None:
+        newest = max(each.updated_at or member.now for each in books.operations)
+        left = settings.retry_cap_seconds - (member.now - newest).total_seconds()
+        if left > 0:
+            return Retry(left, f"refused: {plan.detail}")
+        plan = plan_undo(replace(member, fence=member.fence + 1), books, settings)
+    if isinstance(plan, Done | Retry | Intent):
+        return plan
+    return Retry(settings.retry_cap_seconds, f"refused: {plan}")
 
 
 def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings: Settings) -> Outcome | Intent:

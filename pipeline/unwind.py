@@ -14,8 +14,8 @@ from pipeline.chain import CHAIN, Local, Phase, Remote
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code
 from pipeline.locks import lock_checkouts
-from pipeline.operations import Answered, Planned, claim, load_books, record
-from pipeline.payment_plan import plan_undo
+from pipeline.operations import Answered, Planned, abandon, claim, load_books, record
+from pipeline.payment_plan import plan_late
 from pipeline.runner import chase_late
 from pipeline.settings import Settings
 
@@ -102,6 +102,7 @@ class Unwinder:
                     raise TypeError(f"an undo cannot answer {plan}")
                 case _:
                     assert_never(plan)
+        abandon(connection, [each.id for each in undone if each.id in books and books[each.id].unsettled])
         forward.schedule(connection, [each for each in group if each.id in retries], retries)
         forward.ask_person(connection, phase.name, reviews)
         return undone
@@ -122,15 +123,9 @@ class Unwinder:
         if not ended:
             return
         books = load_books(connection, [each.id for each in ended])
-        plans = {each.id: plan_undo(each, books.get(each.id), self.settings) for each in ended}
+        plans = {each.id: plan_late(each, books.get(each.id), self.settings) for each in ended}
         step.calls += self._claim(connection, ended, books, plans)
-        # An ended checkout cannot ask for review: what the provider refuses is asked again, rarely, and stays audible.
-        rarely = self.settings.retry_cap_seconds
-        retries = {
-            id_: plan if isinstance(plan, Retry) else Retry(rarely, f"refused: {plan.detail}")
-            for id_, plan in plans.items()
-            if isinstance(plan, Retry | Review)
-        }
+        retries = {id_: plan for id_, plan in plans.items() if isinstance(plan, Retry)}
         forward.schedule(connection, [each for each in ended if each.id in retries], retries)
         settled = [each.id for each in ended if isinstance(plans[each.id], Done)]
         backward.rest(connection, settled)

@@ -100,7 +100,7 @@ class Supervisor:
             # Units that wait for their restart have no group any more; their number may be another's by now.
             units = [unit for unit in self._units.values() if unit.restart_at is None]
             for unit in units:
-                # The leader alone: dramatiq's master passes the signal on, and a child that gets it twice drops its batch.
+                # The leader alone: dramatiq's master passes it on, and a child that gets it twice drops its batch.
                 unit.process.terminate()
                 _signal_group(unit.process.pid, signal.SIGCONT)  # one that is stopped cannot end politely
             deadline = time.monotonic() + self._grace_seconds

@@ -1,5 +1,6 @@
 """Real servers for every test: found through DATABASE_URL and REDIS_URL, or started from the wheels for this run."""
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
+import structlog
 from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 from redis import Redis
@@ -45,6 +47,12 @@ SHORT_TIMES: Final[dict[str, Any]] = {
 # In CI the same examples every time; elsewhere new ones, and a failure prints what repeats it.
 hypothesis_settings.register_profile("checkout", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 hypothesis_settings.load_profile("checkout")
+
+# Errors that tests provoke are logged in one line: rich tracebacks cost a second each.
+structlog.configure(
+    processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+)
 
 _EMPTY: Final = ";\n".join(f"DELETE FROM {table.fullname}" for table in Base.metadata.sorted_tables)
 

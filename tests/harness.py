@@ -1,4 +1,4 @@
-"""An engine inside the test: real PostgreSQL, the real runner and unwind, and a hand-written queue that can misbehave."""
+"""An engine inside the test: real PostgreSQL, real runner and unwind, and a hand-written queue that can misbehave."""
 
 import json
 from collections import deque

@@ -114,7 +114,7 @@ class BatchBroker(RedisBroker):
         """
         del timeout
         if queue_name not in self._holdings:
-            raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]  # as above
+            raise QueueNotFound(queue_name)
         link = QueueLink(
             client=self.client,
             wait_client=self.wait_client,

@@ -13,9 +13,10 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 from redis import Redis
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from pipeline import intake
+from pipeline.chain import CHAIN
 from pipeline.intake import Admitted
 from pipeline.messages import PaymentInput, StartRequest
 from pipeline.sender import INTAKE
@@ -32,7 +33,6 @@ EXAMPLE: Final[dict[str, Any]] = json.loads(
     (Path(__file__).resolve().parents[1] / "contract" / "intake_message.json").read_text()
 )
 RESENT: Final = text("SELECT count(*) FROM events WHERE kind = 'sweep.resent'")
-AT_THE_BANK: Final = text("SELECT count(*) FROM payment_operations WHERE status = 'intended'")
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +89,32 @@ def start_many(door: CheckoutEngine, count: int) -> list[UUID]:
     return [each.checkout_id for each in admitted]
 
 
-def find_leader(processes: Processes, engine: Engine, name: str) -> int:
-    """Return the process that leads a unit, once it runs (it may just be started again)."""
-    processes.wait_until(engine, lambda _: name in processes.supervisor.pids(), f"{name} runs")
-    return processes.supervisor.pids()[name]
+class Target:
+    """A unit that is to be hit in the middle of a batch, again and again: each time the process that runs now."""
+
+    def __init__(self, processes: Processes, engine: Engine, name: str) -> None:
+        """Aim at the first unit of this line."""
+        self._processes, self._engine, self._unit = processes, engine, f"{name}.1"
+        self._queue = f"checkout.{name}"
+        self._leaders: set[int] = set()
+        self._seen: set[bytes] = set()
+
+    def wait_until_busy(self, client: Redis) -> int:
+        """Return the process that leads the unit, once a worker that was not hit before holds messages."""
+        for what, is_so in (
+            ("runs", lambda _: self._processes.supervisor.pids().get(self._unit, 0) not in self._leaders | {0}),
+            ("holds messages", lambda _: find_holders(client, self._queue) - self._seen),
+        ):
+            self._processes.wait_until(self._engine, is_so, f"{self._unit} {what}")
+        self._seen |= find_holders(client, self._queue)
+        leader = self._processes.supervisor.pids()[self._unit]
+        self._leaders.add(leader)
+        return leader
 
 
-def holds_messages(client: Redis, queue: str) -> bool:
-    """Tell whether a worker has fetched messages of this queue and not finished them."""
-    return any(client.scard(key) for key in client.scan_iter(f"dramatiq:__acks__.*.{queue}"))
+def find_holders(client: Redis, queue: str) -> set[bytes]:
+    """Return the sets of messages of this queue that workers have fetched and not finished."""
+    return {key for key in client.scan_iter(f"dramatiq:__acks__.*.{queue}") if client.scard(key)}
 
 
 def test_messages_from_anywhere_become_orders_and_nothing_is_sent_twice(
@@ -128,23 +145,12 @@ def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
     # Given
     Shelf(engine).add_variant("cup", stock=300)
     start_many(door, 300)
-    # When each of two workers is killed three times, while it holds messages and while its calls are at the bank
-    queue = "checkout.inventory_reservation"
-    for _ in range(3):
-        for name, is_busy in (
-            ("inventory_reservation", lambda _: holds_messages(client, queue)),
-            ("payment_authorization", is_at_the_bank),
-        ):
-            find_leader(processes, engine, f"{name}.1")
-            processes.wait_until(engine, is_busy, f"{name} is in the middle of a batch")
-            assert processes.supervisor.kill(name, signal.SIGKILL) == 1
+    targets = [Target(processes, engine, name) for name in ("inventory_reservation", "payment_authorization")]
+    # When each of two workers is killed three times in the middle of a batch
+    for target in targets * 3:
+        os.killpg(target.wait_until_busy(client), signal.SIGKILL)
     # Then
     processes.assert_all_sold(engine, 300)
-
-
-def is_at_the_bank(connection: Connection) -> bool:
-    """Tell whether a call is out."""
-    return bool(connection.execute(AT_THE_BANK).scalar_one())
 
 
 def test_workers_told_to_end_finish_or_hand_back(
@@ -155,13 +161,8 @@ def test_workers_told_to_end_finish_or_hand_back(
     before = processes.count_lines("ended with 0")
     start_many(door, 200)
     # When two workers are told to end in the middle of a batch
-    for name, is_busy in (
-        ("inventory_reservation.1", lambda _: holds_messages(client, "checkout.inventory_reservation")),
-        ("payment_authorization.1", is_at_the_bank),
-    ):
-        leader = find_leader(processes, engine, name)
-        processes.wait_until(engine, is_busy, f"{name} is in the middle of a batch")
-        os.kill(leader, signal.SIGTERM)
+    for name in ("inventory_reservation", "payment_authorization"):
+        os.kill(Target(processes, engine, name).wait_until_busy(client), signal.SIGTERM)
     # Then both end in order, and everything is done
     processes.assert_all_sold(engine, 200)
     processes.wait_until(engine, lambda _: processes.count_lines("ended with 0") == before + 2, "both ended in order")
@@ -194,8 +195,8 @@ def test_two_schedulers_call_lost_checkouts_once(
     processes.assert_all_sold(engine, 100)
     # Then each was called again once
     with engine.connect() as connection:
-        resent = connection.execute(text("SELECT checkout_id FROM events WHERE kind = 'sweep.resent'")).scalars().all()
-    assert sorted(resent) == sorted(ids)
+        resent = connection.execute(text("SELECT checkout_id, phase FROM events WHERE kind = 'sweep.resent'")).all()
+    assert sorted((row.checkout_id, row.phase) for row in resent) == [(id_, CHAIN[0].queue) for id_ in sorted(ids)]
 
 
 def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes, engine: Engine, client: Redis) -> None:
@@ -249,7 +250,7 @@ def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes,
     processes.wait_until(
         engine,
         lambda _: (
-            not holds_messages(client, INTAKE) and client.exists(f"dramatiq:{INTAKE}", f"dramatiq:{INTAKE}.msgs") == 0
+            not find_holders(client, INTAKE) and client.exists(f"dramatiq:{INTAKE}", f"dramatiq:{INTAKE}.msgs") == 0
         ),
         "the queue is empty",
     )

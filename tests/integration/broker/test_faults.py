@@ -219,7 +219,7 @@ def test_heartbeats_and_maintenance_do_not_depend_on_chance(workshop: Workshop) 
     workshop.work(broker)
     workshop.send(broker, make_ids(1))
     wait_until(lambda: len(recorder.calls) == 1)
-    stock = RedisBroker(url=workshop.url, middleware=[])  # type: ignore[no-untyped-call]  # annotated in part
+    stock = RedisBroker(url=workshop.url, middleware=[])
     workshop.send(broker, make_ids(4))
     assert len(stock.do_fetch(QUEUE, 4)) == 4
     stock.client.close()

@@ -8,7 +8,7 @@ from tests.integration.broker.workshop import ACTOR, Workshop, make_ids, wait_un
 
 
 def _make_stock_broker(workshop: Workshop) -> RedisBroker:
-    return RedisBroker(url=workshop.url, middleware=[])  # type: ignore[no-untyped-call]  # annotated in part
+    return RedisBroker(url=workshop.url, middleware=[])
 
 
 def test_a_stock_producer_feeds_our_worker(workshop: Workshop) -> None:

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import Engine
 
 from pipeline.errors import Conflict, Invalid
@@ -179,3 +180,23 @@ def test_many_starts_in_one_transaction_leave_each_other_alone(works: Works, she
     # Then
     assert [type(each).__name__ for each in answers] == ["Admitted", "NotFound", "Admitted"]
     assert shelf.rows("SELECT state, count(*) FROM checkouts GROUP BY 1") == [("awaiting_payment", 2)]
+
+
+def test_a_payment_for_a_cart_that_waits_to_be_paid_is_refused_and_not_lost(works: Works, shelf: Shelf) -> None:
+    # Given a checkout that waits for its payment
+    shelf.add_variant("cup", stock=5)
+    cart_id = shelf.add_cart(("cup", 1))
+    checkout_id = works.start(cart_id)
+    works.pump()
+    # When its owner starts the same cart with a payment
+    with pytest.raises(Conflict) as refused:
+        works.start(cart_id, token="tok_ok", idempotency_key="again")
+    # Then they are told which one to pay, and nothing is written
+    assert str(refused.value) == (
+        f"Cart {cart_id} waits to be paid in checkout {checkout_id}: process that one, or cancel it."
+    )
+    assert shelf.rows("SELECT count(*) FROM request_keys WHERE key = 'again'") == [(0,)]
+    assert shelf.rows("SELECT count(*) FROM payments") == [(0,)]
+    works.pay(checkout_id)
+    works.pump()
+    assert works.states([checkout_id]) == ["completed"]

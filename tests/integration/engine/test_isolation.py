@@ -1,9 +1,6 @@
 """A poisoned checkout never takes its batch down: it is counted, tried alone, and given up after its limit."""
 
-from collections.abc import Iterator
-
 import pytest
-import structlog
 from sqlalchemy import Engine
 
 from pipeline.chain import CHAIN, Local, Phase
@@ -30,14 +27,6 @@ WRITES = {
     "order_creation": ("orders", "NEW.state = 'pending'"),
     "payment_capture": ("payment_operations", "NEW.kind = 'capture'"),
 }
-
-
-@pytest.fixture(autouse=True)
-def short_logs() -> Iterator[None]:
-    """One line an error: the default shows the variables of every frame, and takes a second for it."""
-    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
-    yield
-    structlog.reset_defaults()
 
 
 PHASES = [pytest.param(phase, id=phase.name) for phase in CHAIN[:-1]]

@@ -1,6 +1,5 @@
 """Real servers for every test: found through DATABASE_URL and REDIS_URL, or started from the wheels for this run."""
 
-import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -50,8 +49,7 @@ hypothesis_settings.load_profile("checkout")
 
 # Errors that tests provoke are logged in one line: rich tracebacks cost a second each.
 structlog.configure(
-    processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])],
-    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])]
 )
 
 _EMPTY: Final = ";\n".join(f"DELETE FROM {table.fullname}" for table in Base.metadata.sorted_tables)

@@ -101,7 +101,8 @@ def test_json_has_every_promise_and_the_rows_of_the_broken_ones(
     write(
         engine,
         BOOKS.read_text() + "UPDATE orders SET total_minor = 751 WHERE state = 'cancelled';"
-        "UPDATE checkouts SET state = 'needs_review', due_at = NULL, due_reason = NULL WHERE state = 'running'",
+        "UPDATE checkouts SET state = 'needs_review', review = '{}', due_at = NULL, due_reason = NULL"
+        " WHERE state = 'running'",
     )
     done = run(tmp_path, settings, "--json")
     assert done.returncode == 1

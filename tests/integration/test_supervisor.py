@@ -62,7 +62,7 @@ def read_child(printed: Printed) -> int:
 def test_units_are_named_and_counted_and_their_lines_come_out() -> None:
     # Given
     printed = Printed()
-    lines = {"a": f"{sys.executable} -c 'print(1); import time; time.sleep(60)'", "b": "sleep 60"}
+    lines = {"a": f"{sys.executable} -c 'print(1, flush=True); import time; time.sleep(60)'", "b": "sleep 60"}
     # When
     with Supervisor(os.environ, printed) as supervisor:
         supervisor.start(lines, {"b": 2})

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, event
@@ -20,6 +20,19 @@ from tests.harness import Line, Works
 from tests.integration.engine.workbench import Spy
 
 FAILPOINTS: Final = ("before_commit", "before_send", "after_send", "before_call", "after_call")
+
+#: Nothing runs out by itself: the machine decides when. Nobody gives up: that has tests of its own.
+PATIENT: Final[dict[str, Any]] = {
+    "stall_seconds": 3600,
+    "overdue_seconds": 7200,
+    "retry_seconds": 3600,
+    "retry_cap_seconds": 3600,
+    "gateway_claim_seconds": 3600,
+    "gateway_timeout_seconds": 5,
+    "sandbox_hang_seconds": 0,
+    "max_attempts": 1000,
+    "max_undo_attempts": 1000,
+}
 
 
 class SimulatedCrash(BaseException):

@@ -5,7 +5,7 @@ runs out. In the end everything is healed, and what was sold, what was charged a
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
 from hypothesis import HealthCheck
@@ -28,23 +28,10 @@ from pipeline.errors import Refused
 from pipeline.sender import RESOLVE, UNWIND
 from pipeline.settings import Settings
 from tests.harness import OWNER, Shelf
-from tests.integration.engine.failpoints import FAILPOINTS, Crash, FailingWorks, SimulatedCrash
+from tests.integration.engine.failpoints import FAILPOINTS, PATIENT, Crash, FailingWorks, SimulatedCrash
 
 GOODS: Final = {"cup": 40, "pot": 20, "tea": 6}
 QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
-
-#: Nothing runs out by itself: the machine decides when. Nobody gives up: that has tests of its own.
-PATIENT: Final[dict[str, Any]] = {
-    "stall_seconds": 3600,
-    "overdue_seconds": 7200,
-    "retry_seconds": 3600,
-    "retry_cap_seconds": 3600,
-    "gateway_claim_seconds": 3600,
-    "gateway_timeout_seconds": 5,
-    "sandbox_hang_seconds": 0,
-    "max_attempts": 1000,
-    "max_undo_attempts": 1000,
-}
 
 FAULTS: Final = [
     f"tok_{verb}_{fault}"
@@ -79,7 +66,9 @@ ANY_BROKEN: Final = text(
 tokens = st.sampled_from(["tok_ok", "tok_ok", "tok_ok", *TOKENS])
 start_tokens = st.sampled_from([None, None, None, None, None, "tok_ok", "tok_ok", "tok_ok", *TOKENS])
 baskets = st.dictionaries(st.sampled_from(sorted(GOODS)), st.integers(1, 2), min_size=1, max_size=3)
-crashes = st.sampled_from([None, None, None, *(Crash(where, passes) for passes in range(2) for where in FAILPOINTS)])
+# Ten commits, messages and calls deep: a whole way through the chain has about that many of each.
+crashes = st.none() | st.builds(Crash, st.sampled_from(FAILPOINTS), st.sampled_from(range(10)))
+stations = st.sampled_from([*(phase.name for phase in CHAIN), None])
 numbers = st.integers(0, 20)
 
 
@@ -121,14 +110,19 @@ class CheckoutMachine(RuleBasedStateMachine):
     def open_shop(self, orders: list[tuple[dict[str, int], str | None]]) -> None:
         """Some buyers are there already."""
         for basket, token in orders:
-            self.start(basket, token, None)
+            self.start(basket, token, CHAIN[0].name, None)
 
-    @rule(basket=baskets, token=start_tokens, crash=crashes)
-    def start(self, basket: dict[str, int], token: str | None, crash: Crash | None) -> None:
-        """A buyer checks out; one who gets no answer asks again with the same key."""
+    @rule(basket=baskets, token=start_tokens, until=stations, crash=crashes)
+    def start(self, basket: dict[str, int], token: str | None, until: str | None, crash: Crash | None) -> None:
+        """A buyer checks out, and the workers take it on; a buyer without an answer asks again with the same key."""
         cart_id = self.shelf.add_cart(*basket.items())
         key = str(uuid4())
-        self.survive(crash, lambda: self.works.start(cart_id, token=token, idempotency_key=key))
+
+        def ask() -> None:
+            self.works.start(cart_id, token=token, idempotency_key=key)
+            self.works.pump(until=until)
+
+        self.survive(crash, ask)
         self.ids.append(self.works.start(cart_id, token=token, idempotency_key=key))
         assert self.shelf.rows("SELECT id FROM checkouts WHERE cart_id = :id", id=cart_id) == [(self.ids[-1],)]
 
@@ -180,7 +174,7 @@ class CheckoutMachine(RuleBasedStateMachine):
         ids = self.works.line.take(queue, limit)
         self.survive(crash, lambda: self.works.work(queue, ids))
 
-    @rule(until=st.sampled_from([*(phase.name for phase in CHAIN), None]), crash=crashes)
+    @rule(until=stations, crash=crashes)
     def work(self, until: str | None, crash: Crash | None) -> None:
         """The workers of the first phases, or of all, empty their queues."""
         self.survive(crash, lambda: self.works.pump(until=until))

@@ -29,18 +29,15 @@ from pipeline.unwind import fail_undo
 log = structlog.get_logger()
 
 # The wait doubles with each attempt, so that a long outage ends in a trickle and not in a flood. What was sent after
-# :head is still waiting in its queue: called again only because it waits so long, and no attempt of it. One that has
-# ended (money turned up late) is in no queue of a phase, where a lost message would be missed: it stays scheduled.
+# :head is still waiting in its queue: called again only because it waits so long, and no attempt of it.
 CALL_AGAIN: Final = text("""
     UPDATE checkouts
-    SET sent_at = now(), updated_at = now(),
-        due_reason = CASE WHEN ended_at IS NULL THEN 'stalled' ELSE 'scheduled' END,
+    SET sent_at = now(), due_reason = 'stalled', updated_at = now(),
         attempts = attempts + CASE WHEN CAST(:counted AS boolean)
                                         AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head) THEN 1 ELSE 0 END,
         due_at = now() + make_interval(secs => :stall_seconds * power(2, least(attempts, 4)))
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
-
 
 # What goes to the gateway's own queue stays scheduled: its wait there says nothing about the phase's queue.
 ASK_AGAIN: Final = text("""

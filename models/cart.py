@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, ForeignKey, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Currency, Now, max_length, one_of
@@ -26,6 +26,13 @@ class Cart(Base):
     state: Mapped[str] = mapped_column(server_default=CartState.OPEN.value)
     shipping_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     billing_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    customer: Mapped[str | None]
+    coupon_codes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    tax_id: Mapped[str | None]
+    shipping_minor: Mapped[int | None] = mapped_column(BigInteger)
+    shipping_title: Mapped[str | None]
+    shipping_tax_included: Mapped[bool | None]
+    shipping_taxes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
     lock_version: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
@@ -36,7 +43,8 @@ class CartLine(Base):
 
     The buyer's scratch pad: a quantity or a sku that cannot be sold may stand here, phase 1 says so in plain words.
     `unit_price_minor` is an external price, set by an upstream that prices on its own; without it the price list
-    decides. `currency` is that price's; null means the cart's.
+    decides. `currency` is that price's; null means the cart's. `discounts` and `taxes` are the upstream's own; null
+    means that ours apply.
     """
 
     __tablename__ = "cart_lines"
@@ -49,3 +57,6 @@ class CartLine(Base):
     unit_price_minor: Mapped[int | None] = mapped_column(BigInteger)
     currency: Mapped[str | None]
     title: Mapped[str | None]
+    tax_included: Mapped[bool | None]
+    discounts: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    taxes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)

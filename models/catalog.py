@@ -42,6 +42,7 @@ class Price(Base):
     variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id", ondelete="CASCADE"))
     currency: Mapped[Currency]
     amount_minor: Mapped[Minor]
+    tax_included: Mapped[bool] = mapped_column(server_default=text("true"))
     valid_from: Mapped[Now]
     valid_until: Mapped[datetime | None]
 

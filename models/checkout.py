@@ -66,6 +66,8 @@ class Checkout(Base):
     straight_through: Mapped[bool]
     payment_given: Mapped[bool] = mapped_column(server_default=text("false"))
     expected_total_minor: Mapped[int | None] = mapped_column(BigInteger)
+    expected_hash: Mapped[str | None]
+    expected_lines: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     expires_at: Mapped[Moment]
     pivot_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]

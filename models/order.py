@@ -33,7 +33,12 @@ class Order(Base):
     owner: Mapped[str]
     reference: Mapped[str | None]
     currency: Mapped[Currency]
+    subtotal_minor: Mapped[Minor]
+    discount_minor: Mapped[Minor]
+    shipping_minor: Mapped[Minor]
+    tax_minor: Mapped[Minor]
     total_minor: Mapped[Minor]
+    shipping: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     shipping_address: Mapped[Json]
     billing_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     created_at: Mapped[Now]
@@ -45,7 +50,15 @@ class OrderLine(Base):
     """A line of an order, copied from the price lock, never recomputed."""
 
     __tablename__ = "order_lines"
-    __table_args__ = (CheckConstraint("quantity > 0 AND total_minor = unit_price_minor * quantity", name="total"),)
+    __table_args__ = (
+        CheckConstraint(
+            "quantity > 0 AND "
+            "subtotal_minor = unit_price_minor * quantity AND discount_minor BETWEEN 0 AND subtotal_minor"
+            " AND tax_minor >= 0"
+            " AND total_minor = subtotal_minor - discount_minor + CASE WHEN tax_included THEN 0 ELSE tax_minor END",
+            name="total",
+        ),
+    )
 
     order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), primary_key=True)
     line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -54,4 +67,10 @@ class OrderLine(Base):
     title: Mapped[str]
     quantity: Mapped[int]
     unit_price_minor: Mapped[Minor]
+    tax_included: Mapped[bool]
+    subtotal_minor: Mapped[Minor]
+    discount_minor: Mapped[Minor]
+    tax_minor: Mapped[Minor]
     total_minor: Mapped[Minor]
+    discounts: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    taxes: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)

@@ -7,6 +7,7 @@ from models.checkout import Checkout, Event, RefusedMessage, RequestKey
 from models.lock import PriceLock, PriceLockLine, Reservation
 from models.order import Order, OrderLine
 from models.payment import Payment, PaymentOperation
+from models.pricing import Coupon, ExchangeRate, Promotion, Redemption, TaxRate
 from models.sandbox import SandboxEntry, SandboxPayment, SandboxRequest
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Cart",
     "CartLine",
     "Checkout",
+    "Coupon",
     "Event",
+    "ExchangeRate",
     "Location",
     "Order",
     "OrderLine",
@@ -23,6 +26,8 @@ __all__ = [
     "Price",
     "PriceLock",
     "PriceLockLine",
+    "Promotion",
+    "Redemption",
     "RefusedMessage",
     "RequestKey",
     "Reservation",
@@ -31,5 +36,6 @@ __all__ = [
     "SandboxRequest",
     "StockLevel",
     "StockMovement",
+    "TaxRate",
     "Variant",
 ]

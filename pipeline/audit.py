@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from pipeline.promises.bank import BANK
+from pipeline.promises.locks import LOCKS
 from pipeline.promises.orders import ORDERS
 from pipeline.promises.payments import PAYMENTS
 from pipeline.promises.promise import Promise
@@ -16,7 +17,7 @@ from pipeline.promises.times import TIMES
 from pipeline.promises.undone import UNDONE
 from pipeline.settings import Settings
 
-PROMISES: Final[tuple[Promise, ...]] = (*STOCK, *ORDERS, *PAYMENTS, *UNDONE, *TIMES, *BANK)
+PROMISES: Final[tuple[Promise, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *UNDONE, *TIMES, *BANK)
 
 #: Rows of one violation that are fetched. A broken promise may break for every checkout; some are enough to see why.
 SHOWN_ROWS: Final = 100
@@ -95,6 +96,9 @@ def _bank_is_here(settings: Settings) -> bool:
 
 
 def _find(connection: Connection, promise: Promise, facts: Mapping[str, Any]) -> Violation | None:
+    if promise.search is not None:
+        found = list(promise.search(connection))
+        return Violation(promise.name, promise.meaning, len(found), tuple(found[:SHOWN_ROWS])) if found else None
     limited = f"SELECT count(*) OVER () AS total_, broken.* FROM ({promise.sql}) broken LIMIT {SHOWN_ROWS}"
     rows = [dict(row) for row in connection.execute(text(limited), facts).mappings()]
     if not rows:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from models.states import CheckoutState
 from pipeline.errors import Code
+from pipeline.pricing.drift import Expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Member:
     fence: int
     straight_through: bool
     payment_given: bool
-    expected_total_minor: int | None
+    expected: Expected
     expires_at: datetime
     pivot_at: datetime | None
     attempts: int

@@ -91,7 +91,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The payment of one checkout. `answered` says that an answer was recorded just now, in this transaction."""
+    """The payment of one checkout, and the total of its order once there is one.
+
+    `answered` says that an answer was recorded just now, in this transaction.
+    """
 
     checkout_id: UUID
     gateway: str
@@ -103,6 +106,7 @@ class Books:
     amount: Money
     operations: Sequence[Operation] = field(default_factory=tuple)
     answered: bool = False
+    order_minor: int | None = None
 
     def find(self, kind: OperationKind, n: int) -> Operation | None:
         """Return the n-th operation of this kind, if it was ever intended."""

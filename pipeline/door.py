@@ -79,4 +79,6 @@ class Door:
             return Step(sends=list(answers[-1].sends))
 
         self.driver.run(run)
+        if (refusal := answers[-1].refusal) is not None:
+            raise refusal
         return answers[-1]

@@ -30,6 +30,12 @@ class Code(StrEnum):
     PRICE_MISSING = "price_missing"
     PRICE_INVALID = "price_invalid"
     TOTAL_TOO_LARGE = "total_too_large"
+    EXCHANGE_RATE_STALE = "exchange_rate_stale"
+    EXTERNAL_AMOUNTS = "external_amounts_inconsistent"
+    COUPON_UNKNOWN = "coupon_unknown"
+    COUPON_USED_UP = "coupon_used_up"
+    COUPON_NEEDS_CUSTOMER = "coupon_needs_customer"
+    COUPON_NOT_APPLICABLE = "coupon_not_applicable"
     OUT_OF_STOCK = "out_of_stock"
     PRICE_CHANGED = "price_changed"
     # the catalog
@@ -42,6 +48,7 @@ class Code(StrEnum):
     PAST_PIVOT = "past_pivot"
     NEEDS_REVIEW = "needs_review"
     # the payment
+    PAYMENT_REQUIRED = "payment_required"
     PAYMENT_DECLINED = "payment_declined"
     CAPTURE_DECLINED = "capture_declined"
     PAYMENT_UNRESOLVED = "payment_unresolved"
@@ -75,6 +82,12 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.PRICE_MISSING: "Line {line}: {sku} has no price in {currency}: add one, or remove the line.",
     Code.PRICE_INVALID: "Line {line}: {unit_price_minor} is not a price: send zero or more minor units.",
     Code.TOTAL_TOO_LARGE: "The total is larger than any amount that can be charged: split the cart.",
+    Code.EXCHANGE_RATE_STALE: "The rate from {base} to {quote} is of {observed_at}: import a newer one.",
+    Code.EXTERNAL_AMOUNTS: "The amounts of {where} do not agree ({reason}): send amounts that add up.",
+    Code.COUPON_UNKNOWN: "Coupon {code} does not exist or is not valid now: remove it.",
+    Code.COUPON_USED_UP: "Coupon {code} has been used as often as it may be: remove it.",
+    Code.COUPON_NEEDS_CUSTOMER: "Coupon {code} is limited per customer and the cart names none: name the customer.",
+    Code.COUPON_NOT_APPLICABLE: "Coupon {code} gives nothing on this cart: remove it.",
     Code.OUT_OF_STOCK: "Of {sku}, {requested} were asked for and {available} are left: ask for fewer.",
     Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
     Code.SKU_UNKNOWN: "There is no variant with the sku {sku}: import it first, or check the spelling.",
@@ -84,6 +97,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.CHECKOUT_BUSY: "Checkout {checkout_id} is {state} and has its payment: wait for its outcome.",
     Code.PAST_PIVOT: "The payment of checkout {checkout_id} is being taken: wait for the order, then cancel that.",
     Code.NEEDS_REVIEW: "A person is looking at checkout {checkout_id}: wait for their answer, or ask support.",
+    Code.PAYMENT_REQUIRED: "There is something to pay, and the request carries no payment: send its token.",
     Code.PAYMENT_DECLINED: "The payment was declined ({reason}): try another payment method.",
     Code.CAPTURE_DECLINED: "The authorised payment could not be taken ({reason}): start again with another one.",
     Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind}: look it up there, then retry.",

@@ -61,6 +61,8 @@ CALL_ON: Final = text("""
     SET state = :state, fence = fence + CAST(:turn AS integer), attempts = 0, last_error = NULL, review = NULL,
         payment_given = payment_given OR EXISTS (SELECT FROM payments WHERE checkout_id = :id),
         expected_total_minor = coalesce(CAST(:expected_total_minor AS bigint), expected_total_minor),
+        expected_hash = coalesce(:expected_hash, expected_hash),
+        expected_lines = coalesce(CAST(:expected_lines AS jsonb), expected_lines),
         sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
         expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds)), updated_at = now(),
         -- What goes forward again has not failed: why it was looked at stands in its events.
@@ -174,7 +176,7 @@ def call_on(
     *,
     event: str,
     hold_seconds: float = 0,
-    expected_total_minor: int | None = None,
+    expected: Mapping[str, Any] | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> list[Send]:
     """Set a waiting checkout going again, with its stock and prices held for at least `hold_seconds` more."""
@@ -190,7 +192,7 @@ def call_on(
             "turn": member.state is CheckoutState.NEEDS_REVIEW,
             "stall_seconds": settings.stall_seconds,
             "hold_seconds": hold_seconds,
-            "expected_total_minor": expected_total_minor,
+            **(expected or {"expected_total_minor": None, "expected_hash": None, "expected_lines": None}),
         },
     )
     write_events(connection, event, [member.id], data={member.id: detail or {}})

@@ -4,9 +4,10 @@ Functions over a connection, one transaction each; they return the messages to s
 pipeline/door.py does both.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -18,10 +19,12 @@ from pipeline import backward, forward
 from pipeline.batch import Member, Rejected
 from pipeline.carts import create_cart, fill_cart
 from pipeline.chain import CHAIN
-from pipeline.errors import Code, Conflict, Invalid, NotFound
+from pipeline.errors import Code, Conflict, Invalid, NotFound, Refused
 from pipeline.events import write_events
 from pipeline.locks import lock_cart, lock_checkouts
 from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
+from pipeline.pricing.drift import Expected, find_drift
+from pipeline.pricing.frozen import read_quotes
 from pipeline.sender import Send
 from pipeline.settings import Settings
 
@@ -42,9 +45,9 @@ ACTIVE: Final = text(f"""
 
 INSERT: Final = text("""
     INSERT INTO checkouts (id, cart_id, owner, reference, currency, straight_through, payment_given,
-                           expected_total_minor, expires_at, sent_at, due_at, due_reason)
-    VALUES (:id, :cart_id, :owner, :reference, :currency, :paying, :paying, :expected_total_minor,
-            now() + make_interval(secs => :ttl_seconds),
+                           expected_total_minor, expected_hash, expected_lines, expires_at, sent_at, due_at, due_reason)
+    VALUES (:id, :cart_id, :owner, :reference, :currency, :paying, :paying, :expected_total_minor, :expected_hash,
+            CAST(:expected_lines AS jsonb), now() + make_interval(secs => :ttl_seconds),
             now(), now() + make_interval(secs => :stall_seconds), 'stalled')
     RETURNING now() AS sent_at
 """)
@@ -54,16 +57,18 @@ PAY: Final = text("""
     ON CONFLICT (checkout_id) DO UPDATE SET token = EXCLUDED.token, tries = payments.tries + 1, updated_at = now()
 """)
 
-TOTAL: Final = text("SELECT total_minor FROM price_locks WHERE checkout_id = :id")
-
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What a request led to. `created` is False when the answer is an earlier or an already running checkout."""
+    """What a request led to. `created` is False when the answer is an earlier or an already running checkout.
+
+    `refusal` is raised to the caller once what it led to has committed.
+    """
 
     checkout_id: UUID
     created: bool
     sends: Sequence[Send] = ()
+    refusal: Refused | None = None
 
 
 def start(connection: Connection, request: StartRequest, settings: Settings) -> Admitted:
@@ -110,7 +115,7 @@ def start(connection: Connection, request: StartRequest, settings: Settings) -> 
             "reference": request.reference,
             "currency": cart.currency if request.cart is None else request.cart.currency,
             "paying": request.payment is not None,
-            "expected_total_minor": request.expected_total_minor,
+            **_expected_columns(request),
             "ttl_seconds": ttl_seconds,
             "stall_seconds": settings.stall_seconds,
         },
@@ -134,18 +139,28 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
         raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(member.id), state=CheckoutState.EXPIRED)
     if not early and member.state is not CheckoutState.AWAITING_PAYMENT:
         raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(member.id), state=member.state)
-    total = connection.execute(TOTAL, {"id": member.id}).scalar_one_or_none()
-    if request.expected_total_minor is not None and total is not None and request.expected_total_minor != total:
-        raise Conflict(Code.PRICE_CHANGED, total_minor=total, expected_total_minor=request.expected_total_minor)
+    frozen = read_quotes(connection, [member.id]).get(member.id)
+    if request.payment is None and (frozen is None or frozen[0].total_minor > 0):
+        raise Invalid(Code.PAYMENT_REQUIRED)
+    if frozen is not None:
+        expected = Expected(request.expected_total_minor, request.expected_hash, request.expected_lines or {})
+        drift = find_drift(frozen[0], expected, settings.price_drift_tolerance_minor)
+        if drift is not None:
+            # What the buyer saw is not what is frozen: nothing is charged, and nothing is held for it any longer.
+            why = {member.id: Rejected(Code.PRICE_CHANGED, drift)}
+            sends = backward.begin(connection, [member], why, settings, ending=CheckoutState.FAILED)
+            refusal = Conflict(Code.PRICE_CHANGED, **drift)
+            return Admitted(member.id, created=False, sends=sends, refusal=refusal)
     _bind_key(connection, request, member.id)
-    _pay(connection, member.id, request.payment, settings)
+    if request.payment is not None:
+        _pay(connection, member.id, request.payment, settings)
     sends = forward.call_on(
         connection,
         member,
         settings,
         event="payment.submitted",
         hold_seconds=settings.payment_window_seconds,
-        expected_total_minor=request.expected_total_minor,
+        expected=_expected_columns(request),
     )
     # One that has not reached its quote yet is on its way already: its message is not doubled.
     return Admitted(member.id, created=True, sends=[] if early else sends)
@@ -212,6 +227,15 @@ def _replay(connection: Connection, request: StartRequest | ProcessRequest) -> A
     if seen.fingerprint != fingerprint(request):
         raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)
     return Admitted(seen.checkout_id, created=False)
+
+
+def _expected_columns(request: StartRequest | ProcessRequest) -> dict[str, Any]:
+    lines = request.expected_lines
+    return {
+        "expected_total_minor": request.expected_total_minor,
+        "expected_hash": request.expected_hash,
+        "expected_lines": None if lines is None else json.dumps(lines),
+    }
 
 
 def _bind_key(connection: Connection, request: StartRequest | ProcessRequest, checkout_id: UUID) -> None:

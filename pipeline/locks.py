@@ -1,4 +1,5 @@
-"""Every row lock of the engine, in one order: checkouts by id, then carts, then stock by (variant, location).
+"""Every row lock of the engine, in one order: checkouts by id, then carts, then stock by (variant,
+location), then coupons by code.
 
 `FOR NO KEY UPDATE`, so that foreign keys do not block. Payments, reservations and orders are only ever written under
 their checkout's lock and need none of their own.
@@ -12,10 +13,11 @@ from sqlalchemy import Connection, Row, RowMapping, text
 
 from models.states import CheckoutState
 from pipeline.batch import Member
+from pipeline.pricing.drift import Expected
 
 _MEMBER: Final = """
     id, cart_id, owner, reference, currency, state, phase, fence, straight_through, payment_given,
-    expected_total_minor, expires_at, pivot_at, attempts, ending, now() AS now
+    expected_total_minor, expected_hash, expected_lines, expires_at, pivot_at, attempts, ending, now() AS now
 """
 
 CHECKOUTS: Final = text(f"""
@@ -65,6 +67,14 @@ HELD_STOCK: Final = text("""
     ORDER BY variant_id, location_id FOR NO KEY UPDATE
 """)
 
+COUPONS: Final = text("""
+    SELECT c.code, c.used, c.usage_limit, c.per_customer_limit, p.id, p.title, p.kind, p.percent, p.amount_minor,
+           p.currency, p.minimum_minor, p.skus, p.categories, p.priority, p.combines,
+           p.active AND p.starts_at <= now() AND (p.ends_at IS NULL OR p.ends_at > now()) AS valid
+    FROM coupons c JOIN promotions p ON p.id = c.promotion_id
+    WHERE c.code = ANY(CAST(:codes AS text[])) ORDER BY c.code FOR NO KEY UPDATE OF c
+""")
+
 
 def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[Member]:
     """Lock these checkouts, whatever their state; ids that do not exist are left out."""
@@ -106,8 +116,19 @@ def lock_held_stock(connection: Connection, ids: Sequence[UUID]) -> None:
     connection.execute(HELD_STOCK, {"ids": list(ids)})
 
 
+def lock_coupons(connection: Connection, codes: Sequence[str]) -> Sequence[Row[Any]]:
+    """Lock these coupons and return them with their promotions; codes that do not exist are left out."""
+    return connection.execute(COUPONS, {"codes": list(codes)}).all()
+
+
 def _member(row: RowMapping) -> Member:
-    ending = row["ending"]
+    fields = dict(row)
+    expected = Expected(
+        fields.pop("expected_total_minor"), fields.pop("expected_hash"), fields.pop("expected_lines") or {}
+    )
+    ending = fields.pop("ending")
     return Member(
-        **{**row, "state": CheckoutState(row["state"]), "ending": None if ending is None else CheckoutState(ending)}
+        **fields | {"state": CheckoutState(row["state"])},
+        ending=None if ending is None else CheckoutState(ending),
+        expected=expected,
     )

@@ -55,14 +55,44 @@ class Address(Model):
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 
+class DiscountInput(Model):
+    """A discount that the upstream has computed."""
+
+    text: ShortText
+    amount_minor: Minor
+
+
+class TaxInput(Model):
+    """A tax that the upstream has computed; `rate` is a fraction as text: "0.2" is 20 %."""
+
+    name: Reference
+    rate: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,3}(\.[0-9]{1,9})?$")]
+    amount_minor: Minor
+
+
+class ShippingInput(Model):
+    """What delivery costs. Without `taxes`, ours apply."""
+
+    amount_minor: Minor
+    title: ShortText = "Shipping"
+    tax_included: bool | None = None
+    taxes: list[TaxInput] | None = None
+
+
 class CartLine(Model):
-    """A line: a sku, how many, and, if the upstream prices on its own, its unit price in minor units."""
+    """A line: a sku, how many, and, if the upstream prices on its own, its unit price in minor units.
+
+    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply.
+    """
 
     sku: Reference
     quantity: Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
     unit_price_minor: Minor | None = None
     currency: Currency | None = None
     title: ShortText | None = None
+    tax_included: bool | None = None
+    discounts: list[DiscountInput] | None = None
+    taxes: list[TaxInput] | None = None
 
 
 def _storable_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -83,6 +113,7 @@ def _texts(value: JsonValue) -> Iterator[str]:
             yield from _texts(item)
 
 
+CouponCode = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)]
 Json = Annotated[dict[str, JsonValue], AfterValidator(_storable_json)]
 
 
@@ -92,6 +123,10 @@ class Cart(Model):
     id: UUID
     currency: Currency
     lines: list[CartLine]
+    customer: Reference | None = None
+    coupon_codes: list[CouponCode] = []
+    tax_id: Reference | None = None
+    shipping: ShippingInput | None = None
     shipping_address: Json | None = None
     billing_address: Json | None = None
 
@@ -100,6 +135,10 @@ class PaymentInput(Model):
     """A payment method, as the provider's opaque token."""
 
     token: Reference
+
+
+#: The total that was shown for each line, by the line's number.
+ExpectedLines = dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")], Minor]
 
 
 class StartRequest(Model):
@@ -114,6 +153,8 @@ class StartRequest(Model):
     idempotency_key: Reference | None = None
     payment: PaymentInput | None = None
     expected_total_minor: Minor | None = None
+    expected_hash: Reference | None = None
+    expected_lines: ExpectedLines | None = None
     ttl_seconds: Annotated[int, Field(gt=0, strict=True)] | None = None
     reference: Reference | None = None
 
@@ -134,13 +175,15 @@ class StartRequest(Model):
 
 
 class ProcessRequest(Model):
-    """Pay a started checkout."""
+    """Pay a started checkout; one whose total is zero is confirmed without a payment."""
 
     owner: Reference
     checkout_id: UUID
     idempotency_key: Reference
-    payment: PaymentInput
+    payment: PaymentInput | None = None
     expected_total_minor: Minor | None = None
+    expected_hash: Reference | None = None
+    expected_lines: ExpectedLines | None = None
 
 
 def fingerprint(request: StartRequest | ProcessRequest) -> str:

@@ -17,9 +17,11 @@ from pipeline.events import write_events
 from pipeline.gateways.protocol import Answer, Call, Succeeded
 
 PAYMENTS: Final = text("""
-    SELECT p.checkout_id, p.gateway, p.token, p.tries, p.reference, p.status, p.action, l.total_minor, l.currency
-    FROM payments p JOIN price_locks l USING (checkout_id)
-    WHERE p.checkout_id = ANY(CAST(:ids AS uuid[]))
+    SELECT l.checkout_id, coalesce(p.gateway, '') AS gateway, coalesce(p.token, '') AS token,
+           coalesce(p.tries, 0) AS tries, p.reference, coalesce(p.status, 'new') AS status, p.action, l.total_minor,
+           l.currency, o.total_minor AS order_minor
+    FROM price_locks l LEFT JOIN payments p USING (checkout_id) LEFT JOIN orders o USING (checkout_id)
+    WHERE l.checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 
 OPERATIONS: Final = text("""
@@ -38,7 +40,7 @@ CLAIM: Final = text("""
         attempts = payment_operations.attempts
                    + CASE WHEN payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
     RETURNING id, checkout_id, kind, n, status, fence, claimed_until, attempts, code, created_at, updated_at,
-              idempotency_key
+              idempotency_key, amount_minor
 """)
 
 SETTLE: Final = text("""
@@ -65,6 +67,10 @@ ABANDON: Final = text("""
 """)
 
 
+class AmountError(ValueError):
+    """Raised when a call would move another amount than the frozen one. Nothing is called then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A claimed call, ready to be made once the transaction that claimed it has committed."""
@@ -83,7 +89,7 @@ class Answered:
 
 
 def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Books]:
-    """Read the payments of these checkouts. One without a payment or a price lock has no books."""
+    """Read the payments of these checkouts: none without a price lock, empty ones without a payment."""
     if not ids:
         return {}
     operations = defaultdict(list)
@@ -99,6 +105,7 @@ def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Books]
             status=PaymentStatus(row.status),
             action=row.action,
             amount=Money(row.total_minor, row.currency),
+            order_minor=row.order_minor,
             operations=tuple(operations[row.checkout_id]),
         )
         for row in connection.execute(PAYMENTS, {"ids": list(ids)})
@@ -126,6 +133,8 @@ def claim(
     planned = []
     for row in rows:
         books, intent = wanted[row["checkout_id"], OperationKind(row["kind"]), row["n"]]
+        if row["amount_minor"] != books.amount.minor:
+            raise AmountError(f"{row['idempotency_key']} is for {row['amount_minor']}, the lock for {books.amount}")
         call = Call(
             checkout_id=books.checkout_id,
             key=row["idempotency_key"],

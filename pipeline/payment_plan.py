@@ -16,7 +16,9 @@ _MARGIN: Final = timedelta(milliseconds=10)
 
 
 def plan_authorization(member: Member, books: Books, settings: Settings) -> Outcome | Intent:
-    """Open the provider's object, then authorise the frozen total on it."""
+    """Open the provider's object, then authorise the frozen total on it. Nothing to pay is nothing to authorise."""
+    if books.amount.minor == 0:
+        return Done()
     match books.status:
         case PaymentStatus.AUTHORIZED | PaymentStatus.CAPTURED:
             return Done()
@@ -37,6 +39,10 @@ def plan_authorization(member: Member, books: Books, settings: Settings) -> Outc
 
 def plan_capture(member: Member, books: Books, settings: Settings) -> Outcome | Intent:
     """Take the authorised amount: finish forward, unless the provider says a definite no."""
+    if books.order_minor != books.amount.minor:
+        raise ValueError(f"the order is over {books.order_minor}, and {books.amount} would be taken")
+    if books.amount.minor == 0:
+        return Done()
     if books.status is PaymentStatus.CAPTURED:
         return Done()
     operation = books.find(OperationKind.CAPTURE, 1)

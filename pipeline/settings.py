@@ -1,5 +1,6 @@
 """The environment, read in one place."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError
@@ -7,6 +8,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+
+class TaxRounding(StrEnum):
+    """Where tax is rounded: on each line, or once an order and rate, and then shared out over the lines."""
+
+    LINE = "line"
+    ORDER = "order"
 
 
 class Settings(BaseSettings):
@@ -31,6 +39,18 @@ class Settings(BaseSettings):
     #: Largest basket and line. The real baskets of the test data go up to 591 lines and 2,880 units.
     max_lines: Count = 1000
     max_quantity: Count = 100_000
+
+    #: The shop's own currency, and how old an exchange rate may be: the ECB publishes none from Maundy Thursday to the
+    #: Tuesday after Easter.
+    base_currency: str = "EUR"
+    rate_max_age_hours: Count = 120
+    #: Whether external prices, and shipping, include tax unless they say otherwise.
+    prices_include_tax: bool = True
+    tax_rounding: TaxRounding = TaxRounding.LINE
+    #: How far the total may be from the expected one. The frozen total is charged.
+    price_drift_tolerance_minor: Annotated[int, Field(ge=0)] = 0
+    #: Largest total: eight digits is the most that Stripe takes in any currency.
+    max_total_minor: Count = 99_999_999
 
     #: Messages handed to an actor at once. 64 already makes a sold-out rush cost one row lock per 64 buyers.
     batch_size: Count = 64

@@ -15,7 +15,7 @@ from pipeline.errors import Code, NotFound
 STATUS: Final = text("""
     SELECT c.id, c.cart_id, c.owner, c.reference, c.state, c.phase, c.currency, c.expires_at, c.created_at, c.ended_at,
            c.review, c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
-           l.total_minor, o.number AS order_number, p.action, p.tries
+           l.total_minor, l.hash AS quote_hash, o.number AS order_number, p.action, p.tries
     FROM checkouts c
     LEFT JOIN price_locks l ON l.checkout_id = c.id
     LEFT JOIN orders o ON o.checkout_id = c.id
@@ -51,6 +51,7 @@ class Status:
     phase_name: str | None
     currency: str
     total_minor: int | None
+    quote_hash: str | None
     expires_at: datetime
     created_at: datetime
     ended_at: datetime | None
@@ -82,6 +83,7 @@ def read_status(
         phase_name=CHAIN[row.phase - 1].name if row.phase else None,
         currency=row.currency,
         total_minor=row.total_minor,
+        quote_hash=row.quote_hash,
         expires_at=row.expires_at,
         created_at=row.created_at,
         ended_at=row.ended_at,

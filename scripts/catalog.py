@@ -1,5 +1,7 @@
 """Fills the catalog: `scripts/catalog.py import FILE.csv --currency USD`, `scripts/catalog.py stock SKU QTY`.
 
+What decides prices beside the price list: `scripts/catalog.py rates FILE`, `scripts/catalog.py tax FILE.csv`.
+
 Exit codes: 0 something was imported or set, 1 nothing was, 2 the call itself is wrong (file, columns, currency).
 """
 
@@ -7,6 +9,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -17,12 +20,18 @@ from models.money import minor_digits
 from pipeline import catalog
 from pipeline.database import connect_engine, transaction
 from pipeline.errors import CheckoutError
+from pipeline.rates import store_rates
+from pipeline.taxes import store_taxes
 from scripts.embedded import open_settings
 from scripts.obstacles import Obstacle, explain_obstacles
+from scripts.rates import read_rates
 from scripts.shopify import MAX_QUANTITY, Export, ExportedVariant, NotReadable, Refusal, read_export
+from scripts.taxes import read_taxes
 
 #: Variants of one transaction: its stock rows are locked for some tens of milliseconds, and checkouts wait meanwhile.
 CHUNK: Final = 1500
+#: Rates of one transaction, well below a second each: the bank's whole history has some 200,000.
+RATES_CHUNK: Final = 10_000
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Fill the catalog.")
 
@@ -33,6 +42,7 @@ def _check_location(code: str) -> str:
     return code.strip()
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Location = Annotated[str, typer.Option(help="Where the stock is; created when new.", callback=_check_location)]
 
 
@@ -52,22 +62,34 @@ class Report:
     refused: tuple[Refusal, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """What an import of rates did: `imported` are those of the file that are stored now, `changed` the rows written."""
+
+    file: str
+    kind: str
+    encoding: str
+    rows: int
+    imported: int
+    changed: int
+    refused: tuple[Refusal, ...]
+
+
 @app.command("import")
 def import_file(
     *,
     file: Annotated[Path, typer.Argument(help="A product export of Shopify, as CSV.")],
     currency: Annotated[str, typer.Option(help="The currency of its prices, such as USD.")],
     location: Location = "main",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Create or update variants, prices and stock from a file; report the rows that were refused."""
     currency = currency.upper()
     if minor_digits(currency) is None:
         _stop(f"{currency} is not an ISO 4217 currency with a minor unit: use one such as USD.", code=2)
+    content = _read_file(file)
     try:
-        export = read_export(file.read_bytes(), currency)
-    except OSError as error:
-        _stop(f"{file} cannot be read: {error.strerror}.", code=2)
+        export = read_export(content, currency)
     except NotReadable as error:
         _stop(f"{file} is not a product export of Shopify: {error}.", code=2)
     with _open_catalog() as engine:
@@ -90,6 +112,47 @@ def set_on_hand(
     with _open_catalog() as engine, transaction(engine) as connection:
         (change,) = catalog.set_stock(connection, [catalog.StockRow(sku, location, quantity)])
     typer.echo(f"{change.sku} at {change.location}: {change.before} before, {change.after} now")
+
+
+@app.command("rates")
+def import_rates(
+    *,
+    file: Annotated[Path, typer.Argument(help="Euro reference rates of the European Central Bank, as XML or CSV.")],
+    as_json: AsJson = False,
+) -> None:
+    """Store exchange rates from a file; report what was refused."""
+    content = _read_file(file)
+    try:
+        found = read_rates(content, today=datetime.now(UTC).date())
+    except NotReadable as error:
+        _stop(f"{file} is no file of reference rates: {error}.", code=2)
+    changed = 0
+    with _open_catalog() as engine:
+        for start in range(0, len(found.rates), RATES_CHUNK):
+            with transaction(engine) as connection:
+                changed += store_rates(connection, found.rates[start : start + RATES_CHUNK])
+    _finish(
+        TableReport(file.name, "exchange rates", "utf-8", found.days, len(found.rates), changed, found.refused),
+        as_json=as_json,
+    )
+
+
+@app.command("tax")
+def import_taxes(
+    *, file: Annotated[Path, typer.Argument(help="A table of tax rates, as CSV.")], as_json: AsJson = False
+) -> None:
+    """Store tax rates from a file, all together; report the rows that were refused."""
+    content = _read_file(file)
+    try:
+        found = read_taxes(content)
+    except NotReadable as error:
+        _stop(f"{file} is no table of tax rates: {error}.", code=2)
+    with _open_catalog() as engine, transaction(engine) as connection:
+        changed = store_taxes(connection, found.taxes)
+    _finish(
+        TableReport(file.name, "tax rates", found.encoding, found.rows, len(found.taxes), changed, found.refused),
+        as_json=as_json,
+    )
 
 
 def import_export(engine: Engine, export: Export, *, file: str, currency: str, location: str) -> Report:
@@ -169,10 +232,39 @@ def _print_report(report: Report) -> None:
     typer.echo(f"{report.prices_changed} prices and {report.stock_changed} stock levels changed")
     if report.skus_derived:
         typer.echo(f"{report.skus_derived} skus were derived from handle and options, since the file has none")
-    if report.encoding != "utf-8":
-        typer.echo(f"The file is not UTF-8 and was read as {report.encoding}: look at accented letters in the titles")
-    for refusal in report.refused:
+    _print_encoding(report.encoding, "titles")
+    _print_refused(report.refused)
+
+
+def _print_encoding(encoding: str, cells: str) -> None:
+    if encoding != "utf-8":
+        typer.echo(f"The file is not UTF-8 and was read as {encoding}: look at accented letters in the {cells}")
+
+
+def _print_refused(refused: Sequence[Refusal]) -> None:
+    for refusal in refused:
         typer.echo(f"row {refusal.row}: {refusal.reason}")
+
+
+def _finish(report: TableReport, *, as_json: bool) -> NoReturn:
+    """Tell what was done, and exit: 1 when the file had nothing to use."""
+    if as_json:
+        typer.echo(json.dumps(asdict(report)))
+    else:
+        typer.echo(
+            f"{report.file}: {report.rows} rows, {report.imported} {report.kind} imported,"
+            f" {report.changed} rows written, {len(report.refused)} refused"
+        )
+        _print_encoding(report.encoding, "names")
+        _print_refused(report.refused)
+    raise typer.Exit(0 if report.imported else 1)
+
+
+def _read_file(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        _stop(f"{file} cannot be read: {error.strerror}.", code=2)
 
 
 @contextlib.contextmanager

@@ -120,7 +120,10 @@ def watch_live(console: Console, engine: Engine, client: Redis, settings: Settin
                     view = Text(str(obstacle), "bold red")
                 live.update(view, refresh=True)
     finally:
-        # The screen is given back as it was; the last view stays below it.
+        # The screen is given back as it was, also when Ctrl-C comes while it is being taken; the last view stays.
+        if console.is_alt_screen:
+            console.set_alt_screen(False)
+            console.show_cursor()
         console.print(view)
 
 

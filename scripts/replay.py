@@ -1,14 +1,16 @@
-"""Runs a file of invoices through the pipeline: `scripts/replay.py FILE.csv [--currency GBP] [--stock N] [--json]`.
+"""Runs a file of invoices through the pipeline: `scripts/replay.py FILE.csv [--stock N] [--vat PERCENT] [--json]`.
 
 Real worker processes, on a database and a Redis database of its own beside the given ones, or on servers started for
 the moment. Exit codes: 0 every checkout ended and every promise is kept, 1 not so, 2 the file or the call is of no use.
 """
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 from uuid import uuid4
@@ -29,13 +31,15 @@ from scripts.ending import Ended, Ending
 from scripts.fleet import FleetLog, read_procfile, run_fleet
 from scripts.invoices import InvoiceFile, NotReadable, read_invoices
 from scripts.obstacles import Obstacle, explain_obstacles, open_redis
-from scripts.replay_run import Outcome, build_message, read_outcome, run_messages, stock_up
+from scripts.replay_run import Outcome, build_message, levy_vat, read_outcome, run_messages, stock_up
 from scripts.scratch import explain_redis, name_database, open_scratch
 from scripts.shopify import MAX_QUANTITY
 from scripts.waiting import read_waiting
 
 #: Refused rows shown; `--json` has them all.
 SHOWN_ROWS: Final = 20
+#: A percentage as tax rates are stored: with four decimals at most.
+PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,12 +52,16 @@ def main(
     stock: Annotated[
         int | None, typer.Option(min=0, max=MAX_QUANTITY, help="Units of every variant; enough for all by default.")
     ] = None,
+    vat: Annotated[
+        str | None, typer.Option(metavar="PERCENT", help="A tax that the prices include, in every country of the file.")
+    ] = None,
     keep: Annotated[bool, typer.Option(help="Keep the database; with DATABASE_URL only.")] = False,
     log: Annotated[Path | None, typer.Option(help="Keep what the processes print in this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as the last line.")] = False,
 ) -> None:
     """Turn every invoice into a cart with prices of its own, check it out, and audit what came of it."""
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    rate = None if vat is None else _read_percent(vat)
     invoices = _read(file, currency.upper())
     if keep and not Urls().database_url:
         _stop("--keep keeps a database of a server that stays: set DATABASE_URL.", code=2)
@@ -62,7 +70,7 @@ def main(
         try:
             with explain_obstacles():
                 outcome, report, seconds = replay(
-                    invoices, currency.upper(), ending, notes, stock=stock, keep=keep, log_path=log
+                    invoices, currency.upper(), ending, notes, stock=stock, vat=rate, keep=keep, log_path=log
                 )
         except Obstacle as obstacle:
             _stop(str(obstacle))
@@ -83,6 +91,7 @@ def replay(
     notes: Console,
     *,
     stock: int | None,
+    vat: Decimal | None = None,
     keep: bool = False,
     log_path: Path | None = None,
 ) -> tuple[Outcome, Report, float]:
@@ -100,8 +109,10 @@ def replay(
         engine = connect_engine(settings, application_name="replay", pool_size=1, statement_timeout_seconds=0)
         stack.callback(engine.dispose)
         units = stock_up(engine, invoices.invoices, stock)
-        run = uuid4().hex[:12]
-        messages = [build_message(each, currency, run, settings) for each in invoices.invoices]
+        if vat is not None:
+            levy_vat(engine, invoices.invoices, vat)
+        run, included = uuid4().hex[:12], None if vat is None else True
+        messages = [build_message(each, currency, run, settings, tax_included=included) for each in invoices.invoices]
         lines = read_procfile()
         notes.print(f"Starting {len(lines)} processes.")
         stack.enter_context(run_fleet(settings, log, ending, lines=lines))
@@ -133,6 +144,13 @@ def _read(file: Path, currency: str) -> InvoiceFile:
             f"{file} has no invoice to replay: {len(invoices.refused)} of {invoices.rows} rows refused{first}.", code=2
         )
     return invoices
+
+
+def _read_percent(text: str) -> Decimal:
+    """Return the fraction that a percentage is."""
+    if PERCENT.fullmatch(text) is None or Decimal(text) > 100:
+        _stop(f"{text} is not a percentage: use one from 0 to 100, such as 20 or 7.5.", code=2)
+    return Decimal(text) / 100
 
 
 def _tell_file(notes: Console, file: Path, invoices: InvoiceFile) -> None:
@@ -226,6 +244,8 @@ def _show(console: Console, currency: str, outcome: Outcome, report: Report, sec
     conserved = f"no: {len(outcome.off)} variants" if outcome.off else f"yes, of {outcome.units_stocked:,}"
     table.add_row("sold + left = stock", conserved, style="bold red" if outcome.off else None)
     table.add_row("revenue", str(Money(outcome.revenue_minor, currency)))
+    if outcome.tax_minor:
+        table.add_row("tax in it", str(Money(outcome.tax_minor, currency)))
     broken = ", ".join(violation.promise for violation in report.violations)
     audit = f"broken: {broken}" if broken else f"{len(report.checked)} promises kept"
     table.add_row("audit", audit, style="bold red" if broken else "green")

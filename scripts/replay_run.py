@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 from uuid import uuid4
 
@@ -17,6 +19,7 @@ from pipeline.database import transaction
 from pipeline.messages import Cart, CartLine, PaymentInput, StartRequest
 from pipeline.sender import INTAKE
 from pipeline.settings import Settings
+from pipeline.taxes import TaxRow, store_taxes
 from scripts.ending import Ending
 from scripts.invoices import Invoice
 from scripts.scratch import explain_redis
@@ -28,6 +31,10 @@ LOCATION: Final = "main"
 TOKEN: Final = "tok_ok"  # noqa: S105 (a card of the sandbox bank)
 #: What these files do not have, and an address must.
 NOT_IN_FILE: Final = "not in the file"
+
+#: How the tax of `levy_vat` is called, and since when it is due: for as long as anyone can remember.
+VAT: Final = "VAT"
+VAT_SINCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 #: Variants of one transaction, as in `catalog.py import`.
 CHUNK: Final = 1500
@@ -59,6 +66,8 @@ SOLD: Final = text("""
     FROM order_lines l JOIN orders o ON o.id = l.order_id WHERE o.state = 'placed' GROUP BY l.sku
 """)
 
+TAX: Final = text("SELECT CAST(coalesce(sum(tax_minor), 0) AS bigint) FROM orders WHERE state = 'placed'")
+
 SHELF: Final = text("""
     SELECT v.sku, CAST(sum(s.on_hand) AS bigint) AS on_hand, CAST(sum(s.reserved) AS bigint) AS reserved
     FROM stock_levels s JOIN variants v ON v.id = s.variant_id GROUP BY v.sku
@@ -81,6 +90,7 @@ class Outcome:
     units_left: int
     units_held: int
     revenue_minor: int
+    tax_minor: int
     off: tuple[str, ...]
 
 
@@ -104,7 +114,16 @@ def stock_up(engine: Engine, invoices: Sequence[Invoice], units: int | None) -> 
     return stock
 
 
-def build_message(invoice: Invoice, currency: str, run: str, settings: Settings) -> Message[None]:
+def levy_vat(engine: Engine, invoices: Sequence[Invoice], rate: Decimal) -> None:
+    """Levy this tax, a fraction of the price before it, in every country of the invoices."""
+    countries = sorted({invoice.country for invoice in invoices})
+    with transaction(engine) as connection:
+        store_taxes(connection, [TaxRow(country, VAT, rate, VAT_SINCE) for country in countries])
+
+
+def build_message(
+    invoice: Invoice, currency: str, run: str, settings: Settings, *, tax_included: bool | None = None
+) -> Message[None]:
     """Return the message that starts and pays an invoice's checkout: what any upstream would put on `checkout.intake`.
 
     The total of the file is expected, so that a checkout which computed another one would fail.
@@ -117,7 +136,11 @@ def build_message(invoice: Invoice, currency: str, run: str, settings: Settings)
             currency=currency,
             lines=[
                 CartLine(
-                    sku=line.code, quantity=line.quantity, unit_price_minor=line.price_minor, title=line.title or None
+                    sku=line.code,
+                    quantity=line.quantity,
+                    unit_price_minor=line.price_minor,
+                    title=line.title or None,
+                    tax_included=tax_included,
                 )
                 for line in invoice.lines
             ],
@@ -208,6 +231,7 @@ def read_outcome(connection: Connection, stock: Mapping[str, int], checkouts: in
         units_left=sum(row.on_hand for row in shelf.values()),
         units_held=sum(row.reserved for row in shelf.values()),
         revenue_minor=sum(row.minor for row in sold.values()),
+        tax_minor=connection.execute(TAX).scalar_one(),
         off=tuple(
             sku
             for sku, units in stock.items()

@@ -1,16 +1,20 @@
 """An engine inside the test: real PostgreSQL, real runner and unwind, and a hand-written queue that can misbehave."""
 
-import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
 from sqlalchemy.engine import Row
 
+from models.cart import Cart, CartLine
+from models.catalog import Price, Variant
+from models.pricing import Coupon, ExchangeRate, Promotion, TaxRate
 from pipeline.chain import CHAIN
 from pipeline.door import Door
 from pipeline.driver import Driver
@@ -115,8 +119,8 @@ class Works:
         request = StartRequest(owner=owner, cart_id=cart_id, payment=payment, idempotency_key=key, **others)
         return self.door.start(request).checkout_id
 
-    def pay(self, checkout_id: UUID, token: str = "tok_ok", **others: Any) -> Admitted:
-        """Pay a started checkout."""
+    def pay(self, checkout_id: UUID, token: str | None = "tok_ok", **others: Any) -> Admitted:
+        """Pay a started checkout; without a token, confirm one that costs nothing."""
         key = others.pop("idempotency_key", str(uuid4()))
         owner = others.pop("owner", OWNER)
         return self.door.process(
@@ -124,7 +128,7 @@ class Works:
                 owner=owner,
                 checkout_id=checkout_id,
                 idempotency_key=key,
-                payment=PaymentInput(token=token),
+                payment=None if token is None else PaymentInput(token=token),
                 **others,
             )
         )
@@ -154,19 +158,20 @@ class Shelf:
         currency: str = "EUR",
         active: bool = True,
         backorder: bool = False,
+        category: str | None = None,
+        tax_included: bool = True,
     ) -> int:
         """Put a variant on sale, with stock at `main` or at the named locations."""
         levels = {"main": stock} if isinstance(stock, int) else stock
         with self.engine.begin() as connection:
-            variant_id = connection.execute(
-                text("INSERT INTO variants (sku, title, active) VALUES (:sku, :title, :active) RETURNING id"),
-                {"sku": sku, "title": f"The {sku}", "active": active},
+            variant_id: int = connection.execute(
+                insert(Variant)
+                .values(sku=sku, title=f"The {sku}", active=active, category=category)
+                .returning(Variant.id)
             ).scalar_one()
             if price_minor is not None:
-                connection.execute(
-                    text("INSERT INTO prices (variant_id, currency, amount_minor) VALUES (:id, :currency, :price)"),
-                    {"id": variant_id, "currency": currency, "price": price_minor},
-                )
+                price = {"currency": currency, "amount_minor": price_minor, "tax_included": tax_included}
+                connection.execute(insert(Price).values(variant_id=variant_id, **price))
             for code, units in levels.items():
                 location_id = connection.execute(
                     text("""
@@ -190,7 +195,34 @@ class Shelf:
                         """),
                         {"variant_id": variant_id, "location_id": location_id, "units": units},
                     )
-        return int(variant_id)
+        return variant_id
+
+    def add_promotion(self, kind: str = "percentage", title: str = "Ten off", **columns: Any) -> int:
+        """Write a promotion; it is valid from now on unless the columns say otherwise."""
+        with self.engine.begin() as connection:
+            made = insert(Promotion).values(kind=kind, title=title, **columns).returning(Promotion.id)
+            return connection.execute(made).scalar_one()
+
+    def add_coupon(
+        self, code: str, promotion_id: int | None = None, *, limit: int | None = None, each: int | None = None
+    ) -> None:
+        """Write a coupon, for ten per cent off unless a promotion is named; `each` is its limit per customer."""
+        chosen = self.add_promotion(percent=10) if promotion_id is None else promotion_id
+        with self.engine.begin() as connection:
+            connection.execute(
+                insert(Coupon).values(code=code, promotion_id=chosen, usage_limit=limit, per_customer_limit=each)
+            )
+
+    def add_tax(self, rate: str, country: str = "GB", name: str = "VAT", **columns: Any) -> None:
+        """Write a tax rate."""
+        with self.engine.begin() as connection:
+            connection.execute(insert(TaxRate).values(country=country, name=name, rate=Decimal(rate), **columns))
+
+    def add_rate(self, base: str, quote: str, rate: str, *, observed_at: datetime, source: str = "ECB") -> None:
+        """Write an exchange rate."""
+        values = {"base": base, "quote": quote, "rate": Decimal(rate), "source": source, "observed_at": observed_at}
+        with self.engine.begin() as connection:
+            connection.execute(insert(ExchangeRate).values(**values))
 
     def add_cart(
         self,
@@ -198,31 +230,20 @@ class Shelf:
         currency: str = "EUR",
         address: Mapping[str, Any] | None = ADDRESS,
         line_currency: str | None = None,
+        line_columns: Mapping[str, Any] | None = None,
+        **columns: Any,
     ) -> UUID:
-        """Fill a cart with (sku, quantity) or (sku, quantity, external unit price)."""
+        """Fill a cart with (sku, quantity) or (sku, quantity, external price); `line_columns` are of every line."""
         cart_id = uuid4()
+        given = {"shipping_address": address, **columns}
+        present = {name: value for name, value in given.items() if value is not None}
         with self.engine.begin() as connection:
-            connection.execute(
-                text("""
-                    INSERT INTO carts (id, currency, shipping_address) VALUES (:id, :currency, CAST(:address AS jsonb))
-                """),
-                {"id": cart_id, "currency": currency, "address": None if address is None else json.dumps(address)},
-            )
+            connection.execute(insert(Cart).values(id=cart_id, currency=currency, **present))
             for number, line in enumerate(lines, start=1):
-                connection.execute(
-                    text("""
-                        INSERT INTO cart_lines (cart_id, line, sku, quantity, unit_price_minor, currency)
-                        VALUES (:cart_id, :line, :sku, :quantity, :price, :currency)
-                    """),
-                    {
-                        "cart_id": cart_id,
-                        "line": number,
-                        "sku": line[0],
-                        "quantity": line[1],
-                        "price": line[2] if len(line) > 2 else None,
-                        "currency": line_currency,
-                    },
-                )
+                price = line[2] if len(line) > 2 else None
+                place = {"cart_id": cart_id, "line": number, "sku": line[0], "quantity": line[1]}
+                own = {"unit_price_minor": price, "currency": line_currency, **(line_columns or {})}
+                connection.execute(insert(CartLine).values(**place, **own))
         return cart_id
 
     def row(self, sql: str, **parameters: Any) -> Row[Any]:

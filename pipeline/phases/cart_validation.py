@@ -29,7 +29,7 @@ undo = None
 
 def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:
     """Validate the carts of a batch; each gets the first thing that is wrong with it, or Done."""
-    baskets = load_baskets(connection, [member.cart_id for member in batch])
+    baskets = load_baskets(connection, [member.cart_id for member in batch], settings.base_currency)
     variant_ids = {line.variant_id for basket in baskets.values() for line in basket.lines} - {None}
     rows = connection.execute(AVAILABLE, {"variant_ids": sorted(id_ for id_ in variant_ids if id_ is not None)})
     # None: as many as anyone asks for.

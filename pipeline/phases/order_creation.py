@@ -13,10 +13,10 @@ from pipeline.settings import Settings
 
 # Both unique indexes stand behind ON CONFLICT: one order a checkout, one living order a cart.
 WRITE: Final = text("""
-    INSERT INTO orders (id, checkout_id, cart_id, owner, reference, currency, total_minor, shipping_address,
-                        billing_address)
-    SELECT made.order_id, c.id, c.cart_id, c.owner, c.reference, l.currency, l.total_minor, l.shipping_address,
-           l.billing_address
+    INSERT INTO orders (id, checkout_id, cart_id, owner, reference, currency, subtotal_minor, discount_minor,
+                        shipping_minor, tax_minor, total_minor, shipping, shipping_address, billing_address)
+    SELECT made.order_id, c.id, c.cart_id, c.owner, c.reference, l.currency, l.subtotal_minor, l.discount_minor,
+           l.shipping_minor, l.tax_minor, l.total_minor, l.shipping, l.shipping_address, l.billing_address
     FROM unnest(CAST(:ids AS uuid[]), CAST(:order_ids AS uuid[])) AS made (checkout_id, order_id)
     JOIN checkouts c ON c.id = made.checkout_id
     JOIN price_locks l ON l.checkout_id = c.id AND l.voided_at IS NULL
@@ -25,8 +25,10 @@ WRITE: Final = text("""
 """)
 
 WRITE_LINES: Final = text("""
-    INSERT INTO order_lines (order_id, line, variant_id, sku, title, quantity, unit_price_minor, total_minor)
-    SELECT o.id, l.line, l.variant_id, l.sku, l.title, l.quantity, l.unit_price_minor, l.total_minor
+    INSERT INTO order_lines (order_id, line, variant_id, sku, title, quantity, unit_price_minor, tax_included,
+                             subtotal_minor, discount_minor, tax_minor, total_minor, discounts, taxes)
+    SELECT o.id, l.line, l.variant_id, l.sku, l.title, l.quantity, l.unit_price_minor, l.tax_included,
+           l.subtotal_minor, l.discount_minor, l.tax_minor, l.total_minor, l.discounts, l.taxes
     FROM orders o JOIN price_lock_lines l USING (checkout_id)
     WHERE o.checkout_id = ANY(CAST(:ids AS uuid[]))
 """)

@@ -1,9 +1,9 @@
-"""Phase 3: compute and freeze the quote; refuse if it is not the total the caller expected. Undo: void the lock.
+"""Phase 3: compute and freeze the quote, redeem coupon uses, hold the total against what the caller expects.
 
-Between phase 1 and here a price may have ended, so a line may have lost its price: rejected as in phase 1.
+Undo: void the lock, give the coupon uses back. Between phase 1 and here a price may have ended, so a line may have lost
+its price: rejected as in phase 1.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
@@ -13,92 +13,71 @@ from sqlalchemy import Connection, text
 from models.money import MAX_MINOR
 from pipeline.baskets import Basket, load_baskets
 from pipeline.batch import Done, Member, Outcome, Rejected
+from pipeline.coupons import CouponDesk, give_back
 from pipeline.errors import Code
-from pipeline.pricing.quote import Quote, price_basket
+from pipeline.pricing.drift import find_drift
+from pipeline.pricing.external import check_external
+from pipeline.pricing.frozen import freeze_quotes
+from pipeline.pricing.quote import price_order
+from pipeline.pricing.source import Terms, build_order, load_terms
+from pipeline.pricing.terms import Quote
 from pipeline.settings import Settings
-
-FREEZE: Final = text("""
-    INSERT INTO price_locks (checkout_id, currency, total_minor, shipping_address, billing_address, hash)
-    SELECT id, currency, total, CAST(shipping AS jsonb), CAST(billing AS jsonb), hash
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:currencies AS text[]), CAST(:totals AS bigint[]),
-                CAST(:shipping AS text[]), CAST(:billing AS text[]), CAST(:hashes AS text[]))
-         AS quoted (id, currency, total, shipping, billing, hash)
-""")
-
-FREEZE_LINES: Final = text("""
-    INSERT INTO price_lock_lines (checkout_id, line, variant_id, sku, title, quantity, unit_price_minor, total_minor,
-                                  price_source)
-    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:lines AS integer[]), CAST(:variant_ids AS bigint[]),
-                         CAST(:skus AS text[]), CAST(:titles AS text[]), CAST(:quantities AS integer[]),
-                         CAST(:unit_prices AS bigint[]), CAST(:totals AS bigint[]), CAST(:sources AS text[]))
-""")
 
 VOID: Final = text("""
     UPDATE price_locks SET voided_at = now() WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND voided_at IS NULL
 """)
 
 
-def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:  # noqa: ARG001
-    """Freeze the quotes of a batch."""
-    baskets = load_baskets(connection, [member.cart_id for member in batch])
+def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:
+    """Freeze the quotes of a batch; a coupon's last use goes to the first come."""
+    baskets = load_baskets(connection, [member.cart_id for member in batch], settings.base_currency)
+    terms = load_terms(connection, list(baskets.values()), batch[0].now, settings)
+    desk = CouponDesk(connection, baskets.values())
     outcomes: dict[UUID, Outcome] = {}
     quotes: dict[UUID, Quote] = {}
     for member in batch:
-        priced = quote(member, baskets[member.cart_id])
+        basket = baskets[member.cart_id]
+        priced = quote(member, basket, terms, desk, settings)
         if isinstance(priced, Rejected):
             outcomes[member.id] = priced
         else:
             outcomes[member.id], quotes[member.id] = Done(), priced
+            desk.grant(member.id, basket)
     if quotes:
-        _freeze(connection, quotes)
+        desk.redeem()
+        freeze_quotes(connection, quotes)
     return outcomes
 
 
-def quote(member: Member, basket: Basket) -> Quote | Rejected:
+def quote(member: Member, basket: Basket, terms: Terms, desk: CouponDesk, settings: Settings) -> Quote | Rejected:
     """Price one basket and hold it against what the caller expects."""
-    for line in basket.lines:
-        if line.price_minor is None:
-            return Rejected(Code.PRICE_MISSING, {"line": line.line, "sku": line.sku, "currency": basket.currency})
-    priced = price_basket(basket)
-    if priced.total_minor > MAX_MINOR:
+    coupons = desk.find(basket)
+    if isinstance(coupons, Rejected):
+        return coupons
+    order = build_order(basket, terms, coupons, settings)
+    if isinstance(order, Rejected):
+        return order
+    if (objection := check_external(order)) is not None:
+        return Rejected(Code.EXTERNAL_AMOUNTS, {"where": objection.where, "reason": objection.reason})
+    priced = price_order(order)
+    # What a coupon takes off a sum that no column can hold is no sum either.
+    if priced.total_minor > settings.max_total_minor or priced.total_minor + priced.discount_minor > MAX_MINOR:
         return Rejected(Code.TOTAL_TOO_LARGE)
-    if member.expected_total_minor not in (None, priced.total_minor):
-        facts = {"total_minor": priced.total_minor, "expected_total_minor": member.expected_total_minor}
-        return Rejected(Code.PRICE_CHANGED, facts)
-    return priced
+    if unused := set(basket.coupon_codes) - _applied_codes(priced):
+        return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": min(unused)})
+    drift = find_drift(priced, member.expected, settings.price_drift_tolerance_minor)
+    return priced if drift is None else Rejected(Code.PRICE_CHANGED, drift)
 
 
 def undo(connection: Connection, batch: Sequence[Member]) -> None:
-    """Void the locks; no lock, or a voided one, is fine."""
-    connection.execute(VOID, {"ids": [member.id for member in batch]})
+    """Void the locks and return the coupons; no lock, or a voided one, is fine."""
+    ids = [member.id for member in batch]
+    give_back(connection, ids)
+    connection.execute(VOID, {"ids": ids})
 
 
-def _freeze(connection: Connection, quotes: Mapping[UUID, Quote]) -> None:
-    connection.execute(
-        FREEZE,
-        {
-            "ids": list(quotes),
-            "currencies": [each.currency for each in quotes.values()],
-            "totals": [each.total_minor for each in quotes.values()],
-            "shipping": [json.dumps(each.shipping_address) for each in quotes.values()],
-            "billing": [
-                None if each.billing_address is None else json.dumps(each.billing_address) for each in quotes.values()
-            ],
-            "hashes": [each.hash for each in quotes.values()],
-        },
-    )
-    lines = [(id_, line) for id_, each in quotes.items() for line in each.lines]
-    connection.execute(
-        FREEZE_LINES,
-        {
-            "ids": [id_ for id_, _ in lines],
-            "lines": [line.line for _, line in lines],
-            "variant_ids": [line.variant_id for _, line in lines],
-            "skus": [line.sku for _, line in lines],
-            "titles": [line.title for _, line in lines],
-            "quantities": [line.quantity for _, line in lines],
-            "unit_prices": [line.unit_price_minor for _, line in lines],
-            "totals": [line.total_minor for _, line in lines],
-            "sources": [line.price_source for _, line in lines],
-        },
-    )
+def _applied_codes(priced: Quote) -> set[str]:
+    discounts = [each for line in priced.lines for each in line.discounts]
+    if priced.shipping is not None:
+        discounts += priced.shipping.discounts
+    return {each.code for each in discounts if each.code is not None}

@@ -53,22 +53,33 @@ ORDERS: Final = (
                o.total_minor, l.total_minor AS locked_total_minor
         FROM (SELECT d.checkout_id, n.* FROM order_lines n JOIN orders d ON d.id = n.order_id) o
         FULL JOIN (SELECT n.* FROM price_lock_lines n JOIN orders d USING (checkout_id)) l USING (checkout_id, line)
-        WHERE (o.variant_id, o.sku, o.quantity, o.unit_price_minor, o.total_minor)
-              IS DISTINCT FROM (l.variant_id, l.sku, l.quantity, l.unit_price_minor, l.total_minor)
+        WHERE (o.variant_id, o.sku, o.title, o.quantity, o.unit_price_minor, o.tax_included, o.subtotal_minor,
+               o.discount_minor, o.tax_minor, o.total_minor, o.discounts, o.taxes)
+              IS DISTINCT FROM (l.variant_id, l.sku, l.title, l.quantity, l.unit_price_minor, l.tax_included,
+                                l.subtotal_minor, l.discount_minor, l.tax_minor, l.total_minor, l.discounts, l.taxes)
         """,
     ),
     Promise(
         "order_total_is_locked_total",
-        "The total of an order is the frozen total, in its currency, and the sum of its lines; the lock of a placed"
-        " order is in force.",
+        "The amounts and addresses of an order are the frozen ones, in their currency, and the sums of its lines and of"
+        " shipping; the lock of a placed order is in force.",
         """
         SELECT o.checkout_id, o.total_minor, o.currency, p.total_minor AS locked_minor, p.currency AS locked_currency,
                coalesce(n.lines_minor, 0) AS lines_minor, p.voided_at
         FROM orders o LEFT JOIN price_locks p USING (checkout_id)
-        LEFT JOIN (SELECT order_id, sum(total_minor) AS lines_minor FROM order_lines GROUP BY order_id) n
+        LEFT JOIN (SELECT order_id, sum(total_minor) AS lines_minor, sum(subtotal_minor) AS subtotal_minor,
+                          sum(tax_minor) AS tax_minor
+                   FROM order_lines GROUP BY order_id) n
              ON n.order_id = o.id
         WHERE (o.total_minor = p.total_minor AND o.currency = p.currency
-               AND o.total_minor = coalesce(n.lines_minor, 0)
+               AND (o.subtotal_minor, o.discount_minor, o.shipping_minor, o.tax_minor)
+                   = (p.subtotal_minor, p.discount_minor, p.shipping_minor, p.tax_minor)
+               AND (o.shipping, o.shipping_address, o.billing_address)
+                   IS NOT DISTINCT FROM (p.shipping, p.shipping_address, p.billing_address)
+               AND o.shipping_minor = coalesce(CAST(o.shipping ->> 'total_minor' AS bigint), 0)
+               AND o.total_minor = coalesce(n.lines_minor, 0) + o.shipping_minor
+               AND o.subtotal_minor = coalesce(n.subtotal_minor, 0)
+               AND o.tax_minor = coalesce(n.tax_minor, 0) + coalesce(CAST(o.shipping ->> 'tax_minor' AS bigint), 0)
                AND (o.state <> 'placed' OR p.voided_at IS NULL)) IS NOT TRUE
         """,
     ),

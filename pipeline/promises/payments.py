@@ -13,6 +13,14 @@ _MOVED = """(SELECT checkout_id, count(*) FILTER (WHERE kind = 'capture') AS cap
 
 PAYMENTS: Final = (
     Promise(
+        "operations_are_of_the_locked_total",
+        "Whatever is asked of the payment provider is asked for the frozen total.",
+        """
+        SELECT p.checkout_id, p.idempotency_key, p.amount_minor, l.total_minor
+        FROM payment_operations p JOIN price_locks l USING (checkout_id) WHERE p.amount_minor <> l.total_minor
+        """,
+    ),
+    Promise(
         "completed_is_captured_once",
         "A completed checkout was captured once, for its order's total, and nothing was voided or refunded.",
         # An order of nothing needs no payment.

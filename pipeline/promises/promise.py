@@ -1,6 +1,10 @@
 """One promise."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,10 +13,12 @@ class Promise:
 
     A row names what broke and carries the figures that disagree. All queries of an audit read one snapshot, so they
     hold while workers run: what one transaction wrote is seen whole or not at all. `:bound_seconds` and `:queued` are
-    given by the audit. `bank` marks a query over the sandbox bank's own books.
+    given by the audit. `bank` marks a query over the sandbox bank's own books. What SQL cannot say, such as a hash over
+    canonical JSON, is found by `search` instead.
     """
 
     name: str
     meaning: str
-    sql: str
+    sql: str = ""
     bank: bool = False
+    search: Callable[[Connection], Iterable[dict[str, Any]]] | None = None

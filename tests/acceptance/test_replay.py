@@ -7,14 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from math import floor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, LiteralString, NamedTuple
 
 import psycopg
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
+from pipeline.audit import PROMISES
 from pipeline.settings import Settings
 from scripts.ending import Ending
 from scripts.invoices import read_invoices
@@ -44,6 +49,17 @@ REFUSED: Final = [
     {"row": 7, "reason": "negative quantity -1: a return, not a sale"},
     {"row": 8, "reason": "country 'Nowhere': no place known to send to"},
 ]
+
+
+class TaxedLine(NamedTuple):
+    """A line of an order with its taxes as (name, rate, amount)."""
+
+    order: str
+    order_tax_minor: int
+    total_minor: int
+    tax_minor: int
+    tax_included: bool
+    taxes: list[tuple[str, Fraction, int]]
 
 
 @pytest.fixture
@@ -106,13 +122,45 @@ def find_processes(database: str) -> list[str]:
 
 def read_orders(settings: Settings, database: str) -> list[tuple[Any, ...]]:
     """Return the lines of all placed orders of a kept database, which is dropped."""
-    url = settings.database_url.get_secret_value()
-    with psycopg.connect(url, dbname=database) as connection:
-        found = connection.execute("""
+    return read_kept(
+        settings,
+        database,
+        """
             SELECT split_part(o.reference, '-', 1), l.sku, l.title, l.quantity, l.total_minor,
                    o.shipping_address ->> 'name', o.shipping_address ->> 'country'
             FROM orders o JOIN order_lines l ON l.order_id = o.id WHERE o.state = 'placed' ORDER BY 1, l.line
-        """).fetchall()
+        """,
+    )
+
+
+def read_taxes(settings: Settings, database: str) -> list[TaxedLine]:
+    """Return the lines of all placed orders of a kept database, which is dropped, in the order of the invoices."""
+    rows = read_kept(
+        settings,
+        database,
+        """
+            SELECT o.reference, o.tax_minor, l.total_minor, l.tax_minor, l.tax_included, l.taxes
+            FROM orders o JOIN order_lines l ON l.order_id = o.id WHERE o.state = 'placed' ORDER BY 1, l.line
+        """,
+    )
+    return [
+        TaxedLine(
+            order,
+            order_tax_minor,
+            total_minor,
+            tax_minor,
+            tax_included,
+            [(tax["name"], Fraction(tax["rate"]), tax["amount_minor"]) for tax in taxes],
+        )
+        for order, order_tax_minor, total_minor, tax_minor, tax_included, taxes in rows
+    ]
+
+
+def read_kept(settings: Settings, database: str, query: LiteralString) -> list[Any]:
+    """Run a query on a kept database, which is dropped."""
+    url = settings.database_url.get_secret_value()
+    with psycopg.connect(url, dbname=database) as connection:
+        found = connection.execute(query).fetchall()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {database}")
     return found
@@ -146,11 +194,12 @@ def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(invoices: Path
         "units_left": 0,
         "units_held": 0,
         "revenue_minor": 4710 + 750 + 1000,
+        "tax_minor": 0,
         "currency": "GBP",
         "stock_conserved": True,
         "stock_off": [],
         "audit_violations": 0,
-        "audit_promises": 27,
+        "audit_promises": len(PROMISES),
         "broken": [],
         "file": "invoices.csv",
         "encoding": "latin-1",
@@ -188,8 +237,54 @@ def test_what_is_not_in_stock_fails_as_a_whole_and_holds_nothing(invoices: Path)
         "units still held 0",
         "sold + left = stock yes, of 9",
         "revenue 7.50 GBP",
-        "audit 27 promises kept",
+        f"audit {len(PROMISES)} promises kept",
     ]
+
+
+def split_tax(total_minor: int, percent: Fraction) -> int:
+    """Return the tax that a price with tax has in it, rounded half up."""
+    rate = percent / 100
+    return floor(total_minor * rate / (1 + rate) + Fraction(1, 2))
+
+
+def assert_tax_is_split(lines: Sequence[TaxedLine], percent: Fraction, tax_minor: int) -> None:
+    """Each line has the tax of its total, an order that of its lines, and they come to this."""
+    assert [line.tax_minor for line in lines] == [split_tax(line.total_minor, percent) for line in lines]
+    assert all(line.taxes == [("VAT", percent / 100, line.tax_minor)] and line.tax_included for line in lines)
+    by_order: Counter[str] = Counter()
+    for line in lines:
+        by_order[line.order] += line.tax_minor
+    assert by_order == {line.order: line.order_tax_minor for line in lines}
+    assert by_order.total() == tax_minor
+
+
+@pytest.mark.parametrize(
+    ("percent", "taxes"), [("20", [83, 35, 667, 125, 167, 0]), ("7.5", [35, 15, 279, 52, 70, 0])], ids=["20", "7.5"]
+)
+def test_with_vat_the_prices_stay_and_the_tax_in_them_is_told(
+    invoices: Path, settings: Settings, percent: str, taxes: list[int]
+) -> None:
+    code, output, notes = run(invoices, name_servers(settings), "--json", "--keep", "--vat", percent)
+    assert code == 0, notes
+    found = json.loads(output)
+    assert (found["completed"], found["revenue_minor"], found["tax_minor"]) == (3, 4710 + 750 + 1000, sum(taxes))
+    assert found["broken"] == []
+    lines = read_taxes(settings, read_database(notes))
+    assert [line.tax_minor for line in lines] == taxes
+    assert_tax_is_split(lines, Fraction(percent), found["tax_minor"])
+
+
+@needs_sample
+def test_the_sample_with_vat_has_the_same_revenue_and_the_tax_split_to_the_penny(settings: Settings) -> None:
+    code, output, notes = run(SAMPLE, name_servers(settings), "--json", "--keep", "--vat", "20")
+    assert code == 0, notes
+    found = json.loads(output.splitlines()[-1])
+    wanted = {"completed": 236, "failed": {}, "revenue_minor": 9302947, "audit_violations": 0}
+    assert {key: found[key] for key in wanted} == wanted
+    lines = read_taxes(settings, read_database(notes))
+    assert len(lines) == 4688
+    assert sum(line.total_minor for line in lines) == 9302947
+    assert_tax_is_split(lines, Fraction(20), found["tax_minor"])
 
 
 @needs_sample
@@ -198,7 +293,7 @@ def test_the_sample_of_real_invoices_is_sold_to_the_penny(settings: Settings, en
     assert code == 0, notes
     found = json.loads(output.splitlines()[-1])
     wanted = {"checkouts": 236, "completed": 236, "failed": {}, "units_sold": 47252, "units_left": 0, "rows": 4688}
-    wanted |= {"revenue_minor": 9302947, "audit_violations": 0, "refused": [], "stock_conserved": True}
+    wanted |= {"revenue_minor": 9302947, "tax_minor": 0, "audit_violations": 0, "refused": [], "stock_conserved": True}
     assert {key: found[key] for key in wanted} == wanted
     assert_nothing_is_left(settings, engine, notes)
 
@@ -257,9 +352,11 @@ def test_ended_before_it_is_done_it_leaves_nothing_behind(
             "invoices.csv has no invoice to replay: 1 of 1 rows refused, the first because of: cancelled invoice 'C1'.",
         ),
         (INVOICES, ["--currency", "xau"], "XAU is not an ISO 4217 currency with a minor unit: use one such as GBP."),
+        (INVOICES, ["--vat", "101"], "101 is not a percentage: use one from 0 to 100, such as 20 or 7.5."),
+        (INVOICES, ["--vat", "a fifth"], "a fifth is not a percentage: use one from 0 to 100, such as 20 or 7.5."),
         (INVOICES, ["--keep"], "--keep keeps a database of a server that stays: set DATABASE_URL."),
     ],
-    ids=["no-file", "no-columns", "no-invoices", "no-currency", "keep-nothing"],
+    ids=["no-file", "no-columns", "no-invoices", "no-currency", "vat-101", "vat-word", "keep-nothing"],
 )
 def test_a_call_of_no_use_is_exit_2_and_one_sentence(
     tmp_path: Path, content: str | None, arguments: list[str], sentence: str

@@ -16,8 +16,8 @@ from pipeline.schema import migrate, read_head
 #: Everything that makes up a schema, as PostgreSQL itself writes it down.
 CATALOG: Final = {
     "columns": """
-        SELECT table_schema, table_name, column_name, ordinal_position, data_type, is_nullable, column_default,
-               is_identity, character_maximum_length
+        SELECT table_schema, table_name, column_name, data_type, is_nullable, column_default, is_identity,
+               character_maximum_length
         FROM information_schema.columns""",
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint

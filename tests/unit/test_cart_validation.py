@@ -16,9 +16,38 @@ from pipeline.settings import Settings
 
 SETTINGS = Settings(_env_file=None, database_url=SecretStr("postgresql://"), redis_url=SecretStr("redis://"))
 
-CUP = Line(1, "cup", 2, "The cup", 10, active=True, unit_price_minor=None, line_currency=None, list_price_minor=250)
+CUP = Line(
+    line=1,
+    sku="cup",
+    quantity=2,
+    title="The cup",
+    variant_id=10,
+    active=True,
+    category=None,
+    unit_price_minor=None,
+    line_currency=None,
+    tax_included=None,
+    discounts=None,
+    taxes=None,
+    list_price_minor=250,
+    list_currency="EUR",
+    list_tax_included=True,
+)
 ADDRESS = {"name": "Ada", "line1": "1 Road", "city": "London", "country": "GB"}
-BASKET = Basket(UUID(int=1), "EUR", dict(ADDRESS), None, [CUP])
+BASKET = Basket(
+    cart_id=UUID(int=1),
+    currency="EUR",
+    shipping_address=dict(ADDRESS),
+    billing_address=None,
+    customer=None,
+    coupon_codes=(),
+    tax_id=None,
+    shipping_minor=None,
+    shipping_title=None,
+    shipping_tax_included=None,
+    shipping_taxes=None,
+    lines=[CUP],
+)
 ENOUGH: Mapping[int, int | None] = {10: 2}
 
 

@@ -14,6 +14,7 @@ from pipeline.books import Books, Intent, Operation, Verb
 from pipeline.errors import Code
 from pipeline.gateways.protocol import ALREADY_CAPTURED
 from pipeline.payment_plan import plan_authorization, plan_capture, plan_undo
+from pipeline.pricing.drift import Expected
 from pipeline.settings import Settings
 
 K, S, P = OperationKind, OperationStatus, PaymentStatus
@@ -32,7 +33,7 @@ MEMBER = Member(
     fence=0,
     straight_through=True,
     payment_given=True,
-    expected_total_minor=None,
+    expected=Expected(),
     expires_at=NOW + timedelta(minutes=15),
     pivot_at=None,
     attempts=0,
@@ -72,7 +73,9 @@ def operation(
 def books(status: PaymentStatus, *operations: Operation, tries: int = 1, answered: bool = False) -> Books:
     reference = None if status is P.NEW else "ref"
     amount = Money(500, "EUR")
-    return Books(MEMBER.id, "sandbox", "tok", tries, reference, status, None, amount, operations, answered)
+    return Books(
+        MEMBER.id, "sandbox", "tok", tries, reference, status, None, amount, operations, answered, amount.minor
+    )
 
 
 def test_an_authorisation_opens_then_authorises() -> None:
@@ -213,3 +216,8 @@ def test_an_undo_that_stays_unknown_is_for_a_person_whose_retry_repeats_it() -> 
         Code.UNDO_FAILED, {"phase": K.REFUND, "attempts": SETTINGS.max_undo_attempts, "error": "timeout"}
     )
     assert plan_undo(again, books(P.CAPTURED, OPENED, unknown), SETTINGS) == Intent(K.REFUND, 1, Verb.REFUND)
+
+
+def test_another_amount_than_the_order_is_over_is_never_taken() -> None:
+    with pytest.raises(ValueError, match="the order is over 499"):
+        plan_capture(MEMBER, replace(books(P.AUTHORIZED), order_minor=499), SETTINGS)

@@ -222,8 +222,9 @@ def test_a_cart_has_one_active_checkout_and_one_order(works: Works, shelf: Shelf
     works.pay(works.door.status(cart_id=cart_id).checkout_id)
     works.pump()
     order = """
-        INSERT INTO orders (id, checkout_id, cart_id, owner, currency, total_minor, shipping_address)
-        SELECT gen_random_uuid(), checkout_id, cart_id, owner, currency, 1, '{}' FROM orders
+        INSERT INTO orders (id, checkout_id, cart_id, owner, currency, subtotal_minor, discount_minor, shipping_minor,
+                            tax_minor, total_minor, shipping_address)
+        SELECT gen_random_uuid(), checkout_id, cart_id, owner, currency, 1, 0, 0, 0, 1, '{}' FROM orders
     """
     # Then
     with pytest.raises(IntegrityError, match=r"orders_cart_key|orders_checkout_id_key"):

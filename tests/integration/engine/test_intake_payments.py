@@ -50,14 +50,6 @@ def test_what_cannot_be_paid_says_why(works: Works, shelf: Shelf) -> None:
         "checkout_unknown",
         unknown(checkout_id) + rest,
     )
-    # the price is another
-    assert_refused(
-        works,
-        lambda: works.pay(checkout_id, expected_total_minor=249),
-        Conflict,
-        "price_changed",
-        "The total is 250, not the expected 249: show it and ask again.",
-    )
     # its payment is under way
     works.pay(checkout_id, expected_total_minor=250)
     busy = f"Checkout {checkout_id} is running and has its payment: wait for its outcome."
@@ -66,6 +58,28 @@ def test_what_cannot_be_paid_says_why(works: Works, shelf: Shelf) -> None:
     works.pump()
     ended = f"Checkout {checkout_id} is completed: start a new one."
     assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_ended", ended)
+
+
+def test_a_buyer_who_confirms_another_total_is_charged_nothing_and_holds_nothing(
+    works: Works, shelf: Shelf, engine: Engine
+) -> None:
+    # Given
+    shelf.add_variant("cup", stock=9, price_minor=250)
+    checkout_id = works.start(shelf.add_cart(("cup", 1)))
+    works.pump()
+    # When
+    with pytest.raises(Conflict) as refused:
+        works.pay(checkout_id, expected_total_minor=249)
+    # Then the difference is told line by line, no money has moved, and the stock is free again
+    assert str(refused.value) == "The total is 250, not the expected 249: show it and ask again."
+    assert [line["total_minor"] for line in refused.value.detail["lines"]] == [250]
+    works.pump()
+    failure = works.status(checkout_id).failure
+    assert failure is not None
+    assert (works.states([checkout_id]), failure.code) == (["failed"], "price_changed")
+    assert shelf.stock("cup") == (9, 0)
+    assert shelf.rows("SELECT count(*) FROM payments") == [(0,)]
+    assert read_bank(engine, checkout_id) == NOTHING
 
 
 def test_a_buyer_who_must_act_cannot_pay_again(works: Works, shelf: Shelf) -> None:

@@ -1,0 +1,26 @@
+"""What a promotion sees, and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What earlier discounts have left: of each line that the promotion is for, by its number, and of shipping."""
+
+    currency: str
+    lines: Mapping[int, int]
+    shipping_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a promotion takes off. Never more than was left."""
+
+    lines: Mapping[int, int] = field(default_factory=dict)
+    shipping_minor: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is taken off."""
+        return self.shipping_minor == 0 and not any(self.lines.values())

@@ -1,0 +1,15 @@
+"""An amount of money off the lines."""
+
+from pipeline.pricing.cuts import Cut, Left
+from pipeline.pricing.shares import share_out
+from pipeline.pricing.terms import Promotion
+
+
+def cut_amount(promotion: Promotion, left: Left) -> Cut:
+    """Take the amount, or what is left if that is less. An amount in another currency is not converted: nothing."""
+    if promotion.amount_minor is None:
+        raise ValueError(f"promotion {promotion.id} is an amount without one")
+    if promotion.currency != left.currency:
+        return Cut()
+    amount = min(promotion.amount_minor, sum(left.lines.values()))
+    return Cut(dict(zip(left.lines, share_out(amount, list(left.lines.values())), strict=True)))

@@ -1,0 +1,203 @@
+"""From rows to what a quote is made from: promotions, taxes and rates that are valid now, and each cart's order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, Row, text
+
+from pipeline.baskets import Basket, Line
+from pipeline.batch import Rejected
+from pipeline.errors import Code
+from pipeline.messages import DiscountInput, TaxInput
+from pipeline.pricing.exchange import convert, cross
+from pipeline.pricing.terms import (
+    ExchangeRate,
+    GivenDiscount,
+    GivenTax,
+    Goods,
+    Order,
+    Promotion,
+    PromotionKind,
+    Shipping,
+    TaxRate,
+)
+from pipeline.settings import Settings
+
+AUTOMATIC: Final = text("""
+    SELECT id, title, kind, percent, amount_minor, currency, minimum_minor, skus, categories, priority, combines,
+           NULL AS code
+    FROM promotions
+    WHERE automatic AND active AND starts_at <= now() AND (ends_at IS NULL OR ends_at > now())
+""")
+
+RATES: Final = text("""
+    SELECT country, region, category, name, rate, on_shipping, reverse_charge FROM tax_rates
+    WHERE country = ANY(CAST(:countries AS text[]))
+      AND valid_from <= now() AND (valid_until IS NULL OR valid_until > now())
+    ORDER BY id
+""")
+
+#: What rates are published against. The ECB's, and most others', are against the euro.
+PIVOT: Final = "EUR"
+
+EXCHANGE: Final = text("""
+    SELECT DISTINCT ON (base, quote) base, quote, rate, source, observed_at FROM exchange_rates
+    WHERE base = ANY(CAST(:currencies AS text[])) AND quote = ANY(CAST(:currencies AS text[])) AND observed_at <= now()
+    ORDER BY base, quote, observed_at DESC, id DESC
+""")
+
+#: What an upstream wrote into a cart with SQL of its own has not come through the door: it is checked here.
+DISCOUNTS: Final = TypeAdapter(list[DiscountInput])
+TAXES: Final = TypeAdapter(list[TaxInput])
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was valid at one moment, for every cart of a batch."""
+
+    automatic: tuple[Promotion, ...]
+    tax_rates: Mapping[str, tuple[TaxRate, ...]]
+    exchange: tuple[ExchangeRate, ...]
+    now: datetime
+
+
+def load_terms(connection: Connection, baskets: Sequence[Basket], now: datetime, settings: Settings) -> Terms:
+    """Read in three round trips what these carts may need."""
+    countries = sorted({country for basket in baskets if (country := _country(basket))})
+    currencies = sorted({basket.currency for basket in baskets} | {settings.base_currency, PIVOT})
+    rates: dict[str, list[TaxRate]] = {}
+    for row in connection.execute(RATES, {"countries": countries}):
+        rates.setdefault(row.country, []).append(
+            TaxRate(row.name, row.rate, row.region, row.category, row.on_shipping, row.reverse_charge)
+        )
+    return Terms(
+        automatic=tuple(read_promotion(row) for row in connection.execute(AUTOMATIC)),
+        tax_rates={country: tuple(found) for country, found in rates.items()},
+        exchange=tuple(
+            ExchangeRate(row.base, row.quote, row.rate, row.source, row.observed_at)
+            for row in connection.execute(EXCHANGE, {"currencies": currencies})
+        ),
+        now=now,
+    )
+
+
+def read_promotion(row: Row[Any]) -> Promotion:
+    """Make a promotion of a row."""
+    return Promotion(
+        id=row.id,
+        title=row.title,
+        kind=PromotionKind(row.kind),
+        percent=row.percent,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        minimum_minor=row.minimum_minor,
+        skus=frozenset(row.skus),
+        categories=frozenset(row.categories),
+        priority=row.priority,
+        combines=row.combines,
+        code=row.code,
+    )
+
+
+def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], settings: Settings) -> Order | Rejected:
+    """Put together what decides this cart's quote, or say what is missing."""
+    exchange = None
+    goods = []
+    if basket.currency != settings.base_currency:
+        exchange = cross(settings.base_currency, basket.currency, terms.exchange)
+    for line in basket.lines:
+        converted = line.unit_price_minor is None and line.list_currency not in (None, basket.currency)
+        if line.price_minor is None or (converted and exchange is None):
+            return Rejected(Code.PRICE_MISSING, {"line": line.line, "sku": line.sku, "currency": basket.currency})
+        if converted and exchange is not None and (objection := _object_to_age(exchange, terms.now, settings)):
+            return objection
+        price = convert(line.price_minor, exchange) if converted and exchange is not None else line.price_minor
+        try:
+            goods.append(_read_goods(line, price, settings))
+        except ValidationError as error:
+            return _object_to_form(f"line {line.line}", error)
+    try:
+        shipping = _read_shipping(basket, settings)
+    except ValidationError as error:
+        return _object_to_form("shipping", error)
+    address = basket.shipping_address or {}
+    region = address.get("region")
+    return Order(
+        currency=basket.currency,
+        goods=tuple(goods),
+        shipping=shipping,
+        promotions=(*terms.automatic, *coupons),
+        tax_rates=tuple(
+            rate for rate in terms.tax_rates.get(_country(basket), ()) if rate.region is None or rate.region == region
+        ),
+        tax_id=basket.tax_id,
+        tax_rounding=settings.tax_rounding,
+        exchange=exchange,
+        shipping_address=address,
+        billing_address=basket.billing_address,
+    )
+
+
+def _read_goods(line: Line, price_minor: int, settings: Settings) -> Goods:
+    if line.variant_id is None:
+        raise ValueError(f"line {line.line} was not validated")
+    included = line.list_tax_included if line.unit_price_minor is None else line.tax_included
+    return Goods(
+        line=line.line,
+        variant_id=line.variant_id,
+        sku=line.sku,
+        title=line.title or line.sku,
+        category=line.category,
+        quantity=line.quantity,
+        unit_price_minor=price_minor,
+        tax_included=settings.prices_include_tax if included is None else included,
+        price_source=line.price_source,
+        discounts=_read_discounts(line.discounts),
+        taxes=_read_taxes(line.taxes),
+    )
+
+
+def _read_shipping(basket: Basket, settings: Settings) -> Shipping | None:
+    if basket.shipping_minor is None:
+        return None
+    included = basket.shipping_tax_included
+    return Shipping(
+        title=basket.shipping_title or "Shipping",
+        amount_minor=basket.shipping_minor,
+        tax_included=settings.prices_include_tax if included is None else included,
+        taxes=_read_taxes(basket.shipping_taxes),
+    )
+
+
+def _read_discounts(given: list[dict[str, Any]] | None) -> tuple[GivenDiscount, ...] | None:
+    if given is None:
+        return None
+    return tuple(GivenDiscount(each.text, each.amount_minor) for each in DISCOUNTS.validate_python(given))
+
+
+def _read_taxes(given: list[dict[str, Any]] | None) -> tuple[GivenTax, ...] | None:
+    if given is None:
+        return None
+    return tuple(GivenTax(each.name, Decimal(each.rate), each.amount_minor) for each in TAXES.validate_python(given))
+
+
+def _object_to_form(where: str, error: ValidationError) -> Rejected:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    what = first["msg"][:1].lower() + first["msg"][1:]
+    return Rejected(Code.EXTERNAL_AMOUNTS, {"where": where, "reason": f"{place}: {what}" if place else what})
+
+
+def _object_to_age(rate: ExchangeRate, now: datetime, settings: Settings) -> Rejected | None:
+    if now - rate.observed_at <= timedelta(hours=settings.rate_max_age_hours):
+        return None
+    facts = {"base": rate.base, "quote": rate.quote, "observed_at": rate.observed_at.isoformat()}
+    return Rejected(Code.EXCHANGE_RATE_STALE, facts)
+
+
+def _country(basket: Basket) -> str:
+    return str((basket.shipping_address or {}).get("country", ""))

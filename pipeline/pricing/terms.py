@@ -1,0 +1,207 @@
+"""What a quote is made from, and what it is. Plain values: integer minor units, rates as Decimal, no I/O."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from pipeline.settings import TaxRounding
+
+
+class PromotionKind(StrEnum):
+    """What a promotion does. A new kind is one file in pipeline/pricing/promotions/."""
+
+    PERCENTAGE = "percentage"
+    FIXED_AMOUNT = "fixed_amount"
+    FREE_SHIPPING = "free_shipping"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A promotion that is valid now; who may use it, and how often, has been checked by the caller.
+
+    `percent` is for percentages (0-100), `amount_minor` and `currency` for fixed amounts. Without `skus` and
+    `categories` it is for the whole order, else for the lines that match either. `minimum_minor` is the spend it needs,
+    in `currency` (or the charge currency when that is None). Lower `priority` comes first; one that does not combine
+    is used only alone. `code` is the coupon that brought it, None for an automatic one.
+    """
+
+    id: int
+    title: str
+    kind: PromotionKind
+    percent: Decimal | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    minimum_minor: int = 0
+    skus: frozenset[str] = frozenset()
+    categories: frozenset[str] = frozenset()
+    priority: int = 100
+    combines: bool = True
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaxRate:
+    """A rate that applies in the buyer's country and region. `rate` is a fraction: 0.20 is 20 %.
+
+    Rates of different `name` stack (state and county); of one name the most specific wins: region before country,
+    category before none. `category` None is for every category that has no rate of its own. `reverse_charge`: not
+    charged to a buyer with a tax id, who accounts for it.
+    """
+
+    name: str
+    rate: Decimal
+    region: str | None = None
+    category: str | None = None
+    on_shipping: bool = True
+    reverse_charge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRate:
+    """One unit of `base` is `rate` units of `quote`."""
+
+    base: str
+    quote: str
+    rate: Decimal
+    source: str
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GivenDiscount:
+    """A discount that the upstream has computed."""
+
+    text: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class GivenTax:
+    """A tax that the upstream has computed."""
+
+    name: str
+    rate: Decimal
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """One line to be priced. `unit_price_minor` is in the charge currency.
+
+    `discounts` and `taxes` are the upstream's own; None means that ours apply.
+    """
+
+    line: int
+    variant_id: int
+    sku: str
+    title: str
+    category: str | None
+    quantity: int
+    unit_price_minor: int
+    tax_included: bool
+    price_source: str
+    discounts: tuple[GivenDiscount, ...] | None = None
+    taxes: tuple[GivenTax, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shipping:
+    """What delivery costs before any promotion. `taxes` are the upstream's own; None means that ours apply."""
+
+    title: str
+    amount_minor: int
+    tax_included: bool
+    taxes: tuple[GivenTax, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything that decides a quote."""
+
+    currency: str
+    goods: tuple[Goods, ...]
+    shipping: Shipping | None = None
+    promotions: tuple[Promotion, ...] = ()
+    tax_rates: tuple[TaxRate, ...] = ()
+    tax_id: str | None = None
+    tax_rounding: TaxRounding = TaxRounding.LINE
+    exchange: ExchangeRate | None = None
+    shipping_address: dict[str, Any] = field(default_factory=dict)
+    billing_address: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedDiscount:
+    """A discount on a line or on shipping. `promotion_id` is None for an upstream's own."""
+
+    text: str
+    amount_minor: int
+    promotion_id: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedTax:
+    """A tax on a line or on shipping. `rate` is a decimal text, as it is frozen."""
+
+    name: str
+    rate: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteLine:
+    """One priced line: subtotal - discount (+ tax, where it is not included) = total."""
+
+    line: int
+    variant_id: int
+    sku: str
+    title: str
+    quantity: int
+    unit_price_minor: int
+    price_source: str
+    tax_included: bool
+    subtotal_minor: int
+    discount_minor: int
+    tax_minor: int
+    total_minor: int
+    discounts: tuple[AppliedDiscount, ...]
+    taxes: tuple[AppliedTax, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteShipping:
+    """Priced delivery, by the same equation."""
+
+    title: str
+    tax_included: bool
+    subtotal_minor: int
+    discount_minor: int
+    tax_minor: int
+    total_minor: int
+    discounts: tuple[AppliedDiscount, ...]
+    taxes: tuple[AppliedTax, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Everything that is frozen: the sums are those of the lines and of shipping, exactly."""
+
+    currency: str
+    lines: tuple[QuoteLine, ...]
+    shipping: QuoteShipping | None
+    subtotal_minor: int
+    discount_minor: int
+    shipping_minor: int
+    tax_minor: int
+    total_minor: int
+    base_currency: str | None
+    exchange_rate: str | None
+    exchange_source: str | None
+    exchange_at: str | None
+    tax_id: str | None
+    rounding: str
+    shipping_address: dict[str, Any]
+    billing_address: dict[str, Any] | None

@@ -1,0 +1,89 @@
+"""Tax rates as a table of the law has them: stored at once, each valid until the next one of its kind begins."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from pipeline.skus import index_rows
+
+#: Two imports at once would both find a rate missing and both insert it. Readers are not held up.
+LOCK: Final = text("LOCK TABLE tax_rates IN SHARE ROW EXCLUSIVE MODE")
+
+#: Every rate of the countries given is looked at: a new one ends the one before it, and is ended by one planned later.
+STORE_TAXES: Final = text("""
+    WITH given AS (
+        SELECT * FROM unnest(CAST(:countries AS text[]), CAST(:regions AS text[]), CAST(:categories AS text[]),
+                             CAST(:names AS text[]), CAST(:rates AS numeric[]), CAST(:on_shipping AS boolean[]),
+                             CAST(:reverse_charge AS boolean[]), CAST(:starts AS timestamptz[]),
+                             CAST(:ends AS timestamptz[]))
+            AS g (country, region, category, name, rate, on_shipping, reverse_charge, valid_from, valid_until)
+    ), known AS (
+        SELECT * FROM given
+        UNION ALL
+        SELECT country, region, category, name, rate, on_shipping, reverse_charge, valid_from, valid_until
+        FROM tax_rates t
+        WHERE country IN (SELECT country FROM given) AND NOT EXISTS (
+            SELECT FROM given g
+            WHERE (g.country, coalesce(g.region, ''), coalesce(g.category, ''), g.name, g.valid_from)
+                = (t.country, coalesce(t.region, ''), coalesce(t.category, ''), t.name, t.valid_from))
+    ), bounded AS (
+        SELECT country, region, category, name, rate, on_shipping, reverse_charge, valid_from,
+               least(valid_until, lead(valid_from) OVER (
+                   PARTITION BY country, region, category, name ORDER BY valid_from)) AS valid_until
+        FROM known
+    )
+    MERGE INTO tax_rates t USING bounded b
+    ON (b.country, coalesce(b.region, ''), coalesce(b.category, ''), b.name, b.valid_from)
+     = (t.country, coalesce(t.region, ''), coalesce(t.category, ''), t.name, t.valid_from)
+    WHEN MATCHED AND (t.rate, t.on_shipping, t.reverse_charge, t.valid_until)
+            IS DISTINCT FROM (b.rate, b.on_shipping, b.reverse_charge, b.valid_until) THEN
+        UPDATE SET rate = b.rate, on_shipping = b.on_shipping, reverse_charge = b.reverse_charge,
+            valid_until = b.valid_until
+    WHEN NOT MATCHED THEN
+        INSERT (country, region, category, name, rate, on_shipping, reverse_charge, valid_from, valid_until)
+        VALUES (b.country, b.region, b.category, b.name, b.rate, b.on_shipping, b.reverse_charge, b.valid_from,
+                b.valid_until)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class TaxRow:
+    """A tax rate as it shall be. `rate` is a fraction: 0.20 is 20 %; without `valid_until` it has no end yet."""
+
+    country: str
+    name: str
+    rate: Decimal
+    valid_from: datetime
+    region: str | None = None
+    category: str | None = None
+    valid_until: datetime | None = None
+    on_shipping: bool = True
+    reverse_charge: bool = False
+
+
+def store_taxes(connection: Connection, rows: Iterable[TaxRow]) -> int:
+    """Store the rates and return how many rows were written, those that a new rate ended included.
+
+    A rate is known by country, region, category, name and the moment it begins; the same again writes nothing.
+    """
+    by_key = index_rows(rows, lambda row: (row.country, row.region or "", row.category or "", row.name, row.valid_from))
+    ordered = [by_key[key] for key in sorted(by_key)]
+    connection.execute(LOCK)
+    return connection.execute(
+        STORE_TAXES,
+        {
+            "countries": [row.country for row in ordered],
+            "regions": [row.region for row in ordered],
+            "categories": [row.category for row in ordered],
+            "names": [row.name for row in ordered],
+            "rates": [row.rate for row in ordered],
+            "on_shipping": [row.on_shipping for row in ordered],
+            "reverse_charge": [row.reverse_charge for row in ordered],
+            "starts": [row.valid_from for row in ordered],
+            "ends": [row.valid_until for row in ordered],
+        },
+    ).rowcount

@@ -1,0 +1,211 @@
+"""Reads the European Central Bank's euro reference rates: XML and CSV, of one day, of 90 days, or of all since 1999.
+
+One euro is so many units of each currency. The rates are published around 16:00 CET on every working day (says
+https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchange_rates/), so a day's rates are taken
+as observed at 15:00 UTC. In summer that is up to an hour after they came out, never before.
+
+Nothing here fails for the sake of one rate: what cannot be used is refused with a reason, and the others go on. A row
+is a day: of a CSV file its row as a spreadsheet counts, of an XML file its place among the days.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Final
+from xml.parsers import expat
+
+from models.money import minor_digits
+from pipeline.rates import RateRow
+from scripts.sheets import NotReadable, Refusal, decode, read_rows, show
+
+__all__ = ["NotReadable", "RateFile", "Refusal", "read_rates"]
+
+SOURCE: Final = "ECB"
+BASE: Final = "EUR"
+PUBLISHED: Final = time(15, tzinfo=UTC)
+
+#: Names of elements as the parser gives them: namespace, blank, name.
+ENVELOPE: Final = "http://www.gesmes.org/xml/2002-08-01 Envelope"
+CUBE: Final = "http://www.ecb.int/vocabulary/2002-08-01/eurofxref Cube"
+
+ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: The daily CSV's. The names are always English; the parser of the standard library would ask the locale.
+LONG_DAY: Final = re.compile(r"([0-9]{1,2}) ([A-Za-z]+) ([0-9]{4})")
+MONTHS: Final = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+CODE: Final = re.compile(r"[A-Z]{3}")
+#: As many digits as are stored, so that none is lost.
+RATE: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?")
+#: A currency that was not quoted on the day.
+NOT_QUOTED: Final = frozenset({"", "N/A"})
+
+
+@dataclass(frozen=True, slots=True)
+class RateFile:
+    """What was read: the rates in the order of the file, and what was refused."""
+
+    layout: str
+    days: int
+    rates: tuple[RateRow, ...]
+    refused: tuple[Refusal, ...]
+
+
+def read_rates(content: bytes, today: date) -> RateFile:
+    """Read the content of a file of reference rates; raise NotReadable when it is none.
+
+    A day after `today` is refused. A currency that ISO 4217 does not list (any more) is refused once a file.
+    """
+    if content.startswith(b"PK\x03\x04"):
+        raise NotReadable("it is a ZIP archive: unpack it, and import the CSV file that is in it")
+    reading = _Reading(today)
+    is_xml = content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    for row in _read_xml(content) if is_xml else _read_csv(content):
+        reading.days += 1
+        if isinstance(row, Refusal):
+            reading.refused.append(row)
+        else:
+            reading.add_day(row)
+    return RateFile("xml" if is_xml else "csv", reading.days, tuple(reading.rates), tuple(reading.refused))
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    row: int
+    day: str
+    rates: Sequence[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class _Reading:
+    today: date
+    days: int = 0
+    rates: list[RateRow] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    seen: dict[tuple[date, str], int] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+
+    def add_day(self, row: _Day) -> None:
+        try:
+            day = _read_day(row.day, self.today)
+        except ValueError as error:
+            self.refused.append(Refusal(row.row, str(error)))
+            return
+        for currency, text in row.rates:
+            if text in NOT_QUOTED and CODE.fullmatch(currency):
+                continue
+            try:
+                self._add_rate(row.row, day, currency, text)
+            except ValueError as error:
+                self.refused.append(Refusal(row.row, str(error)))
+
+    def _add_rate(self, row: int, day: date, currency: str, text: str) -> None:
+        if currency == BASE:
+            raise ValueError(f"a rate of {BASE} against itself")
+        if not CODE.fullmatch(currency) or minor_digits(currency) is None:
+            # The history of all days has a dozen currencies that are no more, on thousands of days.
+            if currency not in self.unknown:
+                self.unknown.add(currency)
+                raise ValueError(f"{show(currency)} is no currency of today's ISO 4217: all its rates are left out")
+            return
+        if not RATE.fullmatch(text) or not Decimal(text):
+            raise ValueError(f"bad rate {show(text)} of {currency}: a number above zero with a decimal point")
+        if before := self.seen.get((day, currency)):
+            raise ValueError(f"{currency} on {day} again: row {before} has it already")
+        self.seen[day, currency] = row
+        self.rates.append(RateRow(BASE, currency, Decimal(text), SOURCE, datetime.combine(day, PUBLISHED)))
+
+
+def _read_day(text: str, today: date) -> date:
+    found = LONG_DAY.fullmatch(text)
+    try:
+        if found:
+            day = date(int(found[3]), MONTHS.index(found[2].lower()) + 1, int(found[1]))
+        else:
+            # Of the ISO forms only the plain one: the library reads 20261123 and week dates too.
+            day = date.fromisoformat(text if ISO_DAY.fullmatch(text) else "")
+    except ValueError:
+        raise ValueError(f"bad date {show(text)}: one such as 2026-11-23 or 23 November 2026") from None
+    if day > today:
+        raise ValueError(f"{day} is yet to come")
+    return day
+
+
+def _read_csv(content: bytes) -> Iterator[_Day | Refusal]:
+    text, _encoding = decode(content)
+    try:
+        names = [name.strip() for name in next(csv.reader(io.StringIO(text, newline="")), [])]
+    except csv.Error as error:
+        raise NotReadable(f"its first row is not CSV ({error})") from error
+    if twice := {name for name in names if name and names.count(name) > 1}:
+        raise NotReadable(f"it has more than one column {', '.join(sorted(twice))}")
+    for row in read_rows(text, ("Date",)):
+        if isinstance(row, Refusal):
+            yield row
+        else:
+            # Each line ends in a comma: the column after it has no name.
+            yield _Day(
+                row.number, row.cells["Date"], [pair for pair in row.cells.items() if pair[0] not in {"", "Date"}]
+            )
+
+
+def _read_xml(content: bytes) -> Iterator[_Day]:
+    """Yield the days of an XML file, whatever blanks and line breaks are between its elements.
+
+    Expat loads nothing from elsewhere, and the only way to make it expand entities, a DOCTYPE, is refused before any
+    is declared: the bank's files have none.
+    """
+    cubes = _Cubes()
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartDoctypeDeclHandler = cubes.refuse_doctype
+    parser.StartElementHandler = cubes.start
+    parser.EndElementHandler = cubes.end
+    try:
+        parser.Parse(content, True)  # noqa: FBT003 (takes no keywords)
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        # The others: an encoding that is unknown, or that takes several bytes a character.
+        if isinstance(error, NotReadable):
+            raise
+        raise NotReadable(f"its XML is broken ({error})") from error
+    if not cubes.days:
+        raise NotReadable("its XML has no day of rates: a Cube with a time, and in it Cubes with currency and rate")
+    yield from cubes.days
+
+
+class _Cubes:
+    """Collects the days as the parser meets them: a Cube with `time`, and in it those with `currency` and `rate`."""
+
+    def __init__(self) -> None:
+        self.days: list[_Day] = []
+        self._rates: list[tuple[str, str]] | None = None
+        self._depth = 0
+        self._day_depth = 0
+
+    def refuse_doctype(self, *_declaration: object) -> None:
+        raise NotReadable("its XML has a DOCTYPE, and the bank's files have none")
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        self._depth += 1
+        if self._depth == 1 and name != ENVELOPE:
+            raise NotReadable(f"its XML begins with {show(name.rpartition(' ')[2])}, not with the bank's Envelope")
+        if name != CUBE:
+            return
+        if "time" in attributes:
+            self._rates, self._day_depth = [], self._depth
+            self.days.append(_Day(len(self.days) + 1, attributes["time"].strip(), self._rates))
+        elif "currency" in attributes or "rate" in attributes:
+            if self._rates is None:
+                raise NotReadable("its XML has a rate outside any day")
+            # No rate is told apart from one that was not quoted: XML leaves those out.
+            pair = (attributes.get("currency", "").strip(), attributes.get("rate", "").strip() or "no rate")
+            self._rates.append(pair)
+
+    def end(self, _name: str) -> None:
+        if self._depth == self._day_depth:
+            self._rates, self._day_depth = None, 0
+        self._depth -= 1

@@ -1,0 +1,195 @@
+"""Nobody is charged anything but what was shown."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+
+from pipeline.errors import Conflict
+from pipeline.pricing.frozen import read_quotes
+from pipeline.settings import Settings
+from tests.harness import OWNER, Shelf, Works
+from tests.integration.engine.counter import add_free_cart, fill, read_failure
+from tests.integration.engine.workbench import NOTHING, build_audited, read_bank
+
+CHANGED = "The total is 950, not the expected {}: show it and ask again.".format
+
+
+def read_hash(engine: Engine, checkout_id: UUID) -> str:
+    with engine.connect() as connection:
+        return read_quotes(connection, [checkout_id])[checkout_id][1]
+
+
+def line(number: int, sku: str, quantity: int, unit: int, expected: int | None) -> dict[str, Any]:
+    """Describe how a line without discount and tax differs."""
+    return {
+        "line": number,
+        "sku": sku,
+        "quantity": quantity,
+        "unit_price_minor": unit,
+        "discount_minor": 0,
+        "tax_minor": 0,
+        "total_minor": quantity * unit,
+        "expected_total_minor": expected,
+    }
+
+
+@pytest.mark.parametrize("token", [None, "tok_ok"], ids=["started", "straight_through"])
+@pytest.mark.parametrize("expected", [949, 951, 0])
+def test_a_start_that_expects_another_total_is_turned_back_in_phase_3(
+    works: Works, shelf: Shelf, engine: Engine, expected: int, token: str | None
+) -> None:
+    # Given
+    cart_id = fill(shelf)
+    # When
+    checkout_id = works.start(cart_id, token=token, expected_total_minor=expected)
+    works.pump()
+    # Then
+    assert works.states([checkout_id]) == ["failed"]
+    assert read_failure(works, checkout_id) == ("price_changed", "price_lock", CHANGED(expected))
+    # Then the difference is there for a program to read, line by line
+    failure = works.status(checkout_id).failure
+    assert failure is not None
+    assert len(failure.detail.pop("hash")) == 64
+    assert failure.detail == {
+        "total_minor": 950,
+        "expected_total_minor": expected,
+        "shipping_minor": 0,
+        "lines": [line(1, "cup", 2, 250, None), line(2, "pot", 1, 450, None)],
+    }
+    # Then the stock is free again, the cart can be changed, and the bank has heard of nothing
+    assert (shelf.stock("cup"), shelf.stock("pot")) == ((9, 0), (9, 0))
+    assert shelf.run("UPDATE cart_lines SET quantity = 1 WHERE cart_id = :id", id=cart_id) == 2
+    assert shelf.rows("SELECT count(*) FROM price_locks") == [(0,)]
+    assert read_bank(engine, checkout_id) == NOTHING
+
+
+def test_only_the_lines_that_differ_are_named(works: Works, shelf: Shelf) -> None:
+    # Given a price that goes up between what was shown and the start
+    cart_id = fill(shelf)
+    shelf.run("UPDATE prices SET amount_minor = 455 WHERE amount_minor = 450")
+    # When
+    checkout_id = works.start(cart_id, expected_total_minor=950, expected_lines={"1": 500, "2": 450})
+    works.pump()
+    # Then
+    failure = works.status(checkout_id).failure
+    assert failure is not None
+    assert (failure.code, failure.detail["total_minor"]) == ("price_changed", 955)
+    assert failure.detail["lines"] == [line(2, "pot", 1, 455, 450)]
+
+
+def test_what_was_expected_is_charged(works: Works, shelf: Shelf, engine: Engine) -> None:
+    # Given
+    cart_id = fill(shelf)
+    # When
+    checkout_id = works.start(cart_id, token="tok_ok", expected_total_minor=950, expected_lines={"1": 500, "2": 450})
+    works.pump()
+    # Then
+    assert works.states([checkout_id]) == ["completed"]
+    assert read_bank(engine, checkout_id).captured_minor == 950
+
+
+@pytest.mark.parametrize(
+    ("expected", "lines"),
+    [
+        ({"expected_total_minor": 949}, [line(1, "cup", 2, 250, None), line(2, "pot", 1, 450, None)]),
+        (
+            {"expected_total_minor": 949, "expected_lines": {"1": 500, "2": 449}},
+            [line(2, "pot", 1, 450, 449)],
+        ),
+        (
+            {"expected_total_minor": 950, "expected_hash": "0" * 64, "expected_lines": {"1": 501}},
+            [line(1, "cup", 2, 250, 501), line(2, "pot", 1, 450, None)],
+        ),
+    ],
+    ids=["total", "total and lines", "hash"],
+)
+def test_a_buyer_who_confirms_another_total_is_refused_and_nothing_is_held_any_longer(
+    works: Works, shelf: Shelf, engine: Engine, expected: dict[str, Any], lines: list[dict[str, Any]]
+) -> None:
+    # Given
+    cart_id = fill(shelf)
+    checkout_id = works.start(cart_id)
+    works.pump()
+    right = read_hash(engine, checkout_id)
+    # When
+    with pytest.raises(Conflict) as refusal:
+        works.pay(checkout_id, **expected)
+    # Then
+    assert (refusal.value.code, str(refusal.value)) == ("price_changed", CHANGED(expected["expected_total_minor"]))
+    assert refusal.value.detail == {
+        "total_minor": 950,
+        "expected_total_minor": expected["expected_total_minor"],
+        "hash": right,
+        "shipping_minor": 0,
+        "lines": lines,
+    }
+    # Then the stock and the cart are free again, and the bank has heard of nothing
+    works.pump()
+    failure = works.status(checkout_id).failure
+    assert failure is not None
+    assert (works.states([checkout_id]), failure.code, failure.detail) == (
+        ["failed"],
+        "price_changed",
+        refusal.value.detail,
+    )
+    assert (shelf.stock("cup"), shelf.stock("pot")) == ((9, 0), (9, 0))
+    assert shelf.rows("SELECT count(*) FROM payments") == [(0,)]
+    assert read_bank(engine, checkout_id) == NOTHING
+    # When the buyer has seen the right total
+    again = works.start(cart_id)
+    works.pump()
+    works.pay(again, expected_total_minor=950, expected_hash=right, expected_lines={"1": 500, "2": 450})
+    works.pump()
+    # Then
+    assert works.states([again]) == ["completed"]
+    assert read_bank(engine, again).captured_minor == 950
+
+
+def test_a_buyer_who_confirms_another_total_gives_the_coupon_back(works: Works, shelf: Shelf) -> None:
+    # Given
+    cart_id = add_free_cart(shelf)
+    checkout_id = works.start(cart_id)
+    works.pump()
+    assert shelf.rows("SELECT used FROM coupons") == [(1,)]
+    # When
+    with pytest.raises(Conflict):
+        works.pay(checkout_id, None, expected_total_minor=1)
+    works.pump()
+    # Then
+    assert works.states([checkout_id]) == ["failed"]
+    assert shelf.rows("SELECT used FROM coupons") == [(0,)]
+
+
+def test_a_hash_tells_quotes_of_one_total_apart(works: Works, shelf: Shelf, engine: Engine) -> None:
+    # Given
+    first = works.start(fill(shelf))
+    works.pump()
+    right = read_hash(engine, first)
+    works.door.cancel(first, OWNER)
+    works.pump()
+    # When the same cart is expected to have this hash, and one with its lines in another order
+    same = works.start(works.status(first).cart_id, token="tok_ok", expected_hash=right)
+    other = works.start(shelf.add_cart(("pot", 1), ("cup", 2)), token="tok_ok", expected_hash=right)
+    works.pump()
+    # Then
+    assert works.states([same, other]) == ["completed", "failed"]
+    assert read_failure(works, other)[:2] == ("price_changed", "price_lock")
+
+
+@pytest.mark.parametrize(
+    ("expected", "state"), [(940, "completed"), (960, "completed"), (939, "failed"), (961, "failed")]
+)
+def test_within_the_tolerance_the_frozen_total_is_charged(
+    engine: Engine, settings: Settings, shelf: Shelf, expected: int, state: str
+) -> None:
+    # Given
+    cart_id = fill(shelf)
+    with build_audited(engine, settings.model_copy(update={"price_drift_tolerance_minor": 10})) as works:
+        # When
+        checkout_id = works.start(cart_id, token="tok_ok", expected_total_minor=expected)
+        works.pump()
+        # Then
+        assert works.states([checkout_id]) == [state]
+        assert read_bank(engine, checkout_id).captured_minor == (950 if state == "completed" else 0)

@@ -23,7 +23,8 @@ def find_drift(quote: Quote, expected: Expected, tolerance_minor: int) -> dict[s
     Lines are compared with what the caller named; of a caller who named none, all are listed as they are now.
     """
     off = expected.total_minor is not None and abs(quote.total_minor - expected.total_minor) > tolerance_minor
-    if not off and expected.hash in (None, hash_quote(quote)):
+    # The hash is only made when it is asked about: most callers name a total, and freezing makes it once anyway.
+    if not off and (expected.hash is None or expected.hash == hash_quote(quote)):
         return None
     return {
         "total_minor": quote.total_minor,

@@ -16,10 +16,15 @@ class Payment(Base):
     """The payment of one checkout. `token` is the provider's opaque payment method, never a card number.
 
     `tries` counts deliberate attempts to pay (a second card is a second try); `action` is what the buyer must do.
+    `review` says what a person must settle for a checkout that has ended: money that no rule could give back.
     """
 
     __tablename__ = "payments"
-    __table_args__ = (one_of("status", PaymentStatus), max_length("token", 255))
+    __table_args__ = (
+        one_of("status", PaymentStatus),
+        max_length("token", 255),
+        Index("payments_review_idx", "checkout_id", postgresql_where=text("review IS NOT NULL")),
+    )
 
     checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
     gateway: Mapped[str]
@@ -28,6 +33,8 @@ class Payment(Base):
     reference: Mapped[str | None] = mapped_column(unique=True)
     status: Mapped[str] = mapped_column(server_default=PaymentStatus.NEW.value)
     action: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    authorized_until: Mapped[datetime | None]
+    review: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 

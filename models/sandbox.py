@@ -1,5 +1,6 @@
 """The sandbox bank's own books, in its own schema. Nothing of ours references them: the two sides can disagree."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +34,7 @@ class SandboxPayment(Base):
     authorized_minor: Mapped[Minor]
     captured_minor: Mapped[Minor]
     refunded_minor: Mapped[Minor]
+    authorized_until: Mapped[datetime | None]
     created_at: Mapped[Now]
 
 

@@ -113,6 +113,15 @@ class OperationStatus(StrEnum):
 UNSETTLED: Final = frozenset({OperationStatus.INTENDED, OperationStatus.UNKNOWN})
 
 
+class NoticeStatus(StrEnum):
+    """What became of a provider's webhook."""
+
+    RECEIVED = "received"  # stored, to be worked on
+    APPLIED = "applied"  # the payment it is about was looked at
+    IGNORED = "ignored"  # of a kind that cannot concern a payment of ours
+    UNMATCHED = "unmatched"  # named no payment of ours for as long as it was tried
+
+
 class OrderState(StrEnum):
     """An order is written `pending` in phase 5 and `placed` in phase 7."""
 

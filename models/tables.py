@@ -9,6 +9,7 @@ from models.order import Order, OrderLine
 from models.payment import Payment, PaymentOperation
 from models.pricing import Coupon, ExchangeRate, Promotion, Redemption, TaxRate
 from models.sandbox import SandboxEntry, SandboxPayment, SandboxRequest
+from models.webhook import WebhookNotice
 
 __all__ = [
     "Base",
@@ -38,4 +39,5 @@ __all__ = [
     "StockMovement",
     "TaxRate",
     "Variant",
+    "WebhookNotice",
 ]

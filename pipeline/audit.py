@@ -35,7 +35,10 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one audit found, and what it did not look at. `needs_review` is a figure, not a violation."""
+    """What one audit found, and what it did not look at.
+
+    `needs_review` is a figure, not a violation: checkouts that wait for a person, and payments of ended ones.
+    """
 
     violations: tuple[Violation, ...]
     checked: tuple[Promise, ...]
@@ -76,7 +79,10 @@ def check(connection: Connection, settings: Settings, *, queued: Collection[UUID
         checked=checked,
         skipped=tuple(promise for promise in PROMISES if promise not in checked),
         needs_review=connection.execute(
-            text("SELECT count(*) FROM checkouts WHERE state = 'needs_review'")
+            text("""
+                SELECT (SELECT count(*) FROM checkouts WHERE state = 'needs_review')
+                       + (SELECT count(*) FROM payments WHERE review IS NOT NULL)
+            """)
         ).scalar_one(),
     )
 

@@ -13,7 +13,7 @@ from pipeline.batch import Member, Rejected
 from pipeline.chain import CHAIN, first_undo, undoable
 from pipeline.errors import sentence
 from pipeline.events import write_events
-from pipeline.sender import UNWIND, Send
+from pipeline.sender import RESOLVE, UNWIND, Send
 from pipeline.settings import Settings
 
 BEGIN: Final = text("""
@@ -35,13 +35,32 @@ STEP_DOWN: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
+# What ends with an object at the provider is looked at again, for a day and ever more rarely.
 FINISH: Final = text("""
-    UPDATE checkouts
-    SET state = ending, phase = 0, ended_at = now(), due_at = NULL, due_reason = NULL, updated_at = now()
-    WHERE id = ANY(CAST(:ids AS uuid[]))
+    UPDATE checkouts c
+    SET state = c.ending, phase = 0, ended_at = now(), updated_at = now(),
+        due_at = CASE WHEN p.reference IS NULL THEN NULL ELSE now() + make_interval(secs => :look_seconds) END,
+        due_reason = CASE WHEN p.reference IS NULL THEN NULL ELSE 'scheduled' END
+    FROM checkouts same LEFT JOIN payments p ON p.checkout_id = same.id
+    WHERE c.id = same.id AND c.id = ANY(CAST(:ids AS uuid[]))
 """)
 
-REST: Final = text("UPDATE checkouts SET due_at = NULL, due_reason = NULL WHERE id = ANY(CAST(:ids AS uuid[]))")
+# Only what is due, or was just called on: a message that comes twice changes nothing. Answered looks are made after 1,
+# 3, 9, 27 ... min, the last after a day; one that was not answered is made again after a quarter of the time gone by.
+REST: Final = text("""
+    UPDATE checkouts
+    SET due_at = next.at, due_reason = CASE WHEN next.at IS NULL THEN NULL ELSE 'scheduled' END, last_error = NULL
+    FROM (SELECT c.id, CASE WHEN p.reference IS NOT NULL AND now() - ended_at < make_interval(hours => :look_hours)
+                            THEN now() + greatest(make_interval(secs => :look_seconds), :share * (now() - ended_at))
+                       END AS at
+          FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id WHERE c.id = ANY(CAST(:ids AS uuid[]))) next
+    WHERE checkouts.id = next.id AND due_at <= now() + make_interval(secs => :claim_seconds)
+""")
+
+#: A new fence makes the next call of an undo a new attempt.
+CALL_BACK: Final = text("""
+    UPDATE checkouts SET fence = fence + 1, due_at = now(), due_reason = 'scheduled', updated_at = now() WHERE id = :id
+""")
 
 
 def begin(
@@ -72,7 +91,7 @@ def begin(
     )
     facts = {member.id: {"code": rejections[member.id].code, "ending": ending} for member in members}
     write_events(connection, "checkout.unwinding", list(facts), phase=phase, data=facts)
-    finish(connection, {member.id: ending for member in members if first_undo(member.phase) == 0})
+    finish(connection, {member.id: ending for member in members if first_undo(member.phase) == 0}, settings)
     return [Send(UNWIND, member.id, member.now) for member in members if first_undo(member.phase) > 0]
 
 
@@ -86,17 +105,17 @@ def step_down(connection: Connection, number: int, members: Sequence[Member], se
     while left and not undoable(CHAIN[left - 1]):
         left -= 1
     if left == 0:
-        finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members})
+        finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members}, settings)
         return False
     connection.execute(STEP_DOWN, {"ids": ids, "phase": left, "stall_seconds": settings.stall_seconds})
     return True
 
 
-def finish(connection: Connection, endings: Mapping[UUID, CheckoutState]) -> None:
+def finish(connection: Connection, endings: Mapping[UUID, CheckoutState], settings: Settings) -> None:
     """End these unwound checkouts: the cart is open again."""
     if not endings:
         return
-    connection.execute(FINISH, {"ids": list(endings)})
+    connection.execute(FINISH, {"ids": list(endings), "look_seconds": settings.look_seconds})
     by_ending: dict[CheckoutState, list[UUID]] = defaultdict(list)
     for id_, ending in endings.items():
         by_ending[ending].append(id_)
@@ -104,7 +123,25 @@ def finish(connection: Connection, endings: Mapping[UUID, CheckoutState]) -> Non
         write_events(connection, f"checkout.{ending}", ids)
 
 
-def rest(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Let ended checkouts be: nothing of theirs is due any more."""
+def rest(connection: Connection, ids: Sequence[UUID], settings: Settings, *, answered: bool = True) -> None:
+    """Let ended checkouts be until they are looked at again: sooner when the provider did not answer this look.
+
+    The last answered look is made at most three times `look_hours` after the end: until then an answer is asked for.
+    """
     if ids:
-        connection.execute(REST, {"ids": list(ids)})
+        connection.execute(
+            REST,
+            {
+                "ids": list(ids),
+                "look_seconds": settings.look_seconds,
+                "look_hours": settings.look_hours if answered else 3 * settings.look_hours,
+                "share": 2.0 if answered else 0.25,
+                "claim_seconds": settings.gateway_claim_seconds,
+            },
+        )
+
+
+def call_back(connection: Connection, member: Member) -> list[Send]:
+    """Set the undo of an ended checkout's payment going again, for a person."""
+    connection.execute(CALL_BACK, {"id": member.id})
+    return [Send(RESOLVE, member.id, member.now)]

@@ -48,11 +48,15 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Somebody outside must act first: the checkout parks in `state` until it is called on, or expires."""
+    """Somebody outside must act first: the checkout parks in `state` until it is called on, or expires.
+
+    Its stock and prices are held for at least `hold_seconds` more.
+    """
 
     state: CheckoutState
     event: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+    hold_seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)

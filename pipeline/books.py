@@ -12,7 +12,27 @@ from uuid import UUID
 
 from models.money import Money
 from models.states import UNSETTLED, OperationKind, OperationStatus, PaymentStatus
-from pipeline.gateways.protocol import ActionRequired, Answer, Declined, Succeeded, Unknown
+from pipeline.gateways.protocol import (
+    ActionRequired,
+    Answer,
+    Declined,
+    Misconfigured,
+    Succeeded,
+    Transient,
+    Unknown,
+)
+from pipeline.outcomes import (
+    EFFECTS,
+    MISCONFIGURED,
+    Operation,
+    is_pending,
+    miss,
+    outcome_of,
+    reopen_refunds,
+    settle,
+    settle_ended,
+    supersede,
+)
 
 
 class Verb(StrEnum):
@@ -45,39 +65,14 @@ _RANK: Final = {
     PaymentStatus.REFUNDED: 6,
 }
 
-#: The calls that bring an object to its end: once a look shows it there, their lost answer is known.
-_ENDED_BY: Final = {
-    (OperationKind.VOID, PaymentStatus.CANCELLED),
-    (OperationKind.REFUND, PaymentStatus.REFUNDED),
-}
-
-#: The statuses that show that an operation has had its effect.
-EFFECTS: Final[dict[OperationKind, frozenset[PaymentStatus]]] = {
-    OperationKind.OPEN: frozenset(PaymentStatus) - {PaymentStatus.NEW},
-    OperationKind.AUTHORIZE: frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.REFUNDED}),
-    OperationKind.CAPTURE: frozenset({PaymentStatus.CAPTURED, PaymentStatus.REFUNDED}),
-    OperationKind.VOID: frozenset({PaymentStatus.CANCELLED}),
-    OperationKind.REFUND: frozenset({PaymentStatus.REFUNDED}),
-}
-
-#: A definite no that our own cancellation made: whatever was still unanswered can no longer happen.
-SETTLED_BY_CANCEL: Final = "settled_by_cancel"
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One row of `payment_operations`. `id` is None until it is written."""
-
-    kind: OperationKind
-    n: int
-    status: OperationStatus
-    fence: int
-    attempts: int
-    id: int | None = None
-    claimed_until: datetime | None = None
-    code: str | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+#: Statuses in which money can move, or has moved, without having gone back.
+LIVE: Final = frozenset(
+    {PaymentStatus.OPEN, PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED}
+)
+#: Statuses that only a payment which has gone through shows; a look that finds one is believed whatever we thought.
+_CERTAIN: Final = frozenset(
+    {PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.CANCELLED, PaymentStatus.REFUNDED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +88,8 @@ class Intent:
 class Books:
     """The payment of one checkout, and the total of its order once there is one.
 
-    `answered` says that an answer was recorded just now, in this transaction.
+    `answered` says that an answer was recorded just now, in this transaction; `asked` holds what the provider has just
+    asked of the buyer for the first time.
     """
 
     checkout_id: UUID
@@ -107,6 +103,8 @@ class Books:
     operations: Sequence[Operation] = field(default_factory=tuple)
     answered: bool = False
     order_minor: int | None = None
+    authorized_until: datetime | None = None
+    asked: ActionRequired | None = None
 
     def find(self, kind: OperationKind, n: int) -> Operation | None:
         """Return the n-th operation of this kind, if it was ever intended."""
@@ -116,67 +114,111 @@ class Books:
         """Return the newest operation of this kind."""
         return max((each for each in self.operations if each.kind == kind), key=lambda each: each.n, default=None)
 
+    def first(self, kind: OperationKind) -> Operation | None:
+        """Return the oldest operation of this kind."""
+        return min((each for each in self.operations if each.kind == kind), key=lambda each: each.n, default=None)
+
+    def attempts(self, kind: OperationKind) -> int:
+        """Return how often a call of this kind went without an answer, over all its keys."""
+        return sum(each.attempts for each in self.operations if each.kind == kind)
+
+    @property
+    def pending(self) -> Operation | None:
+        """The operation that a look is most likely to settle: one without an outcome, else the newest."""
+        waiting = [each for each in self.operations if is_pending(each)]
+        return max(waiting or self.operations, key=lambda each: each.id or 0, default=None)
+
     @property
     def unsettled(self) -> list[Operation]:
         """Operations whose outcome is not known."""
         return [each for each in self.operations if each.status in UNSETTLED]
 
     def record(self, operation: Operation, answer: Answer) -> "Books":
-        """Return the books with this answer written in. A settled operation keeps its outcome."""
-        if operation.status not in UNSETTLED and operation.status is not OperationStatus.ACTION_REQUIRED:
+        """Return the books with the answer of a call written in. A settled operation keeps its outcome."""
+        if not is_pending(operation):
             return replace(self, answered=True)
-        status, reference, action, code = self.status, self.reference, self.action, None
         match answer:
             case Succeeded():
-                outcome = self._outcome(operation.kind, answer.status)
+                outcome = outcome_of(operation.kind, answer.status)
                 code = None if outcome is OperationStatus.SUCCEEDED else f"payment_is_{answer.status}"
-                reference = answer.reference
-                if _RANK[answer.status] >= _RANK[status]:
-                    status, action = answer.status, None
+                settled = settle(operation, outcome, code)
+                # Late or repeated answers cannot move a payment back.
+                status = answer.status if _RANK[answer.status] >= _RANK[self.status] else self.status
+                return self._with(settled, status, answer.reference, until=answer.authorized_until)
             case ActionRequired():
-                outcome, reference = OperationStatus.ACTION_REQUIRED, answer.reference
-                if _RANK[status] <= _RANK[PaymentStatus.ACTION_REQUIRED]:
-                    status, action = PaymentStatus.ACTION_REQUIRED, dict(answer.action)
+                settled = settle(operation, OperationStatus.ACTION_REQUIRED, None)
+                asked = None if operation.status is OperationStatus.ACTION_REQUIRED else answer
+                if _RANK[self.status] > _RANK[PaymentStatus.ACTION_REQUIRED]:
+                    return self._with(settled, self.status, answer.reference)
+                books = self._with(settled, PaymentStatus.ACTION_REQUIRED, answer.reference)
+                return replace(books, action=dict(answer.action), asked=asked)
             case Declined():
-                outcome, code = OperationStatus.DECLINED, answer.code
-                if operation.kind is OperationKind.AUTHORIZE and status is PaymentStatus.ACTION_REQUIRED:
-                    status, action = PaymentStatus.OPEN, None
-            case Unknown():
-                # A look that fails changes nothing: what was known is still known.
-                known = operation.status is OperationStatus.ACTION_REQUIRED
-                outcome, code = OperationStatus.ACTION_REQUIRED if known else OperationStatus.UNKNOWN, answer.error
+                settled = settle(operation, OperationStatus.DECLINED, answer.code, answer.message)
+                was_asked = operation.kind is OperationKind.AUTHORIZE and self.status is PaymentStatus.ACTION_REQUIRED
+                return self._with(settled, PaymentStatus.OPEN if was_asked else self.status, self.reference)
+            case Misconfigured() if operation.kind in (OperationKind.OPEN, OperationKind.AUTHORIZE):
+                # Nothing was done, and nothing will be before the buyer has gone: what may stand is cancelled.
+                settled = settle(operation, OperationStatus.DECLINED, MISCONFIGURED, answer.error)
+                return self._with(settled, self.status, self.reference)
+            case Misconfigured():
+                return self._with(miss(operation, MISCONFIGURED, answer.error), self.status, self.reference)
+            case Transient() | Unknown():
+                return self._with(miss(operation, answer.error, answer.error), self.status, self.reference)
             case _:
                 assert_never(answer)
-        settled = replace(
-            operation,
-            status=outcome,
-            code=code,
-            claimed_until=None,
-            attempts=operation.attempts + isinstance(answer, Unknown),
-        )
-        operations = [settled if each.id == operation.id else each for each in self.operations]
-        if status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):
-            operations = [self._settle_ended(each, status) for each in operations]
-        return replace(self, status=status, reference=reference, action=action, operations=operations, answered=True)
 
-    @staticmethod
-    def _outcome(kind: OperationKind, status: PaymentStatus) -> OperationStatus:
-        """Tell what the object's status says of an operation. A look may find the effect; that it is not there yet
-        proves nothing, unless the object has ended otherwise or the buyer was the one to act.
+    def observe(self, operation: Operation, answer: Answer, seen: PaymentStatus) -> "Books":
+        """Return the books with what a look at the object showed. `seen` is the status when the look was planned.
+
+        What a look shows is there; what it does not show may still come. Once the books have moved on, an older look
+        is old news.
         """
-        if status in EFFECTS[kind]:
-            return OperationStatus.SUCCEEDED
-        ended = status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED)
-        if ended or (kind is OperationKind.AUTHORIZE and status is PaymentStatus.OPEN):
-            return OperationStatus.DECLINED
-        return OperationStatus.UNKNOWN
+        freed = replace(operation, claimed_until=None)
+        if self.status is not seen:
+            return self._with(freed, self.status, self.reference)
+        asked_before = operation.status is OperationStatus.ACTION_REQUIRED
+        match answer:
+            case Succeeded():
+                if answer.status not in _CERTAIN and not asked_before:
+                    return self._with(freed, self.status, self.reference)
+                shows_effect = answer.status in EFFECTS[operation.kind]
+                if shows_effect and is_pending(operation):
+                    freed = settle(operation, OperationStatus.SUCCEEDED, None)
+                elif asked_before:
+                    freed = settle(operation, OperationStatus.DECLINED, f"payment_is_{answer.status}")
+                books = self._with(freed, answer.status, answer.reference, until=answer.authorized_until)
+                returned = answer.status is PaymentStatus.CAPTURED
+                return replace(books, operations=reopen_refunds(books.operations)) if returned else books
+            case Declined() if asked_before:
+                return self.record(operation, answer)
+            case ActionRequired() | Unknown() | Transient() | Misconfigured() if asked_before:
+                # What was known is still known; the error makes whoever waits for the buyer look again.
+                error = None if isinstance(answer, ActionRequired) else answer.error
+                looked = replace(freed, code=error, attempts=operation.attempts + 1 if error else 0)
+                return self._with(looked, self.status, self.reference)
+            case ActionRequired() | Declined() | Unknown() | Transient() | Misconfigured():
+                return self._with(freed, self.status, self.reference)
+            case _:
+                assert_never(answer)
 
-    @staticmethod
-    def _settle_ended(operation: Operation, status: PaymentStatus) -> Operation:
-        """Settle what was unanswered when the object reached its end, whoever told of it."""
-        pending = operation.status in UNSETTLED or operation.status is OperationStatus.ACTION_REQUIRED
-        if not pending:
-            return operation
-        if (operation.kind, status) in _ENDED_BY:
-            return replace(operation, status=OperationStatus.SUCCEEDED, code=None, claimed_until=None)
-        return replace(operation, status=OperationStatus.DECLINED, code=SETTLED_BY_CANCEL, claimed_until=None)
+    def free(self, operation: Operation) -> "Books":
+        """Return the books with the claim of a call that was not made given back."""
+        freed = replace(operation, claimed_until=None)
+        return replace(self, operations=[freed if each.id == operation.id else each for each in self.operations])
+
+    def _with(
+        self, changed: Operation, status: PaymentStatus, reference: str | None, *, until: datetime | None = None
+    ) -> "Books":
+        """Write an operation and the payment's status in, and what they say of the other operations."""
+        operations = [changed if each.id == changed.id else each for each in self.operations]
+        if status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):
+            operations = [settle_ended(each, status) for each in operations]
+        return replace(
+            self,
+            status=status,
+            reference=reference,
+            action=self.action if status is PaymentStatus.ACTION_REQUIRED else None,
+            operations=supersede(operations),
+            authorized_until=until or self.authorized_until,
+            answered=True,
+        )

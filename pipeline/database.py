@@ -48,6 +48,8 @@ def connect_engine(
         pool_size=pool_size or settings.pool_size,
         max_overflow=0,
         pool_timeout=10,
+        # Parameters are tokens, addresses, webhook bodies: they stand in no error and no log.
+        hide_parameters=True,
         connect_args={
             "application_name": f"checkout.{application_name}",
             "connect_timeout": 3,

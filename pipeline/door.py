@@ -1,15 +1,16 @@
 """The intake with its transactions and its sends: what HTTP, the intake actor and the scripts call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from pipeline import intake
 from pipeline.driver import Driver, Step
-from pipeline.errors import Refused
+from pipeline.errors import Code, NotFound, Refused
 from pipeline.intake import Admitted
 from pipeline.messages import ProcessRequest, StartRequest
+from pipeline.notices import Received, read_letter, receive
 from pipeline.settings import Settings
 from pipeline.status import Status, read_status
 
@@ -63,6 +64,24 @@ class Door:
     def retry(self, checkout_id: UUID, *, actor: str, reason: str) -> Admitted:
         """Set a checkout that needed review going again."""
         return self._admit(lambda connection: intake.retry(connection, checkout_id, actor, reason, self.settings))
+
+    def receive_notice(self, gateway_name: str, body: bytes, headers: Mapping[str, str]) -> Received:
+        """Store a provider's webhook. It may be answered with a 200 exactly when this has returned.
+
+        Raises NotFound or Invalid for what must be refused, and whatever kept it from being committed: the provider
+        then sends it again.
+        """
+        if gateway_name != self.settings.gateway:
+            raise NotFound(Code.GATEWAY_UNKNOWN, gateway=gateway_name)
+        letter = read_letter(gateway_name, self.driver.gateway, body, headers)
+        answers: list[Received] = []
+
+        def run(connection: Connection) -> Step:
+            answers.append(receive(connection, letter, self.settings))
+            return Step(sends=list(answers[-1].sends))
+
+        self.driver.run(run)
+        return answers[-1]
 
     def status(
         self, *, checkout_id: UUID | None = None, cart_id: UUID | None = None, owner: str | None = None

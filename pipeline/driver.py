@@ -19,9 +19,10 @@ from sqlalchemy import Connection, Engine
 
 from pipeline.books import Verb
 from pipeline.database import assert_no_transaction, is_transient, transaction
-from pipeline.gateways.protocol import Answer, Gateway, Unknown
+from pipeline.gateways.protocol import Answer, Gateway, Misconfigured, Unknown
 from pipeline.operations import Answered, Planned
 from pipeline.sender import Send, Sender
+from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
@@ -35,12 +36,16 @@ GATHER_SECONDS: Final = 0.01
 
 @dataclass(slots=True)
 class Step:
-    """What a step leaves to be done once it has committed: `again` holds groups to be stepped once more."""
+    """What a step leaves to be done once it has committed: `again` holds groups to be stepped once more.
+
+    `began` is when its transaction did, by this process's monotonic clock; the driver writes it.
+    """
 
     calls: list[Planned] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
     again: list[list[UUID]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,14 @@ FailFunction = Callable[[Connection, UUID, Exception], Step]
 class Driver:
     """Shared by the runner and the unwind. Thread-safe; one a process."""
 
-    def __init__(self, database: Engine, sender: Sender, gateway: Gateway, *, concurrency: int) -> None:
-        """Take what the steps need; `concurrency` bounds the gateway calls in flight of this process."""
+    def __init__(self, database: Engine, sender: Sender, gateway: Gateway, settings: Settings) -> None:
+        """Take what the steps need. The gateway's calls in flight are bounded for the whole process."""
         self.database = database
         self.sender = sender
         self.gateway = gateway
-        self._calls = ThreadPoolExecutor(concurrency, thread_name_prefix="gateway")
+        #: A call must be begun this soon after its claim, so that it has ended before anybody else may make it.
+        self._patience_seconds = settings.gateway_claim_seconds - gateway.call_seconds
+        self._calls = ThreadPoolExecutor(settings.gateway_concurrency, thread_name_prefix="gateway")
 
     def drive(self, ids: Sequence[UUID], step: StepFunction, fail: FailFunction) -> None:
         """Step these checkouts until nothing is left to do now. Never raises for what a checkout may cause."""
@@ -81,7 +88,7 @@ class Driver:
                     if done.sends:
                         self.sender.send(done.sends)
                     tasks.extend(Task(group) for group in done.again)
-                    in_flight.update(self._submit(planned) for planned in done.calls)
+                    in_flight.update(self._submit(planned, done.began) for planned in done.calls)
             if in_flight:
                 answers, in_flight = _gather(in_flight)
                 ids_answered = dict.fromkeys(each.planned.call.checkout_id for each in answers)
@@ -120,9 +127,12 @@ class Driver:
 
     def _transact(self, work: Callable[[Connection], Step]) -> Step:
         for pause in (*TRANSIENT_WAITS, None):
+            began = time.monotonic()
             try:
                 with transaction(self.database) as connection:
-                    return work(connection)
+                    step = work(connection)
+                    step.began = began
+                    return step
             except Exception as error:
                 if pause is None or not is_transient(error):
                     raise
@@ -130,16 +140,24 @@ class Driver:
                 time.sleep(pause * (0.5 + random.random()))  # noqa: S311 (spreads repeats, guards nothing)
         raise AssertionError("the last pause is None")
 
-    def _submit(self, planned: Planned) -> Future[Answered]:
+    def _submit(self, planned: Planned, began: float) -> Future[Answered]:
         assert_no_transaction()
-        return self._calls.submit(lambda: Answered(planned, self._call(planned)))
+        return self._calls.submit(lambda: Answered(planned, self._call(planned, began)))
 
-    def _call(self, planned: Planned) -> Answer:
+    def _call(self, planned: Planned, began: float) -> Answer | None:
+        """Make the call, or None when its claim could run out under it: after a queue of slow ones, or a long pause."""
+        names = {"checkout_id": str(planned.call.checkout_id), "verb": planned.verb}
+        if time.monotonic() - began > self._patience_seconds:
+            log.warning("gateway.not_called", **names)
+            return None
         try:
-            return call_gateway(self.gateway, planned)
+            answer = call_gateway(self.gateway, planned)
         except Exception as error:
-            log.exception("gateway.raised", checkout_id=str(planned.call.checkout_id), verb=planned.verb)
-            return Unknown(repr(error))
+            log.exception("gateway.raised", **names)
+            return Unknown(repr(error)[:500])
+        if isinstance(answer, Misconfigured):
+            log.error("gateway.misconfigured", error=answer.error, **names)
+        return answer
 
 
 def call_gateway(gateway: Gateway, planned: Planned) -> Answer:

@@ -52,6 +52,14 @@ class Code(StrEnum):
     PAYMENT_DECLINED = "payment_declined"
     CAPTURE_DECLINED = "capture_declined"
     PAYMENT_UNRESOLVED = "payment_unresolved"
+    AUTHORIZATION_EXPIRED = "authorization_expired"
+    REFUND_FAILED = "refund_failed"
+    VOID_FAILED = "void_failed"
+    CARD_NUMBER = "card_number_refused"
+    GATEWAY_MISCONFIGURED = "gateway_misconfigured"
+    GATEWAY_UNAVAILABLE = "gateway_unavailable"
+    GATEWAY_UNKNOWN = "gateway_unknown"
+    WEBHOOK_INVALID = "webhook_invalid"
     # the engine
     CANCELLED = "cancelled"
     RELEASED = "released"
@@ -101,6 +109,14 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.PAYMENT_DECLINED: "The payment was declined ({reason}): try another payment method.",
     Code.CAPTURE_DECLINED: "The authorised payment could not be taken ({reason}): start again with another one.",
     Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind}: look it up there, then retry.",
+    Code.AUTHORIZATION_EXPIRED: "The authorisation of the payment ran out before the money was taken: start again.",
+    Code.REFUND_FAILED: "{amount} could not be given back ({error}): refund it at the provider, then retry.",
+    Code.VOID_FAILED: "{amount} authorised could not be let go ({error}): cancel it at the provider, then retry.",
+    Code.CARD_NUMBER: "The payment token looks like a card number: send the provider's token, never the number.",
+    Code.GATEWAY_MISCONFIGURED: "The payment provider refuses our access ({reason}): correct its keys, then retry.",
+    Code.GATEWAY_UNAVAILABLE: "The payment provider does not answer ({reason}): try again later.",
+    Code.GATEWAY_UNKNOWN: "There is no gateway {gateway} here: use the one that CHECKOUT_GATEWAY names.",
+    Code.WEBHOOK_INVALID: "The webhook cannot be accepted ({reason}): check its signing secret and the sender's clock.",
     Code.CANCELLED: "The checkout was cancelled by the buyer.",
     Code.RELEASED: "The checkout was released by {actor}: {reason}.",
     Code.EXPIRED: "The checkout ran out of time before it was paid: start a new one.",
@@ -150,3 +166,7 @@ class NotFound(Refused):
 
 class Conflict(Refused):
     """The request is fine and something stands in its way."""
+
+
+class Unavailable(CheckoutError):
+    """Somebody outside does not answer. Nothing was changed; the same request may succeed later."""

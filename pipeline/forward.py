@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
 from pipeline.batch import Member, Retry, Review, Wait
-from pipeline.chain import CHAIN, Phase, next_phase
+from pipeline.chain import CHAIN, Phase, Remote, next_phase
 from pipeline.errors import sentence
 from pipeline.events import write_events
 from pipeline.sender import UNWIND, Send
@@ -25,9 +25,19 @@ ADVANCE: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
+# An authorisation extends the hold, so that it never runs out under a running payment, but not beyond its own life.
+EXTEND: Final = text("""
+    UPDATE checkouts
+    SET expires_at = least(greatest(expires_at, now() + make_interval(secs => :window_seconds)),
+                           coalesce((SELECT p.authorized_until - make_interval(secs => :margin_seconds)
+                                     FROM payments p WHERE p.checkout_id = checkouts.id), 'infinity'))
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
 PARK: Final = text("""
     UPDATE checkouts
-    SET state = :state, attempts = 0, last_error = NULL, due_at = NULL, due_reason = NULL, updated_at = now()
+    SET state = :state, attempts = 0, last_error = NULL, due_at = NULL, due_reason = NULL, updated_at = now(),
+        expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds))
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -40,11 +50,13 @@ SCHEDULE: Final = text("""
     WHERE c.id = s.id
 """)
 
-# While its call is out, a checkout is due only when the claim has run out, and its stock is held for the payment.
+# While its call is out, a checkout is due only when the claim has run out, and its stock is held for the payment. A
+# look holds nothing longer: a storefront may ask as often as it likes.
 HOLD: Final = text("""
     UPDATE checkouts
     SET due_at = now() + make_interval(secs => :claim_seconds), due_reason = 'scheduled', updated_at = now(),
-        expires_at = greatest(expires_at, now() + make_interval(secs => :window_seconds)),
+        expires_at = CASE WHEN id = ANY(CAST(:looks AS uuid[])) THEN expires_at
+                          ELSE greatest(expires_at, now() + make_interval(secs => :window_seconds)) END,
         pivot_at = CASE WHEN :pivot THEN coalesce(pivot_at, now()) ELSE pivot_at END
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
@@ -99,6 +111,12 @@ def advance(connection: Connection, phase: Phase, members: Sequence[Member], set
         )
         if running:
             sends += [Send(next_phase(phase.number).queue, each.id, each.now) for each in group]
+    if isinstance(phase.work, Remote) and not phase.work.pivot:
+        window = {
+            "window_seconds": settings.payment_window_seconds,
+            "margin_seconds": settings.authorization_margin_seconds,
+        }
+        connection.execute(EXTEND, {"ids": [each.id for each in members], **window})
     write_events(connection, "checkout.phase_completed", [each.id for each in members], phase=phase.name)
     if last:
         write_events(connection, "checkout.completed", [each.id for each in members])
@@ -108,12 +126,14 @@ def advance(connection: Connection, phase: Phase, members: Sequence[Member], set
 
 def park(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> None:
     """Let these checkouts wait for somebody outside."""
-    for state in {each.state for each in waits.values()}:
-        ids = [id_ for id_, each in waits.items() if each.state is state]
-        connection.execute(PARK, {"ids": ids, "state": state})
-        for event in {waits[id_].event for id_ in ids}:
-            facts = {id_: waits[id_].detail for id_ in ids if waits[id_].event == event}
-            write_events(connection, event, list(facts), phase=phase.name, data=facts)
+    for state, event, hold_seconds in {(each.state, each.event, each.hold_seconds) for each in waits.values()}:
+        facts = {
+            id_: each.detail
+            for id_, each in waits.items()
+            if (each.state, each.event, each.hold_seconds) == (state, event, hold_seconds)
+        }
+        connection.execute(PARK, {"ids": list(facts), "state": state, "hold_seconds": hold_seconds})
+        write_events(connection, event, list(facts), phase=phase.name, data=facts)
 
 
 def schedule(connection: Connection, members: Sequence[Member], retries: Mapping[UUID, Retry]) -> None:
@@ -137,13 +157,19 @@ def later(connection: Connection, waits: Sequence[tuple[Member, float, str, int]
         )
 
 
-def hold_for_calls(connection: Connection, ids: Sequence[UUID], settings: Settings, *, pivot: bool) -> None:
-    """Keep the sweep away while calls are out. With `pivot`, from here on nothing is undone by wish or by time."""
+def hold_for_calls(
+    connection: Connection, ids: Sequence[UUID], settings: Settings, *, pivot: bool, looks: Sequence[UUID] = ()
+) -> None:
+    """Keep the sweep away while calls are out; `looks` are those of the ids whose call only looks.
+
+    With `pivot`, from here on nothing is undone by wish or by time.
+    """
     if ids:
         connection.execute(
             HOLD,
             {
                 "ids": list(ids),
+                "looks": list(looks),
                 "claim_seconds": settings.gateway_claim_seconds,
                 "pivot": pivot,
                 "window_seconds": settings.payment_window_seconds,

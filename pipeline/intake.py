@@ -14,13 +14,14 @@ from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
 from models.checkout import ACTIVE_SQL
-from models.states import TERMINAL, CartState, CheckoutState
+from models.states import ENDINGS, TERMINAL, CartState, CheckoutState
 from pipeline import backward, forward
 from pipeline.batch import Member, Rejected
 from pipeline.carts import create_cart, fill_cart
 from pipeline.chain import CHAIN
 from pipeline.errors import Code, Conflict, Invalid, NotFound, Refused
 from pipeline.events import write_events
+from pipeline.late import close_reviews
 from pipeline.locks import lock_cart, lock_checkouts
 from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
 from pipeline.pricing.drift import Expected, find_drift
@@ -167,13 +168,11 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
 
 
 def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> Admitted:
-    """Look again at a payment that waited for its buyer, who has now acted."""
+    """Look again at a payment that waited for its buyer, who has now acted. Holds nothing longer: anybody may ask."""
     member = _owned(connection, checkout_id, owner)
     if member.state is not CheckoutState.ACTION_REQUIRED:
         return Admitted(checkout_id, created=False)
-    sends = forward.call_on(
-        connection, member, settings, event="checkout.resumed", hold_seconds=settings.payment_window_seconds
-    )
+    sends = forward.call_on(connection, member, settings, event="checkout.resumed")
     return Admitted(checkout_id, created=True, sends=sends)
 
 
@@ -189,8 +188,13 @@ def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, 
 
 
 def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> Admitted:
-    """Set a checkout that waits for a person going again, in the direction it had."""
+    """Set a checkout that waits for a person going again, in the direction it had.
+
+    Of one that has ended, the money that could not be given back is tried again.
+    """
     member = _owned(connection, checkout_id, None)
+    if member.state in ENDINGS and close_reviews(connection, [member.id], actor=actor, reason=reason):
+        return Admitted(member.id, created=True, sends=backward.call_back(connection, member))
     if member.state is not CheckoutState.NEEDS_REVIEW:
         return Admitted(checkout_id, created=False)
     detail = {"actor": actor, "reason": reason}

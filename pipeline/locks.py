@@ -1,5 +1,5 @@
 """Every row lock of the engine, in one order: checkouts by id, then carts, then stock by (variant,
-location), then coupons by code.
+location), then coupons by code. Webhooks are locked by id, in transactions that lock nothing else.
 
 `FOR NO KEY UPDATE`, so that foreign keys do not block. Payments, reservations and orders are only ever written under
 their checkout's lock and need none of their own.
@@ -75,6 +75,24 @@ COUPONS: Final = text("""
     WHERE c.code = ANY(CAST(:codes AS text[])) ORDER BY c.code FOR NO KEY UPDATE OF c
 """)
 
+# `holder_id`: whose payment the event's object is; `named_id`: whose it would be by the event's metadata.
+NOTICES: Final = """
+    SELECT n.id, n.event_id, n.kind, n.reference, n.received_at, now() AS now, holder.checkout_id AS holder_id,
+           named.checkout_id AS named_id, named.reference AS named_reference
+    FROM webhook_inbox n
+    LEFT JOIN payments holder ON holder.reference = n.reference AND holder.gateway = n.gateway
+    LEFT JOIN payments named ON named.checkout_id = n.checkout_id AND named.gateway = n.gateway
+    WHERE n.id = ANY(CAST(:ids AS uuid[])) AND n.status = 'received'
+    ORDER BY n.id FOR NO KEY UPDATE OF n
+"""
+NOTICES_WAITING: Final = text(NOTICES)
+NOTICES_SKIPPING: Final = text(f"{NOTICES} SKIP LOCKED")
+
+DUE_NOTICES: Final = text("""
+    SELECT id, now() AS now FROM webhook_inbox WHERE due_at <= now()
+    ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
 
 def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[Member]:
     """Lock these checkouts, whatever their state; ids that do not exist are left out."""
@@ -119,6 +137,16 @@ def lock_held_stock(connection: Connection, ids: Sequence[UUID]) -> None:
 def lock_coupons(connection: Connection, codes: Sequence[str]) -> Sequence[Row[Any]]:
     """Lock these coupons and return them with their promotions; codes that do not exist are left out."""
     return connection.execute(COUPONS, {"codes": list(codes)}).all()
+
+
+def lock_notices(connection: Connection, ids: Sequence[UUID], *, skip_locked: bool = False) -> Sequence[Row[Any]]:
+    """Lock those of these webhooks that are not settled and return them with the payments they may be about."""
+    return connection.execute(NOTICES_SKIPPING if skip_locked else NOTICES_WAITING, {"ids": list(ids)}).all()
+
+
+def lock_due_notices(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Lock webhooks whose next try has come, or whose message was lost."""
+    return connection.execute(DUE_NOTICES, {"limit": limit}).all()
 
 
 def _member(row: RowMapping) -> Member:

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 
 from models.checkout import MAX_REFERENCE
 from models.money import MAX_MINOR, minor_digits
+from pipeline.card_numbers import has_card_number
+from pipeline.errors import Code, Invalid
 
 
 def _known_currency(code: str) -> str:
@@ -39,9 +41,9 @@ Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True)]
 
 
 class Model(BaseModel):
-    """Base of the requests: immutable, unknown fields ignored."""
+    """Base of the requests: immutable, unknown fields ignored. Their errors do not show what was sent."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class Address(Model):
@@ -132,9 +134,23 @@ class Cart(Model):
 
 
 class PaymentInput(Model):
-    """A payment method, as the provider's opaque token."""
+    """A payment method, as the provider's opaque token.
+
+    A card number anywhere in it, in a field unknown here too, is refused with Invalid(CARD_NUMBER): no ValidationError,
+    which would carry it along. Skus, references and keys are not looked at: see pipeline/card_numbers.py.
+    """
+
+    # An instance may come from `model_copy` or `model_construct`, which check nothing.
+    model_config = ConfigDict(revalidate_instances="always")
 
     token: Reference
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_card_number(cls, payment: Any) -> Any:
+        if has_card_number(payment):
+            raise Invalid(Code.CARD_NUMBER)
+        return payment
 
 
 #: The total that was shown for each line, by the line's number.

@@ -4,59 +4,67 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
 from models.money import Money
-from models.states import OperationKind, OperationStatus, PaymentStatus
+from models.states import ENDINGS, OperationKind, OperationStatus, PaymentStatus
 from pipeline.batch import Member
-from pipeline.books import Books, Intent, Operation, Verb
+from pipeline.books import Books, Intent, Verb
 from pipeline.events import write_events
 from pipeline.gateways.protocol import Answer, Call, Succeeded
+from pipeline.late import note_taken_back
+from pipeline.outcomes import Operation
 
 PAYMENTS: Final = text("""
     SELECT l.checkout_id, coalesce(p.gateway, '') AS gateway, coalesce(p.token, '') AS token,
-           coalesce(p.tries, 0) AS tries, p.reference, coalesce(p.status, 'new') AS status, p.action, l.total_minor,
-           l.currency, o.total_minor AS order_minor
+           coalesce(p.tries, 0) AS tries, p.reference, coalesce(p.status, 'new') AS status, p.action,
+           p.authorized_until, l.total_minor, l.currency, o.total_minor AS order_minor
     FROM price_locks l LEFT JOIN payments p USING (checkout_id) LEFT JOIN orders o USING (checkout_id)
     WHERE l.checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 
 OPERATIONS: Final = text("""
-    SELECT checkout_id, id, kind, n, status, fence, claimed_until, attempts, code, created_at, updated_at
+    SELECT checkout_id, id, kind, n, status, fence, claimed_until, attempts, code, last_error, created_at, updated_at
     FROM payment_operations WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 
+# A look claims the operation that it may settle, and is no new attempt of it: the fence stays.
 CLAIM: Final = text("""
     INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, fence, claimed_until)
-    SELECT id, kind, n, id || ':' || kind || ':' || n, amount, fence, now() + make_interval(secs => :claim_seconds)
+    SELECT id, kind, n, id || ':' || kind || ':' || n, amount, CASE WHEN look THEN -1 ELSE fence END,
+           now() + make_interval(secs => :claim_seconds)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:ns AS smallint[]), CAST(:amounts AS bigint[]),
-                CAST(:fences AS integer[])) AS intended (id, kind, n, amount, fence)
+                CAST(:fences AS integer[]), CAST(:looks AS boolean[])) AS intended (id, kind, n, amount, fence, look)
     ON CONFLICT (checkout_id, kind, n) DO UPDATE
-    SET fence = EXCLUDED.fence, claimed_until = EXCLUDED.claimed_until, updated_at = now(),
+    SET fence = greatest(EXCLUDED.fence, payment_operations.fence), claimed_until = EXCLUDED.claimed_until,
+        updated_at = CASE WHEN EXCLUDED.fence < 0 THEN payment_operations.updated_at ELSE now() END,
         -- A claim that ran out without an answer: its caller died, and that counts.
         attempts = payment_operations.attempts
-                   + CASE WHEN payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
-    RETURNING id, checkout_id, kind, n, status, fence, claimed_until, attempts, code, created_at, updated_at,
-              idempotency_key, amount_minor
+                   + CASE WHEN EXCLUDED.fence < 0 OR payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
+    RETURNING id, checkout_id, kind, n, status, fence, claimed_until, attempts, code, last_error, created_at,
+              updated_at, idempotency_key, amount_minor
 """)
 
 SETTLE: Final = text("""
     UPDATE payment_operations o
-    SET status = s.status, code = s.code, attempts = s.attempts, claimed_until = s.claimed_until, updated_at = now()
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:codes AS text[]),
+    SET status = s.status, code = s.code, last_error = s.last_error, attempts = s.attempts,
+        claimed_until = s.claimed_until, updated_at = now()
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:codes AS text[]), CAST(:errors AS text[]),
                 CAST(:attempts AS smallint[]), CAST(:claims AS timestamptz[]))
-         AS s (id, status, code, attempts, claimed_until)
+         AS s (id, status, code, last_error, attempts, claimed_until)
     WHERE o.id = s.id
 """)
 
 PAY: Final = text("""
     UPDATE payments p
-    SET status = s.status, reference = s.reference, action = CAST(s.action AS jsonb), updated_at = now()
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:references AS text[]),
-                CAST(:actions AS text[])) AS s (id, status, reference, action)
+    SET status = s.status, reference = s.reference, action = CAST(s.action AS jsonb),
+        authorized_until = s.authorized_until, updated_at = now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:references AS text[]), CAST(:actions AS text[]),
+                CAST(:untils AS timestamptz[])) AS s (id, status, reference, action, authorized_until)
     WHERE p.checkout_id = s.id
 """)
 
@@ -73,19 +81,28 @@ class AmountError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A claimed call, ready to be made once the transaction that claimed it has committed."""
+    """A claimed call, ready to be made once the transaction that claimed it has committed.
+
+    `seen` is what we thought of the payment when it was planned.
+    """
 
     operation: Operation
     verb: Verb
     call: Call
+    seen: PaymentStatus
+
+    @property
+    def look(self) -> bool:
+        """Whether it only looks."""
+        return self.verb is Verb.RETRIEVE
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A call and what came back."""
+    """A call and what came back; None when it was not made."""
 
     planned: Planned
-    answer: Answer
+    answer: Answer | None
 
 
 def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Books]:
@@ -106,6 +123,7 @@ def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Books]
             action=row.action,
             amount=Money(row.total_minor, row.currency),
             order_minor=row.order_minor,
+            authorized_until=row.authorized_until,
             operations=tuple(operations[row.checkout_id]),
         )
         for row in connection.execute(PAYMENTS, {"ids": list(ids)})
@@ -128,6 +146,7 @@ def claim(
             "ns": [intent.n for _, _, intent in intents],
             "amounts": [books.amount.minor for _, books, _ in intents],
             "fences": [member.fence for member, _, _ in intents],
+            "looks": [intent.verb is Verb.RETRIEVE for _, _, intent in intents],
         },
     ).mappings()
     planned = []
@@ -142,7 +161,7 @@ def claim(
             token=books.token,
             reference=books.reference,
         )
-        planned.append(Planned(_operation(row), intent.verb, call))
+        planned.append(Planned(_operation(row), intent.verb, call, books.status))
     return planned
 
 
@@ -158,12 +177,22 @@ def record(connection: Connection, members: Sequence[Member], answers: Sequence[
         books = after[each.planned.call.checkout_id]
         current = books.find(each.planned.operation.kind, each.planned.operation.n)
         if current is not None:
-            # A back-off counts from the answer: from the call, a time-out would have used it up already.
-            current = replace(current, updated_at=members[0].now)
-            after[books.checkout_id] = books.record(current, each.answer)
+            after[books.checkout_id] = _record(books, current, each, members[0].now)
     _write(connection, before, after)
     _note_late(connection, members, answers)
+    ended = [each.id for each in members if each.state in ENDINGS and each.id in after]
+    note_taken_back(connection, ended, before, after)
     return after
+
+
+def _record(books: Books, operation: Operation, answered: Answered, now: datetime) -> Books:
+    if answered.answer is None:
+        return books.free(operation)
+    # A back-off counts from the answer: from the call, a time-out would have used it up already.
+    current = replace(operation, updated_at=now)
+    if answered.planned.look:
+        return books.observe(current, answered.answer, answered.planned.seen)
+    return books.record(current, answered.answer)
 
 
 def abandon(connection: Connection, ids: Sequence[UUID]) -> None:
@@ -186,16 +215,12 @@ def _write(connection: Connection, before: Mapping[UUID, Books], after: Mapping[
                 "ids": [each.id for each in operations],
                 "statuses": [each.status for each in operations],
                 "codes": [each.code for each in operations],
+                "errors": [each.last_error for each in operations],
                 "attempts": [each.attempts for each in operations],
                 "claims": [each.claimed_until for each in operations],
             },
         )
-    payments = [
-        books
-        for id_, books in after.items()
-        if (books.status, books.reference, books.action)
-        != (before[id_].status, before[id_].reference, before[id_].action)
-    ]
+    payments = [books for id_, books in after.items() if _facts(books) != _facts(before[id_])]
     if payments:
         connection.execute(
             PAY,
@@ -204,8 +229,13 @@ def _write(connection: Connection, before: Mapping[UUID, Books], after: Mapping[
                 "statuses": [books.status for books in payments],
                 "references": [books.reference for books in payments],
                 "actions": [None if books.action is None else json.dumps(books.action) for books in payments],
+                "untils": [books.authorized_until for books in payments],
             },
         )
+
+
+def _facts(books: Books) -> tuple[object, ...]:
+    return books.status, books.reference, books.action, books.authorized_until
 
 
 def _note_late(connection: Connection, members: Sequence[Member], answers: Sequence[Answered]) -> None:
@@ -217,7 +247,9 @@ def _note_late(connection: Connection, members: Sequence[Member], answers: Seque
             "status": each.answer.status if isinstance(each.answer, Succeeded) else None,
         }
         for each in answers
-        if fences[each.planned.call.checkout_id] != each.planned.operation.fence
+        if not each.planned.look
+        and each.answer is not None
+        and fences[each.planned.call.checkout_id] != each.planned.operation.fence
     }
     write_events(connection, "payment.late_answer", list(late), data=late)
 

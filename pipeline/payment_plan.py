@@ -1,14 +1,15 @@
 """What comes next for a payment: decided on our books alone, forward in phases 4 and 6, backward in their undos."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
 from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait
-from pipeline.books import VERBS, Books, Intent, Operation, Verb
+from pipeline.books import VERBS, Books, Intent, Verb
 from pipeline.errors import Code
 from pipeline.gateways.protocol import ALREADY_CAPTURED
+from pipeline.gateways.protocol import AUTHORIZATION_EXPIRED as EXPIRED
+from pipeline.outcomes import MISCONFIGURED, Operation
 from pipeline.settings import Settings
 
 #: Waits between repeats of a call whose outcome is unknown are exact, plus this, so that a claim has surely run out.
@@ -31,9 +32,9 @@ def plan_authorization(member: Member, books: Books, settings: Settings) -> Outc
     operation = books.find(OperationKind.AUTHORIZE, books.tries)
     if operation is not None and operation.status is OperationStatus.ACTION_REQUIRED:
         if books.answered and operation.code is None:
-            return Wait(CheckoutState.ACTION_REQUIRED, "checkout.action_required", {"action": books.action})
+            return _wait_for_buyer(books, settings)
         # Called on again, or the look itself failed: the object says whether the buyer has acted.
-        return _wait(member, operation, settings) or Intent(OperationKind.AUTHORIZE, books.tries, Verb.RETRIEVE)
+        return _wait(member, books, operation, settings) or Intent(OperationKind.AUTHORIZE, books.tries, Verb.RETRIEVE)
     return _forward(member, books, OperationKind.AUTHORIZE, books.tries, settings)
 
 
@@ -41,22 +42,31 @@ def plan_capture(member: Member, books: Books, settings: Settings) -> Outcome | 
     """Take the authorised amount: finish forward, unless the provider says a definite no."""
     if books.order_minor != books.amount.minor:
         raise ValueError(f"the order is over {books.order_minor}, and {books.amount} would be taken")
-    if books.amount.minor == 0:
+    if books.amount.minor == 0 or books.status is PaymentStatus.CAPTURED:
         return Done()
-    if books.status is PaymentStatus.CAPTURED:
-        return Done()
-    operation = books.find(OperationKind.CAPTURE, 1)
-    if books.status is not PaymentStatus.AUTHORIZED and operation is None:
+    operation = books.last(OperationKind.CAPTURE)
+    ended = books.status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED)
+    if ended or (operation is None and books.status is not PaymentStatus.AUTHORIZED):
+        if operation is not None and operation.code == EXPIRED:
+            return Rejected(Code.AUTHORIZATION_EXPIRED)
         return Rejected(Code.CAPTURE_DECLINED, {"reason": f"the payment is {books.status}"})
-    if operation is not None and operation.status is OperationStatus.DECLINED:
+    if operation is None:
+        margin = timedelta(seconds=settings.authorization_margin_seconds)
+        if books.authorized_until is not None and books.authorized_until - margin <= member.now:
+            return Rejected(Code.AUTHORIZATION_EXPIRED)
+        return Intent(OperationKind.CAPTURE, 1, Verb.CAPTURE)
+    if operation.status is OperationStatus.DECLINED:
+        if operation.code == EXPIRED:
+            return Rejected(Code.AUTHORIZATION_EXPIRED)
         return Rejected(Code.CAPTURE_DECLINED, {"reason": operation.code})
-    return _settle(member, books, OperationKind.CAPTURE, settings)
+    return _finish(member, books, operation, settings)
 
 
 def plan_undo(member: Member, books: Books | None, settings: Settings) -> Outcome | Intent:
     """Take the payment back: cancel what was not taken, refund what was. Nothing to do is a success.
 
-    The provider's own order of events decides: an object that was cancelled first can no longer be authorised or
+    A cancellation by reference is the barrier: after it, the provider refuses whatever is still on its way. So it is
+    made even where we believe that nothing was authorised. Void comes before refund: an object that was never
     captured, one that was captured first refuses the cancellation and is refunded.
     """
     if books is None or not books.operations:
@@ -64,35 +74,36 @@ def plan_undo(member: Member, books: Books | None, settings: Settings) -> Outcom
     if books.status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):
         return _wait_for_stragglers(member, books) or Done()
     if books.reference is None:
-        operation = books.find(OperationKind.OPEN, 1)
-        if operation is None or operation.status is OperationStatus.DECLINED:
-            return Done()
-        if _is_too_old(member, operation, settings) and _claimed(member, operation) is None:
-            # Opening moves no money, and nobody can authorise an object whose reference was never stored.
-            return Done()
-        # Nothing to cancel by yet: the same request with the same key gives the object's reference, or made none.
-        return _undo(member, books, OperationKind.OPEN, settings)
+        return _plan_unopened(member, books, settings)
     void = books.last(OperationKind.VOID)
     if books.status is PaymentStatus.CAPTURED or (void is not None and void.code == ALREADY_CAPTURED):
         return _undo(member, books, OperationKind.REFUND, settings)
     return _undo(member, books, OperationKind.VOID, settings)
 
 
-def plan_late(member: Member, books: Books | None, settings: Settings) -> Done | Retry | Intent:
-    """Take back money that turned up after the end of its checkout.
+def _plan_unopened(member: Member, books: Books, settings: Settings) -> Outcome | Intent:
+    """Find out what there is to cancel: the same request with the same key gives the object's reference, or made none.
 
-    What has ended cannot wait for a person: where an undo would ask one, it is attempted anew after the longest wait.
+    Opening moves no money, and nobody can authorise an object whose reference was never stored: when the answer does
+    not come, it is let be. The reconciler finds it.
     """
-    plan = plan_undo(member, books, settings)
-    if isinstance(plan, Review) and books is not None:
-        newest = max(each.updated_at or member.now for each in books.operations)
-        left = settings.retry_cap_seconds - (member.now - newest).total_seconds()
-        if left > 0:
-            return Retry(left, f"refused: {plan.detail}")
-        plan = plan_undo(replace(member, fence=member.fence + 1), books, settings)
-    if isinstance(plan, Done | Retry | Intent):
-        return plan
-    return Retry(settings.retry_cap_seconds, f"refused: {plan}")
+    operation = books.find(OperationKind.OPEN, 1)
+    if operation is None or operation.status is OperationStatus.DECLINED:
+        return Done()
+    if claimed := _claimed(member, operation):
+        return claimed
+    if operation.attempts >= settings.max_undo_attempts or _is_too_old(member, operation, settings):
+        return Done()
+    return _backing_off(member, books, operation, settings) or Intent(OperationKind.OPEN, 1, Verb.OPEN)
+
+
+def _wait_for_buyer(books: Books, settings: Settings) -> Wait:
+    """Park until the buyer has been at the bank. The hold follows the provider's window, counted from its asking."""
+    hold_seconds = 0.0
+    if books.asked is not None:
+        hold_seconds = books.asked.window_seconds or settings.action_window_seconds
+    state = CheckoutState.ACTION_REQUIRED
+    return Wait(state, "checkout.action_required", {"action": books.action}, hold_seconds)
 
 
 def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings: Settings) -> Outcome | Intent:
@@ -100,6 +111,8 @@ def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings
     operation = books.find(kind, n)
     if operation is None:
         return Intent(kind, n, VERBS[kind])
+    if operation.code == MISCONFIGURED:
+        return Rejected(Code.GATEWAY_MISCONFIGURED, {"reason": operation.last_error})
     if operation.status is OperationStatus.DECLINED:
         can_try_again = (
             kind is OperationKind.AUTHORIZE
@@ -113,41 +126,43 @@ def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings
         return Rejected(Code.PAYMENT_DECLINED, detail)
     if operation.attempts >= settings.max_attempts or _is_too_old(member, operation, settings):
         return Rejected(Code.PAYMENT_UNRESOLVED, {"kind": kind})
-    return _wait(member, operation, settings) or Intent(kind, n, VERBS[kind])
+    return _wait(member, books, operation, settings) or Intent(kind, n, VERBS[kind])
 
 
-def _settle(member: Member, books: Books, kind: OperationKind, settings: Settings) -> Outcome | Intent:
-    """Repeat a call past the point where it could be given up, with the same key, until its outcome is known.
+def _finish(member: Member, books: Books, operation: Operation, settings: Settings) -> Outcome | Intent:
+    """Repeat a call that cannot be given up until its outcome is known.
 
-    Too old to be repeated, it is for a person; when they ask again, a look at the object may show the effect.
+    The same key first. Providers may repeat the first answer of a key, a server error included, and forget keys after a
+    day: a key that has had its tries makes place for a new one, which has no second effect (see `Gateway`). After a
+    day of this, or when our access is refused, a person is asked; when they send it on, it goes on.
     """
-    operation = books.last(kind)
-    if operation is None:
-        return Intent(kind, 1, VERBS[kind])
-    if waiting := _wait(member, operation, settings):
+    if waiting := _wait(member, books, operation, settings):
         return waiting
-    if not _is_too_old(member, operation, settings):
-        return Intent(kind, operation.n, VERBS[kind])
-    if _is_asked_again(member, operation) and books.reference is not None:
-        return Intent(kind, operation.n, Verb.RETRIEVE)
-    return Review(Code.PAYMENT_UNRESOLVED, {"kind": kind})
+    kind, verb = operation.kind, VERBS[operation.kind]
+    fresh = Intent(kind, operation.n + 1, verb)
+    if _is_asked_again(member, operation):
+        return fresh
+    if operation.code == MISCONFIGURED and operation.attempts >= settings.max_attempts:
+        return Review(Code.GATEWAY_MISCONFIGURED, {"reason": operation.last_error, "amount": str(books.amount)})
+    if _is_too_old(member, books.first(kind), settings):
+        return Review(Code.PAYMENT_UNRESOLVED, {"kind": kind, "amount": str(books.amount)})
+    return fresh if operation.attempts >= settings.max_attempts else Intent(kind, operation.n, verb)
 
 
 def _undo(member: Member, books: Books, kind: OperationKind, settings: Settings) -> Outcome | Intent:
-    """Make the call of an undo. A definite no, or too many unknowns, is for a person; their retry is a new attempt."""
+    """Make the call of an undo. A definite no is for a person; their retry is a new attempt."""
     operation = books.last(kind)
     if operation is None:
         return Intent(kind, 1, VERBS[kind])
+    if operation.status is OperationStatus.SUCCEEDED:
+        # It had been let go, and a look found it live again: once more, under a new key.
+        return Intent(kind, operation.n + 1, VERBS[kind])
+    if operation.status is not OperationStatus.DECLINED:
+        return _finish(member, books, operation, settings)
     if _is_asked_again(member, operation):
-        # Cancelling is safe to repeat under a new key; a refund is not, before it is known to have failed.
-        safe = kind is OperationKind.VOID and _is_too_old(member, operation, settings)
-        if safe or operation.status is OperationStatus.DECLINED:
-            return Intent(kind, operation.n + 1, VERBS[kind])
-        return _settle(member, books, kind, settings)
-    if operation.status is OperationStatus.DECLINED or operation.attempts >= settings.max_undo_attempts:
-        facts = {"phase": kind, "attempts": max(operation.n, operation.attempts), "error": operation.code}
-        return Review(Code.UNDO_FAILED, facts)
-    return _settle(member, books, kind, settings)
+        return Intent(kind, operation.n + 1, VERBS[kind])
+    code = Code.REFUND_FAILED if kind is OperationKind.REFUND else Code.VOID_FAILED
+    return Review(code, {"amount": str(books.amount), "error": operation.code})
 
 
 def _is_asked_again(member: Member, operation: Operation) -> bool:
@@ -155,16 +170,16 @@ def _is_asked_again(member: Member, operation: Operation) -> bool:
     return operation.fence < member.fence
 
 
-def _is_too_old(member: Member, operation: Operation, settings: Settings) -> bool:
+def _is_too_old(member: Member, operation: Operation | None, settings: Settings) -> bool:
     """Tell whether the provider may have forgotten the key: repeated then, the call could have its effect twice."""
-    if operation.created_at is None:
+    if operation is None or operation.created_at is None:
         return False
     return (member.now - operation.created_at).total_seconds() > settings.intent_max_age_seconds
 
 
-def _wait(member: Member, operation: Operation, settings: Settings) -> Retry | None:
+def _wait(member: Member, books: Books, operation: Operation, settings: Settings) -> Retry | None:
     """Wait while somebody makes the call, and between repeats."""
-    return _claimed(member, operation) or _backing_off(member, operation, settings)
+    return _claimed(member, operation) or _backing_off(member, books, operation, settings)
 
 
 def _wait_for_stragglers(member: Member, books: Books) -> Retry | None:
@@ -181,9 +196,11 @@ def _claimed(member: Member, operation: Operation) -> Retry | None:
     return Retry(wait.total_seconds(), f"{operation.kind} is being called")
 
 
-def _backing_off(member: Member, operation: Operation, settings: Settings) -> Retry | None:
-    if operation.attempts == 0 or operation.updated_at is None:
+def _backing_off(member: Member, books: Books, operation: Operation, settings: Settings) -> Retry | None:
+    attempts = books.attempts(operation.kind)
+    if attempts == 0 or operation.updated_at is None or _is_asked_again(member, operation):
         return None
-    wait = min(settings.retry_seconds * 2 ** (operation.attempts - 1), settings.retry_cap_seconds)
+    # 2 ** 20 is beyond any cap.
+    wait = min(settings.retry_seconds * 2 ** min(attempts - 1, 20), settings.retry_cap_seconds)
     left = wait - (member.now - operation.updated_at).total_seconds()
     return Retry(left, f"{operation.kind} is unknown: {operation.code}") if left > 0 else None

@@ -1,4 +1,4 @@
-"""Unknown outcomes: asks again until the provider's answer is known.
+"""Unknown outcomes, and looks at what has ended: asks until the provider's answer is known.
 
 On a queue of its own, away from healthy payments.
 """
@@ -10,26 +10,39 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from models.states import CheckoutState
+from models.states import ENDINGS, CheckoutState
+from pipeline.books import LIVE
 from pipeline.chain import CHAIN, next_phase
 from pipeline.database import transaction
+from pipeline.look import Looker
 from pipeline.runner import Runner
 from pipeline.unwind import Unwinder
 
-WHERE: Final = text("SELECT id, state, phase FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
+WHERE: Final = text("""
+    SELECT c.id, c.state, c.phase, coalesce(p.status, 'new') AS payment
+    FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id WHERE c.id = ANY(CAST(:ids AS uuid[]))
+""")
 
 
-def resolve(database: Engine, runner: Runner, unwinder: Unwinder, ids: Sequence[UUID]) -> None:
-    """Hand each checkout to what works on it now: its phase, or the unwind. They check again under the row's lock."""
+def resolve(database: Engine, runner: Runner, unwinder: Unwinder, looker: Looker, ids: Sequence[UUID]) -> None:
+    """Hand each checkout to what works on it now. They check again under the row's lock.
+
+    Its phase, or the unwind, also for what is live after the end; what has ended otherwise is looked at.
+    """
     forward: dict[int, list[UUID]] = defaultdict(list)
     back: list[UUID] = []
+    ended: list[UUID] = []
     with transaction(database) as connection:
         for row in connection.execute(WHERE, {"ids": list(ids)}):
             if row.state == CheckoutState.RUNNING and row.phase < len(CHAIN):
                 forward[row.phase].append(row.id)
+            elif row.state in ENDINGS and row.payment not in LIVE:
+                ended.append(row.id)
             else:
                 back.append(row.id)
     for phase, group in forward.items():
         runner.run(next_phase(phase), group)
     if back:
         unwinder.run(back)
+    if ended:
+        looker.run(ended)

@@ -8,10 +8,10 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from models.states import CheckoutState, PaymentStatus
+from models.states import ENDINGS, CheckoutState
 from pipeline import backward, forward
 from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait
-from pipeline.books import Books, Intent
+from pipeline.books import LIVE, Books, Intent, Verb
 from pipeline.chain import Local, Phase, Remote
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code
@@ -66,7 +66,9 @@ class Runner:
         plans = {each.id: work.plan(each, books[each.id], self.settings) for each in ready}
         intents = [(each, books[each.id], plan) for each in ready if isinstance(plan := plans[each.id], Intent)]
         calls = claim(connection, intents, claim_seconds=self.settings.gateway_claim_seconds)
-        forward.hold_for_calls(connection, [each.id for each, _, _ in intents], self.settings, pivot=work.pivot)
+        looks = [each.id for each, _, intent in intents if intent.verb is Verb.RETRIEVE]
+        ids = [each.id for each, _, _ in intents]
+        forward.hold_for_calls(connection, ids, self.settings, pivot=work.pivot, looks=looks)
         return {id_: plan for id_, plan in plans.items() if not isinstance(plan, Intent)}, calls
 
     def _fail(self, phase: Phase, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
@@ -144,15 +146,9 @@ def give_up(connection: Connection, phase: Phase, member: Member, error: str, se
 def chase_late(connection: Connection, members: Sequence[Member], books: Mapping[UUID, Books]) -> list[Send]:
     """Call on checkouts whose answer came after they had turned back.
 
-    An unwind may be waiting for just this answer; money that turned up after the end is voided or refunded.
+    An unwind may be waiting for just this answer; what is live after the end is voided or refunded.
     """
-    late = [
-        each
-        for each in members
-        if each.state in (CheckoutState.FAILED, CheckoutState.CANCELLED, CheckoutState.EXPIRED)
-        and each.id in books
-        and books[each.id].status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED)
-    ]
+    late = [each for each in members if each.state in ENDINGS and each.id in books and books[each.id].status in LIVE]
     forward.later(connection, [(each, 0.0, "money turned up after the end", each.attempts) for each in late])
     turning = [each for each in members if each.state is CheckoutState.UNWINDING and each.id in books]
     return [Send(RESOLVE, each.id, each.now) for each in late] + [Send(UNWIND, each.id, each.now) for each in turning]

@@ -9,12 +9,16 @@ from uuid import UUID
 INTAKE: Final = "checkout.intake"
 UNWIND: Final = "checkout.unwind"
 RESOLVE: Final = "checkout.resolve"
+WEBHOOKS: Final = "checkout.webhooks"
 SWEEP: Final = "checkout.sweep"
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One message to be: this checkout, on this queue. `sent_at` is the database's clock at the commit it follows."""
+    """One message to be: this checkout, on this queue. `sent_at` is the database's clock at the commit it follows.
+
+    On the queue of webhooks the id is the webhook's own.
+    """
 
     queue: str
     checkout_id: UUID

@@ -81,11 +81,32 @@ class Settings(BaseSettings):
     gateway_concurrency: Count = 32
     #: Providers forget idempotency keys after 24 h: an older intent is never called again.
     intent_max_age_seconds: Seconds = 23 * 3600
+    #: How long a buyer has at their bank, where the provider does not say. 3-D Secure challenges end after 5 to 99 min.
+    action_window_seconds: Seconds = 900
+    #: An authorisation with less than this left is not relied on any more. Providers keep them for 5 to 30 days.
+    authorization_margin_seconds: Seconds = 60
+    #: An ended checkout is looked at again at the provider: first after this, then ever more rarely, for a day.
+    look_seconds: Seconds = 60
+    look_hours: Count = 24
+    #: A webhook that fits nothing of ours is tried for as long as providers repeat theirs.
+    webhook_hours: Count = 72
+
+    stripe_api_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = None
+    #: Where Stripe's API is, if not at Stripe.
+    stripe_api_base: str | None = None
+    #: Where a bank's page sends the buyer back to; without it, Stripe's own library shows the challenge in the page.
+    stripe_return_url: str | None = None
 
     #: The sandbox bank: pause before each answer, how long it hangs on a time-out token, and its own database.
     sandbox_latency_seconds: Annotated[float, Field(ge=0)] = 0
     sandbox_hang_seconds: Annotated[float, Field(ge=0)] = 5
     sandbox_database_url: SecretStr | None = None
+    #: The share of its calls that go wrong, in ways chosen by this seed, and how long an authorisation lives.
+    sandbox_fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
+    sandbox_fault_seed: int = 0
+    sandbox_authorization_seconds: Seconds = 7 * 24 * 3600
+    sandbox_webhook_secret: SecretStr = SecretStr("whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3g=")
 
     #: Connections of one process, and the bounds that keep a hung one from holding rows.
     pool_size: Count = 5

@@ -16,12 +16,12 @@ from models.checkout import ACTIVE_SQL
 from models.states import CheckoutState
 from pipeline.audit import bound_seconds
 from pipeline.chain import CHAIN
-from pipeline.sender import INTAKE, RESOLVE, SWEEP, UNWIND
+from pipeline.sender import INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.settings import Settings
 
 #: Queues whose messages name checkouts, in the order of the work.
 CHECKOUT_QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
-QUEUES: Final = (INTAKE, *CHECKOUT_QUEUES, SWEEP)
+QUEUES: Final = (INTAKE, *CHECKOUT_QUEUES, WEBHOOKS, SWEEP)
 
 #: Codes shown by name; the rest is one figure. A healthy shop has fewer.
 TOP_CODES: Final = 10

@@ -14,7 +14,7 @@ from pipeline.errors import Code, NotFound
 # The newest checkout of a cart: its active one if there is one (ids are in time's order).
 STATUS: Final = text("""
     SELECT c.id, c.cart_id, c.owner, c.reference, c.state, c.phase, c.currency, c.expires_at, c.created_at, c.ended_at,
-           c.review, c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
+           coalesce(c.review, p.review) AS review, c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
            l.total_minor, l.hash AS quote_hash, o.number AS order_number, p.action, p.tries
     FROM checkouts c
     LEFT JOIN price_locks l ON l.checkout_id = c.id
@@ -39,7 +39,7 @@ class Failure:
 class Status:
     """One checkout as its owner sees it. `total_minor` is the frozen total, from phase 3 on.
 
-    `review` says what keeps a checkout in `needs_review`.
+    `review` says what a person must settle: what keeps it in `needs_review`, or money of one that has ended.
     """
 
     checkout_id: UUID

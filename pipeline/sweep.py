@@ -20,9 +20,9 @@ from pipeline.chain import CHAIN, Remote, next_phase
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code
 from pipeline.events import write_events
-from pipeline.locks import lock_expired, lock_scheduled, lock_stalled
+from pipeline.locks import lock_due_notices, lock_expired, lock_scheduled, lock_stalled
 from pipeline.runner import give_up
-from pipeline.sender import RESOLVE, UNWIND, Backlog, Head, Send
+from pipeline.sender import RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, Send
 from pipeline.settings import Settings
 from pipeline.unwind import fail_undo
 
@@ -46,6 +46,11 @@ ASK_AGAIN: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
+RESEND_NOTICES: Final = text("""
+    UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :stall_seconds)
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Station:
@@ -64,23 +69,25 @@ STATIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SweepCounts:
-    """What one tick did. `resent` counts stalled checkouts: 0 in a healthy run."""
+    """What one tick did. `resent` counts stalled checkouts: 0 in a healthy run. `notices` are webhooks tried again."""
 
     expired: int = 0
     scheduled: int = 0
     resent: int = 0
     given_up: int = 0
+    notices: int = 0
 
 
 def sweep(driver: Driver, backlog: Backlog, settings: Settings) -> SweepCounts:
     """Run one tick and return its counts."""
     tick = Tick(settings)
     counts = driver.run(tick.expire).counts
-    heads = backlog.heads([station.queue for station in STATIONS])
+    heads = backlog.heads([*(station.queue for station in STATIONS), WEBHOOKS])
     if heads is None:
         log.warning("sweep.blind", **counts)
         return SweepCounts(**counts)
     counts += driver.run(tick.call_scheduled).counts
+    counts += driver.run(partial(tick.resend_notices, heads.get(WEBHOOKS))).counts
     for station in STATIONS:
         counts += driver.run(partial(tick.resend, station, heads.get(station.queue))).counts
     if counts:
@@ -140,6 +147,18 @@ class Tick:
         for member in hopeless:
             sends += self._give_up(connection, member)
         return Step(sends=sends, counts=+Counter(resent=len(again), given_up=len(hopeless)))
+
+    def resend_notices(self, head: Head | None, connection: Connection) -> Step:
+        """Call again on webhooks whose next try has come, or whose message was lost.
+
+        No more than the queue is short of one tick's worth: a backlog is never doubled.
+        """
+        room = self.settings.sweep_limit - (0 if head is None else head.waiting)
+        due = lock_due_notices(connection, max(0, room))
+        if due:
+            ids = [row.id for row in due]
+            connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
+        return Step(sends=[Send(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due)))
 
     def _call_again(
         self, connection: Connection, members: Sequence[Member], *, counted: bool, head: datetime | None = None

@@ -6,16 +6,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from models.states import TERMINAL, CheckoutState
+from models.states import ENDINGS, CheckoutState
 from pipeline import backward, forward
 from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait
 from pipeline.books import Books, Intent
 from pipeline.chain import CHAIN, Local, Phase, Remote
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code
+from pipeline.late import ask_person, close_reviews
 from pipeline.locks import lock_checkouts
 from pipeline.operations import Answered, Planned, abandon, claim, load_books, record
-from pipeline.payment_plan import plan_late
+from pipeline.payment_plan import plan_undo
 from pipeline.runner import chase_late
 from pipeline.settings import Settings
 
@@ -40,7 +41,9 @@ class Unwinder:
         books = record(connection, members, answers) if answers else {}
         step = Step()
         chase_late(connection, members, books)
-        self._take_back_late(connection, [each for each in members if each.state in TERMINAL], step)
+        ended = [each for each in members if each.state in ENDINGS]
+        if ended:
+            step.calls += self._take_back_late(connection, ended)
         turning = [each for each in members if each.state is CheckoutState.UNWINDING]
         if len(members) > 1:
             step.again = [[each.id] for each in turning if each.attempts]
@@ -118,17 +121,18 @@ class Unwinder:
         forward.hold_for_calls(connection, [each.id for each, _, _ in intents], self.settings, pivot=False)
         return claim(connection, intents, claim_seconds=self.settings.gateway_claim_seconds)
 
-    def _take_back_late(self, connection: Connection, ended: Sequence[Member], step: Step) -> None:
-        ended = [each for each in ended if each.state is not CheckoutState.COMPLETED]
-        if not ended:
-            return
+    def _take_back_late(self, connection: Connection, ended: Sequence[Member]) -> list[Planned]:
+        """Take back money that turned up after the end. What cannot be is put before a person with its payment."""
         books = load_books(connection, [each.id for each in ended])
-        plans = {each.id: plan_late(each, books.get(each.id), self.settings) for each in ended}
-        step.calls += self._claim(connection, ended, books, plans)
+        plans = {each.id: plan_undo(each, books.get(each.id), self.settings) for each in ended}
         retries = {id_: plan for id_, plan in plans.items() if isinstance(plan, Retry)}
         forward.schedule(connection, [each for each in ended if each.id in retries], retries)
+        reviews = {id_: plan for id_, plan in plans.items() if isinstance(plan, Review)}
+        ask_person(connection, reviews)
         settled = [each.id for each in ended if isinstance(plans[each.id], Done)]
-        backward.rest(connection, settled)
+        close_reviews(connection, settled)
+        backward.rest(connection, [*settled, *reviews], self.settings)
+        return self._claim(connection, ended, books, plans)
 
     def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
         """Count the attempt of an undo that raised; after the last, ask a person."""

@@ -1,6 +1,8 @@
 """Checks every promise: `python scripts/audit.py [--json]`. Reads only; run it at any moment, workers may be at work.
 
-Exit codes: 0 all kept, 1 one is broken, 2 the audit could not run.
+`--gateway` also compares our books with the payment provider's, over the last `--hours`; `--repair` settles first what
+has a safe rule. Exit codes: 0 all kept, 1 one is broken or a difference stands, 2 the audit, or the provider, could not
+be read.
 """
 
 import json
@@ -19,6 +21,8 @@ from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from scripts.embedded import open_settings
 from scripts.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.reconcile_run import compare_with_provider
+from scripts.reconcile_view import describe_comparison, show_comparison, show_repair
 from scripts.waiting import read_waiting
 
 #: Rows shown of a broken promise: enough to see a pattern. `--json` has up to a hundred.
@@ -29,20 +33,47 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def main(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+def main(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    gateway: Annotated[bool, typer.Option("--gateway", help="Compare with the payment provider's books too.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="With --gateway: settle first what has a safe rule.")
+    ] = False,
+    hours: Annotated[float, typer.Option(min=0.01, max=87_600, help="With --gateway: how far back.")] = 168,
+) -> None:
     """Check every promise against the database and the sandbox bank's books; exit 1 when one is broken."""
+    if repair and not gateway:
+        raise typer.BadParameter("it settles what --gateway finds: add --gateway.", param_hint="--repair")
     console = Console(highlight=False, soft_wrap=True)
+    provider = None
     try:
         with explain_obstacles():
-            report, waiting = run_audit(open_settings())
+            settings = open_settings()
+            if gateway:
+                # Before the promises: what is repaired shall be seen by them.
+                provider = compare_with_provider(
+                    settings,
+                    hours,
+                    repair=repair,
+                    notes=Console(stderr=True, highlight=False, soft_wrap=True),
+                    tell_repair=lambda each: None if as_json else show_repair(console, each),
+                )
+            report, waiting = run_audit(settings)
     except Obstacle as obstacle:
         typer.echo(str(obstacle), err=True)
         raise typer.Exit(2) from None
     if as_json:
-        typer.echo(json.dumps(describe(report, waiting)))
+        facts = describe(report, waiting)
+        typer.echo(json.dumps(facts if provider is None else {**facts, "gateway": describe_comparison(provider)}))
     else:
         show(console, report, waiting)
-    raise typer.Exit(1 if report.violations else 0)
+        if provider is not None and provider.comparison is not None:
+            show_comparison(console, provider, provider.comparison)
+    if provider is not None and provider.error is not None:
+        typer.echo(provider.error, err=True)
+        raise typer.Exit(2)
+    raise typer.Exit(1 if report.violations or (provider is not None and provider.differences) else 0)
 
 
 def run_audit(settings: Settings) -> tuple[Report, int | None]:

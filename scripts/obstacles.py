@@ -8,12 +8,12 @@ from pydantic import ValidationError
 from redis.client import Redis
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from pipeline.settings import Settings
+from pipeline.settings import Settings, SettingsError
 from scripts.embedded import EmbeddedError
 from workers.queues import connect_redis
 
 #: A bare `sqlalchemy.exc.TimeoutError` is not among these: one connection is all that these scripts take from a pool.
-KNOWN = (EmbeddedError, ValidationError, ArgumentError, DBAPIError, OSError)
+KNOWN = (EmbeddedError, SettingsError, ValidationError, ArgumentError, DBAPIError, OSError)
 
 
 class Obstacle(Exception):

@@ -20,6 +20,7 @@ from pipeline.database import connect_engine
 from pipeline.schema import migrate
 from pipeline.settings import Settings
 from scripts.embedded import start
+from tests.conformance.choice import load_build
 from tests.harness import Shelf, Works, build_works
 
 #: The environment as it was found. Tests see none of it: a laptop's settings change no result.
@@ -53,6 +54,28 @@ structlog.configure(
 )
 
 _EMPTY: Final = ";\n".join(f"DELETE FROM {table.fullname}" for table in Base.metadata.sorted_tables)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let an author of an adapter put it to the test: docs/gateways.md."""
+    parser.addoption(
+        "--gateway", metavar="PACKAGE.MODULE:BUILD", help="run the conformance suite alone, on this adapter"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a `--gateway` that is none before anything is started."""
+    if (path := config.getoption("gateway")) is not None:
+        load_build(path)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--gateway`, leave only what puts an adapter to the test."""
+    if config.getoption("gateway") is None:
+        return None
+    suite = Path(__file__).parent / "conformance"
+    is_on_the_way = collection_path in suite.parents or suite in (collection_path, *collection_path.parents)
+    return None if is_on_the_way else True
 
 
 @pytest.fixture(scope="session")
@@ -114,15 +137,21 @@ def redis_url(redis_database: str) -> str:
     return redis_database
 
 
-@pytest.fixture
-def settings(database_url: str, redis_url: str) -> Settings:
+@pytest.fixture(scope="session")
+def run_settings(database_url: str, redis_database: str) -> Settings:
     """Settings with short times; neither the environment nor a `.env` file has a say."""
     return Settings(
         _env_file=None,
         database_url=SecretStr(database_url),
-        redis_url=SecretStr(redis_url),
+        redis_url=SecretStr(redis_database),
         **SHORT_TIMES,
     )
+
+
+@pytest.fixture
+def settings(run_settings: Settings, redis_url: str) -> Settings:
+    """The same, with Redis emptied."""
+    return run_settings
 
 
 @pytest.fixture

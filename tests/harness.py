@@ -20,11 +20,13 @@ from pipeline.door import Door
 from pipeline.driver import Driver
 from pipeline.gateways.protocol import Gateway
 from pipeline.gateways.registry import build_gateway
+from pipeline.inbox import Inbox
 from pipeline.intake import Admitted
+from pipeline.look import Looker
 from pipeline.messages import PaymentInput, ProcessRequest, StartRequest
 from pipeline.resolve import resolve
 from pipeline.runner import Runner
-from pipeline.sender import RESOLVE, UNWIND, Head, Send
+from pipeline.sender import RESOLVE, UNWIND, WEBHOOKS, Head, Send
 from pipeline.settings import Settings
 from pipeline.status import Status
 from pipeline.sweep import SweepCounts, sweep
@@ -78,9 +80,11 @@ class Works:
         """Put it together."""
         self.engine, self.settings, self.line = engine, settings, Line()
         self.gateway = gateway or build_gateway(settings)
-        self.driver = Driver(engine, self.line, self.gateway, concurrency=8)
+        self.driver = Driver(engine, self.line, self.gateway, settings)
         self.runner = Runner(self.driver, settings)
         self.unwinder = Unwinder(self.driver, settings)
+        self.looker = Looker(self.driver, settings)
+        self.inbox = Inbox(self.driver, self.looker, settings)
         self.door = Door(self.driver, settings)
 
     def close(self) -> None:
@@ -104,8 +108,10 @@ class Works:
             if ids := self.line.take(UNWIND, batch):
                 self.unwinder.run(ids)
             if late := self.line.take(RESOLVE, batch):
-                resolve(self.engine, self.runner, self.unwinder, late)
-            if not took and not ids and not late:
+                resolve(self.engine, self.runner, self.unwinder, self.looker, late)
+            if notices := self.line.take(WEBHOOKS, batch):
+                self.inbox.run(notices)
+            if not took and not ids and not late and not notices:
                 return
 
     def sweep(self) -> SweepCounts:

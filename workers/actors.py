@@ -1,4 +1,7 @@
-"""The actors: one a phase, and one each for intake, unwind, unknown outcomes and sweep. Thin, and none raises."""
+"""The actors: one a phase, and one each for intake, unwind, unknown outcomes, webhooks and sweep.
+
+Thin, and none raises.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -10,7 +13,7 @@ import structlog
 
 from pipeline.chain import CHAIN, Phase
 from pipeline.resolve import resolve
-from pipeline.sender import INTAKE, RESOLVE, SWEEP, UNWIND
+from pipeline.sender import INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.sweep import sweep
 from workers.broker import BatchBroker
 from workers.engine import CheckoutEngine
@@ -29,6 +32,7 @@ def declare_actors(engine: CheckoutEngine) -> None:
         _declare(engine.broker, phase.queue, _run_phase(engine, phase), priority=INTAKE_PRIORITY - 10 * phase.number)
     _declare(engine.broker, UNWIND, lambda *ids: engine.unwinder.run(_ids(ids)), priority=50)
     _declare(engine.broker, RESOLVE, _resolve(engine), priority=50)
+    _declare(engine.broker, WEBHOOKS, lambda *ids: engine.inbox.run(_ids(ids)), priority=50)
     _declare(engine.broker, INTAKE, lambda *bodies: admit(engine, bodies), priority=INTAKE_PRIORITY, member="request")
     _declare(engine.broker, SWEEP, _sweep(engine), priority=0, member="request")
 
@@ -61,7 +65,7 @@ def _run_phase(engine: CheckoutEngine, phase: Phase) -> Callable[..., None]:
 
 def _resolve(engine: CheckoutEngine) -> Callable[..., None]:
     def run(*ids: str) -> None:
-        resolve(engine.database, engine.runner, engine.unwinder, _ids(ids))
+        resolve(engine.database, engine.runner, engine.unwinder, engine.looker, _ids(ids))
 
     return run
 

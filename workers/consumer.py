@@ -135,7 +135,10 @@ class BatchConsumer(Consumer):
             self._link.ack(gone)
 
     def _settle_refused(self) -> None:
-        """Record what was refused and put it with the dead letters; what could not be recorded waits a while."""
+        """Record what was refused and put it with the dead letters; what could not be recorded waits a while.
+
+        A message with a card number in it is recorded without it, and deleted.
+        """
         now = time.monotonic()
         if self._postponed and now >= self._postponed_until:
             self._link.requeue(self._postponed)
@@ -155,7 +158,8 @@ class BatchConsumer(Consumer):
                 break
             log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
             self._refused.popleft()
-            self._link.nack([redis_id])
+            # Dead letters keep the message as it came, for a week: one with a card number is gone instead.
+            (self._link.ack if refusal.has_card_number else self._link.nack)([redis_id])
 
     def _postpone_refused(self) -> None:
         self._postponed.extend(redis_id for redis_id, _ in self._refused)

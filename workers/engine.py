@@ -10,6 +10,8 @@ from pipeline.door import Door
 from pipeline.driver import Driver
 from pipeline.errors import Code, sentence
 from pipeline.gateways.registry import build_gateway
+from pipeline.inbox import Inbox
+from pipeline.look import Looker
 from pipeline.refusals import record_refusal
 from pipeline.runner import Runner
 from pipeline.settings import Settings
@@ -33,6 +35,8 @@ class CheckoutEngine:
     driver: Driver
     runner: Runner
     unwinder: Unwinder
+    looker: Looker
+    inbox: Inbox
     door: Door
 
     def close(self) -> None:
@@ -62,7 +66,8 @@ def build_engine(settings: Settings, name: str) -> CheckoutEngine:
         idle_seconds=settings.idle_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
     )
-    driver = Driver(database, RedisSender(broker), build_gateway(settings), concurrency=settings.gateway_concurrency)
+    driver = Driver(database, RedisSender(broker), build_gateway(settings), settings)
+    looker = Looker(driver, settings)
     return CheckoutEngine(
         settings=settings,
         database=database,
@@ -71,5 +76,7 @@ def build_engine(settings: Settings, name: str) -> CheckoutEngine:
         driver=driver,
         runner=Runner(driver, settings),
         unwinder=Unwinder(driver, settings),
+        looker=looker,
+        inbox=Inbox(driver, looker, settings),
         door=Door(driver, settings),
     )

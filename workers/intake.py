@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from pydantic import ValidationError
 
+from pipeline.card_numbers import redact
 from pipeline.database import is_transient, transaction
 from pipeline.errors import Code, Refused, sentence
 from pipeline.messages import StartRequest
@@ -41,14 +42,18 @@ def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
 
 
 def read_request(body: dict[str, Any]) -> StartRequest:
-    """Read a message's body; Refused with the first thing that is wrong with it. A queued request needs a key."""
+    """Read a message's body; Refused with the first thing that is wrong with it. A queued request needs a key.
+
+    A card number for a payment comes before anything else that is wrong.
+    """
     try:
         request = StartRequest.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = f"{where}: {first['msg']}" if where else first["msg"]
-        raise Refused(Code.REQUEST_INVALID, reason=reason) from None
+        # Where it is may be a key of the sender's own.
+        raise Refused(Code.REQUEST_INVALID, reason=redact(reason)) from None
     if request.idempotency_key is None:
         raise Refused(Code.KEY_REQUIRED)
     return request

@@ -1,15 +1,57 @@
-"""Logs as events: a name and keys. JSON where a machine reads, colours where a person does."""
+"""Logs as events: a name and keys. JSON where a machine reads, colours where a person does. Never a card number."""
 
 import logging
 import sys
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
+from pipeline.card_numbers import redact
 from pipeline.settings import Settings
+
+
+class RedactedRecord(logging.LogRecord):
+    """A line of the standard library's, without card numbers: `dramatiq -v` prints whole messages."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what a record takes."""
+        super().__init__(*args, **kwargs)
+        if self.exc_info:
+            # Formatters print this, if it is there, and not the exception.
+            self.exc_text = redact(logging.Formatter().formatException(self.exc_info))
+
+    def getMessage(self) -> str:  # noqa: N802 (the standard library's name)
+        """Return the message with its arguments put in."""
+        return redact(super().getMessage())
+
+
+def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Take card numbers out of every text of an event, however deep. Numbers and ids are never touched."""
+    return {key: _redact_value(value) for key, value in event.items()}
+
+
+def _redact_value(value: Any) -> Any:
+    match value:
+        case None | int() | float() | UUID():
+            return value
+        case str():
+            return redact(value)
+        case Mapping():
+            return {key: _redact_value(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redact_value(item) for item in value]
+        case _:
+            shown = repr(value)
+            redacted = redact(shown)
+            return value if redacted == shown else redacted
 
 
 def configure_logs(settings: Settings) -> None:
     """Set up structlog for this process; dramatiq's own lines keep going through the standard library."""
+    logging.setLogRecordFactory(RedactedRecord)
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
     structlog.configure(
@@ -18,6 +60,7 @@ def configure_logs(settings: Settings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            redact_event,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),

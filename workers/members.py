@@ -10,6 +10,9 @@ from dramatiq.broker import Broker
 from dramatiq.errors import DecodeError
 from dramatiq.middleware import MiddlewareError
 
+from pipeline.card_numbers import redact
+from pipeline.refusals import redact_body
+
 #: What an actor's messages carry: the id of a checkout, or a whole request.
 CHECKOUT_ID: Final = "checkout_id"
 REQUEST: Final = "request"
@@ -22,6 +25,11 @@ class Refusal:
     queue: str
     body: str
     reason: str
+
+    @property
+    def has_card_number(self) -> bool:
+        """Whether a card number stands in its body: such a message is not kept with the dead letters."""
+        return redact_body(self.body) != self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +73,12 @@ class MemberOption(Middleware):
 def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) -> Member | Refusal:
     """Check one message of `queue`; returns it, or why it is refused.
 
-    Foreign text is quoted in ASCII: it may hold what no database stores.
+    Foreign text is quoted in ASCII, it may hold what no database stores, and without card numbers.
     """
     try:
         return _check(Message.decode(data), queue, actors)
     except DecodeError as error:
-        reason = f"it is not a message: {str(error.error)[:QUOTE_CHARACTERS]!a}"
+        reason = f"it is not a message: {redact(str(error.error))[:QUOTE_CHARACTERS]!a}"
     except UnfitMemberError as error:
         reason = str(error)
     # PostgreSQL's text holds no NUL; a refusal that could not be stored would come back for ever.
@@ -83,7 +91,7 @@ def _check(message: Message[Any], queue: str, actors: Mapping[str, Actor[..., An
         raise UnfitMemberError("its actor_name is not a string")
     actor = actors.get(name)
     if actor is None or actor.queue_name != queue:
-        raise UnfitMemberError(f"this queue has no actor {name[:QUOTE_CHARACTERS]!a}")
+        raise UnfitMemberError(f"this queue has no actor {redact(name)[:QUOTE_CHARACTERS]!a}")
     if message.kwargs:
         raise UnfitMemberError("it has keyword arguments; send one positional argument")
     if len(message.args) != 1:

@@ -1,7 +1,12 @@
-"""What a payment provider must offer, and the closed set of answers it may give."""
+"""What a payment provider must offer, and the closed sets of answers it may give.
 
-from collections.abc import Mapping
+An adapter implements `Gateway`, is announced under the entry-point group `checkout_engine.gateways`, and proves itself
+with `pytest --gateway`. Nothing else of the engine knows a provider.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -22,10 +27,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """It is done; the object now stands at `status`."""
+    """It is done; the object now stands at `status`.
+
+    `authorized_until`: when the provider lets the authorisation go by itself, if it says so.
+    """
 
     reference: str
     status: PaymentStatus
+    authorized_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +47,92 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class ActionRequired:
-    """The buyer must act first; `action` is what the storefront needs for that (a redirect, a client secret)."""
+    """The buyer must act first; `action` is what the storefront needs for that.
+
+    `{"type": "redirect", "url": ...}` sends the buyer to the bank's page; `{"type": "client_secret", ...}` is for the
+    provider's own library in the browser. `window_seconds` is how long the provider waits, if it says so.
+    """
 
     reference: str
     action: Mapping[str, Any] = field(default_factory=dict)
+    window_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
-    """It may or may not have happened: a time-out, a broken connection, a key in use, a server error."""
+class Transient:
+    """This call did nothing, and a later one may succeed: too many requests, a refused connection."""
 
     error: str
 
 
-Answer = Succeeded | Declined | ActionRequired | Unknown
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may or may not have happened: a time-out, a broken connection, a key in use, a server error, garbage."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misconfigured:
+    """This call did nothing, and no later one will until an operator acts: a wrong key, a missing permission.
+
+    Also the answer for an object that the provider does not have: it was made with another account's key.
+    """
+
+    error: str
+
+
+Answer = Succeeded | Declined | ActionRequired | Transient | Unknown | Misconfigured
 
 #: `cancel` of money already taken is declined with this code: it takes a refund.
 ALREADY_CAPTURED = "already_captured"
 #: `authorize` or `capture` on an object that was cancelled is declined with this code.
 PAYMENT_CANCELLED = "payment_cancelled"
+#: `capture` of an authorisation that the provider has let go is declined with this code.
+AUTHORIZATION_EXPIRED = "authorization_expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a verified webhook says: something happened to an object. What, is asked of the provider.
+
+    `reference` and `checkout_id` (from the object's metadata) are None when the event names none; `kind` is the
+    provider's own name of it. `relevant` is False for kinds that cannot concern a payment of ours.
+    """
+
+    event_id: str
+    kind: str
+    reference: str | None
+    checkout_id: UUID | None
+    relevant: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One object in the provider's own ledger, for the reconciler. `checkout_id` is from its metadata."""
+
+    reference: str
+    checkout_id: UUID | None
+    status: PaymentStatus
+    amount: Money
+    captured_minor: int
+    refunded_minor: int
+    created_at: datetime
 
 
 class Gateway(Protocol):
-    """A payment provider. Thread-safe; never raises for what a provider may answer; never blocks past its time-out.
+    """A payment provider. Thread-safe; never blocks past its time-outs; the verbs never raise for what it may answer.
 
     The same key with the same parameters gives the same answer and one effect, for at least 24 h; while the first call
-    with a key is still running, another one with it is `Unknown`.
+    with a key is still running, another one with it is `Unknown`. Capture, cancel and refund move the whole amount, so
+    a second one, whatever its key, has no second effect: that makes a new key safe once an old one answers nothing.
     """
 
     name: str
+
+    @property
+    def call_seconds(self) -> float:
+        """The longest a verb can take, the adapter's own retries included. A claim must outlast it."""
 
     def open(self, call: Call) -> Answer:
         """Create the payment object for `call.amount`. No money moves. `Succeeded(reference, OPEN)`."""
@@ -78,7 +144,10 @@ class Gateway(Protocol):
         """
 
     def capture(self, call: Call) -> Answer:
-        """Take the authorised amount. `Succeeded(.., CAPTURED)` or `Declined`."""
+        """Take the authorised amount. `Succeeded(.., CAPTURED)`, also when just that was taken before, or `Declined`.
+
+        An authorisation that has run out is declined (AUTHORIZATION_EXPIRED).
+        """
 
     def cancel(self, call: Call) -> Answer:
         """End an object that is not captured, releasing any authorisation. `Succeeded(.., CANCELLED)`.
@@ -91,9 +160,22 @@ class Gateway(Protocol):
         """Give the captured amount back. `Succeeded(.., REFUNDED)`, also when it was refunded before."""
 
     def retrieve(self, call: Call) -> Answer:
-        """Look at the object: `Succeeded(.., status)`, `ActionRequired`, `Unknown`, or `Declined` if it is not there.
+        """Look at the object: `Succeeded(.., status)`, `ActionRequired`, `Unknown`; `Misconfigured` if it is not there.
 
-        Only what it says is there may be relied on: absence now is not absence later.
+        `Declined` after the buyer has refused, until the next authorisation. A captured object whose refund failed
+        stands at CAPTURED. Only what it says is there may be relied on: absence now is not absence later.
+        """
+
+    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """Verify a webhook and say what it is about. Header names are in lower case.
+
+        Raises Invalid(WEBHOOK_INVALID) on a wrong or too old signature, or a body that cannot be read.
+        """
+
+    def list_held(self, since: datetime) -> Iterator[Held]:
+        """Go through every object created since then, in any order.
+
+        Raises Unavailable(GATEWAY_UNAVAILABLE) when the provider does not answer: what came so far is not all there is.
         """
 
     def close(self) -> None:

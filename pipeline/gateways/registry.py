@@ -1,21 +1,31 @@
-"""The gateways there are, by the name that `CHECKOUT_GATEWAY` gives. A new adapter is one line here."""
+"""The gateways there are: whatever is installed under the entry-point group, by the name that `CHECKOUT_GATEWAY` gives.
 
-from collections.abc import Callable, Mapping
-from typing import Final
+An entry point is a callable that takes the settings and returns a `Gateway`, or raises SettingsError.
+"""
+
+from importlib.metadata import entry_points
+from typing import Final, cast
 
 from pipeline.gateways.protocol import Gateway
-from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.settings import Settings
+from pipeline.settings import Settings, SettingsError
 
-GATEWAYS: Final[Mapping[str, Callable[[Settings], Gateway]]] = {
-    SandboxGateway.name: SandboxGateway,
-}
+GROUP: Final = "checkout_engine.gateways"
+
+#: A claim must outlast its call by this much, or two workers could make the same call at once.
+CLAIM_MARGIN_SECONDS: Final = 0.2
 
 
 def build_gateway(settings: Settings) -> Gateway:
-    """Return the gateway of the settings; raise ValueError when there is none of that name. Close it at the end."""
-    build = GATEWAYS.get(settings.gateway)
-    if build is None:
-        known = ", ".join(sorted(GATEWAYS))
-        raise ValueError(f"There is no gateway {settings.gateway!r}: set CHECKOUT_GATEWAY to one of {known}.")
-    return build(settings)
+    """Return the gateway of the settings; SettingsError says what to set when there is none. Close it at the end."""
+    found = entry_points(group=GROUP)
+    if settings.gateway not in found.names:
+        known = ", ".join(sorted(found.names))
+        raise SettingsError(f"There is no gateway {settings.gateway!r}: set CHECKOUT_GATEWAY to one of {known}.")
+    gateway = cast("Gateway", found[settings.gateway].load()(settings))
+    if gateway.call_seconds + CLAIM_MARGIN_SECONDS > settings.gateway_claim_seconds:
+        gateway.close()
+        raise SettingsError(
+            f"A call of {gateway.name} can take {gateway.call_seconds:g} s: "
+            f"set CHECKOUT_GATEWAY_CLAIM_SECONDS to more, or CHECKOUT_GATEWAY_TIMEOUT_SECONDS to less."
+        )
+    return gateway

@@ -1,9 +1,6 @@
 """`scripts/audit.py` as an operator runs it."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -16,11 +13,10 @@ from sqlalchemy import Engine
 from pipeline.audit import PROMISES
 from pipeline.settings import Settings
 from scripts.waiting import read_waiting
+from tests.acceptance.auditor import BOOKS, run, write
 
 pytestmark = pytest.mark.acceptance
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-BOOKS: Final = ROOT / "tests" / "integration" / "books.sql"
 RUNNING: Final = UUID("00000000-0000-7000-8000-000000000003")
 
 
@@ -28,30 +24,6 @@ RUNNING: Final = UUID("00000000-0000-7000-8000-000000000003")
 def redis(redis_url: str) -> Iterator[Redis]:
     with Redis.from_url(redis_url) as client:
         yield client
-
-
-def write(engine: Engine, sql: str) -> None:
-    with engine.begin() as connection:
-        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        connection.exec_driver_sql(sql)
-
-
-def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    # From an empty folder, so that no `.env` has a say.
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "audit.py"), *args],
-        cwd=cwd,
-        env={
-            **os.environ,
-            "DATABASE_URL": settings.database_url.get_secret_value(),
-            "REDIS_URL": settings.redis_url.get_secret_value(),
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def enqueue(redis: Redis, queue: str, body: str) -> None:

@@ -79,7 +79,7 @@ def test_in_a_pipe_it_prints_one_fact_a_line(tmp_path: Path, settings: Settings)
         "failure payment_declined 1",
         "attention stuck 0",
     } <= set(lines)
-    assert len([line for line in lines if line.startswith("queue ")]) == 11
+    assert len([line for line in lines if line.startswith("queue ")]) == 12
     assert "\x1b" not in done.stdout
 
 

@@ -322,7 +322,11 @@ def test_ended_before_it_is_done_it_leaves_nothing_behind(
 ) -> None:
     # Given one that cannot get done in time: the bank takes three seconds for each of its answers
     servers = {**name_servers(settings), "CHECKOUT_SANDBOX_LATENCY_SECONDS": "3"}
-    process = start(invoices, {**servers, "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "20"}, "--json")
+    process = start(
+        invoices,
+        {**servers, "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "20", "CHECKOUT_GATEWAY_CLAIM_SECONDS": "30"},
+        "--json",
+    )
     assert process.stderr is not None
     notes = ""
     for line in process.stderr:

@@ -1,6 +1,7 @@
 """What an answer makes of our books."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -9,8 +10,17 @@ from hypothesis import strategies as st
 
 from models.money import Money
 from models.states import UNSETTLED, OperationKind, OperationStatus, PaymentStatus
-from pipeline.books import SETTLED_BY_CANCEL, VERBS, Books, Operation, Verb
-from pipeline.gateways.protocol import ActionRequired, Answer, Declined, Succeeded, Unknown
+from pipeline.books import VERBS, Books, Verb
+from pipeline.gateways.protocol import (
+    ActionRequired,
+    Answer,
+    Declined,
+    Misconfigured,
+    Succeeded,
+    Transient,
+    Unknown,
+)
+from pipeline.outcomes import MISCONFIGURED, REFUND_RETURNED, SETTLED_BY_CANCEL, SUPERSEDED, Operation
 
 K, S, P = OperationKind, OperationStatus, PaymentStatus
 
@@ -140,6 +150,115 @@ def test_a_look_that_finds_the_end_settles_the_call_that_brought_it(
     known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED), operation(kind, S.UNKNOWN))
 
     assert record(known, K.AUTHORIZE, Succeeded("ref", status)) == (status, outcomes)
+
+
+@pytest.mark.parametrize("kind", K)
+def test_refused_access_settles_only_what_nobody_waits_for(kind: OperationKind) -> None:
+    known = books(P.AUTHORIZED, operation(kind))
+
+    after = known.record(known.operations[0], Misconfigured("bad key")).operations[0]
+
+    refused = kind in (K.OPEN, K.AUTHORIZE)
+    assert (after.status, after.code, after.last_error, after.attempts) == (
+        (S.DECLINED, MISCONFIGURED, "bad key", 0) if refused else (S.UNKNOWN, MISCONFIGURED, "bad key", 1)
+    )
+
+
+def test_what_surely_did_nothing_is_still_unanswered() -> None:
+    # An earlier call with the same key may have had its effect.
+    known = books(P.OPEN, operation(K.AUTHORIZE, S.UNKNOWN))
+
+    after = known.record(known.operations[0], Transient("too many requests")).operations[0]
+
+    assert (after.status, after.code, after.attempts) == (S.UNKNOWN, "too many requests", 1)
+
+
+@pytest.mark.parametrize(("kind", "end"), [(K.CAPTURE, P.CAPTURED), (K.REFUND, P.REFUNDED)])
+def test_two_keys_of_one_call_have_one_success(kind: OperationKind, end: PaymentStatus) -> None:
+    known = books(P.AUTHORIZED, operation(kind, S.UNKNOWN), operation(kind, n=2))
+
+    second = known.record(known.operations[1], Succeeded("ref", end))
+    both = second.record(second.operations[0], Succeeded("ref", end))
+
+    assert sorted((each.status, each.code) for each in both.operations) == [
+        (S.DECLINED, SUPERSEDED),
+        (S.SUCCEEDED, None),
+    ]
+    assert both.operations == second.operations
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "outcome"),
+    [
+        (Succeeded("ref", P.AUTHORIZED), P.AUTHORIZED, S.SUCCEEDED),
+        (Succeeded("ref", P.CAPTURED), P.CAPTURED, S.SUCCEEDED),
+        (Succeeded("ref", P.CANCELLED), P.CANCELLED, S.DECLINED),
+        # Not there yet is not never.
+        (Succeeded("ref", P.OPEN), P.OPEN, S.UNKNOWN),
+        (Declined("the card before this one"), P.OPEN, S.UNKNOWN),
+        (ActionRequired("ref"), P.OPEN, S.UNKNOWN),
+        (Unknown("timeout"), P.OPEN, S.UNKNOWN),
+        (Transient("busy"), P.OPEN, S.UNKNOWN),
+        (Misconfigured("not there"), P.OPEN, S.UNKNOWN),
+    ],
+)
+def test_a_look_settles_an_unknown_call_by_what_is_there_alone(
+    answer: Answer, status: PaymentStatus, outcome: OperationStatus
+) -> None:
+    known = books(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE, S.UNKNOWN))
+
+    after = known.observe(known.operations[1], answer, seen=P.OPEN)
+
+    assert (after.status, after.operations[1].status, after.operations[1].attempts) == (status, outcome, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "outcome"),
+    [
+        (Succeeded("ref", P.AUTHORIZED), P.AUTHORIZED, S.SUCCEEDED),
+        (Declined("authentication_refused"), P.OPEN, S.DECLINED),
+        (Succeeded("ref", P.OPEN), P.OPEN, S.DECLINED),
+        (Succeeded("ref", P.CANCELLED), P.CANCELLED, S.DECLINED),
+        (ActionRequired("ref"), P.ACTION_REQUIRED, S.ACTION_REQUIRED),
+        (Unknown("timeout"), P.ACTION_REQUIRED, S.ACTION_REQUIRED),
+    ],
+)
+def test_a_look_says_what_the_buyer_did(answer: Answer, status: PaymentStatus, outcome: OperationStatus) -> None:
+    known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED))
+
+    after = known.observe(known.operations[0], answer, seen=P.ACTION_REQUIRED)
+
+    assert (after.status, after.operations[0].status) == (status, outcome)
+
+
+def test_a_look_is_believed_over_our_books_unless_they_have_moved_on() -> None:
+    cancelled = books(P.CANCELLED, operation(K.VOID, S.SUCCEEDED))
+    void = cancelled.operations[0]
+
+    assert cancelled.observe(void, Succeeded("ref", P.CAPTURED), seen=P.CANCELLED).status is P.CAPTURED
+    assert cancelled.observe(void, Succeeded("ref", P.AUTHORIZED), seen=P.AUTHORIZED).status is P.CANCELLED
+    assert cancelled.observe(void, Succeeded("ref", P.OPEN), seen=P.CANCELLED).status is P.CANCELLED
+
+
+def test_a_refund_that_came_back_has_failed() -> None:
+    refunded = books(P.REFUNDED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.REFUND, S.SUCCEEDED))
+
+    after = refunded.observe(refunded.operations[1], Succeeded("ref", P.CAPTURED), seen=P.REFUNDED)
+
+    assert after.status is P.CAPTURED
+    assert [(each.status, each.code) for each in after.operations] == [
+        (S.SUCCEEDED, None),
+        (S.DECLINED, REFUND_RETURNED),
+    ]
+
+
+def test_a_call_that_was_not_made_is_free_again() -> None:
+    known = books(P.OPEN, replace(operation(K.AUTHORIZE), claimed_until=datetime(2026, 1, 1, tzinfo=UTC)))
+
+    freed = known.free(known.operations[0])
+
+    assert freed.operations[0] == replace(known.operations[0], claimed_until=None)
+    assert (freed.status, freed.answered) == (P.OPEN, False)
 
 
 def test_the_newest_operation_counts() -> None:

@@ -95,3 +95,39 @@ def test_unknown_fields_of_a_message_are_refused_not_ignored(actors: dict[str, A
     # Then
     assert isinstance(found, Refusal)
     assert "retries" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (_encode(actor_name="4242 4242 4242 4242"), "this queue has no actor '[card number removed]'"),
+        (
+            _encode(**{"4242424242424242": 1}),
+            "it is not a message: \"Message.__init__() got an unexpected keyword argument '[card number removed]'\"",
+        ),
+        (_encode(actor_name="x" * 190 + " 4242424242424242"), f"this queue has no actor '{'x' * 190} [card num'"),
+        (b'"4242424242424242', r"""it is not a message: 'failed to decode message \'"[card number removed]\''"""),
+        (
+            b'"4242\\u00a04242-42424242',
+            r"""it is not a message: 'failed to decode message \'"[card number removed]\''""",
+        ),
+    ],
+    ids=range(5),
+)
+def test_a_reason_quotes_no_card_number(actors: dict[str, Any], data: bytes, reason: str) -> None:
+    # When
+    found = read_member(data, "checkout.price_lock", actors)
+
+    # Then
+    assert isinstance(found, Refusal)
+    assert found.reason == reason
+    assert found.has_card_number
+
+
+def test_a_message_without_a_card_number_may_stay_with_the_dead_letters(actors: dict[str, Any]) -> None:
+    # When
+    found = read_member(_encode(args=[{"é": 4242424242424241}]), "checkout.price_lock", actors)
+
+    # Then
+    assert isinstance(found, Refusal)
+    assert not found.has_card_number

@@ -10,9 +10,10 @@ from pydantic import SecretStr
 from models.money import Money
 from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
 from pipeline.batch import Done, Member, Rejected, Retry, Review, Wait
-from pipeline.books import Books, Intent, Operation, Verb
+from pipeline.books import Books, Intent, Verb
 from pipeline.errors import Code
-from pipeline.gateways.protocol import ALREADY_CAPTURED
+from pipeline.gateways.protocol import ALREADY_CAPTURED, ActionRequired
+from pipeline.outcomes import MISCONFIGURED, REFUND_RETURNED, Operation
 from pipeline.payment_plan import plan_authorization, plan_capture, plan_undo
 from pipeline.pricing.drift import Expected
 from pipeline.settings import Settings
@@ -134,16 +135,55 @@ def test_a_buyer_who_must_act_is_waited_for_once_and_looked_after_when_called_on
     answered = plan_authorization(MEMBER, books(P.ACTION_REQUIRED, pending, answered=True), SETTINGS)
     called_on = plan_authorization(MEMBER, books(P.ACTION_REQUIRED, pending), SETTINGS)
 
-    assert answered == Wait(CheckoutState.ACTION_REQUIRED, "checkout.action_required", {"action": None})
+    assert answered == Wait(CheckoutState.ACTION_REQUIRED, "checkout.action_required", {"action": None}, 0)
     assert called_on == Intent(K.AUTHORIZE, 1, Verb.RETRIEVE)
 
 
+@pytest.mark.parametrize(("window_seconds", "held_seconds"), [(None, 900.0), (60.0, 60.0)])
+def test_the_hold_follows_the_providers_window_once(window_seconds: float | None, held_seconds: float) -> None:
+    asked = ActionRequired("ref", {"type": "redirect"}, window_seconds)
+    pending = operation(K.AUTHORIZE, S.ACTION_REQUIRED)
+    known = replace(books(P.ACTION_REQUIRED, pending, answered=True), asked=asked)
+
+    plan = plan_authorization(MEMBER, known, SETTINGS)
+
+    assert isinstance(plan, Wait)
+    assert plan.hold_seconds == held_seconds
+
+
 def test_a_capture_is_finished_forward_however_often_it_is_unknown() -> None:
-    unknown = operation(K.CAPTURE, S.UNKNOWN, attempts=1000)
+    unknown = operation(K.CAPTURE, S.UNKNOWN, attempts=SETTINGS.max_attempts - 1)
+    worn_out = replace(unknown, attempts=SETTINGS.max_attempts)
 
     assert plan_capture(MEMBER, books(P.AUTHORIZED), SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
     assert plan_capture(MEMBER, books(P.AUTHORIZED, unknown), SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
-    assert plan_capture(MEMBER, books(P.CAPTURED, unknown), SETTINGS) == Done()
+    assert plan_capture(MEMBER, books(P.AUTHORIZED, worn_out), SETTINGS) == Intent(K.CAPTURE, 2, Verb.CAPTURE)
+    assert plan_capture(MEMBER, books(P.CAPTURED, worn_out), SETTINGS) == Done()
+
+
+def test_the_back_off_goes_on_over_a_new_key() -> None:
+    first = operation(K.CAPTURE, S.UNKNOWN, attempts=5)
+    second = operation(K.CAPTURE, S.UNKNOWN, n=2, attempts=1, age_seconds=1, code="timeout")
+
+    assert plan_capture(MEMBER, books(P.AUTHORIZED, first, second), SETTINGS) == Retry(
+        31.0, "capture is unknown: timeout"
+    )
+
+
+def test_an_authorisation_about_to_run_out_is_not_relied_on() -> None:
+    margin = timedelta(seconds=SETTINGS.authorization_margin_seconds)
+    good = replace(books(P.AUTHORIZED), authorized_until=NOW + margin + timedelta(seconds=1))
+    short = replace(good, authorized_until=NOW + margin)
+    expired = operation(K.CAPTURE, S.DECLINED, code="authorization_expired")
+    no = Rejected(Code.AUTHORIZATION_EXPIRED)
+
+    assert plan_capture(MEMBER, good, SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
+    assert plan_capture(MEMBER, short, SETTINGS) == no
+    assert plan_capture(MEMBER, books(P.AUTHORIZED, expired), SETTINGS) == no
+    assert plan_capture(MEMBER, books(P.CANCELLED, expired), SETTINGS) == no
+    # Once the call is out, only the provider says whether it was in time.
+    out = operation(K.CAPTURE, S.UNKNOWN, attempts=1)
+    assert plan_capture(MEMBER, replace(short, operations=(out,)), SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
 
 
 def test_a_capture_turns_back_on_a_definite_no_alone() -> None:
@@ -157,14 +197,39 @@ def test_a_capture_turns_back_on_a_definite_no_alone() -> None:
     )
 
 
-def test_a_capture_too_old_to_repeat_is_for_a_person_whose_retry_looks() -> None:
+def test_a_capture_unknown_for_a_day_is_for_a_person_whose_retry_is_a_new_key() -> None:
     old = operation(K.CAPTURE, S.UNKNOWN, age_seconds=SETTINGS.intent_max_age_seconds + 1)
+    newer = operation(K.CAPTURE, S.UNKNOWN, n=2)
 
     assert plan_capture(MEMBER, books(P.AUTHORIZED, old), SETTINGS) == Review(
-        Code.PAYMENT_UNRESOLVED, {"kind": K.CAPTURE}
+        Code.PAYMENT_UNRESOLVED, {"kind": K.CAPTURE, "amount": "5.00 EUR"}
     )
+    assert isinstance(plan_capture(MEMBER, books(P.AUTHORIZED, old, newer), SETTINGS), Review)
     assert plan_capture(replace(MEMBER, fence=1), books(P.AUTHORIZED, old), SETTINGS) == Intent(
-        K.CAPTURE, 1, Verb.RETRIEVE
+        K.CAPTURE, 2, Verb.CAPTURE
+    )
+
+
+@pytest.mark.parametrize("kind", [K.OPEN, K.AUTHORIZE])
+def test_refused_access_turns_back_at_once_before_the_pivot(kind: OperationKind) -> None:
+    refused = replace(operation(kind, S.DECLINED, code=MISCONFIGURED), last_error="no such key")
+    status = P.NEW if kind is K.OPEN else P.OPEN
+
+    assert plan_authorization(STARTED, books(status, refused), SETTINGS) == Rejected(
+        Code.GATEWAY_MISCONFIGURED, {"reason": "no such key"}
+    )
+
+
+def test_refused_access_past_the_pivot_is_tried_again_and_then_for_a_person() -> None:
+    refused = replace(operation(K.CAPTURE, S.UNKNOWN, code=MISCONFIGURED, attempts=1), last_error="no such key")
+    often = replace(refused, attempts=SETTINGS.max_attempts)
+
+    assert plan_capture(MEMBER, books(P.AUTHORIZED, refused), SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
+    assert plan_capture(MEMBER, books(P.AUTHORIZED, often), SETTINGS) == Review(
+        Code.GATEWAY_MISCONFIGURED, {"reason": "no such key", "amount": "5.00 EUR"}
+    )
+    assert plan_capture(replace(MEMBER, fence=1), books(P.AUTHORIZED, often), SETTINGS) == Intent(
+        K.CAPTURE, 2, Verb.CAPTURE
     )
 
 
@@ -198,24 +263,53 @@ def test_without_a_reference_the_same_open_is_repeated() -> None:
     assert plan_undo(TURNED, books(P.NEW, claimed), SETTINGS) == Retry(2.01, "open is being called")
 
 
-def test_a_refused_undo_is_for_a_person_whose_retry_is_a_new_attempt() -> None:
-    declined = operation(K.VOID, S.DECLINED, code="no", fence=1)
+def test_an_open_that_stays_unknown_is_let_be() -> None:
+    unknown = operation(K.OPEN, S.UNKNOWN, attempts=SETTINGS.max_undo_attempts)
+    old = operation(K.OPEN, S.UNKNOWN, age_seconds=SETTINGS.intent_max_age_seconds + 1)
+
+    assert plan_undo(TURNED, books(P.NEW, unknown), SETTINGS) == Done()
+    assert plan_undo(TURNED, books(P.NEW, old), SETTINGS) == Done()
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "verb", "code"),
+    [
+        (K.VOID, P.AUTHORIZED, Verb.CANCEL, Code.VOID_FAILED),
+        (K.REFUND, P.CAPTURED, Verb.REFUND, Code.REFUND_FAILED),
+    ],
+)
+def test_a_refused_undo_is_for_a_person_whose_retry_is_a_new_attempt(
+    kind: OperationKind, status: PaymentStatus, verb: Verb, code: Code
+) -> None:
+    declined = operation(kind, S.DECLINED, code="no", fence=1)
     again = replace(TURNED, fence=2)
 
-    assert plan_undo(TURNED, books(P.AUTHORIZED, OPENED, declined), SETTINGS) == Review(
-        Code.UNDO_FAILED, {"phase": K.VOID, "attempts": 1, "error": "no"}
+    assert plan_undo(TURNED, books(status, OPENED, declined), SETTINGS) == Review(
+        code, {"amount": "5.00 EUR", "error": "no"}
     )
-    assert plan_undo(again, books(P.AUTHORIZED, OPENED, declined), SETTINGS) == Intent(K.VOID, 2, Verb.CANCEL)
+    assert plan_undo(again, books(status, OPENED, declined), SETTINGS) == Intent(kind, 2, verb)
 
 
-def test_an_undo_that_stays_unknown_is_for_a_person_whose_retry_repeats_it() -> None:
-    unknown = operation(K.REFUND, S.UNKNOWN, code="timeout", fence=1, attempts=SETTINGS.max_undo_attempts)
+def test_an_undo_is_tried_under_new_keys_for_a_day_and_then_for_a_person() -> None:
+    unknown = operation(K.REFUND, S.UNKNOWN, code="timeout", fence=1, attempts=SETTINGS.max_attempts)
+    old = replace(unknown, created_at=NOW - timedelta(days=1))
     again = replace(TURNED, fence=2)
 
-    assert plan_undo(TURNED, books(P.CAPTURED, OPENED, unknown), SETTINGS) == Review(
-        Code.UNDO_FAILED, {"phase": K.REFUND, "attempts": SETTINGS.max_undo_attempts, "error": "timeout"}
+    assert plan_undo(TURNED, books(P.CAPTURED, OPENED, unknown), SETTINGS) == Intent(K.REFUND, 2, Verb.REFUND)
+    assert plan_undo(TURNED, books(P.CAPTURED, OPENED, old), SETTINGS) == Review(
+        Code.PAYMENT_UNRESOLVED, {"kind": K.REFUND, "amount": "5.00 EUR"}
     )
-    assert plan_undo(again, books(P.CAPTURED, OPENED, unknown), SETTINGS) == Intent(K.REFUND, 1, Verb.REFUND)
+    assert plan_undo(again, books(P.CAPTURED, OPENED, old), SETTINGS) == Intent(K.REFUND, 2, Verb.REFUND)
+
+
+def test_what_was_let_go_and_is_live_again_is_let_go_again() -> None:
+    void = operation(K.VOID, S.SUCCEEDED, fence=1)
+    returned = operation(K.REFUND, S.DECLINED, code=REFUND_RETURNED, fence=1)
+
+    assert plan_undo(TURNED, books(P.AUTHORIZED, OPENED, void), SETTINGS) == Intent(K.VOID, 2, Verb.CANCEL)
+    assert plan_undo(TURNED, books(P.CAPTURED, OPENED, returned), SETTINGS) == Review(
+        Code.REFUND_FAILED, {"amount": "5.00 EUR", "error": REFUND_RETURNED}
+    )
 
 
 def test_another_amount_than_the_order_is_over_is_never_taken() -> None:

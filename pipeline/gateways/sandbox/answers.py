@@ -1,24 +1,28 @@
 """Answers as the JSON under which the bank keeps them with their key."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, assert_never
 
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import ActionRequired, Declined, Succeeded
+from pipeline.gateways.protocol import ActionRequired, Declined, Misconfigured, Succeeded
 
-#: What the bank has decided; what it does not know itself (Unknown) is never kept.
-Decided = Succeeded | Declined | ActionRequired
+#: What the bank has decided; what may be another time (Transient, Unknown) is never kept.
+Decided = Succeeded | Declined | ActionRequired | Misconfigured
 
 
 def dump_answer(answer: Decided) -> dict[str, Any]:
     """Return the JSON of an answer."""
     match answer:
-        case Succeeded(reference, status):
-            return {"succeeded": status.value, "reference": reference}
+        case Succeeded(reference, status, until):
+            kept = {"succeeded": status.value, "reference": reference}
+            return kept if until is None else kept | {"until": until.isoformat()}
         case Declined(code, message):
             return {"declined": code, "message": message}
         case ActionRequired(reference, action):
             return {"action_required": dict(action), "reference": reference}
+        case Misconfigured(error):
+            return {"misconfigured": error}
         case _:
             assert_never(answer)
 
@@ -26,11 +30,15 @@ def dump_answer(answer: Decided) -> dict[str, Any]:
 def load_answer(stored: Mapping[str, Any]) -> Decided:
     """Return the answer that was kept; raise ValueError on anything this bank did not write."""
     match stored:
+        case {"succeeded": str(status), "reference": str(reference), "until": str(until)}:
+            return Succeeded(reference, PaymentStatus(status), datetime.fromisoformat(until))
         case {"succeeded": str(status), "reference": str(reference)}:
             return Succeeded(reference, PaymentStatus(status))
         case {"declined": str(code), "message": str(message)}:
             return Declined(code, message)
         case {"action_required": dict(action), "reference": str(reference)}:
             return ActionRequired(reference, action)
+        case {"misconfigured": str(error)}:
+            return Misconfigured(error)
         case _:
             raise ValueError(f"not an answer of this bank: {stored!r}")

@@ -1,12 +1,18 @@
 """The sandbox gateway: the bank's counter, at which any number of threads and processes ask."""
 
 import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from datetime import datetime
 from typing import Final
 
 from pipeline.database import connect_engine
-from pipeline.gateways.protocol import Answer, Call, Unknown
+from pipeline.gateways.protocol import Answer, Call, Held, Notice, Unknown
+from pipeline.gateways.sandbox.faults import Conduct
+from pipeline.gateways.sandbox.holdings import expire_authorizations, list_objects
 from pipeline.gateways.sandbox.ledger import Ledger
-from pipeline.gateways.sandbox.requests import Keyed, Request, Unkeyed, Verb, Visit
+from pipeline.gateways.sandbox.notices import SandboxEvent, Stamp, list_events
+from pipeline.gateways.sandbox.requests import Keyed, Reply, Request, Unkeyed, Verb, Visit
 from pipeline.gateways.sandbox.writer import Writer
 from pipeline.settings import Settings
 
@@ -27,11 +33,24 @@ class SandboxGateway:
         own = settings.sandbox_database_url
         url = None if own is None else own.get_secret_value()
         self._timeout_seconds = settings.gateway_timeout_seconds
-        self._hang_seconds = min(settings.sandbox_hang_seconds, settings.gateway_timeout_seconds)
         self._latency_seconds = settings.sandbox_latency_seconds
-        self._engine = connect_engine(settings, application_name="sandbox", pool_size=1, url=url)
-        self._ledger = Ledger(self._engine, hang_seconds=self._hang_seconds)
+        self._stamp = Stamp(settings.sandbox_webhook_secret)
+        # One connection for the writer, one for whoever reads the books meanwhile.
+        self._engine = connect_engine(settings, application_name="sandbox", pool_size=2, url=url)
+        conduct = Conduct(
+            hang_seconds=min(settings.sandbox_hang_seconds, settings.gateway_timeout_seconds),
+            slow_seconds=settings.gateway_timeout_seconds / 2,
+            authorization_seconds=settings.sandbox_authorization_seconds,
+            fault_rate=settings.sandbox_fault_rate,
+            fault_seed=settings.sandbox_fault_seed,
+        )
+        self._ledger = Ledger(self._engine, conduct)
         self._writer = Writer(self._ledger.carry_out)
+
+    @property
+    def call_seconds(self) -> float:
+        """The time-out: no call takes longer."""
+        return self._timeout_seconds
 
     @property
     def commits(self) -> int:
@@ -70,8 +89,27 @@ class SandboxGateway:
         """Be the buyer who says no at the bank's page: the object is open for another card."""
         return self._ask(Unkeyed(Visit.REFUSE, reference))
 
+    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """Verify one of the bank's webhooks and say what it is about."""
+        return self._stamp.read(body, headers)
+
+    def events(self, after_id: int = 0, *, limit: int = 1000) -> list[SandboxEvent]:
+        """Return the webhooks of what the bank did after this event, oldest first, signed now.
+
+        Lines of the ledger only: opening an object or cancelling one without an authorisation tells nobody.
+        """
+        return list_events(self._engine, self._stamp, after_id, limit)
+
+    def list_held(self, since: datetime) -> Iterator[Held]:
+        """Go through every object created since then."""
+        return list_objects(self._engine, since)
+
+    def expire(self) -> int:
+        """Let go of all authorisations that have run out, without waiting for somebody to ask; return how many."""
+        return expire_authorizations(self._engine)
+
     def close(self) -> None:
-        """Answer what is waiting, end the thread, give back the connection."""
+        """Answer what is waiting, end the thread, give back the connections."""
         self._writer.close()
         self._engine.dispose()
 
@@ -80,13 +118,19 @@ class SandboxGateway:
         ends_at = time.monotonic() + self._timeout_seconds
         if not _pause(self._latency_seconds / 2, ends_at):
             return TIMEOUT
-        future = self._writer.submit(request)
-        try:
-            reply = future.result(max(0, ends_at - time.monotonic()))
-        except TimeoutError:
+        reply = _wait(self._writer.submit(request), ends_at)
+        if reply is None:
             return TIMEOUT
-        arrives = _pause(self._hang_seconds if reply.hangs else self._latency_seconds / 2, ends_at)
+        arrives = _pause(max(reply.delay_seconds, self._latency_seconds / 2), ends_at)
         return reply.answer if arrives else TIMEOUT
+
+
+def _wait(future: Future[Reply], ends_at: float) -> Reply | None:
+    """Wait for the bank's reply, but not past the end; None when the end came first."""
+    try:
+        return future.result(max(0, ends_at - time.monotonic()))
+    except TimeoutError:
+        return None
 
 
 def _pause(seconds: float, ends_at: float) -> bool:

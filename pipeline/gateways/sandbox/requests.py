@@ -58,7 +58,7 @@ Request = Keyed | Unkeyed
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The bank's answer. `hangs`: it does not arrive; the caller waits in vain and knows nothing."""
+    """The bank's answer, and how long it takes to arrive once it is decided."""
 
     answer: Answer
-    hangs: bool = False
+    delay_seconds: float = 0

@@ -1,16 +1,26 @@
 """What the bank does with one request: the state machine of a payment object, without any I/O.
 
 open -> action_required -> authorized -> captured -> refunded
-open | action_required | authorized -> cancelled
+open | action_required | authorized -> cancelled; the bank itself does so when an authorisation has run out
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, assert_never
 from uuid import UUID, uuid4
 
 from models.money import MAX_MINOR, Money, minor_digits
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import ALREADY_CAPTURED, PAYMENT_CANCELLED, ActionRequired, Call, Declined, Succeeded
+from pipeline.gateways.protocol import (
+    ALREADY_CAPTURED,
+    AUTHORIZATION_EXPIRED,
+    PAYMENT_CANCELLED,
+    ActionRequired,
+    Call,
+    Declined,
+    Misconfigured,
+    Succeeded,
+)
 from pipeline.gateways.sandbox.answers import Decided
 from pipeline.gateways.sandbox.requests import Verb, Visit
 from pipeline.gateways.sandbox.tokens import Fault, Outcome, find_fault, parse_token
@@ -18,7 +28,10 @@ from pipeline.gateways.sandbox.tokens import Fault, Outcome, find_fault, parse_t
 
 @dataclass(frozen=True, slots=True)
 class PaymentObject:
-    """The bank's payment object. The last three amounts only ever grow; `status` says what is live."""
+    """The bank's payment object. The last three amounts only ever grow; `status` says what is live.
+
+    `authorized_until` is set while an authorisation lives, and stays when it has run out.
+    """
 
     reference: str
     checkout_id: UUID
@@ -28,6 +41,15 @@ class PaymentObject:
     authorized_minor: int = 0
     captured_minor: int = 0
     refunded_minor: int = 0
+    authorized_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The bank's time, and when an authorisation given now runs out."""
+
+    now: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +83,6 @@ REFUSALS: Final[dict[Verb, dict[PaymentStatus, str]]] = {
     Verb.CAPTURE: {
         PaymentStatus.OPEN: "not_authorized",
         PaymentStatus.ACTION_REQUIRED: "not_authorized",
-        PaymentStatus.CAPTURED: ALREADY_CAPTURED,
         PaymentStatus.REFUNDED: "already_refunded",
         PaymentStatus.CANCELLED: PAYMENT_CANCELLED,
     },
@@ -75,21 +96,24 @@ REFUSALS: Final[dict[Verb, dict[PaymentStatus, str]]] = {
     },
 }
 
-UNKNOWN_OBJECT: Final = Effect(Declined("payment_unknown", "There is no payment object of this reference."))
+UNKNOWN_OBJECT: Final = Effect(Misconfigured("payment_unknown"))
 
 
-def act(verb: Verb, call: Call, held: PaymentObject | None) -> Effect:
-    """Carry out one call on the object as it stands. Nothing moves unless the answer says so."""
+def act(verb: Verb, call: Call, held: PaymentObject | None, clock: Clock | None) -> Effect:
+    """Carry out one call on the object as it stands. Nothing moves unless the answer says so.
+
+    There is a clock where there is an object. Its authorisation has not run out: `lapse` comes first.
+    """
     if find_fault(verb, call.token) is Fault.DECLINED:
         return Effect(Declined(f"{verb}_declined", "The token asks for it."))
     if verb is Verb.OPEN:
         return _open(call)
-    return UNKNOWN_OBJECT if held is None else _change(verb, call, held)
+    return UNKNOWN_OBJECT if held is None or clock is None else _change(verb, call, held, clock)
 
 
-def visit(kind: Visit, held: PaymentObject | None, *, refused: bool) -> Effect:
+def visit(kind: Visit, held: PaymentObject | None, clock: Clock | None, *, refused: bool) -> Effect:
     """Look at the object, or be the buyer at the bank's page. `refused`: the last thing there was the buyer's no."""
-    if held is None:
+    if held is None or clock is None:
         return UNKNOWN_OBJECT
     if kind is Visit.RETRIEVE:
         return Effect(_describe(held, refused=refused))
@@ -97,20 +121,34 @@ def visit(kind: Visit, held: PaymentObject | None, *, refused: bool) -> Effect:
         code = PAYMENT_CANCELLED if held.status is PaymentStatus.CANCELLED else "action_not_pending"
         return Effect(Declined(code, f"The payment is {held.status}."))
     if kind is Visit.APPROVE:
-        return _grant(held)
+        return _grant(held, clock)
     # A refusal is a decline: the object stays open for another card.
     changed = replace(held, status=PaymentStatus.OPEN)
     return Effect(_describe(changed, refused=True), changed, Entry(held.reference, "refuse", 0))
 
 
-def _change(verb: Verb, call: Call, held: PaymentObject) -> Effect:
+def lapse(held: PaymentObject, clock: Clock) -> Effect | None:
+    """Let go of an authorisation that has run out; None when there is none."""
+    if held.status is not PaymentStatus.AUTHORIZED or not has_run_out(held, clock):
+        return None
+    return _moved(replace(held, status=PaymentStatus.CANCELLED), "cancel", held.authorized_minor)
+
+
+def has_run_out(held: PaymentObject, clock: Clock) -> bool:
+    """Tell whether the object's authorisation was let go by the bank, or has to be."""
+    return held.authorized_until is not None and held.authorized_until <= clock.now
+
+
+def _change(verb: Verb, call: Call, held: PaymentObject, clock: Clock) -> Effect:
+    if verb is Verb.CAPTURE and held.status is PaymentStatus.CANCELLED and has_run_out(held, clock):
+        return Effect(Declined(AUTHORIZATION_EXPIRED, "The authorisation has run out."))
     if refusal := REFUSALS[verb].get(held.status):
         return Effect(Declined(refusal, f"The payment is {held.status}."))
     match verb:
         case Verb.OPEN:
             return _open(call)
         case Verb.AUTHORIZE:
-            return _authorize(call, held)
+            return _authorize(call, held, clock)
         case Verb.CAPTURE:
             return _capture(call, held)
         case Verb.CANCEL:
@@ -126,7 +164,12 @@ def _describe(held: PaymentObject, *, refused: bool) -> Decided:
         return ActionRequired(held.reference, _action(held.reference))
     if held.status is PaymentStatus.OPEN and refused:
         return Declined("authentication_refused", "The buyer refused the payment at the bank.")
-    return Succeeded(held.reference, held.status)
+    return _succeed(held)
+
+
+def _succeed(held: PaymentObject) -> Succeeded:
+    until = held.authorized_until if held.status is PaymentStatus.AUTHORIZED else None
+    return Succeeded(held.reference, held.status, until)
 
 
 def _action(reference: str) -> dict[str, str]:
@@ -138,10 +181,10 @@ def _open(call: Call) -> Effect:
     if not 0 <= minor <= MAX_MINOR or minor_digits(currency) is None:
         return Effect(Declined("amount_invalid", f"{minor} {currency} cannot be paid."))
     opened = PaymentObject(f"sbx_{uuid4().hex}", call.checkout_id, currency, minor, PaymentStatus.OPEN)
-    return Effect(Succeeded(opened.reference, opened.status), opened)
+    return Effect(_succeed(opened), opened)
 
 
-def _authorize(call: Call, held: PaymentObject) -> Effect:
+def _authorize(call: Call, held: PaymentObject, clock: Clock) -> Effect:
     if call.amount != Money(held.amount_minor, held.currency):
         return _mismatch(call, Money(held.amount_minor, held.currency))
     token = parse_token(call.token)
@@ -149,7 +192,7 @@ def _authorize(call: Call, held: PaymentObject) -> Effect:
         return Effect(Declined("token_unknown", "There is no such payment method."))
     match token.outcome:
         case Outcome.OK:
-            return _grant(held)
+            return _grant(held, clock)
         case Outcome.DECLINED:
             return Effect(Declined("card_declined", "The card was declined."))
         case Outcome.INSUFFICIENT_FUNDS:
@@ -161,8 +204,13 @@ def _authorize(call: Call, held: PaymentObject) -> Effect:
             assert_never(token.outcome)
 
 
-def _grant(held: PaymentObject) -> Effect:
-    changed = replace(held, status=PaymentStatus.AUTHORIZED, authorized_minor=held.amount_minor)
+def _grant(held: PaymentObject, clock: Clock) -> Effect:
+    changed = replace(
+        held,
+        status=PaymentStatus.AUTHORIZED,
+        authorized_minor=held.amount_minor,
+        authorized_until=clock.until,
+    )
     return _moved(changed, "authorize", held.amount_minor)
 
 
@@ -170,16 +218,20 @@ def _capture(call: Call, held: PaymentObject) -> Effect:
     authorized = Money(held.authorized_minor, held.currency)
     if call.amount != authorized:
         return _mismatch(call, authorized)
-    changed = replace(held, status=PaymentStatus.CAPTURED, captured_minor=authorized.minor)
+    if held.status is PaymentStatus.CAPTURED:
+        return Effect(_succeed(held))
+    changed = replace(held, status=PaymentStatus.CAPTURED, captured_minor=authorized.minor, authorized_until=None)
     return _moved(changed, "capture", authorized.minor)
 
 
 def _cancel(held: PaymentObject) -> Effect:
-    changed = replace(held, status=PaymentStatus.CANCELLED)
+    if held.status is PaymentStatus.CANCELLED:
+        return Effect(_succeed(held))
+    changed = replace(held, status=PaymentStatus.CANCELLED, authorized_until=None)
     if held.status is PaymentStatus.AUTHORIZED:
         return _moved(changed, "cancel", held.authorized_minor)
-    # Nothing was authorised, or it was cancelled before: no movement to write down.
-    return Effect(Succeeded(held.reference, changed.status), None if changed == held else changed)
+    # Nothing was authorised: no movement to write down.
+    return Effect(_succeed(changed), changed)
 
 
 def _refund(call: Call, held: PaymentObject) -> Effect:
@@ -187,14 +239,13 @@ def _refund(call: Call, held: PaymentObject) -> Effect:
     if call.amount != captured:
         return _mismatch(call, captured)
     if held.status is PaymentStatus.REFUNDED:
-        return Effect(Succeeded(held.reference, held.status))
+        return Effect(_succeed(held))
     changed = replace(held, status=PaymentStatus.REFUNDED, refunded_minor=captured.minor)
     return _moved(changed, "refund", captured.minor)
 
 
 def _moved(changed: PaymentObject, kind: str, amount_minor: int) -> Effect:
-    answer = Succeeded(changed.reference, changed.status)
-    return Effect(answer, changed, Entry(changed.reference, kind, amount_minor))
+    return Effect(_succeed(changed), changed, Entry(changed.reference, kind, amount_minor))
 
 
 def _mismatch(call: Call, expected: Money) -> Effect:

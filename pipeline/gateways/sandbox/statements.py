@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -24,7 +25,8 @@ READ_KEYS: Final = text(
 )
 
 LOCK_OBJECTS: Final = text(
-    "SELECT reference, checkout_id, currency, amount_minor, status, authorized_minor, captured_minor, refunded_minor"
+    "SELECT reference, checkout_id, currency, amount_minor, status, authorized_minor, captured_minor, refunded_minor,"
+    " authorized_until, clock_timestamp() AS now"
     " FROM sandbox.payments WHERE reference = ANY(CAST(:references AS text[])) ORDER BY reference FOR NO KEY UPDATE"
 )
 
@@ -43,18 +45,22 @@ WRITE: Final = text(
         ON CONFLICT (key) DO UPDATE SET calls = excluded.calls, answer = excluded.answer
     ), held AS (
         INSERT INTO sandbox.payments (reference, checkout_id, currency, amount_minor, status, authorized_minor,
-                                      captured_minor, refunded_minor)
+                                      captured_minor, refunded_minor, authorized_until)
         SELECT * FROM jsonb_to_recordset(CAST(:objects AS jsonb))
             AS r (reference text, checkout_id uuid, currency text, amount_minor bigint, status text,
-                  authorized_minor bigint, captured_minor bigint, refunded_minor bigint)
+                  authorized_minor bigint, captured_minor bigint, refunded_minor bigint,
+                  authorized_until timestamptz)
         ON CONFLICT (reference) DO UPDATE SET status = excluded.status,
             authorized_minor = excluded.authorized_minor, captured_minor = excluded.captured_minor,
-            refunded_minor = excluded.refunded_minor
+            refunded_minor = excluded.refunded_minor, authorized_until = excluded.authorized_until
     )
     INSERT INTO sandbox.entries (reference, kind, amount_minor)
     SELECT * FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS r (reference text, kind text, amount_minor bigint)
     """
 )
+
+#: An object's columns are its fields. `asdict` copies deeply: 40 us an object, where this takes one.
+COLUMNS: Final = tuple(field.name for field in fields(PaymentObject))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,12 @@ def read_keys(connection: Connection, keys: Collection[str]) -> dict[str, SeenKe
     return {row.key: SeenKey(*row) for row in connection.execute(READ_KEYS, {"keys": list(keys)})}
 
 
-def lock_objects(connection: Connection, references: Collection[str]) -> dict[str, PaymentObject]:
-    """Lock these objects, in one order for everybody, and return them."""
-    rows = connection.execute(LOCK_OBJECTS, {"references": list(references)})
-    return {
+def lock_objects(
+    connection: Connection, references: Collection[str]
+) -> tuple[dict[str, PaymentObject], datetime | None]:
+    """Lock these objects, in one order for everybody; return them, and the database's time if there are any."""
+    rows = connection.execute(LOCK_OBJECTS, {"references": list(references)}).all()
+    found = {
         row.reference: PaymentObject(
             row.reference,
             row.checkout_id,
@@ -91,9 +99,11 @@ def lock_objects(connection: Connection, references: Collection[str]) -> dict[st
             row.authorized_minor,
             row.captured_minor,
             row.refunded_minor,
+            row.authorized_until,
         )
         for row in rows
     }
+    return found, rows[-1].now if rows else None
 
 
 def read_refused(connection: Connection, references: Collection[str]) -> set[str]:
@@ -113,7 +123,12 @@ def write_group(
         {"key": seen.key, "fingerprint": seen.fingerprint, "calls": seen.calls, "answer": seen.answer}
         for seen in keys.values()
     ]
-    rows = [asdict(held) | {"checkout_id": str(held.checkout_id)} for held in objects.values()]
-    lines = [asdict(entry) for entry in entries]
-    values = {"requests": json.dumps(requests), "objects": json.dumps(rows), "entries": json.dumps(lines)}
+    rows = [{name: getattr(held, name) for name in COLUMNS} for held in objects.values()]
+    lines = [{"reference": line.reference, "kind": line.kind, "amount_minor": line.amount_minor} for line in entries]
+    # Ids and times as their text; strings, numbers and null are JSON as they are.
+    values = {
+        "requests": json.dumps(requests),
+        "objects": json.dumps(rows, default=str),
+        "entries": json.dumps(lines),
+    }
     connection.execute(WRITE, values)

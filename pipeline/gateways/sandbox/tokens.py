@@ -25,8 +25,14 @@ class Fault(StrEnum):
 
     TIMEOUT_BEFORE = "timeout_before"
     TIMEOUT_AFTER = "timeout_after"
-    DECLINED = "declined"
     ERROR = "error"
+    ERROR_AFTER = "error_after"
+    MALFORMED = "malformed"
+    SLOW = "slow"
+    UNAVAILABLE = "unavailable"
+    BROKEN = "broken"
+    DECLINED = "declined"
+    MISCONFIGURED = "misconfigured"
 
 
 @dataclass(frozen=True, slots=True)

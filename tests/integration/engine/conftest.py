@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from tests.harness import Works, build_works
+from tests.integration.engine.mail import Mail, open_mail
 from tests.integration.engine.rivals import Crowd
 
 
@@ -26,3 +27,10 @@ def crowd(engine: Engine) -> Iterator[Crowd]:
     threads = Crowd(engine)
     yield threads
     threads.close()
+
+
+@pytest.fixture
+def mail(engine: Engine, settings: Settings) -> Iterator[Mail]:
+    """The webhooks of a bank, and an engine to read them. The audit must be clean at the end."""
+    with open_mail(engine, settings) as opened:
+        yield opened

@@ -11,9 +11,11 @@ from pipeline.chain import CHAIN
 from pipeline.door import Door
 from pipeline.driver import Driver
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.inbox import Inbox
+from pipeline.look import Looker
 from pipeline.resolve import resolve
 from pipeline.runner import Runner
-from pipeline.sender import RESOLVE, UNWIND, Send
+from pipeline.sender import RESOLVE, UNWIND, WEBHOOKS, Send
 from pipeline.settings import Settings
 from pipeline.unwind import Unwinder
 from tests.harness import Line, Works
@@ -102,9 +104,11 @@ class FailingWorks(Works):
     def restart(self) -> None:
         """Begin anew, as a process does: calls that were out are over, their answers are heard by nobody."""
         self.driver.close()
-        self.driver = Driver(self.engine, self.line, self.spy, concurrency=8)
+        self.driver = Driver(self.engine, self.line, self.spy, self.settings)
         self.runner = Runner(self.driver, self.settings)
         self.unwinder = Unwinder(self.driver, self.settings)
+        self.looker = Looker(self.driver, self.settings)
+        self.inbox = Inbox(self.driver, self.looker, self.settings)
         self.door = Door(self.driver, self.settings)
 
     def close(self) -> None:
@@ -117,7 +121,9 @@ class FailingWorks(Works):
         if queue == UNWIND:
             self.unwinder.run(ids)
         elif queue == RESOLVE:
-            resolve(self.engine, self.runner, self.unwinder, ids)
+            resolve(self.engine, self.runner, self.unwinder, self.looker, ids)
+        elif queue == WEBHOOKS:
+            self.inbox.run(ids)
         else:
             self.runner.run(next(phase for phase in CHAIN if phase.queue == queue), ids)
 

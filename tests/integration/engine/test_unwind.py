@@ -1,5 +1,7 @@
 """Turning back: reasons, endings, and what a person is asked."""
 
+import time
+
 import pytest
 from sqlalchemy import Engine
 
@@ -12,6 +14,7 @@ from pipeline.settings import Settings
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import (
     NOTHING,
+    PATIENCE_SECONDS,
     RESTING,
     Spy,
     build_audited,
@@ -54,7 +57,10 @@ def test_the_whole_way_back_newest_first(works: Works, shelf: Shelf, engine: Eng
         undone("inventory_reservation"),
         ("checkout.failed", None),
     ]
-    assert shelf.rows("SELECT fence, ending, phase, due_at FROM checkouts") == [(1, "failed", 0, None)]
+    # It is looked at again at the provider in a minute.
+    assert shelf.rows("SELECT fence, ending, phase, due_reason, due_at > now() FROM checkouts") == [
+        (1, "failed", 0, "scheduled", True)
+    ]
 
 
 def test_what_came_to_nothing_before_anything_was_held_ends_at_once(works: Works, shelf: Shelf, engine: Engine) -> None:
@@ -122,7 +128,9 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     status = works.status(checkout_id)
     assert (status.state, status.phase) == ("needs_review", 6)
     assert status.review is not None
-    assert status.review.message == ("Undoing void failed 1 times (cancel_declined): settle it by hand, then retry.")
+    assert status.review.message == (
+        "5.00 EUR authorised could not be let go (cancel_declined): cancel it at the provider, then retry."
+    )
     assert read_bank(engine, checkout_id) == Totals(500, 0, 0)
     assert shelf.stock("cup") == (5, 2)
     # When somebody else wants to end it
@@ -165,7 +173,11 @@ def test_a_refused_refund_asks_a_person(engine: Engine, settings: Settings, shel
         # When
         works.pump()
         # Then
-        assert works.states([checkout_id]) == ["needs_review"]
+        status = works.status(checkout_id)
+        assert (status.state, status.review and status.review.message) == (
+            "needs_review",
+            "5.00 EUR could not be given back (refund_declined): refund it at the provider, then retry.",
+        )
         assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
         # When
         shelf.run("UPDATE payments SET token = 'tok_ok'")
@@ -176,26 +188,33 @@ def test_a_refused_refund_asks_a_person(engine: Engine, settings: Settings, shel
         assert read_bank(engine, checkout_id) == Totals(0, 500, 500)
 
 
-def test_a_cancellation_that_stays_unknown_asks_a_person(engine: Engine, settings: Settings, shelf: Shelf) -> None:
-    # Given a provider that is down
+def test_an_undo_outlasts_a_provider_that_is_down(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+    # Given
     answers: dict[str, Answer] = {"cancel": Unknown("server_error")}
     spy = Spy(build_gateway(settings), replace=answers.get)
     shelf.add_variant("cup", stock=5)
-    with build_audited(engine, settings.model_copy(update={"max_undo_attempts": 3}), spy) as works:
+    with build_audited(
+        engine, settings.model_copy(update={"max_attempts": 2, "retry_cap_seconds": 0.05}), spy
+    ) as works:
         checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_capture_declined")
-        # When
-        assert settle(works, [checkout_id], until=RESTING) == ["needs_review"]
-        # Then
-        assert [verb for verb, _ in spy.calls].count("cancel") == 3
-        review = works.status(checkout_id).review
-        assert review is not None
-        assert review.code == "undo_failed"
+        # When more calls were made than any limit of attempts allows, under ever new keys
+        ends_at = time.monotonic() + PATIENCE_SECONDS
+        while len(spy.calls) < 5 + 2 * settings.max_undo_attempts and time.monotonic() < ends_at:
+            works.sweep()
+            works.pump()
+        keys = [call.key for verb, call in spy.calls if verb == "cancel"]
+        # Then nobody was asked, and nothing was let go of that may still be paid
+        assert works.states([checkout_id]) == ["unwinding"]
+        assert keys[:4] == [f"{checkout_id}:void:{n}" for n in (1, 1, 2, 2)]
+        assert shelf.stock("cup") == (5, 2)
         # When it is up again
         answers.clear()
-        works.door.retry(checkout_id, actor="ops", reason="provider is back")
         # Then
         assert settle(works, [checkout_id]) == ["failed"]
-        assert {call.key for verb, call in spy.calls if verb == "cancel"} == {f"{checkout_id}:void:1"}
+        assert read_bank(engine, checkout_id) == NOTHING
+        keys = [call.key for verb, call in spy.calls if verb == "cancel"]
+        statuses = "SELECT status, count(*) FROM payment_operations WHERE kind = 'void' GROUP BY status"
+        assert shelf.rows(statuses) == [("succeeded", len(set(keys)))]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +224,7 @@ def test_a_cancellation_that_stays_unknown_asks_a_person(engine: Engine, setting
         ("tok_capture_declined+tok_cancel_timeout_after", "failed"),
     ],
 )
-def test_an_outcome_unknown_for_too_long_is_settled_by_a_look_after_a_retry(
+def test_an_outcome_unknown_for_a_day_is_for_a_person_whose_retry_settles_it(
     works: Works, shelf: Shelf, engine: Engine, token: str, ending: str
 ) -> None:
     # Given a call whose key the provider has forgotten by now

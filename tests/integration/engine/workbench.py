@@ -1,9 +1,10 @@
 """What the engine's tests share: a picture of the whole database, a gateway with a spy in it, and sabotage."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -13,7 +14,7 @@ from models.states import TERMINAL, CheckoutState
 from models.tables import Base
 from pipeline.audit import audit
 from pipeline.errors import Refused
-from pipeline.gateways.protocol import Answer, Call, Gateway
+from pipeline.gateways.protocol import Answer, Call, Gateway, Held, Notice
 from pipeline.gateways.sandbox.books import Totals, read_totals
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works, build_works
@@ -150,6 +151,19 @@ class Spy:
     def retrieve(self, call: Call) -> Answer:
         """Retrieve."""
         return self._ask("retrieve", call)
+
+    @property
+    def call_seconds(self) -> float:
+        """As long as the real one's."""
+        return self.inner.call_seconds
+
+    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """Read."""
+        return self.inner.read_notice(body, headers)
+
+    def list_held(self, since: datetime) -> Iterator[Held]:
+        """List."""
+        return self.inner.list_held(since)
 
     def close(self) -> None:
         """Close the real one."""

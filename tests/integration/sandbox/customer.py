@@ -58,6 +58,11 @@ class Customer:
         with self.engine.connect() as connection:
             return dict(connection.execute(sql, {"id": self.id}).mappings().one())
 
+    def standing(self) -> Succeeded:
+        """Return the answer that says how the object stands in the books."""
+        row = self.row()
+        return Succeeded(row["reference"], PaymentStatus(row["status"]), row["authorized_until"])
+
     def entries(self) -> list[tuple[str, int]]:
         """Return the ledger's lines of the object."""
         sql = text(

@@ -4,15 +4,16 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import ActionRequired, Answer, Call, Declined, Succeeded, Unknown
+from pipeline.gateways.protocol import ActionRequired, Answer, Call, Declined, Misconfigured, Succeeded, Unknown
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.books import Totals, read_totals
-from pipeline.settings import Settings
+from pipeline.settings import Settings, SettingsError
 from tests.integration.sandbox.customer import AMOUNT, Customer
 
 OPEN, PENDING, AUTHORIZED = PaymentStatus.OPEN, PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZED
@@ -26,7 +27,6 @@ REFUSED_STEPS = [
     ("authorize", CANCELLED, "payment_cancelled"),
     ("capture", OPEN, "not_authorized"),
     ("capture", PENDING, "not_authorized"),
-    ("capture", CAPTURED, "already_captured"),
     ("capture", REFUNDED, "already_refunded"),
     ("capture", CANCELLED, "payment_cancelled"),
     ("cancel", CAPTURED, "already_captured"),
@@ -65,8 +65,8 @@ def test_a_payment_is_opened_authorised_captured_and_refunded(bank: SandboxGatew
     customer = Customer(bank, engine).open()
     reference = customer.reference or ""
 
-    assert bank.authorize(customer.call()) == Succeeded(reference, AUTHORIZED)
-    assert bank.retrieve(customer.call()) == Succeeded(reference, AUTHORIZED)
+    assert bank.authorize(customer.call()) == bank.retrieve(customer.call()) == customer.standing()
+    assert customer.row()["status"] == AUTHORIZED
     with engine.connect() as connection:
         assert read_totals(connection, [customer.id]) == {customer.id: Totals(1250, 0, 0)}
 
@@ -78,6 +78,15 @@ def test_a_payment_is_opened_authorised_captured_and_refunded(bank: SandboxGatew
     with engine.connect() as connection:
         assert read_totals(connection, [customer.id]) == {customer.id: Totals(0, 1250, 1250)}
     assert customer.entries() == [("authorize", 1250), ("capture", 1250), ("refund", 1250)]
+
+
+def test_capturing_twice_takes_the_money_once(bank: SandboxGateway, engine: Engine) -> None:
+    customer = Customer(bank, engine).bring_to(CAPTURED)
+
+    answer = bank.capture(customer.call())
+
+    assert answer == bank.retrieve(customer.call()) == Succeeded(customer.reference or "", CAPTURED)
+    assert customer.entries() == [("authorize", 1250), ("capture", 1250)]
 
 
 def test_refunding_twice_gives_the_money_back_once(bank: SandboxGateway, engine: Engine) -> None:
@@ -119,7 +128,8 @@ def test_a_declined_card_leaves_the_object_open_for_another(
     assert code_of(bank.authorize(customer.call(token=token))) == code
     assert customer.row()["status"] == OPEN
     assert customer.entries() == []
-    assert bank.authorize(customer.call(token="tok_ok")) == Succeeded(customer.reference or "", AUTHORIZED)
+    assert bank.authorize(customer.call(token="tok_ok")) == customer.standing()
+    assert customer.row()["status"] == AUTHORIZED
 
 
 def test_the_buyer_approves_at_the_banks_page(bank: SandboxGateway, engine: Engine) -> None:
@@ -133,8 +143,8 @@ def test_the_buyer_approves_at_the_banks_page(bank: SandboxGateway, engine: Engi
     assert answer == ActionRequired(reference, {"type": "redirect", "url": url})
     assert bank.retrieve(customer.call()) == answer
     assert customer.entries() == []
-    assert bank.approve(reference) == Succeeded(reference, AUTHORIZED)
-    assert bank.retrieve(customer.call()) == Succeeded(reference, AUTHORIZED)
+    assert bank.approve(reference) == bank.retrieve(customer.call()) == customer.standing()
+    assert customer.row()["status"] == AUTHORIZED
     # The key keeps its first answer; what became of it is what `retrieve` tells.
     assert bank.authorize(first) == answer
     assert customer.entries() == [("authorize", 1250)]
@@ -147,8 +157,8 @@ def test_the_buyer_refuses_at_the_banks_page(bank: SandboxGateway, engine: Engin
     assert code_of(bank.refuse(reference)) == "authentication_refused"
     assert code_of(bank.retrieve(customer.call())) == "authentication_refused"
     assert customer.row()["status"] == OPEN
-    assert bank.authorize(customer.call(token="tok_ok")) == Succeeded(reference, AUTHORIZED)
-    assert bank.retrieve(customer.call()) == Succeeded(reference, AUTHORIZED)
+    assert bank.authorize(customer.call(token="tok_ok")) == bank.retrieve(customer.call()) == customer.standing()
+    assert customer.row()["status"] == AUTHORIZED
 
 
 @pytest.mark.parametrize("visit", ["approve", "refuse"])
@@ -169,7 +179,10 @@ def test_a_visit_to_the_bank_that_nobody_asked_for_changes_nothing(
 
 
 @pytest.mark.parametrize("amount", [Money(1249, "EUR"), Money(1251, "EUR"), Money(1250, "USD")])
-@pytest.mark.parametrize(("verb", "status"), [("authorize", OPEN), ("capture", AUTHORIZED), ("refund", CAPTURED)])
+@pytest.mark.parametrize(
+    ("verb", "status"),
+    [("authorize", OPEN), ("capture", AUTHORIZED), ("capture", CAPTURED), ("refund", CAPTURED), ("refund", REFUNDED)],
+)
 def test_another_amount_than_the_one_that_is_due_is_declined(
     bank: SandboxGateway, engine: Engine, verb: str, status: PaymentStatus, amount: Money
 ) -> None:
@@ -190,12 +203,13 @@ def test_an_amount_that_cannot_be_paid_opens_nothing(bank: SandboxGateway, engin
 
 @pytest.mark.parametrize("verb", ["authorize", "capture", "cancel", "refund", "retrieve"])
 @pytest.mark.parametrize("reference", ["sbx_nobody", None])
-def test_an_object_that_is_not_there_is_declined(
+def test_an_object_that_is_not_there_is_of_another_bank(
     bank: SandboxGateway, engine: Engine, verb: str, reference: str | None
 ) -> None:
     customer = Customer(bank, engine, reference=reference)
+    call = customer.call()
 
-    assert code_of(ask(bank, verb, customer.call())) == "payment_unknown"
+    assert ask(bank, verb, call) == ask(bank, verb, call) == Misconfigured("payment_unknown")
     assert customer.opened() == 0
 
 
@@ -205,5 +219,7 @@ def test_the_registry_builds_the_sandbox_and_names_what_it_knows(settings: Setti
     assert gateway.name == "sandbox"
     gateway.close()
     assert gateway.open(Call(uuid4(), "late", AMOUNT, "tok_ok")) == Unknown("gateway_closed")
-    with pytest.raises(ValueError, match=r"no gateway 'stripe': set CHECKOUT_GATEWAY to one of sandbox\.$"):
-        build_gateway(settings.model_copy(update={"gateway": "stripe"}))
+    with pytest.raises(SettingsError, match=r"no gateway 'bazaar': set CHECKOUT_GATEWAY to one of sandbox, stripe\.$"):
+        build_gateway(settings.model_copy(update={"gateway": "bazaar"}))
+    with pytest.raises(SettingsError, match=r"^Set CHECKOUT_SANDBOX_WEBHOOK_SECRET to whsec_ and some base64\.$"):
+        build_gateway(settings.model_copy(update={"sandbox_webhook_secret": SecretStr("whsec_")}))

@@ -8,12 +8,13 @@ from threading import Barrier
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, event, make_url, text
 
 from models.states import PaymentStatus
 from pipeline.database import connect_engine
 from pipeline.gateways.protocol import Answer, Call, Declined, Succeeded, Unknown
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.faults import Conduct
 from pipeline.gateways.sandbox.ledger import Ledger
 from pipeline.gateways.sandbox.requests import Keyed, Verb
 from pipeline.gateways.sandbox.statements import lock_keys
@@ -60,6 +61,31 @@ def test_all_that_waits_is_written_in_one_transaction(bank: SandboxGateway, engi
     assert first.result(30) == Succeeded(blocked.reference or "", PaymentStatus.CAPTURED)
     assert len({answer.reference for answer in opened if isinstance(answer, Succeeded)}) == 200
     assert bank.commits - before == 2
+
+
+@pytest.mark.parametrize(
+    ("verbs", "expected"),
+    [
+        # Keys are locked and read, objects are locked, all is written at once.
+        ([Verb.OPEN] * 20, 3),
+        ([Verb.CAPTURE], 4),
+        ([Verb.OPEN, Verb.CAPTURE, Verb.CANCEL, Verb.REFUND] * 20, 4),
+    ],
+)
+def test_a_group_takes_as_many_statements_as_one_call(
+    bank: SandboxGateway, engine: Engine, verbs: list[Verb], expected: int
+) -> None:
+    requests = [Keyed(verb, Customer(bank, engine).bring_to(PaymentStatus.AUTHORIZED).call()) for verb in verbs]
+    statements: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    Ledger(engine, Conduct()).carry_out(requests)
+    event.remove(engine, "before_cursor_execute", note)
+
+    assert len(statements) == expected
 
 
 def test_a_group_is_bounded(bank: SandboxGateway, engine: Engine) -> None:
@@ -142,17 +168,20 @@ def test_one_group_is_answered_in_order_and_one_by_one(bank: SandboxGateway, eng
         Keyed(Verb.CANCEL, customer.call()),
     ]
 
-    replies = Ledger(engine, hang_seconds=0).carry_out(requests)
+    replies = Ledger(engine, Conduct()).carry_out(requests)
 
+    granted = replies[0].answer
+    assert isinstance(granted, Succeeded)
+    assert granted.authorized_until is not None
     assert [reply.answer for reply in replies] == [
-        Succeeded(customer.reference or "", PaymentStatus.AUTHORIZED),
+        Succeeded(customer.reference or "", PaymentStatus.AUTHORIZED, granted.authorized_until),
         Unknown("key_in_use"),
         Declined("already_authorized", "The payment is authorized."),
         Succeeded(customer.reference or "", PaymentStatus.CAPTURED),
         Declined("already_captured", "The payment is captured."),
     ]
     assert customer.entries() == [("authorize", 1250), ("capture", 1250)]
-    repeated = Ledger(engine, hang_seconds=0).carry_out([Keyed(Verb.CAPTURE, capture)] * 2)
+    repeated = Ledger(engine, Conduct()).carry_out([Keyed(Verb.CAPTURE, capture)] * 2)
     assert [reply.answer for reply in repeated] == [Succeeded(customer.reference or "", PaymentStatus.CAPTURED)] * 2
     assert customer.seen(capture.key) == (3, True)
 
@@ -161,7 +190,7 @@ def test_one_group_is_answered_in_order_and_one_by_one(bank: SandboxGateway, eng
 def test_a_request_that_cannot_be_stored_is_declined_and_its_neighbours_go_on(
     bank: SandboxGateway, engine: Engine, poison: str
 ) -> None:
-    ledger = Ledger(engine, hang_seconds=0)
+    ledger = Ledger(engine, Conduct())
     good, bad, fine = (Customer(bank, engine) for _ in range(3))
     calls = [good.call(), bad.call(key=poison), fine.call()]
 
@@ -181,7 +210,7 @@ def test_a_broken_line_in_the_books_fails_its_own_call_only(engine: Engine, bank
             text("""UPDATE sandbox.requests SET answer = '{"maybe": 1}' WHERE key = :key"""), {"key": call.key}
         )
 
-    replies = Ledger(engine, hang_seconds=0).carry_out([Keyed(Verb.OPEN, call), Keyed(Verb.OPEN, good.call())])
+    replies = Ledger(engine, Conduct()).carry_out([Keyed(Verb.OPEN, call), Keyed(Verb.OPEN, good.call())])
 
     assert replies[0].answer == Unknown("server_error")
     assert isinstance(replies[1].answer, Succeeded)
@@ -207,7 +236,7 @@ def test_a_database_that_is_away_is_unknown(settings: Settings) -> None:
     engine = connect_engine(settings, application_name="test", url=nowhere.render_as_string(hide_password=False))
     call = Call(uuid4(), "away", AMOUNT, "tok_ok")
 
-    assert Ledger(engine, hang_seconds=0).carry_out([Keyed(Verb.OPEN, call)])[0].answer == Unknown("server_error")
+    assert Ledger(engine, Conduct()).carry_out([Keyed(Verb.OPEN, call)])[0].answer == Unknown("server_error")
     engine.dispose()
 
 

@@ -1,0 +1,98 @@
+"""What goes wrong with a call: as its token says, or by chance."""
+
+from collections import Counter
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from pipeline.gateways.protocol import Answer, Misconfigured, Transient, Unknown
+from pipeline.gateways.sandbox.requests import Keyed, Reply
+from pipeline.gateways.sandbox.tokens import Fault, find_fault
+
+#: A token's fault of these kinds is not over with the first call of a key. A decline is an answer like any other: the
+#: rules give it.
+LASTING: Final = frozenset({Fault.DECLINED, Fault.MISCONFIGURED, Fault.BROKEN})
+
+#: ... and with these the bank does nothing at all.
+WITHOUT_EFFECT: Final = frozenset(
+    {Fault.TIMEOUT_BEFORE, Fault.ERROR, Fault.UNAVAILABLE, Fault.BROKEN, Fault.MISCONFIGURED}
+)
+
+NOTHING: Final = Unknown("nothing_done")
+
+#: What is heard instead of the answer.
+HEARD: Final[dict[Fault, Answer]] = {
+    Fault.TIMEOUT_BEFORE: Unknown("timeout"),
+    Fault.TIMEOUT_AFTER: Unknown("timeout"),
+    Fault.ERROR: Unknown("server_error"),
+    Fault.ERROR_AFTER: Unknown("server_error"),
+    Fault.BROKEN: Unknown("server_error"),
+    Fault.MALFORMED: Unknown("malformed"),
+    Fault.UNAVAILABLE: Transient("unavailable"),
+    Fault.MISCONFIGURED: Misconfigured("access_refused"),
+}
+
+#: What chance may bring: never a decline, and nothing that a repeat does not cure.
+CHANCES: Final = tuple(fault for fault in Fault if fault not in LASTING)
+
+#: Looks that are counted by reference. Past this they are counted anew; a run that is to be repeatable has fewer.
+MAX_COUNTED: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How the bank behaves: how long a hanging and a slow call take, how long it keeps authorisations, its whims."""
+
+    hang_seconds: float = 0
+    slow_seconds: float = 0
+    authorization_seconds: float = 7 * 24 * 3600
+    fault_rate: float = 0
+    fault_seed: int = 0
+
+
+class Faults:
+    """Chooses faults. The same seed, key and count give the same fault, in every process."""
+
+    def __init__(self, conduct: Conduct) -> None:
+        """Take the rate, the seed and the times."""
+        self._rate, self._seed = conduct.fault_rate, conduct.fault_seed
+        self._held = {
+            Fault.TIMEOUT_BEFORE: conduct.hang_seconds,
+            Fault.TIMEOUT_AFTER: conduct.hang_seconds,
+            Fault.SLOW: conduct.slow_seconds,
+        }
+        self._looks: Counter[str] = Counter()
+
+    def of_call(self, request: Keyed, calls: int) -> Fault | None:
+        """Return what goes wrong with this call, after so many with its key."""
+        named = find_fault(request.verb, request.call.token)
+        if named is not None and named is not Fault.DECLINED and (calls == 0 or named in LASTING):
+            return named
+        return self._draw(request.call.key, calls) if self._rate else None
+
+    def of_look(self, reference: str | None) -> Fault | None:
+        """Return what goes wrong with this look at an object, and count the look."""
+        if not self._rate or reference is None:
+            return None
+        if len(self._looks) >= MAX_COUNTED:
+            self._looks.clear()
+        count = self._looks[reference]
+        self._looks[reference] += 1
+        return self._draw(reference, count)
+
+    def held_seconds(self, request: Keyed) -> float:
+        """Return for how long the first call of this key keeps it in use."""
+        first = self.of_call(request, 0)
+        return 0 if first is None else self._held.get(first, 0)
+
+    def spoil(self, fault: Fault | None, answer: Answer = NOTHING) -> Reply:
+        """Return what is heard of the bank's answer, and when. A fault without effect has none to begin with."""
+        if fault is None:
+            return Reply(answer)
+        return Reply(HEARD.get(fault, answer), self._held.get(fault, 0))
+
+    def _draw(self, name: str, count: int) -> Fault | None:
+        drawn = blake2b(f"{self._seed}:{name}:{count}".encode("utf-8", "replace"), digest_size=16).digest()
+        if int.from_bytes(drawn[:8]) >= self._rate * 2**64:
+            return None
+        return CHANCES[int.from_bytes(drawn[8:]) % len(CHANCES)]

@@ -1,0 +1,191 @@
+"""Stripe as a gateway. Every call carries our idempotency key, the SDK's own repeats of it included."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+
+import stripe
+import structlog
+from stripe.params import PaymentIntentConfirmParams
+
+from pipeline.errors import Code, Invalid, Unavailable
+from pipeline.gateways.protocol import Answer, Call, Declined, Held, Misconfigured, Notice, Transient, Unknown
+from pipeline.gateways.stripe import ledger, notices
+from pipeline.gateways.stripe.amounts import to_stripe
+from pipeline.gateways.stripe.answers import Verb, read_intent, read_refund
+from pipeline.gateways.stripe.refusals import explain
+from pipeline.gateways.stripe.wire import REPEATS, Wire
+from pipeline.settings import Settings, SettingsError
+
+log = structlog.get_logger(__name__)
+
+
+class StripeGateway:
+    """Implements `Gateway` on PaymentIntents. Safe for any number of threads; holds connections, and no state."""
+
+    name = "stripe"
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect to nothing yet. Raises SettingsError without a secret key."""
+        key = settings.stripe_api_key.get_secret_value().strip() if settings.stripe_api_key is not None else ""
+        if not key or key.startswith("pk_"):
+            raise SettingsError("Set CHECKOUT_STRIPE_API_KEY to Stripe's secret key (sk_... or rk_...).")
+        # There is no such switch for one client. It also keeps the SDK from writing an id of the machine to its home.
+        stripe.enable_telemetry = False
+        # Its debug lines are whole bodies, client secrets included.
+        logging.getLogger("stripe").setLevel(logging.WARNING)
+        self._wire = Wire(settings.gateway_timeout_seconds, settings.gateway_concurrency)
+        base = settings.stripe_api_base
+        client = stripe.StripeClient(
+            key,
+            http_client=self._wire,
+            max_network_retries=REPEATS,
+            base_addresses={"api": base.rstrip("/")} if base else {},
+        )
+        self._intents, self._refunds = client.v1.payment_intents, client.v1.refunds
+        self._return_url = settings.stripe_return_url
+        self._secrets = settings.stripe_webhook_secret
+
+    @property
+    def call_seconds(self) -> float:
+        """Connecting and reading, for each attempt of the SDK, and its pause between them."""
+        return self._wire.longest_seconds
+
+    def open(self, call: Call) -> Answer:
+        """Create the PaymentIntent, without confirming it."""
+        amount = to_stripe(call.amount)
+        if amount is None:
+            return _refuse_amount(call)
+
+        def create() -> Answer:
+            intent = self._intents.create(
+                {
+                    "amount": amount,
+                    "currency": call.amount.currency.lower(),
+                    "capture_method": "manual",
+                    "confirm": False,
+                    "allowed_payment_method_types": ["card"],
+                    "metadata": _name_checkout(call),
+                },
+                {"idempotency_key": call.key},
+            )
+            return read_intent(Verb.OPEN, intent, call.amount)
+
+        return self._ask(Verb.OPEN, call, create)
+
+    def authorize(self, call: Call) -> Answer:
+        """Confirm the PaymentIntent with the token. A buyer sent to a bank's page comes back to the return address."""
+
+        def confirm() -> Answer:
+            params: PaymentIntentConfirmParams = {"payment_method": call.token, "expand": ["latest_charge"]}
+            if self._return_url is not None:
+                params["return_url"] = self._return_url
+            else:
+                params["use_stripe_sdk"] = True
+            intent = self._intents.confirm(_reference(call), params, {"idempotency_key": call.key})
+            return read_intent(Verb.AUTHORIZE, intent, call.amount)
+
+        return self._ask(Verb.AUTHORIZE, call, confirm)
+
+    def capture(self, call: Call) -> Answer:
+        """Capture exactly the amount."""
+        amount = to_stripe(call.amount)
+        if amount is None:
+            return _refuse_amount(call)
+
+        def capture() -> Answer:
+            options: stripe.RequestOptions = {"idempotency_key": call.key}
+            intent = self._intents.capture(_reference(call), {"amount_to_capture": amount}, options)
+            return read_intent(Verb.CAPTURE, intent, call.amount)
+
+        return self._ask(Verb.CAPTURE, call, capture)
+
+    def cancel(self, call: Call) -> Answer:
+        """Cancel the PaymentIntent. No reason is given, so that Stripe's own cancellations can be told from ours."""
+
+        def cancel() -> Answer:
+            intent = self._intents.cancel(_reference(call), None, {"idempotency_key": call.key})
+            return read_intent(Verb.CANCEL, intent, call.amount)
+
+        return self._ask(Verb.CANCEL, call, cancel)
+
+    def refund(self, call: Call) -> Answer:
+        """Refund whatever is left of what was captured: without an amount, nothing can be given back twice."""
+
+        def refund() -> Answer:
+            made = self._refunds.create(
+                {"payment_intent": _reference(call), "metadata": _name_checkout(call)}, {"idempotency_key": call.key}
+            )
+            return read_refund(made, _reference(call))
+
+        return self._ask(Verb.REFUND, call, refund)
+
+    def retrieve(self, call: Call) -> Answer:
+        """Look at the PaymentIntent, its charge and its refunds."""
+
+        def retrieve() -> Answer:
+            intent = self._intents.retrieve(_reference(call), {"expand": ["latest_charge.refunds"]})
+            return read_intent(Verb.RETRIEVE, intent, call.amount)
+
+        return self._ask(Verb.RETRIEVE, call, retrieve)
+
+    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """Verify a webhook by the `Stripe-Signature` header and say what it is about."""
+        if self._secrets is None:
+            raise Invalid(Code.WEBHOOK_INVALID, reason=notices.NO_SECRET)
+        return notices.read_notice(body, headers, self._secrets.get_secret_value())
+
+    def list_held(self, since: datetime) -> Iterator[Held]:
+        """Go through every PaymentIntent created since then. Raises Unavailable when Stripe does not answer."""
+        try:
+            yield from ledger.list_held(self._intents, since)
+        except stripe.StripeError as error:
+            raise Unavailable(Code.GATEWAY_UNAVAILABLE, reason=_name_error(error)) from None
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Unavailable(Code.GATEWAY_UNAVAILABLE, reason=f"malformed: {type(error).__name__}") from None
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._wire.session.close()
+
+    def _ask(self, verb: Verb, call: Call, ask: Callable[[], Answer]) -> Answer:
+        """Ask Stripe and make an answer of whatever comes of it."""
+        self._wire.begin()
+        if call.reference is None and verb is not Verb.OPEN:
+            return Misconfigured("payment_unknown")
+        facts: dict[str, object] = {}
+        try:
+            answer = ask()
+        except stripe.StripeError as error:
+            answer = explain(error, verb, call.reference, call.amount)
+            facts = {"status": error.http_status, "request_id": error.request_id}
+        except Exception as error:  # noqa: BLE001 - a body of another shape, a bug in the SDK: the call may have worked
+            answer = Unknown(f"malformed: {type(error).__name__}")
+        if isinstance(answer, Transient | Misconfigured) and self._wire.is_in_doubt:
+            # Whoever refuses us now does not look at the key: an attempt before may have had its effect.
+            answer = Unknown(f"{answer.error}, after an attempt without an answer")
+        if isinstance(answer, Transient | Misconfigured | Unknown):
+            log.warning(
+                "stripe.no_answer", verb=verb.value, checkout_id=str(call.checkout_id), error=answer.error, **facts
+            )
+        return answer
+
+
+def _reference(call: Call) -> str:
+    if call.reference is None:
+        raise ValueError("the call names no object")
+    return call.reference
+
+
+def _name_checkout(call: Call) -> dict[str, str]:
+    return {"checkout_id": str(call.checkout_id)}
+
+
+def _refuse_amount(call: Call) -> Declined:
+    return Declined("amount_invalid", f"{call.amount} cannot be charged by card.")
+
+
+def _name_error(error: stripe.StripeError) -> str:
+    """Return what kind of error it was, without its text."""
+    status = f" ({error.http_status})" if error.http_status is not None else ""
+    return f"{type(error).__name__}{status}"

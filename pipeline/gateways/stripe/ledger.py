@@ -1,0 +1,47 @@
+"""Stripe's own books: every PaymentIntent there is."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import stripe
+from stripe.params import PaymentIntentListParams
+
+from models.states import PaymentStatus
+from pipeline.gateways.protocol import Held
+from pipeline.gateways.stripe.amounts import from_stripe
+from pipeline.gateways.stripe.answers import describe, sum_refunds
+from pipeline.gateways.stripe.notices import find_checkout
+
+#: The most that Stripe gives at once.
+PAGE: Final = 100
+
+
+class Intents(Protocol):
+    """The one call of the SDK that is made here."""
+
+    def list(self, params: PaymentIntentListParams) -> stripe.ListObject[stripe.PaymentIntent]:
+        """Return the first page; it knows how to get the next."""
+
+
+def list_held(intents: Intents, since: datetime) -> Iterator[Held]:
+    """Go through every intent created since then, newest first, page by page. Errors of the SDK pass through."""
+    page = intents.list(
+        {"created": {"gte": int(since.timestamp())}, "limit": PAGE, "expand": ["data.latest_charge.refunds"]}
+    )
+    for intent in page.auto_paging_iter():
+        yield _hold(intent)
+
+
+def _hold(intent: stripe.PaymentIntent) -> Held:
+    # On its way to being authorised is live for whoever has to clean up.
+    status = describe(intent) or PaymentStatus.AUTHORIZED
+    return Held(
+        reference=intent.id,
+        checkout_id=find_checkout(intent.metadata.to_dict()),
+        status=status,
+        amount=from_stripe(intent.amount, intent.currency),
+        captured_minor=from_stripe(intent.amount_received, intent.currency).minor,
+        refunded_minor=from_stripe(sum_refunds(intent), intent.currency).minor,
+        created_at=datetime.fromtimestamp(intent.created, tz=UTC),
+    )

@@ -1,0 +1,117 @@
+"""What an error of the SDK says, as one of our answers. Pure: it reads codes, and passes on no text but to buyers.
+
+Texts of other errors can quote what was sent: part of a key, or a card number that came as a token.
+"""
+
+from typing import Any, Final
+
+import requests
+import stripe
+
+from models.money import Money
+from models.states import PaymentStatus
+from pipeline.gateways.protocol import (
+    AUTHORIZATION_EXPIRED,
+    Answer,
+    Declined,
+    Misconfigured,
+    Succeeded,
+    Transient,
+    Unknown,
+)
+from pipeline.gateways.stripe.answers import AUTHENTICATION_FAILED, Verb, read_intent
+from pipeline.gateways.stripe.wire import chain, has_bad_certificate, was_never_sent
+
+#: The object did not stand as the verb needs it. Where the error carries it, it says how it stands.
+_STATE_CODES: Final = frozenset({"payment_intent_unexpected_state", "charge_already_captured"})
+_EXPIRED_CODES: Final = frozenset({"charge_expired_for_capture", "capture_charge_authorization_expired"})
+#: A definite no to this payment that does not come as a card error.
+_DECLINED_CODES: Final = frozenset(
+    {
+        "amount_too_large",
+        "amount_too_small",
+        "charge_disputed",
+        "charge_exceeds_source_limit",
+        "charge_exceeds_transaction_limit",
+        "invalid_charge_amount_no_decimal_compatible",
+        AUTHENTICATION_FAILED,
+        "payment_intent_payment_attempt_expired",
+        "payment_intent_payment_attempt_failed",
+        "refund_disputed_payment",
+    }
+)
+
+
+def explain(error: Exception, verb: Verb, reference: str | None, expected: Money) -> Answer:
+    """Return the answer that an error of the SDK amounts to. What is not surely a no is unknown."""
+    match error:
+        case stripe.CardError():
+            details = _details(error)
+            code = details.get("decline_code") or details.get("code") or "card_declined"
+            return Declined(code, error.user_message or "")
+        case stripe.RateLimitError():
+            return Transient(_details(error).get("code") or "rate_limit")
+        case stripe.IdempotencyError():
+            # The key was used with other parameters: a setting or a version has changed since. What that call did is
+            # what is asked for, and this one does not tell.
+            return Unknown("key_reused")
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            return Misconfigured(f"access_refused ({error.http_status})")
+        case stripe.InvalidRequestError():
+            return _explain_request(error, verb, reference, expected)
+        case stripe.APIConnectionError():
+            return _explain_connection(error)
+        case stripe.APIError():
+            return _explain_server(error)
+        case _:
+            return Unknown(type(error).__name__)
+
+
+def _explain_request(error: stripe.InvalidRequestError, verb: Verb, reference: str | None, expected: Money) -> Answer:
+    details = _details(error)
+    code: str | None = details.get("code")
+    if code in _STATE_CODES:
+        intent = error.error.payment_intent if error.error is not None else None
+        return read_intent(verb, intent, expected) if intent is not None else Unknown(str(code))
+    if code in _EXPIRED_CODES:
+        return Declined(AUTHORIZATION_EXPIRED)
+    if code == "charge_already_refunded" and verb is Verb.REFUND and reference is not None:
+        return Succeeded(reference, PaymentStatus.REFUNDED)
+    if details.get("param") == "payment_method" or (code or "").startswith("payment_method_"):
+        # The storefront's token, and not our access: the buyer may try another one.
+        return Declined("payment_method_unknown" if code in (None, "resource_missing") else str(code))
+    if code in _DECLINED_CODES:
+        return Declined(str(code))
+    if error.http_status == 404 or code == "resource_missing":
+        return Misconfigured("payment_unknown")
+    if verb is Verb.REFUND:
+        # Stripe gives no code when there is nothing to refund. Whatever it was, the next try meets it again.
+        return Declined(code or "refund_refused")
+    return Misconfigured(f"{code or 'request_refused'} ({details.get('param') or 'no parameter named'})")
+
+
+def _explain_connection(error: stripe.APIConnectionError) -> Answer:
+    if has_bad_certificate(error):
+        return Misconfigured("certificate_refused")
+    if was_never_sent(error):
+        return Transient("unreachable")
+    timed_out = any(isinstance(each, requests.Timeout) for each in chain(error))
+    return Unknown("timeout" if timed_out else "connection_broken")
+
+
+def _explain_server(error: stripe.APIError) -> Answer:
+    code = _details(error).get("code")
+    if code == "lock_timeout":
+        return Transient("lock_timeout")
+    if error.http_status == 409:
+        return Unknown("key_in_use")
+    if error.http_status is not None and error.http_status >= 500:
+        return Unknown(f"server_error ({error.http_status})")
+    return Unknown("malformed")
+
+
+def _details(error: stripe.StripeError) -> dict[str, Any]:
+    """Return the error as Stripe wrote it: the SDK leaves the code out of some of its classes."""
+    body = error.json_body
+    found = body.get("error") if isinstance(body, dict) else None
+    return found if isinstance(found, dict) else {}

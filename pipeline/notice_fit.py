@@ -1,0 +1,48 @@
+"""Which checkout's payment a webhook is about. Pure."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """It is about the payment of this checkout."""
+
+    checkout_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """It is about nothing that we know, so far."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """It is about an object that is not its checkout's payment and will not be. The reconciler settles those."""
+
+    reason: str
+
+
+Fit = Match | NotYet | Stray
+
+
+def find_fit(
+    *, reference: str | None, holder_id: UUID | None, named_id: UUID | None, named_reference: str | None
+) -> Fit:
+    """Tell which checkout's payment a webhook about the object `reference` is about.
+
+    `holder_id` is whose payment that object is. `named_id` is the payment that the object's metadata names, and
+    `named_reference` that one's object: it counts only while there is none, because the event then came before the
+    answer to our own call, which will tell whether it is the one.
+    """
+    if holder_id is not None:
+        return Match(holder_id)
+    if named_id is None:
+        return NotYet("it names no payment of ours")
+    if named_reference is None:
+        return NotYet(f"checkout {named_id} has no object at the provider yet")
+    if reference is None:
+        return Match(named_id)
+    return Stray(f"checkout {named_id} is paid with {named_reference}, this is about {reference}")

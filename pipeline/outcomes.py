@@ -1,0 +1,110 @@
+"""One intended call of a payment, and how it settles. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from models.states import UNSETTLED, OperationKind, OperationStatus, PaymentStatus
+
+#: The calls that bring an object to its end: once a look shows it there, their lost answer is known.
+_ENDED_BY: Final = {
+    (OperationKind.VOID, PaymentStatus.CANCELLED),
+    (OperationKind.REFUND, PaymentStatus.REFUNDED),
+}
+
+#: The statuses that show that an operation has had its effect.
+EFFECTS: Final[dict[OperationKind, frozenset[PaymentStatus]]] = {
+    OperationKind.OPEN: frozenset(PaymentStatus) - {PaymentStatus.NEW},
+    OperationKind.AUTHORIZE: frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.REFUNDED}),
+    OperationKind.CAPTURE: frozenset({PaymentStatus.CAPTURED, PaymentStatus.REFUNDED}),
+    OperationKind.VOID: frozenset({PaymentStatus.CANCELLED}),
+    OperationKind.REFUND: frozenset({PaymentStatus.REFUNDED}),
+}
+
+#: A definite no that our own cancellation made: whatever was still unanswered can no longer happen.
+SETTLED_BY_CANCEL: Final = "settled_by_cancel"
+#: The same call under another key had the effect; a second one of it cannot happen.
+SUPERSEDED: Final = "superseded"
+#: The provider refuses our access, not the payment.
+MISCONFIGURED: Final = "misconfigured"
+#: A refund that had been accepted failed later: the buyer's bank sent it back.
+REFUND_RETURNED: Final = "refund_returned"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of `payment_operations`. `id` is None until it is written."""
+
+    kind: OperationKind
+    n: int
+    status: OperationStatus
+    fence: int
+    attempts: int
+    id: int | None = None
+    claimed_until: datetime | None = None
+    code: str | None = None
+    last_error: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+def is_pending(operation: Operation) -> bool:
+    """Tell whether the outcome is still open."""
+    return operation.status in UNSETTLED or operation.status is OperationStatus.ACTION_REQUIRED
+
+
+def settle(operation: Operation, status: OperationStatus, code: str | None, error: str | None = None) -> Operation:
+    """Return the operation with its outcome; nobody is calling it any more."""
+    return replace(operation, status=status, code=code, last_error=error or None, claimed_until=None)
+
+
+def miss(operation: Operation, code: str, error: str) -> Operation:
+    """Count an attempt that told nothing. What was known of the operation is still known."""
+    known = operation.status is OperationStatus.ACTION_REQUIRED
+    status = OperationStatus.ACTION_REQUIRED if known else OperationStatus.UNKNOWN
+    return replace(settle(operation, status, code, error), attempts=operation.attempts + 1)
+
+
+def outcome_of(kind: OperationKind, status: PaymentStatus) -> OperationStatus:
+    """Tell what the object's status says of an operation that was answered with it. That an effect is not there yet
+    proves nothing, unless the object has ended otherwise.
+    """
+    if status in EFFECTS[kind]:
+        return OperationStatus.SUCCEEDED
+    ended = status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED)
+    return OperationStatus.DECLINED if ended else OperationStatus.UNKNOWN
+
+
+def settle_ended(operation: Operation, status: PaymentStatus) -> Operation:
+    """Settle what was unanswered when the object reached its end, whoever told of it."""
+    if not is_pending(operation):
+        return operation
+    if (operation.kind, status) in _ENDED_BY:
+        return settle(operation, OperationStatus.SUCCEEDED, None)
+    return settle(operation, OperationStatus.DECLINED, SETTLED_BY_CANCEL)
+
+
+def supersede(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """Leave one success to each kind that can only happen once: the first; the rest of its keys come to nothing."""
+    first = {
+        kind: min(n)
+        for kind in (OperationKind.CAPTURE, OperationKind.REFUND)
+        if (n := [each.n for each in operations if each.kind is kind and each.status is OperationStatus.SUCCEEDED])
+    }
+    return tuple(
+        settle(each, OperationStatus.DECLINED, SUPERSEDED)
+        if first.get(each.kind, each.n) != each.n and each.status is not OperationStatus.DECLINED
+        else each
+        for each in operations
+    )
+
+
+def reopen_refunds(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """Take refunds for failed that had been accepted, now that the money is with the provider again."""
+    return tuple(
+        replace(each, status=OperationStatus.DECLINED, code=REFUND_RETURNED)
+        if each.kind is OperationKind.REFUND and each.status is OperationStatus.SUCCEEDED
+        else each
+        for each in operations
+    )

@@ -1,0 +1,39 @@
+"""`scripts/audit.py` started as an operator starts it, on books written by hand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine
+
+from pipeline.settings import Settings
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+BOOKS: Final = ROOT / "tests" / "integration" / "books.sql"
+
+
+def write(engine: Engine, sql: str) -> None:
+    """Write rows, whatever the triggers say."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(sql)
+
+
+def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script. From an empty folder, so that no `.env` has a say."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "audit.py"), *args],
+        cwd=cwd,
+        env={
+            **os.environ,
+            "DATABASE_URL": settings.database_url.get_secret_value(),
+            "REDIS_URL": settings.redis_url.get_secret_value(),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,0 +1,36 @@
+"""Which adapters the suite is run on."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import Final, cast
+
+import pytest
+
+from tests.conformance.subject import Subject
+
+#: Without `--gateway`: our own.
+OURS: Final = ("tests.conformance.sandbox_subject:build", "tests.conformance.stripe_subject:build")
+
+Build = Callable[..., AbstractContextManager[Subject]]
+
+
+def load_build(path: str) -> Build:
+    """Import what `package.module:build` names; UsageError says why that cannot be done."""
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise pytest.UsageError(f"--gateway {path}: name a callable as package.module:build.")
+    try:
+        found = getattr(import_module(module_name), name)
+    except ImportError as error:
+        raise pytest.UsageError(f"--gateway {path}: {module_name} cannot be imported ({error}).") from error
+    except AttributeError as error:
+        raise pytest.UsageError(f"--gateway {path}: there is no {name} in {module_name}.") from error
+    if not callable(found):
+        raise pytest.UsageError(f"--gateway {path}: {name} in {module_name} cannot be called.")
+    return cast("Build", found)
+
+
+def name_subject(path: str) -> str:
+    """Return a short name for a test's id: `sandbox` of `tests.conformance.sandbox_subject:build`."""
+    return path.partition(":")[0].rpartition(".")[2].removesuffix("_subject")

@@ -1,0 +1,118 @@
+"""What the conformance suite needs to know of an adapter, to put it to the test.
+
+`pytest --gateway package.module:build` calls `build()`, or `build(settings)` if it has a parameter of that name: then
+the suite hands in settings with a real database and short times. `build` returns a context manager that gives one
+`Subject` for the whole run. Whatever a subject leaves out is skipped, with the name of the missing attribute.
+
+    @contextmanager
+    def build() -> Iterator[Subject]:
+        with start_test_bank() as bank:
+            gateway = MyGateway(bank.url, timeout_seconds=0.5)
+            yield Subject(gateway=gateway, tokens=Tokens(ok="card_ok"), missing="pay_0", movements=bank.read_sums)
+            gateway.close()
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from pipeline.gateways.protocol import Gateway
+
+
+class Verb(StrEnum):
+    """The calls that carry an idempotency key."""
+
+    OPEN = "open"
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    CANCEL = "cancel"
+    REFUND = "refund"
+
+
+class Fault(StrEnum):
+    """What a network and a provider can do to a call."""
+
+    TIMEOUT_BEFORE = "timeout_before"  # no answer in time, and nothing happened
+    TIMEOUT_AFTER = "timeout_after"  # no answer in time, and it happened
+    ERROR_BEFORE = "error_before"  # a server error, and nothing happened
+    ERROR_AFTER = "error_after"  # a server error, and it happened
+    BROKEN_BEFORE = "broken_before"  # the connection breaks before the provider has read the request
+    BROKEN_AFTER = "broken_after"  # the connection breaks after it happened
+    MALFORMED = "malformed"  # it happened, and the answer cannot be read
+    SLOW = "slow"  # it happened, and the answer comes late but in time
+    REFUSED = "refused"  # nobody listens: the request was never sent
+    BUSY = "busy"  # too many requests: nothing happened
+    ACCESS = "access"  # the provider refuses the access key: nothing happened
+    STUCK = "stuck"  # this key gets a server error now and for ever, and nothing happened
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Payment methods of the provider's test world; None where there is none of the kind."""
+
+    ok: str
+    declined: str | None = None
+    action: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook as the provider sends it. Header names are in lower case."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class NoticeMaker(Protocol):
+    """Makes and signs webhooks as the provider would."""
+
+    def __call__(self, reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
+        """Return a webhook about this object, signed so long ago; without a reference, of a kind of no concern."""
+
+
+class Buyer(Protocol):
+    """The buyer at the bank's page."""
+
+    def __call__(self, reference: str, *, approve: bool) -> None:
+        """Say yes or no to the payment of an object; without effect where nobody asks any more."""
+
+
+class Provoke(Protocol):
+    """Makes calls go wrong."""
+
+    def __call__(self, fault: Fault, verb: Verb, token: str) -> AbstractContextManager[str]:
+        """Give the token to call with, usually `token` itself.
+
+        Until the context is left, a call of `verb` with that token goes wrong in this way: not only its first try, but
+        also those that the adapter makes of its own accord. Once it is left, the same call works; after STUCK only
+        one with a new key does, after ACCESS one with a new key and `token` itself. Other verbs are not touched.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An adapter under test, and the provider behind it.
+
+    Its time-outs should be short (about half a second): the suite waits for many of them. `missing` is a well-formed
+    reference that the provider does not have. `currency` is one that it takes, with two decimals.
+    """
+
+    gateway: Gateway
+    tokens: Tokens
+    missing: str
+    #: Read from the provider itself, not through the adapter: the sums that it captured and gave back for an object.
+    movements: Callable[[str], tuple[int, int]]
+    currency: str = "EUR"
+
+    #: Read from the provider itself: how many payment objects it has for a checkout.
+    count_objects: Callable[[UUID], int] | None = None
+    act_as_buyer: Buyer | None = None
+    #: Let the authorisation of an object run out.
+    let_expire: Callable[[str], None] | None = None
+    make_notice: NoticeMaker | None = None
+    provoke: Provoke | None = None
+    #: What `provoke` can do.
+    faults: frozenset[Fault] = frozenset()

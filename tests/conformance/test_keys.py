@@ -1,0 +1,119 @@
+"""Idempotency: one key, one answer, one effect."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from uuid import uuid4
+
+import pytest
+
+from models.money import Money
+from pipeline.gateways.protocol import Answer, Succeeded, Unknown
+from tests.conformance.purchase import AUTHORIZED, CAPTURED, MINOR, OPEN, STEPS, Purchase, need
+from tests.conformance.subject import Verb
+
+RIVALS = 8
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_a_repeated_key_gives_the_same_answer_and_one_effect(purchase: Purchase, verb: Verb) -> None:
+    """Whoever does not know whether they asked may simply ask again."""
+    before, after = STEPS[verb]
+    call = purchase.bring_to(before).call()
+
+    answers = [purchase.insist(verb, call) for _ in range(3)]
+
+    assert isinstance(answers[0], Succeeded)
+    assert answers[0] == answers[1] == answers[2]
+    purchase.assert_stands(after)
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_a_key_asked_by_many_at_once_has_one_effect(purchase: Purchase, verb: Verb) -> None:
+    """Eight at once hear the same, or that nobody can say yet; a later repeat tells."""
+    before, after = STEPS[verb]
+    call = purchase.bring_to(before).call()
+    start = Barrier(RIVALS)
+
+    def race(_: int) -> Answer:
+        start.wait(10)
+        return purchase.ask(verb, call)
+
+    with ThreadPoolExecutor(RIVALS) as threads:
+        answers = list(threads.map(race, range(RIVALS)))
+
+    told = purchase.insist(verb, call)
+    assert isinstance(told, Succeeded)
+    assert told.status == after
+    assert [answer for answer in answers if not isinstance(answer, Unknown) and answer != told] == []
+    purchase.reference = told.reference
+    purchase.assert_stands(after)
+
+
+@pytest.mark.parametrize("verb", [Verb.CAPTURE, Verb.CANCEL, Verb.REFUND])
+def test_many_keys_at_once_have_one_effect(purchase: Purchase, verb: Verb) -> None:
+    """Capture, cancel and refund move the whole amount: under whatever key, only once."""
+    before, after = STEPS[verb]
+    calls = [purchase.bring_to(before).call()]
+    calls += [purchase.call() for _ in range(RIVALS - 1)]
+    start = Barrier(RIVALS)
+
+    def race(number: int) -> Answer:
+        start.wait(10)
+        return purchase.insist(verb, calls[number])
+
+    with ThreadPoolExecutor(RIVALS) as threads:
+        answers = list(threads.map(race, range(RIVALS)))
+
+    assert answers == [Succeeded(purchase.reference or "", after)] * RIVALS
+    purchase.assert_stands(after)
+
+
+def test_a_key_with_another_amount_opens_nothing_more(purchase: Purchase) -> None:
+    """A key that comes back with another request is a mistake somewhere: it has no effect of its own."""
+    count_objects = need(purchase.subject.count_objects, "count_objects")
+    call = purchase.call()
+    first = purchase.insist(Verb.OPEN, call)
+    assert isinstance(first, Succeeded)
+
+    answer = purchase.ask(Verb.OPEN, replace(call, amount=Money(MINOR + 1, purchase.subject.currency)))
+
+    assert not isinstance(answer, Succeeded) or answer == first
+    assert count_objects(purchase.checkout_id) == 1
+    purchase.assert_stands(OPEN)
+
+
+def test_a_key_with_another_token_authorises_nothing_more(purchase: Purchase) -> None:
+    """A declined key does not become an authorisation by changing the card under it."""
+    declined = need(purchase.subject.tokens.declined, "tokens.declined")
+    call = purchase.bring_to(OPEN).call(token=declined)
+    purchase.insist(Verb.AUTHORIZE, call)
+
+    answer = purchase.ask(Verb.AUTHORIZE, replace(call, token=purchase.subject.tokens.ok))
+
+    assert not isinstance(answer, Succeeded)
+    purchase.assert_stands(OPEN)
+
+
+def test_a_key_of_one_verb_is_none_for_another(purchase: Purchase) -> None:
+    """The key of a capture does not refund."""
+    call = purchase.bring_to(AUTHORIZED).call()
+    purchase.insist(Verb.CAPTURE, call)
+
+    answer = purchase.ask(Verb.REFUND, call)
+
+    assert not isinstance(answer, Succeeded) or answer.status == CAPTURED
+    purchase.assert_stands(CAPTURED)
+
+
+def test_a_key_of_one_object_is_none_for_another(purchase: Purchase) -> None:
+    """The key of one capture does not take the money of another purchase."""
+    other = Purchase(purchase.subject, checkout_id=uuid4()).bring_to(AUTHORIZED)
+    call = purchase.bring_to(AUTHORIZED).call()
+    purchase.insist(Verb.CAPTURE, call)
+
+    answer = other.ask(Verb.CAPTURE, replace(call, checkout_id=other.checkout_id, reference=other.reference))
+
+    assert not isinstance(answer, Succeeded) or answer.reference == purchase.reference
+    purchase.assert_stands(CAPTURED)
+    other.assert_stands(AUTHORIZED)

@@ -1,0 +1,116 @@
+"""The ordinary way through a payment, and what declines and looks leave behind."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from models.states import PaymentStatus
+from pipeline.gateways.protocol import Declined, Misconfigured, Succeeded
+from tests.conformance.purchase import (
+    AUTHORIZED,
+    CANCELLED,
+    CAPTURED,
+    OPEN,
+    PENDING,
+    REFUNDED,
+    STEPS,
+    Purchase,
+    need,
+)
+from tests.conformance.subject import Subject, Verb
+
+
+def test_it_has_a_name_and_bounds_its_calls(subject: Subject) -> None:
+    """The engine tells adapters apart by name, and has to know how long a call can take."""
+    assert subject.gateway.name.strip()
+    assert 0 < subject.gateway.call_seconds < 3600
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_each_verb_leads_to_its_status_and_moves_its_amount(purchase: Purchase, verb: Verb) -> None:
+    """A verb that succeeds has done exactly what it says: the provider's own ledger shows it."""
+    before, after = STEPS[verb]
+    purchase.bring_to(before)
+
+    answer = purchase.insist(verb)
+
+    assert isinstance(answer, Succeeded)
+    assert (answer.reference, answer.status) == (purchase.reference, after)
+    purchase.assert_stands(after)
+
+
+def test_two_checkouts_have_two_objects(subject: Subject) -> None:
+    """What is opened for one checkout is never given to another."""
+    one, other = Purchase(subject).bring_to(OPEN), Purchase(subject).bring_to(OPEN)
+
+    assert one.reference != other.reference
+    one.bring_to(CAPTURED)
+    other.assert_stands(OPEN)
+
+
+def test_an_authorisation_that_runs_out_does_so_in_the_future(purchase: Purchase) -> None:
+    """`authorized_until`, where the provider says it, is a time with its zone, and retrieve says the same."""
+    purchase.bring_to(OPEN)
+
+    answer = purchase.insist(Verb.AUTHORIZE)
+
+    assert isinstance(answer, Succeeded)
+    if answer.authorized_until is not None:
+        assert answer.authorized_until > datetime.now(UTC)
+    assert purchase.look() == answer
+
+
+def test_a_decline_leaves_the_object_open_for_another_card(purchase: Purchase) -> None:
+    """A declined card ends nothing: a new key with another token is a new attempt on the same object."""
+    declined = need(purchase.subject.tokens.declined, "tokens.declined")
+    purchase.bring_to(OPEN)
+
+    answer = purchase.insist(Verb.AUTHORIZE, purchase.call(token=declined))
+
+    assert isinstance(answer, Declined)
+    assert answer.code
+    purchase.assert_stands(OPEN)
+    purchase.insist(Verb.AUTHORIZE)
+    purchase.assert_stands(AUTHORIZED)
+    purchase.insist(Verb.CAPTURE)
+    purchase.assert_stands(CAPTURED)
+
+
+def test_a_decline_is_repeated_with_its_key(purchase: Purchase) -> None:
+    """The same key gives the same answer, a decline too: it cannot turn into money later."""
+    declined = need(purchase.subject.tokens.declined, "tokens.declined")
+    call = purchase.bring_to(OPEN).call(token=declined)
+
+    first, second = purchase.insist(Verb.AUTHORIZE, call), purchase.insist(Verb.AUTHORIZE, call)
+
+    assert isinstance(first, Declined)
+    assert isinstance(second, Declined)
+    assert first.code == second.code
+    purchase.assert_stands(OPEN)
+
+
+@pytest.mark.parametrize("status", [OPEN, PENDING, AUTHORIZED, CAPTURED, CANCELLED, REFUNDED])
+def test_looking_changes_nothing(purchase: Purchase, status: PaymentStatus) -> None:
+    """`retrieve` may be asked at any time and as often as one likes."""
+    purchase.bring_to(status)
+
+    looks = [purchase.look() for _ in range(3)]
+
+    assert looks[0] == looks[1] == looks[2]
+    purchase.assert_stands(status)
+
+
+@pytest.mark.parametrize("verb", [verb for verb in Verb if verb is not Verb.OPEN])
+def test_an_object_that_is_not_there_is_an_operators_matter(purchase: Purchase, verb: Verb) -> None:
+    """An object that the provider does not have was made with another access key: no card is declined for that."""
+    answer = purchase.insist(verb, purchase.call(reference=purchase.subject.missing))
+
+    assert isinstance(answer, Misconfigured)
+    assert answer.error
+
+
+def test_looking_for_an_object_that_is_not_there_is_an_operators_matter(purchase: Purchase) -> None:
+    """`retrieve` does not take absence for an answer either."""
+    purchase.reference = purchase.subject.missing
+
+    assert isinstance(purchase.look(), Misconfigured)

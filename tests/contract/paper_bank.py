@@ -1,0 +1,204 @@
+"""A provider on paper, in the memory of one process: the smallest adapter that the conformance suite lets pass.
+
+It needs no server, so that its `build` takes no settings. `build_careless` gives one with the mistakes that the suite
+is there to find.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Lock
+from uuid import UUID, uuid4
+
+from models.money import Money, minor_digits
+from models.states import PaymentStatus
+from pipeline.errors import Code, Invalid
+from pipeline.gateways.protocol import (
+    ALREADY_CAPTURED,
+    PAYMENT_CANCELLED,
+    Answer,
+    Call,
+    Declined,
+    Held,
+    Misconfigured,
+    Notice,
+    Succeeded,
+)
+from tests.conformance.subject import Subject, Tokens, Webhook
+
+OPEN, AUTHORIZED, CAPTURED = PaymentStatus.OPEN, PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED
+CANCELLED, REFUNDED = PaymentStatus.CANCELLED, PaymentStatus.REFUNDED
+
+
+@dataclass
+class Sheet:
+    """One payment."""
+
+    reference: str
+    checkout_id: UUID
+    amount: Money
+    created_at: datetime
+    status: PaymentStatus = OPEN
+    captured_minor: int = 0
+    refunded_minor: int = 0
+
+    def turn(self, status: PaymentStatus) -> Answer:
+        """Go on to this status."""
+        self.status = status
+        return Succeeded(self.reference, status)
+
+
+class PaperBank:
+    """Implements `Gateway`."""
+
+    name = "paper"
+    call_seconds = 0.1
+
+    def __init__(self) -> None:
+        """Begin with empty sheets."""
+        self.sheets: dict[str, Sheet] = {}
+        self._answers: dict[str, tuple[object, Answer]] = {}
+        self._lock = Lock()
+
+    def open(self, call: Call) -> Answer:
+        """Begin a sheet."""
+        return self._once("open", call, lambda: self._open(call))
+
+    def authorize(self, call: Call) -> Answer:
+        """Authorise with the one good card."""
+        return self._act("authorize", call, self._authorize)
+
+    def capture(self, call: Call) -> Answer:
+        """Take what was authorised."""
+        return self._act("capture", call, lambda sheet, _: self._capture(sheet))
+
+    def cancel(self, call: Call) -> Answer:
+        """End it."""
+        return self._act("cancel", call, lambda sheet, _: self._cancel(sheet))
+
+    def refund(self, call: Call) -> Answer:
+        """Give it back."""
+        return self._act("refund", call, lambda sheet, _: self._refund(sheet))
+
+    def retrieve(self, call: Call) -> Answer:
+        """Look."""
+        sheet = self.sheets.get(call.reference or "")
+        return Misconfigured("no_such_sheet") if sheet is None else Succeeded(sheet.reference, sheet.status)
+
+    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """Read `event|reference|checkout`, signed with a word."""
+        event_id, _, rest = body.decode("utf-8", "replace").partition("|")
+        reference, _, checkout_id = rest.partition("|")
+        if headers.get("sign") != f"signed {body!r}":
+            raise Invalid(Code.WEBHOOK_INVALID, reason="it is not signed")
+        return Notice(event_id, "paper", reference or None, UUID(checkout_id), relevant=bool(reference))
+
+    def list_held(self, since: datetime) -> Iterator[Held]:
+        """Go through the sheets."""
+        for each in list(self.sheets.values()):
+            if each.created_at >= since:
+                yield Held(
+                    each.reference,
+                    each.checkout_id,
+                    each.status,
+                    each.amount,
+                    each.captured_minor,
+                    each.refunded_minor,
+                    each.created_at,
+                )
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+    def _once(self, verb: str, call: Call, act: Callable[[], Answer]) -> Answer:
+        request = (verb, call)
+        with self._lock:
+            if call.key not in self._answers:
+                self._answers[call.key] = (request, act())
+            known, answer = self._answers[call.key]
+        return answer if known == request else Declined("key_reused")
+
+    def _act(self, verb: str, call: Call, act: Callable[[Sheet, Call], Answer]) -> Answer:
+        sheet = self.sheets.get(call.reference or "")
+        return Misconfigured("no_such_sheet") if sheet is None else self._once(verb, call, lambda: act(sheet, call))
+
+    def _open(self, call: Call) -> Answer:
+        if not 0 <= call.amount.minor < 10**12 or minor_digits(call.amount.currency) is None:
+            return Declined("amount_invalid")
+        sheet = Sheet(f"sheet_{uuid4().hex}", call.checkout_id, call.amount, datetime.now(UTC))
+        self.sheets[sheet.reference] = sheet
+        return sheet.turn(OPEN)
+
+    def _authorize(self, sheet: Sheet, call: Call) -> Answer:
+        if sheet.status is not OPEN:
+            return Declined(PAYMENT_CANCELLED if sheet.status is CANCELLED else "not_open")
+        return sheet.turn(AUTHORIZED) if call.token == "good" else Declined("bad_card")
+
+    def _capture(self, sheet: Sheet) -> Answer:
+        if sheet.status not in (AUTHORIZED, CAPTURED):
+            return Declined(PAYMENT_CANCELLED if sheet.status is CANCELLED else "not_authorized")
+        sheet.captured_minor = sheet.amount.minor
+        return sheet.turn(CAPTURED)
+
+    def _cancel(self, sheet: Sheet) -> Answer:
+        return Declined(ALREADY_CAPTURED) if sheet.status in (CAPTURED, REFUNDED) else sheet.turn(CANCELLED)
+
+    def _refund(self, sheet: Sheet) -> Answer:
+        if sheet.status not in (CAPTURED, REFUNDED):
+            return Declined("not_captured")
+        sheet.refunded_minor = sheet.amount.minor
+        return sheet.turn(REFUNDED)
+
+
+class CarelessBank(PaperBank):
+    """Takes no note of keys, counts every capture, lets captured money be cancelled, and believes every webhook."""
+
+    def retrieve(self, call: Call) -> Answer:
+        """Look, and fall over what is not there."""
+        return Succeeded(call.reference or "", self.sheets[call.reference or ""].status)
+
+    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """Read, whoever wrote it."""
+        return Notice(headers.get("id", "1"), "paper", body.split(b"|")[1].decode(), None)
+
+    def _once(self, _verb: str, _call: Call, act: Callable[[], Answer]) -> Answer:
+        return act()
+
+    def _capture(self, sheet: Sheet) -> Answer:
+        before = sheet.captured_minor
+        answer = super()._capture(sheet)
+        sheet.captured_minor += before
+        return answer
+
+    def _cancel(self, sheet: Sheet) -> Answer:
+        return sheet.turn(CANCELLED)
+
+
+@contextmanager
+def build() -> Iterator[Subject]:
+    """Give the bank that does everything right."""
+    yield describe(PaperBank())
+
+
+@contextmanager
+def build_careless() -> Iterator[Subject]:
+    """Give the one with the mistakes."""
+    yield describe(CarelessBank())
+
+
+def describe(bank: PaperBank) -> Subject:
+    """Tell the suite what it has to know: what is left out is skipped."""
+
+    def make_notice(reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
+        body = f"{uuid4()}|{reference or ''}|{checkout_id}".encode()
+        return Webhook(body, {"sign": "too old" if age_seconds else f"signed {body!r}"})
+
+    return Subject(
+        gateway=bank,
+        tokens=Tokens(ok="good", declined="bad"),
+        missing="sheet_0",
+        movements=lambda reference: (bank.sheets[reference].captured_minor, bank.sheets[reference].refunded_minor),
+        count_objects=lambda checkout_id: sum(each.checkout_id == checkout_id for each in bank.sheets.values()),
+        make_notice=make_notice,
+    )

@@ -1,0 +1,52 @@
+"""Which checkout's payment a webhook is about."""
+
+from uuid import UUID
+
+import pytest
+
+from pipeline.notice_fit import Fit, Match, NotYet, Stray, find_fit
+
+OURS, OTHER = UUID(int=1), UUID(int=2)
+
+
+@pytest.mark.parametrize(
+    ("reference", "holder", "named", "named_reference", "fit"),
+    [
+        pytest.param("pi_1", OURS, OURS, "pi_1", Match(OURS), id="the object is ours"),
+        pytest.param("pi_1", OURS, None, None, Match(OURS), id="the object is ours, its metadata gone"),
+        pytest.param("pi_1", OURS, OTHER, None, Match(OURS), id="the object decides, not its metadata"),
+        pytest.param(None, None, OURS, "pi_1", Match(OURS), id="no object, and a checkout of ours"),
+        pytest.param("pi_1", None, None, None, NotYet("it names no payment of ours"), id="a stranger"),
+        pytest.param(None, None, None, None, NotYet("it names no payment of ours"), id="nothing at all"),
+        pytest.param(
+            "pi_1",
+            None,
+            OURS,
+            None,
+            NotYet(f"checkout {OURS} has no object at the provider yet"),
+            id="before the answer to our own call",
+        ),
+        pytest.param(
+            None,
+            None,
+            OURS,
+            None,
+            NotYet(f"checkout {OURS} has no object at the provider yet"),
+            id="no object on either side",
+        ),
+        pytest.param(
+            "pi_2",
+            None,
+            OURS,
+            "pi_1",
+            Stray(f"checkout {OURS} is paid with pi_1, this is about pi_2"),
+            id="another object of our checkout",
+        ),
+    ],
+)
+def test_the_object_decides(
+    reference: str | None, holder: UUID | None, named: UUID | None, named_reference: str | None, fit: Fit
+) -> None:
+    found = find_fit(reference=reference, holder_id=holder, named_id=named, named_reference=named_reference)
+
+    assert found == fit

@@ -206,6 +206,18 @@ class Books:
         freed = replace(operation, claimed_until=None)
         return replace(self, operations=[freed if each.id == operation.id else each for each in self.operations])
 
+    def hold(self, operation: Operation) -> "Books":
+        """Return the books with the claim as this operation has it, unless its outcome is known by now."""
+        return replace(
+            self,
+            operations=[
+                replace(each, claimed_until=operation.claimed_until)
+                if each.id == operation.id and is_pending(each)
+                else each
+                for each in self.operations
+            ],
+        )
+
     def _with(
         self, changed: Operation, status: PaymentStatus, reference: str | None, *, until: datetime | None = None
     ) -> "Books":

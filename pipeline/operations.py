@@ -186,13 +186,17 @@ def record(connection: Connection, members: Sequence[Member], answers: Sequence[
 
 
 def _record(books: Books, operation: Operation, answered: Answered, now: datetime) -> Books:
+    # A caller that was frozen for longer than its claim: whoever has taken over keeps theirs.
+    is_taken_over = operation.claimed_until != answered.planned.operation.claimed_until
     if answered.answer is None:
-        return books.free(operation)
+        return books if is_taken_over else books.free(operation)
     # A back-off counts from the answer: from the call, a time-out would have used it up already.
     current = replace(operation, updated_at=now)
     if answered.planned.look:
-        return books.observe(current, answered.answer, answered.planned.seen)
-    return books.record(current, answered.answer)
+        after = books.observe(current, answered.answer, answered.planned.seen)
+    else:
+        after = books.record(current, answered.answer)
+    return after.hold(operation) if is_taken_over else after
 
 
 def abandon(connection: Connection, ids: Sequence[UUID]) -> None:

@@ -42,9 +42,12 @@ def plan_capture(member: Member, books: Books, settings: Settings) -> Outcome | 
     """Take the authorised amount: finish forward, unless the provider says a definite no."""
     if books.order_minor != books.amount.minor:
         raise ValueError(f"the order is over {books.order_minor}, and {books.amount} would be taken")
-    if books.amount.minor == 0 or books.status is PaymentStatus.CAPTURED:
-        return Done()
     operation = books.last(OperationKind.CAPTURE)
+    if books.amount.minor == 0:
+        return Done()
+    if books.status is PaymentStatus.CAPTURED:
+        # Somebody may have taken it at the provider's own desk: our call then takes nothing, and checks the amount.
+        return Intent(OperationKind.CAPTURE, 1, Verb.CAPTURE) if operation is None else Done()
     ended = books.status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED)
     if ended or (operation is None and books.status is not PaymentStatus.AUTHORIZED):
         if operation is not None and operation.code == EXPIRED:

@@ -23,6 +23,8 @@ BIN = VENV / "bin"
 #: What the environment was made from; written last, so that an installation cut short is done again.
 STAMP = VENV / ".installed"
 OLDEST = (3, 11)
+#: Two cores, two workers: one has the tests that start the real processes, the other has the rest.
+PARALLEL = ("-n", "2", "--dist", "loadgroup")
 
 CHECKS = (
     ("ruff", "check", "."),
@@ -194,7 +196,7 @@ def main(arguments: list[str]) -> int:
         if name == "lint":
             return run_checks()
         if name == "test":
-            return (0 if rest else run_checks()) or run([str(BIN / "pytest"), *rest])
+            return (0 if rest else run_checks()) or run([str(BIN / "pytest"), *(rest or PARALLEL)])
         return run_script(name, rest)
     except Obstacle as obstacle:
         print(obstacle, file=sys.stderr)

@@ -78,10 +78,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if is_on_the_way else True
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what starts the real processes together: with `-n 2`, one worker has these and the other has the rest."""
+    for item in items:
+        if item.get_closest_marker("acceptance") is not None:
+            item.add_marker(pytest.mark.xdist_group("processes"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker what was found in the environment before it was emptied."""
+    node.workerinput["found"] = dict(FOUND)
+
+
 @pytest.fixture(scope="session")
-def server_urls() -> Iterator[tuple[str, str]]:
+def server_urls(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """Addresses of a PostgreSQL server and a Redis server."""
-    database_url, redis_url = FOUND.get("DATABASE_URL"), FOUND.get("REDIS_URL")
+    found = getattr(request.config, "workerinput", {}).get("found", FOUND)
+    database_url, redis_url = found.get("DATABASE_URL"), found.get("REDIS_URL")
     if database_url and redis_url:
         yield database_url, redis_url
         return

@@ -198,7 +198,7 @@ def test_test_without_arguments_runs_every_check_and_then_every_test(
     monkeypatch.setattr(dev, "run", checks)
     # Then
     assert dev.main(["test"]) == 0
-    assert checks.seen == [*map(list, dev.CHECKS), ["pytest"]]
+    assert checks.seen == [*map(list, dev.CHECKS), ["pytest", *dev.PARALLEL]]
 
 
 def test_arguments_of_test_go_to_pytest_alone(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,27 @@
+"""The stage on which payments are put to the proof."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from pipeline.settings import Settings
+from tests.integration.engine.rivals import Crowd
+from tests.integration.payments.stage import Stage, open_stage
+
+
+@pytest.fixture
+def stage(engine: Engine, settings: Settings) -> Iterator[Stage]:
+    """An engine and its bank. The books of both must agree at the end."""
+    # A busy machine must not be taken for a slow bank: claims are run out by the tests, not by the clock.
+    calm = settings.model_copy(update={"gateway_timeout_seconds": 3.0, "gateway_claim_seconds": 4.0})
+    with open_stage(engine, calm) as opened:
+        yield opened
+
+
+@pytest.fixture
+def crowd(engine: Engine) -> Iterator[Crowd]:
+    """Threads beside the test's own."""
+    threads = Crowd(engine)
+    yield threads
+    threads.close()

@@ -1,0 +1,182 @@
+"""The buyer does not come back from the bank's page, or too late, or the bank does not say that they did."""
+
+from collections.abc import Callable
+from functools import partial
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+
+from models.states import CheckoutState
+from pipeline.gateways.protocol import Answer, Declined, Succeeded, Transient, Unknown
+from tests.harness import OWNER, build_works
+from tests.integration.engine.rivals import Crowd, Gate, at_once
+from tests.integration.engine.workbench import NOTHING, settle
+from tests.integration.payments.buyers import (
+    by_resume,
+    pay_challenged,
+    read_expiry,
+    run_out,
+    start_challenged,
+    told_by,
+)
+from tests.integration.payments.stage import HELD, PAID, Stage, expect_nothing
+
+
+@pytest.mark.parametrize("begin", [start_challenged, pay_challenged], ids=["straight through", "started"])
+def test_whoever_never_comes_back_leaves_nothing(stage: Stage, begin: Callable[[Stage], tuple[UUID, str]]) -> None:
+    # Given
+    checkout_id, reference = begin(stage)
+    # When
+    run_out(stage, checkout_id)
+    assert stage.works.sweep().expired == 1
+    stage.pump()
+    # Then
+    assert stage.works.status(checkout_id).state is CheckoutState.EXPIRED
+    expect_nothing(stage, checkout_id)
+    # ... and the bank refuses the buyer who comes now
+    assert stage.bank.approve(reference) == Declined("payment_cancelled", "The payment is cancelled.")
+    assert stage.entries() == []
+    # ... and a storefront that asks is told how it ended
+    assert not stage.works.door.resume(checkout_id, OWNER).created
+    assert stage.works.status(checkout_id).action is None
+
+
+def test_whoever_cancels_at_the_banks_page_leaves_nothing(stage: Stage) -> None:
+    # Given
+    checkout_id, reference = start_challenged(stage)
+    # When
+    stage.works.door.cancel(checkout_id, OWNER)
+    stage.pump()
+    # Then
+    assert stage.works.status(checkout_id).state is CheckoutState.CANCELLED
+    expect_nothing(stage, checkout_id)
+    assert isinstance(stage.bank.approve(reference), Declined)
+
+
+def test_an_approval_between_the_expiry_and_the_cancellation_is_let_go(stage: Stage) -> None:
+    # Given a checkout whose time is up, and whose object is not cancelled yet
+    checkout_id, reference = start_challenged(stage)
+    run_out(stage, checkout_id)
+    assert stage.works.sweep().expired == 1
+    # When the buyer says yes now, and all that can tell of it does
+    assert isinstance(stage.bank.approve(reference), Succeeded)
+    stage.mail.deliver_new()
+    assert not stage.works.door.resume(checkout_id, OWNER).created
+    stage.pump()
+    # Then
+    assert stage.works.status(checkout_id).state is CheckoutState.EXPIRED
+    assert stage.entries() == [("authorize", 700), ("cancel", 700)]
+    expect_nothing(stage, checkout_id)
+
+
+@told_by
+def test_an_approval_that_is_told_after_the_time_is_up_and_before_the_sweep_is_paid(
+    stage: Stage, tell: Callable[[Stage, UUID], None]
+) -> None:
+    # Given
+    checkout_id, reference = start_challenged(stage)
+    run_out(stage, checkout_id)
+    # When
+    stage.bank.approve(reference)
+    tell(stage, checkout_id)
+    stage.pump()
+    # Then whoever is first wins: nothing had been let go yet
+    assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
+    assert stage.totals(checkout_id) == PAID
+    assert stage.works.sweep().expired == 0
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_look_that_is_out_when_the_time_is_up_agrees_with_the_sweep(
+    engine: Engine, stage: Stage, crowd: Crowd, where: str
+) -> None:
+    # Given a buyer who has come back in the last second, and a look at the bank that is on its way
+    checkout_id, reference = start_challenged(stage)
+    stage.bank.approve(reference)
+    by_resume(stage, checkout_id)
+    gate = Gate(stage.spy, "retrieve", where)
+    looking = crowd.begin(stage.pump)
+    gate.wait()
+    # When the sweep of another process comes by
+    run_out(stage, checkout_id)
+    with build_works(engine, stage.settings) as rival:
+        expired = rival.sweep().expired
+        rival.pump()
+        gate.open()
+        looking.result(10)
+        [state] = settle(rival, [checkout_id])
+    # Then money and order say the same
+    assert state == ("expired" if expired else "completed")
+    assert stage.totals(checkout_id) == (NOTHING if expired else PAID)
+    assert stage.shelf.stock("cup") == ((5, 0) if expired else (3, 0))
+
+
+@pytest.mark.parametrize("error", [Unknown("timeout"), Transient("rate_limited")], ids=["unknown", "transient"])
+def test_a_resume_while_the_bank_is_down_backs_off_and_then_works(stage: Stage, error: Answer) -> None:
+    # Given a bank that does not answer looks
+    checkout_id, reference = start_challenged(stage)
+    ends_at = read_expiry(stage, checkout_id)
+    stage.bank.approve(reference)
+    stage.spy.replace = lambda verb, answer: error if verb == "retrieve" else answer
+    by_resume(stage, checkout_id)
+    # When
+    stage.wait(checkout_id, lambda: [verb for verb, _ in stage.spy.calls].count("retrieve") >= 4)
+    # Then it is still the buyer's, held no longer than before, and not looked at in a flood
+    assert stage.works.status(checkout_id).state in (CheckoutState.RUNNING, CheckoutState.ACTION_REQUIRED)
+    assert read_expiry(stage, checkout_id) == ends_at
+    assert stage.operations(checkout_id) == [("open", 1, "succeeded"), ("authorize", 1, "action_required")]
+    gaps = stage.shelf.row("SELECT extract(epoch FROM due_at - updated_at) AS wait FROM checkouts").wait
+    assert float(gaps) > 0.25
+    # When it is back
+    stage.spy.replace = None
+    # Then nobody has to come again
+    assert stage.settle(checkout_id) == "completed"
+    assert stage.totals(checkout_id) == PAID
+
+
+def test_a_bank_that_stays_down_until_the_time_is_up_leaves_nothing(stage: Stage) -> None:
+    # Given
+    checkout_id, reference = start_challenged(stage)
+    stage.bank.approve(reference)
+    stage.spy.replace = lambda verb, answer: Unknown("timeout") if verb == "retrieve" else answer
+    by_resume(stage, checkout_id)
+    stage.pump()
+    # When
+    run_out(stage, checkout_id)
+    # Then
+    assert stage.settle(checkout_id) == "expired"
+    assert stage.entries() == [("authorize", 700), ("cancel", 700)]
+    expect_nothing(stage, checkout_id)
+
+
+def test_an_approval_that_nobody_tells_of_is_let_go_when_the_time_is_up(stage: Stage) -> None:
+    # Given a buyer who said yes and closed the window, and a bank whose webhook was lost
+    checkout_id, reference = start_challenged(stage)
+    stage.bank.approve(reference)
+    assert stage.totals(checkout_id) == HELD
+    # When
+    run_out(stage, checkout_id)
+    # Then
+    assert stage.settle(checkout_id) == "expired"
+    assert stage.entries() == [("authorize", 700), ("cancel", 700)]
+    expect_nothing(stage, checkout_id)
+
+
+def test_all_who_hear_of_it_at_once_take_it_once(stage: Stage, engine: Engine) -> None:
+    # Given
+    checkout_id, reference = start_challenged(stage)
+    stage.bank.approve(reference)
+    # When two processes look and two storefronts ask, begun in one instant
+    with build_works(engine, stage.settings) as rival:
+        at_once(
+            partial(stage.works.looker.run, [checkout_id]),
+            partial(rival.looker.run, [checkout_id]),
+            partial(stage.works.door.resume, checkout_id, OWNER),
+            partial(rival.door.resume, checkout_id, OWNER),
+        )
+        at_once(stage.works.pump, rival.pump)
+    # Then
+    assert stage.settle(checkout_id) == "completed"
+    assert stage.entries() == [("authorize", 700), ("capture", 700)]
+    assert stage.orders() == ["placed"]

@@ -1,0 +1,151 @@
+"""What others do with our payments at the bank's own desk: money and order agree all the same."""
+
+import pytest
+
+from models.states import CheckoutState
+from tests.harness import OWNER
+from tests.integration.engine.rivals import Crowd, Gate
+from tests.integration.payments.afterlife import revive
+from tests.integration.payments.buyers import by_webhook, pay_challenged, run_out
+from tests.integration.payments.stage import PAID, RETURNED, Stage, expect_nothing
+
+
+def take_at_the_desk(stage: Stage, reference: str) -> None:
+    """Let the merchant take the money by hand."""
+    stage.shelf.run("UPDATE sandbox.payments SET status = 'captured', captured_minor = authorized_minor")
+    stage.shelf.run(
+        "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:reference, 'capture', 700)",
+        reference=reference,
+    )
+
+
+def let_go_at_the_desk(stage: Stage, reference: str) -> None:
+    """Let the merchant cancel the payment by hand."""
+    stage.shelf.run("UPDATE sandbox.payments SET status = 'cancelled'")
+    stage.shelf.run(
+        "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:reference, 'cancel', 700)",
+        reference=reference,
+    )
+
+
+looked_at = pytest.mark.parametrize("looks", [True, False], ids=["and we look", "and we do not know"])
+
+
+@looked_at
+def test_what_was_taken_before_our_capture_is_an_order_taken_once(stage: Stage, *, looks: bool) -> None:
+    # Given
+    checkout_id = stage.start("tok_ok")
+    stage.works.pump(until="payment_capture")
+    take_at_the_desk(stage, stage.reference(checkout_id))
+    # When
+    if looks:
+        stage.works.looker.run([checkout_id])
+    stage.pump()
+    # Then our own call took nothing more, and is written down as the one that took it
+    assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
+    assert stage.operations(checkout_id)[-1] == ("capture", 1, "succeeded")
+    assert stage.totals(checkout_id) == PAID
+    assert stage.entries() == [("authorize", 700), ("capture", 700)]
+
+
+@looked_at
+def test_what_was_taken_before_a_cancellation_is_given_back(stage: Stage, *, looks: bool) -> None:
+    # Given
+    checkout_id = stage.start("tok_ok")
+    stage.works.pump(until="payment_capture")
+    take_at_the_desk(stage, stage.reference(checkout_id))
+    if looks:
+        stage.works.looker.run([checkout_id])
+    # When
+    stage.works.door.cancel(checkout_id, OWNER)
+    stage.pump()
+    # Then
+    assert stage.works.status(checkout_id).state is CheckoutState.CANCELLED
+    assert stage.totals(checkout_id) == RETURNED
+    assert stage.operations(checkout_id)[-1] == ("refund", 1, "succeeded")
+
+
+@looked_at
+def test_what_was_let_go_before_our_capture_is_no_order(stage: Stage, *, looks: bool) -> None:
+    # Given
+    checkout_id = stage.start("tok_ok")
+    stage.works.pump(until="payment_capture")
+    let_go_at_the_desk(stage, stage.reference(checkout_id))
+    # When
+    if looks:
+        stage.works.looker.run([checkout_id])
+    stage.pump()
+    # Then
+    status = stage.works.status(checkout_id)
+    assert status.state is CheckoutState.FAILED
+    assert status.failure is not None
+    assert status.failure.code == "capture_declined"
+    expect_nothing(stage, checkout_id)
+
+
+def test_a_yes_after_a_no_is_taken(stage: Stage) -> None:
+    # Given a buyer whose bank said no, and who has been asked for another card
+    checkout_id, reference = pay_challenged(stage)
+    stage.bank.refuse(reference)
+    by_webhook(stage, checkout_id)
+    stage.pump()
+    assert stage.works.status(checkout_id).state is CheckoutState.AWAITING_PAYMENT
+    # When the bank has let them say yes all the same
+    revive(stage, reference, "authorize")
+    by_webhook(stage, checkout_id)
+    stage.pump()
+    # Then
+    assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
+    assert stage.totals(checkout_id) == PAID
+
+
+def test_money_taken_after_a_no_goes_back_when_the_time_is_up(stage: Stage) -> None:
+    # Given a buyer who has been asked for another card, and whose first one the bank has charged all the same
+    checkout_id, reference = pay_challenged(stage)
+    stage.bank.refuse(reference)
+    by_webhook(stage, checkout_id)
+    stage.pump()
+    revive(stage, reference, "authorize", "capture")
+    by_webhook(stage, checkout_id)
+    stage.pump()
+    # When they do not come back
+    run_out(stage, checkout_id)
+    # Then
+    assert stage.settle(checkout_id) == "expired"
+    assert stage.totals(checkout_id) == RETURNED
+
+
+def test_a_look_that_our_own_capture_overtakes_is_old_news(stage: Stage, crowd: Crowd) -> None:
+    # Given a look that has seen the authorisation, and whose answer is slow
+    checkout_id = stage.start("tok_ok")
+    stage.works.pump(until="payment_capture")
+    gate = Gate(stage.spy, "retrieve", "after")
+    looking = crowd.begin(lambda: stage.works.looker.run([checkout_id]))
+    gate.wait()
+    # When the money is taken meanwhile
+    stage.pump()
+    assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
+    gate.open()
+    # Then it changes nothing
+    assert looking.result(10) == {checkout_id}
+    assert stage.shelf.row("SELECT status FROM payments").status == "captured"
+    assert stage.totals(checkout_id) == PAID
+
+
+def test_a_look_that_our_own_cancellation_overtakes_is_old_news(stage: Stage, crowd: Crowd) -> None:
+    # Given
+    checkout_id = stage.start("tok_ok")
+    stage.works.pump(until="payment_capture")
+    gate = Gate(stage.spy, "retrieve", "after")
+    looking = crowd.begin(lambda: stage.works.looker.run([checkout_id]))
+    gate.wait()
+    # When
+    stage.works.door.cancel(checkout_id, OWNER)
+    stage.pump()
+    gate.open()
+    # Then nothing has turned up
+    assert looking.result(10) == {checkout_id}
+    stage.pump()
+    assert "payment.turned_up" not in stage.events(checkout_id)
+    assert stage.shelf.row("SELECT status FROM payments").status == "cancelled"
+    expect_nothing(stage, checkout_id)

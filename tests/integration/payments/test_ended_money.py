@@ -1,0 +1,161 @@
+"""Money that turned up after the end of its checkout is given back, once."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import Engine
+
+from models.states import CheckoutState
+from pipeline.gateways.sandbox.books import Totals
+from pipeline.settings import Settings
+from tests.harness import build_works
+from tests.integration.engine.failpoints import SimulatedCrash
+from tests.integration.engine.rivals import at_once, pump_both
+from tests.integration.engine.workbench import NOTHING
+from tests.integration.payments.afterlife import (
+    end_unpaid,
+    late_events,
+    look,
+    next_look,
+    revive,
+)
+from tests.integration.payments.stage import RETURNED, STOCK, Stage, open_stage
+
+LATE: Final = pytest.mark.parametrize(
+    ("kinds", "undo", "event", "left"),
+    [
+        (["authorize"], "void", "payment.voided_late", NOTHING),
+        (["authorize", "capture"], "refund", "payment.refunded_late", RETURNED),
+    ],
+    ids=["authorized", "captured"],
+)
+
+
+@LATE
+def test_money_that_a_look_finds_is_given_back(
+    stage: Stage, kinds: list[str], undo: str, event: str, left: Totals
+) -> None:
+    # Given
+    checkout_id, reference = end_unpaid(stage)
+    revive(stage, reference, *kinds)
+    # When
+    look(stage)
+    # Then
+    assert late_events(stage, checkout_id) == ["payment.turned_up", event]
+    assert stage.operations(checkout_id)[-1][0] == undo
+    assert stage.operations(checkout_id)[-1][2] == "succeeded"
+    assert stage.totals(checkout_id) == left
+    # ... the checkout stays as it ended, and is looked at again
+    assert stage.works.status(checkout_id).state is CheckoutState.CANCELLED
+    assert stage.works.status(checkout_id).review is None
+    assert 55 < (next_look(stage) or 0) <= 60
+    assert stage.shelf.stock("cup") == (STOCK, 0)
+    # When it is looked at again
+    look(stage)
+    # Then that is all
+    assert late_events(stage, checkout_id) == ["payment.turned_up", event]
+
+
+def by_repeat(stage: Stage) -> None:
+    """Let the call be made again."""
+
+
+def by_webhook(stage: Stage) -> None:
+    """Let the bank tell of it before the call is made again."""
+    stage.mail.deliver_new()
+    stage.pump()
+
+
+@LATE
+@pytest.mark.parametrize("tell", [by_repeat, by_webhook], ids=["repeat", "webhook"])
+@pytest.mark.parametrize("fault", ["timeout_after", "timeout_before", "error", "malformed"])
+def test_giving_it_back_survives_a_lost_answer(
+    stage: Stage,
+    kinds: list[str],
+    undo: str,
+    event: str,
+    left: Totals,
+    tell: Callable[[Stage], None],
+    fault: str,
+) -> None:
+    # Given
+    checkout_id, reference = end_unpaid(stage)
+    verb = {"void": "cancel"}.get(undo, undo)
+    stage.shelf.run("UPDATE payments SET token = :token", token=f"tok_{verb}_{fault}")
+    revive(stage, reference, *kinds)
+    # When
+    look(stage)
+    tell(stage)
+    stage.wait(checkout_id, lambda: event in stage.events(checkout_id))
+    # Then
+    assert late_events(stage, checkout_id) == ["payment.turned_up", event]
+    assert stage.totals(checkout_id) == left
+
+
+def test_money_that_turns_up_twice_is_given_back_twice(stage: Stage) -> None:
+    # Given an authorisation that turned up and was let go
+    checkout_id, reference = end_unpaid(stage)
+    revive(stage, reference, "authorize")
+    look(stage)
+    assert stage.totals(checkout_id) == NOTHING
+    # When it is taken all the same
+    stage.shelf.run("DELETE FROM sandbox.entries WHERE kind = 'cancel'")
+    stage.shelf.run("UPDATE sandbox.payments SET status = 'captured', captured_minor = 700")
+    stage.shelf.run(
+        "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:r, 'capture', 700)", r=reference
+    )
+    look(stage)
+    # Then
+    assert late_events(stage, checkout_id) == [
+        "payment.turned_up",
+        "payment.voided_late",
+        "payment.turned_up",
+        "payment.refunded_late",
+    ]
+    assert stage.totals(checkout_id) == RETURNED
+
+
+def test_a_look_at_money_that_turned_up_survives_the_death_of_its_process(engine: Engine, settings: Settings) -> None:
+    # Given
+    with open_stage(engine, settings) as stage:
+        checkout_id, reference = end_unpaid(stage)
+        revive(stage, reference, "authorize", "capture")
+        died: list[Any] = []
+
+        def die(verb: str, _call: object) -> None:
+            if verb not in died:
+                died.append(verb)
+                raise SimulatedCrash(verb)
+
+        # When the process dies after the look, and the next one after the refund
+        stage.spy.after = die
+        look(stage)
+        stage.wait(checkout_id, lambda: "payment.refunded_late" in stage.events(checkout_id))
+        # Then
+        assert died == ["retrieve", "refund"]
+        assert stage.deaths == 2
+        assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.refunded_late"]
+        assert stage.totals(checkout_id) == RETURNED
+        assert stage.entries() == [("authorize", 700), ("capture", 700), ("refund", 700)]
+
+
+@LATE
+def test_two_processes_that_find_it_at_once_give_it_back_once(
+    stage: Stage, engine: Engine, kinds: list[str], undo: str, event: str, left: Totals
+) -> None:
+    # Given
+    checkout_id, reference = end_unpaid(stage)
+    revive(stage, reference, *kinds)
+    # When
+    with build_works(engine, stage.settings) as rival:
+        at_once(partial(stage.works.looker.run, [checkout_id]), partial(rival.looker.run, [checkout_id]))
+        at_once(partial(stage.works.unwinder.run, [checkout_id]), partial(rival.unwinder.run, [checkout_id]))
+        pump_both(stage.works, rival)
+    stage.wait(checkout_id, lambda: event in stage.events(checkout_id))
+    # Then
+    assert late_events(stage, checkout_id) == ["payment.turned_up", event]
+    assert stage.totals(checkout_id) == left
+    last = {"void": "cancel"}.get(undo, undo)
+    assert stage.entries() == [(kind, 700) for kind in (*kinds, last)]

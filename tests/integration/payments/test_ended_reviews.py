@@ -1,0 +1,163 @@
+"""Money that turned up after an end and cannot be given back is put before a person, once, until it is settled."""
+
+from uuid import UUID
+
+import pytest
+
+from models.states import CheckoutState
+from pipeline.gateways.sandbox.books import Totals
+from tests.integration.engine.workbench import NOTHING
+from tests.integration.payments.afterlife import (
+    end_refunded,
+    end_unpaid,
+    late_events,
+    look,
+    return_refund,
+    revive,
+)
+from tests.integration.payments.stage import PAID, RETURNED, Stage
+
+
+@pytest.mark.parametrize(
+    ("kinds", "verb", "sentence", "code", "left"),
+    [
+        (
+            ["authorize"],
+            "cancel",
+            "7.00 EUR authorised could not be let go (cancel_declined): cancel it at the provider, then retry.",
+            "void_failed",
+            NOTHING,
+        ),
+        (
+            ["authorize", "capture"],
+            "refund",
+            "7.00 EUR could not be given back (refund_declined): refund it at the provider, then retry.",
+            "refund_failed",
+            RETURNED,
+        ),
+    ],
+    ids=["authorized", "captured"],
+)
+def test_what_the_bank_does_not_give_back_is_put_before_a_person_once(
+    stage: Stage, kinds: list[str], verb: str, sentence: str, code: str, left: Totals
+) -> None:
+    # Given
+    checkout_id, reference = end_unpaid(stage)
+    stage.shelf.run("UPDATE payments SET token = :token", token=f"tok_{verb}_declined")
+    revive(stage, reference, *kinds)
+    # When it is looked at three times
+    for _ in range(3):
+        look(stage)
+    # Then a person was asked once, about this money, and nothing is tried in a loop
+    status = stage.works.status(checkout_id)
+    assert (status.state, status.ended_at is not None) == (CheckoutState.CANCELLED, True)
+    assert status.review is not None
+    assert (status.review.code, status.review.message) == (code, sentence)
+    assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.needs_review"]
+    made = [each for each, _ in stage.spy.calls].count(verb)
+    assert stage.works.sweep().scheduled == 0
+    # When they retry and the bank has not changed its mind
+    assert stage.works.door.retry(checkout_id, actor="ops", reason="try again").created
+    stage.wait(checkout_id, lambda: stage.works.status(checkout_id).review is not None)
+    # Then they are asked again, after a call under a new key
+    assert [each for each, _ in stage.spy.calls].count(verb) == made + 1
+    assert late_events(stage, checkout_id)[2:] == ["payment.review_closed", "payment.needs_review"]
+    # When the bank plays along
+    stage.shelf.run("UPDATE payments SET token = 'tok_ok'")
+    assert stage.works.door.retry(checkout_id, actor="ops", reason="they opened it").created
+    stage.wait(checkout_id, lambda: stage.totals(checkout_id) == left)
+    # Then it is settled, under a key of its own
+    assert stage.works.status(checkout_id).review is None
+    undo = {"cancel": "void"}.get(verb, verb)
+    keys = [each for each in stage.operations(checkout_id) if each[0] == undo]
+    assert [status for *_, status in keys][-3:] == ["declined", "declined", "succeeded"]
+    assert [n for _, n, _ in keys] == list(range(1, len(keys) + 1))
+    assert not stage.works.door.retry(checkout_id, actor="ops", reason="once more").created
+    look(stage)
+    assert stage.totals(checkout_id) == left
+
+
+def test_a_refund_that_came_back_is_put_before_a_person(stage: Stage) -> None:
+    # Given a refund that was accepted, and that the buyer's bank sent back later
+    checkout_id, reference = end_refunded(stage)
+    assert stage.totals(checkout_id) == RETURNED
+    return_refund(stage, reference)
+    assert stage.totals(checkout_id) == PAID
+    # When it is looked at, more than once
+    look(stage)
+    look(stage)
+    # Then
+    review = stage.works.status(checkout_id).review
+    assert review is not None
+    assert (review.code, review.message) == (
+        "refund_failed",
+        "7.00 EUR could not be given back (refund_returned): refund it at the provider, then retry.",
+    )
+    assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.needs_review"]
+    # When they retry
+    stage.works.door.retry(checkout_id, actor="ops", reason="the account is open again")
+    stage.wait(checkout_id, lambda: stage.totals(checkout_id) == RETURNED)
+    # Then it went under a new key, and nobody is asked any more
+    assert [each for each in stage.operations(checkout_id) if each[0] == "refund"] == [
+        ("refund", 1, "declined"),
+        ("refund", 2, "succeeded"),
+    ]
+    assert stage.works.status(checkout_id).review is None
+    assert late_events(stage, checkout_id) == [
+        "payment.turned_up",
+        "payment.needs_review",
+        "payment.review_closed",
+        "payment.refunded_late",
+    ]
+
+
+def test_a_person_who_refunds_by_hand_is_believed_by_the_next_look(stage: Stage) -> None:
+    # Given money that the bank would not give back for us
+    checkout_id, reference = end_unpaid(stage)
+    stage.shelf.run("UPDATE payments SET token = 'tok_refund_declined'")
+    revive(stage, reference, "authorize", "capture")
+    look(stage)
+    assert stage.works.status(checkout_id).review is not None
+    # When they give it back at the bank's own desk, and the next look comes
+    stage.shelf.run("UPDATE sandbox.payments SET status = 'refunded', refunded_minor = 700")
+    stage.shelf.run(
+        "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:r, 'refund', 700)", r=reference
+    )
+    tell_of_all(stage, checkout_id)
+    # Then nobody is asked any more
+    assert stage.works.status(checkout_id).review is None
+    assert stage.shelf.row("SELECT status FROM payments").status == "refunded"
+
+
+def tell_of_all(stage: Stage, checkout_id: UUID) -> None:
+    """Let a webhook tell, and a look be made."""
+    del checkout_id
+    stage.mail.deliver_new()
+    stage.pump()
+    look(stage)
+
+
+def test_a_bank_that_refuses_our_access_is_for_a_person_after_the_last_try(stage: Stage) -> None:
+    # Given money that turned up, and keys that are not ours any more
+    checkout_id, reference = end_unpaid(stage)
+    stage.shelf.run("UPDATE payments SET token = 'tok_refund_misconfigured'")
+    revive(stage, reference, "authorize", "capture")
+    look(stage)
+    # When
+    stage.wait(checkout_id, lambda: stage.works.status(checkout_id).review is not None)
+    # Then
+    review = stage.works.status(checkout_id).review
+    assert review is not None
+    assert (review.code, review.message) == (
+        "gateway_misconfigured",
+        "The payment provider refuses our access (access_refused): correct its keys, then retry.",
+    )
+    assert [each for each, _ in stage.spy.calls].count("refund") == stage.settings.max_attempts
+    assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.needs_review"]
+    # When the keys are right again
+    stage.shelf.run("UPDATE payments SET token = 'tok_ok'")
+    stage.works.door.retry(checkout_id, actor="ops", reason="new keys")
+    stage.wait(checkout_id, lambda: stage.totals(checkout_id) == RETURNED)
+    # Then
+    assert stage.works.status(checkout_id).review is None
+    assert late_events(stage, checkout_id)[2:] == ["payment.review_closed", "payment.refunded_late"]

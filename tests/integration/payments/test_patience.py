@@ -1,0 +1,164 @@
+"""A call is begun soon after its claim, or not at all: else somebody else might be making it."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+from structlog.testing import capture_logs
+
+from pipeline.chain import CHAIN
+from pipeline.gateways.protocol import Answer, Call, Declined
+from pipeline.settings import Settings
+from tests.harness import OWNER, Works
+from tests.integration.engine.rivals import Crowd, Gate, spin_until
+from tests.integration.engine.workbench import Spy
+from tests.integration.payments.stage import PAID, Stage, open_stage
+
+#: One call at a time. It may be begun up to 0.7 s after its claim.
+NARROW: Final[dict[str, Any]] = {
+    "gateway_concurrency": 1,
+    "gateway_timeout_seconds": 0.3,
+    "gateway_claim_seconds": 1.0,
+}
+
+CLAIM: Final = "SELECT claimed_until, attempts FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
+IS_FREE: Final = (
+    "SELECT claimed_until < now() AS is_free FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
+)
+
+
+@pytest.fixture
+def narrow(engine: Engine, settings: Settings) -> Iterator[Stage]:
+    """A stage whose calls queue up behind each other."""
+    with open_stage(engine, settings, **NARROW) as stage:
+        yield stage
+
+
+class Jam:
+    """Holds the first call of a verb for so long that the one behind it comes too late."""
+
+    def __init__(self, spy: Spy, verb: str) -> None:
+        """Stand in the way."""
+        self.verb = verb
+        self.order: list[UUID] = []
+        spy.before = self._hold
+
+    def _hold(self, verb: str, call: Call) -> None:
+        if verb != self.verb:
+            return
+        self.order.append(call.checkout_id)
+        if len(self.order) == 1:
+            time.sleep(0.8)
+
+
+def refuse_captures(verb: str, answer: Answer) -> Answer:
+    """Let the bank take the money and say no."""
+    return Declined("do_not_honor") if verb == "capture" else answer
+
+
+@pytest.mark.parametrize("verb", ["open", "authorize", "capture", "cancel", "refund", "retrieve"])
+def test_a_call_whose_claim_has_nearly_run_out_is_made_later(narrow: Stage, verb: str) -> None:
+    # Given two checkouts whose calls of one verb go out in one batch, one behind the other
+    spy, works = narrow.spy, narrow.works
+    card = "tok_action_required" if verb == "retrieve" else "tok_ok"
+    ids = [narrow.start(card), narrow.start(card)]
+    if verb == "retrieve":
+        works.pump()
+        for id_ in ids:
+            narrow.bank.approve(narrow.reference(id_))
+            works.door.resume(id_, OWNER)
+    if verb == "cancel":
+        works.pump(until="payment_capture")
+        for id_ in ids:
+            works.door.cancel(id_, OWNER)
+    if verb == "refund":
+        spy.replace = refuse_captures
+    jam = Jam(spy, verb)
+    # When the first is slow
+    with capture_logs() as logs:
+        works.pump()
+    # Then the second was not made at that time, and no attempt of it was counted
+    skipped = [each for each in logs if each["event"] == "gateway.not_called"]
+    assert [(each["verb"], each["checkout_id"]) for each in skipped] == [(verb, str(jam.order[1]))]
+    assert sorted(map(str, jam.order)) == sorted(map(str, ids))
+    assert narrow.shelf.rows("SELECT DISTINCT attempts, claimed_until FROM payment_operations") == [(0, None)]
+    # ... it was made later, and both have had one effect
+    totals = {"cancel": (0, 0, 0), "refund": (0, 700, 700)}.get(verb, (0, 700, 0))
+    ends = {"cancel": "cancelled", "refund": "failed"}.get(verb, "completed")
+    assert works.states(ids) == [ends, ends]
+    for id_ in ids:
+        found = narrow.totals(id_)
+        assert (found.authorized_minor, found.captured_minor, found.refunded_minor) == totals
+    assert narrow.shelf.rows("SELECT DISTINCT calls FROM sandbox.requests") == [(1,)]
+
+
+def test_a_call_that_was_taken_over_meanwhile_is_left_to_the_other(narrow: Stage, engine: Engine, crowd: Crowd) -> None:
+    # Given a process that claimed two captures and froze before it made the second
+    ids = [narrow.start("tok_ok"), narrow.start("tok_ok")]
+    narrow.works.pump(until="payment_capture")
+    frozen = Gate(narrow.spy, "capture", "before")
+    pumping = crowd.begin(narrow.works.pump)
+    frozen.wait()
+    [first] = [call.checkout_id for verb, call in narrow.spy.calls if verb == "capture"]
+    [second] = [id_ for id_ in ids if id_ != first]
+    # ... another that took the second over once its claim had run out, and whose call is out
+    other_spy = Spy(narrow.bank)
+    other = Works(engine, narrow.settings, other_spy)
+    working = Gate(other_spy, "capture", "before")
+    spin_until(lambda: bool(narrow.shelf.row(IS_FREE, id=second).is_free), "the claim does not run out")
+    taking = crowd.begin(lambda: other.runner.run(CHAIN[5], [second]))
+    working.wait()
+    claim = narrow.shelf.row(CLAIM, id=second)
+    assert claim.attempts == 1
+    # When the first process wakes
+    frozen.open()
+    pumping.result(10)
+    # Then it leaves that call alone, and the other's claim too
+    assert [call.checkout_id for verb, call in narrow.spy.calls if verb == "capture"] == [first]
+    assert narrow.shelf.row(CLAIM, id=second) == claim
+    # When the other goes on
+    working.open()
+    taking.result(10)
+    other.pump()
+    other.driver.close()
+    # Then
+    assert narrow.works.states(ids) == ["completed", "completed"]
+    assert [narrow.totals(id_) for id_ in ids] == [PAID, PAID]
+    assert narrow.entries().count(("capture", 700)) == 2
+
+
+def test_an_answer_that_comes_after_the_claim_leaves_the_claim_of_another(
+    narrow: Stage, engine: Engine, crowd: Crowd
+) -> None:
+    # Given a process that froze during its call, which had no effect
+    checkout_id = narrow.start("tok_capture_error")
+    narrow.works.pump(until="payment_capture")
+    frozen = Gate(narrow.spy, "capture", "after")
+    pumping = crowd.begin(narrow.works.pump)
+    frozen.wait()
+    # ... and another that makes the same call once the claim has run out
+    other_spy = Spy(narrow.bank)
+    other = Works(engine, narrow.settings, other_spy)
+    working = Gate(other_spy, "capture", "before")
+    spin_until(lambda: bool(narrow.shelf.row(IS_FREE, id=checkout_id).is_free), "the claim does not run out")
+    taking = crowd.begin(lambda: other.runner.run(CHAIN[5], [checkout_id]))
+    working.wait()
+    claim = narrow.shelf.row(CLAIM, id=checkout_id).claimed_until
+    # When the first wakes with an answer that says nothing
+    frozen.open()
+    pumping.result(10)
+    # Then it waits for the other
+    assert narrow.shelf.row(CLAIM, id=checkout_id).claimed_until == claim
+    assert [verb for verb, _ in narrow.spy.calls].count("capture") == 1
+    # When the other goes on
+    working.open()
+    taking.result(10)
+    other.pump()
+    other.driver.close()
+    # Then
+    assert narrow.settle(checkout_id) == "completed"
+    assert narrow.totals(checkout_id) == PAID
+    assert narrow.shelf.rows("SELECT calls FROM sandbox.requests WHERE key LIKE '%capture%'") == [(2,)]

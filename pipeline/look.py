@@ -104,8 +104,7 @@ class Looker:
                 return [] if waits else self._call_on(connection, member)
             case CheckoutState.AWAITING_PAYMENT:
                 # The buyer went back to the bank after a no of theirs, and it was paid after all.
-                paid = books.status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED)
-                return self._call_on(connection, member) if paid else []
+                return self._call_on(connection, member) if books.status is PaymentStatus.AUTHORIZED else []
             case CheckoutState.RUNNING:
                 at_gateway = isinstance(CHAIN[member.phase].work, Remote)
                 return [Send(forward.queue_of(member.state, member.phase), member.id, member.now)] * (

@@ -15,22 +15,18 @@ from pipeline.events import write_events
 from pipeline.sender import UNWIND, Send
 from pipeline.settings import Settings
 
-# :stall_seconds null means that nothing is due: the checkout waits for the buyer, or is over.
+# :stall_seconds null means that nothing is due: the checkout waits for the buyer, or is over. With :window_seconds the
+# hold is extended by an authorisation, so that it never runs out under a running payment, but not beyond its own life.
 ADVANCE: Final = text("""
     UPDATE checkouts
     SET phase = :phase, state = :state, attempts = 0, last_error = NULL, sent_at = now(),
         due_at = now() + make_interval(secs => CAST(:stall_seconds AS double precision)),
         due_reason = CASE WHEN CAST(:stall_seconds AS double precision) IS NULL THEN NULL ELSE 'stalled' END,
-        ended_at = CASE WHEN :state = 'completed' THEN now() END, updated_at = now()
-    WHERE id = ANY(CAST(:ids AS uuid[]))
-""")
-
-# An authorisation extends the hold, so that it never runs out under a running payment, but not beyond its own life.
-EXTEND: Final = text("""
-    UPDATE checkouts
-    SET expires_at = least(greatest(expires_at, now() + make_interval(secs => :window_seconds)),
-                           coalesce((SELECT p.authorized_until - make_interval(secs => :margin_seconds)
-                                     FROM payments p WHERE p.checkout_id = checkouts.id), 'infinity'))
+        ended_at = CASE WHEN :state = 'completed' THEN now() END, updated_at = now(),
+        expires_at = CASE WHEN CAST(:window_seconds AS double precision) IS NULL THEN expires_at ELSE
+            least(greatest(expires_at, now() + make_interval(secs => CAST(:window_seconds AS double precision))),
+                  coalesce((SELECT p.authorized_until - make_interval(secs => :margin_seconds)
+                            FROM payments p WHERE p.checkout_id = checkouts.id), 'infinity')) END
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -90,6 +86,7 @@ def advance(connection: Connection, phase: Phase, members: Sequence[Member], set
     """Record that these checkouts completed `phase`, and return the messages that call on the next one."""
     sends: list[Send] = []
     last = phase.number == len(CHAIN)
+    authorizes = isinstance(phase.work, Remote) and not phase.work.pivot
     waiting = [each for each in members if phase.awaits_payment and not each.payment_given]
     going = [each for each in members if not (phase.awaits_payment and not each.payment_given)]
     for group, state in (
@@ -107,16 +104,12 @@ def advance(connection: Connection, phase: Phase, members: Sequence[Member], set
                 "phase": phase.number,
                 "state": state,
                 "stall_seconds": settings.stall_seconds if running else None,
+                "window_seconds": settings.payment_window_seconds if authorizes else None,
+                "margin_seconds": settings.authorization_margin_seconds,
             },
         )
         if running:
             sends += [Send(next_phase(phase.number).queue, each.id, each.now) for each in group]
-    if isinstance(phase.work, Remote) and not phase.work.pivot:
-        window = {
-            "window_seconds": settings.payment_window_seconds,
-            "margin_seconds": settings.authorization_margin_seconds,
-        }
-        connection.execute(EXTEND, {"ids": [each.id for each in members], **window})
     write_events(connection, "checkout.phase_completed", [each.id for each in members], phase=phase.name)
     if last:
         write_events(connection, "checkout.completed", [each.id for each in members])

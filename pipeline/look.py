@@ -77,7 +77,7 @@ class Looker:
         self, connection: Connection, members: Sequence[Member], answers: Sequence[Answered]
     ) -> tuple[set[UUID], list[Send]]:
         before = load_books(connection, [each.id for each in members])
-        after = record(connection, members, answers)
+        after = record(connection, members, answers, before)
         sends = [send for member in members for send in self._follow(connection, member, before, after)]
         definite = {
             each.planned.call.checkout_id
@@ -106,12 +106,10 @@ class Looker:
                 # The buyer went back to the bank after a no of theirs, and it was paid after all.
                 return self._call_on(connection, member) if books.status is PaymentStatus.AUTHORIZED else []
             case CheckoutState.RUNNING:
-                at_gateway = isinstance(CHAIN[member.phase].work, Remote)
-                return [Send(forward.queue_of(member.state, member.phase), member.id, member.now)] * (
-                    changed and at_gateway
-                )
+                goes_on = changed and isinstance(CHAIN[member.phase].work, Remote)
+                return [_send(member)] if goes_on else []
             case CheckoutState.UNWINDING:
-                return [Send(forward.queue_of(member.state, member.phase), member.id, member.now)]
+                return [_send(member)]
             case CheckoutState.FAILED | CheckoutState.CANCELLED | CheckoutState.EXPIRED:
                 return self._take_back(connection, member, was, books)
             case CheckoutState.NEEDS_REVIEW | CheckoutState.COMPLETED:
@@ -130,6 +128,10 @@ class Looker:
             write_events(connection, "payment.turned_up", [member.id], data={member.id: facts})
         forward.later(connection, [(member, 0.0, "money turned up after the end", member.attempts)])
         return [Send(RESOLVE, member.id, member.now)]
+
+
+def _send(member: Member) -> Send:
+    return Send(forward.queue_of(member.state, member.phase), member.id, member.now)
 
 
 def _outcomes(books: Books) -> list[OperationStatus]:

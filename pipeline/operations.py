@@ -165,13 +165,20 @@ def claim(
     return planned
 
 
-def record(connection: Connection, members: Sequence[Member], answers: Sequence[Answered]) -> dict[UUID, Books]:
+def record(
+    connection: Connection,
+    members: Sequence[Member],
+    answers: Sequence[Answered],
+    before: Mapping[UUID, Books] | None = None,
+) -> dict[UUID, Books]:
     """Write the answers down and return the books as they now stand, of all these checkouts.
 
-    The members must be locked. An answer that comes after the checkout has turned (its fence is older) is written down
-    all the same, as an event too; what follows from it is decided on the books, by whoever works on the checkout.
+    The members must be locked; `before` are their books, if they have been read under this lock. An answer that comes
+    after the checkout has turned (its fence is older) is written down all the same, as an event too; what follows from
+    it is decided on the books, by whoever works on the checkout.
     """
-    before = load_books(connection, [member.id for member in members])
+    if before is None:
+        before = load_books(connection, [member.id for member in members])
     after = dict(before)
     for each in answers:
         books = after[each.planned.call.checkout_id]

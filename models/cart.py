@@ -14,14 +14,16 @@ from models.states import CartState
 class Cart(Base):
     """A cart. Upstreams write it, by our functions or by SQL of their own.
 
+    `owner` is who made it over the HTTP edge or by a request: nobody else sees, edits or buys it. Null: anybody may.
     Every start raises `lock_version`: an editor whose snapshot is older than the lock, and cannot see it, then fails to
     serialise (40001) instead of slipping under it.
     """
 
     __tablename__ = "carts"
-    __table_args__ = (one_of("state", CartState),)
+    __table_args__ = (one_of("state", CartState), max_length("owner", 255))
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner: Mapped[str | None]
     currency: Mapped[Currency]
     state: Mapped[str] = mapped_column(server_default=CartState.OPEN.value)
     shipping_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -122,6 +122,14 @@ class NoticeStatus(StrEnum):
     UNMATCHED = "unmatched"  # named no payment of ours for as long as it was tried
 
 
+class DeliveryStatus(StrEnum):
+    """What became of an event that we tell somebody."""
+
+    PENDING = "pending"  # to be sent, for the first time or again
+    DELIVERED = "delivered"  # the endpoint took it
+    DEAD = "dead"  # not taken for as long as it was tried: a command replays it
+
+
 class OrderState(StrEnum):
     """An order is written `pending` in phase 5 and `placed` in phase 7."""
 

@@ -4,6 +4,8 @@ from models.base import Base
 from models.cart import Cart, CartLine
 from models.catalog import Location, Price, StockLevel, StockMovement, Variant
 from models.checkout import Checkout, Event, RefusedMessage, RequestKey
+from models.delivery import WebhookDelivery, WebhookEndpoint
+from models.edge import ApiKey, Heartbeat, RequestAnswer
 from models.lock import PriceLock, PriceLockLine, Reservation
 from models.order import Order, OrderLine
 from models.payment import Payment, PaymentOperation
@@ -12,6 +14,7 @@ from models.sandbox import SandboxEntry, SandboxPayment, SandboxRequest
 from models.webhook import WebhookNotice
 
 __all__ = [
+    "ApiKey",
     "Base",
     "Cart",
     "CartLine",
@@ -19,6 +22,7 @@ __all__ = [
     "Coupon",
     "Event",
     "ExchangeRate",
+    "Heartbeat",
     "Location",
     "Order",
     "OrderLine",
@@ -30,6 +34,7 @@ __all__ = [
     "Promotion",
     "Redemption",
     "RefusedMessage",
+    "RequestAnswer",
     "RequestKey",
     "Reservation",
     "SandboxEntry",
@@ -39,5 +44,7 @@ __all__ = [
     "StockMovement",
     "TaxRate",
     "Variant",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "WebhookNotice",
 ]

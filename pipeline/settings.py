@@ -108,6 +108,27 @@ class Settings(BaseSettings):
     sandbox_authorization_seconds: Seconds = 7 * 24 * 3600
     sandbox_webhook_secret: SecretStr = SecretStr("whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3g=")
 
+    #: The HTTP edge: where it listens, its connections (and threads, one each), and the longest `Prefer: wait`. Proxies
+    #: commonly give up after 60 s.
+    web_host: str = "127.0.0.1"
+    web_port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    web_connections: Count = 8
+    web_wait_cap_seconds: Count = 30
+    #: Largest body: a thousand lines with external prices and taxes have about 300 kB.
+    web_max_body_bytes: Count = 1024 * 1024
+    #: Requests of one key, to one process.
+    web_requests_per_minute: Count = 600
+    #: Where the edge hears of what has ended: PostgreSQL itself, where DATABASE_URL is a transaction pooler's.
+    listen_url: SecretStr | None = None
+
+    #: Webhooks that we send: how long an endpoint has, for how long one is tried, and after how long what was taken is
+    #: forgotten. Addresses that are not public are refused, except in these networks (CIDR, with commas).
+    delivery_timeout_seconds: Seconds = 10
+    delivery_concurrency: Count = 16
+    delivery_hours: Count = 72
+    delivery_keep_days: Count = 30
+    delivery_private_networks: str = ""
+
     #: Connections of one process, and the bounds that keep a hung one from holding rows.
     pool_size: Count = 5
     statement_timeout_seconds: Seconds = 15

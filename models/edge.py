@@ -1,0 +1,68 @@
+"""The HTTP edge: who may use it, and what it has answered."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, LargeBinary, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Moment, Now, Small, max_length
+from models.checkout import MAX_REFERENCE
+
+
+class ApiKey(Base):
+    """A bearer key. `id` is its public half; of the secret half only the SHA-256 is kept: it has 256 random bits.
+
+    `owner` is whose checkouts it starts and sees. A revoked key stays, so that its name in a log can be told.
+    """
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        max_length("owner", MAX_REFERENCE),
+        CheckConstraint(
+            "scopes <@ ARRAY['admin', 'checkout', 'prices'] AND scopes <> '{}'",
+            name="scopes",
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[Now]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class RequestAnswer(Base):
+    """What a `POST /checkout` was answered, by its idempotency key, for a day; `request_keys` remembers for ever.
+
+    Without `status` the request is being worked on: by nobody any more once `claimed_until` has passed.
+    """
+
+    __tablename__ = "request_answers"
+    __table_args__ = (
+        max_length("key", MAX_REFERENCE),
+        CheckConstraint("(status IS NULL) = (body IS NULL)", name="answered"),
+        Index(None, "created_at"),
+    )
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    claimed_until: Mapped[Moment]
+    status: Mapped[Small | None]
+    headers: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    body: Mapped[str | None]
+    created_at: Mapped[Now]
+
+
+class Heartbeat(Base):
+    """When a periodic part of the engine last ran: `sweep`."""
+
+    __tablename__ = "heartbeats"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[Now]

@@ -10,7 +10,9 @@ from sqlalchemy import Connection, text
 
 from pipeline.messages import Cart
 
-CREATE: Final = text("INSERT INTO carts (id, currency) VALUES (:id, :currency) ON CONFLICT (id) DO NOTHING")
+CREATE: Final = text("""
+    INSERT INTO carts (id, currency, owner) VALUES (:id, :currency, :owner) ON CONFLICT (id) DO NOTHING
+""")
 
 UPDATE: Final = text("""
     UPDATE carts
@@ -36,9 +38,9 @@ FILL: Final = text("""
 """)
 
 
-def create_cart(connection: Connection, cart_id: UUID, currency: str) -> None:
-    """Make sure the cart's row is there, so that it can be locked."""
-    connection.execute(CREATE, {"id": cart_id, "currency": currency})
+def create_cart(connection: Connection, cart_id: UUID, currency: str, owner: str) -> bool:
+    """Make sure the cart's row is there, so that it can be locked; True when it was not. A new one is this owner's."""
+    return connection.execute(CREATE, {"id": cart_id, "currency": currency, "owner": owner}).rowcount == 1
 
 
 def fill_cart(connection: Connection, cart: Cart) -> None:

@@ -1,18 +1,24 @@
 """The intake with its transactions and its sends: what HTTP, the intake actor and the scripts call."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from pipeline import intake
+from pipeline.answers import Request, StoredAnswer, claim, keep
+from pipeline.cart_edits import StoredCart, put_cart, read_cart
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code, NotFound, Refused
 from pipeline.intake import Admitted
-from pipeline.messages import ProcessRequest, StartRequest
+from pipeline.messages import Cart, ProcessRequest, StartRequest
 from pipeline.notices import Received, read_letter, receive
+from pipeline.sender import Send
 from pipeline.settings import Settings
 from pipeline.status import Status, read_status
+
+T = TypeVar("T")
 
 
 class Door:
@@ -49,6 +55,39 @@ class Door:
         """Pay a started checkout."""
         return self._admit(lambda connection: intake.process(connection, request, self.settings))
 
+    def purchase(
+        self, request: StartRequest | ProcessRequest, asked: Request, claim_seconds: float
+    ) -> Admitted | StoredAnswer:
+        """Pay, by a request whose answer will be kept: its first answer, if it has had one.
+
+        Raises what `start` and `process` raise, and Conflict while the same request is being worked on.
+        """
+
+        def work(connection: Connection) -> Admitted | StoredAnswer:
+            if (answer := claim(connection, asked, claim_seconds)) is not None:
+                return answer
+            if isinstance(request, StartRequest):
+                return intake.start(connection, request, self.settings)
+            return intake.process(connection, request, self.settings)
+
+        answer = self._commit(work, lambda each: each.sends if isinstance(each, Admitted) else ())
+        if isinstance(answer, Admitted) and answer.refusal is not None:
+            raise answer.refusal
+        return answer
+
+    def keep_answer(self, asked: Request, answer: StoredAnswer, *, claimed: bool) -> None:
+        """Keep what a request was answered, for its repeats."""
+        self._commit(lambda connection: keep(connection, asked, answer, claimed=claimed))
+
+    def put_cart(self, owner: str, cart: Cart) -> bool:
+        """Write a cart whole; True when it is new."""
+        return self._commit(lambda connection: put_cart(connection, owner, cart, self.settings))
+
+    def read_cart(self, owner: str, cart_id: UUID) -> StoredCart:
+        """Return a cart."""
+        with self.driver.database.connect() as connection:
+            return read_cart(connection, owner, cart_id)
+
     def resume(self, checkout_id: UUID, owner: str) -> Admitted:
         """Go on after the buyer has acted at the bank."""
         return self._admit(lambda connection: intake.resume(connection, checkout_id, owner, self.settings))
@@ -74,14 +113,7 @@ class Door:
         if gateway_name != self.settings.gateway:
             raise NotFound(Code.GATEWAY_UNKNOWN, gateway=gateway_name)
         letter = read_letter(gateway_name, self.driver.gateway, body, headers)
-        answers: list[Received] = []
-
-        def run(connection: Connection) -> Step:
-            answers.append(receive(connection, letter, self.settings))
-            return Step(sends=list(answers[-1].sends))
-
-        self.driver.run(run)
-        return answers[-1]
+        return self._commit(lambda connection: receive(connection, letter, self.settings), lambda each: each.sends)
 
     def status(
         self, *, checkout_id: UUID | None = None, cart_id: UUID | None = None, owner: str | None = None
@@ -91,13 +123,18 @@ class Door:
             return read_status(connection, checkout_id=checkout_id, cart_id=cart_id, owner=owner)
 
     def _admit(self, work: Callable[[Connection], Admitted]) -> Admitted:
-        answers: list[Admitted] = []
+        admitted = self._commit(work, lambda each: each.sends)
+        if admitted.refusal is not None:
+            raise admitted.refusal
+        return admitted
+
+    def _commit(self, work: Callable[[Connection], T], find_sends: Callable[[T], Sequence[Send]] = lambda _: ()) -> T:
+        """Return what `work` returned in the transaction that committed; its messages go out after that."""
+        done: list[T] = []
 
         def run(connection: Connection) -> Step:
-            answers.append(work(connection))
-            return Step(sends=list(answers[-1].sends))
+            done.append(work(connection))
+            return Step(sends=list(find_sends(done[-1])))
 
         self.driver.run(run)
-        if (refusal := answers[-1].refusal) is not None:
-            raise refusal
-        return answers[-1]
+        return done[-1]

@@ -69,8 +69,20 @@ FailFunction = Callable[[Connection, UUID, Exception], Step]
 class Driver:
     """Shared by the runner and the unwind. Thread-safe; one a process."""
 
-    def __init__(self, database: Engine, sender: Sender, gateway: Gateway, settings: Settings) -> None:
-        """Take what the steps need. The gateway's calls in flight are bounded for the whole process."""
+    def __init__(
+        self,
+        database: Engine,
+        sender: Sender,
+        gateway: Gateway,
+        settings: Settings,
+        *,
+        waits: Sequence[float] = TRANSIENT_WAITS,
+    ) -> None:
+        """Take what the steps need. The gateway's calls in flight are bounded for the whole process.
+
+        `waits` are the pauses before a transaction is repeated that the database could not carry through.
+        """
+        self._waits = waits
         self.database = database
         self.sender = sender
         self.gateway = gateway
@@ -126,7 +138,7 @@ class Driver:
             return []
 
     def _transact(self, work: Callable[[Connection], Step]) -> Step:
-        for pause in (*TRANSIENT_WAITS, None):
+        for pause in (*self._waits, None):
             began = time.monotonic()
             try:
                 with transaction(self.database) as connection:

@@ -14,6 +14,16 @@ class Code(StrEnum):
     KEY_REQUIRED = "idempotency_key_required"
     KEY_CONFLICT = "idempotency_conflict"
     TTL_TOO_LONG = "ttl_too_long"
+    # the HTTP request
+    KEY_RUNNING = "idempotency_running"
+    API_KEY_INVALID = "api_key_invalid"
+    SCOPE_MISSING = "scope_missing"
+    RATE_LIMITED = "rate_limited"
+    BODY_TOO_LARGE = "body_too_large"
+    MEDIA_TYPE = "media_type_unsupported"
+    ROUTE_UNKNOWN = "route_unknown"
+    METHOD_UNKNOWN = "method_not_allowed"
+    UNAVAILABLE = "service_unavailable"
     # the cart
     CART_UNKNOWN = "cart_unknown"
     CART_LOCKED = "cart_locked"
@@ -75,8 +85,17 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.KEY_REQUIRED: "A payment or a queued message needs an idempotency key: send one unique to this purchase.",
     Code.KEY_CONFLICT: "Idempotency key {key} was used for another request: use a new key for a new request.",
     Code.TTL_TOO_LONG: "A checkout may hold stock for at most {cap_seconds} s: ask for less, or leave ttl_seconds out.",
+    Code.KEY_RUNNING: "The request with idempotency key {key} is being worked on: repeat it in a moment.",
+    Code.API_KEY_INVALID: "The request carries no valid API key: send `Authorization: Bearer` and a live one.",
+    Code.SCOPE_MISSING: "The API key lacks the scope {scope} ({why}): use one that has it.",
+    Code.RATE_LIMITED: "More than {limit} requests a minute came with this API key: wait {seconds} s.",
+    Code.BODY_TOO_LARGE: "The body has more than {limit} bytes: send less.",
+    Code.MEDIA_TYPE: "The body is not application/json: send JSON, and say so in Content-Type.",
+    Code.ROUTE_UNKNOWN: "There is nothing at this address: /openapi.json lists what there is.",
+    Code.METHOD_UNKNOWN: "{method} is not possible here: use {allowed}.",
+    Code.UNAVAILABLE: "The engine cannot work right now: repeat the same request in a few seconds.",
     Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",
-    Code.CART_LOCKED: "Cart {cart_id} is locked by another checkout until {expires_at}: try again after that.",
+    Code.CART_LOCKED: "Cart {cart_id} is locked by {holder} until {expires_at}: try again after that.",
     Code.CART_COMPLETED: "Cart {cart_id} has been bought already: start with a new cart.",
     Code.CHECKOUT_ACTIVE: "Cart {cart_id} waits to be paid in checkout {checkout_id}: process that one, or cancel it.",
     Code.CART_EMPTY: "The cart has no lines: add something to it first.",

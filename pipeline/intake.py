@@ -13,7 +13,6 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
-from models.checkout import ACTIVE_SQL
 from models.states import ENDINGS, TERMINAL, CartState, CheckoutState
 from pipeline import backward, forward
 from pipeline.batch import Member, Rejected
@@ -21,6 +20,7 @@ from pipeline.carts import create_cart, fill_cart
 from pipeline.chain import CHAIN
 from pipeline.errors import Code, Conflict, Invalid, NotFound, Refused
 from pipeline.events import write_events
+from pipeline.holders import find_holder
 from pipeline.late import close_reviews
 from pipeline.locks import lock_cart, lock_checkouts
 from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
@@ -39,10 +39,6 @@ BIND_KEY: Final = text("""
 
 # An editor with an older snapshot must not slip under the lock that begins here: see models/cart.py.
 TURN: Final = text("UPDATE carts SET lock_version = lock_version + 1 WHERE id = :cart_id")
-
-ACTIVE: Final = text(f"""
-    SELECT id, owner, expires_at, payment_given FROM checkouts WHERE cart_id = :cart_id AND state IN ({ACTIVE_SQL})
-""")
 
 INSERT: Final = text("""
     INSERT INTO checkouts (id, cart_id, owner, reference, currency, straight_through, payment_given,
@@ -84,18 +80,18 @@ def start(connection: Connection, request: StartRequest, settings: Settings) -> 
         raise Invalid(Code.TTL_TOO_LONG, cap_seconds=settings.ttl_cap_minutes * 60)
     cart_id = request.wanted_cart_id
     if request.cart is not None:
-        create_cart(connection, cart_id, request.cart.currency)
+        create_cart(connection, cart_id, request.cart.currency, request.owner)
     cart = lock_cart(connection, cart_id)
     # Read after the lock: a repeat that waited for it may find its checkout begun, or even ended.
     if (replayed := _replay(connection, request)) is not None:
         return replayed
-    if cart is None:
+    if cart is None or cart.owner not in (None, request.owner):
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))
     # Read after the lock: whoever started this cart before us has committed by now.
-    active = connection.execute(ACTIVE, {"cart_id": cart_id}).one_or_none()
+    active = find_holder(connection, cart_id)
     if active is not None:
         if active.owner != request.owner:
-            raise Conflict(Code.CART_LOCKED, cart_id=str(cart_id), expires_at=active.expires_at.isoformat())
+            raise active.refuse(request.owner)
         if request.payment is not None and not active.payment_given:
             # Returning it would look as if the payment had been taken; paying it here would lock rows out of order.
             raise Conflict(Code.CHECKOUT_ACTIVE, cart_id=str(cart_id), checkout_id=str(active.id))

@@ -52,7 +52,7 @@ STALLED: Final = text(f"""
     ORDER BY sent_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
-CART: Final = text("SELECT id, currency, state FROM carts WHERE id = :id FOR NO KEY UPDATE")
+CART: Final = text("SELECT id, owner, currency, state FROM carts WHERE id = :id FOR NO KEY UPDATE")
 CARTS: Final = text("SELECT id FROM carts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 STOCK: Final = text("""
@@ -115,7 +115,7 @@ def lock_stalled(connection: Connection, **parameters: Any) -> list[Member]:
 
 
 def lock_cart(connection: Connection, cart_id: UUID) -> Row[Any] | None:
-    """Lock one cart and return its currency and state, or None when there is none."""
+    """Lock one cart and return its owner, currency and state, or None when there is none."""
     return connection.execute(CART, {"id": cart_id}).one_or_none()
 
 

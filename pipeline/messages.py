@@ -119,10 +119,9 @@ CouponCode = Annotated[str, StringConstraints(min_length=1, max_length=100), Aft
 Json = Annotated[dict[str, JsonValue], AfterValidator(_storable_json)]
 
 
-class Cart(Model):
-    """A whole cart, for upstreams that keep their carts elsewhere."""
+class CartContent(Model):
+    """What a cart holds."""
 
-    id: UUID
     currency: Currency
     lines: list[CartLine]
     customer: Reference | None = None
@@ -131,6 +130,19 @@ class Cart(Model):
     shipping: ShippingInput | None = None
     shipping_address: Json | None = None
     billing_address: Json | None = None
+
+    @property
+    def has_external_amounts(self) -> bool:
+        """Whether the upstream names any amount itself: a price, a discount, a tax, what delivery costs."""
+        return self.shipping is not None or any(
+            (line.unit_price_minor, line.discounts, line.taxes) != (None, None, None) for line in self.lines
+        )
+
+
+class Cart(CartContent):
+    """A whole cart, for upstreams that keep their carts elsewhere."""
+
+    id: UUID
 
 
 class PaymentInput(Model):

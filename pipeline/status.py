@@ -5,17 +5,20 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from models.states import CheckoutState
 from pipeline.chain import CHAIN
-from pipeline.errors import Code, NotFound
+from pipeline.errors import Code, NotFound, sentence
 
 # The newest checkout of a cart: its active one if there is one (ids are in time's order).
 STATUS: Final = text("""
     SELECT c.id, c.cart_id, c.owner, c.reference, c.state, c.phase, c.currency, c.expires_at, c.created_at, c.ended_at,
            coalesce(c.review, p.review) AS review, c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
-           l.total_minor, l.hash AS quote_hash, o.number AS order_number, p.action, p.tries
+           l.subtotal_minor, l.discount_minor, l.shipping_minor, l.tax_minor, l.total_minor, l.hash AS quote_hash,
+           o.id AS order_id, o.number AS order_number, o.placed_at, p.action, p.tries,
+           (SELECT d.code FROM payment_operations d WHERE d.checkout_id = c.id AND d.kind = 'authorize'
+                AND d.n = p.tries AND d.status = 'declined') AS declined
     FROM checkouts c
     LEFT JOIN price_locks l ON l.checkout_id = c.id
     LEFT JOIN orders o ON o.checkout_id = c.id
@@ -23,6 +26,22 @@ STATUS: Final = text("""
     WHERE (c.id = :checkout_id OR c.cart_id = :cart_id) AND (CAST(:owner AS text) IS NULL OR c.owner = :owner)
     ORDER BY c.id DESC LIMIT 1
 """)
+
+#: What each state is called to people.
+STATE_NAMES: Final = {
+    CheckoutState.RUNNING: "In progress",
+    CheckoutState.AWAITING_PAYMENT: "Waiting for payment",
+    CheckoutState.ACTION_REQUIRED: "Waiting for the buyer's bank",
+    CheckoutState.UNWINDING: "Being undone",
+    CheckoutState.NEEDS_REVIEW: "Being looked at",
+    CheckoutState.COMPLETED: "Completed",
+    CheckoutState.FAILED: "Failed",
+    CheckoutState.CANCELLED: "Cancelled",
+    CheckoutState.EXPIRED: "Expired",
+}
+
+#: States in which nothing more happens until somebody acts, or ever.
+RESTING: Final = frozenset(CheckoutState) - {CheckoutState.RUNNING, CheckoutState.UNWINDING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +55,33 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """The frozen sums."""
+
+    subtotal_minor: int
+    discount_minor: int
+    shipping_minor: int
+    tax_minor: int
+    total_minor: int
+
+
+_TOTALS: Final = tuple(Totals.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The order that came of it."""
+
+    id: UUID
+    number: int
+    placed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """One checkout as its owner sees it. `total_minor` is the frozen total, from phase 3 on.
+    """One checkout as its owner sees it. `totals` are frozen from phase 3 on.
+
+    `failure` says why it turned back or, while it waits to be paid, why the last card was declined.
 
     `review` says what a person must settle: what keeps it in `needs_review`, or money of one that has ended.
     """
@@ -50,16 +94,26 @@ class Status:
     phase: int
     phase_name: str | None
     currency: str
-    total_minor: int | None
+    totals: Totals | None
     quote_hash: str | None
     expires_at: datetime
     created_at: datetime
     ended_at: datetime | None
-    order_number: int | None
+    order: Placed | None
     action: dict[str, Any] | None
     tries: int | None
     failure: Failure | None
     review: Failure | None
+
+    @property
+    def total_minor(self) -> int | None:
+        """The frozen total."""
+        return None if self.totals is None else self.totals.total_minor
+
+    @property
+    def order_number(self) -> int | None:
+        """The number of the placed order."""
+        return None if self.order is None else self.order.number
 
 
 def read_status(
@@ -82,16 +136,24 @@ def read_status(
         phase=row.phase,
         phase_name=CHAIN[row.phase - 1].name if row.phase else None,
         currency=row.currency,
-        total_minor=row.total_minor,
+        totals=None if row.total_minor is None else Totals(**{name: getattr(row, name) for name in _TOTALS}),
         quote_hash=row.quote_hash,
         expires_at=row.expires_at,
         created_at=row.created_at,
         ended_at=row.ended_at,
-        order_number=row.order_number,
+        order=None if row.order_number is None else Placed(row.order_id, row.order_number, row.placed_at),
         action=row.action if row.state == CheckoutState.ACTION_REQUIRED else None,
         tries=row.tries,
-        failure=None
-        if row.failure_code is None
-        else Failure(row.failure_code, row.failure_phase, row.failure_message, row.failure_detail or {}),
+        failure=_find_failure(row),
         review=None if row.review is None else Failure(**row.review),
     )
+
+
+def _find_failure(row: Row[Any]) -> Failure | None:
+    if row.failure_code is not None:
+        return Failure(row.failure_code, row.failure_phase, row.failure_message, row.failure_detail or {})
+    if row.state == CheckoutState.AWAITING_PAYMENT and row.declined is not None:
+        detail = {"reason": row.declined, "try": row.tries}
+        code = Code.PAYMENT_DECLINED
+        return Failure(code, "payment_authorization", sentence(code, detail), detail)
+    return None

@@ -53,8 +53,8 @@ class FleetLog:
 
 
 def read_procfile(path: Path = ROOT / "Procfile") -> dict[str, str]:
-    """Return the commands of the Procfile by name."""
-    return dict(parse_procfile(path.read_text()).processes)
+    """Return the commands of the Procfile by name, but `web`: a script asks nothing over HTTP, and its port is one."""
+    return {name: line for name, line in parse_procfile(path.read_text()).processes.items() if name != "web"}
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def run_fleet(
     scale: Mapping[str, int] | None = None,
     ready_seconds: float = READY_SECONDS,
 ) -> Iterator[Supervisor]:
-    """Start the lines (all of the Procfile by default) and give their supervisor once every worker is at its queues.
+    """Start the lines (all of `read_procfile` by default) and give their supervisor once every worker is at its queues.
 
     Raises Obstacle with their last lines when they do not get there, Ended when asked to end. Nothing of them runs
     after it, however it is left.

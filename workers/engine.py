@@ -1,5 +1,6 @@
 """The one composition root: everything a process of the engine needs, put together once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -7,7 +8,7 @@ from sqlalchemy import Engine
 
 from pipeline.database import connect_engine, transaction
 from pipeline.door import Door
-from pipeline.driver import Driver
+from pipeline.driver import TRANSIENT_WAITS, Driver
 from pipeline.errors import Code, sentence
 from pipeline.gateways.registry import build_gateway
 from pipeline.inbox import Inbox
@@ -47,8 +48,11 @@ class CheckoutEngine:
         self.database.dispose()
 
 
-def build_engine(settings: Settings, name: str) -> CheckoutEngine:
-    """Put a process together; `name` is how its connections are called in PostgreSQL."""
+def build_engine(settings: Settings, name: str, *, waits: Sequence[float] = TRANSIENT_WAITS) -> CheckoutEngine:
+    """Put a process together; `name` is how its connections are called in PostgreSQL.
+
+    `waits` are the pauses before a transaction is repeated that the database could not carry through.
+    """
     database = connect_engine(settings, application_name=name)
 
     def keep_refusal(refusal: Refusal) -> None:
@@ -66,7 +70,7 @@ def build_engine(settings: Settings, name: str) -> CheckoutEngine:
         idle_seconds=settings.idle_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
     )
-    driver = Driver(database, RedisSender(broker), build_gateway(settings), settings)
+    driver = Driver(database, RedisSender(broker), build_gateway(settings), settings, waits=waits)
     looker = Looker(driver, settings)
     return CheckoutEngine(
         settings=settings,

@@ -22,12 +22,12 @@ def test_every_queue_has_its_line_and_is_named_after_it() -> None:
     # Then
     queues = [INTAKE, *(phase.queue for phase in CHAIN), UNWIND, RESOLVE, WEBHOOKS, SWEEP]
     assert found == {queue.removeprefix("checkout."): queue for queue in queues}
-    assert lines.keys() - found.keys() == {"scheduler"}
+    assert lines.keys() - found.keys() == {"scheduler", "web"}
 
 
 def test_every_worker_has_one_process_and_ends_before_it_is_ended_by_force() -> None:
     for name, line in read_lines(ROOT / "Procfile", "").items():
-        if name != "scheduler":
+        if name not in {"scheduler", "web"}:
             assert " -p 1 " in line
             milliseconds = re.search(r"--worker-shutdown-timeout (\d+)$", line)
             assert milliseconds is not None

@@ -77,7 +77,7 @@ def test_a_cart_locked_by_another_owner_is_refused(works: Works, shelf: Shelf) -
     shelf.add_variant("cup", stock=5)
     cart_id = shelf.add_cart(("cup", 1))
     until = works.status(works.start(cart_id)).expires_at.isoformat()
-    sentence = f"Cart {cart_id} is locked by another checkout until {until}: try again after that."
+    sentence = f"Cart {cart_id} is locked by another owner's checkout until {until}: try again after that."
     # When, then
     assert_refused(works, lambda: works.start(cart_id, owner="shop-2"), Conflict, "cart_locked", sentence)
     cart = Cart(id=cart_id, currency="EUR", lines=[CartLine(sku="cup", quantity=4)], shipping_address=ADDRESS)

@@ -1,0 +1,86 @@
+"""What a payment request was answered, by its idempotency key: the same answer again, for a day.
+
+The claim is written in the transaction that does the work, so that a worker that dies leaves either nothing or the
+checkout and a claim that runs out; `request_keys` makes the repeat find that checkout. After a day only that is left.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from pipeline.errors import Code, Conflict
+
+CLAIM: Final = text("""
+    INSERT INTO request_answers (owner, key, fingerprint, claimed_until)
+    VALUES (:owner, :key, :fingerprint, now() + make_interval(secs => :seconds))
+    ON CONFLICT (owner, key) DO UPDATE SET claimed_until = EXCLUDED.claimed_until
+    WHERE request_answers.status IS NULL AND request_answers.claimed_until < now()
+      AND request_answers.fingerprint = EXCLUDED.fingerprint
+""")
+
+FIND: Final = text("""
+    SELECT fingerprint, status, headers, body FROM request_answers WHERE owner = :owner AND key = :key
+""")
+
+# The first answer is the answer: what is written once is never written over.
+KEEP: Final = text("""
+    INSERT INTO request_answers AS a (owner, key, fingerprint, claimed_until, status, headers, body)
+    VALUES (:owner, :key, :fingerprint, now(), :status, CAST(:headers AS jsonb), :body)
+    ON CONFLICT (owner, key) DO UPDATE SET status = EXCLUDED.status, headers = EXCLUDED.headers, body = EXCLUDED.body
+    WHERE a.status IS NULL AND a.fingerprint = EXCLUDED.fingerprint AND CAST(:claimed AS boolean)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request by its key; `fingerprint` stands for everything else in it."""
+
+    owner: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer as it was given."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+def claim(connection: Connection, request: Request, seconds: float) -> StoredAnswer | None:
+    """Take this request on for so long; the first answer if there is one.
+
+    Raises Conflict: KEY_CONFLICT when the key came with another request, KEY_RUNNING while somebody is at it. Of two at
+    once the second waits here until the first has committed.
+    """
+    named: dict[str, Any] = {"owner": request.owner, "key": request.key}
+    taken = connection.execute(CLAIM, {**named, "fingerprint": request.fingerprint, "seconds": seconds})
+    if taken.rowcount:
+        return None
+    known = connection.execute(FIND, named).one_or_none()
+    if known is not None and known.fingerprint != request.fingerprint:
+        raise Conflict(Code.KEY_CONFLICT, key=request.key)
+    if known is None or known.status is None:  # none: its day was over just now
+        raise Conflict(Code.KEY_RUNNING, key=request.key)
+    return StoredAnswer(known.status, known.headers, known.body)
+
+
+def keep(connection: Connection, request: Request, answer: StoredAnswer, *, claimed: bool) -> None:
+    """Keep the first answer of a request; `claimed` is False for a refusal, whose claim went with its transaction."""
+    connection.execute(
+        KEEP,
+        {
+            "owner": request.owner,
+            "key": request.key,
+            "fingerprint": request.fingerprint,
+            "status": answer.status,
+            "headers": json.dumps(dict(answer.headers)),
+            "body": answer.body,
+            "claimed": claimed,
+        },
+    )

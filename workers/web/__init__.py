@@ -1,0 +1,1 @@
+"""The HTTP edge: what a storefront talks to."""

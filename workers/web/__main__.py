@@ -1,0 +1,62 @@
+"""The HTTP process: `python -m workers.web`. Ends within its grace: who waits is answered with how things stand."""
+
+import sys
+from types import FrameType
+from typing import Final
+
+import structlog
+import uvicorn
+
+from pipeline.settings import Settings, SettingsError, read_settings
+from workers.logs import configure_logs
+from workers.web.app import build_app
+from workers.web.edge import Edge
+
+log = structlog.get_logger()
+
+#: Below the fifteen seconds after which a supervisor ends a process by force.
+GRACE_SECONDS: Final = 10
+
+
+class Server(uvicorn.Server):
+    """Lets nobody wait on when it is told to end."""
+
+    def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
+        """Serve this edge."""
+        super().__init__(config)
+        self._edge = edge
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        self._edge.waiting.close()
+        super().handle_exit(sig, frame)
+
+
+def build_server(settings: Settings) -> Server:
+    """Return the server of these settings, not started."""
+    app = build_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.web_host,
+        port=settings.web_port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    return Server(config, app.state.edge)
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    configure_logs(settings)
+    log.info("web.started", host=settings.web_host, port=settings.web_port)
+    build_server(settings).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The HTTP application, put together once a process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from pipeline.settings import Settings
+from workers.engine import build_engine
+from workers.web import carts, checkout, webhooks
+from workers.web.edge import Edge
+from workers.web.guard import HEADERS
+from workers.web.limits import RateLimits
+from workers.web.problems import explain, render
+from workers.web.waiting import Waiting
+
+#: Someone holds a line for this: a database that does not come back within these pauses is told as a 503.
+WAITS: Final = (0.02, 0.1, 0.5)
+
+DESCRIPTION: Final = (
+    "Turns a cart into exactly one paid order, or into nothing at all. Amounts are integers in minor units of an"
+    " ISO 4217 currency. Errors are problem details (RFC 9457) with a stable `code`."
+)
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """Build the application. It connects when it is started, and serves also while PostgreSQL or Redis is away."""
+    # Swagger's page loads scripts from elsewhere: nothing of others runs where keys are pasted.
+    app = FastAPI(
+        title="Checkout engine",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=_live,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.edge = build_edge(settings)
+    app.state.engine = app.state.edge.engine
+    for part in (checkout, carts, webhooks):
+        app.include_router(part.router)
+    app.add_exception_handler(HTTPException, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_error)
+    return app
+
+
+def build_edge(settings: Settings) -> Edge:
+    """Put together what all requests share."""
+    own = settings.model_copy(update={"pool_size": settings.web_connections})
+    return Edge(
+        settings=own,
+        engine=build_engine(own, "web", waits=WAITS),
+        waiting=Waiting((settings.listen_url or settings.database_url).get_secret_value()),
+        limits=RateLimits(settings.web_requests_per_minute),
+        threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
+    )
+
+
+@asynccontextmanager
+async def _live(app: FastAPI) -> AsyncIterator[None]:
+    edge: Edge = app.state.edge
+    listening = asyncio.create_task(edge.waiting.run())
+    try:
+        yield
+    finally:
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+        edge.threads.shutdown()
+        edge.engine.close()
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    """Answer what no route has guarded: an address or a method that is not there."""
+    response = render(explain(error, request))
+    response.headers.update(HEADERS)
+    return response

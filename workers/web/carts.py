@@ -1,0 +1,42 @@
+"""The routes of a cart, for storefronts that keep their carts here."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from pipeline.keys import Scope
+from starlette.responses import Response
+
+from pipeline.messages import Cart
+from workers.web.documents import BEARER, describe_problems
+from workers.web.edge import edge_of
+from workers.web.forms import CartForm
+from workers.web.guard import CheckoutRoute, caller_of, require
+from workers.web.presentation import view_cart
+from workers.web.views import CartView
+
+router = APIRouter(route_class=CheckoutRoute, tags=["carts"], dependencies=[BEARER])
+
+CREATED: dict[int | str, dict[str, Any]] = {201: {"model": CartView, "description": "The cart is new"}}
+
+
+@router.put(
+    "/carts/{cart_id}",
+    responses=CREATED | describe_problems(401, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
+)
+async def put_cart(request: Request, response: Response, cart_id: UUID, form: CartForm) -> CartView:
+    """Write a cart whole, under an id of your choice (a UUID). 423 while a checkout holds it."""
+    edge, caller = edge_of(request), caller_of(request)
+    if form.has_external_amounts:
+        require(caller, Scope.PRICES, "the cart names amounts")
+    cart = Cart(id=cart_id, **dict(form))
+    if await edge.run(lambda: edge.door.put_cart(caller.owner, cart)):
+        response.status_code = 201
+    return await edge.run(lambda: view_cart(edge.door.read_cart(caller.owner, cart_id), caller.owner))
+
+
+@router.get("/carts/{cart_id}", responses=describe_problems(401, 403, 404, 422, 429, 500, 503))
+async def read_cart(request: Request, cart_id: UUID) -> CartView:
+    """Return a cart. A locked one can be read: `locked_by` and `expires_at` say whose checkout holds it until when."""
+    edge, owner = edge_of(request), caller_of(request).owner
+    return await edge.run(lambda: view_cart(edge.door.read_cart(owner, cart_id), owner))

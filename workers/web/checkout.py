@@ -1,0 +1,138 @@
+"""The routes of a checkout: start it, pay it, look at it, cancel it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request
+from pipeline.keys import Scope
+from starlette.responses import Response
+
+from pipeline.door import Door
+from pipeline.errors import Code, Conflict, Invalid, NotFound
+from pipeline.messages import StartRequest
+from workers.web.documents import BEARER, ON_ITS_WAY, describe_problems
+from workers.web.edge import edge_of
+from workers.web.forms import CancelForm, CheckoutForm
+from workers.web.guard import CheckoutRoute, caller_of, require
+from workers.web.headers import read_key, read_wait
+from workers.web.outcomes import answer_buyer, answer_cancel, settle
+from workers.web.presentation import view_idle_cart, view_status
+from workers.web.purchase import purchase
+from workers.web.views import CheckoutView, StatusView
+
+router = APIRouter(route_class=CheckoutRoute, tags=["checkout"], dependencies=[BEARER])
+
+Prefer = Annotated[
+    str | None,
+    Header(description="`wait=N`: hold the answer for up to N seconds, until the checkout has come to rest"),
+]
+Key = Annotated[
+    str,
+    Header(alias="Idempotency-Key", description="unique to this purchase; quoted or bare, up to 255 characters"),
+]
+
+
+@router.get(
+    "/checkout",
+    response_model=CheckoutView,
+    responses=ON_ITS_WAY | describe_problems(401, 402, 403, 404, 409, 422, 423, 429, 500, 503),
+)
+async def start_checkout(
+    request: Request,
+    cart_id: Annotated[UUID, Query(description="the cart to buy")],
+    ttl_seconds: Annotated[int | None, Query(gt=0, description="how long to hold it unpaid")] = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Start the checkout of a cart, or return the one that it has.
+
+    Its stock and prices are held from then on. Safe to repeat: a cart has one checkout at a time, and one that waited
+    for the buyer's bank is looked at again. 202 while it is on its way, 200 with the quote once that is frozen.
+    """
+    edge, owner = edge_of(request), caller_of(request).owner
+    wanted = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
+    checkout_id = await edge.run(lambda: _start(edge.door, wanted))
+    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=False, waited=seconds)
+
+
+@router.post(
+    "/checkout",
+    response_model=CheckoutView,
+    responses=ON_ITS_WAY | describe_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
+)
+async def process_checkout(
+    request: Request, form: CheckoutForm, idempotency_key: Key, prefer: Prefer = None
+) -> Response:
+    """Pay a started checkout, or a cart at once.
+
+    202 at once, with the address of its status; with `Prefer: wait=N` the order, or why there is none. A repeat with
+    the same key and body is answered as the first was, for 24 hours, and never pays twice.
+    """
+    edge, caller = edge_of(request), caller_of(request)
+    key = read_key(idempotency_key)
+    if form.cart is not None and form.cart.has_external_amounts:
+        require(caller, Scope.PRICES, "the cart names amounts")
+    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    return await purchase(edge, form.ask(caller.owner, key), key, seconds)
+
+
+@router.get("/checkout/status", responses=describe_problems(401, 403, 404, 422, 429, 500, 503))
+async def read_checkout_status(
+    request: Request,
+    checkout_id: Annotated[UUID | None, Query(description="a checkout of yours, or ...")] = None,
+    cart_id: Annotated[UUID | None, Query(description="... the cart whose newest checkout is meant")] = None,
+) -> StatusView:
+    """Tell where a checkout, or a cart, stands."""
+    if (checkout_id is None) == (cart_id is None):
+        raise Invalid(Code.REQUEST_INVALID, reason="name either checkout_id or cart_id")
+    edge, owner = edge_of(request), caller_of(request).owner
+    return await edge.run(lambda: _read_status(edge.door, owner, checkout_id, cart_id))
+
+
+@router.post(
+    "/checkout/cancel",
+    response_model=CheckoutView,
+    responses=ON_ITS_WAY | describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+)
+async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = None) -> Response:
+    """Cancel a checkout: everything is undone, the cart is open again. Safe to repeat.
+
+    Refused once the payment is being taken (`past_pivot`), and of one that has become an order.
+    """
+    edge, owner = edge_of(request), caller_of(request).owner
+    checkout_id = await edge.run(lambda: _cancel(edge.door, owner, form))
+    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    return answer_cancel(await settle(edge, checkout_id, owner, seconds), waited=seconds)
+
+
+def _start(door: Door, wanted: StartRequest) -> UUID:
+    try:
+        admitted = door.start(wanted)
+    except Conflict as refusal:
+        if refusal.code is not Code.CART_COMPLETED:
+            raise
+        # A page that is refreshed after the purchase shows the order; a stranger's is not shown.
+        try:
+            return door.status(cart_id=wanted.cart_id, owner=wanted.owner).checkout_id
+        except NotFound:
+            raise refusal from None
+    if not admitted.created:
+        door.resume(admitted.checkout_id, wanted.owner)
+    return admitted.checkout_id
+
+
+def _read_status(door: Door, owner: str, checkout_id: UUID | None, cart_id: UUID | None) -> StatusView:
+    try:
+        return view_status(door.status(checkout_id=checkout_id, cart_id=cart_id, owner=owner))
+    except NotFound:
+        if cart_id is None:
+            raise
+        return view_idle_cart(door.read_cart(owner, cart_id))
+
+
+def _cancel(door: Door, owner: str, form: CancelForm) -> UUID:
+    status = door.status(checkout_id=form.checkout_id, cart_id=form.cart_id, owner=owner)
+    if status.order is not None:
+        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(status.checkout_id), state=status.state)
+    door.cancel(status.checkout_id, owner)
+    return status.checkout_id

@@ -1,0 +1,109 @@
+"""What every request passes, before its body is looked at: a key, its rate, its scope, its size and its kind."""
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Final
+
+import structlog
+from fastapi.routing import APIRoute
+from pipeline.keys import Caller, Scope, find_caller
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from pipeline.errors import Code, Refused
+from workers.web.edge import Edge, edge_of
+from workers.web.limits import limit_body
+from workers.web.problems import explain, render
+
+log = structlog.get_logger()
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+#: Answers are about one buyer's money: no proxy keeps them, and no browser guesses what they are.
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class OpenRoute(APIRoute):
+    """A route for everybody: what it raises becomes a problem, and one line is logged."""
+
+    scope_needed: ClassVar[Scope | None] = None
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler with its guard."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            structlog.contextvars.clear_contextvars()
+            began = time.monotonic()
+            headers = dict(HEADERS)
+            try:
+                response = await handler(await self._admit(request, headers))
+            except ClientDisconnect:
+                raise
+            except Exception as error:  # noqa: BLE001 (explained to the caller, and logged when nobody foresaw it)
+                response = render(explain(error, request))
+            for name, value in headers.items():
+                response.headers.setdefault(name, value)
+            seconds = round(time.monotonic() - began, 4)
+            log.info("request.answered", method=request.method, route=self.path, status=response.status_code, s=seconds)
+            return response
+
+        return handle
+
+    async def _admit(self, request: Request, headers: dict[str, str]) -> Request:
+        edge = edge_of(request)
+        if self.scope_needed is not None:
+            caller = await identify(request, edge)
+            request.state.caller = caller
+            structlog.contextvars.bind_contextvars(key_id=caller.key_id)
+            allowance = edge.limits.count(caller.key_id)
+            headers.update(allowance.headers)
+            if not allowance.granted:
+                raise Refused(Code.RATE_LIMITED, limit=allowance.limit, seconds=allowance.reset_seconds)
+            require(caller, self.scope_needed, "this address needs it")
+        if self.body_field is not None:
+            check_media_type(request)
+        return limit_body(request, edge.settings.web_max_body_bytes)
+
+
+class CheckoutRoute(OpenRoute):
+    """A route for keys with the scope `checkout`."""
+
+    scope_needed = Scope.CHECKOUT
+
+
+class AdminRoute(OpenRoute):
+    """A route for keys with the scope `admin`."""
+
+    scope_needed = Scope.ADMIN
+
+
+async def identify(request: Request, edge: Edge) -> Caller:
+    """Return whose key the request carries; Refused when it carries none that lives."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    caller = None
+    if scheme.lower() == "bearer" and token:
+        caller = await edge.read(lambda connection: find_caller(connection, token.strip()))
+    if caller is None:
+        raise Refused(Code.API_KEY_INVALID)
+    return caller
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who asks, on a route that needs a key."""
+    caller = request.state.caller
+    assert isinstance(caller, Caller)  # noqa: S101 (put there by the guard)
+    return caller
+
+
+def require(caller: Caller, scope: Scope, why: str) -> None:
+    """Refuse a key without this scope."""
+    if scope not in caller.scopes:
+        raise Refused(Code.SCOPE_MISSING, scope=scope.value, why=why)
+
+
+def check_media_type(request: Request) -> None:
+    """Refuse a body that does not say that it is JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Refused(Code.MEDIA_TYPE)

@@ -1,0 +1,29 @@
+"""The two request headers that decide how a payment is answered: `Idempotency-Key` and `Prefer`."""
+
+import re
+from typing import Final
+
+from models.checkout import MAX_REFERENCE
+from pipeline.errors import Code, Invalid
+
+#: A number of seconds among the preferences (RFC 7240). What cannot be read is no preference, as the RFC has it.
+_WAIT: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
+#: A string of structured fields (RFC 9651), or, as most clients send it, its content alone: printable ASCII.
+_QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_BARE: Final = re.compile(r"[!-~]+")
+
+
+def read_key(header: str) -> str:
+    """Return the idempotency key of a header, quoted or bare; Invalid when it is none."""
+    given = header.strip()
+    quoted = _QUOTED.fullmatch(given)
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
+    if not 1 <= len(key) <= MAX_REFERENCE or not (quoted or _BARE.fullmatch(given)):
+        raise Invalid(Code.KEY_REQUIRED)
+    return key
+
+
+def read_wait(header: str | None, cap_seconds: int) -> int:
+    """Return for how long a caller wants to wait, at most the cap; 0 without a wish."""
+    wish = _WAIT.search(header or "")
+    return min(int(wish[1]), cap_seconds) if wish else 0

@@ -1,0 +1,51 @@
+"""`POST /checkout`: one payment for one idempotency key, and the same answer for as often as it is asked."""
+
+from typing import Final
+from uuid import UUID
+
+from starlette.responses import Response
+
+from pipeline.answers import Request, StoredAnswer
+from pipeline.errors import Code, Refused
+from pipeline.messages import ProcessRequest, StartRequest, fingerprint
+from workers.web.edge import Edge
+from workers.web.outcomes import answer_buyer, settle
+from workers.web.problems import explain_refusal, render
+
+#: A claim outlives its wait by this much: the transactions before and after it, on a bad day. A process that dies
+#: leaves its caller's repeats at `idempotency_running` for no longer.
+CLAIM_MARGIN_SECONDS: Final = 10
+
+#: Not answers to the request, but to its key: nothing to be remembered.
+_NOT_KEPT: Final = frozenset({Code.KEY_CONFLICT, Code.KEY_RUNNING})
+
+#: The one refusal that leaves something behind (the checkout turns back), and so was committed with its claim.
+_COMMITTED: Final = frozenset({Code.PRICE_CHANGED})
+
+
+async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
+    """Pay and answer; the first answer of this key if it has had one."""
+    asked = Request(intent.owner, key, fingerprint(intent))
+    claimed = True
+    try:
+        admitted = await edge.run(lambda: edge.door.purchase(intent, asked, seconds + CLAIM_MARGIN_SECONDS))
+        if isinstance(admitted, StoredAnswer):
+            return _replay(admitted)
+        response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
+    except Refused as refusal:
+        if refusal.code in _NOT_KEPT:
+            raise
+        claimed = refusal.code in _COMMITTED
+        response = render(explain_refusal(refusal))
+    answer = StoredAnswer(response.status_code, dict(response.headers), bytes(response.body).decode())
+    await edge.run(lambda: edge.door.keep_answer(asked, answer, claimed=claimed))
+    return response
+
+
+async def _finish(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Response:
+    return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=True, waited=seconds)
+
+
+def _replay(stored: StoredAnswer) -> Response:
+    headers = {name: value for name, value in stored.headers.items() if name != "content-length"}
+    return Response(stored.body, stored.status, headers={**headers, "Idempotency-Replayed": "true"})

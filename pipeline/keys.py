@@ -1,7 +1,7 @@
 """API keys: who may use the HTTP edge, for whom, and for what.
 
-A token is `ck_<id>_<secret>`. The secret has 256 random bits, so that its plain SHA-256 can be stored: a slow hash makes
-guessing dear where secrets are guessable, and this one is not.
+A token is `ck_<id>_<secret>`. The secret has 256 random bits, so that its plain SHA-256 can be stored: a slow hash
+makes guessing dear where secrets are guessable, and this one is not.
 """
 
 import hashlib

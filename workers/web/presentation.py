@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from models.states import ACTIVE, ENDINGS, CartState, CheckoutState
 from pipeline.cart_edits import StoredCart
-from pipeline.pricing.terms import Quote
+from pipeline.pricing.terms import Quote, QuoteLine, QuoteShipping
 from pipeline.status import STATE_NAMES, Status
 from workers.web.views import (
     CartView,
@@ -14,6 +14,7 @@ from workers.web.views import (
     ExchangeView,
     FailureView,
     OrderView,
+    PricedView,
     QuoteLineView,
     QuoteView,
     StatusView,
@@ -118,12 +119,16 @@ def _view_quote(quote: Quote, hash_: str) -> QuoteView:
             source=quote.exchange_source,
             observed_at=quote.exchange_at,
         )
-    lines = [
-        QuoteLineView(
-            **{name: getattr(line, name) for name in QuoteLineView.model_fields if name not in {"discounts", "taxes"}},
-            discounts=[ChargeView(name=each.text, amount_minor=each.amount_minor) for each in line.discounts],
-            taxes=[ChargeView(name=each.name, amount_minor=each.amount_minor, rate=each.rate) for each in line.taxes],
-        )
-        for line in quote.lines
-    ]
-    return QuoteView(hash=hash_, lines=lines, exchange=exchange)
+    return QuoteView(
+        hash=hash_,
+        lines=[QuoteLineView(**_amounts(QuoteLineView, line)) for line in quote.lines],
+        shipping=None if quote.shipping is None else PricedView(**_amounts(PricedView, quote.shipping)),
+        exchange=exchange,
+    )
+
+
+def _amounts(view: type[PricedView], priced: QuoteLine | QuoteShipping) -> dict[str, Any]:
+    return {name: getattr(priced, name) for name in view.model_fields} | {
+        "discounts": [ChargeView(name=each.text, amount_minor=each.amount_minor) for each in priced.discounts],
+        "taxes": [ChargeView(name=each.name, amount_minor=each.amount_minor, rate=each.rate) for each in priced.taxes],
+    }

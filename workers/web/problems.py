@@ -23,7 +23,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 #: A name, not an address: what stands behind it is the table of codes in docs/integration.md.
 TYPE_PREFIX: Final = "urn:checkout:problem:"
 
-#: What the same request, repeated, gets over. A checkout that failed with a 503 has ended: repeating it changes nothing.
+#: What the same request, repeated, gets over. A checkout that failed with a 503 has ended: repeating changes nothing.
 _PASSING: Final = frozenset({Code.UNAVAILABLE, Code.RATE_LIMITED, Code.KEY_RUNNING})
 
 

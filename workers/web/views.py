@@ -76,14 +76,10 @@ class ChargeView(View):
     rate: str | None = Field(default=None, description="a fraction as text, of a tax")
 
 
-class QuoteLineView(View):
-    """A frozen line: subtotal - discount (+ tax where it is not included) = total."""
+class PricedView(View):
+    """Frozen amounts: subtotal - discount (+ tax where it is not included) = total."""
 
-    line: int
-    sku: str
     title: str
-    quantity: int
-    unit_price_minor: int
     tax_included: bool
     subtotal_minor: int
     discount_minor: int
@@ -91,6 +87,15 @@ class QuoteLineView(View):
     total_minor: int
     discounts: list[ChargeView]
     taxes: list[ChargeView]
+
+
+class QuoteLineView(PricedView):
+    """A frozen line."""
+
+    line: int
+    sku: str
+    quantity: int
+    unit_price_minor: int
 
 
 class ExchangeView(View):
@@ -107,6 +112,7 @@ class QuoteView(View):
 
     hash: str
     lines: list[QuoteLineView]
+    shipping: PricedView | None
     exchange: ExchangeView | None
 
 

@@ -70,6 +70,7 @@ class Code(StrEnum):
     GATEWAY_UNAVAILABLE = "gateway_unavailable"
     GATEWAY_UNKNOWN = "gateway_unknown"
     WEBHOOK_INVALID = "webhook_invalid"
+    ENDPOINT_INVALID = "endpoint_invalid"
     # the engine
     CANCELLED = "cancelled"
     RELEASED = "released"
@@ -136,6 +137,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.GATEWAY_UNAVAILABLE: "The payment provider does not answer ({reason}): try again later.",
     Code.GATEWAY_UNKNOWN: "There is no gateway {gateway} here: use the one that CHECKOUT_GATEWAY names.",
     Code.WEBHOOK_INVALID: "The webhook cannot be accepted ({reason}): check its signing secret and the sender's clock.",
+    Code.ENDPOINT_INVALID: "No webhook can be sent there ({reason}): name a public https address.",
     Code.CANCELLED: "The checkout was cancelled by the buyer.",
     Code.RELEASED: "The checkout was released by {actor}: {reason}.",
     Code.EXPIRED: "The checkout ran out of time before it was paid: start a new one.",

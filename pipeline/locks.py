@@ -93,6 +93,24 @@ DUE_NOTICES: Final = text("""
     ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
+# Everything a body is made of: none of it changes once the event is written. The sweep moves `due_at` on by a stall as
+# it sends; whoever makes a delivery moves it further, so that a message that comes twice finds nothing.
+DELIVERIES: Final = text("""
+    SELECT d.id, d.endpoint_id, d.event_id, d.attempts, p.url, p.secret, e.kind, e.phase, e.data, e.at, e.checkout_id,
+           c.cart_id, c.owner, c.reference, c.currency, c.failure_code, c.failure_phase, c.failure_message,
+           c.failure_detail, o.number AS order_number, o.total_minor
+    FROM webhook_deliveries d
+    JOIN webhook_endpoints p ON p.id = d.endpoint_id JOIN events e ON e.id = d.event_id
+    JOIN checkouts c ON c.id = e.checkout_id LEFT JOIN orders o ON o.checkout_id = c.id
+    WHERE d.id = ANY(CAST(:ids AS uuid[])) AND d.due_at <= now() + make_interval(secs => :stall_seconds)
+    ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
+""")
+
+DUE_DELIVERIES: Final = text("""
+    SELECT id, now() AS now FROM webhook_deliveries WHERE due_at <= now()
+    ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
 
 def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[Member]:
     """Lock these checkouts, whatever their state; ids that do not exist are left out."""
@@ -147,6 +165,16 @@ def lock_notices(connection: Connection, ids: Sequence[UUID], *, skip_locked: bo
 def lock_due_notices(connection: Connection, limit: int) -> Sequence[Row[Any]]:
     """Lock webhooks whose next try has come, or whose message was lost."""
     return connection.execute(DUE_NOTICES, {"limit": limit}).all()
+
+
+def lock_deliveries(connection: Connection, ids: Sequence[UUID], stall_seconds: float) -> Sequence[Row[Any]]:
+    """Lock those of these deliveries that are due and that nobody is making, with everything they say."""
+    return connection.execute(DELIVERIES, {"ids": list(ids), "stall_seconds": stall_seconds}).all()
+
+
+def lock_due_deliveries(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Lock deliveries whose next try has come, or whose message was lost."""
+    return connection.execute(DUE_DELIVERIES, {"limit": limit}).all()
 
 
 def _member(row: RowMapping) -> Member:

@@ -10,6 +10,7 @@ INTAKE: Final = "checkout.intake"
 UNWIND: Final = "checkout.unwind"
 RESOLVE: Final = "checkout.resolve"
 WEBHOOKS: Final = "checkout.webhooks"
+DELIVERIES: Final = "checkout.deliveries"
 SWEEP: Final = "checkout.sweep"
 
 
@@ -17,7 +18,7 @@ SWEEP: Final = "checkout.sweep"
 class Send:
     """One message to be: this checkout, on this queue. `sent_at` is the database's clock at the commit it follows.
 
-    On the queue of webhooks the id is the webhook's own.
+    On the queues of webhooks and of deliveries the id is their own.
     """
 
     queue: str

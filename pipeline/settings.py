@@ -1,9 +1,10 @@
 """The environment, read in one place."""
 
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -136,6 +137,14 @@ class Settings(BaseSettings):
 
     log_format: str = "auto"  # auto, console or json
     log_level: str = "info"
+
+    @field_validator("delivery_private_networks")
+    @classmethod
+    def _networks(cls, networks: str) -> str:
+        for part in networks.split(","):
+            if part.strip():
+                ip_network(part.strip())
+        return networks
 
 
 class SettingsError(ValueError):

@@ -16,12 +16,12 @@ from models.checkout import ACTIVE_SQL
 from models.states import CheckoutState
 from pipeline.audit import bound_seconds
 from pipeline.chain import CHAIN
-from pipeline.sender import INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.settings import Settings
 
 #: Queues whose messages name checkouts, in the order of the work.
 CHECKOUT_QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
-QUEUES: Final = (INTAKE, *CHECKOUT_QUEUES, WEBHOOKS, SWEEP)
+QUEUES: Final = (INTAKE, *CHECKOUT_QUEUES, WEBHOOKS, DELIVERIES, SWEEP)
 
 #: Codes shown by name; the rest is one figure. A healthy shop has fewer.
 TOP_CODES: Final = 10
@@ -55,6 +55,8 @@ FIGURES: Final = text("""
     SELECT now() AS at, held.lines AS held_lines, held.units AS held_units,
            (SELECT count(*) FROM payment_operations WHERE status IN ('intended', 'unknown') AND status = 'unknown')
                AS payments_unknown,
+           (SELECT count(*) FROM webhook_deliveries WHERE due_at IS NOT NULL) AS deliveries_pending,
+           (SELECT count(*) FROM webhook_deliveries WHERE status = 'dead') AS deliveries_dead,
            (SELECT count(*) FROM refused_messages
             WHERE received_at > now() - make_interval(secs => :window_seconds)) AS refused_messages,
            (SELECT count(*) FROM events
@@ -104,6 +106,8 @@ class Stats:
     held_lines: int
     held_units: int
     payments_unknown: int
+    deliveries_pending: int
+    deliveries_dead: int
     refused_messages: int
     resent: int
 

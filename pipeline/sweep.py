@@ -20,11 +20,12 @@ from pipeline.chain import CHAIN, Remote, next_phase
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code
 from pipeline.events import write_events
-from pipeline.locks import lock_due_notices, lock_expired, lock_scheduled, lock_stalled
+from pipeline.locks import lock_due_deliveries, lock_due_notices, lock_expired, lock_scheduled, lock_stalled
 from pipeline.runner import give_up
-from pipeline.sender import RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, Send
+from pipeline.sender import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, Send
 from pipeline.settings import Settings
 from pipeline.unwind import fail_undo
+from pipeline.upkeep import beat, forget
 
 log = structlog.get_logger()
 
@@ -51,6 +52,11 @@ RESEND_NOTICES: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
+RESEND_DELIVERIES: Final = text("""
+    UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :stall_seconds)
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Station:
@@ -69,25 +75,34 @@ STATIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SweepCounts:
-    """What one tick did. `resent` counts stalled checkouts: 0 in a healthy run. `notices` are webhooks tried again."""
+    """What one tick did. `resent` counts stalled checkouts: 0 in a healthy run.
+
+    `notices` are providers' webhooks tried again, `deliveries` our own webhooks sent on their way, `forgotten` rows
+    that had served their time.
+    """
 
     expired: int = 0
     scheduled: int = 0
     resent: int = 0
     given_up: int = 0
     notices: int = 0
+    deliveries: int = 0
+    forgotten: int = 0
 
 
 def sweep(driver: Driver, backlog: Backlog, settings: Settings) -> SweepCounts:
     """Run one tick and return its counts."""
     tick = Tick(settings)
+    driver.run(beat)
     counts = driver.run(tick.expire).counts
-    heads = backlog.heads([*(station.queue for station in STATIONS), WEBHOOKS])
+    counts += driver.run(lambda connection: forget(connection, settings)).counts
+    heads = backlog.heads([*(station.queue for station in STATIONS), WEBHOOKS, DELIVERIES])
     if heads is None:
         log.warning("sweep.blind", **counts)
         return SweepCounts(**counts)
     counts += driver.run(tick.call_scheduled).counts
     counts += driver.run(partial(tick.resend_notices, heads.get(WEBHOOKS))).counts
+    counts += driver.run(partial(tick.send_deliveries, heads.get(DELIVERIES))).counts
     for station in STATIONS:
         counts += driver.run(partial(tick.resend, station, heads.get(station.queue))).counts
     if counts:
@@ -153,12 +168,23 @@ class Tick:
 
         No more than the queue is short of one tick's worth: a backlog is never doubled.
         """
-        room = self.settings.sweep_limit - (0 if head is None else head.waiting)
-        due = lock_due_notices(connection, max(0, room))
+        due = lock_due_notices(connection, self._room(head))
         if due:
             ids = [row.id for row in due]
             connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
         return Step(sends=[Send(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due)))
+
+    def send_deliveries(self, head: Head | None, connection: Connection) -> Step:
+        """Send webhooks of ours on their way, and those again whose next try has come; no backlog is doubled."""
+        due = lock_due_deliveries(connection, self._room(head))
+        if due:
+            ids = [row.id for row in due]
+            connection.execute(RESEND_DELIVERIES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
+        return Step(sends=[Send(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due)))
+
+    def _room(self, head: Head | None) -> int:
+        """Return by how much a queue is short of one tick's worth."""
+        return max(0, self.settings.sweep_limit - (0 if head is None else head.waiting))
 
     def _call_again(
         self, connection: Connection, members: Sequence[Member], *, counted: bool, head: datetime | None = None

@@ -41,6 +41,9 @@ TOOLS = {
     "up": "keep every process of the Procfile running, with PostgreSQL and Valkey from wheels if none are set",
     "replay": "run a file of real invoices through the pipeline",
     "catalog": "import products, set stock",
+    "keys": "make, list and revoke API keys of the HTTP edge",
+    "webhooks": "whom to tell of events, and what was not taken",
+    "storefront": "an example shop over the HTTP edge",
     "monitor": "what is going on: states, queues, failures, durations",
     "audit": "check every promise against the database",
     "bench": "measure throughput and latency beside stock dramatiq",
@@ -176,7 +179,7 @@ def list_tools() -> str:
         [
             "usage: python3 scripts/dev.py TOOL [ARGUMENT ...]",
             "",
-            *(f"  {name:<9} {TOOLS[name]}" for name in names),
+            *(f"  {name:<10} {TOOLS[name]}" for name in names),
             "",
             "Any other script of scripts/ runs by its name too; `TOOL --help` tells its arguments.",
         ]

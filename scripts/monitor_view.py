@@ -107,6 +107,8 @@ def _attention(readout: Readout) -> list[tuple[str, int]]:
         ("expired and held", stats.expired),
         ("payments unknown", stats.payments_unknown),
         ("messages refused", stats.refused_messages),
+        ("webhooks to send", stats.deliveries_pending),
+        ("webhooks not taken", stats.deliveries_dead),
         ("messages sent again", stats.resent),
         ("dead letters", sum(figures.dead for figures in readout.queues or ())),
     ]

@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from honcho.environ import parse_procfile
 
+from pipeline.database import connect_engine, transaction
+from pipeline.keys import Scope, create_key, find_caller
 from scripts.embedded import ROOT, STATE, Urls, build_settings, start
 from scripts.obstacles import Obstacle, explain_obstacles
 from scripts.supervisor import Supervisor, build_env
 
+KEY_OWNER: Final = "shop-1"
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 
@@ -78,6 +82,27 @@ def open_servers(stack: ExitStack, local: Path) -> dict[str, str]:
         return build_env(build_settings(database_url, redis_url))
 
 
+def show_key(path: Path, env: Mapping[str, str]) -> None:
+    """Print a key that the HTTP edge takes: the one of the last start while it lives, else a new one.
+
+    On a database that was given, only how to make one: its keys are its owner's business.
+    """
+    if Urls().database_url:
+        print("API keys: python3 scripts/dev.py keys create --owner NAME", flush=True)
+        return
+    settings = build_settings(env["DATABASE_URL"], env["REDIS_URL"])
+    engine = connect_engine(settings, application_name="up", pool_size=1)
+    with transaction(engine) as connection:
+        token = path.read_text().strip() if path.exists() else ""
+        if find_caller(connection, token) is None:
+            _, token = create_key(connection, owner=KEY_OWNER, name="up", scopes=list(Scope))
+            path.touch(0o600)
+            path.write_text(f"{token}\n")
+    engine.dispose()
+    print(f"API key (owner {KEY_OWNER}): {token}", flush=True)
+    print(f'curl -H "Authorization: Bearer {token}" http://{settings.web_host}:{settings.web_port}/metrics', flush=True)
+
+
 def main(
     only: Annotated[str, typer.Option(help="Run these lines alone: NAME,NAME")] = "",
     scale: Annotated[list[str] | None, typer.Option(help="Run a line more than once: NAME=COUNT")] = None,
@@ -100,6 +125,7 @@ def main(
         if migrated.returncode:
             print("The schema could not be brought up to date; the reason is above.", file=sys.stderr)
             raise typer.Exit(migrated.returncode)
+        show_key(local / "api-key", env)
         print("Ctrl-C ends everything.", flush=True)
         supervisor = stack.enter_context(Supervisor(env, Printer(list(lines))))
         supervisor.start(lines, counts)

@@ -1,4 +1,4 @@
-"""The actors: one a phase, and one each for intake, unwind, unknown outcomes, webhooks and sweep.
+"""The actors: one a phase, and one each for intake, unwind, unknown outcomes, webhooks both ways and sweep.
 
 Thin, and none raises.
 """
@@ -13,7 +13,7 @@ import structlog
 
 from pipeline.chain import CHAIN, Phase
 from pipeline.resolve import resolve
-from pipeline.sender import INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.sweep import sweep
 from workers.broker import BatchBroker
 from workers.engine import CheckoutEngine
@@ -33,6 +33,8 @@ def declare_actors(engine: CheckoutEngine) -> None:
     _declare(engine.broker, UNWIND, lambda *ids: engine.unwinder.run(_ids(ids)), priority=50)
     _declare(engine.broker, RESOLVE, _resolve(engine), priority=50)
     _declare(engine.broker, WEBHOOKS, lambda *ids: engine.inbox.run(_ids(ids)), priority=50)
+    # Telling others comes after everything that is told.
+    _declare(engine.broker, DELIVERIES, lambda *ids: engine.courier.run(_ids(ids)), priority=INTAKE_PRIORITY + 10)
     _declare(engine.broker, INTAKE, lambda *bodies: admit(engine, bodies), priority=INTAKE_PRIORITY, member="request")
     _declare(engine.broker, SWEEP, _sweep(engine), priority=0, member="request")
 

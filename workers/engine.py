@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy import Engine
 
 from pipeline.database import connect_engine, transaction
+from pipeline.deliveries.courier import Courier
 from pipeline.door import Door
 from pipeline.driver import TRANSIENT_WAITS, Driver
 from pipeline.errors import Code, sentence
@@ -38,10 +39,12 @@ class CheckoutEngine:
     unwinder: Unwinder
     looker: Looker
     inbox: Inbox
+    courier: Courier
     door: Door
 
     def close(self) -> None:
         """Give back threads and connections."""
+        self.courier.close()
         self.driver.close()
         self.driver.gateway.close()
         self.broker.close()
@@ -82,5 +85,6 @@ def build_engine(settings: Settings, name: str, *, waits: Sequence[float] = TRAN
         unwinder=Unwinder(driver, settings),
         looker=looker,
         inbox=Inbox(driver, looker, settings),
+        courier=Courier(driver, settings),
         door=Door(driver, settings),
     )

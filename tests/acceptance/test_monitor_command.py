@@ -17,6 +17,7 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from pipeline.settings import Settings
+from pipeline.stats import QUEUES
 
 pytestmark = pytest.mark.acceptance
 
@@ -79,7 +80,7 @@ def test_in_a_pipe_it_prints_one_fact_a_line(tmp_path: Path, settings: Settings)
         "failure payment_declined 1",
         "attention stuck 0",
     } <= set(lines)
-    assert len([line for line in lines if line.startswith("queue ")]) == 12
+    assert len([line for line in lines if line.startswith("queue ")]) == len(QUEUES)
     assert "\x1b" not in done.stdout
 
 

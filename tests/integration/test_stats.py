@@ -167,9 +167,13 @@ def test_no_query_reads_what_ended_long_ago(engine: Engine, settings: Settings) 
             "INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence)"
             " SELECT id, 'capture', 1, id, 500, 'succeeded', 0 FROM checkouts;"
             "INSERT INTO refused_messages (queue, body, code, message, received_at)"
-            " SELECT 'checkout.intake', 'x', 'message_invalid', 'x', ended_at FROM checkouts;" + BOOKS.read_text()
+            " SELECT 'checkout.intake', 'x', 'message_invalid', 'x', ended_at FROM checkouts;"
+            "INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at, ended_at)"
+            " SELECT id, gen_random_uuid(), 'delivered', NULL, at FROM events;" + BOOKS.read_text()
         )
-        connection.exec_driver_sql("ANALYZE checkouts, events, reservations, payment_operations, refused_messages")
+        connection.exec_driver_sql(
+            "ANALYZE checkouts, events, reservations, payment_operations, refused_messages, webhook_deliveries"
+        )
         # when
         plans = {name: explain(connection, query, settings) for name, query in QUERIES.items()}
         transaction.rollback()

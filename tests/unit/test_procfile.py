@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from pipeline.chain import CHAIN
-from pipeline.sender import INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from scripts.embedded import ROOT
 from scripts.supervisor import GRACE_SECONDS
 from scripts.up import read_lines, read_scale
@@ -20,7 +20,7 @@ def test_every_queue_has_its_line_and_is_named_after_it() -> None:
     # When
     found = {name: match[1] for name, line in lines.items() if (match := re.search(r"-Q (\S+)", line))}
     # Then
-    queues = [INTAKE, *(phase.queue for phase in CHAIN), UNWIND, RESOLVE, WEBHOOKS, SWEEP]
+    queues = [INTAKE, *(phase.queue for phase in CHAIN), UNWIND, RESOLVE, WEBHOOKS, DELIVERIES, SWEEP]
     assert found == {queue.removeprefix("checkout."): queue for queue in queues}
     assert lines.keys() - found.keys() == {"scheduler", "web"}
 

@@ -58,6 +58,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
         Code.COUPON_NOT_APPLICABLE,
         Code.PAYMENT_REQUIRED,
         Code.CARD_NUMBER,
+        Code.ENDPOINT_INVALID,
     ),
     423: (Code.CART_LOCKED,),
     429: (Code.RATE_LIMITED,),

@@ -1,0 +1,47 @@
+"""What the sweep does beside its checkouts: a sign of life, and forgetting what has served its time."""
+
+from collections import Counter
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from pipeline.driver import Step
+from pipeline.settings import Settings
+
+#: The HTTP edge keeps an answer for a day, as providers do; `request_keys` is for ever.
+ANSWER_HOURS: Final = 24
+
+# Not more often than it is looked at: many sweeps at once write it once.
+BEAT: Final = text("""
+    INSERT INTO heartbeats AS h (name) VALUES ('sweep')
+    ON CONFLICT (name) DO UPDATE SET at = now() WHERE h.at < now() - interval '0.5 seconds'
+""")
+
+FORGET_ANSWERS: Final = text("""
+    DELETE FROM request_answers
+    WHERE (owner, key) IN (SELECT owner, key FROM request_answers
+                           WHERE created_at < now() - make_interval(hours => :hours)
+                           ORDER BY created_at LIMIT :limit)
+""")
+
+FORGET_DELIVERIES: Final = text("""
+    DELETE FROM webhook_deliveries
+    WHERE id IN (SELECT id FROM webhook_deliveries
+                 WHERE status = 'delivered' AND ended_at < now() - make_interval(days => :days)
+                 ORDER BY ended_at LIMIT :limit)
+""")
+
+
+def beat(connection: Connection) -> Step:
+    """Write down that the sweep runs: `GET /health/checkout` tells when it does not."""
+    connection.execute(BEAT)
+    return Step()
+
+
+def forget(connection: Connection, settings: Settings) -> Step:
+    """Delete old answers and deliveries that were taken, at most a tick's worth of each."""
+    limit = settings.sweep_limit
+    answers = connection.execute(FORGET_ANSWERS, {"hours": ANSWER_HOURS, "limit": limit}).rowcount
+    days = settings.delivery_keep_days
+    deliveries = connection.execute(FORGET_DELIVERIES, {"days": days, "limit": limit}).rowcount
+    return Step(counts=+Counter(forgotten=answers + deliveries))

@@ -1,0 +1,72 @@
+"""API keys of the HTTP edge: `scripts/keys.py create --owner shop-1`, `list`, `revoke ID`.
+
+Exit codes: 0 done, 1 refused (no such key, a name that is none), 2 the database cannot be reached.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from pipeline.keys import KeyRecord, Scope, create_key, list_keys, revoke_key
+from scripts.desk import open_desk, print_json, print_rows, refuse
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Who may.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def create(
+    *,
+    owner: Annotated[str, typer.Option(help="Whose carts and checkouts the key is for.")],
+    name: Annotated[str, typer.Option(help="What it is called in lists and logs.")] = "key",
+    scope: Annotated[list[Scope] | None, typer.Option(help="What it may do; checkout if none is named.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=36_500, help="After how many days it expires.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it: it is not shown again."""
+    with open_desk("keys") as (connection, _):
+        record, token = create_key(connection, owner=owner, name=name, scopes=scope or [Scope.CHECKOUT], days=days)
+    if as_json:
+        print_json(asdict(record) | {"token": token})
+    else:
+        typer.echo(token)
+        typer.echo(f"Key {record.id} of {owner} for {_list(record.scopes)}. It is not shown again.", err=True)
+
+
+@app.command("list")
+def show(*, as_json: AsJson = False) -> None:
+    """List all keys, without their secrets."""
+    with open_desk("keys") as (connection, _):
+        records = list_keys(connection)
+    if as_json:
+        print_json([asdict(each) for each in records])
+        return
+    columns = ("id", "owner", "name", "scopes", "made", "expires", "revoked")
+    print_rows(columns, [_describe(each) for each in records])
+
+
+@app.command()
+def revoke(key_id: Annotated[str, typer.Argument(help="The id of the key: the part between ck_ and _.")]) -> None:
+    """Let a key be one no more, from the next request on."""
+    with open_desk("keys") as (connection, _):
+        record = revoke_key(connection, key_id)
+    if record is None:
+        refuse(f"There is no key {key_id}: `keys list` shows them.")
+    typer.echo(f"Key {key_id} is revoked.")
+
+
+def _describe(record: KeyRecord) -> tuple[object, ...]:
+    times = (record.created_at, record.expires_at, record.revoked_at)
+    shown = (None if each is None else each.isoformat(sep=" ", timespec="minutes") for each in times)
+    return (record.id, record.owner, record.name, _list(record.scopes), *shown)
+
+
+def _list(scopes: Sequence[Scope]) -> str:
+    return ", ".join(scopes)
+
+
+if __name__ == "__main__":
+    app()

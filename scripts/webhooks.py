@@ -1,0 +1,101 @@
+"""Webhooks that we send: who is told (`add`, `list`, `remove`), what was not taken (`deliveries --dead`), `replay`.
+
+Exit codes: 0 done, 1 refused (no such endpoint, an address that may not be), 2 the database cannot be reached.
+"""
+
+from dataclasses import asdict
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from models.states import DeliveryStatus
+from pipeline.deliveries.endpoints import add_endpoint, list_deliveries, list_endpoints, remove_endpoint
+from pipeline.deliveries.endpoints import replay as replay_deliveries
+from scripts.desk import open_desk, print_json, print_rows, refuse
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Who is told.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def add(
+    url: Annotated[str, typer.Argument(help="Where to tell it: https, at a public address.")],
+    *,
+    owner: Annotated[str | None, typer.Option(help="Whose checkouts; everybody's if none is named.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Of which events, such as checkout.completed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell somebody from now on; prints the secret that signs it, once."""
+    with open_desk("webhooks") as (connection, settings):
+        endpoint, secret = add_endpoint(connection, settings, url=url, owner=owner, kinds=event or [])
+    if as_json:
+        print_json(asdict(endpoint) | {"secret": secret})
+    else:
+        typer.echo(secret)
+        typer.echo(f"Endpoint {endpoint.id}. The secret, above, is not shown again.", err=True)
+
+
+@app.command("list")
+def show(*, as_json: AsJson = False) -> None:
+    """List the endpoints, without their secrets."""
+    with open_desk("webhooks") as (connection, _):
+        endpoints = list_endpoints(connection)
+    if as_json:
+        print_json([asdict(each) for each in endpoints])
+        return
+    rows = [
+        (each.id, "active" if each.active else "removed", each.owner, each.url, ", ".join(each.kinds))
+        for each in endpoints
+    ]
+    print_rows(("id", "state", "owner", "url", "events"), rows)
+
+
+@app.command()
+def remove(endpoint_id: Annotated[UUID, typer.Argument(help="The endpoint's id.")]) -> None:
+    """Tell an endpoint nothing more; what was still due to it is given up."""
+    with open_desk("webhooks") as (connection, _):
+        removed = remove_endpoint(connection, endpoint_id)
+    if not removed:
+        refuse(f"There is no active endpoint {endpoint_id}: `webhooks list` shows them.")
+    typer.echo(f"Endpoint {endpoint_id} is told nothing more.")
+
+
+@app.command()
+def deliveries(
+    *,
+    status: Annotated[DeliveryStatus | None, typer.Option(help="Only these.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only what was not taken: --status dead.")] = False,
+    checkout: Annotated[UUID | None, typer.Option(help="Only what tells of this checkout.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest deliveries."""
+    chosen = DeliveryStatus.DEAD if dead else status
+    with open_desk("webhooks") as (connection, _):
+        found = list_deliveries(connection, status=chosen, checkout_id=checkout)
+    if as_json:
+        print_json([asdict(each) for each in found])
+        return
+    columns = ("id", "event", "checkout", "status", "tries", "last", "error", "url")
+    rows = [
+        (each.id, each.kind, each.checkout_id, each.status, each.attempts, each.last_status, each.last_error, each.url)
+        for each in found
+    ]
+    print_rows(columns, rows)
+
+
+@app.command()
+def replay(
+    delivery_ids: Annotated[list[UUID] | None, typer.Argument(help="These deliveries; without, all dead ones.")] = None,
+    *,
+    endpoint: Annotated[UUID | None, typer.Option(help="Of this endpoint alone.")] = None,
+) -> None:
+    """Make deliveries again: dead ones, or the named ones whatever became of them."""
+    with open_desk("webhooks") as (connection, _):
+        count = replay_deliveries(connection, ids=delivery_ids or None, endpoint_id=endpoint)
+    typer.echo(f"{count} deliveries are made again.")
+
+
+if __name__ == "__main__":
+    app()

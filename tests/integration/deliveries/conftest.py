@@ -1,0 +1,29 @@
+"""An engine that tells somebody what happens."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from pipeline.deliveries.courier import Courier
+from pipeline.settings import Settings
+from tests.harness import Shelf, Works
+from tests.integration.deliveries.post import Post
+from tests.integration.deliveries.receiver import Receiver, receive
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Somebody who is told."""
+    with receive() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def post(works: Works, shelf: Shelf, engine: Engine, settings: Settings) -> Iterator[Post]:
+    """The courier beside the engine; 127.0.0.0/8 may be called."""
+    own = settings.model_copy(update={"delivery_private_networks": "127.0.0.0/8", "delivery_timeout_seconds": 0.5})
+    courier = Courier(works.driver, own)
+    shelf.add_variant("cup", stock=50, price_minor=250)
+    yield Post(works, shelf, engine, own, courier)
+    courier.close()

@@ -8,20 +8,25 @@ from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pipeline.settings import Settings
 from workers.engine import build_engine
-from workers.web import carts, checkout, webhooks
+from workers.web import carts, checkout, health, metrics, webhooks
+from workers.web.checkup import Checkup
 from workers.web.edge import Edge
 from workers.web.guard import HEADERS
 from workers.web.limits import RateLimits
+from workers.web.measures import RequestMeasures
 from workers.web.problems import explain, render
 from workers.web.waiting import Waiting
 
 #: Someone holds a line for this: a database that does not come back within these pauses is told as a 503.
 WAITS: Final = (0.02, 0.1, 0.5)
+
+PARTS: Final = (checkout, carts, webhooks, health, metrics)
 
 DESCRIPTION: Final = (
     "Turns a cart into exactly one paid order, or into nothing at all. Amounts are integers in minor units of an"
@@ -41,9 +46,12 @@ def build_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.edge = build_edge(settings)
-    app.state.engine = app.state.edge.engine
-    for part in (checkout, carts, webhooks):
+    app.state.checkup = Checkup(app.state.edge)
+    app.state.registry = CollectorRegistry()
+    app.add_middleware(RequestMeasures, registry=app.state.registry)
+    for part in PARTS:
         app.include_router(part.router)
+    app.state.routes = [route for part in PARTS for route in part.router.routes]
     app.add_exception_handler(HTTPException, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_error)
     return app

@@ -8,9 +8,9 @@ from pipeline.errors import Code, Invalid
 
 #: A number of seconds among the preferences (RFC 7240). What cannot be read is no preference, as the RFC has it.
 _WAIT: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
-#: A string of structured fields (RFC 9651), or, as most clients send it, its content alone: printable ASCII.
+#: A string of structured fields (RFC 9651), or, as most clients send it, its content alone: ASCII without spaces.
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
-_BARE: Final = re.compile(r"[!-~]+")
+_BARE: Final = re.compile(r"[!#-~]+")
 
 
 def read_key(header: str) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -74,7 +75,7 @@ def make_problem(
         status=status,
         detail=detail,
         code=code,
-        checkout_id=checkout_id or facts.get("checkout_id"),
+        checkout_id=checkout_id or _read_id(facts.get("checkout_id")),
         phase=phase or facts.get("phase"),
         facts=json.loads(json.dumps(dict(facts), default=str)),
     )
@@ -103,8 +104,11 @@ def explain(error: Exception, request: Request) -> Problem:
         case HTTPException(status_code=404):
             return explain_refusal(Refused(Code.ROUTE_UNKNOWN))
         case HTTPException(status_code=405):
-            allowed = (error.headers or {}).get("Allow", "another method")
+            allowed = ", ".join(_find_methods(request))
             return explain_refusal(Refused(Code.METHOD_UNKNOWN, method=request.method, allowed=allowed))
+        case HTTPException(__cause__=CheckoutError() as cause):
+            # What is raised while the body is read comes wrapped.
+            return explain_refusal(cause)
         case HTTPException():
             return explain_refusal(Invalid(Code.REQUEST_INVALID, reason="its body cannot be read"))
         case _ if is_transient(error):
@@ -120,10 +124,25 @@ def explain_refusal(error: CheckoutError) -> Problem:
     return make_problem(error.code, str(error), error.detail)
 
 
+def _find_methods(request: Request) -> list[str]:
+    """Return the methods of every route at this address."""
+    routes: list[APIRoute] = request.app.state.routes
+    here = [route for route in routes if route.path_regex.match(request.url.path)]
+    return sorted({method for route in here for method in route.methods or ()})
+
+
+def _read_id(fact: object) -> UUID | None:
+    """Return an id among the facts; in its place there may stand the cart's, in words."""
+    try:
+        return UUID(str(fact))
+    except ValueError:
+        return None
+
+
 def _read_objection(error: RequestValidationError) -> Invalid:
     """Return the first thing that is wrong with a request, without anything of what was sent but the field's name."""
     first = error.errors()[0]
     where = [str(part) for part in first["loc"]]
-    if where[:2] == ["header", "idempotency-key"]:
+    if where[0] == "header" and where[1].lower() == "idempotency-key":
         return Invalid(Code.KEY_REQUIRED)
     return Invalid(Code.REQUEST_INVALID, reason=redact(f"{'.'.join(where)}: {first['msg']}")[:500])

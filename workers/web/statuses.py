@@ -1,6 +1,5 @@
 """The HTTP status of every code. A new code fails the test that counts them until it has its line here."""
 
-from http import HTTPStatus
 from typing import Final
 
 from pipeline.errors import Code
@@ -73,4 +72,21 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
 }
 
 STATUSES: Final[dict[Code, int]] = {code: status for status, codes in _CODES.items() for code in codes}
-TITLES: Final[dict[int, str]] = {status: HTTPStatus(status).phrase for status in _CODES}
+
+#: As RFC 9110 and its followers have them; Python's own names differ from version to version.
+TITLES: Final[dict[int, str]] = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    423: "Locked",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}

@@ -3,6 +3,8 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from pipeline.errors import Code, Refused
+from pipeline.notices import MAX_BODY
 from workers.web.documents import describe_problems
 from workers.web.edge import edge_of
 from workers.web.guard import OpenRoute
@@ -25,5 +27,7 @@ async def receive_webhook(request: Request, gateway: str) -> ReceivedView:
     """Take a webhook of the payment provider. It needs no key: its signature says whose it is."""
     edge = edge_of(request)
     body, headers = await request.body(), dict(request.headers)
+    if len(body) > MAX_BODY:
+        raise Refused(Code.BODY_TOO_LARGE, limit=MAX_BODY)
     await edge.run(lambda: edge.door.receive_notice(gateway, body, headers))
     return ReceivedView()

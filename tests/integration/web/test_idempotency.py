@@ -1,0 +1,180 @@
+"""One payment for one key, and the same answer for as often as it is asked."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from pipeline.answers import Request
+from pipeline.messages import Cart, PaymentInput, StartRequest, fingerprint
+from tests.harness import ADDRESS, OWNER
+from tests.integration.web.stage import Stage, pay, put_cart, spin_until, start
+
+
+@contextmanager
+def held_stock(stage: Stage) -> Iterator[None]:
+    """Let nobody reserve anything."""
+    with stage.engine.connect() as connection:
+        connection.execute(text("SELECT FROM stock_levels FOR UPDATE"))
+        yield
+        connection.rollback()
+
+
+def same(first: httpx2.Response, again: httpx2.Response) -> None:
+    """Assert that the second answer is the first, and says so."""
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    for name in ("content-type", "location", "preference-applied"):
+        assert again.headers.get(name) == first.headers.get(name)
+
+
+@pytest.fixture
+def cup(stage: Stage) -> httpx2.Client:
+    """A client of a shop that has cups."""
+    stage.shelf.add_variant("cup", stock=9, price_minor=250)
+    return stage.client()
+
+
+def money(stage: Stage) -> list[tuple[str, int]]:
+    """Return what the bank has done."""
+    return stage.shelf.rows("SELECT kind, count(*) FROM sandbox.entries GROUP BY kind ORDER BY kind")
+
+
+def test_a_repeat_gets_the_first_answer(stage: Stage, cup: httpx2.Client) -> None:
+    body = {"cart_id": put_cart(cup, ("cup", 1))}
+    first = pay(cup, body, key="order-1")
+    assert first.status_code == 200
+    same(first, pay(cup, body, key="order-1"))
+    same(first, pay(cup, body, key='"order-1"'))
+    same(first, pay(cup, body, key="order-1", prefer={}))
+    assert money(stage) == [("authorize", 1), ("capture", 1)]
+
+
+@pytest.mark.parametrize(
+    ("token", "quantity", "code"),
+    [("tok_ok", 10, "out_of_stock"), ("tok_declined", 1, "payment_declined"), ("tok_ok", 0, "quantity_invalid")],
+)
+def test_a_refusal_is_remembered_too(stage: Stage, cup: httpx2.Client, token: str, quantity: int, code: str) -> None:
+    body = {"cart_id": put_cart(cup, ("cup", quantity))}
+    first = pay(cup, body, key="order-1", token=token)
+    assert first.json()["code"] == code
+    same(first, pay(cup, body, key="order-1", token=token))
+    assert stage.shelf.rows("SELECT count(*) FROM checkouts") == [(1,)]
+
+
+def test_a_refusal_at_the_door_is_remembered(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a cart that is not there
+    cart_id = uuid4()
+    first = pay(cup, {"cart_id": cart_id}, key="order-1")
+    assert (first.status_code, first.json()["code"]) == (404, "cart_unknown")
+    # When it comes
+    body = {"currency": "EUR", "lines": [{"sku": "cup", "quantity": 1}], "shipping_address": ADDRESS}
+    assert cup.put(f"/carts/{cart_id}", json=body).status_code == 201
+    # Then the old key has its answer, and a new one buys
+    same(first, pay(cup, {"cart_id": cart_id}, key="order-1"))
+    assert pay(cup, {"cart_id": cart_id}, key="order-2").status_code == 200
+
+
+def test_a_key_is_for_one_request(stage: Stage, cup: httpx2.Client) -> None:
+    cart_id = put_cart(cup, ("cup", 1))
+    assert pay(cup, {"cart_id": cart_id}, key="order-1").status_code == 200
+    for body, token in (({"cart_id": put_cart(cup, ("cup", 1))}, "tok_ok"), ({"cart_id": cart_id}, "tok_other")):
+        answer = pay(cup, body, key="order-1", token=token)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_conflict")
+    assert stage.shelf.rows("SELECT count(*) FROM request_answers") == [(1,)]
+    # And of one owner: another's key of that name is another key
+    other = stage.client(owner="shop-2")
+    assert pay(other, {"cart_id": put_cart(other, ("cup", 1))}, key="order-1").status_code == 200
+
+
+def test_while_the_first_is_worked_on_a_repeat_is_told_so(stage: Stage, cup: httpx2.Client) -> None:
+    # Given
+    body = {"cart_id": put_cart(cup, ("cup", 1))}
+    with ThreadPoolExecutor(1) as threads:
+        with held_stock(stage):
+            working = threads.submit(pay, stage.client(), body, key="order-1")
+            spin_until(lambda: stage.shelf.rows("SELECT FROM request_answers"), "the claim")
+            # When
+            answer = pay(cup, body, key="order-1")
+            # Then
+            assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_running")
+            assert answer.headers["retry-after"] == "2"
+        first = working.result()
+    assert first.status_code == 200
+    same(first, pay(cup, body, key="order-1"))
+
+
+def test_twenty_at_once_are_one_payment(stage: Stage, cup: httpx2.Client) -> None:
+    # Given
+    cart = {
+        "id": str(uuid4()),
+        "currency": "EUR",
+        "lines": [{"sku": "cup", "quantity": 1}],
+        "shipping_address": ADDRESS,
+    }
+    # When
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda _: pay(cup, {"cart": cart}, key="order-1"), range(20)))
+    # Then
+    kinds = {(answer.status_code, answer.json().get("code")) for answer in answers}
+    assert kinds <= {(200, None), (409, "idempotency_running")}
+    orders = {answer.json()["order_number"] for answer in answers if answer.status_code == 200}
+    assert len(orders) == 1
+    assert money(stage) == [("authorize", 1), ("capture", 1)]
+    assert stage.shelf.rows("SELECT count(*) FROM orders") == [(1,)]
+
+
+def begin_and_die(stage: Stage, cart_id: UUID, key: str) -> UUID:
+    """Do what a process does that ends between its commit and its answer."""
+    cart = Cart(id=cart_id, currency="EUR", lines=[], shipping_address=None)
+    request = StartRequest(owner=OWNER, cart_id=cart.id, payment=PaymentInput(token="tok_ok"), idempotency_key=key)
+    asked = Request(OWNER, key, fingerprint(request))
+    admitted = stage.server._edge.door.purchase(request, asked, 0.3)
+    return admitted.checkout_id  # type: ignore[union-attr]  # an answer there is none yet
+
+
+def test_what_a_dead_process_began_is_found_by_the_repeat(stage: Stage, cup: httpx2.Client) -> None:
+    # Given
+    cart_id = put_cart(cup, ("cup", 1))
+    checkout_id = begin_and_die(stage, cart_id, "order-1")
+    assert pay(cup, {"cart_id": cart_id}, key="order-1").json()["code"] == "idempotency_running"
+    # When its claim has run out
+    time.sleep(0.35)
+    answer = pay(cup, {"cart_id": cart_id}, key="order-1")
+    # Then
+    assert (answer.status_code, answer.json()["checkout_id"]) == (200, str(checkout_id))
+    same(answer, pay(cup, {"cart_id": cart_id}, key="order-1"))
+    assert money(stage) == [("authorize", 1), ("capture", 1)]
+
+
+def test_after_a_day_the_key_still_finds_its_checkout(stage: Stage, cup: httpx2.Client) -> None:
+    # Given
+    body = {"cart_id": put_cart(cup, ("cup", 1))}
+    first = pay(cup, body, key="order-1")
+    stage.shelf.run("UPDATE request_answers SET created_at = now() - interval '25 h'")
+    stage.sweep()
+    assert stage.shelf.rows("SELECT count(*) FROM request_answers") == [(0,)]
+    # When
+    again = pay(cup, body, key="order-1")
+    # Then
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert "idempotency-replayed" not in again.headers
+    assert pay(cup, body, key="order-1", token="tok_other").json()["code"] == "idempotency_conflict"
+    assert money(stage) == [("authorize", 1), ("capture", 1)]
+
+
+def test_another_total_than_was_shown_ends_it_and_is_remembered(stage: Stage, cup: httpx2.Client) -> None:
+    checkout_id = start(cup, put_cart(cup, ("cup", 2))).json()["checkout_id"]
+    body = {"checkout_id": checkout_id, "expected_total_minor": 499}
+    first = pay(cup, body, key="order-1")
+    assert (first.status_code, first.json()["code"]) == (409, "price_changed")
+    assert (first.json()["facts"]["total_minor"], first.json()["facts"]["expected_total_minor"]) == (500, 499)
+    same(first, pay(cup, body, key="order-1"))
+    spin_until(lambda: stage.shelf.stock("cup") == (9, 0), "the stock is free again")
+    assert money(stage) == []

@@ -42,6 +42,7 @@ TOOLS = {
     "replay": "run a file of real invoices through the pipeline",
     "catalog": "import products, set stock",
     "keys": "make, list and revoke API keys of the HTTP edge",
+    "contracts": "write docs/openapi.json and docs/asyncapi.json from the code",
     "webhooks": "whom to tell of events, and what was not taken",
     "storefront": "an example shop over the HTTP edge",
     "monitor": "what is going on: states, queues, failures, durations",

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +16,7 @@ from pipeline.settings import Settings
 from workers.engine import build_engine
 from workers.web import carts, checkout, health, metrics, webhooks
 from workers.web.checkup import Checkup
+from workers.web.documents import complete, name_operation
 from workers.web.edge import Edge
 from workers.web.guard import HEADERS
 from workers.web.limits import RateLimits
@@ -34,16 +35,27 @@ DESCRIPTION: Final = (
 )
 
 
+class Application(FastAPI):
+    """FastAPI, with a document that says all there is."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = complete(super().openapi())
+        return self.openapi_schema
+
+
 def build_app(settings: Settings) -> FastAPI:
     """Build the application. It connects when it is started, and serves also while PostgreSQL or Redis is away."""
     # Swagger's page loads scripts from elsewhere: nothing of others runs where keys are pasted.
-    app = FastAPI(
+    app = Application(
         title="Checkout engine",
         version="1",
         description=DESCRIPTION,
         lifespan=_live,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=name_operation,
     )
     app.state.edge = build_edge(settings)
     app.state.checkup = Checkup(app.state.edge)

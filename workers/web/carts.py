@@ -1,21 +1,24 @@
 """The routes of a cart, for storefronts that keep their carts here."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
-from pipeline.keys import Scope
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
+from pipeline.keys import Scope
 from pipeline.messages import Cart
 from workers.web.documents import BEARER, describe_problems
 from workers.web.edge import edge_of
 from workers.web.forms import CartForm
 from workers.web.guard import CheckoutRoute, caller_of, require
 from workers.web.presentation import view_cart
+from workers.web.samples import CART_ID
 from workers.web.views import CartView
 
 router = APIRouter(route_class=CheckoutRoute, tags=["carts"], dependencies=[BEARER])
+
+CartId = Annotated[UUID, Path(description="the cart's id, of your choice", examples=[CART_ID])]
 
 CREATED: dict[int | str, dict[str, Any]] = {201: {"model": CartView, "description": "The cart is new"}}
 
@@ -24,7 +27,7 @@ CREATED: dict[int | str, dict[str, Any]] = {201: {"model": CartView, "descriptio
     "/carts/{cart_id}",
     responses=CREATED | describe_problems(401, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
 )
-async def put_cart(request: Request, response: Response, cart_id: UUID, form: CartForm) -> CartView:
+async def put_cart(request: Request, response: Response, cart_id: CartId, form: CartForm) -> CartView:
     """Write a cart whole, under an id of your choice (a UUID). 423 while a checkout holds it."""
     edge, caller = edge_of(request), caller_of(request)
     if form.has_external_amounts:
@@ -36,7 +39,7 @@ async def put_cart(request: Request, response: Response, cart_id: UUID, form: Ca
 
 
 @router.get("/carts/{cart_id}", responses=describe_problems(401, 403, 404, 422, 429, 500, 503))
-async def read_cart(request: Request, cart_id: UUID) -> CartView:
+async def read_cart(request: Request, cart_id: CartId) -> CartView:
     """Return a cart. A locked one can be read: `locked_by` and `expires_at` say whose checkout holds it until when."""
     edge, owner = edge_of(request), caller_of(request).owner
     return await edge.run(lambda: view_cart(edge.door.read_cart(owner, cart_id), owner))

@@ -4,13 +4,13 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
-from pipeline.keys import Scope
 from starlette.responses import Response
 
 from pipeline.door import Door
 from pipeline.errors import Code, Conflict, Invalid, NotFound
+from pipeline.keys import Scope
 from pipeline.messages import StartRequest
-from workers.web.documents import BEARER, ON_ITS_WAY, describe_problems
+from workers.web.documents import BEARER, RESTS, describe_problems
 from workers.web.edge import edge_of
 from workers.web.forms import CancelForm, CheckoutForm
 from workers.web.guard import CheckoutRoute, caller_of, require
@@ -18,29 +18,38 @@ from workers.web.headers import read_key, read_wait
 from workers.web.outcomes import answer_buyer, answer_cancel, settle
 from workers.web.presentation import view_idle_cart, view_status
 from workers.web.purchase import purchase
+from workers.web.samples import CART_ID, CHECKOUT_ID
 from workers.web.views import CheckoutView, StatusView
 
 router = APIRouter(route_class=CheckoutRoute, tags=["checkout"], dependencies=[BEARER])
 
 Prefer = Annotated[
     str | None,
-    Header(description="`wait=N`: hold the answer for up to N seconds, until the checkout has come to rest"),
+    Header(
+        alias="Prefer",
+        description="`wait=N`: hold the answer for up to N seconds, until the checkout has come to rest",
+        examples=["wait=10"],
+    ),
 ]
 Key = Annotated[
     str,
-    Header(alias="Idempotency-Key", description="unique to this purchase; quoted or bare, up to 255 characters"),
+    Header(
+        alias="Idempotency-Key",
+        description="unique to this purchase; quoted or bare, up to 255 characters",
+        examples=["order-4711"],
+    ),
 ]
 
 
 @router.get(
     "/checkout",
     response_model=CheckoutView,
-    responses=ON_ITS_WAY | describe_problems(401, 402, 403, 404, 409, 422, 423, 429, 500, 503),
+    responses=RESTS | describe_problems(401, 402, 403, 404, 409, 422, 423, 429, 500, 503),
 )
 async def start_checkout(
     request: Request,
-    cart_id: Annotated[UUID, Query(description="the cart to buy")],
-    ttl_seconds: Annotated[int | None, Query(gt=0, description="how long to hold it unpaid")] = None,
+    cart_id: Annotated[UUID, Query(description="the cart to buy", examples=[CART_ID])],
+    ttl_seconds: Annotated[int | None, Query(gt=0, description="how long to hold it unpaid", examples=[900])] = None,
     prefer: Prefer = None,
 ) -> Response:
     """Start the checkout of a cart, or return the one that it has.
@@ -58,7 +67,7 @@ async def start_checkout(
 @router.post(
     "/checkout",
     response_model=CheckoutView,
-    responses=ON_ITS_WAY | describe_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
+    responses=RESTS | describe_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
 )
 async def process_checkout(
     request: Request, form: CheckoutForm, idempotency_key: Key, prefer: Prefer = None
@@ -79,7 +88,9 @@ async def process_checkout(
 @router.get("/checkout/status", responses=describe_problems(401, 403, 404, 422, 429, 500, 503))
 async def read_checkout_status(
     request: Request,
-    checkout_id: Annotated[UUID | None, Query(description="a checkout of yours, or ...")] = None,
+    checkout_id: Annotated[
+        UUID | None, Query(description="a checkout of yours, or ...", examples=[CHECKOUT_ID])
+    ] = None,
     cart_id: Annotated[UUID | None, Query(description="... the cart whose newest checkout is meant")] = None,
 ) -> StatusView:
     """Tell where a checkout, or a cart, stands."""
@@ -92,7 +103,7 @@ async def read_checkout_status(
 @router.post(
     "/checkout/cancel",
     response_model=CheckoutView,
-    responses=ON_ITS_WAY | describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+    responses=RESTS | describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
 )
 async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = None) -> Response:
     """Cancel a checkout: everything is undone, the cart is open again. Safe to repeat.

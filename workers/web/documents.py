@@ -1,12 +1,14 @@
-"""What the OpenAPI document says of all routes alike."""
+"""What the OpenAPI document says of all routes alike: keys, limits, and every error with the codes it may carry."""
 
 from typing import Any, Final
 
 from fastapi import Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from pipeline.errors import SENTENCES, Code
+from pipeline.errors import Code, sentence
 from workers.web.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
+from workers.web.samples import FACTS
 from workers.web.statuses import STATUSES, TITLES
 from workers.web.views import CheckoutView
 
@@ -15,35 +17,87 @@ BEARER: Final = Security(
     HTTPBearer(auto_error=False, scheme_name="apiKey", description="An API key, made with `scripts/keys.py create`")
 )
 
-_RETRY_AFTER: Final = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+_REF: Final = "#/components/schemas/{model}"
 
-ON_ITS_WAY: Final[dict[int | str, dict[str, Any]]] = {
+
+def _header(description: str, kind: str = "string") -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+RETRY_AFTER: Final = _header("seconds after which to ask again", "integer")
+REPLAYED: Final = _header("`true` for the repeat of an answer")
+#: Of every answer that tells of a checkout.
+ABOUT: Final = {
+    "Location": _header("the address of the checkout's status"),
+    "Preference-Applied": _header("the wait that was granted"),
+    "Retry-After": RETRY_AFTER,
+}
+LIMITS: Final = {
+    "RateLimit": _header('what is left of the key\'s minute: `"key";r=<requests>;t=<seconds>`'),
+    "RateLimit-Policy": _header('what a key may ask: `"key";q=<requests>;w=60`'),
+}
+
+RESTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": CheckoutView, "description": "The checkout rests: quoted, paid, or undone", "headers": ABOUT},
     202: {
         "model": CheckoutView,
-        "description": "Accepted, and not at its end: `Location` is where to ask",
-        "headers": {
-            "Location": {"description": "the status of the checkout", "schema": {"type": "string"}},
-            "Preference-Applied": {"description": "the wait that was granted", "schema": {"type": "string"}},
-        },
-    }
+        "description": "On its way, or waiting for the bank or a person: `Location` is where to ask",
+        "headers": ABOUT,
+    },
 }
 
 
 def describe_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of these error answers: the codes that each may carry, and an example."""
-    return {status: _describe(status) for status in statuses}
+    """Return the documentation of these error answers; `complete` has them say which codes each may carry."""
+    return {status: {"description": TITLES[status], "content": {MEDIA_TYPE: {}}} for status in statuses}
+
+
+def name_operation(route: APIRoute) -> str:
+    """Return a route's operation id: its function's name, as client generators like it."""
+    first, *others = route.name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Add to the document what no route says by itself; each error's description stands once."""
+    components = document["components"]
+    problem = Problem.model_json_schema(ref_template=_REF)
+    components["schemas"] |= problem.pop("$defs") | {"Problem": problem}
+    components["responses"] = {str(status): _describe(status) for status in sorted(TITLES)}
+    document["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if MEDIA_TYPE in response["content"]:
+                    operation["responses"][status] = {"$ref": f"#/components/responses/{status}"}
+                elif "security" in operation:
+                    response["headers"] = response.get("headers", {}) | LIMITS
+                    if operation["operationId"] == "processCheckout":
+                        response["headers"]["Idempotency-Replayed"] = REPLAYED
+    return document
 
 
 def _describe(status: int) -> dict[str, Any]:
     codes = [code for code, its_status in STATUSES.items() if its_status == status]
-    described: dict[str, Any] = {
-        "model": Problem,
+    headers: dict[str, Any] = {} if status in {401, 404, 405} else {**LIMITS, "Idempotency-Replayed": REPLAYED}
+    if status in {402, 409, 422, 500, 503}:
+        headers |= ABOUT
+    if status == 401:
+        headers["WWW-Authenticate"] = _header("the scheme, Bearer")
+    if status == 405:
+        headers["Allow"] = _header("the methods that are possible")
+    if status == 429:
+        headers["Retry-After"] = RETRY_AFTER
+    return {
         "description": f"{TITLES[status]}: {', '.join(codes)}",
-        "content": {MEDIA_TYPE: {"example": _example(codes[0])}},
+        "headers": headers,
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": _REF.format(model="Problem")},
+                "examples": {code.value: {"value": _example(code)} for code in codes},
+            }
+        },
     }
-    if status in {429, 503}:
-        described["headers"] = _RETRY_AFTER
-    return described
 
 
 def _example(code: Code) -> dict[str, Any]:
@@ -52,6 +106,6 @@ def _example(code: Code) -> dict[str, Any]:
         "type": f"{TYPE_PREFIX}{code}",
         "title": TITLES[status],
         "status": status,
-        "detail": SENTENCES[code],
+        "detail": sentence(code, FACTS),
         "code": code.value,
     }

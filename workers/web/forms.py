@@ -1,10 +1,9 @@
 """What comes in over HTTP. Who asks is never in a body: that is the key's owner."""
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic.config import JsonDict
 
 from pipeline.messages import (
     Cart,
@@ -17,11 +16,7 @@ from pipeline.messages import (
     Reference,
     StartRequest,
 )
-
-ADDRESS: Final[JsonDict] = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "country": "GB"}
-CART: Final[JsonDict] = {"currency": "EUR", "lines": [{"sku": "kettle", "quantity": 1}], "shipping_address": ADDRESS}
-CART_ID: Final = "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11"
-CHECKOUT_ID: Final = "0190f3c1-6b70-7d2a-8c15-0f3b2a9d4e22"
+from workers.web.samples import CART, CART_ID, CHECKOUT_ID
 
 
 class CartForm(CartContent):

@@ -20,7 +20,7 @@ class CheckView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     status: Health
-    count: int | None
+    count: int | None = None
     message: str
 
 
@@ -30,11 +30,13 @@ class HealthView(BaseModel):
     model_config = ConfigDict(
         from_attributes=True,
         json_schema_extra={
-            "example": {
-                "status": "healthy",
-                "checks": {"database": {"status": "healthy", "count": None, "message": "PostgreSQL answers."}},
-                "timestamp": "2026-11-26T12:00:00Z",
-            }
+            "examples": [
+                {
+                    "status": "healthy",
+                    "checks": {"database": {"status": "healthy", "count": None, "message": "PostgreSQL answers."}},
+                    "timestamp": "2026-11-26T12:00:00Z",
+                }
+            ]
         },
     )
 

@@ -36,16 +36,18 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {
-                "type": f"{TYPE_PREFIX}out_of_stock",
-                "title": "Conflict",
-                "status": 409,
-                "detail": "Of kettle, 1 were asked for and 0 are left: ask for fewer.",
-                "code": "out_of_stock",
-                "checkout_id": "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11",
-                "phase": "inventory_reservation",
-                "facts": {"sku": "kettle", "requested": 1, "available": 0},
-            }
+            "examples": [
+                {
+                    "type": f"{TYPE_PREFIX}out_of_stock",
+                    "title": "Conflict",
+                    "status": 409,
+                    "detail": "Of kettle, 1 were asked for and 0 are left: ask for fewer.",
+                    "code": "out_of_stock",
+                    "checkout_id": "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11",
+                    "phase": "inventory_reservation",
+                    "facts": {"sku": "kettle", "requested": 1, "available": 0},
+                }
+            ]
         }
     )
 

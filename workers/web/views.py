@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from models.states import CartState, CheckoutState
 from pipeline.messages import Cart
+from workers.web.samples import CHECKOUT, STATUS, STORED_CART
 
 
 class View(BaseModel):
@@ -19,7 +20,7 @@ class FailureView(View):
     """Why a checkout turned back or, while it waits to be paid, why the last card was declined."""
 
     code: str
-    phase: str | None
+    phase: str | None = None
     message: str
     detail: dict[str, JsonValue]
 
@@ -44,6 +45,8 @@ class OrderView(View):
 
 class StatusView(View):
     """Where a cart and its newest checkout stand. Without a checkout, everything about one is null."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [STATUS]})
 
     cart_id: UUID
     locked: bool = Field(description="whether an active checkout holds the cart: it cannot be edited")
@@ -103,8 +106,8 @@ class ExchangeView(View):
 
     base_currency: str
     rate: str
-    source: str | None
-    observed_at: str | None
+    source: str | None = None
+    observed_at: str | None = None
 
 
 class QuoteView(View):
@@ -112,12 +115,14 @@ class QuoteView(View):
 
     hash: str
     lines: list[QuoteLineView]
-    shipping: PricedView | None
-    exchange: ExchangeView | None
+    shipping: PricedView | None = None
+    exchange: ExchangeView | None = None
 
 
 class CheckoutView(StatusView):
     """A checkout with its quote and its order, as far as it has them."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [CHECKOUT]})
 
     quote: QuoteView | None = None
     order: OrderView | None = None
@@ -126,10 +131,12 @@ class CheckoutView(StatusView):
 class CartView(Cart):
     """A cart as it stands. While a checkout holds it, `locked_by` names whose, and `expires_at` until when."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [STORED_CART]})
+
     state: CartState
     locked: bool
-    locked_by: str | None
-    checkout_id: UUID | None
-    expires_at: datetime | None
+    locked_by: str | None = None
+    checkout_id: UUID | None = None
+    expires_at: datetime | None = None
     created_at: datetime
     updated_at: datetime

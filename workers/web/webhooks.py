@@ -1,7 +1,9 @@
 """The route of the payment provider's webhooks: verified by their signature, stored, then answered."""
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import Code, Refused
 from pipeline.notices import MAX_BODY
@@ -15,15 +17,25 @@ router = APIRouter(route_class=OpenRoute, tags=["webhooks"])
 class ReceivedView(BaseModel):
     """The webhook is stored, for the first time or again."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"received": True}]})
+
     received: bool = True
 
 
 @router.post(
     "/webhooks/{gateway}",
     responses=describe_problems(400, 404, 413, 422, 500, 503),
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}},
+    openapi_extra={
+        "requestBody": {
+            "description": "the body as the provider sent it, to the byte",
+            "required": True,
+            "content": {"application/json": {"schema": {}, "example": {"type": "payment.captured"}}},
+        }
+    },
 )
-async def receive_webhook(request: Request, gateway: str) -> ReceivedView:
+async def receive_webhook(
+    request: Request, gateway: Annotated[str, Path(description="the payment provider", examples=["sandbox"])]
+) -> ReceivedView:
     """Take a webhook of the payment provider. It needs no key: its signature says whose it is."""
     edge = edge_of(request)
     body, headers = await request.body(), dict(request.headers)

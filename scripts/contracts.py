@@ -1,0 +1,58 @@
+"""Writes the contracts of the engine from its code: `docs/openapi.json` and `docs/asyncapi.json`.
+
+Exit codes: 0 written, or as they should be; 1 with `--check`, when one of them differs from the code.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from pydantic import SecretStr
+
+from pipeline.settings import Settings
+from scripts.embedded import ROOT
+from workers import asyncapi
+from workers.web.app import build_app
+
+DOCS: Final = ROOT / "docs"
+
+
+def build_contracts() -> dict[str, str]:
+    """Return the text of both documents by their file's name; nothing is connected to."""
+    nowhere = Settings(
+        _env_file=None, database_url=SecretStr("postgresql://nowhere"), redis_url=SecretStr("redis://nowhere")
+    )
+    documents: dict[str, Any] = {
+        "openapi.json": build_app(nowhere).openapi(),
+        "asyncapi.json": asyncapi.build_document(),
+    }
+    return {name: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for name, document in documents.items()}
+
+
+def find_stale(folder: Path) -> list[str]:
+    """Return the names of the documents that are not what the code says."""
+    return [
+        name
+        for name, text in build_contracts().items()
+        if not (folder / name).exists() or (folder / name).read_text() != text
+    ]
+
+
+def main(
+    *, check: Annotated[bool, typer.Option("--check", help="Write nothing; tell which document differs.")] = False
+) -> None:
+    """Write the OpenAPI and the AsyncAPI document."""
+    stale = find_stale(DOCS)
+    for name in stale:
+        if check:
+            typer.echo(f"docs/{name} is not what the code says: run `python3 scripts/dev.py contracts`.", err=True)
+        else:
+            (DOCS / name).write_text(build_contracts()[name])
+            typer.echo(f"docs/{name} written.")
+    if check and stale:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,155 @@
+"""The two documents are what the code says, whole, and their examples are true."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema_rs
+import pytest
+import typer
+from dramatiq.brokers.stub import StubBroker
+from typer.testing import CliRunner
+
+from pipeline.errors import Code
+from pipeline.events import PUBLIC_KINDS
+from pipeline.stats import QUEUES
+from scripts import contracts
+from workers.actors import declare_actors
+from workers.asyncapi import EVENTS
+from workers.intake import read_request
+from workers.members import Member, MemberOption, read_member
+from workers.web.forms import CartForm, CheckoutForm
+
+OPENAPI: Final[dict[str, Any]] = json.loads((contracts.DOCS / "openapi.json").read_text())
+ASYNCAPI: Final[dict[str, Any]] = json.loads((contracts.DOCS / "asyncapi.json").read_text())
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Go through every operation."""
+    for path, methods in OPENAPI["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+def read_response(response: dict[str, Any]) -> dict[str, Any]:
+    """Return a response, be it its own or one that many share."""
+    name = response.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = OPENAPI["components"]["responses"][name] if name else response
+    return found
+
+
+def resolve(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that can stand alone."""
+    return {**schema, "components": OPENAPI["components"]}
+
+
+def test_both_are_what_the_code_says() -> None:
+    assert contracts.find_stale(contracts.DOCS) == [], "run `python3 scripts/dev.py contracts`"
+
+
+def test_one_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given one that is old, and one that is missing
+    monkeypatch.setattr(contracts, "DOCS", tmp_path)
+    (tmp_path / "openapi.json").write_text("{}\n")
+    app = typer.Typer()
+    app.command()(contracts.main)
+    # When
+    checked = CliRunner().invoke(app, ["--check"])
+    # Then nothing is written
+    assert checked.exit_code == 1
+    assert checked.stderr.splitlines() == [
+        f"docs/{name} is not what the code says: run `python3 scripts/dev.py contracts`."
+        for name in ("openapi.json", "asyncapi.json")
+    ]
+    assert (tmp_path / "openapi.json").read_text() == "{}\n"
+    # When
+    CliRunner().invoke(app, [])
+    # Then
+    assert CliRunner().invoke(app, ["--check"]).exit_code == 0
+
+
+def test_every_operation_says_all_there_is() -> None:
+    for name, operation in operations():
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert operation["operationId"].isidentifier(), name
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], name
+        for status, given in operation["responses"].items():
+            response = read_response(given)
+            assert response["description"] != "Successful Response" or status == "200", (name, status)
+            assert response["content"], (name, status)
+            if int(status) >= 400 and (name, status) != ("get /health/checkout", "503"):
+                assert list(response["content"]) == ["application/problem+json"], (name, status)
+    assert "HTTPValidationError" not in OPENAPI["components"]["schemas"]
+
+
+def test_every_code_stands_among_the_problems() -> None:
+    found = {
+        code
+        for _, operation in operations()
+        for response in operation["responses"].values()
+        for content in read_response(response)["content"].values()
+        for code in content.get("examples", {})
+    }
+    # Of the others, one is for an address and one for a method that the document does not have.
+    assert {code.value for code in Code} - found == {"method_not_allowed"}
+
+
+def test_every_example_is_of_its_schema() -> None:
+    checked = 0
+    for response in OPENAPI["components"]["responses"].values():
+        for content in response["content"].values():
+            for example in content["examples"].values():
+                jsonschema_rs.validate(resolve(content["schema"]), example["value"])
+                assert "?" not in example["value"]["detail"]
+                checked += 1
+    for name, schema in OPENAPI["components"]["schemas"].items():
+        for example in schema.get("examples", ()):
+            jsonschema_rs.validate(resolve(schema), example)
+            checked += 1
+        if name in {"CartView", "CheckoutView", "StatusView", "HealthView", "Problem", "CheckoutForm", "CartForm"}:
+            assert schema["examples"], name
+    assert checked >= len(Code)
+
+
+def test_the_examples_are_taken_by_the_code() -> None:
+    schemas = OPENAPI["components"]["schemas"]
+    for example in schemas["CheckoutForm"]["examples"]:
+        assert CheckoutForm.model_validate(example).ask("shop-1", "k").owner == "shop-1"
+    for example in schemas["CartForm"]["examples"]:
+        assert CartForm.model_validate(example).lines[0].sku == "kettle"
+
+
+def test_every_queue_and_every_event_has_its_message() -> None:
+    assert set(ASYNCAPI["channels"]) == {*QUEUES, "webhooks"}
+    assert set(ASYNCAPI["components"]["messages"]) == set(PUBLIC_KINDS)
+    assert set(ASYNCAPI["channels"]["webhooks"]["messages"]) == set(PUBLIC_KINDS)
+    assert len(EVENTS) == len(PUBLIC_KINDS)
+
+
+def test_the_messages_are_taken_by_the_workers() -> None:
+    for queue in QUEUES:
+        [message] = ASYNCAPI["channels"][queue]["messages"].values()
+        [example] = message["examples"]
+        schema = {**message["payload"], "components": ASYNCAPI["components"]}
+        jsonschema_rs.validate(schema, example["payload"])
+        wrongs: list[dict[str, Any]] = [{"kwargs": {"a": 1}}, {"args": []}, {"queue_name": "other"}, {"more": 1}]
+        for wrong in wrongs:
+            assert not jsonschema_rs.is_valid(schema, example["payload"] | wrong)
+        actors = declare(queue)
+        member = read_member(json.dumps(example["payload"]).encode(), queue, actors)
+        assert isinstance(member, Member), member
+        if queue == "checkout.intake":
+            assert read_request(member.argument).idempotency_key == "order-4711"
+
+
+def declare(queue: str) -> Any:
+    """Return the actors of a queue as the workers declare them."""
+
+    class Engine:
+        broker = StubBroker(middleware=[MemberOption()])
+
+    declare_actors(Engine())  # type: ignore[arg-type]  # the broker is all that declaring takes
+    return Engine.broker.actors

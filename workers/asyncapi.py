@@ -1,0 +1,185 @@
+"""The AsyncAPI document: what travels on the queues, and the webhooks that we send. Made from the models themselves."""
+
+from typing import Any, Final
+
+from pydantic.json_schema import models_json_schema
+
+from pipeline.chain import CHAIN
+from pipeline.deliveries.bodies import (
+    CheckoutActionRequired,
+    CheckoutCancelled,
+    CheckoutCompleted,
+    CheckoutExpired,
+    CheckoutFailed,
+    CheckoutNeedsReview,
+    CheckoutPhaseCompleted,
+    CheckoutStarted,
+    Event,
+)
+from pipeline.messages import StartRequest
+from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.stats import QUEUES
+
+EVENTS: Final[tuple[type[Event], ...]] = (
+    CheckoutStarted,
+    CheckoutPhaseCompleted,
+    CheckoutActionRequired,
+    CheckoutCompleted,
+    CheckoutFailed,
+    CheckoutCancelled,
+    CheckoutExpired,
+    CheckoutNeedsReview,
+)
+
+_REF: Final = "#/components/schemas/{model}"
+
+#: What the id on each queue is the id of, and who sends it.
+PURPOSES: Final[dict[str, str]] = {
+    **{phase.queue: f"A checkout whose phase {phase.number}, {phase.name}, is next." for phase in CHAIN},
+    UNWIND: "A checkout that is being undone.",
+    RESOLVE: "A checkout with a payment whose outcome is not known.",
+    WEBHOOKS: "A webhook of the payment provider, by its id in `webhook_inbox`.",
+    DELIVERIES: "A webhook of ours, by its id in `webhook_deliveries`.",
+}
+
+EXAMPLE_REQUEST: Final[dict[str, Any]] = {
+    "owner": "shop-1",
+    "idempotency_key": "order-4711",
+    "reference": "4711",
+    "cart": {
+        "id": "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11",
+        "currency": "EUR",
+        "lines": [{"sku": "kettle", "quantity": 1}],
+        "shipping_address": {
+            "name": "Ada Lovelace",
+            "line1": "12 St James's Square",
+            "city": "London",
+            "country": "GB",
+        },
+    },
+    "payment": {"token": "tok_ok"},
+}
+
+
+def build_document() -> dict[str, Any]:
+    """Return the document (AsyncAPI 3.0)."""
+    models: list[Any] = [(model, "validation") for model in (StartRequest, *EVENTS)]
+    _, schemas = models_json_schema(models, ref_template=_REF)
+    channels = {queue: _describe_queue(queue) for queue in QUEUES}
+    channels["webhooks"] = {
+        "address": None,
+        "description": "Your endpoint: `POST`, signed as Standard Webhooks has it, at least once.",
+        "messages": {_name(event): {"$ref": f"#/components/messages/{_name(event)}"} for event in EVENTS},
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Checkout engine",
+            "version": "1",
+            "description": "Queues in Redis, with dramatiq's keys, and webhooks over HTTP.",
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": {
+            "startCheckout": {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{INTAKE}"},
+                "summary": "Start a checkout, as an upstream does: the only queue for others to write to.",
+            },
+            "tell": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/webhooks"},
+                "summary": "Tell endpoints what happened.",
+            },
+        },
+        "components": {
+            "messages": {_name(event): _describe_event(event) for event in EVENTS},
+            "schemas": schemas["$defs"] | {"Envelope": _envelope()},
+        },
+    }
+
+
+def _describe_queue(queue: str) -> dict[str, Any]:
+    key = f"dramatiq:{queue}"
+    return {
+        "address": queue,
+        "description": f"HSET {key}.msgs ID MESSAGE, then RPUSH {key} ID, then RPUSH {key}.wake 1.",
+        "messages": {queue.removeprefix("checkout."): _describe_message(queue)},
+    }
+
+
+def _describe_message(queue: str) -> dict[str, Any]:
+    if queue == INTAKE:
+        argument: dict[str, Any] = {"$ref": _REF.format(model="StartRequest")}
+        summary = "A request to start a checkout; `idempotency_key` is required."
+        example: Any = EXAMPLE_REQUEST
+    elif queue == SWEEP:
+        argument, summary, example = {"type": "object"}, "A tick of the sweep, for operators.", {}
+    else:
+        argument = {"type": "string", "format": "uuid"}
+        summary, example = PURPOSES[queue], "0190f3c1-6b70-7d2a-8c15-0f3b2a9d4e22"
+    return {
+        "summary": summary,
+        "payload": {"allOf": [{"$ref": _REF.format(model="Envelope")}, _narrow(queue, argument)]},
+        "examples": [{"payload": wrap(queue, example)}],
+    }
+
+
+def _narrow(queue: str, argument: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "properties": {
+            "queue_name": {"const": queue},
+            "actor_name": {"const": queue.removeprefix("checkout.")},
+            "args": {"type": "array", "prefixItems": [argument], "minItems": 1, "maxItems": 1},
+        }
+    }
+
+
+def wrap(queue: str, argument: Any) -> dict[str, Any]:
+    """Return the message that carries this argument, with the seven fields that dramatiq's messages have."""
+    id_ = "6b1c2f1e-8a55-4c59-9d36-2f0f3b1a7c11"
+    return {
+        "queue_name": queue,
+        "actor_name": queue.removeprefix("checkout."),
+        "args": [argument],
+        "kwargs": {},
+        "options": {"redis_message_id": id_},
+        "message_id": id_,
+        "message_timestamp": 1764000000000,
+    }
+
+
+def _envelope() -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "queue_name": {"type": "string"},
+        "actor_name": {"type": "string"},
+        "args": {"type": "array", "minItems": 1, "maxItems": 1},
+        "kwargs": {"type": "object", "maxProperties": 0},
+        "options": {"type": "object", "properties": {"redis_message_id": {"type": "string"}}},
+        "message_id": {"type": "string"},
+        "message_timestamp": {"type": "integer", "description": "milliseconds since 1970"},
+    }
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def _describe_event(event: type[Event]) -> dict[str, Any]:
+    kind = event.model_fields["type"].default
+    return {
+        "name": kind,
+        "title": kind,
+        "summary": (event.__doc__ or "").strip(),
+        "headers": {
+            "type": "object",
+            "properties": {
+                "webhook-id": {"type": "string", "description": "the event's id, the same at each repeat"},
+                "webhook-timestamp": {"type": "string", "description": "seconds since 1970, of this attempt"},
+                "webhook-signature": {"type": "string", "description": "`v1,` and the HMAC-SHA256 in base64"},
+            },
+        },
+        "payload": {"$ref": _REF.format(model=event.__name__)},
+    }
+
+
+def _name(event: type[Event]) -> str:
+    return str(event.model_fields["type"].default)

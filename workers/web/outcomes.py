@@ -47,9 +47,12 @@ async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Out
     def look(connection: Connection) -> Status:
         return read_status(connection, checkout_id=checkout_id, owner=owner)
 
+    def look_closely(connection: Connection) -> Outcome:
+        return Outcome(look(connection), read_quotes(connection, [checkout_id]).get(checkout_id))
+
     if seconds:
         await edge.waiting.wait(checkout_id, partial(edge.read, look), lambda status: status.state in RESTING, seconds)
-    return await edge.read(lambda connection: _read_outcome(connection, checkout_id, owner))
+    return await edge.read(look_closely)
 
 
 def answer_buyer(outcome: Outcome, *, paying: bool, waited: int) -> Response:
@@ -89,11 +92,6 @@ def _choose_status(state: CheckoutState, *, paying: bool) -> int:
             return 200
         case _:
             assert_never(state)
-
-
-def _read_outcome(connection: Connection, checkout_id: UUID, owner: str) -> Outcome:
-    status = read_status(connection, checkout_id=checkout_id, owner=owner)
-    return Outcome(status, read_quotes(connection, [checkout_id]).get(checkout_id))
 
 
 def _show(outcome: Outcome, status: int) -> Response:

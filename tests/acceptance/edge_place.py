@@ -1,0 +1,173 @@
+"""A shop of its own for a test: servers that can be stopped, and every process of the Procfile, the edge among them."""
+
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import httpx2
+from honcho.environ import parse_procfile
+from pydantic import SecretStr
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+
+from pipeline.audit import audit
+from pipeline.database import connect_engine
+from pipeline.keys import Scope, create_key
+from pipeline.schema import migrate
+from pipeline.settings import Settings
+from scripts.embedded import ROOT
+from scripts.postgres_server import Postgres
+from scripts.servers import make_folder
+from scripts.valkey_server import Valkey
+from tests.conftest import spare_the_disk
+from tests.harness import ADDRESS, OWNER, Shelf
+from tests.processes import TIMES, Processes, run_processes
+
+LINES: Final[Mapping[str, str]] = parse_procfile((ROOT / "Procfile").read_text()).processes
+SECONDS: Final = 40.0
+
+
+@dataclass
+class Place:
+    """Everything of one shop."""
+
+    settings: Settings
+    postgres: Postgres
+    valkey: Valkey
+    processes: Processes
+    engine: Engine
+    shelf: Shelf
+    token: str
+    url: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header that carries the key."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def client(self) -> httpx2.Client:
+        """Return a client; close it."""
+        return httpx2.Client(base_url=self.url, headers=self.headers, timeout=SECONDS)
+
+    def cut_postgres(self) -> None:
+        """End the database as a crash does."""
+        process = self.postgres._process
+        assert process is not None
+        process.send_signal(signal.SIGQUIT)
+        process.wait(20)
+        self.engine.dispose()
+
+    def wait_for_edge(self) -> None:
+        """Return once the edge answers."""
+
+        def answers() -> bool:
+            with suppress(httpx2.TransportError):
+                return httpx2.get(f"{self.url}/health/checkout").status_code < 500
+            return False
+
+        wait_until(answers, "the edge answers")
+
+    def wait_for_health(self, status: str) -> None:
+        """Return once the edge says so: an answer is shared for a second."""
+        wait_until(lambda: httpx2.get(f"{self.url}/health/checkout").json()["status"] == status, status)
+
+    def wait_for_states(self, wanted: Mapping[str, int]) -> None:
+        """Return once checkouts stand like this."""
+
+        def read() -> dict[str, int]:
+            try:
+                return dict(self.shelf.rows("SELECT state, count(*) FROM checkouts GROUP BY state"))
+            except OperationalError:
+                return {}
+
+        wait_until(lambda: read() == wanted, f"{wanted}, not {read()}")
+
+    def assert_sound(self) -> None:
+        """Assert that every promise is kept."""
+        with self.engine.connect() as connection:
+            assert audit(connection, self.settings) == []
+
+
+def wait_until(is_so: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
+    """Look again and again until it is so."""
+    ends_at = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < ends_at, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def make_cart(sku: str, quantity: int = 1) -> dict[str, Any]:
+    """Return a whole cart."""
+    lines = [{"sku": sku, "quantity": quantity}]
+    return {"id": str(uuid4()), "currency": "EUR", "lines": lines, "shipping_address": ADDRESS}
+
+
+def ask(cart: Mapping[str, Any], token: str = "tok_ok") -> dict[str, Any]:
+    """Return the body that pays this cart."""
+    return {"cart": dict(cart), "payment": {"token": token}}
+
+
+def key(name: object, wait: int = 0) -> dict[str, str]:
+    """Return the headers of a payment."""
+    return {"Idempotency-Key": str(name)} | ({"Prefer": f"wait={wait}"} if wait else {})
+
+
+@contextmanager
+def open_place(log: Path, **changes: Any) -> Iterator[Place]:
+    """Start everything, and leave nothing behind."""
+    folder = make_folder()
+    postgres, valkey = Postgres(folder / "postgres", folder), Valkey(folder)
+    try:
+        postgres.start()
+        valkey.start()
+        spare_the_disk(postgres.url)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        settings = Settings(
+            _env_file=None,
+            database_url=SecretStr(postgres.url),
+            redis_url=SecretStr(valkey.url),
+            **{**TIMES, "web_port": port, **changes},
+        )
+        admin = create_engine(make_url(postgres.url).set(drivername="postgresql+psycopg"))
+        with admin.begin() as connection:
+            migrate(connection)
+            _, token = create_key(connection, owner=OWNER, name="test", scopes=list(Scope))
+        admin.dispose()
+        engine = connect_engine(settings, application_name="test")
+        with run_processes(settings, log, LINES) as processes:
+            url = f"http://127.0.0.1:{port}"
+            place = Place(settings, postgres, valkey, processes, engine, Shelf(engine), token, url)
+            place.wait_for_edge()
+            yield place
+        engine.dispose()
+    finally:
+        valkey.stop()
+        postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def empty(place: Place) -> None:
+    """Forget every cart, checkout and ware."""
+    tables = place.shelf.rows(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN ('public', 'sandbox')"
+    )
+    kept = {"public.alembic_version", "public.api_keys", "public.heartbeats"}
+    with place.engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        for (table,) in tables:
+            if table not in kept:
+                connection.execute(text(f"DELETE FROM {table}"))
+
+
+def pid_of(place: Place, unit: str) -> int:
+    """Return the process of a unit."""
+    return place.processes.supervisor.pids()[unit]

@@ -1,0 +1,197 @@
+"""The HTTP edge with all its processes: a rush for the last units, servers that go away, and an edge that dies."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, pid_of, wait_until
+
+pytestmark = pytest.mark.acceptance
+
+BUYERS, UNITS = 200, 50
+ALL_SOLD = [("authorize", 1), ("capture", 1)]
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with open_place(tmp_path_factory.mktemp("edge") / "fleet.log") as place:
+        yield place
+
+
+@pytest.fixture
+def place(opened: Place) -> Iterator[Place]:
+    """The shop, empty. Whatever a test does with it, every promise is kept at its end."""
+    empty(opened)
+    opened.shelf.add_variant("cup", stock=UNITS, price_minor=250)
+    yield opened
+    opened.wait_for_edge()
+    opened.assert_sound()
+
+
+def money(place: Place) -> list[tuple[Any, ...]]:
+    return place.shelf.rows("SELECT kind, count(*) FROM sandbox.entries GROUP BY kind ORDER BY kind")
+
+
+async def rush(place: Place, carts: list[dict[str, Any]]) -> list[tuple[float, httpx2.Response]]:
+    """Let everybody pay at once; half of the carts are there already."""
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx2.AsyncClient(base_url=place.url, headers=place.headers, timeout=60, limits=limits) as client:
+        early = carts[::2]
+        for cart in early:
+            body = {name: value for name, value in cart.items() if name != "id"}
+            assert (await client.put(f"/carts/{cart['id']}", json=body)).status_code == 201
+
+        async def pay(cart: dict[str, Any]) -> tuple[float, httpx2.Response]:
+            named: dict[str, Any] = {"cart_id": cart["id"]} if cart in early else {"cart": cart}
+            began = time.monotonic()
+            body = {**named, "payment": {"token": "tok_ok"}}
+            answer = await client.post("/checkout", json=body, headers=key(cart["id"], wait=30))
+            return time.monotonic() - began, answer
+
+        return await asyncio.gather(*(pay(cart) for cart in carts))
+
+
+def test_two_hundred_buyers_of_fifty_units(place: Place, record_property: Any) -> None:
+    # Given
+    carts = [make_cart("cup") for _ in range(BUYERS)]
+    # When
+    answers = asyncio.run(rush(place, carts))
+    # Then
+    seconds = sorted(seconds for seconds, _ in answers)
+    figures = {
+        f"p{share}": round(seconds[min(len(seconds) - 1, len(seconds) * share // 100)], 3) for share in (50, 95, 99)
+    }
+    record_property("edge_seconds", figures)
+    sys.stdout.write(f"seconds until a buyer has the answer: {figures}\n")
+    kinds = Counter((answer.status_code, answer.json().get("code")) for _, answer in answers)
+    assert kinds == {(200, None): UNITS, (409, "out_of_stock"): BUYERS - UNITS}
+    refusals = [answer.json()["facts"] for _, answer in answers if answer.status_code == 409]
+    assert {(facts["sku"], facts["requested"], facts["available"]) for facts in refusals} == {("cup", 1, 0)}
+    numbers = {answer.json()["order_number"] for _, answer in answers if answer.status_code == 200}
+    assert {number for (number,) in place.shelf.rows("SELECT number FROM orders WHERE state = 'placed'")} == numbers
+    assert len(numbers) == UNITS
+    assert place.shelf.stock("cup") == (0, 0)
+    assert money(place) == [("authorize", UNITS), ("capture", UNITS)]
+
+
+def test_while_redis_is_away_checkouts_are_taken_and_go_on_when_it_is_back(place: Place) -> None:
+    with place.client() as client:
+        # Given
+        place.valkey.stop()
+        try:
+            # When
+            times = []
+            for number in range(5):
+                began = time.monotonic()
+                answer = client.post("/checkout", json=ask(make_cart("cup")), headers=key(number))
+                times.append(time.monotonic() - began)
+                # Then
+                assert (answer.status_code, answer.json()["state"]) == (202, "running")
+            assert max(times) < 2.5
+            place.wait_for_health("degraded")
+            assert place.shelf.rows("SELECT state, phase, count(*) FROM checkouts GROUP BY 1, 2") == [("running", 0, 5)]
+        finally:
+            place.valkey.start()
+        # Then all of it goes on by itself
+        place.wait_for_states({"completed": 5})
+        assert client.get(answer.headers["location"]).json()["state"] == "completed"
+    assert money(place) == [("authorize", 5), ("capture", 5)]
+
+
+def test_while_postgresql_is_away_everything_is_refused_and_nothing_is_lost(place: Place) -> None:
+    cart = make_cart("cup")
+    with place.client() as client:
+        # Given a payment that waits while the database ends, and the database away
+        with ThreadPoolExecutor(1) as threads:
+            place.processes.supervisor.kill("payment_authorization", signal.SIGSTOP)
+            waiting = threads.submit(client.post, "/checkout", json=ask(cart), headers=key("order-1", wait=20))
+            wait_until(lambda: place.shelf.rows("SELECT FROM checkouts WHERE phase = 3"), "it waits for its payment")
+            place.cut_postgres()
+            try:
+                # Then each route says so, in time
+                requests: list[tuple[str, str, dict[str, Any]]] = [
+                    ("GET", "/checkout", {"params": {"cart_id": cart["id"]}}),
+                    ("POST", "/checkout", {"json": ask(make_cart("cup")), "headers": key("order-2", wait=5)}),
+                    ("GET", "/checkout/status", {"params": {"cart_id": cart["id"]}}),
+                    ("POST", "/checkout/cancel", {"json": {"cart_id": cart["id"]}}),
+                    ("GET", f"/carts/{cart['id']}", {}),
+                    ("PUT", f"/carts/{cart['id']}", {"json": {"currency": "EUR", "lines": []}}),
+                    ("GET", "/metrics", {}),
+                ]
+                for method, path, given in requests:
+                    began = time.monotonic()
+                    refused = client.request(method, path, **given)
+                    assert (refused.status_code, refused.json()["code"]) == (503, "service_unavailable"), path
+                    assert refused.headers["retry-after"] == "2"
+                    assert time.monotonic() - began < 5
+                place.wait_for_health("unhealthy")
+            finally:
+                place.postgres.start()
+                place.processes.supervisor.kill("payment_authorization", signal.SIGCONT)
+            first = waiting.result()
+        assert first.status_code in {200, 202, 503}
+        place.wait_for_edge()
+        # And nothing of what was refused is there
+        place.wait_for_states({"completed": 1})
+        assert place.shelf.rows("SELECT key FROM request_answers") == [("order-1",)]
+        # When both are asked for again
+        place.shelf.run("UPDATE request_answers SET claimed_until = now()")
+        again = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
+        second = client.post("/checkout", json=ask(make_cart("cup")), headers=key("order-2", wait=20))
+    # Then each is one order, and the news is heard again without a restart
+    assert again.status_code in {200, 202}
+    assert (second.status_code, second.json()["state"]) == (200, "completed")
+    assert money(place) == [("authorize", 2), ("capture", 2)]
+    assert place.processes.count_lines("web.1 | ended") == 0
+
+
+def test_an_edge_that_is_killed_pays_nothing_twice(place: Place) -> None:
+    cart = make_cart("cup")
+    with place.client() as client, ThreadPoolExecutor(1) as threads:
+        # Given a payment that waits for a worker that stands still
+        place.processes.supervisor.kill("payment_capture", signal.SIGSTOP)
+        waiting = threads.submit(client.post, "/checkout", json=ask(cart), headers=key("order-1", wait=2))
+        wait_until(lambda: place.shelf.rows("SELECT FROM checkouts WHERE phase = 5"), "it waits for its capture")
+        # When the edge is killed
+        os.kill(pid_of(place, "web.1"), signal.SIGKILL)
+        with pytest.raises(httpx2.TransportError):
+            waiting.result()
+        place.processes.supervisor.kill("payment_capture", signal.SIGCONT)
+        place.wait_for_edge()
+        # Then a repeat is told to wait while the dead one's claim lasts, and after it gets the one order
+        early = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
+        place.shelf.run("UPDATE request_answers SET claimed_until = now()")
+        late = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
+    assert (early.status_code, early.json()["code"]) == (409, "idempotency_running")
+    assert (late.status_code, late.json()["state"]) == (200, "completed")
+    assert money(place) == ALL_SOLD
+
+
+def test_an_edge_that_is_told_to_end_answers_first(place: Place) -> None:
+    cart = make_cart("cup")
+    with place.client() as client, ThreadPoolExecutor(1) as threads:
+        # Given
+        place.processes.supervisor.kill("payment_capture", signal.SIGSTOP)
+        waiting = threads.submit(client.post, "/checkout", json=ask(cart), headers=key("order-1", wait=30))
+        wait_until(lambda: place.shelf.rows("SELECT FROM checkouts WHERE phase = 5"), "it waits for its capture")
+        before = place.processes.count_lines("ended with 0")
+        # When
+        began = time.monotonic()
+        os.kill(pid_of(place, "web.1"), signal.SIGTERM)
+        answer = waiting.result()
+        # Then
+        assert (answer.status_code, answer.json()["state"]) == (202, "running")
+        wait_until(lambda: place.processes.count_lines("ended with 0") == before + 1, "it has ended well")
+        assert time.monotonic() - began < 10
+        place.processes.supervisor.kill("payment_capture", signal.SIGCONT)
+        place.wait_for_states({"completed": 1})
+    assert money(place) == ALL_SOLD

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Final
 
 import structlog
 from fastapi.routing import APIRoute
-from pipeline.keys import Caller, Scope, find_caller
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from pipeline.errors import Code, Refused
+from pipeline.keys import Caller, Scope, find_caller
 from workers.web.edge import Edge, edge_of
 from workers.web.limits import limit_body
 from workers.web.problems import explain, render

@@ -53,6 +53,11 @@ def connect_engine(
         connect_args={
             "application_name": f"checkout.{application_name}",
             "connect_timeout": 3,
+            # A host that vanishes says nothing: after this long a thread that waits for its answer is let go.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
     )

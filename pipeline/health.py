@@ -19,13 +19,30 @@ UNKNOWN_SECONDS: Final = 300.0
 LATE_TICKS: Final = 10
 DEAD_TICKS: Final = 60
 
+#: What a database that does not answer leaves open.
+ASKED: Final = (
+    "migrations",
+    "expired_locks",
+    "stuck_checkouts",
+    "sweep_age",
+    "payments_unknown",
+    "webhooks_not_taken",
+    "needs_review",
+)
+
 LIMIT: Final = text(f"SET LOCAL statement_timeout = {int(STATEMENT_SECONDS * 1000)}")
 
+_SWEEP_AGE = "SELECT CAST(extract(epoch FROM now() - at) AS float8) FROM heartbeats WHERE name = 'sweep'"
+SWEEP_AGE: Final = text(_SWEEP_AGE)
+
+# As the sweep takes them: what is in flight at the gateway is settled first, and only then expires.
 FIGURES: Final = text(f"""
     SELECT now() AS at, (SELECT version_num FROM alembic_version) AS revision,
-           (SELECT count(*) FROM checkouts
+           (SELECT count(*) FROM checkouts c
             WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required')
-              AND expires_at < now() - make_interval(secs => :bound_seconds)) AS expired,
+              AND expires_at < now() - make_interval(secs => :bound_seconds)
+              AND NOT EXISTS (SELECT FROM payment_operations o
+                              WHERE o.checkout_id = c.id AND o.status IN ('intended', 'unknown'))) AS expired,
            (SELECT count(*) FROM checkouts
             WHERE state IN ({ACTIVE_SQL}) AND due_at < now() - make_interval(secs => :bound_seconds)) AS stuck,
            (SELECT count(*) FROM checkouts WHERE state = 'needs_review' AND state IN ({ACTIVE_SQL})) AS reviews,
@@ -33,7 +50,7 @@ FIGURES: Final = text(f"""
             WHERE status IN ('intended', 'unknown') AND status = 'unknown'
               AND created_at < now() - make_interval(secs => :unknown_seconds)) AS unknown,
            (SELECT count(*) FROM webhook_deliveries WHERE status = 'dead') AS dead,
-           (SELECT CAST(extract(epoch FROM now() - at) AS float8) FROM heartbeats WHERE name = 'sweep') AS sweep_age
+           ({_SWEEP_AGE}) AS sweep_age
 """)
 
 
@@ -87,6 +104,17 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
     return checks, row.at
 
 
+def lose_database(why: Check) -> dict[str, Check]:
+    """Return the same checks of a database that gave no answer: all that need it say so."""
+    return {"database": why} | {name: Check(Health.UNHEALTHY, "Not known: see `database`.") for name in ASKED}
+
+
+def read_sweep_age(connection: Connection) -> float | None:
+    """Return the seconds since the sweep last ran, None when it never has."""
+    age_seconds: float | None = connection.execute(SWEEP_AGE).scalar_one_or_none()
+    return age_seconds
+
+
 def _count(count: int, what: str) -> Check:
     if count == 0:
         return Check(Health.HEALTHY, "None.", 0)
@@ -96,7 +124,10 @@ def _count(count: int, what: str) -> Check:
 def _check_revision(revision: Any, head: str) -> Check:
     if revision == head:
         return Check(Health.HEALTHY, "The schema is the one that this code expects.")
-    return Check(Health.UNHEALTHY, "The schema is not the one that this code expects: run `alembic upgrade head`.")
+    # Revisions are numbered. A schema is expanded before its code comes: the code of yesterday goes on meanwhile.
+    if revision is not None and revision > head:
+        return Check(Health.DEGRADED, "The schema is newer than this code: put the code that goes with it in place.")
+    return Check(Health.UNHEALTHY, "The schema is older than this code: run `alembic upgrade head`.")
 
 
 def _check_sweep(age_seconds: float | None, settings: Settings) -> Check:

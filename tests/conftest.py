@@ -78,11 +78,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if is_on_the_way else True
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what starts the real processes together: with `-n 2`, one worker has these and the other has the rest."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Keep what starts the real processes together: with `-n 2`, one worker has these and the other has the rest.
+
+    The tests of the HTTP edge stay together too: each file of them starts a server and workers. The marks are set
+    before pytest-xdist looks at them, and what is long and cannot be divided begins first.
+    """
+    order = {"processes": 0, "edge": 1, "": 2}
+    groups = {}
     for item in items:
-        if item.get_closest_marker("acceptance") is not None:
-            item.add_marker(pytest.mark.xdist_group("processes"))
+        is_edge = item.path.parent.name == "web"
+        group = "processes" if item.get_closest_marker("acceptance") is not None else "edge" if is_edge else ""
+        groups[item] = order[group]
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
+    yield
+    items.sort(key=groups.__getitem__)
 
 
 @pytest.hookimpl(optionalhook=True)

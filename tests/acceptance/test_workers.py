@@ -144,10 +144,10 @@ def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
 ) -> None:
     # Given
     Shelf(engine).add_variant("cup", stock=300)
-    start_many(door, 300)
     targets = [Target(processes, engine, name) for name in ("inventory_reservation", "payment_authorization")]
-    # When each of two workers is killed three times in the middle of a batch
+    # When each of two workers is killed three times in the middle of a batch, with new work each time
     for target in targets * 3:
+        start_many(door, 50)
         os.killpg(target.wait_until_busy(client), signal.SIGKILL)
     # Then
     processes.assert_all_sold(engine, 300)

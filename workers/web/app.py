@@ -47,7 +47,8 @@ class Application(FastAPI):
 
 def build_app(settings: Settings) -> FastAPI:
     """Build the application. It connects when it is started, and serves also while PostgreSQL or Redis is away."""
-    # Swagger's page loads scripts from elsewhere: nothing of others runs where keys are pasted.
+    # Swagger's page loads scripts from elsewhere: nothing of others runs where keys are pasted. And no redirect for a
+    # slash too many: it would send a key, and a payment, to whatever scheme and host the request's own header names.
     app = Application(
         title="Checkout engine",
         version="1",
@@ -55,6 +56,7 @@ def build_app(settings: Settings) -> FastAPI:
         lifespan=_live,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=name_operation,
     )
     app.state.edge = build_edge(settings)
@@ -91,6 +93,7 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
+        app.state.checkup.close()
         edge.threads.shutdown()
         edge.engine.close()
 

@@ -143,7 +143,4 @@ def _read_status(door: Door, owner: str, checkout_id: UUID | None, cart_id: UUID
 
 def _cancel(door: Door, owner: str, form: CancelForm) -> UUID:
     status = door.status(checkout_id=form.checkout_id, cart_id=form.cart_id, owner=owner)
-    if status.order is not None:
-        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(status.checkout_id), state=status.state)
-    door.cancel(status.checkout_id, owner)
-    return status.checkout_id
+    return door.cancel(status.checkout_id, owner).checkout_id

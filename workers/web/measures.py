@@ -11,8 +11,9 @@ BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 #: What is asked for by machines, every few seconds, would drown the rest.
 UNMEASURED: Final = frozenset({"/health/checkout", "/metrics"})
-#: One series for all addresses that do not exist: strangers make no series.
+#: One series for all addresses that do not exist, one for all methods that HTTP does not have: strangers make none.
 UNKNOWN: Final = "unknown"
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class RequestMeasures:
@@ -48,6 +49,6 @@ class RequestMeasures:
             await self._app(scope, receive, note)
         finally:
             route = getattr(scope.get("route"), "path", UNKNOWN)
-            method = scope["method"] if route != UNKNOWN else UNKNOWN
+            method = scope["method"] if route != UNKNOWN and scope["method"] in METHODS else UNKNOWN
             self._requests.labels(route, method, str(status)).inc()
             self._seconds.labels(route, method).observe(time.monotonic() - began)

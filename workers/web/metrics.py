@@ -7,8 +7,10 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
+from sqlalchemy import Connection
 from starlette.responses import Response
 
+from pipeline.health import read_sweep_age
 from pipeline.stats import QUEUES, Stats, read_stats
 from workers.queues import NAMESPACE, QueueFigures, queue_figures
 from workers.web.documents import BEARER, describe_problems
@@ -33,9 +35,13 @@ async def read_metrics(request: Request) -> Response:
     """Return all figures in Prometheus's text format; needs a key with the scope `admin`."""
     registry: CollectorRegistry = request.app.state.registry
     edge = edge_of(request)
-    stats = await edge.read(lambda connection: read_stats(connection, edge.settings, hours=HOURS))
+
+    def look(connection: Connection) -> tuple[Stats, float | None]:
+        return read_stats(connection, edge.settings, hours=HOURS), read_sweep_age(connection)
+
+    stats, sweep_age = await edge.read(look)
     queues = await edge.run(lambda: _read_queues(edge))
-    figures = Figures(stats, queues)
+    figures = Figures(stats, queues, sweep_age)
     body = await edge.run(lambda: generate_latest(figures) + generate_latest(registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
 
@@ -43,10 +49,10 @@ async def read_metrics(request: Request) -> Response:
 class Figures(CollectorRegistry):
     """One reading, as metrics."""
 
-    def __init__(self, stats: Stats, queues: Sequence[QueueFigures] | None) -> None:
-        """Take what was read; no queues when Redis did not answer."""
+    def __init__(self, stats: Stats, queues: Sequence[QueueFigures] | None, sweep_age: float | None) -> None:
+        """Take what was read; no queues when Redis did not answer, no age of a sweep that has never run."""
         super().__init__()
-        self._stats, self._queues = stats, queues
+        self._stats, self._queues, self._sweep_age = stats, queues, sweep_age
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
@@ -75,6 +81,8 @@ class Figures(CollectorRegistry):
             ("messages_resent", "Messages the sweep sent again in the last hour: 0 when all is well", stats.resent),
         ):
             yield _single(name, text, value)
+        if self._sweep_age is not None:
+            yield _single("sweep_age_seconds", "Since the sweep last ran; absent when it never has", self._sweep_age)
         yield _single("broker_up", "Whether Redis answers", float(self._queues is not None))
         yield from _queue_families(self._queues or (), stats)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from models.states import ENDINGS, CheckoutState
-from pipeline.errors import Code
+from pipeline.errors import Code, Conflict
 from pipeline.pricing.frozen import read_quotes
 from pipeline.pricing.terms import Quote
 from pipeline.status import RESTING, Status, read_status
@@ -76,8 +76,14 @@ def answer_buyer(outcome: Outcome, *, paying: bool, waited: int) -> Response:
 
 
 def answer_cancel(outcome: Outcome, *, waited: int) -> Response:
-    """Answer with how the cancelled checkout stands: 200 once everything is undone, 202 before."""
-    return _with_headers(_show(outcome, 200 if outcome.is_resting else 202), outcome, waited)
+    """Answer with how the cancelled checkout stands: 200 once all is undone, 202 before and while a person looks.
+
+    Raises Conflict for one that has become an order, be it that it did so just before it was to be cancelled.
+    """
+    status = outcome.status
+    if status.order is not None:
+        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(status.checkout_id), state=status.state)
+    return _with_headers(_show(outcome, 200 if status.state in ENDINGS else 202), outcome, waited)
 
 
 def _choose_status(state: CheckoutState, *, paying: bool) -> int:

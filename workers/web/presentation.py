@@ -104,7 +104,8 @@ def view_checkout(status: Status, quote: tuple[Quote, str] | None) -> CheckoutVi
 
 
 def _tell(status: Status) -> str:
-    if status.failure is not None:
+    # Why it turns back is in `failure`; what to do while it does is to wait, whatever the reason advises for later.
+    if status.failure is not None and status.state not in {CheckoutState.UNWINDING, CheckoutState.NEEDS_REVIEW}:
         return status.failure.message
     until = status.expires_at.isoformat(timespec="seconds")
     return MESSAGES[status.state].format(expires_at=until, order_number=status.order_number)

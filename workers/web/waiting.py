@@ -85,9 +85,18 @@ class Waiting:
             self._wake_all()
             while True:
                 async for notice in connection.notifies(timeout=BEAT_SECONDS):
-                    for checkout_id in notice.payload.split(","):
-                        self._wake(UUID(checkout_id))
+                    self._hear(notice.payload)
                 await asyncio.wait_for(connection.execute("SELECT 1"), ANSWER_SECONDS)
+
+    def _hear(self, payload: str) -> None:
+        # Every session of this database may NOTIFY: what names no checkout must not end the listening for good.
+        try:
+            named = [UUID(each) for each in payload.split(",")]
+        except ValueError:
+            log.warning("waiting.unreadable", characters=len(payload))
+            return
+        for checkout_id in named:
+            self._wake(checkout_id)
 
     def _wake(self, checkout_id: UUID) -> None:
         for woken in self._waiters.get(checkout_id, ()):

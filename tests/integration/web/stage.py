@@ -10,19 +10,28 @@ from uuid import UUID, uuid4
 
 import dramatiq
 import httpx2
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
+from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.keys import Scope, create_key
 from pipeline.settings import Settings
+from pipeline.stats import QUEUES
 from pipeline.sweep import sweep
 from tests.harness import ADDRESS, OWNER, Shelf
 from workers.actors import declare_actors
 from workers.engine import CheckoutEngine, build_engine
+from workers.queues import queue_figures
 from workers.web.__main__ import Server, build_server
 
 #: Bound of every wait.
 SECONDS: Final = 10.0
 PREFER: Final = {"Prefer": "wait=8"}
+#: A cart of one cup.
+BODY: Final[dict[str, Any]] = {
+    "currency": "EUR",
+    "lines": [{"sku": "cup", "quantity": 1}],
+    "shipping_address": ADDRESS,
+}
 
 
 @dataclass
@@ -58,9 +67,33 @@ class Stage:
                 self.tokens[wanted] = create_key(connection, owner=owner, name="test", scopes=scopes)[1]
         return self.tokens[wanted]
 
+    @property
+    def bank(self) -> SandboxGateway:
+        """The payment provider."""
+        gateway = self.workers.driver.gateway
+        assert isinstance(gateway, SandboxGateway)
+        return gateway
+
+    def find_reference(self) -> str:
+        """Return the bank's name for the one payment there is."""
+        [(reference,)] = self.shelf.rows("SELECT reference FROM payments")
+        return str(reference)
+
+    def is_idle(self) -> bool:
+        """Tell whether no message waits and nobody works on one."""
+        broker = self.workers.broker
+        figures = queue_figures(broker.client, broker.namespace, QUEUES)
+        return not any(each.waiting or each.in_flight for each in figures)
+
     def sweep(self) -> None:
         """Run one tick."""
         sweep(self.workers.driver, self.workers.backlog, self.settings)
+
+    def hurry(self) -> bool:
+        """Have what is to be tried again later tried now."""
+        self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_reason = 'scheduled'")
+        self.sweep()
+        return True
 
 
 def put_cart(client: httpx2.Client, *lines: tuple[str, int], **others: Any) -> UUID:
@@ -94,6 +127,23 @@ def pay(
     named = {name: str(value) if isinstance(value, UUID) else value for name, value in body.items()}
     headers = {"Idempotency-Key": key or str(uuid4()), **prefer}
     return client.post("/checkout", json=named | payment, headers=headers)
+
+
+def read_status(client: httpx2.Client, **named: object) -> dict[str, Any]:
+    """Ask where something stands."""
+    answer = client.get("/checkout/status", params={name: str(value) for name, value in named.items()})
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+@contextmanager
+def held_stock(stage: Stage) -> Iterator[None]:
+    """Let nobody reserve or release anything: what needs stock is on its way for as long as this lasts."""
+    with stage.engine.connect() as connection:
+        connection.execute(text("SELECT FROM stock_levels FOR UPDATE"))
+        yield
+        connection.rollback()
 
 
 def spin_until(is_so: Callable[[], object], what: str) -> None:

@@ -1,14 +1,15 @@
 """Every route with every kind of key, and owners who never see each other."""
 
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import httpx2
 import pytest
 
 from pipeline.keys import Scope, create_key, revoke_key
 from tests.harness import ADDRESS
-from tests.integration.web.stage import Stage, pay, put_cart, start
-from tests.integration.web.test_statuses import BODY, count
+from tests.integration.web.problems import count
+from tests.integration.web.stage import BODY, Stage, pay, put_cart, start
 
 NOBODY: Final = str(uuid4())
 
@@ -86,47 +87,57 @@ def test_who_may_what(stage: Stage, kind: str) -> None:
     assert after == before
 
 
-def test_one_owner_never_meets_another(stage: Stage) -> None:
-    # Given one owner's cart and checkout, waiting to be paid
-    stage.shelf.add_variant("cup", stock=5, price_minor=250)
-    mine, other = stage.client(), stage.client(owner="shop-2")
-    cart_id = put_cart(mine, ("cup", 1))
-    checkout_id = start(mine, cart_id).json()["checkout_id"]
+def ask_everything(client: httpx2.Client, cart_id: str, checkout_id: str) -> list[httpx2.Response]:
+    """Return what a client hears of a cart and a checkout, whatever it wants of them."""
+    return [
+        client.get("/checkout", params={"cart_id": cart_id}),
+        pay(client, {"checkout_id": checkout_id}),
+        pay(client, {"cart_id": cart_id}),
+        client.get("/checkout/status", params={"checkout_id": checkout_id}),
+        client.get("/checkout/status", params={"cart_id": cart_id}),
+        client.post("/checkout/cancel", json={"checkout_id": checkout_id}),
+        client.post("/checkout/cancel", json={"cart_id": cart_id}),
+        client.get(f"/carts/{cart_id}"),
+    ]
+
+
+@pytest.mark.parametrize("token", ["tok_ok", "tok_action_required"])
+def test_one_owner_never_meets_another(stage: Stage, cup: httpx2.Client, token: str) -> None:
+    # Given one owner's cart and checkout, waiting for the buyer's money, or for the buyer's bank
+    other = stage.client(owner="shop-2")
+    cart_id = str(put_cart(cup, ("cup", 1)))
+    checkout_id = start(cup, UUID(cart_id)).json()["checkout_id"]
+    if token == "tok_action_required":
+        assert pay(cup, {"checkout_id": checkout_id}, token=token).json()["state"] == "action_required"
     before = count(stage)
     # When the other tries everything
-    answers = [
-        other.get("/checkout", params={"cart_id": str(cart_id)}),
-        pay(other, {"checkout_id": checkout_id}),
-        pay(other, {"cart_id": cart_id}),
-        pay(other, {"cart": {"id": str(cart_id), **BODY}}),
-        other.get("/checkout/status", params={"checkout_id": checkout_id}),
-        other.get("/checkout/status", params={"cart_id": str(cart_id)}),
-        other.post("/checkout/cancel", json={"checkout_id": checkout_id}),
-        other.post("/checkout/cancel", json={"cart_id": str(cart_id)}),
-        other.get(f"/carts/{cart_id}"),
-        other.put(f"/carts/{cart_id}", json=BODY),
-    ]
-    # Then it is as if there were nothing
-    assert [answer.status_code for answer in answers] == [404] * 10
-    strange = other.get("/checkout/status", params={"checkout_id": NOBODY}).text
-    assert answers[4].text.replace(checkout_id, NOBODY) == strange
-    after = count(stage)
-    assert after.pop("request_answers") == before.pop("request_answers") + 3
-    assert after == before
-    assert start(mine, cart_id).json()["state"] == "awaiting_payment"
+    answers = ask_everything(other, cart_id, checkout_id)
+    # Then it is, to the letter, as if there were nothing
+    assert [answer.status_code for answer in answers] == [404] * 8
+    heard = [answer.text.replace(checkout_id, NOBODY).replace(cart_id, NOBODY) for answer in answers]
+    assert heard == [answer.text for answer in ask_everything(other, NOBODY, NOBODY)]
+    # When the other writes a cart of that id
+    assert other.put(f"/carts/{cart_id}", json=BODY).status_code == 404
+    assert pay(other, {"cart": {"id": cart_id, **BODY}}).status_code == 404
+    # Then nothing has happened: what is remembered are the answers to payments
+    assert count(stage) == {**before, "request_answers": before["request_answers"] + 5}
+    states = {"tok_ok": "awaiting_payment", "tok_action_required": "action_required"}
+    assert cup.get("/checkout/status", params={"checkout_id": checkout_id}).json()["state"] == states[token]
 
 
-def test_a_cart_of_nobody_is_locked_without_naming_whose_checkout(stage: Stage) -> None:
-    stage.shelf.add_variant("cup", stock=5, price_minor=250)
+def test_a_cart_of_nobody_is_locked_without_naming_whose_checkout(stage: Stage, cup: httpx2.Client) -> None:
     cart_id = stage.shelf.add_cart(("cup", 1))
-    mine, other = stage.client(), stage.client(owner="shop-2")
-    checkout_id = start(mine, cart_id).json()["checkout_id"]
+    other = stage.client(owner="shop-2")
+    checkout_id = start(cup, cart_id).json()["checkout_id"]
     for answer in (other.get("/checkout", params={"cart_id": str(cart_id)}), other.put(f"/carts/{cart_id}", json=BODY)):
         assert (answer.status_code, answer.json()["code"]) == (423, "cart_locked")
         assert answer.json()["facts"]["holder"] == "another owner's checkout"
         assert checkout_id not in answer.text
     seen = other.get(f"/carts/{cart_id}").json()
     assert (seen["locked"], seen["locked_by"], seen["checkout_id"]) == (True, "another owner", None)
+    idle = other.get("/checkout/status", params={"cart_id": str(cart_id)}).json()
+    assert (idle["locked"], idle["can_checkout"], idle["checkout_id"]) == (True, False, None)
+    assert idle["message"] == "The cart cannot be checked out now."
 
 
 AMOUNTS: Final[dict[str, dict[str, Any]]] = {
@@ -139,12 +150,11 @@ AMOUNTS: Final[dict[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("amounts", AMOUNTS.values(), ids=AMOUNTS.keys())
-def test_amounts_of_ones_own_need_their_scope(stage: Stage, amounts: dict[str, Any]) -> None:
-    stage.shelf.add_variant("cup", stock=5, price_minor=250)
+def test_amounts_of_ones_own_need_their_scope(stage: Stage, cup: httpx2.Client, amounts: dict[str, Any]) -> None:
     body = {"currency": "EUR", "shipping_address": ADDRESS, **amounts}
-    client, cart_id = stage.client(), uuid4()
+    cart_id = uuid4()
     before = count(stage)
-    answers = [client.put(f"/carts/{cart_id}", json=body), pay(client, {"cart": {"id": str(cart_id), **body}})]
+    answers = [cup.put(f"/carts/{cart_id}", json=body), pay(cup, {"cart": {"id": str(cart_id), **body}})]
     for answer in answers:
         assert (answer.status_code, answer.json()["facts"]["scope"]) == (403, "prices")
     assert count(stage) == before

@@ -1,14 +1,15 @@
 """Carts over HTTP: written whole, read back as they were written, locked while a checkout holds them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import httpx2
 import pytest
 
 from pipeline.keys import Scope
 from tests.harness import ADDRESS, OWNER
-from tests.integration.web.stage import PREFER, Stage, pay, put_cart, spin_until, start
-from tests.integration.web.test_statuses import BODY
+from tests.integration.web.stage import BODY, PREFER, Stage, pay, put_cart, spin_until, start
 
 WHOLE: Final[dict[str, Any]] = {
     "currency": "EUR",
@@ -57,10 +58,9 @@ def test_a_cart_is_read_as_it_was_written(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("ending", ["cancelled", "expired", "failed"])
-def test_a_cart_is_open_again_when_its_checkout_ends(stage: Stage, ending: str) -> None:
+def test_a_cart_is_open_again_when_its_checkout_ends(stage: Stage, cup: httpx2.Client, ending: str) -> None:
     # Given a locked cart
-    stage.shelf.add_variant("cup", stock=5, price_minor=250)
-    client = stage.client()
+    client = cup
     cart_id = put_cart(client, ("cup", 1))
     checkout = start(client, cart_id).json()
     seen = client.get(f"/carts/{cart_id}").json()
@@ -83,14 +83,12 @@ def test_a_cart_is_open_again_when_its_checkout_ends(stage: Stage, ending: str) 
     assert client.get(f"/carts/{cart_id}").json()["locked"] is False
 
 
-def test_a_cart_that_was_bought_is_done(stage: Stage) -> None:
-    stage.shelf.add_variant("cup", stock=5, price_minor=250)
-    client = stage.client()
-    cart_id = put_cart(client, ("cup", 1))
-    assert pay(client, {"cart_id": cart_id}).status_code == 200
-    answer = client.put(f"/carts/{cart_id}", json=BODY)
+def test_a_cart_that_was_bought_is_done(cup: httpx2.Client) -> None:
+    cart_id = put_cart(cup, ("cup", 1))
+    assert pay(cup, {"cart_id": cart_id}).status_code == 200
+    answer = cup.put(f"/carts/{cart_id}", json={**BODY, "lines": []})
     assert (answer.status_code, answer.json()["code"]) == (409, "cart_completed")
-    seen = client.get(f"/carts/{cart_id}").json()
+    seen = cup.get(f"/carts/{cart_id}").json()
     assert (seen["state"], seen["locked"], seen["lines"][0]["quantity"]) == ("completed", False, 1)
 
 
@@ -101,6 +99,14 @@ def test_a_cart_has_so_many_lines_at_the_most(stage: Stage) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "cart_too_large")
     assert stage.shelf.rows("SELECT count(*) FROM carts") == [(0,)]
     assert client.put(f"/carts/{cart_id}", json={**BODY, "lines": lines[1:]}).status_code == 201
+
+
+def test_of_two_who_write_one_cart_at_once_one_makes_it(stage: Stage, cup: httpx2.Client) -> None:
+    cart_id = uuid4()
+    with ThreadPoolExecutor(4) as threads:
+        written = list(threads.map(lambda _: cup.put(f"/carts/{cart_id}", json=BODY).status_code, range(4)))
+    assert sorted(written) == [200, 200, 200, 201]
+    assert stage.shelf.rows("SELECT sku, quantity FROM cart_lines") == [("cup", 1)]
 
 
 @pytest.mark.parametrize("cart_id", ["nothing", "1", "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d1z"])

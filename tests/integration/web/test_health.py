@@ -1,26 +1,35 @@
 """Health: what is wrong is told at once, to anybody, and nothing else is."""
 
+import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Connection, Engine, make_url, text
 
+from pipeline.audit import bound_seconds
+from pipeline.health import ASKED, Check, Health, check_database
 from pipeline.settings import Settings
 from tests.integration.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_edge
 from tests.integration.web.stage import Stage, put_cart, start
 
-NAMES = [
-    "database",
-    "migrations",
-    "expired_locks",
-    "stuck_checkouts",
-    "sweep_age",
-    "payments_unknown",
-    "webhooks_not_taken",
-    "needs_review",
-    "broker",
-]
+NAMES: Final = ["database", *ASKED, "broker"]
+
+#: Where the edge works: its own threads, and those that look.
+POOLS: Final = ("web", "health")
+HEAD: Final = "0007"
+LATE: Final = "INSERT INTO heartbeats (name, at) VALUES ('sweep', now() - make_interval(secs => :seconds))"
+CHECKOUT: Final = """
+    INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, review, expires_at)
+    VALUES (gen_random_uuid(), gen_random_uuid(), 'shop', 'EUR', :state, 3, true, CAST(:review AS jsonb),
+            now() - make_interval(secs => :seconds))
+"""
+OPERATION: Final = """
+    INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence, created_at)
+    SELECT id, 'open', 1, 'k', 1, :status, 0, now() - make_interval(secs => :seconds) FROM checkouts
+"""
 
 
 def look(stage: Stage) -> tuple[int, dict[str, Any]]:
@@ -81,7 +90,7 @@ def test_a_schema_of_another_day_is_unhealthy(stage: Stage) -> None:
     try:
         status, body = look(stage)
     finally:
-        stage.shelf.run("UPDATE alembic_version SET version_num = '0004'")
+        stage.shelf.run("UPDATE alembic_version SET version_num = '0005'")
     assert (status, body["status"], body["checks"]["migrations"]["status"]) == (503, "unhealthy", "unhealthy")
 
 
@@ -96,13 +105,29 @@ def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Se
     bodies = [answer.json() for answer in answers]
     assert [answer.status_code for answer in answers] == [503, 503, 503]
     assert {name: check["status"] for name, check in bodies[0]["checks"].items()} == {
-        "database": "unhealthy",
-        "broker": "healthy",
+        name: "healthy" if name == "broker" else "unhealthy" for name in NAMES
     }
     # One look for all three.
     assert seconds < 4
     assert len({body["timestamp"] for body in bodies}) == 1
     assert not any(word in answers[0].text for word in ("127.0.0.1", "secret-word", "somebody", "psycopg"))
+
+
+def test_a_look_that_hangs_is_not_joined_by_a_second(edge_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given looks that are given up soon, and a server that takes connections and says nothing
+    monkeypatch.setattr("workers.web.checkup.BOUND_SECONDS", 0.2)
+    monkeypatch.setattr("workers.web.checkup.SHARED_SECONDS", 0.0)
+    others = set(threading.enumerate())
+    with listen_and_say_nothing() as port:
+        database = f"postgresql://somebody@127.0.0.1:{port}/shop"
+        with open_edge(edge_settings, database=database) as client:
+            # When it is asked more often than the edge has threads
+            answers = [client.get("/health/checkout") for _ in range(edge_settings.web_connections + 2)]
+            looking = sorted(each.name for each in set(threading.enumerate()) - others if each.name.startswith(POOLS))
+    # Then each is told in time, one thread hangs, and Redis is not blamed
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.json()["checks"]["broker"]["status"] for answer in answers} == {"healthy"}
+    assert looking == ["health_0", "health_0"]
 
 
 def test_without_redis_it_is_degraded(stage: Stage, edge_settings: Settings) -> None:
@@ -126,3 +151,120 @@ def test_many_at_once_are_one_look(stage: Stage) -> None:
     time.sleep(1.05)
     bodies = [stage.client(token="none").get("/health/checkout").json() for _ in range(20)]
     assert len({body["timestamp"] for body in bodies}) <= 2
+
+
+@contextmanager
+def pretend(engine: Engine) -> Iterator[Connection]:
+    """Give a transaction in which anything may be written, at one moment; nothing of it is kept."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        yield connection
+        connection.rollback()
+
+
+def check(connection: Connection, settings: Settings, name: str) -> Check:
+    """Return one check as it stands."""
+    return check_database(connection, settings, HEAD)[0][name]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tick_seconds", "status"),
+    [
+        (10, 0.2, Health.HEALTHY),
+        (10.01, 0.2, Health.DEGRADED),
+        (60, 0.2, Health.DEGRADED),
+        (60.01, 0.2, Health.UNHEALTHY),
+        (20, 2.0, Health.HEALTHY),
+        (20.01, 2.0, Health.DEGRADED),
+        (120.01, 2.0, Health.UNHEALTHY),
+    ],
+)
+def test_a_sweep_is_late_and_then_dead(
+    engine: Engine, settings: Settings, seconds: float, tick_seconds: float, status: Health
+) -> None:
+    with pretend(engine) as connection:
+        connection.execute(text(LATE), {"seconds": seconds})
+        found = check(connection, settings.model_copy(update={"tick_seconds": tick_seconds}), "sweep_age")
+    assert (found.status, found.count) == (status, int(seconds))
+
+
+def test_a_sweep_that_never_ran_is_told(engine: Engine, settings: Settings) -> None:
+    with pretend(engine) as connection:
+        found = check(connection, settings, "sweep_age")
+    assert found == Check(Health.DEGRADED, "The sweep has never run: start the scheduler.", None)
+
+
+@pytest.mark.parametrize(
+    ("revision", "status"),
+    [("0006", Health.UNHEALTHY), ("0007", Health.HEALTHY), ("0008", Health.DEGRADED), (None, Health.UNHEALTHY)],
+)
+def test_a_schema_may_be_ahead_of_the_code_but_not_behind(
+    engine: Engine, settings: Settings, revision: str | None, status: Health
+) -> None:
+    with pretend(engine) as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        if revision is not None:
+            connection.execute(text("INSERT INTO alembic_version (version_num) VALUES (:it)"), {"it": revision})
+        found = check(connection, settings, "migrations")
+    assert found.status is status
+
+
+@pytest.mark.parametrize("late_seconds", [-1, 1])
+def test_what_the_gateway_still_has_is_not_past_its_time(engine: Engine, settings: Settings, late_seconds: int) -> None:
+    with pretend(engine) as connection:
+        # Given one that is past its time, by as much as the sweep may take or by more, with a call in flight
+        seconds = bound_seconds(settings) + late_seconds
+        connection.execute(text(CHECKOUT), {"state": "running", "review": None, "seconds": seconds})
+        connection.execute(text(OPERATION), {"status": "intended", "seconds": 0})
+        # Then the sweep leaves it alone, and so do we
+        assert check(connection, settings, "expired_locks") == Check(Health.HEALTHY, "None.", 0)
+        # When the call is settled
+        connection.execute(text("UPDATE payment_operations SET status = 'succeeded'"))
+        # Then it counts, once it is late
+        found = check(connection, settings, "expired_locks")
+    assert (found.status, found.count) == ((Health.DEGRADED, 1) if late_seconds > 0 else (Health.HEALTHY, 0))
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "count"), [("unknown", 299, 0), ("unknown", 301, 1), ("intended", 301, 0)]
+)
+def test_a_payment_without_an_answer_is_given_five_minutes(
+    engine: Engine, settings: Settings, status: str, seconds: int, count: int
+) -> None:
+    with pretend(engine) as connection:
+        connection.execute(text(CHECKOUT), {"state": "running", "review": None, "seconds": 0})
+        connection.execute(text(OPERATION), {"status": status, "seconds": seconds})
+        found = check(connection, settings, "payments_unknown")
+    assert (found.status, found.count) == (Health.DEGRADED if count else Health.HEALTHY, count)
+
+
+def test_who_waits_for_a_person_is_told_and_a_webhook_that_was_not_taken_degrades(
+    engine: Engine, settings: Settings
+) -> None:
+    with pretend(engine) as connection:
+        for _ in range(2):
+            connection.execute(text(CHECKOUT), {"state": "needs_review", "review": "{}", "seconds": 3600})
+        connection.execute(
+            text("""
+                INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at, ended_at)
+                VALUES (1, gen_random_uuid(), 'dead', NULL, now())
+            """)
+        )
+        checks, _ = check_database(connection, settings, HEAD)
+    found = {name: (each.status, each.count) for name, each in checks.items() if each.count}
+    assert found == {"needs_review": (Health.HEALTHY, 2), "webhooks_not_taken": (Health.DEGRADED, 1)}
+
+
+def test_a_query_that_hangs_is_told_within_two_seconds(edge_settings: Settings, engine: Engine) -> None:
+    with open_edge(edge_settings) as client, engine.connect() as holder:
+        # Given somebody who keeps a table
+        holder.exec_driver_sql("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE")
+        # When
+        began = time.monotonic()
+        answer = client.get("/health/checkout")
+        seconds = time.monotonic() - began
+        holder.rollback()
+    # Then
+    assert (answer.status_code, answer.json()["checks"]["database"]["status"]) == (503, "unhealthy")
+    assert seconds < 4
+    assert "SELECT" not in answer.text

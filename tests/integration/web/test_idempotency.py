@@ -1,28 +1,16 @@
 """One payment for one key, and the same answer for as often as it is asked."""
 
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import text
 
 from pipeline.answers import Request
-from pipeline.messages import Cart, PaymentInput, StartRequest, fingerprint
-from tests.harness import ADDRESS, OWNER
-from tests.integration.web.stage import Stage, pay, put_cart, spin_until, start
-
-
-@contextmanager
-def held_stock(stage: Stage) -> Iterator[None]:
-    """Let nobody reserve anything."""
-    with stage.engine.connect() as connection:
-        connection.execute(text("SELECT FROM stock_levels FOR UPDATE"))
-        yield
-        connection.rollback()
+from pipeline.intake import Admitted
+from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
+from tests.harness import OWNER
+from tests.integration.web.stage import BODY, Stage, held_stock, pay, put_cart, spin_until, start
 
 
 def same(first: httpx2.Response, again: httpx2.Response) -> None:
@@ -32,13 +20,6 @@ def same(first: httpx2.Response, again: httpx2.Response) -> None:
     assert "idempotency-replayed" not in first.headers
     for name in ("content-type", "location", "preference-applied"):
         assert again.headers.get(name) == first.headers.get(name)
-
-
-@pytest.fixture
-def cup(stage: Stage) -> httpx2.Client:
-    """A client of a shop that has cups."""
-    stage.shelf.add_variant("cup", stock=9, price_minor=250)
-    return stage.client()
 
 
 def money(stage: Stage) -> list[tuple[str, int]]:
@@ -74,8 +55,7 @@ def test_a_refusal_at_the_door_is_remembered(stage: Stage, cup: httpx2.Client) -
     first = pay(cup, {"cart_id": cart_id}, key="order-1")
     assert (first.status_code, first.json()["code"]) == (404, "cart_unknown")
     # When it comes
-    body = {"currency": "EUR", "lines": [{"sku": "cup", "quantity": 1}], "shipping_address": ADDRESS}
-    assert cup.put(f"/carts/{cart_id}", json=body).status_code == 201
+    assert cup.put(f"/carts/{cart_id}", json=BODY).status_code == 201
     # Then the old key has its answer, and a new one buys
     same(first, pay(cup, {"cart_id": cart_id}, key="order-1"))
     assert pay(cup, {"cart_id": cart_id}, key="order-2").status_code == 200
@@ -112,12 +92,7 @@ def test_while_the_first_is_worked_on_a_repeat_is_told_so(stage: Stage, cup: htt
 
 def test_twenty_at_once_are_one_payment(stage: Stage, cup: httpx2.Client) -> None:
     # Given
-    cart = {
-        "id": str(uuid4()),
-        "currency": "EUR",
-        "lines": [{"sku": "cup", "quantity": 1}],
-        "shipping_address": ADDRESS,
-    }
+    cart = {"id": str(uuid4()), **BODY}
     # When
     with ThreadPoolExecutor(20) as threads:
         answers = list(threads.map(lambda _: pay(cup, {"cart": cart}, key="order-1"), range(20)))
@@ -130,26 +105,49 @@ def test_twenty_at_once_are_one_payment(stage: Stage, cup: httpx2.Client) -> Non
     assert stage.shelf.rows("SELECT count(*) FROM orders") == [(1,)]
 
 
-def begin_and_die(stage: Stage, cart_id: UUID, key: str) -> UUID:
+def begin_and_die(stage: Stage, *, cart_id: UUID, checkout_id: UUID | None, key: str) -> UUID:
     """Do what a process does that ends between its commit and its answer."""
-    cart = Cart(id=cart_id, currency="EUR", lines=[], shipping_address=None)
-    request = StartRequest(owner=OWNER, cart_id=cart.id, payment=PaymentInput(token="tok_ok"), idempotency_key=key)
-    asked = Request(OWNER, key, fingerprint(request))
-    admitted = stage.server._edge.door.purchase(request, asked, 0.3)
-    return admitted.checkout_id  # type: ignore[union-attr]  # an answer there is none yet
+    request = (
+        StartRequest(owner=OWNER, cart_id=cart_id, payment=PaymentInput(token="tok_ok"), idempotency_key=key)
+        if checkout_id is None
+        else ProcessRequest(
+            owner=OWNER, checkout_id=checkout_id, payment=PaymentInput(token="tok_ok"), idempotency_key=key
+        )
+    )
+    admitted = stage.server._edge.door.purchase(request, Request(OWNER, key, fingerprint(request)), 60)
+    assert isinstance(admitted, Admitted)
+    return admitted.checkout_id
 
 
-def test_what_a_dead_process_began_is_found_by_the_repeat(stage: Stage, cup: httpx2.Client) -> None:
-    # Given
+@pytest.mark.parametrize("started", [False, True])
+def test_what_a_dead_process_began_is_found_by_the_repeat(stage: Stage, cup: httpx2.Client, *, started: bool) -> None:
+    # Given a payment, straight through or of a started checkout, whose process is no more
     cart_id = put_cart(cup, ("cup", 1))
-    checkout_id = begin_and_die(stage, cart_id, "order-1")
-    assert pay(cup, {"cart_id": cart_id}, key="order-1").json()["code"] == "idempotency_running"
+    waiting = UUID(start(cup, cart_id).json()["checkout_id"]) if started else None
+    checkout_id = begin_and_die(stage, cart_id=cart_id, checkout_id=waiting, key="order-1")
+    body = {"checkout_id": checkout_id} if started else {"cart_id": cart_id}
+    early = pay(cup, body, key="order-1")
+    assert (early.status_code, early.json()["code"]) == (409, "idempotency_running")
     # When its claim has run out
-    time.sleep(0.35)
-    answer = pay(cup, {"cart_id": cart_id}, key="order-1")
+    stage.shelf.run("UPDATE request_answers SET claimed_until = now() - interval '1 s'")
+    answer = pay(cup, body, key="order-1")
     # Then
     assert (answer.status_code, answer.json()["checkout_id"]) == (200, str(checkout_id))
-    same(answer, pay(cup, {"cart_id": cart_id}, key="order-1"))
+    same(answer, pay(cup, body, key="order-1"))
+    assert money(stage) == [("authorize", 1), ("capture", 1)]
+    assert stage.shelf.rows("SELECT count(*) FROM orders") == [(1,)]
+
+
+def test_an_answer_that_came_early_is_the_answer(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a purchase that was answered before it was through
+    body = {"cart_id": put_cart(cup, ("cup", 1))}
+    with held_stock(stage):
+        first = pay(cup, body, key="order-1", prefer={})
+    assert (first.status_code, first.json()["state"]) == (202, "running")
+    address = first.headers["location"]
+    spin_until(lambda: cup.get(address).json()["state"] == "completed", "the order")
+    # Then its repeat says the same, and where to look
+    same(first, pay(cup, body, key="order-1"))
     assert money(stage) == [("authorize", 1), ("capture", 1)]
 
 
@@ -177,4 +175,5 @@ def test_another_total_than_was_shown_ends_it_and_is_remembered(stage: Stage, cu
     assert (first.json()["facts"]["total_minor"], first.json()["facts"]["expected_total_minor"]) == (500, 499)
     same(first, pay(cup, body, key="order-1"))
     spin_until(lambda: stage.shelf.stock("cup") == (9, 0), "the stock is free again")
+    assert stage.shelf.rows("SELECT count(*) FROM payments") == [(0,)]
     assert money(stage) == []

@@ -180,7 +180,11 @@ def cancel(connection: Connection, checkout_id: UUID, owner: str, settings: Sett
 def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> Admitted:
     """Release a cart for an operator: a cancellation with the operator's name and reason in its trail."""
     member = _owned(connection, checkout_id, None)
-    return _turn_back(connection, member, Rejected(Code.RELEASED, {"actor": actor, "reason": reason}), settings)
+    detail = {"actor": actor, "reason": reason}
+    released = _turn_back(connection, member, Rejected(Code.RELEASED, detail), settings)
+    if released.created:
+        write_events(connection, "checkout.released", [checkout_id], data={checkout_id: detail})
+    return released
 
 
 def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> Admitted:

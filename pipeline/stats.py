@@ -50,11 +50,22 @@ DURATION: Final = text("""
     HAVING count(*) > 0
 """)
 
+#: What a rate is taken over.
+RATE_SECONDS: Final = 60
+
+# Through the index on time, which knows blocks and not rows: some blocks of the newest.
+RATES: Final = text(f"""
+    SELECT phase, count(*) AS completed FROM events
+    WHERE kind = 'checkout.phase_completed' AND at > now() - make_interval(secs => {RATE_SECONDS}) GROUP BY phase
+""")
+
 # Each of these is a handful of rows of a partial index, or of the window.
-FIGURES: Final = text("""
+FIGURES: Final = text(f"""
     SELECT now() AS at, held.lines AS held_lines, held.units AS held_units,
            (SELECT count(*) FROM payment_operations WHERE status IN ('intended', 'unknown') AND status = 'unknown')
                AS payments_unknown,
+           (SELECT count(*) FROM redemptions r JOIN checkouts c ON c.id = r.checkout_id
+            WHERE r.returned_at IS NULL AND c.state IN ({ACTIVE_SQL})) AS coupons_held,
            (SELECT count(*) FROM webhook_deliveries WHERE due_at IS NOT NULL) AS deliveries_pending,
            (SELECT count(*) FROM webhook_deliveries WHERE status = 'dead') AS deliveries_dead,
            (SELECT count(*) FROM refused_messages
@@ -68,11 +79,15 @@ FIGURES: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A phase, or `unwind`: the checkouts it has yet to work on, and since when the longest waiting one was sent."""
+    """A phase, or `unwind`: the checkouts it has yet to work on, and since when the longest waiting one was sent.
+
+    `per_minute` is how many it completed in the last minute; None of the unwind, which completes no phase.
+    """
 
     name: str
     checkouts: int
     oldest_seconds: float | None
+    per_minute: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,7 @@ class Stats:
     needs_review: int
     held_lines: int
     held_units: int
+    coupons_held: int
     payments_unknown: int
     deliveries_pending: int
     deliveries_dead: int
@@ -119,6 +135,7 @@ def read_stats(connection: Connection, settings: Settings, *, hours: float = 24)
     ended = connection.execute(ENDED, bound).mappings().all()
     duration = connection.execute(DURATION, bound).mappings().one_or_none()
     figures = connection.execute(FIGURES, bound).mappings().one()
+    rates = {row.phase: row.completed for row in connection.execute(RATES)}
     states = Counter({state.value: 0 for state in CheckoutState})
     failures: Counter[str] = Counter()
     for row in (*active, *ended):
@@ -133,7 +150,7 @@ def read_stats(connection: Connection, settings: Settings, *, hours: float = 24)
         success_rate=states[CheckoutState.COMPLETED] / over if over else None,
         failures=_top(failures),
         duration=Duration(**duration) if duration is not None else None,
-        steps=_steps(active),
+        steps=_steps(active, rates),
         expired=sum(row["expired"] for row in active),
         stuck=sum(row["stuck"] for row in active),
         needs_review=states[CheckoutState.NEEDS_REVIEW],
@@ -141,18 +158,18 @@ def read_stats(connection: Connection, settings: Settings, *, hours: float = 24)
     )
 
 
-def _steps(active: Any) -> tuple[Step, ...]:
+def _steps(active: Any, rates: Mapping[str, int]) -> tuple[Step, ...]:
     """Running checkouts by the phase they are before; unwinding ones together."""
     running = {row["phase"]: row for row in active if row["state"] == CheckoutState.RUNNING}
     idle = {"checkouts": 0, "oldest_seconds": None}
     phases = [
-        Step(phase.name, row["checkouts"], row["oldest_seconds"])
+        Step(phase.name, row["checkouts"], row["oldest_seconds"], rates.get(phase.name, 0))
         for phase in CHAIN
         for row in [running.get(phase.number - 1, idle)]
     ]
     unwinding = [row for row in active if row["state"] == CheckoutState.UNWINDING]
     oldest = max((row["oldest_seconds"] for row in unwinding), default=None)
-    return (*phases, Step("unwind", sum(row["checkouts"] for row in unwinding), oldest))
+    return (*phases, Step("unwind", sum(row["checkouts"] for row in unwinding), oldest, None))
 
 
 def _top(failures: Counter[str]) -> dict[str, int]:

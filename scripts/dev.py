@@ -46,6 +46,11 @@ TOOLS = {
     "webhooks": "whom to tell of events, and what was not taken",
     "storefront": "an example shop over the HTTP edge",
     "monitor": "what is going on: states, queues, failures, durations",
+    "checkouts": "find checkouts by state, owner, cart and time",
+    "diagnose": "what is wrong, or everything about one checkout, and the command that helps",
+    "cleanup": "expire now what has run out of time",
+    "release": "release the cart of a checkout, with a reason",
+    "retry": "send a checkout on that waits for a person",
     "audit": "check every promise against the database",
     "bench": "measure throughput and latency beside stock dramatiq",
 }

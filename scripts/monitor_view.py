@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.states import ACTIVE, CheckoutState
-from pipeline.stats import Stats
+from pipeline.stats import Stats, Step
 from workers.queues import QueueFigures
 
 
@@ -39,7 +39,7 @@ def draw(readout: Readout) -> RenderableType:
     ended = [(_words(state), stats.states[state]) for state in CheckoutState if state not in ACTIVE]
     summary = Columns(
         [
-            _box("active now", [*active, ("units held", stats.held_units)]),
+            _box("active now", [*active, ("units held", stats.held_units), ("coupons held", stats.coupons_held)]),
             _box("ended", ended, alarm=False),
             _box("outcome", _outcome(stats), alarm=False),
             _box("needs attention", _attention(readout), alarm=True),
@@ -59,10 +59,13 @@ def list_lines(readout: Readout) -> Iterator[str]:
     for state, count in stats.states.items():
         yield f"state {state} {count}"
     yield f"units_held {stats.held_units}"
+    yield f"coupons_held {stats.coupons_held}"
     for name, value in _outcome(stats):
         yield f"{name.replace(' ', '_')} {value}"
     for step in stats.steps:
-        yield f"step {step.name} checkouts={step.checkouts} oldest={format_seconds(step.oldest_seconds)}"
+        rate = "-" if step.per_minute is None else step.per_minute
+        oldest = format_seconds(step.oldest_seconds)
+        yield f"step {step.name} checkouts={step.checkouts} oldest={oldest} rate={rate}/min"
     if readout.queues is None:
         yield "queues unknown: Redis did not answer"
     for figures in readout.queues or ():
@@ -136,24 +139,28 @@ def _draw_queues(readout: Readout) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
     table.add_column("queue checkout.*", no_wrap=True)
     seen = ("messages", "in flight", "oldest", "dead") if readout.queues is not None else ()
-    for heading in ("checkouts", "oldest", *seen):
+    for heading in ("checkouts", "oldest", "a minute", *seen):
         table.add_column(heading, justify="right", no_wrap=True)
     if readout.queues is None:
         for queue, step in steps.items():
-            table.add_row(_short(queue), _number(step.checkouts), format_seconds(step.oldest_seconds))
+            table.add_row(_short(queue), *_describe_step(step))
         return Group(table, Text("Redis did not answer: what waits in the queues cannot be seen.", "bold yellow"))
     for figures in readout.queues:
         found = steps.get(figures.queue)
         table.add_row(
             _short(figures.queue),
-            _number(found.checkouts) if found else "",
-            format_seconds(found.oldest_seconds) if found else "",
+            *(_describe_step(found) if found else ("", "", "")),
             _number(figures.waiting),
             _number(figures.in_flight),
             format_seconds(readout.age_seconds(figures)),
             Text(str(figures.dead), "bold red" if figures.dead else "dim"),
         )
     return table
+
+
+def _describe_step(step: Step) -> tuple[Text, str, Text]:
+    rate = Text("") if step.per_minute is None else _number(step.per_minute)
+    return _number(step.checkouts), format_seconds(step.oldest_seconds), rate
 
 
 def _draw_failures(stats: Stats) -> RenderableType:

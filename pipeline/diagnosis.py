@@ -1,0 +1,195 @@
+"""What is wrong with the whole, found through indexes on active rows and recent time, with the command that helps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, text
+
+from models.checkout import ACTIVE_SQL
+from pipeline.audit import bound_seconds
+from pipeline.health import UNKNOWN_SECONDS
+from pipeline.settings import Settings
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `count` of what was found, and what to do about it."""
+
+    code: str
+    severity: Severity
+    count: int
+    sentence: str
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Something that should be zero."""
+
+    code: str
+    severity: Severity
+    sentence: str
+    command: str | None
+    sql: str
+
+
+_ORPHANS: Final = f"""
+    FROM checkouts c WHERE c.ended_at > now() - make_interval(secs => :window_seconds) AND c.state NOT IN ({ACTIVE_SQL})
+"""
+
+QUESTIONS: Final = (
+    _Question(
+        "expired_locks",
+        Severity.WARNING,
+        "checkouts are past their time and still hold their stock",
+        "python scripts/cleanup.py",
+        """SELECT count(*) FROM checkouts
+           WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required')
+             AND expires_at < now() - make_interval(secs => :bound_seconds)""",
+    ),
+    _Question(
+        "stuck_checkouts",
+        Severity.CRITICAL,
+        "checkouts are overdue: the worker of their queue does not run, or the scheduler",
+        "python scripts/monitor.py",
+        f"""SELECT count(*) FROM checkouts
+            WHERE state IN ({ACTIVE_SQL}) AND due_at < now() - make_interval(secs => :bound_seconds)""",
+    ),
+    _Question(
+        "needs_review",
+        Severity.WARNING,
+        "checkouts wait for a person",
+        "python scripts/diagnose.py --checkout ID, then python scripts/retry.py ID --reason TEXT",
+        f"SELECT count(*) FROM checkouts WHERE state = 'needs_review' AND state IN ({ACTIVE_SQL})",
+    ),
+    _Question(
+        "payments_review",
+        Severity.CRITICAL,
+        "payments of ended checkouts could not be given back",
+        "python scripts/audit.py --gateway",
+        "SELECT count(*) FROM payments WHERE review IS NOT NULL",
+    ),
+    _Question(
+        "payments_unknown",
+        Severity.WARNING,
+        "payment calls have had no answer for five minutes",
+        "python scripts/audit.py --gateway",
+        """SELECT count(*) FROM payment_operations WHERE status IN ('intended', 'unknown') AND status = 'unknown'
+             AND created_at < now() - make_interval(secs => :unknown_seconds)""",
+    ),
+    _Question(
+        "held_by_ended",
+        Severity.CRITICAL,
+        "reservations are held for checkouts that have ended",
+        "python scripts/audit.py",
+        f"""SELECT count(*) FROM reservations r JOIN checkouts c ON c.id = r.checkout_id
+            WHERE r.state = 'held' AND c.state NOT IN ({ACTIVE_SQL})""",
+    ),
+    _Question(
+        "coupons_of_ended",
+        Severity.CRITICAL,
+        "coupon uses were not given back by checkouts that ended without an order lately",
+        "python scripts/audit.py",
+        f"""SELECT count(*) FROM redemptions r WHERE r.returned_at IS NULL
+            AND r.checkout_id IN (SELECT c.id {_ORPHANS} AND c.state <> 'completed')""",
+    ),
+    _Question(
+        "orders_without_checkout",
+        Severity.CRITICAL,
+        "orders are pending for checkouts that ended lately",
+        "python scripts/audit.py",
+        f"""SELECT count(*) FROM orders o WHERE o.state = 'pending' AND o.checkout_id IN (SELECT c.id {_ORPHANS})""",
+    ),
+    _Question(
+        "messages_refused",
+        Severity.WARNING,
+        "messages could not be read: refused_messages says why",
+        "psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
+        """SELECT count(*) FROM refused_messages
+           WHERE received_at > now() - make_interval(secs => :window_seconds)""",
+    ),
+    _Question(
+        "webhooks_failing",
+        Severity.WARNING,
+        "webhooks of the provider have been tried five times and more",
+        "psql -c 'SELECT kind, last_error, count(*) FROM webhook_inbox WHERE due_at IS NOT NULL GROUP BY 1, 2'",
+        "SELECT count(*) FROM webhook_inbox WHERE due_at IS NOT NULL AND attempts >= 5",
+    ),
+    _Question(
+        "deliveries_dead",
+        Severity.WARNING,
+        "webhooks of ours were not taken",
+        "python scripts/webhooks.py deliveries --dead, then python scripts/webhooks.py replay",
+        "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead'",
+    ),
+    _Question(
+        "keys_expiring",
+        Severity.WARNING,
+        "API keys expire within a week",
+        "python scripts/keys.py list",
+        """SELECT count(*) FROM api_keys
+           WHERE revoked_at IS NULL AND expires_at BETWEEN now() AND now() + interval '7 days'""",
+    ),
+    _Question(
+        "sent_again",
+        Severity.WARNING,
+        "messages were sent again by the sweep: messages get lost, or workers die",
+        "python scripts/monitor.py",
+        """SELECT count(*) FROM events
+           WHERE kind = 'sweep.resent' AND at > now() - make_interval(secs => :window_seconds)""",
+    ),
+    _Question(
+        "sweep_stopped",
+        Severity.CRITICAL,
+        "the sweep has not run for a minute: start the scheduler",
+        "python -m workers.scheduler",
+        """SELECT CASE WHEN EXISTS (SELECT FROM heartbeats WHERE name = 'sweep'
+                                   AND at > now() - make_interval(secs => greatest(60, :dead_seconds)))
+                       THEN 0 ELSE 1 END""",
+    ),
+)
+
+
+def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -> list[Finding]:
+    """Return one finding for each question, in one round trip each; nothing is locked, nothing is written."""
+    facts = {
+        "bound_seconds": bound_seconds(settings),
+        "unknown_seconds": UNKNOWN_SECONDS,
+        "window_seconds": hours * 3600,
+        "dead_seconds": 60 * settings.tick_seconds,
+    }
+    return [_ask(connection, question, facts) for question in QUESTIONS]
+
+
+def judge_queues(queues: Sequence[Any] | None) -> list[Finding]:
+    """Return what the queues' own figures say; None when Redis did not answer."""
+    if queues is None:
+        sentence = "Redis does not answer: checkouts are accepted, and go on when it is back."
+        return [Finding("broker_away", Severity.CRITICAL, 1, sentence)]
+    dead = sum(each.dead for each in queues)
+    return [
+        Finding(
+            "dead_letters",
+            Severity.WARNING if dead else Severity.OK,
+            dead,
+            f"{dead} dead letters: refused_messages says why." if dead else "None.",
+        )
+    ]
+
+
+def _ask(connection: Connection, question: _Question, facts: dict[str, Any]) -> Finding:
+    row: Row[Any] = connection.execute(text(question.sql), facts).one()
+    count = int(row[0])
+    if count == 0:
+        return Finding(question.code, Severity.OK, 0, "None.")
+    return Finding(question.code, question.severity, count, f"{count} {question.sentence}.", question.command)

@@ -1,0 +1,63 @@
+"""Lists checkouts, newest first: `python scripts/checkouts.py --state needs_review --owner shop-1`. Reads only.
+
+Exit codes: 0 shown, 2 the database cannot be reached.
+"""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from models.money import Money
+from models.states import CheckoutState
+from pipeline.register import MAX_PAGE, Entry, Filter, read_page
+from scripts.desk import open_desk, print_json, print_rows
+
+
+def main(
+    *,
+    state: Annotated[CheckoutState | None, typer.Option(help="Only these.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only this owner's.")] = None,
+    cart: Annotated[UUID | None, typer.Option(help="Only those of this cart.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only those started since then (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only those started before then (UTC).")] = None,
+    before: Annotated[UUID | None, typer.Option(help="Go on after this one: the last that was shown.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="At most so many.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Find checkouts by state, owner, cart and time; `diagnose --checkout ID` then tells everything about one."""
+    wanted = Filter(state, owner, cart, _utc(since), _utc(until), before)
+    with open_desk("checkouts") as (connection, _):
+        page = read_page(connection, wanted, limit=limit)
+    if as_json:
+        print_json({"checkouts": [asdict(each) for each in page.entries], "next_before": page.next_before})
+        return
+    columns = ("id", "started", "state", "owner", "total", "order", "failure", "reference")
+    print_rows(columns, [_describe(each) for each in page.entries])
+    if page.next_before is not None:
+        typer.echo(f"There are more: --before {page.next_before}", err=True)
+
+
+def _describe(entry: Entry) -> tuple[object, ...]:
+    total = None if entry.total_minor is None else Money(entry.total_minor, entry.currency)
+    started = entry.created_at.isoformat(sep=" ", timespec="seconds")
+    return (
+        entry.id,
+        started,
+        entry.state,
+        entry.owner,
+        total,
+        entry.order_number,
+        entry.failure_code,
+        entry.reference,
+    )
+
+
+def _utc(given: datetime | None) -> datetime | None:
+    return None if given is None else given.replace(tzinfo=given.tzinfo or UTC)
+
+
+if __name__ == "__main__":
+    typer.run(main)

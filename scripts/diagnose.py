@@ -1,0 +1,113 @@
+"""Tells what is wrong, and which command helps: `python scripts/diagnose.py [--checkout ID]`. Reads only.
+
+Exit codes: 0 nothing critical (of a checkout: it is there), 1 something critical, or no such checkout, 2 the database
+cannot be reached.
+"""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from redis.exceptions import RedisError
+
+from pipeline.advice import Advice, advise
+from pipeline.diagnosis import Finding, Severity, diagnose, judge_queues
+from pipeline.dossier import Dossier, read_dossier
+from pipeline.settings import Settings
+from pipeline.stats import QUEUES
+from scripts.desk import REFUSED, open_desk, print_json, print_rows
+from scripts.obstacles import open_redis
+from workers.queues import NAMESPACE, QueueFigures, queue_figures
+
+
+def main(
+    *,
+    checkout: Annotated[UUID | None, typer.Option(help="Tell everything about this one.")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, max=8760, help="How far back what ended counts.")] = 24,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look at the whole, or at one checkout, and recommend what to do."""
+    if checkout is not None:
+        show_checkout(checkout, as_json=as_json)
+        return
+    with open_desk("diagnose") as (connection, settings):
+        findings = diagnose(connection, settings, hours=hours)
+        findings += judge_queues(read_queues(settings))
+    if as_json:
+        print_json([asdict(each) for each in findings])
+    else:
+        print_findings(findings)
+    if any(each.severity is Severity.CRITICAL for each in findings):
+        raise typer.Exit(REFUSED)
+
+
+def show_checkout(checkout_id: UUID, *, as_json: bool) -> None:
+    """Print everything about one checkout, then what to do."""
+    with open_desk("diagnose") as (connection, settings):
+        dossier = read_dossier(connection, checkout_id)
+        advice = advise(dossier, settings)
+    if as_json:
+        print_json(describe(dossier, advice))
+        return
+    status = dossier.status
+    facts = [
+        (name, value) for name, value in asdict(status).items() if value is not None and not isinstance(value, dict)
+    ]
+    print_rows(("what", "is"), [*facts, *dossier.standing.items()])
+    for name, reason in (("failure", status.failure), ("review", status.review)):
+        if reason is not None:
+            typer.echo(f"\n{name}: {reason.message}")
+    for section in dossier.sections:
+        if section.rows:
+            typer.echo(f"\n{section.title}")
+            print_rows(section.columns, section.rows)
+    typer.echo("")
+    for each in advice:
+        typer.echo(each.sentence)
+        if each.command is not None:
+            typer.echo(f"  {each.command}")
+
+
+def describe(dossier: Dossier, advice: list[Advice]) -> dict[str, Any]:
+    """Return a dossier as one JSON object."""
+    sections = {
+        section.title.replace(" ", "_").replace("'", ""): [
+            dict(zip(section.columns, row, strict=True)) for row in section.rows
+        ]
+        for section in dossier.sections
+    }
+    return {
+        "checkout": asdict(dossier.status),
+        "standing": dossier.standing,
+        **sections,
+        "advice": [asdict(each) for each in advice],
+    }
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """Print what was found, the worst first; what is well in one line."""
+    order = list(reversed(Severity))
+    bad = sorted(
+        (each for each in findings if each.severity is not Severity.OK), key=lambda each: order.index(each.severity)
+    )
+    for each in bad:
+        typer.echo(f"{each.severity}: {each.sentence}")
+        if each.command is not None:
+            typer.echo(f"  {each.command}")
+    typer.echo(f"{len(findings) - len(bad)} of {len(findings)} checks are well.")
+
+
+def read_queues(settings: Settings) -> list[QueueFigures] | None:
+    """Return the queues' figures, or None when Redis does not answer."""
+    client = open_redis(settings)
+    try:
+        return queue_figures(client, NAMESPACE, QUEUES)
+    except (RedisError, OSError):
+        return None
+    finally:
+        client.close()
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,24 @@
+"""Releases the cart of a checkout: everything is undone. `python scripts/release.py ID --reason "buyer called"`.
+
+Exit codes: 0 released, or it had ended already; 1 refused (no such checkout, or its payment is being taken); 2 the
+database cannot be reached.
+"""
+
+import typer
+
+from scripts.engine_desk import Actor, CheckoutId, Reason, Wait, open_engine, wait_for_rest
+
+
+def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 0) -> None:
+    """Cancel a checkout for an operator, with a reason that stays in its events."""
+    with open_engine("release") as engine:
+        admitted = engine.door.release(checkout_id, actor=actor, reason=reason)
+        state = wait_for_rest(engine, checkout_id, wait)
+    if admitted.created:
+        typer.echo(f"Checkout {checkout_id} is released and is {state} now.")
+    else:
+        typer.echo(f"Checkout {checkout_id} is {state} already: nothing was changed.")
+
+
+if __name__ == "__main__":
+    typer.run(main)

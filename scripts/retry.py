@@ -1,0 +1,23 @@
+"""Sets a checkout going again that waits for a person: `python scripts/retry.py ID --reason "keys corrected"`.
+
+Exit codes: 0 it goes on; 1 refused (no such checkout, or nobody was asked about it); 2 the database cannot be reached.
+"""
+
+import typer
+
+from scripts.desk import refuse
+from scripts.engine_desk import Actor, CheckoutId, Reason, Wait, open_engine, wait_for_rest
+
+
+def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 0) -> None:
+    """Send a checkout in `needs_review` on, or try again to give back what an ended one still has."""
+    with open_engine("retry") as engine:
+        admitted = engine.door.retry(checkout_id, actor=actor, reason=reason)
+        state = wait_for_rest(engine, checkout_id, wait)
+    if not admitted.created:
+        refuse(f"Checkout {checkout_id} is {state} and waits for nobody: there is nothing to try again.")
+    typer.echo(f"Checkout {checkout_id} goes on and is {state} now.")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Expand the schema. On a large database, make the first two `CONCURRENTLY` beforehand: see docs/production.md."""
+    """Expand the schema. On a large database make these `CONCURRENTLY` beforehand: what is there is left as it is."""
     op.create_index("checkouts_state_id_idx", "checkouts", ["state", "id"], if_not_exists=True)
     op.create_index("checkouts_owner_id_idx", "checkouts", ["owner", "id"], if_not_exists=True)
     op.create_index(

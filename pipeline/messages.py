@@ -6,6 +6,7 @@ be newer than the engine; everything known is strict.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any
 from uuid import UUID
@@ -98,21 +99,24 @@ class CartLine(Model):
 
 
 def _storable_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    for text in _texts(value):
-        _storable(text)
+    for leaf in _leaves(value):
+        if isinstance(leaf, str):
+            _storable(leaf)
+        elif not math.isfinite(leaf):
+            raise ValueError("it contains a number that JSON does not have")
     return value
 
 
-def _texts(value: JsonValue) -> Iterator[str]:
-    if isinstance(value, str):
+def _leaves(value: JsonValue) -> Iterator[str | float]:
+    if isinstance(value, str | float):
         yield value
     elif isinstance(value, dict):
         for key, item in value.items():
             yield key
-            yield from _texts(item)
+            yield from _leaves(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from _leaves(item)
 
 
 CouponCode = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)]
@@ -169,7 +173,15 @@ class PaymentInput(Model):
 ExpectedLines = dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")], Minor]
 
 
-class StartRequest(Model):
+class Expecting(Model):
+    """What the caller expects to pay, as far as it says so."""
+
+    expected_total_minor: Minor | None = None
+    expected_hash: Reference | None = None
+    expected_lines: ExpectedLines | None = None
+
+
+class StartRequest(Expecting):
     """Start the checkout of a cart; with `payment`, straight through to the order.
 
     `cart_id` names a cart that exists; `cart` brings one along (it replaces the lines of an open cart of that id).
@@ -180,9 +192,6 @@ class StartRequest(Model):
     cart: Cart | None = None
     idempotency_key: Reference | None = None
     payment: PaymentInput | None = None
-    expected_total_minor: Minor | None = None
-    expected_hash: Reference | None = None
-    expected_lines: ExpectedLines | None = None
     ttl_seconds: Annotated[int, Field(gt=0, strict=True)] | None = None
     reference: Reference | None = None
 
@@ -202,16 +211,13 @@ class StartRequest(Model):
         return found
 
 
-class ProcessRequest(Model):
+class ProcessRequest(Expecting):
     """Pay a started checkout; one whose total is zero is confirmed without a payment."""
 
     owner: Reference
     checkout_id: UUID
     idempotency_key: Reference
     payment: PaymentInput | None = None
-    expected_total_minor: Minor | None = None
-    expected_hash: Reference | None = None
-    expected_lines: ExpectedLines | None = None
 
 
 def fingerprint(request: StartRequest | ProcessRequest) -> str:

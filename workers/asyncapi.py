@@ -19,6 +19,7 @@ from pipeline.deliveries.bodies import (
 from pipeline.messages import StartRequest
 from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.stats import QUEUES
+from workers.web.samples import CART, CART_ID, CHECKOUT_ID
 
 EVENTS: Final[tuple[type[Event], ...]] = (
     CheckoutStarted,
@@ -46,17 +47,7 @@ EXAMPLE_REQUEST: Final[dict[str, Any]] = {
     "owner": "shop-1",
     "idempotency_key": "order-4711",
     "reference": "4711",
-    "cart": {
-        "id": "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11",
-        "currency": "EUR",
-        "lines": [{"sku": "kettle", "quantity": 1}],
-        "shipping_address": {
-            "name": "Ada Lovelace",
-            "line1": "12 St James's Square",
-            "city": "London",
-            "country": "GB",
-        },
-    },
+    "cart": {"id": CART_ID, **CART},
     "payment": {"token": "tok_ok"},
 }
 
@@ -118,7 +109,7 @@ def _describe_message(queue: str) -> dict[str, Any]:
         argument, summary, example = {"type": "object"}, "A tick of the sweep, for operators.", {}
     else:
         argument = {"type": "string", "format": "uuid"}
-        summary, example = PURPOSES[queue], "0190f3c1-6b70-7d2a-8c15-0f3b2a9d4e22"
+        summary, example = PURPOSES[queue], CHECKOUT_ID
     return {
         "summary": summary,
         "payload": {"allOf": [{"$ref": _REF.format(model="Envelope")}, _narrow(queue, argument)]},

@@ -8,8 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pipeline.messages import (
     Cart,
     CartContent,
-    ExpectedLines,
-    Minor,
+    Expecting,
     Model,
     PaymentInput,
     ProcessRequest,
@@ -25,7 +24,7 @@ class CartForm(CartContent):
     model_config = ConfigDict(json_schema_extra={"examples": [CART]})
 
 
-class CheckoutForm(Model):
+class CheckoutForm(Expecting):
     """Pay a started checkout (`checkout_id`), or a cart at once (`cart_id`, or `cart` to bring it along).
 
     `payment` may only be missing for a started checkout that costs nothing.
@@ -45,9 +44,6 @@ class CheckoutForm(Model):
     cart_id: UUID | None = None
     cart: Cart | None = None
     payment: PaymentInput | None = None
-    expected_total_minor: Minor | None = None
-    expected_hash: Reference | None = None
-    expected_lines: ExpectedLines | None = None
     ttl_seconds: Annotated[int, Field(gt=0, strict=True)] | None = None
     reference: Reference | None = None
 

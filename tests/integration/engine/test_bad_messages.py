@@ -65,6 +65,10 @@ BAD_MESSAGES = {
     ),
     "quantity as a float": (line(quantity=1.0), "cart.lines.0.quantity: Input should be a valid integer"),
     "quantity over an integer": (line(quantity=2**31), "cart.lines.0.quantity: Input should be less than 2147483648"),
+    "not a number in an address": (
+        inline(shipping_address={"name": "Ada", "floors": [{"at": float("nan")}]}),
+        "cart.shipping_address: Value error, it contains a number that JSON does not have",
+    ),
     "unknown currency": (
         inline(currency="ZZZ"),
         "cart.currency: Value error, ZZZ is not an ISO 4217 currency with a minor unit",

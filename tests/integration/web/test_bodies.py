@@ -112,3 +112,12 @@ def test_a_card_number_in_the_wrong_place_is_not_repeated(
     assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
     said = capfd.readouterr()
     assert CARD not in answer.text + said.out + said.err
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+@pytest.mark.parametrize("place", ["shipping_address", "billing_address"])
+def test_422_of_a_number_that_no_database_stores(stage: Stage, place: str, number: str) -> None:
+    body = f'{{"currency": "EUR", "lines": [], "{place}": {{"floor": [{number}]}}}}'
+    answer = stage.client().put(f"/carts/{uuid4()}", content=body, headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
+    assert "a number that JSON does not have" in answer.json()["detail"]

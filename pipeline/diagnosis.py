@@ -138,7 +138,8 @@ QUESTIONS: Final = (
         "API keys expire within a week",
         "python scripts/keys.py list",
         """SELECT count(*) FROM api_keys
-           WHERE revoked_at IS NULL AND expires_at BETWEEN now() AND now() + interval '7 days'""",
+           WHERE revoked_at IS NULL AND expires_at BETWEEN now() AND now() + interval '7 days'
+             AND expires_at - created_at > interval '7 days'""",
     ),
     _Question(
         "sent_again",

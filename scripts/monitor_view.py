@@ -65,7 +65,7 @@ def list_lines(readout: Readout) -> Iterator[str]:
     for step in stats.steps:
         rate = "-" if step.per_minute is None else step.per_minute
         oldest = format_seconds(step.oldest_seconds)
-        yield f"step {step.name} checkouts={step.checkouts} oldest={oldest} rate={rate}/min"
+        yield f"step {step.name} checkouts={step.checkouts} oldest={oldest} per_minute={rate}"
     if readout.queues is None:
         yield "queues unknown: Redis did not answer"
     for figures in readout.queues or ():

@@ -50,8 +50,10 @@ WRONGS = {
         " SELECT e.id, p.id, 'dead', NULL FROM events e, webhook_endpoints p LIMIT 1",
     ],
     "keys_expiring": [
-        "INSERT INTO api_keys (id, owner, name, scopes, secret_hash, expires_at)"
-        " VALUES ('k', 'o', 'n', '{checkout}', 'x', now() + interval '1 day')"
+        "INSERT INTO api_keys (id, owner, name, scopes, secret_hash, created_at, expires_at)"
+        " VALUES ('k', 'o', 'n', '{checkout}', 'x', now() - interval '30 days', now() + interval '1 day'),"
+        # One that was made for a day is meant to run out.
+        " ('l', 'o', 'n', '{checkout}', 'x', now(), now() + interval '1 day')"
     ],
     "sent_again": ["INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')"],
     "sweep_stopped": ["UPDATE heartbeats SET at = now() - interval '1 h'"],

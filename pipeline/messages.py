@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
 
 from models.checkout import MAX_REFERENCE
 from models.money import MAX_MINOR, minor_digits
@@ -78,7 +87,7 @@ class ShippingInput(Model):
 
     amount_minor: Minor
     title: ShortText = "Shipping"
-    tax_included: bool | None = None
+    tax_included: StrictBool | None = None
     taxes: list[TaxInput] | None = None
 
 
@@ -93,7 +102,7 @@ class CartLine(Model):
     unit_price_minor: Minor | None = None
     currency: Currency | None = None
     title: ShortText | None = None
-    tax_included: bool | None = None
+    tax_included: StrictBool | None = None
     discounts: list[DiscountInput] | None = None
     taxes: list[TaxInput] | None = None
 

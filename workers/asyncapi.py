@@ -16,10 +16,11 @@ from pipeline.deliveries.bodies import (
     CheckoutStarted,
     Event,
 )
+from pipeline.errors import Code, sentence
 from pipeline.messages import StartRequest
 from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.stats import QUEUES
-from workers.web.samples import CART, CART_ID, CHECKOUT_ID
+from workers.web.samples import CART, CART_ID, CHECKOUT_ID, pick_facts
 
 EVENTS: Final[tuple[type[Event], ...]] = (
     CheckoutStarted,
@@ -49,6 +50,25 @@ EXAMPLE_REQUEST: Final[dict[str, Any]] = {
     "reference": "4711",
     "cart": {"id": CART_ID, **CART},
     "payment": {"token": "tok_ok"},
+}
+
+#: What the examples of the webhooks tell, each its own part of it; why, they say by `REASONS`.
+EXAMPLE_DATA: Final[dict[str, Any]] = {
+    "checkout_id": CHECKOUT_ID,
+    "cart_id": CART_ID,
+    "owner": "shop-1",
+    "reference": "4711",
+    "currency": "EUR",
+    "phase": "price_lock",
+    "action": {"type": "redirect", "url": "https://bank.example/authenticate/4711"},
+    "order_number": 1001,
+    "total_minor": 3900,
+}
+REASONS: Final[dict[type[Event], tuple[Code, str | None]]] = {
+    CheckoutFailed: (Code.OUT_OF_STOCK, "inventory_reservation"),
+    CheckoutCancelled: (Code.CANCELLED, None),
+    CheckoutExpired: (Code.EXPIRED, None),
+    CheckoutNeedsReview: (Code.PAYMENT_UNRESOLVED, "payment_capture"),
 }
 
 
@@ -102,7 +122,12 @@ def _describe_queue(queue: str) -> dict[str, Any]:
 
 def _describe_message(queue: str) -> dict[str, Any]:
     if queue == INTAKE:
-        argument: dict[str, Any] = {"$ref": _REF.format(model="StartRequest")}
+        # What a message cannot do without, and HTTP has in a header.
+        argument: dict[str, Any] = {
+            "allOf": [{"$ref": _REF.format(model="StartRequest")}],
+            "properties": {"idempotency_key": {"type": "string"}},
+            "required": ["idempotency_key"],
+        }
         summary = "A request to start a checkout; `idempotency_key` is required."
         example: Any = EXAMPLE_REQUEST
     elif queue == SWEEP:
@@ -122,7 +147,8 @@ def _narrow(queue: str, argument: dict[str, Any]) -> dict[str, Any]:
         "properties": {
             "queue_name": {"const": queue},
             "actor_name": {"const": queue.removeprefix("checkout.")},
-            "args": {"type": "array", "prefixItems": [argument], "minItems": 1, "maxItems": 1},
+            # `prefixItems` would say the same of one item, but AsyncAPI's schemas are older (draft 7).
+            "args": {"type": "array", "items": argument, "minItems": 1, "maxItems": 1},
         }
     }
 
@@ -167,9 +193,21 @@ def _describe_event(event: type[Event]) -> dict[str, Any]:
                 "webhook-timestamp": {"type": "string", "description": "seconds since 1970, of this attempt"},
                 "webhook-signature": {"type": "string", "description": "`v1,` and the HMAC-SHA256 in base64"},
             },
+            "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
         },
         "payload": {"$ref": _REF.format(model=event.__name__)},
+        "examples": [{"payload": _tell(event)}],
     }
+
+
+def _tell(event: type[Event]) -> dict[str, Any]:
+    data = EXAMPLE_DATA
+    if event in REASONS:
+        code, phase = REASONS[event]
+        facts = pick_facts(code)
+        reason = {"code": code, "phase": phase, "message": sentence(code, facts), "detail": facts}
+        data = data | {"failure": reason, "review": reason}
+    return event.model_validate({"timestamp": "2026-11-26T12:00:01Z", "data": data}).model_dump(mode="json")
 
 
 def _name(event: type[Event]) -> str:

@@ -11,6 +11,7 @@ import typer
 from dramatiq.brokers.stub import StubBroker
 from typer.testing import CliRunner
 
+from pipeline.deliveries.bodies import EVENT
 from pipeline.errors import Code
 from pipeline.events import PUBLIC_KINDS
 from pipeline.stats import QUEUES
@@ -78,7 +79,7 @@ def test_every_operation_says_all_there_is() -> None:
             assert parameter["description"], name
         for status, given in operation["responses"].items():
             response = read_response(given)
-            assert response["description"] != "Successful Response" or status == "200", (name, status)
+            assert response["description"] != "Successful Response", (name, status)
             assert response["content"], (name, status)
             if int(status) >= 400 and (name, status) != ("get /health/checkout", "503"):
                 assert list(response["content"]) == ["application/problem+json"], (name, status)
@@ -104,6 +105,7 @@ def test_every_example_is_of_its_schema() -> None:
             for example in content["examples"].values():
                 jsonschema_rs.validate(resolve(content["schema"]), example["value"])
                 assert "?" not in example["value"]["detail"]
+                assert set(example["value"]) >= {"type", "title", "status", "detail", "code", "facts"}
                 checked += 1
     for name, schema in OPENAPI["components"]["schemas"].items():
         for example in schema.get("examples", ()):
@@ -129,20 +131,35 @@ def test_every_queue_and_every_event_has_its_message() -> None:
     assert len(EVENTS) == len(PUBLIC_KINDS)
 
 
+def test_every_webhook_shows_what_is_sent() -> None:
+    for kind, message in ASYNCAPI["components"]["messages"].items():
+        [example] = message["examples"]
+        jsonschema_rs.Draft7Validator({**message["payload"], "components": ASYNCAPI["components"]}).validate(
+            example["payload"]
+        )
+        told = EVENT.validate_python(example["payload"])
+        assert told.type == kind
+        # Nothing is shown that is not sent, and nothing sent that is not shown.
+        assert told.model_dump(mode="json") == example["payload"]
+
+
 def test_the_messages_are_taken_by_the_workers() -> None:
     for queue in QUEUES:
         [message] = ASYNCAPI["channels"][queue]["messages"].values()
         [example] = message["examples"]
-        schema = {**message["payload"], "components": ASYNCAPI["components"]}
-        jsonschema_rs.validate(schema, example["payload"])
-        wrongs: list[dict[str, Any]] = [{"kwargs": {"a": 1}}, {"args": []}, {"queue_name": "other"}, {"more": 1}]
-        for wrong in wrongs:
-            assert not jsonschema_rs.is_valid(schema, example["payload"] | wrong)
+        # The schemas of AsyncAPI are of this draft: what is newer in them says nothing to its readers.
+        schema = jsonschema_rs.Draft7Validator({**message["payload"], "components": ASYNCAPI["components"]})
+        schema.validate(example["payload"])
+        wrongs: list[dict[str, Any]] = [{"kwargs": {"a": 1}}, {"args": []}, {"args": [5]}, {"queue_name": "other"}]
+        for wrong in [*wrongs, {"more": 1}]:
+            assert not schema.is_valid(example["payload"] | wrong), (queue, wrong)
         actors = declare(queue)
         member = read_member(json.dumps(example["payload"]).encode(), queue, actors)
         assert isinstance(member, Member), member
         if queue == "checkout.intake":
             assert read_request(member.argument).idempotency_key == "order-4711"
+            keyless = {name: value for name, value in member.argument.items() if name != "idempotency_key"}
+            assert not schema.is_valid(example["payload"] | {"args": [keyless]})
 
 
 def declare(queue: str) -> Any:

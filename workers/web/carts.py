@@ -25,6 +25,7 @@ CREATED: dict[int | str, dict[str, Any]] = {201: {"model": CartView, "descriptio
 
 @router.put(
     "/carts/{cart_id}",
+    response_description="The cart that was there is replaced",
     responses=CREATED | describe_problems(401, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
 )
 async def put_cart(request: Request, response: Response, cart_id: CartId, form: CartForm) -> CartView:
@@ -38,7 +39,11 @@ async def put_cart(request: Request, response: Response, cart_id: CartId, form: 
     return await edge.run(lambda: view_cart(edge.door.read_cart(caller.owner, cart_id), caller.owner))
 
 
-@router.get("/carts/{cart_id}", responses=describe_problems(401, 403, 404, 422, 429, 500, 503))
+@router.get(
+    "/carts/{cart_id}",
+    response_description="The cart as it stands",
+    responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
+)
 async def read_cart(request: Request, cart_id: CartId) -> CartView:
     """Return a cart. A locked one can be read: `locked_by` and `expires_at` say whose checkout holds it until when."""
     edge, owner = edge_of(request), caller_of(request).owner

@@ -1,6 +1,6 @@
 """The routes of a checkout: start it, pay it, look at it, cancel it."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
@@ -39,6 +39,11 @@ Key = Annotated[
         examples=["order-4711"],
     ),
 ]
+
+UNDONE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {**RESTS[200], "description": "Everything is undone: the cart is open again"},
+    202: {**RESTS[202], "description": "It is being undone, or a person looks at it: `Location` is where to ask"},
+}
 
 
 @router.get(
@@ -85,7 +90,11 @@ async def process_checkout(
     return await purchase(edge, form.ask(caller.owner, key), key, seconds)
 
 
-@router.get("/checkout/status", responses=describe_problems(401, 403, 404, 422, 429, 500, 503))
+@router.get(
+    "/checkout/status",
+    response_description="Where it stands",
+    responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
+)
 async def read_checkout_status(
     request: Request,
     checkout_id: Annotated[
@@ -103,7 +112,7 @@ async def read_checkout_status(
 @router.post(
     "/checkout/cancel",
     response_model=CheckoutView,
-    responses=RESTS | describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+    responses=UNDONE | describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
 )
 async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = None) -> Response:
     """Cancel a checkout: everything is undone, the cart is open again. Safe to repeat.

@@ -7,8 +7,8 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from pipeline.errors import Code, sentence
-from workers.web.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
-from workers.web.samples import FACTS
+from workers.web.problems import MEDIA_TYPE, Problem, make_problem
+from workers.web.samples import pick_facts
 from workers.web.statuses import STATUSES, TITLES
 from workers.web.views import CheckoutView
 
@@ -22,6 +22,10 @@ _REF: Final = "#/components/schemas/{model}"
 
 def _header(description: str, kind: str = "string") -> dict[str, Any]:
     return {"description": description, "schema": {"type": kind}}
+
+
+def _always(*headers: str) -> dict[str, Any]:
+    return {name: {**each, "required": True} for name, each in (ABOUT | LIMITS).items() if name in headers}
 
 
 RETRY_AFTER: Final = _header("seconds after which to ask again", "integer")
@@ -38,11 +42,15 @@ LIMITS: Final = {
 }
 
 RESTS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"model": CheckoutView, "description": "The checkout rests: quoted, paid, or undone", "headers": ABOUT},
+    200: {
+        "model": CheckoutView,
+        "description": "The checkout rests: quoted, paid, or undone",
+        "headers": ABOUT | _always("Location"),
+    },
     202: {
         "model": CheckoutView,
         "description": "On its way, or waiting for the bank or a person: `Location` is where to ask",
-        "headers": ABOUT,
+        "headers": ABOUT | _always("Location"),
     },
 }
 
@@ -71,7 +79,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
                 if MEDIA_TYPE in response["content"]:
                     operation["responses"][status] = {"$ref": f"#/components/responses/{status}"}
                 elif "security" in operation:
-                    response["headers"] = response.get("headers", {}) | LIMITS
+                    response["headers"] = response.get("headers", {}) | _always(*LIMITS)
                     if operation["operationId"] == "processCheckout":
                         response["headers"]["Idempotency-Replayed"] = REPLAYED
     return document
@@ -79,7 +87,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(status: int) -> dict[str, Any]:
     codes = [code for code, its_status in STATUSES.items() if its_status == status]
-    headers: dict[str, Any] = {} if status in {401, 404, 405} else {**LIMITS, "Idempotency-Replayed": REPLAYED}
+    # No minute is counted before there is a key, or where there is no route.
+    headers: dict[str, Any] = {} if status in {401, 405} else {**LIMITS, "Idempotency-Replayed": REPLAYED}
     if status in {402, 409, 422, 500, 503}:
         headers |= ABOUT
     if status == 401:
@@ -101,11 +110,5 @@ def _describe(status: int) -> dict[str, Any]:
 
 
 def _example(code: Code) -> dict[str, Any]:
-    status = STATUSES[code]
-    return {
-        "type": f"{TYPE_PREFIX}{code}",
-        "title": TITLES[status],
-        "status": status,
-        "detail": sentence(code, FACTS),
-        "code": code.value,
-    }
+    facts = pick_facts(code)
+    return make_problem(code, sentence(code, facts), facts).model_dump(mode="json", exclude_none=True)

@@ -1,6 +1,9 @@
 """The examples of the documents: one purchase of one kettle, told throughout."""
 
+from string import Formatter
 from typing import Any, Final
+
+from pipeline.errors import SENTENCES, Code
 
 ADDRESS: Final[dict[str, Any]] = {
     "name": "Ada Lovelace",
@@ -127,3 +130,8 @@ FACTS: Final[dict[str, Any]] = {
     "where": "line 1",
     "why": "the cart names amounts",
 }
+
+
+def pick_facts(code: Code) -> dict[str, Any]:
+    """Return the facts that this code's sentence names."""
+    return {name: FACTS[name] for _, name, _, _ in Formatter().parse(SENTENCES[code]) if name}

@@ -24,6 +24,7 @@ class ReceivedView(BaseModel):
 
 @router.post(
     "/webhooks/{gateway}",
+    response_description="The webhook is stored",
     responses=describe_problems(400, 404, 413, 422, 500, 503),
     openapi_extra={
         "requestBody": {

@@ -1,5 +1,6 @@
 """Requests of every kind, right and wrong, made from the OpenAPI document: no server error, no undeclared answer."""
 
+import json
 from collections import Counter
 from typing import Any, Final
 from uuid import UUID
@@ -12,6 +13,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from pipeline.keys import Scope
+from scripts.contracts import DOCS
 from tests.integration.web.stage import Stage, put_cart, start
 
 #: Requests of each kind to each operation. Two hundred found what twenty find; CI repeats the same ones.
@@ -31,6 +33,44 @@ OPERATIONS: Final = (
 CASES: Final = [
     (each, mode) for each in OPERATIONS for mode in GenerationMode if each in OPERATIONS[:-2] or mode.is_positive
 ]
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "patch", "trace", "query")
+WRITTEN: Final[dict[str, Any]] = json.loads((DOCS / "openapi.json").read_text())
+#: What answers carry for their readers; the others are the servers' own.
+HEADERS: Final = {
+    "allow",
+    "idempotency-replayed",
+    "location",
+    "preference-applied",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "www-authenticate",
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
+def test_every_limit_is_answered_as_declared(stage: Stage, operation: tuple[str, str]) -> None:
+    # Given every value at its limits and beyond them, methods that are not there, missing headers, and no key
+    document: Any = schemathesis.openapi.from_url(f"{stage.url}/openapi.json")
+    method, path = operation
+    # The same requests wherever this runs.
+    document.config.seed = 4711
+    cases = document.iter_coverage_cases(
+        document[path][method], generation_modes=list(GenerationMode), generation_config=document.config.generation
+    )
+    headers = {"Authorization": f"Bearer {stage.token(*Scope)}"}
+    statuses: Counter[int] = Counter()
+    # When, then
+    for case in cases:
+        answer = case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
+        expect_declared_headers(case, answer)
+        statuses[answer.status_code] += 1
+    # Then
+    assert statuses[405] == sum(method not in WRITTEN["paths"][path] for method in METHODS)
+    assert statuses[401] == ("security" in WRITTEN["paths"][path][method.lower()])
+    # One that is not counted any more would not be answered by its route.
+    assert statuses[429] == 0
 
 
 @pytest.mark.parametrize(("operation", "mode"), CASES, ids=[f"{' '.join(each)} {mode.value}" for each, mode in CASES])
@@ -56,6 +96,7 @@ def test_whatever_is_asked_is_answered_as_declared(
             _name_what_is_there(case, data, carts, checkouts)
         # What may be sold, and which fields go together, is more than a schema can say: such requests are refused.
         answer = case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
+        expect_declared_headers(case, answer)
         statuses[answer.status_code] += 1
 
     # When, then
@@ -63,6 +104,17 @@ def test_whatever_is_asked_is_answered_as_declared(
     # Then, and some of the right ones have got through to the engine itself
     through = sum(count for status, count in statuses.items() if status < 300 or status in {409, 423})
     assert mode.is_negative or through or path.startswith("/webhooks")
+
+
+def expect_declared_headers(case: Any, answer: Any) -> None:
+    """Fail for a header that the document does not have in this answer."""
+    operation = WRITTEN["paths"][case.operation.path][case.operation.method]
+    # Every operation may be asked with a method that it does not have.
+    declared = operation["responses"].get(str(answer.status_code), {"$ref": f"#/{answer.status_code}"})
+    if "$ref" in declared:
+        declared = WRITTEN["components"]["responses"][declared["$ref"].rpartition("/")[2]]
+    names = {name.lower() for name in declared.get("headers", {})}
+    assert {name.lower() for name in answer.headers} & HEADERS <= names
 
 
 def _name_what_is_there(case: Any, data: st.DataObject, carts: list[UUID], checkouts: list[UUID]) -> None:

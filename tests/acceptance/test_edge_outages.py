@@ -1,0 +1,256 @@
+"""The HTTP edge while its servers freeze, restart and stay away, and while it is told to end with many who wait."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from pipeline.gateways.registry import build_gateway
+from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.notices import SandboxEvent
+from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, pid_of, wait_until
+
+pytestmark = pytest.mark.acceptance
+
+#: Longest time in which the edge tells that a server is away: its time-outs and repeats, on a busy machine.
+BOUND_SECONDS: Final = 5.0
+CAPTURED: Final = "SELECT count(*), count(DISTINCT reference) FROM sandbox.entries WHERE kind = 'capture'"
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with open_place(tmp_path_factory.mktemp("outages") / "fleet.log") as place:
+        yield place
+
+
+@pytest.fixture
+def place(opened: Place) -> Iterator[Place]:
+    """The shop, with forty cups alone. Whatever a test does with it, every promise is kept at its end."""
+    empty(opened)
+    opened.shelf.add_variant("cup", stock=40, price_minor=250)
+    yield opened
+    opened.wait_for_edge()
+    opened.assert_sound()
+
+
+@contextmanager
+def frozen(place: Place, *lines: str) -> Iterator[None]:
+    """Let these workers stand still."""
+    for line in lines:
+        assert place.processes.supervisor.kill(line, signal.SIGSTOP) == 1
+    try:
+        yield
+    finally:
+        for line in lines:
+            place.processes.supervisor.kill(line, signal.SIGCONT)
+
+
+@contextmanager
+def frozen_redis(place: Place) -> Iterator[None]:
+    """Let Redis take connections and say nothing."""
+    process = place.valkey._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def postgres_away(place: Place) -> Iterator[None]:
+    """Let PostgreSQL be gone as after a crash; in the end it is back at its address."""
+    place.cut_postgres()
+    try:
+        yield
+    finally:
+        place.postgres.start()
+
+
+def pay(client: httpx2.Client, name: str, *, wait: int = 0, token: str = "tok_ok") -> httpx2.Response:
+    """Buy one cup; the same name is the same request."""
+    return client.post("/checkout", json=ask(make_cart("cup") | {"id": name}, token), headers=key(name, wait))
+
+
+def make_names(count: int) -> list[str]:
+    return [str(uuid4()) for _ in range(count)]
+
+
+def time_it(work: Callable[[], httpx2.Response]) -> tuple[float, httpx2.Response]:
+    began = time.monotonic()
+    answer = work()
+    return time.monotonic() - began, answer
+
+
+def assert_unavailable(work: Callable[[], httpx2.Response]) -> None:
+    """Assert that this is refused, in time, with when to come back."""
+    seconds, answer = time_it(work)
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert (answer.json()["code"], answer.headers["retry-after"]) == ("service_unavailable", "2")
+    assert seconds < BOUND_SECONDS
+
+
+def stand(answer: httpx2.Response) -> tuple[int, str]:
+    """Return the status with how the checkout stands, or why there is none."""
+    body = answer.json()
+    return answer.status_code, body["code"] if "code" in body else body["state"]
+
+
+def test_a_frozen_redis_costs_a_second_and_no_order(place: Place) -> None:
+    with place.client() as client, ThreadPoolExecutor(10) as threads:
+        with frozen_redis(place):
+            # When ten buy at once, and ten more one after the other
+            at_once = list(threads.map(lambda name: time_it(lambda: pay(client, name)), make_names(10)))
+            later = [time_it(lambda name=name: pay(client, name)) for name in make_names(10)]
+            # Then all are taken: the first wait for the one time-out, then nobody tries for a second
+            assert {stand(answer) for _, answer in at_once + later} == {(202, "running")}
+            assert max(seconds for seconds, _ in at_once) < BOUND_SECONDS / 2
+            assert sorted(seconds for seconds, _ in later)[5] < 0.5
+            assert place.shelf.rows("SELECT state, phase, count(*) FROM checkouts GROUP BY 1, 2") == [
+                ("running", 0, 20)
+            ]
+            # ... and carts can be written and read
+            cart = make_cart("cup")
+            address = f"/carts/{cart.pop('id')}"
+            assert [client.put(address, json=cart).status_code, client.get(address).status_code] == [201, 200]
+            # When somebody waits meanwhile
+            waiting = threads.submit(pay, client, make_names(1)[0], wait=30)
+            wait_until(lambda: place.shelf.rows("SELECT count(*) FROM checkouts") == [(21,)], "it is taken")
+            place.wait_for_health("degraded")
+        # Then everything goes on by itself, and who waits gets the order
+        assert stand(waiting.result()) == (200, "completed")
+        place.wait_for_states({"completed": 21})
+        assert client.get(later[-1][1].headers["location"]).json()["state"] == "completed"
+    assert place.shelf.rows(CAPTURED) == [(21, 21)]
+    assert place.shelf.stock("cup") == (19, 0)
+
+
+def test_who_comes_first_after_a_restart_of_postgresql_is_served(place: Place) -> None:
+    with place.client() as client:
+        first = pay(client, make_names(1)[0], wait=20)
+        for come in (
+            lambda: client.get(first.headers["location"]),
+            lambda: client.get("/checkout", params={"cart_id": first.json()["cart_id"]}),
+            lambda: client.get(f"/carts/{first.json()['cart_id']}"),
+            lambda: pay(client, make_names(1)[0], wait=20),
+        ):
+            # Given a database that has restarted while nobody asked
+            with postgres_away(place):
+                pass
+            # Then
+            assert come().status_code == 200
+        place.wait_for_states({"completed": 2})
+    assert place.shelf.rows(CAPTURED) == [(2, 2)]
+
+
+def test_twenty_who_wait_over_a_restart_of_postgresql_get_their_orders(place: Place) -> None:
+    names = make_names(20)
+    with place.client() as client, ThreadPoolExecutor(20) as threads:
+        # Given
+        with frozen(place, "payment_authorization"):
+            waiting = [threads.submit(pay, client, name, wait=30) for name in names]
+            wait_until(
+                lambda: place.shelf.rows("SELECT phase, count(*) FROM checkouts GROUP BY 1") == [(3, 20)], "all wait"
+            )
+            assert client.get(f"/carts/{names[0]}").json()["locked"] is True
+            # When
+            with postgres_away(place):
+                pass
+        # Then
+        answers = [each.result() for each in waiting]
+        assert Counter(map(stand, answers)) == {(200, "completed"): 20}
+        again = [pay(client, name, wait=30) for name in names]
+    assert [each.content for each in again] == [each.content for each in answers]
+    assert place.shelf.rows("SELECT count(*) FROM orders") == [(20,)]
+    assert place.shelf.rows(CAPTURED) == [(20, 20)]
+    assert place.shelf.stock("cup") == (20, 0)
+
+
+def approve_payment(place: Place) -> SandboxEvent:
+    """Let the one buyer who must say yes at the bank do so; returns what the bank sends about it."""
+    bank = build_gateway(place.settings)
+    assert isinstance(bank, SandboxGateway)
+    [(reference,)] = place.shelf.rows("SELECT reference FROM payments")
+    bank.approve(reference)
+    event = bank.events()[-1]
+    bank.close()
+    return event
+
+
+def test_what_is_refused_while_postgresql_is_away_is_taken_when_it_is_back(place: Place) -> None:
+    first, second = make_names(2)
+    with place.client() as client, ThreadPoolExecutor(1) as threads:
+        # Given a payment that its buyer has approved at the bank, and one that waits for its worker
+        assert stand(pay(client, first, wait=20, token="tok_action_required")) == (202, "action_required")
+        event = approve_payment(place)
+
+        def bring_news() -> httpx2.Response:
+            headers = {**event.headers, "Content-Type": "application/json"}
+            return httpx2.post(f"{place.url}/webhooks/sandbox", content=event.body, headers=headers)
+
+        with frozen(place, "payment_authorization"):
+            waiting = threads.submit(pay, client, second, wait=4)
+            wait_until(lambda: place.shelf.rows("SELECT FROM checkouts WHERE phase = 3 AND state = 'running'"), "waits")
+            # When the database stays away for longer than it waits
+            with postgres_away(place):
+                # Then
+                assert_unavailable(bring_news)
+                assert_unavailable(waiting.result)
+                assert_unavailable(lambda: pay(client, make_names(1)[0], wait=1))
+            assert place.shelf.rows("SELECT count(*) FROM webhook_inbox") == [(0,)]
+            assert place.shelf.rows("SELECT count(*) FROM checkouts") == [(2,)]
+        # And when it is back, the same is taken: the purchase once its first claim has run out
+        assert stand(pay(client, second, wait=20)) == (409, "idempotency_running")
+        place.shelf.run("UPDATE request_answers SET claimed_until = now() WHERE status IS NULL")
+        assert stand(pay(client, second, wait=20)) == (200, "completed")
+        assert bring_news().json() == {"received": True}
+        place.wait_for_states({"completed": 2})
+    assert place.shelf.rows(CAPTURED) == [(2, 2)]
+
+
+def test_everybody_who_waits_is_answered_by_an_edge_that_is_told_to_end(place: Place) -> None:
+    names = make_names(6)
+    with place.client() as client, ThreadPoolExecutor(10) as threads:
+        # Given six who pay, three who want a quote, and one of them who cancels
+        ids = make_names(3)
+        for cart_id in ids:
+            cart = make_cart("cup")
+            del cart["id"]
+            client.put(f"/carts/{cart_id}", json=cart)
+        with frozen(place, "price_lock", "unwind"):
+            paying = [threads.submit(pay, client, name, wait=30) for name in names]
+            others = [
+                threads.submit(client.get, "/checkout", params={"cart_id": each}, headers={"Prefer": "wait=30"})
+                for each in ids
+            ]
+            wait_until(
+                lambda: place.shelf.rows("SELECT phase, count(*) FROM checkouts GROUP BY 1") == [(2, 9)], "all wait"
+            )
+            others.append(
+                threads.submit(client.post, "/checkout/cancel", json={"cart_id": ids[0]}, headers={"Prefer": "wait=30"})
+            )
+            wait_until(lambda: place.shelf.rows("SELECT FROM checkouts WHERE state = 'unwinding'"), "it cancels")
+            # When
+            before = place.processes.count_lines("web.1 | ended with 0")
+            began = time.monotonic()
+            os.kill(pid_of(place, "web.1"), signal.SIGTERM)
+            # Then
+            told = [each.result() for each in paying]
+            assert Counter(map(stand, told)) == {(202, "running"): 6}
+            assert Counter(stand(each.result()) for each in others) == {(202, "running"): 2, (202, "unwinding"): 2}
+            wait_until(lambda: place.processes.count_lines("web.1 | ended with 0") == before + 1, "it has ended well")
+            assert time.monotonic() - began < 10
+        place.wait_for_states({"completed": 6, "awaiting_payment": 2, "cancelled": 1})
+        # And what the six were told is what they are told again
+        place.wait_for_edge()
+        assert [pay(client, name, wait=30).content for name in names] == [each.content for each in told]
+    assert place.shelf.rows(CAPTURED) == [(6, 6)]
+    assert place.shelf.stock("cup") == (34, 2)

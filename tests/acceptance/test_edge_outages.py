@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -109,7 +110,7 @@ def test_a_frozen_redis_costs_a_second_and_no_order(place: Place) -> None:
         with frozen_redis(place):
             # When ten buy at once, and ten more one after the other
             at_once = list(threads.map(lambda name: time_it(lambda: pay(client, name)), make_names(10)))
-            later = [time_it(lambda name=name: pay(client, name)) for name in make_names(10)]
+            later = [time_it(partial(pay, client, name)) for name in make_names(10)]
             # Then all are taken: the first wait for the one time-out, then nobody tries for a second
             assert {stand(answer) for _, answer in at_once + later} == {(202, "running")}
             assert max(seconds for seconds, _ in at_once) < BOUND_SECONDS / 2
@@ -136,12 +137,13 @@ def test_a_frozen_redis_costs_a_second_and_no_order(place: Place) -> None:
 def test_who_comes_first_after_a_restart_of_postgresql_is_served(place: Place) -> None:
     with place.client() as client:
         first = pay(client, make_names(1)[0], wait=20)
-        for come in (
+        ways: list[Callable[[], httpx2.Response]] = [
             lambda: client.get(first.headers["location"]),
             lambda: client.get("/checkout", params={"cart_id": first.json()["cart_id"]}),
             lambda: client.get(f"/carts/{first.json()['cart_id']}"),
             lambda: pay(client, make_names(1)[0], wait=20),
-        ):
+        ]
+        for come in ways:
             # Given a database that has restarted while nobody asked
             with postgres_away(place):
                 pass

@@ -1,14 +1,17 @@
 """What an operator should know of a checkout, or do about it now: a sentence, and the command that helps."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import assert_never
+from typing import Any, Final, assert_never
 
 from models.states import CheckoutState
 from pipeline.audit import bound_seconds
 from pipeline.dossier import Dossier
 from pipeline.forward import queue_of
 from pipeline.settings import Settings
+
+_RELEASABLE: Final = frozenset({CheckoutState.RUNNING, CheckoutState.AWAITING_PAYMENT, CheckoutState.ACTION_REQUIRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,16 @@ class Advice:
 
     sentence: str
     command: str | None = None
+
+
+def can_release(dossier: Dossier) -> bool:
+    """Whether an operator may release it: it is on its way, and its payment is not being taken."""
+    return dossier.status.state in _RELEASABLE and dossier.standing["pivot_at"] is None
+
+
+def can_retry(dossier: Dossier) -> bool:
+    """Whether it waits for a person, or money of it does."""
+    return dossier.status.state is CheckoutState.NEEDS_REVIEW or dossier.status.review is not None
 
 
 def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
@@ -61,6 +74,16 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
     if dossier.standing["pivot_at"] is not None and status.state is CheckoutState.RUNNING:
         advice.append(Advice("Its payment is being taken: it cannot be released any more, it is finished forward."))
     return advice
+
+
+def describe(dossier: Dossier, advice: Sequence[Advice]) -> dict[str, Any]:
+    """Return a dossier with its advice as one object for JSON."""
+    return {
+        "checkout": asdict(dossier.status),
+        "standing": dossier.standing,
+        **{section.name: section.records for section in dossier.sections},
+        "advice": [asdict(each) for each in advice],
+    }
 
 
 def _advise_working(dossier: Dossier, settings: Settings) -> Advice:

@@ -58,6 +58,16 @@ class Section:
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
 
+    @property
+    def name(self) -> str:
+        """The title as a name for machines."""
+        return self.title.replace(" ", "_").replace("'", "")
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The rows with their columns' names."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
@@ -66,6 +76,10 @@ class Dossier:
     status: Status
     standing: dict[str, Any]
     sections: tuple[Section, ...]
+
+    def section(self, title: str) -> Section:
+        """Return the section of this title."""
+        return next(each for each in self.sections if each.title == title)
 
 
 def read_dossier(connection: Connection, checkout_id: UUID) -> Dossier:

@@ -23,6 +23,7 @@ class Code(StrEnum):
     MEDIA_TYPE = "media_type_unsupported"
     ROUTE_UNKNOWN = "route_unknown"
     METHOD_UNKNOWN = "method_not_allowed"
+    ORIGIN_FOREIGN = "origin_foreign"
     UNAVAILABLE = "service_unavailable"
     # the cart
     CART_UNKNOWN = "cart_unknown"
@@ -94,6 +95,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.MEDIA_TYPE: "The body is not application/json: send JSON, and say so in Content-Type.",
     Code.ROUTE_UNKNOWN: "There is nothing at this address: /openapi.json lists what there is.",
     Code.METHOD_UNKNOWN: "{method} is not possible here: use {allowed}.",
+    Code.ORIGIN_FOREIGN: "The form was sent from another site: open the page here, and send it from there.",
     Code.UNAVAILABLE: "The engine cannot work right now: repeat the same request in a few seconds.",
     Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",
     Code.CART_LOCKED: "Cart {cart_id} is locked by {holder} until {expires_at}: try again after that.",

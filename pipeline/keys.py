@@ -46,6 +46,11 @@ FIND: Final = text("""
     WHERE id = :id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """)
 
+FIND_BY_ID: Final = text("""
+    SELECT id, owner, name, scopes FROM api_keys
+    WHERE id = :id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+""")
+
 REVOKE: Final = text(f"""
     UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING {_COLUMNS}
 """)
@@ -122,7 +127,13 @@ def find_caller(connection: Connection, token: str) -> Caller | None:
     is_right = hmac.compare_digest(_hash(token), _NOTHING if row is None else bytes(row.secret_hash))
     if row is None or not is_right:
         return None
-    return Caller(row.id, row.owner, row.name, frozenset(Scope(each) for each in row.scopes))
+    return _caller(row)
+
+
+def find_caller_by_id(connection: Connection, key_id: str) -> Caller | None:
+    """Return whose live key this public half belongs to: for those who have shown the whole key before."""
+    row = connection.execute(FIND_BY_ID, {"id": key_id}).one_or_none()
+    return None if row is None else _caller(row)
 
 
 def revoke_key(connection: Connection, key_id: str) -> KeyRecord | None:
@@ -148,6 +159,10 @@ def _draw(characters: int) -> str:
 
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def _caller(row: Row[Any]) -> Caller:
+    return Caller(row.id, row.owner, row.name, frozenset(Scope(each) for each in row.scopes))
 
 
 def _record(row: Row[Any]) -> KeyRecord:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import (
@@ -43,6 +43,17 @@ def _storable(text: str) -> str:
     return text
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it contains characters that cannot be shown")
+    return text
+
+
+#: Why an operator did something.
+MAX_REASON: Final = 500
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_REASON), AfterValidator(_printable)
+]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_storable)]
 ShortText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable)]
 FilledText = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_storable)]

@@ -17,6 +17,7 @@ from models.states import CheckoutState
 MAX_PAGE: Final = 200
 #: Ids carry the clock of the process that made them: so far may that be from the database's.
 SLACK: Final = timedelta(hours=1)
+MAX_MILLIS: Final = 2**48 - 1
 
 # Every condition that is not asked for is left out, so that the planner sees which index serves.
 _SELECT: Final = """
@@ -79,16 +80,17 @@ def read_page(connection: Connection, wanted: Filter, *, limit: int = 50) -> Pag
     given: dict[str, Any] = {name: getattr(wanted, name) for name in _CONDITIONS if getattr(wanted, name) is not None}
     where = " AND ".join(_CONDITIONS[name] for name in given)
     if wanted.since is not None:
-        given["since_id"] = first_id(wanted.since - SLACK)
+        given["since_id"] = first_id(wanted.since, -SLACK)
     if wanted.until is not None:
-        given["until_id"] = first_id(wanted.until + SLACK)
+        given["until_id"] = first_id(wanted.until, SLACK)
     query = text(f"{_SELECT} {'WHERE ' + where if where else ''} ORDER BY c.id DESC LIMIT :size")
     rows = [dict(row) for row in connection.execute(query, {**given, "size": size + 1}).mappings()]
     entries = tuple(Entry(**row | {"state": CheckoutState(row["state"])}) for row in rows[:size])
     return Page(entries, entries[-1].id if len(rows) > size else None)
 
 
-def first_id(at: datetime) -> str:
-    """Return the smallest UUIDv7 of this moment: 48 bits of milliseconds, then zeros."""
-    millis = max(0, int(at.timestamp() * 1000))
+def first_id(at: datetime, slack: timedelta) -> str:
+    """Return the smallest UUIDv7 of so long after this moment: 48 bits of milliseconds, then zeros."""
+    # Added as a number: the first and the last day of the calendar have no hour before or after them.
+    millis = min(max(0, int((at.timestamp() + slack.total_seconds()) * 1000)), MAX_MILLIS)
     return str(UUID(int=millis << 80))

@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     web_max_body_bytes: Count = 1024 * 1024
     #: Requests of one key, to one process.
     web_requests_per_minute: Count = 600
+    #: What the sessions of the admin pages are signed with: the same in every web process. Without one each process
+    #: draws its own, and whoever has signed in there signs in again once it has restarted.
+    web_session_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     #: Where the edge hears of what has ended: PostgreSQL itself, where DATABASE_URL is a transaction pooler's.
     listen_url: SecretStr | None = None
 

@@ -4,21 +4,19 @@ Exit codes: 0 nothing critical (of a checkout: it is there), 1 something critica
 cannot be reached.
 """
 
+import contextlib
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
-from redis.exceptions import RedisError
 
-from pipeline.advice import Advice, advise
+from pipeline.advice import advise, describe
 from pipeline.diagnosis import Finding, Severity, diagnose, judge_queues
-from pipeline.dossier import Dossier, read_dossier
-from pipeline.settings import Settings
-from pipeline.stats import QUEUES
+from pipeline.dossier import read_dossier
 from scripts.desk import REFUSED, open_desk, print_json, print_rows
 from scripts.obstacles import open_redis
-from workers.queues import NAMESPACE, QueueFigures, queue_figures
+from workers.readout import read_queues
 
 
 def main(
@@ -33,7 +31,8 @@ def main(
         return
     with open_desk("diagnose") as (connection, settings):
         findings = diagnose(connection, settings, hours=hours)
-        findings += judge_queues(read_queues(settings))
+        with contextlib.closing(open_redis(settings)) as client:
+            findings += judge_queues(read_queues(client))
     if as_json:
         print_json([asdict(each) for each in findings])
     else:
@@ -69,22 +68,6 @@ def show_checkout(checkout_id: UUID, *, as_json: bool) -> None:
             typer.echo(f"  {each.command}")
 
 
-def describe(dossier: Dossier, advice: list[Advice]) -> dict[str, Any]:
-    """Return a dossier as one JSON object."""
-    sections = {
-        section.title.replace(" ", "_").replace("'", ""): [
-            dict(zip(section.columns, row, strict=True)) for row in section.rows
-        ]
-        for section in dossier.sections
-    }
-    return {
-        "checkout": asdict(dossier.status),
-        "standing": dossier.standing,
-        **sections,
-        "advice": [asdict(each) for each in advice],
-    }
-
-
 def print_findings(findings: list[Finding]) -> None:
     """Print what was found, the worst first; what is well in one line."""
     order = list(reversed(Severity))
@@ -96,17 +79,6 @@ def print_findings(findings: list[Finding]) -> None:
         if each.command is not None:
             typer.echo(f"  {each.command}")
     typer.echo(f"{len(findings) - len(bad)} of {len(findings)} checks are well.")
-
-
-def read_queues(settings: Settings) -> list[QueueFigures] | None:
-    """Return the queues' figures, or None when Redis does not answer."""
-    client = open_redis(settings)
-    try:
-        return queue_figures(client, NAMESPACE, QUEUES)
-    except (RedisError, OSError):
-        return None
-    finally:
-        client.close()
 
 
 if __name__ == "__main__":

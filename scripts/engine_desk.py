@@ -8,8 +8,10 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from models.states import CheckoutState
+from pipeline import messages
 from pipeline.errors import CheckoutError
 from pipeline.status import RESTING
 from scripts.desk import UNREACHABLE, refuse
@@ -20,13 +22,13 @@ from workers.logs import configure_logs
 
 #: How often a checkout is looked at that somebody waits for.
 LOOK_SECONDS: Final = 0.1
-MAX_REASON: Final = 500
 
 
 def _check_reason(reason: str) -> str:
-    if not 1 <= len(reason.strip()) <= MAX_REASON or not reason.isprintable():
-        raise typer.BadParameter(f"say why, in 1 to {MAX_REASON} characters")
-    return reason.strip()
+    try:
+        return TypeAdapter(messages.Reason).validate_python(reason)
+    except ValidationError:
+        raise typer.BadParameter(f"say why, in 1 to {messages.MAX_REASON} characters") from None
 
 
 CheckoutId = Annotated[UUID, typer.Argument(help="The checkout's id.")]

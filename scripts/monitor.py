@@ -8,12 +8,10 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from redis.client import Redis
-from redis.exceptions import RedisError
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -21,11 +19,11 @@ from sqlalchemy import Engine
 
 from pipeline.database import connect_engine
 from pipeline.settings import Settings
-from pipeline.stats import QUEUES, read_stats
+from pipeline.stats import read_stats
 from scripts.embedded import open_settings
-from scripts.monitor_view import Readout, draw, list_lines
+from scripts.monitor_view import draw, list_lines
 from scripts.obstacles import Obstacle, explain_obstacles, open_redis
-from workers.queues import NAMESPACE, queue_figures
+from workers.readout import Readout, read_queues
 
 REFRESH_SECONDS: Final = 1.0
 
@@ -75,36 +73,17 @@ def read(engine: Engine, client: Redis, settings: Settings, hours: float) -> Rea
     """Read everything once; without Redis, `queues` is None."""
     with explain_obstacles(), engine.connect() as connection:
         stats = read_stats(connection, settings, hours=hours)
-    try:
-        queues = tuple(queue_figures(client, NAMESPACE, QUEUES))
-    except (RedisError, OSError):
-        queues = None
-    return Readout(stats, queues)
+    return Readout(stats, read_queues(client))
 
 
 def print_once(console: Console, readout: Readout, *, as_json: bool) -> None:
     """Print tables on a terminal, one fact a line into a pipe, or one JSON object."""
     if as_json:
-        typer.echo(json.dumps(describe(readout)))
+        typer.echo(json.dumps(readout.describe()))
     elif console.is_terminal:
         console.print(draw(readout))
     else:
         typer.echo("\n".join(list_lines(readout)))
-
-
-def describe(readout: Readout) -> dict[str, Any]:
-    """Return everything as one JSON object; `queues` is null when Redis did not answer."""
-    queues = readout.queues and [
-        {
-            "queue": figures.queue,
-            "waiting": figures.waiting,
-            "in_flight": figures.in_flight,
-            "dead": figures.dead,
-            "oldest_seconds": readout.age_seconds(figures),
-        }
-        for figures in readout.queues
-    ]
-    return asdict(readout.stats) | {"at": readout.stats.at.isoformat(timespec="seconds"), "queues": queues}
 
 
 def watch_live(console: Console, engine: Engine, client: Redis, settings: Settings, hours: float) -> None:

@@ -1,7 +1,6 @@
 """How the monitor's figures look: tables for a terminal, one fact a line for a pipe."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from rich import box
 from rich.columns import Columns
@@ -12,21 +11,7 @@ from rich.text import Text
 
 from models.states import ACTIVE, CheckoutState
 from pipeline.stats import Stats, Step
-from workers.queues import QueueFigures
-
-
-@dataclass(frozen=True, slots=True)
-class Readout:
-    """One reading. `queues` is None when Redis did not answer."""
-
-    stats: Stats
-    queues: tuple[QueueFigures, ...] | None
-
-    def age_seconds(self, figures: QueueFigures) -> float | None:
-        """Return how long the queue's oldest message has been waiting, by the database's clock."""
-        if figures.oldest_sent_at is None:
-            return None
-        return max(0.0, (self.stats.at - figures.oldest_sent_at).total_seconds())
+from workers.readout import Readout, format_seconds
 
 
 def draw(readout: Readout) -> RenderableType:
@@ -77,18 +62,6 @@ def list_lines(readout: Readout) -> Iterator[str]:
         yield f"failure {code} {count}"
     for name, count in _attention(readout):
         yield f"attention {name.replace(' ', '_')} {count}"
-
-
-def format_seconds(seconds: float | None) -> str:
-    """Return a time as people read it, in one word: `0.41s`, `12s`, `3m20s`, `2h05m`; `-` when there is none."""
-    if seconds is None:
-        return "-"
-    if seconds < 9.995:
-        return f"{seconds:.2f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest}s"
-    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
 
 
 def _outcome(stats: Stats) -> list[tuple[str, str]]:

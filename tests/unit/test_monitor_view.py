@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.monitor_view import format_seconds
+from workers.readout import format_seconds
 
 
 @pytest.mark.parametrize(

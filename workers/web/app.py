@@ -19,6 +19,8 @@ from starlette.responses import Response
 from pipeline.settings import Settings
 from workers.engine import build_engine
 from workers.web import carts, checkout, health, metrics, webhooks
+from workers.web.admin import actions, dossiers, listing, sign_in, statistics
+from workers.web.admin.sessions import Sessions
 from workers.web.checkup import Checkup
 from workers.web.documents import complete, name_operation
 from workers.web.edge import Edge
@@ -31,7 +33,7 @@ from workers.web.waiting import Waiting
 #: Someone holds a line for this: a database that does not come back within these pauses is told as a 503.
 WAITS: Final = (0.02, 0.1, 0.5)
 
-PARTS: Final = (checkout, carts, webhooks, health, metrics)
+PARTS: Final = (checkout, carts, webhooks, health, metrics, listing, statistics, dossiers, actions, sign_in)
 
 DESCRIPTION: Final = (
     "Turns a cart into exactly one paid order, or into nothing at all. Amounts are integers in minor units of an"
@@ -86,6 +88,7 @@ def build_edge(settings: Settings) -> Edge:
         waiting=Waiting((settings.listen_url or settings.database_url).get_secret_value()),
         limits=RateLimits(settings.web_requests_per_minute),
         threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
+        sessions=Sessions(settings.web_session_secret),
     )
 
 

@@ -55,6 +55,10 @@ RESTS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+#: What a browser is answered at an address that answers programs with JSON.
+PAGE: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
+
+
 def describe_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of these error answers; `complete` has them say which codes each may carry."""
     return {status: {"description": TITLES[status], "content": {MEDIA_TYPE: {}}} for status in statuses}

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from pipeline.door import Door
 from pipeline.settings import Settings
 from workers.engine import CheckoutEngine
+from workers.web.admin.sessions import Sessions
 from workers.web.limits import RateLimits
 from workers.web.waiting import Waiting
 
@@ -28,6 +29,7 @@ class Edge:
     waiting: Waiting
     limits: RateLimits
     threads: Executor
+    sessions: Sessions
 
     @property
     def door(self) -> Door:

@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from pipeline.errors import Code, Refused
 from pipeline.keys import Caller, Scope, find_caller
-from workers.web.edge import Edge, edge_of
+from workers.web.edge import edge_of
 from workers.web.limits import limit_body
-from workers.web.problems import explain, render
+from workers.web.problems import Problem, explain, render
 
 log = structlog.get_logger()
 
@@ -27,6 +27,7 @@ class OpenRoute(APIRoute):
     """A route for everybody: what it raises becomes a problem, and one line is logged."""
 
     scope_needed: ClassVar[Scope | None] = None
+    media_types: ClassVar[frozenset[str]] = frozenset({"application/json"})
 
     def get_route_handler(self) -> Handler:
         """Return the handler with its guard."""
@@ -37,11 +38,11 @@ class OpenRoute(APIRoute):
             began = time.monotonic()
             headers = dict(HEADERS)
             try:
-                response = await handler(await self._admit(request, headers))
+                response = await handler(await self.admit(request, headers))
             except ClientDisconnect:
                 raise
             except Exception as error:  # noqa: BLE001 (explained to the caller, and logged when nobody foresaw it)
-                response = render(explain(error, request))
+                response = self.refuse(explain(error, request), request)
             for name, value in headers.items():
                 response.headers.setdefault(name, value)
             seconds = round(time.monotonic() - began, 4)
@@ -50,10 +51,11 @@ class OpenRoute(APIRoute):
 
         return handle
 
-    async def _admit(self, request: Request, headers: dict[str, str]) -> Request:
+    async def admit(self, request: Request, headers: dict[str, str]) -> Request:
+        """Return the request once it may come in; what its answer must carry is put into `headers`."""
         edge = edge_of(request)
         if self.scope_needed is not None:
-            caller = await identify(request, edge)
+            caller = await self.identify(request)
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key_id=caller.key_id)
             allowance = edge.limits.count(caller.key_id)
@@ -61,9 +63,17 @@ class OpenRoute(APIRoute):
             if not allowance.granted:
                 raise Refused(Code.RATE_LIMITED, limit=allowance.limit, seconds=allowance.reset_seconds)
             require(caller, self.scope_needed, "this address needs it")
-        if self.body_field is not None:
-            check_media_type(request)
+        if self.body_field is not None and read_media_type(request) not in self.media_types:
+            raise Refused(Code.MEDIA_TYPE)
         return limit_body(request, edge.settings.web_max_body_bytes)
+
+    async def identify(self, request: Request) -> Caller:
+        """Return who asks."""
+        return await identify(request)
+
+    def refuse(self, problem: Problem, request: Request) -> Response:  # noqa: ARG002 (others answer by what is asked)
+        """Return the answer to what was not carried out."""
+        return render(problem)
 
 
 class CheckoutRoute(OpenRoute):
@@ -78,12 +88,12 @@ class AdminRoute(OpenRoute):
     scope_needed = Scope.ADMIN
 
 
-async def identify(request: Request, edge: Edge) -> Caller:
+async def identify(request: Request) -> Caller:
     """Return whose key the request carries; Refused when it carries none that lives."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     caller = None
     if scheme.lower() == "bearer" and token:
-        caller = await edge.read(lambda connection: find_caller(connection, token.strip()))
+        caller = await edge_of(request).read(lambda connection: find_caller(connection, token.strip()))
     if caller is None:
         raise Refused(Code.API_KEY_INVALID)
     return caller
@@ -102,8 +112,6 @@ def require(caller: Caller, scope: Scope, why: str) -> None:
         raise Refused(Code.SCOPE_MISSING, scope=scope.value, why=why)
 
 
-def check_media_type(request: Request) -> None:
-    """Refuse a body that does not say that it is JSON."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise Refused(Code.MEDIA_TYPE)
+def read_media_type(request: Request) -> str:
+    """Return what the request says its body is."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

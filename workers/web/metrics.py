@@ -6,15 +6,15 @@ from typing import Final
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from redis.exceptions import RedisError
 from sqlalchemy import Connection
 from starlette.responses import Response
 
 from pipeline.health import read_sweep_age
-from pipeline.stats import QUEUES, Stats, read_stats
-from workers.queues import NAMESPACE, QueueFigures, queue_figures
+from pipeline.stats import Stats, read_stats
+from workers.queues import QueueFigures
+from workers.readout import read_queues
 from workers.web.documents import BEARER, describe_problems
-from workers.web.edge import Edge, edge_of
+from workers.web.edge import edge_of
 from workers.web.guard import AdminRoute
 
 router = APIRouter(route_class=AdminRoute, tags=["operation"], dependencies=[BEARER])
@@ -40,7 +40,7 @@ async def read_metrics(request: Request) -> Response:
         return read_stats(connection, edge.settings, hours=HOURS), read_sweep_age(connection)
 
     stats, sweep_age = await edge.read(look)
-    queues = await edge.run(lambda: _read_queues(edge))
+    queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
     figures = Figures(stats, queues, sweep_age)
     body = await edge.run(lambda: generate_latest(figures) + generate_latest(registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
@@ -111,10 +111,3 @@ def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Me
 
 def _single(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"checkout_{name}", text, value=value)
-
-
-def _read_queues(edge: Edge) -> list[QueueFigures] | None:
-    try:
-        return queue_figures(edge.engine.broker.client, NAMESPACE, QUEUES)
-    except (RedisError, OSError):
-        return None

@@ -63,7 +63,7 @@ def test_a_page_is_bounded(shop: list[Any], engine: Engine) -> None:
 
 
 def test_the_first_id_of_a_moment() -> None:
-    assert first_id(datetime.fromtimestamp(1, UTC)) == "00000000-03e8-0000-0000-000000000000"
+    assert first_id(datetime.fromtimestamp(1, UTC), timedelta(0)) == "00000000-03e8-0000-0000-000000000000"
 
 
 def test_no_page_reads_more_than_itself(engine: Engine) -> None:

@@ -28,6 +28,15 @@ ROUTES: Final[dict[tuple[str, str], tuple[dict[str, Any], Scope | None, int]]] =
     ("POST", "/webhooks/{gateway}"): ({"json": {}}, None, 404),
     ("GET", "/health/checkout"): ({}, None, 200),
     ("GET", "/metrics"): ({}, Scope.ADMIN, 200),
+    ("GET", "/admin"): ({}, Scope.ADMIN, 303),
+    ("GET", "/admin/checkout-locks"): ({}, Scope.ADMIN, 200),
+    ("GET", "/admin/checkout-locks/statistics"): ({}, Scope.ADMIN, 200),
+    ("GET", "/admin/checkout-locks/{checkout_id}"): ({}, Scope.ADMIN, 404),
+    ("POST", "/admin/checkout-locks/{checkout_id}/release"): ({"json": {"reason": "r"}}, Scope.ADMIN, 404),
+    ("POST", "/admin/checkout-locks/{checkout_id}/retry"): ({"json": {"reason": "r"}}, Scope.ADMIN, 404),
+    ("GET", "/admin/sign-in"): ({}, None, 200),
+    ("POST", "/admin/sign-in"): ({}, None, 403),
+    ("POST", "/admin/sign-out"): ({}, None, 403),
 }
 
 KEYS: Final[dict[str, frozenset[Scope] | None]] = {
@@ -76,7 +85,7 @@ def test_who_may_what(stage: Stage, kind: str) -> None:
     scopes = KEYS[kind]
     before = count(stage)
     for (method, path), (given, needed, allowed) in ROUTES.items():
-        address = path.format(cart_id=NOBODY, gateway="other")
+        address = path.format(cart_id=NOBODY, checkout_id=NOBODY, gateway="other")
         headers = {**given.get("headers", {}), **header}
         answer = client.request(method, address, **{**given, "headers": headers})
         expected = allowed if needed is None else 401 if scopes is None else allowed if needed in scopes else 403

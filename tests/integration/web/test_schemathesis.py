@@ -26,6 +26,11 @@ OPERATIONS: Final = (
     ("PUT", "/carts/{cart_id}"),
     ("GET", "/carts/{cart_id}"),
     ("GET", "/metrics"),
+    ("GET", "/admin/checkout-locks"),
+    ("GET", "/admin/checkout-locks/statistics"),
+    ("GET", "/admin/checkout-locks/{checkout_id}"),
+    ("POST", "/admin/checkout-locks/{checkout_id}/release"),
+    ("POST", "/admin/checkout-locks/{checkout_id}/retry"),
     ("POST", "/webhooks/{gateway}"),
     ("GET", "/health/checkout"),
 )

@@ -16,6 +16,9 @@ from pipeline.settings import Settings
 #: 25P03 idle in transaction for too long.
 TRANSIENT_SQLSTATES: Final = ("08", "40001", "40P01", "53", "55P03", "57", "25P03")
 
+#: A statement is prepared once it has been asked so often: psycopg's own default.
+PREPARED_AFTER: Final = 5
+
 _open_transactions = threading.local()
 
 
@@ -53,6 +56,7 @@ def connect_engine(
         connect_args={
             "application_name": f"checkout.{application_name}",
             "connect_timeout": 3,
+            "prepare_threshold": PREPARED_AFTER if settings.prepare_statements else None,
             # A host that vanishes says nothing: after this long a thread that waits for its answer is let go.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 5,

@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     #: Connections of one process, and the bounds that keep a hung one from holding rows.
     pool_size: Count = 5
     statement_timeout_seconds: Seconds = 15
+    #: Off behind a transaction pooler that does not keep prepared statements (pgbouncer before 1.21).
+    prepare_statements: bool = True
     lock_timeout_seconds: Seconds = 5
 
     log_format: str = "auto"  # auto, console or json

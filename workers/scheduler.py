@@ -8,6 +8,7 @@ import sys
 from types import FrameType
 
 import structlog
+from apscheduler.schedulers.base import STATE_STOPPED
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from pipeline.database import is_transient
@@ -44,6 +45,8 @@ def main() -> None:
     )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        if scheduler.state == STATE_STOPPED:  # told to stop before it has started
+            sys.exit(0)
         scheduler.shutdown(wait=False)
 
     signal.signal(signal.SIGTERM, stop)

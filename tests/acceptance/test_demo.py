@@ -18,6 +18,7 @@ import pytest
 from redis import Redis
 
 from pipeline.audit import PROMISES
+from tests.pages import read_blocks
 
 pytestmark = pytest.mark.acceptance
 
@@ -96,6 +97,8 @@ def test_the_demo_tells_its_story_on_servers_of_its_own() -> None:
     assert (process.returncode, errors, left) == (0, "", ([], []))
     assert "\x1b" not in output
     lines = [re.sub(r"^ *\d+\.\d s  ", "", line).rstrip() for line in output.splitlines()]
+    # What the README shows is what one sees.
+    assert {line.rstrip() for line in read_blocks("text")[0].text.splitlines()} <= set(lines)
     told = iter(lines)
     for wanted in (
         "Starting: PostgreSQL and Redis from wheels, worker processes. Ctrl-C leaves nothing behind.",

@@ -1,33 +1,45 @@
-"""Every Python block of the guide, and of the page for authors of adapters, runs as it stands, alone."""
+"""Every block of the pages that stands alone runs as it is written; tests/acceptance/test_pages.py has the others."""
 
-import re
+import tomllib
 from collections import Counter
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
-PAGES: Final = ("guide.md", "gateways.md")
+from pipeline.chain import CHAIN
+from tests.pages import ROOT, Block, read_blocks
+
+#: What a block may be, and so how it is tried; mermaid is compared with the data in test_docs.py.
+LANGUAGES: Final = {"bash", "ini", "json", "mermaid", "python", "redis", "sql", "text", "toml", "yaml"}
+#: Python that speaks with a Redis is run where there is one.
+PYTHON: Final = [block for block in read_blocks("python") if "RedisBroker" not in block.text]
 
 
-def read_blocks(page: str) -> list[tuple[str, str]]:
-    text = (DOCS / page).read_text()
-    blocks = re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    return [(f"{page}-line-{text[: found.start()].count(chr(10)) + 1}", found[1]) for found in blocks]
+@pytest.mark.parametrize("block", PYTHON, ids=str)
+def test_a_block_of_python_runs(block: Block) -> None:
+    assert "assert " in block.text
+    exec(compile(block.text, str(block), "exec"), {"__name__": "page"})  # noqa: S102 - our own document
 
 
-BLOCKS: Final = [block for page in PAGES for block in read_blocks(page)]
-
-
-@pytest.mark.parametrize(("name", "code"), BLOCKS, ids=[name for name, _ in BLOCKS])
-def test_a_block_of_a_page_runs(name: str, code: str) -> None:
-    assert "assert " in code
-    exec(compile(code, name, "exec"), {"__name__": "page"})  # noqa: S102 - our own document
+def test_every_block_says_what_it_is() -> None:
+    assert [str(block) for block in read_blocks() if block.language not in LANGUAGES] == []
 
 
 def test_the_pages_have_their_worked_examples() -> None:
-    counts = Counter(name.partition("-")[0] for name, _ in BLOCKS)
-
+    counts = Counter(block.page for block in PYTHON)
     assert counts["guide.md"] >= 5
     assert counts["gateways.md"] >= 2
+
+
+def test_an_entry_point_is_of_the_group_that_is_read() -> None:
+    [block] = read_blocks("toml")
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    assert tomllib.loads(block.text)["project"]["entry-points"].keys() == ours.keys()
+
+
+def test_pictures_show_what_there_is() -> None:
+    demo, chain, layout = (block.text for block in read_blocks("text"))
+    assert "audit             clean" in demo  # what the demo prints is compared in tests/acceptance/test_demo.py
+    assert chain.splitlines()[0].split(" > ") == [phase.name for phase in CHAIN]
+    for line in layout.splitlines():
+        assert (ROOT / line.split()[0]).is_dir(), line

@@ -57,6 +57,8 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs(settings)
+    # Until the server has its own: told to end while it starts, it ends as well as later.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     log.info("web.started", host=settings.web_host, port=settings.web_port)
     build_server(settings).run()
 

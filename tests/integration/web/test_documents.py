@@ -33,7 +33,7 @@ def run(stage: Stage, script: str) -> list[dict[str, object]]:
 
 def test_the_readmes_purchase(stage: Stage) -> None:
     stage.shelf.add_variant("kettle", stock=12, price_minor=3900)
-    block = re.search(r"```\n(curl -X POST .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    block = re.search(r"```bash\n(curl -X POST .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block is not None
     for _ in range(2):
         [answer] = run(stage, block[1])
@@ -44,7 +44,7 @@ def test_the_readmes_purchase(stage: Stage) -> None:
 def test_the_guides_two_steps(stage: Stage) -> None:
     stage.shelf.add_variant("kettle", stock=12, price_minor=3900)
     text = (ROOT / "docs" / "integration.md").read_text()
-    block = re.search(r"```\n(KEY=.*?)```", text, re.DOTALL)
+    block = re.search(r"```bash\n(KEY=.*?)```", text, re.DOTALL)
     assert block is not None
     cart, quoted, refused = run(stage, block[1])
     assert (cart["locked"], quoted["state"], refused["code"]) == (False, "awaiting_payment", "checkout_active")

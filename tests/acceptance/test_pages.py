@@ -1,0 +1,260 @@
+"""Every command, setting and statement of README and docs/ is carried out, as it is written."""
+
+import importlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import dramatiq
+import httpx2
+import pytest
+import typer
+import yaml
+from redis import Redis
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from pipeline.deliveries.bodies import EVENT
+from scripts.embedded import ROOT
+from scripts.supervisor import build_env
+from tests.acceptance.edge_place import Place, empty, open_place, wait_until
+from tests.acceptance.test_replay import INVOICES
+from tests.pages import PAGES, Block, read_blocks
+from tests.unit.exports import HEADER, row
+from tests.unit.reference_rates import DAILY_XML
+from workers.intake import read_request
+
+pytestmark = pytest.mark.acceptance
+
+#: Commands that others run: these two are what runs this, or has a test of its own, and so has the suite for adapters.
+ELSEWHERE: Final = {
+    "python3 scripts/dev.py demo": "tests/acceptance/test_demo.py",
+    "python3 scripts/dev.py test": ".ci/run",
+    "python3 scripts/dev.py up": "tests/acceptance/test_up.py",
+    "python3 scripts/dev.py replay invoices.csv": "tests/acceptance/test_replay.py",
+    "pytest --gateway somebank_checkout.testing:build": "tests/contract/test_conformance_option.py",
+}
+#: Commands that go on until they are told to end, and what they print, or log, when they are there.
+LASTING: Final = {
+    "python3 scripts/dev.py storefront": "http://",
+    "python3 scripts/dev.py monitor --watch": "state completed",
+    "dramatiq workers.main:build_broker": "Worker process is ready",
+    "python -m workers.scheduler": "scheduler.started",
+    "python -m workers.web": "web.started",
+}
+INLINE: Final = re.compile(r"`(?:python3? )?scripts/(?:dev\.py )?(\w+)(?:\.py)?((?: [^`]*)?)`")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with open_place(tmp_path_factory.mktemp("pages") / "fleet.log") as place:
+        yield place
+        place.assert_sound()
+
+
+@pytest.fixture
+def place(opened: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A shop with kettles and cups, known to the commands, in a folder with the files that the pages name."""
+    empty(opened)
+    opened.shelf.add_variant("kettle", stock=12, price_minor=3900)
+    opened.shelf.add_variant("cup", stock=40, price_minor=450)
+    export = [",".join(HEADER), ",".join(row().get(name, "") for name in HEADER)]
+    (tmp_path / "products.csv").write_text("\n".join(export) + "\n")
+    (tmp_path / "eurofxref-daily.xml").write_bytes(DAILY_XML)
+    (tmp_path / "taxes.csv").write_text("country,region,category,name,rate,valid_from\nGB,,,VAT,0.2,2026-01-01\n")
+    (tmp_path / "invoices.csv").write_text(INVOICES)
+    monkeypatch.chdir(tmp_path)
+    for name, value in build_env(opened.settings).items():
+        monkeypatch.setenv(name, value)
+    # It is for a whole process, and this one has other tests.
+    monkeypatch.setattr("scripts.engine_desk.configure_logs", lambda _: None)
+    return opened
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return each command of the pages, with where it stands."""
+    blocks = [block for block in read_blocks("bash") if "curl " not in block.text]
+    return [
+        (str(block), line.partition("  #")[0].strip())
+        for block in blocks
+        for line in block.text.splitlines()
+        if line.strip()
+    ]
+
+
+def fill_in(command: str, place: Place) -> str:
+    """Put something that is there in the place of what stands for it."""
+    if command.endswith(" ID"):
+        table = "webhook_endpoints" if " webhooks " in command else "api_keys"
+        add = "webhooks add https://shop.example/hook" if " webhooks " in command else "keys create --owner shop-2"
+        assert run_script(add).exit_code == 0
+        [(found,)] = place.shelf.rows(f"SELECT id FROM {table} ORDER BY created_at DESC LIMIT 1")
+        return command.removesuffix("ID") + str(found)
+    return command.replace(" SKU ", " kettle ")
+
+
+def run_script(command: str) -> Any:
+    """Run a script by its name and arguments, in this process."""
+    name, *arguments = shlex.split(command)
+    module = importlib.import_module(f"scripts.{name}")
+    return CliRunner().invoke(find_app(module), arguments)
+
+
+def find_app(module: Any) -> typer.Typer:
+    """Return a script's command line."""
+    if hasattr(module, "app"):
+        app: typer.Typer = module.app
+        return app
+    app = typer.Typer()
+    app.command()(module.main)
+    return app
+
+
+def start_lasting(command: str, sign: str) -> None:
+    """Start a command, wait for its sign, tell it to end, and see it end well."""
+    line = command.replace("python3 scripts/dev.py ", "python -m scripts.").replace("python -m", f"{sys.executable} -m")
+    if line.startswith("dramatiq"):
+        line = f"{Path(sys.executable).parent}/{line}"
+    env = {**os.environ, "CHECKOUT_WEB_PORT": "0", "CHECKOUT_LOG_LEVEL": "info", "PYTHONUNBUFFERED": "1"}
+    port = ["--port", "0"] if "storefront" in line else []
+    with subprocess.Popen(
+        [*shlex.split(line), *port], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        seen = []
+        for heard in process.stdout:
+            seen.append(heard)
+            if sign in heard:
+                break
+        else:
+            pytest.fail(f"{command} ended without {sign!r}: {seen}")
+        # What a person looks at ends with Ctrl-C, the rest as a supervisor ends it.
+        process.send_signal(signal.SIGINT if "scripts." in line else signal.SIGTERM)
+        process.stdout.read()
+        assert process.wait(20) in ({0, 130} if "scripts." in line else {0}), seen
+
+
+@pytest.mark.parametrize(("where", "command"), commands(), ids=[f"{where}-{line}" for where, line in commands()])
+def test_a_command(place: Place, where: str, command: str) -> None:
+    del where
+    if command in ELSEWHERE:
+        assert (ROOT / ELSEWHERE[command]).is_file()
+        return
+    for begin, sign in LASTING.items():
+        if command.startswith(begin):
+            start_lasting(command, sign)
+            return
+    assert command.startswith("python3 scripts/dev.py ")
+    result = run_script(fill_in(command, place).removeprefix("python3 scripts/dev.py "))
+    assert result.exit_code == 0, result.output
+
+
+def test_commands_within_the_text_are_there() -> None:
+    found = 0
+    for page in PAGES:
+        for name, rest in INLINE.findall(page.read_text()):
+            if name in {"demo", "test", "dev"} or name not in {path.stem for path in (ROOT / "scripts").glob("*.py")}:
+                assert (ROOT / "scripts" / f"{name}.py").is_file() or name in {"test", "lint"}, name
+                continue
+            arguments = shlex.split(rest)
+            module = importlib.import_module(f"scripts.{name}")
+            if not arguments or not (hasattr(module, "app") or hasattr(module, "main")):
+                continue
+            known = list_options(typer.main.get_command(find_app(module)))
+            assert {each for each in arguments if each.startswith("--")} <= known, (page.name, name, rest)
+            found += 1
+    assert found > 10
+
+
+def list_options(command: Any) -> set[str]:
+    """Return every option of a command and of its parts."""
+    options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    parts: Mapping[str, Any] = getattr(command, "commands", {})
+    return options.union(*(list_options(part) for part in parts.values()))
+
+
+def test_a_message_of_dramatiqs(place: Place) -> None:
+    [block] = [each for each in read_blocks("python") if "RedisBroker" in each.text]
+    before = dramatiq.broker.global_broker
+    code = block.text.replace("redis://127.0.0.1:6379/0", place.valkey.url)
+    request = read_example()
+    exec(compile(code, str(block), "exec"), {"request": request})  # noqa: S102 - our own document
+    dramatiq.broker.global_broker = before
+    place.wait_for_states({"completed": 1})
+    assert place.shelf.stock("kettle") == (11, 0)
+
+
+def test_a_raw_message(place: Place) -> None:
+    [block] = read_blocks("redis")
+    message_id = "0b9c8b6e-3a55-4a0e-9c11-7f5d5e1f2a33"
+    with Redis.from_url(place.valkey.url) as client:
+        for line in block.text.splitlines():
+            words = shlex.split(line.replace("<id>", message_id))
+            client.execute_command(*(word.replace("{...}", json.dumps(read_example())) for word in words))
+    place.wait_for_states({"completed": 1})
+    # ... and is found by the statement that tells what became of it
+    [statement] = [each.text for each in read_blocks("sql") if each.page == "integration.md"]
+    [(state, number, code, message)] = place.shelf.rows(statement)
+    assert (state, number is None, code, message) == ("completed", False, None, None)
+
+
+def read_example() -> dict[str, Any]:
+    """Return the message that the page shows."""
+    return dict(json.loads(read_blocks("json")[0].text))
+
+
+@pytest.mark.parametrize("block", read_blocks("json"), ids=str)
+def test_json_is_of_its_kind(block: Block) -> None:
+    read = json.loads(block.text)
+    if "timestamp" in read:
+        EVENT.validate_python(read)
+    else:
+        read_request(read)
+
+
+@pytest.mark.parametrize("block", [each for each in read_blocks("sql") if each.page != "integration.md"], ids=str)
+def test_a_statement(place: Place, block: Block) -> None:
+    with place.engine.connect() as connection:
+        for statement in filter(str.strip, block.text.split(";")):
+            connection.execute(text(statement))
+        connection.rollback()
+
+
+@pytest.mark.parametrize("block", read_blocks("ini"), ids=str)
+def test_a_setting_is_one(place: Place, block: Block) -> None:
+    for line in block.text.splitlines():
+        name, value = re.split(r" = | ", line, maxsplit=1)
+        if name == "ignore_startup_parameters":  # pgbouncer's
+            assert value == "options, extra_float_digits"
+        elif " = " in line:
+            assert place.shelf.rows("SELECT count(*) FROM pg_settings WHERE name = :name", name=name) == [(1,)], name
+        else:
+            with Redis.from_url(place.valkey.url) as client:
+                assert client.config_set(name, value)
+
+
+def test_alerts_are_about_figures_that_there_are(place: Place) -> None:
+    [block] = read_blocks("yaml")
+
+    def ask() -> str:
+        return httpx2.get(f"{place.url}/metrics", headers=place.headers).text
+
+    wait_until(lambda: "checkout_sweep_age_seconds" in ask(), "the sweep has run")
+    metrics = ask()
+    named = {
+        name
+        for group in yaml.safe_load(block.text)["groups"]
+        for rule in group["rules"]
+        for name in re.findall(r"checkout_\w+", rule["expr"])
+    }
+    known = set(re.findall(r"^# TYPE (\w+) ", metrics, re.MULTILINE))
+    # There is none before anything has ended.
+    assert named - known <= {"checkout_success_ratio"}
+    assert len(named) == 11

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from models.states import ENDINGS, CheckoutState
 from pipeline import backward, forward
-from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait
+from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait, part
 from pipeline.books import LIVE, Books, Intent, Verb
 from pipeline.chain import Local, Phase, Remote
 from pipeline.driver import Driver, Step
@@ -40,10 +40,7 @@ class Runner:
         books = record(connection, members, answers) if answers else {}
         step = Step(sends=chase_late(connection, members, books))
         ready = [each for each in members if each.state is CheckoutState.RUNNING and each.phase == phase.number - 1]
-        if len(members) > 1:
-            # Whoever has attempts may be what killed the last worker: alone, it takes nobody along.
-            step.again = [[each.id] for each in ready if each.attempts]
-            ready = [each for each in ready if not each.attempts]
+        ready, step.again = part(ready)
         if not ready:
             return step
         outcomes: Mapping[UUID, Outcome]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from models.states import ENDINGS, CheckoutState
 from pipeline import backward, forward
-from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait
+from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait, part
 from pipeline.books import Books, Intent
 from pipeline.chain import CHAIN, Local, Phase, Remote
 from pipeline.driver import Driver, Step
@@ -45,9 +45,7 @@ class Unwinder:
         if ended:
             step.calls += self._take_back_late(connection, ended)
         turning = [each for each in members if each.state is CheckoutState.UNWINDING]
-        if len(members) > 1:
-            step.again = [[each.id] for each in turning if each.attempts]
-            turning = [each for each in turning if not each.attempts]
+        turning, step.again = part(turning)
         if not turning:
             return step
         number = max(each.phase for each in turning)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import redis
-from dramatiq.common import current_millis
 
 from workers.queues import QueueKeys, name_acks, name_heartbeats
 from workers.redis_scripts import WorkerScripts
@@ -40,7 +39,7 @@ class QueueLink:
         keys = self._keys
         ids, data = self._scripts.fetch(
             keys=[keys.waiting, keys.messages, self._acks, self._heartbeats, keys.wake],
-            args=[self._worker, current_millis(), count],
+            args=[self._worker, count],
         )
         return dict(zip(ids, data, strict=True))
 
@@ -51,9 +50,7 @@ class QueueLink:
     def nack(self, ids: Sequence[bytes]) -> None:
         """Move messages that are still this worker's to the dead letters."""
         keys = self._keys
-        self._scripts.nack(
-            keys=[keys.messages, self._acks, keys.dead, keys.dead_messages], args=[current_millis(), *ids]
-        )
+        self._scripts.nack(keys=[keys.messages, self._acks, keys.dead, keys.dead_messages], args=ids)
 
     def requeue(self, ids: Sequence[bytes]) -> int:
         """Put messages that are still this worker's back in the queue, wake a consumer, and return how many."""

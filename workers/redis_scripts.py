@@ -26,19 +26,25 @@ for at = 3, #KEYS, 3 do
 end
 """
 
-#: KEYS: list, messages, acks, heartbeats, wake. ARGV: worker, its time in ms, how many. Returns ids and their data.
+# By Redis's own clock: a worker whose host's clock is wrong would take all others for dead, or they it.
+NOW: Final = """
+local time = redis.call("time")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+#: KEYS: list, messages, acks, heartbeats, wake. ARGV: worker, how many. Returns ids and their data.
 #: What is left in the list wakes the next consumer, so that one token is enough for a queue of any length.
-FETCH: Final = """
-redis.call("zadd", KEYS[4], ARGV[2], ARGV[1])
-local ids = redis.call("lpop", KEYS[1], ARGV[3])
+FETCH: Final = f"""{NOW}
+redis.call("zadd", KEYS[4], now, ARGV[1])
+local ids = redis.call("lpop", KEYS[1], ARGV[2])
 if not ids or #ids == 0 then
-    return {{}, {}}
+    return {{{{}}, {{}}}}
 end
 redis.call("sadd", KEYS[3], unpack(ids))
 if redis.call("llen", KEYS[1]) > 0 and redis.call("llen", KEYS[5]) == 0 then
     redis.call("rpush", KEYS[5], "1")
 end
-return {ids, redis.call("hmget", KEYS[2], unpack(ids))}
+return {{ids, redis.call("hmget", KEYS[2], unpack(ids))}}
 """
 
 #: KEYS: messages, acks. ARGV: ids. Only what is still ours is deleted.
@@ -50,13 +56,13 @@ for i = 1, #ARGV do
 end
 """
 
-#: KEYS: messages, acks, dead letters, their messages. ARGV: time in ms, ids.
-NACK: Final = """
-for i = 2, #ARGV do
+#: KEYS: messages, acks, dead letters, their messages. ARGV: ids.
+NACK: Final = f"""{NOW}
+for i = 1, #ARGV do
     if redis.call("srem", KEYS[2], ARGV[i]) > 0 then
         local data = redis.call("hget", KEYS[1], ARGV[i])
         if data then
-            redis.call("zadd", KEYS[3], ARGV[1], ARGV[i])
+            redis.call("zadd", KEYS[3], now, ARGV[i])
             redis.call("hset", KEYS[4], ARGV[i], data)
             redis.call("hdel", KEYS[1], ARGV[i])
         end

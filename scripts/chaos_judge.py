@@ -1,0 +1,252 @@
+"""What must be so: how long each fault was felt, and at the end history, replay and audit."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import requests
+from dramatiq import Message
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from models.states import TERMINAL
+from pipeline.audit import take_report
+from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.sender import DELIVERIES, WEBHOOKS, Send
+from pipeline.stats import QUEUES
+from scripts.chaos_faults import QUEUES as CHECKOUT_QUEUES
+from scripts.chaos_load import History, make_intake
+from scripts.chaos_place import OWNER, Place
+from scripts.ending import Ending
+from workers.broker import BatchBroker
+from workers.queues import NAMESPACE, queue_figures
+from workers.sender import RedisSender
+
+TERMINAL_SQL: Final = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
+
+# What is scheduled waits for its own moment, a bank that does not answer for one: no fault of the place holds it.
+WITNESSES: Final = text("""
+    SELECT id, state || phase || fence AS standing FROM checkouts
+    WHERE state IN ('running', 'unwinding') AND due_reason = 'stalled'
+""")
+STANDING: Final = text("SELECT id, state || phase || fence FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
+LEFT: Final = text(f"SELECT count(*) FROM checkouts WHERE state NOT IN ({TERMINAL_SQL}, 'needs_review')")
+STATES: Final = text("SELECT state, count(*) FROM checkouts GROUP BY state")
+KNOWN: Final = text("SELECT key, checkout_id FROM request_keys WHERE owner = :owner")
+EXISTING: Final = text("SELECT id FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
+TABLES: Final = text("""
+    SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+    WHERE schemaname IN ('public', 'sandbox') ORDER BY 1
+""")
+
+# A message for what has ended without an order is a look at the bank: that it was looked at is no change.
+HASH: Final = "hashtextextended((to_jsonb(t) - 'updated_at')::text, 0)"
+
+#: Written by what watches and tells, not by what is bought: signs of life, refused messages, answers over HTTP.
+ASIDE: Final = frozenset({"public.heartbeats", "public.refused_messages", "public.request_answers"})
+#: Longest that a witness may take. What takes longer is stuck, and counted so at the end.
+RECOVERY_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 0.1
+JSON: Final = {"Content-Type": "application/json"}
+#: How many are sent again at once.
+SLICE: Final = 5000
+
+
+@dataclass
+class Verdict:
+    """One run. `mismatched` are keys that were answered with two checkouts, or with another than the books have."""
+
+    checkouts: int = 0
+    completed: int = 0
+    states: Mapping[str, int] = field(default_factory=dict)
+    lost: int = 0
+    stuck: int = 0
+    needs_review: int = 0
+    mismatched: int = 0
+    gave_up: int = 0
+    rows_changed_by_replay: int = 0
+    audit_violations: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every promise was kept."""
+        return not (
+            self.lost
+            or self.stuck
+            or self.needs_review
+            or self.mismatched
+            or self.gave_up
+            or self.rows_changed_by_replay
+            or self.audit_violations
+        )
+
+
+def read_witnesses(place: Place) -> dict[UUID, str]:
+    """Return how everything that is under way stands; nothing while PostgreSQL is away."""
+    with suppress(DBAPIError), place.database.connect() as connection:
+        return dict(connection.execute(WITNESSES).tuples().all())
+    return {}
+
+
+def wait_for_progress(place: Place, witnesses: Mapping[UUID, str], ending: Ending) -> float | None:
+    """Return the seconds until the last of the witnesses has made a step; None without any."""
+    if not witnesses:
+        return None
+    began = time.monotonic()
+    left = dict(witnesses)
+    while left and time.monotonic() - began < RECOVERY_SECONDS:
+        with suppress(DBAPIError), place.database.connect() as connection:
+            rows = connection.execute(STANDING, {"ids": list(left)})
+            left = {id_: left[id_] for id_, standing in rows if standing == left[id_]}
+        if left:
+            ending.sleep(LOOK_SECONDS)
+    return time.monotonic() - began
+
+
+def wait_for_end(place: Place, ending: Ending, seconds: float) -> bool:
+    """Return whether everything has come to an end within the bound."""
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        with suppress(DBAPIError), place.database.connect() as connection:
+            if not connection.execute(LEFT).scalar_one():
+                return True
+        ending.sleep(LOOK_SECONDS)
+    return False
+
+
+def judge(place: Place, history: History, ending: Ending, *, replay_seconds: float) -> Verdict:
+    """Hold the books against what clients were told, send everything again, and audit."""
+    verdict = Verdict(gave_up=len(history.gave_up))
+    with place.database.connect() as connection:
+        verdict.states = dict(connection.execute(STATES).tuples().all())
+        _check_history(connection, history, verdict)
+    verdict.checkouts = sum(verdict.states.values())
+    verdict.completed = verdict.states.get("completed", 0)
+    verdict.needs_review = verdict.states.get("needs_review", 0)
+    verdict.stuck = verdict.checkouts - sum(verdict.states.get(state, 0) for state in TERMINAL) - verdict.needs_review
+    post_webhooks(place)
+    wait_for_silence(place, ending, replay_seconds)
+    before = _read_rows(place)
+    send_everything_again(place, history)
+    wait_for_silence(place, ending, replay_seconds)
+    after = _read_rows(place)
+    for table, rows in after.items():
+        new = rows - before[table]
+        verdict.rows_changed_by_replay += max(len(new), len(before[table] - rows))
+        if new:
+            example = _show_row(place, table, next(iter(new)))
+            verdict.violations.append(f"sending everything again has changed {len(new)} rows of {table}: {example}")
+    with place.database.connect() as connection:
+        found = take_report(connection, place.settings).violations
+    verdict.audit_violations = len(found)
+    verdict.violations += [f"{each.promise}: {each.meaning} ({each.count} rows)" for each in found]
+    return verdict
+
+
+def _check_history(connection: Connection, history: History, verdict: Verdict) -> None:
+    ids = {id_ for found in history.accepted.values() for id_ in found}
+    existing = {id_ for (id_,) in connection.execute(EXISTING, {"ids": list(ids)})}
+    verdict.lost = len(ids - existing)
+    known: dict[str, UUID] = dict(connection.execute(KNOWN, {"owner": OWNER}).tuples().all())
+    for key, found in history.accepted.items():
+        # A cart that is started without a payment has no key in the books.
+        if len(found) > 1 or (not key.startswith("start-") and {known.get(key)} != found):
+            verdict.mismatched += 1
+            told = ", ".join(sorted(map(str, found)))
+            verdict.violations.append(f"{key} was answered with {told}, the books have {known.get(key)}")
+
+
+def send_everything_again(place: Place, history: History) -> None:
+    """Send every message that there can have been, to every queue, and every webhook of the bank."""
+    broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
+    try:
+        sender = RedisSender(broker)
+        with place.database.connect() as connection:
+            ids = list(connection.execute(text("SELECT id, now() FROM checkouts ORDER BY id")))
+            letters = list(connection.execute(text("SELECT id, now() FROM webhook_inbox ORDER BY id")))
+            tellings = list(connection.execute(text("SELECT id, now() FROM webhook_deliveries ORDER BY id")))
+        sends = [Send(queue, id_, now) for id_, now in ids for queue in CHECKOUT_QUEUES]
+        sends += [Send(WEBHOOKS, id_, now) for id_, now in letters]
+        sends += [Send(DELIVERIES, id_, now) for id_, now in tellings]
+        for first in range(0, len(sends), SLICE):
+            sender.send(sends[first : first + SLICE])
+        intake: list[Message[Any]] = [make_intake(request) for request in history.messages.values()]
+        broker.enqueue_many(intake)
+    finally:
+        broker.close()
+    post_webhooks(place)
+
+
+def post_webhooks(place: Place, after_id: int = 0) -> int:
+    """Post the bank's webhooks from this one on to the edge; returns the last one that was taken."""
+    gateway = SandboxGateway(place.settings)
+    try:
+        while events := gateway.events(after_id, limit=500):
+            for event in events:
+                answer = requests.post(
+                    f"{place.url}/webhooks/sandbox", data=event.body, headers={**event.headers, **JSON}, timeout=20
+                )
+                if answer.status_code != 200:
+                    return after_id
+                after_id = event.id
+    except (requests.RequestException, DBAPIError):
+        return after_id
+    finally:
+        gateway.close()
+    return after_id
+
+
+def wait_for_silence(place: Place, ending: Ending, seconds: float) -> None:
+    """Return once no message waits and nobody works on one."""
+    broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
+    ends_at = time.monotonic() + seconds
+    quiet = 0
+    try:
+        while quiet < 3 and time.monotonic() < ends_at:
+            with suppress(RedisError, OSError):
+                figures = queue_figures(broker.client, NAMESPACE, QUEUES)
+                quiet = 0 if any(each.waiting or each.in_flight for each in figures) else quiet + 1
+            ending.sleep(0.2)
+    finally:
+        broker.close()
+
+
+def _read_rows(place: Place) -> dict[str, set[int]]:
+    """Return of each table a hash of each of its rows."""
+    rows: dict[str, set[int]] = {}
+    with place.database.connect() as connection:
+        for (table,) in connection.execute(TABLES).all():
+            if table not in ASIDE:
+                rows[table] = set(connection.execute(text(f"SELECT {HASH} FROM {table} t")).scalars())
+    return rows
+
+
+def _show_row(place: Place, table: str, hash_: int) -> str:
+    with place.database.connect() as connection:
+        found = connection.execute(text(f"SELECT t::text FROM {table} t WHERE {HASH} = :hash"), {"hash": hash_})
+        return str(found.scalars().first())
+
+
+def describe(verdict: Verdict, faults: Sequence[tuple[str, str, float | None]], gateway_faults: int) -> dict[str, Any]:
+    """Return a run as one object for JSON."""
+    fired = Counter(kind for kind, _, _ in faults)
+    if gateway_faults:
+        fired["gateway"] = gateway_faults
+    times = sorted(seconds for _, _, seconds in faults if seconds is not None)
+    return {
+        **asdict(verdict),
+        "recovery_p50_seconds": _rank(times, 0.5),
+        "recovery_p95_seconds": _rank(times, 0.95),
+        "recovery_max_seconds": times[-1] if times else None,
+        "faults": dict(fired),
+    }
+
+
+def _rank(times: Sequence[float], share: float) -> float | None:
+    return round(times[min(len(times) - 1, int(share * len(times)))], 3) if times else None

@@ -1,0 +1,127 @@
+"""The place that is tormented: servers of its own, and every process of the Procfile, three of the phases twice."""
+
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import requests
+from honcho.environ import parse_procfile
+from pydantic import SecretStr
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.database import connect_engine
+from pipeline.keys import Scope, create_key
+from pipeline.schema import migrate
+from pipeline.settings import Settings, read_settings
+from scripts.embedded import ROOT
+from scripts.ending import Ending
+from scripts.fleet import FleetLog, run_fleet
+from scripts.obstacles import Obstacle
+from scripts.postgres_server import Postgres
+from scripts.servers import make_folder
+from scripts.supervisor import Supervisor
+from scripts.valkey_server import Valkey
+
+OWNER: Final = "chaos"
+#: Phases that two processes share: when one is frozen, the other takes its work, and the first must not write any more.
+TWICE: Final[Mapping[str, int]] = {"inventory_reservation": 2, "payment_authorization": 2, "payment_capture": 2}
+READY_SECONDS: Final = 120
+
+
+@dataclass
+class Place:
+    """Everything that can be broken, and the way to each."""
+
+    settings: Settings
+    postgres: Postgres
+    valkey: Valkey
+    supervisor: Supervisor
+    database: Engine
+    url: str
+    token: str
+
+    def stop_postgres(self) -> None:
+        """End the database as a crash does: at once, and nothing is written down."""
+        process = self.postgres._process  # noqa: SLF001 (a server that is told to stop does not crash)
+        if process is not None:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(30)
+
+    def start_postgres(self) -> None:
+        """Start it again; it recovers from its log."""
+        self.postgres.start()
+        self.database.dispose()
+
+    def wait_for_web(self) -> None:
+        """Return once the edge answers."""
+        ends_at = time.monotonic() + READY_SECONDS
+        while time.monotonic() < ends_at:
+            try:
+                if requests.get(f"{self.url}/health/checkout", timeout=5).status_code < 500:
+                    return
+            except requests.RequestException:
+                pass  # not yet: it is asked again until the bound
+            time.sleep(0.1)
+        raise Obstacle("The HTTP edge does not answer.")
+
+
+def read_lines() -> dict[str, str]:
+    """Return every line of the Procfile, the HTTP edge among them."""
+    return dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+
+
+@contextmanager
+def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iterator[Place]:
+    """Start servers and processes for one run, and leave nothing behind. Servers in the environment are not used."""
+    with ExitStack() as stack:
+        folder = make_folder()
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        postgres, valkey = Postgres(folder / "postgres", folder), Valkey(folder)
+        stack.callback(postgres.stop)
+        stack.callback(valkey.stop)
+        postgres.start()
+        valkey.start()
+        settings = read_settings(
+            database_url=SecretStr(postgres.url),
+            redis_url=SecretStr(valkey.url),
+            sandbox_database_url=SecretStr(postgres.url),
+            gateway="sandbox",
+            sandbox_fault_seed=seed,
+            web_port=_find_port(),
+            web_requests_per_minute=10_000_000,
+            web_connections=4,
+            pool_size=3,
+            log_level="warning",
+            # Looks at what has ended come by the clock: at the end nothing may change by itself.
+            look_seconds=24 * 3600,
+            **changes,
+        )
+        database = connect_engine(settings, application_name="chaos", pool_size=4)
+        stack.callback(database.dispose)
+        with database.begin() as connection:
+            migrate(connection)
+            _, token = create_key(connection, owner=OWNER, name="chaos", scopes=[Scope.CHECKOUT])
+        supervisor = stack.enter_context(
+            run_fleet(settings, log, ending, lines=read_lines(), scale=TWICE, ready_seconds=READY_SECONDS)
+        )
+        url = f"http://127.0.0.1:{settings.web_port}"
+        place = Place(settings, postgres, valkey, supervisor, database, url, token)
+        place.wait_for_web()
+        yield place
+
+
+def is_down(error: Exception) -> bool:
+    """Tell whether the database is away, as it may be here."""
+    return isinstance(error, DBAPIError)
+
+
+def _find_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -9,9 +9,11 @@ import json
 import random
 import tempfile
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Final
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -32,6 +34,11 @@ from workers.broker import BatchBroker
 GATEWAY_RATE: Final = 0.05
 #: Checkouts for each round of all faults: a round takes about two minutes at the defaults.
 PER_DECK: Final = 5000
+#: By how many faults the buyers may be ahead.
+AHEAD: Final = 6
+#: How many should be under way when a fault comes, and how long is waited for them.
+WITNESSES: Final = 5
+SEEK_SECONDS: Final = 3.0
 #: A run in which fewer come through has proven little.
 LEAST_COMPLETED: Final = 0.6
 #: After the last buyer and the last fault. What is still under way then is stuck.
@@ -87,8 +94,8 @@ def torment(
         done = 0
 
         def gate() -> int:
-            # Buyers go on coming while a fault lasts, up to the moment of the one after the next: each is met by some.
-            return plan[done + 2][0] if done + 2 < len(plan) else count
+            # Buyers go on coming while faults last, and not so fast that the last fault would meet nobody.
+            return plan[done + AHEAD][0] if done + AHEAD < len(plan) else count
 
         load = Load(place, plan_buyers(seed, count), gate)
         stack.callback(load.close)
@@ -104,7 +111,7 @@ def torment(
         for moment, kind in plan:
             while load.sent < moment and buying.is_alive():
                 ending.sleep(0.02)
-            witnesses = read_witnesses(place)
+            witnesses = seek_witnesses(place, ending)
             told = FAULTS[kind](tormentor)
             done += 1
             seconds = wait_for_progress(place, witnesses, ending)
@@ -122,6 +129,14 @@ def torment(
         with place.database.connect() as connection:
             failed_calls = connection.execute(FAILED_CALLS).scalar_one() if rate else 0
         return verdict, injected, failed_calls
+
+
+def seek_witnesses(place: Place, ending: Ending) -> dict[UUID, str]:
+    """Return how what is under way stands; waits a moment for some to be there."""
+    ends_at = time.monotonic() + SEEK_SECONDS
+    while len(found := read_witnesses(place)) < WITNESSES and time.monotonic() < ends_at:
+        ending.sleep(0.05)
+    return found
 
 
 class Mailman(threading.Thread):

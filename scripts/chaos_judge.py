@@ -1,8 +1,10 @@
 """What must be so: how long each fault was felt, and at the end history, replay and audit."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -17,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from models.states import TERMINAL
 from pipeline.audit import take_report
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.notices import SandboxEvent
 from pipeline.sender import DELIVERIES, WEBHOOKS, Send
 from pipeline.stats import QUEUES
 from scripts.chaos_faults import QUEUES as CHECKOUT_QUEUES
@@ -53,6 +56,7 @@ ASIDE: Final = frozenset({"public.heartbeats", "public.refused_messages", "publi
 RECOVERY_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.1
 JSON: Final = {"Content-Type": "application/json"}
+POSTMEN: Final = 8
 #: How many are sent again at once.
 SLICE: Final = 5000
 
@@ -184,18 +188,26 @@ def send_everything_again(place: Place, history: History) -> None:
 
 
 def post_webhooks(place: Place, after_id: int = 0) -> int:
-    """Post the bank's webhooks from this one on to the edge; returns the last one that was taken."""
+    """Post the bank's webhooks from this one on to the edge; returns the last one before any that was not taken."""
     gateway = SandboxGateway(place.settings)
+    local = threading.local()
+
+    def post(event: SandboxEvent) -> bool:
+        if not hasattr(local, "session"):
+            local.session = requests.Session()
+        url, headers = f"{place.url}/webhooks/sandbox", {**event.headers, **JSON}
+        with suppress(requests.RequestException):
+            return bool(local.session.post(url, data=event.body, headers=headers, timeout=20).status_code == 200)
+        return False
+
     try:
-        while events := gateway.events(after_id, limit=500):
-            for event in events:
-                answer = requests.post(
-                    f"{place.url}/webhooks/sandbox", data=event.body, headers={**event.headers, **JSON}, timeout=20
-                )
-                if answer.status_code != 200:
-                    return after_id
-                after_id = event.id
-    except (requests.RequestException, DBAPIError):
+        with ThreadPoolExecutor(POSTMEN) as postmen:
+            while events := gateway.events(after_id, limit=500):
+                for event, is_taken in zip(events, postmen.map(post, events), strict=True):
+                    if not is_taken:
+                        return after_id
+                    after_id = event.id
+    except DBAPIError:
         return after_id
     finally:
         gateway.close()

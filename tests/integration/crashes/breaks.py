@@ -1,0 +1,68 @@
+"""Three builds that are broken on purpose: what looks for defects must find these."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from models.states import CheckoutState
+from pipeline import runner, unwind
+from pipeline.batch import Member
+from pipeline.chain import CHAIN, Local
+from pipeline.driver import Driver
+from pipeline.locks import lock_checkouts
+
+
+def send_before_commit() -> None:
+    """Send messages from within the transaction that they follow from."""
+
+    def run(self: Driver, task: Any, step: Any, fail: Any) -> Any:
+        def eager(connection: Connection, ids: Any, answers: Any) -> Any:
+            done = step(connection, ids, answers)
+            self.sender.send(done.sends)
+            done.sends = []
+            return done
+
+        return attempt(self, task, eager, fail)
+
+    attempt = Driver._attempt
+    Driver._attempt = run  # type: ignore[method-assign]
+
+
+def skip_release() -> None:
+    """Undo everything but the reservation."""
+
+    def undo(*_given: Any) -> None:
+        return None
+
+    number, phase = next((index, each) for index, each in enumerate(CHAIN) if each.name == "inventory_reservation")
+    assert isinstance(phase.work, Local)
+    broken = replace(phase, work=replace(phase.work, undo=undo))
+    chain = (*CHAIN[:number], broken, *CHAIN[number + 1 :])
+    setattr(unwind, "CHAIN", chain)  # noqa: B010 (a name that is not to be assigned)
+
+
+def forget_the_guard() -> None:
+    """Take every message at its word: whoever is named stands before this phase."""
+
+    def lock(connection: Connection, ids: Sequence[Any]) -> list[Member]:
+        found = lock_checkouts(connection, ids)
+        return [replace(each, state=CheckoutState.RUNNING, phase=current[-1] - 1) for each in found]
+
+    current = [1]
+    step = runner.Runner._step
+
+    def remember(self: Any, phase: Any, *given: Any) -> Any:
+        current.append(phase.number)
+        return step(self, phase, *given)
+
+    setattr(runner.Runner, "_step", remember)  # noqa: B010 (as above)
+    setattr(runner, "lock_checkouts", lock)  # noqa: B010 (as above)
+
+
+BREAKS: Final[Mapping[str, Callable[[], None]]] = {
+    "send before commit": send_before_commit,
+    "undo that skips release": skip_release,
+    "guard removed": forget_the_guard,
+}

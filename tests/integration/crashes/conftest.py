@@ -1,0 +1,157 @@
+"""A process to be killed, and the way back from it."""
+
+import json
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from models.states import TERMINAL
+from pipeline.audit import audit
+from pipeline.settings import Settings
+from tests.harness import Shelf, Works, build_works
+from tests.integration.crashes.points import Point
+from tests.integration.crashes.scenes import SCENES
+from tests.pages import ROOT
+
+#: Nothing waits for a clock: whoever brings them back lets the time pass.
+TIMES = {
+    "stall_seconds": 5.0,
+    "retry_seconds": 0.05,
+    "retry_cap_seconds": 0.1,
+    "gateway_timeout_seconds": 2.0,
+    "gateway_claim_seconds": 60.0,
+}
+ROUNDS = 40
+
+
+@dataclass
+class Crashes:
+    """Plays scenes in processes that die, and judges what is left."""
+
+    engine: Engine
+    settings: Settings
+    works: Works
+    shelf: Shelf
+    victim: subprocess.Popen[str]
+
+    def play(
+        self, scene: str, count: int, point: Point | None = None, *, broken: str | None = None
+    ) -> tuple[list[UUID], dict[str, Any]]:
+        """Start checkouts, and have a process work on them until it dies; returns them, and what it passed by."""
+        story = SCENES[scene]
+        ids = [self.works.start(self.shelf.add_cart(("cup", 1)), token=story.token) for _ in range(count)]
+        story.prepare(self.works, self.shelf, ids)
+        waiting = [[each.queue, str(each.checkout_id), each.sent_at.isoformat()] for each in self._take_waiting()]
+        order = {
+            "scene": scene,
+            "ids": [str(each) for each in ids],
+            "waiting": waiting,
+            "point": None if point is None else [point.where, point.what, point.nth],
+            "broken": broken,
+            "settings": reveal(self.settings),
+        }
+        assert self.victim.stdin is not None
+        assert self.victim.stdout is not None
+        self.victim.stdin.write(json.dumps(order) + "\n")
+        self.victim.stdin.flush()
+        return ids, json.loads(self.victim.stdout.readline())
+
+    def recover(self, scene: str, ids: Sequence[UUID]) -> None:
+        """Let time pass, with a sweep and workers that know nothing of what was."""
+        for round_ in range(ROUNDS):
+            states = {self.works.status(each).state for each in ids}
+            if states <= TERMINAL:
+                return
+            if round_ == ROUNDS // 2 or round_ == 0:
+                for each in ids:
+                    SCENES[scene].repeat(self.works, each)
+            self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_at IS NOT NULL AND ended_at IS NULL")
+            self.shelf.run(LATER)
+            self.shelf.run(
+                "UPDATE payment_operations SET updated_at = now() - interval '1 min' WHERE status = 'unknown'"
+            )
+            self.works.sweep()
+            self.works.pump()
+
+    def object_to(self, scene: str, ids: Sequence[UUID]) -> list[str]:
+        """Return what is not as it must be: the ending, one order and one charge or none of both, nothing held."""
+        wanted = SCENES[scene].ending
+        is_bought = int(wanted == "completed")
+        rows = self.shelf.rows(JUDGE, ids=list(ids))
+        return [
+            f"{name} {found} instead of {right}"
+            for row in rows
+            for name, found, right in zip(
+                ("state", "orders placed", "kept at the bank", "captures less refunds", "held", "authorised and open"),
+                row,
+                (wanted.value, is_bought, 250 * is_bought, is_bought, 0, 0),
+                strict=True,
+            )
+            if found != right
+        ] + ([] if len(rows) == len(ids) else ["a checkout is gone"])
+
+    def audit(self) -> list[str]:
+        """Return the promises that are broken."""
+        with self.engine.connect() as connection:
+            return [each.promise for each in audit(connection, self.settings)]
+
+    def _take_waiting(self) -> list[Any]:
+        found = [each for queue in self.works.line.waiting.values() for each in queue]
+        self.works.line.waiting = {queue: deque() for queue in self.works.line.waiting}
+        return found
+
+
+LATER = """
+    UPDATE payment_operations SET claimed_until = now(), updated_at = now() - interval '1 min'
+    WHERE claimed_until IS NOT NULL OR status = 'unknown'
+"""
+
+JUDGE = """
+    SELECT c.state,
+           (SELECT count(*) FROM orders o WHERE o.checkout_id = c.id AND o.state = 'placed'),
+           CAST(coalesce((SELECT sum(s.captured_minor - s.refunded_minor) FROM sandbox.payments s
+                          WHERE s.checkout_id = c.id), 0) AS int),
+           (SELECT count(*) FILTER (WHERE e.kind = 'capture') - count(*) FILTER (WHERE e.kind = 'refund')
+            FROM sandbox.entries e JOIN sandbox.payments s USING (reference) WHERE s.checkout_id = c.id),
+           (SELECT count(*) FROM reservations r WHERE r.checkout_id = c.id AND r.state = 'held'),
+           (SELECT count(*) FROM sandbox.payments s WHERE s.checkout_id = c.id AND s.status = 'authorized')
+    FROM checkouts c WHERE c.id = ANY(CAST(:ids AS uuid[]))
+"""
+
+
+def reveal(settings: Settings) -> dict[str, Any]:
+    """Return settings as they are passed to another process."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+@pytest.fixture
+def crashes(engine: Engine, settings: Settings, shelf: Shelf) -> Iterator[Crashes]:
+    """A shop of many cups, and a process to be killed."""
+    shelf.add_variant("cup", stock=100_000, price_minor=250)
+    patient = settings.model_copy(update=TIMES)
+    with (
+        build_works(engine, patient) as works,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.crashes.victim"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as victim,
+    ):
+        yield Crashes(engine, patient, works, shelf, victim)
+        assert victim.stdin is not None
+        victim.stdin.close()

@@ -25,6 +25,7 @@ class Code(StrEnum):
     METHOD_UNKNOWN = "method_not_allowed"
     ORIGIN_FOREIGN = "origin_foreign"
     UNAVAILABLE = "service_unavailable"
+    OVERLOADED = "overloaded"
     # the cart
     CART_UNKNOWN = "cart_unknown"
     CART_LOCKED = "cart_locked"
@@ -97,6 +98,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.METHOD_UNKNOWN: "{method} is not possible here: use {allowed}.",
     Code.ORIGIN_FOREIGN: "The form was sent from another site: open the page here, and send it from there.",
     Code.UNAVAILABLE: "The engine cannot work right now: repeat the same request in a few seconds.",
+    Code.OVERLOADED: "More is being bought than gets through right now: repeat the same request in {seconds} s.",
     Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",
     Code.CART_LOCKED: "Cart {cart_id} is locked by {holder} until {expires_at}: try again after that.",
     Code.CART_COMPLETED: "Cart {cart_id} has been bought already: start with a new cart.",

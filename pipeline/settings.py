@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     web_max_body_bytes: Count = 1024 * 1024
     #: Requests of one key, to one process.
     web_requests_per_minute: Count = 600
+    #: New checkouts are refused while one has waited this long for its worker. Below `overdue_seconds`, after which it
+    #: is sent again and begins to wait anew.
+    web_backlog_seconds: Seconds = 30
     #: What the sessions of the admin pages are signed with: the same in every web process. Without one each process
     #: draws its own, and whoever has signed in there signs in again once it has restarted.
     web_session_secret: Annotated[SecretStr, Field(min_length=16)] | None = None

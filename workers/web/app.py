@@ -27,6 +27,7 @@ from workers.web.edge import Edge
 from workers.web.guard import HEADERS
 from workers.web.limits import RateLimits
 from workers.web.measures import RequestMeasures
+from workers.web.pressure import Pressure
 from workers.web.problems import explain, render
 from workers.web.waiting import Waiting
 
@@ -67,6 +68,7 @@ def build_app(settings: Settings) -> FastAPI:
     )
     app.state.edge = build_edge(settings)
     app.state.checkup = Checkup(app.state.edge)
+    app.state.pressure = Pressure(app.state.edge)
     app.state.registry = CollectorRegistry()
     app.add_middleware(RequestMeasures, registry=app.state.registry)
     for part in PARTS:

@@ -17,6 +17,7 @@ from workers.web.guard import CheckoutRoute, caller_of, require
 from workers.web.headers import read_key, read_wait
 from workers.web.outcomes import answer_buyer, answer_cancel, settle
 from workers.web.presentation import view_idle_cart, view_status
+from workers.web.pressure import Pressure
 from workers.web.purchase import purchase
 from workers.web.samples import CART_ID, CHECKOUT_ID
 from workers.web.views import CheckoutView, StatusView
@@ -63,6 +64,7 @@ async def start_checkout(
     for the buyer's bank is looked at again. 202 while it is on its way, 200 with the quote once that is frozen.
     """
     edge, owner = edge_of(request), caller_of(request).owner
+    await pressure_of(request).admit()
     wanted = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
     checkout_id = await edge.run(lambda: _start(edge.door, wanted))
     seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
@@ -86,6 +88,9 @@ async def process_checkout(
     key = read_key(idempotency_key)
     if form.cart is not None and form.cart.has_external_amounts:
         require(caller, Scope.PRICES, "the cart names amounts")
+    if form.checkout_id is None:
+        # What has been started is finished: its stock is held.
+        await pressure_of(request).admit()
     seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
     return await purchase(edge, form.ask(caller.owner, key), key, seconds)
 
@@ -123,6 +128,13 @@ async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = N
     checkout_id = await edge.run(lambda: _cancel(edge.door, owner, form))
     seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
     return answer_cancel(await settle(edge, checkout_id, owner, seconds), waited=seconds)
+
+
+def pressure_of(request: Request) -> Pressure:
+    """Return what refuses new checkouts of this process."""
+    pressure = request.app.state.pressure
+    assert isinstance(pressure, Pressure)  # noqa: S101 (the application is built in one place)
+    return pressure
 
 
 def _start(door: Door, wanted: StartRequest) -> UUID:

@@ -25,7 +25,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:checkout:problem:"
 
 #: What the same request, repeated, gets over. A checkout that failed with a 503 has ended: repeating changes nothing.
-_PASSING: Final = frozenset({Code.UNAVAILABLE, Code.RATE_LIMITED, Code.KEY_RUNNING})
+_PASSING: Final = frozenset({Code.UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED, Code.KEY_RUNNING})
 
 
 class Problem(BaseModel):

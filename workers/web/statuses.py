@@ -64,6 +64,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
     500: (Code.INTERNAL_ERROR, Code.ATTEMPTS_EXHAUSTED),
     503: (
         Code.UNAVAILABLE,
+        Code.OVERLOADED,
         Code.EXCHANGE_RATE_STALE,
         Code.PAYMENT_UNRESOLVED,
         Code.GATEWAY_MISCONFIGURED,

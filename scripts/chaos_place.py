@@ -12,11 +12,11 @@ from typing import Any, Final
 import requests
 from honcho.environ import parse_procfile
 from pydantic import SecretStr
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, make_url
 
 from pipeline.database import connect_engine
 from pipeline.keys import Scope, create_key
+from pipeline.roles import Role, grant, make_user
 from pipeline.schema import migrate
 from pipeline.settings import Settings, read_settings
 from scripts.embedded import ROOT
@@ -29,6 +29,8 @@ from scripts.supervisor import Supervisor
 from scripts.valkey_server import Valkey
 
 OWNER: Final = "chaos"
+#: As whom the processes connect.
+WORKER: Final = "chaos_worker"
 #: Phases that two processes share: when one is frozen, the other takes its work, and the first must not write any more.
 TWICE: Final[Mapping[str, int]] = {"inventory_reservation": 2, "payment_authorization": 2, "payment_capture": 2}
 READY_SECONDS: Final = 120
@@ -106,19 +108,19 @@ def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iter
         stack.callback(database.dispose)
         with database.begin() as connection:
             migrate(connection)
+            # The processes can do what they must, and no more.
+            grant(connection)
+            make_user(connection, WORKER, Role.WORKER)
             _, token = create_key(connection, owner=OWNER, name="chaos", scopes=[Scope.CHECKOUT])
+        worker_url = make_url(postgres.url).set(username=WORKER).render_as_string(hide_password=False)
+        workers = settings.model_copy(update={"database_url": SecretStr(worker_url)})
         supervisor = stack.enter_context(
-            run_fleet(settings, log, ending, lines=read_lines(), scale=TWICE, ready_seconds=READY_SECONDS)
+            run_fleet(workers, log, ending, lines=read_lines(), scale=TWICE, ready_seconds=READY_SECONDS)
         )
         url = f"http://127.0.0.1:{settings.web_port}"
         place = Place(settings, postgres, valkey, supervisor, database, url, token)
         place.wait_for_web()
         yield place
-
-
-def is_down(error: Exception) -> bool:
-    """Tell whether the database is away, as it may be here."""
-    return isinstance(error, DBAPIError)
 
 
 def _find_port() -> int:

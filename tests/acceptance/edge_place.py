@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from pipeline.audit import audit
 from pipeline.database import connect_engine
 from pipeline.keys import Scope, create_key
+from pipeline.roles import Role, grant, make_user
 from pipeline.schema import migrate
 from pipeline.settings import Settings
 from scripts.embedded import ROOT
@@ -32,6 +33,8 @@ from tests.processes import TIMES, Processes, run_processes
 
 LINES: Final[Mapping[str, str]] = parse_procfile((ROOT / "Procfile").read_text()).processes
 SECONDS: Final = 40.0
+#: As whom the processes connect.
+WORKER: Final = "shop_worker"
 
 
 @dataclass
@@ -119,6 +122,11 @@ def key(name: object, wait: int = 0) -> dict[str, str]:
     return {"Idempotency-Key": str(name)} | ({"Prefer": f"wait={wait}"} if wait else {})
 
 
+def find_worker_url(url: str) -> str:
+    """Return the address as which the processes connect."""
+    return make_url(url).set(username=WORKER).render_as_string(hide_password=False)
+
+
 @contextmanager
 def open_place(log: Path, **changes: Any) -> Iterator[Place]:
     """Start everything, and leave nothing behind."""
@@ -140,10 +148,14 @@ def open_place(log: Path, **changes: Any) -> Iterator[Place]:
         admin = create_engine(make_url(postgres.url).set(drivername="postgresql+psycopg"))
         with admin.begin() as connection:
             migrate(connection)
+            # The processes can do what they must, and no more.
+            grant(connection)
+            make_user(connection, WORKER, Role.WORKER)
             _, token = create_key(connection, owner=OWNER, name="test", scopes=list(Scope))
         admin.dispose()
         engine = connect_engine(settings, application_name="test")
-        with run_processes(settings, log, LINES) as processes:
+        workers = settings.model_copy(update={"database_url": SecretStr(find_worker_url(postgres.url))})
+        with run_processes(workers, log, LINES) as processes:
             url = f"http://127.0.0.1:{port}"
             place = Place(settings, postgres, valkey, processes, engine, Shelf(engine), token, url)
             place.wait_for_edge()

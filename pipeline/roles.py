@@ -1,0 +1,113 @@
+"""Who may do what in the database: three roles without a login, granted to the users that processes connect as.
+
+`checkout_worker` is for the workers, the scheduler and the HTTP edge: it can do what they do, and cannot change what
+has been written down, whatever SQL is run as it. `checkout_clerk` is for the commands that keep the catalog, the keys
+and the endpoints. `checkout_reader` only reads, and no secret. None owns a table: no trigger can be switched off.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from models.sandbox import SCHEMA
+from models.tables import Base
+
+
+class Role(StrEnum):
+    """The roles."""
+
+    WORKER = "checkout_worker"
+    CLERK = "checkout_clerk"
+    READER = "checkout_reader"
+
+
+#: What the worker may do beside reading: whole tables, or the columns that it may change. What is not named it may
+#: only read. History (events, movements, lines of locks and orders) is inserted and never changed.
+WORKER: Final[Mapping[str, tuple[str, ...]]] = {
+    "carts": ("INSERT", "UPDATE"),
+    "cart_lines": ("INSERT", "UPDATE", "DELETE"),
+    "checkouts": ("INSERT", "UPDATE"),
+    "request_keys": ("INSERT",),
+    "request_answers": ("INSERT", "UPDATE", "DELETE"),
+    "events": ("INSERT",),
+    "reservations": ("INSERT", "UPDATE (state)"),
+    "stock_levels": ("UPDATE (reserved, on_hand)",),
+    "stock_movements": ("INSERT",),
+    "price_locks": ("INSERT", "UPDATE (voided_at)"),
+    "price_lock_lines": ("INSERT",),
+    "coupons": ("UPDATE (used)",),
+    "redemptions": ("INSERT", "UPDATE (returned_at)"),
+    "payments": ("INSERT", "UPDATE"),
+    "payment_operations": ("INSERT", "UPDATE"),
+    "orders": ("INSERT", "UPDATE (state, number, placed_at, cancelled_at)"),
+    "order_lines": ("INSERT",),
+    "webhook_inbox": ("INSERT", "UPDATE"),
+    "webhook_deliveries": ("INSERT", "UPDATE", "DELETE"),
+    "refused_messages": ("INSERT",),
+    "heartbeats": ("INSERT", "UPDATE"),
+}
+#: What people change with commands.
+CLERK: Final[Mapping[str, tuple[str, ...]]] = {
+    "variants": ("INSERT", "UPDATE"),
+    "prices": ("INSERT", "UPDATE"),
+    "locations": ("INSERT",),
+    "stock_levels": ("INSERT", "UPDATE"),
+    "stock_movements": ("INSERT",),
+    "promotions": ("INSERT", "UPDATE"),
+    "coupons": ("INSERT", "UPDATE"),
+    "tax_rates": ("INSERT", "UPDATE"),
+    "exchange_rates": ("INSERT", "UPDATE"),
+    "api_keys": ("INSERT", "UPDATE (revoked_at)"),
+    "webhook_endpoints": ("INSERT", "UPDATE"),
+    "webhook_deliveries": ("UPDATE",),
+}
+#: What the reader does not see: all other columns it does.
+SECRETS: Final[Mapping[str, frozenset[str]]] = {
+    "api_keys": frozenset({"secret_hash"}),
+    "payments": frozenset({"token"}),
+    "webhook_endpoints": frozenset({"secret"}),
+    "request_answers": frozenset({"body", "headers"}),
+}
+
+MAKE: Final = """
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} NOLOGIN; END IF;
+END $$
+"""
+
+
+def list_statements() -> list[str]:
+    """Return the statements that make the roles and grant them what they may do; safe to run again."""
+    statements = [MAKE.format(role=role).strip() for role in Role]
+    everybody = ", ".join(Role)
+    for schema in ("public", SCHEMA):
+        statements.append(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {everybody}")
+        statements.append(f"GRANT USAGE ON SCHEMA {schema} TO {everybody}")
+    statements.append(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {Role.WORKER}, {Role.CLERK}")
+    statements.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, {SCHEMA} TO {Role.WORKER}, {Role.CLERK}")
+    # The sandbox bank plays somebody else: in production its books are elsewhere, or nowhere.
+    statements.append(f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {SCHEMA} TO {Role.WORKER}")
+    for role, grants in ((Role.WORKER, WORKER), (Role.CLERK, CLERK)):
+        statements += [f"GRANT {', '.join(rights)} ON {table} TO {role}" for table, rights in grants.items()]
+    statements.append(f"GRANT SELECT ON alembic_version TO {Role.READER}")
+    statements.append(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {Role.READER}")
+    for table in Base.metadata.sorted_tables:
+        if table.schema is None:
+            hidden = SECRETS.get(table.name, frozenset())
+            columns = ", ".join(column.name for column in table.columns if column.name not in hidden)
+            statements.append(f"GRANT SELECT ({columns}) ON {table.name} TO {Role.READER}")
+    return statements
+
+
+def make_user(connection: Connection, name: str, role: Role) -> None:
+    """Make a user that may log in, with this role; for places that are gone tomorrow, where no password is needed."""
+    connection.execute(text(f"CREATE USER {name}"))
+    connection.execute(text(f"GRANT {role} TO {name}"))
+
+
+def grant(connection: Connection) -> None:
+    """Make the roles and grant them what they may do. For who owns the tables, and may make roles."""
+    for statement in list_statements():
+        connection.execute(text(statement))

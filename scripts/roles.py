@@ -1,0 +1,30 @@
+"""The database's roles: `python scripts/roles.py apply`, after each migration, or `show` for who runs SQL by hand.
+
+Exit codes: 0 done, 2 the database cannot be reached, or does not let this user.
+"""
+
+import typer
+
+from pipeline.roles import Role, grant, list_statements
+from scripts.desk import open_desk
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@app.command()
+def apply() -> None:
+    """Make the roles and grant them what they may do; then grant one of them to each user that connects."""
+    with open_desk("roles") as (connection, _):
+        grant(connection)
+    typer.echo(f"{', '.join(Role)}: granted. Now `GRANT {Role.WORKER} TO user` for who the workers connect as.")
+
+
+@app.command()
+def show() -> None:
+    """Print the statements."""
+    for statement in list_statements():
+        typer.echo(f"{statement};")
+
+
+if __name__ == "__main__":
+    app()

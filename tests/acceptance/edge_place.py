@@ -34,7 +34,7 @@ from tests.processes import TIMES, Processes, run_processes
 LINES: Final[Mapping[str, str]] = parse_procfile((ROOT / "Procfile").read_text()).processes
 SECONDS: Final = 40.0
 #: As whom the processes connect.
-WORKER: Final = "shop_worker"
+WORKER: Final = "edge_worker"
 
 
 @dataclass

@@ -1,0 +1,80 @@
+"""`chaos`: everything breaks while buyers buy, and a build that is broken on purpose is found out."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+from rich.console import Console
+
+from scripts import chaos
+from scripts.chaos_faults import KINDS, plan_faults
+from scripts.chaos_load import plan_buyers
+from scripts.chaos_place import read_lines
+from scripts.embedded import ROOT
+from scripts.ending import Ending
+
+pytestmark = pytest.mark.acceptance
+
+#: So that a lost message, a dead worker and an absent Redis are over sooner: the proportions are those of the defaults.
+TIMES: Final = {
+    "CHECKOUT_STALL_SECONDS": "1.5",
+    "CHECKOUT_HEARTBEAT_SECONDS": "3",
+    "CHECKOUT_TICK_SECONDS": "0.5",
+    "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "2",
+    "CHECKOUT_SANDBOX_HANG_SECONDS": "2",
+    "CHECKOUT_GATEWAY_CLAIM_SECONDS": "3",
+}
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_lost_whatever_breaks() -> None:
+    command = [sys.executable, "-m", "scripts.chaos", "--checkouts", "600", "--seed", "1", "--json"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **TIMES}, capture_output=True, text=True, check=False, timeout=280
+    )
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, report["objections"]) == (0, []), done.stderr
+    assert report["checkouts"] >= 600
+    assert report["completed"] >= 0.6 * report["checkouts"]
+    assert [report[name] for name in ("lost", "stuck", "needs_review", "audit_violations")] == [0, 0, 0, 0]
+    assert set(report["faults"]) == set(KINDS)
+    assert report["recovery_p95_seconds"] is not None
+
+
+@pytest.mark.timeout(200)
+def test_a_build_that_skips_an_undo_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in TIMES.items():
+        monkeypatch.setenv(name, value)
+    lines = {
+        name: line.replace("workers.main:", "tests.acceptance.broken_build:") for name, line in read_lines().items()
+    }
+    monkeypatch.setattr("scripts.chaos_place.read_lines", lambda: lines)
+    monkeypatch.setattr(chaos, "END_SECONDS", 20)
+    with Ending() as ending:
+        verdict, injected, _ = chaos.torment(120, 1, ("kill_worker",), ending, Console(quiet=True))
+    assert len(injected) == 4
+    objections = chaos.object_to(verdict, {"faults": {"kill_worker": 4}}, ("kill_worker",))
+    assert any("held" in each for each in objections), objections
+    assert verdict.audit_violations > 0
+
+
+def test_a_seed_is_a_plan() -> None:
+    assert plan_buyers(7, 50) == plan_buyers(7, 50) != plan_buyers(8, 50)
+    plan = plan_faults(7, KINDS, 1000, decks=2)
+    assert plan == plan_faults(7, KINDS, 1000, decks=2) != plan_faults(8, KINDS, 1000, decks=2)
+    assert {kind for _, kind in plan} == set(KINDS) - {"gateway"}
+
+
+def test_a_fault_that_there_is_not_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.chaos", "--faults", "earthquake"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "There is no fault earthquake" in done.stderr.replace("\n", " ").replace("│", "")

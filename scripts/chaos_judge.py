@@ -39,7 +39,7 @@ WITNESSES: Final = text("""
 """)
 STANDING: Final = text("SELECT id, state || phase || fence FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
 LEFT: Final = text(f"SELECT count(*) FROM checkouts WHERE state NOT IN ({TERMINAL_SQL}, 'needs_review')")
-STATES: Final = text("SELECT state, count(*) FROM checkouts GROUP BY state")
+STATES: Final = text("SELECT state, count(*) AS checkouts FROM checkouts GROUP BY state")
 KNOWN: Final = text("SELECT key, checkout_id FROM request_keys WHERE owner = :owner")
 EXISTING: Final = text("SELECT id FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
 TABLES: Final = text("""
@@ -94,7 +94,7 @@ class Verdict:
 def read_witnesses(place: Place) -> dict[UUID, str]:
     """Return how everything that is under way stands; nothing while PostgreSQL is away."""
     with suppress(DBAPIError), place.database.connect() as connection:
-        return dict(connection.execute(WITNESSES).tuples().all())
+        return {row.id: row.standing for row in connection.execute(WITNESSES)}
     return {}
 
 
@@ -128,7 +128,7 @@ def judge(place: Place, history: History, ending: Ending, *, replay_seconds: flo
     """Hold the books against what clients were told, send everything again, and audit."""
     verdict = Verdict(gave_up=len(history.gave_up))
     with place.database.connect() as connection:
-        verdict.states = dict(connection.execute(STATES).tuples().all())
+        verdict.states = {row.state: row.checkouts for row in connection.execute(STATES)}
         _check_history(connection, history, verdict)
     verdict.checkouts = sum(verdict.states.values())
     verdict.completed = verdict.states.get("completed", 0)
@@ -157,7 +157,7 @@ def _check_history(connection: Connection, history: History, verdict: Verdict) -
     ids = {id_ for found in history.accepted.values() for id_ in found}
     existing = {id_ for (id_,) in connection.execute(EXISTING, {"ids": list(ids)})}
     verdict.lost = len(ids - existing)
-    known: dict[str, UUID] = dict(connection.execute(KNOWN, {"owner": OWNER}).tuples().all())
+    known: dict[str, UUID] = {row.key: row.checkout_id for row in connection.execute(KNOWN, {"owner": OWNER})}
     for key, found in history.accepted.items():
         # A cart that is started without a payment has no key in the books.
         if len(found) > 1 or (not key.startswith("start-") and {known.get(key)} != found):

@@ -163,12 +163,12 @@ class Load:
             while len(waiting) > 4 * THREADS:
                 waiting = [each for each in waiting if not each.done()]
                 time.sleep(0.005)
-        self._threads.shutdown()
+        self._threads.shutdown(cancel_futures=self._stop.is_set())
         self._stop.set()
         counter.join()
 
     def stop(self) -> None:
-        """Send no more."""
+        """Send no more, and have nobody wait on."""
         self._stop.set()
 
     def close(self) -> None:
@@ -219,14 +219,14 @@ class Load:
             self.history.messages[buyer.key] = request
         ends_at = time.monotonic() + PATIENCE_SECONDS
         pause = 2.0
-        while time.monotonic() < ends_at:
+        while time.monotonic() < ends_at and not self._stop.is_set():
             try:
                 self.broker.enqueue(make_intake(request))
             except (RedisError, OSError):
                 time.sleep(0.5)
                 continue
             again_at = time.monotonic() + pause
-            while time.monotonic() < again_at:
+            while time.monotonic() < again_at and not self._stop.is_set():
                 if (found := self._find(buyer.key)) is not None:
                     self.history.note(buyer.key, found)
                     return
@@ -261,7 +261,7 @@ class Load:
         session = self._session()
         headers = {"Authorization": f"Bearer {self.place.token}", **given.pop("headers", {})}
         ends_at = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < ends_at:
+        while time.monotonic() < ends_at and not self._stop.is_set():
             try:
                 answer = session.request(method, f"{self.place.url}{path}", headers=headers, timeout=20, **given)
             except requests.RequestException:

@@ -91,6 +91,11 @@ class Supervisor:
             _signal_group(pid, signum)
         return len(chosen)
 
+    def terminate(self, name: str) -> None:
+        """Tell a unit to end, its leader alone, as a deployment does; it is started again."""
+        with self._lock:
+            self._units[name].process.terminate()
+
     def stop(self) -> None:
         """End every group: politely, after the grace by force. Nothing is left; safe twice."""
         self._stopping.set()

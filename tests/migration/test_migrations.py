@@ -11,7 +11,10 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from models.guards import install
 from models.tables import Base
+from pipeline.audit import audit
 from pipeline.schema import migrate, read_head
+from pipeline.settings import Settings
+from tests.harness import Shelf, build_works
 
 #: Everything that makes up a schema, as PostgreSQL itself writes it down.
 CATALOG: Final = {
@@ -110,3 +113,41 @@ def test_upgrade_twice_changes_nothing(empty: list[Engine]) -> None:
         migrate(connection)
         assert read_own(connection) == once
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == read_head()
+
+
+def test_this_release_runs_on_the_schema_of_the_next(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+    # Given a schema with what the next release may add: a table, a column with a default, an index, and its number
+    later = (
+        "CREATE TABLE later (id int)",
+        "ALTER TABLE checkouts ADD COLUMN later text DEFAULT 'x'",
+        "ALTER TABLE events ADD COLUMN later int",
+        "CREATE INDEX later_idx ON orders (created_at)",
+        "UPDATE alembic_version SET version_num = '9999'",
+    )
+    sooner = (
+        "DROP INDEX later_idx",
+        "ALTER TABLE events DROP COLUMN later",
+        "ALTER TABLE checkouts DROP COLUMN later",
+        "DROP TABLE later",
+        f"UPDATE alembic_version SET version_num = '{read_head()}'",
+    )
+    shelf.add_variant("cup", stock=9, price_minor=250)
+    with build_works(engine, settings) as works:
+        started = works.start(shelf.add_cart(("cup", 1)))
+        works.pump()
+        for statement in later:
+            shelf.run(statement)
+        try:
+            # When this release goes on with what it has begun, and begins anew
+            works.pay(started)
+            bought = works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
+            declined = works.start(shelf.add_cart(("cup", 1)), token="tok_capture_declined")
+            works.pump()
+            works.sweep()
+            # Then all is as ever
+            assert works.states([started, bought, declined]) == ["completed", "completed", "failed"]
+            with engine.connect() as connection:
+                assert audit(connection, settings) == []
+        finally:
+            for statement in sooner:
+                shelf.run(statement)

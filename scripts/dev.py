@@ -52,6 +52,8 @@ TOOLS = {
     "release": "release the cart of a checkout, with a reason",
     "retry": "send a checkout on that waits for a person",
     "audit": "check every promise against the database",
+    "chaos": "break everything while buyers buy, and prove that nothing is lost",
+    "roles": "least-privilege roles of the database",
     "bench": "measure throughput and latency beside stock dramatiq",
 }
 

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.acceptance
 ELSEWHERE: Final = {
     "python3 scripts/dev.py demo": "tests/acceptance/test_demo.py",
     "python3 scripts/dev.py test": ".ci/run",
+    "python3 scripts/dev.py chaos --checkouts 2000": "tests/acceptance/test_chaos.py",
     "python3 scripts/dev.py up": "tests/acceptance/test_up.py",
     "python3 scripts/dev.py replay invoices.csv": "tests/acceptance/test_replay.py",
     "pytest --gateway somebank_checkout.testing:build": "tests/contract/test_conformance_option.py",

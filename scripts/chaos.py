@@ -34,8 +34,9 @@ from workers.broker import BatchBroker
 GATEWAY_RATE: Final = 0.05
 #: Checkouts for each round of all faults: a round takes about two minutes at the defaults.
 PER_DECK: Final = 5000
-#: By how many faults the buyers may be ahead.
-AHEAD: Final = 6
+#: How many buyers come each second beside those whose moment has come, and how many are kept for each later fault.
+TRICKLE_PER_SECOND: Final = 4
+RESERVE: Final = 4
 #: How many should be under way when a fault comes, and how long is waited for them.
 WITNESSES: Final = 5
 SEEK_SECONDS: Final = 3.0
@@ -91,11 +92,15 @@ def torment(
         rate = GATEWAY_RATE if GATEWAY in kinds else 0.0
         place = stack.enter_context(open_place(ending, seed, log, sandbox_fault_rate=rate))
         stock_shop(place, count)
-        done = 0
+        done, began = 0, time.monotonic()
 
         def gate() -> int:
-            # Buyers go on coming while faults last, and not so fast that the last fault would meet nobody.
-            return plan[done + AHEAD][0] if done + AHEAD < len(plan) else count
+            # Buyers go on coming while a fault lasts, and some are left for each that is still to come.
+            if done == len(plan):
+                return count
+            moment = plan[min(done + 1, len(plan) - 1)][0]
+            trickle = int((time.monotonic() - began) * TRICKLE_PER_SECOND)
+            return min(moment + 1 + trickle, count - RESERVE * (len(plan) - done))
 
         load = Load(place, plan_buyers(seed, count), gate)
         stack.callback(load.close)
@@ -109,7 +114,7 @@ def torment(
         stack.callback(tormentor.broker.close)
         injected: Injected = []
         for moment, kind in plan:
-            while load.sent < moment and buying.is_alive():
+            while load.sent < min(moment, gate()) and buying.is_alive():
                 ending.sleep(0.02)
             witnesses = seek_witnesses(place, ending)
             told = FAULTS[kind](tormentor)

@@ -176,14 +176,22 @@ class Tormentor:
         return f"{name}, {hours:+d} h"
 
     def _seek(self, client: Redis, meddle: Callable[[Redis, QueueKeys], list[bytes]]) -> tuple[str, list[bytes]]:
-        """Meddle with the first queue that has messages."""
-        ends_at = time.monotonic() + SEEK_SECONDS
-        while time.monotonic() < ends_at:
-            for queue in self.dice.sample(QUEUES, len(QUEUES)):
-                if ids := meddle(client, QueueKeys.name(NAMESPACE, queue)):
-                    return queue, ids
-            time.sleep(0.005)
-        raise Obstacle("No message was waiting anywhere: give it more checkouts.")
+        """Have the workers of a phase that everybody passes stand still, and meddle with what piles up before them."""
+        phase = self.dice.choice(CHAIN[:3])
+        keys = QueueKeys.name(NAMESPACE, phase.queue)
+        frozen = [unit for unit in self._workers() if phase.name in unit]
+        for unit in frozen:
+            self.place.supervisor.kill(unit, signal.SIGSTOP)
+        try:
+            ends_at = time.monotonic() + SEEK_SECONDS
+            while time.monotonic() < ends_at:
+                if ids := meddle(client, keys):
+                    return phase.queue, ids
+                time.sleep(0.05)
+        finally:
+            for unit in frozen:
+                self.place.supervisor.kill(unit, signal.SIGCONT)
+        raise Obstacle(f"Nobody came to {phase.name}: give it more checkouts.")
 
     def _kill(self, name: str, signum: signal.Signals) -> str:
         # A unit that was killed a moment ago is on its way back.

@@ -35,6 +35,7 @@ def test_nothing_is_lost_whatever_breaks() -> None:
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **TIMES}, capture_output=True, text=True, check=False, timeout=280
     )
+    assert done.returncode in {0, 1}, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, report["objections"]) == (0, []), done.stderr
     assert report["checkouts"] >= 600

@@ -145,6 +145,8 @@ def main(
     url = edge or f"http://{settings.web_host}:{settings.web_port}"
     config = uvicorn.Config(build_shop(Edge(url, key), settings), port=port, log_level="warning")
     socket = config.bind_socket()
+    # Whoever comes as soon as the address is printed waits a moment, and is not turned away.
+    socket.listen()
     print(f"The shop is open: http://127.0.0.1:{socket.getsockname()[1]}/ (Ctrl-C closes it)", flush=True)
     uvicorn.Server(config).run(sockets=[socket])
 

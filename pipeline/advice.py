@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
-from models.states import CheckoutState
+from models.states import ACTIVE, CheckoutState
 from pipeline.audit import bound_seconds
 from pipeline.dossier import Dossier
 from pipeline.forward import queue_of
 from pipeline.settings import Settings
 
-_RELEASABLE: Final = frozenset({CheckoutState.RUNNING, CheckoutState.AWAITING_PAYMENT, CheckoutState.ACTION_REQUIRED})
+_RELEASABLE: Final = ACTIVE - {CheckoutState.UNWINDING, CheckoutState.NEEDS_REVIEW}
 
 
 @dataclass(frozen=True, slots=True)

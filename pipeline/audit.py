@@ -105,8 +105,11 @@ def _find(connection: Connection, promise: Promise, facts: Mapping[str, Any]) ->
     if promise.search is not None:
         found = list(promise.search(connection))
         return Violation(promise.name, promise.meaning, len(found), tuple(found[:SHOWN_ROWS])) if found else None
-    limited = f"SELECT count(*) OVER () AS total_, broken.* FROM ({promise.sql}) broken LIMIT {SHOWN_ROWS}"
-    rows = [dict(row) for row in connection.execute(text(limited), facts).mappings()]
+    # In order, so that two looks at the same rows show the same ones first, whichever plan found them.
+    first = f"""
+        SELECT count(*) OVER () AS total_, broken.* FROM ({promise.sql}) broken ORDER BY broken LIMIT {SHOWN_ROWS}
+    """
+    rows = [dict(row) for row in connection.execute(text(first), facts).mappings()]
     if not rows:
         return None
     totals = [row.pop("total_") for row in rows]

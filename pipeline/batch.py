@@ -43,11 +43,13 @@ TOGETHER: Final = {0: 1000, 1: 16, 2: 4}
 def part(members: Sequence[Member]) -> tuple[list[Member], list[list[UUID]]]:
     """Return who goes on together now, and the groups of the others; who is fresh goes with the fresh, all at once."""
     parts: list[list[Member]] = []
-    by_attempts = sorted(members, key=lambda member: min(member.attempts, len(TOGETHER)))
-    for attempts, group in groupby(by_attempts, key=lambda member: min(member.attempts, len(TOGETHER))):
-        size = TOGETHER.get(attempts, 1)
-        parts += _chunk(group, size)
+    for attempts, group in groupby(sorted(members, key=_level), key=_level):
+        parts += _chunk(group, TOGETHER.get(attempts, 1))
     return (parts[0], [[each.id for each in group] for group in parts[1:]]) if parts else ([], [])
+
+
+def _level(member: Member) -> int:
+    return min(member.attempts, len(TOGETHER))
 
 
 def _chunk(members: Iterable[Member], size: int) -> Iterator[list[Member]]:

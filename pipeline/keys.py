@@ -46,11 +46,6 @@ FIND: Final = text("""
     WHERE id = :id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """)
 
-FIND_BY_ID: Final = text("""
-    SELECT id, owner, name, scopes FROM api_keys
-    WHERE id = :id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-""")
-
 REVOKE: Final = text(f"""
     UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING {_COLUMNS}
 """)
@@ -132,7 +127,7 @@ def find_caller(connection: Connection, token: str) -> Caller | None:
 
 def find_caller_by_id(connection: Connection, key_id: str) -> Caller | None:
     """Return whose live key this public half belongs to: for those who have shown the whole key before."""
-    row = connection.execute(FIND_BY_ID, {"id": key_id}).one_or_none()
+    row = connection.execute(FIND, {"id": key_id}).one_or_none()
     return None if row is None else _caller(row)
 
 

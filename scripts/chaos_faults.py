@@ -15,7 +15,8 @@ from sqlalchemy import text
 
 from pipeline.chain import CHAIN
 from pipeline.sender import INTAKE, RESOLVE, UNWIND, Send
-from scripts.chaos_place import Place, read_lines
+from scripts.chaos_place import Place
+from scripts.fleet import read_procfile
 from scripts.obstacles import Obstacle
 from workers.broker import BatchBroker
 from workers.queues import NAMESPACE, QueueKeys
@@ -26,6 +27,8 @@ QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
 HANDFUL: Final = 200
 #: Longest wait for a message that can be meddled with.
 SEEK_SECONDS: Final = 20.0
+#: Looks at the queue, of 50 ms each, before one more buyer is called: the few that were kept are to last.
+LOOKS_PER_CALL: Final = 40
 
 TAKE: Final = """
     local ids = redis.call("lrange", KEYS[1], 0, tonumber(ARGV[1]) - 1)
@@ -49,6 +52,8 @@ class Tormentor:
     place: Place
     dice: random.Random
     broker: BatchBroker
+    #: Lets one more buyer come, who was kept for this fault.
+    call_buyer: Callable[[], None]
 
     def kill_worker(self) -> str:
         """Kill a worker, child and master."""
@@ -171,7 +176,7 @@ class Tormentor:
     def skew_clock(self) -> str:
         """Put a worker of some phase beside the others whose clock is an hour off."""
         name, hours = self.dice.choice([phase.name for phase in CHAIN]), self.dice.choice((-1, 1))
-        line = read_lines()[name].replace("workers.main:", f"scripts.skewed:{'early_' if hours < 0 else 'late_'}")
+        line = read_procfile()[name].replace("workers.main:", f"scripts.skewed:{'early_' if hours < 0 else 'late_'}")
         self.place.supervisor.start({f"skewed_{name}_{uuid4().hex[:4]}": line})
         return f"{name}, {hours:+d} h"
 
@@ -185,9 +190,11 @@ class Tormentor:
         try:
             ends_at = time.monotonic() + SEEK_SECONDS
             while time.monotonic() < ends_at:
-                if ids := meddle(client, keys):
-                    return phase.queue, ids
-                time.sleep(0.05)
+                self.call_buyer()
+                for _ in range(LOOKS_PER_CALL):
+                    if ids := meddle(client, keys):
+                        return phase.queue, ids
+                    time.sleep(0.05)
         finally:
             for unit in frozen:
                 self.place.supervisor.kill(unit, signal.SIGCONT)

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import requests
 from dramatiq import Message
-from redis.exceptions import RedisError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -21,16 +20,13 @@ from pipeline.audit import take_report
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import SandboxEvent
 from pipeline.sender import DELIVERIES, WEBHOOKS, Send
-from pipeline.stats import QUEUES
 from scripts.chaos_faults import QUEUES as CHECKOUT_QUEUES
 from scripts.chaos_load import History, make_intake
 from scripts.chaos_place import OWNER, Place
 from scripts.ending import Ending
 from workers.broker import BatchBroker
-from workers.queues import NAMESPACE, queue_figures
+from workers.readout import is_idle
 from workers.sender import RedisSender
-
-TERMINAL_SQL: Final = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
 
 # What is scheduled waits for its own moment, a bank that does not answer for one: no fault of the place holds it.
 WITNESSES: Final = text("""
@@ -38,9 +34,10 @@ WITNESSES: Final = text("""
     WHERE state IN ('running', 'unwinding') AND due_reason = 'stalled'
 """)
 STANDING: Final = text("SELECT id, state || phase || fence FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
-LEFT: Final = text(f"SELECT count(*) FROM checkouts WHERE state NOT IN ({TERMINAL_SQL}, 'needs_review')")
+LEFT: Final = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL AND state <> 'needs_review'")
 STATES: Final = text("SELECT state, count(*) AS checkouts FROM checkouts GROUP BY state")
 KNOWN: Final = text("SELECT key, checkout_id FROM request_keys WHERE owner = :owner")
+LAST_WEBHOOK: Final = text("SELECT coalesce(max(id), 0) FROM sandbox.entries")
 EXISTING: Final = text("SELECT id FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
 TABLES: Final = text("""
     SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
@@ -76,19 +73,6 @@ class Verdict:
     rows_changed_by_replay: int = 0
     audit_violations: int = 0
     violations: list[str] = field(default_factory=list)
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether every promise was kept."""
-        return not (
-            self.lost
-            or self.stuck
-            or self.needs_review
-            or self.mismatched
-            or self.gave_up
-            or self.rows_changed_by_replay
-            or self.audit_violations
-        )
 
 
 def read_witnesses(place: Place) -> dict[UUID, str]:
@@ -134,23 +118,33 @@ def judge(place: Place, history: History, ending: Ending, *, replay_seconds: flo
     verdict.completed = verdict.states.get("completed", 0)
     verdict.needs_review = verdict.states.get("needs_review", 0)
     verdict.stuck = verdict.checkouts - sum(verdict.states.get(state, 0) for state in TERMINAL) - verdict.needs_review
-    post_webhooks(place)
-    wait_for_silence(place, ending, replay_seconds)
-    before = _read_rows(place)
-    send_everything_again(place, history)
-    wait_for_silence(place, ending, replay_seconds)
-    after = _read_rows(place)
-    for table, rows in after.items():
-        new = rows - before[table]
-        verdict.rows_changed_by_replay += max(len(new), len(before[table] - rows))
-        if new:
-            example = _show_row(place, table, next(iter(new)))
-            verdict.violations.append(f"sending everything again has changed {len(new)} rows of {table}: {example}")
+    _replay(place, history, ending, replay_seconds, verdict)
     with place.database.connect() as connection:
         found = take_report(connection, place.settings).violations
     verdict.audit_violations = len(found)
     verdict.violations += [f"{each.promise}: {each.meaning} ({each.count} rows)" for each in found]
     return verdict
+
+
+def _replay(place: Place, history: History, ending: Ending, seconds: float, verdict: Verdict) -> None:
+    """Send everything again, and hold it against the verdict when that changes a row, or does not come to an end."""
+    quiet = _post_all_webhooks(place) and wait_for_silence(place, ending, seconds)
+    before = _read_rows(place)
+    sent = send_everything_again(place, history)
+    quiet = wait_for_silence(place, ending, seconds) and quiet
+    after = _read_rows(place)
+    if not (sent and quiet):
+        verdict.violations.append(
+            "not everything could be sent again and worked off: that it changes nothing is not shown"
+        )
+    for table, rows in after.items():
+        new, gone = rows - before[table], before[table] - rows
+        verdict.rows_changed_by_replay += max(len(new), len(gone))
+        if new:
+            example = _show_row(place, table, next(iter(new)))
+            verdict.violations.append(f"sending everything again has changed {len(new)} rows of {table}: {example}")
+        elif gone:
+            verdict.violations.append(f"sending everything again has taken {len(gone)} rows from {table}")
 
 
 def _check_history(connection: Connection, history: History, verdict: Verdict) -> None:
@@ -166,8 +160,8 @@ def _check_history(connection: Connection, history: History, verdict: Verdict) -
             verdict.violations.append(f"{key} was answered with {told}, the books have {known.get(key)}")
 
 
-def send_everything_again(place: Place, history: History) -> None:
-    """Send every message that there can have been, to every queue, and every webhook of the bank."""
+def send_everything_again(place: Place, history: History) -> bool:
+    """Send every message that there can have been, to every queue, and every webhook of the bank; whether all went."""
     broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
     try:
         sender = RedisSender(broker)
@@ -178,13 +172,18 @@ def send_everything_again(place: Place, history: History) -> None:
         sends = [Send(queue, id_, now) for id_, now in ids for queue in CHECKOUT_QUEUES]
         sends += [Send(WEBHOOKS, id_, now) for id_, now in letters]
         sends += [Send(DELIVERIES, id_, now) for id_, now in tellings]
-        for first in range(0, len(sends), SLICE):
-            sender.send(sends[first : first + SLICE])
+        went = all(sender.send(sends[first : first + SLICE]) for first in range(0, len(sends), SLICE))
         intake: list[Message[Any]] = [make_intake(request) for request in history.messages.values()]
         broker.enqueue_many(intake)
     finally:
         broker.close()
-    post_webhooks(place)
+    return _post_all_webhooks(place) and went
+
+
+def _post_all_webhooks(place: Place) -> bool:
+    with place.database.connect() as connection:
+        last: int = connection.execute(LAST_WEBHOOK).scalar_one()
+    return post_webhooks(place) >= last
 
 
 def post_webhooks(place: Place, after_id: int = 0) -> int:
@@ -214,17 +213,16 @@ def post_webhooks(place: Place, after_id: int = 0) -> int:
     return after_id
 
 
-def wait_for_silence(place: Place, ending: Ending, seconds: float) -> None:
-    """Return once no message waits and nobody works on one."""
+def wait_for_silence(place: Place, ending: Ending, seconds: float) -> bool:
+    """Return whether within the bound no message waits any more and nobody works on one."""
     broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
     ends_at = time.monotonic() + seconds
     quiet = 0
     try:
         while quiet < 3 and time.monotonic() < ends_at:
-            with suppress(RedisError, OSError):
-                figures = queue_figures(broker.client, NAMESPACE, QUEUES)
-                quiet = 0 if any(each.waiting or each.in_flight for each in figures) else quiet + 1
+            quiet = quiet + 1 if is_idle(broker.client) else 0
             ending.sleep(0.2)
+        return quiet == 3
     finally:
         broker.close()
 

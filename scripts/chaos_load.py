@@ -85,7 +85,6 @@ class History:
     """What clients were told. `accepted` has every checkout id that a key was ever answered with."""
 
     accepted: dict[str, set[UUID]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
     gave_up: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -250,8 +249,6 @@ class Load:
         body = answer.json()
         found = body.get("checkout_id") if answer.ok or key.startswith("start-") else None
         if found is None:
-            with self.history.lock:
-                self.history.refused[key] = body.get("code", str(answer.status_code))
             return None
         self.history.note(key, UUID(found))
         return UUID(found)

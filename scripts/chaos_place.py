@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import requests
-from honcho.environ import parse_procfile
 from pydantic import SecretStr
 from sqlalchemy import Engine, make_url
 
@@ -19,14 +17,13 @@ from pipeline.keys import Scope, create_key
 from pipeline.roles import Role, grant, make_user
 from pipeline.schema import migrate
 from pipeline.settings import Settings, read_settings
-from scripts.embedded import ROOT
 from scripts.ending import Ending
-from scripts.fleet import FleetLog, run_fleet
+from scripts.fleet import FleetLog, read_procfile, run_fleet
 from scripts.obstacles import Obstacle
 from scripts.postgres_server import Postgres
 from scripts.servers import make_folder
 from scripts.supervisor import Supervisor
-from scripts.valkey_server import Valkey
+from scripts.valkey_server import Valkey, find_port
 
 OWNER: Final = "chaos"
 #: As whom the processes connect.
@@ -73,11 +70,6 @@ class Place:
         raise Obstacle("The HTTP edge does not answer.")
 
 
-def read_lines() -> dict[str, str]:
-    """Return every line of the Procfile, the HTTP edge among them."""
-    return dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
-
-
 @contextmanager
 def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iterator[Place]:
     """Start servers and processes for one run, and leave nothing behind. Servers in the environment are not used."""
@@ -92,10 +84,10 @@ def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iter
         settings = read_settings(
             database_url=SecretStr(postgres.url),
             redis_url=SecretStr(valkey.url),
-            sandbox_database_url=SecretStr(postgres.url),
+            sandbox_database_url=None,
             gateway="sandbox",
             sandbox_fault_seed=seed,
-            web_port=_find_port(),
+            web_port=find_port(),
             web_requests_per_minute=10_000_000,
             web_connections=4,
             pool_size=3,
@@ -114,16 +106,11 @@ def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iter
             _, token = create_key(connection, owner=OWNER, name="chaos", scopes=[Scope.CHECKOUT])
         worker_url = make_url(postgres.url).set(username=WORKER).render_as_string(hide_password=False)
         workers = settings.model_copy(update={"database_url": SecretStr(worker_url)})
+        lines = read_procfile(with_web=True)
         supervisor = stack.enter_context(
-            run_fleet(workers, log, ending, lines=read_lines(), scale=TWICE, ready_seconds=READY_SECONDS)
+            run_fleet(workers, log, ending, lines=lines, scale=TWICE, ready_seconds=READY_SECONDS)
         )
         url = f"http://127.0.0.1:{settings.web_port}"
         place = Place(settings, postgres, valkey, supervisor, database, url, token)
         place.wait_for_web()
         yield place
-
-
-def _find_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

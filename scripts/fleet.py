@@ -52,9 +52,10 @@ class FleetLog:
             self._file.close()
 
 
-def read_procfile(path: Path = ROOT / "Procfile") -> dict[str, str]:
-    """Return the commands of the Procfile by name, but `web`: a script asks nothing over HTTP, and its port is one."""
-    return {name: line for name, line in parse_procfile(path.read_text()).processes.items() if name != "web"}
+def read_procfile(path: Path = ROOT / "Procfile", *, with_web: bool = False) -> dict[str, str]:
+    """Return the commands of the Procfile by name; `web` only when asked for: most scripts ask nothing over HTTP."""
+    lines: dict[str, str] = dict(parse_procfile(path.read_text()).processes)
+    return lines if with_web else {name: line for name, line in lines.items() if name != "web"}
 
 
 @contextmanager

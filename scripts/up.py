@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from honcho.environ import parse_procfile
 
 from pipeline.database import connect_engine, transaction
 from pipeline.keys import Scope, create_key, find_caller
 from scripts.embedded import ROOT, STATE, Urls, build_settings, start
+from scripts.fleet import read_procfile
 from scripts.obstacles import Obstacle, explain_obstacles
 from scripts.supervisor import Supervisor, build_env
 
@@ -45,7 +45,7 @@ class Printer:
 
 def read_lines(path: Path, only: str) -> dict[str, str]:
     """Return the Procfile's commands by name; of these only the named ones, if any are named."""
-    lines: dict[str, str] = dict(parse_procfile(path.read_text()).processes)
+    lines = read_procfile(path, with_web=True)
     names = [name for name in only.split(",") if name]
     unknown = sorted(set(names) - lines.keys())
     if unknown:

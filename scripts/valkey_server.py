@@ -38,7 +38,7 @@ class Valkey:
 
     def start(self) -> None:
         """Start and wait until it answers; on the first start a free port is chosen and kept."""
-        for port in [self.port] if self.port else [_find_port() for _ in range(PORT_TRIES)]:
+        for port in [self.port] if self.port else [find_port() for _ in range(PORT_TRIES)]:
             if self._listen(port):
                 self.port = port
                 return
@@ -90,7 +90,8 @@ class Valkey:
         return False
 
 
-def _find_port() -> int:
+def find_port() -> int:
+    """Return a port of the loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

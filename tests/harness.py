@@ -80,12 +80,16 @@ class Works:
         """Put it together."""
         self.engine, self.settings, self.line = engine, settings, Line()
         self.gateway = gateway or build_gateway(settings)
-        self.driver = Driver(engine, self.line, self.gateway, settings)
-        self.runner = Runner(self.driver, settings)
-        self.unwinder = Unwinder(self.driver, settings)
-        self.looker = Looker(self.driver, settings)
-        self.inbox = Inbox(self.driver, self.looker, settings)
-        self.door = Door(self.driver, settings)
+        self.wire(Driver(engine, self.line, self.gateway, settings))
+
+    def wire(self, driver: Driver) -> None:
+        """Build everything anew upon a driver."""
+        self.driver = driver
+        self.runner = Runner(driver, self.settings)
+        self.unwinder = Unwinder(driver, self.settings)
+        self.looker = Looker(driver, self.settings)
+        self.inbox = Inbox(driver, self.looker, self.settings)
+        self.door = Door(driver, self.settings)
 
     def close(self) -> None:
         """Give back threads and connections."""

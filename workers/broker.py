@@ -137,11 +137,22 @@ class BatchBroker(RedisBroker):
 
     def _beat(self, queue_name: str) -> None:
         # dramatiq's own fetch, of nothing: a heartbeat and, for this queue, the messages of dead workers given back.
-        # With Redis's clock in the place of this host's, for one more round trip a second.
-        seconds, micros = cast("tuple[int, int]", self.client.time())
-        arguments = ("fetch", seconds * 1000 + micros // 1000, queue_name, self.broker_id, self.heartbeat_timeout)
-        others = (self.dead_message_ttl, 1, self._max_unpack_size(), 0)  # type: ignore[no-untyped-call]
-        self.scripts["dispatch"](args=[*arguments, *others], keys=[self.namespace])
+        self.do_fetch(queue_name, 0)
+
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        """Return dramatiq's script for a command, with Redis's clock in the place of this host's.
+
+        One more round trip for what is asked once a second.
+        """
+
+        def dispatch(queue_name: str, *arguments: Any) -> Any:
+            seconds, micros = cast("tuple[int, int]", self.client.time())
+            first = (command, seconds * 1000 + micros // 1000, queue_name, self.broker_id, self.heartbeat_timeout)
+            limit = self._max_unpack_size()  # type: ignore[no-untyped-call]
+            others = (self.dead_message_ttl, self._should_do_maintenance(command), limit, *arguments)
+            return self.scripts["dispatch"](args=[*first, *others], keys=[self.namespace])
+
+        return dispatch
 
     def _should_do_maintenance(self, command: str) -> int:
         return int(command == "fetch")

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,7 +11,6 @@ from typing import Any, Final
 from uuid import uuid4
 
 import httpx2
-from honcho.environ import parse_procfile
 from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
@@ -23,15 +21,14 @@ from pipeline.keys import Scope, create_key
 from pipeline.roles import Role, grant, make_user
 from pipeline.schema import migrate
 from pipeline.settings import Settings
-from scripts.embedded import ROOT
+from scripts.fleet import read_procfile
 from scripts.postgres_server import Postgres
 from scripts.servers import make_folder
-from scripts.valkey_server import Valkey
+from scripts.valkey_server import Valkey, find_port
 from tests.conftest import spare_the_disk
 from tests.harness import ADDRESS, OWNER, Shelf
 from tests.processes import TIMES, Processes, run_processes
 
-LINES: Final[Mapping[str, str]] = parse_procfile((ROOT / "Procfile").read_text()).processes
 SECONDS: Final = 40.0
 #: As whom the processes connect.
 WORKER: Final = "edge_worker"
@@ -136,9 +133,7 @@ def open_place(log: Path, **changes: Any) -> Iterator[Place]:
         postgres.start()
         valkey.start()
         spare_the_disk(postgres.url)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = find_port()
         settings = Settings(
             _env_file=None,
             database_url=SecretStr(postgres.url),
@@ -155,7 +150,7 @@ def open_place(log: Path, **changes: Any) -> Iterator[Place]:
         admin.dispose()
         engine = connect_engine(settings, application_name="test")
         workers = settings.model_copy(update={"database_url": SecretStr(find_worker_url(postgres.url))})
-        with run_processes(workers, log, LINES) as processes:
+        with run_processes(workers, log, read_procfile(with_web=True)) as processes:
             url = f"http://127.0.0.1:{port}"
             place = Place(settings, postgres, valkey, processes, engine, Shelf(engine), token, url)
             place.wait_for_edge()

@@ -12,9 +12,9 @@ from rich.console import Console
 from scripts import chaos
 from scripts.chaos_faults import KINDS, plan_faults
 from scripts.chaos_load import plan_buyers
-from scripts.chaos_place import read_lines
 from scripts.embedded import ROOT
 from scripts.ending import Ending
+from scripts.fleet import read_procfile
 
 pytestmark = pytest.mark.acceptance
 
@@ -49,10 +49,9 @@ def test_nothing_is_lost_whatever_breaks() -> None:
 def test_a_build_that_skips_an_undo_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in TIMES.items():
         monkeypatch.setenv(name, value)
-    lines = {
-        name: line.replace("workers.main:", "tests.acceptance.broken_build:") for name, line in read_lines().items()
-    }
-    monkeypatch.setattr("scripts.chaos_place.read_lines", lambda: lines)
+    sound = read_procfile(with_web=True)
+    lines = {name: line.replace("workers.main:", "tests.acceptance.broken_build:") for name, line in sound.items()}
+    monkeypatch.setattr("scripts.chaos_place.read_procfile", lambda **_: lines)
     monkeypatch.setattr(chaos, "END_SECONDS", 20)
     with Ending() as ending:
         verdict, injected, _ = chaos.torment(120, 1, ("kill_worker",), ending, Console(quiet=True))

@@ -1,4 +1,4 @@
-"""Every feature names a test, and the test is there."""
+"""Every feature names its tests, every threat too, and they are there."""
 
 import ast
 import re
@@ -8,7 +8,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FEATURES: Final = (ROOT / "docs" / "features.md").read_text()
-ITEM: Final = re.compile(r"^- (?P<what>.+?\.) `(?P<path>tests/\S+?\.py)::(?P<name>test_\w+)`$")
+THREATS: Final = (ROOT / "docs" / "threats.md").read_text()
+ITEM: Final = re.compile(r"^- .+?\.(?: `tests/\S+?\.py::test_\w+`)+$")
+TEST: Final = re.compile(r"`(tests/\S+?\.py)::(test_\w+)`")
 
 
 def object_to(features: str) -> list[str]:
@@ -17,11 +19,11 @@ def object_to(features: str) -> list[str]:
     for line in features.splitlines():
         if not line.startswith("- "):
             continue
-        found = ITEM.match(line)
-        if found is None:
+        if ITEM.match(line) is None:
             objections.append(f"it names no test: {line}")
-        elif found["name"] not in list_tests(ROOT / found["path"]):
-            objections.append(f"there is no {found['path']}::{found['name']}")
+        objections += [
+            f"there is no {path}::{name}" for path, name in TEST.findall(line) if name not in list_tests(ROOT / path)
+        ]
     return objections
 
 
@@ -34,9 +36,18 @@ def list_tests(path: Path) -> set[str]:
 
 def test_every_feature_is_shown_by_a_test() -> None:
     assert object_to(FEATURES) == []
-    tests = Counter(found["name"] for line in FEATURES.splitlines() if (found := ITEM.match(line)))
-    assert len(tests) >= 80
+    tests = Counter(TEST.findall(FEATURES))
+    assert len(tests) >= 100
     assert [name for name, times in tests.items() if times > 2] == []
+
+
+def test_every_test_that_a_threat_names_is_there() -> None:
+    files = {path.name: list_tests(path) for path in (ROOT / "tests").rglob("test_*.py")}
+    named = re.findall(r"`(?:(test_\w+\.py)(?:::)?)?(test_\w+)?`", THREATS)
+    assert len([each for each in named if any(each)]) >= 12
+    for file, name in named:
+        assert not file or file in files, file
+        assert not name or name in (files[file] if file else set().union(*files.values())), name
 
 
 def test_a_test_that_is_not_there_is_told() -> None:

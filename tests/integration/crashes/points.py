@@ -13,11 +13,8 @@ from sqlalchemy import Connection, Engine
 
 from pipeline.chain import Phase
 from pipeline.database import assert_no_transaction
-from pipeline.door import Door
 from pipeline.driver import Driver
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.inbox import Inbox
-from pipeline.look import Looker
 from pipeline.runner import Runner
 from pipeline.sender import Send
 from pipeline.settings import Settings
@@ -142,12 +139,10 @@ class TracingWorks(Works):
         super().__init__(engine, settings, bank)
         self.driver.close()
         self.line = TracingLine(trace)
-        self.driver = TracingDriver(engine, self.line, spy, settings)
-        self.driver.trace = trace
-        self.runner = TracingRunner(self.driver, settings)
+        driver = TracingDriver(engine, self.line, spy, settings)
+        driver.trace = trace
+        self.wire(driver)
+        self.runner = TracingRunner(driver, settings)
         self.runner.trace = trace
-        self.unwinder = TracingUnwinder(self.driver, settings)
+        self.unwinder = TracingUnwinder(driver, settings)
         self.unwinder.trace = trace
-        self.looker = Looker(self.driver, settings)
-        self.inbox = Inbox(self.driver, self.looker, settings)
-        self.door = Door(self.driver, settings)

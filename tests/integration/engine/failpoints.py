@@ -8,16 +8,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, event
 
 from pipeline.chain import CHAIN
-from pipeline.door import Door
 from pipeline.driver import Driver
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.inbox import Inbox
-from pipeline.look import Looker
 from pipeline.resolve import resolve
-from pipeline.runner import Runner
 from pipeline.sender import RESOLVE, UNWIND, WEBHOOKS, Send
 from pipeline.settings import Settings
-from pipeline.unwind import Unwinder
 from tests.harness import Line, Works
 from tests.integration.engine.workbench import Spy
 
@@ -104,12 +99,7 @@ class FailingWorks(Works):
     def restart(self) -> None:
         """Begin anew, as a process does: calls that were out are over, their answers are heard by nobody."""
         self.driver.close()
-        self.driver = Driver(self.engine, self.line, self.spy, self.settings)
-        self.runner = Runner(self.driver, self.settings)
-        self.unwinder = Unwinder(self.driver, self.settings)
-        self.looker = Looker(self.driver, self.settings)
-        self.inbox = Inbox(self.driver, self.looker, self.settings)
-        self.door = Door(self.driver, self.settings)
+        self.wire(Driver(self.engine, self.line, self.spy, self.settings))
 
     def close(self) -> None:
         """Give back threads and connections, and the engine as it was."""

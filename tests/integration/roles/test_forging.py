@@ -17,7 +17,8 @@ from pipeline.sweep import sweep
 from tests.harness import ADDRESS, Shelf, Works
 from tests.integration.web.stage import spin_until, work
 from workers.engine import CheckoutEngine
-from workers.queues import QueueKeys, queue_figures
+from workers.queues import QueueKeys
+from workers.readout import is_idle
 
 #: What must stay as it is, whatever is sent: each row with all that counts.
 FACTS: Final = (
@@ -71,14 +72,9 @@ def make_body(queue: str, *arguments: Any, actor: str | None = None, **options: 
 
 def wait_for_silence(running: CheckoutEngine) -> None:
     """Return once nothing waits and nobody works."""
-
-    def is_idle() -> bool:
-        figures = queue_figures(running.broker.client, running.broker.namespace, QUEUES)
-        return not any(each.waiting or each.in_flight for each in figures)
-
-    spin_until(is_idle, "all is worked off")
-    time.sleep(0.2)
-    spin_until(is_idle, "all is worked off")
+    for _ in range(2):
+        spin_until(lambda: is_idle(running.broker.client), "all is worked off")
+        time.sleep(0.2)
 
 
 @pytest.fixture

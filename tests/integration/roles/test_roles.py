@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
@@ -48,16 +49,10 @@ def shop(worker: Engine, settings: Settings, shelf: Shelf) -> Iterator[Works]:
     """The engine, connected as the worker; its bank too."""
     shelf.add_variant("cup", stock=9, price_minor=250)
     shelf.add_coupon("TEN", limit=5)
-    url = worker.url.render_as_string(hide_password=False)
-    own = settings.model_copy(update={"sandbox_database_url": None})
-    own = Settings.model_validate({**reveal(own), "database_url": url})
+    url = SecretStr(worker.url.render_as_string(hide_password=False))
+    own = settings.model_copy(update={"database_url": url, "sandbox_database_url": None})
     with build_works(worker, own) as works:
         yield works
-
-
-def reveal(settings: Settings) -> dict[str, object]:
-    """Return settings without what is secret."""
-    return {name: value for name in Settings.model_fields if (value := getattr(settings, name)) is not None}
 
 
 def test_everything_is_bought_undone_and_expired(shop: Works, shelf: Shelf, engine: Engine, settings: Settings) -> None:

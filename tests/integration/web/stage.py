@@ -15,12 +15,11 @@ from sqlalchemy import Engine, text
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.keys import Scope, create_key
 from pipeline.settings import Settings
-from pipeline.stats import QUEUES
 from pipeline.sweep import sweep
 from tests.harness import ADDRESS, OWNER, Shelf
 from workers.actors import declare_actors
 from workers.engine import CheckoutEngine, build_engine
-from workers.queues import queue_figures
+from workers.readout import is_idle
 from workers.web.__main__ import Server, build_server
 
 #: Bound of every wait.
@@ -81,9 +80,7 @@ class Stage:
 
     def is_idle(self) -> bool:
         """Tell whether no message waits and nobody works on one."""
-        broker = self.workers.broker
-        figures = queue_figures(broker.client, broker.namespace, QUEUES)
-        return not any(each.waiting or each.in_flight for each in figures)
+        return is_idle(self.workers.broker.client)
 
     def sweep(self) -> None:
         """Run one tick."""

@@ -81,19 +81,22 @@ def check_origin(request: Request) -> None:
 
 
 def _refuse(problem: Problem, request: Request) -> Response:
-    answer = render(problem)
     if not wants_page(request):
-        return answer
+        return render(problem)
     # From a form back to what it was about.
     back = request.url.path.rpartition("/")[0] if request.method == "POST" else LIST
     facts = {"title": problem.title, "problem": problem, "back": back}
     return render_page(request, "problem.html", facts, status=problem.status)
 
 
+async def read_fields(request: Request) -> dict[str, str]:
+    """Return what a form was filled in with."""
+    return dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+
+
 async def _read_form(request: Request) -> Request:
     """Return the request with its fields as a JSON object."""
-    fields = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
-    body = json.dumps(fields).encode()
+    body = json.dumps(await read_fields(request)).encode()
     scope = {**request.scope, "headers": list(request.scope["headers"])}
     MutableHeaders(scope=scope)["content-type"] = "application/json"
 

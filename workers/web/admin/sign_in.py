@@ -1,13 +1,12 @@
 """Signing in with a browser, by an API key of the scope `admin`, and out again."""
 
 from typing import Final
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from pipeline.keys import Scope, find_caller
-from workers.web.admin.guard import LIST, SIGN_IN, DoorRoute
+from workers.web.admin.guard import LIST, SIGN_IN, DoorRoute, read_fields
 from workers.web.admin.pages import render_page
 from workers.web.edge import edge_of
 
@@ -25,8 +24,8 @@ async def show_sign_in(request: Request) -> Response:
 @router.post(SIGN_IN)
 async def sign_in(request: Request) -> Response:
     """Open a session for a key, and lead to where one was going."""
-    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
-    token, target = (fields.get(name, [""])[0].strip() for name in ("key", "next"))
+    fields = await read_fields(request)
+    token, target = (fields.get(name, "").strip() for name in ("key", "next"))
     edge = edge_of(request)
     caller = await edge.read(lambda connection: find_caller(connection, token))
     if caller is None or Scope.ADMIN not in caller.scopes:

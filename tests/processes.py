@@ -156,3 +156,8 @@ def encode_message(queue: str, *args: Any, **changes: Any) -> bytes:
         "message_timestamp": int(time.time() * 1000),
     }
     return json.dumps(body | changes).encode()
+
+
+def find_holders(client: Redis, queue: str) -> set[bytes]:
+    """Return the sets of messages of this queue that workers have fetched and not finished."""
+    return {key for key in client.scan_iter(f"dramatiq:__acks__.*.{queue}") if client.scard(key)}

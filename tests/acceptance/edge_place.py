@@ -125,8 +125,8 @@ def find_worker_url(url: str) -> str:
 
 
 @contextmanager
-def open_place(log: Path, **changes: Any) -> Iterator[Place]:
-    """Start everything, and leave nothing behind."""
+def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]:
+    """Start everything, one line twice if it is named, and leave nothing behind."""
     folder = make_folder()
     postgres, valkey = Postgres(folder / "postgres", folder), Valkey(folder)
     try:
@@ -150,7 +150,9 @@ def open_place(log: Path, **changes: Any) -> Iterator[Place]:
         admin.dispose()
         engine = connect_engine(settings, application_name="test")
         workers = settings.model_copy(update={"database_url": SecretStr(find_worker_url(postgres.url))})
-        with run_processes(workers, log, read_procfile(with_web=True)) as processes:
+        lines = read_procfile(with_web=True)
+        lines |= {f"{twice}_beside": lines[twice]} if twice else {}
+        with run_processes(workers, log, lines) as processes:
             url = f"http://127.0.0.1:{port}"
             place = Place(settings, postgres, valkey, processes, engine, Shelf(engine), token, url)
             place.wait_for_edge()

@@ -24,7 +24,7 @@ from pipeline.settings import Settings
 from scripts.fleet import read_procfile
 from scripts.valkey_server import Valkey
 from tests.harness import ADDRESS, Shelf
-from tests.processes import TIMES, Processes, encode_message, push_raw, run_processes
+from tests.processes import TIMES, Processes, encode_message, find_holders, push_raw, run_processes
 from workers.engine import CheckoutEngine, build_engine
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
@@ -110,11 +110,6 @@ class Target:
         leader = self._processes.supervisor.pids()[self._unit]
         self._leaders.add(leader)
         return leader
-
-
-def find_holders(client: Redis, queue: str) -> set[bytes]:
-    """Return the sets of messages of this queue that workers have fetched and not finished."""
-    return {key for key in client.scan_iter(f"dramatiq:__acks__.*.{queue}") if client.scard(key)}
 
 
 def test_messages_from_anywhere_become_orders_and_nothing_is_sent_twice(

@@ -1,0 +1,72 @@
+"""Redis takes a message, and its answer is lost: the sender takes it for unsent, and nothing happens twice."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, make_url
+
+from pipeline.audit import audit
+from pipeline.messages import PaymentInput, StartRequest
+from pipeline.settings import Settings
+from pipeline.sweep import sweep
+from tests.harness import OWNER, Shelf
+from tests.integration.web.stage import spin_until, work
+from tests.proxy import Proxy, once, open_proxy
+from workers.engine import CheckoutEngine
+
+#: Sends of one purchase: of its start, and of each phase but the last.
+SENDS = 7
+
+
+@pytest.fixture
+def proxy(settings: Settings) -> Iterator[Proxy]:
+    """A proxy before Redis."""
+    url = make_url(settings.redis_url.get_secret_value())
+    with open_proxy(lambda: socket.create_connection((url.host, url.port))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def running(proxy: Proxy, settings: Settings) -> Iterator[CheckoutEngine]:
+    """Every actor on threads, its Redis behind the proxy."""
+    url = make_url(settings.redis_url.get_secret_value()).set(host="127.0.0.1", port=proxy.port)
+    through = SecretStr(url.render_as_string(hide_password=False))
+    with work(settings.model_copy(update={"redis_url": through, "idle_seconds": 0.1, "stall_seconds": 1})) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize("nth", range(SENDS))
+def test_the_answer_to_any_send_is_lost(
+    running: CheckoutEngine, proxy: Proxy, shelf: Shelf, engine: Engine, settings: Settings, nth: int
+) -> None:
+    # Given
+    shelf.add_variant("cup", stock=9, price_minor=250)
+    # When Redis has the nth message, and the connection ends before it says so
+    proxy.lose = once(b'"actor_name"', after=nth)
+    request = StartRequest(
+        owner=OWNER,
+        cart_id=shelf.add_cart(("cup", 1)),
+        payment=PaymentInput(token="tok_ok"),
+        idempotency_key="order-1",
+    )
+    checkout_id = running.door.start(request).checkout_id
+
+    def is_over() -> bool:
+        sweep(running.driver, running.backlog, running.settings)
+        return shelf.rows("SELECT state FROM checkouts WHERE id = :id", id=checkout_id) == [("completed",)]
+
+    spin_until(is_over, "it is bought")
+    # Then
+    assert proxy.lost == 1
+    assert shelf.rows("SELECT kind, count(*) FROM sandbox.entries GROUP BY kind ORDER BY kind") == [
+        ("authorize", 1),
+        ("capture", 1),
+    ]
+    assert shelf.rows("SELECT count(*) FROM orders") == [(1,)]
+    # ... and what was there was not sent again: only the next one, while Redis is left alone for a second
+    [(resent,)] = shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.resent'")
+    assert resent == int(nth < SENDS - 1)
+    with engine.connect() as connection:
+        assert audit(connection, settings) == []

@@ -32,12 +32,13 @@ CHECKS = (
     ("mypy",),
     ("lint-imports",),
     ("deptry", "."),
+    ("python", "-m", "scripts.security"),
 )
 
 TOOLS = {
     "demo": "the engine at work: a sold-out rush, a declined card, a killed worker; ends with one table",
     "test": "every check and every test; with arguments, pytest alone with these",
-    "lint": "the checks of `test`: ruff, mypy, import-linter, deptry",
+    "lint": "the checks of `test`: ruff, mypy, import-linter, deptry, security",
     "up": "keep every process of the Procfile running, with PostgreSQL and Valkey from wheels if none are set",
     "replay": "run a file of real invoices through the pipeline",
     "catalog": "import products, set stock",
@@ -54,6 +55,7 @@ TOOLS = {
     "audit": "check every promise against the database",
     "chaos": "break everything while buyers buy, and prove that nothing is lost",
     "roles": "least-privilege roles of the database",
+    "security": "known vulnerabilities of the packages, secrets in the files",
     "bench": "measure throughput and latency beside stock dramatiq",
 }
 

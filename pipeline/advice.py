@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
 
 from models.states import ACTIVE, CheckoutState
@@ -40,7 +40,7 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
         case CheckoutState.RUNNING | CheckoutState.UNWINDING:
             advice.append(_advise_working(dossier, settings))
         case CheckoutState.AWAITING_PAYMENT:
-            until = status.expires_at.isoformat(sep=" ", timespec="seconds")
+            until = _tell(status.expires_at)
             advice.append(
                 Advice(
                     f"It waits to be paid, and holds its stock until {until}; release it to free the stock now.",
@@ -95,10 +95,14 @@ def _advise_working(dossier: Dossier, settings: Settings) -> Advice:
             f"It is overdue: the worker of {queue} does not run, or its messages are not delivered.",
             "python scripts/monitor.py",
         )
-    when = "" if due_at is None else f"; the sweep looks after it at {due_at.isoformat(sep=' ', timespec='seconds')}"
+    when = "" if due_at is None else f"; the sweep looks after it at {_tell(due_at)}"
     reason = "" if standing["last_error"] is None else f" Last: {standing['last_error']}."
     return Advice(f"It is with {queue}{when}.{reason}", "python scripts/monitor.py --watch")
 
 
 def _release(dossier: Dossier) -> str:
     return f"python scripts/release.py {dossier.status.checkout_id} --reason TEXT"
+
+
+def _tell(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -181,7 +181,9 @@ def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, 
     """Release a cart for an operator: a cancellation with the operator's name and reason in its trail."""
     member = _owned(connection, checkout_id, None)
     detail = {"actor": actor, "reason": reason}
-    released = _turn_back(connection, member, Rejected(Code.RELEASED, detail), settings)
+    # The sentence ends itself.
+    told = detail | {"reason": reason.rstrip(". ")}
+    released = _turn_back(connection, member, Rejected(Code.RELEASED, told), settings)
     if released.created:
         write_events(connection, "checkout.released", [checkout_id], data={checkout_id: detail})
     return released

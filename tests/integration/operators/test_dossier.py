@@ -70,7 +70,7 @@ def test_one_that_waits_says_until_when_and_how_to_free_it(cup: Works, shelf: Sh
     checkout_id = cup.start(shelf.add_cart(("cup", 1)))
     cup.pump()
     dossier = read(cup, checkout_id)
-    until = dossier.status.expires_at.isoformat(sep=" ", timespec="seconds")
+    until = f"{dossier.status.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     assert sentences(cup, dossier) == [
         (
             f"It waits to be paid, and holds its stock until {until}; release it to free the stock now.",

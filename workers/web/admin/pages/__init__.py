@@ -50,6 +50,7 @@ def _load() -> Environment:
     )
     pages.globals["style"] = Markup(_read_style())  # noqa: S704 (a file of ours)
     pages.filters |= {
+        "facts": _write_facts,
         "moment": _write_moment,
         "money": lambda minor, currency: "" if minor is None else str(Money(minor, currency)),
         "seconds": format_seconds,
@@ -79,3 +80,12 @@ def _write_moment(at: datetime | None) -> str:
     return Markup('<time datetime="{}">{} UTC</time>').format(
         at.isoformat(), at.isoformat(sep=" ", timespec="seconds")[:19]
     )
+
+
+def _write_facts(data: Mapping[str, Any]) -> str:
+    """Return what an event says in one line, without the braces of what stands within."""
+    parts = (
+        _write_facts(value) if isinstance(value, Mapping) else f"{name.replace('_', ' ')}: {value}"
+        for name, value in data.items()
+    )
+    return ", ".join(part for part in parts if part)

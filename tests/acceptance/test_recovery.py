@@ -20,6 +20,8 @@ pytestmark = pytest.mark.acceptance
 
 BOUND_SECONDS: Final = 15.0
 POSTGRES_BOUND_SECONDS: Final = 10.0
+#: After a claim has run out: a tick of the sweep, the message, and the bank's answer.
+CLAIMED_SECONDS: Final = 3.0
 #: Their places in the tests of processes are shorter; here they are what a user gets.
 DEFAULTS: Final = (
     "stall_seconds",
@@ -75,12 +77,15 @@ def freeze(place: Place, units: list[str]) -> None:
         place.processes.supervisor.kill(unit, signal.SIGSTOP)
 
 
-def start_some(place: Place) -> None:
-    """Start checkouts; returns once all have come to the phase."""
+def start_some(place: Place, token: str = "tok_ok") -> None:
+    """Start checkouts; returns once all have come to the phase, or wait for the answer to a call."""
     with place.client() as client:
         for number in range(COUNT):
-            assert client.post("/checkout", json=ask(make_cart("cup")), headers=key(number)).status_code == 202
-    wait_until(lambda: place.shelf.rows("SELECT count(*) FROM checkouts WHERE phase = 4") == [(COUNT,)], "they wait")
+            assert client.post("/checkout", json=ask(make_cart("cup"), token), headers=key(number)).status_code == 202
+    there = "SELECT count(*) FROM checkouts WHERE phase = 4"
+    if token != "tok_ok":
+        there = "SELECT count(*) FROM payment_operations WHERE kind = 'authorize' AND claimed_until > now()"
+    wait_until(lambda: place.shelf.rows(there) == [(COUNT,)], "they are there")
 
 
 def release(place: Place, units: list[str]) -> None:
@@ -167,3 +172,19 @@ def test_after_a_crash_of_postgresql(place: Place) -> None:
     time.sleep(3)
     place.postgres.start()
     measure(place, POSTGRES_BOUND_SECONDS)
+
+
+def test_after_a_crash_of_postgresql_while_the_bank_is_asked(place: Place) -> None:
+    start_some(place, "tok_authorize_slow")
+    place.cut_postgres()
+    time.sleep(4)
+    place.postgres.start()
+    measure(place, POSTGRES_BOUND_SECONDS)
+
+
+def test_after_a_worker_was_killed_while_the_bank_is_asked(place: Place) -> None:
+    # Given calls that nobody else makes before their claims have run out
+    start_some(place, "tok_authorize_timeout_after")
+    place.processes.supervisor.kill("payment_authorization", signal.SIGKILL)
+    claim_seconds = Settings.model_fields["gateway_claim_seconds"].default
+    measure(place, claim_seconds + CLAIMED_SECONDS)

@@ -88,13 +88,13 @@ class TracingDriver(Driver):
 
     trace: Trace
 
-    def _transact(self, work: Callable[[Connection], Any]) -> Any:
+    def _transact(self, work: Callable[[Connection], Any], waits: Sequence[float]) -> Any:
         def noted(connection: Connection) -> Any:
             step = work(connection)
             self.trace.pass_by("before commit")
             return step
 
-        step = super()._transact(noted)
+        step = super()._transact(noted, waits)
         self.trace.pass_by("after commit")
         return step
 

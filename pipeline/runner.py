@@ -33,7 +33,7 @@ class Runner:
 
     def run(self, phase: Phase, ids: Sequence[UUID]) -> None:
         """Run `phase` for those of these checkouts that stand right before it; the others are left alone."""
-        self.driver.drive(ids, partial(self._step, phase), partial(self._fail, phase))
+        self.driver.drive(ids, partial(self._step, phase), partial(self._fail, phase), may_leave=True)
 
     def _step(self, phase: Phase, connection: Connection, ids: Sequence[UUID], answers: Sequence[Answered]) -> Step:
         members = lock_checkouts(connection, ids)

@@ -34,7 +34,7 @@ class Unwinder:
 
         Also takes back money that turned up after the end of its checkout.
         """
-        self.driver.drive(ids, self._step, self._fail)
+        self.driver.drive(ids, self._step, self._fail, may_leave=True)
 
     def _step(self, connection: Connection, ids: Sequence[UUID], answers: Sequence[Answered]) -> Step:
         members = lock_checkouts(connection, ids)

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
+from dramatiq import Broker, Middleware, Worker
 from sqlalchemy import Engine
 
 from pipeline.database import connect_engine, transaction
 from pipeline.deliveries.courier import Courier
 from pipeline.door import Door
-from pipeline.driver import TRANSIENT_WAITS, Driver
+from pipeline.driver import LINGER_SECONDS, TRANSIENT_WAITS, Driver
 from pipeline.errors import Code, sentence
 from pipeline.gateways.registry import build_gateway
 from pipeline.inbox import Inbox
@@ -51,6 +52,19 @@ class CheckoutEngine:
         self.database.dispose()
 
 
+class Farewell(Middleware):
+    """At the end of a worker, waits for the answers of calls that its batches have left behind."""
+
+    def __init__(self, driver: Driver) -> None:
+        """Wait for what this driver has out."""
+        self._driver = driver
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        """Return once all is written down, before the connections are closed."""
+        del broker, worker
+        self._driver.finish()
+
+
 def build_engine(settings: Settings, name: str, *, waits: Sequence[float] = TRANSIENT_WAITS) -> CheckoutEngine:
     """Put a process together; `name` is how its connections are called in PostgreSQL.
 
@@ -73,7 +87,10 @@ def build_engine(settings: Settings, name: str, *, waits: Sequence[float] = TRAN
         idle_seconds=settings.idle_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
     )
-    driver = Driver(database, RedisSender(broker), build_gateway(settings), settings, waits=waits)
+    driver = Driver(
+        database, RedisSender(broker), build_gateway(settings), settings, waits=waits, linger_seconds=LINGER_SECONDS
+    )
+    broker.add_middleware(Farewell(driver))
     looker = Looker(driver, settings)
     return CheckoutEngine(
         settings=settings,

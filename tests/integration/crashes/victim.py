@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from pipeline import driver
+from pipeline import calls
 from pipeline.database import connect_engine
 from pipeline.sender import Send
 from pipeline.settings import Settings
@@ -25,7 +25,7 @@ from tests.integration.crashes.scenes import SCENES
 def live(order: dict[str, Any], answer: int) -> None:
     """Play a scene to its end, or to where it is cut short; write what was passed by."""
     # All answers of a batch are written together: so that a scene passes by the same boundaries each time.
-    driver.GATHER_SECONDS = 1.0  # type: ignore[misc]
+    calls.GATHER_SECONDS = 1.0  # type: ignore[misc]
     if order["broken"] is not None:
         BREAKS[order["broken"]]()
     settings = Settings.model_validate(order["settings"])

@@ -1,0 +1,81 @@
+"""Gateway calls of one process: so many at once, none with a transaction open, none that outlives its claim."""
+
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Final, assert_never
+
+import structlog
+
+from pipeline.books import Verb
+from pipeline.database import assert_no_transaction
+from pipeline.gateways.protocol import Answer, Gateway, Misconfigured, Unknown
+from pipeline.operations import Answered, Planned
+from pipeline.settings import Settings
+
+log = structlog.get_logger()
+
+#: Answers that arrive within this time of each other are written in one transaction.
+GATHER_SECONDS: Final = 0.01
+
+
+class Calls:
+    """Makes calls on threads, at most `gateway_concurrency` at once."""
+
+    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+        """Call this gateway."""
+        self._gateway = gateway
+        #: A call must be begun this soon after its claim, so that it has ended before anybody else may make it.
+        self._patience_seconds = settings.gateway_claim_seconds - gateway.call_seconds
+        self._threads = ThreadPoolExecutor(settings.gateway_concurrency, thread_name_prefix="gateway")
+
+    def submit(self, planned: Planned, began: float) -> Future[Answered]:
+        """Make a call on a thread; `began` is when the transaction did that claimed it. Raises within a transaction."""
+        assert_no_transaction()
+        return self._threads.submit(lambda: Answered(planned, self._call(planned, began)))
+
+    def close(self) -> None:
+        """Wait for the calls in flight and end the threads."""
+        self._threads.shutdown()
+
+    def _call(self, planned: Planned, began: float) -> Answer | None:
+        """Make the call, or None when its claim could run out under it: after a queue of slow ones, or a long pause."""
+        names = {"checkout_id": str(planned.call.checkout_id), "verb": planned.verb}
+        if time.monotonic() - began > self._patience_seconds:
+            log.warning("gateway.not_called", **names)
+            return None
+        try:
+            answer = call_gateway(self._gateway, planned)
+        except Exception as error:
+            log.exception("gateway.raised", **names)
+            return Unknown(repr(error)[:500])
+        if isinstance(answer, Misconfigured):
+            log.error("gateway.misconfigured", error=answer.error, **names)
+        return answer
+
+
+def call_gateway(gateway: Gateway, planned: Planned) -> Answer:
+    """Make one planned call."""
+    match planned.verb:
+        case Verb.OPEN:
+            return gateway.open(planned.call)
+        case Verb.AUTHORIZE:
+            return gateway.authorize(planned.call)
+        case Verb.CAPTURE:
+            return gateway.capture(planned.call)
+        case Verb.CANCEL:
+            return gateway.cancel(planned.call)
+        case Verb.REFUND:
+            return gateway.refund(planned.call)
+        case Verb.RETRIEVE:
+            return gateway.retrieve(planned.call)
+        case _:
+            assert_never(planned.verb)
+
+
+def gather(in_flight: set[Future[Answered]], seconds: float | None) -> tuple[list[Answered], set[Future[Answered]]]:
+    """Wait for at least one answer, but no longer than this, and a moment for its neighbours."""
+    done, left = wait(in_flight, timeout=GATHER_SECONDS)
+    if not done:
+        wait(in_flight, timeout=seconds, return_when=FIRST_COMPLETED)
+        done, left = wait(in_flight, timeout=GATHER_SECONDS)
+    return [each.result() for each in done], left

@@ -123,6 +123,8 @@ def test_a_phase_that_raises_for_one_is_run_for_the_others(
     # Then the batch was tried as one, and then each alone
     assert sizes == [5, 1, 1, 1, 1, 1]
     assert [works.status(each).phase for each in ids] == [3, 3, 3, 3, 2]
+    waits = "SELECT CAST(extract(epoch FROM due_at - updated_at) AS float) FROM checkouts WHERE id = :id"
+    assert shelf.rows(waits, id=ids[4]) == [(works.settings.retry_seconds,)]
     # When it comes again with a new one beside it, it runs alone and takes nobody along
     sizes.clear()
     neighbour = works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
@@ -133,6 +135,7 @@ def test_a_phase_that_raises_for_one_is_run_for_the_others(
     assert sizes == [1, 1]
     assert works.status(neighbour).phase == 3
     assert shelf.row("SELECT attempts FROM checkouts WHERE id = :id", id=ids[4]).attempts == 2
+    assert shelf.rows(waits, id=ids[4]) == [(2 * works.settings.retry_seconds,)]
     # When the bug is gone
     assert settle(works, [*ids, neighbour]) == ["completed"] * 6
     assert shelf.rows("SELECT DISTINCT attempts, last_error FROM checkouts") == [(0, None)]

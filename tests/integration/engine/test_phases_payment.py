@@ -292,3 +292,19 @@ def test_many_payments_of_all_kinds_in_one_batch(works: Works, shelf: Shelf, eng
     # Then
     assert {token: (works.states([each])[0], read_bank(engine, each)) for token, each in ids.items()} == wanted
     assert shelf.stock("cup") == (20 - 8, 0)
+
+
+def test_a_capture_that_our_keys_do_not_allow_waits_for_a_person_where_it_stands(
+    works: Works, shelf: Shelf, engine: Engine
+) -> None:
+    # Given
+    checkout_id = start(works, shelf, "tok_ok+tok_capture_misconfigured")
+    # When
+    assert settle(works, [checkout_id], until=RESTING) == [CheckoutState.NEEDS_REVIEW]
+    # Then the money is authorised and the stock held
+    review = works.status(checkout_id).review
+    assert review is not None
+    assert (review.code, review.phase) == ("gateway_misconfigured", "payment_capture")
+    assert read_events(engine, checkout_id)[-1] == ("checkout.needs_review", "payment_capture")
+    assert read_bank(engine, checkout_id) == HELD
+    assert shelf.stock("cup") == (5, 2)

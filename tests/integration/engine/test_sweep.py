@@ -79,6 +79,30 @@ def test_of_a_backlog_only_what_left_the_queue_is_sent_again(works: Works, shelf
     assert works.states(ids) == ["completed"] * 3
 
 
+def test_what_waits_beyond_any_patience_is_called_again_and_costs_no_attempt(
+    works: Works, shelf: Shelf, settings: Settings
+) -> None:
+    # Given two that were sent long ago, of which the later message is gone, and the earlier one still waits
+    shelf.add_variant("cup")
+    ids = []
+    for _ in range(2):
+        ids.append(works.start(shelf.add_cart(("cup", 1)), token="tok_ok"))
+        time.sleep(0.005)
+    queue = works.line.waiting["checkout.cart_validation"]
+    queue.pop()
+    long = timedelta(seconds=2 * settings.overdue_seconds)
+    queue[0] = replace(queue[0], sent_at=queue[0].sent_at - long)
+    shelf.run("UPDATE checkouts SET sent_at = sent_at - CAST(:long AS interval), due_at = now()", long=long)
+    # When
+    assert works.sweep() == SweepCounts(resent=2)
+    # Then no worker had them, so that none has failed; and each message says when it was sent
+    assert [attempts(shelf, each) for each in ids] == [0, 0]
+    rows = shelf.rows("SELECT id, sent_at FROM checkouts ORDER BY id")
+    assert sorted((send.checkout_id, send.sent_at) for send in works.line.sent[-2:]) == rows
+    works.pump()
+    assert works.states(ids) == ["completed"] * 2
+
+
 def test_while_the_broker_is_away_nothing_is_sent_or_counted(works: Works, shelf: Shelf) -> None:
     # Given
     shelf.add_variant("cup")

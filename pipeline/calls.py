@@ -10,7 +10,6 @@ from pipeline.books import Verb
 from pipeline.database import assert_no_transaction
 from pipeline.gateways.protocol import Answer, Gateway, Misconfigured, Unknown
 from pipeline.operations import Answered, Planned
-from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
@@ -19,32 +18,30 @@ GATHER_SECONDS: Final = 0.01
 
 
 class Calls:
-    """Makes calls on threads, at most `gateway_concurrency` at once."""
+    """Makes calls on threads, at most so many at once."""
 
-    def __init__(self, gateway: Gateway, settings: Settings) -> None:
-        """Call this gateway."""
-        self._gateway = gateway
-        #: A call must be begun this soon after its claim, so that it has ended before anybody else may make it.
-        self._patience_seconds = settings.gateway_claim_seconds - gateway.call_seconds
-        self._threads = ThreadPoolExecutor(settings.gateway_concurrency, thread_name_prefix="gateway")
+    def __init__(self, concurrency: int, patience_seconds: float) -> None:
+        """Make so many at once. A call must be begun so soon after its claim that it ends before that runs out."""
+        self._patience_seconds = patience_seconds
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="gateway")
 
-    def submit(self, planned: Planned, began: float) -> Future[Answered]:
+    def submit(self, gateway: Gateway, planned: Planned, began: float) -> Future[Answered]:
         """Make a call on a thread; `began` is when the transaction did that claimed it. Raises within a transaction."""
         assert_no_transaction()
-        return self._threads.submit(lambda: Answered(planned, self._call(planned, began)))
+        return self._threads.submit(lambda: Answered(planned, self._call(gateway, planned, began)))
 
     def close(self) -> None:
         """Wait for the calls in flight and end the threads."""
         self._threads.shutdown()
 
-    def _call(self, planned: Planned, began: float) -> Answer | None:
+    def _call(self, gateway: Gateway, planned: Planned, began: float) -> Answer | None:
         """Make the call, or None when its claim could run out under it: after a queue of slow ones, or a long pause."""
         names = {"checkout_id": str(planned.call.checkout_id), "verb": planned.verb}
         if time.monotonic() - began > self._patience_seconds:
             log.warning("gateway.not_called", **names)
             return None
         try:
-            answer = call_gateway(self._gateway, planned)
+            answer = call_gateway(gateway, planned)
         except Exception as error:
             log.exception("gateway.raised", **names)
             return Unknown(repr(error)[:500])

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 TRANSIENT_WAITS: Final = (0.02, 0.1, 0.5, 1.0, 2.0)
 
 #: How often the last of these is waited out once more for the answers of a gateway. Without them everybody waits until
-#: their calls' claims have run out, 15 s; with 7.6 s of repeats that is over within 10 s of a database's return.
+#: their calls' claims have run out, 13 s; with 7.6 s of repeats that is over within 10 s of a database's return.
 ANSWER_REPEATS: Final = 2
 
 #: A batch waits this long for its calls, then leaves those that are still out behind. Longer than a healthy bank takes
@@ -98,7 +98,8 @@ class Driver:
         self.database = database
         self.sender = sender
         self.gateway = gateway
-        self._calls = Calls(gateway, settings)
+        patience_seconds = settings.gateway_claim_seconds - gateway.call_seconds
+        self._calls = Calls(settings.gateway_concurrency, patience_seconds)
         self._linger_seconds = linger_seconds
         self._most_left = max(1, settings.gateway_concurrency // 2)
         self._keepers = ThreadPoolExecutor(self._most_left, thread_name_prefix="keeper")
@@ -132,7 +133,7 @@ class Driver:
                     if done.sends:
                         self.sender.send(done.sends)
                     tasks.extend(Task(group) for group in done.again)
-                    in_flight.update(self._calls.submit(planned, done.began) for planned in done.calls)
+                    in_flight.update(self._calls.submit(self.gateway, planned, done.began) for planned in done.calls)
             if in_flight:
                 left_seconds = leave_at - time.monotonic()
                 if left_seconds <= 0 and self._leave(in_flight, step, fail):

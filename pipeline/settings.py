@@ -76,9 +76,10 @@ class Settings(BaseSettings):
 
     gateway: str = "sandbox"
     #: A gateway call is given up, its outcome unknown, after this long ...
-    gateway_timeout_seconds: Seconds = 5
-    #: ... and nobody else makes the same call for this long.
-    gateway_claim_seconds: Seconds = 15
+    gateway_timeout_seconds: Seconds = 4
+    #: ... and nobody else makes the same call for this long. Stripe's SDK repeats a call once, 10.5 s in all, and that
+    #: may have to wait for its turn. A worker that dies in the middle of a call costs so much and a tick: 14 s.
+    gateway_claim_seconds: Seconds = 13
     gateway_concurrency: Count = 32
     #: Providers forget idempotency keys after 24 h: an older intent is never called again.
     intent_max_age_seconds: Seconds = 23 * 3600

@@ -20,8 +20,6 @@ pytestmark = pytest.mark.acceptance
 
 BOUND_SECONDS: Final = 15.0
 POSTGRES_BOUND_SECONDS: Final = 10.0
-#: After a claim has run out: a tick of the sweep, the message, and the bank's answer.
-CLAIMED_SECONDS: Final = 3.0
 #: Their places in the tests of processes are shorter; here they are what a user gets.
 DEFAULTS: Final = (
     "stall_seconds",
@@ -124,18 +122,15 @@ def test_after_an_emptied_redis(place: Place) -> None:
     measure(place, BOUND_SECONDS)
 
 
-def test_beside_a_frozen_worker_that_holds_all_messages(place: Place) -> None:
-    # Given one of two workers in the middle of a batch with everything, and row locks
+def test_beside_a_frozen_worker_that_holds_messages(place: Place) -> None:
+    # Given one of two workers in the middle of a batch, with row locks
     holder, other = find_units(place)
     freeze(place, [other])
     with place.engine.connect() as connection, Redis.from_url(place.valkey.url) as client:
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         connection.exec_driver_sql("LOCK TABLE orders IN EXCLUSIVE MODE")
         start_some(place)
-        wait_until(
-            lambda: sum(client.scard(held) for held in find_holders(client, f"checkout.{PHASE}")) == COUNT,
-            "all are held",
-        )
+        wait_until(lambda: find_holders(client, f"checkout.{PHASE}"), "some are held")
         # When it freezes, for ever
         freeze(place, [holder])
         connection.rollback()
@@ -186,5 +181,4 @@ def test_after_a_worker_was_killed_while_the_bank_is_asked(place: Place) -> None
     # Given calls that nobody else makes before their claims have run out
     start_some(place, "tok_authorize_timeout_after")
     place.processes.supervisor.kill("payment_authorization", signal.SIGKILL)
-    claim_seconds = Settings.model_fields["gateway_claim_seconds"].default
-    measure(place, claim_seconds + CLAIMED_SECONDS)
+    measure(place, BOUND_SECONDS)

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
+from pipeline.sender import Head
 from pipeline.settings import Settings
 from pipeline.sweep import SweepCounts
 from tests.harness import Shelf, Works
@@ -101,6 +102,21 @@ def test_what_waits_beyond_any_patience_is_called_again_and_costs_no_attempt(
     assert sorted((send.checkout_id, send.sent_at) for send in works.line.sent[-2:]) == rows
     works.pump()
     assert works.states(ids) == ["completed"] * 2
+
+
+def test_a_queue_that_does_not_say_how_old_it_is_proves_nothing(
+    works: Works, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given one that is stalled, and a queue whose oldest message came from somebody who wrote no time on it
+    shelf.add_variant("cup")
+    checkout_id = works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
+    make_overdue(shelf)
+    monkeypatch.setattr(works.line, "heads", lambda queues: dict.fromkeys(queues, Head(None, 1)))
+    # When
+    assert works.sweep() == SweepCounts()
+    # Then
+    assert attempts(shelf, checkout_id) == 0
+    assert len(works.line.sent) == 1
 
 
 def test_while_the_broker_is_away_nothing_is_sent_or_counted(works: Works, shelf: Shelf) -> None:

@@ -85,6 +85,10 @@ def test_a_lost_message_is_sent_again_by_the_sweep(mail: Mail, shelf: Shelf) -> 
     assert works.sweep() == SweepCounts()
     make_due(shelf)
     assert works.sweep() == SweepCounts(notices=1)
+    [(sent_at,)] = shelf.rows(
+        "SELECT due_at - make_interval(secs => :stall) FROM webhook_inbox", stall=works.settings.stall_seconds
+    )
+    assert [each.sent_at for each in works.line.waiting[WEBHOOKS]] == [sent_at]
     assert works.sweep() == SweepCounts()
     works.pump()
     # Then

@@ -12,7 +12,7 @@ from pipeline.errors import Code, Invalid
 from pipeline.gateways.protocol import ActionRequired, Call, Declined, Succeeded
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.stripe.gateway import StripeGateway
-from pipeline.settings import SettingsError
+from pipeline.settings import Settings, SettingsError
 from tests.conformance.subject import Verb
 from tests.integration.stripe.front import Front
 from tests.integration.stripe.local import KEY, Local
@@ -180,8 +180,10 @@ def test_a_claim_shorter_than_a_call_is_refused_with_what_to_set() -> None:
 
 
 def test_with_the_settings_as_they_come_a_call_ends_well_before_its_claim() -> None:
-    settings = make_settings("http://127.0.0.1:1", gateway_timeout_seconds=5, gateway_claim_seconds=15)
+    times = ("gateway_timeout_seconds", "gateway_claim_seconds")
+    settings = make_settings("http://127.0.0.1:1", **{name: Settings.model_fields[name].default for name in times})
     gateway = build_gateway(settings)
-    assert gateway.call_seconds == 12.5
+    assert gateway.call_seconds == 10.5
+    assert settings.gateway_claim_seconds == 13
     gateway.close()
     gateway.close()

@@ -30,6 +30,7 @@ from pipeline.outcomes import (
     outcome_of,
     reopen_refunds,
     settle,
+    settle_captured,
     settle_ended,
     supersede,
 )
@@ -225,6 +226,8 @@ class Books:
         operations = [changed if each.id == changed.id else each for each in self.operations]
         if status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):
             operations = [settle_ended(each, status) for each in operations]
+        if status is PaymentStatus.CAPTURED:
+            operations = settle_captured(operations)
         return replace(
             self,
             status=status,

@@ -85,6 +85,19 @@ def settle_ended(operation: Operation, status: PaymentStatus) -> Operation:
     return settle(operation, OperationStatus.DECLINED, SETTLED_BY_CANCEL)
 
 
+def settle_captured(operations: Sequence[Operation]) -> list[Operation]:
+    """Settle the capture that is still unanswered when the money is seen to be taken, whatever showed it.
+
+    A look that was planned before the capture can be the first to see it; its checkout then goes on, and an answer that
+    told nothing would leave the call unknown for ever.
+    """
+    captures = [each for each in operations if each.kind is OperationKind.CAPTURE]
+    if any(each.status is OperationStatus.SUCCEEDED for each in captures):
+        return list(operations)
+    first = next((each for each in captures if is_pending(each)), None)
+    return [settle(each, OperationStatus.SUCCEEDED, None) if each is first else each for each in operations]
+
+
 def supersede(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """Leave one success to each kind that can only happen once: the first; the rest of its keys come to nothing."""
     first = {

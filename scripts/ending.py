@@ -20,8 +20,8 @@ class Ended(Exception):
 class Ending:
     """Watches for a request to end. An exception out of a signal handler could lose a process just being started.
 
-    A context manager: the handlers are the former ones again at its end. Enter it first, so that the cleaning up of
-    everything else is not cut short by a second Ctrl-C.
+    A context manager: the handlers are the former ones again at its end, unless somebody asked: the process is about to
+    exit with a code that says so, and a second request must not cut that short. Enter it first, for the same reason.
     """
 
     def __init__(self) -> None:
@@ -37,8 +37,9 @@ class Ending:
 
     def __exit__(self, *_error: object) -> None:
         """Stop watching."""
-        for signum, handler in self._former.items():
-            signal.signal(signum, handler)
+        if not self._asked.is_set():
+            for signum, handler in self._former.items():
+                signal.signal(signum, handler)
 
     def check(self) -> None:
         """Raise Ended if it was asked for."""

@@ -139,11 +139,18 @@ def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
 ) -> None:
     # Given
     Shelf(engine).add_variant("cup", stock=300)
-    targets = [Target(processes, engine, name) for name in ("inventory_reservation", "payment_authorization")]
-    # When each of two workers is killed three times in the middle of a batch, with new work each time
-    for target in targets * 3:
-        start_many(door, 50)
-        os.killpg(target.wait_until_busy(client), signal.SIGKILL)
+    targets = [
+        (Target(processes, engine, "inventory_reservation"), "reservations"),
+        (Target(processes, engine, "payment_authorization"), "payment_operations"),
+    ]
+    # When each of two workers is killed three times in the middle of a batch, which its table holds up
+    for target, table in targets * 3:
+        with engine.connect() as connection:
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            connection.execute(text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
+            start_many(door, 50)
+            os.killpg(target.wait_until_busy(client), signal.SIGKILL)
+            connection.rollback()
     # Then
     processes.assert_all_sold(engine, 300)
 

@@ -76,7 +76,10 @@ def test_an_unknown_outcome_moves_nothing_and_counts(kind: OperationKind, status
     written = known.record(found, Unknown("timeout"))
 
     assert written.status is status
-    if status not in (P.CANCELLED, P.REFUNDED):
+    if (kind, status) == (K.CAPTURE, P.CAPTURED):
+        # The money is seen to be taken: that its call told nothing does not make it unknown again.
+        assert [each.status for each in written.operations] == [S.SUCCEEDED]
+    elif status not in (P.CANCELLED, P.REFUNDED):
         assert [(each.status, each.code, each.attempts) for each in written.operations] == [(S.UNKNOWN, "timeout", 1)]
 
 
@@ -210,6 +213,27 @@ def test_a_look_settles_an_unknown_call_by_what_is_there_alone(
     after = known.observe(known.operations[1], answer, seen=P.OPEN)
 
     assert (after.status, after.operations[1].status, after.operations[1].attempts) == (status, outcome, 0)
+
+
+@pytest.mark.parametrize("outcome", [S.INTENDED, S.UNKNOWN])
+def test_a_look_from_before_the_capture_settles_it_when_it_sees_the_money(outcome: OperationStatus) -> None:
+    # A webhook's look was planned on the authorisation; the capture was begun, and had its effect, while it was out.
+    known = books(P.AUTHORIZED, operation(K.AUTHORIZE, S.SUCCEEDED), operation(K.CAPTURE, outcome))
+
+    after = known.observe(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
+
+    assert (after.status, [each.status for each in after.operations]) == (P.CAPTURED, [S.SUCCEEDED] * 2)
+    # The capture's own answer is a time-out: it tells nothing any more.
+    later = after.record(after.operations[1], Unknown("timeout"))
+    assert (later.status, [each.status for each in later.operations]) == (P.CAPTURED, [S.SUCCEEDED] * 2)
+
+
+def test_money_that_was_taken_once_settles_no_second_capture() -> None:
+    known = books(P.AUTHORIZED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.CAPTURE, S.DECLINED, n=2))
+
+    after = known.observe(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
+
+    assert [each.status for each in after.operations] == [S.SUCCEEDED, S.DECLINED]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Disturbance(StrEnum):
 
     NOBODY = "alone"
     POISON = "poisoned"  # a phase raises on it, each time
-    SLOW_BANK = "slow_bank"  # its authorisation hangs for five seconds
+    SLOW_BANK = "slow_bank"  # its authorisation hangs until it is given up
     HUGE_BASKET = "huge_basket"  # has 600 lines
 
 

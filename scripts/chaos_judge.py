@@ -38,8 +38,11 @@ LEFT: Final = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL AND st
 STATES: Final = text("SELECT state, count(*) AS checkouts FROM checkouts GROUP BY state")
 KNOWN: Final = text("SELECT key, checkout_id FROM request_keys WHERE owner = :owner")
 LAST_WEBHOOK: Final = text("SELECT coalesce(max(id), 0) FROM sandbox.entries")
-# A worker hands its message back while a call that hangs is still out.
-CLAIMED: Final = text("SELECT count(*) FROM payment_operations WHERE claimed_until > now()")
+# Without a message: calls that hang are still out when theirs is done with, a webhook may wait for its next try.
+PENDING: Final = text("""
+    SELECT (SELECT count(*) FROM payment_operations WHERE claimed_until > now())
+           + (SELECT count(*) FROM webhook_inbox WHERE due_at IS NOT NULL)
+""")
 EXISTING: Final = text("SELECT id FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
 TABLES: Final = text("""
     SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
@@ -216,15 +219,15 @@ def post_webhooks(place: Place, after_id: int = 0) -> int:
 
 
 def wait_for_silence(place: Place, ending: Ending, seconds: float) -> bool:
-    """Return whether within the bound no message waits any more, nobody works on one, and no call is out."""
+    """Return whether within the bound no message waits any more, nobody works on one, and nothing is pending."""
     broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
     ends_at = time.monotonic() + seconds
     quiet = 0
     try:
         while quiet < 3 and time.monotonic() < ends_at:
             with place.database.connect() as connection:
-                calls = connection.execute(CLAIMED).scalar_one()
-            quiet = quiet + 1 if is_idle(broker.client) and not calls else 0
+                pending = connection.execute(PENDING).scalar_one()
+            quiet = quiet + 1 if is_idle(broker.client) and not pending else 0
             ending.sleep(0.2)
         return quiet == 3
     finally:

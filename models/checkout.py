@@ -53,7 +53,6 @@ class Checkout(Base):
             "expires_at",
             postgresql_where=text("pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required')"),
         ),
-        Index("checkouts_active_idx", "state", postgresql_where=text(f"state IN ({ACTIVE_SQL})")),
         Index("checkouts_ended_at_idx", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
         # For people who look through them, newest first: ids are in time's order.
         Index("checkouts_state_id_idx", "state", "id"),

@@ -16,30 +16,37 @@ CART_LOCKED: Final = "CK001"
 APPEND_ONLY: Final = "CK002"
 BAD_TRANSITION: Final = "CK003"
 
-# VOLATILE, so that the second statement sees what committed while the first one waited for the row.
+# VOLATILE, so that the second statement sees what committed while the first one waited for the row. The row of a cart
+# that is itself written has been locked by PostgreSQL before this is called.
 CART_GUARD: Final = f"""
 CREATE FUNCTION cart_guard() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     touched uuid[];
     holder record;
+    sold record;
 BEGIN
     IF TG_TABLE_NAME = 'carts' THEN
-        touched := ARRAY[OLD.id];
+        SELECT id, cart_id, expires_at, phase INTO holder FROM checkouts
+            WHERE cart_id = OLD.id AND state IN ({ACTIVE_SQL});
     ELSE
         touched := CASE TG_OP WHEN 'INSERT' THEN ARRAY[NEW.cart_id] WHEN 'DELETE' THEN ARRAY[OLD.cart_id]
                    ELSE ARRAY[OLD.cart_id, NEW.cart_id] END;
+        PERFORM 1 FROM carts WHERE id = ANY(touched) ORDER BY id FOR NO KEY UPDATE;
+        SELECT id, cart_id, expires_at, phase INTO holder FROM checkouts
+            WHERE cart_id = ANY(touched) AND state IN ({ACTIVE_SQL}) LIMIT 1;
     END IF;
-    PERFORM 1 FROM carts WHERE id = ANY(touched) ORDER BY id FOR NO KEY UPDATE;
-    SELECT id, cart_id, expires_at, phase INTO holder FROM checkouts
-        WHERE cart_id = ANY(touched) AND state IN ({ACTIVE_SQL}) LIMIT 1;
     IF FOUND THEN
         -- The one change let through: phase 7 completes the cart of the order it has just placed.
         -- Nested: a line has no state, and PL/pgSQL looks all the fields of an expression up.
         IF TG_TABLE_NAME = 'carts' AND TG_OP = 'UPDATE' THEN
-            IF holder.phase = 6 AND OLD.state = 'open' AND NEW.state = 'completed'
-               AND to_jsonb(OLD) - 'state' - 'updated_at' = to_jsonb(NEW) - 'state' - 'updated_at'
-               AND EXISTS (SELECT FROM orders WHERE checkout_id = holder.id AND state = 'placed') THEN
-                RETURN NEW;
+            IF holder.phase = 6 AND OLD.state = 'open' AND NEW.state = 'completed' THEN
+                sold := OLD;
+                sold.state := NEW.state;
+                sold.updated_at := NEW.updated_at;
+                IF sold IS NOT DISTINCT FROM NEW
+                   AND EXISTS (SELECT FROM orders WHERE checkout_id = holder.id AND state = 'placed') THEN
+                    RETURN NEW;
+                END IF;
             END IF;
         END IF;
         RAISE EXCEPTION USING ERRCODE = '{CART_LOCKED}',

@@ -13,8 +13,9 @@ from pipeline.operations import Answered, Planned
 
 log = structlog.get_logger()
 
-#: Answers that arrive within this time of each other are written in one transaction.
-GATHER_SECONDS: Final = 0.01
+#: Answers that arrive within this time of each other are written in one transaction. As long as a batch of calls takes
+#: at a bank that answers at once; a purchase alone waits for none but its own.
+GATHER_SECONDS: Final = 0.05
 
 
 class Calls:

@@ -29,9 +29,12 @@ def connect_engine(
     pool_size: int | None = None,
     statement_timeout_seconds: float | None = None,
     url: str | None = None,
+    by_key: bool = False,
 ) -> Engine:
     """Return an engine; connects at first use. `statement_timeout_seconds=0` means none (migrations, audit).
 
+    `by_key` is for who asks for nothing but rows by their keys, over and over: a statement that was prepared on a small
+    table then goes by the index too, and does not read a table that has grown from end to end until the next ANALYZE.
     READ COMMITTED, the database's clock, UTC. A frozen or vanished client loses its locks within seconds.
     """
     timeout = settings.statement_timeout_seconds if statement_timeout_seconds is None else statement_timeout_seconds
@@ -46,6 +49,8 @@ def connect_engine(
         "tcp_keepalives_count": 3,
         "timezone": "UTC",
     }
+    if by_key:
+        options |= {"enable_seqscan": "off", "jit": "off"}
     return create_engine(
         make_url(url or settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg"),
         pool_size=pool_size or settings.pool_size,

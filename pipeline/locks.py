@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, RowMapping, text
+from sqlalchemy import Connection, Row, text
 
 from models.states import CheckoutState
 from pipeline.batch import Member
@@ -114,22 +114,22 @@ DUE_DELIVERIES: Final = text("""
 
 def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[Member]:
     """Lock these checkouts, whatever their state; ids that do not exist are left out."""
-    return [_member(row) for row in connection.execute(CHECKOUTS, {"ids": list(ids)}).mappings()]
+    return [_member(row) for row in connection.execute(CHECKOUTS, {"ids": list(ids)}).all()]
 
 
 def lock_expired(connection: Connection, limit: int) -> list[Member]:
     """Lock checkouts whose time is up, skipping what others hold."""
-    return [_member(row) for row in connection.execute(EXPIRED, {"limit": limit}).mappings()]
+    return [_member(row) for row in connection.execute(EXPIRED, {"limit": limit}).all()]
 
 
 def lock_scheduled(connection: Connection, limit: int) -> list[Member]:
     """Lock checkouts that asked to be called again by now."""
-    return [_member(row) for row in connection.execute(SCHEDULED, {"limit": limit}).mappings()]
+    return [_member(row) for row in connection.execute(SCHEDULED, {"limit": limit}).all()]
 
 
 def lock_stalled(connection: Connection, **parameters: Any) -> list[Member]:
     """Lock checkouts of one queue whose message has been delivered or lost without a trace."""
-    return [_member(row) for row in connection.execute(STALLED, parameters).mappings()]
+    return [_member(row) for row in connection.execute(STALLED, parameters).all()]
 
 
 def lock_cart(connection: Connection, cart_id: UUID) -> Row[Any] | None:
@@ -177,14 +177,43 @@ def lock_due_deliveries(connection: Connection, limit: int) -> Sequence[Row[Any]
     return connection.execute(DUE_DELIVERIES, {"limit": limit}).all()
 
 
-def _member(row: RowMapping) -> Member:
-    fields = dict(row)
-    expected = Expected(
-        fields.pop("expected_total_minor"), fields.pop("expected_hash"), fields.pop("expected_lines") or {}
-    )
-    ending = fields.pop("ending")
+def _member(row: Sequence[Any]) -> Member:
+    # By position, in the order of `_MEMBER`: by name it takes a third of the time of a phase that does little.
+    (
+        id_,
+        cart_id,
+        owner,
+        reference,
+        currency,
+        state,
+        phase,
+        fence,
+        straight_through,
+        payment_given,
+        total_minor,
+        hash_,
+        lines,
+        expires_at,
+        pivot_at,
+        attempts,
+        ending,
+        now,
+    ) = row
     return Member(
-        **fields | {"state": CheckoutState(row["state"])},
+        id=id_,
+        cart_id=cart_id,
+        owner=owner,
+        reference=reference,
+        currency=currency,
+        state=CheckoutState(state),
+        phase=phase,
+        fence=fence,
+        straight_through=straight_through,
+        payment_given=payment_given,
+        expected=Expected(total_minor, hash_, lines or {}),
+        expires_at=expires_at,
+        pivot_at=pivot_at,
+        attempts=attempts,
         ending=None if ending is None else CheckoutState(ending),
-        expected=expected,
+        now=now,
     )

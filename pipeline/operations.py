@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, text
 
 from models.money import Money
 from models.states import ENDINGS, OperationKind, OperationStatus, PaymentStatus
@@ -27,13 +27,16 @@ PAYMENTS: Final = text("""
     WHERE l.checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 
-OPERATIONS: Final = text("""
-    SELECT checkout_id, id, kind, n, status, fence, claimed_until, attempts, code, last_error, created_at, updated_at
-    FROM payment_operations WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
+_OPERATION: Final = """
+    id, kind, n, status, fence, claimed_until, attempts, code, last_error, created_at, updated_at
+"""
+
+OPERATIONS: Final = text(f"""
+    SELECT checkout_id, {_OPERATION} FROM payment_operations WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 
 # A look claims the operation that it may settle, and is no new attempt of it: the fence stays.
-CLAIM: Final = text("""
+CLAIM: Final = text(f"""
     INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, fence, claimed_until)
     SELECT id, kind, n, id || ':' || kind || ':' || n, amount, CASE WHEN look THEN -1 ELSE fence END,
            now() + make_interval(secs => :claim_seconds)
@@ -45,8 +48,7 @@ CLAIM: Final = text("""
         -- A claim that ran out without an answer: its caller died, and that counts.
         attempts = payment_operations.attempts
                    + CASE WHEN EXCLUDED.fence < 0 OR payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
-    RETURNING id, checkout_id, kind, n, status, fence, claimed_until, attempts, code, last_error, created_at,
-              updated_at, idempotency_key, amount_minor
+    RETURNING checkout_id, idempotency_key, amount_minor, {_OPERATION}
 """)
 
 SETTLE: Final = text("""
@@ -110,24 +112,10 @@ def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Books]
     if not ids:
         return {}
     operations = defaultdict(list)
-    for row in connection.execute(OPERATIONS, {"ids": list(ids)}).mappings():
-        operations[row["checkout_id"]].append(_operation(row))
-    return {
-        row.checkout_id: Books(
-            checkout_id=row.checkout_id,
-            gateway=row.gateway,
-            token=row.token,
-            tries=row.tries,
-            reference=row.reference,
-            status=PaymentStatus(row.status),
-            action=row.action,
-            amount=Money(row.total_minor, row.currency),
-            order_minor=row.order_minor,
-            authorized_until=row.authorized_until,
-            operations=tuple(operations[row.checkout_id]),
-        )
-        for row in connection.execute(PAYMENTS, {"ids": list(ids)})
-    }
+    for checkout_id, *fields in connection.execute(OPERATIONS, {"ids": list(ids)}):
+        operations[checkout_id].append(_operation(*fields))
+    rows = connection.execute(PAYMENTS, {"ids": list(ids)})
+    return {row[0]: _read_books(*row, operations=tuple(operations[row[0]])) for row in rows}
 
 
 def claim(
@@ -148,20 +136,15 @@ def claim(
             "fences": [member.fence for member, _, _ in intents],
             "looks": [intent.verb is Verb.RETRIEVE for _, _, intent in intents],
         },
-    ).mappings()
+    )
     planned = []
-    for row in rows:
-        books, intent = wanted[row["checkout_id"], OperationKind(row["kind"]), row["n"]]
-        if row["amount_minor"] != books.amount.minor:
-            raise AmountError(f"{row['idempotency_key']} is for {row['amount_minor']}, the lock for {books.amount}")
-        call = Call(
-            checkout_id=books.checkout_id,
-            key=row["idempotency_key"],
-            amount=books.amount,
-            token=books.token,
-            reference=books.reference,
-        )
-        planned.append(Planned(_operation(row), intent.verb, call, books.status))
+    for checkout_id, key, amount_minor, *fields in rows:
+        operation = _operation(*fields)
+        books, intent = wanted[checkout_id, operation.kind, operation.n]
+        if amount_minor != books.amount.minor:
+            raise AmountError(f"{key} is for {amount_minor}, the lock for {books.amount}")
+        call = Call(checkout_id=checkout_id, key=key, amount=books.amount, token=books.token, reference=books.reference)
+        planned.append(Planned(operation, intent.verb, call, books.status))
     return planned
 
 
@@ -265,6 +248,61 @@ def _note_late(connection: Connection, members: Sequence[Member], answers: Seque
     write_events(connection, "payment.late_answer", list(late), data=late)
 
 
-def _operation(row: RowMapping) -> Operation:
-    fields = {key: row[key] for key in Operation.__dataclass_fields__}
-    return Operation(**{**fields, "kind": OperationKind(row["kind"]), "status": OperationStatus(row["status"])})
+def _read_books(
+    checkout_id: UUID,
+    gateway: str,
+    token: str,
+    tries: int,
+    reference: str | None,
+    status: str,
+    action: dict[str, Any] | None,
+    authorized_until: datetime | None,
+    total_minor: int,
+    currency: str,
+    order_minor: int | None,
+    *,
+    operations: tuple[Operation, ...],
+) -> Books:
+    """Make the books of the columns of `PAYMENTS`, in their order."""
+    return Books(
+        checkout_id=checkout_id,
+        gateway=gateway,
+        token=token,
+        tries=tries,
+        reference=reference,
+        status=PaymentStatus(status),
+        action=action,
+        amount=Money(total_minor, currency),
+        order_minor=order_minor,
+        authorized_until=authorized_until,
+        operations=operations,
+    )
+
+
+def _operation(
+    id_: int,
+    kind: str,
+    n: int,
+    status: str,
+    fence: int,
+    claimed_until: datetime | None,
+    attempts: int,
+    code: str | None,
+    last_error: str | None,
+    created_at: datetime,
+    updated_at: datetime,
+) -> Operation:
+    """Make an operation of the columns `_OPERATION`, in their order."""
+    return Operation(
+        kind=OperationKind(kind),
+        n=n,
+        status=OperationStatus(status),
+        fence=fence,
+        attempts=attempts,
+        id=id_,
+        claimed_until=claimed_until,
+        code=code,
+        last_error=last_error,
+        created_at=created_at,
+        updated_at=updated_at,
+    )

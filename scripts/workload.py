@@ -12,9 +12,13 @@ from pipeline.messages import PaymentInput, StartRequest
 from pipeline.sender import Send
 from workers.engine import CheckoutEngine
 
+OWNER: Final = "bench"
+#: Of a card that pays.
+TOKEN: Final = "tok_ok"  # noqa: S105 (a name of the sandbox, no secret)
+
 CARTS: Final = text("""
-    INSERT INTO carts (id, currency, shipping_address)
-    SELECT unnest(CAST(:ids AS uuid[])), 'EUR',
+    INSERT INTO carts (id, currency, coupon_codes, shipping_address)
+    SELECT unnest(CAST(:ids AS uuid[])), 'EUR', '{BENCH}',
            '{"name": "Ada", "line1": "12 St James Square", "city": "London", "country": "GB"}'
 """)
 
@@ -25,13 +29,20 @@ LINES: Final = text("""
     FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS cart (id, n)
 """)
 
+TAX: Final = text("INSERT INTO tax_rates (country, name, rate) VALUES ('GB', 'VAT', 0.2)")
+COUPON: Final = text("""
+    WITH made AS (INSERT INTO promotions (title, kind, percent) VALUES ('Bench', 'percentage', 10) RETURNING id)
+    INSERT INTO coupons (code, promotion_id) SELECT 'BENCH', id FROM made
+""")
+
+# The copies of `scripts/bench_growth.py` are older than `since`.
 MAKESPAN: Final = text("""
     SELECT extract(epoch FROM max(at) FILTER (WHERE kind = 'checkout.completed')
                               - min(at) FILTER (WHERE kind = 'checkout.phase_completed'))
-    FROM events
+    FROM events WHERE at >= to_timestamp(:since)
 """)
 
-LEFT: Final = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL")
+LEFT: Final = text("SELECT EXISTS (SELECT FROM checkouts WHERE ended_at IS NULL)")
 
 
 @dataclass(slots=True)
@@ -47,16 +58,18 @@ class Pocket:
 
 
 def stock_shelf(database: Engine, variants: int, units: int) -> None:
-    """Put `variants` variants on sale with `units` of each."""
+    """Put `variants` variants on sale with `units` of each, taxed, and a coupon that every cart has."""
     skus = [f"bench-{number}" for number in range(1, variants + 1)]
     with database.begin() as connection:
         upsert_variants(connection, [VariantRow(sku=sku, title=sku) for sku in skus])
         set_prices(connection, [PriceRow(sku=sku, currency="EUR", amount_minor=1999) for sku in skus])
         set_stock(connection, [StockRow(sku=sku, location="main", quantity=units) for sku in skus])
+        connection.execute(TAX)
+        connection.execute(COUPON)
 
 
 def fill_carts(database: Engine, count: int, variants: int) -> list[UUID]:
-    """Fill `count` carts with one line each."""
+    """Fill `count` carts with one line each, and the coupon."""
     ids = [uuid4() for _ in range(count)]
     with database.begin() as connection:
         connection.execute(CARTS, {"ids": ids})
@@ -81,14 +94,17 @@ def start_all(engine: CheckoutEngine, cart_ids: Sequence[UUID]) -> list[Send]:
     return pocket.sends
 
 
-def read_makespan(database: Engine) -> float | None:
-    """Return the seconds from the first phase-1 commit to the last completion; None while some are at work."""
+def read_makespan(database: Engine, since: float = 0) -> float | None:
+    """Return the seconds from the first phase-1 commit to the last completion; None while some are at work.
+
+    `since`, in seconds of the epoch, leaves out what was before.
+    """
     with database.connect() as connection:
         if connection.execute(LEFT).scalar_one():
             return None
-        return float(connection.execute(MAKESPAN).scalar_one())
+        return float(connection.execute(MAKESPAN, {"since": since}).scalar_one())
 
 
 def _request(cart_id: UUID) -> StartRequest:
-    payment = PaymentInput.model_validate({"token": "tok_ok"})
-    return StartRequest(owner="bench", cart_id=cart_id, idempotency_key=str(cart_id), payment=payment)
+    payment = PaymentInput.model_validate({"token": TOKEN})
+    return StartRequest(owner=OWNER, cart_id=cart_id, idempotency_key=str(cart_id), payment=payment)

@@ -12,6 +12,7 @@ from pipeline.deliveries.courier import Courier
 from pipeline.door import Door
 from pipeline.driver import LINGER_SECONDS, TRANSIENT_WAITS, Driver
 from pipeline.errors import Code, sentence
+from pipeline.gateways.protocol import Gateway
 from pipeline.gateways.registry import build_gateway
 from pipeline.inbox import Inbox
 from pipeline.look import Looker
@@ -65,12 +66,20 @@ class Farewell(Middleware):
         self._driver.finish()
 
 
-def build_engine(settings: Settings, name: str, *, waits: Sequence[float] = TRANSIENT_WAITS) -> CheckoutEngine:
+def build_engine(
+    settings: Settings,
+    name: str,
+    *,
+    waits: Sequence[float] = TRANSIENT_WAITS,
+    gateway: Gateway | None = None,
+    by_key: bool = False,
+) -> CheckoutEngine:
     """Put a process together; `name` is how its connections are called in PostgreSQL.
 
-    `waits` are the pauses before a transaction is repeated that the database could not carry through.
+    `waits` are the pauses before a transaction is repeated that the database could not carry through. `gateway` takes
+    the place of the one that the settings name. `by_key` as for `connect_engine`.
     """
-    database = connect_engine(settings, application_name=name)
+    database = connect_engine(settings, application_name=name, by_key=by_key)
 
     def keep_refusal(refusal: Refusal) -> None:
         message = sentence(Code.MESSAGE_INVALID, {"reason": refusal.reason})
@@ -87,9 +96,8 @@ def build_engine(settings: Settings, name: str, *, waits: Sequence[float] = TRAN
         idle_seconds=settings.idle_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
     )
-    driver = Driver(
-        database, RedisSender(broker), build_gateway(settings), settings, waits=waits, linger_seconds=LINGER_SECONDS
-    )
+    gateway = gateway or build_gateway(settings)
+    driver = Driver(database, RedisSender(broker), gateway, settings, waits=waits, linger_seconds=LINGER_SECONDS)
     broker.add_middleware(Farewell(driver))
     looker = Looker(driver, settings)
     return CheckoutEngine(

@@ -13,7 +13,7 @@ def build_broker() -> BatchBroker:
     """Build this worker process and make its broker the one that dramatiq's command line serves."""
     settings = read_settings()
     configure_logs(settings)
-    engine = build_engine(settings, "worker")
+    engine = build_engine(settings, "worker", by_key=True)
     declare_actors(engine)
     dramatiq.set_broker(engine.broker)
     return engine.broker

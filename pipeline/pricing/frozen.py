@@ -2,35 +2,34 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
 from pipeline.pricing.quote import hash_quote
-from pipeline.pricing.terms import AppliedDiscount, AppliedTax, Quote, QuoteLine, QuoteShipping
+from pipeline.pricing.terms import AppliedDiscount, AppliedTax, Quote, QuoteLine, QuoteShipping, to_fields
 
+# One JSON text for a batch: an array parameter with a text for each quote costs its escaping three times over.
 FREEZE: Final = text("""
     INSERT INTO price_locks (checkout_id, currency, subtotal_minor, discount_minor, shipping_minor, tax_minor,
                              total_minor, shipping, base_currency, exchange_rate, exchange_source, exchange_at, tax_id,
                              rounding, shipping_address, billing_address, hash)
-    SELECT id, q ->> 'currency', CAST(q ->> 'subtotal_minor' AS bigint), CAST(q ->> 'discount_minor' AS bigint),
-           CAST(q ->> 'shipping_minor' AS bigint), CAST(q ->> 'tax_minor' AS bigint),
-           CAST(q ->> 'total_minor' AS bigint), nullif(q -> 'shipping', 'null'), q ->> 'base_currency',
-           q ->> 'exchange_rate', q ->> 'exchange_source', q ->> 'exchange_at', q ->> 'tax_id', q ->> 'rounding',
-           q -> 'shipping_address', nullif(q -> 'billing_address', 'null'), hash
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:quotes AS jsonb[]), CAST(:hashes AS text[])) AS quoted (id, q, hash)
+    SELECT * FROM jsonb_to_recordset(CAST(:quotes AS jsonb)) AS q (
+        checkout_id uuid, currency text, subtotal_minor bigint, discount_minor bigint, shipping_minor bigint,
+        tax_minor bigint, total_minor bigint, shipping jsonb, base_currency text, exchange_rate text,
+        exchange_source text, exchange_at text, tax_id text, rounding text, shipping_address jsonb,
+        billing_address jsonb, hash text)
 """)
 
 FREEZE_LINES: Final = text("""
     INSERT INTO price_lock_lines (checkout_id, line, variant_id, sku, title, quantity, unit_price_minor, price_source,
                                   tax_included, subtotal_minor, discount_minor, tax_minor, total_minor, discounts,
                                   taxes)
-    SELECT id, l.* FROM unnest(CAST(:ids AS uuid[]), CAST(:lines AS jsonb[])) AS quoted (id, lines),
-        jsonb_to_recordset(lines) AS l (line integer, variant_id bigint, sku text, title text, quantity integer,
-            unit_price_minor bigint, price_source text, tax_included boolean, subtotal_minor bigint,
-            discount_minor bigint, tax_minor bigint, total_minor bigint, discounts jsonb, taxes jsonb)
+    SELECT * FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS l (
+        checkout_id uuid, line integer, variant_id bigint, sku text, title text, quantity integer,
+        unit_price_minor bigint, price_source text, tax_included boolean, subtotal_minor bigint,
+        discount_minor bigint, tax_minor bigint, total_minor bigint, discounts jsonb, taxes jsonb)
 """)
 
 LOCKS: Final = text("""
@@ -49,17 +48,13 @@ LINES: Final = text("""
 
 def freeze_quotes(connection: Connection, quotes: Mapping[UUID, Quote]) -> None:
     """Write these quotes down, each with its hash. They can be voided afterwards, never changed."""
-    plain = {id_: asdict(quote) for id_, quote in quotes.items()}
-    lines = {id_: quote.pop("lines") for id_, quote in plain.items()}
-    connection.execute(
-        FREEZE,
-        {
-            "ids": list(plain),
-            "quotes": [json.dumps(quote) for quote in plain.values()],
-            "hashes": [hash_quote(quote) for quote in quotes.values()],
-        },
-    )
-    connection.execute(FREEZE_LINES, {"ids": list(lines), "lines": [json.dumps(each) for each in lines.values()]})
+    locks, lines = [], []
+    for checkout_id, quote in quotes.items():
+        mark = {"checkout_id": str(checkout_id)}
+        locks.append({**to_fields(quote), **mark, "hash": hash_quote(quote), "lines": None})
+        lines += [{**to_fields(line), **mark} for line in quote.lines]
+    connection.execute(FREEZE, {"quotes": json.dumps(locks, default=to_fields)})
+    connection.execute(FREEZE_LINES, {"lines": json.dumps(lines, default=to_fields)})
 
 
 def read_quotes(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[Quote, str]]:

@@ -7,7 +7,6 @@ lines count in the order of their numbers.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from pipeline.pricing.terms import (
     QuoteLine,
     QuoteShipping,
     Shipping,
+    to_fields,
 )
 from pipeline.settings import TaxRounding
 
@@ -57,10 +57,14 @@ def hash_quote(quote: Quote) -> str:
     Keys are sorted, lines are in the order of their numbers. Amounts are integers and rates are text; only an address
     can hold a fraction, which is written in its shortest form, and as an integer when it is whole.
     """
-    plain = asdict(quote)
-    plain["lines"] = sorted(plain["lines"], key=lambda line: line["line"])
+    plain = {
+        **to_fields(quote),
+        "lines": sorted(quote.lines, key=lambda line: line.line),
+        "shipping_address": _write_whole(quote.shipping_address),
+        "billing_address": _write_whole(quote.billing_address),
+    }
     canonical = json.dumps(
-        _write_whole(plain), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        plain, default=to_fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -1,15 +1,26 @@
-"""A build that is broken on purpose: it undoes everything but the reservation."""
+"""Builds that are broken on purpose, as workers run them."""
+
+from collections.abc import Callable
 
 import dramatiq
 
-from tests.integration.crashes.breaks import skip_release
+from tests.integration.crashes.breaks import forget_the_guard, skip_release
 from workers.broker import BatchBroker
-from workers.main import build_broker as build_sound_broker
+from workers.main import build_broker
 
 
-def build_broker() -> BatchBroker:
+def build_without_release() -> BatchBroker:
     """Build a worker that never gives stock back."""
-    skip_release()
-    broker = build_sound_broker()
+    return _build(skip_release)
+
+
+def build_without_guard() -> BatchBroker:
+    """Build a worker that takes every message at its word."""
+    return _build(forget_the_guard)
+
+
+def _build(damage: Callable[[], None]) -> BatchBroker:
+    damage()
+    broker = build_broker()
     dramatiq.set_broker(broker)
     return broker

@@ -1,19 +1,47 @@
 """`bench`: its parts, and what there is not."""
 
 import re
+from uuid import UUID
 
 from typer.testing import CliRunner
 
-from scripts import bench
+from models.money import Money
+from models.states import PaymentStatus
+from pipeline.gateways.protocol import Call, Succeeded
+from scripts import bench, bench_growth
+from scripts.bench_bank import AgreeingBank
 
 
 def test_a_part_that_there_is_not_is_refused_before_anything_starts() -> None:
     result = CliRunner().invoke(bench.app, ["--only", "throughput,sideways"])
     assert result.exit_code == 2
     said = " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
-    assert "There is no part sideways; there are throughput, idle, units, stalls." in said
+    assert (
+        "There is no part sideways; there are throughput, idle, peers, crashes, rush, growth, memory, units, stalls."
+        in said
+    )
 
 
-def test_every_ratio_is_of_figures_that_are_measured_in_one_part() -> None:
-    for name, pair in bench.RATIOS.items():
-        assert [part for part, figures in bench.PARTS.items() if set(pair) <= set(figures)], name
+def test_what_machines_read_has_these_ratios() -> None:
+    names = "vs_empty_chain vs_dramatiq vs_celery vs_dbos_steps hot_vs_uniform idle_vs_empty_chain growth"
+    names += " sweep_growth monitor_growth memory_growth"
+    assert set(names.split()) <= set(bench.RATIOS)
+
+
+def test_a_copy_differs_in_its_ids_and_its_times_alone() -> None:
+    assert bench_growth._vary("orders", "id", "uuid").startswith("CAST('00000000-0000-7000-8000-'")
+    assert bench_growth._vary("events", "checkout_id", "uuid").startswith("CAST('c0000000-0000-7000-8000-'")
+    assert bench_growth._vary("order_lines", "order_id", "uuid").startswith("CAST('00000000-0000-7000-8000-'")
+    assert bench_growth._vary("events", "at", "timestamp with time zone") == "t.at - n * interval '9 s'"
+    assert bench_growth._vary("orders", "total_minor", "bigint") == "t.total_minor"
+    assert bench_growth._vary("checkouts", "reference", "text") == "t.reference"
+    assert bench_growth._vary("payments", "reference", "text") == "t.reference || '-' || n"
+
+
+def test_a_bank_that_agrees_names_its_object_after_the_checkout() -> None:
+    bank = AgreeingBank()
+    call = Call(checkout_id=UUID(int=1), key="k", amount=Money(5, "EUR"), token="t", reference=None)
+    agreed = f"agreed_{UUID(int=1)}"
+    assert bank.open(call) == Succeeded(agreed, PaymentStatus.OPEN)
+    assert bank.authorize(call) == Succeeded(agreed, PaymentStatus.AUTHORIZED)
+    assert bank.capture(call) == Succeeded(agreed, PaymentStatus.CAPTURED)

@@ -36,7 +36,7 @@ class SandboxGateway:
         self._latency_seconds = settings.sandbox_latency_seconds
         self._stamp = Stamp(settings.sandbox_webhook_secret)
         # One connection for the writer, one for whoever reads the books meanwhile.
-        self._engine = connect_engine(settings, application_name="sandbox", pool_size=2, url=url)
+        self._engine = connect_engine(settings, application_name="sandbox", pool_size=2, url=url, by_key=True)
         conduct = Conduct(
             hang_seconds=min(settings.sandbox_hang_seconds, settings.gateway_timeout_seconds),
             slow_seconds=settings.gateway_timeout_seconds / 2,

@@ -1,0 +1,72 @@
+"""A bank that agrees to everything at once and keeps no books: the engine without the sandbox's own work.
+
+`dramatiq scripts.bench_bank:build_broker` is a worker that calls it. It is no entry point: nobody can name it by
+accident.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import dramatiq
+
+from models.states import PaymentStatus
+from pipeline.errors import Code, Invalid
+from pipeline.gateways.protocol import Answer, Call, Held, Notice, Succeeded, Unknown
+from pipeline.settings import read_settings
+from workers.actors import declare_actors
+from workers.broker import BatchBroker
+from workers.engine import build_engine
+from workers.logs import configure_logs
+
+
+class AgreeingBank:
+    """Implements `Gateway`."""
+
+    name = "agreeing"
+    call_seconds = 0.1
+
+    def open(self, call: Call) -> Answer:
+        """Agree."""
+        return Succeeded(f"agreed_{call.checkout_id}", PaymentStatus.OPEN)
+
+    def authorize(self, call: Call) -> Answer:
+        """Agree."""
+        return Succeeded(f"agreed_{call.checkout_id}", PaymentStatus.AUTHORIZED)
+
+    def capture(self, call: Call) -> Answer:
+        """Agree."""
+        return Succeeded(f"agreed_{call.checkout_id}", PaymentStatus.CAPTURED)
+
+    def cancel(self, call: Call) -> Answer:
+        """Agree."""
+        return Succeeded(f"agreed_{call.checkout_id}", PaymentStatus.CANCELLED)
+
+    def refund(self, call: Call) -> Answer:
+        """Agree."""
+        return Succeeded(f"agreed_{call.checkout_id}", PaymentStatus.REFUNDED)
+
+    def retrieve(self, call: Call) -> Answer:
+        """Say nothing: it has kept nothing."""
+        return Unknown(f"no_books:{call.checkout_id}")
+
+    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """Refuse: it sends none."""
+        raise Invalid(Code.WEBHOOK_INVALID, reason=f"{len(body)} bytes with {len(headers)} headers from nobody")
+
+    def list_held(self, since: datetime) -> Iterator[Held]:
+        """Hold nothing."""
+        del since
+        return iter(())
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+def build_broker() -> BatchBroker:
+    """Build a worker of the engine with this bank."""
+    settings = read_settings()
+    configure_logs(settings)
+    engine = build_engine(settings, "worker", gateway=AgreeingBank(), by_key=True)
+    declare_actors(engine)
+    dramatiq.set_broker(engine.broker)
+    return engine.broker

@@ -1,0 +1,130 @@
+"""The same purchases on other engines: how many a second, and what becomes of them when all workers are killed.
+
+The peers (`scripts/peers`) come with an extra of their own: nothing else needs them.
+"""
+
+import importlib
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Engine, text
+
+from pipeline.settings import Settings
+from scripts.ending import Ending
+from scripts.fleet import FleetLog, read_procfile
+from scripts.obstacles import Obstacle
+from scripts.supervisor import Supervisor, build_env
+from scripts.workload import fill_carts, read_makespan, start_all, stock_shelf
+from workers.engine import CheckoutEngine
+
+VARIANTS: Final = 10_000
+#: So long takes the slowest of them to come up on two cores; the clock starts with the first phase's first commit.
+START_SECONDS: Final = 8.0
+#: Checkouts of a crash row, and after how many of them all workers are killed.
+CRASH_COUNT: Final = 400
+KILL_AT: Final = (100, 200, 300)
+#: Longest wait for the next kill's moment, and for the end after the last: what is not done by then is stranded.
+PATIENCE_SECONDS: Final = 20.0
+STRANDED_SECONDS: Final = 60.0
+#: A speed row that takes longer is stuck.
+ROW_SECONDS: Final = 300.0
+LOOK_SECONDS: Final = 0.05
+
+DONE: Final = text("SELECT count(*) FROM checkouts WHERE state = 'completed'")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An engine: its module, and which of its commands are run."""
+
+    module: str
+    commands: str = "COMMANDS"
+
+
+#: The engine itself, by the same clock.
+ENGINE: Final = "engine"
+PEERS: Final[Mapping[str, Peer]] = {
+    "dramatiq": Peer("dramatiq_steps"),
+    "celery": Peer("celery_steps"),
+    "procrastinate": Peer("procrastinate_steps"),
+    "dbos_steps": Peer("dbos_steps", "STEPS"),
+    "dbos_tx": Peer("dbos_steps", "TRANSACTIONS"),
+}
+
+
+def measure_speed(
+    name: str, settings: Settings, engine: CheckoutEngine, log: FleetLog, ending: Ending, count: int
+) -> float:
+    """Return checkouts a second of this peer."""
+    with ExitStack() as stack:
+        _start(stack, name, settings, engine, log, ending, count)
+        ends_at = time.monotonic() + ROW_SECONDS
+        while (seconds := read_makespan(engine.database)) is None:
+            if time.monotonic() > ends_at:
+                raise Obstacle(
+                    f"{name} was not done after {ROW_SECONDS:.0f} s; its last lines:\n" + "\n".join(log.tail)
+                )
+            ending.sleep(LOOK_SECONDS)
+        return count / seconds
+
+
+def measure_crash(
+    name: str, settings: Settings, engine: CheckoutEngine, log: FleetLog, ending: Ending
+) -> tuple[int, float | None]:
+    """Kill all workers three times; returns how many of 400 finish, and how long after the last kill, if all do."""
+    with ExitStack() as stack:
+        supervisor = _start(stack, name, settings, engine, log, ending, CRASH_COUNT)
+        for at in KILL_AT:
+            _wait_for(engine.database, at, PATIENCE_SECONDS, ending)
+            for unit in supervisor.pids():
+                supervisor.kill(unit, signal.SIGKILL)
+        killed_at = time.monotonic()
+        done = _wait_for(engine.database, CRASH_COUNT, STRANDED_SECONDS, ending)
+        return done, time.monotonic() - killed_at if done == CRASH_COUNT else None
+
+
+def _start(
+    stack: ExitStack,
+    name: str,
+    settings: Settings,
+    engine: CheckoutEngine,
+    log: FleetLog,
+    ending: Ending,
+    count: int,
+) -> Supervisor:
+    peer = None if name == ENGINE else _load(PEERS[name])
+    stock_shelf(engine.database, VARIANTS, count)
+    carts = fill_carts(engine.database, count, VARIANTS)
+    if peer is not None and hasattr(peer, "prepare"):
+        peer.prepare(settings)
+    supervisor = stack.enter_context(Supervisor(build_env(settings), log))
+    supervisor.start(read_procfile() if peer is None else getattr(peer, PEERS[name].commands))
+    sends = start_all(engine, carts)
+    ending.sleep(START_SECONDS)
+    if peer is None:
+        engine.driver.sender.send(sends)
+    else:
+        peer.send(settings, [each.checkout_id for each in sends])
+    return supervisor
+
+
+def _load(peer: Peer) -> Any:
+    try:
+        return importlib.import_module(f"scripts.peers.{peer.module}")
+    except ImportError as error:
+        raise Obstacle(f"{error}: install the peers with `pip install -e '.[peers]'`, or leave them out.") from None
+
+
+def _wait_for(database: Engine, count: int, seconds: float, ending: Ending) -> int:
+    """Wait until so many are completed, but no longer than this; returns how many are."""
+    ends_at = time.monotonic() + seconds
+    while True:
+        with database.connect() as connection:
+            done: int = connection.execute(DONE).scalar_one()
+        if done >= count or time.monotonic() > ends_at:
+            return done
+        ending.sleep(LOOK_SECONDS)

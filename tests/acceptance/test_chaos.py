@@ -52,7 +52,7 @@ def test_nothing_is_lost_whatever_breaks() -> None:
     ("build", "fault", "times", "broken"),
     [
         ("build_without_release", "kill_worker", 4, "undone_holds_no_stock"),
-        ("build_without_guard", "duplicate_messages", 1, "one_step_at_a_time"),
+        ("build_without_guard", "duplicate_messages", 1, "one_ending_event"),
     ],
 )
 def test_a_broken_build_is_found_out(

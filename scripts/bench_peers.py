@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, TextClause, text
 
+from pipeline.chain import CHAIN
 from pipeline.settings import Settings
 from scripts.ending import Ending
 from scripts.fleet import FleetLog, read_procfile
@@ -24,17 +25,18 @@ from workers.engine import CheckoutEngine
 VARIANTS: Final = 10_000
 #: So long takes the slowest of them to come up on two cores; the clock starts with the first phase's first commit.
 START_SECONDS: Final = 8.0
-#: Checkouts of a crash row, and after how many of them all workers are killed.
+#: Checkouts of a crash row, and after which shares of all their phases all workers are killed.
 CRASH_COUNT: Final = 400
-KILL_AT: Final = (100, 200, 300)
+KILL_AT: Final = (0.25, 0.5, 0.75)
 #: Longest wait for the next kill's moment, and for the end after the last: what is not done by then is stranded.
 PATIENCE_SECONDS: Final = 20.0
 STRANDED_SECONDS: Final = 60.0
 #: A speed row that takes longer is stuck.
 ROW_SECONDS: Final = 300.0
-LOOK_SECONDS: Final = 0.05
+LOOK_SECONDS: Final = 0.02
 
 DONE: Final = text("SELECT count(*) FROM checkouts WHERE state = 'completed'")
+PHASES: Final = text("SELECT sum(phase) FROM checkouts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,11 @@ def measure_crash(
     with ExitStack() as stack:
         supervisor = _start(stack, name, settings, engine, log, ending, CRASH_COUNT)
         for at in KILL_AT:
-            _wait_for(engine.database, at, PATIENCE_SECONDS, ending)
+            _wait_for(engine.database, PHASES, int(at * CRASH_COUNT * len(CHAIN)), PATIENCE_SECONDS, ending)
             for unit in supervisor.pids():
                 supervisor.kill(unit, signal.SIGKILL)
         killed_at = time.monotonic()
-        done = _wait_for(engine.database, CRASH_COUNT, STRANDED_SECONDS, ending)
+        done = _wait_for(engine.database, DONE, CRASH_COUNT, STRANDED_SECONDS, ending)
         return done, time.monotonic() - killed_at if done == CRASH_COUNT else None
 
 
@@ -119,12 +121,12 @@ def _load(peer: Peer) -> Any:
         raise Obstacle(f"{error}: install the peers with `pip install -e '.[peers]'`, or leave them out.") from None
 
 
-def _wait_for(database: Engine, count: int, seconds: float, ending: Ending) -> int:
-    """Wait until so many are completed, but no longer than this; returns how many are."""
+def _wait_for(database: Engine, query: TextClause, count: int, seconds: float, ending: Ending) -> int:
+    """Wait until the query says so many, but no longer than this; returns how many it says."""
     ends_at = time.monotonic() + seconds
     while True:
         with database.connect() as connection:
-            done: int = connection.execute(DONE).scalar_one()
+            done: int = connection.execute(query).scalar_one()
         if done >= count or time.monotonic() > ends_at:
             return done
         ending.sleep(LOOK_SECONDS)

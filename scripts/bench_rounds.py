@@ -20,7 +20,7 @@ from pipeline.settings import Settings
 from scripts.bench_bank import AgreeingBank
 from scripts.bench_growth import copy_finished, time_looks
 from scripts.bench_memory import read_memory
-from scripts.bench_peers import measure_crash, measure_speed
+from scripts.bench_peers import ENGINE, measure_crash, measure_speed
 from scripts.bench_stalls import Disturbance, measure, prepare
 from scripts.empty_chain import EmptyChain
 from scripts.ending import Ending
@@ -87,8 +87,8 @@ class Bench:
         """The same purchases on other engines, and on this one with a bank that agrees as theirs does."""
         yield "agreeing_per_second", self._rush_through(VARIANTS, agreeing=True)
         for name in names:
-            with self._scratch() as (settings, stack, log):
-                engine = self._build(settings, stack)
+            with self._scratch(gateway=AgreeingBank.name) as (settings, stack, log):
+                engine = self._build(settings, stack, agreeing=True)
                 size = max(200, self.size // 6)
                 yield f"{name}_per_second", measure_speed(name, settings, engine, log, self.ending, size)
                 self._audit(settings)
@@ -96,8 +96,9 @@ class Bench:
     def measure_crashes(self, names: tuple[str, ...]) -> Figures:
         """Of 400, how many finish when all workers are killed three times, and how long after the last kill."""
         for name in names:
-            with self._scratch() as (settings, stack, log):
-                engine = self._build(settings, stack)
+            own = name == ENGINE
+            with self._scratch(**({} if own else {"gateway": AgreeingBank.name})) as (settings, stack, log):
+                engine = self._build(settings, stack, agreeing=not own)
                 done, seconds = measure_crash(name, settings, engine, log, self.ending)
                 yield f"{name}_finished_of_400", done
                 if seconds is not None:

@@ -166,3 +166,30 @@ def test_taxes_of_the_upstream_stay_as_they_are() -> None:
 )
 def test_a_rate_has_one_canonical_form(rate: str, text: str) -> None:
     assert write_rate(Decimal(rate)) == text
+
+
+def test_of_two_equal_rates_the_one_that_is_charged_applies() -> None:
+    charged, reversed_ = vat("0.19"), TaxRate("VAT", Decimal("0.19"), reverse_charge=True)
+
+    assert choose_rates([charged, reversed_], None) == choose_rates([reversed_, charged], None) == (charged,)
+
+
+def test_over_an_order_a_reversed_tax_is_rounded_apart_from_one_that_is_charged() -> None:
+    # given two lines with a tax of 10.4: together 20.8, and the first would be rounded up
+    rates = (vat("0.2"), TaxRate("VAT", Decimal("0.2"), category="books", reverse_charge=True))
+    lines = (goods(1, 52, tax_included=False), goods(2, 52, tax_included=False, category="books"))
+
+    quote = price_order(order(*lines, tax_rates=rates, tax_rounding=TaxRounding.ORDER, tax_id="DE1"))
+
+    # then the buyer pays what is charged, rounded for itself
+    assert [line.tax_minor for line in quote.lines] == [10, 0]
+
+
+def test_over_an_order_what_is_not_reversed_is_rounded_together() -> None:
+    # given the same without a tax id
+    rates = (vat("0.2"), TaxRate("VAT", Decimal("0.2"), category="books", reverse_charge=True))
+    lines = (goods(1, 52, tax_included=False), goods(2, 52, tax_included=False, category="books"))
+
+    quote = price_order(order(*lines, tax_rates=rates, tax_rounding=TaxRounding.ORDER))
+
+    assert [line.tax_minor for line in quote.lines] == [11, 10]

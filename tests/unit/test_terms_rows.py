@@ -1,0 +1,47 @@
+"""Promotions as they are read from their rows."""
+
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.pricing.source import read_promotion
+from pipeline.pricing.terms import Promotion, PromotionKind, to_fields
+
+
+def test_a_promotion_is_its_row() -> None:
+    row: Any = SimpleNamespace(
+        id=3,
+        title="Spring",
+        kind="percentage",
+        percent=Decimal(5),
+        amount_minor=None,
+        currency="EUR",
+        minimum_minor=7,
+        skus=["a"],
+        categories=["b", "c"],
+        priority=9,
+        combines=False,
+        code="SPRING",
+    )
+    promotion = Promotion(
+        id=3,
+        title="Spring",
+        kind=PromotionKind.PERCENTAGE,
+        percent=Decimal(5),
+        amount_minor=None,
+        currency="EUR",
+        minimum_minor=7,
+        skus=frozenset({"a"}),
+        categories=frozenset({"b", "c"}),
+        priority=9,
+        combines=False,
+        code="SPRING",
+    )
+    assert read_promotion(row) == promotion
+
+
+def test_what_is_no_part_of_a_quote_is_not_written_as_one() -> None:
+    with pytest.raises(TypeError, match=r"^object is no part of a quote$"):
+        to_fields(object())

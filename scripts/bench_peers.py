@@ -105,8 +105,9 @@ def _start(
         peer.prepare(settings)
     supervisor = stack.enter_context(Supervisor(build_env(settings), log))
     supervisor.start(read_procfile() if peer is None else getattr(peer, PEERS[name].commands))
-    sends = start_all(engine, carts)
     ending.sleep(START_SECONDS)
+    # Only now: the sweep sends what it takes for lost, five seconds after its start.
+    sends = start_all(engine, carts)
     if peer is None:
         engine.driver.sender.send(sends)
     else:

@@ -32,10 +32,10 @@ def test_a_copy_differs_in_its_ids_and_its_times_alone() -> None:
     assert bench_growth._vary("orders", "id", "uuid").startswith("CAST('00000000-0000-7000-8000-'")
     assert bench_growth._vary("events", "checkout_id", "uuid").startswith("CAST('c0000000-0000-7000-8000-'")
     assert bench_growth._vary("order_lines", "order_id", "uuid").startswith("CAST('00000000-0000-7000-8000-'")
-    assert bench_growth._vary("events", "at", "timestamp with time zone") == "t.at - n * interval '9 s'"
+    assert bench_growth._vary("events", "at", "timestamp with time zone") == "t.at - copy * interval '30 s'"
     assert bench_growth._vary("orders", "total_minor", "bigint") == "t.total_minor"
     assert bench_growth._vary("checkouts", "reference", "text") == "t.reference"
-    assert bench_growth._vary("payments", "reference", "text") == "t.reference || '-' || n"
+    assert bench_growth._vary("payments", "reference", "text") == "t.reference || '-' || copy"
 
 
 def test_a_bank_that_agrees_names_its_object_after_the_checkout() -> None:

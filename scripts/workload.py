@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
+from models.checkout import ACTIVE_SQL
 from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
 from pipeline.messages import PaymentInput, StartRequest
 from pipeline.sender import Send
@@ -42,7 +43,8 @@ MAKESPAN: Final = text("""
     FROM events WHERE at >= to_timestamp(:since)
 """)
 
-LEFT: Final = text("SELECT EXISTS (SELECT FROM checkouts WHERE ended_at IS NULL)")
+# By an index: beside a million finished checkouts it is asked fifty times a second.
+LEFT: Final = text(f"SELECT EXISTS (SELECT FROM checkouts WHERE state IN ({ACTIVE_SQL}))")
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, make_url, text
 
 from pipeline.audit import bound_seconds
 from pipeline.health import ASKED, Check, Health, check_database
+from pipeline.schema import read_head
 from pipeline.settings import Settings
 from tests.integration.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_edge
 from tests.integration.web.stage import Stage, put_cart, start
@@ -90,7 +91,7 @@ def test_a_schema_of_another_day_is_unhealthy(stage: Stage) -> None:
     try:
         status, body = look(stage)
     finally:
-        stage.shelf.run("UPDATE alembic_version SET version_num = '0005'")
+        stage.shelf.run(f"UPDATE alembic_version SET version_num = '{read_head()}'")
     assert (status, body["status"], body["checks"]["migrations"]["status"]) == (503, "unhealthy", "unhealthy")
 
 

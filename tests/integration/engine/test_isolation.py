@@ -1,11 +1,15 @@
 """A poisoned checkout never takes its batch down: it is counted, tried alone, and given up after its limit."""
 
+from dataclasses import replace
+
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from pipeline.chain import CHAIN, Local, Phase
 from pipeline.gateways.sandbox.books import Totals
+from pipeline.locks import lock_checkouts
 from pipeline.settings import Settings
+from pipeline.unwind import fail_undo
 from tests.harness import Shelf, Works
 from tests.integration.engine.workbench import (
     NOTHING,
@@ -177,6 +181,39 @@ def test_an_undo_that_raises_backs_off_asks_a_person_and_goes_on_after_their_ret
         assert settle(works, [poisoned]) == ["failed"]
         assert read_bank(engine, poisoned) == NOTHING
         assert (shelf.stock("cup"), shelf.stock("pot")) == ((20, 0), (20, 0))
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(0, 0.05), (1, 0.1), (2, 0.2), (3, 0.4), (4, 0.4)])
+def test_an_undo_that_failed_waits_twice_as_long_each_time_up_to_a_bound(
+    works: Works, shelf: Shelf, engine: Engine, attempts: int, seconds: float
+) -> None:
+    # Given
+    (checkout_id,) = start_many(works, shelf, 1)
+    # When
+    with engine.begin() as connection:
+        (member,) = lock_checkouts(connection, [checkout_id])
+        fail_undo(connection, replace(member, attempts=attempts), "boom", works.settings)
+    # Then
+    waits = "CAST(extract(epoch FROM due_at - updated_at) AS float)"
+    assert shelf.rows(f"SELECT {waits}, due_reason, attempts, last_error FROM checkouts") == [
+        (seconds, "scheduled", attempts + 1, "boom")
+    ]
+
+
+def test_a_person_is_told_what_an_undo_failed_with(works: Works, shelf: Shelf, engine: Engine) -> None:
+    (checkout_id,) = start_many(works, shelf, 1)
+    with engine.connect() as connection:
+        (member,) = lock_checkouts(connection, [checkout_id])
+        last = replace(member, attempts=works.settings.max_undo_attempts - 1)
+        fail_undo(connection, last, "boom" + 500 * "!", works.settings)
+        review = connection.execute(text("SELECT review FROM checkouts")).scalar_one()
+        connection.rollback()
+    assert review["phase"] == "cart_validation"
+    assert review["detail"] == {
+        "phase": "cart_validation",
+        "attempts": works.settings.max_undo_attempts,
+        "error": "boom" + 496 * "!",
+    }
 
 
 def test_a_database_that_fails_costs_no_attempt(works: Works, shelf: Shelf, engine: Engine) -> None:

@@ -90,6 +90,8 @@ def test_an_unwind_survives_lost_messages(works: Works, shelf: Shelf, engine: En
     assert settle(works, [checkout_id]) == ["cancelled"]
     assert shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.resent'") == [(1,)]
     assert read_bank(engine, checkout_id) == NOTHING
+    # An undo's own calls are no pivot.
+    assert shelf.rows("SELECT pivot_at FROM checkouts") == [(None,)]
 
 
 def test_a_cart_is_free_again_after_each_ending(works: Works, shelf: Shelf, engine: Engine) -> None:

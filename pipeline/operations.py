@@ -27,9 +27,8 @@ PAYMENTS: Final = text("""
     WHERE l.checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 
-_OPERATION: Final = """
-    id, kind, n, status, fence, claimed_until, attempts, code, last_error, created_at, updated_at
-"""
+#: In the order of the fields of `Operation`.
+_OPERATION: Final = "kind, n, status, fence, attempts, id, claimed_until, code, last_error, created_at, updated_at"
 
 OPERATIONS: Final = text(f"""
     SELECT checkout_id, {_OPERATION} FROM payment_operations WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
@@ -279,30 +278,6 @@ def _read_books(
     )
 
 
-def _operation(
-    id_: int,
-    kind: str,
-    n: int,
-    status: str,
-    fence: int,
-    claimed_until: datetime | None,
-    attempts: int,
-    code: str | None,
-    last_error: str | None,
-    created_at: datetime,
-    updated_at: datetime,
-) -> Operation:
-    """Make an operation of the columns `_OPERATION`, in their order."""
-    return Operation(
-        kind=OperationKind(kind),
-        n=n,
-        status=OperationStatus(status),
-        fence=fence,
-        attempts=attempts,
-        id=id_,
-        claimed_until=claimed_until,
-        code=code,
-        last_error=last_error,
-        created_at=created_at,
-        updated_at=updated_at,
-    )
+def _operation(kind: str, n: int, status: str, *rest: Any) -> Operation:
+    """Make an operation of the columns `_OPERATION`."""
+    return Operation(OperationKind(kind), n, OperationStatus(status), *rest)

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -29,12 +29,14 @@ from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 #: Repeats of a transaction that the database could not carry through. About 3.6 s in all, well inside a shutdown's
 #: grace: a deadlock or a restart that is over by then costs nothing, a longer outage is left to the sweep.
 TRANSIENT_WAITS: Final = (0.02, 0.1, 0.5, 1.0, 2.0)
 
 #: How often the last of these is waited out once more for the answers of a gateway. Without them everybody waits until
-#: their calls' claims have run out, 13 s; with 7.6 s of repeats that is over within 10 s of a database's return.
+#: their calls' claims have run out, 13 s at Stripe; 7.6 s of repeats are over within 10 s of a database's return.
 ANSWER_REPEATS: Final = 2
 
 #: A batch waits this long for its calls, then leaves those that are still out behind. Longer than a healthy bank takes
@@ -165,10 +167,14 @@ class Driver:
 
     def run(self, work: Callable[[Connection], Step]) -> Step:
         """Run one transaction, repeated while the database is the one that fails, and send what it asks for."""
-        done = self._transact(work, self._waits)
+        done = self._step(work, self._waits)
         if done.sends:
             self.sender.send(done.sends)
         return done
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run one transaction that leaves nothing to be done, repeated while the database is the one that fails."""
+        return self._transact(work, self._waits)
 
     def close(self) -> None:
         """Wait for the calls in flight, and for what was left behind, and end the threads."""
@@ -178,7 +184,7 @@ class Driver:
     def _attempt(self, task: Task, step: StepFunction, fail: FailFunction) -> list[Step]:
         try:
             waits = self._answer_waits if task.answers else self._waits
-            return [self._transact(lambda connection: step(connection, task.ids, task.answers), waits)]
+            return [self._step(lambda connection: step(connection, task.ids, task.answers), waits)]
         except Exception as error:  # noqa: BLE001 (whatever a step raises is isolated, counted and logged here)
             if is_transient(error):
                 log.warning("batch.deferred", checkout_ids=_names(task.ids), error=str(error))
@@ -191,19 +197,25 @@ class Driver:
     def _fail(self, checkout_id: UUID, error: Exception, fail: FailFunction) -> list[Step]:
         log.error("checkout.raised", checkout_id=str(checkout_id), error=repr(error), exc_info=error)
         try:
-            return [self._transact(lambda connection: fail(connection, checkout_id, error), self._waits)]
+            return [self._step(lambda connection: fail(connection, checkout_id, error), self._waits)]
         except Exception as again:  # the sweep comes back to it
             log.exception("checkout.failure_not_recorded", checkout_id=str(checkout_id), error=repr(again))
             return []
 
-    def _transact(self, work: Callable[[Connection], Step], waits: Sequence[float]) -> Step:
-        for pause in (*waits, None):
+    def _step(self, work: Callable[[Connection], Step], waits: Sequence[float]) -> Step:
+        def begin(connection: Connection) -> Step:
             began = time.monotonic()
+            step = work(connection)
+            step.began = began
+            return step
+
+        return self._transact(begin, waits)
+
+    def _transact(self, work: Callable[[Connection], T], waits: Sequence[float]) -> T:
+        for pause in (*waits, None):
             try:
                 with transaction(self.database) as connection:
-                    step = work(connection)
-                    step.began = began
-                    return step
+                    return work(connection)
             except Exception as error:
                 if pause is None or not is_transient(error):
                     raise

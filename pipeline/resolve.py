@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from models.states import ENDINGS, CheckoutState
 from pipeline.books import LIVE
 from pipeline.chain import CHAIN, next_phase
-from pipeline.database import transaction
+from pipeline.driver import Driver
 from pipeline.look import Looker
 from pipeline.runner import Runner
 from pipeline.unwind import Unwinder
@@ -24,7 +24,7 @@ WHERE: Final = text("""
 """)
 
 
-def resolve(database: Engine, runner: Runner, unwinder: Unwinder, looker: Looker, ids: Sequence[UUID]) -> None:
+def resolve(driver: Driver, runner: Runner, unwinder: Unwinder, looker: Looker, ids: Sequence[UUID]) -> None:
     """Hand each checkout to what works on it now. They check again under the row's lock.
 
     Its phase, or the unwind, also for what is live after the end; what has ended otherwise is looked at.
@@ -32,14 +32,13 @@ def resolve(database: Engine, runner: Runner, unwinder: Unwinder, looker: Looker
     forward: dict[int, list[UUID]] = defaultdict(list)
     back: list[UUID] = []
     ended: list[UUID] = []
-    with transaction(database) as connection:
-        for row in connection.execute(WHERE, {"ids": list(ids)}):
-            if row.state == CheckoutState.RUNNING and row.phase < len(CHAIN):
-                forward[row.phase].append(row.id)
-            elif row.state in ENDINGS and row.payment not in LIVE:
-                ended.append(row.id)
-            else:
-                back.append(row.id)
+    for row in driver.read(lambda connection: connection.execute(WHERE, {"ids": list(ids)}).all()):
+        if row.state == CheckoutState.RUNNING and row.phase < len(CHAIN):
+            forward[row.phase].append(row.id)
+        elif row.state in ENDINGS and row.payment not in LIVE:
+            ended.append(row.id)
+        else:
+            back.append(row.id)
     for phase, group in forward.items():
         runner.run(next_phase(phase), group)
     if back:

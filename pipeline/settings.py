@@ -77,9 +77,10 @@ class Settings(BaseSettings):
     gateway: str = "sandbox"
     #: A gateway call is given up, its outcome unknown, after this long ...
     gateway_timeout_seconds: Seconds = 4
-    #: ... and nobody else makes the same call for this long. Stripe's SDK repeats a call once, 10.5 s in all, and that
-    #: may have to wait for its turn. A worker that dies in the middle of a call costs so much and a tick: 14 s.
-    gateway_claim_seconds: Seconds = 13
+    #: ... and nobody else makes the same call for this long; 0 stands for as long as one can take at this gateway and
+    #: 2.5 s for its turn. A worker that dies in the middle of a call costs that and a tick: 7.5 s at the sandbox, and
+    #: 14 s at Stripe, whose SDK repeats a call once, 10.5 s in all.
+    gateway_claim_seconds: Annotated[float, Field(ge=0)] = 0
     #: Calls out at once, in each process: one for each of a batch, so that their answers are written together.
     gateway_concurrency: Count = 64
     #: Providers forget idempotency keys after 24 h: an older intent is never called again.

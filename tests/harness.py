@@ -112,7 +112,7 @@ class Works:
             if ids := self.line.take(UNWIND, batch):
                 self.unwinder.run(ids)
             if late := self.line.take(RESOLVE, batch):
-                resolve(self.engine, self.runner, self.unwinder, self.looker, late)
+                resolve(self.driver, self.runner, self.unwinder, self.looker, late)
             if notices := self.line.take(WEBHOOKS, batch):
                 self.inbox.run(notices)
             if not took and not ids and not late and not notices:

@@ -67,7 +67,7 @@ def _run_phase(engine: CheckoutEngine, phase: Phase) -> Callable[..., None]:
 
 def _resolve(engine: CheckoutEngine) -> Callable[..., None]:
     def run(*ids: str) -> None:
-        resolve(engine.database, engine.runner, engine.unwinder, engine.looker, _ids(ids))
+        resolve(engine.driver, engine.runner, engine.unwinder, engine.looker, _ids(ids))
 
     return run
 

@@ -13,7 +13,7 @@ from pipeline.door import Door
 from pipeline.driver import LINGER_SECONDS, TRANSIENT_WAITS, Driver
 from pipeline.errors import Code, sentence
 from pipeline.gateways.protocol import Gateway
-from pipeline.gateways.registry import build_gateway
+from pipeline.gateways.registry import build_gateway, fit_claim
 from pipeline.inbox import Inbox
 from pipeline.look import Looker
 from pipeline.refusals import record_refusal
@@ -97,6 +97,7 @@ def build_engine(
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     gateway = gateway or build_gateway(settings)
+    settings = fit_claim(settings, gateway)
     driver = Driver(database, RedisSender(broker), gateway, settings, waits=waits, linger_seconds=LINGER_SECONDS)
     broker.add_middleware(Farewell(driver))
     looker = Looker(driver, settings)

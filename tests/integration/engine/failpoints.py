@@ -111,7 +111,7 @@ class FailingWorks(Works):
         if queue == UNWIND:
             self.unwinder.run(ids)
         elif queue == RESOLVE:
-            resolve(self.engine, self.runner, self.unwinder, self.looker, ids)
+            resolve(self.driver, self.runner, self.unwinder, self.looker, ids)
         elif queue == WEBHOOKS:
             self.inbox.run(ids)
         else:

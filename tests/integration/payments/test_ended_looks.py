@@ -3,8 +3,10 @@
 from typing import Final
 
 import pytest
+from sqlalchemy import text
 
 from models.states import CheckoutState
+from pipeline.database import connect_engine
 from pipeline.gateways.protocol import Answer, Misconfigured, Transient, Unknown
 from pipeline.resolve import resolve
 from tests.integration.engine.workbench import NOTHING, take_snapshot
@@ -119,7 +121,7 @@ def test_a_completed_checkout_is_never_touched_by_a_look(stage: Stage, change: s
     calls = len(stage.spy.calls)
     # When everything that looks does
     assert stage.works.looker.run([checkout_id]) == {checkout_id}
-    resolve(stage.engine, stage.works.runner, stage.works.unwinder, stage.works.looker, [checkout_id])
+    resolve(stage.works.driver, stage.works.runner, stage.works.unwinder, stage.works.looker, [checkout_id])
     stage.works.unwinder.run([checkout_id])
     stage.works.sweep()
     stage.pump()
@@ -127,3 +129,20 @@ def test_a_completed_checkout_is_never_touched_by_a_look(stage: Stage, change: s
     assert take_snapshot(stage.engine, without=()) == before
     assert len(stage.spy.calls) == calls
     stage.shelf.run("UPDATE sandbox.payments SET status = 'captured'")
+
+
+def test_a_connection_that_the_server_has_closed_is_no_reason_not_to_look(stage: Stage) -> None:
+    # Given a look that is due, and connections that were closed while nobody used them
+    end_unpaid(stage)
+    looked = count_looks(stage)
+    stage.shelf.run("UPDATE checkouts SET ended_at = now() - interval '60 s', due_at = now()")
+    assert stage.works.sweep().scheduled == 1
+    own = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'checkout.test'"
+    other = connect_engine(stage.works.settings, application_name="other")
+    with other.connect() as connection:
+        assert connection.execute(text(f"{own} AND datname = current_database()")).scalar_one() >= 1
+    other.dispose()
+    # When
+    stage.pump()
+    # Then
+    assert count_looks(stage) == looked + 1

@@ -10,7 +10,7 @@ from models.money import Money
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
 from pipeline.gateways.protocol import ActionRequired, Call, Declined, Succeeded
-from pipeline.gateways.registry import build_gateway
+from pipeline.gateways.registry import build_gateway, fit_claim
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings, SettingsError
 from tests.conformance.subject import Verb
@@ -184,6 +184,7 @@ def test_with_the_settings_as_they_come_a_call_ends_well_before_its_claim() -> N
     settings = make_settings("http://127.0.0.1:1", **{name: Settings.model_fields[name].default for name in times})
     gateway = build_gateway(settings)
     assert gateway.call_seconds == 10.5
-    assert settings.gateway_claim_seconds == 13
+    assert fit_claim(settings, gateway).gateway_claim_seconds == 13
+    assert fit_claim(settings.model_copy(update={"gateway_claim_seconds": 11}), gateway).gateway_claim_seconds == 11
     gateway.close()
     gateway.close()

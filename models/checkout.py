@@ -9,15 +9,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId, Currency, Moment, Now, Small, max_length, one_of
-from models.states import ACTIVE, ENDINGS, CheckoutState, DueReason
-
-#: Longest owner, reference and idempotency key: what Stripe and the Idempotency-Key draft allow.
-MAX_REFERENCE = 255
+from models.limits import MAX_REFERENCE
+from models.states import ACTIVE_SQL, ENDINGS, CheckoutState, DueReason
 
 #: A range is 128 kB, some 1,500 events: a minute of a busy shop is a few of them.
 BRIN = {"pages_per_range": 16, "autosummarize": "on"}
-
-ACTIVE_SQL = ", ".join(f"'{state.value}'" for state in sorted(ACTIVE))
 
 
 class Checkout(Base):

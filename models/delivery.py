@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Now, Small, max_length, one_of
-from models.checkout import MAX_REFERENCE
+from models.limits import MAX_REFERENCE
 from models.states import DeliveryStatus
 
 

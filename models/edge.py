@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Moment, Now, Small, max_length
-from models.checkout import MAX_REFERENCE
+from models.limits import MAX_REFERENCE
 
 
 class ApiKey(Base):

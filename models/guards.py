@@ -8,8 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from models.checkout import ACTIVE_SQL
-from models.states import TRANSITIONS
+from models.states import ACTIVE_SQL, TRANSITIONS
 from models.tables import Base
 
 CART_LOCKED: Final = "CK001"

@@ -27,6 +27,8 @@ TERMINAL: Final = frozenset(
 
 #: An active checkout locks its cart. `needs_review` stays active: nothing may be sold twice while a person looks.
 ACTIVE: Final = frozenset(CheckoutState) - TERMINAL
+#: The same for a statement.
+ACTIVE_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(ACTIVE))
 
 #: The endings an unwind may have.
 ENDINGS: Final = frozenset({CheckoutState.FAILED, CheckoutState.CANCELLED, CheckoutState.EXPIRED})

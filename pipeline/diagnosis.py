@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from models.checkout import ACTIVE_SQL
+from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
 from pipeline.health import UNKNOWN_SECONDS
 from pipeline.settings import Settings

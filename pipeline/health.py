@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from models.checkout import ACTIVE_SQL
+from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
 from pipeline.settings import Settings
 

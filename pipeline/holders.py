@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from models.checkout import ACTIVE_SQL
+from models.states import ACTIVE_SQL
 from pipeline.errors import Code, Conflict
 
 HOLDER: Final = text(f"""

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from models.checkout import MAX_REFERENCE
+from models.limits import MAX_REFERENCE
 from models.money import MAX_MINOR, minor_digits
 from pipeline.card_numbers import has_card_number
 from pipeline.errors import Code, Invalid

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from models.checkout import ACTIVE_SQL
-from models.states import CheckoutState
+from models.states import ACTIVE_SQL, CheckoutState
 from pipeline.audit import bound_seconds
 from pipeline.chain import CHAIN
 from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS

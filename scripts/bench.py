@@ -7,16 +7,21 @@ completed, one at a time. Every round of the engine ends with the audit.
 
 import json
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from scripts import bench_rounds
+from scripts.bench_floor import measure_floor
+from scripts.bench_ground import Figures, Ground
+from scripts.bench_idle import measure_idle
 from scripts.bench_peers import ENGINE, PEERS
-from scripts.bench_rounds import Bench
+from scripts.bench_rush import measure_rush
 from scripts.bench_stalls import Disturbance
 from scripts.embedded import serve
 from scripts.ending import Ended, Ending
@@ -24,25 +29,27 @@ from scripts.obstacles import Obstacle, explain_obstacles
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-Measure = Callable[[Bench], Iterator[tuple[str, float]]]
+Measure = Callable[[Ground], Figures]
 
 #: Each part yields its figures in turn.
 PARTS: Final[Mapping[str, Measure]] = {
-    "throughput": Bench.measure_throughput,
-    "idle": Bench.measure_idle,
-    "peers": partial(Bench.measure_peers, names=tuple(PEERS)),
-    "crashes": partial(Bench.measure_crashes, names=(ENGINE, *PEERS)),
-    "rush": Bench.measure_rush,
-    "growth": Bench.measure_growth,
-    "memory": Bench.measure_memory,
-    "units": Bench.measure_units,
-    "stalls": Bench.measure_stalls,
+    "throughput": bench_rounds.measure_throughput,
+    "floor": measure_floor,
+    "idle": measure_idle,
+    "peers": partial(bench_rounds.measure_peers, names=tuple(PEERS)),
+    "crashes": partial(bench_rounds.measure_crashes, names=(ENGINE, *PEERS)),
+    "rush": measure_rush,
+    "growth": bench_rounds.measure_growth,
+    "memory": bench_rounds.measure_memory,
+    "units": bench_rounds.measure_units,
+    "stalls": bench_rounds.measure_stalls,
 }
 DEFAULT_PARTS: Final = ("throughput", "idle")
 #: Ratios by name: which figure over which. A peer's is of the engine with a bank that agrees at once, as theirs does.
 RATIOS: Final[Mapping[str, tuple[str, str]]] = {
     "vs_empty_chain": ("uniform_per_second", "empty_per_second"),
     "without_ledger_vs_empty_chain": ("without_ledger_per_second", "empty_per_second"),
+    "vs_plain": ("uniform_per_second", "plain_per_second"),
     "hot_vs_uniform": ("hot_per_second", "uniform_per_second"),
     **{f"vs_{name}": ("agreeing_per_second", f"{name}_per_second") for name in PEERS},
     "idle_vs_empty_chain": ("idle_ms", "empty_idle_ms"),
@@ -73,8 +80,8 @@ def main(
     parts = _read_parts(only)
     try:
         with Ending() as ending, explain_obstacles(), serve() as settings:
-            bench = Bench(settings, ending, size=size)
-            figures = _run(bench, parts, rounds, console)
+            ground = Ground(settings, ending, size=size)
+            figures = _run(ground, parts, rounds, console)
     except Ended as ended:
         console.print(str(ended))
         raise typer.Exit(ended.code) from None
@@ -84,17 +91,17 @@ def main(
     medians = {name: statistics.median(values) for name, values in figures.items()}
     known = medians.keys()
     ratios = {name: medians[over] / medians[under] for name, (over, under) in RATIOS.items() if {over, under} <= known}
-    _show(console, figures, ratios, bench.violations)
+    _show(console, figures, ratios, ground.violations)
     if as_json:
         report = {
             "figures": figures,
             "medians": medians,
             "ratios": ratios,
             "idle_p50_ms": medians.get("idle_ms"),
-            "audit_violations": len(bench.violations),
+            "audit_violations": len(ground.violations),
         }
         typer.echo(json.dumps(report))
-    raise typer.Exit(1 if bench.violations else 0)
+    raise typer.Exit(1 if ground.violations else 0)
 
 
 def _read_parts(only: str) -> list[str]:
@@ -104,13 +111,17 @@ def _read_parts(only: str) -> list[str]:
     return names
 
 
-def _run(bench: Bench, parts: list[str], rounds: int, console: Console) -> dict[str, list[float]]:
+def _run(ground: Ground, parts: list[str], rounds: int, console: Console) -> dict[str, list[float]]:
     figures: dict[str, list[float]] = {}
-    for number in range(1, rounds + 1):
-        for part in parts:
-            for name, value in PARTS[part](bench):
-                figures.setdefault(name, []).append(value)
-                console.print(f"round {number}/{rounds}  {name} {value:.2f}")
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        for number in range(1, rounds + 1):
+            for part in parts:
+                task = bar.add_task(f"round {number} of {rounds}: {part}", total=None)
+                for name, value in PARTS[part](ground):
+                    figures.setdefault(name, []).append(value)
+                    console.print(f"round {number}/{rounds}  {name} {value:.2f}")
+                bar.remove_task(task)
     return figures
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, text
 
-from models.checkout import ACTIVE_SQL
+from models.states import ACTIVE_SQL
 from pipeline.audit import Report
 from scripts.demo_cast import CURRENCY, EXPECTED, KETTLE, Outcome
 from scripts.demo_story import Cancellation, Kill

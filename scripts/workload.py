@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
-from models.checkout import ACTIVE_SQL
+from models.states import ACTIVE_SQL
 from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
 from pipeline.messages import PaymentInput, StartRequest
 from pipeline.sender import Send

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from models.checkout import MAX_REFERENCE
+from models.limits import MAX_REFERENCE
 from pipeline.errors import Code, Invalid
 
 #: A number of seconds among the preferences (RFC 7240). What cannot be read is no preference, as the RFC has it.

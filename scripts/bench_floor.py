@@ -5,6 +5,7 @@ Python, nothing decided, the values ready in the statements.
 """
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import tempfile
@@ -62,7 +63,8 @@ def measure_empty(ground: Ground) -> float:
 
 def measure_plain(ground: Ground) -> float:
     """Return checkouts a second of pgbench. No audit: amounts are those of one price lock, whatever is sold."""
-    size = ground.size // CLIENTS * CLIENTS
+    each = max(1, ground.size // CLIENTS)
+    size = each * CLIENTS
     with ground.open(audited=False) as own:
         engine = own.build()
         stock_shelf(engine.database, VARIANTS, size + 1)
@@ -71,11 +73,11 @@ def measure_plain(ground: Ground) -> float:
             original = start_checkout(engine, cart_id)
             ground.wait(partial(_read_completed, engine, 1))
         with engine.database.begin() as connection:
-            script = Script(connection, original, VARIANTS).write(size // CLIENTS)
+            script = Script(connection, original, VARIANTS).write(each)
             start_copies(connection, original, size)
         take_stock(engine.database)
         began = time.time()
-        run_script(own.settings, script, size // CLIENTS)
+        run_script(own.settings, script, each)
         if _read_completed(engine, size + 1) is None:
             raise Obstacle("pgbench has not written every checkout to its end.")
         seconds = read_makespan(engine.database, since=began)
@@ -111,8 +113,13 @@ def run_script(settings: Settings, script: str, each: int) -> None:
         file.flush()
         command = [find_pgbench(), "--no-vacuum", "--protocol", "prepared", "--client", str(CLIENTS), "--jobs", "2"]
         command += ["--transactions", str(each), "--define", "i=0", "--file", file.name]
-        command.append(url.render_as_string(hide_password=False))
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ROUND_SECONDS, check=False)
+        command.append(url.set(password=None).render_as_string())
+        # Not among the arguments: everybody on the machine can read those.
+        env = {**os.environ, **({"PGPASSWORD": url.password} if url.password else {})}
+        try:
+            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=ROUND_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise Obstacle(f"pgbench was not done after {ROUND_SECONDS} s.") from None
     if done.returncode != 0:
         raise Obstacle(f"pgbench has ended with {done.returncode}: {done.stderr.strip()[-500:]}")
 

@@ -23,8 +23,8 @@ BIN = VENV / "bin"
 #: What the environment was made from; written last, so that an installation cut short is done again.
 STAMP = VENV / ".installed"
 OLDEST = (3, 11)
-#: Two cores, two workers: one has the tests that start the real processes, the other has the rest.
-PARALLEL = ("-n", "2", "--dist", "loadgroup")
+#: Two cores, two workers, and each file on one of them, in the order that tests/conftest.py gives.
+PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 CHECKS = (
     ("ruff", "check", "."),

@@ -53,9 +53,6 @@ structlog.configure(
     processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])]
 )
 
-#: Acceptance tests that run a command to its end, and a browser's: a third of all that start processes.
-COMMANDS: Final = frozenset({"test_demo", "test_replay", "test_storefront"})
-
 _EMPTY: Final = ";\n".join(f"DELETE FROM {table.fullname}" for table in Base.metadata.sorted_tables)
 
 
@@ -83,23 +80,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Keep what starts the real processes together: with `-n 2`, one worker has these and the other has the rest.
+    """Begin with the files that take long: they start the real processes, or a server of the HTTP edge.
 
-    The tests of the HTTP edge stay together too: each file of them starts a server and workers. Whole commands, which
-    hold nothing against the clock, come after those, on the same worker. The marks are set before pytest-xdist looks at
-    them, and what is long and cannot be divided begins first.
+    A file stays together, on one of two workers: what its tests share is started once.
     """
-    groups = {}
-    for item in items:
-        if item.get_closest_marker("acceptance") is not None:
-            groups[item] = "commands" if item.path.stem in COMMANDS else "processes"
-        else:
-            groups[item] = "edge" if item.path.parent.name == "web" else ""
-        if groups[item]:
-            item.add_marker(pytest.mark.xdist_group(groups[item]))
     yield
-    order = ("processes", "edge", "commands", "")
-    items.sort(key=lambda item: order.index(groups[item]))
+    items.sort(key=lambda item: (item.get_closest_marker("acceptance") is None, item.path.parent.name != "web"))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -52,7 +52,8 @@ class Script:
         """Take the example, and over how many variants its copies are spread."""
         self._connection = connection
         self._original = original
-        self._variant = f"1 + {NUMBER} * 7919 % {variants}"
+        first = connection.execute(text("SELECT min(id) FROM variants")).scalar_one()
+        self._variant = f"{first} + {NUMBER} * 7919 % {variants}"
 
     def write(self, each: int) -> str:
         """Return the script for clients that have `each` checkouts to write."""

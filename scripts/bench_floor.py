@@ -20,6 +20,7 @@ from sqlalchemy import Connection, make_url, text
 from pipeline.settings import Settings
 from scripts.bench_copies import TABLES, copy_rows, take_stock
 from scripts.bench_ground import ROUND_SECONDS, VARIANTS, Figures, Ground
+from scripts.bench_peers import DONE
 from scripts.bench_script import Script
 from scripts.empty_chain import EmptyChain
 from scripts.fleet import run_fleet
@@ -78,11 +79,9 @@ def measure_plain(ground: Ground) -> float:
         take_stock(engine.database)
         began = time.time()
         run_script(own.settings, script, each)
-        if _read_completed(engine, size + 1) is None:
-            raise Obstacle("pgbench has not written every checkout to its end.")
         seconds = read_makespan(engine.database, since=began)
-        if seconds is None:
-            raise Obstacle("pgbench has left checkouts under way.")
+        if seconds is None or _read_completed(engine, size + 1) is None:
+            raise Obstacle("pgbench has not written every checkout to its end.")
         return size / seconds
 
 
@@ -126,5 +125,5 @@ def run_script(settings: Settings, script: str, each: int) -> None:
 
 def _read_completed(engine: CheckoutEngine, count: int) -> bool | None:
     with engine.database.connect() as connection:
-        done = connection.execute(text("SELECT count(*) FROM checkouts WHERE state = 'completed'")).scalar_one()
+        done = connection.execute(DONE).scalar_one()
     return True if done == count else None

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, TextClause, text
 
 from pipeline.chain import CHAIN
 from pipeline.settings import Settings
+from scripts.bench_ground import VARIANTS
 from scripts.ending import Ending
 from scripts.fleet import FleetLog, read_procfile
 from scripts.obstacles import Obstacle
@@ -22,7 +23,6 @@ from scripts.supervisor import Supervisor, build_env
 from scripts.workload import fill_carts, read_makespan, start_all, stock_shelf
 from workers.engine import CheckoutEngine
 
-VARIANTS: Final = 10_000
 #: So long takes the slowest of them to come up on two cores; the clock starts with the first phase's first commit.
 START_SECONDS: Final = 8.0
 #: Checkouts of a crash row, and after which shares of all their phases all workers are killed.

@@ -64,7 +64,7 @@ class Script:
                 statements.append(MOVE.format(number=phase.number))
             else:
                 statements += [COMPLETE, *self._insert("events", "kind = 'checkout.completed'")]
-            parts += ["BEGIN;", *(f"{' '.join(each.split())};" for each in statements), "COMMIT;"]
+            parts += ["BEGIN;", *(f"{' '.join(statement.split())};" for statement in statements), "COMMIT;"]
         return "\n".join(parts) + "\n"
 
     def _work(self, phase: str) -> list[str]:
@@ -83,16 +83,16 @@ class Script:
             case "order_creation":
                 return [*self._insert("orders"), *self._insert("order_lines")]
             case "payment_capture":
-                return [PIVOT, *self._call(OperationKind.CAPTURE)[1:], PAY.format(status="captured")]
+                return [*self._call(OperationKind.CAPTURE, hold=PIVOT), PAY.format(status="captured")]
             case "stock_commit":
                 sold = [SOLD, SELL.format(variant=self._variant), *self._insert("stock_movements", "kind = 'sell'")]
                 return [*sold, PLACE, CLOSE]
             case _:
                 raise ValueError(f"There is no phase {phase}.")
 
-    def _call(self, kind: OperationKind) -> list[str]:
+    def _call(self, kind: OperationKind, hold: str = HOLD) -> list[str]:
         """Hold the checkout, write the intent, and write down its answer."""
-        return [HOLD, *self._insert("payment_operations", f"kind = '{kind}'"), SETTLE.format(kind=kind)]
+        return [hold, *self._insert("payment_operations", f"kind = '{kind}'"), SETTLE.format(kind=kind)]
 
     def _insert(self, table: str, which: str = "true") -> list[str]:
         """Return an INSERT for each row of the example."""

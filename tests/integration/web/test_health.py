@@ -150,10 +150,9 @@ def test_a_database_without_tables_says_what_to_do(stage: Stage, edge_settings: 
 
 def test_many_at_once_are_one_look(stage: Stage) -> None:
     time.sleep(1.05)
-    began = time.monotonic()
-    bodies = [stage.client(token="none").get("/health/checkout").json() for _ in range(20)]
-    # One look a second, however long the twenty take: on a busy machine that may be some seconds.
-    assert len({body["timestamp"] for body in bodies}) <= 2 + int(time.monotonic() - began)
+    client = stage.client(token="none")
+    bodies = [client.get("/health/checkout").json() for _ in range(20)]
+    assert len({body["timestamp"] for body in bodies}) <= 2
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Breaks everything while buyers buy, and proves that nothing was lost: `python scripts/chaos.py --checkouts 2000`.
 
-Real servers of its own, real worker processes, a bank that fails; faults at moments that the seed chooses. At the end
-every client's history is held against the books, everything ever sent is sent again, and the audit is taken. Exit
-codes: 0 every promise was kept, 1 one was not (or the run proves nothing), 2 it cannot be run here.
+Real servers of its own, real worker processes, a bank that fails; faults at moments that the seed chooses. No message
+may be in a queue before the commit that it follows. At the end every client's history is held against the books,
+everything ever sent is sent again, and the audit is taken. Exit codes: 0 every promise was kept, 1 one was not (or the
+run proves nothing), 2 it cannot be run here.
 """
 
 import json
@@ -20,8 +21,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
+from scripts.chaos_doorman import Doorman
 from scripts.chaos_faults import FAULTS, GATEWAY, KINDS, Tormentor, plan_faults
 from scripts.chaos_judge import Verdict, describe, judge, post_webhooks, read_witnesses, wait_for_end, wait_for_progress
+from scripts.chaos_listener import Listener
 from scripts.chaos_load import Load, plan_buyers, stock_shop
 from scripts.chaos_place import Place, open_place
 from scripts.embedded import EmbeddedError
@@ -34,9 +37,6 @@ from workers.broker import BatchBroker
 GATEWAY_RATE: Final = 0.05
 #: Checkouts for each round of all faults: a round takes about two minutes at the defaults.
 PER_DECK: Final = 5000
-#: How many buyers come each second beside those whose moment has come, and how many are kept for each later fault.
-TRICKLE_PER_SECOND: Final = 4
-RESERVE: Final = 4
 #: How many should be under way when a fault comes, and how long is waited for them.
 WITNESSES: Final = 5
 SEEK_SECONDS: Final = 3.0
@@ -92,21 +92,8 @@ def torment(
         rate = GATEWAY_RATE if GATEWAY in kinds else 0.0
         place = stack.enter_context(open_place(ending, seed, log, sandbox_fault_rate=rate))
         stock_shop(place, count)
-        done, called, began = 0, 0, time.monotonic()
-
-        def gate() -> int:
-            # Buyers go on coming while a fault lasts, and some are left for each that is still to come.
-            if done == len(plan):
-                return count
-            moment = plan[min(done + 1, len(plan) - 1)][0]
-            trickle = int((time.monotonic() - began) * TRICKLE_PER_SECOND)
-            return min(moment + 1 + trickle + called, count - RESERVE * (len(plan) - done) + called)
-
-        def call_buyer() -> None:
-            nonlocal called
-            called += 1
-
-        load = Load(place, plan_buyers(seed, count), gate)
+        doorman = Doorman(count, [moment for moment, _ in plan])
+        load = Load(place, plan_buyers(seed, count), doorman.room)
         stack.callback(load.close)
         buying = threading.Thread(target=load.run, name="load")
         buying.start()
@@ -116,14 +103,18 @@ def torment(
         stack.callback(mail.stop)
         broker = BatchBroker(url=place.valkey.url, on_refused=_drop)
         stack.callback(broker.close)
-        tormentor = Tormentor(place, random.Random(f"dice-{seed}"), broker, call_buyer)  # noqa: S311
+        listener = Listener(place.settings)
+        listener.start()
+        stack.callback(listener.stop)
+        dice = random.Random(f"dice-{seed}")  # noqa: S311 (repeats a run, guards nothing)
+        tormentor = Tormentor(place, dice, broker, doorman.call_buyer, listener.announce)
         injected: Injected = []
         for moment, kind in plan:
-            while load.sent < min(moment, gate()) and buying.is_alive():
+            while load.sent < min(moment, doorman.room()) and buying.is_alive():
                 ending.sleep(0.02)
             witnesses = seek_witnesses(place, ending)
             told = FAULTS[kind](tormentor)
-            done, called = done + 1, 0
+            doorman.note_fault()
             seconds = wait_for_progress(place, witnesses, ending)
             injected.append((kind, told, seconds))
             felt = "nobody was there" if seconds is None else f"all {len(witnesses)} went on within {seconds:.1f} s"
@@ -134,8 +125,10 @@ def torment(
         if load.errors:
             raise load.errors[0]
         wait_for_end(place, ending, END_SECONDS)
+        listener.stop()
         console.print("All have come; everything ever sent is sent again.")
         verdict = judge(place, load.history, ending, replay_seconds=END_SECONDS)
+        verdict.hear(listener.early)
         with place.database.connect() as connection:
             failed_calls = connection.execute(FAILED_CALLS).scalar_one() if rate else 0
         return verdict, injected, failed_calls

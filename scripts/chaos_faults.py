@@ -3,7 +3,7 @@
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from pipeline.chain import CHAIN
 from pipeline.sender import INTAKE, RESOLVE, UNWIND, Send
+from scripts.chaos_listener import Call
 from scripts.chaos_place import Place
 from scripts.fleet import read_procfile
 from scripts.obstacles import Obstacle
@@ -54,6 +55,8 @@ class Tormentor:
     broker: BatchBroker
     #: Lets one more buyer come, who was kept for this fault.
     call_buyer: Callable[[], None]
+    #: Told of every message that nobody has asked for, before it is sent.
+    announce: Callable[[Iterable[Call]], None]
 
     def kill_worker(self) -> str:
         """Kill a worker, child and master."""
@@ -128,6 +131,7 @@ class Tormentor:
         with self.place.database.connect() as connection:
             rows = connection.execute(sql, {"limit": HANDFUL}).all()
         sends = [Send(queue, id_, now) for id_, now in rows for queue in self.dice.sample(QUEUES, 3)]
+        self.announce(Call(send.queue, send.checkout_id) for send in sends)
         RedisSender(self.broker).send(sends)
         return f"{len(sends)} messages"
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -21,6 +21,7 @@ from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import SandboxEvent
 from pipeline.sender import DELIVERIES, WEBHOOKS, Send
 from scripts.chaos_faults import QUEUES as CHECKOUT_QUEUES
+from scripts.chaos_listener import Call
 from scripts.chaos_load import History, make_intake
 from scripts.chaos_place import OWNER, Place
 from scripts.ending import Ending
@@ -54,6 +55,8 @@ HASH: Final = "hashtextextended((to_jsonb(t) - 'updated_at')::text, 0)"
 
 #: Written by what watches and tells, not by what is bought: signs of life, refused messages, answers over HTTP.
 ASIDE: Final = frozenset({"public.heartbeats", "public.refused_messages", "public.request_answers"})
+#: Messages that came too early, of those told one by one.
+EXAMPLES: Final = 3
 #: Longest that a witness may take. What takes longer is stuck, and counted so at the end.
 RECOVERY_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.1
@@ -65,7 +68,11 @@ SLICE: Final = 5000
 
 @dataclass
 class Verdict:
-    """One run. `mismatched` are keys that were answered with two checkouts, or with another than the books have."""
+    """One run.
+
+    `mismatched` are keys that were answered with two checkouts, or with another than the books have; `early` are
+    messages that were sent before the commit that they follow.
+    """
 
     checkouts: int = 0
     completed: int = 0
@@ -75,9 +82,18 @@ class Verdict:
     needs_review: int = 0
     mismatched: int = 0
     gave_up: int = 0
+    early: int = 0
     rows_changed_by_replay: int = 0
     audit_violations: int = 0
     violations: list[str] = field(default_factory=list)
+
+    def hear(self, early: Set[Call]) -> None:
+        """Hold these messages against the run: each was sent too early."""
+        self.early = len(early)
+        self.violations += [
+            f"{call.queue} was sent for {call.checkout_id} before the commit that it follows"
+            for call in sorted(early, key=str)[:EXAMPLES]
+        ]
 
 
 def read_witnesses(place: Place) -> dict[UUID, str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import dramatiq
 
-from tests.integration.crashes.breaks import forget_the_guard, skip_release
+from tests.integration.crashes.breaks import forget_the_guard, send_before_commit, skip_release
 from workers.broker import BatchBroker
 from workers.main import build_broker
 
@@ -17,6 +17,11 @@ def build_without_release() -> BatchBroker:
 def build_without_guard() -> BatchBroker:
     """Build a worker that takes every message at its word."""
     return _build(forget_the_guard)
+
+
+def build_too_eager() -> BatchBroker:
+    """Build a worker that sends from within the transaction."""
+    return _build(send_before_commit)
 
 
 def _build(damage: Callable[[], None]) -> BatchBroker:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from scripts import chaos
 from scripts.chaos_faults import KINDS, plan_faults
+from scripts.chaos_judge import Verdict
 from scripts.chaos_load import plan_buyers
 from scripts.embedded import ROOT
 from scripts.ending import Ending
@@ -45,8 +46,6 @@ def test_nothing_is_lost_whatever_breaks() -> None:
     assert report["recovery_p95_seconds"] is not None
 
 
-# A build that sends before it commits is not among them: whoever is called on too early finds the row as it was, and
-# the sweep calls again, so that it is only slower. The crash points tell it from a sound one.
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     ("build", "fault", "times", "broken"),
@@ -58,6 +57,22 @@ def test_nothing_is_lost_whatever_breaks() -> None:
 def test_a_broken_build_is_found_out(
     build: str, fault: str, times: int, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    verdict, objections = torment_build(build, fault, times, monkeypatch)
+    assert any(broken in each for each in objections), objections
+    assert verdict.audit_violations > 0
+
+
+# Whoever is called on too early waits for the row, or finds it as it was and is called again: the books stay right,
+# and only who listens at the queues can tell.
+@pytest.mark.timeout(200)
+def test_a_build_that_sends_before_it_commits_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict, objections = torment_build("build_too_eager", "kill_worker", 4, monkeypatch)
+    assert verdict.early > 0
+    assert any("before the commit that it follows" in each for each in objections), objections
+    assert verdict.audit_violations == 0
+
+
+def torment_build(build: str, fault: str, times: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Verdict, list[str]]:
     for name, value in TIMES.items():
         monkeypatch.setenv(name, value)
     sound = read_procfile(with_web=True)
@@ -68,9 +83,7 @@ def test_a_broken_build_is_found_out(
     with Ending() as ending:
         verdict, injected, _ = chaos.torment(120, 1, (fault,), ending, Console(quiet=True))
     assert len(injected) == times
-    objections = chaos.object_to(verdict, {"faults": {fault: times}}, (fault,))
-    assert any(broken in each for each in objections), objections
-    assert verdict.audit_violations > 0
+    return verdict, chaos.object_to(verdict, {"faults": {fault: times}}, (fault,))
 
 
 def test_a_seed_is_a_plan() -> None:

@@ -29,7 +29,7 @@ COUPON: Final = "TENTH"
 LAST: Final = "LAST"
 ADDRESS: Final = {"name": "Ada", "line1": "1 High Street", "city": "London", "country": "GB"}
 #: Buyers at work at once, and checkouts under way.
-THREADS: Final = 16
+THREADS: Final = 64
 WINDOW: Final = 400
 #: A buyer gives up after this long: everything is back well before.
 PATIENCE_SECONDS: Final = 180.0

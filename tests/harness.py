@@ -45,10 +45,13 @@ class Line:
     sent: list[Send] = field(default_factory=list)
 
     def send(self, sends: Sequence[Send]) -> bool:
-        """Queue the messages, in order."""
+        """Queue the messages, in order; each says all that the real one needs."""
         if self.away:
             return False
         for each in sends:
+            assert isinstance(each.checkout_id, UUID), each
+            assert each.sent_at.tzinfo is not None, each
+            assert each.queue.startswith("checkout."), each
             self.sent.append(each)
             self.waiting.setdefault(each.queue, deque()).append(each)
         return True

@@ -81,6 +81,9 @@ def test_past_the_pivot_a_person_is_asked_and_their_retry_finishes_it(
     status = works.status(poisoned)
     assert status.review is not None
     assert (status.phase, status.review.code, status.review.phase) == (6, "attempts_exhausted", "stock_commit")
+    detail = status.review.detail
+    assert (set(detail), detail["phase"], detail["attempts"]) == ({"phase", "attempts", "error"}, "stock_commit", 5)
+    assert "sabotaged" in detail["error"]
     assert status.failure is None
     assert read_bank(engine, poisoned) == Totals(0, 700, 0)
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((16, 1), (12, 2))

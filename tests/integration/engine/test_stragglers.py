@@ -14,6 +14,7 @@ from pipeline.gateways.protocol import Call
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.messages import PaymentInput, StartRequest
+from pipeline.sender import UNWIND
 from pipeline.settings import Settings
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import Spy, build_audited, read_bank
@@ -26,15 +27,16 @@ TAKEN = Totals(0, 500, 0)
 
 @dataclass
 class SlowBank:
-    """Holds back the answers to some checkouts' authorisations until told to let them go."""
+    """Holds back the answers to some checkouts' calls of one kind until told to let them go."""
 
+    verb: str = "authorize"
     held: set[object] = field(default_factory=set)
     waiting: int = 0
     go: threading.Event = field(default_factory=threading.Event)
 
     def hold(self, verb: str, call: Call) -> None:
         """Wait, when this one is held back."""
-        if verb == "authorize" and call.checkout_id in self.held:
+        if verb == self.verb and call.checkout_id in self.held:
             self.waiting += 1
             assert self.go.wait(20)
 
@@ -63,9 +65,10 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         works.pump(until=PHASE)
         # When
         works.run_phase(PHASE)
-        # Then the thread is back while the call is out, and the other one has gone on
+        # Then the thread is back while the call is out, and the other one goes on
         assert bank.waiting == 1
-        assert [works.status(each).phase for each in (slow, quick)] == [3, 4]
+        spin_until(lambda: works.status(quick).phase == 4, "the quick one has gone on")
+        assert works.status(slow).phase == 3
         works.pump()
         assert works.states([slow, quick]) == ["running", "completed"]
         # ... nobody makes the call that is out a second time
@@ -79,6 +82,32 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         works.pump()
         assert works.states([slow]) == ["completed"]
         assert read_bank(engine, slow) == TAKEN
+
+
+def test_a_cancellation_that_hangs_keeps_nobody_else_from_turning_back(
+    engine: Engine, settings: Settings, shelf: Shelf
+) -> None:
+    # Given two that are authorised and called off, of which the bank lets one go
+    shelf.add_variant("cup", stock=5, price_minor=250)
+    bank = SlowBank(verb="cancel")
+    with open_works(engine, settings, bank) as works:
+        slow, quick = (works.start(shelf.add_cart(("cup", 2)), token="tok_ok") for _ in range(2))
+        bank.held = {slow}
+        works.pump(until="order_creation")
+        for each in (slow, quick):
+            works.door.cancel(each, OWNER)
+        # When
+        works.unwinder.run(works.line.take(UNWIND))
+        # Then the thread is back while the call is out, and the other one ends
+        assert bank.waiting == 1
+        spin_until(lambda: works.states([quick]) == ["cancelled"], "the quick one has ended")
+        assert works.states([slow]) == ["unwinding"]
+        # When the bank answers
+        bank.go.set()
+        works.driver.finish()
+        # Then
+        assert works.states([slow]) == ["cancelled"]
+        assert [read_bank(engine, each) for each in (slow, quick)] == [Totals(0, 0, 0)] * 2
 
 
 def test_as_many_are_left_as_leave_room_for_others(engine: Engine, settings: Settings, shelf: Shelf) -> None:

@@ -27,7 +27,7 @@ TAKEN = Totals(0, 500, 0)
 
 @dataclass
 class SlowBank:
-    """Holds back the answers to some checkouts' calls of one kind until told to let them go."""
+    """Holds back the answers to some checkouts' calls of one kind until told to let them go; `waiting` are so now."""
 
     verb: str = "authorize"
     held: set[object] = field(default_factory=set)
@@ -38,7 +38,10 @@ class SlowBank:
         """Wait, when this one is held back."""
         if verb == self.verb and call.checkout_id in self.held:
             self.waiting += 1
-            assert self.go.wait(20)
+            try:
+                assert self.go.wait(20)
+            finally:
+                self.waiting -= 1
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.settings import Settings
-from tests.harness import build_works
+from tests.harness import OWNER, build_works
 from tests.integration.engine.failpoints import SimulatedCrash
 from tests.integration.engine.rivals import at_once, pump_both
 from tests.integration.engine.workbench import NOTHING
@@ -21,7 +21,7 @@ from tests.integration.payments.afterlife import (
     next_look,
     revive,
 )
-from tests.integration.payments.stage import RETURNED, STOCK, Stage, open_stage
+from tests.integration.payments.stage import HELD, RETURNED, STOCK, Stage, open_stage
 
 LATE: Final = pytest.mark.parametrize(
     ("kinds", "undo", "event", "left"),
@@ -56,6 +56,25 @@ def test_money_that_a_look_finds_is_given_back(
     look(stage)
     # Then that is all
     assert late_events(stage, checkout_id) == ["payment.turned_up", event]
+
+
+def test_one_batch_takes_back_late_money_and_turns_back_another(stage: Stage) -> None:
+    # Given one that is called off while it is authorised, beside one whose money turned up after its end
+    turning = stage.start("tok_ok")
+    stage.works.pump(until="order_creation")
+    stage.works.door.cancel(turning, OWNER)
+    stage.works.line.lose_all()
+    ended, reference = end_unpaid(stage)
+    revive(stage, reference, "authorize")
+    stage.works.looker.run([ended])
+    stage.works.line.lose_all()
+    assert [stage.totals(each) for each in (ended, turning)] == [HELD, HELD]
+    # When
+    stage.works.unwinder.run([ended, turning])
+    # Then
+    assert [stage.totals(each) for each in (ended, turning)] == [NOTHING, NOTHING]
+    assert late_events(stage, ended) == ["payment.turned_up", "payment.voided_late"]
+    assert stage.works.states([ended, turning]) == ["cancelled", "cancelled"]
 
 
 def by_repeat(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """How a storefront talks to the checkout engine: six requests over HTTP, with the key on the server's side."""
 
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -10,6 +11,8 @@ import requests
 WAIT: Final = "wait=15"
 #: Above the wait, and above what the engine itself may take.
 TIMEOUT_SECONDS: Final = 25
+#: Between two repeats of a request that is still being worked on.
+PAUSE_SECONDS: Final = 0.5
 
 
 class Refusal(Exception):
@@ -47,9 +50,19 @@ class Edge:
         return self._ask("GET", "/checkout", query={"cart_id": str(cart_id)}, headers={"Prefer": WAIT})
 
     def pay(self, checkout_id: str, token: str, total_minor: int, key: str) -> dict[str, Any]:
-        """Pay what was shown. The same key, however often it is sent, pays once."""
+        """Pay what was shown. The same key, however often it is sent, pays once.
+
+        Whoever sends it again while the first is being worked on gets the first one's answer, once there is one.
+        """
         body = {"checkout_id": checkout_id, "payment": {"token": token}, "expected_total_minor": total_minor}
-        return self._ask("POST", "/checkout", body=body, headers={"Prefer": WAIT, "Idempotency-Key": key})
+        ends_at = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                return self._ask("POST", "/checkout", body=body, headers={"Prefer": WAIT, "Idempotency-Key": key})
+            except Refusal as refusal:
+                if refusal.code != "idempotency_running" or time.monotonic() > ends_at:
+                    raise
+            time.sleep(PAUSE_SECONDS)
 
     def cancel(self, cart_id: UUID) -> dict[str, Any]:
         """Cancel the checkout of a cart."""

@@ -178,6 +178,7 @@ def test_an_undo_that_raises_backs_off_asks_a_person_and_goes_on_after_their_ret
         assert review is not None
         assert (review.code, review.phase) == ("undo_failed", phase)
         assert review.message.startswith(f"Undoing {phase} failed 3 times (")
+        assert "sabotaged" in review.detail["error"]
         # When a person retries
         works.door.retry(poisoned, actor="ops", reason="trigger removed")
         # Then

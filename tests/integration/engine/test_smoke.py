@@ -1,5 +1,6 @@
 """A cart becomes an order, straight through and in two steps."""
 
+from pipeline.chain import CHAIN
 from tests.harness import Shelf, Works
 
 
@@ -15,3 +16,4 @@ def test_straight_through(works: Works, shelf: Shelf) -> None:
     assert status.order_number is not None
     assert shelf.stock("cup") == (1, 0)
     assert works.sweep().resent == 0
+    assert [send.queue for send in works.line.sent] == [phase.queue for phase in CHAIN]

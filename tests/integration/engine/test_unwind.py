@@ -130,6 +130,7 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     status = works.status(checkout_id)
     assert (status.state, status.phase) == ("needs_review", 6)
     assert status.review is not None
+    assert (status.review.code, status.review.phase) == ("void_failed", "payment_capture")
     assert status.review.message == (
         "5.00 EUR authorised could not be let go (cancel_declined): cancel it at the provider, then retry."
     )

@@ -128,7 +128,7 @@ def torment(
         listener.stop()
         console.print("All have come; everything ever sent is sent again.")
         verdict = judge(place, load.history, ending, replay_seconds=END_SECONDS)
-        verdict.hear(listener.early)
+        verdict.hear(listener)
         with place.database.connect() as connection:
             failed_calls = connection.execute(FAILED_CALLS).scalar_one() if rate else 0
         return verdict, injected, failed_calls

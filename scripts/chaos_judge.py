@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -21,7 +21,7 @@ from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import SandboxEvent
 from pipeline.sender import DELIVERIES, WEBHOOKS, Send
 from scripts.chaos_faults import QUEUES as CHECKOUT_QUEUES
-from scripts.chaos_listener import Call
+from scripts.chaos_listener import Listener
 from scripts.chaos_load import History, make_intake
 from scripts.chaos_place import OWNER, Place
 from scripts.ending import Ending
@@ -87,13 +87,15 @@ class Verdict:
     audit_violations: int = 0
     violations: list[str] = field(default_factory=list)
 
-    def hear(self, early: Set[Call]) -> None:
-        """Hold these messages against the run: each was sent too early."""
-        self.early = len(early)
+    def hear(self, listener: Listener) -> None:
+        """Hold every message that was sent too early against the run, and a listener that never got to look."""
+        self.early = len(listener.early)
         self.violations += [
             f"{call.queue} was sent for {call.checkout_id} before the commit that it follows"
-            for call in sorted(early, key=str)[:EXAMPLES]
+            for call in sorted(listener.early, key=str)[:EXAMPLES]
         ]
+        if not listener.looks:
+            self.violations.append("nobody could look at the queues: that nothing was sent too early is not shown")
 
 
 def read_witnesses(place: Place) -> dict[UUID, str]:

@@ -61,6 +61,8 @@ class Call:
 class Listener(threading.Thread):
     """Looks at the queues, and then at the rows, until told to stop; `early` is what was sent before its commit.
 
+    `looks` counts those that came to an end: without any, that nothing was early says nothing.
+
     Sound, not complete: a send that follows its commit is never among them, one that comes before it is if a look
     falls between the two. Messages that nobody of the engine sent are to be announced before.
     """
@@ -69,6 +71,7 @@ class Listener(threading.Thread):
         """Begin with nothing heard."""
         super().__init__(name="listener", daemon=True)
         self.early: set[Call] = set()
+        self.looks = 0
         self._settings = settings
         self._unasked: set[Call] = set()
         self._ending = threading.Event()
@@ -106,6 +109,7 @@ class Listener(threading.Thread):
             if (id_ := read_checkout_id(data)) is not None
         }
         self.early |= find_early(database, sorted(calls - self._unasked, key=str))
+        self.looks += 1
 
     def stop(self) -> None:
         """Listen no more. Safe twice. Raises what has ended it, if anything has."""

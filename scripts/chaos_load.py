@@ -28,7 +28,7 @@ HOT: Final = "hot"
 COUPON: Final = "TENTH"
 LAST: Final = "LAST"
 ADDRESS: Final = {"name": "Ada", "line1": "1 High Street", "city": "London", "country": "GB"}
-#: Buyers at work at once, and checkouts under way.
+#: Buyers at work at once (the one web process sets the pace: 12 a second with 16 as with 64), and checkouts under way.
 THREADS: Final = 64
 WINDOW: Final = 400
 #: A buyer gives up after this long: everything is back well before.

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from pipeline.sender import UNWIND, Send
 from pipeline.settings import Settings
+from scripts.chaos_judge import Verdict
 from scripts.chaos_listener import Call, Listener
 from tests.harness import Shelf, Works
 from workers.broker import BatchBroker
@@ -46,6 +47,20 @@ def test_only_what_comes_before_its_commit_is_early(
         other.announce([Call(*early[0])])
         other.look(client, engine)
         assert other.early == {Call(queue, id_) for queue, id_ in early[1:]}
+        assert hear(other) == [
+            f"{queue} was sent for {id_} before the commit that it follows" for queue, id_ in sorted(early[1:])
+        ]
+
+
+def test_a_listener_that_never_got_to_look_has_shown_nothing(settings: Settings) -> None:
+    assert hear(Listener(settings)) == ["nobody could look at the queues: that nothing was sent too early is not shown"]
+
+
+def hear(listener: Listener) -> list[str]:
+    verdict = Verdict()
+    verdict.hear(listener)
+    assert verdict.early == len(listener.early)
+    return verdict.violations
 
 
 def send(redis_url: str, calls: list[tuple[str, UUID]]) -> None:

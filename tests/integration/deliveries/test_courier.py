@@ -183,14 +183,14 @@ def test_a_backlog_is_not_doubled(post: Post, receiver: Receiver) -> None:
     # Given nobody who brings anything
     post.subscribe(receiver.url)
     post.buy()
-    post.works.sweep()
+    told = post.works.sweep().deliveries
     waiting = len(post.works.line.waiting[DELIVERIES])
     # When
     post.make_due()
     small = post.works.settings.model_copy(update={"sweep_limit": 9})
     counts = sweep(post.works.driver, post.works.line, small)
     # Then
-    assert (waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 0, 9)
+    assert (told, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 9, 0, 9)
 
 
 def test_an_event_that_was_rolled_back_is_told_to_nobody(post: Post, receiver: Receiver) -> None:

@@ -129,6 +129,27 @@ def test_a_person_who_refunds_by_hand_is_believed_by_the_next_look(stage: Stage)
     assert stage.shelf.row("SELECT status FROM payments").status == "refunded"
 
 
+def test_an_unwind_that_finds_it_settled_takes_the_question_back(stage: Stage) -> None:
+    # Given a person who was asked, and a refund of which the books have heard since
+    checkout_id, reference = end_unpaid(stage)
+    stage.shelf.run("UPDATE payments SET token = 'tok_refund_declined'")
+    revive(stage, reference, "authorize", "capture")
+    look(stage)
+    assert stage.works.status(checkout_id).review is not None
+    stage.shelf.run("UPDATE payments SET token = 'tok_ok', status = 'refunded'")
+    stage.shelf.run("UPDATE sandbox.payments SET status = 'refunded', refunded_minor = 700")
+    stage.shelf.run(
+        "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:r, 'refund', 700)", r=reference
+    )
+    calls = len(stage.spy.calls)
+    # When
+    stage.works.unwinder.run([checkout_id])
+    # Then nobody is asked any more, and the bank neither
+    assert stage.works.status(checkout_id).review is None
+    assert late_events(stage, checkout_id)[-2:] == ["payment.needs_review", "payment.review_closed"]
+    assert len(stage.spy.calls) == calls
+
+
 def tell_of_all(stage: Stage, checkout_id: UUID) -> None:
     """Let a webhook tell, and a look be made."""
     del checkout_id

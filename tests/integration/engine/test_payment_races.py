@@ -11,6 +11,7 @@ from pipeline.chain import CHAIN
 from pipeline.errors import Code, Conflict
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.messages import PaymentInput, ProcessRequest
+from pipeline.sender import UNWIND
 from pipeline.sweep import Tick
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.rivals import Crowd, Gate, at_once, count_events, hold, pump_both
@@ -124,10 +125,12 @@ def test_an_authorisation_on_its_way_is_voided_by_the_cancellation(
     rival.pump()
     assert rival.states([checkout_id]) == ["cancelled"]
     assert shelf.stock("cup") == (3, 0)
+    sent, due_at = len(works.line.sent), shelf.row("SELECT due_at FROM checkouts").due_at
     # ... and only then the answer arrives
     gate.open()
     authorization.result(10)
-    # Then it is written down, and nothing is held
+    # Then it is written down, nothing is held, and nobody is called on for it
+    assert (len(works.line.sent), shelf.row("SELECT due_at FROM checkouts").due_at) == (sent, due_at)
     assert shelf.rows("SELECT data ->> 'answer' FROM events WHERE kind = 'payment.late_answer'") == [(late,)]
     assert shelf.rows("SELECT kind, amount_minor FROM sandbox.entries ORDER BY id") == entries
     assert shelf.rows("SELECT kind, status, code FROM payment_operations ORDER BY id") == [
@@ -157,11 +160,31 @@ def test_an_object_being_opened_is_awaited_and_then_cancelled(
     # When
     gate.open()
     opening.result(10)
-    # Then the one object is cancelled, by the reference that came late
+    # Then the unwind is called on at once, and the one object cancelled, by the reference that came late
+    assert [send.queue for send in works.line.sent[-2:]] == [PHASES["payment_authorization"].queue, UNWIND]
     assert settle(rival, [checkout_id]) == ["cancelled"]
     assert shelf.rows("SELECT status, authorized_minor FROM sandbox.payments") == [("cancelled", 0)]
     assert shelf.rows("SELECT kind FROM payment_operations ORDER BY id") == [("open",), ("void",)]
     assert count_events(shelf.engine, "payment.late_answer", [checkout_id]) == 1
+
+
+def test_an_answer_that_comes_late_calls_the_unwind_beside_one_in_time(
+    works: Works, rival: Works, crowd: Crowd, shelf: Shelf
+) -> None:
+    # Given two objects that the bank has opened and whose references we have not heard yet
+    shelf.add_variant("cup", stock=3)
+    late, timely = (works.start(shelf.add_cart(("cup", 1)), token="tok_ok") for _ in range(2))
+    works.pump(until="payment_authorization")
+    gate = Gate(watch(works), "open", "after")
+    opening = crowd.begin(works.pump)
+    gate.wait()
+    # When one is cancelled meanwhile, and both answers come
+    rival.door.cancel(late, OWNER)
+    gate.open()
+    opening.result(10)
+    # Then the one is called back, and the other goes on
+    assert UNWIND in [send.queue for send in works.line.sent if send.checkout_id == late]
+    assert settle(rival, [late, timely]) == ["cancelled", "completed"]
 
 
 def test_a_payment_that_is_first_keeps_the_sweep_from_expiring(works: Works, rival: Works, shelf: Shelf) -> None:

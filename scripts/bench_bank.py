@@ -7,16 +7,11 @@ accident.
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-import dramatiq
-
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
 from pipeline.gateways.protocol import Answer, Call, Held, Notice, Succeeded, Unknown
-from pipeline.settings import read_settings
-from workers.actors import declare_actors
+from workers import main
 from workers.broker import BatchBroker
-from workers.engine import build_engine
-from workers.logs import configure_logs
 
 
 class AgreeingBank:
@@ -64,9 +59,4 @@ class AgreeingBank:
 
 def build_broker() -> BatchBroker:
     """Build a worker of the engine with this bank."""
-    settings = read_settings()
-    configure_logs(settings)
-    engine = build_engine(settings, "worker", gateway=AgreeingBank(), by_key=True)
-    declare_actors(engine)
-    dramatiq.set_broker(engine.broker)
-    return engine.broker
+    return main.build_broker(gateway=AgreeingBank())

@@ -2,18 +2,24 @@
 
 import dramatiq
 
+from pipeline.gateways.protocol import Gateway
 from pipeline.settings import read_settings
 from workers.actors import declare_actors
 from workers.broker import BatchBroker
 from workers.engine import build_engine
+from workers.garbage import tune_collector
 from workers.logs import configure_logs
 
 
-def build_broker() -> BatchBroker:
-    """Build this worker process and make its broker the one that dramatiq's command line serves."""
+def build_broker(*, gateway: Gateway | None = None) -> BatchBroker:
+    """Build this worker process and make its broker the one that dramatiq's command line serves.
+
+    `gateway` takes the place of the one that the settings name.
+    """
     settings = read_settings()
     configure_logs(settings)
-    engine = build_engine(settings, "worker", by_key=True)
+    engine = build_engine(settings, "worker", gateway=gateway, by_key=True)
     declare_actors(engine)
     dramatiq.set_broker(engine.broker)
+    tune_collector()
     return engine.broker

@@ -69,6 +69,10 @@ def test_a_tax_may_be_one_unit_from_its_rate(amount: int, fields: dict[str, Any]
     assert check_external(order(shipping=shipping(price, taxes=(given,), **fields))) is None
 
 
+def test_shipping_may_be_free() -> None:
+    assert check_external(order(shipping=shipping(0))) is None
+
+
 def test_a_line_may_be_given_away() -> None:
     given = order(goods(1, 10, 2, discounts=(GivenDiscount("Gift", 20),), taxes=(tax("0.2", 0),)))
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import dramatiq
-
 from tests.integration.crashes.breaks import forget_the_guard, send_before_commit, skip_release
 from workers.broker import BatchBroker
 from workers.main import build_broker
@@ -26,6 +24,4 @@ def build_too_eager() -> BatchBroker:
 
 def _build(damage: Callable[[], None]) -> BatchBroker:
     damage()
-    broker = build_broker()
-    dramatiq.set_broker(broker)
-    return broker
+    return build_broker()

@@ -111,18 +111,29 @@ def test_a_refund_that_came_back_is_put_before_a_person(stage: Stage) -> None:
     ]
 
 
-def test_a_person_who_refunds_by_hand_is_believed_by_the_next_look(stage: Stage) -> None:
-    # Given money that the bank would not give back for us
+def end_unreturned(stage: Stage) -> tuple[UUID, str]:
+    """End a checkout whose money turns up and is not given back, so that a person is asked."""
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_refund_declined'")
     revive(stage, reference, "authorize", "capture")
     look(stage)
     assert stage.works.status(checkout_id).review is not None
-    # When they give it back at the bank's own desk, and the next look comes
+    return checkout_id, reference
+
+
+def refund_by_hand(stage: Stage, reference: str) -> None:
+    """Give the money back at the bank's own desk."""
     stage.shelf.run("UPDATE sandbox.payments SET status = 'refunded', refunded_minor = 700")
     stage.shelf.run(
         "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:r, 'refund', 700)", r=reference
     )
+
+
+def test_a_person_who_refunds_by_hand_is_believed_by_the_next_look(stage: Stage) -> None:
+    # Given money that the bank would not give back for us
+    checkout_id, reference = end_unreturned(stage)
+    # When they give it back at the bank's own desk, and the next look comes
+    refund_by_hand(stage, reference)
     tell_of_all(stage, checkout_id)
     # Then nobody is asked any more
     assert stage.works.status(checkout_id).review is None
@@ -131,16 +142,9 @@ def test_a_person_who_refunds_by_hand_is_believed_by_the_next_look(stage: Stage)
 
 def test_an_unwind_that_finds_it_settled_takes_the_question_back(stage: Stage) -> None:
     # Given a person who was asked, and a refund of which the books have heard since
-    checkout_id, reference = end_unpaid(stage)
-    stage.shelf.run("UPDATE payments SET token = 'tok_refund_declined'")
-    revive(stage, reference, "authorize", "capture")
-    look(stage)
-    assert stage.works.status(checkout_id).review is not None
+    checkout_id, reference = end_unreturned(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_ok', status = 'refunded'")
-    stage.shelf.run("UPDATE sandbox.payments SET status = 'refunded', refunded_minor = 700")
-    stage.shelf.run(
-        "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:r, 'refund', 700)", r=reference
-    )
+    refund_by_hand(stage, reference)
     calls = len(stage.spy.calls)
     # When
     stage.works.unwinder.run([checkout_id])

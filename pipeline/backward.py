@@ -12,11 +12,11 @@ from models.states import CheckoutState
 from pipeline.batch import Member, Rejected
 from pipeline.chain import CHAIN, first_undo, undoable
 from pipeline.errors import sentence
-from pipeline.events import write_events
+from pipeline.events import Happened, change_and_tell, with_events
 from pipeline.sender import RESOLVE, UNWIND, Send
 from pipeline.settings import Settings
 
-BEGIN: Final = text("""
+BEGIN: Final = with_events("""
     UPDATE checkouts c
     SET state = 'unwinding', fence = c.fence + 1, phase = b.phase, ending = :ending, attempts = 0, last_error = NULL,
         failure_code = b.code, failure_phase = :failure_phase, failure_message = b.message,
@@ -28,7 +28,7 @@ BEGIN: Final = text("""
     WHERE c.id = b.id
 """)
 
-STEP_DOWN: Final = text("""
+STEP_DOWN: Final = with_events("""
     UPDATE checkouts
     SET phase = :phase, attempts = 0, last_error = NULL, sent_at = now(),
         due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled', updated_at = now()
@@ -36,7 +36,7 @@ STEP_DOWN: Final = text("""
 """)
 
 # What ends with an object at the provider is looked at again, for a day and ever more rarely.
-FINISH: Final = text("""
+FINISH: Final = with_events("""
     UPDATE checkouts c
     SET state = c.ending, phase = 0, ended_at = now(), updated_at = now(),
         due_at = CASE WHEN p.reference IS NULL THEN NULL ELSE now() + make_interval(secs => :look_seconds) END,
@@ -76,7 +76,9 @@ def begin(
     if not members:
         return []
     reasons = [rejections[member.id] for member in members]
-    connection.execute(
+    facts = {member.id: {"code": rejections[member.id].code, "ending": ending} for member in members}
+    change_and_tell(
+        connection,
         BEGIN,
         {
             "ids": [member.id for member in members],
@@ -88,9 +90,8 @@ def begin(
             "failure_phase": phase,
             "stall_seconds": settings.stall_seconds,
         },
+        Happened("checkout.unwinding", list(facts), phase, facts),
     )
-    facts = {member.id: {"code": rejections[member.id].code, "ending": ending} for member in members}
-    write_events(connection, "checkout.unwinding", list(facts), phase=phase, data=facts)
     finish(connection, {member.id: ending for member in members if first_undo(member.phase) == 0}, settings)
     return [Send(UNWIND, member.id, member.now) for member in members if first_undo(member.phase) > 0]
 
@@ -100,27 +101,28 @@ def step_down(connection: Connection, number: int, members: Sequence[Member], se
     if not members:
         return False
     ids = [member.id for member in members]
-    write_events(connection, "checkout.phase_undone", ids, phase=CHAIN[number - 1].name)
+    undone = Happened("checkout.phase_undone", ids, CHAIN[number - 1].name)
     left = number - 1
     while left and not undoable(CHAIN[left - 1]):
         left -= 1
     if left == 0:
-        finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members}, settings)
+        finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members}, settings, undone)
         return False
-    connection.execute(STEP_DOWN, {"ids": ids, "phase": left, "stall_seconds": settings.stall_seconds})
+    change_and_tell(connection, STEP_DOWN, {"ids": ids, "phase": left, "stall_seconds": settings.stall_seconds}, undone)
     return True
 
 
-def finish(connection: Connection, endings: Mapping[UUID, CheckoutState], settings: Settings) -> None:
-    """End these unwound checkouts: the cart is open again."""
+def finish(
+    connection: Connection, endings: Mapping[UUID, CheckoutState], settings: Settings, *before: Happened
+) -> None:
+    """End these unwound checkouts: the cart is open again. `before` is what happened right before that."""
     if not endings:
         return
-    connection.execute(FINISH, {"ids": list(endings), "look_seconds": settings.look_seconds})
     by_ending: dict[CheckoutState, list[UUID]] = defaultdict(list)
     for id_, ending in endings.items():
         by_ending[ending].append(id_)
-    for ending, ids in by_ending.items():
-        write_events(connection, f"checkout.{ending}", ids)
+    ended = [Happened(f"checkout.{ending}", ids) for ending, ids in by_ending.items()]
+    change_and_tell(connection, FINISH, {"ids": list(endings), "look_seconds": settings.look_seconds}, *before, *ended)
 
 
 def rest(connection: Connection, ids: Sequence[UUID], settings: Settings, *, answered: bool = True) -> None:

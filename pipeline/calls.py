@@ -7,9 +7,9 @@ from typing import Final, assert_never
 import structlog
 
 from pipeline.books import Verb
+from pipeline.claims import Answered, Planned
 from pipeline.database import assert_no_transaction
 from pipeline.gateways.protocol import Answer, Gateway, Misconfigured, Unknown
-from pipeline.operations import Answered, Planned
 
 log = structlog.get_logger()
 

@@ -21,9 +21,9 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from pipeline.calls import Calls, gather
+from pipeline.claims import Answered, Planned
 from pipeline.database import is_transient, transaction
 from pipeline.gateways.protocol import Gateway
-from pipeline.operations import Answered, Planned
 from pipeline.sender import Send, Sender
 from pipeline.settings import Settings
 

@@ -1,11 +1,15 @@
-"""The audit trail: one row per thing that happened, written once per batch, with what others are told of it."""
+"""The audit trail: one row per thing that happened, written once per batch, with what others are told of it.
+
+Most events follow from a change of rows. Both go in one statement then, and so in one round trip.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 #: Told to endpoints that ask for them, under these names.
 PUBLIC_KINDS: Final = (
@@ -29,22 +33,52 @@ CHANNEL: Final = "checkout_rested"
 #: PostgreSQL takes payloads below 8,000 bytes; an id and its comma have 37.
 IDS_PER_PAYLOAD: Final = 200
 
-_INSERT: Final = """
-    INSERT INTO events (checkout_id, kind, phase, data)
-    SELECT id, :kind, :phase, CAST(data AS jsonb)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:data AS text[])) AS happened (id, data)
-"""
-INSERT: Final = text(_INSERT)
-
-# In one round trip: the events, one delivery for each endpoint that wants to know, and the wake-up at commit.
-INSERT_AND_TELL: Final = text(f"""
-    WITH written AS ({_INSERT} RETURNING id, checkout_id), due AS (
+# The events, one delivery for each endpoint that wants to know of a public one, and the wake-up at commit.
+_WRITE: Final = f"""
+    written AS (
+        INSERT INTO events (checkout_id, kind, phase, data)
+        SELECT id, kind, phase, CAST(data AS jsonb)
+        FROM unnest(CAST(:event_ids AS uuid[]), CAST(:event_kinds AS text[]), CAST(:event_phases AS text[]),
+                    CAST(:event_data AS text[])) AS happened (id, kind, phase, data)
+        RETURNING id, checkout_id, kind
+    ), due AS (
         INSERT INTO webhook_deliveries (event_id, endpoint_id)
         SELECT w.id, e.id FROM written w JOIN checkouts c ON c.id = w.checkout_id
-        JOIN webhook_endpoints e ON e.active AND :kind = ANY(e.kinds) AND (e.owner IS NULL OR e.owner = c.owner)
+        JOIN webhook_endpoints e ON e.active AND w.kind = ANY(e.kinds) AND (e.owner IS NULL OR e.owner = c.owner)
+        WHERE w.kind = ANY(CAST(:public_kinds AS text[]))
     )
     SELECT pg_notify('{CHANNEL}', payload) FROM unnest(CAST(:payloads AS text[])) AS woken (payload)
-""")
+"""
+
+WRITE: Final = text(f"WITH {_WRITE}")
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Events of one kind: one for each of these checkouts. `data` holds the facts of those that have any."""
+
+    kind: str
+    checkout_ids: Sequence[UUID]
+    phase: str | None = None
+    data: Mapping[UUID, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def with_events(change: str) -> TextClause:
+    """Make a statement of a change that returns nothing, for `change_and_tell`.
+
+    Both parts see the rows as they were before: an event is of a checkout, and tells nothing of the row itself.
+    """
+    return text(f"WITH changed AS ({change}), {_WRITE}")
+
+
+def change_and_tell(
+    connection: Connection, change: TextClause, parameters: Mapping[str, Any], *happened: Happened
+) -> None:
+    """Make a change that `with_events` made a statement of, and append what happened by it, in one round trip.
+
+    With a public kind come its deliveries, with one that a waiter waits for its wake-up: all of it commits, or nothing.
+    """
+    connection.execute(change, {**parameters, **_bind(happened)})
 
 
 def write_events(
@@ -55,27 +89,26 @@ def write_events(
     phase: str | None = None,
     data: Mapping[UUID, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Append one event of this kind for each checkout; `data` holds the facts of those that have any.
+    """Append one event of this kind for each checkout, as `change_and_tell` does beside a change."""
+    if checkout_ids:
+        connection.execute(WRITE, _bind([Happened(kind, checkout_ids, phase, data or {})]))
 
-    With a public kind come its deliveries, with one that a waiter waits for its wake-up: all of it commits, or nothing.
-    """
-    if not checkout_ids:
-        return
-    facts = data or {}
-    happened = {
-        "kind": kind,
-        "phase": phase,
-        "ids": list(checkout_ids),
-        "data": [json.dumps(facts[each], default=str) if facts.get(each) else None for each in checkout_ids],
+
+def _bind(happened: Sequence[Happened]) -> dict[str, Any]:
+    return {
+        "event_ids": [id_ for each in happened for id_ in each.checkout_ids],
+        "event_kinds": [each.kind for each in happened for _ in each.checkout_ids],
+        "event_phases": [each.phase for each in happened for _ in each.checkout_ids],
+        "event_data": [
+            json.dumps(each.data[id_], default=str) if each.data.get(id_) else None
+            for each in happened
+            for id_ in each.checkout_ids
+        ],
+        "public_kinds": [each.kind for each in happened if each.kind in PUBLIC_KINDS],
+        "payloads": _payloads([id_ for each in happened if each.kind in RESTING_KINDS for id_ in each.checkout_ids]),
     }
-    if kind in PUBLIC_KINDS or kind in RESTING_KINDS:
-        connection.execute(INSERT_AND_TELL, {**happened, "payloads": _payloads(kind, checkout_ids)})
-    else:
-        connection.execute(INSERT, happened)
 
 
-def _payloads(kind: str, checkout_ids: Sequence[UUID]) -> list[str]:
-    if kind not in RESTING_KINDS:
-        return []
-    starts = range(0, len(checkout_ids), IDS_PER_PAYLOAD)
-    return [",".join(str(each) for each in checkout_ids[start : start + IDS_PER_PAYLOAD]) for start in starts]
+def _payloads(rested: Sequence[UUID]) -> list[str]:
+    starts = range(0, len(rested), IDS_PER_PAYLOAD)
+    return [",".join(str(each) for each in rested[start : start + IDS_PER_PAYLOAD]) for start in starts]

@@ -11,13 +11,13 @@ from models.states import CheckoutState
 from pipeline.batch import Member, Retry, Review, Wait
 from pipeline.chain import CHAIN, Phase, Remote, next_phase
 from pipeline.errors import sentence
-from pipeline.events import write_events
+from pipeline.events import Happened, change_and_tell, with_events
 from pipeline.sender import UNWIND, Send
 from pipeline.settings import Settings
 
 # :stall_seconds null means that nothing is due: the checkout waits for the buyer, or is over. With :window_seconds the
 # hold is extended by an authorisation, so that it never runs out under a running payment, but not beyond its own life.
-ADVANCE: Final = text("""
+ADVANCE: Final = with_events("""
     UPDATE checkouts
     SET phase = :phase, state = :state, attempts = 0, last_error = NULL, sent_at = now(),
         due_at = now() + make_interval(secs => CAST(:stall_seconds AS double precision)),
@@ -30,7 +30,7 @@ ADVANCE: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-PARK: Final = text("""
+PARK: Final = with_events("""
     UPDATE checkouts
     SET state = :state, attempts = 0, last_error = NULL, due_at = NULL, due_reason = NULL, updated_at = now(),
         expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds))
@@ -46,30 +46,14 @@ SCHEDULE: Final = text("""
     WHERE c.id = s.id
 """)
 
-# While its call is out, a checkout is due only when the claim has run out, and its stock is held for the payment. A
-# look holds nothing longer: a storefront may ask as often as it likes. What was held within the last tenth of a claim
-# is left as it is: a sweep that comes so much too early finds the claim in the books, and waits for it.
-HOLD: Final = text("""
-    UPDATE checkouts
-    SET due_at = now() + make_interval(secs => :claim_seconds), due_reason = 'scheduled', updated_at = now(),
-        expires_at = CASE WHEN id = ANY(CAST(:looks AS uuid[])) THEN expires_at
-                          ELSE greatest(expires_at, now() + make_interval(secs => :window_seconds)) END,
-        pivot_at = CASE WHEN :pivot THEN coalesce(pivot_at, now()) ELSE pivot_at END
-    WHERE id = ANY(CAST(:ids AS uuid[]))
-      AND (due_reason IS DISTINCT FROM 'scheduled' OR due_at < now() + make_interval(secs => 0.9 * :claim_seconds)
-           OR (:pivot AND pivot_at IS NULL)
-           OR (id <> ALL(CAST(:looks AS uuid[]))
-               AND expires_at < now() + make_interval(secs => :window_seconds - 0.1 * :claim_seconds)))
-""")
-
-REVIEW: Final = text("""
+REVIEW: Final = with_events("""
     UPDATE checkouts c
     SET state = 'needs_review', due_at = NULL, due_reason = NULL, review = CAST(r.review AS jsonb), updated_at = now()
     FROM unnest(CAST(:ids AS uuid[]), CAST(:reviews AS text[])) AS r (id, review)
     WHERE c.id = r.id
 """)
 
-CALL_ON: Final = text("""
+CALL_ON: Final = with_events("""
     UPDATE checkouts
     SET state = :state, fence = fence + CAST(:turn AS integer), attempts = 0, last_error = NULL, review = NULL,
         payment_given = payment_given OR EXISTS (SELECT FROM payments WHERE checkout_id = :id),
@@ -102,7 +86,11 @@ def advance(connection: Connection, phase: Phase, members: Sequence[Member], set
             continue
         running = state is CheckoutState.RUNNING
         ids = [each.id for each in group]
-        connection.execute(
+        happened = [Happened("checkout.phase_completed", ids, phase.name)]
+        if not running:
+            happened.append(Happened(f"checkout.{state}", ids))
+        change_and_tell(
+            connection,
             ADVANCE,
             {
                 "ids": ids,
@@ -112,13 +100,10 @@ def advance(connection: Connection, phase: Phase, members: Sequence[Member], set
                 "window_seconds": settings.payment_window_seconds if authorizes else None,
                 "margin_seconds": settings.authorization_margin_seconds,
             },
+            *happened,
         )
         if running:
             sends += [Send(next_phase(phase.number).queue, each.id, each.now) for each in group]
-    write_events(connection, "checkout.phase_completed", [each.id for each in members], phase=phase.name)
-    if last:
-        write_events(connection, "checkout.completed", [each.id for each in members])
-    write_events(connection, "checkout.awaiting_payment", [each.id for each in waiting])
     return sends
 
 
@@ -130,8 +115,12 @@ def park(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> No
             for id_, each in waits.items()
             if (each.state, each.event, each.hold_seconds) == (state, event, hold_seconds)
         }
-        connection.execute(PARK, {"ids": list(facts), "state": state, "hold_seconds": hold_seconds})
-        write_events(connection, event, list(facts), phase=phase.name, data=facts)
+        change_and_tell(
+            connection,
+            PARK,
+            {"ids": list(facts), "state": state, "hold_seconds": hold_seconds},
+            Happened(event, list(facts), phase.name, facts),
+        )
 
 
 def schedule(connection: Connection, members: Sequence[Member], retries: Mapping[UUID, Retry]) -> None:
@@ -155,26 +144,6 @@ def later(connection: Connection, waits: Sequence[tuple[Member, float, str, int]
         )
 
 
-def hold_for_calls(
-    connection: Connection, ids: Sequence[UUID], settings: Settings, *, pivot: bool, looks: Sequence[UUID] = ()
-) -> None:
-    """Keep the sweep away while calls are out; `looks` are those of the ids whose call only looks.
-
-    With `pivot`, from here on nothing is undone by wish or by time.
-    """
-    if ids:
-        connection.execute(
-            HOLD,
-            {
-                "ids": list(ids),
-                "looks": list(looks),
-                "claim_seconds": settings.gateway_claim_seconds,
-                "pivot": pivot,
-                "window_seconds": settings.payment_window_seconds,
-            },
-        )
-
-
 def ask_person(connection: Connection, phase: str, reviews: Mapping[UUID, Review]) -> None:
     """Put these checkouts in front of a person, with the reason."""
     if not reviews:
@@ -189,8 +158,12 @@ def ask_person(connection: Connection, phase: str, reviews: Mapping[UUID, Review
         for id_, each in reviews.items()
     }
     rows = [json.dumps(each, default=str) for each in facts.values()]
-    connection.execute(REVIEW, {"ids": list(reviews), "reviews": rows})
-    write_events(connection, "checkout.needs_review", list(reviews), phase=phase, data=facts)
+    change_and_tell(
+        connection,
+        REVIEW,
+        {"ids": list(reviews), "reviews": rows},
+        Happened("checkout.needs_review", list(reviews), phase, facts),
+    )
 
 
 def call_on(
@@ -208,7 +181,8 @@ def call_on(
         state = CheckoutState.RUNNING if member.ending is None else CheckoutState.UNWINDING
     else:
         state = CheckoutState.RUNNING
-    connection.execute(
+    change_and_tell(
+        connection,
         CALL_ON,
         {
             "id": member.id,
@@ -218,8 +192,8 @@ def call_on(
             "hold_seconds": hold_seconds,
             **(expected or {"expected_total_minor": None, "expected_hash": None, "expected_lines": None}),
         },
+        Happened(event, [member.id], data={member.id: detail or {}}),
     )
-    write_events(connection, event, [member.id], data={member.id: detail or {}})
     return [Send(queue_of(state, member.phase), member.id, member.now)]
 
 

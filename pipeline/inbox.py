@@ -12,13 +12,13 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Row, text
 
+from pipeline.claims import Answered
 from pipeline.database import is_transient
 from pipeline.driver import Driver, Step
 from pipeline.events import write_events
 from pipeline.locks import lock_notices
 from pipeline.look import Looker
 from pipeline.notice_fit import Match, NotYet, Stray, find_fit
-from pipeline.operations import Answered
 from pipeline.settings import Settings
 
 log = structlog.get_logger()

@@ -15,12 +15,13 @@ from pipeline import backward, forward
 from pipeline.batch import Member
 from pipeline.books import LIVE, Books, Intent, Verb
 from pipeline.chain import CHAIN, Remote
+from pipeline.claims import Answered, claim
 from pipeline.driver import Driver, Step
 from pipeline.events import write_events
 from pipeline.gateways.protocol import ActionRequired, Declined, Succeeded
 from pipeline.late import close_reviews
 from pipeline.locks import lock_checkouts
-from pipeline.operations import Answered, claim, load_books, record
+from pipeline.operations import load_books, record
 from pipeline.sender import RESOLVE, Send
 from pipeline.settings import Settings
 
@@ -71,7 +72,7 @@ class Looker:
                     seen.add(member.id)
             elif operation.claimed_until is None or operation.claimed_until <= member.now:
                 intents.append((member, held, Intent(operation.kind, operation.n, Verb.RETRIEVE)))
-        return Step(calls=claim(connection, intents, claim_seconds=self.settings.gateway_claim_seconds))
+        return Step(calls=claim(connection, intents, self.settings, hold=False))
 
     def _take_in(
         self, connection: Connection, members: Sequence[Member], answers: Sequence[Answered]

@@ -1,9 +1,9 @@
-"""Gateway calls as rows: written and claimed before the call, answered after it, each in its own transaction."""
+"""Gateway calls after they were made: the payments' books, and the answers written into them."""
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -11,64 +11,47 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.money import Money
-from models.states import ENDINGS, OperationKind, OperationStatus, PaymentStatus
+from models.states import ENDINGS, PaymentStatus
 from pipeline.batch import Member
-from pipeline.books import Books, Intent, Verb
+from pipeline.books import Books
+from pipeline.claims import OPERATION, Answered, read_operation
 from pipeline.events import write_events
-from pipeline.gateways.protocol import Answer, Call, Succeeded
+from pipeline.gateways.protocol import Succeeded
 from pipeline.late import note_taken_back
 from pipeline.outcomes import Operation
 
-PAYMENTS: Final = text("""
+#: How many columns of `BOOKS` are a payment's, before those of one of its operations.
+_PAYMENT_COLUMNS: Final = 11
+
+# A row for each operation, with its payment beside it; one for a payment without any.
+BOOKS: Final = text(f"""
     SELECT l.checkout_id, coalesce(p.gateway, '') AS gateway, coalesce(p.token, '') AS token,
            coalesce(p.tries, 0) AS tries, p.reference, coalesce(p.status, 'new') AS status, p.action,
-           p.authorized_until, l.total_minor, l.currency, o.total_minor AS order_minor
+           p.authorized_until, l.total_minor, l.currency, o.total_minor AS order_minor, {OPERATION}
     FROM price_locks l LEFT JOIN payments p USING (checkout_id) LEFT JOIN orders o USING (checkout_id)
+    LEFT JOIN payment_operations USING (checkout_id)
     WHERE l.checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 
-#: In the order of the fields of `Operation`.
-_OPERATION: Final = "kind, n, status, fence, attempts, id, claimed_until, code, last_error, created_at, updated_at"
-
-OPERATIONS: Final = text(f"""
-    SELECT checkout_id, {_OPERATION} FROM payment_operations WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
-""")
-
-# A look claims the operation that it may settle, and is no new attempt of it: the fence stays.
-CLAIM: Final = text(f"""
-    INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, fence, claimed_until)
-    SELECT id, kind, n, id || ':' || kind || ':' || n, amount, CASE WHEN look THEN -1 ELSE fence END,
-           now() + make_interval(secs => :claim_seconds)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:ns AS smallint[]), CAST(:amounts AS bigint[]),
-                CAST(:fences AS integer[]), CAST(:looks AS boolean[])) AS intended (id, kind, n, amount, fence, look)
-    ON CONFLICT (checkout_id, kind, n) DO UPDATE
-    SET fence = greatest(EXCLUDED.fence, payment_operations.fence), claimed_until = EXCLUDED.claimed_until,
-        updated_at = CASE WHEN EXCLUDED.fence < 0 THEN payment_operations.updated_at ELSE now() END,
-        -- A claim that ran out without an answer: its caller died, and that counts.
-        attempts = payment_operations.attempts
-                   + CASE WHEN EXCLUDED.fence < 0 OR payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
-    RETURNING checkout_id, idempotency_key, amount_minor, {_OPERATION}
-""")
-
+# In one round trip: how the operations stand, and the payments.
 SETTLE: Final = text("""
-    UPDATE payment_operations o
-    SET status = s.status, code = s.code, last_error = s.last_error, attempts = s.attempts,
-        claimed_until = s.claimed_until, updated_at = now()
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:codes AS text[]), CAST(:errors AS text[]),
-                CAST(:attempts AS smallint[]), CAST(:claims AS timestamptz[]))
-         AS s (id, status, code, last_error, attempts, claimed_until)
-    WHERE o.id = s.id
-""")
-
-PAY: Final = text("""
+    WITH settled AS (
+        UPDATE payment_operations o
+        SET status = s.status, code = s.code, last_error = s.last_error, attempts = s.attempts,
+            claimed_until = s.claimed_until, updated_at = now()
+        FROM unnest(CAST(:operation_ids AS bigint[]), CAST(:operation_statuses AS text[]), CAST(:codes AS text[]),
+                    CAST(:errors AS text[]), CAST(:attempts AS smallint[]), CAST(:claims AS timestamptz[]))
+             AS s (id, status, code, last_error, attempts, claimed_until)
+        WHERE o.id = s.id
+    )
     UPDATE payments p
     SET status = s.status, reference = s.reference, action = CAST(s.action AS jsonb),
         authorized_until = s.authorized_until, updated_at = now()
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:references AS text[]), CAST(:actions AS text[]),
-                CAST(:untils AS timestamptz[])) AS s (id, status, reference, action, authorized_until)
+    FROM unnest(CAST(:checkout_ids AS uuid[]), CAST(:statuses AS text[]), CAST(:references AS text[]),
+                CAST(:actions AS text[]), CAST(:untils AS timestamptz[]))
+         AS s (id, status, reference, action, authorized_until)
     WHERE p.checkout_id = s.id
 """)
-
 
 ABANDON: Final = text("""
     UPDATE payment_operations SET status = 'declined', code = 'abandoned', claimed_until = NULL, updated_at = now()
@@ -76,75 +59,18 @@ ABANDON: Final = text("""
 """)
 
 
-class AmountError(ValueError):
-    """Raised when a call would move another amount than the frozen one. Nothing is called then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A claimed call, ready to be made once the transaction that claimed it has committed.
-
-    `seen` is what we thought of the payment when it was planned.
-    """
-
-    operation: Operation
-    verb: Verb
-    call: Call
-    seen: PaymentStatus
-
-    @property
-    def look(self) -> bool:
-        """Whether it only looks."""
-        return self.verb is Verb.RETRIEVE
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A call and what came back; None when it was not made."""
-
-    planned: Planned
-    answer: Answer | None
-
-
 def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Books]:
     """Read the payments of these checkouts: none without a price lock, empty ones without a payment."""
     if not ids:
         return {}
-    operations = defaultdict(list)
-    for checkout_id, *fields in connection.execute(OPERATIONS, {"ids": list(ids)}):
-        operations[checkout_id].append(_operation(*fields))
-    rows = connection.execute(PAYMENTS, {"ids": list(ids)})
-    return {row[0]: _read_books(*row, operations=tuple(operations[row[0]])) for row in rows}
-
-
-def claim(
-    connection: Connection, intents: Sequence[tuple[Member, Books, Intent]], *, claim_seconds: float
-) -> list[Planned]:
-    """Write the intents of a batch (a repeat finds its row) and claim them: nobody else makes these calls meanwhile."""
-    if not intents:
-        return []
-    wanted = {(member.id, intent.kind, intent.n): (books, intent) for member, books, intent in intents}
-    rows = connection.execute(
-        CLAIM,
-        {
-            "claim_seconds": claim_seconds,
-            "ids": [member.id for member, _, _ in intents],
-            "kinds": [intent.kind for _, _, intent in intents],
-            "ns": [intent.n for _, _, intent in intents],
-            "amounts": [books.amount.minor for _, books, _ in intents],
-            "fences": [member.fence for member, _, _ in intents],
-            "looks": [intent.verb is Verb.RETRIEVE for _, _, intent in intents],
-        },
-    )
-    planned = []
-    for checkout_id, key, amount_minor, *fields in rows:
-        operation = _operation(*fields)
-        books, intent = wanted[checkout_id, operation.kind, operation.n]
-        if amount_minor != books.amount.minor:
-            raise AmountError(f"{key} is for {amount_minor}, the lock for {books.amount}")
-        call = Call(checkout_id=checkout_id, key=key, amount=books.amount, token=books.token, reference=books.reference)
-        planned.append(Planned(operation, intent.verb, call, books.status))
-    return planned
+    rows = connection.execute(BOOKS, {"ids": list(ids)}).all()
+    payments = {row[0]: row[:_PAYMENT_COLUMNS] for row in rows}
+    operations: dict[UUID, list[Operation]] = defaultdict(list)
+    for row in rows:
+        kind, *rest = row[_PAYMENT_COLUMNS:]
+        if kind is not None:
+            operations[row[0]].append(read_operation(kind, *rest))
+    return {id_: _read_books(*row, operations=tuple(operations[id_])) for id_, row in payments.items()}
 
 
 def record(
@@ -201,24 +127,18 @@ def _write(connection: Connection, before: Mapping[UUID, Books], after: Mapping[
         for old, new in zip(before[id_].operations, books.operations, strict=True)
         if new != old
     ]
-    if operations:
+    payments = [books for id_, books in after.items() if _facts(books) != _facts(before[id_])]
+    if operations or payments:
         connection.execute(
             SETTLE,
             {
-                "ids": [each.id for each in operations],
-                "statuses": [each.status for each in operations],
+                "operation_ids": [each.id for each in operations],
+                "operation_statuses": [each.status for each in operations],
                 "codes": [each.code for each in operations],
                 "errors": [each.last_error for each in operations],
                 "attempts": [each.attempts for each in operations],
                 "claims": [each.claimed_until for each in operations],
-            },
-        )
-    payments = [books for id_, books in after.items() if _facts(books) != _facts(before[id_])]
-    if payments:
-        connection.execute(
-            PAY,
-            {
-                "ids": [books.checkout_id for books in payments],
+                "checkout_ids": [books.checkout_id for books in payments],
                 "statuses": [books.status for books in payments],
                 "references": [books.reference for books in payments],
                 "actions": [None if books.action is None else json.dumps(books.action) for books in payments],
@@ -262,7 +182,7 @@ def _read_books(
     *,
     operations: tuple[Operation, ...],
 ) -> Books:
-    """Make the books of the columns of `PAYMENTS`, in their order."""
+    """Make the books of a payment's columns in `BOOKS`, in their order."""
     return Books(
         checkout_id=checkout_id,
         gateway=gateway,
@@ -276,8 +196,3 @@ def _read_books(
         authorized_until=authorized_until,
         operations=operations,
     )
-
-
-def _operation(kind: str, n: int, status: str, *rest: Any) -> Operation:
-    """Make an operation of the columns `_OPERATION`."""
-    return Operation(OperationKind(kind), n, OperationStatus(status), *rest)

@@ -11,12 +11,13 @@ from sqlalchemy import Connection
 from models.states import ENDINGS, CheckoutState
 from pipeline import backward, forward
 from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait, part
-from pipeline.books import LIVE, Books, Intent, Verb
+from pipeline.books import LIVE, Books, Intent
 from pipeline.chain import Local, Phase, Remote
+from pipeline.claims import Answered, Planned, claim
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code
 from pipeline.locks import lock_checkouts
-from pipeline.operations import Answered, Planned, claim, load_books, record
+from pipeline.operations import load_books, record
 from pipeline.sender import RESOLVE, UNWIND, Send
 from pipeline.settings import Settings
 
@@ -62,10 +63,7 @@ class Runner:
         books = {**load_books(connection, [each.id for each in ready if each.id not in known]), **known}
         plans = {each.id: work.plan(each, books[each.id], self.settings) for each in ready}
         intents = [(each, books[each.id], plan) for each in ready if isinstance(plan := plans[each.id], Intent)]
-        calls = claim(connection, intents, claim_seconds=self.settings.gateway_claim_seconds)
-        looks = [each.id for each, _, intent in intents if intent.verb is Verb.RETRIEVE]
-        ids = [each.id for each, _, _ in intents]
-        forward.hold_for_calls(connection, ids, self.settings, pivot=work.pivot, looks=looks)
+        calls = claim(connection, intents, self.settings, pivot=work.pivot)
         return {id_: plan for id_, plan in plans.items() if not isinstance(plan, Intent)}, calls
 
     def _fail(self, phase: Phase, connection: Connection, checkout_id: UUID, error: Exception) -> Step:

@@ -11,11 +11,12 @@ from pipeline import backward, forward
 from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait, part
 from pipeline.books import Books, Intent
 from pipeline.chain import CHAIN, Local, Phase, Remote
+from pipeline.claims import Answered, Planned, claim
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code
 from pipeline.late import ask_person, close_reviews
 from pipeline.locks import lock_checkouts
-from pipeline.operations import Answered, Planned, abandon, claim, load_books, record
+from pipeline.operations import abandon, load_books, record
 from pipeline.payment_plan import plan_undo
 from pipeline.runner import chase_late
 from pipeline.settings import Settings
@@ -116,8 +117,7 @@ class Unwinder:
         plans: Mapping[UUID, Outcome | Intent],
     ) -> list[Planned]:
         intents = [(each, books[each.id], plan) for each in group if isinstance(plan := plans[each.id], Intent)]
-        forward.hold_for_calls(connection, [each.id for each, _, _ in intents], self.settings, pivot=False)
-        return claim(connection, intents, claim_seconds=self.settings.gateway_claim_seconds)
+        return claim(connection, intents, self.settings)
 
     def _take_back_late(self, connection: Connection, ended: Sequence[Member]) -> list[Planned]:
         """Take back money that turned up after the end. What cannot be is put before a person with its payment."""

@@ -11,26 +11,27 @@ from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.errors import Code
 from pipeline.settings import Settings
 
-# Both unique indexes stand behind ON CONFLICT: one order a checkout, one living order a cart.
+# Both unique indexes stand behind ON CONFLICT: one order a checkout, one living order a cart. Lines only of what was
+# written, in the same round trip.
 WRITE: Final = text("""
-    INSERT INTO orders (id, checkout_id, cart_id, owner, reference, currency, subtotal_minor, discount_minor,
-                        shipping_minor, tax_minor, total_minor, shipping, shipping_address, billing_address)
-    SELECT made.order_id, c.id, c.cart_id, c.owner, c.reference, l.currency, l.subtotal_minor, l.discount_minor,
-           l.shipping_minor, l.tax_minor, l.total_minor, l.shipping, l.shipping_address, l.billing_address
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:order_ids AS uuid[])) AS made (checkout_id, order_id)
-    JOIN checkouts c ON c.id = made.checkout_id
-    JOIN price_locks l ON l.checkout_id = c.id AND l.voided_at IS NULL
-    ON CONFLICT DO NOTHING
-    RETURNING checkout_id
-""")
-
-WRITE_LINES: Final = text("""
-    INSERT INTO order_lines (order_id, line, variant_id, sku, title, quantity, unit_price_minor, tax_included,
-                             subtotal_minor, discount_minor, tax_minor, total_minor, discounts, taxes)
-    SELECT o.id, l.line, l.variant_id, l.sku, l.title, l.quantity, l.unit_price_minor, l.tax_included,
-           l.subtotal_minor, l.discount_minor, l.tax_minor, l.total_minor, l.discounts, l.taxes
-    FROM orders o JOIN price_lock_lines l USING (checkout_id)
-    WHERE o.checkout_id = ANY(CAST(:ids AS uuid[]))
+    WITH written AS (
+        INSERT INTO orders (id, checkout_id, cart_id, owner, reference, currency, subtotal_minor, discount_minor,
+                            shipping_minor, tax_minor, total_minor, shipping, shipping_address, billing_address)
+        SELECT made.order_id, c.id, c.cart_id, c.owner, c.reference, l.currency, l.subtotal_minor, l.discount_minor,
+               l.shipping_minor, l.tax_minor, l.total_minor, l.shipping, l.shipping_address, l.billing_address
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:order_ids AS uuid[])) AS made (checkout_id, order_id)
+        JOIN checkouts c ON c.id = made.checkout_id
+        JOIN price_locks l ON l.checkout_id = c.id AND l.voided_at IS NULL
+        ON CONFLICT DO NOTHING
+        RETURNING id, checkout_id
+    ), lines AS (
+        INSERT INTO order_lines (order_id, line, variant_id, sku, title, quantity, unit_price_minor, tax_included,
+                                 subtotal_minor, discount_minor, tax_minor, total_minor, discounts, taxes)
+        SELECT w.id, l.line, l.variant_id, l.sku, l.title, l.quantity, l.unit_price_minor, l.tax_included,
+               l.subtotal_minor, l.discount_minor, l.tax_minor, l.total_minor, l.discounts, l.taxes
+        FROM written w JOIN price_lock_lines l USING (checkout_id)
+    )
+    SELECT checkout_id FROM written
 """)
 
 CANCEL: Final = text("""
@@ -43,8 +44,6 @@ def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> M
     """Copy the frozen rows into orders. A cart that was bought in another way is rejected."""
     rows = connection.execute(WRITE, {"ids": [member.id for member in batch], "order_ids": [uuid7() for _ in batch]})
     written = {row.checkout_id for row in rows}
-    if written:
-        connection.execute(WRITE_LINES, {"ids": list(written)})
     return {
         member.id: Done() if member.id in written else Rejected(Code.CART_COMPLETED, {"cart_id": str(member.cart_id)})
         for member in batch

@@ -14,7 +14,8 @@ from pipeline.batch import Done, Member, Outcome
 from pipeline.locks import lock_carts, lock_held_stock
 from pipeline.settings import Settings
 
-SELL: Final = text("""
+# In one round trip: the units, and the orders.
+SELL_AND_PLACE: Final = text("""
     WITH sold AS (
         UPDATE reservations SET state = 'committed' WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND state = 'held'
         RETURNING checkout_id, variant_id, location_id, quantity
@@ -22,16 +23,15 @@ SELL: Final = text("""
         UPDATE stock_levels s SET reserved = s.reserved - h.quantity, on_hand = s.on_hand - h.quantity
         FROM (SELECT variant_id, location_id, sum(quantity) AS quantity FROM sold GROUP BY 1, 2) h
         WHERE s.variant_id = h.variant_id AND s.location_id = h.location_id
+    ), moved AS (
+        INSERT INTO stock_movements (variant_id, location_id, kind, quantity, checkout_id)
+        SELECT variant_id, location_id, 'sell', -quantity, checkout_id FROM sold
     )
-    INSERT INTO stock_movements (variant_id, location_id, kind, quantity, checkout_id)
-    SELECT variant_id, location_id, 'sell', -quantity, checkout_id FROM sold
-""")
-
-PLACE: Final = text("""
     UPDATE orders SET state = 'placed', number = nextval('order_numbers'), placed_at = now()
     WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND state = 'pending'
 """)
 
+# By itself: the cart's guard wants to see the order placed.
 COMPLETE: Final = text("""
     UPDATE carts SET state = 'completed', updated_at = now() WHERE id = ANY(CAST(:cart_ids AS uuid[]))
 """)
@@ -45,7 +45,6 @@ def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> M
     cart_ids = [member.cart_id for member in batch]
     lock_carts(connection, cart_ids)
     lock_held_stock(connection, ids)
-    connection.execute(SELL, {"ids": ids})
-    connection.execute(PLACE, {"ids": ids})
+    connection.execute(SELL_AND_PLACE, {"ids": ids})
     connection.execute(COMPLETE, {"cart_ids": cart_ids})
     return {member.id: Done() for member in batch}

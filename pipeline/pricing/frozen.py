@@ -10,19 +10,19 @@ from sqlalchemy import Connection, RowMapping, text
 from pipeline.pricing.quote import hash_quote
 from pipeline.pricing.terms import AppliedDiscount, AppliedTax, Quote, QuoteLine, QuoteShipping, to_fields
 
-# One JSON text for a batch: an array parameter with a text for each quote costs its escaping three times over.
+# In one round trip: the locks, and their lines. One JSON text for each: an array parameter with a text for each quote
+# costs its escaping three times over.
 FREEZE: Final = text("""
-    INSERT INTO price_locks (checkout_id, currency, subtotal_minor, discount_minor, shipping_minor, tax_minor,
-                             total_minor, shipping, base_currency, exchange_rate, exchange_source, exchange_at, tax_id,
-                             rounding, shipping_address, billing_address, hash)
-    SELECT * FROM jsonb_to_recordset(CAST(:quotes AS jsonb)) AS q (
-        checkout_id uuid, currency text, subtotal_minor bigint, discount_minor bigint, shipping_minor bigint,
-        tax_minor bigint, total_minor bigint, shipping jsonb, base_currency text, exchange_rate text,
-        exchange_source text, exchange_at text, tax_id text, rounding text, shipping_address jsonb,
-        billing_address jsonb, hash text)
-""")
-
-FREEZE_LINES: Final = text("""
+    WITH frozen AS (
+        INSERT INTO price_locks (checkout_id, currency, subtotal_minor, discount_minor, shipping_minor, tax_minor,
+                                 total_minor, shipping, base_currency, exchange_rate, exchange_source, exchange_at,
+                                 tax_id, rounding, shipping_address, billing_address, hash)
+        SELECT * FROM jsonb_to_recordset(CAST(:quotes AS jsonb)) AS q (
+            checkout_id uuid, currency text, subtotal_minor bigint, discount_minor bigint, shipping_minor bigint,
+            tax_minor bigint, total_minor bigint, shipping jsonb, base_currency text, exchange_rate text,
+            exchange_source text, exchange_at text, tax_id text, rounding text, shipping_address jsonb,
+            billing_address jsonb, hash text)
+    )
     INSERT INTO price_lock_lines (checkout_id, line, variant_id, sku, title, quantity, unit_price_minor, price_source,
                                   tax_included, subtotal_minor, discount_minor, tax_minor, total_minor, discounts,
                                   taxes)
@@ -53,8 +53,8 @@ def freeze_quotes(connection: Connection, quotes: Mapping[UUID, Quote]) -> None:
         mark = {"checkout_id": str(checkout_id)}
         locks.append({**to_fields(quote), **mark, "hash": hash_quote(quote), "lines": None})
         lines += [{**to_fields(line), **mark} for line in quote.lines]
-    connection.execute(FREEZE, {"quotes": json.dumps(locks, default=to_fields)})
-    connection.execute(FREEZE_LINES, {"lines": json.dumps(lines, default=to_fields)})
+    written = {"quotes": json.dumps(locks, default=to_fields), "lines": json.dumps(lines, default=to_fields)}
+    connection.execute(FREEZE, written)
 
 
 def read_quotes(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[Quote, str]]:

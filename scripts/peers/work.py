@@ -17,7 +17,7 @@ from models.states import CheckoutState, PaymentStatus
 from pipeline.batch import Member
 from pipeline.chain import CHAIN, Local
 from pipeline.database import connect_engine
-from pipeline.events import write_events
+from pipeline.events import Happened, change_and_tell, with_events
 from pipeline.locks import lock_checkouts
 from pipeline.settings import Settings
 
@@ -27,11 +27,11 @@ PROCESSES: Final = 2
 #: In Redis, once the checkouts are there.
 GO: Final = "peer:go"
 
-ADVANCE: Final = text("""
+ADVANCE: Final = with_events("""
     UPDATE checkouts SET phase = :phase, sent_at = now(), due_at = now() + interval '1 hour', updated_at = now()
     WHERE id = :id
 """)
-COMPLETE: Final = text("""
+COMPLETE: Final = with_events("""
     UPDATE checkouts
     SET phase = 7, state = 'completed', due_at = NULL, due_reason = NULL, ended_at = now(), updated_at = now()
     WHERE id = :id
@@ -70,10 +70,13 @@ class HandWork:
         if member.phase != number - 1 or member.state is not CheckoutState.RUNNING:
             return
         self._work(connection, number, member)
-        connection.execute(COMPLETE if number == len(CHAIN) else ADVANCE, {"id": checkout_id, "phase": number})
-        write_events(connection, "checkout.phase_completed", [checkout_id], phase=CHAIN[number - 1].name)
+        done = Happened("checkout.phase_completed", [checkout_id], CHAIN[number - 1].name)
         if number == len(CHAIN):
-            write_events(connection, "checkout.completed", [checkout_id])
+            change_and_tell(
+                connection, COMPLETE, {"id": checkout_id}, done, Happened("checkout.completed", [checkout_id])
+            )
+        else:
+            change_and_tell(connection, ADVANCE, {"id": checkout_id, "phase": number}, done)
 
     def _work(self, connection: Connection, number: int, member: Member) -> None:
         phase = CHAIN[number - 1]

@@ -68,6 +68,14 @@ def test_free_shipping_takes_all_of_delivery_and_no_goods() -> None:
     assert discounts(goods(1, 1000), promotions=(free_shipping(1),)) == [0]
 
 
+def test_delivery_is_given_away_once() -> None:
+    quote = price_order(order(goods(1, 1000), promotions=(free_shipping(1), free_shipping(2)), shipping=shipping(490)))
+
+    assert quote.shipping is not None
+    assert [(each.promotion_id, each.amount_minor) for each in quote.shipping.discounts] == [(1, 490)]
+    assert quote.total_minor == 1000
+
+
 def test_a_promotion_is_for_lines_that_match_its_skus_or_its_categories() -> None:
     lines = (goods(1, 100), goods(2, 100, category="books"), goods(3, 100, category="food"))
     some = percentage(1, "50", skus=frozenset({"sku-1"}), categories=frozenset({"books"}))

@@ -1,6 +1,7 @@
 """The price lock as rows: quotes written once, and read back as the quotes they were."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -59,11 +60,11 @@ def freeze_quotes(connection: Connection, quotes: Mapping[UUID, Quote]) -> None:
 
 def read_quotes(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[Quote, str]]:
     """Return the frozen quotes of these checkouts with the hashes that were stored beside them."""
-    lines: dict[UUID, list[QuoteLine]] = {}
+    lines: dict[UUID, list[QuoteLine]] = defaultdict(list)
     for row in connection.execute(LINES, {"ids": list(ids)}).mappings():
-        lines.setdefault(row["checkout_id"], []).append(_read_line(row))
+        lines[row["checkout_id"]].append(_read_line(row))
     return {
-        row["checkout_id"]: (_read_quote(row, lines.get(row["checkout_id"], [])), row["hash"])
+        row["checkout_id"]: (_read_quote(row, lines[row["checkout_id"]]), row["hash"])
         for row in connection.execute(LOCKS, {"ids": list(ids)}).mappings()
     }
 

@@ -38,6 +38,12 @@ def test_no_location_has_enough_so_several_give_fullest_first() -> None:
     assert shelf.serve(BOB, [want(1)]) == Short(1, "cup", 1, 0)
 
 
+def test_a_split_leaves_alone_what_it_does_not_need() -> None:
+    shelf = Shelf([level(NORTH, 2), level(SOUTH, 3), level(WEST, 1)])
+
+    assert shelf.serve(ANN, [want(5)]) == [hold(ANN, SOUTH, 3), hold(ANN, NORTH, 2)]
+
+
 def test_two_lines_of_one_variant_are_counted_together() -> None:
     shelf = Shelf([level(NORTH, 3)])
 

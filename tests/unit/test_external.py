@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.pricing.external import check_external
 from pipeline.pricing.quote import price_order
-from pipeline.pricing.terms import GivenDiscount, GivenTax, Order
+from pipeline.pricing.terms import AppliedDiscount, GivenDiscount, GivenTax, Order
 from tests.unit.orders import goods, order, shipping
 
 
@@ -71,6 +71,13 @@ def test_a_tax_may_be_one_unit_from_its_rate(amount: int, fields: dict[str, Any]
 
 def test_shipping_may_be_free() -> None:
     assert check_external(order(shipping=shipping(0))) is None
+
+
+def test_a_price_and_a_discount_may_be_nothing() -> None:
+    free = order(goods(1, 0, discounts=(GivenDiscount("Nothing", 0),), taxes=(tax("0", 0),)))
+
+    assert check_external(free) is None
+    assert price_order(free).lines[0].discounts == (AppliedDiscount("Nothing", 0),)
 
 
 def test_a_line_may_be_given_away() -> None:

@@ -103,6 +103,10 @@ def test_a_minimum_in_another_currency_is_never_reached() -> None:
     assert discounts(goods(1, 1000), promotions=(percentage(1, "10", minimum_minor=1, currency="USD"),)) == [0]
 
 
+def test_a_currency_without_a_minimum_is_that_of_an_amount_only() -> None:
+    assert discounts(goods(1, 1000), promotions=(percentage(1, "10", currency="USD"),)) == [100]
+
+
 def test_promotions_go_by_priority_and_then_by_id() -> None:
     tenth, fixed = percentage(1, "10"), amount_off(2, 500)
 
@@ -121,6 +125,7 @@ def test_one_that_took_nothing_stands_in_nobodys_way() -> None:
     unused = percentage(1, "50", skus=frozenset({"other"}), combines=False)
 
     assert discounts(goods(1, 1000), promotions=(unused, percentage(2, "10", combines=False))) == [100]
+    assert discounts(goods(1, 1000), promotions=(free_shipping(1, combines=False), percentage(2, "10"))) == [100]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """From an order to a quote."""
 
+import time
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from pipeline.pricing.quote import hash_quote, price_order
-from pipeline.pricing.terms import Quote, QuoteLine
-from tests.unit.orders import exchange, goods, order, percentage, shipping, vat
+from pipeline.pricing.terms import AppliedDiscount, AppliedTax, Quote, QuoteLine, QuoteShipping
+from tests.unit.orders import exchange, free_shipping, goods, order, percentage, shipping, vat
 
 ADDRESS = {"name": "Ada", "country": "GB", "at": {"lat": 51.5, "lon": 0.0}}
 CUP = goods(1, 250, 2, sku="cup", title="The cup")
@@ -29,7 +30,7 @@ def quoted() -> Quote:
 
 
 def test_a_quote_is_the_sum_of_its_lines() -> None:
-    quote = price_order(order(CUP, POT, shipping_address=ADDRESS))
+    quote = price_order(order(CUP, POT, shipping_address=ADDRESS, billing_address={"name": "Bob"}))
 
     assert quote.lines == (
         QuoteLine(1, 1, "cup", "The cup", 2, 250, "list", True, 500, 0, 0, 500, (), ()),  # noqa: FBT003 - as it is stored
@@ -42,6 +43,7 @@ def test_a_quote_is_the_sum_of_its_lines() -> None:
         None,
         ADDRESS,
     )
+    assert quote.billing_address == {"name": "Bob"}
 
 
 def test_delivery_discounts_and_taxes_add_up() -> None:
@@ -59,6 +61,33 @@ def test_an_exchange_rate_is_frozen_with_its_source_and_time() -> None:
     assert (quote.exchange_source, quote.exchange_at) == ("ECB", "2026-11-23T15:00:00+00:00")
 
 
+def test_the_time_of_an_exchange_rate_is_in_utc_wherever_this_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert quoted().exchange_at == "2026-11-23T15:00:00+00:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_delivery_has_its_own_amounts_beside_several_lines() -> None:
+    delivery = shipping(1200, title="Courier")
+    quote = price_order(order(CUP, POT, shipping=delivery, promotions=(free_shipping(1),), tax_rates=(vat("0.2"),)))
+
+    assert [line.tax_minor for line in quote.lines] == [83, 50]
+    assert quote.shipping == QuoteShipping(
+        title="Courier",
+        tax_included=True,
+        subtotal_minor=1200,
+        discount_minor=1200,
+        tax_minor=0,
+        total_minor=0,
+        discounts=(AppliedDiscount("Free delivery", 1200, 1),),
+        taxes=(AppliedTax("VAT", "0.2", 0),),
+    )
+
+
 def test_nothing_to_sell_costs_nothing() -> None:
     quote = price_order(order())
 
@@ -66,7 +95,7 @@ def test_nothing_to_sell_costs_nothing() -> None:
 
 
 def test_two_lines_of_one_number_are_a_programming_error() -> None:
-    with pytest.raises(ValueError, match="two lines have one number"):
+    with pytest.raises(ValueError, match=r"^two lines have one number$"):
         price_order(order(CUP, CUP))
 
 
@@ -89,6 +118,8 @@ def test_equal_quotes_have_equal_hashes_and_any_other_has_another() -> None:
         replace(quote, rounding="half-up, tax per order"),
         replace(quote, shipping_address={**ADDRESS, "country": "DE"}),
         replace(quote, shipping_address={**ADDRESS, "at": {"lat": 51.25, "lon": 0.0}}),
+        replace(quote, shipping_address={**ADDRESS, "lines": ["1", "2"]}),
+        replace(quote, shipping_address={**ADDRESS, "lines": ["1", "3"]}),
         replace(quote, billing_address={}),
     ]
 
@@ -104,6 +135,11 @@ def test_a_hash_does_not_depend_on_how_a_quote_is_written_down() -> None:
     assert hash_quote(replace(quote, lines=quote.lines[::-1])) == hash_quote(quote)
     rewritten = price_order(order(CUP, tax_rates=(vat("0.200000"),)))
     assert hash_quote(rewritten) == hash_quote(price_order(order(CUP, tax_rates=(vat("0.2"),))))
+
+
+def test_what_is_no_number_has_no_hash() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        hash_quote(replace(quoted(), shipping_address={"lat": float("nan")}))
 
 
 def test_a_hash_is_the_same_for_ever() -> None:

@@ -193,3 +193,31 @@ def test_over_an_order_what_is_not_reversed_is_rounded_together() -> None:
     quote = price_order(order(*lines, tax_rates=rates, tax_rounding=TaxRounding.ORDER))
 
     assert [line.tax_minor for line in quote.lines] == [11, 10]
+
+
+@pytest.mark.parametrize("rounding", list(TaxRounding))
+def test_what_the_upstream_has_taxed_moves_no_rounding_of_the_others(rounding: TaxRounding) -> None:
+    # 20 % of 103 is 20.6. With what was given beside it, 20.6 or 20.8, it would be 41 in all, and one of them 20.
+    given = (GivenTax("VAT", Decimal("0.2"), 20),)
+    rates = (vat("0.2"),)
+    beside_a_line = price_order(
+        order(
+            goods(1, 103, tax_included=False, taxes=given),
+            goods(2, 103, tax_included=False),
+            tax_rates=rates,
+            tax_rounding=rounding,
+        )
+    )
+    beside_delivery = price_order(
+        order(
+            goods(1, 103, tax_included=False),
+            shipping=shipping(104, tax_included=False, taxes=given),
+            tax_rates=rates,
+            tax_rounding=rounding,
+        )
+    )
+
+    assert [line.tax_minor for line in beside_a_line.lines] == [20, 21]
+    assert [line.tax_minor for line in beside_delivery.lines] == [21]
+    assert beside_delivery.shipping is not None
+    assert beside_delivery.shipping.taxes == (AppliedTax("VAT", "0.2", 20),)

@@ -20,7 +20,7 @@ from workers.engine import CheckoutEngine
 
 #: Purchases of one round; a stock chain takes up to four seconds for each.
 IDLE_COUNT: Final = 100
-EMPTY_IDLE_COUNT: Final = 10
+EMPTY_IDLE_COUNT: Final = 25
 
 
 def measure_idle(ground: Ground) -> Figures:

@@ -65,6 +65,7 @@ class BatchConsumer(Consumer):
         self._postponed_until = 0.0
         self._beat_at = 0.0
         self._reclaim_at = 0.0
+        self._is_drained = False
         self._away_since: float | None = None
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._closing = threading.Event()
@@ -87,11 +88,15 @@ class BatchConsumer(Consumer):
         self._reclaim()
         if not self._holdings.wait_for_room(self._limit, self._seconds_to_beat()) or self._closing.is_set():
             return None
-        fetched = self._link.fetch(self._batch_size)
-        self._recover()
-        if not fetched:
+        if self._is_drained:
+            self._is_drained = False
             self._link.wait_for_wake(min(self._idle_seconds, self._seconds_to_beat()))
             return None
+        fetched = self._link.fetch(self._batch_size)
+        self._recover()
+        # Whatever is sent after this fetch leaves a wake-up: a second look would find nothing, and take its time from
+        # the batch that has just been handed out.
+        self._is_drained = len(fetched) < self._batch_size
         self._sort(fetched)
         if self._closing.is_set():
             self.close()

@@ -3,8 +3,12 @@
 import statistics
 import time
 from functools import partial
+from itertools import pairwise
+
+import pytest
 
 from tests.integration.broker.workshop import ACTOR, QUEUE, Recorder, Workshop, make_ids, wait_until
+from workers.queue_link import QueueLink
 
 
 def _has_calls(recorder: Recorder, count: int) -> bool:
@@ -28,6 +32,43 @@ def test_an_idle_consumer_is_woken_at_once(workshop: Workshop) -> None:
 
     # Then
     assert statistics.median(waits) < 0.3
+
+
+def test_after_a_queue_was_emptied_the_consumer_waits_before_it_looks_again(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an idle worker, and what it asks of Redis
+    steps: list[int | None] = []
+    fetch, wait_for_wake = QueueLink.fetch, QueueLink.wait_for_wake
+
+    def note_fetch(link: QueueLink, limit: int) -> dict[bytes, bytes | None]:
+        found = fetch(link, limit)
+        steps.append(len(found))
+        return found
+
+    def note_wait(link: QueueLink, seconds: float) -> None:
+        steps.append(None)
+        wait_for_wake(link, seconds)
+
+    monkeypatch.setattr(QueueLink, "fetch", note_fetch)
+    monkeypatch.setattr(QueueLink, "wait_for_wake", note_wait)
+    broker = workshop.make_broker(idle_seconds=0.9, batch_size=10)
+    recorder = workshop.record(broker)
+    workshop.work(broker)
+    wait_until(lambda: steps[:2] == [0, None])
+
+    # When one message comes, and then more than a batch
+    workshop.send(broker, make_ids(1))
+    wait_until(partial(_has_calls, recorder, 1))
+    workshop.send(broker, make_ids(15))
+    wait_until(partial(_has_calls, recorder, 3))
+    wait_until(lambda: steps[-1] is None)
+
+    # Then only a full batch, which may have left something, is followed by a look at once
+    looks = [(found, after) for found, after in pairwise(steps) if found is not None]
+    assert all(after is None for found, after in looks if found < 10)
+    assert [found for found, _ in looks if found] == [1, 10, 5]
+    assert (10, 5) in looks
 
 
 def test_a_message_without_a_wake_up_is_found_within_the_idle_time(workshop: Workshop) -> None:

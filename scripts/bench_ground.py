@@ -81,13 +81,13 @@ class Ground:
                 if audited:
                     self.audit(settings)
 
-    def wait(self, look: Callable[[], T | None]) -> T:
+    def wait(self, look: Callable[[], T | None], *, every_seconds: float = LOOK_SECONDS) -> T:
         """Return what this finds, once it finds anything."""
         deadline = time.monotonic() + ROUND_SECONDS
         while (found := look()) is None:
             if time.monotonic() > deadline:
                 raise Obstacle(f"A round was not over after {ROUND_SECONDS} s.")
-            self.ending.sleep(LOOK_SECONDS)
+            self.ending.sleep(every_seconds)
         return found
 
     def rush_through(

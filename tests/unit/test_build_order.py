@@ -3,51 +3,31 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
 
-from pipeline.baskets import Basket, Line
+from pipeline.baskets import Basket
 from pipeline.batch import Rejected
 from pipeline.errors import Code
 from pipeline.pricing.source import Terms, build_order
 from pipeline.pricing.terms import GivenTax, Goods, Order, Shipping
 from pipeline.settings import Settings
+from tests.unit import baskets
 from tests.unit.orders import exchange, vat
 
 SETTINGS = Settings(_env_file=None, database_url=SecretStr("postgresql://"), redis_url=SecretStr("redis://"))
 NOW = datetime(2026, 11, 28, 15, tzinfo=UTC)
 TERMS = Terms(automatic=(), tax_rates={}, exchange=(), now=NOW)
-LINE = Line(
-    line=1,
-    sku="cup",
-    quantity=2,
-    title="The cup",
-    variant_id=7,
-    active=True,
-    category="kitchen",
-    unit_price_minor=None,
-    line_currency=None,
-    tax_included=None,
-    discounts=None,
-    taxes=None,
-    list_price_minor=250,
-    list_currency="EUR",
-    list_tax_included=False,
-)
-BASKET = Basket(
-    cart_id=UUID(int=1),
-    currency="EUR",
+LINE = replace(baskets.CUP, category="kitchen", list_tax_included=False)
+BASKET = replace(
+    baskets.BASKET,
     shipping_address={"country": "GB", "region": "X"},
     billing_address={"country": "DE"},
-    customer=None,
-    coupon_codes=(),
     tax_id="GB1",
     shipping_minor=490,
     shipping_title="Courier",
     shipping_tax_included=False,
-    shipping_taxes=None,
     lines=[LINE],
 )
 
@@ -61,7 +41,7 @@ def build(basket: Basket = BASKET, terms: Terms = TERMS, **settings: Any) -> Ord
 def test_everything_of_the_cart_is_in_the_order() -> None:
     assert build() == Order(
         currency="EUR",
-        goods=(Goods(1, 7, "cup", "The cup", "kitchen", 2, 250, False, "list"),),  # noqa: FBT003 - as it is stored
+        goods=(Goods(1, 10, "cup", "The cup", "kitchen", 2, 250, False, "list"),),  # noqa: FBT003 - as it is stored
         shipping=Shipping("Courier", 490, tax_included=False),
         tax_id="GB1",
         shipping_address={"country": "GB", "region": "X"},

@@ -2,52 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
 
 from models.money import MAX_MINOR
-from pipeline.baskets import Basket, Line
+from pipeline.baskets import Basket
 from pipeline.batch import Done, Rejected
 from pipeline.errors import Code
 from pipeline.phases.cart_validation import validate
 from pipeline.settings import Settings
+from tests.unit.baskets import ADDRESS, BASKET, CUP
 
 SETTINGS = Settings(_env_file=None, database_url=SecretStr("postgresql://"), redis_url=SecretStr("redis://"))
-
-CUP = Line(
-    line=1,
-    sku="cup",
-    quantity=2,
-    title="The cup",
-    variant_id=10,
-    active=True,
-    category=None,
-    unit_price_minor=None,
-    line_currency=None,
-    tax_included=None,
-    discounts=None,
-    taxes=None,
-    list_price_minor=250,
-    list_currency="EUR",
-    list_tax_included=True,
-)
-ADDRESS = {"name": "Ada", "line1": "1 Road", "city": "London", "country": "GB"}
-BASKET = Basket(
-    cart_id=UUID(int=1),
-    currency="EUR",
-    shipping_address=dict(ADDRESS),
-    billing_address=None,
-    customer=None,
-    coupon_codes=(),
-    tax_id=None,
-    shipping_minor=None,
-    shipping_title=None,
-    shipping_tax_included=None,
-    shipping_taxes=None,
-    lines=[CUP],
-)
 ENOUGH: Mapping[int, int | None] = {10: 2}
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from pipeline import intake
 from pipeline.answers import Request, StoredAnswer, claim, keep
 from pipeline.cart_edits import StoredCart, put_cart, read_cart
+from pipeline.database import reading
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code, NotFound, Refused
 from pipeline.intake import Admitted
@@ -85,7 +86,7 @@ class Door:
 
     def read_cart(self, owner: str, cart_id: UUID) -> StoredCart:
         """Return a cart."""
-        with self.driver.database.connect() as connection:
+        with reading(self.driver.database) as connection:
             return read_cart(connection, owner, cart_id)
 
     def resume(self, checkout_id: UUID, owner: str) -> Admitted:
@@ -119,7 +120,7 @@ class Door:
         self, *, checkout_id: UUID | None = None, cart_id: UUID | None = None, owner: str | None = None
     ) -> Status:
         """Tell where a checkout stands."""
-        with self.driver.database.connect() as connection:
+        with reading(self.driver.database) as connection:
             return read_status(connection, checkout_id=checkout_id, cart_id=cart_id, owner=owner)
 
     def _admit(self, work: Callable[[Connection], Admitted]) -> Admitted:

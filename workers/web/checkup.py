@@ -12,7 +12,7 @@ import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.database import is_transient
+from pipeline.database import is_transient, reading
 from pipeline.health import Check, Health, Report, check_database, lose_database
 from pipeline.schema import read_head
 from workers.web.edge import Edge
@@ -88,7 +88,7 @@ class Checkup:
         self._broker.close()
 
     def _look_at_database(self) -> tuple[dict[str, Check], datetime]:
-        with self._edge.engine.database.connect() as connection:
+        with reading(self._edge.engine.database) as connection:
             return check_database(connection, self._edge.settings, self._head)
 
     async def _ask_database(self) -> tuple[dict[str, Check], datetime]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from fastapi import Request
 from sqlalchemy import Connection
 
+from pipeline.database import reading
 from pipeline.door import Door
 from pipeline.settings import Settings
 from workers.engine import CheckoutEngine
@@ -42,10 +43,10 @@ class Edge:
         return await asyncio.get_running_loop().run_in_executor(self.threads, copy_context().run, work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run work over a connection on a thread; nothing of it is committed."""
+        """Run work that only reads over a connection on a thread."""
 
         def on_connection() -> T:
-            with self.engine.database.connect() as connection:
+            with reading(self.engine.database) as connection:
                 return work(connection)
 
         return await self.run(on_connection)

@@ -57,7 +57,7 @@ class HandWork:
     def __init__(self, settings: Settings) -> None:
         """Connect at first use."""
         self._settings = settings
-        self.database = connect_engine(settings, application_name="peer", pool_size=THREADS)
+        self.database = connect_engine(settings, application_name="peer", pool_size=THREADS, by_key=True)
 
     def run(self, number: int, checkout_id: UUID) -> None:
         """Carry out one phase of one checkout in a transaction of its own; nothing when it is not its turn."""

@@ -186,12 +186,16 @@ def settings(run_settings: Settings, redis_url: str) -> Settings:
 def engine(settings: Settings) -> Iterator[Engine]:
     """Connections to the database, every table of it empty."""
     engine = connect_engine(settings, application_name="test")
-    with engine.begin() as connection:
-        # `replica` switches the triggers off, which rightly refuse to let history go.
-        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        connection.exec_driver_sql(_EMPTY)
-    yield engine
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            # `replica` switches the triggers off, which rightly refuse to let history go.
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            # A worker that still looks at what the test before left locks rows in another order than DELETE does.
+            connection.exec_driver_sql("LOCK TABLE checkouts IN EXCLUSIVE MODE")
+            connection.exec_driver_sql(_EMPTY)
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -53,7 +53,7 @@ structlog.configure(
     processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])]
 )
 
-_EMPTY: Final = ";\n".join(f"DELETE FROM {table.fullname}" for table in Base.metadata.sorted_tables)
+TABLES: Final = [table.fullname for table in Base.metadata.sorted_tables]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -182,17 +182,22 @@ def settings(run_settings: Settings, redis_url: str) -> Settings:
     return run_settings
 
 
+def empty_tables(connection: Connection, tables: Iterable[str] = TABLES) -> None:
+    """Delete all rows of these tables, whatever still runs on them."""
+    # `replica` switches the triggers off, which rightly refuse to let history go.
+    connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+    # A worker that still looks at what the test before left locks rows in another order than DELETE does.
+    connection.exec_driver_sql("LOCK TABLE checkouts IN EXCLUSIVE MODE")
+    connection.exec_driver_sql(";\n".join(f"DELETE FROM {table}" for table in tables))
+
+
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
     """Connections to the database, every table of it empty."""
     engine = connect_engine(settings, application_name="test")
     try:
         with engine.begin() as connection:
-            # `replica` switches the triggers off, which rightly refuse to let history go.
-            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-            # A worker that still looks at what the test before left locks rows in another order than DELETE does.
-            connection.exec_driver_sql("LOCK TABLE checkouts IN EXCLUSIVE MODE")
-            connection.exec_driver_sql(_EMPTY)
+            empty_tables(connection)
         yield engine
     finally:
         engine.dispose()

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx2
 from pydantic import SecretStr
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
 from pipeline.audit import audit
@@ -25,7 +25,7 @@ from scripts.fleet import read_procfile
 from scripts.postgres_server import Postgres
 from scripts.servers import make_folder
 from scripts.valkey_server import Valkey, find_port
-from tests.conftest import spare_the_disk
+from tests.conftest import empty_tables, spare_the_disk
 from tests.harness import ADDRESS, OWNER, Shelf
 from tests.processes import TIMES, Processes, run_processes
 
@@ -173,12 +173,7 @@ def empty(place: Place) -> None:
     )
     kept = {"public.alembic_version", "public.api_keys", "public.heartbeats"}
     with place.engine.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        # A worker that still looks at what the test before left locks rows in another order than DELETE does.
-        connection.execute(text("LOCK TABLE checkouts IN EXCLUSIVE MODE"))
-        for (table,) in tables:
-            if table not in kept:
-                connection.execute(text(f"DELETE FROM {table}"))
+        empty_tables(connection, [table for (table,) in tables if table not in kept])
 
 
 def pid_of(place: Place, unit: str) -> int:

@@ -21,12 +21,12 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, text
 
-from models.tables import Base
 from pipeline.audit import PROMISES, check
 from pipeline.chain import CHAIN
 from pipeline.errors import Refused
 from pipeline.sender import RESOLVE, UNWIND
 from pipeline.settings import Settings
+from tests.conftest import empty_tables
 from tests.harness import OWNER, Shelf
 from tests.integration.engine.failpoints import FAILPOINTS, PATIENT, Crash, FailingWorks, SimulatedCrash
 
@@ -55,7 +55,6 @@ TOKENS: Final = [
 #: Rounds of waiting, sweeping and working after which everything must have come to rest.
 HEALING_ROUNDS: Final = 25
 
-EMPTY: Final = ";\n".join(f"DELETE FROM {table.fullname}" for table in Base.metadata.sorted_tables)
 
 #: The audit but for the hashes in one round trip: it is made after every step.
 ANY_BROKEN: Final = text(
@@ -89,8 +88,7 @@ class CheckoutMachine(RuleBasedStateMachine):
         """Open an empty shop."""
         super().__init__()
         with engine.begin() as connection:
-            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-            connection.exec_driver_sql(EMPTY)
+            empty_tables(connection)
         self.engine = engine
         self.lenient = settings.model_copy(update={"overdue_seconds": 1e9})
         self.works = FailingWorks(engine, settings)

@@ -144,7 +144,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.PAYMENT_REQUIRED: "There is something to pay, and the request carries no payment: send its token.",
     Code.PAYMENT_DECLINED: "The payment was declined ({reason}): try another payment method.",
     Code.CAPTURE_DECLINED: "The authorised payment could not be taken ({reason}): start again with another one.",
-    Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind}: look it up there, then retry.",
+    Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind!q}: look it up there, then retry.",
     Code.AUTHORIZATION_EXPIRED: "The authorisation of the payment ran out before the money was taken: start again.",
     Code.REFUND_FAILED: "{amount} could not be given back ({error}): refund it at the provider, then retry.",
     Code.VOID_FAILED: "{amount} authorised could not be let go ({error}): cancel it at the provider, then retry.",

@@ -139,6 +139,11 @@ class Settings(BaseSettings):
     delivery_keep_days: Count = 30
     delivery_private_networks: str = ""
 
+    #: For how long refused messages, and settled webhooks of the provider, are kept. Providers repeat theirs for three
+    #: days, and an operator may come back from a holiday.
+    refused_messages_keep_days: Count = 30
+    webhook_inbox_keep_days: Count = 30
+
     #: Connections of one process, and the bounds that keep a hung one from holding rows.
     pool_size: Count = 5
     statement_timeout_seconds: Seconds = 15

@@ -78,8 +78,8 @@ def test_what_is_late_degrades(stage: Stage) -> None:
     run("UPDATE heartbeats SET at = now() - interval '3 min'")
     assert look(stage)[0] == 503
     # Finally, let go of what was made up
-    run("DELETE FROM payment_operations")
-    run("DELETE FROM payments")
+    stage.shelf.force("DELETE FROM payment_operations")
+    stage.shelf.force("DELETE FROM payments")
     run("UPDATE checkouts SET due_at = NULL, due_reason = NULL WHERE id = :id", id=second)
     for each in (first, second):
         client.post("/checkout/cancel", json={"checkout_id": each}, headers={"Prefer": "wait=5"})

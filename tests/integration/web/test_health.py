@@ -16,7 +16,7 @@ from pipeline.settings import Settings
 from tests.integration.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_edge
 from tests.integration.web.stage import Stage, put_cart, start
 
-NAMES: Final = ["database", *ASKED, "broker"]
+NAMES: Final = ["database", *ASKED, "broker", "gateway"]
 
 #: Where the edge works: its own threads, and those that look.
 POOLS: Final = ("web", "health")
@@ -106,7 +106,7 @@ def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Se
     bodies = [answer.json() for answer in answers]
     assert [answer.status_code for answer in answers] == [503, 503, 503]
     assert {name: check["status"] for name, check in bodies[0]["checks"].items()} == {
-        name: "healthy" if name == "broker" else "unhealthy" for name in NAMES
+        name: "healthy" if name in {"broker", "gateway"} else "unhealthy" for name in NAMES
     }
     # One look for all three.
     assert seconds < 4

@@ -46,6 +46,7 @@ class Code(StrEnum):
     TOTAL_TOO_LARGE = "total_too_large"
     EXCHANGE_RATE_STALE = "exchange_rate_stale"
     EXTERNAL_AMOUNTS = "external_amounts_inconsistent"
+    EXTERNAL_AMOUNTS_REFUSED = "external_amounts_refused"
     COUPON_UNKNOWN = "coupon_unknown"
     COUPON_USED_UP = "coupon_used_up"
     COUPON_NEEDS_CUSTOMER = "coupon_needs_customer"
@@ -124,6 +125,10 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.TOTAL_TOO_LARGE: "The total is larger than any amount that can be charged: split the cart.",
     Code.EXCHANGE_RATE_STALE: "The rate from {base} to {quote} is of {observed_at}: import a newer one.",
     Code.EXTERNAL_AMOUNTS: "The amounts of {where} do not agree ({reason}): send amounts that add up.",
+    Code.EXTERNAL_AMOUNTS_REFUSED: (
+        "Messages may not name prices, discounts, taxes or delivery costs here: leave them out, or send the cart over"
+        " HTTP with a key that has the scope prices."
+    ),
     Code.COUPON_UNKNOWN: "Coupon {code!q} does not exist or is not valid now: remove it.",
     Code.COUPON_USED_UP: "Coupon {code!q} has been used as often as it may be: remove it.",
     Code.COUPON_NEEDS_CUSTOMER: ("Coupon {code!q} is limited per customer and the cart names none: name the customer."),

@@ -21,6 +21,13 @@ class TaxRounding(StrEnum):
     ORDER = "order"
 
 
+class IntakePrices(StrEnum):
+    """What becomes of a queued request that names prices, discounts, taxes or delivery costs itself."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
 class Settings(BaseSettings):
     """Settings of every process. Each has its environment variable; a `.env` file is read too."""
 
@@ -51,6 +58,8 @@ class Settings(BaseSettings):
     #: Whether external prices, and shipping, include tax unless they say otherwise.
     prices_include_tax: bool = True
     tax_rounding: TaxRounding = TaxRounding.LINE
+    #: Whether requests on `checkout.intake` may name amounts of their own: no key's scope vouches for a message.
+    intake_prices: IntakePrices = IntakePrices.ALLOW
     #: How far the total may be from the expected one. The frozen total is charged.
     price_drift_tolerance_minor: Annotated[int, Field(ge=0)] = 0
     #: Largest total: eight digits is the most that Stripe takes in any currency.
@@ -77,7 +86,9 @@ class Settings(BaseSettings):
     #: Longest block while a queue is empty; also the longest wait for a message that came without a wake-up.
     idle_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
-    gateway: str = "sandbox"
+    #: No default: the sandbox takes play money, and an order paid with it is an order. The embedded servers choose it
+    #: for themselves (scripts/embedded.py).
+    gateway: str = ""
     #: A gateway call is given up, its outcome unknown, after this long ...
     gateway_timeout_seconds: Seconds = 4
     #: ... and nobody else makes the same call for this long; 0 stands for as long as one can take at this gateway and
@@ -113,7 +124,8 @@ class Settings(BaseSettings):
     sandbox_fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
     sandbox_fault_seed: int = 0
     sandbox_authorization_seconds: Seconds = 7 * 24 * 3600
-    sandbox_webhook_secret: SecretStr = SecretStr("whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3g=")
+    #: What its webhooks are signed with; without one it sends none, and none is taken for its.
+    sandbox_webhook_secret: SecretStr = SecretStr("")
 
     #: The HTTP edge: where it listens, its connections (and threads, one each), and the longest `Prefer: wait`. Proxies
     #: commonly give up after 60 s.
@@ -141,6 +153,11 @@ class Settings(BaseSettings):
     delivery_hours: Count = 72
     delivery_keep_days: Count = 30
     delivery_private_networks: str = ""
+
+    #: For how long refused messages, and settled webhooks of the provider, are kept. Providers repeat theirs for three
+    #: days, and an operator may come back from a holiday.
+    refused_messages_keep_days: Count = 30
+    webhook_inbox_keep_days: Count = 30
 
     #: Connections of one process, and the bounds that keep a hung one from holding rows.
     pool_size: Count = 5

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, assert_never
 
 import structlog
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from pipeline.messages import StartRequest
 from pipeline.objections import explain_first
 from pipeline.refusals import record_refusal
 from pipeline.sender import INTAKE
+from pipeline.settings import IntakePrices
 from workers.engine import CheckoutEngine
 
 log = structlog.get_logger()
@@ -33,6 +34,7 @@ def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
     for body in bodies:
         try:
             request = read_request(body)
+            check_prices(request, engine.settings.intake_prices)
         except Refused as refusal:
             _refuse(engine, body, refusal)
         else:
@@ -55,6 +57,18 @@ def read_request(body: dict[str, Any]) -> StartRequest:
     if request.idempotency_key is None:
         raise Refused(Code.KEY_REQUIRED)
     return request
+
+
+def check_prices(request: StartRequest, prices: IntakePrices) -> None:
+    """Refuse a queued request that names amounts of its own, where that is not wanted: no key vouches for it."""
+    match prices:
+        case IntakePrices.ALLOW:
+            return
+        case IntakePrices.REFUSE:
+            if request.cart is not None and request.cart.has_external_amounts:
+                raise Refused(Code.EXTERNAL_AMOUNTS_REFUSED)
+        case _:
+            assert_never(prices)
 
 
 def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Sequence[dict[str, Any]]) -> None:

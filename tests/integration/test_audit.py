@@ -14,6 +14,7 @@ from pipeline.audit import PROMISES, Report, audit, bound_seconds, check, take_r
 from pipeline.pricing.frozen import read_quotes
 from pipeline.pricing.quote import hash_quote
 from pipeline.settings import Settings
+from tests.integration.history_plants import HISTORY_PLANTS
 
 BOOKS: Final = Path(__file__).with_name("books.sql")
 COMPLETED: Final = UUID("00000000-0000-7000-8000-000000000001")
@@ -74,7 +75,8 @@ def running_checkout(n: int, cart: int) -> str:
 def operation(checkout: int, kind: str, n: int, amount: int, status: str) -> str:
     return (
         "INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence)"
-        f" VALUES ({checkout_id(checkout)}, '{kind}', {n}, gen_random_uuid(), {amount}, '{status}', 0);"
+        f" SELECT id, '{kind}', {n}, id || ':{kind}:{n}', {amount}, '{status}', 0 FROM checkouts"
+        f" WHERE id = {checkout_id(checkout)};"
     )
 
 
@@ -257,6 +259,7 @@ PLANTS: Final = (
         "INSERT INTO sandbox.entries (reference, kind, amount_minor)"
         " VALUES ('pay_3', 'authorize', 500), ('pay_3', 'capture', 500), ('pay_3', 'refund', 500)",
     ),
+    *(Plant(*each) for each in HISTORY_PLANTS),
     Plant(
         "operations_are_of_the_locked_total",
         "UPDATE payment_operations SET amount_minor = 751 WHERE kind = 'authorize' AND amount_minor = 750",

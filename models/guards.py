@@ -117,7 +117,7 @@ FUNCTIONS: Final = {
     "checkout_guard": CHECKOUT_GUARD,
 }
 
-APPEND_ONLY_TABLES: Final = ("events", "order_lines", "price_lock_lines", "stock_movements")
+APPEND_ONLY_TABLES: Final = ("checkout_lines", "events", "order_lines", "price_lock_lines", "stock_movements")
 
 TRIGGERS: Final = (
     "CREATE TRIGGER cart_guard BEFORE UPDATE OR DELETE ON carts FOR EACH ROW EXECUTE FUNCTION cart_guard()",

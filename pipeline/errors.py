@@ -150,10 +150,21 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.INTERNAL_ERROR: "The request could not be handled ({error}): report it with its idempotency key.",
 }
 
+#: Other sentences of a code, by the fact that calls for them: the first sentence would not fit then.
+VARIANTS: Final[dict[Code, dict[str, str]]] = {
+    Code.CHECKOUT_ACTIVE: {
+        "differs": "Checkout {checkout_id} of cart {cart_id} was asked for something else ({differs}): wait for its"
+        " outcome, or cancel it.",
+        "state": "Checkout {checkout_id} of cart {cart_id} is {state}: repeat the request in a moment.",
+    },
+    Code.PRICE_CHANGED: {"differs": "What is charged is not what was expected ({differs}): show it and ask again."},
+}
+
 
 def sentence(code: Code, detail: Mapping[str, Any]) -> str:
-    """Return the sentence for this code with its facts filled in."""
-    return SENTENCES[code].format_map(_Facts(detail))
+    """Return the sentence for this code, or the variant that its facts call for, with the facts filled in."""
+    variants = (text for fact, text in VARIANTS.get(code, {}).items() if fact in detail)
+    return next(variants, SENTENCES[code]).format_map(_Facts(detail))
 
 
 class _Facts(dict[str, Any]):

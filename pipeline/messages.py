@@ -189,12 +189,14 @@ class PaymentInput(Model):
         return payment
 
 
-#: The total that was shown for each line, by the line's number.
-ExpectedLines = dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")], Minor]
+#: The total that was shown for each line, by the line's number as the cart has it (`1`, not `01`).
+ExpectedLines = Annotated[
+    dict[Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")], Minor], Field(min_length=1)
+]
 
 
 class Expecting(Model):
-    """What the caller expects to pay, as far as it says so."""
+    """What the caller expects to pay, as far as it says so; `expected_lines` names every line of the cart, or none."""
 
     expected_total_minor: Minor | None = None
     expected_hash: Reference | None = None

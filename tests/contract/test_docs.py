@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.states import TERMINAL, TRANSITIONS, CheckoutState
 from pipeline.chain import CHAIN
-from pipeline.errors import SENTENCES
+from pipeline.errors import SENTENCES, VARIANTS
 from workers.intake import read_request
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,13 @@ def test_the_chain_is_the_table() -> None:
 def test_every_code_stands_in_the_table_with_its_sentence() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", INTEGRATION.partition("| code |")[2], re.MULTILINE))
     assert rows == {code.value: re.sub(r"[{}]", "`", sentence) for code, sentence in SENTENCES.items()}
+
+
+def test_every_variant_stands_below_the_table() -> None:
+    rows = re.findall(r"^- `(\w+)`: (.* .*)$", INTEGRATION, re.MULTILINE)
+    assert rows == [
+        (code.value, re.sub(r"[{}]", "`", sentence)) for code, said in VARIANTS.items() for sentence in said.values()
+    ]
 
 
 def test_the_example_message_is_accepted() -> None:

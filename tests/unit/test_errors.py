@@ -1,10 +1,11 @@
 """Every code has one helpful sentence."""
 
+import re
 import string
 
 import pytest
 
-from pipeline.errors import SENTENCES, CheckoutError, Code, Conflict, Invalid, NotFound, Refused, sentence
+from pipeline.errors import SENTENCES, VARIANTS, CheckoutError, Code, Conflict, Invalid, NotFound, Refused, sentence
 
 
 @pytest.mark.parametrize("code", Code)
@@ -31,6 +32,17 @@ def test_facts_are_filled_in_by_name(code: Code) -> None:
 
     assert all(f"<{name}>" in shown for name in names)
     assert "{" not in shown
+
+
+@pytest.mark.parametrize(("code", "fact"), [(code, fact) for code, variants in VARIANTS.items() for fact in variants])
+def test_a_variant_is_said_when_its_fact_is_told(code: Code, fact: str) -> None:
+    text = VARIANTS[code][fact]
+    names = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+    assert fact in names
+    assert (text[0].isupper(), text[-1], "\n" in text) == (True, ".", False)
+    assert sentence(code, {name: f"<{name}>" for name in names}) == text.replace("{", "<").replace("}", ">")
+    assert sentence(code, {}) == SENTENCES[code].format_map(dict.fromkeys(re.findall(r"{(\w+)}", SENTENCES[code]), "?"))
 
 
 def test_a_missing_fact_leaves_a_hole_and_a_fact_with_braces_is_text() -> None:

@@ -15,8 +15,8 @@ _LINES: Final = """
     SELECT c.id AS cart_id, c.currency, c.shipping_address, c.billing_address, c.customer, c.coupon_codes, c.tax_id,
            c.shipping_minor, c.shipping_title, c.shipping_tax_included, c.shipping_taxes,
            l.line, coalesce(v.sku, l.sku) AS sku, l.quantity, l.unit_price_minor, l.currency AS line_currency,
-           l.tax_included, l.discounts, l.taxes, coalesce(l.title, v.title) AS title, v.id AS variant_id, v.active,
-           v.category, p.amount_minor AS list_price_minor, p.currency AS list_currency,
+           l.tax_included, l.discounts, l.taxes, coalesce(nullif(l.title, ''), v.title) AS title, v.id AS variant_id,
+           v.active, v.category, p.amount_minor AS list_price_minor, p.currency AS list_currency,
            p.tax_included AS list_tax_included, {resolved}
     LEFT JOIN LATERAL (
         SELECT amount_minor, currency, tax_included FROM prices

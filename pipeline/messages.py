@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
 from pydantic import (
@@ -105,7 +105,8 @@ class ShippingInput(Model):
 class CartLine(Model):
     """A line: a sku, how many, and, if the upstream prices on its own, its unit price in minor units.
 
-    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply.
+    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply. `title` is the catalog's unless
+    the sender may name prices too; `tax_included` and `currency` are those of `unit_price_minor`.
     """
 
     sku: Reference
@@ -161,6 +162,10 @@ class CartContent(Model):
         return self.shipping is not None or any(
             (line.unit_price_minor, line.discounts, line.taxes) != (None, None, None) for line in self.lines
         )
+
+    def without_titles(self) -> Self:
+        """Return it with the catalog's titles: what goods are called on the order is what was sold."""
+        return self.model_copy(update={"lines": [line.model_copy(update={"title": None}) for line in self.lines]})
 
 
 class Cart(CartContent):

@@ -133,7 +133,14 @@ BEGIN
 END $$
 """
 
-APPEND_ONLY_TABLES: Final = ("events", "order_lines", "price_lock_lines", "request_keys", "stock_movements")
+APPEND_ONLY_TABLES: Final = (
+    "checkout_lines",
+    "events",
+    "order_lines",
+    "price_lock_lines",
+    "request_keys",
+    "stock_movements",
+)
 
 TRIGGERS: Final = (
     "CREATE TRIGGER cart_guard BEFORE UPDATE OR DELETE ON carts FOR EACH ROW EXECUTE FUNCTION cart_guard()",

@@ -169,7 +169,6 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.INTERNAL_ERROR: "The request could not be handled ({error}): report it with its idempotency key.",
 }
 
-
 #: Says whether a variant of a sentence is for these facts.
 When = Callable[[Mapping[str, Any]], bool]
 
@@ -177,6 +176,23 @@ When = Callable[[Mapping[str, Any]], bool]
 VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
     Code.ADDRESS_MISSING: (
         (lambda facts: facts.get("reason") == "there is none", "The cart has no shipping address: add one."),
+    ),
+    Code.CHECKOUT_ACTIVE: (
+        (
+            lambda facts: "differs" in facts,
+            "Checkout {checkout_id} of cart {cart_id} was asked for something else ({differs}): wait for its outcome,"
+            " or cancel it.",
+        ),
+        (
+            lambda facts: "state" in facts,
+            "Checkout {checkout_id} of cart {cart_id} is {state}: repeat the request in a moment.",
+        ),
+    ),
+    Code.PRICE_CHANGED: (
+        (
+            lambda facts: "differs" in facts,
+            "What is charged is not what was expected ({differs}): show it and ask again.",
+        ),
     ),
     Code.OUT_OF_STOCK: ((lambda facts: facts.get("available") == 0, "{sku!q} is sold out: remove it."),),
     Code.CHECKOUT_ENDED: (

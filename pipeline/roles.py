@@ -38,11 +38,12 @@ def _update(table: str) -> str:
 
 
 #: What the worker may do beside reading: whole tables, or the columns that it may change. What is not named it may
-#: only read. History (events, movements, lines of locks and orders) is inserted and never changed.
+#: only read. History (events, movements, lines of checkouts, locks and orders) is inserted and never changed.
 WORKER: Final[Mapping[str, tuple[str, ...]]] = {
     "carts": ("INSERT", _update("carts")),
     "cart_lines": ("INSERT", "UPDATE", "DELETE"),
     "checkouts": ("INSERT", _update("checkouts")),
+    "checkout_lines": ("INSERT",),
     "request_keys": ("INSERT",),
     "request_answers": ("INSERT", "UPDATE (claimed_until, status, headers, body)", "DELETE"),
     "events": ("INSERT",),

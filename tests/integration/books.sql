@@ -18,6 +18,9 @@ INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_thro
     ('00000000-0000-7000-8000-000000000003', '00000000-0000-7000-8000-0000000000c3', 'shop', 'EUR', 'running', 2, true,
      now() + interval '15 min', NULL, now(), now() + interval '5 s', 'stalled', NULL, NULL, now(), NULL);
 
+-- The others are of a time when lines were not resolved.
+INSERT INTO checkout_lines (checkout_id, line, variant_id) VALUES ('00000000-0000-7000-8000-000000000002', 1, 1);
+
 INSERT INTO stock_movements (variant_id, location_id, kind, quantity, checkout_id) VALUES
     (1, 1, 'receive', 10, NULL),
     (1, 1, 'reserve', 2, '00000000-0000-7000-8000-000000000001'),

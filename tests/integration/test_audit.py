@@ -126,6 +126,13 @@ PLANTS: Final = (
     ),
     Plant("completed_is_placed", f"UPDATE orders SET cart_id = {cart_id(3)} WHERE state = 'placed'"),
     Plant("completed_is_placed", empty_order("placed", "1002", checkout=3, cart=3)),
+    Plant("lines_keep_their_variant", "UPDATE checkout_lines SET variant_id = 2"),
+    Plant("lines_keep_their_variant", f"UPDATE reservations SET variant_id = 2 WHERE checkout_id = {checkout_id(2)}"),
+    Plant("lines_keep_their_variant", f"DELETE FROM reservations WHERE checkout_id = {checkout_id(2)}"),
+    Plant(
+        "lines_keep_their_variant",
+        f"INSERT INTO checkout_lines (checkout_id, line, variant_id) VALUES ({checkout_id(2)}, 2, 1)",
+    ),
     Plant("order_lines_are_locked_lines", "UPDATE order_lines SET sku = 'cup' WHERE quantity = 2"),
     Plant(
         "order_lines_are_locked_lines",

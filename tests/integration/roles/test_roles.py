@@ -80,6 +80,8 @@ FORBIDDEN: Final = (
     "DELETE FROM stock_movements",
     "UPDATE price_locks SET total_minor = 1",
     "DELETE FROM price_locks",
+    "UPDATE checkout_lines SET variant_id = 1",
+    "DELETE FROM checkout_lines",
     "UPDATE price_lock_lines SET total_minor = 1",
     "UPDATE orders SET total_minor = 1",
     "DELETE FROM orders",

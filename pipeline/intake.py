@@ -42,9 +42,10 @@ BIND_KEY: Final = text("""
 TURN: Final = text("UPDATE carts SET lock_version = lock_version + 1 WHERE id = :cart_id")
 
 INSERT: Final = text("""
-    INSERT INTO checkouts (id, cart_id, owner, reference, currency, straight_through, payment_given,
+    INSERT INTO checkouts (id, cart_id, owner, reference, currency, straight_through, payment_given, line_count,
                            expected_total_minor, expected_hash, expected_lines, expires_at, sent_at, due_at, due_reason)
-    VALUES (:id, :cart_id, :owner, :reference, :currency, :paying, :paying, :expected_total_minor, :expected_hash,
+    VALUES (:id, :cart_id, :owner, :reference, :currency, :paying, :paying,
+            (SELECT count(*) FROM cart_lines WHERE cart_id = :cart_id), :expected_total_minor, :expected_hash,
             CAST(:expected_lines AS jsonb), now() + make_interval(secs => :ttl_seconds),
             now(), now() + make_interval(secs => :stall_seconds), 'stalled')
     RETURNING now() AS sent_at

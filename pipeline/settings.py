@@ -67,6 +67,9 @@ class Settings(BaseSettings):
 
     #: Messages handed to an actor at once, as far as there are so many: a quarter more checkouts a second than with 64.
     batch_size: Count = 256
+    #: Lines that one transaction works on, as far as it is not a single basket that has more: small baskets come first,
+    #: and between two such loads of large ones whoever waits.
+    batch_lines: Count = 1000
     #: A message not worked on for this long is taken for lost, unless it can be seen waiting in its queue.
     stall_seconds: Seconds = 5
     #: ... and even then after this long.

@@ -83,7 +83,7 @@ class Works:
         """Put it together."""
         self.engine, self.settings, self.line = engine, settings, Line()
         self.gateway = gateway or build_gateway(settings)
-        self.wire(Driver(engine, self.line, self.gateway, settings))
+        self.wire(Driver(engine, self.line, self.gateway, settings, backlog=self.line))
 
     def wire(self, driver: Driver) -> None:
         """Build everything anew upon a driver."""

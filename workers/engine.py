@@ -99,14 +99,23 @@ def build_engine(
     )
     gateway = gateway or build_gateway(settings)
     settings = fit_claim(settings, gateway)
-    driver = Driver(database, RedisSender(broker), gateway, settings, waits=waits, linger_seconds=LINGER_SECONDS)
+    backlog = RedisBacklog(broker.client, namespace=broker.namespace)
+    driver = Driver(
+        database,
+        RedisSender(broker),
+        gateway,
+        settings,
+        waits=waits,
+        linger_seconds=LINGER_SECONDS,
+        backlog=backlog,
+    )
     broker.add_middleware(Farewell(driver))
     looker = Looker(driver, settings)
     return CheckoutEngine(
         settings=settings,
         database=database,
         broker=broker,
-        backlog=RedisBacklog(broker.client, namespace=broker.namespace),
+        backlog=backlog,
         driver=driver,
         runner=Runner(driver, settings),
         unwinder=Unwinder(driver, settings),

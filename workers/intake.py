@@ -2,12 +2,16 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, assert_never
 
 import structlog
+from dramatiq import Message
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
+from pipeline.batch import share_out
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient, transaction
 from pipeline.errors import Code, Refused, sentence
@@ -28,7 +32,45 @@ WAITS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
-    """Start the checkouts of a batch of messages. Returns once each is a checkout or a recorded refusal."""
+    """Start the checkouts of a batch of messages. Returns once each is a checkout, a recorded refusal, or sent again.
+
+    A transaction has a bounded number of lines, the small requests come first, and after two transactions the rest
+    gives way to whoever waits.
+    """
+    groups = deque(share_out(bodies, count_lines, engine.settings.batch_lines))
+    if groups:
+        _admit(engine, groups.popleft())
+    while groups:
+        _admit(engine, groups.popleft())
+        if (
+            groups
+            and engine.backlog.heads([INTAKE])
+            and _send_back(engine, [body for group in groups for body in group])
+        ):
+            return
+
+
+def count_lines(body: dict[str, Any]) -> int:
+    """Return how many lines a request brings along, before anything of it is read."""
+    cart = body.get("cart")
+    lines = cart.get("lines") if isinstance(cart, dict) else None
+    return len(lines) if isinstance(lines, list) else 0
+
+
+def _send_back(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> bool:
+    """Send requests to the end of the queue; False when that failed. What is then there twice is started once."""
+    name = INTAKE.removeprefix("checkout.")
+    messages = [Message[None](INTAKE, name, args=(body,), kwargs={}, options={}) for body in bodies]
+    try:
+        engine.broker.enqueue_many(messages)
+    except (RedisError, OSError) as error:
+        log.warning("send.failed", count=len(messages), error=repr(error))
+        return False
+    log.info("batch.gave_way", queue=INTAKE, checkouts=len(messages))
+    return True
+
+
+def _admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
     requests: list[StartRequest] = []
     kept: list[dict[str, Any]] = []
     for body in bodies:

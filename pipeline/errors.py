@@ -20,6 +20,10 @@ class Code(StrEnum):
     SCOPE_MISSING = "scope_missing"
     RATE_LIMITED = "rate_limited"
     BODY_TOO_LARGE = "body_too_large"
+    HEADERS_TOO_LARGE = "headers_too_large"
+    ADDRESS_TOO_LONG = "address_too_long"
+    REQUEST_TIMEOUT = "request_timeout"
+    SIGN_INS_LIMITED = "sign_ins_limited"
     MEDIA_TYPE = "media_type_unsupported"
     ROUTE_UNKNOWN = "route_unknown"
     METHOD_UNKNOWN = "method_not_allowed"
@@ -93,6 +97,10 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.SCOPE_MISSING: "The API key lacks the scope {scope} ({why}): use one that has it.",
     Code.RATE_LIMITED: "More than {limit} requests a minute came with this API key: wait {seconds} s.",
     Code.BODY_TOO_LARGE: "The body has more than {limit} bytes: send less.",
+    Code.HEADERS_TOO_LARGE: "The headers have more than {limit} bytes, or are more than {headers}: send less.",
+    Code.ADDRESS_TOO_LONG: "The path has over {path} bytes, or the query {query}, or {limit} parameters: send less.",
+    Code.REQUEST_TIMEOUT: "The request did not arrive whole within {seconds} s: send it again.",
+    Code.SIGN_INS_LIMITED: "More than {limit} tries to sign in came within a minute: wait {seconds} s, then try again.",
     Code.MEDIA_TYPE: "The body is not application/json: send JSON, and say so in Content-Type.",
     Code.ROUTE_UNKNOWN: "There is nothing at this address: /openapi.json lists what there is.",
     Code.METHOD_UNKNOWN: "{method} is not possible here: use {allowed}.",

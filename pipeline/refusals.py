@@ -1,49 +1,60 @@
 """Messages that nobody can work on, kept with their reason where an operator sees them."""
 
 import json
+import re
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-from pipeline.card_numbers import redact
+from pipeline.card_numbers import has_card_number, redact
 from pipeline.errors import Code
 
 INSERT: Final = text("""
     INSERT INTO refused_messages (queue, body, code, message) VALUES (:queue, :body, :code, :message)
 """)
 
-#: Longest body kept. A thousand-line request is about 100 kB; beyond a megabyte a message is not one of ours.
-MAX_BODY: Final = 1_000_000
+#: Longest body kept, in characters. A request of a thousand lines has about 100,000.
+MAX_BODY: Final = 262_144
+#: Longest reason kept: a sentence.
+MAX_MESSAGE: Final = 2000
+
+_ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 
 
 def record_refusal(connection: Connection, *, queue: str, body: str, code: Code, message: str) -> None:
     """Keep a refused message. Its body and reason are stored as they came, but for card numbers, whatever the reason.
 
-    Nor are NULs stored, which no text column holds.
+    Nor are NULs stored, which no text column holds, nor what is longer than `MAX_BODY` and `MAX_MESSAGE`.
     """
     connection.execute(
         INSERT,
         {
             "queue": queue,
-            # Cut last: half a card number would not be found.
-            "body": redact_body(body)[:MAX_BODY].replace("\x00", "\ufffd"),
+            "body": redact_body(body).replace("\x00", "\ufffd"),
             "code": code,
-            "message": redact(message).replace("\x00", "\ufffd"),
+            "message": redact(message, MAX_MESSAGE).replace("\x00", "\ufffd"),
         },
     )
 
 
 def redact_body(body: str) -> str:
-    """Take card numbers out of a body of any shape; one without any stays as it is, to the letter.
+    """Take card numbers out of a body of any shape; a short one without any stays as it is, to the letter.
 
-    JSON is also looked at with its escapes undone: there a space that does not break is `\\u00a0`.
+    Its escapes are undone to look for them: `\\u00a0` is a space that does not break, `\\u0034` a digit. A body of more
+    than `MAX_BODY` characters is cut first.
     """
-    try:
-        plain = json.dumps(json.loads(body), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return redact(body)
-    redacted = redact(plain)
-    if redacted == plain:
-        return redact(body)
+    plain = _undo_escapes(body)
+    if not has_card_number(plain):
+        return redact(body, MAX_BODY)
     # Halves of surrogate pairs go back to what they were: no database stores them.
-    return redacted.encode("utf-8", "backslashreplace").decode()
+    return redact(plain, MAX_BODY).encode("utf-8", "backslashreplace").decode()
+
+
+def _undo_escapes(body: str) -> str:
+    if len(body) <= MAX_BODY:
+        try:
+            return json.dumps(json.loads(body), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            pass
+    # Not JSON, or a part of it: by hand.
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), body[: 2 * MAX_BODY])

@@ -43,6 +43,7 @@ WORKER: Final[Mapping[str, tuple[str, ...]]] = {
     "payment_operations": ("INSERT", "UPDATE"),
     "orders": ("INSERT", "UPDATE (state, number, placed_at, cancelled_at)"),
     "order_lines": ("INSERT",),
+    "admin_sessions": ("INSERT", "DELETE"),
     "webhook_inbox": ("INSERT", "UPDATE"),
     "webhook_deliveries": ("INSERT", "UPDATE", "DELETE"),
     "refused_messages": ("INSERT",),
@@ -66,6 +67,7 @@ CLERK: Final[Mapping[str, tuple[str, ...]]] = {
 #: What the reader does not see: all other columns it does.
 SECRETS: Final[Mapping[str, frozenset[str]]] = {
     "api_keys": frozenset({"secret_hash"}),
+    "admin_sessions": frozenset({"token_hash"}),
     "payments": frozenset({"token"}),
     "webhook_endpoints": frozenset({"secret"}),
     "request_answers": frozenset({"body", "headers"}),

@@ -31,6 +31,12 @@ FORGET_DELIVERIES: Final = text("""
                  ORDER BY ended_at LIMIT :limit)
 """)
 
+FORGET_SESSIONS: Final = text("""
+    DELETE FROM admin_sessions
+    WHERE token_hash IN (SELECT token_hash FROM admin_sessions WHERE expires_at < now()
+                         ORDER BY expires_at LIMIT :limit)
+""")
+
 
 def beat(connection: Connection) -> Step:
     """Write down that the sweep runs: `GET /health/checkout` tells when it does not."""
@@ -39,9 +45,10 @@ def beat(connection: Connection) -> Step:
 
 
 def forget(connection: Connection, settings: Settings) -> Step:
-    """Delete old answers and deliveries that were taken, at most a tick's worth of each."""
+    """Delete old answers, deliveries that were taken and sessions that are over, at most a tick's worth of each."""
     limit = settings.sweep_limit
     answers = connection.execute(FORGET_ANSWERS, {"hours": ANSWER_HOURS, "limit": limit}).rowcount
     days = settings.delivery_keep_days
     deliveries = connection.execute(FORGET_DELIVERIES, {"days": days, "limit": limit}).rowcount
-    return Step(counts=+Counter(forgotten=answers + deliveries))
+    sessions = connection.execute(FORGET_SESSIONS, {"limit": limit}).rowcount
+    return Step(counts=+Counter(forgotten=answers + deliveries + sessions))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient, transaction
 from pipeline.errors import Code, Refused, sentence
-from pipeline.messages import StartRequest
+from pipeline.messages import MAX_REASON, StartRequest
 from pipeline.refusals import record_refusal
 from pipeline.sender import INTAKE
 from workers.engine import CheckoutEngine
@@ -53,7 +53,7 @@ def read_request(body: dict[str, Any]) -> StartRequest:
         where = ".".join(str(part) for part in first["loc"])
         reason = f"{where}: {first['msg']}" if where else first["msg"]
         # Where it is may be a key of the sender's own.
-        raise Refused(Code.REQUEST_INVALID, reason=redact(reason)) from None
+        raise Refused(Code.REQUEST_INVALID, reason=redact(reason, MAX_REASON)) from None
     if request.idempotency_key is None:
         raise Refused(Code.KEY_REQUIRED)
     return request

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient
 from pipeline.errors import CheckoutError, Code, Invalid, Refused, Unavailable
+from pipeline.messages import MAX_REASON
 from workers.web.statuses import RETRY_AFTER_SECONDS, STATUSES, TITLES
 
 log = structlog.get_logger()
@@ -24,8 +25,13 @@ MEDIA_TYPE: Final = "application/problem+json"
 #: A name, not an address: what stands behind it is the table of codes in docs/integration.md.
 TYPE_PREFIX: Final = "urn:checkout:problem:"
 
+#: Answers are about one buyer's money: no proxy keeps them, and no browser guesses what they are.
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
 #: What the same request, repeated, gets over. A checkout that failed with a 503 has ended: repeating changes nothing.
-_PASSING: Final = frozenset({Code.UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED, Code.KEY_RUNNING})
+_PASSING: Final = frozenset(
+    {Code.UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED, Code.SIGN_INS_LIMITED, Code.KEY_RUNNING}
+)
 
 
 class Problem(BaseModel):
@@ -90,6 +96,8 @@ def render(problem: Problem) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="checkout"'
     if problem.code in _PASSING:
         headers["Retry-After"] = str(problem.facts.get("seconds", RETRY_AFTER_SECONDS))
+    if problem.code is Code.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"
     if problem.code is Code.METHOD_UNKNOWN:
         headers["Allow"] = str(problem.facts["allowed"])
     body = problem.model_dump_json(exclude_none=True)
@@ -147,4 +155,4 @@ def _read_objection(error: RequestValidationError) -> Invalid:
     where = [str(part) for part in first["loc"]]
     if where[0] == "header" and where[1].lower() == "idempotency-key":
         return Invalid(Code.KEY_REQUIRED)
-    return Invalid(Code.REQUEST_INVALID, reason=redact(f"{'.'.join(where)}: {first['msg']}")[:500])
+    return Invalid(Code.REQUEST_INVALID, reason=redact(f"{'.'.join(where)}: {first['msg']}", MAX_REASON))

@@ -50,7 +50,9 @@ class RequestBounds:
             log.info("request.refused", code=refusal.code, status=response.status_code)
             await response(scope, receive, send)
             return
-        await self._app({**scope, "headers": keep_cookie(scope["headers"], self._cookie)}, receive, send)
+        # In its place: what routes write into the scope is read by who stands before this.
+        scope["headers"] = keep_cookie(scope["headers"], self._cookie)
+        await self._app(scope, receive, send)
 
 
 def find_excess(scope: Scope) -> Refused | None:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-# A price in the charge currency wins over one in the shop's own currency, which is converted.
+# A price in the charge currency wins over one in the shop's own currency, which is converted; of those of one currency
+# one with an end wins over the base price, which has none.
 LINES: Final = text("""
     SELECT c.id AS cart_id, c.currency, c.shipping_address, c.billing_address, c.customer, c.coupon_codes, c.tax_id,
            c.shipping_minor, c.shipping_title, c.shipping_tax_included, c.shipping_taxes,
@@ -21,7 +22,7 @@ LINES: Final = text("""
         SELECT amount_minor, currency, tax_included FROM prices
         WHERE variant_id = v.id AND currency IN (c.currency, :base_currency) AND l.unit_price_minor IS NULL
           AND valid_from <= now() AND (valid_until IS NULL OR valid_until > now())
-        ORDER BY currency = c.currency DESC, valid_from DESC LIMIT 1
+        ORDER BY currency = c.currency DESC, valid_until IS NULL, valid_from DESC LIMIT 1
     ) p ON true
     WHERE c.id = ANY(CAST(:cart_ids AS uuid[]))
     ORDER BY c.id, l.line

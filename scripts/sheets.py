@@ -64,7 +64,7 @@ def read_rows(
 
     Each row that has any cell comes as it stands, or with the reason why it cannot be read. Only columns beside
     `single_line` may hold line breaks, none by default. The last row is refused when the file looks cut off there: its
-    line has no end, or fewer cells than every row before. `force` takes it all the same.
+    line has no end behind a cell that is not empty, or fewer cells than every row before. `force` takes it anyway.
     """
     csv.field_size_limit(MAX_CELL)
     separator, text = find_separator(text, required)
@@ -173,7 +173,8 @@ class _Reader:
         """Return the row, or refuse it when the file looks cut off in it."""
         missing = len(self._heading) - len(values)
         if self._lines.is_last and not self._force:
-            if not self._lines.is_ended:
+            # Real exports leave the last line end out: all their cells are there, and the last one is empty.
+            if not self._lines.is_ended and (missing > 0 or values[-1].strip()):
                 return Refusal(
                     number, "the file ends without a line end, so this row may be cut off: add one, or use --force"
                 )

@@ -123,6 +123,11 @@ def test_a_last_row_without_a_line_end_is_refused_unless_forced() -> None:
     assert rows_of(text, force=True) == [(2, {"sku": "A", "price": "1"}), (3, {"sku": "B", "price": "18"})]
 
 
+def test_a_last_row_without_a_line_end_that_has_all_its_cells_and_an_empty_last_one_is_whole() -> None:
+    assert rows_of("sku,price,note\nA,1,")[-1] == (2, {"sku": "A", "price": "1", "note": ""})
+    assert isinstance(rows_of("sku,price,note\nA,")[-1], Refusal)
+
+
 def test_a_last_row_shorter_than_every_one_before_is_refused_unless_forced() -> None:
     text = "sku,price,units\nA,1,1\nB,18\n\n"
 

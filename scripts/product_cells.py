@@ -32,10 +32,11 @@ def read_name(text: str, what: str) -> str:
     """
     if len(text) > MAX_NAME:
         raise ValueError(f"{what} of {len(text)} characters: at most {MAX_NAME} fit")
-    name = APOSTROPHE.sub("", text, count=1) if text.startswith("'") else text
+    name = text[1:] if APOSTROPHE.match(text) else text
     if SHORTENED.fullmatch(name):
         raise ValueError(f"{what} {show(name)}: a spreadsheet has shortened the number, so export it as text")
-    if FORMULA.fullmatch(name):
+    # Behind an apostrophe it is no formula.
+    if FORMULA.fullmatch(text):
         raise ValueError(f"{what} {show(name)}: a formula of a spreadsheet, so write what it stands for")
     if FAULT.fullmatch(name):
         raise ValueError(f"{what} {show(name)}: what a spreadsheet shows when it has no value")

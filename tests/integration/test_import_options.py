@@ -100,7 +100,8 @@ def test_net_prices_stay_net_and_a_price_with_an_end_stays_in_force(engine: Engi
         connection.execute(
             text(
                 "INSERT INTO prices (variant_id, currency, amount_minor, valid_from, valid_until)"
-                " SELECT id, 'EUR', 700, now() - interval '1 day', timestamptz '2999-01-01' FROM variants WHERE sku = 'B'"
+                " SELECT id, 'EUR', 700, now() - interval '1 day', timestamptz '2999-01-01' FROM variants"
+                " WHERE sku = 'B'"
             )
         )
 

@@ -2,7 +2,7 @@
 
 from models.base import Base
 from models.cart import Cart, CartLine
-from models.catalog import Location, Price, StockLevel, StockMovement, Variant
+from models.catalog import DerivedSku, Location, Price, StockLevel, StockMovement, Variant
 from models.checkout import Checkout, Event, RefusedMessage, RequestKey
 from models.delivery import WebhookDelivery, WebhookEndpoint
 from models.edge import AdminSession, ApiKey, Heartbeat, RequestAnswer
@@ -22,6 +22,7 @@ __all__ = [
     "Checkout",
     "CheckoutLine",
     "Coupon",
+    "DerivedSku",
     "Event",
     "ExchangeRate",
     "Heartbeat",

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Row, text
 
 from pipeline.resolution import catch_up
 
-# A price in the charge currency wins over one in the shop's own currency, which is converted. What a variant is called
+# A price in the charge currency wins over one in the shop's own currency, which is converted; of those of one currency
+# one with an end wins over the base price, which has none. What a variant is called
 # is what the catalog calls it now: a sku in the cart may have been given to another since its line was resolved.
 _LINES: Final = """
     SELECT c.id AS cart_id, c.currency, c.shipping_address, c.billing_address, c.customer, c.coupon_codes, c.tax_id,
@@ -22,7 +23,7 @@ _LINES: Final = """
         SELECT amount_minor, currency, tax_included FROM prices
         WHERE variant_id = v.id AND currency IN (c.currency, :base_currency) AND l.unit_price_minor IS NULL
           AND valid_from <= now() AND (valid_until IS NULL OR valid_until > now())
-        ORDER BY currency = c.currency DESC, valid_from DESC LIMIT 1
+        ORDER BY currency = c.currency DESC, valid_until IS NULL, valid_from DESC LIMIT 1
     ) p ON true
     WHERE {which}
     ORDER BY c.id, l.line

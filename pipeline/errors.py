@@ -60,6 +60,11 @@ class Code(StrEnum):
     # the catalog
     SKU_UNKNOWN = "sku_unknown"
     STOCK_RESERVED = "stock_reserved"
+    STOCK_OVERSOLD = "stock_oversold"
+    STOCK_EXPECTATION_REQUIRED = "stock_expectation_required"
+    STOCK_CHANGED = "stock_changed"
+    STOCK_COUNT_OUTDATED = "stock_count_outdated"
+    LOCATION_UNKNOWN = "location_unknown"
     # the checkout
     CHECKOUT_UNKNOWN = "checkout_unknown"
     CHECKOUT_ENDED = "checkout_ended"
@@ -149,8 +154,21 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
     Code.SKU_UNKNOWN: "There is no variant with the SKU {sku!q}: import it first, or check the spelling.",
     Code.STOCK_RESERVED: (
-        "Checkouts hold {reserved} of {sku!q} at {location!q}, more than {quantity} on hand: set at least {reserved}."
+        "Checkouts hold {reserved} of {sku!q} at {location!q}, and {quantity} would be on hand: keep {reserved} or more."
     ),
+    Code.STOCK_OVERSOLD: (
+        "{sku!q} cannot become deny: elsewhere {reserved} are held of {quantity}: receive more there."
+    ),
+    Code.STOCK_EXPECTATION_REQUIRED: (
+        "{sku!q} has {on_hand:unit|units} at {location!q}: add --expect {on_hand}, or say +5."
+    ),
+    Code.STOCK_CHANGED: (
+        "{sku!q} has {on_hand:unit|units} at {location!q}, not {expected}: count, and expect {on_hand}."
+    ),
+    Code.STOCK_COUNT_OUTDATED: (
+        "{sku!q} at {location!q} was set by hand since {counted_at}: count again, or give +5 or -3."
+    ),
+    Code.LOCATION_UNKNOWN: "There is no location {location!q} ({hint}): correct it, or create it with --create.",
     Code.CHECKOUT_UNKNOWN: "There is no checkout {checkout_id} of this owner: check the id.",
     Code.CHECKOUT_ENDED: "Checkout {checkout_id} is {state}: start a new one.",
     Code.CHECKOUT_BUSY: "Checkout {checkout_id} is {state} and has its payment: wait for its outcome.",

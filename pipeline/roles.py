@@ -71,6 +71,7 @@ WORKER: Final[Mapping[str, tuple[str, ...]]] = {
 #: What people change with commands.
 CLERK: Final[Mapping[str, tuple[str, ...]]] = {
     "variants": ("INSERT", "UPDATE"),
+    "derived_skus": ("INSERT",),
     "prices": ("INSERT", "UPDATE"),
     "locations": ("INSERT",),
     "stock_levels": ("INSERT", "UPDATE"),

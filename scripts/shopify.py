@@ -24,6 +24,8 @@ REQUIRED: Final = (
 OPTIONS: Final = ("Option1 Value", "Option2 Value", "Option3 Value")
 #: A row with none of these is a further image of its product, not a variant.
 VARIANT_CELLS: Final = ("Title", *OPTIONS, *REQUIRED[2:])
+#: Everything that is read. A line break in one of these is a quote that somebody forgot to close.
+USED: Final = (*REQUIRED, *OPTIONS, "Type", "Published", "Status")
 #: What Shopify writes as the one option of a product that has none.
 NO_OPTION: Final = "Default Title"
 
@@ -72,15 +74,15 @@ class _Reading:
 def read_export(content: bytes, currency: str) -> Export:
     """Read the content of an export file; raise NotReadable when it is none.
 
-    Prices are exact decimals of `currency`. The quantity counts whatever the inventory tracker says. UTF-8 with or
-    without a byte order mark; what is not UTF-8 is read as latin-1, which never fails but may show wrong letters.
+    Prices are exact decimals of `currency`. The quantity counts whatever the inventory tracker says. What can be
+    read of encodings is told by `scripts/decoding.py`.
     """
     text, encoding = decode(content)
     reading = _Reading(currency)
     variants: list[ExportedVariant] = []
     refused: list[Refusal] = []
     rows = 0
-    for row in read_rows(text, REQUIRED):
+    for row in read_rows(text, REQUIRED, single_line=USED):
         rows += 1
         if isinstance(row, Refusal):
             refused.append(row)

@@ -112,17 +112,17 @@ def test_more_rows_than_one_chunk_are_all_imported(engine: Engine, environment: 
         assert rows_of(connection, "SELECT count(*), sum(on_hand) FROM stock_levels") == [(3001, 3001)]
 
 
-def test_a_file_that_is_not_utf_8_is_read_as_latin_1_and_said_so(
+def test_a_file_that_is_not_utf_8_is_read_as_windows_1252_and_said_so(
     engine: Engine, environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "old.csv"
-    path.write_bytes(f"{HEADER}\ncafe,Café,C,1,deny,1\n".encode("latin-1"))
+    path.write_bytes(f"{HEADER}\ncafe,Café,C,1,deny,1\n".encode("cp1252"))
 
     result = call("import", path, "--currency", "EUR")
 
     assert result.exit_code == 0
     assert result.stdout.splitlines()[2] == (
-        "The file is not UTF-8 and was read as latin-1: look at accented letters in the titles"
+        "The file is not UTF-8 and was read as windows-1252: look at accented letters in the titles"
     )
     with engine.begin() as connection:
         assert rows_of(connection, "SELECT title FROM variants") == [("Café",)]
@@ -156,7 +156,8 @@ def test_an_import_of_nothing_exits_1(engine: Engine, environment: dict[str, str
             "missing columns",
             HEADER.replace("Handle,", ""),
             "USD",
-            "export.csv is not a product export of Shopify: it has no column Handle.",
+            "export.csv is not a product export of Shopify: it has no column Handle; its first row is 'Title',"
+            " 'Variant SKU', 'Variant Inventory Qty', 'Variant Inventory Policy', 'Variant Price'.",
         ),
     ],
 )

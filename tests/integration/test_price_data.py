@@ -230,14 +230,22 @@ def test_rates_of_which_none_can_be_used_exit_1(engine: Engine, environment: Non
     ("command", "content", "sentence"),
     [
         ("rates", None, "file cannot be read: No such file or directory."),
-        ("rates", b"a,b\n1,2\n", "file is no file of reference rates: it has no column Date."),
+        (
+            "rates",
+            b"a,b\n1,2\n",
+            "file is no file of reference rates: it has no column Date; its first row is 'a', 'b'.",
+        ),
         (
             "rates",
             DAILY_XML.replace(b"<gesmes:Envelope", b"<!DOCTYPE x><gesmes:Envelope"),
             "file is no file of reference rates: its XML has a DOCTYPE, and the bank's files have none.",
         ),
         ("tax", None, "file cannot be read: No such file or directory."),
-        ("tax", b"country,name,rate\n", "file is no table of tax rates: it has no column valid_from."),
+        (
+            "tax",
+            b"country,name,rate\n",
+            "file is no table of tax rates: it has no column valid_from; its first row is 'country', 'name', 'rate'.",
+        ),
     ],
 )
 def test_a_wrong_file_exits_2_with_one_sentence(
@@ -256,7 +264,7 @@ def test_the_tax_command(engine: Engine, environment: None) -> None:
     Path("taxes.csv").write_bytes(
         (
             TAX_HEAD + "DE,,,VAT,19%,,true,2026-01-01,\nDE,,Bücher,VAT,0.07,,,2026-01-01,\nDE,,,VAT,20,,,2026-07-01,\n"
-        ).encode("latin-1")
+        ).encode("cp1252")
     )
 
     first, second = call("tax", "taxes.csv"), call("tax", "taxes.csv", "--json")
@@ -264,7 +272,7 @@ def test_the_tax_command(engine: Engine, environment: None) -> None:
     assert (first.exit_code, first.stderr) == (0, "")
     assert first.stdout.splitlines() == [
         "taxes.csv: 3 rows, 2 tax rates imported, 2 rows written, 1 refused",
-        "The file is not UTF-8 and was read as latin-1: look at accented letters in the names",
+        "The file is not UTF-8 and was read as windows-1252: look at accented letters in the names",
         "row 4: bad rate '20': a fraction such as 0.2, or 20%",
     ]
     assert (second.exit_code, json.loads(second.stdout)["changed"]) == (0, 0)

@@ -137,7 +137,7 @@ def test_one_rate_twice_is_taken_once() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it has no column Date"),
+        (b"", "it is empty"),
         (b"Day,USD\n2026-11-23,1\n", "it has no column Date"),
         (b"Date,USD,USD\n2026-11-23,1,2\n", "it has more than one column USD"),
         (b"PK\x03\x04....", "it is a ZIP archive: unpack it, and import the CSV file that is in it"),

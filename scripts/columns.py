@@ -4,11 +4,11 @@ A rate for one postcode, read without its postcode, is charged in the whole stat
 something that matters, unless it is a note, or nothing but blank cells, or somebody has said that it may be left out.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from scripts.headings import fold, show
-from scripts.sheets import NotReadable, Row
+from scripts.sheets import NotReadable, Refusal, Row
 
 #: Words for people, which change no number.
 NOTES: Final = frozenset(
@@ -16,6 +16,15 @@ NOTES: Final = frozenset(
 )
 #: How many columns a sentence names.
 NAMED: Final = 8
+
+
+def refuse_stray(rows: Iterable[Row | Refusal]) -> Iterator[Row | Refusal]:
+    """Refuse each row with something under a heading without a name: a comma too many moves its cells there."""
+    for row in rows:
+        if isinstance(row, Row) and row.stray:
+            yield Refusal(row.number, f"{show(row.stray[0].strip())} stands under a heading without a name")
+        else:
+            yield row
 
 
 class Unread:

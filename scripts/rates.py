@@ -19,7 +19,7 @@ from xml.parsers import expat
 
 from models.money import minor_digits
 from pipeline.rates import RateRow
-from scripts.columns import Unread
+from scripts.columns import Unread, refuse_stray
 from scripts.sheets import NotReadable, Refusal, Row, decode, read_rows, show
 
 __all__ = ["NotReadable", "RateFile", "Refusal", "read_rates"]
@@ -168,10 +168,14 @@ def _read_csv(text: str, ignored: Collection[str], *, force: bool) -> tuple[Sequ
     """Return the days, and the columns that are left out."""
     sheet = read_rows(text, ("Date",), force=force)
     currencies = [name for name in sheet.columns if CODE.fullmatch(name)]
+    # A line that is broken in two would leave its day with less than it had, and half a number at its end.
+    fewest = sheet.width
     unread = Unread(sheet.columns, ("Date", *currencies), ignored=ignored)
     days: list[_Day | Refusal] = []
-    for row in sheet:
-        if isinstance(row, Row):
+    for row in refuse_stray(sheet):
+        if isinstance(row, Row) and row.given < fewest:
+            days.append(Refusal(row.number, f"{row.given} cells under a header of {fewest}: this day may be cut off"))
+        elif isinstance(row, Row):
             unread.watch(row)
             days.append(_Day(row.number, row.cells["Date"], [(name, row.cells[name]) for name in currencies]))
         else:

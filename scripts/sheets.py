@@ -39,18 +39,27 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row with its cells by column, stripped; cells missing at its end are empty."""
+    """A row with its cells by column, stripped; cells missing at its end are empty.
+
+    `stray` are the cells with something in them under headings without a name; `given` is how many cells there were.
+    """
 
     number: int
     cells: Mapping[str, str]
+    stray: tuple[str, ...] = ()
+    given: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table: its columns as they are written, and its rows, each read as it is asked for."""
+    """A table: its columns as they are written, and its rows, each read as it is asked for.
+
+    `width` is how many headings there are, those without a name included.
+    """
 
     columns: tuple[str, ...]
     rows: Iterator[Row | Refusal]
+    width: int = 0
 
     def __iter__(self) -> Iterator[Row | Refusal]:
         """Go through the rows, once."""
@@ -75,7 +84,7 @@ def read_rows(
         raise NotReadable(f"its first row is not CSV ({error})") from error
     heading = read_heading(names, required, text)
     singles = None if single_line is None else frozenset(fold(name) for name in single_line)
-    return Sheet(tuple(heading.named()), _Reader(lines, heading, singles, force=force).read())
+    return Sheet(tuple(heading.named()), _Reader(lines, heading, singles, force=force).read(), len(heading))
 
 
 def read_price(text: str, currency: str) -> int:
@@ -186,7 +195,10 @@ class _Reader:
         self._full += missing <= 0
         self._short += missing > 0
         # Spreadsheets drop empty cells at the end of a row.
-        return Row(number, Cells(self._heading, [*values, *[""] * missing]))
+        stray = tuple(
+            value for name, value in zip(self._heading.names, values, strict=False) if not name and value.strip()
+        )
+        return Row(number, Cells(self._heading, [*values, *[""] * missing]), stray, len(values))
 
     def _find_swallowing(self, values: list[str]) -> str | None:
         """Return the column whose quote is closed later than it should, None when there is none."""

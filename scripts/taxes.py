@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from pipeline.taxes import TaxRow
-from scripts.columns import Unread
+from scripts.columns import Unread, refuse_stray
 from scripts.sheets import NotReadable, Refusal, Row, decode, read_rows, show
 
 __all__ = ["NotReadable", "Refusal", "TaxFile", "Unit", "read_moment", "read_switch", "read_taxes"]
@@ -81,7 +81,7 @@ def read_taxes(
     text, encoding = decode(content)
     sheet = read_rows(text, REQUIRED, force=force)
     unread = Unread(sheet.columns, (*REQUIRED, *OPTIONAL), ignored=ignored, called=CALLED)
-    read = list(sheet)
+    read = list(refuse_stray(sheet))
     found = [row for row in read if isinstance(row, Row)]
     for row in found:
         unread.watch(row)

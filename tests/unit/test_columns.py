@@ -1,11 +1,13 @@
 """Columns that a reader does not know."""
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 
 import pytest
 
 from scripts.columns import NOTES, Unread
+from scripts.rates import read_rates
 from scripts.sheets import NotReadable, Row, read_rows
 from scripts.taxes import read_taxes
 
@@ -99,3 +101,31 @@ def test_a_sentence_names_eight_columns_at_most() -> None:
 
     with pytest.raises(NotReadable, match=r"'x7' and 292 more \(row 2"):
         read(",".join(["a", *names]), ",".join("1" * 301))
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        # A comma too many, inside a number and before one
+        ("Date,USD,JPY,\n2026-11-23,1.1602,181,25,\n2026-11-20,1.16,181.2,\n", 2),
+        ("Date,USD,JPY,\n2026-11-23,1.1602,181.25,\n2026-11-20,,1.16,181.2\n", 3),
+    ],
+)
+def test_a_comma_too_many_moves_no_value_into_another_column(table: str, row: int) -> None:
+    found = read_rates(table.encode(), date(2026, 11, 30))
+
+    assert [each.row for each in found.refused] == [row]
+    assert "stands under a heading without a name" in found.refused[0].reason
+    assert {rate.observed_at.date() for rate in found.rates} == {date(2026, 11, 23 if row == 3 else 20)}
+
+
+def test_a_line_that_is_broken_in_two_leaves_no_half_of_a_number() -> None:
+    table = b"Date,USD,JPY,\n2026-11-23,1.1602,18\n1.25,\n2026-11-20,1.16,181.2,\n"
+
+    found = read_rates(table, date(2026, 11, 30))
+
+    assert [(each.row, each.reason) for each in found.refused] == [
+        (2, "3 cells under a header of 4: this day may be cut off"),
+        (3, "2 cells under a header of 4: this day may be cut off"),
+    ]
+    assert {rate.observed_at.date() for rate in found.rates} == {date(2026, 11, 20)}

@@ -24,7 +24,7 @@ DETAILS: Final = """
     (SELECT shipping_address FROM price_locks
      WHERE checkout_id = payment_operations.checkout_id AND payment_operations.kind IN ('open', 'authorize')),
     (SELECT billing_address FROM price_locks
-     WHERE checkout_id = payment_operations.checkout_id AND payment_operations.kind = 'open'),
+     WHERE checkout_id = payment_operations.checkout_id AND payment_operations.kind IN ('open', 'authorize')),
     (SELECT id FROM orders WHERE checkout_id = payment_operations.checkout_id AND payment_operations.kind = 'capture')
 """
 

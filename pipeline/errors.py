@@ -154,7 +154,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
     Code.SKU_UNKNOWN: "There is no variant with the SKU {sku!q}: import it first, or check the spelling.",
     Code.STOCK_RESERVED: (
-        "Checkouts hold {reserved} of {sku!q} at {location!q}, and {quantity} would be on hand: keep {reserved} or more."
+        "Checkouts hold {reserved} of {sku!q} at {location!q}, and {quantity} would be there: keep {reserved} or more."
     ),
     Code.STOCK_OVERSOLD: (
         "{sku!q} cannot become deny: elsewhere {reserved} are held of {quantity}: receive more there."

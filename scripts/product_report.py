@@ -2,6 +2,7 @@
 
 import typer
 
+from scripts.catalog_desk import print_encoding
 from scripts.product_import import Report
 
 
@@ -10,12 +11,6 @@ def print_report(report: Report) -> None:
     for line in list_sentences(report):
         typer.echo(line)
     print_encoding(report.encoding, "titles")
-
-
-def print_encoding(encoding: str, cells: str) -> None:
-    """Say that a file was not UTF-8, since its letters may be wrong."""
-    if encoding == "windows-1252":
-        typer.echo(f"The file is not UTF-8 and was read as {encoding}: look at accented letters in the {cells}")
 
 
 def list_sentences(report: Report) -> list[str]:

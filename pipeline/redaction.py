@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pipeline.card_numbers import REMOVED as CARD_REMOVED
+from pipeline.card_numbers import has_card_number
 from pipeline.card_numbers import redact as redact_card_numbers
 
 REMOVED: Final = "[secret removed]"
@@ -56,7 +58,7 @@ _VALUE: Final = (
 _NAMED: Final = re.compile(
     rf"""(?P<before> (?: {"|".join(_spell(word) for word in _WORDS)} | (?<![a-z0-9]) (?: {"|".join(sorted(_NAMES))} ) )
          [a-z0-9_\-]{{0,20}} [\\"'\s\])]{{0,8}} (?: => | %3d | [:=>] ) \s{{0,8}} (?:\\{{0,4}}["'])? )
-         {_VALUE}""",
+         (?!["']?\[card[ ]number[ ]removed) {_VALUE}""",
     re.IGNORECASE | re.VERBOSE,
 )
 #: `cvc 123`: three or four digits right after the name of a security code.
@@ -133,7 +135,7 @@ def _redact_value(value: Any, layers: int) -> Any:
     match value:
         case dict():
             return {
-                _redact_text(name): REMOVED
+                _redact_text(name): _replace(item)
                 if is_secret_name(name) and item is not None and not isinstance(item, bool)
                 else _redact_value(item, layers)
                 for name, item in value.items()
@@ -146,6 +148,11 @@ def _redact_value(value: Any, layers: int) -> Any:
             return value
 
 
+def _replace(secret: Any) -> str:
+    """Say what stood there: that somebody sends card numbers is worth to be known."""
+    return CARD_REMOVED if has_card_number(secret) else REMOVED
+
+
 def _redact_text(text: str) -> str:
-    named = _NAMED.sub(lambda found: f"{found['before']}{REMOVED}", text)
-    return redact_card_numbers(_SHAPES.sub(REMOVED, _CODE.sub(rf"\1{REMOVED}", named)))
+    named = _NAMED.sub(lambda found: f"{found['before']}{REMOVED}", redact_card_numbers(text))
+    return _SHAPES.sub(REMOVED, _CODE.sub(rf"\1{REMOVED}", named))

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from models.identifiers.sql import NORMALIZE_NAMES, NORMALIZED, build_normalizer
 from models.states import ACTIVE_SQL, TRANSITIONS
 from models.tables import Base
 
@@ -110,6 +111,7 @@ END $$
 """
 
 FUNCTIONS: Final = {
+    "normalize_names": NORMALIZE_NAMES,
     "cart_guard": CART_GUARD,
     "cart_lines_guard": CART_LINES_GUARD,
     "append_only_guard": APPEND_ONLY_GUARD,
@@ -142,6 +144,10 @@ TRIGGERS: Final = (
             ("checkouts", "DELETE OR TRUNCATE"),
         ]
     ),
+    *(
+        f"CREATE TRIGGER normalize_names BEFORE {what} ON {table} FOR EACH ROW EXECUTE FUNCTION normalize_names()"
+        for table, what in NORMALIZED.items()
+    ),
 )
 
 
@@ -149,5 +155,5 @@ def install(connection: Connection) -> None:
     """Create every table, function and trigger in an empty database."""
     connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS sandbox")
     Base.metadata.create_all(connection)
-    for statement in (*FUNCTIONS.values(), *TRIGGERS):
+    for statement in (build_normalizer(), *FUNCTIONS.values(), *TRIGGERS):
         connection.exec_driver_sql(statement.replace("%", "%%"))

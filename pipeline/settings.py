@@ -5,7 +5,10 @@ from ipaddress import ip_network
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.objections import explain_objection
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -167,12 +170,12 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError(" ".join(_explain(each["loc"], each["msg"]) for each in error.errors())) from None
+        raise SettingsError(" ".join(_explain(each) for each in error.errors())) from None
 
 
-def _explain(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0])
+def _explain(mistake: ErrorDetails) -> str:
+    name = str(mistake["loc"][0])
     known = Settings.model_fields.get(name)
     alias = known.validation_alias if known is not None else None
     variable = alias if isinstance(alias, str) else name if name.isupper() else f"CHECKOUT_{name.upper()}"
-    return f"Set {variable}: {message[0].lower()}{message[1:]}."
+    return f"Set {variable}: {explain_objection(('it',), mistake).removeprefix('it: ')}."

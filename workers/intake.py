@@ -12,6 +12,7 @@ from pipeline.card_numbers import redact
 from pipeline.database import is_transient, transaction
 from pipeline.errors import Code, Refused, sentence
 from pipeline.messages import StartRequest
+from pipeline.objections import explain_first
 from pipeline.refusals import record_refusal
 from pipeline.sender import INTAKE
 from workers.engine import CheckoutEngine
@@ -49,11 +50,8 @@ def read_request(body: dict[str, Any]) -> StartRequest:
     try:
         request = StartRequest.model_validate(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = f"{where}: {first['msg']}" if where else first["msg"]
         # Where it is may be a key of the sender's own.
-        raise Refused(Code.REQUEST_INVALID, reason=redact(reason)) from None
+        raise Refused(Code.REQUEST_INVALID, reason=redact(explain_first(error))) from None
     if request.idempotency_key is None:
         raise Refused(Code.KEY_REQUIRED)
     return request

@@ -17,6 +17,7 @@ from pipeline.baskets import Basket, Line, load_baskets
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.errors import Code
 from pipeline.messages import Address
+from pipeline.objections import explain_first
 from pipeline.settings import Settings
 
 AVAILABLE: Final = text("""
@@ -76,10 +77,7 @@ def _object_to_address(basket: Basket) -> Rejected | None:
     try:
         Address.model_validate(basket.shipping_address)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "address"
-        what = first["msg"][:1].lower() + first["msg"][1:]
-        return Rejected(Code.ADDRESS_MISSING, {"reason": f"{where}: {what}"})
+        return Rejected(Code.ADDRESS_MISSING, {"reason": explain_first(error)})
     return None
 
 

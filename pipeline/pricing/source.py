@@ -13,6 +13,7 @@ from pipeline.baskets import Basket, Line
 from pipeline.batch import Rejected
 from pipeline.errors import Code
 from pipeline.messages import DiscountInput, TaxInput
+from pipeline.objections import explain_first
 from pipeline.pricing.exchange import convert, cross
 from pipeline.pricing.terms import (
     ExchangeRate,
@@ -186,10 +187,7 @@ def _read_taxes(given: list[dict[str, Any]] | None) -> tuple[GivenTax, ...] | No
 
 
 def _object_to_form(where: str, error: ValidationError) -> Rejected:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    what = first["msg"][:1].lower() + first["msg"][1:]
-    return Rejected(Code.EXTERNAL_AMOUNTS, {"where": where, "reason": f"{place}: {what}" if place else what})
+    return Rejected(Code.EXTERNAL_AMOUNTS, {"where": where, "reason": explain_first(error)})
 
 
 def _object_to_age(rate: ExchangeRate, now: datetime, settings: Settings) -> Rejected | None:

@@ -187,7 +187,7 @@ def test_stock_prints_before_and_after(engine: Engine, environment: dict[str, st
 @pytest.mark.parametrize(
     ("_case", "arguments", "code", "said"),
     [
-        ("unknown sku", ("X", "1"), 1, "There is no variant with the sku X: import it first, or check the spelling."),
+        ("unknown sku", ("X", "1"), 1, 'There is no variant with the SKU "X": import it first, or check the spelling.'),
         ("below what is held", ("A", "2"), 1, "Of A at main, checkouts hold 3 and 2 would be on hand: set more."),
         ("below zero", ("A", "-1"), 2, "greater than or equal to 0"),
         ("not a number", ("A", "many"), 2, "Invalid value for 'QTY'"),

@@ -122,7 +122,7 @@ def test_stock_of_an_unknown_sku_is_refused_and_nothing_changes(connection: Conn
     with pytest.raises(NotFound) as refused:
         set_stock(connection, [StockRow("A", "new place", 9), StockRow("X", "main", 1)])
 
-    assert str(refused.value) == "There is no variant with the sku X: import it first, or check the spelling."
+    assert str(refused.value) == 'There is no variant with the SKU "X": import it first, or check the spelling.'
     assert read_stock(connection) == [("A", "main", 5, 0, False)]
     assert rows_of(connection, "SELECT code FROM locations") == [("main",)]
 

@@ -39,7 +39,7 @@ def test_the_same_key_with_another_request_is_a_conflict(works: Works, shelf: Sh
     shelf.add_variant("cup", stock=5)
     cart_id = shelf.add_cart(("cup", 1))
     works.start(cart_id, idempotency_key="k1")
-    sentence = "Idempotency key k1 was used for another request: use a new key for a new request."
+    sentence = 'Idempotency key "k1" was used for another request: use a new key for a new request.'
     other_cart = shelf.add_cart(("cup", 1))
     # When, then
     for other in (

@@ -124,7 +124,10 @@ def test_what_was_bought_is_not_cancelled(stage: Stage, cup: httpx2.Client) -> N
     bought = pay(cup, {"cart_id": put_cart(cup, ("cup", 1))}).json()["checkout_id"]
     before = count(stage)
     answer = cup.post("/checkout/cancel", json={"checkout_id": bought}, headers=PREFER)
-    sentence = f"Checkout {bought} is completed: start a new one."
+    sentence = (
+        f"Checkout {bought} is completed and its order is placed: nothing is left to pay, and to cancel,"
+        " cancel that order in your shop."
+    )
     check(answer, 409, "checkout_ended", sentence, checkout_id=bought)
     assert count(stage) == before
     assert stage.shelf.stock("cup") == (8, 0)
@@ -138,7 +141,7 @@ def test_what_is_being_taken_is_not_cancelled(stage: Stage, cup: httpx2.Client) 
     # When
     answer = cup.post("/checkout/cancel", json={"checkout_id": checkout_id})
     # Then
-    sentence = f"The payment of checkout {checkout_id} is being taken: wait for the order, then cancel that."
+    sentence = f"The payment of checkout {checkout_id} is being taken: wait for the order, then cancel it in your shop."
     check(answer, 409, "past_pivot", sentence, checkout_id=checkout_id)
     spin_until(lambda: read_status(cup, checkout_id=checkout_id)["state"] == "completed", "the order")
 

@@ -23,7 +23,7 @@ from pipeline.events import write_events
 from pipeline.holders import find_holder
 from pipeline.late import close_reviews
 from pipeline.locks import lock_cart, lock_checkouts
-from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
+from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, TaxIdValidation, fingerprint
 from pipeline.pricing.drift import Expected, find_drift
 from pipeline.pricing.frozen import read_quotes
 from pipeline.sender import Send
@@ -68,8 +68,10 @@ class Admitted:
     refusal: Refused | None = None
 
 
-def start(connection: Connection, request: StartRequest, settings: Settings) -> Admitted:
-    """Start the checkout of a cart, once per key and once per cart.
+def start(
+    connection: Connection, request: StartRequest, settings: Settings, validated: TaxIdValidation | None = None
+) -> Admitted:
+    """Start the checkout of a cart, once per key and once per cart. `validated`: what is known of its tax id.
 
     Raises Invalid, NotFound or Conflict; nothing is changed then (the caller rolls back).
     """
@@ -101,7 +103,7 @@ def start(connection: Connection, request: StartRequest, settings: Settings) -> 
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
     connection.execute(TURN, {"cart_id": cart_id})
     if request.cart is not None:
-        fill_cart(connection, request.cart)
+        fill_cart(connection, request.cart, validated)
     checkout_id = uuid7()
     sent_at = connection.execute(
         INSERT,

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from models.identifiers import normalize_location
 from models.states import MovementKind
 from pipeline import locks
 from pipeline.errors import Code, Conflict
@@ -59,11 +60,15 @@ WRITE_MOVEMENTS: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class StockRow:
-    """Units on hand as they shall be, those held by checkouts included."""
+    """Units on hand as they shall be, those held by checkouts included. `location` is normalised as it is made."""
 
     sku: str
     location: str
     quantity: int
+
+    def __post_init__(self) -> None:
+        """Normalise the location; ValueError for one that is no name."""
+        object.__setattr__(self, "location", normalize_location(self.location))
 
 
 @dataclass(frozen=True, slots=True)

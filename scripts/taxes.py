@@ -18,7 +18,6 @@ __all__ = ["NotReadable", "Refusal", "TaxFile", "read_moment", "read_switch", "r
 #: The other columns, region, category, on_shipping, reverse_charge and valid_until, may be missing or empty.
 REQUIRED: Final = ("country", "name", "rate", "valid_from")
 
-COUNTRY: Final = re.compile(r"[A-Z]{2}")
 #: A fraction as it is stored, in six decimals; or a percentage that says so.
 FRACTION: Final = re.compile(r"[01](\.[0-9]{1,6})?")
 PERCENT: Final = re.compile(r"([0-9]{1,3}(\.[0-9]{1,4})?) ?%")
@@ -52,13 +51,12 @@ def read_taxes(content: bytes) -> TaxFile:
             continue
         try:
             tax = _read_tax(row.cells)
-            key = (tax.country, tax.region, tax.category, tax.name, tax.valid_from)
-            if before := seen.get(key):
+            if before := seen.get(tax.key):
                 raise ValueError(f"the same tax from the same moment: row {before} has it already")  # noqa: TRY301 (a refusal like the others)
         except ValueError as error:
             refused.append(Refusal(row.number, str(error)))
         else:
-            seen[key] = row.number
+            seen[tax.key] = row.number
             taxes.append(tax)
     return TaxFile(encoding, rows, tuple(taxes), tuple(refused))
 
@@ -85,9 +83,6 @@ def read_switch(text: str, name: str, *, default: bool) -> bool:
 
 
 def _read_tax(cells: Mapping[str, str]) -> TaxRow:
-    country = cells["country"].upper()
-    if not COUNTRY.fullmatch(country):
-        raise ValueError(f"bad country {show(cells['country'])}: two letters such as DE")
     if not cells["name"]:
         raise ValueError("no name: one such as VAT")
     for column in ("name", "region", "category"):
@@ -98,7 +93,7 @@ def _read_tax(cells: Mapping[str, str]) -> TaxRow:
     if ends is not None and ends <= starts:
         raise ValueError(f"it ends at {cells['valid_until']}, not after it begins")
     return TaxRow(
-        country=country,
+        country=cells["country"],
         name=cells["name"],
         rate=_read_rate(cells["rate"]),
         valid_from=starts,

@@ -227,16 +227,15 @@ def _unite_taxes() -> None:
 
 def _find_region(country: str, region: str) -> str | None:
     code = region.upper().removeprefix(f"{country}-")
-    if pycountry.subdivisions.get(code=f"{country}-{code}") is not None or (
-        country == "US" and code in {"AA", "AE", "AP"}
-    ):
-        return code
-    named = {
-        each.code.partition("-")[2]
-        for each in pycountry.subdivisions.get(country_code=country) or ()
-        if each.name.casefold() == region.casefold()
+    names = {
+        each.code.partition("-")[2]: each.name.casefold()
+        for each in pycountry.subdivisions
+        if each.country_code == country
     }
-    return named.pop() if len(named) == 1 else None
+    if code in names or (country == "US" and code in {"AA", "AE", "AP"}):
+        return code
+    named = [each for each, name in names.items() if name == region.casefold()]
+    return named[0] if len(named) == 1 else None
 
 
 def _constrain() -> None:

@@ -60,7 +60,7 @@ def list_characters(engine: Engine) -> list[str]:
             text(
                 "SELECT unicode_assigned(c) FROM unnest(CAST(:all AS text[])) WITH ORDINALITY AS n (c, at) ORDER BY at"
             )
-            if connection.dialect.server_version_info >= (17,)
+            if (connection.dialect.server_version_info or ()) >= (17,)
             else text("SELECT true FROM unnest(CAST(:all AS text[]))"),
             {"all": characters},
         ).scalars()

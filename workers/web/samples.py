@@ -118,6 +118,7 @@ FACTS: Final[dict[str, Any]] = {
     "phase": "payment_capture",
     "quantity": 1,
     "quote": "USD",
+    "country": "US",
     "reason": "card_declined",
     "requested": 1,
     "reserved": 2,

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, text
 
 from models.identifiers import normalize_tax_id
-from pipeline.addresses import normalize_address
+from pipeline.addresses import normalize_address, normalize_address_country
 from pipeline.baskets import Basket, Line
 from pipeline.batch import Rejected
 from pipeline.errors import Code
@@ -136,7 +136,7 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
     except ValueError as error:
         # Phase 1 has refused these: only a checkout that an older release began can still have one.
         return Rejected(Code.ADDRESS_MISSING, {"reason": str(error)})
-    country = address.get("country", "")
+    country = address.get("country") or ""
     rates = terms.tax_rates.get(country, ())
     if _needs_region(goods, shipping) and (objection := object_to_region(address, rates)):
         return objection
@@ -217,6 +217,6 @@ def _object_to_age(rate: ExchangeRate, now: datetime, settings: Settings) -> Rej
 
 def _read_country(address: Mapping[str, Any] | None) -> str:
     try:
-        return str(normalize_address(address or {}).get("country", ""))
+        return normalize_address_country(address or {}) or ""
     except ValueError:
         return ""

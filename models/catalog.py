@@ -11,17 +11,24 @@ from models.states import MovementKind
 
 
 class Variant(Base):
-    """One sellable thing. `backorder_policy` says whether it may be sold beyond what is on hand."""
+    """One sellable thing. `backorder_policy` says whether it may be sold beyond what is on hand.
+
+    A trigger normalises `sku` and `category` (models/identifiers/) and writes `look_alike`: what skus that can be taken
+    for each other have in common.
+    """
 
     __tablename__ = "variants"
     __table_args__ = (
         CheckConstraint("backorder_policy IN ('deny', 'continue')", name="backorder_policy"),
         max_length("sku", 255),
+        CheckConstraint("sku <> ''", name="sku"),
         max_length("title", 1000),
+        Index(None, "look_alike"),
     )
 
     id: Mapped[BigId]
     sku: Mapped[str] = mapped_column(unique=True)
+    look_alike: Mapped[str]
     title: Mapped[str]
     category: Mapped[str | None]
     backorder_policy: Mapped[str] = mapped_column(server_default="deny")
@@ -67,9 +74,10 @@ class Price(Base):
 
 
 class Location(Base):
-    """A place that holds stock."""
+    """A place that holds stock. A trigger normalises `code`: `Main` and `main` are one."""
 
     __tablename__ = "locations"
+    __table_args__ = (CheckConstraint("code <> ''", name="code"),)
 
     id: Mapped[BigId]
     code: Mapped[str] = mapped_column(unique=True)

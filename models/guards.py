@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from models import history
+from models.identifiers.sql import NORMALIZE_NAMES, NORMALIZED, build_normalizer
 from models.states import ACTIVE_SQL, TRANSITIONS
 from models.tables import Base
 
@@ -112,6 +113,7 @@ END $$
 """
 
 FUNCTIONS: Final = {
+    "normalize_names": NORMALIZE_NAMES,
     "cart_guard": CART_GUARD,
     "cart_lines_guard": CART_LINES_GUARD,
     "append_only_guard": APPEND_ONLY_GUARD,
@@ -163,6 +165,10 @@ TRIGGERS: Final = (
         for table in APPEND_ONLY_TABLES
     ),
     *history.TRIGGERS,
+    *(
+        f"CREATE TRIGGER normalize_names BEFORE {what} ON {table} FOR EACH ROW EXECUTE FUNCTION normalize_names()"
+        for table, what in NORMALIZED.items()
+    ),
 )
 
 
@@ -170,5 +176,5 @@ def install(connection: Connection) -> None:
     """Create every table, function and trigger in an empty database."""
     connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS sandbox")
     Base.metadata.create_all(connection)
-    for statement in (*FUNCTIONS.values(), FIX_PATHS, *TRIGGERS):
+    for statement in (build_normalizer(), *FUNCTIONS.values(), FIX_PATHS, *TRIGGERS):
         connection.exec_driver_sql(statement.replace("%", "%%"))

@@ -67,6 +67,7 @@ class PriceLock(Base):
     exchange_source: Mapped[str | None]
     exchange_at: Mapped[str | None]
     tax_id: Mapped[str | None]
+    tax_id_validated: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     rounding: Mapped[str]
     shipping_address: Mapped[Json]
     billing_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -1,20 +1,21 @@
 """Carts as the phases read them: lines with their variant and the price that is valid now."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from models.identifiers import normalize_coupon_code, normalize_customer
 from pipeline.resolution import catch_up
 
 # A price in the charge currency wins over one in the shop's own currency, which is converted; of those of one currency
-# one with an end wins over the base price, which has none. What a variant is called
-# is what the catalog calls it now: a sku in the cart may have been given to another since its line was resolved.
+# one with an end wins over the base price, which has none. What a variant is called is what the catalog calls it now: a
+# sku in the cart may have been given to another since its line was resolved.
 _LINES: Final = """
     SELECT c.id AS cart_id, c.currency, c.shipping_address, c.billing_address, c.customer, c.coupon_codes, c.tax_id,
-           c.shipping_minor, c.shipping_title, c.shipping_tax_included, c.shipping_taxes,
+           c.tax_id_validated, c.shipping_minor, c.shipping_title, c.shipping_tax_included, c.shipping_taxes,
            l.line, coalesce(v.sku, l.sku) AS sku, l.quantity, l.unit_price_minor, l.currency AS line_currency,
            l.tax_included, l.discounts, l.taxes, coalesce(nullif(l.title, ''), v.title) AS title, v.id AS variant_id,
            v.active, v.category, p.amount_minor AS list_price_minor, p.currency AS list_currency,
@@ -87,7 +88,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """One cart with its lines in order."""
+    """One cart with its lines in order; `customer` and `coupon_codes` are normalised, whoever wrote them."""
 
     cart_id: UUID
     currency: str
@@ -96,6 +97,7 @@ class Basket:
     customer: str | None
     coupon_codes: tuple[str, ...]
     tax_id: str | None
+    tax_id_validated: dict[str, Any] | None
     shipping_minor: int | None
     shipping_title: str | None
     shipping_tax_included: bool | None
@@ -131,10 +133,11 @@ def _read(rows: Iterable[Row[Any]]) -> dict[UUID, Basket]:
                 row.currency,
                 row.shipping_address,
                 row.billing_address,
-                row.customer,
-                # A code is what a buyer types: case and blanks around it mean nothing, and twice is once.
-                tuple(dict.fromkeys((code or "").strip().upper() for code in row.coupon_codes)),
-                row.tax_id,
+                _normalize(normalize_customer, row.customer) or None,
+                # Twice is once. What cannot be a code is no coupon's.
+                tuple(dict.fromkeys(_normalize(normalize_coupon_code, code or "") for code in row.coupon_codes)),
+                row.tax_id if row.tax_id and row.tax_id.strip() else None,
+                row.tax_id_validated,
                 row.shipping_minor,
                 row.shipping_title,
                 row.shipping_tax_included,
@@ -162,3 +165,11 @@ def _read(rows: Iterable[Row[Any]]) -> dict[UUID, Basket]:
                 )
             )
     return baskets
+
+
+def _normalize(normalizer: Callable[[str], str], name: str | None) -> str:
+    """Return a name that may have been written by SQL; '' for what is none, which is nobody's."""
+    try:
+        return "" if name is None else normalizer(name)
+    except ValueError:
+        return ""

@@ -41,6 +41,8 @@ class Code(StrEnum):
     CART_TOO_LARGE = "cart_too_large"
     QUANTITY_INVALID = "quantity_invalid"
     ADDRESS_MISSING = "address_missing"
+    REGION_REQUIRED = "region_required"
+    TAX_ID_INVALID = "tax_id_invalid"
     VARIANT_UNKNOWN = "variant_unknown"
     VARIANT_INACTIVE = "variant_inactive"
     CURRENCY_UNKNOWN = "currency_unknown"
@@ -133,6 +135,11 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.CART_TOO_LARGE: "The cart has {lines:line|lines} and at most {limit} may be bought at once: split it.",
     Code.QUANTITY_INVALID: "Line {line} asks for {quantity} of {sku!q}: ask for at least 1 and at most {limit}.",
     Code.ADDRESS_MISSING: "The shipping address cannot be used ({reason}): correct it.",
+    Code.REGION_REQUIRED: (
+        "What is taxed in {country} depends on the region, and the shipping address {reason}:"
+        " send it as region, by its code or name in ISO 3166-2."
+    ),
+    Code.TAX_ID_INVALID: "The tax id cannot be used ({reason}): correct it, or leave it out.",
     Code.VARIANT_UNKNOWN: "Line {line} names {sku!q}, which is not in the catalog: remove the line.",
     Code.VARIANT_INACTIVE: "Line {line} names {sku!q}, which is not sold any more: remove the line.",
     Code.CURRENCY_UNKNOWN: "{currency!q} is not an ISO 4217 currency with a minor unit: use one such as EUR.",
@@ -206,6 +213,23 @@ When = Callable[[Mapping[str, Any]], bool]
 VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
     Code.ADDRESS_MISSING: (
         (lambda facts: facts.get("reason") == "there is none", "The cart has no shipping address: add one."),
+        (
+            lambda facts: facts.get("which") == "billing",
+            "The billing address cannot be used ({reason}): correct it, or leave it out.",
+        ),
+    ),
+    Code.VARIANT_UNKNOWN: (
+        (
+            lambda facts: "look_alike" in facts,
+            "Line {line} names {sku!q}, which is not in the catalog, but {look_alike!q} is: correct the line,"
+            " or remove it.",
+        ),
+    ),
+    Code.SKU_UNKNOWN: (
+        (
+            lambda facts: "look_alike" in facts,
+            "There is no variant with the SKU {sku!q}; {look_alike!q} looks like it: check the spelling.",
+        ),
     ),
     Code.CHECKOUT_ACTIVE: (
         (

@@ -24,7 +24,7 @@ from pipeline.holders import find_holder
 from pipeline.joining import join_cart, join_payment, read_expected
 from pipeline.late import close_reviews
 from pipeline.locks import lock_cart, lock_checkouts
-from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
+from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, TaxIdValidation, fingerprint
 from pipeline.pricing.drift import find_drift
 from pipeline.pricing.frozen import read_quotes
 from pipeline.sender import Send
@@ -70,8 +70,12 @@ class Admitted:
     refusal: Refused | None = None
 
 
-def start(connection: Connection, request: StartRequest, settings: Settings) -> Admitted:
+def start(
+    connection: Connection, request: StartRequest, settings: Settings, validated: TaxIdValidation | None = None
+) -> Admitted:
     """Start the checkout of a cart, once per key and once per cart; one that is under way is joined.
+
+    `validated` is what is known of its tax id.
 
     Raises Invalid, NotFound or Conflict; nothing is changed then (the caller rolls back).
     """
@@ -101,7 +105,7 @@ def start(connection: Connection, request: StartRequest, settings: Settings) -> 
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
     connection.execute(TURN, {"cart_id": cart_id})
     if request.cart is not None:
-        fill_cart(connection, request.cart)
+        fill_cart(connection, request.cart, validated)
     checkout_id = uuid7()
     sent_at = connection.execute(
         INSERT,

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,9 +21,15 @@ from pydantic import (
     JsonValue,
     StrictBool,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
+from models.identifiers import normalize_coupon_code, normalize_customer, normalize_sku, normalize_tax_id
+from models.identifiers.keys import MAX_COUPON_CODE, MAX_CUSTOMER, MAX_SKU
+from models.identifiers.regions import MAX_REGION
+from models.identifiers.tax_ids import MAX_TAX_ID
+from models.identifiers.texts import clean
 from models.limits import (
     MAX_ADDRESS,
     MAX_CHARGES,
@@ -33,6 +40,7 @@ from models.limits import (
     MAX_TTL_SECONDS,
 )
 from models.money import MAX_MINOR, minor_digits
+from pipeline.addresses import ADDRESS_SCHEMA, normalize_address
 from pipeline.card_numbers import has_card_number
 from pipeline.errors import Code, Invalid
 from pipeline.json_bounds import measure
@@ -59,6 +67,11 @@ def _printable(text: str) -> str:
     return text
 
 
+def _customer(text: str) -> str:
+    normalize_customer(text)  # what is left of it must be something
+    return clean(text, limit=MAX_CUSTOMER)
+
+
 #: Why an operator did something.
 MAX_REASON: Final = 500
 Reason = Annotated[
@@ -67,6 +80,9 @@ Reason = Annotated[
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_storable)]
 ShortText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable)]
 FilledText = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_storable)]
+Sku = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SKU), AfterValidator(normalize_sku)]
+Customer = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CUSTOMER), AfterValidator(_customer)]
+TaxId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAX_ID), AfterValidator(normalize_tax_id)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_known_currency)]
 Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True)]
 
@@ -78,14 +94,24 @@ class Model(BaseModel):
 
 
 class Address(Model):
-    """A postal address. What a label and a tax office need is required, the rest is kept as given."""
+    """A postal address. What a label and a tax office need is required, the rest is kept as given.
+
+    `country` is one of ISO 3166-1; `region`, which may stand in `state` or `province` too, the code or name of one of
+    ISO 3166-2. It may be left out where the taxes of the country do not depend on it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: FilledText
     line1: FilledText
     city: FilledText
-    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+    country: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    region: Annotated[str, StringConstraints(max_length=MAX_REGION)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _normalized(cls, address: Any) -> Any:
+        return normalize_address(address) if isinstance(address, dict) else address
 
 
 class DiscountInput(Model):
@@ -124,7 +150,7 @@ class CartLine(Model):
     the sender may name prices too; `tax_included` and `currency` are those of `unit_price_minor`.
     """
 
-    sku: Reference
+    sku: Sku
     quantity: Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
     unit_price_minor: Minor | None = None
     currency: Currency | None = None
@@ -160,9 +186,20 @@ def _leaves(value: JsonValue) -> Iterator[str | float]:
             yield from _leaves(item)
 
 
-CouponCode = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)]
+CouponCode = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_COUPON_CODE), AfterValidator(normalize_coupon_code)
+]
 Json = Annotated[dict[str, JsonValue], BeforeValidator(_bounded_json), AfterValidator(_storable_json)]
 Ttl = Annotated[int, Field(gt=0, le=MAX_TTL_SECONDS, strict=True)]
+#: An address that may still lack something: phase 1 asks for the rest.
+AddressDraft = Annotated[Json, AfterValidator(normalize_address), WithJsonSchema(ADDRESS_SCHEMA)]
+
+
+class TaxIdValidation(Model):
+    """Who found the tax id to be its holder's (`VIES`, a certificate, a person), and when."""
+
+    source: Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_printable)]
+    at: AwareDatetime
 
 
 class CartContent(Model):
@@ -170,18 +207,27 @@ class CartContent(Model):
 
     currency: Currency
     lines: Annotated[list[CartLine], Field(max_length=MAX_LINES, fail_fast=True)]
-    customer: Reference | None = None
+    customer: Customer | None = None
     coupon_codes: Annotated[list[CouponCode], Field(max_length=MAX_COUPONS, fail_fast=True)] = []
-    tax_id: Reference | None = None
+    tax_id: TaxId | None = None
+    tax_id_validated: TaxIdValidation | None = None
     shipping: ShippingInput | None = None
-    shipping_address: Json | None = None
-    billing_address: Json | None = None
+    shipping_address: AddressDraft | None = None
+    billing_address: AddressDraft | None = None
+
+    @model_validator(mode="after")
+    def _validated_id(self) -> Self:
+        if self.tax_id_validated is not None and self.tax_id is None:
+            raise ValueError("tax_id_validated is there without tax_id")
+        return self
 
     @property
     def has_external_amounts(self) -> bool:
-        """Whether the upstream names any amount itself: a price, a discount, a tax, what delivery costs."""
-        return self.shipping is not None or any(
-            (line.unit_price_minor, line.discounts, line.taxes) != (None, None, None) for line in self.lines
+        """Whether the upstream decides any amount itself: a price, a discount, a tax, that none is due, delivery."""
+        return (
+            self.shipping is not None
+            or self.tax_id_validated is not None
+            or any((line.unit_price_minor, line.discounts, line.taxes) != (None, None, None) for line in self.lines)
         )
 
     def without_titles(self) -> Self:

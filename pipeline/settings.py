@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.identifiers import normalize_country
 from pipeline.objections import explain_objection
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -60,6 +61,10 @@ class Settings(BaseSettings):
     tax_rounding: TaxRounding = TaxRounding.LINE
     #: Whether requests on `checkout.intake` may name amounts of their own: no key's scope vouches for a message.
     intake_prices: IntakePrices = IntakePrices.ALLOW
+    #: Where the seller pays its taxes, by ISO 3166: no buyer there accounts for one. Without it no buyer does anywhere.
+    seller_country: str | None = None
+    #: Who is asked whether a tax id is its holder's, by the name of its entry point; empty: nobody.
+    tax_id_validator: str = ""
     #: How far the total may be from the expected one. The frozen total is charged.
     price_drift_tolerance_minor: Annotated[int, Field(ge=0)] = 0
     #: Largest total: eight digits is the most that Stripe takes in any currency.
@@ -177,6 +182,11 @@ class Settings(BaseSettings):
 
     log_format: str = "auto"  # auto, console or json
     log_level: str = "info"
+
+    @field_validator("seller_country")
+    @classmethod
+    def _country(cls, country: str | None) -> str | None:
+        return normalize_country(country) if country else None
 
     @field_validator("delivery_private_networks", "web_trusted_proxies")
     @classmethod

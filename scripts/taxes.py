@@ -36,7 +36,6 @@ CALLED: Final = {
     "until": "valid_until",
 }
 
-COUNTRY: Final = re.compile(r"[A-Z]{2}")
 #: A fraction as it is stored, in six decimals; and a percentage, with its sign where the file does not say so.
 FRACTION: Final = re.compile(r"[01](\.[0-9]{1,6})?")
 PERCENT: Final = re.compile(r"([0-9]{1,3}(\.[0-9]{1,4})?) ?%?")
@@ -93,13 +92,12 @@ def read_taxes(
     for row in found:
         try:
             tax = _read_tax(row.cells, decided, force=force)
-            key = (tax.country, tax.region, tax.category, tax.name, tax.valid_from)
-            if before := seen.get(key):
+            if before := seen.get(tax.key):
                 raise ValueError(f"the same tax from the same moment: row {before} has it already")  # noqa: TRY301 (a refusal like the others)
         except ValueError as error:
             refused.append(Refusal(row.number, str(error)))
         else:
-            seen[key] = row.number
+            seen[tax.key] = row.number
             taxes.append(tax)
     refused.sort(key=lambda refusal: refusal.row)
     return TaxFile(encoding, len(read), decided, tuple(taxes), tuple(refused), unread.columns)
@@ -127,9 +125,6 @@ def read_switch(text: str, name: str, *, default: bool) -> bool:
 
 
 def _read_tax(cells: Mapping[str, str], unit: Unit, *, force: bool) -> TaxRow:
-    country = cells["country"].upper()
-    if not COUNTRY.fullmatch(country):
-        raise ValueError(f"bad country {show(cells['country'])}: two letters such as DE")
     if not cells["name"]:
         raise ValueError("no name: one such as VAT")
     for column in ("name", "region", "category"):
@@ -140,7 +135,7 @@ def _read_tax(cells: Mapping[str, str], unit: Unit, *, force: bool) -> TaxRow:
     if ends is not None and ends <= starts:
         raise ValueError(f"it ends at {cells['valid_until']}, not after it begins")
     return TaxRow(
-        country=country,
+        country=cells["country"],
         name=cells["name"],
         rate=_read_rate(cells["rate"], unit, force=force),
         valid_from=starts,

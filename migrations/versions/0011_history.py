@@ -5,7 +5,7 @@ from typing import Final
 from alembic import op
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -34,6 +34,7 @@ FUNCTIONS: Final = {
     "append_only_guard": True,
     "price_lock_guard": True,
     "checkout_guard": True,
+    "normalize_names": True,
     "frozen_guard": False,
     "transition_guard": False,
 }

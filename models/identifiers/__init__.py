@@ -17,10 +17,13 @@ from models.identifiers.keys import (
     normalize_tax_name,
 )
 from models.identifiers.regions import find_region, list_ancestors, normalize_region
+from models.identifiers.tax_ids import find_tax_country, find_tax_office, normalize_tax_id
 from models.identifiers.texts import normalize_text
 
 __all__ = [
     "find_region",
+    "find_tax_country",
+    "find_tax_office",
     "fold_tax_name",
     "list_ancestors",
     "make_skeleton",
@@ -31,6 +34,7 @@ __all__ = [
     "normalize_region",
     "normalize_sku",
     "normalize_tax_category",
+    "normalize_tax_id",
     "normalize_tax_name",
     "normalize_text",
 ]

@@ -39,6 +39,8 @@ LONGEST: Final = 60
 
 def normalize_country(text: str) -> str:
     """Return the two letters of a country, capitals; raise ValueError, with what to write instead where it is known."""
+    if text in list_countries():
+        return text
     try:
         code = fold(text, limit=LONGEST).upper()
     except ValueError:

@@ -12,10 +12,13 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
+from models.identifiers import normalize_tax_id
 from models.money import MAX_MINOR, minor_digits
+from pipeline.addresses import normalize_address
 from pipeline.baskets import Basket, Line, load_baskets
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.errors import Code
+from pipeline.look_alikes import find_look_alikes
 from pipeline.messages import Address
 from pipeline.objections import explain_first
 from pipeline.settings import Settings
@@ -55,7 +58,8 @@ def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> M
     )
     # None: as many as anyone asks for.
     available = {row.variant_id: None if row.backorderable else int(row.available) for row in rows}
-    return {member.id: validate(baskets[member.cart_id], available, settings) for member in batch}
+    outcomes = {member.id: validate(baskets[member.cart_id], available, settings) for member in batch}
+    return _name_look_alikes(connection, outcomes)
 
 
 def validate(basket: Basket, available: Mapping[int, int | None], settings: Settings) -> Done | Rejected:
@@ -71,7 +75,22 @@ def validate(basket: Basket, available: Mapping[int, int | None], settings: Sett
             return objection
     if sum(line.quantity * (line.price_minor or 0) for line in basket.lines) > MAX_MINOR:
         return Rejected(Code.TOTAL_TOO_LARGE)
-    return _object_to_address(basket) or _object_to_stock(basket, available) or Done()
+    return _object_to_address(basket) or _object_to_tax_id(basket) or _object_to_stock(basket, available) or Done()
+
+
+def _name_look_alikes(connection: Connection, outcomes: Mapping[UUID, Done | Rejected]) -> Mapping[UUID, Outcome]:
+    """Say of unknown skus which ones of the catalog look like them: one round trip, and only if there are any."""
+    unknown = {
+        id_: outcome
+        for id_, outcome in outcomes.items()
+        if isinstance(outcome, Rejected) and outcome.code is Code.VARIANT_UNKNOWN
+    }
+    alike = find_look_alikes(connection, {outcome.detail["sku"] for outcome in unknown.values()})
+    named = {
+        id_: Rejected(outcome.code, {**outcome.detail, **alike.get(outcome.detail["sku"], {})})
+        for id_, outcome in unknown.items()
+    }
+    return {**outcomes, **named}
 
 
 def _object_to_line(line: Line, basket: Basket, settings: Settings) -> Rejected | None:
@@ -98,6 +117,20 @@ def _object_to_address(basket: Basket) -> Rejected | None:
         Address.model_validate(basket.shipping_address)
     except ValidationError as error:
         return Rejected(Code.ADDRESS_MISSING, {"reason": explain_first(error)})
+    try:
+        normalize_address(basket.billing_address or {})
+    except ValueError as error:
+        return Rejected(Code.ADDRESS_MISSING, {"which": "billing", "reason": str(error)})
+    return None
+
+
+def _object_to_tax_id(basket: Basket) -> Rejected | None:
+    if basket.tax_id is None:
+        return None
+    try:
+        normalize_tax_id(basket.tax_id)
+    except ValueError as error:
+        return Rejected(Code.TAX_ID_INVALID, {"reason": str(error)})
     return None
 
 

@@ -30,7 +30,7 @@ def test_variants_are_created_and_their_ids_returned(connection: Connection) -> 
 
     assert rows_of(connection, "SELECT sku, title, category, backorder_policy, active FROM variants ORDER BY sku") == [
         ("A", "Apron", None, "deny", True),
-        ("B", "Bowl", "Kitchen", "continue", False),
+        ("B", "Bowl", "kitchen", "continue", False),
     ]
     assert rows_of(connection, "SELECT sku, id FROM variants ORDER BY sku") == [("A", ids["A"]), ("B", ids["B"])]
 

@@ -104,7 +104,7 @@ def test_a_new_tax_rate_ends_the_one_before_it_and_the_same_again_writes_nothing
     # Given the German rate, lowered in July and raised again in October, with the last step known already
     standard = [TaxRow("DE", "VAT", Decimal("0.19"), NEW_YEAR), TaxRow("DE", "VAT", Decimal("0.19"), OCTOBER)]
     lowered = TaxRow("DE", "VAT", Decimal("0.16"), JULY)
-    books = TaxRow("DE", "VAT", Decimal("0.07"), NEW_YEAR, category="Books")
+    books = TaxRow("DE", "VAT", Decimal("0.07"), NEW_YEAR, category="books")
     with engine.begin() as connection:
         assert store_taxes(connection, [*standard, books]) == 3
 
@@ -117,7 +117,7 @@ def test_a_new_tax_rate_ends_the_one_before_it_and_the_same_again_writes_nothing
         ("DE", None, None, "VAT", Decimal("0.19"), NEW_YEAR, JULY),
         ("DE", None, None, "VAT", Decimal("0.16"), JULY, OCTOBER),
         ("DE", None, None, "VAT", Decimal("0.19"), OCTOBER, None),
-        ("DE", None, "Books", "VAT", Decimal("0.07"), NEW_YEAR, None),
+        ("DE", None, "books", "VAT", Decimal("0.07"), NEW_YEAR, None),
     ]
 
 
@@ -280,7 +280,7 @@ def test_the_tax_command(engine: Engine, environment: None) -> None:
     assert (second.exit_code, json.loads(second.stdout)["changed"]) == (0, 0)
     assert read_taxes(engine) == [
         ("DE", None, None, "VAT", Decimal("0.19"), NEW_YEAR, None),
-        ("DE", None, "Bücher", "VAT", Decimal("0.07"), NEW_YEAR, None),
+        ("DE", None, "bücher", "VAT", Decimal("0.07"), NEW_YEAR, None),
     ]
     with engine.begin() as connection:
         assert rows_of(

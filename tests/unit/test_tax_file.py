@@ -49,8 +49,16 @@ def test_columns_that_may_be_missing() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("Germany,,,VAT,0.19,,,2026-01-01,", "bad country 'Germany': two letters such as DE"),
-        (",,,VAT,0.19,,,2026-01-01,", "bad country '': two letters such as DE"),
+        ("Germany,,,VAT,0.19,,,2026-01-01,", "'Germany' is no country of ISO 3166: use DE"),
+        (",,,VAT,0.19,,,2026-01-01,", "'' is no country of ISO 3166: use two letters such as DE"),
+        ("UK,,,VAT,0.2,,,2026-01-01,", "'UK' is no country of ISO 3166: use GB"),
+        ("EL,,,VAT,0.24,,,2026-01-01,", "'EL' is no country of ISO 3166: use GR"),
+        ("XX,,,VAT,0.2,,,2026-01-01,", "'XX' is no country of ISO 3166: use two letters such as DE"),
+        (
+            "US,Kalifornien,,State,0.0725,,,2026-01-01,",
+            "'Kalifornien' is no region of US in ISO 3166-2: use its code, such as AA for US-AA",
+        ),
+        ("fr,,,vat\u200b,0.2,,,2026-01-01,", "the same tax from the same moment: row 2 has it already"),
         ("DE,,,,0.19,,,2026-01-01,", "no name: one such as VAT"),
         # Twenty per cent written as 20 would be twenty times the price
         ("DE,,,VAT,20,,,2026-01-01,", "bad rate '20': a fraction such as 0.2, or 20%"),

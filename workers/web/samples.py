@@ -125,6 +125,7 @@ FACTS: Final[dict[str, Any]] = {
     "quantity": 1,
     "query": 8192,
     "quote": "USD",
+    "country": "US",
     "reason": "card_declined",
     "requested": 1,
     "reserved": 2,

@@ -57,6 +57,8 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
         Code.CART_TOO_LARGE,
         Code.QUANTITY_INVALID,
         Code.ADDRESS_MISSING,
+        Code.REGION_REQUIRED,
+        Code.TAX_ID_INVALID,
         Code.VARIANT_UNKNOWN,
         Code.VARIANT_INACTIVE,
         Code.CURRENCY_UNKNOWN,

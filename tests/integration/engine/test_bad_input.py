@@ -110,7 +110,7 @@ BAD_CARTS = {
     "address without a city": incomplete("city is missing", without("city")),
     "address with an empty line": incomplete("line1 is empty", {**ADDRESS, "line1": ""}),
     "address with a country's name": incomplete(
-        "country must be a country code of two capital letters such as GB", {**ADDRESS, "country": "England"}
+        "country: 'England' is no country of ISO 3166: use two letters such as DE", {**ADDRESS, "country": "England"}
     ),
     "more than there is": Bad(
         "out_of_stock", 'Of "cup", 6 were asked for and 5 are left: ask for fewer.', (("cup", 6),)

@@ -6,7 +6,7 @@ from models.catalog import DerivedSku, Location, Price, StockLevel, StockMovemen
 from models.checkout import Checkout, Event, RefusedMessage, RequestKey
 from models.delivery import WebhookDelivery, WebhookEndpoint
 from models.edge import ApiKey, Heartbeat, RequestAnswer
-from models.lock import PriceLock, PriceLockLine, Reservation
+from models.lock import CheckoutLine, PriceLock, PriceLockLine, Reservation
 from models.order import Order, OrderLine
 from models.payment import Payment, PaymentOperation
 from models.pricing import Coupon, ExchangeRate, Promotion, Redemption, TaxRate
@@ -19,6 +19,7 @@ __all__ = [
     "Cart",
     "CartLine",
     "Checkout",
+    "CheckoutLine",
     "Coupon",
     "DerivedSku",
     "Event",

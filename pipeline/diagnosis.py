@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, text
 
 from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
+from pipeline.gateways.choice import describe_choice, read_choice
 from pipeline.health import UNKNOWN_SECONDS
 from pipeline.settings import Settings
 
@@ -170,6 +171,13 @@ def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -
         "dead_seconds": 60 * settings.tick_seconds,
     }
     return [_ask(connection, question, facts) for question in QUESTIONS]
+
+
+def judge_gateway(settings: Settings) -> Finding:
+    """Say where payments go; that nobody has chosen is critical: no worker starts then."""
+    choice = read_choice(settings)
+    severity = Severity.CRITICAL if choice is None else Severity.OK
+    return Finding("gateway", severity, int(choice is None), f"Payments go to {describe_choice(settings)}.")
 
 
 def judge_queues(queues: Sequence[Any] | None) -> list[Finding]:

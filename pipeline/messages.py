@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
 from pydantic import (
@@ -105,7 +105,8 @@ class ShippingInput(Model):
 class CartLine(Model):
     """A line: a sku, how many, and, if the upstream prices on its own, its unit price in minor units.
 
-    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply.
+    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply. `title` is the catalog's unless
+    the sender may name prices too; `tax_included` and `currency` are those of `unit_price_minor`.
     """
 
     sku: Reference
@@ -162,6 +163,10 @@ class CartContent(Model):
             (line.unit_price_minor, line.discounts, line.taxes) != (None, None, None) for line in self.lines
         )
 
+    def without_titles(self) -> Self:
+        """Return it with the catalog's titles: what goods are called on the order is what was sold."""
+        return self.model_copy(update={"lines": [line.model_copy(update={"title": None}) for line in self.lines]})
+
 
 class Cart(CartContent):
     """A whole cart, for upstreams that keep their carts elsewhere."""
@@ -189,12 +194,14 @@ class PaymentInput(Model):
         return payment
 
 
-#: The total that was shown for each line, by the line's number.
-ExpectedLines = dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")], Minor]
+#: The total that was shown for each line, by the line's number as the cart has it (`1`, not `01`).
+ExpectedLines = Annotated[
+    dict[Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")], Minor], Field(min_length=1)
+]
 
 
 class Expecting(Model):
-    """What the caller expects to pay, as far as it says so."""
+    """What the caller expects to pay, as far as it says so; `expected_lines` names every line of the cart, or none."""
 
     expected_total_minor: Minor | None = None
     expected_hash: Reference | None = None

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from pipeline import redaction
 from pipeline.card_numbers import redact
 from pipeline.errors import Code
 
@@ -12,21 +13,18 @@ INSERT: Final = text("""
     INSERT INTO refused_messages (queue, body, code, message) VALUES (:queue, :body, :code, :message)
 """)
 
-#: Longest body kept. A thousand-line request is about 100 kB; beyond a megabyte a message is not one of ours.
-MAX_BODY: Final = 1_000_000
-
 
 def record_refusal(connection: Connection, *, queue: str, body: str, code: Code, message: str) -> None:
     """Keep a refused message. Its body and reason are stored as they came, but for card numbers, whatever the reason.
 
-    Nor are NULs stored, which no text column holds.
+    The body is cut to `redaction.MAX_KEPT` characters, and loses its payment tokens, security codes and other secrets
+    too. Nor are NULs stored, which no text column holds.
     """
     connection.execute(
         INSERT,
         {
             "queue": queue,
-            # Cut last: half a card number would not be found.
-            "body": redact_body(body)[:MAX_BODY].replace("\x00", "\ufffd"),
+            "body": redaction.redact(body).replace("\x00", "\ufffd"),
             "code": code,
             "message": redact(message).replace("\x00", "\ufffd"),
         },

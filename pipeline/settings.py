@@ -5,7 +5,10 @@ from ipaddress import ip_network
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.objections import explain_objection
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -16,6 +19,13 @@ class TaxRounding(StrEnum):
 
     LINE = "line"
     ORDER = "order"
+
+
+class IntakePrices(StrEnum):
+    """What becomes of a queued request that names prices, discounts, taxes or delivery costs itself."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
 
 
 class Settings(BaseSettings):
@@ -48,6 +58,8 @@ class Settings(BaseSettings):
     #: Whether external prices, and shipping, include tax unless they say otherwise.
     prices_include_tax: bool = True
     tax_rounding: TaxRounding = TaxRounding.LINE
+    #: Whether requests on `checkout.intake` may name amounts of their own: no key's scope vouches for a message.
+    intake_prices: IntakePrices = IntakePrices.ALLOW
     #: How far the total may be from the expected one. The frozen total is charged.
     price_drift_tolerance_minor: Annotated[int, Field(ge=0)] = 0
     #: Largest total: eight digits is the most that Stripe takes in any currency.
@@ -55,6 +67,9 @@ class Settings(BaseSettings):
 
     #: Messages handed to an actor at once, as far as there are so many: a quarter more checkouts a second than with 64.
     batch_size: Count = 256
+    #: Lines that one transaction works on, as far as it is not a single basket that has more: small baskets come first,
+    #: and between two such loads of large ones whoever waits.
+    batch_lines: Count = 1000
     #: A message not worked on for this long is taken for lost, unless it can be seen waiting in its queue.
     stall_seconds: Seconds = 5
     #: ... and even then after this long.
@@ -74,7 +89,9 @@ class Settings(BaseSettings):
     #: Longest block while a queue is empty; also the longest wait for a message that came without a wake-up.
     idle_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
-    gateway: str = "sandbox"
+    #: No default: the sandbox takes play money, and an order paid with it is an order. The embedded servers choose it
+    #: for themselves (scripts/embedded.py).
+    gateway: str = ""
     #: A gateway call is given up, its outcome unknown, after this long ...
     gateway_timeout_seconds: Seconds = 4
     #: ... and nobody else makes the same call for this long; 0 stands for as long as one can take at this gateway and
@@ -110,7 +127,8 @@ class Settings(BaseSettings):
     sandbox_fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
     sandbox_fault_seed: int = 0
     sandbox_authorization_seconds: Seconds = 7 * 24 * 3600
-    sandbox_webhook_secret: SecretStr = SecretStr("whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3g=")
+    #: What its webhooks are signed with; without one it sends none, and none is taken for its.
+    sandbox_webhook_secret: SecretStr = SecretStr("")
 
     #: The HTTP edge: where it listens, its connections (and threads, one each), and the longest `Prefer: wait`. Proxies
     #: commonly give up after 60 s.
@@ -138,6 +156,11 @@ class Settings(BaseSettings):
     delivery_hours: Count = 72
     delivery_keep_days: Count = 30
     delivery_private_networks: str = ""
+
+    #: For how long refused messages, and settled webhooks of the provider, are kept. Providers repeat theirs for three
+    #: days, and an operator may come back from a holiday.
+    refused_messages_keep_days: Count = 30
+    webhook_inbox_keep_days: Count = 30
 
     #: Connections of one process, and the bounds that keep a hung one from holding rows.
     pool_size: Count = 5
@@ -167,12 +190,12 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError(" ".join(_explain(each["loc"], each["msg"]) for each in error.errors())) from None
+        raise SettingsError(" ".join(_explain(each) for each in error.errors())) from None
 
 
-def _explain(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0])
+def _explain(mistake: ErrorDetails) -> str:
+    name = str(mistake["loc"][0])
     known = Settings.model_fields.get(name)
     alias = known.validation_alias if known is not None else None
     variable = alias if isinstance(alias, str) else name if name.isupper() else f"CHECKOUT_{name.upper()}"
-    return f"Set {variable}: {message[0].lower()}{message[1:]}."
+    return f"Set {variable}: {explain_objection(('it',), mistake).removeprefix('it: ')}."

@@ -10,8 +10,7 @@ from dramatiq.broker import Broker
 from dramatiq.errors import DecodeError
 from dramatiq.middleware import MiddlewareError
 
-from pipeline.card_numbers import redact
-from pipeline.refusals import redact_body
+from pipeline.redaction import redact
 
 #: What an actor's messages carry: the id of a checkout, or a whole request.
 CHECKOUT_ID: Final = "checkout_id"
@@ -27,9 +26,9 @@ class Refusal:
     reason: str
 
     @property
-    def has_card_number(self) -> bool:
-        """Whether a card number stands in its body: such a message is not kept with the dead letters."""
-        return redact_body(self.body) != self.body
+    def has_secret(self) -> bool:
+        """Whether a card number or a secret stands in its body: such a message is not kept with the dead letters."""
+        return redact(self.body) != self.body
 
 
 @dataclass(frozen=True, slots=True)

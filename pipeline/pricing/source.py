@@ -13,6 +13,7 @@ from pipeline.baskets import Basket, Line
 from pipeline.batch import Rejected
 from pipeline.errors import Code
 from pipeline.messages import DiscountInput, TaxInput
+from pipeline.objections import explain_first
 from pipeline.pricing.exchange import convert, cross
 from pipeline.pricing.terms import (
     ExchangeRate,
@@ -110,6 +111,8 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
     if basket.currency != settings.base_currency:
         exchange = cross(settings.base_currency, basket.currency, terms.exchange)
     for line in basket.lines:
+        if line.variant_id is None:
+            return Rejected(Code.VARIANT_UNKNOWN, {"line": line.line, "sku": line.sku})
         converted = line.unit_price_minor is None and line.list_currency not in (None, basket.currency)
         if line.price_minor is None or (converted and exchange is None):
             return Rejected(Code.PRICE_MISSING, {"line": line.line, "sku": line.sku, "currency": basket.currency})
@@ -117,7 +120,7 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
             return objection
         price = convert(line.price_minor, exchange) if converted and exchange is not None else line.price_minor
         try:
-            goods.append(_read_goods(line, price, settings))
+            goods.append(_read_goods(line, line.variant_id, price, settings))
         except ValidationError as error:
             return _object_to_form(f"line {line.line}", error)
     try:
@@ -142,13 +145,11 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
     )
 
 
-def _read_goods(line: Line, price_minor: int, settings: Settings) -> Goods:
-    if line.variant_id is None:
-        raise ValueError(f"line {line.line} was not validated")
+def _read_goods(line: Line, variant_id: int, price_minor: int, settings: Settings) -> Goods:
     included = line.list_tax_included if line.unit_price_minor is None else line.tax_included
     return Goods(
         line=line.line,
-        variant_id=line.variant_id,
+        variant_id=variant_id,
         sku=line.sku,
         title=line.title or line.sku,
         category=line.category,
@@ -186,10 +187,7 @@ def _read_taxes(given: list[dict[str, Any]] | None) -> tuple[GivenTax, ...] | No
 
 
 def _object_to_form(where: str, error: ValidationError) -> Rejected:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    what = first["msg"][:1].lower() + first["msg"][1:]
-    return Rejected(Code.EXTERNAL_AMOUNTS, {"where": where, "reason": f"{place}: {what}" if place else what})
+    return Rejected(Code.EXTERNAL_AMOUNTS, {"where": where, "reason": explain_first(error)})
 
 
 def _object_to_age(rate: ExchangeRate, now: datetime, settings: Settings) -> Rejected | None:

@@ -70,7 +70,7 @@ def test_stock_that_was_set_since_the_count_is_refused_and_told(engine: Engine, 
     result = call("import", save(tmp_path, "a,A,A,5,deny,9"), "--currency", "EUR", "--stock-as-of", written_at)
 
     assert result.exit_code == 1
-    assert "row 2: A at main was set by hand since " in result.stdout
+    assert 'row 2: The stock of "A" at "main" was set by hand since ' in result.stdout
     with engine.begin() as connection:
         assert read_versions(connection) == before
 
@@ -136,7 +136,7 @@ def test_an_unknown_location_is_refused_before_anything_is_written_unless_it_is_
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        "There is no location mian (did you mean main?): correct it, or create it with --create.\n"
+        'There is no location "mian" (did you mean "main"?): correct it, or create it with --create.\n'
     )
     with engine.begin() as connection:
         assert read_versions(connection) == before
@@ -159,7 +159,7 @@ def test_a_policy_that_cannot_be_taken_elsewhere_is_not_told_as_if_the_import_wa
     result = call("import", save(tmp_path, "a,A,A,5,deny,9"), "--currency", "EUR")
 
     assert result.exit_code == 1
-    assert "row 2: A cannot become deny: elsewhere 3 are held of 1: receive more there" in result.stdout
+    assert 'row 2: "A" cannot become deny: elsewhere 3 are held of 1: receive more there first' in result.stdout
     assert "berlin" not in result.output
     with engine.begin() as connection:
         assert read_versions(connection) == before
@@ -182,7 +182,7 @@ def test_what_is_taken_otherwise_than_it_stands_is_told(engine: Engine, tmp_path
         "1 variant not tracked by Shopify: always for sale",
         "1 quantity below zero taken as 0 units",
         "1 variant marked as not taxable, which is not read: give them a category with a tax rate of 0",
-        "Columns that are not read: Price / Canada",
+        'Columns that are not read: "Price / Canada"',
     ]
     with engine.begin() as connection:
         assert read_stock(connection) == [("A", "main", 0, 0, True), ("B", "main", 0, 0, True)]

@@ -117,7 +117,7 @@ def test_a_policy_cannot_turn_to_deny_while_more_is_held_than_there_is(connectio
     assert refused.value.code == Code.STOCK_OVERSOLD
     assert refused.value.objections == (Shortfall("A", "main", 3, 1, is_asked=False),)
     # Whoever sets stock at one place is not told of another as if they had named it.
-    assert str(refused.value) == "A cannot become deny: elsewhere 3 are held of 1: receive more there."
+    assert str(refused.value) == '"A" cannot become deny: elsewhere 3 are held of 1: receive more there first.'
     assert read_stock(connection) == [("A", "main", 1, 3, True)]
 
 
@@ -127,7 +127,7 @@ def test_stock_of_an_unknown_sku_is_refused_and_nothing_changes(connection: Conn
     with pytest.raises(NotFound) as refused:
         set_stock(connection, [StockRow("A", "new place", 9), StockRow("X", "main", 1)], create_locations=True)
 
-    assert str(refused.value) == "There is no variant with the sku X: import it first, or check the spelling."
+    assert str(refused.value) == 'There is no variant with the SKU "X": import it first, or check the spelling.'
     assert read_stock(connection) == [("A", "main", 5, 0, False)]
     assert rows_of(connection, "SELECT code FROM locations") == [("main",)]
 

@@ -52,7 +52,7 @@ def test_a_quantity_without_an_expectation_is_refused_for_a_level_that_is_there(
     error = refuse(engine, StockRow("A", "main", 50))
 
     assert error.code == Code.STOCK_EXPECTATION_REQUIRED
-    assert str(error) == "Of A at main there are 5: add --expect 5, or say +5."
+    assert str(error) == 'At "main", "A" has 5 units: add --expect 5, or give a difference such as +5.'
 
 
 def test_a_quantity_with_a_wrong_expectation_is_refused(engine: Engine) -> None:
@@ -62,7 +62,7 @@ def test_a_quantity_with_a_wrong_expectation_is_refused(engine: Engine) -> None:
     error = refuse(engine, StockRow("A", "main", 50, expected=6))
 
     assert error.code == Code.STOCK_CHANGED
-    assert str(error) == "Of A at main there are 5, not 6: count, and expect 5."
+    assert str(error) == 'At "main", "A" has 5 units, not 6: look what was sold, and expect 5.'
 
 
 def test_differences_are_received_or_adjusted(connection: Connection) -> None:
@@ -86,7 +86,9 @@ def test_a_difference_below_what_is_held_is_refused(engine: Engine, delta: int, 
     error = refuse(engine, StockDelta("A", "main", delta))
 
     assert error.code == Code.STOCK_RESERVED
-    assert str(error) == f"Of A at main, checkouts hold {reserved} and {left} would be on hand: set more."
+    assert (
+        str(error) == f'Checkouts hold {reserved} of "A" at "main", more than {left} on hand: set at least {reserved}.'
+    )
 
 
 def test_a_count_is_what_was_there_less_what_was_sold_since(engine: Engine, shelf: Shelf, works: Works) -> None:
@@ -124,7 +126,7 @@ def test_a_count_from_before_somebody_set_the_stock_is_refused(engine: Engine) -
 
     assert error.code == Code.STOCK_COUNT_OUTDATED
     assert error.detail["on_hand"] == 60
-    assert str(error).startswith("A at main was set by hand since 20")
+    assert str(error).startswith('The stock of "A" at "main" was set by hand since 20')
 
 
 def test_a_sale_and_a_difference_at_once_both_count(engine: Engine) -> None:
@@ -181,7 +183,7 @@ def test_a_location_is_found_however_it_is_written(connection: Connection, locat
 
 @pytest.mark.parametrize(
     ("location", "hint"),
-    [("mian", "did you mean main?"), ("main 2", "did you mean main?"), ("berlin", "there is main")],
+    [("mian", 'did you mean "main"?'), ("main 2", 'did you mean "main"?'), ("berlin", 'there is "main"')],
 )
 def test_an_unknown_location_is_refused_unless_it_is_to_be_created(engine: Engine, location: str, hint: str) -> None:
     with engine.begin() as connection:
@@ -192,7 +194,7 @@ def test_an_unknown_location_is_refused_unless_it_is_to_be_created(engine: Engin
         set_stock(connection, [StockRow("A", location, 5)])
 
     assert refused.value.code == Code.LOCATION_UNKNOWN
-    assert str(refused.value) == f"There is no location {location} ({hint}): correct it, or create it with --create."
+    assert str(refused.value) == f'There is no location "{location}" ({hint}): correct it, or create it with --create.'
     with engine.begin() as connection:
         assert read_versions(connection) == before
         set_stock(connection, [StockRow("A", location, 7)], create_locations=True)

@@ -6,6 +6,8 @@ from sqlalchemy import Engine, text
 from tests.integration.stockroom import read_stock, read_versions, stock_up
 from tests.integration.till import call
 
+HELD = 'Checkouts hold 3 of "A" at "main", more than 2 on hand: set at least 3.'
+
 
 def test_stock_prints_before_and_after(engine: Engine, environment: dict[str, str]) -> None:
     with engine.begin() as connection:
@@ -21,22 +23,42 @@ def test_stock_prints_before_and_after(engine: Engine, environment: dict[str, st
 @pytest.mark.parametrize(
     ("_case", "arguments", "code", "said"),
     [
-        ("unknown sku", ("X", "1"), 1, "There is no variant with the sku X: import it first, or check the spelling."),
+        ("unknown sku", ("X", "1"), 1, 'There is no variant with the SKU "X": import it first, or check the spelling.'),
         (
             "below what is held",
             ("A", "2", "--expect", "5"),
             1,
-            "Of A at main, checkouts hold 3 and 2 would be on hand: set more.",
+            HELD,
         ),
-        ("more than may be taken", ("A", "-3"), 1, "Of A at main, checkouts hold 3 and 2 would be on hand: set more."),
-        ("no expectation", ("A", "9"), 1, "Of A at main there are 5: add --expect 5, or say +5."),
-        ("sold meanwhile", ("A", "9", "--expect", "6"), 1, "Of A at main there are 5, not 6: count, and expect 5."),
+        (
+            "more than may be taken",
+            ("A", "-3"),
+            1,
+            HELD,
+        ),
+        (
+            "no expectation",
+            ("A", "9"),
+            1,
+            'At "main", "A" has 5 units: add --expect 5, or give a difference such as +5.',
+        ),
+        (
+            "sold meanwhile",
+            ("A", "9", "--expect", "6"),
+            1,
+            'At "main", "A" has 5 units, not 6: look what was sold, and expect 5.',
+        ),
         ("not a number", ("A", "many"), 2, "'many' is no quantity: say +5, -3, or 12 with --expect."),
         ("half a unit", ("A", "+1.5"), 2, "'+1.5' is no quantity: say +5, -3, or 12 with --expect."),
         ("wide digits", ("A", "\uff15"), 2, "'\uff15' is no quantity"),
         ("too many", ("A", "+1000000001"), 2, "'+1000000001' is more than the 1000000000 units that a location may"),
         ("a difference with an expectation", ("A", "+1", "--expect", "5"), 2, "+1 is a difference, which needs no"),
-        ("a location mistyped", ("A", "+1", "--location", "mian"), 2, "There is no location mian (did you mean main?)"),
+        (
+            "a location mistyped",
+            ("A", "+1", "--location", "mian"),
+            2,
+            'There is no location "mian" (did you mean "main"?)',
+        ),
         ("no location", ("A", "9", "--location", " "), 2, "a location has a name, such as main"),
         ("not text", ("\udcff", "9"), 1, "The sku or the location is not text in this terminal's encoding"),
     ],
@@ -65,7 +87,7 @@ def test_stock_refuses_with_a_sentence_and_changes_nothing(
             "bad setting",
             "CHECKOUT_POOL_SIZE",
             "many",
-            "The setting pool_size is not valid: Input should be a valid int",
+            "A setting is not valid: pool_size must be a whole number.",
         ),
     ],
 )

@@ -121,7 +121,7 @@ def test_a_reason_quotes_no_card_number(actors: dict[str, Any], data: bytes, rea
     # Then
     assert isinstance(found, Refusal)
     assert found.reason == reason
-    assert found.has_card_number
+    assert found.has_secret
 
 
 def test_a_message_without_a_card_number_may_stay_with_the_dead_letters(actors: dict[str, Any]) -> None:
@@ -130,4 +130,4 @@ def test_a_message_without_a_card_number_may_stay_with_the_dead_letters(actors: 
 
     # Then
     assert isinstance(found, Refusal)
-    assert not found.has_card_number
+    assert not found.has_secret

@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 
 from pipeline.settings import Settings, SettingsError, read_settings
+from workers.engine import announce_gateway
 from workers.logs import configure_logs
 from workers.web.app import build_app
 from workers.web.edge import Edge
@@ -59,8 +60,13 @@ def main() -> None:
     configure_logs(settings)
     # Until the server has its own: told to end while it starts, it ends as well as later.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+    try:
+        server = build_server(settings)
+    except SettingsError as error:
+        sys.exit(str(error))
+    announce_gateway(settings, "web")
     log.info("web.started", host=settings.web_host, port=settings.web_port)
-    build_server(settings).run()
+    server.run()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import structlog
 from fastapi.routing import APIRoute
@@ -11,11 +11,14 @@ from starlette.responses import Response
 
 from pipeline.errors import Code, Refused
 from pipeline.keys import Caller, Scope, find_caller
+from pipeline.messages import CartContent
 from workers.web.edge import edge_of
 from workers.web.limits import limit_body
 from workers.web.problems import Problem, explain, render
 
 log = structlog.get_logger()
+
+Content = TypeVar("Content", bound=CartContent)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -110,6 +113,18 @@ def require(caller: Caller, scope: Scope, why: str) -> None:
     """Refuse a key without this scope."""
     if scope not in caller.scopes:
         raise Refused(Code.SCOPE_MISSING, scope=scope.value, why=why)
+
+
+def admit_cart(caller: Caller, cart: Content) -> Content:
+    """Return a cart as this key may write it: amounts need the scope `prices`, and without it titles are the catalog's.
+
+    A title changes no amount, and storefronts send the one they show: it is left out, and no reason to refuse.
+    """
+    if Scope.PRICES in caller.scopes:
+        return cart
+    if cart.has_external_amounts:
+        require(caller, Scope.PRICES, "the cart names amounts")
+    return cart.without_titles()
 
 
 def read_media_type(request: Request) -> str:

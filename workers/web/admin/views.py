@@ -92,6 +92,7 @@ class StatisticsView(View):
     refused_messages: int
     resent: int
     queues: list[QueueView] | None = None
+    gateway: str
 
 
 class AdviceView(View):

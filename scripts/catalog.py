@@ -37,6 +37,8 @@ from scripts.taxes import read_taxes
 
 #: Rates of one transaction, well below a second each: the bank's whole history has some 200,000.
 RATES_CHUNK: Final = 10_000
+#: The longest file: it is read as a whole, and takes several times as much of memory. A product takes about 1 kB.
+MAX_FILE: Final = 512 * 1024 * 1024
 #: What a command exits with when some rows of its file were refused.
 PARTLY: Final = 3
 
@@ -221,6 +223,8 @@ def _finish(report: TableReport, *, as_json: bool) -> NoReturn:
 
 def _read_file(file: Path) -> bytes:
     try:
+        if (size := file.stat().st_size) > MAX_FILE:
+            _stop(f"{file} has {size} bytes and at most {MAX_FILE} are read at once: split it.", code=2)
         return file.read_bytes()
     except OSError as error:
         _stop(f"{file} cannot be read: {error.strerror}.", code=2)

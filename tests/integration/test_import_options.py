@@ -252,3 +252,14 @@ def test_a_file_that_is_cut_off_is_refused_there_unless_forced(engine: Engine, t
     with engine.begin() as connection:
         assert rows_of(connection, "SELECT sku FROM variants") == [("A",)]
     assert call("import", path, "--currency", "EUR", "--force").exit_code == 0
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "large.csv"
+    with path.open("wb") as file:
+        file.truncate(512 * 1024 * 1024 + 1)
+
+    result = call("import", path, "--currency", "EUR")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("has 536870913 bytes and at most 536870912 are read at once: split it.\n")

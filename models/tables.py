@@ -5,7 +5,7 @@ from models.cart import Cart, CartLine
 from models.catalog import DerivedSku, Location, Price, StockLevel, StockMovement, Variant
 from models.checkout import Checkout, Event, RefusedMessage, RequestKey
 from models.delivery import WebhookDelivery, WebhookEndpoint
-from models.edge import ApiKey, Heartbeat, RequestAnswer
+from models.edge import AdminSession, ApiKey, Heartbeat, RequestAnswer
 from models.lock import CheckoutLine, PriceLock, PriceLockLine, Reservation
 from models.order import Order, OrderLine
 from models.payment import Payment, PaymentOperation
@@ -14,6 +14,7 @@ from models.sandbox import SandboxEntry, SandboxPayment, SandboxRequest
 from models.webhook import WebhookNotice
 
 __all__ = [
+    "AdminSession",
     "ApiKey",
     "Base",
     "Cart",

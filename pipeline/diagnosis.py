@@ -11,6 +11,7 @@ from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
 from pipeline.gateways.choice import describe_choice, read_choice
 from pipeline.health import UNKNOWN_SECONDS
+from pipeline.rates import NEWEST
 from pipeline.settings import Settings
 
 
@@ -143,6 +144,14 @@ QUESTIONS: Final = (
              AND expires_at - created_at > interval '7 days'""",
     ),
     _Question(
+        "rates_too_old",
+        Severity.WARNING,
+        "currencies have only exchange rates that are too old: carts that need one are refused",
+        "python scripts/catalog.py rates FILE",
+        f"""SELECT CASE WHEN ({NEWEST}) < now() - make_interval(hours => :rate_hours)
+                        THEN (SELECT count(DISTINCT quote) FROM exchange_rates) ELSE 0 END""",
+    ),
+    _Question(
         "sent_again",
         Severity.WARNING,
         "messages were sent again by the sweep: messages get lost, or workers die",
@@ -169,6 +178,7 @@ def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -
         "unknown_seconds": UNKNOWN_SECONDS,
         "window_seconds": hours * 3600,
         "dead_seconds": 60 * settings.tick_seconds,
+        "rate_hours": settings.rate_max_age_hours,
     }
     return [_ask(connection, question, facts) for question in QUESTIONS]
 

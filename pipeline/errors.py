@@ -22,6 +22,10 @@ class Code(StrEnum):
     SCOPE_MISSING = "scope_missing"
     RATE_LIMITED = "rate_limited"
     BODY_TOO_LARGE = "body_too_large"
+    HEADERS_TOO_LARGE = "headers_too_large"
+    ADDRESS_TOO_LONG = "address_too_long"
+    REQUEST_TIMEOUT = "request_timeout"
+    SIGN_INS_LIMITED = "sign_ins_limited"
     MEDIA_TYPE = "media_type_unsupported"
     ROUTE_UNKNOWN = "route_unknown"
     METHOD_UNKNOWN = "method_not_allowed"
@@ -105,6 +109,14 @@ SENTENCES: Final[dict[Code, str]] = {
         "At most {limit:request|requests} a minute may come with this API key: wait {seconds:second|seconds}."
     ),
     Code.BODY_TOO_LARGE: "The body has more than {limit:byte|bytes}: send less.",
+    Code.HEADERS_TOO_LARGE: "The headers have more than {limit:byte|bytes}, or are more than {headers}: send less.",
+    Code.ADDRESS_TOO_LONG: (
+        "The path may have {path:byte|bytes}, the query {query:byte|bytes} and {limit:parameter|parameters}: send less."
+    ),
+    Code.REQUEST_TIMEOUT: "The request did not arrive whole within {seconds:second|seconds}: send it again.",
+    Code.SIGN_INS_LIMITED: (
+        "At most {limit:try|tries} to sign in may come within a minute: wait {seconds:second|seconds}, then try again."
+    ),
     Code.MEDIA_TYPE: "The body is not application/json: send JSON, and say so in Content-Type.",
     Code.ROUTE_UNKNOWN: "There is nothing at this address: /openapi.json lists what there is.",
     Code.METHOD_UNKNOWN: "{method} is not possible here: use {allowed}.",
@@ -136,25 +148,25 @@ SENTENCES: Final[dict[Code, str]] = {
     ),
     Code.COUPON_UNKNOWN: "Coupon {code!q} does not exist or is not valid now: remove it.",
     Code.COUPON_USED_UP: "Coupon {code!q} has been used as often as it may be: remove it.",
-    Code.COUPON_NEEDS_CUSTOMER: ("Coupon {code!q} is limited per customer and the cart names none: name the customer."),
+    Code.COUPON_NEEDS_CUSTOMER: "Coupon {code!q} is limited per customer and the cart names none: name the customer.",
     Code.COUPON_NOT_APPLICABLE: "Coupon {code!q} gives nothing on this cart: remove it.",
     Code.OUT_OF_STOCK: "Of {sku!q}, {requested:was|were} asked for and {available:is|are} left: ask for fewer.",
     Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
     Code.SKU_UNKNOWN: "There is no variant with the SKU {sku!q}: import it first, or check the spelling.",
     Code.STOCK_RESERVED: (
-        "Checkouts hold {reserved} of {sku!q} at {location!q}, more than {quantity} on hand: set at least {reserved}."
+        "Checkouts hold {reserved} of {sku!q} at {location!q}, and {quantity} would be there: keep {reserved} or more."
     ),
     Code.STOCK_OVERSOLD: (
-        "{sku!q} cannot become deny: elsewhere {reserved:is|are} held of {quantity}: receive more there first."
+        "{sku!q} cannot become deny: elsewhere {reserved} are held of {quantity}: receive more there."
     ),
     Code.STOCK_EXPECTATION_REQUIRED: (
-        "At {location!q}, {sku!q} has {on_hand:unit|units}: add --expect {on_hand}, or give a difference such as +5."
+        "{sku!q} has {on_hand:unit|units} at {location!q}: add --expect {on_hand}, or say +5."
     ),
     Code.STOCK_CHANGED: (
-        "At {location!q}, {sku!q} has {on_hand:unit|units}, not {expected}: look what was sold, and expect {on_hand}."
+        "{sku!q} has {on_hand:unit|units} at {location!q}, not {expected}: count, and expect {on_hand}."
     ),
     Code.STOCK_COUNT_OUTDATED: (
-        "The stock of {sku!q} at {location!q} was set by hand since {counted_at}: count again, or give a difference."
+        "{sku!q} at {location!q} was set by hand since {counted_at}: count again, or give +5 or -3."
     ),
     Code.LOCATION_UNKNOWN: "There is no location {location!q} ({hint}): correct it, or create it with --create.",
     Code.CHECKOUT_UNKNOWN: "There is no checkout {checkout_id} of this owner: check the id.",

@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -22,10 +23,19 @@ from pydantic import (
     model_validator,
 )
 
-from models.limits import MAX_REFERENCE
+from models.limits import (
+    MAX_ADDRESS,
+    MAX_CHARGES,
+    MAX_COUPONS,
+    MAX_LINES,
+    MAX_PAYMENT,
+    MAX_REFERENCE,
+    MAX_TTL_SECONDS,
+)
 from models.money import MAX_MINOR, minor_digits
 from pipeline.card_numbers import has_card_number
 from pipeline.errors import Code, Invalid
+from pipeline.json_bounds import measure
 
 
 def _known_currency(code: str) -> str:
@@ -93,13 +103,18 @@ class TaxInput(Model):
     amount_minor: Minor
 
 
+#: Lists end at their first mistake: nobody reads thousands of them, and each would cost.
+Discounts = Annotated[list[DiscountInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
+Taxes = Annotated[list[TaxInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
+
+
 class ShippingInput(Model):
     """What delivery costs. Without `taxes`, ours apply."""
 
     amount_minor: Minor
     title: ShortText = "Shipping"
     tax_included: StrictBool | None = None
-    taxes: list[TaxInput] | None = None
+    taxes: Taxes | None = None
 
 
 class CartLine(Model):
@@ -115,8 +130,8 @@ class CartLine(Model):
     currency: Currency | None = None
     title: ShortText | None = None
     tax_included: StrictBool | None = None
-    discounts: list[DiscountInput] | None = None
-    taxes: list[TaxInput] | None = None
+    discounts: Discounts | None = None
+    taxes: Taxes | None = None
 
 
 def _storable_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -125,6 +140,11 @@ def _storable_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
             _storable(leaf)
         elif not math.isfinite(leaf):
             raise ValueError("it contains a number that JSON does not have")
+    return value
+
+
+def _bounded_json(value: object) -> object:
+    measure(value, MAX_ADDRESS)
     return value
 
 
@@ -141,16 +161,17 @@ def _leaves(value: JsonValue) -> Iterator[str | float]:
 
 
 CouponCode = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)]
-Json = Annotated[dict[str, JsonValue], AfterValidator(_storable_json)]
+Json = Annotated[dict[str, JsonValue], BeforeValidator(_bounded_json), AfterValidator(_storable_json)]
+Ttl = Annotated[int, Field(gt=0, le=MAX_TTL_SECONDS, strict=True)]
 
 
 class CartContent(Model):
     """What a cart holds."""
 
     currency: Currency
-    lines: list[CartLine]
+    lines: Annotated[list[CartLine], Field(max_length=MAX_LINES, fail_fast=True)]
     customer: Reference | None = None
-    coupon_codes: list[CouponCode] = []
+    coupon_codes: Annotated[list[CouponCode], Field(max_length=MAX_COUPONS, fail_fast=True)] = []
     tax_id: Reference | None = None
     shipping: ShippingInput | None = None
     shipping_address: Json | None = None
@@ -189,6 +210,7 @@ class PaymentInput(Model):
     @model_validator(mode="before")
     @classmethod
     def _no_card_number(cls, payment: Any) -> Any:
+        measure(payment, MAX_PAYMENT)
         if has_card_number(payment):
             raise Invalid(Code.CARD_NUMBER)
         return payment
@@ -196,7 +218,8 @@ class PaymentInput(Model):
 
 #: The total that was shown for each line, by the line's number as the cart has it (`1`, not `01`).
 ExpectedLines = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")], Minor], Field(min_length=1)
+    dict[Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")], Minor],
+    Field(min_length=1, max_length=MAX_LINES),
 ]
 
 
@@ -219,7 +242,7 @@ class StartRequest(Expecting):
     cart: Cart | None = None
     idempotency_key: Reference | None = None
     payment: PaymentInput | None = None
-    ttl_seconds: Annotated[int, Field(gt=0, strict=True)] | None = None
+    ttl_seconds: Ttl | None = None
     reference: Reference | None = None
 
     @model_validator(mode="after")

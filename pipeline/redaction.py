@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pipeline.card_numbers import redact as redact_card_numbers
+from pipeline import card_numbers
 
 REMOVED: Final = "[secret removed]"
 
@@ -41,6 +41,8 @@ _WORDS: Final = (
 )
 #: The whole of a name.
 _NAMES: Final = frozenset({"csc", "cid", "cv2", "cvd", "cvk", "cav", "pin", "otp", "pan", "auth", "bearer", "pwd"})
+#: Of a text that is no JSON, or a part of it: `\\u0034` is a digit.
+_ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
 
 
@@ -110,13 +112,13 @@ def _redact_any(text: str, layers: int) -> str:
         try:
             value = json.loads(text, object_pairs_hook=_read_object)
             plain = json.dumps(value, ensure_ascii=False)
-            cleaned = redact_card_numbers(json.dumps(_redact_value(value, layers), ensure_ascii=False))
+            cleaned = _redact_numbers(json.dumps(_redact_value(value, layers), ensure_ascii=False))
         except (ValueError, RecursionError):
             pass
         else:
             # Halves of surrogate pairs go back to what they were: no database stores them.
             if cleaned == plain:
-                return redact_card_numbers(text)
+                return _redact_numbers(text)
             return cleaned.encode("utf-8", "backslashreplace").decode()
     return _redact_text(text)
 
@@ -147,5 +149,13 @@ def _redact_value(value: Any, layers: int) -> Any:
 
 
 def _redact_text(text: str) -> str:
+    plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    if plain != text and card_numbers.has_card_number(plain):
+        text = plain.encode("utf-8", "backslashreplace").decode()
     named = _NAMED.sub(lambda found: f"{found['before']}{REMOVED}", text)
-    return redact_card_numbers(_SHAPES.sub(REMOVED, _CODE.sub(rf"\1{REMOVED}", named)))
+    return _redact_numbers(_SHAPES.sub(REMOVED, _CODE.sub(rf"\1{REMOVED}", named)))
+
+
+def _redact_numbers(text: str) -> str:
+    # Its length was bounded when it came in.
+    return card_numbers.redact(text, len(text))

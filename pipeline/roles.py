@@ -65,6 +65,7 @@ WORKER: Final[Mapping[str, tuple[str, ...]]] = {
         "DELETE",
     ),
     "refused_messages": ("INSERT", "DELETE"),
+    "admin_sessions": ("INSERT", "DELETE"),
     "heartbeats": ("INSERT", "UPDATE"),
 }
 #: What people change with commands.
@@ -86,6 +87,7 @@ CLERK: Final[Mapping[str, tuple[str, ...]]] = {
 #: What the reader does not see: all other columns it does.
 SECRETS: Final[Mapping[str, frozenset[str]]] = {
     "api_keys": frozenset({"secret_hash"}),
+    "admin_sessions": frozenset({"token_hash"}),
     # What the buyer must do at their bank: whoever has it can stand in for the buyer.
     "payments": frozenset({"token", "action"}),
     # What somebody else has sent: secrets are taken out before it is kept, as far as they can be told.

@@ -138,14 +138,20 @@ class Settings(BaseSettings):
     web_wait_cap_seconds: Count = 30
     #: Largest body: a thousand lines with external prices and taxes have about 300 kB.
     web_max_body_bytes: Count = 1024 * 1024
+    #: How long a request's head and its body may take to arrive, and connections to one process: each is a file to it,
+    #: and who waits (`Prefer: wait`) has one. Systems allow a process 1,024 files unless told otherwise.
+    web_head_seconds: Seconds = 10
+    web_body_seconds: Seconds = 30
+    web_max_connections: Count = 900
+    #: Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed: addresses and networks (CIDR, with commas).
+    web_trusted_proxies: str = "127.0.0.1,::1"
     #: Requests of one key, to one process.
     web_requests_per_minute: Count = 600
+    #: Tries to sign in to the admin pages from one address, to one process; from all addresses, thirty times as many.
+    web_sign_ins_per_minute: Count = 10
     #: New checkouts are refused while one has waited this long for its worker. Below `overdue_seconds`, after which it
     #: is sent again and begins to wait anew.
     web_backlog_seconds: Seconds = 30
-    #: What the sessions of the admin pages are signed with: the same in every web process. Without one each process
-    #: draws its own, and whoever has signed in there signs in again once it has restarted.
-    web_session_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     #: Where the edge hears of what has ended: PostgreSQL itself, where DATABASE_URL is a transaction pooler's.
     listen_url: SecretStr | None = None
 
@@ -172,7 +178,7 @@ class Settings(BaseSettings):
     log_format: str = "auto"  # auto, console or json
     log_level: str = "info"
 
-    @field_validator("delivery_private_networks")
+    @field_validator("delivery_private_networks", "web_trusted_proxies")
     @classmethod
     def _networks(cls, networks: str) -> str:
         for part in networks.split(","):

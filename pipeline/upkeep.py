@@ -47,6 +47,12 @@ FORGET_NOTICES: Final = text("""
                  ORDER BY id LIMIT :limit)
 """)
 
+FORGET_SESSIONS: Final = text("""
+    DELETE FROM admin_sessions
+    WHERE token_hash IN (SELECT token_hash FROM admin_sessions WHERE expires_at < now()
+                         ORDER BY expires_at LIMIT :limit)
+""")
+
 
 def beat(connection: Connection) -> Step:
     """Write down that the sweep runs: `GET /health/checkout` tells when it does not."""
@@ -57,7 +63,8 @@ def beat(connection: Connection) -> Step:
 def forget(connection: Connection, settings: Settings) -> Step:
     """Delete what has been kept for its time, at most a tick's worth of each.
 
-    Old answers, deliveries that were taken, messages that were refused, webhooks that are settled.
+    Old answers, deliveries that were taken, messages that were refused, webhooks that are settled, and sessions that
+    are over.
     """
     limit = settings.sweep_limit
     gone = connection.execute(FORGET_ANSWERS, {"hours": ANSWER_HOURS, "limit": limit}).rowcount
@@ -67,4 +74,5 @@ def forget(connection: Connection, settings: Settings) -> Step:
         (FORGET_NOTICES, settings.webhook_inbox_keep_days),
     ):
         gone += connection.execute(statement, {"days": days, "limit": limit}).rowcount
+    gone += connection.execute(FORGET_SESSIONS, {"limit": limit}).rowcount
     return Step(counts=+Counter(forgotten=gone))

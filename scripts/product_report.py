@@ -6,6 +6,7 @@ from typing import Final
 import typer
 
 from pipeline.wording import count, fill, quote
+from scripts.catalog_desk import print_encoding
 from scripts.product_import import Report
 
 #: What is told of a number of the report when it is not zero.
@@ -54,9 +55,3 @@ def print_report(report: Report) -> None:
     if report.unused_columns:
         typer.echo(f"Columns that are not read: {', '.join(quote(name) for name in report.unused_columns)}")
     print_encoding(report.encoding, "titles")
-
-
-def print_encoding(encoding: str, cells: str) -> None:
-    """Say that a file was not UTF-8, since its letters may be wrong."""
-    if encoding == "windows-1252":
-        typer.echo(f"The file is not UTF-8 and was read as {encoding}: look at accented letters in the {cells}")

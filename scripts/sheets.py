@@ -39,18 +39,27 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row with its cells by column, stripped; cells missing at its end are empty."""
+    """A row with its cells by column, stripped; cells missing at its end are empty.
+
+    `stray` are the cells with something in them under headings without a name; `given` is how many cells there were.
+    """
 
     number: int
     cells: Mapping[str, str]
+    stray: tuple[str, ...] = ()
+    given: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table: its columns as they are written, and its rows, each read as it is asked for."""
+    """A table: its columns as they are written, and its rows, each read as it is asked for.
+
+    `width` is how many headings there are, those without a name included.
+    """
 
     columns: tuple[str, ...]
     rows: Iterator[Row | Refusal]
+    width: int = 0
 
     def __iter__(self) -> Iterator[Row | Refusal]:
         """Go through the rows, once."""
@@ -64,7 +73,8 @@ def read_rows(
 
     Each row that has any cell comes as it stands, or with the reason why it cannot be read. Only columns beside
     `single_line` may hold line breaks, none by default. The last row is refused when the file looks cut off there: its
-    line has no end behind a cell that is not empty, or fewer cells than every row before. `force` takes it anyway.
+    line has no end (in a table with `single_line`: behind a cell that is not empty), or fewer cells than every row
+    before. `force` takes it anyway.
     """
     csv.field_size_limit(MAX_CELL)
     separator, text = find_separator(text, required)
@@ -75,7 +85,7 @@ def read_rows(
         raise NotReadable(f"its first row is not CSV ({error})") from error
     heading = read_heading(names, required, text)
     singles = None if single_line is None else frozenset(fold(name) for name in single_line)
-    return Sheet(tuple(heading.named()), _Reader(lines, heading, singles, force=force).read())
+    return Sheet(tuple(heading.named()), _Reader(lines, heading, singles, force=force).read(), len(heading))
 
 
 def read_price(text: str, currency: str) -> int:
@@ -173,8 +183,9 @@ class _Reader:
         """Return the row, or refuse it when the file looks cut off in it."""
         missing = len(self._heading) - len(values)
         if self._lines.is_last and not self._force:
-            # Real exports leave the last line end out: all their cells are there, and the last one is empty.
-            if not self._lines.is_ended and (missing > 0 or values[-1].strip()):
+            # Real exports of products leave the last line end out: all their cells are there, and the last is empty.
+            is_whole = self._singles is not None and missing <= 0 and not values[-1].strip()
+            if not self._lines.is_ended and not is_whole:
                 return Refusal(
                     number, "the file ends without a line end, so this row may be cut off: add one, or use --force"
                 )
@@ -187,7 +198,10 @@ class _Reader:
         self._full += missing <= 0
         self._short += missing > 0
         # Spreadsheets drop empty cells at the end of a row.
-        return Row(number, Cells(self._heading, [*values, *[""] * missing]))
+        stray = tuple(
+            value for name, value in zip(self._heading.names, values, strict=False) if not name and value.strip()
+        )
+        return Row(number, Cells(self._heading, [*values, *[""] * missing]), stray, len(values))
 
     def _find_swallowing(self, values: list[str]) -> str | None:
         """Return the column whose quote is closed later than it should, None when there is none."""

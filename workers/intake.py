@@ -15,7 +15,7 @@ from pipeline.batch import share_out
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient, transaction
 from pipeline.errors import Code, Refused, sentence
-from pipeline.messages import StartRequest
+from pipeline.messages import MAX_REASON, StartRequest
 from pipeline.objections import explain_first
 from pipeline.refusals import record_refusal
 from pipeline.sender import INTAKE
@@ -95,7 +95,7 @@ def read_request(body: dict[str, Any]) -> StartRequest:
         request = StartRequest.model_validate(body)
     except ValidationError as error:
         # Where it is may be a key of the sender's own.
-        raise Refused(Code.REQUEST_INVALID, reason=redact(explain_first(error))) from None
+        raise Refused(Code.REQUEST_INVALID, reason=redact(explain_first(error), MAX_REASON)) from None
     if request.idempotency_key is None:
         raise Refused(Code.KEY_REQUIRED)
     return request

@@ -72,7 +72,7 @@ def test_a_row_below_what_is_held_is_refused_as_a_whole_and_the_others_go_on(
 
     report = json.loads(result.stdout)
     assert (result.exit_code, report["imported"]) == (3, 1)
-    reason = 'Checkouts hold 3 of "A" at "main", more than 2 on hand: set at least 3'
+    reason = 'Checkouts hold 3 of "A" at "main", and 2 would be there: keep 3 or more'
     assert report["refused"] == [{"row": 2, "reason": reason}]
     with engine.begin() as connection:
         assert rows_of(connection, "SELECT sku, title FROM variants ORDER BY sku") == [("A", "A"), ("B", "B")]

@@ -52,7 +52,7 @@ def test_a_quantity_without_an_expectation_is_refused_for_a_level_that_is_there(
     error = refuse(engine, StockRow("A", "main", 50))
 
     assert error.code == Code.STOCK_EXPECTATION_REQUIRED
-    assert str(error) == 'At "main", "A" has 5 units: add --expect 5, or give a difference such as +5.'
+    assert str(error) == '"A" has 5 units at "main": add --expect 5, or say +5.'
 
 
 def test_a_quantity_with_a_wrong_expectation_is_refused(engine: Engine) -> None:
@@ -62,7 +62,7 @@ def test_a_quantity_with_a_wrong_expectation_is_refused(engine: Engine) -> None:
     error = refuse(engine, StockRow("A", "main", 50, expected=6))
 
     assert error.code == Code.STOCK_CHANGED
-    assert str(error) == 'At "main", "A" has 5 units, not 6: look what was sold, and expect 5.'
+    assert str(error) == '"A" has 5 units at "main", not 6: count, and expect 5.'
 
 
 def test_differences_are_received_or_adjusted(connection: Connection) -> None:
@@ -87,7 +87,7 @@ def test_a_difference_below_what_is_held_is_refused(engine: Engine, delta: int, 
 
     assert error.code == Code.STOCK_RESERVED
     assert (
-        str(error) == f'Checkouts hold {reserved} of "A" at "main", more than {left} on hand: set at least {reserved}.'
+        str(error) == f'Checkouts hold {reserved} of "A" at "main", and {left} would be there: keep {reserved} or more.'
     )
 
 
@@ -126,7 +126,7 @@ def test_a_count_from_before_somebody_set_the_stock_is_refused(engine: Engine) -
 
     assert error.code == Code.STOCK_COUNT_OUTDATED
     assert error.detail["on_hand"] == 60
-    assert str(error).startswith('The stock of "A" at "main" was set by hand since 20')
+    assert str(error).startswith('"A" at "main" was set by hand since 20')
 
 
 def test_a_sale_and_a_difference_at_once_both_count(engine: Engine) -> None:

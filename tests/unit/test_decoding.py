@@ -54,7 +54,7 @@ def test_two_bytes_of_windows_1252_that_happen_to_be_utf_8_are_outvoted() -> Non
         (TEXT.encode("utf-16")[:-1], "it begins as UTF-16 and cannot be read as that to its end"),
         ((TEXT + TEXT).encode() + b"\xe9\n", "its UTF-8 is broken (byte 0xe9 in line 5): save it as UTF-8 again"),
         (b"a,b\n\x81\n", "it is neither UTF-8 nor UTF-16 nor windows-1252 (byte 0x81 in line 2): save it as UTF-8"),
-        (gzip.compress(b"x"), "it is a gzip file: unpack it with gunzip, and import what comes out"),
+        (gzip.compress(b"x", mtime=0), "it is a gzip file: unpack it with gunzip, and import what comes out"),
         (zipped("a.csv"), "it is a ZIP archive: unpack it, and import the CSV file that is in it"),
         (zipped("xl/workbook.xml"), "it is an Excel workbook (xlsx): save its sheet as CSV UTF-8, and import that"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "it is an old Excel workbook (xls): save its sheet as CSV UTF-8, and import"),

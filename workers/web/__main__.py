@@ -13,6 +13,7 @@ from workers.engine import announce_gateway
 from workers.logs import configure_logs
 from workers.web.app import build_app
 from workers.web.edge import Edge
+from workers.web.wire import BoundedConfig
 
 log = structlog.get_logger()
 
@@ -39,13 +40,13 @@ class Server(uvicorn.Server):
 def build_server(settings: Settings) -> Server:
     """Return the server of these settings, not started."""
     app = build_app(settings)
-    config = uvicorn.Config(
+    config = BoundedConfig(
         app,
-        host=settings.web_host,
-        port=settings.web_port,
+        settings,
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=settings.web_trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return Server(config, app.state.edge)

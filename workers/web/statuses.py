@@ -21,6 +21,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
         Code.ROUTE_UNKNOWN,
     ),
     405: (Code.METHOD_UNKNOWN,),
+    408: (Code.REQUEST_TIMEOUT,),
     409: (
         Code.KEY_RUNNING,
         Code.CART_COMPLETED,
@@ -45,6 +46,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
         Code.UNDO_FAILED,
     ),
     413: (Code.BODY_TOO_LARGE,),
+    414: (Code.ADDRESS_TOO_LONG,),
     415: (Code.MEDIA_TYPE,),
     422: (
         Code.MESSAGE_INVALID,
@@ -71,7 +73,8 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
         Code.ENDPOINT_INVALID,
     ),
     423: (Code.CART_LOCKED,),
-    429: (Code.RATE_LIMITED,),
+    429: (Code.RATE_LIMITED, Code.SIGN_INS_LIMITED),
+    431: (Code.HEADERS_TOO_LARGE,),
     500: (Code.INTERNAL_ERROR, Code.ATTEMPTS_EXHAUSTED),
     503: (
         Code.UNAVAILABLE,
@@ -93,12 +96,15 @@ TITLES: Final[dict[int, str]] = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     409: "Conflict",
     413: "Content Too Large",
+    414: "URI Too Long",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
     423: "Locked",
     429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }

@@ -20,7 +20,7 @@ NAMES: Final = ["database", *ASKED, "broker", "gateway"]
 
 #: Where the edge works: its own threads, and those that look.
 POOLS: Final = ("web", "health")
-HEAD: Final = "0007"
+HEAD: Final = "0015"
 LATE: Final = "INSERT INTO heartbeats (name, at) VALUES ('sweep', now() - make_interval(secs => :seconds))"
 CHECKOUT: Final = """
     INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, review, expires_at)
@@ -198,7 +198,7 @@ def test_a_sweep_that_never_ran_is_told(engine: Engine, settings: Settings) -> N
 
 @pytest.mark.parametrize(
     ("revision", "status"),
-    [("0006", Health.UNHEALTHY), ("0007", Health.HEALTHY), ("0008", Health.DEGRADED), (None, Health.UNHEALTHY)],
+    [("0006", Health.UNHEALTHY), (HEAD, Health.HEALTHY), ("9999", Health.DEGRADED), (None, Health.UNHEALTHY)],
 )
 def test_a_schema_may_be_ahead_of_the_code_but_not_behind(
     engine: Engine, settings: Settings, revision: str | None, status: Health
@@ -238,6 +238,25 @@ def test_a_payment_without_an_answer_is_given_five_minutes(
         connection.execute(text(OPERATION), {"status": status, "seconds": seconds})
         found = check(connection, settings, "payments_unknown")
     assert (found.status, found.count) == (Health.DEGRADED if count else Health.HEALTHY, count)
+
+
+@pytest.mark.parametrize(("hours", "status"), [(None, "healthy"), (119.9, "healthy"), (120.1, "degraded")])
+def test_rates_that_are_all_too_old_degrade(
+    engine: Engine, settings: Settings, hours: float | None, status: str
+) -> None:
+    rate = """
+        INSERT INTO exchange_rates (base, quote, rate, source, observed_at)
+        VALUES ('EUR', :quote, 1, 'ECB', now() - make_interval(secs => 3600 * :hours))
+    """
+    with pretend(engine) as connection:
+        if hours is not None:
+            connection.execute(text(rate), {"quote": "USD", "hours": hours})
+            # One that the bank no longer quotes is no concern while others are.
+            connection.execute(text(rate), {"quote": "RUB", "hours": 40_000})
+        found = check(connection, settings.model_copy(update={"rate_max_age_hours": 120}), "exchange_rates")
+    assert found.status.value == status
+    assert found.count == (None if hours is None else round(hours * 3600))
+    assert ("python scripts/catalog.py rates FILE" in found.message) == (status == "degraded")
 
 
 def test_who_waits_for_a_person_is_told_and_a_webhook_that_was_not_taken_degrades(

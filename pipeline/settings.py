@@ -41,10 +41,11 @@ class Settings(BaseSettings):
     max_lines: Count = 1000
     max_quantity: Count = 100_000
 
-    #: The shop's own currency, and how old an exchange rate may be: the ECB publishes none from Maundy Thursday to the
-    #: Tuesday after Easter.
+    #: The shop's own currency, and how old an exchange rate may be. The ECB publishes around 16:00 CET on its working
+    #: days and is closed for at most four in a row (Easter; Christmas beside a weekend): 120 h from one publication to
+    #: the next, and a day more for whoever imports once a day.
     base_currency: str = "EUR"
-    rate_max_age_hours: Count = 120
+    rate_max_age_hours: Count = 144
     #: Whether external prices, and shipping, include tax unless they say otherwise.
     prices_include_tax: bool = True
     tax_rounding: TaxRounding = TaxRounding.LINE

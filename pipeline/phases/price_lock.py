@@ -15,6 +15,7 @@ from pipeline.baskets import Basket, load_baskets
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.coupons import CouponDesk, give_back
 from pipeline.errors import Code
+from pipeline.pricing.discounts import explain_unused
 from pipeline.pricing.drift import find_drift
 from pipeline.pricing.external import check_external
 from pipeline.pricing.frozen import freeze_quotes
@@ -31,8 +32,8 @@ VOID: Final = text("""
 def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:
     """Freeze the quotes of a batch; a coupon's last use goes to the first come."""
     baskets = load_baskets(connection, [member.cart_id for member in batch], settings.base_currency)
-    terms = load_terms(connection, list(baskets.values()), batch[0].now, settings)
-    desk = CouponDesk(connection, baskets.values())
+    desk = CouponDesk(connection, baskets.values(), settings.base_currency)
+    terms = load_terms(connection, list(baskets.values()), desk.promotions, batch[0].now, settings)
     outcomes: dict[UUID, Outcome] = {}
     quotes: dict[UUID, Quote] = {}
     for member in batch:
@@ -64,7 +65,8 @@ def quote(member: Member, basket: Basket, terms: Terms, desk: CouponDesk, settin
     if priced.total_minor > settings.max_total_minor or priced.total_minor + priced.discount_minor > MAX_MINOR:
         return Rejected(Code.TOTAL_TOO_LARGE)
     if unused := set(basket.coupon_codes) - _applied_codes(priced):
-        return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": min(unused)})
+        code = min(unused)
+        return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": code, "reason": explain_unused(order, code)})
     drift = find_drift(priced, member.expected, settings.price_drift_tolerance_minor)
     return priced if drift is None else Rejected(Code.PRICE_CHANGED, drift)
 

@@ -1,6 +1,6 @@
 """From rows to what a quote is made from: promotions, taxes and rates that are valid now, and each cart's order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -9,11 +9,12 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, text
 
+from models.money import Money
 from pipeline.baskets import Basket, Line
 from pipeline.batch import Rejected
 from pipeline.errors import Code
 from pipeline.messages import DiscountInput, TaxInput
-from pipeline.pricing.exchange import convert, cross
+from pipeline.pricing.exchange import convert_price, cross
 from pipeline.pricing.terms import (
     ExchangeRate,
     GivenDiscount,
@@ -65,17 +66,25 @@ class Terms:
     now: datetime
 
 
-def load_terms(connection: Connection, baskets: Sequence[Basket], now: datetime, settings: Settings) -> Terms:
-    """Read in three round trips what these carts may need."""
+def load_terms(
+    connection: Connection,
+    baskets: Sequence[Basket],
+    coupons: Iterable[Promotion],
+    now: datetime,
+    settings: Settings,
+) -> Terms:
+    """Read in three round trips what these carts, with the promotions of their coupons, may need."""
     countries = sorted({country for basket in baskets if (country := _country(basket))})
-    currencies = sorted({basket.currency for basket in baskets} | {settings.base_currency, PIVOT})
+    automatic = tuple(read_promotion(row, settings.base_currency) for row in connection.execute(AUTOMATIC))
+    minimums = {each.currency for each in (*automatic, *coupons) if each.minimum_minor and each.currency is not None}
+    currencies = sorted({basket.currency for basket in baskets} | minimums | {settings.base_currency, PIVOT})
     rates: dict[str, list[TaxRate]] = {}
     for row in connection.execute(RATES, {"countries": countries}):
         rates.setdefault(row.country, []).append(
             TaxRate(row.name, row.rate, row.region, row.category, row.on_shipping, row.reverse_charge)
         )
     return Terms(
-        automatic=tuple(read_promotion(row) for row in connection.execute(AUTOMATIC)),
+        automatic=automatic,
         tax_rates={country: tuple(found) for country, found in rates.items()},
         exchange=tuple(
             ExchangeRate(row.base, row.quote, row.rate, row.source, row.observed_at)
@@ -85,15 +94,15 @@ def load_terms(connection: Connection, baskets: Sequence[Basket], now: datetime,
     )
 
 
-def read_promotion(row: Row[Any]) -> Promotion:
-    """Make a promotion of a row."""
+def read_promotion(row: Row[Any], base_currency: str) -> Promotion:
+    """Make a promotion of a row. A minimum without a currency is in the shop's own."""
     return Promotion(
         id=row.id,
         title=row.title,
         kind=PromotionKind(row.kind),
         percent=row.percent,
         amount_minor=row.amount_minor,
-        currency=row.currency,
+        currency=row.currency or (base_currency if row.minimum_minor else None),
         minimum_minor=row.minimum_minor,
         skus=frozenset(row.skus),
         categories=frozenset(row.categories),
@@ -115,7 +124,11 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
             return Rejected(Code.PRICE_MISSING, {"line": line.line, "sku": line.sku, "currency": basket.currency})
         if converted and exchange is not None and (objection := _object_to_age(exchange, terms.now, settings)):
             return objection
-        price = convert(line.price_minor, exchange) if converted and exchange is not None else line.price_minor
+        price = convert_price(line.price_minor, exchange) if converted and exchange is not None else line.price_minor
+        if price is None:
+            shown = str(Money(line.price_minor, str(line.list_currency)))
+            facts = {"line": line.line, "sku": line.sku, "price": shown, "currency": basket.currency}
+            return Rejected(Code.PRICE_TOO_SMALL, facts)
         try:
             goods.append(_read_goods(line, price, settings))
         except ValidationError as error:
@@ -124,19 +137,21 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
         shipping = _read_shipping(basket, settings)
     except ValidationError as error:
         return _object_to_form("shipping", error)
+    promotions = (*terms.automatic, *coupons)
     address = basket.shipping_address or {}
     region = address.get("region")
     return Order(
         currency=basket.currency,
         goods=tuple(goods),
         shipping=shipping,
-        promotions=(*terms.automatic, *coupons),
+        promotions=promotions,
         tax_rates=tuple(
             rate for rate in terms.tax_rates.get(_country(basket), ()) if rate.region is None or rate.region == region
         ),
         tax_id=basket.tax_id,
         tax_rounding=settings.tax_rounding,
         exchange=exchange,
+        rates=_find_current(terms, settings) if any(each.minimum_minor for each in promotions) else (),
         shipping_address=address,
         billing_address=basket.billing_address,
     )
@@ -192,8 +207,16 @@ def _object_to_form(where: str, error: ValidationError) -> Rejected:
     return Rejected(Code.EXTERNAL_AMOUNTS, {"where": where, "reason": f"{place}: {what}" if place else what})
 
 
+def _find_current(terms: Terms, settings: Settings) -> tuple[ExchangeRate, ...]:
+    return tuple(rate for rate in terms.exchange if _is_current(rate, terms.now, settings))
+
+
+def _is_current(rate: ExchangeRate, now: datetime, settings: Settings) -> bool:
+    return now - rate.observed_at <= timedelta(hours=settings.rate_max_age_hours)
+
+
 def _object_to_age(rate: ExchangeRate, now: datetime, settings: Settings) -> Rejected | None:
-    if now - rate.observed_at <= timedelta(hours=settings.rate_max_age_hours):
+    if _is_current(rate, now, settings):
         return None
     facts = {"base": rate.base, "quote": rate.quote, "observed_at": rate.observed_at.isoformat()}
     return Rejected(Code.EXCHANGE_RATE_STALE, facts)

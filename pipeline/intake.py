@@ -24,7 +24,7 @@ from pipeline.holders import find_holder
 from pipeline.late import close_reviews
 from pipeline.locks import lock_cart, lock_checkouts
 from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
-from pipeline.pricing.drift import Expected, find_drift
+from pipeline.pricing.drift import Expected, find_drift, find_tolerance
 from pipeline.pricing.frozen import read_quotes
 from pipeline.sender import Send
 from pipeline.settings import Settings
@@ -141,7 +141,7 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
         raise Invalid(Code.PAYMENT_REQUIRED)
     if frozen is not None:
         expected = Expected(request.expected_total_minor, request.expected_hash, request.expected_lines or {})
-        drift = find_drift(frozen[0], expected, settings.price_drift_tolerance_minor)
+        drift = find_drift(frozen[0], expected, find_tolerance(frozen[0], settings.drift_tolerances))
         if drift is not None:
             # What the buyer saw is not what is frozen: nothing is charged, and nothing is held for it any longer.
             why = {member.id: Rejected(Code.PRICE_CHANGED, drift)}

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+from pipeline.pricing.exchange import find_amount
 from pipeline.pricing.quote import hash_quote
-from pipeline.pricing.terms import Quote
+from pipeline.pricing.terms import ExchangeRate, Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class Expected:
     lines: Mapping[str, int] = field(default_factory=dict)
 
 
-def find_drift(quote: Quote, expected: Expected, tolerance_minor: int) -> dict[str, Any] | None:
+def find_drift(quote: Quote, expected: Expected, tolerance_minor: int | Fraction) -> dict[str, Any] | None:
     """Return how the quote differs from what was expected, line by line, or None when it does not.
 
     Lines are compared with what the caller named; of a caller who named none, all are listed as they are now.
@@ -46,3 +50,13 @@ def find_drift(quote: Quote, expected: Expected, tolerance_minor: int) -> dict[s
             if not expected.lines or expected.lines.get(str(line.line)) != line.total_minor
         ],
     }
+
+
+def find_tolerance(quote: Quote, amounts: Mapping[str, int]) -> Fraction:
+    """Return how far the quote's total may be off, of amounts by currency: converted by its own rate, else nothing."""
+    rates = []
+    if quote.base_currency and quote.exchange_rate and quote.exchange_source and quote.exchange_at:
+        observed_at = datetime.fromisoformat(quote.exchange_at)
+        rate = Decimal(quote.exchange_rate)
+        rates.append(ExchangeRate(quote.base_currency, quote.currency, rate, quote.exchange_source, observed_at))
+    return find_amount(amounts, quote.currency, rates) or Fraction()

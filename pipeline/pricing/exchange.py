@@ -1,6 +1,6 @@
 """From one currency to another. Exact until the one rounding at the end, a half up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from typing import Final
@@ -47,6 +47,18 @@ def convert_exactly(amount: Money, currency: str, rates: Iterable[ExchangeRate])
         case legs:
             rate = Fraction(_per_euro(currency, legs)) / Fraction(_per_euro(amount.currency, legs))
     return amount.minor * rate * _shift(amount.currency, currency)
+
+
+def find_amount(amounts: Mapping[str, int], currency: str, rates: Iterable[ExchangeRate]) -> Fraction | None:
+    """Pick the amount for a currency from amounts by currency, in its minor units, not rounded; None if there is none.
+
+    A currency that is not named has the amount of the first one that is named and has a rate to it.
+    """
+    if currency in amounts:
+        return Fraction(amounts[currency])
+    known = tuple(rates)
+    converted = (convert_exactly(Money(minor, named), currency, known) for named, minor in amounts.items())
+    return next((amount for amount in converted if amount is not None), None)
 
 
 def cross(base: str, quote: str, rates: Iterable[ExchangeRate]) -> ExchangeRate | None:

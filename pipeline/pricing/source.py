@@ -77,7 +77,8 @@ def load_terms(
     countries = sorted({country for basket in baskets if (country := _country(basket))})
     automatic = tuple(read_promotion(row, settings.base_currency) for row in connection.execute(AUTOMATIC))
     minimums = {each.currency for each in (*automatic, *coupons) if each.minimum_minor and each.currency is not None}
-    currencies = sorted({basket.currency for basket in baskets} | minimums | {settings.base_currency, PIVOT})
+    named = minimums | set(settings.total_caps) | {settings.base_currency, PIVOT}
+    currencies = sorted({basket.currency for basket in baskets} | named)
     rates: dict[str, list[TaxRate]] = {}
     for row in connection.execute(RATES, {"countries": countries}):
         rates.setdefault(row.country, []).append(
@@ -119,7 +120,7 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
     if basket.currency != settings.base_currency:
         exchange = cross(settings.base_currency, basket.currency, terms.exchange)
     for line in basket.lines:
-        converted = line.unit_price_minor is None and line.list_currency not in (None, basket.currency)
+        converted = line.needs_conversion(basket.currency)
         if line.price_minor is None or (converted and exchange is None):
             return Rejected(Code.PRICE_MISSING, {"line": line.line, "sku": line.sku, "currency": basket.currency})
         if converted and exchange is not None and (objection := _object_to_age(exchange, terms.now, settings)):

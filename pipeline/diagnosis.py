@@ -11,6 +11,7 @@ from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
 from pipeline.health import UNKNOWN_SECONDS
 from pipeline.settings import Settings
+from pipeline.taxes import COUNT_LAPSED
 
 
 class Severity(StrEnum):
@@ -131,6 +132,14 @@ QUESTIONS: Final = (
         "webhooks of ours were not taken",
         "python scripts/webhooks.py deliveries --dead, then python scripts/webhooks.py replay",
         "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead'",
+    ),
+    _Question(
+        "tax_rates_ended",
+        Severity.WARNING,
+        "groups of tax rates (a country, a region, a category) hold no more, or not yet, and none stands in for them:"
+        " what is sold there is not taxed; import those that hold now, or a rate of 0",
+        "psql -c 'SELECT country, region, category, name, max(valid_until) FROM tax_rates GROUP BY 1, 2, 3, 4'",
+        COUNT_LAPSED,
     ),
     _Question(
         "keys_expiring",

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
 from pipeline.settings import Settings
+from pipeline.taxes import COUNT_LAPSED
 
 #: Longest time the query may take: a database that is this busy is told as one that does not answer.
 STATEMENT_SECONDS: Final = 1.5
@@ -27,6 +28,7 @@ ASKED: Final = (
     "sweep_age",
     "payments_unknown",
     "webhooks_not_taken",
+    "tax_rates_ended",
     "needs_review",
 )
 
@@ -50,6 +52,7 @@ FIGURES: Final = text(f"""
             WHERE status IN ('intended', 'unknown') AND status = 'unknown'
               AND created_at < now() - make_interval(secs => :unknown_seconds)) AS unknown,
            (SELECT count(*) FROM webhook_deliveries WHERE status = 'dead') AS dead,
+           ({COUNT_LAPSED}) AS taxes_lapsed,
            ({_SWEEP_AGE}) AS sweep_age
 """)
 
@@ -99,6 +102,9 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
         "sweep_age": _check_sweep(row.sweep_age, settings),
         "payments_unknown": _count(row.unknown, "payment calls have had no answer for five minutes"),
         "webhooks_not_taken": _count(row.dead, "webhooks of ours were not taken: `webhooks deliveries --dead`"),
+        "tax_rates_ended": _count(
+            row.taxes_lapsed, "groups of tax rates hold no more, and none follows: look with `diagnose`"
+        ),
         "needs_review": Check(Health.HEALTHY, "Checkouts that wait for a person.", row.reviews),
     }
     return checks, row.at

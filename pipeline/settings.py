@@ -26,6 +26,13 @@ class TaxRounding(StrEnum):
     ORDER = "order"
 
 
+class TaxRatesEnded(StrEnum):
+    """What becomes of a checkout where a country or region had tax rates and none of them holds now."""
+
+    TELL = "tell"  # it goes on without them; an event, `diagnose` and health say so
+    REFUSE = "refuse"
+
+
 class Settings(BaseSettings):
     """Settings of every process. Each has its environment variable; a `.env` file is read too."""
 
@@ -57,6 +64,7 @@ class Settings(BaseSettings):
     #: Whether external prices, and shipping, include tax unless they say otherwise.
     prices_include_tax: bool = True
     tax_rounding: TaxRounding = TaxRounding.LINE
+    tax_rates_ended: TaxRatesEnded = TaxRatesEnded.TELL
     #: How far the total may be from the expected one, by currency, in minor units (`EUR:5,JPY:10`). The frozen total is
     #: charged. A currency not named has the first amount that the quote's own rate converts to it, else 0.
     price_drift_tolerances: str = ""

@@ -5,7 +5,7 @@ its price: rejected as in phase 1.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -15,6 +15,7 @@ from pipeline.baskets import Basket, load_baskets
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.coupons import CouponDesk, give_back
 from pipeline.errors import Code
+from pipeline.events import write_events
 from pipeline.gateways.protocol import Chargeable, NotChargeable
 from pipeline.pricing.discounts import explain_unused
 from pipeline.pricing.drift import find_drift, find_tolerance
@@ -23,9 +24,9 @@ from pipeline.pricing.external import check_external
 from pipeline.pricing.frozen import freeze_quotes
 from pipeline.pricing.quote import price_order
 from pipeline.pricing.rounding import round_down
-from pipeline.pricing.source import Terms, build_order, load_terms
+from pipeline.pricing.source import Terms, build_order, describe_lapsed, find_lapsed_rates, load_terms
 from pipeline.pricing.terms import Quote
-from pipeline.settings import Settings
+from pipeline.settings import Settings, TaxRatesEnded
 
 VOID: Final = text("""
     UPDATE price_locks SET voided_at = now() WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND voided_at IS NULL
@@ -46,8 +47,14 @@ def do(
     terms = load_terms(connection, list(baskets.values()), desk.promotions, batch[0].now, settings)
     outcomes: dict[UUID, Outcome] = {}
     quotes: dict[UUID, Quote] = {}
+    untaxed: dict[UUID, dict[str, Any]] = {}
     for member in batch:
         basket = baskets[member.cart_id]
+        if lapsed := find_lapsed_rates(basket, terms):
+            untaxed[member.id] = describe_lapsed(basket, lapsed)
+            if settings.tax_rates_ended is TaxRatesEnded.REFUSE:
+                outcomes[member.id] = Rejected(Code.TAX_RATES_ENDED, untaxed[member.id])
+                continue
         priced = quote(member, basket, terms, desk, settings, chargeable)
         if isinstance(priced, Rejected):
             outcomes[member.id] = priced
@@ -57,6 +64,8 @@ def do(
     if quotes:
         desk.redeem()
         freeze_quotes(connection, quotes)
+        told = {id_: facts for id_, facts in untaxed.items() if id_ in quotes}
+        write_events(connection, "checkout.tax_rates_ended", list(told), phase="price_lock", data=told)
     return outcomes
 
 

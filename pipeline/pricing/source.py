@@ -1,7 +1,7 @@
 """From rows to what a quote is made from: promotions, taxes and rates that are valid now, and each cart's order."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -15,11 +15,13 @@ from pipeline.batch import Rejected
 from pipeline.errors import Code
 from pipeline.messages import DiscountInput, TaxInput
 from pipeline.pricing.exchange import convert_price, cross
+from pipeline.pricing.lapses import find_lapsed
 from pipeline.pricing.terms import (
     ExchangeRate,
     GivenDiscount,
     GivenTax,
     Goods,
+    LapsedRate,
     Order,
     Promotion,
     PromotionKind,
@@ -36,10 +38,15 @@ AUTOMATIC: Final = text("""
 """)
 
 RATES: Final = text("""
-    SELECT country, region, category, name, rate, on_shipping, reverse_charge FROM tax_rates
+    SELECT country, region, category, name, rate, on_shipping, reverse_charge, true AS valid, false AS ended
+    FROM tax_rates
     WHERE country = ANY(CAST(:countries AS text[]))
       AND valid_from <= now() AND (valid_until IS NULL OR valid_until > now())
-    ORDER BY id
+    UNION ALL
+    SELECT country, region, category, name, 0, on_shipping, false, false, bool_or(valid_until <= now())
+    FROM tax_rates
+    WHERE country = ANY(CAST(:countries AS text[])) AND (valid_from > now() OR valid_until <= now())
+    GROUP BY country, region, category, name, on_shipping
 """)
 
 #: What rates are published against. The ECB's, and most others', are against the euro.
@@ -64,6 +71,8 @@ class Terms:
     tax_rates: Mapping[str, tuple[TaxRate, ...]]
     exchange: tuple[ExchangeRate, ...]
     now: datetime
+    #: Of each country, what does not hold now.
+    lapsed_rates: Mapping[str, tuple[LapsedRate, ...]] = field(default_factory=dict)
 
 
 def load_terms(
@@ -80,10 +89,14 @@ def load_terms(
     named = minimums | set(settings.total_caps) | {settings.base_currency, PIVOT}
     currencies = sorted({basket.currency for basket in baskets} | named)
     rates: dict[str, list[TaxRate]] = {}
+    lapsed: dict[str, list[LapsedRate]] = {}
     for row in connection.execute(RATES, {"countries": countries}):
-        rates.setdefault(row.country, []).append(
-            TaxRate(row.name, row.rate, row.region, row.category, row.on_shipping, row.reverse_charge)
-        )
+        if row.valid:
+            rate = TaxRate(row.name, row.rate, row.region, row.category, row.on_shipping, row.reverse_charge)
+            rates.setdefault(row.country, []).append(rate)
+        else:
+            past = LapsedRate(row.name, row.region, row.category, row.on_shipping, bool(row.ended))
+            lapsed.setdefault(row.country, []).append(past)
     return Terms(
         automatic=automatic,
         tax_rates={country: tuple(found) for country, found in rates.items()},
@@ -92,7 +105,29 @@ def load_terms(
             for row in connection.execute(EXCHANGE, {"currencies": currencies})
         ),
         now=now,
+        lapsed_rates={country: tuple(found) for country, found in lapsed.items()},
     )
+
+
+def find_lapsed_rates(basket: Basket, terms: Terms) -> tuple[LapsedRate, ...]:
+    """Return the rates that this cart would have been taxed by, and that do not hold now while no other does."""
+    country = _country(basket)
+    if not (lapsed := terms.lapsed_rates.get(country)):
+        return ()
+    return find_lapsed(
+        terms.tax_rates.get(country, ()),
+        lapsed,
+        (basket.shipping_address or {}).get("region"),
+        {line.category for line in basket.lines if line.taxes is None},
+        ships=basket.shipping_minor is not None and basket.shipping_taxes is None,
+    )
+
+
+def describe_lapsed(basket: Basket, lapsed: Iterable[LapsedRate]) -> dict[str, str]:
+    """Return where rates are missed, and their names: facts of an error, or of an event."""
+    region = (basket.shipping_address or {}).get("region")
+    place = f"{_country(basket)} ({region})" if region else _country(basket)
+    return {"place": place, "names": ", ".join(sorted({rate.name for rate in lapsed}))}
 
 
 def read_promotion(row: Row[Any], base_currency: str) -> Promotion:

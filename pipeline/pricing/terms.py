@@ -60,6 +60,17 @@ class TaxRate:
 
 
 @dataclass(frozen=True, slots=True)
+class LapsedRate:
+    """A rate of the buyer's country or region that does not hold now: it has ended, or else has not begun."""
+
+    name: str
+    region: str | None
+    category: str | None
+    on_shipping: bool
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ExchangeRate:
     """One unit of `base` is `rate` units of `quote`."""
 

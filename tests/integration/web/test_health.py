@@ -20,7 +20,7 @@ NAMES: Final = ["database", *ASKED, "broker"]
 
 #: Where the edge works: its own threads, and those that look.
 POOLS: Final = ("web", "health")
-HEAD: Final = "0007"
+HEAD: Final = "0009"
 LATE: Final = "INSERT INTO heartbeats (name, at) VALUES ('sweep', now() - make_interval(secs => :seconds))"
 CHECKOUT: Final = """
     INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, review, expires_at)
@@ -198,7 +198,7 @@ def test_a_sweep_that_never_ran_is_told(engine: Engine, settings: Settings) -> N
 
 @pytest.mark.parametrize(
     ("revision", "status"),
-    [("0006", Health.UNHEALTHY), ("0007", Health.HEALTHY), ("0008", Health.DEGRADED), (None, Health.UNHEALTHY)],
+    [("0006", Health.UNHEALTHY), ("0009", Health.HEALTHY), ("0010", Health.DEGRADED), (None, Health.UNHEALTHY)],
 )
 def test_a_schema_may_be_ahead_of_the_code_but_not_behind(
     engine: Engine, settings: Settings, revision: str | None, status: Health

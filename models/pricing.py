@@ -12,7 +12,10 @@ from models.base import Base, BigId, Currency, Minor, Now, max_length
 
 
 class Promotion(Base):
-    """A discount: automatic, or brought by a coupon. What it does is in pipeline/pricing/promotions/."""
+    """A discount: automatic, or brought by a coupon. What it does is in pipeline/pricing/promotions/.
+
+    `minimum_minor` is in `currency`, or in the shop's own without one; for carts in another it is converted.
+    """
 
     __tablename__ = "promotions"
     __table_args__ = (

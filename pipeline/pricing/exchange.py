@@ -35,10 +35,12 @@ def convert_price(price_minor: int, rate: ExchangeRate) -> int | None:
 def convert_exactly(amount: Money, currency: str, rates: Iterable[ExchangeRate]) -> Fraction | None:
     """Return the amount in minor units of another currency, not rounded; None when there is no rate between the two.
 
-    Not even the rate is rounded: 11.00 USD at 1.1 to the euro are 10.00 EUR.
+    Not even the rate is rounded: 11.00 USD at 1.1 to the euro are 10.00 EUR. What has no minor unit has no rate.
     """
     if amount.currency == currency:
         return Fraction(amount.minor)
+    if minor_digits(amount.currency) is None or minor_digits(currency) is None:
+        return None
     match _find_legs(amount.currency, currency, rates):
         case None:
             return None

@@ -1,7 +1,7 @@
 """Where all tax rates have ended, or none has begun, the checkout, `diagnose` and health say so; or it is refused."""
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -27,26 +27,36 @@ PAST: dict[str, Any] = {"valid_from": NOW - timedelta(days=9), "valid_until": NO
 FUTURE: dict[str, Any] = {"valid_from": NOW + timedelta(days=1)}
 IN_BC = {**ADDRESS, "country": "CA", "region": "BC"}
 
-#: Rates as (rate, columns), the address, what is missed, and the tax of 1000 that is charged nevertheless.
-CASES: dict[str, tuple[list[tuple[str, dict[str, Any]]], dict[str, Any], dict[str, str] | None, int]] = {
-    "all have ended": ([("0.2", PAST)], ADDRESS, {"place": "GB", "names": "VAT"}, 0),
-    "all begin in the future": ([("0.2", FUTURE)], ADDRESS, {"place": "GB", "names": "VAT"}, 0),
-    "those of the region have ended": (
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Rates as (rate, columns), the address, what is missed, and the tax on 1000 that is charged nevertheless."""
+
+    rates: list[tuple[str, dict[str, Any]]]
+    address: dict[str, Any]
+    missed: dict[str, str] | None
+    tax_minor: int
+
+
+CASES = {
+    "all have ended": Case([("0.2", PAST)], ADDRESS, {"place": "GB", "names": "VAT"}, 0),
+    "all begin in the future": Case([("0.2", FUTURE)], ADDRESS, {"place": "GB", "names": "VAT"}, 0),
+    "those of the region have ended": Case(
         [("0.05", {"country": "CA", "name": "GST"}), ("0.07", {"country": "CA", "name": "PST", "region": "BC"} | PAST)],
         IN_BC,
         {"place": "CA (BC)", "names": "PST"},
         50,
     ),
-    "that of the category has ended": (
+    "that of the category has ended": Case(
         [("0.05", {"category": "crockery"} | PAST), ("0.1", {"category": "books"})],
         ADDRESS,
         {"place": "GB", "names": "VAT"},
         0,
     ),
-    "a new one holds": ([("0.2", PAST), ("0.25", {})], ADDRESS, None, 250),
-    "it is said to be none": ([("0.2", PAST), ("0", {})], ADDRESS, None, 0),
-    "another region's have ended": ([("0.2", {"region": "X"} | PAST)], ADDRESS, None, 0),
-    "there never were any": ([("0.2", {"country": "FR"} | PAST)], ADDRESS, None, 0),
+    "a new one holds": Case([("0.2", PAST), ("0.25", {})], ADDRESS, None, 250),
+    "it is said to be none": Case([("0.2", PAST), ("0", {})], ADDRESS, None, 0),
+    "another region's have ended": Case([("0.2", {"region": "X"} | PAST)], ADDRESS, None, 0),
+    "there never were any": Case([("0.2", {"country": "FR"} | PAST)], ADDRESS, None, 0),
 }
 
 
@@ -64,51 +74,36 @@ def start(works: Works, shelf: Shelf, address: dict[str, Any]) -> UUID:
     return checkout_id
 
 
-@pytest.mark.parametrize(("rates", "address", "missed", "tax_minor"), CASES.values(), ids=CASES)
-def test_an_event_says_what_is_not_charged(
-    works: Works,
-    shelf: Shelf,
-    rates: list[tuple[str, dict[str, Any]]],
-    address: dict[str, Any],
-    missed: dict[str, str] | None,
-    tax_minor: int,
-) -> None:
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_an_event_says_what_is_not_charged(works: Works, shelf: Shelf, case: Case) -> None:
     # Given
-    for rate, columns in rates:
+    for rate, columns in case.rates:
         shelf.add_tax(rate, **columns)
     # When
-    checkout_id = start(works, shelf, address)
+    checkout_id = start(works, shelf, case.address)
     # Then it is sold as before, and the trail says it
     assert works.states([checkout_id]) == ["completed"]
-    assert works.status(checkout_id).total_minor == 1000 + tax_minor
+    assert works.status(checkout_id).total_minor == 1000 + case.tax_minor
     told = "SELECT phase, data FROM events WHERE checkout_id = :id AND kind = 'checkout.tax_rates_ended'"
-    assert shelf.rows(told, id=checkout_id) == ([("price_lock", missed)] if missed else [])
+    assert shelf.rows(told, id=checkout_id) == ([("price_lock", case.missed)] if case.missed else [])
 
 
-@pytest.mark.parametrize(("rates", "address", "missed", "tax_minor"), CASES.values(), ids=CASES)
-def test_a_setting_refuses(
-    engine: Engine,
-    settings: Settings,
-    shelf: Shelf,
-    rates: list[tuple[str, dict[str, Any]]],
-    address: dict[str, Any],
-    missed: dict[str, str] | None,
-    tax_minor: int,
-) -> None:
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_setting_refuses(engine: Engine, settings: Settings, shelf: Shelf, case: Case) -> None:
     # Given
-    for rate, columns in rates:
+    for rate, columns in case.rates:
         shelf.add_tax(rate, **columns)
     with build_audited(engine, settings.model_copy(update={"tax_rates_ended": TaxRatesEnded.REFUSE})) as works:
         # When
-        checkout_id = start(works, shelf, address)
+        checkout_id = start(works, shelf, case.address)
         # Then
-        if missed is None:
-            assert works.status(checkout_id).total_minor == 1000 + tax_minor
+        if case.missed is None:
+            assert works.status(checkout_id).total_minor == 1000 + case.tax_minor
             return
         assert read_failure(works, checkout_id) == (
             "tax_rates_ended",
             "price_lock",
-            f"No rate of {missed['names']} in {missed['place']} holds now: import those that do, or a rate of 0.",
+            "No rate of {names} in {place} holds now: import those that do, or a rate of 0.".format(**case.missed),
         )
         assert (shelf.stock("cup"), read_bank(engine, checkout_id)) == ((9, 0), NOTHING)
         for table in ("price_locks", "orders", "payment_operations"):

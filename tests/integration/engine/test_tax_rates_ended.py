@@ -19,7 +19,7 @@ from pipeline.settings import Settings, TaxRatesEnded
 from pipeline.taxes import COUNT_LAPSED
 from tests.harness import ADDRESS, Shelf, Works
 from tests.integration.engine.counter import read_failure
-from tests.integration.engine.workbench import NOTHING, build_audited, read_bank
+from tests.integration.engine.workbench import NOTHING, build_audited, read_bank, settle
 from tests.unit import baskets
 
 NOW = datetime.now(UTC)
@@ -70,7 +70,7 @@ def look(engine: Engine, settings: Settings) -> tuple[Finding, Health]:
 def start(works: Works, shelf: Shelf, address: dict[str, Any]) -> UUID:
     shelf.add_variant("cup", stock=9, price_minor=250, category="crockery", tax_included=False)
     checkout_id = works.start(shelf.add_cart(("cup", 4), address=address), token="tok_ok")
-    works.pump()
+    settle(works, [checkout_id])
     return checkout_id
 
 

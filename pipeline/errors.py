@@ -49,8 +49,11 @@ class Code(StrEnum):
     CURRENCY_MIXED = "currency_mixed"
     PRICE_MISSING = "price_missing"
     PRICE_INVALID = "price_invalid"
+    PRICE_TOO_SMALL = "price_too_small"
     TOTAL_TOO_LARGE = "total_too_large"
+    AMOUNT_NOT_CHARGEABLE = "amount_not_chargeable"
     EXCHANGE_RATE_STALE = "exchange_rate_stale"
+    TAX_RATES_ENDED = "tax_rates_ended"
     EXTERNAL_AMOUNTS = "external_amounts_inconsistent"
     EXTERNAL_AMOUNTS_REFUSED = "external_amounts_refused"
     COUPON_UNKNOWN = "coupon_unknown"
@@ -146,8 +149,13 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.CURRENCY_MIXED: "Line {line} is priced in {currency} and the cart is in {cart_currency}: use one currency.",
     Code.PRICE_MISSING: "Line {line}: {sku!q} has no price in {currency}: add one, or remove the line.",
     Code.PRICE_INVALID: "Line {line}: {unit_price_minor} is not a price: send zero or more minor units.",
+    Code.PRICE_TOO_SMALL: (
+        "Line {line}: {sku!q} costs {price}, and nothing in {currency}: give it a price in {currency}."
+    ),
     Code.TOTAL_TOO_LARGE: "The total is larger than any amount that can be charged: split the cart.",
+    Code.AMOUNT_NOT_CHARGEABLE: "The total of {amount} cannot be charged: {reason}.",
     Code.EXCHANGE_RATE_STALE: "The rate from {base} to {quote} is of {observed_at}: import a newer one.",
+    Code.TAX_RATES_ENDED: "No rate of {names} in {place} holds now: import those that do, or a rate of 0.",
     Code.EXTERNAL_AMOUNTS: "The amounts of {where} do not agree ({reason}): send amounts that add up.",
     Code.EXTERNAL_AMOUNTS_REFUSED: (
         "Messages may not name prices, discounts, taxes or delivery costs here: leave them out, or send the cart over"
@@ -156,7 +164,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.COUPON_UNKNOWN: "Coupon {code!q} does not exist or is not valid now: remove it.",
     Code.COUPON_USED_UP: "Coupon {code!q} has been used as often as it may be: remove it.",
     Code.COUPON_NEEDS_CUSTOMER: "Coupon {code!q} is limited per customer and the cart names none: name the customer.",
-    Code.COUPON_NOT_APPLICABLE: "Coupon {code!q} gives nothing on this cart: remove it.",
+    Code.COUPON_NOT_APPLICABLE: "Coupon {code!q} gives nothing on this cart ({reason}): remove it.",
     Code.OUT_OF_STOCK: "Of {sku!q}, {requested:was|were} asked for and {available:is|are} left: ask for fewer.",
     Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
     Code.SKU_UNKNOWN: "There is no variant with the SKU {sku!q}: import it first, or check the spelling.",

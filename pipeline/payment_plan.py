@@ -108,7 +108,8 @@ def _wait_for_buyer(books: Books, settings: Settings) -> Wait:
         hold_seconds = books.asked.window_seconds or settings.action_window_seconds
     state = CheckoutState.ACTION_REQUIRED
     # Events are for ever, and are told to endpoints and shown to operators: the secret is the buyer's alone.
-    return Wait(state, "checkout.action_required", {"action": open_part(books.action or {})}, hold_seconds)
+    told = None if books.action is None else open_part(books.action)
+    return Wait(state, "checkout.action_required", {"action": told}, hold_seconds)
 
 
 def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings: Settings) -> Outcome | Intent:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Big, BigId, Currency, Minor, Now, max_length, one_of
@@ -35,8 +35,27 @@ class Variant(Base):
     active: Mapped[bool] = mapped_column(server_default=text("true"))
 
 
+class DerivedSku(Base):
+    """Which variant stands for a handle and options whose sku was derived from them.
+
+    By the variant's id: whoever renames the variant keeps its sku. `digest` is of handle and options, in one form.
+    """
+
+    __tablename__ = "derived_skus"
+    __table_args__ = (CheckConstraint("digest ~ '^[0-9a-f]{64}$'", name="digest"), max_length("handle", 255))
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    handle: Mapped[str]
+    options: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id", ondelete="CASCADE"), unique=True)
+    created_at: Mapped[Now]
+
+
 class Price(Base):
-    """A list price, valid from `valid_from` until before `valid_until`. The latest valid row wins."""
+    """A list price, valid from `valid_from` until before `valid_until`.
+
+    Of the valid rows one with an end wins over the base price, which has none; of two alike the one that began later.
+    """
 
     __tablename__ = "prices"
     __table_args__ = (

@@ -22,7 +22,8 @@ class Checkout(Base):
     `fence` grows with every change of direction: an answer that carries an older one is late. `pivot_at` is set with
     the capture intent: before it we undo, after it we finish. `ending` is what an unwind will end in. `sent_at` is when
     its message was last sent, `due_at` when the sweep may act, `due_reason` why. `attempts` counts delivered runs that
-    left no trace and undos that failed. `failure_*` say why it turned back, `review` what a person must settle.
+    left no trace and undos that failed. `line_count` is the number of lines of its cart, by which a phase
+    weighs it. `failure_*` say why it turned back, `review` what a person must settle.
     """
 
     __tablename__ = "checkouts"
@@ -35,6 +36,7 @@ class Checkout(Base):
         CheckConstraint("state NOT IN ('failed', 'cancelled', 'expired') OR phase = 0", name="undone"),
         CheckConstraint("(ended_at IS NULL) = (state IN (" + ACTIVE_SQL + "))", name="ended"),
         CheckConstraint("(due_at IS NULL) = (due_reason IS NULL)", name="due"),
+        CheckConstraint("line_count >= 0", name="line_count"),
         CheckConstraint("(review IS NOT NULL) = (state = 'needs_review')", name="review"),
         max_length("owner", MAX_REFERENCE),
         max_length("reference", MAX_REFERENCE),
@@ -61,6 +63,7 @@ class Checkout(Base):
     owner: Mapped[str]
     reference: Mapped[str | None]
     currency: Mapped[Currency]
+    line_count: Mapped[int] = mapped_column(server_default=text("1"))
     state: Mapped[str] = mapped_column(server_default=CheckoutState.RUNNING.value)
     phase: Mapped[Small] = mapped_column(server_default=text("0"))
     fence: Mapped[int] = mapped_column(server_default=text("0"))

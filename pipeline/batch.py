@@ -1,15 +1,18 @@
 """What a phase works on, and what it may answer."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby, islice
-from typing import Any, Final
+from itertools import groupby
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from models.states import CheckoutState
 from pipeline.errors import Code
 from pipeline.pricing.drift import Expected
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Member:
     attempts: int
     ending: CheckoutState | None
     now: datetime
+    line_count: int = 1
 
 
 #: How many go together by how often they have left no trace. One of them may be what kills workers: it takes ever fewer
@@ -40,22 +44,83 @@ class Member:
 TOGETHER: Final = {0: 1000, 1: 16, 2: 4}
 
 
-def part(members: Sequence[Member]) -> tuple[list[Member], list[list[UUID]]]:
-    """Return who goes on together now, and the groups of the others; who is fresh goes with the fresh, all at once."""
-    parts: list[list[Member]] = []
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How a batch is divided: who goes on `now`, the groups that follow, and the `heavy` ones that may give way.
+
+    Each group is one transaction. Heavy are the large checkouts, each by itself, and what small ones are more than one
+    transaction takes, as long as it is more than half of one.
+    """
+
+    now: list[Member] = field(default_factory=list)
+    again: list[list[UUID]] = field(default_factory=list)
+    heavy: list[list[UUID]] = field(default_factory=list)
+
+
+def part(members: Sequence[Member], most_lines: int | None) -> Parts:
+    """Divide a batch by attempts and by lines: who is fresh goes with the fresh, and the small ones go first.
+
+    No group has more than `most_lines` lines (None: any number), except a single checkout that has more by itself.
+    Members come in the order of their ids, that of their start, and keep it within a group, and from each heavy group
+    to the next.
+    """
+    groups: list[list[Member]] = []
+    most = math.inf if most_lines is None else most_lines
     for attempts, group in groupby(sorted(members, key=_level), key=_level):
-        parts += _chunk(group, TOGETHER.get(attempts, 1))
-    return (parts[0], [[each.id for each in group] for group in parts[1:]]) if parts else ([], [])
+        groups += share_out(list(group), _weigh, most, TOGETHER.get(attempts, 1))
+    if not groups:
+        return Parts()
+    light = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 <= most]
+    heavy = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 > most]
+    (heavy if is_large(_weigh(groups[0][0]), most) else light).insert(0, groups[0])
+    names = [[[member.id for member in group] for group in some] for some in (light[1:], sorted(heavy, key=_age))]
+    return Parts(light[0] if light else [], *names)
+
+
+def share_out(items: Sequence[T], weigh: Callable[[T], int], most: float, count: int | None = None) -> list[list[T]]:
+    """Divide items into groups of at most `count` that weigh at most `most` together; a large one goes by itself.
+
+    The lightest that fit go into the first group. The others follow in their own order, so that whoever takes the first
+    two groups of each such batch never leaves the oldest behind for good.
+    """
+    groups = list(_chunk(items, weigh, most, count))
+    if len(groups) < 2:
+        return groups
+    lightest = sorted(range(len(items)), key=lambda each: weigh(items[each]))
+    first = sorted(next(_chunk(lightest, lambda each: weigh(items[each]), most, count)))
+    rest = [item for index, item in enumerate(items) if index not in set(first)]
+    return [[items[index] for index in first], *_chunk(rest, weigh, most, count)]
+
+
+def is_large(weight: int, most: float) -> bool:
+    """Tell whether something is too much work to go with others: more than half of what goes together."""
+    return weight * 2 > most
 
 
 def _level(member: Member) -> int:
     return min(member.attempts, len(TOGETHER))
 
 
-def _chunk(members: Iterable[Member], size: int) -> Iterator[list[Member]]:
-    left = iter(members)
-    while some := list(islice(left, size)):
-        yield some
+def _age(group: Sequence[Member]) -> UUID:
+    return min(member.id for member in group)
+
+
+def _weigh(member: Member) -> int:
+    return member.line_count
+
+
+def _chunk(items: Iterable[T], weigh: Callable[[T], int], most: float, count: int | None) -> Iterator[list[T]]:
+    group: list[T] = []
+    weight = 0
+    for item in items:
+        heavier = weight + weigh(item)
+        if group and (len(group) == count or heavier > most or is_large(max(heavier - weight, weigh(group[-1])), most)):
+            yield group
+            group, heavier = [], weigh(item)
+        group.append(item)
+        weight = heavier
+    if group:
+        yield group
 
 
 @dataclass(frozen=True, slots=True)

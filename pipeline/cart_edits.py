@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
 from models.states import CartState
 from pipeline.carts import create_cart, fill_cart
@@ -64,15 +64,26 @@ def read_cart(connection: Connection, owner: str, cart_id: UUID) -> StoredCart:
     row = connection.execute(READ, {"id": cart_id}).mappings().one_or_none()
     if row is None or row["owner"] not in (None, owner):
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))
-    cart = {name: row[name] for name in ("id", "currency", "customer", "coupon_codes", "tax_id", "tax_id_validated")}
-    cart |= {name: row[name] for name in ("shipping_address", "billing_address")}
-    cart["lines"] = [dict(line) for line in connection.execute(LINES, {"id": cart_id}).mappings()]
+    cart = {"id": cart_id, **_read_content(connection, row)}
+    holder = find_holder(connection, cart_id)
+    return StoredCart(cart, CartState(row["state"]), row["created_at"], row["updated_at"], holder)
+
+
+def read_content(connection: Connection, cart_id: UUID) -> dict[str, Any]:
+    """Return what a cart holds, whosever it is: the fields of `CartContent`, and each line with its number."""
+    return _read_content(connection, connection.execute(READ, {"id": cart_id}).mappings().one())
+
+
+def _read_content(connection: Connection, row: RowMapping) -> dict[str, Any]:
+    names = ("currency", "customer", "coupon_codes", "tax_id", "tax_id_validated")
+    content = {name: row[name] for name in (*names, "shipping_address", "billing_address")}
+    content["lines"] = [dict(line) for line in connection.execute(LINES, {"id": row["id"]}).mappings()]
+    content["shipping"] = None
     if row["shipping_minor"] is not None:
-        cart["shipping"] = {
+        content["shipping"] = {
             "amount_minor": row["shipping_minor"],
             "title": row["shipping_title"],
             "tax_included": row["shipping_tax_included"],
             "taxes": row["shipping_taxes"],
         }
-    holder = find_holder(connection, cart_id)
-    return StoredCart(cart, CartState(row["state"]), row["created_at"], row["updated_at"], holder)
+    return content

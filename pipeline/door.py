@@ -65,7 +65,8 @@ class Door:
     ) -> Admitted | StoredAnswer:
         """Pay, by a request whose answer will be kept: its first answer, if it has had one.
 
-        Raises what `start` and `process` raise, and Conflict while the same request is being worked on.
+        Raises what `start` and `process` raise before anything is changed, and Conflict while the same request is being
+        worked on. A refusal that has turned its checkout back is in what is returned: it is committed, and an answer.
         """
 
         validated = self._validate(request.cart) if isinstance(request, StartRequest) else None
@@ -77,10 +78,7 @@ class Door:
                 return intake.start(connection, request, self.settings, validated)
             return intake.process(connection, request, self.settings)
 
-        answer = self._commit(work, lambda each: each.sends if isinstance(each, Admitted) else ())
-        if isinstance(answer, Admitted) and answer.refusal is not None:
-            raise answer.refusal
-        return answer
+        return self._commit(work, lambda each: each.sends if isinstance(each, Admitted) else ())
 
     def keep_answer(self, asked: Request, answer: StoredAnswer, *, claimed: bool) -> None:
         """Keep what a request was answered, for its repeats."""

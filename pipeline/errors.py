@@ -1,89 +1,23 @@
-"""One tree of errors, one list of codes, one helpful sentence each."""
+"""One tree of errors, and one helpful sentence for each code."""
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any, Final
 
+from pipeline.codes import Code
 from pipeline.wording import fill
 
-
-class Code(StrEnum):
-    """Stable codes. They are part of the interface: never renamed, never reused."""
-
-    # the request
-    MESSAGE_INVALID = "message_invalid"
-    REQUEST_INVALID = "request_invalid"
-    KEY_REQUIRED = "idempotency_key_required"
-    KEY_CONFLICT = "idempotency_conflict"
-    TTL_TOO_LONG = "ttl_too_long"
-    # the HTTP request
-    KEY_RUNNING = "idempotency_running"
-    API_KEY_INVALID = "api_key_invalid"
-    SCOPE_MISSING = "scope_missing"
-    RATE_LIMITED = "rate_limited"
-    BODY_TOO_LARGE = "body_too_large"
-    MEDIA_TYPE = "media_type_unsupported"
-    ROUTE_UNKNOWN = "route_unknown"
-    METHOD_UNKNOWN = "method_not_allowed"
-    ORIGIN_FOREIGN = "origin_foreign"
-    UNAVAILABLE = "service_unavailable"
-    OVERLOADED = "overloaded"
-    # the cart
-    CART_UNKNOWN = "cart_unknown"
-    CART_LOCKED = "cart_locked"
-    CART_COMPLETED = "cart_completed"
-    CHECKOUT_ACTIVE = "checkout_active"
-    CART_EMPTY = "cart_empty"
-    CART_TOO_LARGE = "cart_too_large"
-    QUANTITY_INVALID = "quantity_invalid"
-    ADDRESS_MISSING = "address_missing"
-    REGION_REQUIRED = "region_required"
-    TAX_ID_INVALID = "tax_id_invalid"
-    VARIANT_UNKNOWN = "variant_unknown"
-    VARIANT_INACTIVE = "variant_inactive"
-    CURRENCY_UNKNOWN = "currency_unknown"
-    CURRENCY_MIXED = "currency_mixed"
-    PRICE_MISSING = "price_missing"
-    PRICE_INVALID = "price_invalid"
-    TOTAL_TOO_LARGE = "total_too_large"
-    EXCHANGE_RATE_STALE = "exchange_rate_stale"
-    EXTERNAL_AMOUNTS = "external_amounts_inconsistent"
-    COUPON_UNKNOWN = "coupon_unknown"
-    COUPON_USED_UP = "coupon_used_up"
-    COUPON_NEEDS_CUSTOMER = "coupon_needs_customer"
-    COUPON_NOT_APPLICABLE = "coupon_not_applicable"
-    OUT_OF_STOCK = "out_of_stock"
-    PRICE_CHANGED = "price_changed"
-    # the catalog
-    SKU_UNKNOWN = "sku_unknown"
-    STOCK_RESERVED = "stock_reserved"
-    # the checkout
-    CHECKOUT_UNKNOWN = "checkout_unknown"
-    CHECKOUT_ENDED = "checkout_ended"
-    CHECKOUT_BUSY = "checkout_busy"
-    PAST_PIVOT = "past_pivot"
-    NEEDS_REVIEW = "needs_review"
-    # the payment
-    PAYMENT_REQUIRED = "payment_required"
-    PAYMENT_DECLINED = "payment_declined"
-    CAPTURE_DECLINED = "capture_declined"
-    PAYMENT_UNRESOLVED = "payment_unresolved"
-    AUTHORIZATION_EXPIRED = "authorization_expired"
-    REFUND_FAILED = "refund_failed"
-    VOID_FAILED = "void_failed"
-    CARD_NUMBER = "card_number_refused"
-    GATEWAY_MISCONFIGURED = "gateway_misconfigured"
-    GATEWAY_UNAVAILABLE = "gateway_unavailable"
-    GATEWAY_UNKNOWN = "gateway_unknown"
-    WEBHOOK_INVALID = "webhook_invalid"
-    ENDPOINT_INVALID = "endpoint_invalid"
-    # the engine
-    CANCELLED = "cancelled"
-    RELEASED = "released"
-    EXPIRED = "expired"
-    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
-    UNDO_FAILED = "undo_failed"
-    INTERNAL_ERROR = "internal_error"
+__all__ = [
+    "SENTENCES",
+    "CheckoutError",
+    "Code",
+    "Conflict",
+    "Invalid",
+    "NotFound",
+    "Refused",
+    "Unavailable",
+    "list_sentences",
+    "sentence",
+]
 
 
 SENTENCES: Final[dict[Code, str]] = {
@@ -101,6 +35,14 @@ SENTENCES: Final[dict[Code, str]] = {
         "At most {limit:request|requests} a minute may come with this API key: wait {seconds:second|seconds}."
     ),
     Code.BODY_TOO_LARGE: "The body has more than {limit:byte|bytes}: send less.",
+    Code.HEADERS_TOO_LARGE: "The headers have more than {limit:byte|bytes}, or are more than {headers}: send less.",
+    Code.ADDRESS_TOO_LONG: (
+        "The path may have {path:byte|bytes}, the query {query:byte|bytes} and {limit:parameter|parameters}: send less."
+    ),
+    Code.REQUEST_TIMEOUT: "The request did not arrive whole within {seconds:second|seconds}: send it again.",
+    Code.SIGN_INS_LIMITED: (
+        "At most {limit:try|tries} to sign in may come within a minute: wait {seconds:second|seconds}, then try again."
+    ),
     Code.MEDIA_TYPE: "The body is not application/json: send JSON, and say so in Content-Type.",
     Code.ROUTE_UNKNOWN: "There is nothing at this address: /openapi.json lists what there is.",
     Code.METHOD_UNKNOWN: "{method} is not possible here: use {allowed}.",
@@ -131,16 +73,33 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.TOTAL_TOO_LARGE: "The total is larger than any amount that can be charged: split the cart.",
     Code.EXCHANGE_RATE_STALE: "The rate from {base} to {quote} is of {observed_at}: import a newer one.",
     Code.EXTERNAL_AMOUNTS: "The amounts of {where} do not agree ({reason}): send amounts that add up.",
+    Code.EXTERNAL_AMOUNTS_REFUSED: (
+        "Messages may not name prices, discounts, taxes or delivery costs here: leave them out, or send the cart over"
+        " HTTP with a key that has the scope prices."
+    ),
     Code.COUPON_UNKNOWN: "Coupon {code!q} does not exist or is not valid now: remove it.",
     Code.COUPON_USED_UP: "Coupon {code!q} has been used as often as it may be: remove it.",
-    Code.COUPON_NEEDS_CUSTOMER: ("Coupon {code!q} is limited per customer and the cart names none: name the customer."),
+    Code.COUPON_NEEDS_CUSTOMER: "Coupon {code!q} is limited per customer and the cart names none: name the customer.",
     Code.COUPON_NOT_APPLICABLE: "Coupon {code!q} gives nothing on this cart: remove it.",
     Code.OUT_OF_STOCK: "Of {sku!q}, {requested:was|were} asked for and {available:is|are} left: ask for fewer.",
     Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
     Code.SKU_UNKNOWN: "There is no variant with the SKU {sku!q}: import it first, or check the spelling.",
     Code.STOCK_RESERVED: (
-        "Checkouts hold {reserved} of {sku!q} at {location!q}, more than {quantity} on hand: set at least {reserved}."
+        "Checkouts hold {reserved} of {sku!q} at {location!q}, and {quantity} would be there: keep {reserved} or more."
     ),
+    Code.STOCK_OVERSOLD: (
+        "{sku!q} cannot become deny: elsewhere {reserved} are held of {quantity}: receive more there."
+    ),
+    Code.STOCK_EXPECTATION_REQUIRED: (
+        "{sku!q} has {on_hand:unit|units} at {location!q}: add --expect {on_hand}, or say +5."
+    ),
+    Code.STOCK_CHANGED: (
+        "{sku!q} has {on_hand:unit|units} at {location!q}, not {expected}: count, and expect {on_hand}."
+    ),
+    Code.STOCK_COUNT_OUTDATED: (
+        "{sku!q} at {location!q} was set by hand since {counted_at}: count again, or give +5 or -3."
+    ),
+    Code.LOCATION_UNKNOWN: "There is no location {location!q} ({hint}): correct it, or create it with --create.",
     Code.CHECKOUT_UNKNOWN: "There is no checkout {checkout_id} of this owner: check the id.",
     Code.CHECKOUT_ENDED: "Checkout {checkout_id} is {state}: start a new one.",
     Code.CHECKOUT_BUSY: "Checkout {checkout_id} is {state} and has its payment: wait for its outcome.",
@@ -151,7 +110,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.PAYMENT_REQUIRED: "There is something to pay, and the request carries no payment: send its token.",
     Code.PAYMENT_DECLINED: "The payment was declined ({reason}): try another payment method.",
     Code.CAPTURE_DECLINED: "The authorised payment could not be taken ({reason}): start again with another one.",
-    Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind}: look it up there, then retry.",
+    Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind!q}: look it up there, then retry.",
     Code.AUTHORIZATION_EXPIRED: "The authorisation of the payment ran out before the money was taken: start again.",
     Code.REFUND_FAILED: "{amount} could not be given back ({error}): refund it at the provider, then retry.",
     Code.VOID_FAILED: "{amount} authorised could not be let go ({error}): cancel it at the provider, then retry.",
@@ -170,7 +129,6 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.UNDO_FAILED: "Undoing {phase} failed {attempts:time|times} ({error}): settle it by hand, then retry.",
     Code.INTERNAL_ERROR: "The request could not be handled ({error}): report it with its idempotency key.",
 }
-
 
 #: Says whether a variant of a sentence is for these facts.
 When = Callable[[Mapping[str, Any]], bool]
@@ -195,6 +153,23 @@ VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
         (
             lambda facts: "look_alike" in facts,
             "There is no variant with the SKU {sku!q}; {look_alike!q} looks like it: check the spelling.",
+        ),
+    ),
+    Code.CHECKOUT_ACTIVE: (
+        (
+            lambda facts: "differs" in facts,
+            "Checkout {checkout_id} of cart {cart_id} was asked for something else ({differs}): wait for its outcome,"
+            " or cancel it.",
+        ),
+        (
+            lambda facts: "state" in facts,
+            "Checkout {checkout_id} of cart {cart_id} is {state}: repeat the request in a moment.",
+        ),
+    ),
+    Code.PRICE_CHANGED: (
+        (
+            lambda facts: "differs" in facts,
+            "What is charged is not what was expected ({differs}): show it and ask again.",
         ),
     ),
     Code.OUT_OF_STOCK: ((lambda facts: facts.get("available") == 0, "{sku!q} is sold out: remove it."),),

@@ -46,6 +46,18 @@ SCHEDULE: Final = text("""
     WHERE c.id = s.id
 """)
 
+SEND_BACK: Final = text("""
+    UPDATE checkouts
+    SET sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
+        updated_at = now()
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+SET_ASIDE: Final = text("""
+    UPDATE checkouts SET due_at = now() + make_interval(secs => :stall_seconds), updated_at = now()
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND due_reason = 'stalled'
+""")
+
 REVIEW: Final = with_events("""
     UPDATE checkouts c
     SET state = 'needs_review', due_at = NULL, due_reason = NULL, review = CAST(r.review AS jsonb), updated_at = now()
@@ -142,6 +154,21 @@ def later(connection: Connection, waits: Sequence[tuple[Member, float, str, int]
                 "attempts": [attempts for *_, attempts in waits],
             },
         )
+
+
+def set_aside(connection: Connection, groups: Sequence[Sequence[UUID]], settings: Settings) -> None:
+    """Let checkouts wait in this process's memory for half of what makes a message count as lost, and not longer."""
+    if groups:
+        ids = [id_ for group in groups for id_ in group]
+        connection.execute(SET_ASIDE, {"ids": ids, "stall_seconds": settings.stall_seconds})
+
+
+def send_back(connection: Connection, members: Sequence[Member], queue: str, settings: Settings) -> list[Send]:
+    """Send these checkouts to the end of their queue: they wait there anew, and that is no attempt."""
+    if not members:
+        return []
+    connection.execute(SEND_BACK, {"ids": [each.id for each in members], "stall_seconds": settings.stall_seconds})
+    return [Send(queue, each.id, each.now) for each in members]
 
 
 def ask_person(connection: Connection, phase: str, reviews: Mapping[UUID, Review]) -> None:

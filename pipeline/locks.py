@@ -17,7 +17,8 @@ from pipeline.pricing.drift import Expected
 
 _MEMBER: Final = """
     id, cart_id, owner, reference, currency, state, phase, fence, straight_through, payment_given,
-    expected_total_minor, expected_hash, expected_lines, expires_at, pivot_at, attempts, ending, now() AS now
+    expected_total_minor, expected_hash, expected_lines, expires_at, pivot_at, attempts, ending, line_count,
+    now() AS now
 """
 
 CHECKOUTS: Final = text(f"""
@@ -197,6 +198,7 @@ def _member(row: Sequence[Any]) -> Member:
         pivot_at,
         attempts,
         ending,
+        line_count,
         now,
     ) = row
     return Member(
@@ -215,5 +217,6 @@ def _member(row: Sequence[Any]) -> Member:
         pivot_at=pivot_at,
         attempts=attempts,
         ending=None if ending is None else CheckoutState(ending),
+        line_count=line_count,
         now=now,
     )

@@ -6,9 +6,7 @@ be newer than the engine; everything known is strict.
 
 import hashlib
 import json
-import math
-from collections.abc import Iterator
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import (
@@ -17,64 +15,37 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     StrictBool,
     StringConstraints,
-    WithJsonSchema,
     model_validator,
 )
 
-from models.identifiers import normalize_coupon_code, normalize_customer, normalize_sku, normalize_tax_id
-from models.identifiers.keys import MAX_COUPON_CODE, MAX_CUSTOMER, MAX_SKU
 from models.identifiers.regions import MAX_REGION
-from models.identifiers.tax_ids import MAX_TAX_ID
-from models.identifiers.texts import clean
-from models.limits import MAX_REFERENCE
-from models.money import MAX_MINOR, minor_digits
-from pipeline.addresses import ADDRESS_SCHEMA, normalize_address
+from models.limits import (
+    MAX_CHARGES,
+    MAX_COUPONS,
+    MAX_LINES,
+    MAX_PAYMENT,
+    MAX_REFERENCE,
+)
+from pipeline.addresses import normalize_address
 from pipeline.card_numbers import has_card_number
 from pipeline.errors import Code, Invalid
-
-
-def _known_currency(code: str) -> str:
-    if minor_digits(code) is None:
-        raise ValueError(f"{code} is not an ISO 4217 currency with a minor unit")
-    return code
-
-
-def _storable(text: str) -> str:
-    # PostgreSQL stores neither: refused here, with a sentence, and not by the driver.
-    if "\x00" in text:
-        raise ValueError("it contains a NUL character")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("it contains half of a surrogate pair")
-    return text
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("it contains characters that cannot be shown")
-    return text
-
-
-def _customer(text: str) -> str:
-    normalize_customer(text)  # what is left of it must be something
-    return clean(text, limit=MAX_CUSTOMER)
-
-
-#: Why an operator did something.
-MAX_REASON: Final = 500
-Reason = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_REASON), AfterValidator(_printable)
-]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_storable)]
-ShortText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable)]
-FilledText = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_storable)]
-Sku = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SKU), AfterValidator(normalize_sku)]
-Customer = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CUSTOMER), AfterValidator(_customer)]
-TaxId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAX_ID), AfterValidator(normalize_tax_id)]
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_known_currency)]
-Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True)]
+from pipeline.fields import (
+    AddressDraft,
+    CouponCode,
+    Currency,
+    Customer,
+    FilledText,
+    Minor,
+    Reference,
+    ShortText,
+    Sku,
+    TaxId,
+    Ttl,
+    check_printable,
+)
+from pipeline.json_bounds import measure
 
 
 class Model(BaseModel):
@@ -119,19 +90,25 @@ class TaxInput(Model):
     amount_minor: Minor
 
 
+#: Lists end at their first mistake: nobody reads thousands of them, and each would cost.
+Discounts = Annotated[list[DiscountInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
+Taxes = Annotated[list[TaxInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
+
+
 class ShippingInput(Model):
     """What delivery costs. Without `taxes`, ours apply."""
 
     amount_minor: Minor
     title: ShortText = "Shipping"
     tax_included: StrictBool | None = None
-    taxes: list[TaxInput] | None = None
+    taxes: Taxes | None = None
 
 
 class CartLine(Model):
     """A line: a sku, how many, and, if the upstream prices on its own, its unit price in minor units.
 
-    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply.
+    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply. `title` is the catalog's unless
+    the sender may name prices too; `tax_included` and `currency` are those of `unit_price_minor`.
     """
 
     sku: Sku
@@ -140,43 +117,14 @@ class CartLine(Model):
     currency: Currency | None = None
     title: ShortText | None = None
     tax_included: StrictBool | None = None
-    discounts: list[DiscountInput] | None = None
-    taxes: list[TaxInput] | None = None
-
-
-def _storable_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    for leaf in _leaves(value):
-        if isinstance(leaf, str):
-            _storable(leaf)
-        elif not math.isfinite(leaf):
-            raise ValueError("it contains a number that JSON does not have")
-    return value
-
-
-def _leaves(value: JsonValue) -> Iterator[str | float]:
-    if isinstance(value, str | float):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-
-
-CouponCode = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_COUPON_CODE), AfterValidator(normalize_coupon_code)
-]
-Json = Annotated[dict[str, JsonValue], AfterValidator(_storable_json)]
-#: An address that may still lack something: phase 1 asks for the rest.
-AddressDraft = Annotated[Json, AfterValidator(normalize_address), WithJsonSchema(ADDRESS_SCHEMA)]
+    discounts: Discounts | None = None
+    taxes: Taxes | None = None
 
 
 class TaxIdValidation(Model):
     """Who found the tax id to be its holder's (`VIES`, a certificate, a person), and when."""
 
-    source: Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_printable)]
+    source: Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(check_printable)]
     at: AwareDatetime
 
 
@@ -184,9 +132,9 @@ class CartContent(Model):
     """What a cart holds."""
 
     currency: Currency
-    lines: list[CartLine]
+    lines: Annotated[list[CartLine], Field(max_length=MAX_LINES, fail_fast=True)]
     customer: Customer | None = None
-    coupon_codes: list[CouponCode] = []
+    coupon_codes: Annotated[list[CouponCode], Field(max_length=MAX_COUPONS, fail_fast=True)] = []
     tax_id: TaxId | None = None
     tax_id_validated: TaxIdValidation | None = None
     shipping: ShippingInput | None = None
@@ -207,6 +155,10 @@ class CartContent(Model):
             or self.tax_id_validated is not None
             or any((line.unit_price_minor, line.discounts, line.taxes) != (None, None, None) for line in self.lines)
         )
+
+    def without_titles(self) -> Self:
+        """Return it with the catalog's titles: what goods are called on the order is what was sold."""
+        return self.model_copy(update={"lines": [line.model_copy(update={"title": None}) for line in self.lines]})
 
 
 class Cart(CartContent):
@@ -230,17 +182,21 @@ class PaymentInput(Model):
     @model_validator(mode="before")
     @classmethod
     def _no_card_number(cls, payment: Any) -> Any:
+        measure(payment, MAX_PAYMENT)
         if has_card_number(payment):
             raise Invalid(Code.CARD_NUMBER)
         return payment
 
 
-#: The total that was shown for each line, by the line's number.
-ExpectedLines = dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")], Minor]
+#: The total that was shown for each line, by the line's number as the cart has it (`1`, not `01`).
+ExpectedLines = Annotated[
+    dict[Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")], Minor],
+    Field(min_length=1, max_length=MAX_LINES),
+]
 
 
 class Expecting(Model):
-    """What the caller expects to pay, as far as it says so."""
+    """What the caller expects to pay, as far as it says so; `expected_lines` names every line of the cart, or none."""
 
     expected_total_minor: Minor | None = None
     expected_hash: Reference | None = None
@@ -258,7 +214,7 @@ class StartRequest(Expecting):
     cart: Cart | None = None
     idempotency_key: Reference | None = None
     payment: PaymentInput | None = None
-    ttl_seconds: Annotated[int, Field(gt=0, strict=True)] | None = None
+    ttl_seconds: Ttl | None = None
     reference: Reference | None = None
 
     @model_validator(mode="after")

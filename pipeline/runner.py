@@ -14,7 +14,7 @@ from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait,
 from pipeline.books import LIVE, Books, Intent
 from pipeline.chain import Local, Phase, Remote
 from pipeline.claims import Answered, Planned, claim
-from pipeline.driver import Driver, Step
+from pipeline.driver import Driver, Lane, Step
 from pipeline.errors import Code
 from pipeline.locks import lock_checkouts
 from pipeline.operations import load_books, record
@@ -34,14 +34,26 @@ class Runner:
 
     def run(self, phase: Phase, ids: Sequence[UUID]) -> None:
         """Run `phase` for those of these checkouts that stand right before it; the others are left alone."""
-        self.driver.drive(ids, partial(self._step, phase), partial(self._fail, phase), may_leave=True)
+        # What is done at a gateway is the same for any number of lines.
+        most_lines = self.settings.batch_lines if isinstance(phase.work, Local) else None
+        lane = Lane(phase.queue, partial(self._step, phase, None), partial(self._send_back, phase))
+        step = partial(self._step, phase, most_lines)
+        self.driver.drive(ids, step, partial(self._fail, phase), may_leave=True, lane=lane)
 
-    def _step(self, phase: Phase, connection: Connection, ids: Sequence[UUID], answers: Sequence[Answered]) -> Step:
+    def _step(
+        self,
+        phase: Phase,
+        most_lines: int | None,
+        connection: Connection,
+        ids: Sequence[UUID],
+        answers: Sequence[Answered],
+    ) -> Step:
         members = lock_checkouts(connection, ids)
         books = record(connection, members, answers) if answers else {}
         step = Step(sends=chase_late(connection, members, books))
-        ready = [each for each in members if each.state is CheckoutState.RUNNING and each.phase == phase.number - 1]
-        ready, step.again = part(ready)
+        parts = part([each for each in members if is_before(each, phase)], most_lines)
+        ready, step.again, step.heavy = parts.now, parts.again, parts.heavy
+        forward.set_aside(connection, step.heavy, self.settings)
         if not ready:
             return step
         outcomes: Mapping[UUID, Outcome]
@@ -57,6 +69,10 @@ class Runner:
         )
         return step
 
+    def _send_back(self, phase: Phase, ids: Sequence[UUID], connection: Connection) -> Step:
+        waiting = [each for each in lock_checkouts(connection, ids) if is_before(each, phase)]
+        return Step(sends=forward.send_back(connection, waiting, phase.queue, self.settings))
+
     def _plan(
         self, connection: Connection, work: Remote, ready: Sequence[Member], known: Mapping[UUID, Books]
     ) -> tuple[dict[UUID, Outcome], list[Planned]]:
@@ -70,7 +86,7 @@ class Runner:
         """Count the attempt of a checkout that raised, and give up on it after the last."""
         step = Step()
         for member in lock_checkouts(connection, [checkout_id]):
-            if member.state is not CheckoutState.RUNNING or member.phase != phase.number - 1:
+            if not is_before(member, phase):
                 continue
             attempts = member.attempts + 1
             if attempts >= self.settings.max_attempts:
@@ -79,6 +95,11 @@ class Runner:
                 seconds = min(self.settings.retry_seconds * 2 ** (attempts - 1), self.settings.retry_cap_seconds)
                 forward.later(connection, [(member, seconds, repr(error)[:1000], attempts)])
         return step
+
+
+def is_before(member: Member, phase: Phase) -> bool:
+    """Tell whether a checkout stands right before a phase and may go on."""
+    return member.state is CheckoutState.RUNNING and member.phase == phase.number - 1
 
 
 def settle(

@@ -22,6 +22,13 @@ class TaxRounding(StrEnum):
     ORDER = "order"
 
 
+class IntakePrices(StrEnum):
+    """What becomes of a queued request that names prices, discounts, taxes or delivery costs itself."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
 class Settings(BaseSettings):
     """Settings of every process. Each has its environment variable; a `.env` file is read too."""
 
@@ -56,6 +63,8 @@ class Settings(BaseSettings):
     seller_country: str | None = None
     #: Who is asked whether a tax id is its holder's, by the name of its entry point; empty: nobody.
     tax_id_validator: str = ""
+    #: Whether requests on `checkout.intake` may name amounts of their own: no key's scope vouches for a message.
+    intake_prices: IntakePrices = IntakePrices.ALLOW
     #: How far the total may be from the expected one. The frozen total is charged.
     price_drift_tolerance_minor: Annotated[int, Field(ge=0)] = 0
     #: Largest total: eight digits is the most that Stripe takes in any currency.
@@ -63,6 +72,9 @@ class Settings(BaseSettings):
 
     #: Messages handed to an actor at once, as far as there are so many: a quarter more checkouts a second than with 64.
     batch_size: Count = 256
+    #: Lines that one transaction works on, as far as it is not a single basket that has more: small baskets come first,
+    #: and between two such loads of large ones whoever waits.
+    batch_lines: Count = 1000
     #: A message not worked on for this long is taken for lost, unless it can be seen waiting in its queue.
     stall_seconds: Seconds = 5
     #: ... and even then after this long.
@@ -82,7 +94,9 @@ class Settings(BaseSettings):
     #: Longest block while a queue is empty; also the longest wait for a message that came without a wake-up.
     idle_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
-    gateway: str = "sandbox"
+    #: No default: the sandbox takes play money, and an order paid with it is an order. The embedded servers choose it
+    #: for themselves (scripts/embedded.py).
+    gateway: str = ""
     #: A gateway call is given up, its outcome unknown, after this long ...
     gateway_timeout_seconds: Seconds = 4
     #: ... and nobody else makes the same call for this long; 0 stands for as long as one can take at this gateway and
@@ -118,7 +132,8 @@ class Settings(BaseSettings):
     sandbox_fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
     sandbox_fault_seed: int = 0
     sandbox_authorization_seconds: Seconds = 7 * 24 * 3600
-    sandbox_webhook_secret: SecretStr = SecretStr("whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3g=")
+    #: What its webhooks are signed with; without one it sends none, and none is taken for its.
+    sandbox_webhook_secret: SecretStr = SecretStr("")
 
     #: The HTTP edge: where it listens, its connections (and threads, one each), and the longest `Prefer: wait`. Proxies
     #: commonly give up after 60 s.
@@ -128,14 +143,20 @@ class Settings(BaseSettings):
     web_wait_cap_seconds: Count = 30
     #: Largest body: a thousand lines with external prices and taxes have about 300 kB.
     web_max_body_bytes: Count = 1024 * 1024
+    #: How long a request's head and its body may take to arrive, and connections to one process: each is a file to it,
+    #: and who waits (`Prefer: wait`) has one. Systems allow a process 1,024 files unless told otherwise.
+    web_head_seconds: Seconds = 10
+    web_body_seconds: Seconds = 30
+    web_max_connections: Count = 900
+    #: Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed: addresses and networks (CIDR, with commas).
+    web_trusted_proxies: str = "127.0.0.1,::1"
     #: Requests of one key, to one process.
     web_requests_per_minute: Count = 600
+    #: Tries to sign in to the admin pages from one address, to one process; from all addresses, thirty times as many.
+    web_sign_ins_per_minute: Count = 10
     #: New checkouts are refused while one has waited this long for its worker. Below `overdue_seconds`, after which it
     #: is sent again and begins to wait anew.
     web_backlog_seconds: Seconds = 30
-    #: What the sessions of the admin pages are signed with: the same in every web process. Without one each process
-    #: draws its own, and whoever has signed in there signs in again once it has restarted.
-    web_session_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     #: Where the edge hears of what has ended: PostgreSQL itself, where DATABASE_URL is a transaction pooler's.
     listen_url: SecretStr | None = None
 
@@ -146,6 +167,11 @@ class Settings(BaseSettings):
     delivery_hours: Count = 72
     delivery_keep_days: Count = 30
     delivery_private_networks: str = ""
+
+    #: For how long refused messages, and settled webhooks of the provider, are kept. Providers repeat theirs for three
+    #: days, and an operator may come back from a holiday.
+    refused_messages_keep_days: Count = 30
+    webhook_inbox_keep_days: Count = 30
 
     #: Connections of one process, and the bounds that keep a hung one from holding rows.
     pool_size: Count = 5
@@ -162,7 +188,7 @@ class Settings(BaseSettings):
     def _country(cls, country: str | None) -> str | None:
         return normalize_country(country) if country else None
 
-    @field_validator("delivery_private_networks")
+    @field_validator("delivery_private_networks", "web_trusted_proxies")
     @classmethod
     def _networks(cls, networks: str) -> str:
         for part in networks.split(","):

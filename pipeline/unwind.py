@@ -1,6 +1,7 @@
 """Moves checkouts back: the undos of what was done, newest phase first, each in its own transaction."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import assert_never
 from uuid import UUID
 
@@ -12,13 +13,14 @@ from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait,
 from pipeline.books import Books, Intent
 from pipeline.chain import CHAIN, Local, Phase, Remote
 from pipeline.claims import Answered, Planned, claim
-from pipeline.driver import Driver, Step
+from pipeline.driver import Driver, Lane, Step
 from pipeline.errors import Code
 from pipeline.late import ask_person, close_reviews
 from pipeline.locks import lock_checkouts
 from pipeline.operations import abandon, load_books, record
 from pipeline.payment_plan import plan_undo
 from pipeline.runner import chase_late
+from pipeline.sender import UNWIND
 from pipeline.settings import Settings
 
 
@@ -35,9 +37,13 @@ class Unwinder:
 
         Also takes back money that turned up after the end of its checkout.
         """
-        self.driver.drive(ids, self._step, self._fail, may_leave=True)
+        lane = Lane(UNWIND, partial(self._step, None), self._send_back)
+        step = partial(self._step, self.settings.batch_lines)
+        self.driver.drive(ids, step, self._fail, may_leave=True, lane=lane)
 
-    def _step(self, connection: Connection, ids: Sequence[UUID], answers: Sequence[Answered]) -> Step:
+    def _step(
+        self, most_lines: int | None, connection: Connection, ids: Sequence[UUID], answers: Sequence[Answered]
+    ) -> Step:
         members = lock_checkouts(connection, ids)
         books = record(connection, members, answers) if answers else {}
         step = Step()
@@ -45,8 +51,9 @@ class Unwinder:
         ended = [each for each in members if each.state in ENDINGS]
         if ended:
             step.calls += self._take_back_late(connection, ended)
-        turning = [each for each in members if each.state is CheckoutState.UNWINDING]
-        turning, step.again = part(turning)
+        parts = part([each for each in members if each.state is CheckoutState.UNWINDING], most_lines)
+        turning, step.again, step.heavy = parts.now, parts.again, parts.heavy
+        forward.set_aside(connection, step.heavy, self.settings)
         if not turning:
             return step
         number = max(each.phase for each in turning)
@@ -58,6 +65,10 @@ class Unwinder:
         if rest:
             step.again.append(rest)
         return step
+
+    def _send_back(self, ids: Sequence[UUID], connection: Connection) -> Step:
+        turning = [each for each in lock_checkouts(connection, ids) if each.state is CheckoutState.UNWINDING]
+        return Step(sends=forward.send_back(connection, turning, UNWIND, self.settings))
 
     def _undo(
         self, connection: Connection, phase: Phase, group: Sequence[Member], books: Mapping[UUID, Books], step: Step

@@ -98,7 +98,7 @@ def measure_memory(ground: Ground) -> Figures:
 
 
 def measure_stalls(ground: Ground) -> Figures:
-    """The 95th percentile of buyers' durations, in milliseconds, while one in forty disturbs."""
+    """The 95th percentile of buyers' durations, in milliseconds, while one in forty disturbs, or a crowd."""
     for disturbance in Disturbance:
         with ground.open() as own:
             engine = own.build()

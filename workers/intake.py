@@ -2,19 +2,25 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, assert_never
 
 import structlog
+from dramatiq import Message
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
+from pipeline.batch import share_out
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient, transaction
 from pipeline.errors import Code, Refused, sentence
+from pipeline.fields import MAX_REASON
 from pipeline.messages import StartRequest
 from pipeline.objections import explain_first
 from pipeline.refusals import record_refusal
 from pipeline.sender import INTAKE
+from pipeline.settings import IntakePrices
 from workers.engine import CheckoutEngine
 
 log = structlog.get_logger()
@@ -27,12 +33,51 @@ WAITS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
-    """Start the checkouts of a batch of messages. Returns once each is a checkout or a recorded refusal."""
+    """Start the checkouts of a batch of messages. Returns once each is a checkout, a recorded refusal, or sent again.
+
+    A transaction has a bounded number of lines, the small requests come first, and after two transactions the rest
+    gives way to whoever waits.
+    """
+    groups = deque(share_out(bodies, count_lines, engine.settings.batch_lines))
+    if groups:
+        _admit(engine, groups.popleft())
+    while groups:
+        _admit(engine, groups.popleft())
+        if (
+            groups
+            and engine.backlog.heads([INTAKE])
+            and _send_back(engine, [body for group in groups for body in group])
+        ):
+            return
+
+
+def count_lines(body: dict[str, Any]) -> int:
+    """Return how many lines a request brings along, before anything of it is read."""
+    cart = body.get("cart")
+    lines = cart.get("lines") if isinstance(cart, dict) else None
+    return len(lines) if isinstance(lines, list) else 0
+
+
+def _send_back(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> bool:
+    """Send requests to the end of the queue; False when that failed. What is then there twice is started once."""
+    name = INTAKE.removeprefix("checkout.")
+    messages = [Message[None](INTAKE, name, args=(body,), kwargs={}, options={}) for body in bodies]
+    try:
+        engine.broker.enqueue_many(messages)
+    except (RedisError, OSError) as error:
+        log.warning("send.failed", count=len(messages), error=repr(error))
+        return False
+    log.info("batch.gave_way", queue=INTAKE, checkouts=len(messages))
+    return True
+
+
+def _admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
     requests: list[StartRequest] = []
     kept: list[dict[str, Any]] = []
     for body in bodies:
         try:
             request = read_request(body)
+            check_prices(request, engine.settings.intake_prices)
         except Refused as refusal:
             _refuse(engine, body, refusal)
         else:
@@ -51,10 +96,22 @@ def read_request(body: dict[str, Any]) -> StartRequest:
         request = StartRequest.model_validate(body)
     except ValidationError as error:
         # Where it is may be a key of the sender's own.
-        raise Refused(Code.REQUEST_INVALID, reason=redact(explain_first(error))) from None
+        raise Refused(Code.REQUEST_INVALID, reason=redact(explain_first(error), MAX_REASON)) from None
     if request.idempotency_key is None:
         raise Refused(Code.KEY_REQUIRED)
     return request
+
+
+def check_prices(request: StartRequest, prices: IntakePrices) -> None:
+    """Refuse a queued request that names amounts of its own, where that is not wanted: no key vouches for it."""
+    match prices:
+        case IntakePrices.ALLOW:
+            return
+        case IntakePrices.REFUSE:
+            if request.cart is not None and request.cart.has_external_amounts:
+                raise Refused(Code.EXTERNAL_AMOUNTS_REFUSED)
+        case _:
+            assert_never(prices)
 
 
 def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Sequence[dict[str, Any]]) -> None:

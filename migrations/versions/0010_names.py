@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
@@ -45,7 +45,7 @@ END $$
 """
 
 NORMALIZE_NAMES = """
-CREATE FUNCTION normalize_names() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+CREATE FUNCTION normalize_names() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_TABLE_NAME = 'variants' THEN
         NEW.sku := normalize_name('seen', NEW.sku);
@@ -72,6 +72,12 @@ BEGIN
 END $$
 """
 
+FIX_PATH = """
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION normalize_names() SET search_path = pg_catalog, %I, pg_temp', current_schema());
+END $$
+"""
+
 NORMALIZED = {
     "variants": "INSERT OR UPDATE OF sku, category, look_alike",
     "locations": "INSERT OR UPDATE OF code",
@@ -90,6 +96,7 @@ def upgrade() -> None:
     """Add what is new, make the rows of today so, then let the triggers keep them so."""
     op.execute(sa.text(NORMALIZE_NAME.replace(":", r"\:")))
     op.execute(sa.text(NORMALIZE_NAMES.replace(":", r"\:")))
+    op.execute(FIX_PATH)
     _add_columns()
     op.drop_constraint(op.f("coupons_code_check"), "coupons", type_="check")
     op.drop_constraint(op.f("redemptions_code_fkey"), "redemptions", type_="foreignkey")

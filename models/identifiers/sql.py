@@ -52,7 +52,7 @@ END $$
 
 
 NORMALIZE_NAMES: Final = f"""
-CREATE FUNCTION normalize_names() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+CREATE FUNCTION normalize_names() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_TABLE_NAME = 'variants' THEN
         NEW.sku := normalize_name('{NameKind.SEEN}', NEW.sku);

@@ -1,7 +1,7 @@
-"""Phase 1: can this cart be sold at all? Reads only, so there is nothing to undo.
+"""Phase 1: can this cart be sold at all? Which variant is each line? It holds nothing, so there is nothing to undo.
 
 The cart is read-only from the start of the checkout on, so what is found here stays true of it; stock is only looked
-at, to refuse early: phase 2 holds it.
+at, to refuse early: phase 2 holds it. A sku is looked up here and never again: each line's variant is written down.
 """
 
 from collections import defaultdict
@@ -23,7 +23,12 @@ from pipeline.messages import Address
 from pipeline.objections import explain_first
 from pipeline.settings import Settings
 
-AVAILABLE: Final = text("""
+# In one round trip: the lines' variants written, and what is available of them read.
+RESOLVE: Final = text("""
+    WITH resolved AS (
+        INSERT INTO checkout_lines (checkout_id, line, variant_id)
+        SELECT * FROM unnest(CAST(:checkout_ids AS uuid[]), CAST(:lines AS integer[]), CAST(:resolved AS bigint[]))
+    )
     SELECT variant_id, sum(on_hand - reserved) AS available, bool_or(backorderable) AS backorderable
     FROM stock_levels WHERE variant_id = ANY(CAST(:variant_ids AS bigint[])) GROUP BY variant_id
 """)
@@ -34,8 +39,23 @@ undo = None
 def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:
     """Validate the carts of a batch; each gets the first thing that is wrong with it, or Done."""
     baskets = load_baskets(connection, [member.cart_id for member in batch], settings.base_currency)
-    variant_ids = {line.variant_id for basket in baskets.values() for line in basket.lines} - {None}
-    rows = connection.execute(AVAILABLE, {"variant_ids": sorted(id_ for id_ in variant_ids if id_ is not None)})
+    # A cart that is too large is refused, and costs no more than that.
+    found = [
+        (member.id, line.line, line.variant_id)
+        for member in batch
+        if len(lines := baskets[member.cart_id].lines) <= settings.max_lines
+        for line in lines
+        if line.variant_id is not None
+    ]
+    rows = connection.execute(
+        RESOLVE,
+        {
+            "checkout_ids": [checkout_id for checkout_id, _, _ in found],
+            "lines": [number for _, number, _ in found],
+            "resolved": [variant_id for _, _, variant_id in found],
+            "variant_ids": sorted({variant_id for _, _, variant_id in found}),
+        },
+    )
     # None: as many as anyone asks for.
     available = {row.variant_id: None if row.backorderable else int(row.available) for row in rows}
     outcomes = {member.id: validate(baskets[member.cart_id], available, settings) for member in batch}

@@ -115,6 +115,8 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
     if basket.currency != settings.base_currency:
         exchange = cross(settings.base_currency, basket.currency, terms.exchange)
     for line in basket.lines:
+        if line.variant_id is None:
+            return Rejected(Code.VARIANT_UNKNOWN, {"line": line.line, "sku": line.sku})
         converted = line.unit_price_minor is None and line.list_currency not in (None, basket.currency)
         if line.price_minor is None or (converted and exchange is None):
             return Rejected(Code.PRICE_MISSING, {"line": line.line, "sku": line.sku, "currency": basket.currency})
@@ -122,7 +124,7 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
             return objection
         price = convert(line.price_minor, exchange) if converted and exchange is not None else line.price_minor
         try:
-            goods.append(_read_goods(line, price, settings))
+            goods.append(_read_goods(line, line.variant_id, price, settings))
         except ValidationError as error:
             return _object_to_form(f"line {line.line}", error)
     try:
@@ -161,13 +163,11 @@ def _needs_region(goods: Sequence[Goods], shipping: Shipping | None) -> bool:
     return any(each.taxes is None for each in goods) or (shipping is not None and shipping.taxes is None)
 
 
-def _read_goods(line: Line, price_minor: int, settings: Settings) -> Goods:
-    if line.variant_id is None:
-        raise ValueError(f"line {line.line} was not validated")
+def _read_goods(line: Line, variant_id: int, price_minor: int, settings: Settings) -> Goods:
     included = line.list_tax_included if line.unit_price_minor is None else line.tax_included
     return Goods(
         line=line.line,
-        variant_id=line.variant_id,
+        variant_id=variant_id,
         sku=line.sku,
         title=line.title or line.sku,
         category=line.category,

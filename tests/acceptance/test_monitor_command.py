@@ -39,6 +39,7 @@ def environment(settings: Settings, **others: str) -> dict[str, str]:
         **os.environ,
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "REDIS_URL": settings.redis_url.get_secret_value(),
+        "CHECKOUT_GATEWAY": settings.gateway,
         "TERM": "xterm-256color",
         "COLUMNS": "100",
         "LINES": "50",

@@ -60,7 +60,8 @@ def door(engine: Engine, processes: Processes) -> Iterator[CheckoutEngine]:
 
 
 def build_settings(database_url: str, redis_url: str) -> Settings:
-    return Settings(_env_file=None, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **TIMES)
+    urls: dict[str, Any] = {"database_url": SecretStr(database_url), "redis_url": SecretStr(redis_url)}
+    return Settings(_env_file=None, gateway="sandbox", **urls, **TIMES)
 
 
 def build_request(**changes: Any) -> dict[str, Any]:

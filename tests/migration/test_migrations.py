@@ -27,7 +27,8 @@ CATALOG: Final = {
         WHERE connamespace IN (to_regnamespace('public'), to_regnamespace('sandbox'))""",
     "indexes": "SELECT schemaname, indexname, indexdef FROM pg_indexes",
     "triggers": "SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
-    "functions": "SELECT proname, prosrc, provolatile FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+    "functions": """
+        SELECT proname, prosrc, provolatile, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace""",
     "sequences": "SELECT schemaname, sequencename, start_value, increment_by FROM pg_sequences",
     "options": "SELECT relname, reloptions FROM pg_class WHERE relkind = 'r' AND reloptions IS NOT NULL",
 }

@@ -1,16 +1,32 @@
-"""Who goes on together: what leaves no trace takes ever fewer along."""
+"""Who goes on together: what leaves no trace takes ever fewer along, and no transaction has too many lines."""
 
+from collections.abc import Sequence
 from dataclasses import fields
+from itertools import chain
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.batch import Member, part
 
 
-def make(*attempts: int) -> list[Member]:
+def make(*attempts: int, lines: Sequence[int] = ()) -> list[Member]:
     nothing = dict.fromkeys((field.name for field in fields(Member)), None)
-    return [Member(**nothing | {"id": UUID(int=number), "attempts": each}) for number, each in enumerate(attempts)]  # type: ignore[arg-type]
+    return [
+        Member(**nothing | {"id": UUID(int=number), "attempts": each, "line_count": lines[number] if lines else 1})  # type: ignore[arg-type]
+        for number, each in enumerate(attempts)
+    ]
+
+
+def divide(members: list[Member], most_lines: int | None) -> tuple[list[int], list[list[int]], list[list[int]]]:
+    parts = part(members, most_lines)
+    return (
+        [each.id.int for each in parts.now],
+        [[id_.int for id_ in group] for group in parts.again],
+        [[id_.int for id_ in group] for group in parts.heavy],
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,17 +42,56 @@ def make(*attempts: int) -> list[Member]:
         ((0, 3, 0, 1, 2, 0), [3, 1, 1, 1]),
     ],
 )
-def test_groups_by_attempts(attempts: tuple[int, ...], sizes: list[int]) -> None:
-    members = make(*attempts)
-    now, again = part(members)
+@pytest.mark.parametrize("most_lines", [None, 1000])
+def test_groups_by_attempts(attempts: tuple[int, ...], sizes: list[int], most_lines: int | None) -> None:
+    now, again, heavy = divide(make(*attempts), most_lines)
     assert [len(group) for group in ([now] if now else [])] + [len(group) for group in again] == sizes
-    assert sorted([each.id for each in now] + [id_ for group in again for id_ in group]) == [
-        each.id for each in members
-    ]
+    assert sorted([*now, *chain(*again)]) == list(range(len(attempts)))
+    assert heavy == []
 
 
-def test_a_group_goes_on_whole_when_it_comes_again() -> None:
-    members = make(*(1,) * 40)
-    _, again = part(members)
-    for group in again:
-        assert part([each for each in members if each.id in group])[1] == []
+@pytest.mark.parametrize(
+    ("lines", "now", "again", "heavy"),
+    [
+        # What fits in one transaction goes in one, in the order of the ids.
+        ((5, 1, 4), [0, 1, 2], [], []),
+        # A large one may give way even when it is alone: another thread may be at work on such.
+        ((70,), [], [], [[0]]),
+        # The small ones first; the large ones by age, one at a time, all of them heavy.
+        ((8, 1, 9, 2), [1, 3], [], [[0], [2]]),
+        ((7, 8, 9), [], [], [[0], [1], [2]]),
+        ((6, 1, 2), [1, 2], [], [[0]]),
+        # Whatever has more than a whole transaction may have goes alone.
+        ((70, 1, 1, 80), [1, 2], [], [[0], [3]]),
+        # Many small ones are a lot of work too: the first transaction's worth goes now, the others may give way.
+        ((3,) * 10, [0, 1, 2], [[9]], [[3, 4, 5], [6, 7, 8]]),
+        # Empty carts weigh nothing.
+        ((0,) * 50, list(range(50)), [], []),
+    ],
+)
+def test_groups_by_lines(
+    lines: tuple[int, ...], now: list[int], again: list[list[int]], heavy: list[list[int]]
+) -> None:
+    assert divide(make(*(0,) * len(lines), lines=lines), 10) == (now, again, heavy)
+
+
+def test_of_what_raised_before_the_large_ones_give_way_too() -> None:
+    # Given three that left no trace once, and one that never ran
+    members = make(1, 0, 1, 1, lines=(9, 1, 1, 8))
+    # Then the fresh one goes first, the small one next, the large ones when nobody waits
+    assert divide(members, 10) == ([1], [[2]], [[0], [3]])
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30))), st.integers(1, 20))
+def test_nobody_is_left_out_and_no_group_is_too_large(batch: list[tuple[int, int]], most_lines: int) -> None:
+    members = make(*(attempts for attempts, _ in batch), lines=[lines for _, lines in batch])
+    now, again, heavy = divide(members, most_lines)
+    groups = [*([now] if now else []), *again, *heavy]
+    assert sorted(chain(*groups)) == list(range(len(members)))
+    assert all(group == sorted(group) for group in groups)
+    assert all(len(group) == 1 or sum(batch[each][1] for each in group) <= most_lines for group in groups)
+    # Of the heavy ones the oldest comes first, so that none is passed over for good.
+    assert heavy == sorted(heavy)
+    # Each is one transaction when it comes again.
+    for group in groups:
+        assert divide([members[each] for each in group], None) == (group, [], [])

@@ -104,6 +104,7 @@ def test_a_rate_lasts_exactly_as_long_as_the_settings_say(late_seconds: int, pri
         assert (built.goods[0].unit_price_minor, built.exchange) == (price_minor, rate)
 
 
-def test_a_line_that_was_not_validated_is_a_programming_error() -> None:
-    with pytest.raises(ValueError, match=r"^line 1 was not validated$"):
-        build(replace(BASKET, lines=[replace(LINE, variant_id=None)]))
+def test_a_line_that_has_lost_its_variant_is_refused() -> None:
+    built = build_order(replace(BASKET, lines=[replace(LINE, variant_id=None)]), TERMS, (), SETTINGS)
+
+    assert built == Rejected(Code.VARIANT_UNKNOWN, {"line": 1, "sku": "cup"})

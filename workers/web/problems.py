@@ -16,6 +16,7 @@ from starlette.responses import Response
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient
 from pipeline.errors import CheckoutError, Code, Invalid, Refused, Unavailable
+from pipeline.fields import MAX_REASON
 from pipeline.objections import explain_objection
 from workers.web.statuses import RETRY_AFTER_SECONDS, STATUSES, TITLES
 
@@ -25,8 +26,13 @@ MEDIA_TYPE: Final = "application/problem+json"
 #: A name, not an address: what stands behind it is the table of codes in docs/integration.md.
 TYPE_PREFIX: Final = "urn:checkout:problem:"
 
+#: Answers are about one buyer's money: no proxy keeps them, and no browser guesses what they are.
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
 #: What the same request, repeated, gets over. A checkout that failed with a 503 has ended: repeating changes nothing.
-_PASSING: Final = frozenset({Code.UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED, Code.KEY_RUNNING})
+_PASSING: Final = frozenset(
+    {Code.UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED, Code.SIGN_INS_LIMITED, Code.KEY_RUNNING}
+)
 
 
 class Problem(BaseModel):
@@ -91,6 +97,8 @@ def render(problem: Problem) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="checkout"'
     if problem.code in _PASSING:
         headers["Retry-After"] = str(problem.facts.get("seconds", RETRY_AFTER_SECONDS))
+    if problem.code is Code.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"
     if problem.code is Code.METHOD_UNKNOWN:
         headers["Allow"] = str(problem.facts["allowed"])
     body = problem.model_dump_json(exclude_none=True)
@@ -155,4 +163,4 @@ def _read_objection(error: RequestValidationError) -> Invalid:
     if first["type"] == "json_invalid":
         reason = f"body is not JSON at character {where[-1]} ({first['ctx']['error']})"
         return Invalid(Code.REQUEST_INVALID, reason=reason)
-    return Invalid(Code.REQUEST_INVALID, reason=redact(explain_objection(where, first))[:500])
+    return Invalid(Code.REQUEST_INVALID, reason=redact(explain_objection(where, first), MAX_REASON))

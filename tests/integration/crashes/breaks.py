@@ -17,14 +17,14 @@ from pipeline.locks import lock_checkouts
 def send_before_commit() -> None:
     """Send messages from within the transaction that they follow from."""
 
-    def run(self: Driver, task: Any, step: Any, fail: Any) -> Any:
+    def run(self: Driver, task: Any, way: Any) -> Any:
         def eager(connection: Connection, ids: Any, answers: Any) -> Any:
-            done = step(connection, ids, answers)
+            done = way.step(connection, ids, answers)
             self.sender.send(done.sends)
             done.sends = []
             return done
 
-        return attempt(self, task, eager, fail)
+        return attempt(self, task, replace(way, step=eager))
 
     attempt = Driver._attempt
     Driver._attempt = run  # type: ignore[method-assign]

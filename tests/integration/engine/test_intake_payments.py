@@ -53,7 +53,7 @@ def test_what_cannot_be_paid_says_why(works: Works, shelf: Shelf) -> None:
     # its payment is under way
     works.pay(checkout_id, expected_total_minor=250)
     busy = f"Checkout {checkout_id} is running and has its payment: wait for its outcome."
-    assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_busy", busy)
+    assert_refused(works, lambda: works.pay(checkout_id, "tok_other"), Conflict, "checkout_busy", busy)
     # it has ended
     works.pump()
     ended = (

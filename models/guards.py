@@ -164,11 +164,11 @@ TRIGGERS: Final = (
         " FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard()"
         for table in APPEND_ONLY_TABLES
     ),
+    *history.TRIGGERS,
     *(
         f"CREATE TRIGGER normalize_names BEFORE {what} ON {table} FOR EACH ROW EXECUTE FUNCTION normalize_names()"
         for table, what in NORMALIZED.items()
     ),
-    *history.TRIGGERS,
 )
 
 

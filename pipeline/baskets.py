@@ -11,8 +11,8 @@ from models.identifiers import normalize_coupon_code, normalize_customer
 from pipeline.resolution import catch_up
 
 # A price in the charge currency wins over one in the shop's own currency, which is converted; of those of one currency
-# one with an end wins over the base price, which has none. What a variant is called
-# is what the catalog calls it now: a sku in the cart may have been given to another since its line was resolved.
+# one with an end wins over the base price, which has none. What a variant is called is what the catalog calls it now: a
+# sku in the cart may have been given to another since its line was resolved.
 _LINES: Final = """
     SELECT c.id AS cart_id, c.currency, c.shipping_address, c.billing_address, c.customer, c.coupon_codes, c.tax_id,
            c.tax_id_validated, c.shipping_minor, c.shipping_title, c.shipping_tax_included, c.shipping_taxes,

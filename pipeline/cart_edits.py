@@ -75,8 +75,16 @@ def read_content(connection: Connection, cart_id: UUID) -> dict[str, Any]:
 
 
 def _read_content(connection: Connection, row: RowMapping) -> dict[str, Any]:
-    names = ("currency", "customer", "coupon_codes", "tax_id", "tax_id_validated")
-    content = {name: row[name] for name in (*names, "shipping_address", "billing_address")}
+    names = (
+        "currency",
+        "customer",
+        "coupon_codes",
+        "tax_id",
+        "tax_id_validated",
+        "shipping_address",
+        "billing_address",
+    )
+    content = {name: row[name] for name in names}
     content["lines"] = [dict(line) for line in connection.execute(LINES, {"id": row["id"]}).mappings()]
     content["shipping"] = None
     if row["shipping_minor"] is not None:

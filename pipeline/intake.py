@@ -75,7 +75,7 @@ def start(
 ) -> Admitted:
     """Start the checkout of a cart, once per key and once per cart; one that is under way is joined.
 
-    `validated`: what is known of the cart's tax id.
+    `validated` is what is known of its tax id.
 
     Raises Invalid, NotFound or Conflict; nothing is changed then (the caller rolls back).
     """

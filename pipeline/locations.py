@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from models.identifiers import normalize_location
 from pipeline.errors import Code, NotFound
+from pipeline.wording import quote
 
 #: All of them: there are as many as a shop has places.
 LIST_LOCATIONS: Final = text("SELECT code, id FROM locations ORDER BY code")
@@ -57,6 +58,6 @@ def _list(connection: Connection) -> Mapping[str, int]:
 
 def _hint(code: str, known: list[str]) -> str:
     if alike := difflib.get_close_matches(code, known, n=1, cutoff=LIKENESS):
-        return f"did you mean {alike[0]}?"
+        return f"did you mean {quote(alike[0])}?"
     more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
-    return f"there is {', '.join(known[:NAMED])}{more}"
+    return f"there is {', '.join(quote(each) for each in known[:NAMED])}{more}"

@@ -58,7 +58,7 @@ _VALUE: Final = (
 _NAMED: Final = re.compile(
     rf"""(?P<before> (?: {"|".join(_spell(word) for word in _WORDS)} | (?<![a-z0-9]) (?: {"|".join(sorted(_NAMES))} ) )
          [a-z0-9_\-]{{0,20}} [\\"'\s\])]{{0,8}} (?: => | %3d | [:=>] ) \s{{0,8}} (?:\\{{0,4}}["'])? )
-         {_VALUE}""",
+         (?!["']?\[card[ ]number[ ]removed) {_VALUE}""",
     re.IGNORECASE | re.VERBOSE,
 )
 #: `cvc 123`: three or four digits right after the name of a security code.
@@ -135,7 +135,7 @@ def _redact_value(value: Any, layers: int) -> Any:
     match value:
         case dict():
             return {
-                _redact_text(name): REMOVED
+                _redact_text(name): _replace(item)
                 if is_secret_name(name) and item is not None and not isinstance(item, bool)
                 else _redact_value(item, layers)
                 for name, item in value.items()
@@ -148,12 +148,17 @@ def _redact_value(value: Any, layers: int) -> Any:
             return value
 
 
+def _replace(secret: Any) -> str:
+    """Say what stood there: that somebody sends card numbers is worth to be known."""
+    return card_numbers.REMOVED if card_numbers.has_card_number(secret) else REMOVED
+
+
 def _redact_text(text: str) -> str:
     plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
     if plain != text and card_numbers.has_card_number(plain):
         text = plain.encode("utf-8", "backslashreplace").decode()
-    named = _NAMED.sub(lambda found: f"{found['before']}{REMOVED}", text)
-    return _redact_numbers(_SHAPES.sub(REMOVED, _CODE.sub(rf"\1{REMOVED}", named)))
+    named = _NAMED.sub(lambda found: f"{found['before']}{REMOVED}", _redact_numbers(text))
+    return _SHAPES.sub(REMOVED, _CODE.sub(rf"\1{REMOVED}", named))
 
 
 def _redact_numbers(text: str) -> str:

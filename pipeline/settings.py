@@ -59,12 +59,12 @@ class Settings(BaseSettings):
     #: Whether external prices, and shipping, include tax unless they say otherwise.
     prices_include_tax: bool = True
     tax_rounding: TaxRounding = TaxRounding.LINE
+    #: Whether requests on `checkout.intake` may name amounts of their own: no key's scope vouches for a message.
+    intake_prices: IntakePrices = IntakePrices.ALLOW
     #: Where the seller pays its taxes, by ISO 3166: no buyer there accounts for one. Without it no buyer does anywhere.
     seller_country: str | None = None
     #: Who is asked whether a tax id is its holder's, by the name of its entry point; empty: nobody.
     tax_id_validator: str = ""
-    #: Whether requests on `checkout.intake` may name amounts of their own: no key's scope vouches for a message.
-    intake_prices: IntakePrices = IntakePrices.ALLOW
     #: How far the total may be from the expected one. The frozen total is charged.
     price_drift_tolerance_minor: Annotated[int, Field(ge=0)] = 0
     #: Largest total: eight digits is the most that Stripe takes in any currency.

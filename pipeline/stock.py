@@ -10,7 +10,6 @@ from typing import Final, assert_never
 
 from sqlalchemy import Connection, text
 
-from models.identifiers import normalize_location
 from models.states import MovementKind
 from pipeline import locks
 from pipeline.locations import find_locations
@@ -101,7 +100,7 @@ def set_stock(
     StockRefused when a level has not the expected units, was set by hand since it was counted, or may not be oversold
     and would be left with fewer units than are held.
     """
-    by_key = index_rows(rows, lambda row: (row.sku, normalize_location(row.location)))
+    by_key = index_rows(rows, lambda row: (row.sku, row.location))
     # A savepoint: on a refusal the new locations and empty levels go too, whatever the caller does with the error.
     with connection.begin_nested():
         ids = find_variants(connection, {sku for sku, _ in by_key} | set(following))

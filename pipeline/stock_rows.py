@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
+from models.identifiers import normalize_location
 from pipeline.errors import Code, Conflict
 
 __all__ = [
@@ -22,34 +23,39 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class StockRow:
+class _Placed:
+    """A variant at a location, whose name is normalised as it is made; ValueError for one that is no name."""
+
+    sku: str
+    location: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "location", normalize_location(self.location))
+
+
+@dataclass(frozen=True, slots=True)
+class StockRow(_Placed):
     """Units on hand as they shall be, those held by checkouts included.
 
     `expected` is what is on hand now, as its writer has seen it: sales go on meanwhile, and none of them is
     overwritten. Without it the level must be new, or have the quantity already.
     """
 
-    sku: str
-    location: str
     quantity: int
     expected: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class StockDelta:
+class StockDelta(_Placed):
     """So many units more (what came in), or fewer when below zero (what broke, or was lost)."""
 
-    sku: str
-    location: str
     delta: int
 
 
 @dataclass(frozen=True, slots=True)
-class StockCount:
+class StockCount(_Placed):
     """Units that were on hand at a moment of the database's clock. What was sold since is taken off."""
 
-    sku: str
-    location: str
     quantity: int
     counted_at: datetime
 

@@ -16,6 +16,8 @@ from scripts.obstacles import Obstacle, explain_obstacles
 from scripts.refused_rows import keep_refused, name_refused_file
 from scripts.sheets import Refusal
 
+#: The longest file: it is read as a whole, and takes several times as much of memory. A product takes about 1 kB.
+MAX_FILE: Final = 512 * 1024 * 1024
 #: What a command exits with when a part of its file was stored, or all of it and it is of no use yet.
 PARTLY: Final = 3
 
@@ -30,6 +32,8 @@ def read_file(file: Path, refusals: Path | None) -> bytes:
     try:
         if refusals is not None and refusals.exists() and refusals.samefile(file):
             stop(f"--refusals {refusals} is the file that is imported: name another one.", code=2)
+        if (size := file.stat().st_size) > MAX_FILE:
+            stop(f"{file} has {size} bytes and at most {MAX_FILE} are read at once: split it.", code=2)
         return file.read_bytes()
     except OSError as error:
         stop(f"{file} cannot be read: {error.strerror}.", code=2)

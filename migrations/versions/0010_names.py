@@ -72,12 +72,6 @@ BEGIN
 END $$
 """
 
-FIX_PATH = """
-DO $$ BEGIN
-    EXECUTE format('ALTER FUNCTION normalize_names() SET search_path = pg_catalog, %I, pg_temp', current_schema());
-END $$
-"""
-
 NORMALIZED = {
     "variants": "INSERT OR UPDATE OF sku, category, look_alike",
     "locations": "INSERT OR UPDATE OF code",
@@ -96,7 +90,6 @@ def upgrade() -> None:
     """Add what is new, make the rows of today so, then let the triggers keep them so."""
     op.execute(sa.text(NORMALIZE_NAME.replace(":", r"\:")))
     op.execute(sa.text(NORMALIZE_NAMES.replace(":", r"\:")))
-    op.execute(FIX_PATH)
     _add_columns()
     op.drop_constraint(op.f("coupons_code_check"), "coupons", type_="check")
     op.drop_constraint(op.f("redemptions_code_fkey"), "redemptions", type_="foreignkey")

@@ -34,6 +34,7 @@ FUNCTIONS: Final = {
     "append_only_guard": True,
     "price_lock_guard": True,
     "checkout_guard": True,
+    "normalize_names": True,
     "frozen_guard": False,
     "transition_guard": False,
 }

@@ -88,7 +88,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class ActionRequired:
-    """The buyer must act first; `action` is what the storefront needs for that.
+    """The buyer must act first; `action` is what the storefront needs for that, secrets included: the owner's alone.
 
     `{"type": "redirect", "url": ...}` sends the buyer to the bank's page; `{"type": "client_secret", ...}` is for the
     provider's own library in the browser. `window_seconds` is how long the provider waits, if it says so.

@@ -13,7 +13,7 @@ INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_thro
     ('00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-0000000000c1', 'shop', 'EUR', 'completed', 7, true,
      now() + interval '15 min', now(), now(), NULL, NULL, NULL, NULL, now() - interval '4 s', now() - interval '2 s'),
     ('00000000-0000-7000-8000-000000000002', '00000000-0000-7000-8000-0000000000c2', 'shop', 'EUR', 'failed', 0, true,
-     now() + interval '15 min', now(), now(), NULL, NULL, 'capture_declined', 'payment_capture',
+     now() + interval '15 min', now(), now(), NULL, NULL, 'payment_declined', 'payment_authorization',
      now() - interval '4 s', now() - interval '1 s'),
     ('00000000-0000-7000-8000-000000000003', '00000000-0000-7000-8000-0000000000c3', 'shop', 'EUR', 'running', 2, true,
      now() + interval '15 min', NULL, now(), now() + interval '5 s', 'stalled', NULL, NULL, now(), NULL);

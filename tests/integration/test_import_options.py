@@ -136,7 +136,7 @@ def test_an_unknown_location_is_refused_before_anything_is_written_unless_it_is_
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        'There is no location "mian" (did you mean main?): correct it, or create it with --create.\n'
+        'There is no location "mian" (did you mean "main"?): correct it, or create it with --create.\n'
     )
     with engine.begin() as connection:
         assert read_versions(connection) == before
@@ -182,7 +182,7 @@ def test_what_is_taken_otherwise_than_it_stands_is_told(engine: Engine, tmp_path
         "1 variant not tracked by Shopify: always for sale",
         "1 quantity below zero taken as 0 units",
         "1 variant marked as not taxable, which is not read: give them a category with a tax rate of 0",
-        "Columns that are not read: Price / Canada",
+        'Columns that are not read: "Price / Canada"',
     ]
     with engine.begin() as connection:
         assert read_stock(connection) == [("A", "main", 0, 0, True), ("B", "main", 0, 0, True)]
@@ -252,3 +252,14 @@ def test_a_file_that_is_cut_off_is_refused_there_unless_forced(engine: Engine, t
     with engine.begin() as connection:
         assert rows_of(connection, "SELECT sku FROM variants") == [("A",)]
     assert call("import", path, "--currency", "EUR", "--force").exit_code == 0
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "large.csv"
+    with path.open("wb") as file:
+        file.truncate(512 * 1024 * 1024 + 1)
+
+    result = call("import", path, "--currency", "EUR")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("has 536870913 bytes and at most 536870912 are read at once: split it.\n")

@@ -155,6 +155,30 @@ def test_a_sale_and_a_difference_at_once_both_count(engine: Engine) -> None:
         assert read_stock(connection) == [("A", "main", 13, 0, False)]
 
 
+def test_a_count_and_a_sale_at_once_are_exact_whichever_comes_first(engine: Engine, shelf: Shelf, works: Works) -> None:
+    # Given a checkout that waits for the stock's lock to sell its two units, and a count of 60 that waits for it too
+    shelf.add_variant("cup", stock=50, price_minor=100)
+    works.start(shelf.add_cart(("cup", 2)), token="tok_ok")
+    works.pump(until="stock_commit")
+    with engine.begin() as connection:
+        counted_at = now(connection)
+        (variant_id,) = connection.scalars(text("SELECT id FROM variants"))
+
+    def count() -> None:
+        with engine.begin() as connection:
+            set_stock(connection, [StockCount("cup", "main", 60, counted_at)])
+
+    with ThreadPoolExecutor(2) as pool:
+        with engine.begin() as first:
+            locks.lock_stock(first, [variant_id])
+            both = [pool.submit(works.pump), pool.submit(count)]
+            wait_for_blocked(engine, 2)
+        for one in both:
+            one.result(timeout=10)
+
+    assert shelf.stock("cup") == (58, 0)
+
+
 def test_many_differences_at_once_add_up(engine: Engine) -> None:
     seed = 1900
     deltas = [random.Random(seed).randint(-3, 9) for _ in range(40)]
@@ -183,7 +207,7 @@ def test_a_location_is_found_however_it_is_written(connection: Connection, locat
 
 @pytest.mark.parametrize(
     ("location", "hint"),
-    [("mian", "did you mean main?"), ("main 2", "did you mean main?"), ("berlin", "there is main")],
+    [("mian", 'did you mean "main"?'), ("main 2", 'did you mean "main"?'), ("berlin", 'there is "main"')],
 )
 def test_an_unknown_location_is_refused_unless_it_is_to_be_created(engine: Engine, location: str, hint: str) -> None:
     with engine.begin() as connection:

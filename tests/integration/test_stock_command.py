@@ -45,7 +45,7 @@ def test_stock_prints_before_and_after(engine: Engine, environment: dict[str, st
             "a location mistyped",
             ("A", "+1", "--location", "mian"),
             2,
-            'There is no location "mian" (did you mean main?)',
+            'There is no location "mian" (did you mean "main"?)',
         ),
         ("no location", ("A", "9", "--location", " "), 2, "a location has a name, such as main"),
         ("not text", ("\udcff", "9"), 1, "The sku or the location is not text in this terminal's encoding"),

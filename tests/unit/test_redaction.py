@@ -136,6 +136,13 @@ def test_of_an_action_only_what_is_no_secret_is_told() -> None:
     assert open_part(clean) == clean
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_card_number_in_the_place_of_a_secret_is_called_one(shape: str) -> None:
+    kept = redact(SHAPES[shape]("token", "4242 4242 4242 4242"))
+    assert "4242" not in kept
+    assert "[card number removed]" in kept
+
+
 def test_ordinary_names_are_no_secrets() -> None:
     names = (
         "owner",

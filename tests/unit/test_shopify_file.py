@@ -68,6 +68,29 @@ def test_a_quote_that_is_never_closed_costs_one_row_of_a_file_longer_than_a_row_
     )
 
 
+def test_a_quote_that_a_later_row_closes_refuses_every_row_between() -> None:
+    head = b"Handle,Title,Variant SKU,Variant Inventory Qty,Variant Inventory Policy,Variant Price\n"
+    rows = (
+        b'a,Cup,CUP-A,1,deny,1\nb,"Plate,PLATE-B,1,deny,1\nc,Pot,POT-C,1,deny,1\nd,Jug",JUG-D,1,deny,1\n'
+        b"e,Pan,PAN-E,1,deny,1\n"
+    )
+
+    export = read_export(head + rows, "USD")
+
+    assert [(variant.row, variant.sku, variant.title) for variant in export.variants] == [
+        (2, "CUP-A", "Cup"),
+        (4, "PAN-E", "Pan"),
+    ]
+    assert (export.rows, export.refused) == (
+        5,
+        (
+            Refusal(3, "a line break in column 'Title': its quote is opened in line 3 and closed by line 5"),
+            Refusal(3, "line 4 is inside the quote that line 3 opens"),
+            Refusal(3, "line 5 is inside the quote that line 3 opens"),
+        ),
+    )
+
+
 def test_a_description_of_very_many_lines_is_one_row() -> None:
     body = "<p>\n" * (ROW_LINES - 1)
 

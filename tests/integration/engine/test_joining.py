@@ -98,6 +98,8 @@ def test_who_says_the_same_under_another_key_is_given_the_same_checkout(
         (in_cart(coupon_codes=[]), "the cart"),
         (in_cart(customer="eve"), "the cart"),
         (in_cart(tax_id=None), "the cart"),
+        (in_cart(tax_id="XI980780684"), "the cart"),
+        (in_cart(tax_id_validated={"source": "VIES", "at": "2026-11-28T15:00:00Z"}), "the cart"),
         (in_cart(shipping=None), "the cart"),
         (in_cart(shipping={**CART["shipping"], "amount_minor": 0}), "the cart"),
         (in_cart(shipping_address={**CART["shipping_address"], "city": "Bath"}), "the cart"),

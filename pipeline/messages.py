@@ -211,9 +211,18 @@ class PaymentInput(Model):
         return payment
 
 
+def _bounded_lines(value: object) -> object:
+    # A dictionary is read to its end whatever is wrong with it, and its length is looked at last.
+    if isinstance(value, dict) and len(value) > MAX_LINES:
+        raise ValueError(f"it has more than {MAX_LINES} lines")
+    return value
+
+
 #: The total that was shown for each line, by the line's number.
 ExpectedLines = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")], Minor], Field(max_length=MAX_LINES)
+    dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")], Minor],
+    Field(max_length=MAX_LINES),
+    BeforeValidator(_bounded_lines),
 ]
 
 

@@ -104,12 +104,13 @@ def test_what_is_sent_on_after_the_answer_is_not_read_for_ever(server: Server, u
     wait_until_idle(server)
 
 
-def test_a_body_in_too_many_pieces_is_refused(server: Server, url: str, key: bytes) -> None:
+def test_a_body_in_too_many_pieces_is_refused(url: str, key: bytes, caplog: pytest.LogCaptureFixture) -> None:
     head = f"PUT /carts/{uuid4()} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n".encode() + key
     sent = head + b"Transfer-Encoding: chunked\r\n\r\n"
     assert read_status(ask(url, sent + b"1\r\n \r\n" * (MAX_PIECES + 1))) == 400
     # ... also where nobody reads the body
     assert read_status(ask(url, sent.replace(b"PUT", b"GET") + b"1\r\n \r\n" * (MAX_PIECES + 1))) in {0, 400, 404}
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * len(caplog.records)
     # ... and as many as are allowed are a body
     assert (
         read_status(

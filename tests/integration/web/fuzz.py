@@ -114,6 +114,7 @@ QUERIES: Final[dict[str, Callable[[int], bytes]]] = {
     "escapes": lambda size: b"cart_id=" + b"%41" * (size // 3),
     "broken escapes": lambda size: b"next=" + b"%" * size,
     "number": lambda size: b"ttl_seconds=" + b"9" * size + b"&limit=" + b"9" * 100,
+    "seconds": lambda size: b"cart_id=%032d&ttl_seconds=%d" % (size, size * 10**5),
     "date": lambda size: b"since=2026-01-01" + b"0" * size,
     "owner": lambda size: b"owner=" + b"%00" * (size // 3),
 }

@@ -137,11 +137,12 @@ class BoundedProtocol(H11Protocol):
     def pause_writing(self) -> None:
         """Give a client that does not read its answer a while to do so."""
         super().pause_writing()
-        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        self._drop_unread()
 
     def resume_writing(self) -> None:
         """Go on: it reads."""
-        self._stop(self._unread)
+        if not self.transport.is_closing():
+            self._stop(self._unread)
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
@@ -223,7 +224,8 @@ class BoundedProtocol(H11Protocol):
         self.transport.abort()
 
     def _drop_unread(self) -> None:
-        self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        self._stop(self._unread)
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
 
 
 def _name_part(their_state: object) -> Literal["head", "body"] | None:

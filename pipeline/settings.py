@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.limits import MAX_LINES
+
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
@@ -37,8 +39,9 @@ class Settings(BaseSettings):
     #: Cards a buyer of a started checkout may try before the checkout ends.
     payment_tries: Count = 3
 
-    #: Largest basket and line. The real baskets of the test data go up to 591 lines and 2,880 units.
-    max_lines: Count = 1000
+    #: Largest basket, no more than is read at all, and largest line. The real baskets of the test data go up to 591
+    #: lines and 2,880 units.
+    max_lines: Annotated[int, Field(gt=0, le=MAX_LINES)] = 1000
     max_quantity: Count = 100_000
 
     #: The shop's own currency, and how old an exchange rate may be: the ECB publishes none from Maundy Thursday to the

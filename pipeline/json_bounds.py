@@ -4,7 +4,7 @@ Every text from outside that is JSON passes here: the bodies of HTTP requests, a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 from models.limits import MAX_VALUES
@@ -54,35 +54,25 @@ def measure(value: object, bounds: tuple[int, int, int]) -> None:
     Looks at no more than that allows, so that what is too large costs as little as what just fits.
     """
     levels, values, characters = bounds
-    waiting: list[tuple[object, int]] = [(value, 0)]
+    waiting: list[tuple[int, Iterable[object]]] = [(0, (value,))]
     while waiting:
-        each, depth = waiting.pop()
-        inside: list[object] = []
-        match each:
-            case str():
+        depth, items = waiting.pop()
+        for each in items:
+            if isinstance(each, str):
                 characters -= len(each)
-            case bool():
-                pass
-            case int():
-                if abs(each) > _MAX_NUMBER:
-                    raise ValueError("it contains a number that is too large")
-            case Mapping():
+            elif isinstance(each, dict | list | tuple):
                 values -= len(each)
-                if values >= 0:
-                    characters -= sum(len(str(name)) for name in each)
-                    inside = list(each.values())
-            case list() | tuple():
-                values -= len(each)
-                inside = list(each) if values >= 0 else []
-            case _:
-                pass
-        if values < 0:
-            raise ValueError(f"it has more than {bounds[1]} values")
+                if values < 0:
+                    raise ValueError(f"it has more than {bounds[1]} values")
+                if each and depth >= levels:
+                    raise ValueError(f"it has more than {levels} levels")
+                waiting.append((depth + 1, each))
+                if isinstance(each, dict):
+                    waiting.append((depth + 1, each.values()))
+            elif isinstance(each, int) and abs(each) > _MAX_NUMBER:
+                raise ValueError("it contains a number that is too large")
         if characters < 0:
             raise ValueError(f"it has more than {bounds[2]} characters")
-        if inside and depth >= levels:
-            raise ValueError(f"it has more than {levels} levels")
-        waiting += [(item, depth + 1) for item in inside]
 
 
 def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

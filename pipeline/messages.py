@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -188,10 +189,23 @@ class PaymentInput(Model):
         return payment
 
 
-#: The total that was shown for each line, by the line's number as the cart has it (`1`, not `01`).
+def _bounded_lines(value: object) -> object:
+    # A dictionary is read to its end whatever is wrong with it, and its length is looked at last.
+    if isinstance(value, dict) and len(value) > MAX_LINES:
+        raise ValueError(f"it has more than {MAX_LINES} lines")
+    return value
+
+
+def _plain_number(digits: str) -> str:
+    if digits != str(int(digits)):
+        raise ValueError(f"the line is numbered {int(digits)}, not {digits}")
+    return digits
+
+
+#: The total that was shown for each line, by the line's number as the cart has it.
+LineNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$"), AfterValidator(_plain_number)]
 ExpectedLines = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")], Minor],
-    Field(min_length=1, max_length=MAX_LINES),
+    dict[LineNumber, Minor], Field(min_length=1, max_length=MAX_LINES), BeforeValidator(_bounded_lines)
 ]
 
 

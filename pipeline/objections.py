@@ -70,7 +70,7 @@ FORMS: Final = {
     r"^[A-Z]{2}$": "must be a country code of two capital letters such as GB",
     r"^[A-Z]{3}$": "must be a currency code of three capital letters such as EUR",
     r"^[0-9]{1,3}(\.[0-9]{1,9})?$": 'must be a fraction as text, such as "0.2" for 20 %',
-    r"^(0|[1-9][0-9]{0,8})$": "must be the number of a line",
+    r"^[0-9]{1,9}$": "must be the number of a line",
 }
 
 

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.identifiers import normalize_country
+from models.limits import MAX_LINES
 from models.money import parse_amounts
 from pipeline.objections import explain_objection
 
@@ -62,8 +63,9 @@ class Settings(BaseSettings):
     #: Cards a buyer of a started checkout may try before the checkout ends.
     payment_tries: Count = 3
 
-    #: Largest basket and line. The real baskets of the test data go up to 591 lines and 2,880 units.
-    max_lines: Count = 1000
+    #: Largest basket, no more than is read at all, and largest line. The real baskets of the test data go up to 591
+    #: lines and 2,880 units.
+    max_lines: Annotated[int, Field(gt=0, le=MAX_LINES)] = 1000
     max_quantity: Count = 100_000
 
     #: The shop's own currency, and how old an exchange rate may be. The ECB publishes around 16:00 CET on its working

@@ -21,7 +21,8 @@ from scripts.demo_cast import ADDRESS, CUP, CURRENCY, HONEY, KETTLE, TEA, TEAPOT
 from scripts.desk import open_desk
 from scripts.storefront_bank import build_bank, find_page
 from scripts.storefront_edge import Edge, Refusal
-from scripts.storefront_web import cart_of, keep_cart, read_form, render
+from scripts.storefront_web import COOKIE, cart_of, keep_cart, read_form, render
+from workers.web.bounds import RequestBounds
 
 GOODS: Final = (KETTLE, TEAPOT, CUP, TEA, HONEY)
 #: The sandbox bank's tokens. A real shop gets its token from the provider's own form in the buyer's browser.
@@ -38,6 +39,7 @@ KNOWN: Final = text("SELECT sku FROM variants WHERE sku = ANY(CAST(:skus AS text
 def build_shop(edge: Edge, settings: Settings) -> FastAPI:
     """Return the shop."""
     shop = FastAPI(openapi_url=None)
+    shop.add_middleware(RequestBounds, cookie=COOKIE)
     shop.include_router(build_bank(settings))
     form_of_ours = Depends(read_form)
 

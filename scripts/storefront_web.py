@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 from uuid import UUID, uuid4
 
 from fastapi import Request
@@ -16,6 +16,9 @@ from models.money import Money
 
 PAGES: Final = Path(__file__).parent / "storefront_pages"
 COOKIE: Final = "cart"
+#: No form here has more than five fields of some dozen characters.
+MAX_FORM_BYTES: Final = 16 * 1024
+MAX_FIELDS: Final = 20
 #: No page needs a script, and none may be shown inside another's.
 POLICY: Final = "default-src 'none'; style-src 'self' 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
@@ -56,7 +59,15 @@ def cart_of(request: Request) -> UUID:
 async def read_form(request: Request) -> dict[str, str]:
     """Return the fields of a form of ours; another site's page may not send one."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         raise HTTPException(403, "This form was sent from another site.")
-    body = (await request.body()).decode("utf-8", "replace")
-    return {name: values[0] for name, values in parse_qs(body).items()}
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_FORM_BYTES:
+            raise HTTPException(413, "This form is too large.")
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise HTTPException(422, "This form has too many fields.") from None
+    return {name: values[0] for name, values in fields.items()}

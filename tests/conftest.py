@@ -61,6 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--gateway", metavar="PACKAGE.MODULE:BUILD", help="run the conformance suite alone, on this adapter"
     )
+    parser.addoption("--fuzz", type=int, default=150, metavar="REQUESTS", help="how many the fuzz of the routes sends")
+    parser.addoption("--fuzz-seed", type=int, default=0, metavar="SEED", help="... and which: 0 draws a seed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from models.limits import MAX_CHARGES, MAX_COUPONS, MAX_LINES, MAX_MESSAGE_BYTES, MAX_TTL_SECONDS
 from pipeline.errors import Refused
 from pipeline.messages import StartRequest
+from pipeline.settings import SettingsError, read_settings
 from scripts.contracts import DOCS
 from workers.intake import read_request
 
@@ -131,6 +132,13 @@ def test_the_documents_show_a_bound_for_every_list_and_every_map() -> None:
                         assert kind["maxItems"] <= MAX_LINES, field
                     if kind.get("type") == "object" and field == "expected_lines":
                         assert kind["maxProperties"] == MAX_LINES
+
+
+def test_a_shop_sells_no_more_lines_at_once_than_are_read() -> None:
+    urls = {"database_url": "x", "redis_url": "x", "_env_file": None}
+    assert read_settings(max_lines=MAX_LINES, **urls).max_lines == MAX_LINES
+    with pytest.raises(SettingsError, match=r"^Set CHECKOUT_MAX_LINES: input should be less than or equal to 5000\.$"):
+        read_settings(max_lines=MAX_LINES + 1, **urls)
 
 
 def test_a_full_cart_with_amounts_fits_into_one_message() -> None:

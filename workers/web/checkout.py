@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
+from models.limits import MAX_TTL_SECONDS
 from pipeline.door import Door
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.messages import StartRequest
@@ -54,7 +55,9 @@ UNDONE: Final[dict[int | str, dict[str, Any]]] = {
 async def start_checkout(
     request: Request,
     cart_id: Annotated[UUID, Query(description="the cart to buy", examples=[CART_ID])],
-    ttl_seconds: Annotated[int | None, Query(gt=0, description="how long to hold it unpaid", examples=[900])] = None,
+    ttl_seconds: Annotated[
+        int | None, Query(gt=0, le=MAX_TTL_SECONDS, description="how long to hold it unpaid", examples=[900])
+    ] = None,
     prefer: Prefer = None,
 ) -> Response:
     """Start the checkout of a cart, or return the one that it has.

@@ -61,7 +61,8 @@ class BoundedRequest(Request):
     def __init__(self, request: Request, limit: int, seconds: float) -> None:
         """Take the request in front of a body of at most so many bytes, which has so long to arrive."""
         declared = request.headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > limit:
+        # Python reads no number of thousands of digits.
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
             raise Refused(Code.BODY_TOO_LARGE, limit=limit)
         super().__init__(request.scope, self._receive_bounded)
         self._given = request.receive

@@ -137,15 +137,20 @@ class BoundedProtocol(H11Protocol):
     def pause_writing(self) -> None:
         """Give a client that does not read its answer a while to do so."""
         super().pause_writing()
-        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        self._drop_unread()
 
     def resume_writing(self) -> None:
         """Go on: it reads."""
-        self._stop(self._unread)
+        if not self.transport.is_closing():
+            self._stop(self._unread)
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP; once an answer is under way, the connection ends instead."""
+        if self.cycle is not None:
+            # What the application still has to say has nobody to hear it.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         self.transport.close()
@@ -219,7 +224,8 @@ class BoundedProtocol(H11Protocol):
         self.transport.abort()
 
     def _drop_unread(self) -> None:
-        self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        self._stop(self._unread)
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
 
 
 def _name_part(their_state: object) -> Literal["head", "body"] | None:

@@ -1,5 +1,6 @@
 """Connections that are slow, silent, too large or too many: each ends, and is answered if that can be."""
 
+import gc
 import json
 import socket
 import time
@@ -19,7 +20,7 @@ from tests.integration.web.stage import find_url, serve, spin_until
 from workers.web import wire
 from workers.web.__main__ import Server
 from workers.web.bounds import MAX_HEAD_BYTES, MAX_HEADERS
-from workers.web.wire import MAX_PIECES
+from workers.web.wire import MAX_PIECES, BoundedProtocol
 
 #: Beyond the stage's own, so that nothing here waits for long.
 SHORT: Final = {"web_head_seconds": 0.5, "web_body_seconds": 0.5, "web_max_connections": 8, "web_max_body_bytes": 65536}
@@ -104,12 +105,13 @@ def test_what_is_sent_on_after_the_answer_is_not_read_for_ever(server: Server, u
     wait_until_idle(server)
 
 
-def test_a_body_in_too_many_pieces_is_refused(server: Server, url: str, key: bytes) -> None:
+def test_a_body_in_too_many_pieces_is_refused(url: str, key: bytes, caplog: pytest.LogCaptureFixture) -> None:
     head = f"PUT /carts/{uuid4()} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n".encode() + key
     sent = head + b"Transfer-Encoding: chunked\r\n\r\n"
     assert read_status(ask(url, sent + b"1\r\n \r\n" * (MAX_PIECES + 1))) == 400
     # ... also where nobody reads the body
     assert read_status(ask(url, sent.replace(b"PUT", b"GET") + b"1\r\n \r\n" * (MAX_PIECES + 1))) in {0, 400, 404}
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * len(caplog.records)
     # ... and as many as are allowed are a body
     assert (
         read_status(
@@ -165,6 +167,19 @@ def test_answers_that_nobody_reads_are_dropped(server: Server, url: str, monkeyp
         with suppress(ConnectionResetError, BrokenPipeError):
             connection.sendall(request * 100)
         wait_until_idle(server)
+
+
+def test_nothing_is_left_of_connections_that_have_ended(server: Server, url: str) -> None:
+    for sent in (GET + END, b"no HTTP\r\n\r\n", GET + b"a:b\r\n" * MAX_HEADERS + END) * 30:
+        assert read_status(ask(url, sent)) in {404, 400, 431}
+    wait_until_idle(server)
+
+    def count() -> int:
+        gc.collect()
+        return sum(isinstance(each, BoundedProtocol) for each in gc.get_objects())
+
+    # The last one may still be in hand.
+    spin_until(lambda: count() <= 3, "they are forgotten")
 
 
 def test_who_goes_away_in_the_middle_is_one_line(

@@ -194,10 +194,15 @@ class PaymentInput(Model):
         return payment
 
 
-#: The total that was shown for each line, by the line's number as the cart has it (`1`, not `01`).
-ExpectedLines = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")], Minor], Field(min_length=1)
-]
+def _plain_number(digits: str) -> str:
+    if digits != str(int(digits)):
+        raise ValueError(f"the line is numbered {int(digits)}, not {digits}")
+    return digits
+
+
+#: The total that was shown for each line, by the line's number as the cart has it.
+LineNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$"), AfterValidator(_plain_number)]
+ExpectedLines = Annotated[dict[LineNumber, Minor], Field(min_length=1)]
 
 
 class Expecting(Model):

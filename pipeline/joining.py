@@ -42,15 +42,16 @@ def join_cart(connection: Connection, request: StartRequest, holder: Holder, set
         # What is turning back was ended by its own card, its own buyer or its own time.
         raise _refuse(holder.id, holder.cart_id, state=holder.state)
     pays = request.payment is not None
-    differs = [] if request.cart is None or _holds(connection, request.cart) else [CART]
-    if request.reference != holder.reference and (pays or request.reference is not None):
-        differs.append(REFERENCE)
-    off = _object_to_amounts(connection, holder.id, holder.expected, request, settings, claims_all=pays)
-    if off == {}:
-        differs.append(AMOUNTS)
     is_paid = holder.payment_given and holder.state is not CheckoutState.AWAITING_PAYMENT
-    if pays and is_paid and _token(request) != holder.token:
-        differs.append(PAYMENT)
+    differs = [] if request.cart is None or _holds(connection, request.cart) else [CART]
+    off = _object_to_amounts(connection, holder.id, holder.expected, request, settings, claims_all=pays)
+    if is_paid or not pays:
+        if request.reference != holder.reference and (pays or request.reference is not None):
+            differs.append(REFERENCE)
+        if off == {}:
+            differs.append(AMOUNTS)
+        if pays and _token(request) != holder.token:
+            differs.append(PAYMENT)
     if differs == [PAYMENT]:
         raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(holder.id), state=holder.state)
     if differs:

@@ -1,17 +1,17 @@
 """A request is answered by a checkout that is under way only if it says the same."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine
 
-from pipeline.errors import Conflict, Refused
+from pipeline.errors import Conflict
 from pipeline.intake import Admitted
 from pipeline.messages import Cart, StartRequest
 from tests.harness import ADDRESS, OWNER, Shelf, Works
-from tests.integration.engine.workbench import assert_refused, read_bank
+from tests.integration.engine.workbench import assert_refused
 
 #: Everything that a cart can say.
 LINE: Final[dict[str, Any]] = {
@@ -139,47 +139,6 @@ def test_who_only_looks_is_shown_what_there_is(works: Works, running: UUID) -> N
     works.pump()
 
 
-@pytest.mark.parametrize(
-    ("expected", "differs"),
-    [
-        ({"expected_total_minor": 951}, None),
-        ({"expected_total_minor": 950, "expected_hash": "0" * 64}, "the quote's hash is another one"),
-        ({"expected_lines": {"1": 1, "2": 450}}, "line 1 is 500, not 1"),
-    ],
-)
-@pytest.mark.parametrize("by_cart", [True, False], ids=["by cart", "by checkout"])
-def test_a_frozen_quote_is_held_against_what_is_expected(
-    works: Works, shelf: Shelf, expected: dict[str, Any], differs: str | None, *, by_cart: bool
-) -> None:
-    # Given a buyer who pays what they were shown, and is at their bank
-    shelf.add_variant("cup", stock=9, price_minor=250)
-    shelf.add_variant("pot", stock=9, price_minor=450)
-    cart_id = shelf.add_cart(("cup", 2), ("pot", 1))
-    running = works.start(cart_id, token="tok_action_required", expected_total_minor=950)
-    works.pump()
-
-    def again(**said: Any) -> UUID:
-        if by_cart:
-            return works.start(cart_id, token="tok_action_required", **said)
-        return works.pay(running, "tok_action_required", **said).checkout_id
-
-    # When another request for it expects something else
-    sentence = (
-        "The total is 950, not the expected 951: show it and ask again."
-        if differs is None
-        else f"What is charged is not what was expected ({differs}): show it and ask again."
-    )
-    assert_refused(works, lambda: again(**expected), Conflict, "price_changed", sentence)
-    with pytest.raises(Conflict) as refusal:
-        again(**expected)
-    # Then it is told the quote, and whose it is
-    assert (refusal.value.detail["checkout_id"], refusal.value.detail["total_minor"]) == (str(running), 950)
-    # And what agrees with the quote is answered by it, whichever way it says so
-    for agreed in ({}, {"expected_total_minor": 950}, {"expected_lines": {"1": 500, "2": 450}}):
-        assert again(**agreed) == running
-    assert works.states([running]) == ["action_required"]
-
-
 def test_a_checkout_that_is_turning_back_answers_nobody_who_buys(works: Works, shelf: Shelf) -> None:
     # Given a card that was declined, not undone yet
     shelf.add_variant("cup", stock=9, price_minor=250)
@@ -201,69 +160,29 @@ def test_a_checkout_that_is_turning_back_answers_nobody_who_buys(works: Works, s
     assert works.states([running, bought]) == ["failed", "completed"]
 
 
-def test_a_second_card_by_the_cart_is_sent_to_the_checkout_that_waits_for_it(works: Works, shelf: Shelf) -> None:
-    # Given a started checkout whose first card was declined
+def test_what_waits_to_be_paid_is_named_to_who_would_pay_it_and_not_to_who_wants_another_cart(
+    works: Works, shelf: Shelf
+) -> None:
+    # Given a started checkout, without a reference and without expectations
     shelf.add_variant("cup", stock=9, price_minor=250)
     cart_id = shelf.add_cart(("cup", 1))
     running = works.start(cart_id)
-    works.pump()
-    works.pay(running, "tok_declined")
-    works.pump()
+    waits = f"Cart {cart_id} waits to be paid in checkout {running}: process that one, or cancel it."
+    changed = Cart.model_validate({"id": cart_id, "currency": "EUR", "lines": [{"sku": "cup", "quantity": 2}]})
+    to_pay = partial(works.start, cart_id, token="tok_ok")
+    another = {"owner": OWNER, "cart": changed.model_dump(), "payment": {"token": "tok_ok"}}
+    for _ in ("on its way", "frozen"):
+        # When the same cart is to be paid, with a reference and a total: that can be said to its checkout
+        named = partial(to_pay, reference="4711", expected_total_minor=250)
+        assert_refused(works, named, Conflict, "checkout_active", waits)
+        # When another cart is: to pay that checkout would buy what was not meant
+        sentence = OTHERWISE(running, cart_id, "the cart")
+        assert_refused(works, partial(ask, works, another, "k2"), Conflict, "checkout_active", sentence)
+        works.pump()
+    # Then what it costs is told before it is paid
+    sentence = "The total is 250, not the expected 249: show it and ask again."
+    assert_refused(works, partial(to_pay, expected_total_minor=249), Conflict, "price_changed", sentence)
     assert works.states([running]) == ["awaiting_payment"]
-    # When the next comes by the cart, it is not answered with the first one's refusal
-    sentence = f"Cart {cart_id} waits to be paid in checkout {running}: process that one, or cancel it."
-    for token in ("tok_ok", "tok_declined"):
-        again = lambda token=token: works.start(cart_id, token=token)  # noqa: E731 (read with its sentence)
-        assert_refused(works, again, Conflict, "checkout_active", sentence)
-    # Then by the checkout it buys
-    works.pay(running)
-    works.pump()
-    assert works.states([running]) == ["completed"]
-
-
-def test_a_payment_under_way_is_joined_by_its_checkout_too(works: Works, shelf: Shelf, engine: Engine) -> None:
-    # Given
-    shelf.add_variant("cup", stock=9, price_minor=250)
-    running = works.start(shelf.add_cart(("cup", 1)))
-    works.pump()
-    works.pay(running, expected_total_minor=250)
-    # When the same is said under another key, and another payment under a third
-    assert works.pay(running, idempotency_key="again").created is False
-    busy = f"Checkout {running} is running and has its payment: wait for its outcome."
-    for other in ("tok_other", None):
-        again = lambda token=other: works.pay(running, token)  # noqa: E731 (read with its sentence)
-        expect = ("checkout_busy", busy)
-        assert_refused(works, again, Conflict, *expect)
-    # Then it is paid once
-    works.pump()
-    assert works.states([running]) == ["completed"]
-    assert read_bank(engine, running).captured_minor == 250
-
-
-@pytest.mark.parametrize("token", ["tok_action_required", "tok_other"])
-def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
-    works: Works, shelf: Shelf, token: str
-) -> None:
-    # Given
-    shelf.add_variant("cup", stock=9, price_minor=250)
-    cart_id = shelf.add_cart(("cup", 1))
-    running = works.start(cart_id, token="tok_action_required")
-    works.pump()
-
-    def tell(act: Any) -> object:
-        try:
-            answer = act()
-        except Refused as refusal:
-            return refusal.code, str(refusal), refusal.detail
-        return answer if isinstance(answer, UUID) else answer.checkout_id
-
-    # When
-    by_cart, by_checkout = tell(lambda: works.start(cart_id, token=token)), tell(lambda: works.pay(running, token))
-    # Then
-    assert by_cart == by_checkout
-    sentence = f"Checkout {running} waits for the buyer at their bank: have the buyer finish there, or cancel it."
-    refusal = ("checkout_busy", sentence, {"checkout_id": str(running), "state": "action_required"})
-    assert by_cart == (running if token == "tok_action_required" else refusal)
 
 
 def test_a_cart_written_by_sql_is_joined_by_its_name(works: Works, shelf: Shelf) -> None:

@@ -36,6 +36,7 @@ class Member:
     ending: CheckoutState | None
     now: datetime
     line_count: int = 1
+    sent_at: datetime | None = None
 
 
 #: How many go together by how often they have left no trace. One of them may be what kills workers: it takes ever fewer

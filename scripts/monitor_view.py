@@ -85,7 +85,8 @@ def _attention(readout: Readout) -> list[tuple[str, int]]:
         ("messages refused", stats.refused_messages),
         ("webhooks to send", stats.deliveries_pending),
         ("webhooks not taken", stats.deliveries_dead),
-        ("messages sent again", stats.resent),
+        ("messages lost", stats.resent - stats.resent_slow),
+        ("messages slow", stats.resent_slow),
         ("dead letters", sum(figures.dead for figures in readout.queues or ())),
     ]
 

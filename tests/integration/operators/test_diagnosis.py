@@ -56,6 +56,11 @@ WRONGS = {
         " ('l', 'o', 'n', '{checkout}', 'x', now(), now() + interval '1 day')"
     ],
     "sent_again": ["INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')"],
+    "sent_again_slow": [
+        "INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')",
+        "INSERT INTO events (checkout_id, kind, data)"
+        " SELECT checkout_id, 'sweep.slow', jsonb_build_object('resent', id) FROM events WHERE kind = 'sweep.resent'",
+    ],
     "sweep_stopped": ["UPDATE heartbeats SET at = now() - interval '1 h'"],
 }
 

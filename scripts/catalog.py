@@ -6,7 +6,6 @@ Exit codes: 0 something was imported or set, 1 nothing was, 2 the call itself is
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from scripts.obstacles import Obstacle, explain_obstacles
 from scripts.rates import read_rates
 from scripts.shopify import MAX_QUANTITY, Export, ExportedVariant, NotReadable, Refusal, read_export
 from scripts.taxes import read_taxes
+from scripts.terminal import say, say_json
 
 #: Variants of one transaction: its stock rows are locked for some tens of milliseconds, and checkouts wait meanwhile.
 CHUNK: Final = 1500
@@ -95,7 +95,7 @@ def import_file(
     with _open_catalog() as engine:
         report = import_export(engine, export, file=file.name, currency=currency, location=location)
     if as_json:
-        typer.echo(json.dumps(asdict(report)))
+        say_json(asdict(report))
     else:
         _print_report(report)
     raise typer.Exit(0 if report.imported else 1)
@@ -111,7 +111,7 @@ def set_on_hand(
     """Set how many units of a variant are on hand, those held by checkouts included."""
     with _open_catalog() as engine, transaction(engine) as connection:
         (change,) = catalog.set_stock(connection, [catalog.StockRow(sku, location, quantity)])
-    typer.echo(f"{change.sku} at {change.location}: {change.before} before, {change.after} now")
+    say(f"{change.sku} at {change.location}: {change.before} before, {change.after} now")
 
 
 @app.command("rates")
@@ -225,33 +225,33 @@ def _explain(shortfall: catalog.Shortfall) -> str:
 
 
 def _print_report(report: Report) -> None:
-    typer.echo(
+    say(
         f"{report.file}: {report.rows} rows, {report.imported} variants imported at {report.location},"
         f" {len(report.refused)} rows refused"
     )
-    typer.echo(f"{report.prices_changed} prices and {report.stock_changed} stock levels changed")
+    say(f"{report.prices_changed} prices and {report.stock_changed} stock levels changed")
     if report.skus_derived:
-        typer.echo(f"{report.skus_derived} skus were derived from handle and options, since the file has none")
+        say(f"{report.skus_derived} skus were derived from handle and options, since the file has none")
     _print_encoding(report.encoding, "titles")
     _print_refused(report.refused)
 
 
 def _print_encoding(encoding: str, cells: str) -> None:
     if encoding != "utf-8":
-        typer.echo(f"The file is not UTF-8 and was read as {encoding}: look at accented letters in the {cells}")
+        say(f"The file is not UTF-8 and was read as {encoding}: look at accented letters in the {cells}")
 
 
 def _print_refused(refused: Sequence[Refusal]) -> None:
     for refusal in refused:
-        typer.echo(f"row {refusal.row}: {refusal.reason}")
+        say(f"row {refusal.row}: {refusal.reason}")
 
 
 def _finish(report: TableReport, *, as_json: bool) -> NoReturn:
     """Tell what was done, and exit: 1 when the file had nothing to use."""
     if as_json:
-        typer.echo(json.dumps(asdict(report)))
+        say_json(asdict(report))
     else:
-        typer.echo(
+        say(
             f"{report.file}: {report.rows} rows, {report.imported} {report.kind} imported,"
             f" {report.changed} rows written, {len(report.refused)} refused"
         )
@@ -284,7 +284,7 @@ def _open_catalog() -> Iterator[Engine]:
 
 
 def _stop(sentence: str, *, code: int = 1) -> NoReturn:
-    typer.echo(sentence, err=True)
+    say(sentence, err=True)
     raise typer.Exit(code)
 
 

@@ -19,6 +19,7 @@ import typer
 
 from scripts.embedded import ROOT
 from scripts.obstacles import Obstacle
+from scripts.terminal import say
 
 #: Versions that are tested together, all of them pinned.
 PINS: Final = "scripts/constraints.txt"
@@ -48,10 +49,10 @@ def main(
     try:
         secrets = find_secrets(ROOT)
     except Obstacle as obstacle:
-        typer.echo(str(obstacle), err=True)
+        say(str(obstacle), err=True)
         raise typer.Exit(1 if vulnerable or strict else 0) from None
     for line in secrets or ["No secret was found in the files."]:
-        typer.echo(line)
+        say(line)
     raise typer.Exit(1 if vulnerable or secrets or (unread and strict) else 0)
 
 
@@ -59,15 +60,15 @@ def tell_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int
     """Print what is known of these packages, and of how many nothing; the latter first, it is known within seconds."""
     vulnerable, unread = find_vulnerabilities(packages)
     if unread:
-        typer.echo(
+        say(
             f"Advisories could not be read for {unread} of {len(packages)} packages: whether they have known"
             f" vulnerabilities was not looked for. Run this where {ADVISORIES} can be reached.",
             err=True,
         )
     for line in vulnerable:
-        typer.echo(line)
+        say(line)
     if unread < len(packages) and not vulnerable:
-        typer.echo(f"Packages looked up without a known vulnerability: {len(packages) - unread}.")
+        say(f"Packages looked up without a known vulnerability: {len(packages) - unread}.")
     return vulnerable, unread
 
 

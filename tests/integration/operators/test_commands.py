@@ -59,7 +59,7 @@ def test_cleanup_expires_what_has_run_out_of_time(cup: Works, shelf: Shelf) -> N
 def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf) -> None:
     cup.sweep()
     well = run(diagnose.main)
-    assert (well.exit_code, well.stdout) == (0, "15 of 15 checks are well.\n")
+    assert (well.exit_code, well.stdout) == (0, "16 of 16 checks are well.\n")
     # When the sweep stands still, and a message was refused
     shelf.run("UPDATE heartbeats SET at = now() - interval '1 h'")
     shelf.run("INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
@@ -71,7 +71,7 @@ def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf
         "  python -m workers.scheduler",
         "warning: 1 messages could not be read: refused_messages says why.",
         "  psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
-        "13 of 15 checks are well.",
+        "14 of 16 checks are well.",
     ]
     found = json.loads(run(diagnose.main, "--json").stdout)
     assert [each["code"] for each in found if each["severity"] != "ok"] == ["messages_refused", "sweep_stopped"]

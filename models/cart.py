@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -16,11 +16,16 @@ class Cart(Base):
 
     `owner` is who made it over the HTTP edge or by a request: nobody else sees, edits or buys it. Null: anybody may.
     Every start raises `lock_version`: an editor whose snapshot is older than the lock, and cannot see it, then fails to
-    serialise (40001) instead of slipping under it.
+    serialise (40001) instead of slipping under it. `tax_id_validated` says who found the tax id to be its holder's, and
+    when: {"source", "at"}; without it the id changes no tax.
     """
 
     __tablename__ = "carts"
-    __table_args__ = (one_of("state", CartState), max_length("owner", 255))
+    __table_args__ = (
+        one_of("state", CartState),
+        max_length("owner", 255),
+        CheckConstraint("tax_id IS NOT NULL OR tax_id_validated IS NULL", name="tax_id_validated"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     owner: Mapped[str | None]
@@ -31,6 +36,7 @@ class Cart(Base):
     customer: Mapped[str | None]
     coupon_codes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     tax_id: Mapped[str | None]
+    tax_id_validated: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     shipping_minor: Mapped[int | None] = mapped_column(BigInteger)
     shipping_title: Mapped[str | None]
     shipping_tax_included: Mapped[bool | None]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Big, BigId, Currency, Minor, Now, max_length, one_of
@@ -11,25 +11,51 @@ from models.states import MovementKind
 
 
 class Variant(Base):
-    """One sellable thing. `backorder_policy` says whether it may be sold beyond what is on hand."""
+    """One sellable thing. `backorder_policy` says whether it may be sold beyond what is on hand.
+
+    A trigger normalises `sku` and `category` (models/identifiers/) and writes `look_alike`: what skus that can be taken
+    for each other have in common.
+    """
 
     __tablename__ = "variants"
     __table_args__ = (
         CheckConstraint("backorder_policy IN ('deny', 'continue')", name="backorder_policy"),
         max_length("sku", 255),
+        CheckConstraint("sku <> ''", name="sku"),
         max_length("title", 1000),
+        Index(None, "look_alike"),
     )
 
     id: Mapped[BigId]
     sku: Mapped[str] = mapped_column(unique=True)
+    look_alike: Mapped[str]
     title: Mapped[str]
     category: Mapped[str | None]
     backorder_policy: Mapped[str] = mapped_column(server_default="deny")
     active: Mapped[bool] = mapped_column(server_default=text("true"))
 
 
+class DerivedSku(Base):
+    """Which variant stands for a handle and options whose sku was derived from them.
+
+    By the variant's id: whoever renames the variant keeps its sku. `digest` is of handle and options, in one form.
+    """
+
+    __tablename__ = "derived_skus"
+    __table_args__ = (CheckConstraint("digest ~ '^[0-9a-f]{64}$'", name="digest"), max_length("handle", 255))
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    handle: Mapped[str]
+    options: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id", ondelete="CASCADE"), unique=True)
+    created_at: Mapped[Now]
+
+
 class Price(Base):
-    """A list price, valid from `valid_from` until before `valid_until`. The latest valid row wins."""
+    """A list price, valid from `valid_from` until before `valid_until`.
+
+    Of the valid rows one with an end wins over the base price, which has none; of two alike the one that began later.
+    """
 
     __tablename__ = "prices"
     __table_args__ = (
@@ -48,9 +74,10 @@ class Price(Base):
 
 
 class Location(Base):
-    """A place that holds stock."""
+    """A place that holds stock. A trigger normalises `code`: `Main` and `main` are one."""
 
     __tablename__ = "locations"
+    __table_args__ = (CheckConstraint("code <> ''", name="code"),)
 
     id: Mapped[BigId]
     code: Mapped[str] = mapped_column(unique=True)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, Text, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -34,6 +34,25 @@ class ApiKey(Base):
     created_at: Mapped[Now]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class AdminSession(Base):
+    """A browser that has shown an admin's key: as long as its row is here, it has not expired, and the key lives.
+
+    Of what the browser's cookie holds, 256 random bits, only the SHA-256 is kept.
+    """
+
+    __tablename__ = "admin_sessions"
+    __table_args__ = (
+        CheckConstraint("octet_length(token_hash) = 32", name="token_hash"),
+        Index(None, "expires_at"),
+        Index(None, "key_id"),
+    )
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
+    created_at: Mapped[Now]
+    expires_at: Mapped[Moment]
 
 
 class RequestAnswer(Base):

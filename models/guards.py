@@ -1,6 +1,7 @@
 """The promises that triggers keep, whoever the client is, `psql` included.
 
 Refusals carry SQLSTATEs of their own: CK001 the cart is locked, CK002 the row is history, CK003 no such transition.
+What is written once is in models/history.py.
 `install` is the form of today; migrations keep the form of their day.
 """
 
@@ -8,6 +9,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from models import history
+from models.identifiers.sql import NORMALIZE_NAMES, NORMALIZED, build_normalizer
 from models.states import ACTIVE_SQL, TRANSITIONS
 from models.tables import Base
 
@@ -110,14 +113,36 @@ END $$
 """
 
 FUNCTIONS: Final = {
+    "normalize_names": NORMALIZE_NAMES,
     "cart_guard": CART_GUARD,
     "cart_lines_guard": CART_LINES_GUARD,
     "append_only_guard": APPEND_ONLY_GUARD,
     "price_lock_guard": PRICE_LOCK_GUARD,
     "checkout_guard": CHECKOUT_GUARD,
+    **history.FUNCTIONS,
 }
 
-APPEND_ONLY_TABLES: Final = ("events", "order_lines", "price_lock_lines", "stock_movements")
+# Where the tables are, and never where a session says: a temporary table, or one of another schema, with the name of
+# one of ours would be looked into instead. Unless it is named, `pg_temp` comes first. The schema is the one in which
+# the functions have just been made: `public`, unless the owner's connection says otherwise.
+FIX_PATHS: Final = f"""
+DO $$ DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[{", ".join(f"'{name}'" for name in FUNCTIONS)}] LOOP
+        EXECUTE format('ALTER FUNCTION %I() SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
+    END LOOP;
+END $$
+"""
+
+APPEND_ONLY_TABLES: Final = (
+    "checkout_lines",
+    "events",
+    "order_lines",
+    "price_lock_lines",
+    "request_keys",
+    "stock_movements",
+)
 
 TRIGGERS: Final = (
     "CREATE TRIGGER cart_guard BEFORE UPDATE OR DELETE ON carts FOR EACH ROW EXECUTE FUNCTION cart_guard()",
@@ -135,12 +160,14 @@ TRIGGERS: Final = (
         for table in APPEND_ONLY_TABLES
     ),
     *(
-        f"CREATE TRIGGER keep_{table} BEFORE {what} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard()"
-        for table, what in [
-            *((table, "TRUNCATE") for table in APPEND_ONLY_TABLES),
-            ("price_locks", "DELETE OR TRUNCATE"),
-            ("checkouts", "DELETE OR TRUNCATE"),
-        ]
+        f"CREATE TRIGGER keep_{table} BEFORE TRUNCATE ON {table}"
+        " FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard()"
+        for table in APPEND_ONLY_TABLES
+    ),
+    *history.TRIGGERS,
+    *(
+        f"CREATE TRIGGER normalize_names BEFORE {what} ON {table} FOR EACH ROW EXECUTE FUNCTION normalize_names()"
+        for table, what in NORMALIZED.items()
     ),
 )
 
@@ -149,5 +176,5 @@ def install(connection: Connection) -> None:
     """Create every table, function and trigger in an empty database."""
     connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS sandbox")
     Base.metadata.create_all(connection)
-    for statement in (*FUNCTIONS.values(), *TRIGGERS):
+    for statement in (build_normalizer(), *FUNCTIONS.values(), FIX_PATHS, *TRIGGERS):
         connection.exec_driver_sql(statement.replace("%", "%%"))

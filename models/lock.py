@@ -34,6 +34,20 @@ class Reservation(Base):
     state: Mapped[str] = mapped_column(server_default=ReservationState.HELD.value)
 
 
+class CheckoutLine(Base):
+    """Which variant a line of a checkout is: decided once, in phase 1, and never again. Every later phase goes by it.
+
+    A sku is looked up nowhere else: it may be given to another variant at any moment. `variant_id` is not a foreign
+    key: it would lock the variant's row in each checkout, and what a reservation holds cannot be deleted anyway.
+    """
+
+    __tablename__ = "checkout_lines"
+
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    variant_id: Mapped[Big]
+
+
 class PriceLock(Base):
     """The frozen amounts of one checkout. Never changed; only `voided_at` may be set, once."""
 
@@ -53,6 +67,7 @@ class PriceLock(Base):
     exchange_source: Mapped[str | None]
     exchange_at: Mapped[str | None]
     tax_id: Mapped[str | None]
+    tax_id_validated: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     rounding: Mapped[str]
     shipping_address: Mapped[Json]
     billing_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -12,7 +12,10 @@ from models.base import Base, BigId, Currency, Minor, Now, max_length
 
 
 class Promotion(Base):
-    """A discount: automatic, or brought by a coupon. What it does is in pipeline/pricing/promotions/."""
+    """A discount: automatic, or brought by a coupon. What it does is in pipeline/pricing/promotions/.
+
+    A trigger normalises `skus` and `categories`.
+    """
 
     __tablename__ = "promotions"
     __table_args__ = (
@@ -45,12 +48,15 @@ class Promotion(Base):
 
 
 class Coupon(Base):
-    """A code that brings a promotion. Its last use is as scarce as the last unit: the check is the guard."""
+    """A code that brings a promotion. Its last use is as scarce as the last unit: the check is the guard.
+
+    A trigger normalises `code`, and the customer of its redemptions, as the engine does before it looks them up.
+    """
 
     __tablename__ = "coupons"
     __table_args__ = (
         CheckConstraint("used >= 0 AND (usage_limit IS NULL OR used <= usage_limit)", name="used"),
-        CheckConstraint("code = upper(btrim(code)) AND code <> ''", name="code"),
+        CheckConstraint("code <> ''", name="code"),
         max_length("code", 100),
     )
 
@@ -82,19 +88,26 @@ class Redemption(Base):
 
 
 class TaxRate(Base):
-    """A tax by country, region and category. Null region or category: every one without a rate of its own."""
+    """A tax by country, region and category. Null region or category: every one without a rate of its own.
+
+    `region` is a code of ISO 3166-2 without its country. A trigger normalises `category` and `name`, and writes
+    `name_key`, by which taxes are one: two spellings of a name do not add up.
+    """
 
     __tablename__ = "tax_rates"
     __table_args__ = (
         CheckConstraint("rate >= 0", name="rate"),
         CheckConstraint("valid_until > valid_from", name="range"),
+        CheckConstraint("country ~ '^[A-Z]{2}$' COLLATE \"C\"", name="country"),
+        CheckConstraint("region ~ '^[A-Z0-9]{1,3}$' COLLATE \"C\"", name="region"),
+        CheckConstraint("name <> ''", name="name"),
         # Two rows of one kind and day would both be charged.
         Index(
             "tax_rates_once_key",
             "country",
             "region",
             "category",
-            "name",
+            "name_key",
             "valid_from",
             unique=True,
             postgresql_nulls_not_distinct=True,
@@ -106,6 +119,7 @@ class TaxRate(Base):
     region: Mapped[str | None]
     category: Mapped[str | None]
     name: Mapped[str]
+    name_key: Mapped[str]
     rate: Mapped[Decimal] = mapped_column(Numeric(9, 6))
     on_shipping: Mapped[bool] = mapped_column(server_default=text("true"))
     reverse_charge: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -120,6 +134,8 @@ class ExchangeRate(Base):
     __table_args__ = (
         CheckConstraint("rate > 0", name="rate"),
         Index(None, "base", "quote", "source", "observed_at", unique=True),
+        # The newest of all: whoever watches the shop asks for it every few seconds.
+        Index(None, "observed_at"),
     )
 
     id: Mapped[BigId]

@@ -1,6 +1,7 @@
 """States of a checkout, and the one place that says which transitions exist.
 
-The trigger `checkouts_guard` is generated from TRANSITIONS, the docs are drawn from it, and everything else is refused.
+The trigger `checkout_guard` is generated from TRANSITIONS, those of models/history.py from the other tables here, the
+docs are drawn from them, and everything else is refused.
 """
 
 from enum import StrEnum
@@ -66,6 +67,11 @@ class ReservationState(StrEnum):
     RELEASED = "released"
 
 
+RESERVATION_TRANSITIONS: Final = {
+    ReservationState.HELD: frozenset({ReservationState.COMMITTED, ReservationState.RELEASED})
+}
+
+
 class MovementKind(StrEnum):
     """Kinds of rows in the stock ledger.
 
@@ -89,6 +95,19 @@ class PaymentStatus(StrEnum):
     CAPTURED = "captured"
     CANCELLED = "cancelled"
     REFUNDED = "refunded"
+
+
+#: A payment never goes back to `new`, and to `open` only from a buyer who did not pass. What a look at the provider's
+#: object shows of money is believed whatever we thought: these may follow anything.
+_SEEN: Final = frozenset(
+    {PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.CANCELLED, PaymentStatus.REFUNDED}
+)
+PAYMENT_TRANSITIONS: Final[dict[PaymentStatus, frozenset[PaymentStatus]]] = {
+    PaymentStatus.NEW: _SEEN | {PaymentStatus.OPEN, PaymentStatus.ACTION_REQUIRED},
+    PaymentStatus.OPEN: _SEEN | {PaymentStatus.ACTION_REQUIRED},
+    PaymentStatus.ACTION_REQUIRED: _SEEN | {PaymentStatus.OPEN},
+    **{status: _SEEN - {status} for status in sorted(_SEEN)},
+}
 
 
 class OperationKind(StrEnum):
@@ -115,6 +134,17 @@ class OperationStatus(StrEnum):
 UNSETTLED: Final = frozenset({OperationStatus.INTENDED, OperationStatus.UNKNOWN})
 
 
+#: An outcome is final, but that of a capture or a refund: another of its keys may turn out to have had the effect, and
+#: the buyer's bank may send a refund back.
+OPERATION_TRANSITIONS: Final[dict[OperationStatus, frozenset[OperationStatus]]] = {
+    OperationStatus.INTENDED: frozenset(OperationStatus) - {OperationStatus.INTENDED},
+    OperationStatus.UNKNOWN: frozenset(OperationStatus) - {OperationStatus.INTENDED, OperationStatus.UNKNOWN},
+    OperationStatus.ACTION_REQUIRED: frozenset({OperationStatus.SUCCEEDED, OperationStatus.DECLINED}),
+    OperationStatus.SUCCEEDED: frozenset({OperationStatus.DECLINED}),
+    OperationStatus.DECLINED: frozenset(),
+}
+
+
 class NoticeStatus(StrEnum):
     """What became of a provider's webhook."""
 
@@ -138,6 +168,9 @@ class OrderState(StrEnum):
     PENDING = "pending"
     PLACED = "placed"
     CANCELLED = "cancelled"
+
+
+ORDER_TRANSITIONS: Final = {OrderState.PENDING: frozenset({OrderState.PLACED, OrderState.CANCELLED})}
 
 
 class CartState(StrEnum):

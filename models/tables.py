@@ -2,11 +2,11 @@
 
 from models.base import Base
 from models.cart import Cart, CartLine
-from models.catalog import Location, Price, StockLevel, StockMovement, Variant
+from models.catalog import DerivedSku, Location, Price, StockLevel, StockMovement, Variant
 from models.checkout import Checkout, Event, RefusedMessage, RequestKey
 from models.delivery import WebhookDelivery, WebhookEndpoint
-from models.edge import ApiKey, Heartbeat, RequestAnswer
-from models.lock import PriceLock, PriceLockLine, Reservation
+from models.edge import AdminSession, ApiKey, Heartbeat, RequestAnswer
+from models.lock import CheckoutLine, PriceLock, PriceLockLine, Reservation
 from models.order import Order, OrderLine
 from models.payment import Payment, PaymentOperation
 from models.pricing import Coupon, ExchangeRate, Promotion, Redemption, TaxRate
@@ -14,12 +14,15 @@ from models.sandbox import SandboxEntry, SandboxPayment, SandboxRequest
 from models.webhook import WebhookNotice
 
 __all__ = [
+    "AdminSession",
     "ApiKey",
     "Base",
     "Cart",
     "CartLine",
     "Checkout",
+    "CheckoutLine",
     "Coupon",
+    "DerivedSku",
     "Event",
     "ExchangeRate",
     "Heartbeat",

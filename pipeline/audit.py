@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from pipeline.promises.bank import BANK
+from pipeline.promises.history import HISTORY
 from pipeline.promises.locks import LOCKS
 from pipeline.promises.orders import ORDERS
 from pipeline.promises.payments import PAYMENTS
@@ -17,7 +18,7 @@ from pipeline.promises.times import TIMES
 from pipeline.promises.undone import UNDONE
 from pipeline.settings import Settings
 
-PROMISES: Final[tuple[Promise, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *UNDONE, *TIMES, *BANK)
+PROMISES: Final[tuple[Promise, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
 
 #: Rows of one violation that are fetched. A broken promise may break for every checkout; some are enough to see why.
 SHOWN_ROWS: Final = 100

@@ -114,12 +114,13 @@ def _chunk(items: Iterable[T], weigh: Callable[[T], int], most: float, count: in
     group: list[T] = []
     weight = 0
     for item in items:
-        heavier = weight + weigh(item)
-        if group and (len(group) == count or heavier > most or _is_large(max(heavier - weight, weigh(group[-1])), most)):
+        own = weigh(item)
+        is_alone = bool(group) and _is_large(max(own, weigh(group[-1])), most)
+        if group and (is_alone or len(group) == count or weight + own > most):
             yield group
-            group, heavier = [], weigh(item)
+            group, weight = [], 0
         group.append(item)
-        weight = heavier
+        weight += own
     if group:
         yield group
 

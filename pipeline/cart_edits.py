@@ -5,18 +5,18 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
 from models.states import CartState
 from pipeline.carts import create_cart, fill_cart
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.holders import Holder, find_holder
 from pipeline.locks import lock_cart
-from pipeline.messages import Cart
+from pipeline.messages import Cart, TaxIdValidation
 from pipeline.settings import Settings
 
 READ: Final = text("""
-    SELECT id, owner, state, currency, customer, coupon_codes, tax_id, shipping_minor, shipping_title,
+    SELECT id, owner, state, currency, customer, coupon_codes, tax_id, tax_id_validated, shipping_minor, shipping_title,
            shipping_tax_included, shipping_taxes, shipping_address, billing_address, created_at, updated_at
     FROM carts WHERE id = :id
 """)
@@ -38,8 +38,10 @@ class StoredCart:
     holder: Holder | None
 
 
-def put_cart(connection: Connection, owner: str, cart: Cart, settings: Settings) -> bool:
-    """Write a cart whole; True when it is new.
+def put_cart(
+    connection: Connection, owner: str, cart: Cart, settings: Settings, validated: TaxIdValidation | None = None
+) -> bool:
+    """Write a cart whole, with what is known of its tax id; True when it is new.
 
     Raises Invalid, NotFound (it is another owner's) or Conflict (locked, or bought); nothing is changed then.
     """
@@ -53,7 +55,7 @@ def put_cart(connection: Connection, owner: str, cart: Cart, settings: Settings)
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart.id))
     if (holder := find_holder(connection, cart.id)) is not None:
         raise holder.refuse(owner)
-    fill_cart(connection, cart)
+    fill_cart(connection, cart, validated)
     return created
 
 
@@ -62,15 +64,34 @@ def read_cart(connection: Connection, owner: str, cart_id: UUID) -> StoredCart:
     row = connection.execute(READ, {"id": cart_id}).mappings().one_or_none()
     if row is None or row["owner"] not in (None, owner):
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))
-    cart = {name: row[name] for name in ("id", "currency", "customer", "coupon_codes", "tax_id")}
-    cart |= {name: row[name] for name in ("shipping_address", "billing_address")}
-    cart["lines"] = [dict(line) for line in connection.execute(LINES, {"id": cart_id}).mappings()]
+    cart = {"id": cart_id, **_read_content(connection, row)}
+    holder = find_holder(connection, cart_id)
+    return StoredCart(cart, CartState(row["state"]), row["created_at"], row["updated_at"], holder)
+
+
+def read_content(connection: Connection, cart_id: UUID) -> dict[str, Any]:
+    """Return what a cart holds, whosever it is: the fields of `CartContent`, and each line with its number."""
+    return _read_content(connection, connection.execute(READ, {"id": cart_id}).mappings().one())
+
+
+def _read_content(connection: Connection, row: RowMapping) -> dict[str, Any]:
+    names = (
+        "currency",
+        "customer",
+        "coupon_codes",
+        "tax_id",
+        "tax_id_validated",
+        "shipping_address",
+        "billing_address",
+    )
+    content = {name: row[name] for name in names}
+    content["lines"] = [dict(line) for line in connection.execute(LINES, {"id": row["id"]}).mappings()]
+    content["shipping"] = None
     if row["shipping_minor"] is not None:
-        cart["shipping"] = {
+        content["shipping"] = {
             "amount_minor": row["shipping_minor"],
             "title": row["shipping_title"],
             "tax_included": row["shipping_tax_included"],
             "taxes": row["shipping_taxes"],
         }
-    holder = find_holder(connection, cart_id)
-    return StoredCart(cart, CartState(row["state"]), row["created_at"], row["updated_at"], holder)
+    return content

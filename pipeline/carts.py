@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy import Connection, text
 
-from pipeline.messages import Cart
+from pipeline.messages import Cart, TaxIdValidation
 
 CREATE: Final = text("""
     INSERT INTO carts (id, currency, owner) VALUES (:id, :currency, :owner) ON CONFLICT (id) DO NOTHING
@@ -18,6 +18,7 @@ UPDATE: Final = text("""
     UPDATE carts
     SET currency = :currency, shipping_address = CAST(:shipping AS jsonb), billing_address = CAST(:billing AS jsonb),
         customer = :customer, coupon_codes = CAST(:coupon_codes AS text[]), tax_id = :tax_id,
+        tax_id_validated = CAST(:tax_id_validated AS jsonb),
         shipping_minor = :shipping_minor, shipping_title = :shipping_title,
         shipping_tax_included = :shipping_tax_included, shipping_taxes = CAST(:shipping_taxes AS jsonb),
         updated_at = now()
@@ -43,8 +44,11 @@ def create_cart(connection: Connection, cart_id: UUID, currency: str, owner: str
     return connection.execute(CREATE, {"id": cart_id, "currency": currency, "owner": owner}).rowcount == 1
 
 
-def fill_cart(connection: Connection, cart: Cart) -> None:
-    """Replace what the cart holds. Its row must be locked, and no active checkout may hold it (the trigger checks)."""
+def fill_cart(connection: Connection, cart: Cart, validated: TaxIdValidation | None) -> None:
+    """Replace what the cart holds. Its row must be locked, and no active checkout may hold it (the trigger checks).
+
+    `validated`: what is known of its tax id.
+    """
     connection.execute(
         UPDATE,
         {
@@ -55,6 +59,7 @@ def fill_cart(connection: Connection, cart: Cart) -> None:
             "customer": cart.customer,
             "coupon_codes": cart.coupon_codes,
             "tax_id": cart.tax_id,
+            "tax_id_validated": None if validated is None else validated.model_dump_json(),
             "shipping_minor": None if cart.shipping is None else cart.shipping.amount_minor,
             "shipping_title": None if cart.shipping is None else cart.shipping.title,
             "shipping_tax_included": None if cart.shipping is None else cart.shipping.tax_included,

@@ -6,18 +6,23 @@ Every function takes all its rows at once and works inside the caller's transact
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, text
 
 from pipeline.skus import find_variants, index_rows
-from pipeline.stock import Shortfall, StockChange, StockReserved, StockRow, set_stock
+from pipeline.stock import set_stock
+from pipeline.stock_rows import Shortfall, StockChange, StockCount, StockDelta, StockRefused, StockRow
 
 __all__ = [
+    "PriceChanges",
     "PriceRow",
     "Shortfall",
     "StockChange",
-    "StockReserved",
+    "StockCount",
+    "StockDelta",
+    "StockRefused",
     "StockRow",
     "VariantRow",
     "set_prices",
@@ -35,27 +40,46 @@ UPSERT_VARIANTS: Final = text("""
         IS DISTINCT FROM (excluded.title, excluded.category, excluded.backorder_policy, excluded.active)
 """)
 
+# The base price is the one without an end; one with an end lies over it while it is valid, and stays.
 SET_PRICES: Final = text("""
     WITH given AS (
-        SELECT variant_id, CAST(currency AS char(3)) AS currency, amount_minor
-        FROM unnest(CAST(:ids AS bigint[]), CAST(:currencies AS text[]), CAST(:amounts AS bigint[]))
-            AS g (variant_id, currency, amount_minor)
-    ), changed AS (
-        SELECT * FROM given WHERE amount_minor IS DISTINCT FROM (
+        SELECT variant_id, CAST(currency AS char(3)) AS currency, amount_minor, tax_included AS wanted_flag
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:currencies AS text[]), CAST(:amounts AS bigint[]),
+                    CAST(:flags AS boolean[])) AS g (variant_id, currency, amount_minor, tax_included)
+    ), known AS (
+        SELECT given.*, base.amount_minor AS base_minor, former.tax_included AS former_flag,
+               over.valid_until AS over_until
+        FROM given
+        LEFT JOIN LATERAL (
             SELECT p.amount_minor FROM prices p
             WHERE p.variant_id = given.variant_id AND p.currency = given.currency
-              AND p.valid_from <= now() AND (p.valid_until IS NULL OR p.valid_until > now())
-            ORDER BY p.valid_from DESC LIMIT 1)
+              AND p.valid_from <= now() AND p.valid_until IS NULL
+            ORDER BY p.valid_from DESC LIMIT 1) base ON true
+        LEFT JOIN LATERAL (
+            SELECT p.tax_included FROM prices p WHERE p.variant_id = given.variant_id
+            ORDER BY p.currency = given.currency DESC, p.valid_from <= now() DESC, p.valid_until IS NULL DESC,
+                     p.valid_from DESC LIMIT 1) former ON true
+        LEFT JOIN LATERAL (
+            SELECT max(p.valid_until) AS valid_until FROM prices p
+            WHERE p.variant_id = given.variant_id AND p.currency = given.currency
+              AND p.valid_from <= now() AND p.valid_until > now()) over ON true
+    ), changed AS (
+        SELECT * FROM known WHERE amount_minor IS DISTINCT FROM base_minor
     ), closed AS (
         UPDATE prices p SET valid_until = now() FROM changed
         WHERE p.variant_id = changed.variant_id AND p.currency = changed.currency
-          AND p.valid_from < now() AND (p.valid_until IS NULL OR p.valid_until > now())
+          AND p.valid_from < now() AND p.valid_until IS NULL
+    ), written AS (
+        INSERT INTO prices (variant_id, currency, amount_minor, tax_included, valid_from)
+        SELECT variant_id, currency, amount_minor, coalesce(former_flag, wanted_flag, true), now()
+        FROM changed ORDER BY variant_id, currency
+        ON CONFLICT (variant_id, currency, valid_from)
+            DO UPDATE SET amount_minor = excluded.amount_minor, valid_until = NULL
     )
-    INSERT INTO prices (variant_id, currency, amount_minor, valid_from)
-    SELECT variant_id, currency, amount_minor, now() FROM changed ORDER BY variant_id, currency
-    ON CONFLICT (variant_id, currency, valid_from)
-        DO UPDATE SET amount_minor = excluded.amount_minor, valid_until = NULL
-    RETURNING id
+    SELECT count(*) FILTER (WHERE amount_minor IS DISTINCT FROM base_minor) AS changed,
+           count(*) FILTER (WHERE former_flag <> wanted_flag) AS flags_kept,
+           count(over_until) AS covered, max(over_until) AS covered_until
+    FROM known
 """)
 
 
@@ -72,11 +96,29 @@ class VariantRow:
 
 @dataclass(frozen=True, slots=True)
 class PriceRow:
-    """A list price as it shall be from now on."""
+    """A list price as it shall be from now on.
+
+    `tax_included` is for a variant that has no price yet, true unless it is said; every other one keeps what it has.
+    """
 
     sku: str
     currency: str
     amount_minor: int
+    tax_included: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChanges:
+    """What setting prices did.
+
+    `changed` were written. `flags_kept` include tax where the row says they do not, or the other way round: they stay.
+    `covered` have a price with an end over them, the last of them until `covered_until`.
+    """
+
+    changed: int = 0
+    flags_kept: int = 0
+    covered: int = 0
+    covered_until: datetime | None = None
 
 
 def upsert_variants(connection: Connection, rows: Iterable[VariantRow]) -> dict[str, int]:
@@ -100,21 +142,23 @@ def upsert_variants(connection: Connection, rows: Iterable[VariantRow]) -> dict[
     return find_variants(connection, by_sku)
 
 
-def set_prices(connection: Connection, rows: Iterable[PriceRow]) -> int:
-    """Make these the list prices from now on and return how many changed; an unchanged price writes nothing.
+def set_prices(connection: Connection, rows: Iterable[PriceRow]) -> PriceChanges:
+    """Make these the list prices from now on and return what that changed; an unchanged price writes nothing.
 
-    Prices that were valid end where the new one begins. One that is planned for later stays, and wins when its time
-    comes. Set twice in one transaction, the last one counts.
+    The base price, which has no end, ends where the new one begins. A price with an end keeps its window: while it is
+    valid it goes before the base price, which is valid again when it ends. A price that is planned for later stays,
+    and wins when its time comes. Set twice in one transaction, the last one counts.
     """
     by_key = index_rows(rows, lambda row: (row.sku, row.currency))
     ids = find_variants(connection, {row.sku for row in by_key.values()})
     given = [by_key[key] for key in sorted(by_key)]
-    changed = connection.execute(
+    changes = connection.execute(
         SET_PRICES,
         {
             "ids": [ids[row.sku] for row in given],
             "currencies": [row.currency for row in given],
             "amounts": [row.amount_minor for row in given],
+            "flags": [row.tax_included for row in given],
         },
-    ).all()
-    return len(changed)
+    ).one()
+    return PriceChanges(changes.changed, changes.flags_kept, changes.covered, changes.covered_until)

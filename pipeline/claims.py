@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from models.states import OperationKind, OperationStatus, PaymentStatus
 from pipeline.batch import Member
 from pipeline.books import Books, Intent, Verb
+from pipeline.details import DETAILS, read_details
 from pipeline.gateways.protocol import Answer, Call
 from pipeline.outcomes import Operation
 from pipeline.settings import Settings
@@ -46,7 +47,7 @@ CLAIM: Final = text(f"""
         -- A claim that ran out without an answer: its caller died, and that counts.
         attempts = payment_operations.attempts
                    + CASE WHEN EXCLUDED.fence < 0 OR payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
-    RETURNING checkout_id, idempotency_key, amount_minor, {OPERATION}
+    RETURNING checkout_id, idempotency_key, amount_minor, {DETAILS}, {OPERATION}
 """)
 
 
@@ -115,12 +116,13 @@ def claim(
         },
     )
     planned = []
-    for checkout_id, key, amount_minor, *fields in rows:
+    for checkout_id, key, amount_minor, reference, shipping, billing, order_id, *fields in rows:
         operation = read_operation(*fields)
         books, intent = wanted[checkout_id, operation.kind, operation.n]
         if amount_minor != books.amount.minor:
             raise AmountError(f"{key} is for {amount_minor}, the lock for {books.amount}")
-        call = Call(checkout_id=checkout_id, key=key, amount=books.amount, token=books.token, reference=books.reference)
+        details = read_details(reference, shipping, billing, order_id)
+        call = Call(checkout_id, key, books.amount, books.token, books.reference, details)
         planned.append(Planned(operation, intent.verb, call, books.status))
     return planned
 

@@ -9,7 +9,9 @@ from sqlalchemy import Connection, Row, text
 
 from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
+from pipeline.gateways.choice import describe_choice, read_choice
 from pipeline.health import UNKNOWN_SECONDS
+from pipeline.rates import NEWEST
 from pipeline.settings import Settings
 from pipeline.slow import LOST_COUNT, SLOW_COUNT
 
@@ -143,6 +145,14 @@ QUESTIONS: Final = (
              AND expires_at - created_at > interval '7 days'""",
     ),
     _Question(
+        "rates_too_old",
+        Severity.WARNING,
+        "currencies have only exchange rates that are too old: carts that need one are refused",
+        "python scripts/catalog.py rates FILE",
+        f"""SELECT CASE WHEN ({NEWEST}) < now() - make_interval(hours => :rate_hours)
+                        THEN (SELECT count(DISTINCT quote) FROM exchange_rates) ELSE 0 END""",
+    ),
+    _Question(
         "sent_again",
         Severity.WARNING,
         "messages were sent again by the sweep and their first run never came back: Redis lost them, or their worker"
@@ -177,8 +187,16 @@ def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -
         "unknown_seconds": UNKNOWN_SECONDS,
         "window_seconds": hours * 3600,
         "dead_seconds": 60 * settings.tick_seconds,
+        "rate_hours": settings.rate_max_age_hours,
     }
     return [_ask(connection, question, facts) for question in QUESTIONS]
+
+
+def judge_gateway(settings: Settings) -> Finding:
+    """Say where payments go; that nobody has chosen is critical: no worker starts then."""
+    choice = read_choice(settings)
+    severity = Severity.CRITICAL if choice is None else Severity.OK
+    return Finding("gateway", severity, int(choice is None), f"Payments go to {describe_choice(settings)}.")
 
 
 def judge_queues(queues: Sequence[Any] | None) -> list[Finding]:

@@ -13,11 +13,12 @@ from pipeline.database import reading
 from pipeline.driver import Driver, Step
 from pipeline.errors import Code, NotFound, Refused
 from pipeline.intake import Admitted
-from pipeline.messages import Cart, ProcessRequest, StartRequest
+from pipeline.messages import Cart, ProcessRequest, StartRequest, TaxIdValidation
 from pipeline.notices import Received, read_letter, receive
 from pipeline.sender import Send
 from pipeline.settings import Settings
 from pipeline.status import Status, read_status
+from pipeline.tax_ids import ask_validator, build_validator
 
 T = TypeVar("T")
 
@@ -29,14 +30,17 @@ class Door:
         """Take the driver that commits and sends."""
         self.driver = driver
         self.settings = settings
+        self.validator = build_validator(settings)
 
     def start(self, request: StartRequest) -> Admitted:
         """Start a checkout."""
-        return self._admit(lambda connection: intake.start(connection, request, self.settings))
+        validated = self._validate(request.cart)
+        return self._admit(lambda connection: intake.start(connection, request, self.settings, validated))
 
     def start_many(self, requests: Sequence[StartRequest]) -> list[Admitted | Refused]:
         """Start many checkouts in one transaction; one that is refused leaves the others alone."""
         answers: dict[int, Admitted | Refused] = {}
+        validated = [self._validate(request.cart) for request in requests]
 
         def work(connection: Connection) -> Step:
             answers.clear()
@@ -44,7 +48,7 @@ class Door:
             for index in sorted(range(len(requests)), key=lambda each: requests[each].wanted_cart_id):
                 try:
                     with connection.begin_nested():
-                        answers[index] = intake.start(connection, requests[index], self.settings)
+                        answers[index] = intake.start(connection, requests[index], self.settings, validated[index])
                 except Refused as refusal:
                     answers[index] = refusal
             return Step(sends=[send for each in answers.values() if isinstance(each, Admitted) for send in each.sends])
@@ -61,20 +65,20 @@ class Door:
     ) -> Admitted | StoredAnswer:
         """Pay, by a request whose answer will be kept: its first answer, if it has had one.
 
-        Raises what `start` and `process` raise, and Conflict while the same request is being worked on.
+        Raises what `start` and `process` raise before anything is changed, and Conflict while the same request is being
+        worked on. A refusal that has turned its checkout back is in what is returned: it is committed, and an answer.
         """
+
+        validated = self._validate(request.cart) if isinstance(request, StartRequest) else None
 
         def work(connection: Connection) -> Admitted | StoredAnswer:
             if (answer := claim(connection, asked, claim_seconds)) is not None:
                 return answer
             if isinstance(request, StartRequest):
-                return intake.start(connection, request, self.settings)
+                return intake.start(connection, request, self.settings, validated)
             return intake.process(connection, request, self.settings)
 
-        answer = self._commit(work, lambda each: each.sends if isinstance(each, Admitted) else ())
-        if isinstance(answer, Admitted) and answer.refusal is not None:
-            raise answer.refusal
-        return answer
+        return self._commit(work, lambda each: each.sends if isinstance(each, Admitted) else ())
 
     def keep_answer(self, asked: Request, answer: StoredAnswer, *, claimed: bool) -> None:
         """Keep what a request was answered, for its repeats."""
@@ -82,7 +86,8 @@ class Door:
 
     def put_cart(self, owner: str, cart: Cart) -> bool:
         """Write a cart whole; True when it is new."""
-        return self._commit(lambda connection: put_cart(connection, owner, cart, self.settings))
+        validated = self._validate(cart)
+        return self._commit(lambda connection: put_cart(connection, owner, cart, self.settings, validated))
 
     def read_cart(self, owner: str, cart_id: UUID) -> StoredCart:
         """Return a cart."""
@@ -122,6 +127,10 @@ class Door:
         """Tell where a checkout stands."""
         with reading(self.driver.database) as connection:
             return read_status(connection, checkout_id=checkout_id, cart_id=cart_id, owner=owner)
+
+    def _validate(self, cart: Cart | None) -> TaxIdValidation | None:
+        """Ask about the cart's tax id, with no transaction open."""
+        return ask_validator(self.validator, cart, self.settings.tax_id_validator)
 
     def _admit(self, work: Callable[[Connection], Admitted]) -> Admitted:
         admitted = self._commit(work, lambda each: each.sends)

@@ -83,8 +83,11 @@ class Dossier:
 
 
 def read_dossier(connection: Connection, checkout_id: UUID) -> Dossier:
-    """Return everything about a checkout; NotFound if there is none. The payment's token is not shown to anybody."""
-    status = read_status(connection, checkout_id=checkout_id)
+    """Return everything about a checkout; NotFound if there is none.
+
+    The payment's token, and what the buyer must do at their bank, are not shown to anybody.
+    """
+    status = read_status(connection, checkout_id=checkout_id, with_action=False)
     standing = connection.execute(STANDING, {"id": checkout_id}).mappings().one()
     sections = []
     for title, query in SECTIONS.items():

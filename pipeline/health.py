@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
+from pipeline.rates import NEWEST, is_too_old
 from pipeline.settings import Settings
 
 #: Longest time the query may take: a database that is this busy is told as one that does not answer.
@@ -27,6 +28,7 @@ ASKED: Final = (
     "sweep_age",
     "payments_unknown",
     "webhooks_not_taken",
+    "exchange_rates",
     "needs_review",
 )
 
@@ -50,6 +52,7 @@ FIGURES: Final = text(f"""
             WHERE status IN ('intended', 'unknown') AND status = 'unknown'
               AND created_at < now() - make_interval(secs => :unknown_seconds)) AS unknown,
            (SELECT count(*) FROM webhook_deliveries WHERE status = 'dead') AS dead,
+           ({NEWEST}) AS newest_rate_at,
            ({_SWEEP_AGE}) AS sweep_age
 """)
 
@@ -99,6 +102,7 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
         "sweep_age": _check_sweep(row.sweep_age, settings),
         "payments_unknown": _count(row.unknown, "payment calls have had no answer for five minutes"),
         "webhooks_not_taken": _count(row.dead, "webhooks of ours were not taken: `webhooks deliveries --dead`"),
+        "exchange_rates": _check_rates(row.newest_rate_at, row.at, settings),
         "needs_review": Check(Health.HEALTHY, "Checkouts that wait for a person.", row.reviews),
     }
     return checks, row.at
@@ -128,6 +132,20 @@ def _check_revision(revision: Any, head: str) -> Check:
     if revision is not None and revision > head:
         return Check(Health.DEGRADED, "The schema is newer than this code: put the code that goes with it in place.")
     return Check(Health.UNHEALTHY, "The schema is older than this code: run `alembic upgrade head`.")
+
+
+def _check_rates(newest: datetime | None, now: datetime, settings: Settings) -> Check:
+    if newest is None:
+        return Check(Health.HEALTHY, "None is stored: nothing is converted.")
+    age = int((now - newest).total_seconds())
+    if is_too_old(newest, now, settings):
+        return Check(
+            Health.DEGRADED,
+            f"The newest is of {newest:%Y-%m-%d}, older than {settings.rate_max_age_hours} h: carts that need one are"
+            " refused. Import today's with `python scripts/catalog.py rates FILE`.",
+            age,
+        )
+    return Check(Health.HEALTHY, "Seconds since the newest was observed.", age)
 
 
 def _check_sweep(age_seconds: float | None, settings: Settings) -> Check:

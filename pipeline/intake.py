@@ -21,10 +21,11 @@ from pipeline.chain import CHAIN
 from pipeline.errors import Code, Conflict, Invalid, NotFound, Refused
 from pipeline.events import write_events
 from pipeline.holders import find_holder
+from pipeline.joining import join_cart, join_payment, read_expected
 from pipeline.late import close_reviews
 from pipeline.locks import lock_cart, lock_checkouts
-from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
-from pipeline.pricing.drift import Expected, find_drift
+from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, TaxIdValidation, fingerprint
+from pipeline.pricing.drift import find_drift
 from pipeline.pricing.frozen import read_quotes
 from pipeline.sender import Send
 from pipeline.settings import Settings
@@ -69,8 +70,12 @@ class Admitted:
     refusal: Refused | None = None
 
 
-def start(connection: Connection, request: StartRequest, settings: Settings) -> Admitted:
-    """Start the checkout of a cart, once per key and once per cart.
+def start(
+    connection: Connection, request: StartRequest, settings: Settings, validated: TaxIdValidation | None = None
+) -> Admitted:
+    """Start the checkout of a cart, once per key and once per cart; one that is under way is joined.
+
+    `validated` is what is known of its tax id.
 
     Raises Invalid, NotFound or Conflict; nothing is changed then (the caller rolls back).
     """
@@ -93,16 +98,14 @@ def start(connection: Connection, request: StartRequest, settings: Settings) -> 
     if active is not None:
         if active.owner != request.owner:
             raise active.refuse(request.owner)
-        if request.payment is not None and not active.payment_given:
-            # Returning it would look as if the payment had been taken; paying it here would lock rows out of order.
-            raise Conflict(Code.CHECKOUT_ACTIVE, cart_id=str(cart_id), checkout_id=str(active.id))
+        join_cart(connection, request, active, settings)
         _bind_key(connection, request, active.id)
         return Admitted(active.id, created=False)
     if cart.state == CartState.COMPLETED:
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
     connection.execute(TURN, {"cart_id": cart_id})
     if request.cart is not None:
-        fill_cart(connection, request.cart)
+        fill_cart(connection, request.cart, validated)
     checkout_id = uuid7()
     sent_at = connection.execute(
         INSERT,
@@ -126,7 +129,10 @@ def start(connection: Connection, request: StartRequest, settings: Settings) -> 
 
 
 def process(connection: Connection, request: ProcessRequest, settings: Settings) -> Admitted:
-    """Pay a started checkout. Its stock and prices are held from now on until the payment's outcome is known."""
+    """Pay a started checkout. Its stock and prices are held from now on until the payment's outcome is known.
+
+    The same payment under another key is the one that is under way.
+    """
     member = _owned(connection, request.checkout_id, request.owner)
     if (replayed := _replay(connection, request)) is not None:
         return replayed
@@ -136,13 +142,14 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
     if member.expires_at <= member.now and member.pivot_at is None:
         raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(member.id), state=CheckoutState.EXPIRED)
     if not early and member.state is not CheckoutState.AWAITING_PAYMENT:
-        raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(member.id), state=member.state)
+        join_payment(connection, request, member, settings)
+        _bind_key(connection, request, member.id)
+        return Admitted(member.id, created=False)
     frozen = read_quotes(connection, [member.id]).get(member.id)
     if request.payment is None and (frozen is None or frozen[0].total_minor > 0):
         raise Invalid(Code.PAYMENT_REQUIRED)
     if frozen is not None:
-        expected = Expected(request.expected_total_minor, request.expected_hash, request.expected_lines or {})
-        drift = find_drift(frozen[0], expected, settings.price_drift_tolerance_minor)
+        drift = find_drift(frozen[0], read_expected(request), settings.price_drift_tolerance_minor)
         if drift is not None:
             # What the buyer saw is not what is frozen: nothing is charged, and nothing is held for it any longer.
             why = {member.id: Rejected(Code.PRICE_CHANGED, drift)}

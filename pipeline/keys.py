@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row, text
 
 from pipeline.errors import Code, Invalid
 from pipeline.messages import Reference
+from pipeline.objections import explain_first
 
 #: Base62 has no `_`, which divides a token, and nothing that a shell or an URL would have to quote.
 ALPHABET: Final = string.ascii_letters + string.digits
@@ -95,7 +96,7 @@ def create_key(
         try:
             _TEXT.validate_python(given)
         except ValidationError as error:
-            raise Invalid(Code.REQUEST_INVALID, reason=f"{what}: {error.errors()[0]['msg']}") from None
+            raise Invalid(Code.REQUEST_INVALID, reason=f"{what} {explain_first(error)}") from None
     if not scopes:
         raise Invalid(Code.REQUEST_INVALID, reason="scopes: name at least one")
     token = f"ck_{_draw(ID_CHARACTERS)}_{_draw(SECRET_CHARACTERS)}"

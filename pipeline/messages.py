@@ -8,24 +8,42 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
     StrictBool,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
-from models.limits import MAX_REFERENCE
+from models.identifiers import normalize_coupon_code, normalize_customer, normalize_sku, normalize_tax_id
+from models.identifiers.keys import MAX_COUPON_CODE, MAX_CUSTOMER, MAX_SKU
+from models.identifiers.regions import MAX_REGION
+from models.identifiers.tax_ids import MAX_TAX_ID
+from models.identifiers.texts import clean
+from models.limits import (
+    MAX_ADDRESS,
+    MAX_CHARGES,
+    MAX_COUPONS,
+    MAX_LINES,
+    MAX_PAYMENT,
+    MAX_REFERENCE,
+    MAX_TTL_SECONDS,
+)
 from models.money import MAX_MINOR, minor_digits
+from pipeline.addresses import ADDRESS_SCHEMA, normalize_address
 from pipeline.card_numbers import has_card_number
 from pipeline.errors import Code, Invalid
+from pipeline.json_bounds import measure
 
 
 def _known_currency(code: str) -> str:
@@ -49,6 +67,11 @@ def _printable(text: str) -> str:
     return text
 
 
+def _customer(text: str) -> str:
+    normalize_customer(text)  # what is left of it must be something
+    return clean(text, limit=MAX_CUSTOMER)
+
+
 #: Why an operator did something.
 MAX_REASON: Final = 500
 Reason = Annotated[
@@ -57,6 +80,9 @@ Reason = Annotated[
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_storable)]
 ShortText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable)]
 FilledText = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_storable)]
+Sku = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SKU), AfterValidator(normalize_sku)]
+Customer = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CUSTOMER), AfterValidator(_customer)]
+TaxId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAX_ID), AfterValidator(normalize_tax_id)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_known_currency)]
 Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True)]
 
@@ -68,14 +94,24 @@ class Model(BaseModel):
 
 
 class Address(Model):
-    """A postal address. What a label and a tax office need is required, the rest is kept as given."""
+    """A postal address. What a label and a tax office need is required, the rest is kept as given.
+
+    `country` is one of ISO 3166-1; `region`, which may stand in `state` or `province` too, the code or name of one of
+    ISO 3166-2. It may be left out where the taxes of the country do not depend on it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: FilledText
     line1: FilledText
     city: FilledText
-    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+    country: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    region: Annotated[str, StringConstraints(max_length=MAX_REGION)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _normalized(cls, address: Any) -> Any:
+        return normalize_address(address) if isinstance(address, dict) else address
 
 
 class DiscountInput(Model):
@@ -93,29 +129,35 @@ class TaxInput(Model):
     amount_minor: Minor
 
 
+#: Lists end at their first mistake: nobody reads thousands of them, and each would cost.
+Discounts = Annotated[list[DiscountInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
+Taxes = Annotated[list[TaxInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
+
+
 class ShippingInput(Model):
     """What delivery costs. Without `taxes`, ours apply."""
 
     amount_minor: Minor
     title: ShortText = "Shipping"
     tax_included: StrictBool | None = None
-    taxes: list[TaxInput] | None = None
+    taxes: Taxes | None = None
 
 
 class CartLine(Model):
     """A line: a sku, how many, and, if the upstream prices on its own, its unit price in minor units.
 
-    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply.
+    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply. `title` is the catalog's unless
+    the sender may name prices too; `tax_included` and `currency` are those of `unit_price_minor`.
     """
 
-    sku: Reference
+    sku: Sku
     quantity: Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
     unit_price_minor: Minor | None = None
     currency: Currency | None = None
     title: ShortText | None = None
     tax_included: StrictBool | None = None
-    discounts: list[DiscountInput] | None = None
-    taxes: list[TaxInput] | None = None
+    discounts: Discounts | None = None
+    taxes: Taxes | None = None
 
 
 def _storable_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -124,6 +166,11 @@ def _storable_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
             _storable(leaf)
         elif not math.isfinite(leaf):
             raise ValueError("it contains a number that JSON does not have")
+    return value
+
+
+def _bounded_json(value: object) -> object:
+    measure(value, MAX_ADDRESS)
     return value
 
 
@@ -139,28 +186,53 @@ def _leaves(value: JsonValue) -> Iterator[str | float]:
             yield from _leaves(item)
 
 
-CouponCode = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable)]
-Json = Annotated[dict[str, JsonValue], AfterValidator(_storable_json)]
+CouponCode = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_COUPON_CODE), AfterValidator(normalize_coupon_code)
+]
+Json = Annotated[dict[str, JsonValue], BeforeValidator(_bounded_json), AfterValidator(_storable_json)]
+Ttl = Annotated[int, Field(gt=0, le=MAX_TTL_SECONDS, strict=True)]
+#: An address that may still lack something: phase 1 asks for the rest.
+AddressDraft = Annotated[Json, AfterValidator(normalize_address), WithJsonSchema(ADDRESS_SCHEMA)]
+
+
+class TaxIdValidation(Model):
+    """Who found the tax id to be its holder's (`VIES`, a certificate, a person), and when."""
+
+    source: Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_printable)]
+    at: AwareDatetime
 
 
 class CartContent(Model):
     """What a cart holds."""
 
     currency: Currency
-    lines: list[CartLine]
-    customer: Reference | None = None
-    coupon_codes: list[CouponCode] = []
-    tax_id: Reference | None = None
+    lines: Annotated[list[CartLine], Field(max_length=MAX_LINES, fail_fast=True)]
+    customer: Customer | None = None
+    coupon_codes: Annotated[list[CouponCode], Field(max_length=MAX_COUPONS, fail_fast=True)] = []
+    tax_id: TaxId | None = None
+    tax_id_validated: TaxIdValidation | None = None
     shipping: ShippingInput | None = None
-    shipping_address: Json | None = None
-    billing_address: Json | None = None
+    shipping_address: AddressDraft | None = None
+    billing_address: AddressDraft | None = None
+
+    @model_validator(mode="after")
+    def _validated_id(self) -> Self:
+        if self.tax_id_validated is not None and self.tax_id is None:
+            raise ValueError("tax_id_validated is there without tax_id")
+        return self
 
     @property
     def has_external_amounts(self) -> bool:
-        """Whether the upstream names any amount itself: a price, a discount, a tax, what delivery costs."""
-        return self.shipping is not None or any(
-            (line.unit_price_minor, line.discounts, line.taxes) != (None, None, None) for line in self.lines
+        """Whether the upstream decides any amount itself: a price, a discount, a tax, that none is due, delivery."""
+        return (
+            self.shipping is not None
+            or self.tax_id_validated is not None
+            or any((line.unit_price_minor, line.discounts, line.taxes) != (None, None, None) for line in self.lines)
         )
+
+    def without_titles(self) -> Self:
+        """Return it with the catalog's titles: what goods are called on the order is what was sold."""
+        return self.model_copy(update={"lines": [line.model_copy(update={"title": None}) for line in self.lines]})
 
 
 class Cart(CartContent):
@@ -184,17 +256,21 @@ class PaymentInput(Model):
     @model_validator(mode="before")
     @classmethod
     def _no_card_number(cls, payment: Any) -> Any:
+        measure(payment, MAX_PAYMENT)
         if has_card_number(payment):
             raise Invalid(Code.CARD_NUMBER)
         return payment
 
 
-#: The total that was shown for each line, by the line's number.
-ExpectedLines = dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")], Minor]
+#: The total that was shown for each line, by the line's number as the cart has it (`1`, not `01`).
+ExpectedLines = Annotated[
+    dict[Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")], Minor],
+    Field(min_length=1, max_length=MAX_LINES),
+]
 
 
 class Expecting(Model):
-    """What the caller expects to pay, as far as it says so."""
+    """What the caller expects to pay, as far as it says so; `expected_lines` names every line of the cart, or none."""
 
     expected_total_minor: Minor | None = None
     expected_hash: Reference | None = None
@@ -212,7 +288,7 @@ class StartRequest(Expecting):
     cart: Cart | None = None
     idempotency_key: Reference | None = None
     payment: PaymentInput | None = None
-    ttl_seconds: Annotated[int, Field(gt=0, strict=True)] | None = None
+    ttl_seconds: Ttl | None = None
     reference: Reference | None = None
 
     @model_validator(mode="after")

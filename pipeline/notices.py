@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from pipeline.errors import Code, Invalid
 from pipeline.gateways.protocol import Gateway, Notice
+from pipeline.redaction import redact
 from pipeline.sender import WEBHOOKS, Send
 from pipeline.settings import Settings
 
@@ -35,7 +36,10 @@ FIND: Final = text("SELECT id FROM webhook_inbox WHERE gateway = :gateway AND ev
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A webhook whose signature is right and whose every text PostgreSQL can store."""
+    """A webhook whose signature is right and whose every text PostgreSQL can store; its body without secrets.
+
+    The provider's objects carry the `client_secret` with which a buyer pays, and nothing of a body is ever used.
+    """
 
     gateway: str
     notice: Notice
@@ -69,7 +73,7 @@ def read_letter(name: str, gateway: Gateway, body: bytes, headers: Mapping[str, 
     for what, value in {"body": written, **names}.items():
         if not _is_storable(value):
             raise Invalid(Code.WEBHOOK_INVALID, reason=f"its {what} has characters that are not text")
-    return Letter(name, notice, written)
+    return Letter(name, notice, redact(written, limit=MAX_BODY))
 
 
 def receive(connection: Connection, letter: Letter, settings: Settings) -> Received:

@@ -10,6 +10,7 @@ from pipeline.errors import Code
 from pipeline.gateways.protocol import ALREADY_CAPTURED
 from pipeline.gateways.protocol import AUTHORIZATION_EXPIRED as EXPIRED
 from pipeline.outcomes import MISCONFIGURED, Operation
+from pipeline.redaction import open_part
 from pipeline.settings import Settings
 
 #: Waits between repeats of a call whose outcome is unknown are exact, plus this, so that a claim has surely run out.
@@ -106,7 +107,8 @@ def _wait_for_buyer(books: Books, settings: Settings) -> Wait:
     if books.asked is not None:
         hold_seconds = books.asked.window_seconds or settings.action_window_seconds
     state = CheckoutState.ACTION_REQUIRED
-    return Wait(state, "checkout.action_required", {"action": books.action}, hold_seconds)
+    # Events are for ever, and are told to endpoints and shown to operators: the secret is the buyer's alone.
+    return Wait(state, "checkout.action_required", {"action": open_part(books.action or {})}, hold_seconds)
 
 
 def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings: Settings) -> Outcome | Intent:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from sqlalchemy import Connection, text
 
+from pipeline.settings import Settings
 from pipeline.skus import index_rows
 
 STORE_RATES: Final = text("""
@@ -18,6 +19,10 @@ STORE_RATES: Final = text("""
     WHERE exchange_rates.rate <> excluded.rate
     RETURNING id
 """)
+
+
+#: By its index, whatever the number of rates.
+NEWEST: Final = "SELECT max(observed_at) FROM exchange_rates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +55,14 @@ def store_rates(connection: Connection, rows: Iterable[RateRow]) -> int:
         },
     ).all()
     return len(stored)
+
+
+def read_newest(connection: Connection) -> datetime | None:
+    """Return when the newest rate of all was observed; None when none is stored."""
+    newest: datetime | None = connection.execute(text(NEWEST)).scalar_one()
+    return newest
+
+
+def is_too_old(newest: datetime | None, now: datetime, settings: Settings) -> bool:
+    """Tell whether every rate is older than carts take it. Who stores none converts nothing: that is not too old."""
+    return newest is not None and now - newest > timedelta(hours=settings.rate_max_age_hours)

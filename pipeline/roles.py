@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from models.history import FROZEN
 from models.sandbox import SCHEMA
 from models.tables import Base
 
@@ -23,14 +24,28 @@ class Role(StrEnum):
     READER = "checkout_reader"
 
 
+#: What only a row's first writer says, beside what a trigger keeps for everybody. An upstream with a user of its own
+#: may give a cart to another owner; the engine never does.
+_OWN: Final[Mapping[str, tuple[str, ...]]] = {"carts": ("id", "owner", "created_at")}
+
+
+def _update(table: str) -> str:
+    """Return the right to change every column of a table but those that are written once."""
+    once = {*FROZEN.get(table, ()), *_OWN.get(table, ())}
+    generated = {column.name for column in Base.metadata.tables[table].columns if column.identity is not None}
+    columns = [column.name for column in Base.metadata.tables[table].columns]
+    return f"UPDATE ({', '.join(name for name in columns if name not in once | generated)})"
+
+
 #: What the worker may do beside reading: whole tables, or the columns that it may change. What is not named it may
-#: only read. History (events, movements, lines of locks and orders) is inserted and never changed.
+#: only read. History (events, movements, lines of checkouts, locks and orders) is inserted and never changed.
 WORKER: Final[Mapping[str, tuple[str, ...]]] = {
-    "carts": ("INSERT", "UPDATE"),
+    "carts": ("INSERT", _update("carts")),
     "cart_lines": ("INSERT", "UPDATE", "DELETE"),
-    "checkouts": ("INSERT", "UPDATE"),
+    "checkouts": ("INSERT", _update("checkouts")),
+    "checkout_lines": ("INSERT",),
     "request_keys": ("INSERT",),
-    "request_answers": ("INSERT", "UPDATE", "DELETE"),
+    "request_answers": ("INSERT", "UPDATE (claimed_until, status, headers, body)", "DELETE"),
     "events": ("INSERT",),
     "reservations": ("INSERT", "UPDATE (state)"),
     "stock_levels": ("UPDATE (reserved, on_hand)",),
@@ -39,18 +54,24 @@ WORKER: Final[Mapping[str, tuple[str, ...]]] = {
     "price_lock_lines": ("INSERT",),
     "coupons": ("UPDATE (used)",),
     "redemptions": ("INSERT", "UPDATE (returned_at)"),
-    "payments": ("INSERT", "UPDATE"),
-    "payment_operations": ("INSERT", "UPDATE"),
+    "payments": ("INSERT", _update("payments")),
+    "payment_operations": ("INSERT", _update("payment_operations")),
     "orders": ("INSERT", "UPDATE (state, number, placed_at, cancelled_at)"),
     "order_lines": ("INSERT",),
-    "webhook_inbox": ("INSERT", "UPDATE"),
-    "webhook_deliveries": ("INSERT", "UPDATE", "DELETE"),
-    "refused_messages": ("INSERT",),
+    "webhook_inbox": ("INSERT", _update("webhook_inbox"), "DELETE"),
+    "webhook_deliveries": (
+        "INSERT",
+        "UPDATE (status, attempts, due_at, last_status, last_error, ended_at)",
+        "DELETE",
+    ),
+    "refused_messages": ("INSERT", "DELETE"),
+    "admin_sessions": ("INSERT", "DELETE"),
     "heartbeats": ("INSERT", "UPDATE"),
 }
 #: What people change with commands.
 CLERK: Final[Mapping[str, tuple[str, ...]]] = {
     "variants": ("INSERT", "UPDATE"),
+    "derived_skus": ("INSERT",),
     "prices": ("INSERT", "UPDATE"),
     "locations": ("INSERT",),
     "stock_levels": ("INSERT", "UPDATE"),
@@ -66,10 +87,23 @@ CLERK: Final[Mapping[str, tuple[str, ...]]] = {
 #: What the reader does not see: all other columns it does.
 SECRETS: Final[Mapping[str, frozenset[str]]] = {
     "api_keys": frozenset({"secret_hash"}),
-    "payments": frozenset({"token"}),
+    "admin_sessions": frozenset({"token_hash"}),
+    # What the buyer must do at their bank: whoever has it can stand in for the buyer.
+    "payments": frozenset({"token", "action"}),
+    # What somebody else has sent: secrets are taken out before it is kept, as far as they can be told.
+    "refused_messages": frozenset({"body"}),
+    "webhook_inbox": frozenset({"body"}),
     "webhook_endpoints": frozenset({"secret"}),
     "request_answers": frozenset({"body", "headers"}),
 }
+
+#: A session makes nothing of its own: no table of one of our names, whatever would trust it. PUBLIC is everybody.
+#: Whoever owns the tables and not the database is told by PostgreSQL, with a warning, that its owner has to do it.
+_MAKE_NOTHING: Final = """
+DO $$ BEGIN
+    EXECUTE format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC', current_database());
+END $$
+"""
 
 MAKE: Final = """
 DO $$ BEGIN
@@ -82,7 +116,9 @@ def list_statements() -> list[str]:
     """Return the statements that make the roles and grant them what they may do; safe to run again."""
     statements = [MAKE.format(role=role).strip() for role in Role]
     everybody = ", ".join(Role)
+    statements.append(_MAKE_NOTHING.strip())
     for schema in ("public", SCHEMA):
+        statements.append(f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {everybody}")
         statements.append(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {everybody}")
         statements.append(f"GRANT USAGE ON SCHEMA {schema} TO {everybody}")
     statements.append(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {Role.WORKER}, {Role.CLERK}")
@@ -92,6 +128,7 @@ def list_statements() -> list[str]:
     for role, grants in ((Role.WORKER, WORKER), (Role.CLERK, CLERK)):
         statements += [f"GRANT {', '.join(rights)} ON {table} TO {role}" for table, rights in grants.items()]
     statements.append(f"GRANT SELECT ON alembic_version TO {Role.READER}")
+    statements.append(f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {', '.join(Role)}")
     statements.append(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {Role.READER}")
     for table in Base.metadata.sorted_tables:
         if table.schema is None:

@@ -5,7 +5,11 @@ from ipaddress import ip_network
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.identifiers import normalize_country
+from pipeline.objections import explain_objection
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -16,6 +20,13 @@ class TaxRounding(StrEnum):
 
     LINE = "line"
     ORDER = "order"
+
+
+class IntakePrices(StrEnum):
+    """What becomes of a queued request that names prices, discounts, taxes or delivery costs itself."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
 
 
 class Settings(BaseSettings):
@@ -48,6 +59,12 @@ class Settings(BaseSettings):
     #: Whether external prices, and shipping, include tax unless they say otherwise.
     prices_include_tax: bool = True
     tax_rounding: TaxRounding = TaxRounding.LINE
+    #: Whether requests on `checkout.intake` may name amounts of their own: no key's scope vouches for a message.
+    intake_prices: IntakePrices = IntakePrices.ALLOW
+    #: Where the seller pays its taxes, by ISO 3166: no buyer there accounts for one. Without it no buyer does anywhere.
+    seller_country: str | None = None
+    #: Who is asked whether a tax id is its holder's, by the name of its entry point; empty: nobody.
+    tax_id_validator: str = ""
     #: How far the total may be from the expected one. The frozen total is charged.
     price_drift_tolerance_minor: Annotated[int, Field(ge=0)] = 0
     #: Largest total: eight digits is the most that Stripe takes in any currency.
@@ -77,7 +94,9 @@ class Settings(BaseSettings):
     #: Longest block while a queue is empty; also the longest wait for a message that came without a wake-up.
     idle_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
-    gateway: str = "sandbox"
+    #: No default: the sandbox takes play money, and an order paid with it is an order. The embedded servers choose it
+    #: for themselves (scripts/embedded.py).
+    gateway: str = ""
     #: A gateway call is given up, its outcome unknown, after this long ...
     gateway_timeout_seconds: Seconds = 4
     #: ... and nobody else makes the same call for this long; 0 stands for as long as one can take at this gateway and
@@ -113,7 +132,8 @@ class Settings(BaseSettings):
     sandbox_fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
     sandbox_fault_seed: int = 0
     sandbox_authorization_seconds: Seconds = 7 * 24 * 3600
-    sandbox_webhook_secret: SecretStr = SecretStr("whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3g=")
+    #: What its webhooks are signed with; without one it sends none, and none is taken for its.
+    sandbox_webhook_secret: SecretStr = SecretStr("")
 
     #: The HTTP edge: where it listens, its connections (and threads, one each), and the longest `Prefer: wait`. Proxies
     #: commonly give up after 60 s.
@@ -123,14 +143,20 @@ class Settings(BaseSettings):
     web_wait_cap_seconds: Count = 30
     #: Largest body: a thousand lines with external prices and taxes have about 300 kB.
     web_max_body_bytes: Count = 1024 * 1024
+    #: How long a request's head and its body may take to arrive, and connections to one process: each is a file to it,
+    #: and who waits (`Prefer: wait`) has one. Systems allow a process 1,024 files unless told otherwise.
+    web_head_seconds: Seconds = 10
+    web_body_seconds: Seconds = 30
+    web_max_connections: Count = 900
+    #: Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed: addresses and networks (CIDR, with commas).
+    web_trusted_proxies: str = "127.0.0.1,::1"
     #: Requests of one key, to one process.
     web_requests_per_minute: Count = 600
+    #: Tries to sign in to the admin pages from one address, to one process; from all addresses, thirty times as many.
+    web_sign_ins_per_minute: Count = 10
     #: New checkouts are refused while one has waited this long for its worker. Below `overdue_seconds`, after which it
     #: is sent again and begins to wait anew.
     web_backlog_seconds: Seconds = 30
-    #: What the sessions of the admin pages are signed with: the same in every web process. Without one each process
-    #: draws its own, and whoever has signed in there signs in again once it has restarted.
-    web_session_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     #: Where the edge hears of what has ended: PostgreSQL itself, where DATABASE_URL is a transaction pooler's.
     listen_url: SecretStr | None = None
 
@@ -142,6 +168,11 @@ class Settings(BaseSettings):
     delivery_keep_days: Count = 30
     delivery_private_networks: str = ""
 
+    #: For how long refused messages, and settled webhooks of the provider, are kept. Providers repeat theirs for three
+    #: days, and an operator may come back from a holiday.
+    refused_messages_keep_days: Count = 30
+    webhook_inbox_keep_days: Count = 30
+
     #: Connections of one process, and the bounds that keep a hung one from holding rows.
     pool_size: Count = 5
     statement_timeout_seconds: Seconds = 15
@@ -152,7 +183,12 @@ class Settings(BaseSettings):
     log_format: str = "auto"  # auto, console or json
     log_level: str = "info"
 
-    @field_validator("delivery_private_networks")
+    @field_validator("seller_country")
+    @classmethod
+    def _country(cls, country: str | None) -> str | None:
+        return normalize_country(country) if country else None
+
+    @field_validator("delivery_private_networks", "web_trusted_proxies")
     @classmethod
     def _networks(cls, networks: str) -> str:
         for part in networks.split(","):
@@ -170,12 +206,12 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError(" ".join(_explain(each["loc"], each["msg"]) for each in error.errors())) from None
+        raise SettingsError(" ".join(_explain(each) for each in error.errors())) from None
 
 
-def _explain(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0])
+def _explain(mistake: ErrorDetails) -> str:
+    name = str(mistake["loc"][0])
     known = Settings.model_fields.get(name)
     alias = known.validation_alias if known is not None else None
     variable = alias if isinstance(alias, str) else name if name.isupper() else f"CHECKOUT_{name.upper()}"
-    return f"Set {variable}: {message[0].lower()}{message[1:]}."
+    return f"Set {variable}: {explain_objection(('it',), mistake).removeprefix('it: ')}."

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, text
 
 from pipeline.errors import Code, NotFound
+from pipeline.look_alikes import find_look_alikes
 
 Row = TypeVar("Row")
 Key = TypeVar("Key", bound=Hashable)
@@ -28,5 +29,5 @@ def find_variants(connection: Connection, skus: Iterable[str]) -> dict[str, int]
     ids = {row.sku: row.id for row in connection.execute(FIND_VARIANTS, {"skus": wanted})}
     for sku in wanted:
         if sku not in ids:
-            raise NotFound(Code.SKU_UNKNOWN, sku=sku)
+            raise NotFound(Code.SKU_UNKNOWN, sku=sku, **find_look_alikes(connection, [sku]).get(sku, {}))
     return ids

@@ -12,11 +12,11 @@ from pipeline.chain import CHAIN
 from pipeline.errors import Code, NotFound, sentence
 
 # The newest checkout of a cart: its active one if there is one (ids are in time's order).
-STATUS: Final = text("""
+_STATUS: Final = """
     SELECT c.id, c.cart_id, c.owner, c.reference, c.state, c.phase, c.currency, c.expires_at, c.created_at, c.ended_at,
            coalesce(c.review, p.review) AS review, c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
            l.subtotal_minor, l.discount_minor, l.shipping_minor, l.tax_minor, l.total_minor, l.hash AS quote_hash,
-           o.id AS order_id, o.number AS order_number, o.placed_at, p.action, p.tries,
+           o.id AS order_id, o.number AS order_number, o.placed_at, {action} AS action, p.tries,
            (SELECT d.code FROM payment_operations d WHERE d.checkout_id = c.id AND d.kind = 'authorize'
                 AND d.n = p.tries AND d.status = 'declined') AS declined
     FROM checkouts c
@@ -25,7 +25,10 @@ STATUS: Final = text("""
     LEFT JOIN payments p ON p.checkout_id = c.id
     WHERE (c.id = :checkout_id OR c.cart_id = :cart_id) AND (CAST(:owner AS text) IS NULL OR c.owner = :owner)
     ORDER BY c.id DESC LIMIT 1
-""")
+"""
+STATUS: Final = text(_STATUS.format(action="p.action"))
+#: The same for who is not the buyer's shop, and may not even read the column.
+PLAIN_STATUS: Final = text(_STATUS.format(action="CAST(NULL AS jsonb)"))
 
 #: What each state is called to people.
 STATE_NAMES: Final = {
@@ -122,9 +125,14 @@ def read_status(
     checkout_id: UUID | None = None,
     cart_id: UUID | None = None,
     owner: str | None = None,
+    with_action: bool = True,
 ) -> Status:
-    """Return where a checkout stands, by its id or its cart's; NotFound if there is none of this owner."""
-    row = connection.execute(STATUS, {"checkout_id": checkout_id, "cart_id": cart_id, "owner": owner}).one_or_none()
+    """Return where a checkout stands, by its id or its cart's; NotFound if there is none of this owner.
+
+    `with_action=False` leaves out what the buyer must do at their bank: it is a secret of the buyer's and the shop's.
+    """
+    query = STATUS if with_action else PLAIN_STATUS
+    row = connection.execute(query, {"checkout_id": checkout_id, "cart_id": cart_id, "owner": owner}).one_or_none()
     if row is None:
         raise NotFound(Code.CHECKOUT_UNKNOWN, checkout_id=str(checkout_id or f"for cart {cart_id}"))
     return Status(

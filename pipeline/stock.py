@@ -4,27 +4,28 @@ Call `set_stock` once per transaction: it locks stock rows in the engine's order
 in another one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from sqlalchemy import Connection, text
 
 from models.states import MovementKind
 from pipeline import locks
-from pipeline.errors import Code, Conflict
+from pipeline.locations import find_locations
 from pipeline.skus import find_variants, index_rows
-
-# The first condition spares the sequence, the second one is for two callers at once.
-CREATE_LOCATIONS: Final = text("""
-    INSERT INTO locations (code) SELECT given.code FROM unnest(CAST(:codes AS text[])) AS given (code)
-    WHERE NOT EXISTS (SELECT FROM locations l WHERE l.code = given.code)
-    ON CONFLICT (code) DO NOTHING
-""")
-
-FIND_LOCATIONS: Final = text("""
-    SELECT code, id FROM locations WHERE code = ANY(CAST(:codes AS text[]))
-""")
+from pipeline.stock_rows import (
+    Mismatch,
+    Objection,
+    Recount,
+    Shortfall,
+    StockChange,
+    StockCount,
+    StockDelta,
+    StockInput,
+    StockRefused,
+    StockRow,
+)
 
 CREATE_LEVELS: Final = text("""
     INSERT INTO stock_levels (variant_id, location_id, on_hand)
@@ -57,102 +58,96 @@ WRITE_MOVEMENTS: Final = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class StockRow:
-    """Units on hand as they shall be, those held by checkouts included."""
+# Of what moved on hand since a moment: what was sold, and whether anything was set by hand.
+MOVED_SINCE: Final = text("""
+    SELECT k.variant_id, k.location_id, coalesce(sum(m.quantity) FILTER (WHERE m.kind = 'sell'), 0)::bigint AS sold,
+           coalesce(bool_or(m.kind IN ('receive', 'adjust')), false) AS by_hand
+    FROM unnest(CAST(:variants AS bigint[]), CAST(:locations AS bigint[]), CAST(:moments AS timestamptz[]))
+        AS k (variant_id, location_id, counted_at)
+    LEFT JOIN stock_movements m ON m.variant_id = k.variant_id AND m.location_id = k.location_id
+        AND m.at > k.counted_at AND m.kind IN ('sell', 'receive', 'adjust')
+    GROUP BY k.variant_id, k.location_id
+""")
 
-    sku: str
-    location: str
-    quantity: int
+FIND_STOCKED: Final = text("""
+    SELECT v.sku FROM variants v WHERE v.sku = ANY(CAST(:skus AS text[]))
+      AND EXISTS (SELECT FROM stock_levels s WHERE s.variant_id = v.id)
+""")
 
-
-@dataclass(frozen=True, slots=True)
-class StockChange:
-    """Units on hand before and after; the same when there was nothing to change."""
-
-    sku: str
-    location: str
-    before: int
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """A stock level that would be left with fewer units than checkouts hold."""
-
-    sku: str
-    location: str
-    reserved: int
-    quantity: int
+Key = tuple[int, int]
 
 
-class StockReserved(Conflict):
-    """Checkouts hold more than would be left, and nothing was changed. `shortfalls` has every such level."""
-
-    def __init__(self, shortfalls: Sequence[Shortfall]) -> None:
-        """Take at least one; the sentence is about the first."""
-        first = shortfalls[0]
-        super().__init__(
-            Code.STOCK_RESERVED,
-            sku=first.sku,
-            location=first.location,
-            reserved=first.reserved,
-            quantity=first.quantity,
-        )
-        self.shortfalls = tuple(shortfalls)
+def find_stocked(connection: Connection, skus: Iterable[str]) -> set[str]:
+    """Return those of these skus that have a stock level, wherever it is and whatever is on it."""
+    return set(connection.scalars(FIND_STOCKED, {"skus": list(skus)}))
 
 
-def set_stock(connection: Connection, rows: Iterable[StockRow]) -> list[StockChange]:
+def set_stock(
+    connection: Connection,
+    rows: Iterable[StockInput],
+    *,
+    following: Collection[str] = (),
+    create_locations: bool = False,
+) -> list[StockChange]:
     """Set the units on hand, write the difference to the ledger, and return before and after of each row, as given.
 
-    The first movement of a new level is a `receive`, a later one an `adjust`, and there is none when nothing differs:
-    on hand always equals the sum of the ledger. The variant's backorder policy is copied to all its levels. Creates
-    missing locations. Raises StockReserved, with nothing changed, when a level that may not be oversold would be left
-    with fewer units than are held.
+    What is on hand is read under the lock: a sale that commits before is counted, one that comes after finds the new
+    number. The first movement of a new level and a positive difference are a `receive`, anything else an `adjust`, and
+    there is none when nothing differs: on hand always equals the sum of the ledger. The variant's backorder policy is
+    copied to all its levels, and to those of `following`, skus whose units stay as they are.
+
+    Raises, with nothing changed, NotFound for an unknown sku or location (see `pipeline/locations.py`), and
+    StockRefused when a level has not the expected units, was set by hand since it was counted, or may not be oversold
+    and would be left with fewer units than are held.
     """
     by_key = index_rows(rows, lambda row: (row.sku, row.location))
     # A savepoint: on a refusal the new locations and empty levels go too, whatever the caller does with the error.
     with connection.begin_nested():
-        ids = find_variants(connection, {sku for sku, _ in by_key})
-        places = _ensure_locations(connection, {location for _, location in by_key})
-        targets = {(ids[row.sku], places[row.location]): row.quantity for row in by_key.values()}
-        created = _create_levels(connection, sorted(targets))
-        levels = _lock_levels(connection, targets)
-        short = [level for level in levels if not level.may_oversell and level.reserved > level.after]
-        if short:
-            raise StockReserved([Shortfall(item.sku, item.location, item.reserved, item.after) for item in short])
-        _write_levels(connection, [level for level in levels if level.is_stale], created)
-    before = {(level.sku, level.location): level.before for level in levels}
-    return [StockChange(row.sku, row.location, before[key], row.quantity) for key, row in by_key.items()]
+        ids = find_variants(connection, {sku for sku, _ in by_key} | set(following))
+        codes = {location for _, location in by_key}
+        places = find_locations(connection, codes, create=create_locations) if codes else {}
+        asked: dict[Key, StockInput] = {(ids[sku], places[code]): row for (sku, code), row in by_key.items()}
+        created = _create_levels(connection, sorted(asked))
+        levels = _lock_levels(connection, sorted(ids.values()))
+        targets, objections = _find_targets(levels, asked, created, _read_moved(connection, asked))
+        objections += [
+            Shortfall(level.sku, level.location, level.reserved, targets[level.key], is_asked=level.key in asked)
+            for level in levels
+            if not level.may_oversell and level.reserved > targets[level.key]
+        ]
+        if objections:
+            raise StockRefused(objections)
+        _write_levels(connection, [level for level in levels if level.is_stale(targets[level.key])], targets)
+        _write_movements(connection, levels, targets, asked, created)
+    found = {level.key: level for level in levels}
+    return [StockChange(found[key].sku, found[key].location, found[key].before, targets[key]) for key in asked]
 
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """A locked stock level, as it is and as it shall be."""
+    """A locked stock level as it is."""
 
-    variant_id: int
-    location_id: int
+    key: Key
     sku: str
     location: str
     before: int
-    after: int
     reserved: int
     backorderable: bool
     may_oversell: bool
 
-    @property
-    def is_stale(self) -> bool:
-        return self.before != self.after or self.backorderable != self.may_oversell
+    def is_stale(self, target: int) -> bool:
+        return self.before != target or self.backorderable != self.may_oversell
 
 
-def _ensure_locations(connection: Connection, codes: Iterable[str]) -> dict[str, int]:
-    bound = {"codes": sorted(codes)}
-    connection.execute(CREATE_LOCATIONS, bound)
-    found = connection.execute(FIND_LOCATIONS, bound)
-    return {row.code: row.id for row in found}
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What happened to a level since it was counted: units sold (below zero), and whether anybody set it."""
+
+    sold: int
+    by_hand: bool
 
 
-def _create_levels(connection: Connection, keys: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+def _create_levels(connection: Connection, keys: Sequence[Key]) -> set[Key]:
     """Create missing levels, empty, and return those. Of two callers at once one creates, the other waits for it."""
     created = connection.execute(
         CREATE_LEVELS,
@@ -161,60 +156,104 @@ def _create_levels(connection: Connection, keys: Sequence[tuple[int, int]]) -> s
     return {(row.variant_id, row.location_id) for row in created}
 
 
-def _lock_levels(connection: Connection, targets: Mapping[tuple[int, int], int]) -> list[_Level]:
+def _lock_levels(connection: Connection, variant_ids: Sequence[int]) -> list[_Level]:
     """Lock every level of the variants, at other places too: a policy is the variant's, and reaches them all."""
-    locked = locks.lock_stock(connection, sorted({variant_id for variant_id, _ in targets}))
+    locked = locks.lock_stock(connection, variant_ids)
     # Read only now, under the locks: whoever changed a policy and the stock before us has committed both.
     found = connection.execute(
         DESCRIBE_LEVELS,
         {"variants": [row.variant_id for row in locked], "locations": [row.location_id for row in locked]},
     )
     described = {(row.variant_id, row.location_id): row for row in found}
-    levels = []
-    for row in locked:
-        key = (row.variant_id, row.location_id)
-        levels.append(
-            _Level(
-                variant_id=row.variant_id,
-                location_id=row.location_id,
-                sku=described[key].sku,
-                location=described[key].location,
-                before=row.on_hand,
-                after=targets.get(key, row.on_hand),
-                reserved=row.reserved,
-                backorderable=row.backorderable,
-                may_oversell=described[key].may_oversell,
-            )
+    return [
+        _Level(
+            key=(key := (row.variant_id, row.location_id)),
+            sku=described[key].sku,
+            location=described[key].location,
+            before=row.on_hand,
+            reserved=row.reserved,
+            backorderable=row.backorderable,
+            may_oversell=described[key].may_oversell,
         )
-    return levels
+        for row in locked
+    ]
 
 
-def _write_levels(connection: Connection, levels: Sequence[_Level], created: Set[tuple[int, int]]) -> None:
+def _read_moved(connection: Connection, asked: Mapping[Key, StockInput]) -> dict[Key, _Moved]:
+    """Return what happened since to the levels that were counted; read under their locks."""
+    counted = {key: row.counted_at for key, row in asked.items() if isinstance(row, StockCount)}
+    if not counted:
+        return {}
+    found = connection.execute(
+        MOVED_SINCE,
+        {
+            "variants": [variant_id for variant_id, _ in counted],
+            "locations": [location_id for _, location_id in counted],
+            "moments": list(counted.values()),
+        },
+    )
+    return {(row.variant_id, row.location_id): _Moved(row.sold, row.by_hand) for row in found}
+
+
+def _find_targets(
+    levels: Sequence[_Level], asked: Mapping[Key, StockInput], created: Set[Key], moved: Mapping[Key, _Moved]
+) -> tuple[dict[Key, int], list[Objection]]:
+    """Return the units that each level shall have, and what speaks against it."""
+    targets: dict[Key, int] = {}
+    objections: list[Objection] = []
+    for level in levels:
+        target = level.before
+        match asked.get(level.key):
+            case None:
+                pass
+            case StockDelta(delta=delta):
+                target += delta
+            case StockRow(quantity=target, expected=expected):
+                is_expected = level.before == expected if expected is not None else level.key in created
+                if not is_expected and (expected is not None or level.before != target):
+                    objections.append(Mismatch(level.sku, level.location, level.before, expected))
+            case StockCount(quantity=quantity, counted_at=counted_at):
+                target = quantity + moved[level.key].sold
+                if target != level.before and moved[level.key].by_hand:
+                    objections.append(Recount(level.sku, level.location, level.before, counted_at))
+            case other:
+                assert_never(other)
+        targets[level.key] = target
+    return targets, objections
+
+
+def _write_levels(connection: Connection, levels: Sequence[_Level], targets: Mapping[Key, int]) -> None:
     connection.execute(
         WRITE_LEVELS,
         {
-            "variants": [level.variant_id for level in levels],
-            "locations": [level.location_id for level in levels],
-            "quantities": [level.after for level in levels],
+            "variants": [level.key[0] for level in levels],
+            "locations": [level.key[1] for level in levels],
+            "quantities": [targets[level.key] for level in levels],
             "backorderables": [level.may_oversell for level in levels],
         },
     )
-    moved = [level for level in levels if level.before != level.after]
+
+
+def _write_movements(
+    connection: Connection,
+    levels: Sequence[_Level],
+    targets: Mapping[Key, int],
+    asked: Mapping[Key, StockInput],
+    created: Set[Key],
+) -> None:
+    moved = {level.key: targets[level.key] - level.before for level in levels if targets[level.key] != level.before}
     connection.execute(
         WRITE_MOVEMENTS,
         {
-            "variants": [level.variant_id for level in moved],
-            "locations": [level.location_id for level in moved],
-            "kinds": [_movement_kind(level, created).value for level in moved],
-            "quantities": [level.after - level.before for level in moved],
+            "variants": [variant_id for variant_id, _ in moved],
+            "locations": [location_id for _, location_id in moved],
+            "kinds": [
+                # What comes in is received; a new level that starts below zero (sold on backorder before) is adjusted.
+                MovementKind.RECEIVE.value
+                if units > 0 and (key in created or isinstance(asked[key], StockDelta))
+                else MovementKind.ADJUST.value
+                for key, units in moved.items()
+            ],
+            "quantities": list(moved.values()),
         },
-    )
-
-
-def _movement_kind(level: _Level, created: Set[tuple[int, int]]) -> MovementKind:
-    # What comes in is received; a new level that starts below zero (sold on backorder before) is an adjustment.
-    return (
-        MovementKind.RECEIVE
-        if (level.variant_id, level.location_id) in created and level.after > 0
-        else MovementKind.ADJUST
     )

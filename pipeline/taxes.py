@@ -8,6 +8,13 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from models.identifiers import (
+    fold_tax_name,
+    normalize_country,
+    normalize_region,
+    normalize_tax_category,
+    normalize_tax_name,
+)
 from pipeline.skus import index_rows
 
 #: Two imports at once would both find a rate missing and both insert it. Readers are not held up.
@@ -19,29 +26,29 @@ STORE_TAXES: Final = text("""
         SELECT * FROM unnest(CAST(:countries AS text[]), CAST(:regions AS text[]), CAST(:categories AS text[]),
                              CAST(:names AS text[]), CAST(:rates AS numeric[]), CAST(:on_shipping AS boolean[]),
                              CAST(:reverse_charge AS boolean[]), CAST(:starts AS timestamptz[]),
-                             CAST(:ends AS timestamptz[]))
-            AS g (country, region, category, name, rate, on_shipping, reverse_charge, valid_from, valid_until)
+                             CAST(:ends AS timestamptz[]), CAST(:keys AS text[]))
+            AS g (country, region, category, name, rate, on_shipping, reverse_charge, valid_from, valid_until, name_key)
     ), known AS (
         SELECT * FROM given
         UNION ALL
-        SELECT country, region, category, name, rate, on_shipping, reverse_charge, valid_from, valid_until
+        SELECT country, region, category, name, rate, on_shipping, reverse_charge, valid_from, valid_until, name_key
         FROM tax_rates t
         WHERE country IN (SELECT country FROM given) AND NOT EXISTS (
             SELECT FROM given g
-            WHERE (g.country, coalesce(g.region, ''), coalesce(g.category, ''), g.name, g.valid_from)
-                = (t.country, coalesce(t.region, ''), coalesce(t.category, ''), t.name, t.valid_from))
+            WHERE (g.country, coalesce(g.region, ''), coalesce(g.category, ''), g.name_key, g.valid_from)
+                = (t.country, coalesce(t.region, ''), coalesce(t.category, ''), t.name_key, t.valid_from))
     ), bounded AS (
         SELECT country, region, category, name, rate, on_shipping, reverse_charge, valid_from,
                least(valid_until, lead(valid_from) OVER (
-                   PARTITION BY country, region, category, name ORDER BY valid_from)) AS valid_until
+                   PARTITION BY country, region, category, name_key ORDER BY valid_from)) AS valid_until, name_key
         FROM known
     )
     MERGE INTO tax_rates t USING bounded b
-    ON (b.country, coalesce(b.region, ''), coalesce(b.category, ''), b.name, b.valid_from)
-     = (t.country, coalesce(t.region, ''), coalesce(t.category, ''), t.name, t.valid_from)
-    WHEN MATCHED AND (t.rate, t.on_shipping, t.reverse_charge, t.valid_until)
-            IS DISTINCT FROM (b.rate, b.on_shipping, b.reverse_charge, b.valid_until) THEN
-        UPDATE SET rate = b.rate, on_shipping = b.on_shipping, reverse_charge = b.reverse_charge,
+    ON (b.country, coalesce(b.region, ''), coalesce(b.category, ''), b.name_key, b.valid_from)
+     = (t.country, coalesce(t.region, ''), coalesce(t.category, ''), t.name_key, t.valid_from)
+    WHEN MATCHED AND (t.name, t.rate, t.on_shipping, t.reverse_charge, t.valid_until)
+            IS DISTINCT FROM (b.name, b.rate, b.on_shipping, b.reverse_charge, b.valid_until) THEN
+        UPDATE SET name = b.name, rate = b.rate, on_shipping = b.on_shipping, reverse_charge = b.reverse_charge,
             valid_until = b.valid_until
     WHEN NOT MATCHED THEN
         INSERT (country, region, category, name, rate, on_shipping, reverse_charge, valid_from, valid_until)
@@ -52,7 +59,10 @@ STORE_TAXES: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class TaxRow:
-    """A tax rate as it shall be. `rate` is a fraction: 0.20 is 20 %; without `valid_until` it has no end yet."""
+    """A tax rate as it shall be. `rate` is a fraction: 0.20 is 20 %; without `valid_until` it has no end yet.
+
+    The names in it are normalised as it is made; ValueError says which one names nothing.
+    """
 
     country: str
     name: str
@@ -64,13 +74,28 @@ class TaxRow:
     on_shipping: bool = True
     reverse_charge: bool = False
 
+    def __post_init__(self) -> None:
+        """Normalise country, region, category and name."""
+        country = normalize_country(self.country)
+        object.__setattr__(self, "country", country)
+        object.__setattr__(self, "name", normalize_tax_name(self.name))
+        if self.region is not None:
+            object.__setattr__(self, "region", normalize_region(country, self.region))
+        if self.category is not None:
+            object.__setattr__(self, "category", normalize_tax_category(self.category))
+
+    @property
+    def key(self) -> tuple[str, str, str, str, datetime]:
+        """What makes it one: country, region, category, name, and the moment it begins."""
+        return self.country, self.region or "", self.category or "", fold_tax_name(self.name), self.valid_from
+
 
 def store_taxes(connection: Connection, rows: Iterable[TaxRow]) -> int:
     """Store the rates and return how many rows were written, those that a new rate ended included.
 
     A rate is known by country, region, category, name and the moment it begins; the same again writes nothing.
     """
-    by_key = index_rows(rows, lambda row: (row.country, row.region or "", row.category or "", row.name, row.valid_from))
+    by_key = index_rows(rows, lambda row: row.key)
     ordered = [by_key[key] for key in sorted(by_key)]
     connection.execute(LOCK)
     return connection.execute(
@@ -85,5 +110,6 @@ def store_taxes(connection: Connection, rows: Iterable[TaxRow]) -> int:
             "reverse_charge": [row.reverse_charge for row in ordered],
             "starts": [row.valid_from for row in ordered],
             "ends": [row.valid_until for row in ordered],
+            "keys": [fold_tax_name(row.name) for row in ordered],
         },
     ).rowcount

@@ -31,6 +31,28 @@ FORGET_DELIVERIES: Final = text("""
                  ORDER BY ended_at LIMIT :limit)
 """)
 
+FORGET_REFUSED: Final = text("""
+    DELETE FROM refused_messages
+    WHERE id IN (SELECT id FROM refused_messages WHERE received_at < now() - make_interval(days => :days)
+                 ORDER BY received_at LIMIT :limit)
+""")
+
+# Through the key, without an index that each webhook would have to keep up: a UUIDv7 begins with its milliseconds.
+FORGET_NOTICES: Final = text("""
+    DELETE FROM webhook_inbox
+    WHERE id IN (SELECT id FROM webhook_inbox
+                 WHERE id < CAST(rpad(lpad(to_hex(CAST(extract(epoch FROM now() - make_interval(days => :days)) * 1000
+                                                       AS bigint)), 12, '0'), 32, '0') AS uuid)
+                   AND due_at IS NULL AND received_at < now() - make_interval(days => :days)
+                 ORDER BY id LIMIT :limit)
+""")
+
+FORGET_SESSIONS: Final = text("""
+    DELETE FROM admin_sessions
+    WHERE token_hash IN (SELECT token_hash FROM admin_sessions WHERE expires_at < now()
+                         ORDER BY expires_at LIMIT :limit)
+""")
+
 
 def beat(connection: Connection) -> Step:
     """Write down that the sweep runs: `GET /health/checkout` tells when it does not."""
@@ -39,9 +61,18 @@ def beat(connection: Connection) -> Step:
 
 
 def forget(connection: Connection, settings: Settings) -> Step:
-    """Delete old answers and deliveries that were taken, at most a tick's worth of each."""
+    """Delete what has been kept for its time, at most a tick's worth of each.
+
+    Old answers, deliveries that were taken, messages that were refused, webhooks that are settled, and sessions that
+    are over.
+    """
     limit = settings.sweep_limit
-    answers = connection.execute(FORGET_ANSWERS, {"hours": ANSWER_HOURS, "limit": limit}).rowcount
-    days = settings.delivery_keep_days
-    deliveries = connection.execute(FORGET_DELIVERIES, {"days": days, "limit": limit}).rowcount
-    return Step(counts=+Counter(forgotten=answers + deliveries))
+    gone = connection.execute(FORGET_ANSWERS, {"hours": ANSWER_HOURS, "limit": limit}).rowcount
+    for statement, days in (
+        (FORGET_DELIVERIES, settings.delivery_keep_days),
+        (FORGET_REFUSED, settings.refused_messages_keep_days),
+        (FORGET_NOTICES, settings.webhook_inbox_keep_days),
+    ):
+        gone += connection.execute(statement, {"days": days, "limit": limit}).rowcount
+    gone += connection.execute(FORGET_SESSIONS, {"limit": limit}).rowcount
+    return Step(counts=+Counter(forgotten=gone))

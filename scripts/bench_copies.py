@@ -14,6 +14,7 @@ TABLES: Final[Mapping[str, str]] = {
     "carts": "id = (SELECT cart_id FROM checkouts WHERE id = :id)",
     "cart_lines": "cart_id = (SELECT cart_id FROM checkouts WHERE id = :id)",
     "checkouts": "id = :id",
+    "checkout_lines": "checkout_id = :id",
     "request_keys": "checkout_id = :id",
     "events": "checkout_id = :id",
     "reservations": "checkout_id = :id",

@@ -70,7 +70,7 @@ class Script:
     def _work(self, phase: str) -> list[str]:
         match phase:
             case "cart_validation":
-                return []
+                return self._insert("checkout_lines")
             case "inventory_reservation":
                 reserve = RESERVE.format(variant=self._variant)
                 return [*self._insert("reservations"), reserve, *self._insert("stock_movements", "kind = 'reserve'")]

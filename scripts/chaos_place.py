@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, make_url
 
 from pipeline.database import connect_engine
+from pipeline.deliveries.endpoints import draw_secret
 from pipeline.keys import Scope, create_key
 from pipeline.roles import Role, grant, make_user
 from pipeline.schema import migrate
@@ -86,6 +87,9 @@ def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iter
             redis_url=SecretStr(valkey.url),
             sandbox_database_url=None,
             gateway="sandbox",
+            stripe_api_key=SecretStr(""),
+            stripe_webhook_secret=SecretStr(""),
+            sandbox_webhook_secret=SecretStr(draw_secret()),
             sandbox_fault_seed=seed,
             web_port=find_port(),
             web_requests_per_minute=10_000_000,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import SecretStr
 
+from pipeline.gateways.choice import SANDBOX
 from pipeline.settings import Settings
 from scripts.embedded import ROOT
 from scripts.terminal import say
@@ -22,7 +23,10 @@ DOCS: Final = ROOT / "docs"
 def build_contracts() -> dict[str, str]:
     """Return the text of both documents by their file's name; nothing is connected to."""
     nowhere = Settings(
-        _env_file=None, database_url=SecretStr("postgresql://nowhere"), redis_url=SecretStr("redis://nowhere")
+        _env_file=None,
+        database_url=SecretStr("postgresql://nowhere"),
+        redis_url=SecretStr("redis://nowhere"),
+        gateway=SANDBOX,
     )
     documents: dict[str, Any] = {
         "openapi.json": build_app(nowhere).openapi(),

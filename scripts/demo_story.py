@@ -109,7 +109,7 @@ class Story:
         failed = [row for row in rows if row.failure_message]
         say(f"{len(rows) - len(failed)} hold all that is in their carts, {len(failed)} hold nothing.")
         if failed:
-            say(f'These are told: "{failed[0].failure_message}"')
+            say(f"These are told: {failed[0].failure_message}")
         rows = self._until("the rush is over", lambda: self._read_rush(lambda row: row.state in TERMINAL))
         numbers = [row.number for row in rows if row.state == CheckoutState.COMPLETED]
         say(f"{len(numbers)} have paid: orders {min(numbers, default='-')} to {max(numbers, default='-')}.")

@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 
 from pipeline.advice import advise, describe
-from pipeline.diagnosis import Finding, Severity, diagnose, judge_queues
+from pipeline.diagnosis import Finding, Severity, diagnose, judge_gateway, judge_queues
 from pipeline.dossier import read_dossier
 from scripts.desk import REFUSED, open_desk, print_rows
 from scripts.obstacles import open_redis
@@ -31,12 +31,14 @@ def main(
         show_checkout(checkout, as_json=as_json)
         return
     with open_desk("diagnose") as (connection, settings):
-        findings = diagnose(connection, settings, hours=hours)
+        gateway = judge_gateway(settings)
+        findings = [gateway, *diagnose(connection, settings, hours=hours)]
         with contextlib.closing(open_redis(settings)) as client:
             findings += judge_queues(read_queues(client))
     if as_json:
         say_json([asdict(each) for each in findings])
     else:
+        say(gateway.sentence)
         print_findings(findings)
     if any(each.severity is Severity.CRITICAL for each in findings):
         raise typer.Exit(REFUSED)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipeline.gateways.choice import SANDBOX, find_stripe
 from pipeline.settings import Settings
 from scripts.postgres_server import EmbeddedError
 
@@ -153,5 +154,12 @@ def serve() -> Iterator[Settings]:
 
 
 def build_settings(database_url: str, redis_url: str, **others: Any) -> Settings:
-    """Return the settings with these addresses, all else from the environment."""
-    return Settings(database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **others)
+    """Return the settings with these addresses, all else from the environment.
+
+    Where no database is given and no gateway is named, it is the sandbox: what is in a database of our own is for
+    trying out. Not beside a secret of Stripe's: whoever has set one means something else.
+    """
+    settings = Settings(database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **others)
+    if settings.gateway or find_stripe(settings) or Urls().database_url is not None:
+        return settings
+    return settings.model_copy(update={"gateway": SANDBOX})

@@ -1,23 +1,26 @@
 """Reads invoices in the columns of the Online Retail data set: one row a line of an invoice.
 
 Nothing here fails for the sake of one row: a row that cannot be used is refused with a reason and leaves its invoice
-shorter; an invoice that loses all its rows is none.
+shorter; an invoice that loses all its rows is none. A column that could change an invoice and that is not read, such
+as a discount or a currency, refuses the file.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from scripts.countries import find_country
+from scripts.columns import Unread, refuse_stray
+from scripts.countries import read_country
 from scripts.sheets import NotReadable, Refusal, Row, decode, read_price, read_rows, show
 
 __all__ = ["Invoice", "InvoiceFile", "InvoiceLine", "NotReadable", "Refusal", "read_invoices"]
 
-#: The data set's other columns, Description, InvoiceDate and CustomerID, may be missing.
 REQUIRED: Final = ("InvoiceNo", "StockCode", "Quantity", "UnitPrice", "Country")
-#: What a cancelled invoice's number begins with.
-CANCELLED: Final = "C"
+#: The data set's other columns, which may be missing.
+OPTIONAL: Final = ("Description", "InvoiceDate", "CustomerID")
+#: A cancelled invoice's number. `CA-2018-152156` and `C-17` are sales of other shops.
+CANCELLED: Final = re.compile(r"[Cc][0-9]+")
 
 QUANTITY: Final = re.compile(r"-?[0-9]{1,10}")
 #: PostgreSQL's integer. What an order may hold of one thing is for the pipeline to say.
@@ -56,12 +59,13 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceFile:
-    """What was read: the invoices in the order of their first rows, and the rows refused."""
+    """What was read: the invoices in the order of their first rows, the rows refused, and the columns left out."""
 
     encoding: str
     rows: int
     invoices: tuple[Invoice, ...]
     refused: tuple[Refusal, ...]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -72,25 +76,32 @@ class _Draft:
     lines: list[InvoiceLine] = field(default_factory=list)
 
 
-def read_invoices(content: bytes, currency: str) -> InvoiceFile:
-    """Read the content of an invoice file with prices of `currency`; raise NotReadable when it is none."""
+def read_invoices(content: bytes, currency: str, *, ignored: Collection[str] = (), force: bool = False) -> InvoiceFile:
+    """Read the content of an invoice file with prices of `currency`; raise NotReadable when it is none.
+
+    Columns that are `ignored` may say what they like. A last row that may be cut off is taken with `force` only.
+    """
     text, encoding = decode(content)
+    sheet = read_rows(text, REQUIRED, force=force)
+    unread = Unread(sheet.columns, (*REQUIRED, *OPTIONAL), ignored=ignored)
     drafts: dict[str, _Draft] = {}
     refused: list[Refusal] = []
     rows = 0
-    for row in read_rows(text, REQUIRED):
+    for row in refuse_stray(sheet):
         rows += 1
         if isinstance(row, Refusal):
             refused.append(row)
             continue
+        unread.watch(row)
         try:
             _add_row(row, drafts, currency)
         except ValueError as error:
             refused.append(Refusal(row.number, str(error)))
+    unread.check()
     invoices = tuple(
         Invoice(number, draft.customer, draft.country, tuple(draft.lines)) for number, draft in drafts.items()
     )
-    return InvoiceFile(encoding, rows, invoices, tuple(refused))
+    return InvoiceFile(encoding, rows, invoices, tuple(refused), unread.columns)
 
 
 def _add_row(row: Row, drafts: dict[str, _Draft], currency: str) -> None:
@@ -104,7 +115,7 @@ def _add_row(row: Row, drafts: dict[str, _Draft], currency: str) -> None:
         quantity=_read_quantity(cells["Quantity"]),
         price_minor=read_price(cells["UnitPrice"], currency),
     )
-    customer, country = _read_customer(cells), _read_country(cells["Country"])
+    customer, country = _read_customer(cells), read_country(cells["Country"])
     draft = drafts.get(number)
     if draft is None:
         draft = drafts[number] = _Draft(row.number, customer, country)
@@ -116,7 +127,7 @@ def _add_row(row: Row, drafts: dict[str, _Draft], currency: str) -> None:
 def _read_number(text: str) -> str:
     if not text:
         raise ValueError("no invoice number")
-    if text.upper().startswith(CANCELLED):
+    if CANCELLED.fullmatch(text):
         raise ValueError(f"cancelled invoice {show(text)}")
     if len(text) > MAX_NUMBER:
         raise ValueError(f"an invoice number of {len(text)} characters: at most {MAX_NUMBER} fit")
@@ -144,13 +155,6 @@ def _read_quantity(text: str) -> int:
     if quantity > MAX_QUANTITY:
         raise ValueError(f"bad quantity {text}: at most {MAX_QUANTITY}")
     return quantity
-
-
-def _read_country(text: str) -> str:
-    code = find_country(text)
-    if code is None:
-        raise ValueError(f"country {show(text)}: no place known to send to" if text else "no country")
-    return code
 
 
 def _read_customer(cells: Mapping[str, str]) -> str | None:

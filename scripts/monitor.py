@@ -16,6 +16,7 @@ from rich.live import Live
 from sqlalchemy import Engine
 
 from pipeline.database import connect_engine
+from pipeline.gateways.choice import describe_choice
 from pipeline.settings import Settings
 from pipeline.stats import read_stats
 from scripts.embedded import open_settings
@@ -72,7 +73,7 @@ def read(engine: Engine, client: Redis, settings: Settings, hours: float) -> Rea
     """Read everything once; without Redis, `queues` is None."""
     with explain_obstacles(), engine.connect() as connection:
         stats = read_stats(connection, settings, hours=hours)
-    return Readout(stats, read_queues(client))
+    return Readout(stats, read_queues(client), describe_choice(settings))
 
 
 def print_once(console: Console, readout: Readout, *, as_json: bool) -> None:

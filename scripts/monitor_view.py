@@ -19,7 +19,9 @@ def draw(readout: Readout) -> RenderableType:
     """Return tables for a terminal."""
     stats = readout.stats
     title = Text.assemble(
-        ("checkouts", "bold"), (f"  the last {stats.hours:g} h, as of {stats.at:%Y-%m-%d %H:%M:%S} UTC", "dim")
+        ("checkouts", "bold"),
+        (f"  the last {stats.hours:g} h, as of {stats.at:%Y-%m-%d %H:%M:%S} UTC", "dim"),
+        f"  payments: {readout.gateway}",
     )
     active = [(_words(state), stats.states[state]) for state in CheckoutState if state in ACTIVE]
     ended = [(_words(state), stats.states[state]) for state in CheckoutState if state not in ACTIVE]
@@ -42,6 +44,7 @@ def list_lines(readout: Readout) -> Iterator[str]:
     stats = readout.stats
     yield f"at {stats.at:%Y-%m-%dT%H:%M:%SZ}"
     yield f"hours {stats.hours:g}"
+    yield f"gateway {readout.gateway}"
     for state, count in stats.states.items():
         yield f"state {state} {count}"
     yield f"units_held {stats.held_units}"

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from redis.client import Redis
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from pipeline.objections import explain_first
 from pipeline.settings import Settings, SettingsError
 from scripts.embedded import EmbeddedError
 from workers.queues import connect_redis
@@ -40,8 +41,7 @@ def open_redis(settings: Settings) -> Redis:
 def _explain(error: Exception) -> str:
     match error:
         case ValidationError():
-            first = error.errors(include_input=False)[0]
-            return f"The setting {first['loc'][0]} is not valid: {first['msg']}."
+            return f"A setting is not valid: {explain_first(error)}."
         case ArgumentError():
             return "DATABASE_URL is not a database address: use one such as postgresql://user@host/name."
         case DBAPIError(orig=UndefinedTable() | UndefinedColumn()):

@@ -5,13 +5,12 @@ https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchang
 as observed at 15:00 UTC. In summer that is up to an hour after they came out, never before.
 
 Nothing here fails for the sake of one rate: what cannot be used is refused with a reason, and the others go on. A row
-is a day: of a CSV file its row as a spreadsheet counts, of an XML file its place among the days.
+is a day: of a CSV file its row as a spreadsheet counts, of an XML file its place among the days. What concerns the
+whole refuses the file: a column or an attribute that could change a rate and that is not read, such as a multiplier.
 """
 
-import csv
-import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -20,7 +19,8 @@ from xml.parsers import expat
 
 from models.money import minor_digits
 from pipeline.rates import RateRow
-from scripts.sheets import NotReadable, Refusal, decode, read_rows, show
+from scripts.columns import Unread, refuse_stray
+from scripts.sheets import NotReadable, Refusal, Row, decode, read_rows, show
 
 __all__ = ["NotReadable", "RateFile", "Refusal", "read_rates"]
 
@@ -39,6 +39,8 @@ MONTHS: Final = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
+#: What a Cube of the bank says. Anything beside could change the rate.
+ATTRIBUTES: Final = frozenset({"currency", "rate", "time"})
 CODE: Final = re.compile(r"[A-Z]{3}")
 #: As many digits as are stored, so that none is lost.
 RATE: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?")
@@ -48,30 +50,55 @@ NOT_QUOTED: Final = frozenset({"", "N/A"})
 
 @dataclass(frozen=True, slots=True)
 class RateFile:
-    """What was read: the rates in the order of the file, and what was refused."""
+    """What was read: the rates in the order of the file, what was refused, and the columns left out.
+
+    `places` has the row of each rate, by currency and moment. `lost` counts the currencies among the refused that ISO
+    4217 does not list (any more): the bank's own history has a dozen.
+    """
 
     layout: str
+    encoding: str
     days: int
     rates: tuple[RateRow, ...]
     refused: tuple[Refusal, ...]
+    places: Mapping[tuple[str, datetime], int]
+    lost: int = 0
+    unread: tuple[str, ...] = ()
 
 
-def read_rates(content: bytes, today: date) -> RateFile:
+def read_rates(content: bytes, today: date, *, ignored: Collection[str] = (), force: bool = False) -> RateFile:
     """Read the content of a file of reference rates; raise NotReadable when it is none.
 
-    A day after `today` is refused. A currency that ISO 4217 does not list (any more) is refused once a file.
+    A day after `today` is refused. A currency that ISO 4217 does not list (any more) is refused once a file. A last row
+    that may be cut off is taken with `force` only. Columns that are `ignored` may say what they like.
     """
     if content.startswith(b"PK\x03\x04"):
         raise NotReadable("it is a ZIP archive: unpack it, and import the CSV file that is in it")
     reading = _Reading(today)
     is_xml = content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
-    for row in _read_xml(content) if is_xml else _read_csv(content):
+    unread: tuple[str, ...] = ()
+    encoding = "utf-8"
+    if is_xml:
+        rows: Sequence[_Day | Refusal] = _read_xml(content)
+    else:
+        text, encoding = decode(content)
+        rows, unread = _read_csv(text, ignored, force=force)
+    for row in rows:
         reading.days += 1
         if isinstance(row, Refusal):
             reading.refused.append(row)
         else:
             reading.add_day(row)
-    return RateFile("xml" if is_xml else "csv", reading.days, tuple(reading.rates), tuple(reading.refused))
+    return RateFile(
+        "xml" if is_xml else "csv",
+        encoding,
+        reading.days,
+        tuple(reading.rates),
+        tuple(reading.refused),
+        reading.places,
+        len(reading.unknown),
+        unread,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +114,7 @@ class _Reading:
     days: int = 0
     rates: list[RateRow] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
-    seen: dict[tuple[date, str], int] = field(default_factory=dict)
+    places: dict[tuple[str, datetime], int] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
 
     def add_day(self, row: _Day) -> None:
@@ -115,10 +142,11 @@ class _Reading:
             return
         if not RATE.fullmatch(text) or not Decimal(text):
             raise ValueError(f"bad rate {show(text)} of {currency}: a number above zero with a decimal point")
-        if before := self.seen.get((day, currency)):
+        moment = datetime.combine(day, PUBLISHED)
+        if before := self.places.get((currency, moment)):
             raise ValueError(f"{currency} on {day} again: row {before} has it already")
-        self.seen[day, currency] = row
-        self.rates.append(RateRow(BASE, currency, Decimal(text), SOURCE, datetime.combine(day, PUBLISHED)))
+        self.places[currency, moment] = row
+        self.rates.append(RateRow(BASE, currency, Decimal(text), SOURCE, moment))
 
 
 def _read_day(text: str, today: date) -> date:
@@ -136,26 +164,28 @@ def _read_day(text: str, today: date) -> date:
     return day
 
 
-def _read_csv(content: bytes) -> Iterator[_Day | Refusal]:
-    text, _encoding = decode(content)
-    try:
-        names = [name.strip() for name in next(csv.reader(io.StringIO(text, newline="")), [])]
-    except csv.Error as error:
-        raise NotReadable(f"its first row is not CSV ({error})") from error
-    if twice := {name for name in names if name and names.count(name) > 1}:
-        raise NotReadable(f"it has more than one column {', '.join(sorted(twice))}")
-    for row in read_rows(text, ("Date",)):
-        if isinstance(row, Refusal):
-            yield row
+def _read_csv(text: str, ignored: Collection[str], *, force: bool) -> tuple[Sequence[_Day | Refusal], tuple[str, ...]]:
+    """Return the days, and the columns that are left out."""
+    sheet = read_rows(text, ("Date",), force=force)
+    currencies = [name for name in sheet.columns if CODE.fullmatch(name)]
+    # A line that is broken in two would leave its day with less than it had, and half a number at its end.
+    fewest = sheet.width
+    unread = Unread(sheet.columns, ("Date", *currencies), ignored=ignored)
+    days: list[_Day | Refusal] = []
+    for row in refuse_stray(sheet):
+        if isinstance(row, Row) and row.given < fewest:
+            days.append(Refusal(row.number, f"{row.given} cells under a header of {fewest}: this day may be cut off"))
+        elif isinstance(row, Row):
+            unread.watch(row)
+            days.append(_Day(row.number, row.cells["Date"], [(name, row.cells[name]) for name in currencies]))
         else:
-            # Each line ends in a comma: the column after it has no name.
-            yield _Day(
-                row.number, row.cells["Date"], [pair for pair in row.cells.items() if pair[0] not in {"", "Date"}]
-            )
+            days.append(row)
+    unread.check()
+    return days, unread.columns
 
 
-def _read_xml(content: bytes) -> Iterator[_Day]:
-    """Yield the days of an XML file, whatever blanks and line breaks are between its elements.
+def _read_xml(content: bytes) -> Sequence[_Day]:
+    """Return the days of an XML file, whatever blanks and line breaks are between its elements.
 
     Expat loads nothing from elsewhere, and the only way to make it expand entities, a DOCTYPE, is refused before any
     is declared: the bank's files have none.
@@ -174,7 +204,7 @@ def _read_xml(content: bytes) -> Iterator[_Day]:
         raise NotReadable(f"its XML is broken ({error})") from error
     if not cubes.days:
         raise NotReadable("its XML has no day of rates: a Cube with a time, and in it Cubes with currency and rate")
-    yield from cubes.days
+    return cubes.days
 
 
 class _Cubes:
@@ -195,6 +225,8 @@ class _Cubes:
             raise NotReadable(f"its XML begins with {show(name.rpartition(' ')[2])}, not with the bank's Envelope")
         if name != CUBE:
             return
+        if other := sorted(attributes.keys() - ATTRIBUTES):
+            raise NotReadable(f"its XML says {show(other[0])} of a rate, which is not read and could change it")
         if "time" in attributes:
             self._rates, self._day_depth = [], self._depth
             self.days.append(_Day(len(self.days) + 1, attributes["time"].strip(), self._rates))

@@ -6,7 +6,7 @@ the moment. Exit codes: 0 every checkout ended and every promise is kept, 1 not 
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from decimal import Decimal
@@ -27,6 +27,7 @@ from pipeline.settings import Settings
 from scripts.embedded import Urls, serve
 from scripts.ending import Ended, Ending
 from scripts.fleet import FleetLog, read_procfile, run_fleet
+from scripts.headings import show as show_cell
 from scripts.invoices import InvoiceFile, NotReadable, read_invoices
 from scripts.obstacles import Obstacle, explain_obstacles, open_redis
 from scripts.replay_run import Outcome, build_message, levy_vat, read_outcome, run_messages, stock_up
@@ -54,6 +55,10 @@ def main(
     vat: Annotated[
         str | None, typer.Option(metavar="PERCENT", help="A tax that the prices include, in every country of the file.")
     ] = None,
+    force: Annotated[bool, typer.Option(help="Take a last row that looks cut off.")] = False,
+    ignore_column: Annotated[
+        list[str] | None, typer.Option("--ignore-column", metavar="NAME", help="Leave out a column that is not known.")
+    ] = None,
     keep: Annotated[bool, typer.Option(help="Keep the database; with DATABASE_URL only.")] = False,
     log: Annotated[Path | None, typer.Option(help="Keep what the processes print in this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as the last line.")] = False,
@@ -61,7 +66,7 @@ def main(
     """Turn every invoice into a cart with prices of its own, check it out, and audit what came of it."""
     notes = Screen(stderr=True, soft_wrap=True)
     rate = None if vat is None else _read_percent(vat)
-    invoices = _read(file, currency.upper())
+    invoices = _read(file, currency.upper(), ignored=ignore_column or (), force=force)
     if keep and not Urls().database_url:
         _stop("--keep keeps a database of a server that stays: set DATABASE_URL.", code=2)
     _tell_file(notes, file, invoices)
@@ -128,11 +133,11 @@ def replay(
         return outcome, report, seconds
 
 
-def _read(file: Path, currency: str) -> InvoiceFile:
+def _read(file: Path, currency: str, *, ignored: Collection[str], force: bool) -> InvoiceFile:
     if minor_digits(currency) is None:
         _stop(f"{currency} is not an ISO 4217 currency with a minor unit: use one such as GBP.", code=2)
     try:
-        invoices = read_invoices(file.read_bytes(), currency)
+        invoices = read_invoices(file.read_bytes(), currency, ignored=ignored, force=force)
     except OSError as error:
         _stop(f"{file} cannot be read: {error.strerror}.", code=2)
     except NotReadable as error:
@@ -159,6 +164,8 @@ def _tell_file(notes: Console, file: Path, invoices: InvoiceFile) -> None:
         notes.print(
             f"The file is not UTF-8 and was read as {invoices.encoding}: look at accented letters in the titles."
         )
+    if invoices.unread:
+        notes.print(f"Not read: {', '.join(show_cell(name) for name in invoices.unread)}.")
     for refusal in invoices.refused[:SHOWN_ROWS]:
         notes.print(f"row {refusal.row}: {refusal.reason}")
     if len(invoices.refused) > SHOWN_ROWS:

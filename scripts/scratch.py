@@ -41,6 +41,9 @@ def open_scratch(settings: Settings, name: str, *, keep: bool = False) -> Iterat
                 "database_url": database_url,
                 "redis_url": redis_url,
                 "gateway": "sandbox",
+                # Empty, and not left out: else processes would find it in `.env`, and rightly start nothing beside it.
+                "stripe_api_key": SecretStr(""),
+                "stripe_webhook_secret": SecretStr(""),
                 "sandbox_database_url": database_url,
             }
         )

@@ -130,7 +130,7 @@ def stock_shelves() -> tuple[Settings, str]:
         new = [each for each in GOODS if each.sku not in there]
         upsert_variants(connection, [VariantRow(each.sku, each.title) for each in new])
         set_prices(connection, [PriceRow(each.sku, CURRENCY, each.price_minor) for each in new])
-        set_stock(connection, [StockRow(each.sku, "main", each.units) for each in new])
+        set_stock(connection, [StockRow(each.sku, "main", each.units) for each in new], create_locations=True)
         _, key = create_key(connection, owner=OWNER, name="storefront", scopes=[Scope.CHECKOUT], days=1)
     return settings, key
 

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from pipeline.database import connect_engine, transaction
+from pipeline.gateways.choice import require_choice
 from pipeline.keys import Scope, create_key, find_caller
 from pipeline.printable import make_printable
 from scripts.embedded import ROOT, STATE, Urls, build_settings, start
@@ -80,7 +81,9 @@ def open_servers(stack: ExitStack, local: Path) -> dict[str, str]:
                 print(f"DATABASE_URL={database_url}", flush=True)
             if not given.redis_url:
                 print(f"REDIS_URL={redis_url}", flush=True)
-        return build_env(build_settings(database_url, redis_url))
+        settings = build_settings(database_url, redis_url)
+        print(f"Payments: {require_choice(settings).sentence}", flush=True)
+        return build_env(settings)
 
 
 def show_key(path: Path, env: Mapping[str, str]) -> None:

@@ -167,9 +167,11 @@ def redis_url(redis_database: str) -> str:
 
 @pytest.fixture(scope="session")
 def run_settings(database_url: str, redis_database: str) -> Settings:
-    """Settings with short times; neither the environment nor a `.env` file has a say."""
+    """Settings with short times, and play money; neither the environment nor a `.env` file has a say."""
     return Settings(
         _env_file=None,
+        gateway="sandbox",
+        sandbox_webhook_secret=SecretStr("whsec_dGVzdHMtb2YtdGhlLXNhbmRib3gtYmFuaw=="),
         database_url=SecretStr(database_url),
         redis_url=SecretStr(redis_database),
         **SHORT_TIMES,

@@ -163,8 +163,8 @@ class BatchConsumer(Consumer):
                 break
             log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
             self._refused.popleft()
-            # Dead letters keep the message as it came, for a week: one with a card number is gone instead.
-            (self._link.ack if refusal.has_card_number else self._link.nack)([redis_id])
+            # Dead letters keep the message as it came, for a week: one with a secret in it is gone instead.
+            (self._link.ack if refusal.has_secret else self._link.nack)([redis_id])
 
     def _postpone_refused(self) -> None:
         self._postponed.extend(redis_id for redis_id, _ in self._refused)

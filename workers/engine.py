@@ -12,6 +12,7 @@ from pipeline.deliveries.courier import Courier
 from pipeline.door import Door
 from pipeline.driver import LINGER_SECONDS, TRANSIENT_WAITS, Driver
 from pipeline.errors import Code, sentence
+from pipeline.gateways.choice import Money, read_choice
 from pipeline.gateways.protocol import Gateway
 from pipeline.gateways.registry import build_gateway, fit_claim
 from pipeline.inbox import Inbox
@@ -123,3 +124,11 @@ def build_engine(
         courier=Courier(driver, settings),
         door=Door(driver, settings),
     )
+
+
+def announce_gateway(settings: Settings, process: str) -> None:
+    """Log where this process takes payments: louder where nobody pays, since its orders look like all others."""
+    choice = read_choice(settings)
+    if choice is not None:
+        say = log.info if choice.money is Money.REAL else log.warning
+        say("gateway.chosen", process=process, gateway=choice.name, money=choice.money.value, meaning=choice.sentence)

@@ -4,7 +4,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, assert_never
 
 import structlog
 from dramatiq import Message
@@ -15,9 +15,11 @@ from pipeline.batch import share_out
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient, transaction
 from pipeline.errors import Code, Refused, sentence
-from pipeline.messages import StartRequest
+from pipeline.messages import MAX_REASON, StartRequest
+from pipeline.objections import explain_first
 from pipeline.refusals import record_refusal
 from pipeline.sender import INTAKE
+from pipeline.settings import IntakePrices
 from workers.engine import CheckoutEngine
 
 log = structlog.get_logger()
@@ -74,6 +76,7 @@ def _admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
     for body in bodies:
         try:
             request = read_request(body)
+            check_prices(request, engine.settings.intake_prices)
         except Refused as refusal:
             _refuse(engine, body, refusal)
         else:
@@ -91,14 +94,23 @@ def read_request(body: dict[str, Any]) -> StartRequest:
     try:
         request = StartRequest.model_validate(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = f"{where}: {first['msg']}" if where else first["msg"]
         # Where it is may be a key of the sender's own.
-        raise Refused(Code.REQUEST_INVALID, reason=redact(reason)) from None
+        raise Refused(Code.REQUEST_INVALID, reason=redact(explain_first(error), MAX_REASON)) from None
     if request.idempotency_key is None:
         raise Refused(Code.KEY_REQUIRED)
     return request
+
+
+def check_prices(request: StartRequest, prices: IntakePrices) -> None:
+    """Refuse a queued request that names amounts of its own, where that is not wanted: no key vouches for it."""
+    match prices:
+        case IntakePrices.ALLOW:
+            return
+        case IntakePrices.REFUSE:
+            if request.cart is not None and request.cart.has_external_amounts:
+                raise Refused(Code.EXTERNAL_AMOUNTS_REFUSED)
+        case _:
+            assert_never(prices)
 
 
 def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Sequence[dict[str, Any]]) -> None:

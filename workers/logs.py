@@ -6,7 +6,7 @@ Nor anything that acts on a terminal: what was written by others is shown, contr
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -15,6 +15,9 @@ from structlog.typing import EventDict, WrappedLogger
 from pipeline.card_numbers import redact
 from pipeline.printable import make_printable
 from pipeline.settings import Settings
+
+#: Characters of a traceback that are logged, the first ones; of any other text `redact` has its own bound.
+MAX_TRACEBACK: Final = 65_536
 
 
 class RedactedRecord(logging.LogRecord):
@@ -26,7 +29,7 @@ class RedactedRecord(logging.LogRecord):
         if self.exc_info:
             # Formatters print this, if it is there, and not the exception.
             self.exc_text = make_printable(
-                redact(logging.Formatter().formatException(self.exc_info)), most=None, keep="\n"
+                redact(logging.Formatter().formatException(self.exc_info), MAX_TRACEBACK), most=None, keep="\n"
             )
 
     def getMessage(self) -> str:  # noqa: N802 (the standard library's name)
@@ -35,8 +38,11 @@ class RedactedRecord(logging.LogRecord):
 
 
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Take card numbers out of every text of an event, however deep. Numbers and ids are never touched."""
-    return {key: _redact_value(value) for key, value in event.items()}
+    """Take card numbers out of every text of an event, however deep, and cut it. Numbers and ids are never touched."""
+    kept = {key: _redact_value(value) for key, value in event.items() if key != "exception"}
+    if "exception" in event:
+        kept["exception"] = redact(str(event["exception"]), MAX_TRACEBACK)
+    return kept
 
 
 def _redact_value(value: Any) -> Any:

@@ -1,12 +1,14 @@
 """What `dramatiq workers.main:build_broker -Q <queue>` starts: the broker with every actor declared."""
 
+import sys
+
 import dramatiq
 
 from pipeline.gateways.protocol import Gateway
-from pipeline.settings import read_settings
+from pipeline.settings import SettingsError, read_settings
 from workers.actors import declare_actors
 from workers.broker import BatchBroker
-from workers.engine import build_engine
+from workers.engine import announce_gateway, build_engine
 from workers.garbage import tune_collector
 from workers.logs import configure_logs
 
@@ -14,11 +16,16 @@ from workers.logs import configure_logs
 def build_broker(*, gateway: Gateway | None = None) -> BatchBroker:
     """Build this worker process and make its broker the one that dramatiq's command line serves.
 
-    `gateway` takes the place of the one that the settings name.
+    `gateway` takes the place of the one that the settings name. Ends the process with a sentence where they are wrong.
     """
-    settings = read_settings()
-    configure_logs(settings)
-    engine = build_engine(settings, "worker", gateway=gateway, by_key=True)
+    try:
+        settings = read_settings()
+        configure_logs(settings)
+        engine = build_engine(settings, "worker", gateway=gateway, by_key=True)
+    except SettingsError as error:
+        sys.exit(str(error))
+    if gateway is None:
+        announce_gateway(settings, "worker")
     declare_actors(engine)
     dramatiq.set_broker(engine.broker)
     tune_collector()

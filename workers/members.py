@@ -10,8 +10,11 @@ from dramatiq.broker import Broker
 from dramatiq.errors import DecodeError
 from dramatiq.middleware import MiddlewareError
 
-from pipeline.card_numbers import redact
-from pipeline.refusals import redact_body
+from models.limits import MAX_MESSAGE_BYTES
+from pipeline import card_numbers
+from pipeline.errors import Invalid
+from pipeline.json_bounds import check_values
+from pipeline.redaction import redact
 
 #: What an actor's messages carry: the id of a checkout, or a whole request.
 CHECKOUT_ID: Final = "checkout_id"
@@ -27,9 +30,9 @@ class Refusal:
     reason: str
 
     @property
-    def has_card_number(self) -> bool:
-        """Whether a card number stands in its body: such a message is not kept with the dead letters."""
-        return redact_body(self.body) != self.body
+    def has_secret(self) -> bool:
+        """Whether a card number or a secret stands in its body: such a message is not kept with the dead letters."""
+        return redact(self.body) != self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,28 @@ def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) 
     Foreign text is quoted in ASCII, it may hold what no database stores, and without card numbers.
     """
     try:
+        _bound(data)
         return _check(Message.decode(data), queue, actors)
     except DecodeError as error:
-        reason = f"it is not a message: {redact(str(error.error))[:QUOTE_CHARACTERS]!a}"
+        reason = f"it is not a message: {_quote(str(error.error))}"
     except UnfitMemberError as error:
         reason = str(error)
     # PostgreSQL's text holds no NUL; a refusal that could not be stored would come back for ever.
-    return Refusal(queue, data.decode("utf-8", "replace").replace("\x00", "\ufffd"), reason)
+    return Refusal(queue, data[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd"), reason)
+
+
+def _bound(data: bytes) -> None:
+    """Refuse what is too large before it is parsed."""
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise UnfitMemberError(f"it has {len(data)} bytes, and at most {MAX_MESSAGE_BYTES} are read")
+    try:
+        check_values(data)
+    except Invalid as error:
+        raise UnfitMemberError(error.detail["reason"]) from None
+
+
+def _quote(text: str) -> str:
+    return f"{redact(card_numbers.redact(text, QUOTE_CHARACTERS))!a}"
 
 
 def _check(message: Message[Any], queue: str, actors: Mapping[str, Actor[..., Any]]) -> Member:
@@ -91,7 +109,7 @@ def _check(message: Message[Any], queue: str, actors: Mapping[str, Actor[..., An
         raise UnfitMemberError("its actor_name is not a string")
     actor = actors.get(name)
     if actor is None or actor.queue_name != queue:
-        raise UnfitMemberError(f"this queue has no actor {redact(name)[:QUOTE_CHARACTERS]!a}")
+        raise UnfitMemberError(f"this queue has no actor {_quote(name)}")
     if message.kwargs:
         raise UnfitMemberError("it has keyword arguments; send one positional argument")
     if len(message.args) != 1:

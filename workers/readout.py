@@ -12,10 +12,11 @@ from workers.queues import NAMESPACE, QueueFigures, queue_figures
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """One reading. `queues` is None when Redis did not answer."""
+    """One reading. `queues` is None when Redis did not answer; `gateway` says where payments go, in words."""
 
     stats: Stats
     queues: tuple[QueueFigures, ...] | None
+    gateway: str
 
     def age_seconds(self, figures: QueueFigures) -> float | None:
         """Return how long the queue's oldest message has been waiting, by the database's clock."""
@@ -35,7 +36,8 @@ class Readout:
             }
             for figures in self.queues
         ]
-        return asdict(self.stats) | {"at": self.stats.at.isoformat(timespec="seconds"), "queues": queues}
+        at = self.stats.at.isoformat(timespec="seconds")
+        return asdict(self.stats) | {"at": at, "queues": queues, "gateway": self.gateway}
 
 
 def read_queues(client: redis.Redis) -> tuple[QueueFigures, ...] | None:

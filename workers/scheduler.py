@@ -14,7 +14,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from pipeline.database import is_transient
 from pipeline.settings import SettingsError, read_settings
 from pipeline.sweep import sweep
-from workers.engine import CheckoutEngine, build_engine
+from workers.engine import CheckoutEngine, announce_gateway, build_engine
 from workers.logs import configure_logs
 
 log = structlog.get_logger()
@@ -38,7 +38,11 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs(settings)
-    engine = build_engine(settings, "scheduler")
+    try:
+        engine = build_engine(settings, "scheduler")
+    except SettingsError as error:
+        sys.exit(str(error))
+    announce_gateway(settings, "scheduler")
     scheduler = BlockingScheduler(timezone="UTC")
     scheduler.add_job(
         tick, "interval", args=[engine], seconds=settings.tick_seconds, max_instances=1, coalesce=True, id="sweep"

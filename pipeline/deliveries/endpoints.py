@@ -81,6 +81,11 @@ class Delivery:
     ended_at: datetime | None
 
 
+def draw_secret() -> str:
+    """Return a new secret to sign webhooks with, as Standard Webhooks writes it: `whsec_` and base64."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
 def add_endpoint(
     connection: Connection, settings: Settings, *, url: str, owner: str | None = None, kinds: Sequence[str] = ()
 ) -> tuple[Endpoint, str]:
@@ -90,7 +95,7 @@ def add_endpoint(
     if unknown:
         reason = f"{', '.join(unknown)} is none of the events {', '.join(PUBLIC_KINDS)}"
         raise Invalid(Code.ENDPOINT_INVALID, reason=reason)
-    secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    secret = draw_secret()
     row = connection.execute(
         ADD,
         {

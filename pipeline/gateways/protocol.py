@@ -15,6 +15,46 @@ from models.states import PaymentStatus
 
 
 @dataclass(frozen=True, slots=True)
+class Recipient:
+    """Where the goods go, from the frozen shipping address; `country` is an ISO 3166 code of two letters.
+
+    `line2`, `city`, `region`, `postal_code` and `phone` are None where the address has none. No text is longer than
+    `MAX_DETAIL`.
+    """
+
+    name: str
+    line1: str
+    country: str
+    line2: str | None = None
+    city: str | None = None
+    region: str | None = None
+    postal_code: str | None = None
+    phone: str | None = None
+
+
+#: Longest text of a `Recipient`, in characters.
+MAX_DETAIL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a provider's desk, fraud rules and disputes need beside the amount. Giving it on is the adapter's choice.
+
+    All of it is frozen, so a repeat of a key carries the same. `open` and `authorize` have the upstream's `reference`,
+    `shipping` and `email` (where the buyer wants the receipt), `capture` has `order_id`. The buyer's data is for fields
+    that the provider has for it, never for metadata, texts or logs, and so is not shown by `repr`.
+    """
+
+    reference: str | None = None
+    order_id: UUID | None = None
+    shipping: Recipient | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+
+
+NO_DETAILS = Details()
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One call. `key` is the idempotency key; `reference` the provider's object, None only for `open`."""
 
@@ -23,6 +63,7 @@ class Call:
     amount: Money
     token: str
     reference: str | None = None
+    details: Details = NO_DETAILS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +88,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class ActionRequired:
-    """The buyer must act first; `action` is what the storefront needs for that.
+    """The buyer must act first; `action` is what the storefront needs for that, secrets included: the owner's alone.
 
     `{"type": "redirect", "url": ...}` sends the buyer to the bank's page; `{"type": "client_secret", ...}` is for the
     provider's own library in the browser. `window_seconds` is how long the provider waits, if it says so.

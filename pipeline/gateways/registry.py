@@ -6,6 +6,7 @@ An entry point is a callable that takes the settings and returns a `Gateway`, or
 from importlib.metadata import entry_points
 from typing import Final, cast
 
+from pipeline.gateways.choice import require_choice
 from pipeline.gateways.protocol import Gateway
 from pipeline.settings import Settings, SettingsError
 
@@ -21,6 +22,7 @@ TURN_SECONDS: Final = 2.5
 
 def build_gateway(settings: Settings) -> Gateway:
     """Return the gateway of the settings; SettingsError says what to set when there is none. Close it at the end."""
+    require_choice(settings)
     found = entry_points(group=GROUP)
     if settings.gateway not in found.names:
         known = ", ".join(sorted(found.names))

@@ -1,7 +1,7 @@
-"""Phase 1: can this cart be sold at all? Reads only, so there is nothing to undo.
+"""Phase 1: can this cart be sold at all? Which variant is each line? It holds nothing, so there is nothing to undo.
 
 The cart is read-only from the start of the checkout on, so what is found here stays true of it; stock is only looked
-at, to refuse early: phase 2 holds it.
+at, to refuse early: phase 2 holds it. A sku is looked up here and never again: each line's variant is written down.
 """
 
 from collections import defaultdict
@@ -12,14 +12,23 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
+from models.identifiers import normalize_tax_id
 from models.money import MAX_MINOR, minor_digits
+from pipeline.addresses import normalize_address
 from pipeline.baskets import Basket, Line, load_baskets
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.errors import Code
+from pipeline.look_alikes import find_look_alikes
 from pipeline.messages import Address
+from pipeline.objections import explain_first
 from pipeline.settings import Settings
 
-AVAILABLE: Final = text("""
+# In one round trip: the lines' variants written, and what is available of them read.
+RESOLVE: Final = text("""
+    WITH resolved AS (
+        INSERT INTO checkout_lines (checkout_id, line, variant_id)
+        SELECT * FROM unnest(CAST(:checkout_ids AS uuid[]), CAST(:lines AS integer[]), CAST(:resolved AS bigint[]))
+    )
     SELECT variant_id, sum(on_hand - reserved) AS available, bool_or(backorderable) AS backorderable
     FROM stock_levels WHERE variant_id = ANY(CAST(:variant_ids AS bigint[])) GROUP BY variant_id
 """)
@@ -30,11 +39,27 @@ undo = None
 def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:
     """Validate the carts of a batch; each gets the first thing that is wrong with it, or Done."""
     baskets = load_baskets(connection, [member.cart_id for member in batch], settings.base_currency)
-    variant_ids = {line.variant_id for basket in baskets.values() for line in basket.lines} - {None}
-    rows = connection.execute(AVAILABLE, {"variant_ids": sorted(id_ for id_ in variant_ids if id_ is not None)})
+    # A cart that is too large is refused, and costs no more than that.
+    found = [
+        (member.id, line.line, line.variant_id)
+        for member in batch
+        if len(lines := baskets[member.cart_id].lines) <= settings.max_lines
+        for line in lines
+        if line.variant_id is not None
+    ]
+    rows = connection.execute(
+        RESOLVE,
+        {
+            "checkout_ids": [checkout_id for checkout_id, _, _ in found],
+            "lines": [number for _, number, _ in found],
+            "resolved": [variant_id for _, _, variant_id in found],
+            "variant_ids": sorted({variant_id for _, _, variant_id in found}),
+        },
+    )
     # None: as many as anyone asks for.
     available = {row.variant_id: None if row.backorderable else int(row.available) for row in rows}
-    return {member.id: validate(baskets[member.cart_id], available, settings) for member in batch}
+    outcomes = {member.id: validate(baskets[member.cart_id], available, settings) for member in batch}
+    return _name_look_alikes(connection, outcomes)
 
 
 def validate(basket: Basket, available: Mapping[int, int | None], settings: Settings) -> Done | Rejected:
@@ -50,7 +75,22 @@ def validate(basket: Basket, available: Mapping[int, int | None], settings: Sett
             return objection
     if sum(line.quantity * (line.price_minor or 0) for line in basket.lines) > MAX_MINOR:
         return Rejected(Code.TOTAL_TOO_LARGE)
-    return _object_to_address(basket) or _object_to_stock(basket, available) or Done()
+    return _object_to_address(basket) or _object_to_tax_id(basket) or _object_to_stock(basket, available) or Done()
+
+
+def _name_look_alikes(connection: Connection, outcomes: Mapping[UUID, Done | Rejected]) -> Mapping[UUID, Outcome]:
+    """Say of unknown skus which ones of the catalog look like them: one round trip, and only if there are any."""
+    unknown = {
+        id_: outcome
+        for id_, outcome in outcomes.items()
+        if isinstance(outcome, Rejected) and outcome.code is Code.VARIANT_UNKNOWN
+    }
+    alike = find_look_alikes(connection, {outcome.detail["sku"] for outcome in unknown.values()})
+    named = {
+        id_: Rejected(outcome.code, {**outcome.detail, **alike.get(outcome.detail["sku"], {})})
+        for id_, outcome in unknown.items()
+    }
+    return {**outcomes, **named}
 
 
 def _object_to_line(line: Line, basket: Basket, settings: Settings) -> Rejected | None:
@@ -76,10 +116,21 @@ def _object_to_address(basket: Basket) -> Rejected | None:
     try:
         Address.model_validate(basket.shipping_address)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "address"
-        what = first["msg"][:1].lower() + first["msg"][1:]
-        return Rejected(Code.ADDRESS_MISSING, {"reason": f"{where}: {what}"})
+        return Rejected(Code.ADDRESS_MISSING, {"reason": explain_first(error)})
+    try:
+        normalize_address(basket.billing_address or {})
+    except ValueError as error:
+        return Rejected(Code.ADDRESS_MISSING, {"which": "billing", "reason": str(error)})
+    return None
+
+
+def _object_to_tax_id(basket: Basket) -> Rejected | None:
+    if basket.tax_id is None:
+        return None
+    try:
+        normalize_tax_id(basket.tax_id)
+    except ValueError as error:
+        return Rejected(Code.TAX_ID_INVALID, {"reason": str(error)})
     return None
 
 

@@ -15,13 +15,17 @@ from pipeline.allocation import Hold, Level, Shelf, Short, Want
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.errors import Code
 from pipeline.locks import lock_held_stock, lock_stock
+from pipeline.resolution import catch_up
 from pipeline.settings import Settings
 
+# By the variants that phase 1 has resolved: a sku may have been given to another since.
 WANTED: Final = text("""
-    SELECT l.cart_id, l.line, v.id AS variant_id, l.sku, l.quantity
-    FROM cart_lines l JOIN variants v USING (sku)
-    WHERE l.cart_id = ANY(CAST(:cart_ids AS uuid[]))
-    ORDER BY l.cart_id, l.line
+    SELECT k.id AS checkout_id, l.line, r.line IS NOT NULL AS resolved, v.id AS variant_id, l.sku, l.quantity
+    FROM checkouts k JOIN cart_lines l ON l.cart_id = k.cart_id
+    LEFT JOIN checkout_lines r ON r.checkout_id = k.id AND r.line = l.line
+    LEFT JOIN variants v ON v.id = r.variant_id
+    WHERE k.id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY k.id, l.line
 """)
 
 RESERVE: Final = text("""
@@ -55,7 +59,7 @@ RELEASE: Final = text("""
 
 def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:  # noqa: ARG001
     """Hold the lines of a batch, first come first served, or reject the checkouts that fall short."""
-    wants = _load_wants(connection, [member.cart_id for member in batch])
+    wants, lost = _load_wants(connection, [member.id for member in batch])
     variant_ids = sorted({want.variant_id for lines in wants.values() for want in lines})
     shelf = Shelf(
         Level(row.variant_id, row.location_id, row.on_hand - row.reserved, row.backorderable)
@@ -64,7 +68,10 @@ def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> M
     outcomes: dict[UUID, Outcome] = {}
     holds: list[Hold] = []
     for member in batch:
-        served = shelf.serve(member.id, wants[member.cart_id])
+        if member.id in lost:
+            outcomes[member.id] = lost[member.id]
+            continue
+        served = shelf.serve(member.id, wants[member.id])
         if isinstance(served, Short):
             outcomes[member.id] = Rejected(
                 Code.OUT_OF_STOCK,
@@ -90,11 +97,21 @@ def undo(connection: Connection, batch: Sequence[Member]) -> None:
     connection.execute(RELEASE, {"ids": ids})
 
 
-def _load_wants(connection: Connection, cart_ids: Sequence[UUID]) -> dict[UUID, list[Want]]:
+def _load_wants(connection: Connection, ids: Sequence[UUID]) -> tuple[dict[UUID, list[Want]], dict[UUID, Rejected]]:
+    """Return the lines of these checkouts, and the refusals of those of which a line has lost its variant."""
+    rows = connection.execute(WANTED, {"ids": list(ids)}).all()
+    if late := {row.checkout_id for row in rows if not row.resolved}:
+        catch_up(connection, sorted(late))
+        rows = connection.execute(WANTED, {"ids": list(ids)}).all()
     wants: dict[UUID, list[Want]] = defaultdict(list)
-    for row in connection.execute(WANTED, {"cart_ids": list(cart_ids)}):
-        wants[row.cart_id].append(Want(row.line, row.variant_id, row.sku, row.quantity))
-    return wants
+    lost: dict[UUID, Rejected] = {}
+    for row in rows:
+        if row.variant_id is None:
+            facts = {"line": row.line, "sku": row.sku}
+            lost.setdefault(row.checkout_id, Rejected(Code.VARIANT_UNKNOWN, facts))
+        else:
+            wants[row.checkout_id].append(Want(row.line, row.variant_id, row.sku, row.quantity))
+    return wants, lost
 
 
 def _reserve(connection: Connection, holds: Sequence[Hold]) -> None:

@@ -1,7 +1,8 @@
 """Phase 3: compute and freeze the quote, redeem coupon uses, hold the total against what the caller expects.
 
-Undo: void the lock, give the coupon uses back. Between phase 1 and here a price may have ended, so a line may have lost
-its price: rejected as in phase 1.
+Undo: void the lock, give the coupon uses back. Between phase 1 and here a price may have ended, or a variant been
+deleted, so a line may have lost either: rejected as in phase 1. What is sold is the variant that phase 1 resolved,
+under the sku, title and category that the catalog gives it now; one that has been deactivated since is still sold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.money import MAX_MINOR
-from pipeline.baskets import Basket, load_baskets
+from pipeline.baskets import Basket, load_resolved
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.coupons import CouponDesk, give_back
 from pipeline.errors import Code
@@ -30,7 +31,7 @@ VOID: Final = text("""
 
 def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:
     """Freeze the quotes of a batch; a coupon's last use goes to the first come."""
-    baskets = load_baskets(connection, [member.cart_id for member in batch], settings.base_currency)
+    baskets = load_resolved(connection, [member.id for member in batch], settings.base_currency)
     terms = load_terms(connection, list(baskets.values()), batch[0].now, settings)
     desk = CouponDesk(connection, baskets.values())
     outcomes: dict[UUID, Outcome] = {}

@@ -17,12 +17,12 @@ FREEZE: Final = text("""
     WITH frozen AS (
         INSERT INTO price_locks (checkout_id, currency, subtotal_minor, discount_minor, shipping_minor, tax_minor,
                                  total_minor, shipping, base_currency, exchange_rate, exchange_source, exchange_at,
-                                 tax_id, rounding, shipping_address, billing_address, hash)
+                                 tax_id, tax_id_validated, rounding, shipping_address, billing_address, hash)
         SELECT * FROM jsonb_to_recordset(CAST(:quotes AS jsonb)) AS q (
             checkout_id uuid, currency text, subtotal_minor bigint, discount_minor bigint, shipping_minor bigint,
             tax_minor bigint, total_minor bigint, shipping jsonb, base_currency text, exchange_rate text,
-            exchange_source text, exchange_at text, tax_id text, rounding text, shipping_address jsonb,
-            billing_address jsonb, hash text)
+            exchange_source text, exchange_at text, tax_id text, tax_id_validated jsonb, rounding text,
+            shipping_address jsonb, billing_address jsonb, hash text)
     )
     INSERT INTO price_lock_lines (checkout_id, line, variant_id, sku, title, quantity, unit_price_minor, price_source,
                                   tax_included, subtotal_minor, discount_minor, tax_minor, total_minor, discounts,
@@ -35,8 +35,8 @@ FREEZE: Final = text("""
 
 LOCKS: Final = text("""
     SELECT checkout_id, currency, subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor, shipping,
-           base_currency, exchange_rate, exchange_source, exchange_at, tax_id, rounding, shipping_address,
-           billing_address, hash
+           base_currency, exchange_rate, exchange_source, exchange_at, tax_id, tax_id_validated, rounding,
+           shipping_address, billing_address, hash
     FROM price_locks WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 

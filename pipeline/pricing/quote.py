@@ -55,10 +55,14 @@ def hash_quote(quote: Quote) -> str:
     """Return the SHA-256 over the canonical JSON of the whole quote: equal quotes and only those have equal hashes.
 
     Keys are sorted, lines are in the order of their numbers. Amounts are integers and rates are text; only an address
-    can hold a fraction, which is written in its shortest form, and as an integer when it is whole.
+    can hold a fraction, which is written in its shortest form, and as an integer when it is whole. What validated the
+    tax id is left out where nothing did.
     """
+    fields = to_fields(quote)
+    if quote.tax_id_validated is None:
+        del fields["tax_id_validated"]
     plain = {
-        **to_fields(quote),
+        **fields,
         "lines": sorted(quote.lines, key=lambda line: line.line),
         "shipping_address": _write_whole(quote.shipping_address),
         "billing_address": _write_whole(quote.billing_address),
@@ -90,7 +94,7 @@ def _tax(
         rates = () if shipping.taxes is not None else choose_shipping_rates(order.tax_rates)
         items.append(Taxable(amount, shipping.tax_included, rates))
         given.append(shipping.taxes)
-    computed = compute_taxes(items, order.tax_rounding, has_tax_id=bool(order.tax_id))
+    computed = compute_taxes(items, order.tax_rounding, reverse_charged=order.reverse_charged)
     return [ours if taxes is None else _read_given(taxes) for ours, taxes in zip(computed, given, strict=True)]
 
 
@@ -148,6 +152,7 @@ def _add_up(order: Order, lines: tuple[QuoteLine, ...], shipping: QuoteShipping 
         tax_minor=sum(part.tax_minor for part in parts),
         total_minor=sum(part.total_minor for part in parts),
         tax_id=order.tax_id,
+        tax_id_validated=order.tax_id_validated,
         rounding=ROUNDING[order.tax_rounding],
         shipping_address=order.shipping_address,
         billing_address=order.billing_address,

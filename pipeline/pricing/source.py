@@ -9,11 +9,15 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, text
 
+from models.identifiers import normalize_tax_id
+from pipeline.addresses import normalize_address, normalize_address_country
 from pipeline.baskets import Basket, Line
 from pipeline.batch import Rejected
 from pipeline.errors import Code
 from pipeline.messages import DiscountInput, TaxInput
+from pipeline.objections import explain_first
 from pipeline.pricing.exchange import convert, cross
+from pipeline.pricing.regions import choose_places, object_to_region
 from pipeline.pricing.terms import (
     ExchangeRate,
     GivenDiscount,
@@ -26,6 +30,7 @@ from pipeline.pricing.terms import (
     TaxRate,
 )
 from pipeline.settings import Settings
+from pipeline.tax_ids import is_reverse_charged
 
 AUTOMATIC: Final = text("""
     SELECT id, title, kind, percent, amount_minor, currency, minimum_minor, skus, categories, priority, combines,
@@ -35,7 +40,7 @@ AUTOMATIC: Final = text("""
 """)
 
 RATES: Final = text("""
-    SELECT country, region, category, name, rate, on_shipping, reverse_charge FROM tax_rates
+    SELECT country, region, category, name, name_key, rate, on_shipping, reverse_charge FROM tax_rates
     WHERE country = ANY(CAST(:countries AS text[]))
       AND valid_from <= now() AND (valid_until IS NULL OR valid_until > now())
     ORDER BY id
@@ -67,12 +72,12 @@ class Terms:
 
 def load_terms(connection: Connection, baskets: Sequence[Basket], now: datetime, settings: Settings) -> Terms:
     """Read in three round trips what these carts may need."""
-    countries = sorted({country for basket in baskets if (country := _country(basket))})
+    countries = sorted({country for basket in baskets if (country := _read_country(basket.shipping_address))})
     currencies = sorted({basket.currency for basket in baskets} | {settings.base_currency, PIVOT})
     rates: dict[str, list[TaxRate]] = {}
     for row in connection.execute(RATES, {"countries": countries}):
         rates.setdefault(row.country, []).append(
-            TaxRate(row.name, row.rate, row.region, row.category, row.on_shipping, row.reverse_charge)
+            TaxRate(row.name, row.rate, row.region, row.category, row.on_shipping, row.reverse_charge, row.name_key)
         )
     return Terms(
         automatic=tuple(read_promotion(row) for row in connection.execute(AUTOMATIC)),
@@ -110,6 +115,8 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
     if basket.currency != settings.base_currency:
         exchange = cross(settings.base_currency, basket.currency, terms.exchange)
     for line in basket.lines:
+        if line.variant_id is None:
+            return Rejected(Code.VARIANT_UNKNOWN, {"line": line.line, "sku": line.sku})
         converted = line.unit_price_minor is None and line.list_currency not in (None, basket.currency)
         if line.price_minor is None or (converted and exchange is None):
             return Rejected(Code.PRICE_MISSING, {"line": line.line, "sku": line.sku, "currency": basket.currency})
@@ -117,38 +124,50 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
             return objection
         price = convert(line.price_minor, exchange) if converted and exchange is not None else line.price_minor
         try:
-            goods.append(_read_goods(line, price, settings))
+            goods.append(_read_goods(line, line.variant_id, price, settings))
         except ValidationError as error:
             return _object_to_form(f"line {line.line}", error)
     try:
         shipping = _read_shipping(basket, settings)
     except ValidationError as error:
         return _object_to_form("shipping", error)
-    address = basket.shipping_address or {}
-    region = address.get("region")
+    try:
+        address = normalize_address(basket.shipping_address or {})
+        billing = None if basket.billing_address is None else normalize_address(basket.billing_address)
+        tax_id = None if basket.tax_id is None else normalize_tax_id(basket.tax_id)
+    except ValueError as error:
+        # Phase 1 has refused these: only a checkout that an older release began can still have one.
+        return Rejected(Code.ADDRESS_MISSING, {"reason": str(error)})
+    country = address.get("country") or ""
+    rates = terms.tax_rates.get(country, ())
+    if _needs_region(goods, shipping) and (objection := object_to_region(address, rates)):
+        return objection
     return Order(
         currency=basket.currency,
         goods=tuple(goods),
         shipping=shipping,
         promotions=(*terms.automatic, *coupons),
-        tax_rates=tuple(
-            rate for rate in terms.tax_rates.get(_country(basket), ()) if rate.region is None or rate.region == region
-        ),
-        tax_id=basket.tax_id,
+        tax_rates=choose_places(address, rates),
+        tax_id=tax_id,
+        tax_id_validated=basket.tax_id_validated,
+        reverse_charged=is_reverse_charged(tax_id, basket.tax_id_validated, country, settings.seller_country),
         tax_rounding=settings.tax_rounding,
         exchange=exchange,
         shipping_address=address,
-        billing_address=basket.billing_address,
+        billing_address=billing,
     )
 
 
-def _read_goods(line: Line, price_minor: int, settings: Settings) -> Goods:
-    if line.variant_id is None:
-        raise ValueError(f"line {line.line} was not validated")
+def _needs_region(goods: Sequence[Goods], shipping: Shipping | None) -> bool:
+    """Say whether any tax of ours is asked for: an upstream that taxes everything itself needs no region."""
+    return any(each.taxes is None for each in goods) or (shipping is not None and shipping.taxes is None)
+
+
+def _read_goods(line: Line, variant_id: int, price_minor: int, settings: Settings) -> Goods:
     included = line.list_tax_included if line.unit_price_minor is None else line.tax_included
     return Goods(
         line=line.line,
-        variant_id=line.variant_id,
+        variant_id=variant_id,
         sku=line.sku,
         title=line.title or line.sku,
         category=line.category,
@@ -186,10 +205,7 @@ def _read_taxes(given: list[dict[str, Any]] | None) -> tuple[GivenTax, ...] | No
 
 
 def _object_to_form(where: str, error: ValidationError) -> Rejected:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    what = first["msg"][:1].lower() + first["msg"][1:]
-    return Rejected(Code.EXTERNAL_AMOUNTS, {"where": where, "reason": f"{place}: {what}" if place else what})
+    return Rejected(Code.EXTERNAL_AMOUNTS, {"where": where, "reason": explain_first(error)})
 
 
 def _object_to_age(rate: ExchangeRate, now: datetime, settings: Settings) -> Rejected | None:
@@ -199,5 +215,8 @@ def _object_to_age(rate: ExchangeRate, now: datetime, settings: Settings) -> Rej
     return Rejected(Code.EXCHANGE_RATE_STALE, facts)
 
 
-def _country(basket: Basket) -> str:
-    return str((basket.shipping_address or {}).get("country", ""))
+def _read_country(address: Mapping[str, Any] | None) -> str:
+    try:
+        return normalize_address_country(address or {}) or ""
+    except ValueError:
+        return ""

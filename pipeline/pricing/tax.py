@@ -40,9 +40,10 @@ def choose_rates(rates: Iterable[TaxRate], category: str | None) -> tuple[TaxRat
     for rate in rates:
         if rate.category not in (None, category):
             continue
-        if rate.name not in best or _rank(rate) > _rank(best[rate.name]):
-            best[rate.name] = rate
-    return tuple(best[name] for name in sorted(best))
+        key = rate.key or rate.name
+        if key not in best or _rank(rate) > _rank(best[key]):
+            best[key] = rate
+    return tuple(sorted(best.values(), key=lambda rate: rate.name))
 
 
 def choose_shipping_rates(rates: Iterable[TaxRate]) -> tuple[TaxRate, ...]:
@@ -50,14 +51,14 @@ def choose_shipping_rates(rates: Iterable[TaxRate]) -> tuple[TaxRate, ...]:
     return tuple(rate for rate in choose_rates(rates, None) if rate.on_shipping)
 
 
-def compute_taxes(items: Sequence[Taxable], rounding: TaxRounding, *, has_tax_id: bool) -> list[Taxed]:
-    """Tax every item, in their order. A buyer with a tax id is not charged the rates that are reverse-charged."""
+def compute_taxes(items: Sequence[Taxable], rounding: TaxRounding, *, reverse_charged: bool) -> list[Taxed]:
+    """Tax every item, in their order. A buyer who accounts for them is not charged the rates that are marked for it."""
     shares = [_compute_shares(item) for item in items]
     if rounding is TaxRounding.LINE:
         amounts = [_round_line(item, exact) for item, exact in zip(items, shares, strict=True)]
     else:
-        amounts = _round_order(items, shares, has_tax_id=has_tax_id)
-    return [_apply(item, parts, has_tax_id=has_tax_id) for item, parts in zip(items, amounts, strict=True)]
+        amounts = _round_order(items, shares, reverse_charged=reverse_charged)
+    return [_apply(item, parts, reverse_charged=reverse_charged) for item, parts in zip(items, amounts, strict=True)]
 
 
 def write_rate(rate: Decimal) -> str:
@@ -66,8 +67,14 @@ def write_rate(rate: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _rank(rate: TaxRate) -> tuple[bool, bool, Decimal, bool, bool]:
-    return rate.region is not None, rate.category is not None, rate.rate, not rate.reverse_charge, rate.on_shipping
+def _rank(rate: TaxRate) -> tuple[int, bool, Decimal, bool, bool]:
+    return (
+        rate.closeness or int(rate.region is not None),
+        rate.category is not None,
+        rate.rate,
+        not rate.reverse_charge,
+        rate.on_shipping,
+    )
 
 
 def _compute_shares(item: Taxable) -> list[Fraction]:
@@ -85,11 +92,11 @@ def _round_line(item: Taxable, exact: Sequence[Fraction]) -> list[int]:
 
 
 def _round_order(
-    items: Sequence[Taxable], shares: Sequence[Sequence[Fraction]], *, has_tax_id: bool
+    items: Sequence[Taxable], shares: Sequence[Sequence[Fraction]], *, reverse_charged: bool
 ) -> list[list[int]]:
     """Round each tax once over the order. Taxes in a price never become more than the price, whatever they round to."""
     amounts = [[int(part) for part in exact] for exact in shares]
-    for cells in _group(items, has_tax_id=has_tax_id):
+    for cells in _group(items, reverse_charged=reverse_charged):
         exact = [shares[position][number] for position, number in cells]
         extra = round_half_up(sum(exact, Fraction())) - sum(int(part) for part in exact)
         for position, number in (cells[each] for each in by_remainder(exact)):
@@ -101,20 +108,20 @@ def _round_order(
     return amounts
 
 
-def _group(items: Sequence[Taxable], *, has_tax_id: bool) -> list[list[tuple[int, int]]]:
+def _group(items: Sequence[Taxable], *, reverse_charged: bool) -> list[list[tuple[int, int]]]:
     """Return where each tax stands, as (item, number of the rate): one group a name, rate, and kind of price."""
     groups: dict[tuple[str, Decimal, bool, bool], list[tuple[int, int]]] = {}
     for position, item in enumerate(items):
         for number, rate in enumerate(item.rates):
-            key = (rate.name, rate.rate, rate.reverse_charge and has_tax_id, item.tax_included)
+            key = (rate.key or rate.name, rate.rate, rate.reverse_charge and reverse_charged, item.tax_included)
             groups.setdefault(key, []).append((position, number))
     return [groups[key] for key in sorted(groups)]
 
 
-def _apply(item: Taxable, amounts: Sequence[int], *, has_tax_id: bool) -> Taxed:
+def _apply(item: Taxable, amounts: Sequence[int], *, reverse_charged: bool) -> Taxed:
     taxed = Taxed()
     for rate, amount in zip(item.rates, amounts, strict=True):
-        reversed_ = rate.reverse_charge and has_tax_id
+        reversed_ = rate.reverse_charge and reverse_charged
         taxed.taxes.append(AppliedTax(rate.name, write_rate(rate.rate), 0 if reversed_ else amount))
         if reversed_ and item.tax_included and amount:
             taxed.relief.append(AppliedDiscount(f"Reverse charge: {rate.name}", amount))

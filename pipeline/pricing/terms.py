@@ -47,7 +47,10 @@ class TaxRate:
 
     Rates of different `name` stack (state and county); of one name the most specific wins: region before country,
     category before none. `category` None is for every category that has no rate of its own. `reverse_charge`: not
-    charged to a buyer with a tax id, who accounts for it.
+    charged to a buyer who accounts for it.
+
+    `key` is what the name is compared by (the name itself where none is given), `closeness` how close to the buyer the
+    region is: 0 the country, more for a region, the most for the smallest one.
     """
 
     name: str
@@ -56,6 +59,8 @@ class TaxRate:
     category: str | None = None
     on_shipping: bool = True
     reverse_charge: bool = False
+    key: str = ""
+    closeness: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ class Shipping:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Everything that decides a quote."""
+    """Everything that decides a quote. `reverse_charged`: the buyer accounts for the taxes that are marked for it."""
 
     currency: str
     goods: tuple[Goods, ...]
@@ -126,6 +131,8 @@ class Order:
     promotions: tuple[Promotion, ...] = ()
     tax_rates: tuple[TaxRate, ...] = ()
     tax_id: str | None = None
+    tax_id_validated: dict[str, Any] | None = None
+    reverse_charged: bool = False
     tax_rounding: TaxRounding = TaxRounding.LINE
     exchange: ExchangeRate | None = None
     shipping_address: dict[str, Any] = field(default_factory=dict)
@@ -202,6 +209,7 @@ class Quote:
     exchange_source: str | None
     exchange_at: str | None
     tax_id: str | None
+    tax_id_validated: dict[str, Any] | None
     rounding: str
     shipping_address: dict[str, Any]
     billing_address: dict[str, Any] | None

@@ -46,6 +46,23 @@ ORDERS: Final = (
         """,
     ),
     Promise(
+        "lines_keep_their_variant",
+        "Each line of a checkout is held and frozen as the variant that it was resolved to; what is frozen is held.",
+        """
+        SELECT checkout_id, line, r.variant_id AS resolved, h.variant_ids AS held, l.variant_id AS frozen
+        FROM checkout_lines r
+        FULL JOIN price_lock_lines l USING (checkout_id, line)
+        LEFT JOIN (SELECT checkout_id, line, array_agg(DISTINCT variant_id) AS variant_ids
+                   FROM reservations GROUP BY checkout_id, line) h USING (checkout_id, line)
+        LEFT JOIN price_locks p USING (checkout_id)
+        -- Of checkouts from before lines were resolved, what is held is compared with what is frozen.
+        LEFT JOIN (SELECT DISTINCT checkout_id, true AS here FROM checkout_lines) known USING (checkout_id)
+        WHERE h.variant_ids <> ARRAY[coalesce(r.variant_id, l.variant_id)]
+           OR (known.here AND p.checkout_id IS NOT NULL
+               AND (r.variant_id IS DISTINCT FROM l.variant_id OR h.variant_ids IS NULL))
+        """,
+    ),
+    Promise(
         "order_lines_are_locked_lines",
         "The lines of an order are the lines of its price lock, to the unit and the minor unit.",
         """

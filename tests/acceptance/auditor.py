@@ -30,6 +30,7 @@ def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subpro
             **os.environ,
             "DATABASE_URL": settings.database_url.get_secret_value(),
             "REDIS_URL": settings.redis_url.get_secret_value(),
+            "CHECKOUT_GATEWAY": settings.gateway,
             **environment,
         },
         capture_output=True,

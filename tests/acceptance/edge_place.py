@@ -138,6 +138,7 @@ def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]
             _env_file=None,
             database_url=SecretStr(postgres.url),
             redis_url=SecretStr(valkey.url),
+            gateway="sandbox",
             **{**TIMES, "web_port": port, "web_requests_per_minute": 100_000, **changes},
         )
         admin = create_engine(make_url(postgres.url).set(drivername="postgresql+psycopg"))

@@ -33,7 +33,8 @@ LINES: Final = {"worker": f"dramatiq -v workers.main:build_broker -p 1 -t 2 -Q {
 def processes(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Processes]:
     """One worker for both queues that says all it can."""
     times = TIMES | {"log_level": "debug"}
-    settings = Settings(_env_file=None, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **times)
+    urls: dict[str, Any] = {"database_url": SecretStr(database_url), "redis_url": SecretStr(redis_url)}
+    settings = Settings(_env_file=None, gateway="sandbox", **urls, **times)
     with run_processes(settings, tmp_path / "log", LINES) as running:
         yield running
 

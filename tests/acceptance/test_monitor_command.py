@@ -39,6 +39,7 @@ def environment(settings: Settings, **others: str) -> dict[str, str]:
         **os.environ,
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "REDIS_URL": settings.redis_url.get_secret_value(),
+        "CHECKOUT_GATEWAY": settings.gateway,
         "TERM": "xterm-256color",
         "COLUMNS": "100",
         "LINES": "50",
@@ -69,6 +70,7 @@ def test_in_a_pipe_it_prints_one_fact_a_line(tmp_path: Path, settings: Settings)
     lines = done.stdout.splitlines()
     assert {
         "hours 24",
+        "gateway sandbox (play money: nobody pays)",
         "state completed 1",
         "state awaiting_payment 0",
         "success 50.0%",

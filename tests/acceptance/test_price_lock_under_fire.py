@@ -197,7 +197,8 @@ def test_whatever_changes_and_whoever_edits_what_was_locked_is_what_is_paid(
     sys.stdout.write(f"FIRE_SEED={SEED}\n")
     begun = time.monotonic()
     dice = random.Random(SEED)
-    settings = Settings(_env_file=None, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **TIMES)
+    urls: dict[str, Any] = {"database_url": SecretStr(database_url), "redis_url": SecretStr(redis_url)}
+    settings = Settings(_env_file=None, gateway="sandbox", **urls, **TIMES)
     shelf, carts = Shelf(engine), fill_shop(engine, dice)
     journal.execute(JOURNAL)
     # When

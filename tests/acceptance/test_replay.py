@@ -65,7 +65,7 @@ class TaxedLine(NamedTuple):
 @pytest.fixture
 def invoices(tmp_path: Path) -> Path:
     path = tmp_path / "invoices.csv"
-    path.write_bytes(INVOICES.encode("latin-1"))
+    path.write_bytes(INVOICES.encode("cp1252"))
     return path
 
 
@@ -202,13 +202,13 @@ def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(invoices: Path
         "audit_promises": len(PROMISES),
         "broken": [],
         "file": "invoices.csv",
-        "encoding": "latin-1",
+        "encoding": "windows-1252",
         "rows": 9,
         "refused": REFUSED,
     }
     told = notes.splitlines()
     assert told[0] == "invoices.csv: 9 rows, 3 invoices, 3 rows refused."
-    assert told[1] == "The file is not UTF-8 and was read as latin-1: look at accented letters in the titles."
+    assert told[1] == "The file is not UTF-8 and was read as windows-1252: look at accented letters in the titles."
     assert told[2:5] == [f"row {each['row']}: {each['reason']}" for each in REFUSED]
     assert told[-1] == "3 of 3 checkouts ended."
     assert read_orders(settings, read_database(notes)) == [
@@ -349,7 +349,12 @@ def test_ended_before_it_is_done_it_leaves_nothing_behind(
     ("content", "arguments", "sentence"),
     [
         (None, [], "invoices.csv cannot be read: No such file or directory."),
-        (INVOICES[10:], [], "invoices.csv is not a file of invoices: it has no column InvoiceNo."),
+        (
+            INVOICES[10:],
+            [],
+            "invoices.csv is not a file of invoices: it has no column InvoiceNo; its first row is 'StockCode',"
+            " 'Description', 'Quantity', 'InvoiceDate', 'UnitPrice', 'CustomerID', 'Country'.",
+        ),
         (
             INVOICES.splitlines()[0] + "\nC1,A,B,1,,1,,France\n",
             [],

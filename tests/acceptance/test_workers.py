@@ -60,7 +60,8 @@ def door(engine: Engine, processes: Processes) -> Iterator[CheckoutEngine]:
 
 
 def build_settings(database_url: str, redis_url: str) -> Settings:
-    return Settings(_env_file=None, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **TIMES)
+    urls: dict[str, Any] = {"database_url": SecretStr(database_url), "redis_url": SecretStr(redis_url)}
+    return Settings(_env_file=None, gateway="sandbox", **urls, **TIMES)
 
 
 def build_request(**changes: Any) -> dict[str, Any]:
@@ -246,8 +247,9 @@ def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes,
         + [(INTAKE, code) for code, _ in refused]
     )
     assert all(row.message.endswith(".") and "?" not in row.message for row in rows)
-    # ... those that nobody can read are dead letters, and nothing is left that could come again
-    assert client.zcard(f"dramatiq:{INTAKE}.XQ") == len(unreadable)
+    # ... those that nobody can read are dead letters but for the three with a token in them, and nothing is left that
+    # could come again
+    assert client.zcard(f"dramatiq:{INTAKE}.XQ") == len(unreadable) - 3
     assert client.zrange("dramatiq:checkout.price_lock.XQ", 0, -1) == [stray.encode()]
     processes.wait_until(
         engine,

@@ -3,16 +3,22 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from models.money import Money
-from pipeline.gateways.protocol import Answer, Succeeded, Unknown
+from pipeline.gateways.protocol import Answer, Details, Recipient, Succeeded, Unknown
 from tests.conformance.purchase import AUTHORIZED, CAPTURED, MINOR, OPEN, STEPS, Purchase, need
 from tests.conformance.subject import Verb
 
 RIVALS = 8
+
+ODD = "\N{SNOWMAN} [/x] '\"\r\n&=%" * 25
+DETAILS = [
+    Details("R-1", UUID(int=1), Recipient("Ada Lovelace", "1 High Street", "GB", city="London"), "ada@example.com"),
+    Details(ODD[:255], UUID(int=2), Recipient(ODD[:500], ODD[:500], "ZZ", ODD[:500], ODD[:500], "?", "?", "?"), None),
+]
 
 
 @pytest.mark.parametrize("verb", Verb)
@@ -25,6 +31,22 @@ def test_a_repeated_key_gives_the_same_answer_and_one_effect(purchase: Purchase,
 
     assert isinstance(answers[0], Succeeded)
     assert answers[0] == answers[1] == answers[2]
+    purchase.assert_stands(after)
+
+
+@pytest.mark.parametrize("details", DETAILS, ids=["plain", "odd"])
+@pytest.mark.parametrize("verb", Verb)
+def test_a_repeated_key_gives_the_same_answer_whatever_is_told_of_the_purchase(
+    purchase: Purchase, verb: Verb, details: Details
+) -> None:
+    """What an adapter makes of the details changes no answer."""
+    before, after = STEPS[verb]
+    call = replace(purchase.bring_to(before).call(), details=details)
+
+    answers = [purchase.insist(verb, call) for _ in range(2)]
+
+    assert isinstance(answers[0], Succeeded)
+    assert answers[0] == answers[1]
     purchase.assert_stands(after)
 
 

@@ -13,10 +13,13 @@ INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_thro
     ('00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-0000000000c1', 'shop', 'EUR', 'completed', 7, true,
      now() + interval '15 min', now(), now(), NULL, NULL, NULL, NULL, now() - interval '4 s', now() - interval '2 s'),
     ('00000000-0000-7000-8000-000000000002', '00000000-0000-7000-8000-0000000000c2', 'shop', 'EUR', 'failed', 0, true,
-     now() + interval '15 min', NULL, now(), NULL, NULL, 'payment_declined', 'payment_authorization',
+     now() + interval '15 min', now(), now(), NULL, NULL, 'payment_declined', 'payment_authorization',
      now() - interval '4 s', now() - interval '1 s'),
     ('00000000-0000-7000-8000-000000000003', '00000000-0000-7000-8000-0000000000c3', 'shop', 'EUR', 'running', 2, true,
      now() + interval '15 min', NULL, now(), now() + interval '5 s', 'stalled', NULL, NULL, now(), NULL);
+
+-- The others are of a time when lines were not resolved.
+INSERT INTO checkout_lines (checkout_id, line, variant_id) VALUES ('00000000-0000-7000-8000-000000000002', 1, 1);
 
 INSERT INTO stock_movements (variant_id, location_id, kind, quantity, checkout_id) VALUES
     (1, 1, 'receive', 10, NULL),
@@ -59,13 +62,13 @@ INSERT INTO payments (checkout_id, gateway, token, reference, status) VALUES
     ('00000000-0000-7000-8000-000000000002', 'sandbox', 'tok_capture_declined', 'pay_2', 'cancelled');
 
 INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence) VALUES
-    ('00000000-0000-7000-8000-000000000001', 'open', 1, '1:open:1', 500, 'succeeded', 0),
-    ('00000000-0000-7000-8000-000000000001', 'authorize', 1, '1:authorize:1', 500, 'succeeded', 0),
-    ('00000000-0000-7000-8000-000000000001', 'capture', 1, '1:capture:1', 500, 'succeeded', 0),
-    ('00000000-0000-7000-8000-000000000002', 'open', 1, '2:open:1', 750, 'succeeded', 0),
-    ('00000000-0000-7000-8000-000000000002', 'authorize', 1, '2:authorize:1', 750, 'succeeded', 0),
-    ('00000000-0000-7000-8000-000000000002', 'capture', 1, '2:capture:1', 750, 'declined', 0),
-    ('00000000-0000-7000-8000-000000000002', 'void', 1, '2:void:1', 750, 'succeeded', 1);
+    ('00000000-0000-7000-8000-000000000001', 'open', 1, '00000000-0000-7000-8000-000000000001:open:1', 500, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000001', 'authorize', 1, '00000000-0000-7000-8000-000000000001:authorize:1', 500, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000001', 'capture', 1, '00000000-0000-7000-8000-000000000001:capture:1', 500, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000002', 'open', 1, '00000000-0000-7000-8000-000000000002:open:1', 750, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000002', 'authorize', 1, '00000000-0000-7000-8000-000000000002:authorize:1', 750, 'succeeded', 0),
+    ('00000000-0000-7000-8000-000000000002', 'capture', 1, '00000000-0000-7000-8000-000000000002:capture:1', 750, 'declined', 0),
+    ('00000000-0000-7000-8000-000000000002', 'void', 1, '00000000-0000-7000-8000-000000000002:void:1', 750, 'succeeded', 1);
 
 -- Copies, as phase 5 makes them.
 INSERT INTO orders (id, checkout_id, cart_id, number, state, owner, currency, subtotal_minor, discount_minor,
@@ -99,3 +102,6 @@ INSERT INTO sandbox.payments
 
 INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES
     ('pay_1', 'authorize', 500), ('pay_1', 'capture', 500), ('pay_2', 'authorize', 750), ('pay_2', 'cancel', 750);
+
+-- 1002 is for orders that tests write beside these.
+SELECT setval('order_numbers', greatest((SELECT last_value FROM order_numbers), 1002));

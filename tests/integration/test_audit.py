@@ -14,6 +14,7 @@ from pipeline.audit import PROMISES, Report, audit, bound_seconds, check, take_r
 from pipeline.pricing.frozen import read_quotes
 from pipeline.pricing.quote import hash_quote
 from pipeline.settings import Settings
+from tests.integration.history_plants import HISTORY_PLANTS
 
 BOOKS: Final = Path(__file__).with_name("books.sql")
 COMPLETED: Final = UUID("00000000-0000-7000-8000-000000000001")
@@ -74,7 +75,8 @@ def running_checkout(n: int, cart: int) -> str:
 def operation(checkout: int, kind: str, n: int, amount: int, status: str) -> str:
     return (
         "INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence)"
-        f" VALUES ({checkout_id(checkout)}, '{kind}', {n}, gen_random_uuid(), {amount}, '{status}', 0);"
+        f" SELECT id, '{kind}', {n}, id || ':{kind}:{n}', {amount}, '{status}', 0 FROM checkouts"
+        f" WHERE id = {checkout_id(checkout)};"
     )
 
 
@@ -124,6 +126,13 @@ PLANTS: Final = (
     ),
     Plant("completed_is_placed", f"UPDATE orders SET cart_id = {cart_id(3)} WHERE state = 'placed'"),
     Plant("completed_is_placed", empty_order("placed", "1002", checkout=3, cart=3)),
+    Plant("lines_keep_their_variant", "UPDATE checkout_lines SET variant_id = 2"),
+    Plant("lines_keep_their_variant", f"UPDATE reservations SET variant_id = 2 WHERE checkout_id = {checkout_id(2)}"),
+    Plant("lines_keep_their_variant", f"DELETE FROM reservations WHERE checkout_id = {checkout_id(2)}"),
+    Plant(
+        "lines_keep_their_variant",
+        f"INSERT INTO checkout_lines (checkout_id, line, variant_id) VALUES ({checkout_id(2)}, 2, 1)",
+    ),
     Plant("order_lines_are_locked_lines", "UPDATE order_lines SET sku = 'cup' WHERE quantity = 2"),
     Plant(
         "order_lines_are_locked_lines",
@@ -257,6 +266,7 @@ PLANTS: Final = (
         "INSERT INTO sandbox.entries (reference, kind, amount_minor)"
         " VALUES ('pay_3', 'authorize', 500), ('pay_3', 'capture', 500), ('pay_3', 'refund', 500)",
     ),
+    *(Plant(*each) for each in HISTORY_PLANTS),
     Plant(
         "operations_are_of_the_locked_total",
         "UPDATE payment_operations SET amount_minor = 751 WHERE kind = 'authorize' AND amount_minor = 750",

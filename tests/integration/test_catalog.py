@@ -5,7 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.catalog import (
+    PriceChanges,
+    PriceRow,
+    StockDelta,
+    StockRow,
+    VariantRow,
+    set_prices,
+    set_stock,
+    upsert_variants,
+)
 from pipeline.errors import Code, NotFound
 from tests.integration.stockroom import read_versions, rows_of, wait_for_blocked
 
@@ -21,7 +30,7 @@ def test_variants_are_created_and_their_ids_returned(connection: Connection) -> 
 
     assert rows_of(connection, "SELECT sku, title, category, backorder_policy, active FROM variants ORDER BY sku") == [
         ("A", "Apron", None, "deny", True),
-        ("B", "Bowl", "Kitchen", "continue", False),
+        ("B", "Bowl", "kitchen", "continue", False),
     ]
     assert rows_of(connection, "SELECT sku, id FROM variants ORDER BY sku") == [("A", ids["A"]), ("B", ids["B"])]
 
@@ -49,18 +58,18 @@ def test_one_sku_twice_in_a_call_is_a_mistake_and_writes_nothing(connection: Con
 
 def test_no_rows_are_no_work(connection: Connection) -> None:
     assert upsert_variants(connection, []) == {}
-    assert set_prices(connection, []) == 0
+    assert set_prices(connection, []) == PriceChanges()
     assert set_stock(connection, []) == []
 
 
 def test_a_new_price_ends_the_one_before_and_an_unchanged_one_writes_nothing(engine: Engine) -> None:
     with engine.begin() as connection:
         upsert_variants(connection, [VariantRow("A", "Apron"), VariantRow("B", "Bowl")])
-        assert set_prices(connection, [PriceRow("A", "EUR", 1000), PriceRow("B", "EUR", 500)]) == 2
-        assert set_prices(connection, [PriceRow("A", "USD", 1100)]) == 1
+        assert set_prices(connection, [PriceRow("A", "EUR", 1000), PriceRow("B", "EUR", 500)]).changed == 2
+        assert set_prices(connection, [PriceRow("A", "USD", 1100)]).changed == 1
 
     with engine.begin() as connection:
-        changed = set_prices(connection, [PriceRow("A", "EUR", 900), PriceRow("B", "EUR", 500)])
+        changed = set_prices(connection, [PriceRow("A", "EUR", 900), PriceRow("B", "EUR", 500)]).changed
 
         assert changed == 1
         assert rows_of(
@@ -80,7 +89,7 @@ def test_a_price_set_twice_in_one_transaction_is_one_row(connection: Connection)
     upsert_variants(connection, [VariantRow("A", "Apron")])
     set_prices(connection, [PriceRow("A", "EUR", 1000)])
 
-    assert set_prices(connection, [PriceRow("A", "EUR", 900)]) == 1
+    assert set_prices(connection, [PriceRow("A", "EUR", 900)]).changed == 1
 
     assert rows_of(connection, "SELECT amount_minor, valid_until FROM prices") == [(900, None)]
 
@@ -96,7 +105,7 @@ def test_a_price_planned_for_later_stays(engine: Engine) -> None:
         )
 
     with engine.begin() as connection:
-        assert set_prices(connection, [PriceRow("A", "EUR", 700)]) == 1
+        assert set_prices(connection, [PriceRow("A", "EUR", 700)]).changed == 1
 
         assert rows_of(
             connection, "SELECT amount_minor, valid_until, valid_from = now() FROM prices ORDER BY valid_from"
@@ -131,9 +140,13 @@ def test_1500_variants_take_as_many_statements_as_one(engine: Engine) -> None:
             event.remove(engine, "before_cursor_execute", note)
         return len(statements)
 
+    with engine.begin() as connection:
+        upsert_variants(connection, [VariantRow("first", "First")])
+        set_stock(connection, [StockRow("first", "main", 0)])
+
     assert count(1) == count(1500) == 14
     with engine.begin() as connection:
-        assert rows_of(connection, "SELECT count(*), sum(on_hand) FROM stock_levels") == [(1501, 15_010)]
+        assert rows_of(connection, "SELECT count(*), sum(on_hand) FROM stock_levels") == [(1502, 15_010)]
         assert rows_of(connection, "SELECT kind, count(*) FROM stock_movements GROUP BY kind") == [("receive", 1501)]
 
 
@@ -144,7 +157,7 @@ def test_opposite_orders_at_once_do_not_deadlock(engine: Engine) -> None:
         with engine.begin() as connection:
             upsert_variants(connection, [VariantRow(sku, str(amount)) for sku in order])
             set_prices(connection, [PriceRow(sku, "EUR", amount) for sku in order])
-            set_stock(connection, [StockRow(sku, "main", amount) for sku in order])
+            set_stock(connection, [StockDelta(sku, "main", amount) for sku in order])
 
     set_all(skus, 1)
     # Given two who want all rows, from either end, and both have to wait for one in the middle

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from pipeline import locks
-from pipeline.catalog import Shortfall, StockChange, StockReserved, StockRow, VariantRow, set_stock, upsert_variants
+from pipeline.catalog import Shortfall, StockChange, StockRefused, StockRow, VariantRow, set_stock, upsert_variants
 from pipeline.errors import Code, NotFound
 from tests.integration.stockroom import read_stock, read_versions, rows_of, stock_up, wait_for_blocked
 
@@ -20,7 +20,9 @@ def test_first_stock_is_received_and_later_differences_are_adjusted(connection: 
     upsert_variants(connection, [VariantRow("A", "A")])
 
     changes = [
-        change for quantity in (5, 8, 8, 2) for change in set_stock(connection, [StockRow("A", "main", quantity)])
+        change
+        for quantity, expected in ((5, None), (8, 5), (8, None), (2, 8))
+        for change in set_stock(connection, [StockRow("A", "main", quantity, expected)])
     ]
 
     assert changes == [
@@ -37,7 +39,7 @@ def test_a_first_stock_of_none_makes_the_level_and_no_movement(connection: Conne
     upsert_variants(connection, [VariantRow("A", "A")])
 
     set_stock(connection, [StockRow("A", "main", 0)])
-    set_stock(connection, [StockRow("A", "main", 4)])
+    set_stock(connection, [StockRow("A", "main", 4, expected=0)])
 
     assert read_stock(connection) == [("A", "main", 4, 0, False)]
     assert read_ledger(connection) == [("adjust", 4)]
@@ -54,7 +56,7 @@ def test_a_backorder_that_starts_below_zero_is_an_adjustment(connection: Connect
 
 def test_a_policy_reaches_the_levels_of_every_location(connection: Connection) -> None:
     stock_up(connection, 5)
-    set_stock(connection, [StockRow("A", "shop", 2)])
+    set_stock(connection, [StockRow("A", "shop", 2)], create_locations=True)
 
     upsert_variants(connection, [VariantRow("A", "A", backorder_policy="continue")])
     set_stock(connection, [StockRow("A", "shop", 2)])
@@ -76,14 +78,15 @@ def test_stock_below_what_is_held_is_refused_and_nothing_changes(
         before = read_versions(connection)
 
     # When the caller goes on after the refusal and commits
-    with engine.begin() as connection, pytest.raises(StockReserved) as refused:
+    with engine.begin() as connection, pytest.raises(StockRefused) as refused:
         set_stock(
             connection,
-            [StockRow("B", "main", 9), StockRow("A", "main", quantity), StockRow("A", "shop", 1)],
+            [StockRow("B", "main", 9), StockRow("A", "main", quantity, expected=5), StockRow("A", "shop", 1)],
+            create_locations=True,
         )
 
     assert refused.value.code == Code.STOCK_RESERVED
-    assert refused.value.shortfalls == (Shortfall("A", "main", reserved, quantity),)
+    assert refused.value.objections == (Shortfall("A", "main", reserved, quantity),)
     with engine.begin() as connection:
         assert read_versions(connection) == before
 
@@ -91,7 +94,7 @@ def test_stock_below_what_is_held_is_refused_and_nothing_changes(
 def test_stock_down_to_exactly_what_is_held_is_set(connection: Connection) -> None:
     stock_up(connection, 5, reserved=3)
 
-    set_stock(connection, [StockRow("A", "main", 3)])
+    set_stock(connection, [StockRow("A", "main", 3, expected=5)])
 
     assert read_stock(connection) == [("A", "main", 3, 3, False)]
 
@@ -99,7 +102,7 @@ def test_stock_down_to_exactly_what_is_held_is_set(connection: Connection) -> No
 def test_a_backorderable_variant_may_have_less_than_is_held(connection: Connection) -> None:
     stock_up(connection, 5, policy="continue", reserved=3)
 
-    set_stock(connection, [StockRow("A", "main", 1)])
+    set_stock(connection, [StockRow("A", "main", 1, expected=5)])
 
     assert read_stock(connection) == [("A", "main", 1, 3, True)]
 
@@ -108,11 +111,13 @@ def test_a_policy_cannot_turn_to_deny_while_more_is_held_than_there_is(connectio
     stock_up(connection, 1, policy="continue", reserved=3)
     upsert_variants(connection, [VariantRow("A", "A", backorder_policy="deny")])
 
-    with pytest.raises(StockReserved) as refused:
-        set_stock(connection, [StockRow("A", "shop", 9)])
+    with pytest.raises(StockRefused) as refused:
+        set_stock(connection, [StockRow("A", "shop", 9)], create_locations=True)
 
-    assert refused.value.shortfalls == (Shortfall("A", "main", 3, 1),)
-    assert str(refused.value) == "Of A at main, checkouts hold 3 and 1 would be on hand: set more."
+    assert refused.value.code == Code.STOCK_OVERSOLD
+    assert refused.value.objections == (Shortfall("A", "main", 3, 1, is_asked=False),)
+    # Whoever sets stock at one place is not told of another as if they had named it.
+    assert str(refused.value) == '"A" cannot become deny: elsewhere 3 are held of 1: receive more there.'
     assert read_stock(connection) == [("A", "main", 1, 3, True)]
 
 
@@ -120,16 +125,16 @@ def test_stock_of_an_unknown_sku_is_refused_and_nothing_changes(connection: Conn
     stock_up(connection, 5)
 
     with pytest.raises(NotFound) as refused:
-        set_stock(connection, [StockRow("A", "new place", 9), StockRow("X", "main", 1)])
+        set_stock(connection, [StockRow("A", "new place", 9), StockRow("X", "main", 1)], create_locations=True)
 
-    assert str(refused.value) == "There is no variant with the sku X: import it first, or check the spelling."
+    assert str(refused.value) == 'There is no variant with the SKU "X": import it first, or check the spelling.'
     assert read_stock(connection) == [("A", "main", 5, 0, False)]
     assert rows_of(connection, "SELECT code FROM locations") == [("main",)]
 
 
 def set_in_own_transaction(engine: Engine, *rows: StockRow) -> list[StockChange]:
     with engine.begin() as connection:
-        return set_stock(connection, rows)
+        return set_stock(connection, rows, create_locations=True)
 
 
 @pytest.mark.parametrize("location", ["main", "new place"])
@@ -140,8 +145,8 @@ def test_two_first_stocks_at_once_make_one_level_and_a_true_ledger(engine: Engin
 
     with ThreadPoolExecutor(1) as pool:
         with engine.begin() as first:
-            set_stock(first, [StockRow("A", location, 5)])
-            second = pool.submit(set_in_own_transaction, engine, StockRow("A", location, 8))
+            set_stock(first, [StockRow("A", location, 5)], create_locations=True)
+            second = pool.submit(set_in_own_transaction, engine, StockRow("A", location, 8, expected=5))
             wait_for_blocked(engine)
         changes = second.result(timeout=10)
 
@@ -159,13 +164,13 @@ def test_units_held_while_stock_waits_for_the_lock_are_seen(engine: Engine) -> N
     with ThreadPoolExecutor(1) as pool:
         with engine.begin() as checkout:
             locks.lock_stock(checkout, [variant_id])
-            setting = pool.submit(set_in_own_transaction, engine, StockRow("A", "main", 3))
+            setting = pool.submit(set_in_own_transaction, engine, StockRow("A", "main", 3, expected=5))
             wait_for_blocked(engine)
             checkout.execute(text("UPDATE stock_levels SET reserved = 4"))
-        with pytest.raises(StockReserved) as refused:
+        with pytest.raises(StockRefused) as refused:
             setting.result(timeout=10)
 
-    assert refused.value.shortfalls == (Shortfall("A", "main", 4, 3),)
+    assert refused.value.objections == (Shortfall("A", "main", 4, 3),)
     with engine.begin() as connection:
         assert read_stock(connection) == [("A", "main", 5, 4, False)]
         assert read_ledger(connection) == [("receive", 5)]

@@ -1,5 +1,11 @@
 """The sweep's sign of life, and what it forgets."""
 
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, text
+from uuid_utils.compat import uuid7
+
+from pipeline.upkeep import FORGET_NOTICES
 from tests.harness import Shelf, Works
 
 ANSWER = """
@@ -65,3 +71,61 @@ def test_deliveries_that_were_taken_are_forgotten_after_a_month(works: Works, sh
     # Then
     assert counts.forgotten == 1
     assert shelf.rows("SELECT status FROM webhook_deliveries ORDER BY event_id") == [("dead",), ("delivered",)]
+
+
+REFUSED = """
+    INSERT INTO refused_messages (queue, body, code, message, received_at)
+    SELECT 'q', CAST(:body AS text) || n, 'c', 'm', now() - make_interval(hours => :hours)
+    FROM generate_series(1, :count) n
+"""
+
+
+def test_refused_messages_are_forgotten_after_their_days_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
+    # Given more than a tick takes on, and one that is an hour too young
+    hours = works.settings.refused_messages_keep_days * 24
+    limit = works.settings.sweep_limit
+    shelf.run(REFUSED, body="old-", hours=hours + 1, count=limit + 2)
+    shelf.run(REFUSED, body="young-", hours=hours - 1, count=1)
+    # When
+    counts = [works.sweep().forgotten for _ in range(3)]
+    # Then
+    assert counts == [limit, 2, 0]
+    assert shelf.rows("SELECT body FROM refused_messages") == [("young-1",)]
+
+
+def receive(shelf: Shelf, event_id: str, *, days: int, due: bool = False) -> None:
+    """Store a webhook of so many days ago."""
+    at = datetime.now(UTC) - timedelta(days=days)
+    shelf.run(
+        "INSERT INTO webhook_inbox (id, gateway, event_id, kind, body, status, due_at, received_at)"
+        " VALUES (:id, 'sandbox', :event_id, 'k', '{}', 'unmatched', :due_at, :at)",
+        id=uuid7(nanoseconds=int(at.timestamp() * 1e9)),
+        event_id=event_id,
+        due_at=datetime.now(UTC) + timedelta(days=1) if due else None,
+        at=at,
+    )
+
+
+def test_settled_webhooks_of_the_provider_are_forgotten_after_their_days(works: Works, shelf: Shelf) -> None:
+    # Given one that is old, one that is old and still to be worked on, and one that is young
+    days = works.settings.webhook_inbox_keep_days
+    receive(shelf, "evt_old", days=days + 1)
+    receive(shelf, "evt_due", days=days + 1, due=True)
+    receive(shelf, "evt_young", days=days - 1)
+    # When
+    counts = [works.sweep().forgotten for _ in range(2)]
+    # Then
+    assert counts == [1, 0]
+    assert shelf.rows("SELECT event_id FROM webhook_inbox ORDER BY 1") == [("evt_due",), ("evt_young",)]
+
+
+def test_a_tick_with_nothing_old_reads_no_webhook(works: Works, shelf: Shelf, engine: Engine) -> None:
+    for number in range(60):
+        receive(shelf, f"evt_{number}", days=1)
+    with engine.begin() as connection:
+        connection.execute(text("ANALYZE webhook_inbox"))
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) {FORGET_NOTICES.text}")
+        plan = "\n".join(connection.execute(explain, {"days": 30, "limit": 500}).scalars())
+    assert "Index Scan using webhook_inbox_pkey" in plan
+    assert "Rows Removed" not in plan

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
-from models.guards import install
+from models.guards import FUNCTIONS, install
 from models.tables import Base
 from pipeline.audit import audit
 from pipeline.schema import migrate, read_head
@@ -27,7 +27,8 @@ CATALOG: Final = {
         WHERE connamespace IN (to_regnamespace('public'), to_regnamespace('sandbox'))""",
     "indexes": "SELECT schemaname, indexname, indexdef FROM pg_indexes",
     "triggers": "SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
-    "functions": "SELECT proname, prosrc, provolatile FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+    "functions": """
+        SELECT proname, prosrc, provolatile, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace""",
     "sequences": "SELECT schemaname, sequencename, start_value, increment_by FROM pg_sequences",
     "options": "SELECT relname, reloptions FROM pg_class WHERE relkind = 'r' AND reloptions IS NOT NULL",
 }
@@ -82,7 +83,7 @@ def test_migrated_equals_scratch(empty: list[Engine]) -> None:
     for kind in CATALOG:
         assert actual[kind] == expected[kind], kind
     assert len([line for line in actual["triggers"] if "cart_guard" in line]) == 2
-    assert len(actual["functions"]) == 5
+    assert len(actual["functions"]) == len(FUNCTIONS) + 1
 
 
 def test_autogenerate_finds_nothing(empty: list[Engine]) -> None:

@@ -30,6 +30,7 @@ BASKET = Basket(
     customer=None,
     coupon_codes=(),
     tax_id=None,
+    tax_id_validated=None,
     shipping_minor=None,
     shipping_title=None,
     shipping_tax_included=None,

@@ -82,4 +82,4 @@ def test_each_part_of_an_address_is_needed(name: str, value: object) -> None:
 
     assert isinstance(answer, Rejected)
     assert answer.code is Code.ADDRESS_MISSING
-    assert answer.detail["reason"].startswith(f"{name}: ")
+    assert answer.detail["reason"].startswith(f"{name} ")

@@ -35,7 +35,7 @@ def test_facts_are_filled_in_by_name(code: Code) -> None:
 
 def test_a_missing_fact_leaves_a_hole_and_a_fact_with_braces_is_text() -> None:
     assert sentence(Code.OUT_OF_STOCK, {"sku": "{cup}"}) == (
-        "Of {cup}, ? were asked for and ? are left: ask for fewer."
+        'Of "{cup}", ? were asked for and ? are left: ask for fewer.'
     )
 
 

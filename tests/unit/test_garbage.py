@@ -22,6 +22,7 @@ print(seen() is None)
 
 def test_a_worker_leaves_alone_what_it_has_loaded_and_still_finds_cycles() -> None:
     servers = {"DATABASE_URL": "postgresql://nobody@localhost/none", "REDIS_URL": "redis://localhost/0"}
+    servers["CHECKOUT_GATEWAY"] = "sandbox"
     done = subprocess.run(
         [sys.executable, "-c", WORKER], env={**os.environ, **servers}, capture_output=True, text=True, check=True
     )

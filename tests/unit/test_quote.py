@@ -115,6 +115,7 @@ def test_equal_quotes_have_equal_hashes_and_any_other_has_another() -> None:
         replace(quote, shipping=replace(quote.shipping, title="Courier")),
         replace(quote, exchange_rate="0.96"),
         replace(quote, tax_id="DE136695976"),
+        replace(quote, tax_id="DE136695976", tax_id_validated={"source": "VIES", "at": "2026-11-28T15:00:00Z"}),
         replace(quote, rounding="half-up, tax per order"),
         replace(quote, shipping_address={**ADDRESS, "country": "DE"}),
         replace(quote, shipping_address={**ADDRESS, "at": {"lat": 51.25, "lon": 0.0}}),

@@ -1,5 +1,6 @@
 """The European Central Bank's reference rates, in each layout that it publishes."""
 
+import gzip
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -137,9 +138,19 @@ def test_one_rate_twice_is_taken_once() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it has no column Date"),
+        (b"", "it is empty"),
         (b"Day,USD\n2026-11-23,1\n", "it has no column Date"),
-        (b"Date,USD,USD\n2026-11-23,1,2\n", "it has more than one column USD"),
+        (b"Date,USD,USD\n2026-11-23,1,2\n", "it has the column 'USD' twice: leave one of them out"),
+        (b"Date,USD,JPY per 100\n2026-11-23,1,2\n", "it has columns that are not read and could change what is: 'JPY"),
+        (b"Date,Base,USD\n2026-11-23,GBP,2\n", "it has columns that are not read and could change what is: 'Base'"),
+        (b"Date,usd\n2026-11-23,2\n", "it has columns that are not read and could change what is: 'usd'"),
+        (
+            DAILY_XML.replace(b"rate='161.85'", b"rate='16185' multiplier='100'"),
+            "its XML says 'multiplier' of a rate, which is not read and could change it",
+        ),
+        (DAILY_XML[:-40], "its XML is broken (unclosed token"),
+        (DAILY_XML[: DAILY_XML.index(b"<Cube currency='IDR'")], "its XML is broken (no element found"),
+        (gzip.compress(DAILY_CSV, mtime=0), "it is a gzip file: unpack it with gunzip, and import what comes out"),
         (b"PK\x03\x04....", "it is a ZIP archive: unpack it, and import the CSV file that is in it"),
         (b"<html><body/></html>", "its XML begins with 'html', not with the bank's Envelope"),
         (write_xml(), "its XML has no day of rates: a Cube with a time, and in it Cubes with currency and rate"),

@@ -165,7 +165,7 @@ def test_a_bad_row_is_refused_and_its_neighbours_are_read(_case: str, cells: dic
 
 def test_a_sku_used_twice_is_refused_the_second_time() -> None:
     export = read(
-        row(), row(Handle="cup", Title="Cup"), row(Handle="mug-1", Variant_SKU=""), row(Handle="MUG 1", Variant_SKU="")
+        row(), row(Handle="cup", Title="Cup"), row(Handle="mug-1", Variant_SKU=""), row(Handle="mug-1", Variant_SKU="")
     )
 
     assert [variant.sku for variant in export.variants] == ["MUG-1", "mug-1"]
@@ -173,6 +173,7 @@ def test_a_sku_used_twice_is_refused_the_second_time() -> None:
         Refusal(3, "duplicate sku 'MUG-1': row 2 has it already"),
         Refusal(5, "duplicate sku 'mug-1': row 4 has it already"),
     )
+    assert export.same_sku == 2
 
 
 def test_a_refused_first_row_still_names_its_product() -> None:

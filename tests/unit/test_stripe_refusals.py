@@ -61,6 +61,9 @@ def lose(*causes: BaseException) -> stripe.APIConnectionError:
         (400, {"code": "resource_missing", "param": "payment_method"}, Declined("payment_method_unknown")),
         (400, {"param": "payment_method"}, Declined("payment_method_unknown")),
         (400, {"code": "payment_method_unactivated"}, Declined("payment_method_unactivated")),
+        (400, {"code": "resource_missing", "param": "confirmation_token"}, Declined("payment_method_unknown")),
+        (400, {"param": "confirmation_token"}, Declined("payment_method_unknown")),
+        (400, {"code": "confirmation_token_expired"}, Declined("confirmation_token_expired")),
         (400, {"code": "amount_too_small", "param": "amount"}, Declined("amount_too_small")),
         (400, {"code": "amount_too_large", "param": "amount"}, Declined("amount_too_large")),
         (

@@ -130,6 +130,7 @@ def test_reverse_charge_takes_the_tax_out_of_the_price(rounding: TaxRounding) ->
             shipping=shipping(600),
             tax_rates=(vat("0.20", reverse_charge=True),),
             tax_id="DE136695976",
+            reverse_charged=True,
             tax_rounding=rounding,
         )
     )
@@ -140,10 +141,16 @@ def test_reverse_charge_takes_the_tax_out_of_the_price(rounding: TaxRounding) ->
     assert quote.tax_id == "DE136695976"
 
 
-@pytest.mark.parametrize(("tax_id", "tax"), [(None, 200), ("", 200), ("DE136695976", 0)])
-def test_reverse_charge_on_top_is_not_added_for_a_buyer_with_a_tax_id(tax_id: str | None, tax: int) -> None:
+@pytest.mark.parametrize(
+    ("tax_id", "reversed_", "tax"), [(None, False, 200), ("DE136695976", False, 200), ("DE136695976", True, 0)]
+)
+def test_reverse_charge_on_top_is_not_added_for_a_buyer_who_accounts_for_it(
+    tax_id: str | None, *, reversed_: bool, tax: int
+) -> None:
     rates = (vat("0.20", reverse_charge=True),)
-    quote = price_order(order(goods(1, 1000, tax_included=False), tax_rates=rates, tax_id=tax_id))
+    quote = price_order(
+        order(goods(1, 1000, tax_included=False), tax_rates=rates, tax_id=tax_id, reverse_charged=reversed_)
+    )
 
     assert quote.lines[0].taxes == (AppliedTax("VAT", "0.2", tax),)
     assert (quote.discount_minor, quote.total_minor) == (0, 1000 + tax)
@@ -179,7 +186,7 @@ def test_over_an_order_a_reversed_tax_is_rounded_apart_from_one_that_is_charged(
     rates = (vat("0.2"), TaxRate("VAT", Decimal("0.2"), category="books", reverse_charge=True))
     lines = (goods(1, 52, tax_included=False), goods(2, 52, tax_included=False, category="books"))
 
-    quote = price_order(order(*lines, tax_rates=rates, tax_rounding=TaxRounding.ORDER, tax_id="DE1"))
+    quote = price_order(order(*lines, tax_rates=rates, tax_rounding=TaxRounding.ORDER, reverse_charged=True))
 
     # then the buyer pays what is charged, rounded for itself
     assert [line.tax_minor for line in quote.lines] == [10, 0]

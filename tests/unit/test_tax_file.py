@@ -17,9 +17,9 @@ def test_a_table_of_rates() -> None:
         (
             HEAD
             + "DE,,,VAT,0.19,true,true,2026-01-01,\n"
-            + "de,,Books,VAT,7%,,yes,2026-01-01,2027-01-01\n"
-            + "US,NY,,State,4 %,no,,2025-12-31T19:00-05:00,\n"
-            + "US,NY,,County,4.875%,1,0,2026-01-01,\n"
+            + "de,,Books,VAT,0.07,,yes,2026-01-01,2027-01-01\n"
+            + "US,NY,,State,0.04,no,,2025-12-31T19:00-05:00,\n"
+            + "US,NY,,County,0.04875,1,0,2026-01-01,\n"
         ).encode()
     )
 
@@ -49,8 +49,16 @@ def test_columns_that_may_be_missing() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("Germany,,,VAT,0.19,,,2026-01-01,", "bad country 'Germany': two letters such as DE"),
-        (",,,VAT,0.19,,,2026-01-01,", "bad country '': two letters such as DE"),
+        ("Germany,,,VAT,0.19,,,2026-01-01,", "'Germany' is no country of ISO 3166: use DE"),
+        (",,,VAT,0.19,,,2026-01-01,", "'' is no country of ISO 3166: use two letters such as DE"),
+        ("UK,,,VAT,0.2,,,2026-01-01,", "'UK' is no country of ISO 3166: use GB"),
+        ("EL,,,VAT,0.24,,,2026-01-01,", "'EL' is no country of ISO 3166: use GR"),
+        ("XX,,,VAT,0.2,,,2026-01-01,", "'XX' is no country of ISO 3166: use two letters such as DE"),
+        (
+            "US,Kalifornien,,State,0.0725,,,2026-01-01,",
+            "'Kalifornien' is no region of US in ISO 3166-2: use its code, such as AA for US-AA",
+        ),
+        ("fr,,,vat\u200b,0.2,,,2026-01-01,", "the same tax from the same moment: row 2 has it already"),
         ("DE,,,,0.19,,,2026-01-01,", "no name: one such as VAT"),
         # Twenty per cent written as 20 would be twenty times the price
         ("DE,,,VAT,20,,,2026-01-01,", "bad rate '20': a fraction such as 0.2, or 20%"),
@@ -58,7 +66,10 @@ def test_columns_that_may_be_missing() -> None:
         ("DE,,,VAT,,,,2026-01-01,", "bad rate '': a fraction such as 0.2, or 20%"),
         ("DE,,,VAT,0.1234567,,,2026-01-01,", "bad rate '0.1234567': a fraction such as 0.2, or 20%"),
         ("DE,,,VAT,1.2,,,2026-01-01,", "bad rate '1.2': more than all of the price"),
-        ("DE,,,VAT,101%,,,2026-01-01,", "bad rate '101%': more than all of the price"),
+        (
+            "DE,,,VAT,0.5,,,2026-01-01,",
+            "a rate of 50 %: when half of the price and more is right, import it with --force",
+        ),
         ("DE,,,VAT,0.2,maybe,,2026-01-01,", "on_shipping is 'maybe': true or false"),
         ("DE,,,VAT,0.2,,x,2026-01-01,", "reverse_charge is 'x': true or false"),
         ("DE,,,VAT,0.2,,,,", "bad valid_from '': one such as 2026-01-01 or 2026-01-01T00:00+01:00"),

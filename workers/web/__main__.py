@@ -9,9 +9,11 @@ import structlog
 import uvicorn
 
 from pipeline.settings import Settings, SettingsError, read_settings
+from workers.engine import announce_gateway
 from workers.logs import configure_logs
 from workers.web.app import build_app
 from workers.web.edge import Edge
+from workers.web.wire import BoundedConfig
 
 log = structlog.get_logger()
 
@@ -38,13 +40,13 @@ class Server(uvicorn.Server):
 def build_server(settings: Settings) -> Server:
     """Return the server of these settings, not started."""
     app = build_app(settings)
-    config = uvicorn.Config(
+    config = BoundedConfig(
         app,
-        host=settings.web_host,
-        port=settings.web_port,
+        settings,
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=settings.web_trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return Server(config, app.state.edge)
@@ -59,8 +61,13 @@ def main() -> None:
     configure_logs(settings)
     # Until the server has its own: told to end while it starts, it ends as well as later.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+    try:
+        server = build_server(settings)
+    except SettingsError as error:
+        sys.exit(str(error))
+    announce_gateway(settings, "web")
     log.info("web.started", host=settings.web_host, port=settings.web_port)
-    build_server(settings).run()
+    server.run()
 
 
 if __name__ == "__main__":

@@ -20,15 +20,16 @@ from pipeline.settings import Settings
 from workers.engine import build_engine
 from workers.web import carts, checkout, health, metrics, webhooks
 from workers.web.admin import actions, dossiers, listing, sign_in, statistics
-from workers.web.admin.sessions import Sessions
+from workers.web.admin.sessions import COOKIE
+from workers.web.admin.tries import SignInTries
+from workers.web.bounds import RequestBounds
 from workers.web.checkup import Checkup
 from workers.web.documents import complete, name_operation
 from workers.web.edge import Edge
-from workers.web.guard import HEADERS
 from workers.web.limits import RateLimits
 from workers.web.measures import RequestMeasures
 from workers.web.pressure import Pressure
-from workers.web.problems import explain, render
+from workers.web.problems import HEADERS, explain, render
 from workers.web.waiting import Waiting
 
 #: Someone holds a line for this: a database that does not come back within these pauses is told as a 503.
@@ -69,7 +70,10 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.edge = build_edge(settings)
     app.state.checkup = Checkup(app.state.edge)
     app.state.pressure = Pressure(app.state.edge)
+    app.state.sign_in_tries = SignInTries(settings.web_sign_ins_per_minute)
     app.state.registry = CollectorRegistry()
+    # The last that is added is the first to be passed: what is refused is counted too.
+    app.add_middleware(RequestBounds, cookie=COOKIE)
     app.add_middleware(RequestMeasures, registry=app.state.registry)
     for part in PARTS:
         app.include_router(part.router)
@@ -90,7 +94,6 @@ def build_edge(settings: Settings) -> Edge:
         waiting=Waiting((settings.listen_url or settings.database_url).get_secret_value()),
         limits=RateLimits(settings.web_requests_per_minute),
         threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
-        sessions=Sessions(settings.web_session_secret),
     )
 
 

@@ -6,12 +6,11 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from pipeline.keys import Scope
 from pipeline.messages import Cart
 from workers.web.documents import BEARER, describe_problems
 from workers.web.edge import edge_of
 from workers.web.forms import CartForm
-from workers.web.guard import CheckoutRoute, caller_of, require
+from workers.web.guard import CheckoutRoute, admit_cart, caller_of
 from workers.web.presentation import view_cart
 from workers.web.samples import CART_ID
 from workers.web.views import CartView
@@ -31,9 +30,7 @@ CREATED: dict[int | str, dict[str, Any]] = {201: {"model": CartView, "descriptio
 async def put_cart(request: Request, response: Response, cart_id: CartId, form: CartForm) -> CartView:
     """Write a cart whole, under an id of your choice (a UUID). 423 while a checkout holds it."""
     edge, caller = edge_of(request), caller_of(request)
-    if form.has_external_amounts:
-        require(caller, Scope.PRICES, "the cart names amounts")
-    cart = Cart(id=cart_id, **dict(form))
+    cart = Cart(id=cart_id, **dict(admit_cart(caller, form)))
     if await edge.run(lambda: edge.door.put_cart(caller.owner, cart)):
         response.status_code = 201
     return await edge.run(lambda: view_cart(edge.door.read_cart(caller.owner, cart_id), caller.owner))

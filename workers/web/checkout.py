@@ -8,12 +8,11 @@ from starlette.responses import Response
 
 from pipeline.door import Door
 from pipeline.errors import Code, Conflict, Invalid, NotFound
-from pipeline.keys import Scope
 from pipeline.messages import StartRequest
 from workers.web.documents import BEARER, RESTS, describe_problems
 from workers.web.edge import edge_of
 from workers.web.forms import CancelForm, CheckoutForm
-from workers.web.guard import CheckoutRoute, caller_of, require
+from workers.web.guard import CheckoutRoute, admit_cart, caller_of
 from workers.web.headers import read_key, read_wait
 from workers.web.outcomes import answer_buyer, answer_cancel, settle
 from workers.web.presentation import view_idle_cart, view_status
@@ -86,8 +85,8 @@ async def process_checkout(
     """
     edge, caller = edge_of(request), caller_of(request)
     key = read_key(idempotency_key)
-    if form.cart is not None and form.cart.has_external_amounts:
-        require(caller, Scope.PRICES, "the cart names amounts")
+    if form.cart is not None:
+        form = form.model_copy(update={"cart": admit_cart(caller, form.cart)})
     if form.checkout_id is None:
         # What has been started is finished: its stock is held.
         await pressure_of(request).admit()

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.database import is_transient, reading
+from pipeline.gateways.choice import describe_choice
 from pipeline.health import Check, Health, Report, check_database, lose_database
 from pipeline.schema import read_head
 from workers.web.edge import Edge
@@ -73,9 +74,13 @@ class Checkup:
         async with self._lock:
             if self._last is None or time.monotonic() >= self._until:
                 (checks, at), broker = await asyncio.gather(self._ask_database(), self._ask_broker())
-                self._last = Report({**checks, "broker": broker}, at)
+                self._last = Report({**checks, "broker": broker, "gateway": self._gateway}, at)
                 self._until = time.monotonic() + SHARED_SECONDS
             return self._last
+
+    @cached_property
+    def _gateway(self) -> Check:
+        return Check(Health.HEALTHY, f"Payments go to {describe_choice(self._edge.settings)}.")
 
     @cached_property
     def _head(self) -> str:

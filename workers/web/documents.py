@@ -79,6 +79,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     document["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
     for operations in document["paths"].values():
         for operation in operations.values():
+            operation["responses"] |= describe_problems(*([408] if "requestBody" in operation else []), 414, 431)
             for status, response in operation["responses"].items():
                 if MEDIA_TYPE in response["content"]:
                     operation["responses"][status] = {"$ref": f"#/components/responses/{status}"}
@@ -92,7 +93,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 def _describe(status: int) -> dict[str, Any]:
     codes = [code for code, its_status in STATUSES.items() if its_status == status]
     # No minute is counted before there is a key, or where there is no route.
-    headers: dict[str, Any] = {} if status in {401, 405} else {**LIMITS, "Idempotency-Replayed": REPLAYED}
+    headers: dict[str, Any] = {} if status in {401, 405, 414, 431} else {**LIMITS, "Idempotency-Replayed": REPLAYED}
     if status in {402, 409, 422, 500, 503}:
         headers |= ABOUT
     if status == 401:

@@ -14,7 +14,6 @@ from pipeline.database import reading
 from pipeline.door import Door
 from pipeline.settings import Settings
 from workers.engine import CheckoutEngine
-from workers.web.admin.sessions import Sessions
 from workers.web.limits import RateLimits
 from workers.web.waiting import Waiting
 
@@ -30,7 +29,6 @@ class Edge:
     waiting: Waiting
     limits: RateLimits
     threads: Executor
-    sessions: Sessions
 
     @property
     def door(self) -> Door:

@@ -1,9 +1,9 @@
 """What comes in over HTTP. Who asks is never in a body: that is the key's owner."""
 
-from typing import Annotated, Self
+from typing import Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, model_validator
 
 from pipeline.messages import (
     Cart,
@@ -14,6 +14,7 @@ from pipeline.messages import (
     ProcessRequest,
     Reference,
     StartRequest,
+    Ttl,
 )
 from workers.web.samples import CART, CART_ID, CHECKOUT_ID
 
@@ -44,7 +45,7 @@ class CheckoutForm(Expecting):
     cart_id: UUID | None = None
     cart: Cart | None = None
     payment: PaymentInput | None = None
-    ttl_seconds: Annotated[int, Field(gt=0, strict=True)] | None = None
+    ttl_seconds: Ttl | None = None
     reference: Reference | None = None
 
     @model_validator(mode="after")

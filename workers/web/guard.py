@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import structlog
 from fastapi.routing import APIRoute
@@ -11,16 +11,26 @@ from starlette.responses import Response
 
 from pipeline.errors import Code, Refused
 from pipeline.keys import Caller, Scope, find_caller
+from pipeline.messages import CartContent
+from pipeline.settings import Settings
 from workers.web.edge import edge_of
-from workers.web.limits import limit_body
-from workers.web.problems import Problem, explain, render
+from workers.web.forms import CartForm, CheckoutForm
+from workers.web.limits import BoundedRequest
+from workers.web.problems import HEADERS, Problem, explain, render
 
 log = structlog.get_logger()
 
+Content = TypeVar("Content", bound=CartContent)
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-#: Answers are about one buyer's money: no proxy keeps them, and no browser guesses what they are.
-HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+#: What a cart comes in.
+CARRIERS: Final = (CartForm, CheckoutForm)
+#: Everything else that is sent here is some hundred bytes.
+MAX_FORM_BYTES: Final = 16 * 1024
+#: In the log and in the measures, of a request whose client has gone before it had sent it all. As nginx has it.
+CLIENT_GONE: Final = 499
 
 
 class OpenRoute(APIRoute):
@@ -28,6 +38,8 @@ class OpenRoute(APIRoute):
 
     scope_needed: ClassVar[Scope | None] = None
     media_types: ClassVar[frozenset[str]] = frozenset({"application/json"})
+    #: Largest body, but where it holds a cart: there a setting says it.
+    max_bytes: ClassVar[int] = MAX_FORM_BYTES
 
     def get_route_handler(self) -> Handler:
         """Return the handler with its guard."""
@@ -39,10 +51,12 @@ class OpenRoute(APIRoute):
             headers = dict(HEADERS)
             try:
                 response = await handler(await self.admit(request, headers))
-            except ClientDisconnect:
-                raise
             except Exception as error:  # noqa: BLE001 (explained to the caller, and logged when nobody foresaw it)
-                response = self.refuse(explain(error, request), request)
+                if ClientDisconnect in {type(error), type(error.__cause__)}:
+                    # There is nobody to answer any more.
+                    response = Response(status_code=CLIENT_GONE)
+                else:
+                    response = self.refuse(explain(error, request), request)
             for name, value in headers.items():
                 response.headers.setdefault(name, value)
             seconds = round(time.monotonic() - began, 4)
@@ -65,7 +79,12 @@ class OpenRoute(APIRoute):
             require(caller, self.scope_needed, "this address needs it")
         if self.body_field is not None and read_media_type(request) not in self.media_types:
             raise Refused(Code.MEDIA_TYPE)
-        return limit_body(request, edge.settings.web_max_body_bytes)
+        return BoundedRequest(request, self.find_limit(edge.settings), edge.settings.web_body_seconds)
+
+    def find_limit(self, settings: Settings) -> int:
+        """Return the largest body, in bytes, that this route reads."""
+        form = None if self.body_field is None else self.body_field.field_info.annotation
+        return settings.web_max_body_bytes if form in CARRIERS else min(self.max_bytes, settings.web_max_body_bytes)
 
     async def identify(self, request: Request) -> Caller:
         """Return who asks."""
@@ -110,6 +129,18 @@ def require(caller: Caller, scope: Scope, why: str) -> None:
     """Refuse a key without this scope."""
     if scope not in caller.scopes:
         raise Refused(Code.SCOPE_MISSING, scope=scope.value, why=why)
+
+
+def admit_cart(caller: Caller, cart: Content) -> Content:
+    """Return a cart as this key may write it: amounts need the scope `prices`, and without it titles are the catalog's.
+
+    A title changes no amount, and storefronts send the one they show: it is left out, and no reason to refuse.
+    """
+    if Scope.PRICES in caller.scopes:
+        return cart
+    if cart.has_external_amounts:
+        require(caller, Scope.PRICES, "the cart names amounts")
+    return cart.without_titles()
 
 
 def read_media_type(request: Request) -> str:

@@ -12,9 +12,14 @@ _WAIT: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _BARE: Final = re.compile(r"[!#-~]+")
 
+#: Longer than the longest key that is quoted, with each of its characters escaped, and than any list of preferences.
+MAX_HEADER: Final = 2 * MAX_REFERENCE + 100
+
 
 def read_key(header: str) -> str:
     """Return the idempotency key of a header, quoted or bare; Invalid when it is none."""
+    if len(header) > MAX_HEADER:
+        raise Invalid(Code.KEY_REQUIRED)
     given = header.strip()
     quoted = _QUOTED.fullmatch(given)
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
@@ -25,5 +30,5 @@ def read_key(header: str) -> str:
 
 def read_wait(header: str | None, cap_seconds: int) -> int:
     """Return for how long a caller wants to wait, at most the cap; 0 without a wish."""
-    wish = _WAIT.search(header or "")
+    wish = _WAIT.search((header or "")[:MAX_HEADER])
     return min(int(wish[1]), cap_seconds) if wish else 0

@@ -1,9 +1,10 @@
 """How much one key may ask of one process, and how much one request may bring along."""
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from pipeline.errors import Code, Refused
+from pipeline.json_bounds import read_json
 
 WINDOW_SECONDS: Final = 60
 
@@ -50,19 +52,34 @@ class RateLimits:
         return Allowance(self._item.amount, window.remaining, reset_seconds, granted)
 
 
-def limit_body(request: Request, limit: int) -> Request:
-    """Return the request with its body bounded, whatever its Content-Length says: Refused once it is too large."""
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > limit:
-        raise Refused(Code.BODY_TOO_LARGE, limit=limit)
-    received = 0
+class BoundedRequest(Request):
+    """A request whose body is bounded, whatever its Content-Length says, and read as JSON by `read_json`.
 
-    async def receive() -> Message:
-        nonlocal received
-        message = await request.receive()
-        received += len(message.get("body", b""))
-        if received > limit:
+    Reading it raises Refused: too large, or not here in time.
+    """
+
+    def __init__(self, request: Request, limit: int, seconds: float) -> None:
+        """Take the request in front of a body of at most so many bytes, which has so long to arrive."""
+        declared = request.headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > limit:
             raise Refused(Code.BODY_TOO_LARGE, limit=limit)
-        return message
+        super().__init__(request.scope, self._receive_bounded)
+        self._given = request.receive
+        self._limit, self._seconds = limit, seconds
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+        self._received = 0
 
-    return Request(request.scope, receive)
+    async def json(self) -> Any:
+        """Return what the body says. Raises as `read_json` does."""
+        return read_json(await self.body())
+
+    async def _receive_bounded(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._ends_at):
+                message = await self._given()
+        except TimeoutError:
+            raise Refused(Code.REQUEST_TIMEOUT, seconds=self._seconds) from None
+        self._received += len(message.get("body", b""))
+        if self._received > self._limit:
+            raise Refused(Code.BODY_TOO_LARGE, limit=self._limit)
+        return message

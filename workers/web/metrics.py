@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from pipeline.gateways.choice import describe_choice
 from pipeline.health import read_sweep_age
 from pipeline.stats import Stats, read_stats
 from workers.readout import Readout, read_queues
@@ -40,7 +41,7 @@ async def read_metrics(request: Request) -> Response:
 
     stats, sweep_age = await edge.read(look)
     queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
-    figures = Figures(Readout(stats, queues), sweep_age)
+    figures = Figures(Readout(stats, queues, describe_choice(edge.settings)), sweep_age)
     body = await edge.run(lambda: generate_latest(figures) + generate_latest(registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
 

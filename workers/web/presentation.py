@@ -24,7 +24,9 @@ from workers.web.views import (
 MESSAGES: Final[Mapping[CheckoutState, str]] = {
     CheckoutState.RUNNING: "The checkout is on its way: ask again in a moment.",
     CheckoutState.AWAITING_PAYMENT: "Stock and prices are held until {expires_at}: pay, or cancel.",
-    CheckoutState.ACTION_REQUIRED: "The buyer's bank wants the buyer: send them where `action` says, then come back.",
+    CheckoutState.ACTION_REQUIRED: (
+        "The buyer must confirm the payment at their bank: send them where `action` says, or cancel."
+    ),
     CheckoutState.UNWINDING: "The checkout is being undone: ask again in a moment.",
     CheckoutState.NEEDS_REVIEW: "A person is looking at this checkout: wait for their answer, or ask support.",
     CheckoutState.COMPLETED: "The order is placed: its number is {order_number}.",

@@ -16,6 +16,8 @@ from starlette.responses import Response
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient
 from pipeline.errors import CheckoutError, Code, Invalid, Refused, Unavailable
+from pipeline.messages import MAX_REASON
+from pipeline.objections import explain_objection
 from workers.web.statuses import RETRY_AFTER_SECONDS, STATUSES, TITLES
 
 log = structlog.get_logger()
@@ -24,8 +26,13 @@ MEDIA_TYPE: Final = "application/problem+json"
 #: A name, not an address: what stands behind it is the table of codes in docs/integration.md.
 TYPE_PREFIX: Final = "urn:checkout:problem:"
 
+#: Answers are about one buyer's money: no proxy keeps them, and no browser guesses what they are.
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
 #: What the same request, repeated, gets over. A checkout that failed with a 503 has ended: repeating changes nothing.
-_PASSING: Final = frozenset({Code.UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED, Code.KEY_RUNNING})
+_PASSING: Final = frozenset(
+    {Code.UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED, Code.SIGN_INS_LIMITED, Code.KEY_RUNNING}
+)
 
 
 class Problem(BaseModel):
@@ -41,7 +48,7 @@ class Problem(BaseModel):
                     "type": f"{TYPE_PREFIX}out_of_stock",
                     "title": "Conflict",
                     "status": 409,
-                    "detail": "Of kettle, 1 were asked for and 0 are left: ask for fewer.",
+                    "detail": '"kettle" is sold out: remove it.',
                     "code": "out_of_stock",
                     "checkout_id": "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11",
                     "phase": "inventory_reservation",
@@ -90,6 +97,8 @@ def render(problem: Problem) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="checkout"'
     if problem.code in _PASSING:
         headers["Retry-After"] = str(problem.facts.get("seconds", RETRY_AFTER_SECONDS))
+    if problem.code is Code.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"
     if problem.code is Code.METHOD_UNKNOWN:
         headers["Allow"] = str(problem.facts["allowed"])
     body = problem.model_dump_json(exclude_none=True)
@@ -111,6 +120,10 @@ def explain(error: Exception, request: Request) -> Problem:
         case HTTPException(__cause__=CheckoutError() as cause):
             # What is raised while the body is read comes wrapped.
             return explain_refusal(cause)
+        case HTTPException(__cause__=UnicodeDecodeError()):
+            return explain_refusal(Invalid(Code.REQUEST_INVALID, reason="its body is not text in UTF-8"))
+        case HTTPException(__cause__=RecursionError()):
+            return explain_refusal(Invalid(Code.REQUEST_INVALID, reason="its body is nested too deeply"))
         case HTTPException():
             return explain_refusal(Invalid(Code.REQUEST_INVALID, reason="its body cannot be read"))
         case _ if is_transient(error):
@@ -147,4 +160,7 @@ def _read_objection(error: RequestValidationError) -> Invalid:
     where = [str(part) for part in first["loc"]]
     if where[0] == "header" and where[1].lower() == "idempotency-key":
         return Invalid(Code.KEY_REQUIRED)
-    return Invalid(Code.REQUEST_INVALID, reason=redact(f"{'.'.join(where)}: {first['msg']}")[:500])
+    if first["type"] == "json_invalid":
+        reason = f"body is not JSON at character {where[-1]} ({first['ctx']['error']})"
+        return Invalid(Code.REQUEST_INVALID, reason=reason)
+    return Invalid(Code.REQUEST_INVALID, reason=redact(explain_objection(where, first), MAX_REASON))

@@ -16,11 +16,13 @@ from workers.web.problems import explain_refusal, render
 #: leaves its caller's repeats at `idempotency_running` for no longer.
 CLAIM_MARGIN_SECONDS: Final = 10
 
-#: Not answers to the request, but to its key: nothing to be remembered.
-_NOT_KEPT: Final = frozenset({Code.KEY_CONFLICT, Code.KEY_RUNNING})
-
-#: The one refusal that leaves something behind (the checkout turns back), and so was committed with its claim.
-_COMMITTED: Final = frozenset({Code.PRICE_CHANGED})
+#: Not answers to the request: to its key, or about another request that is under way. When that has come to nothing,
+#: the same key buys.
+_NOT_KEPT: Final = frozenset(
+    {Code.KEY_CONFLICT, Code.KEY_RUNNING, Code.CHECKOUT_ACTIVE, Code.CHECKOUT_BUSY, Code.CART_LOCKED}
+    # Raised, it is about the quote of another request's checkout; that of its own turns back, and is returned.
+    | {Code.PRICE_CHANGED}
+)
 
 
 async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
@@ -31,11 +33,14 @@ async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, 
         admitted = await edge.run(lambda: edge.door.purchase(intent, asked, seconds + CLAIM_MARGIN_SECONDS))
         if isinstance(admitted, StoredAnswer):
             return _replay(admitted)
-        response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
+        if admitted.refusal is None:
+            response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
+        else:
+            response = render(explain_refusal(admitted.refusal))
     except Refused as refusal:
         if refusal.code in _NOT_KEPT:
             raise
-        claimed = refusal.code in _COMMITTED
+        claimed = False
         response = render(explain_refusal(refusal))
     answer = StoredAnswer(response.status_code, dict(response.headers), bytes(response.body).decode())
     await edge.run(lambda: edge.door.keep_answer(asked, answer, claimed=claimed))

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from models.states import CartState, CheckoutState
-from pipeline.messages import Cart
+from pipeline.messages import CartLine, ShippingInput, TaxIdValidation
 from workers.web.samples import CHECKOUT, STATUS, STORED_CART
 
 
@@ -128,11 +128,31 @@ class CheckoutView(StatusView):
     order: OrderView | None = None
 
 
-class CartView(Cart):
-    """A cart as it stands. While a checkout holds it, `locked_by` names whose, and `expires_at` until when."""
+class StoredLine(CartLine):
+    """A line as it stands: one that was written by SQL may be none that could be sold."""
+
+    sku: str
+    currency: str | None = None
+
+
+class CartView(View):
+    """A cart as it stands. While a checkout holds it, `locked_by` names whose, and `expires_at` until when.
+
+    A cart that was written by SQL is shown as it was written: the checkout says what is wrong with it.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [STORED_CART]})
 
+    id: UUID
+    currency: str
+    lines: list[StoredLine]
+    customer: str | None = None
+    coupon_codes: list[str] = Field(default=[])
+    tax_id: str | None = None
+    tax_id_validated: TaxIdValidation | None = None
+    shipping: ShippingInput | None = None
+    shipping_address: dict[str, JsonValue] | None = None
+    billing_address: dict[str, JsonValue] | None = None
     state: CartState
     locked: bool
     locked_by: str | None = None

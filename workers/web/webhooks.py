@@ -1,17 +1,23 @@
 """The route of the payment provider's webhooks: verified by their signature, stored, then answered."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.errors import Code, Refused
 from pipeline.notices import MAX_BODY
 from workers.web.documents import describe_problems
 from workers.web.edge import edge_of
 from workers.web.guard import OpenRoute
 
-router = APIRouter(route_class=OpenRoute, tags=["webhooks"])
+
+class WebhookRoute(OpenRoute):
+    """Where providers send their webhooks."""
+
+    max_bytes: ClassVar[int] = MAX_BODY
+
+
+router = APIRouter(route_class=WebhookRoute, tags=["webhooks"])
 
 
 class ReceivedView(BaseModel):
@@ -40,7 +46,5 @@ async def receive_webhook(
     """Take a webhook of the payment provider. It needs no key: its signature says whose it is."""
     edge = edge_of(request)
     body, headers = await request.body(), dict(request.headers)
-    if len(body) > MAX_BODY:
-        raise Refused(Code.BODY_TOO_LARGE, limit=MAX_BODY)
     await edge.run(lambda: edge.door.receive_notice(gateway, body, headers))
     return ReceivedView()

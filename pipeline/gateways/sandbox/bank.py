@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.database import connect_engine
+from pipeline.errors import Code, Invalid
 from pipeline.gateways.protocol import Answer, Call, Held, Notice, Unknown
 from pipeline.gateways.sandbox.faults import Conduct
 from pipeline.gateways.sandbox.holdings import expire_authorizations, list_objects
@@ -14,7 +15,7 @@ from pipeline.gateways.sandbox.ledger import Ledger
 from pipeline.gateways.sandbox.notices import SandboxEvent, Stamp, list_events
 from pipeline.gateways.sandbox.requests import Keyed, Reply, Request, Unkeyed, Verb, Visit
 from pipeline.gateways.sandbox.writer import Writer
-from pipeline.settings import Settings
+from pipeline.settings import Settings, SettingsError
 
 TIMEOUT: Final = Unknown("timeout")
 
@@ -34,7 +35,8 @@ class SandboxGateway:
         url = None if own is None else own.get_secret_value()
         self._timeout_seconds = settings.gateway_timeout_seconds
         self._latency_seconds = settings.sandbox_latency_seconds
-        self._stamp = Stamp(settings.sandbox_webhook_secret)
+        secret = settings.sandbox_webhook_secret
+        self._stamp = Stamp(secret) if secret.get_secret_value() else None
         # One connection for the writer, one for whoever reads the books meanwhile.
         self._engine = connect_engine(settings, application_name="sandbox", pool_size=2, url=url, by_key=True)
         conduct = Conduct(
@@ -91,13 +93,18 @@ class SandboxGateway:
 
     def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
         """Verify one of the bank's webhooks and say what it is about."""
+        if self._stamp is None:
+            raise Invalid(Code.WEBHOOK_INVALID, reason="CHECKOUT_SANDBOX_WEBHOOK_SECRET is not set")
         return self._stamp.read(body, headers)
 
     def events(self, after_id: int = 0, *, limit: int = 1000) -> list[SandboxEvent]:
         """Return the webhooks of what the bank did after this event, oldest first, signed now.
 
-        Lines of the ledger only: opening an object or cancelling one without an authorisation tells nobody.
+        Lines of the ledger only: opening an object or cancelling one without an authorisation tells nobody. Raises
+        SettingsError without a secret to sign them with.
         """
+        if self._stamp is None:
+            raise SettingsError("Set CHECKOUT_SANDBOX_WEBHOOK_SECRET to whsec_ and some base64.")
         return list_events(self._engine, self._stamp, after_id, limit)
 
     def list_held(self, since: datetime) -> Iterator[Held]:

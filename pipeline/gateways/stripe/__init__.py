@@ -1,11 +1,15 @@
 """Stripe: PaymentIntents with manual capture, through the official SDK and the API version that it pins.
 
 Set `CHECKOUT_GATEWAY=stripe`, `CHECKOUT_STRIPE_API_KEY` (a secret key, or a restricted one: it writes
-PaymentIntents and refunds, and reads charges) and `CHECKOUT_STRIPE_WEBHOOK_SECRET`. The token of a payment is the id of
-a PaymentMethod, made in the buyer's browser by Stripe's own library.
+PaymentIntents and refunds, and reads charges) and `CHECKOUT_STRIPE_WEBHOOK_SECRET`.
+
+The token of a payment is the id of a ConfirmationToken (`ctoken_...`), made in the buyer's browser by
+`stripe.createConfirmationToken`, or of a PaymentMethod (`pm_...`), as for saved cards: Stripe no longer supports new
+pages that call `createPaymentMethod`. Anything else (`tok_`, `src_`, `card_`, a blank) is declined as
+`payment_method_unknown`, without a call.
 
     open        a PaymentIntent, not confirmed: no money moves
-    authorize   it is confirmed with the PaymentMethod; 3-D Secure is an action of the buyer
+    authorize   it is confirmed with the token; 3-D Secure is an action of the buyer
     capture     its order total is captured; the rest, if any, is let go
     cancel      it is cancelled, which releases an authorisation
     refund      what was captured and not yet given back; a pending refund counts as given
@@ -14,6 +18,9 @@ Intents take cards only (wallets such as Apple Pay come as cards): few other met
 captured later, and what somebody switches on in the Dashboard must not change what a checkout does. The parameter is
 `allowed_payment_method_types`; this API version refuses `payment_method_types`.
 
-`metadata.checkout_id` of an intent and of its refunds names the checkout: leave it alone in the Dashboard. The SDK
-prints bodies, client secrets included, when the process has `STRIPE_LOG=debug`: leave that out of production.
+An intent is opened with a description, the recipient and, if given, the buyer's e-mail address for Stripe's receipt.
+`metadata.checkout_id` of an intent and of its refunds names the checkout: leave it alone in the Dashboard. The others
+are for people: `reference` (the upstream's), `operation_id` (the idempotency key), from the capture on `order_id`.
+
+The SDK prints bodies, client secrets included, when the process has `STRIPE_LOG=debug`: leave that out of production.
 """

@@ -3,17 +3,20 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from typing import assert_never
 
 import stripe
 import structlog
-from stripe.params import PaymentIntentConfirmParams
+from stripe.params import PaymentIntentConfirmParams, PaymentIntentCreateParams
 
 from pipeline.errors import Code, Invalid, Unavailable
 from pipeline.gateways.protocol import Answer, Call, Declined, Held, Misconfigured, Notice, Transient, Unknown
 from pipeline.gateways.stripe import ledger, notices
 from pipeline.gateways.stripe.amounts import to_stripe
 from pipeline.gateways.stripe.answers import Verb, read_intent, read_refund
-from pipeline.gateways.stripe.refusals import explain
+from pipeline.gateways.stripe.particulars import describe_purchase, write_metadata, write_shipping
+from pipeline.gateways.stripe.refusals import PAYMENT_METHOD_UNKNOWN, explain
+from pipeline.gateways.stripe.tokens import ConfirmationToken, PaymentMethod, read_token
 from pipeline.gateways.stripe.wire import REPEATS, Wire
 from pipeline.settings import Settings, SettingsError
 
@@ -52,50 +55,78 @@ class StripeGateway:
         return self._wire.longest_seconds
 
     def open(self, call: Call) -> Answer:
-        """Create the PaymentIntent, without confirming it."""
+        """Create the PaymentIntent, without confirming it, with all that is known of the purchase.
+
+        In live mode Stripe sends its receipt to `details.email` when the money is captured.
+        """
         amount = to_stripe(call.amount)
         if amount is None:
             return _refuse_amount(call)
 
         def create() -> Answer:
-            intent = self._intents.create(
-                {
-                    "amount": amount,
-                    "currency": call.amount.currency.lower(),
-                    "capture_method": "manual",
-                    "confirm": False,
-                    "allowed_payment_method_types": ["card"],
-                    "metadata": _name_checkout(call),
-                },
-                {"idempotency_key": call.key},
-            )
+            params: PaymentIntentCreateParams = {
+                "amount": amount,
+                "currency": call.amount.currency.lower(),
+                "capture_method": "manual",
+                "confirm": False,
+                "allowed_payment_method_types": ["card"],
+                "description": describe_purchase(call),
+                "metadata": write_metadata(call),
+            }
+            if call.details.shipping is not None:
+                params["shipping"] = write_shipping(call.details.shipping)
+            if call.details.email is not None:
+                params["receipt_email"] = call.details.email
+            intent = self._intents.create(params, {"idempotency_key": call.key})
             return read_intent(Verb.OPEN, intent, call.amount)
 
         return self._ask(Verb.OPEN, call, create)
 
     def authorize(self, call: Call) -> Answer:
-        """Confirm the PaymentIntent with the token. A buyer sent to a bank's page comes back to the return address."""
+        """Confirm the PaymentIntent with the token. A buyer sent to a bank's page comes back to the return address.
+
+        A token that is neither a ConfirmationToken nor a PaymentMethod is declined without a call.
+        """
+        token = read_token(call.token)
+        if token is None:
+            return Declined(
+                PAYMENT_METHOD_UNKNOWN, "The token is no ConfirmationToken (ctoken_...) of Stripe's library."
+            )
 
         def confirm() -> Answer:
-            params: PaymentIntentConfirmParams = {"payment_method": call.token, "expand": ["latest_charge"]}
+            params: PaymentIntentConfirmParams = {"expand": ["latest_charge"]}
             if self._return_url is not None:
                 params["return_url"] = self._return_url
             else:
                 params["use_stripe_sdk"] = True
+            match token:
+                case PaymentMethod(id_):
+                    params["payment_method"] = id_
+                case ConfirmationToken(id_):
+                    params["confirmation_token"] = id_
+                    # The token has values of its own for these, and gives way to ours: the page of the bank, and the
+                    # address that the order is frozen with.
+                    params["use_stripe_sdk"] = self._return_url is None
+                    if call.details.shipping is not None:
+                        params["shipping"] = write_shipping(call.details.shipping)
+                case _:
+                    assert_never(token)
             intent = self._intents.confirm(_reference(call), params, {"idempotency_key": call.key})
             return read_intent(Verb.AUTHORIZE, intent, call.amount)
 
         return self._ask(Verb.AUTHORIZE, call, confirm)
 
     def capture(self, call: Call) -> Answer:
-        """Capture exactly the amount."""
+        """Capture exactly the amount. From here on the PaymentIntent names the order too."""
         amount = to_stripe(call.amount)
         if amount is None:
             return _refuse_amount(call)
 
         def capture() -> Answer:
             options: stripe.RequestOptions = {"idempotency_key": call.key}
-            intent = self._intents.capture(_reference(call), {"amount_to_capture": amount}, options)
+            intent = self._intents.capture(
+                _reference(call), {"amount_to_capture": amount, "metadata": write_metadata(call)}, options
+            )
             return read_intent(Verb.CAPTURE, intent, call.amount)
 
         return self._ask(Verb.CAPTURE, call, capture)
@@ -114,7 +145,7 @@ class StripeGateway:
 
         def refund() -> Answer:
             made = self._refunds.create(
-                {"payment_intent": _reference(call), "metadata": _name_checkout(call)}, {"idempotency_key": call.key}
+                {"payment_intent": _reference(call), "metadata": write_metadata(call)}, {"idempotency_key": call.key}
             )
             return read_refund(made, _reference(call))
 
@@ -175,10 +206,6 @@ def _reference(call: Call) -> str:
     if call.reference is None:
         raise ValueError("the call names no object")
     return call.reference
-
-
-def _name_checkout(call: Call) -> dict[str, str]:
-    return {"checkout_id": str(call.checkout_id)}
 
 
 def _refuse_amount(call: Call) -> Declined:

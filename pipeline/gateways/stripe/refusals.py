@@ -24,6 +24,10 @@ from pipeline.gateways.stripe.wire import chain, has_bad_certificate, was_never_
 
 #: The object did not stand as the verb needs it. Where the error carries it, it says how it stands.
 _STATE_CODES: Final = frozenset({"payment_intent_unexpected_state", "charge_already_captured"})
+#: The storefront's token is none that can be paid with.
+PAYMENT_METHOD_UNKNOWN: Final = "payment_method_unknown"
+_TOKEN_PARAMS: Final = frozenset({"payment_method", "confirmation_token"})
+_TOKEN_CODES: Final = ("payment_method_", "confirmation_token_")
 _EXPIRED_CODES: Final = frozenset({"charge_expired_for_capture", "capture_charge_authorization_expired"})
 #: A definite no to this payment that does not come as a card error.
 _DECLINED_CODES: Final = frozenset(
@@ -77,9 +81,10 @@ def _explain_request(error: stripe.InvalidRequestError, verb: Verb, reference: s
         return Declined(AUTHORIZATION_EXPIRED)
     if code == "charge_already_refunded" and verb is Verb.REFUND and reference is not None:
         return Succeeded(reference, PaymentStatus.REFUNDED)
-    if details.get("param") == "payment_method" or (code or "").startswith("payment_method_"):
-        # The storefront's token, and not our access: the buyer may try another one.
-        return Declined("payment_method_unknown" if code in (None, "resource_missing") else str(code))
+    if details.get("param") in _TOKEN_PARAMS or (code or "").startswith(_TOKEN_CODES):
+        # The storefront's token, and not our access: the buyer may try another one. A ConfirmationToken may also have
+        # been used before, or be older than 12 hours.
+        return Declined(PAYMENT_METHOD_UNKNOWN if code in (None, "resource_missing") else str(code))
     if code in _DECLINED_CODES:
         return Declined(str(code))
     if error.http_status == 404 or code == "resource_missing":

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from tests.harness import Shelf, Works
 
-USED_UP = "Coupon TEN has been used as often as it may be: remove it."
+USED_UP = 'Coupon "TEN" has been used as often as it may be: remove it.'
 
 
 def add_cup(shelf: Shelf, stock: int = 10) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from pipeline.card_numbers import has_card_number
 from pipeline.errors import SENTENCES, Code, Invalid
 from pipeline.messages import ProcessRequest, StartRequest
+from pipeline.redaction import MAX_KEPT
 from pipeline.refusals import record_refusal
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import assert_refused, take_snapshot
@@ -85,7 +86,7 @@ def test_a_token_that_has_digits_is_none(works: Works, shelf: Shelf, token: str)
 
 def test_a_refused_message_is_kept_without_it_whatever_it_was_refused_for(engine: Engine, shelf: Shelf) -> None:
     # Given bodies that end within a card number, and beyond what is kept
-    filling = "x" * (1_000_000 - 8)
+    filling = "x" * (MAX_KEPT - 8)
     bodies = [
         '{"a": "4242 4242 4242 4242"}',
         '{"a": 4242424242424242',
@@ -103,7 +104,7 @@ def test_a_refused_message_is_kept_without_it_whatever_it_was_refused_for(engine
     assert [body for body, _ in rows] == [
         '{"a": "[card number removed]"}',
         '{"a": [card number removed]',
-        f"{filling} [card n",
+        "x" * (MAX_KEPT - 600),
         "\ufffd[card number removed]",
     ]
     assert {message for _, message in rows} == {"It has [card number removed] in it.\ufffd"}

@@ -66,9 +66,9 @@ def test_an_automatic_promotion_is_nobodys_coupon(works: Works, shelf: Shelf) ->
     assert shelf.rows("SELECT count(*) FROM redemptions") == [(0,)]
 
 
-INVALID = "Coupon TEN does not exist or is not valid now: remove it."
-NEEDS_CUSTOMER = "Coupon TEN is limited per customer and the cart names none: name the customer."
-GIVES_NOTHING = "Coupon TEN gives nothing on this cart: remove it."
+INVALID = 'Coupon "TEN" does not exist or is not valid now: remove it.'
+NEEDS_CUSTOMER = 'Coupon "TEN" is limited per customer and the cart names none: name the customer.'
+GIVES_NOTHING = 'Coupon "TEN" gives nothing on this cart: remove it.'
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_one_bad_coupon_redeems_none(works: Works, shelf: Shelf) -> None:
     checkout_id = start(works, shelf, "TEN", "ALONE")
     works.pump()
     # Then
-    sentence = "Coupon ALONE gives nothing on this cart: remove it."
+    sentence = 'Coupon "ALONE" gives nothing on this cart: remove it.'
     assert read_failure(works, checkout_id) == ("coupon_not_applicable", "price_lock", sentence)
     assert (used(shelf), used(shelf, "ALONE")) == ((0, 0, 0), (0, 0, 0))
 
@@ -169,6 +169,6 @@ def test_an_empty_code_is_no_code(works: Works, shelf: Shelf, codes: list[str | 
     checkout_id = works.start(cart_id)
     works.pump()
     # Then
-    sentence = "Coupon  does not exist or is not valid now: remove it."
+    sentence = 'Coupon "" does not exist or is not valid now: remove it.'
     assert read_failure(works, checkout_id) == ("coupon_unknown", "price_lock", sentence)
     assert used(shelf) == (0, 0, 0)

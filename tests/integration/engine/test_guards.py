@@ -105,7 +105,8 @@ def test_history_is_neither_changed_nor_removed(
     works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
     works.pump()
     before = take_snapshot(engine)
-    column = {"events": "kind", "stock_movements": "kind"}.get(table, "sku")
+    named = {"checkout_lines": "variant_id", "events": "kind", "stock_movements": "kind", "request_keys": "key"}
+    column = named.get(table, "sku")
     # When
     state = refuse(shelf, what.format(table, column, column))
     # Then

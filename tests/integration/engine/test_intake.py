@@ -39,7 +39,7 @@ def test_the_same_key_with_another_request_is_a_conflict(works: Works, shelf: Sh
     shelf.add_variant("cup", stock=5)
     cart_id = shelf.add_cart(("cup", 1))
     works.start(cart_id, idempotency_key="k1")
-    sentence = "Idempotency key k1 was used for another request: use a new key for a new request."
+    sentence = 'Idempotency key "k1" was used for another request: use a new key for a new request.'
     other_cart = shelf.add_cart(("cup", 1))
     # When, then
     for other in (
@@ -160,12 +160,17 @@ def test_a_cart_that_comes_along_replaces_an_open_one(works: Works, shelf: Shelf
     assert works.states([checkout_id]) == ["awaiting_payment"]
     assert shelf.rows("SELECT line, sku, quantity FROM cart_lines") == [(1, "cup", 1)]
     assert works.status(checkout_id).currency == "EUR"
-    # When it comes along again, changed, while it is locked
-    more = cart.model_copy(update={"lines": [CartLine(sku="cup", quantity=2)]})
-    again = works.door.start(StartRequest(owner=OWNER, cart=more, idempotency_key="k2"))
-    # Then the running checkout is the answer, with the cart as it was
+    # When it comes along again while it is locked: as it is, and changed
+    again = works.door.start(StartRequest(owner=OWNER, cart=cart, idempotency_key="k2"))
     assert (again.created, again.checkout_id) == (False, checkout_id)
-    assert shelf.rows("SELECT line, sku, quantity FROM cart_lines") == [(1, "cup", 1)]
+    more = cart.model_copy(update={"lines": [CartLine(sku="cup", quantity=2)]})
+    # Then the running checkout is no answer to the changed one
+    sentence = (
+        f"Checkout {checkout_id} of cart {cart_id} was asked for something else (the cart): wait for its outcome, or"
+        " cancel it."
+    )
+    changed = StartRequest(owner=OWNER, cart=more, idempotency_key="k3")
+    assert_refused(works, lambda: works.door.start(changed), Conflict, "checkout_active", sentence)
 
 
 def test_many_starts_in_one_transaction_leave_each_other_alone(works: Works, shelf: Shelf) -> None:

@@ -28,7 +28,7 @@ def test_a_repeated_payment_is_the_same_payment(works: Works, shelf: Shelf, engi
     third = works.pay(checkout_id, idempotency_key="p1")
     # Then
     assert (third.created, third.checkout_id) == (False, checkout_id)
-    conflict = "Idempotency key p1 was used for another request: use a new key for a new request."
+    conflict = 'Idempotency key "p1" was used for another request: use a new key for a new request.'
     other = lambda: works.pay(checkout_id, "tok_declined", idempotency_key="p1")  # noqa: E731 (read with its sentence)
     assert_refused(works, other, Conflict, "idempotency_conflict", conflict)
 
@@ -53,10 +53,13 @@ def test_what_cannot_be_paid_says_why(works: Works, shelf: Shelf) -> None:
     # its payment is under way
     works.pay(checkout_id, expected_total_minor=250)
     busy = f"Checkout {checkout_id} is running and has its payment: wait for its outcome."
-    assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_busy", busy)
+    assert_refused(works, lambda: works.pay(checkout_id, "tok_other"), Conflict, "checkout_busy", busy)
     # it has ended
     works.pump()
-    ended = f"Checkout {checkout_id} is completed: start a new one."
+    ended = (
+        f"Checkout {checkout_id} is completed and its order is placed: nothing is left to pay, and to cancel,"
+        " cancel that order in your shop."
+    )
     assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_ended", ended)
 
 
@@ -88,7 +91,7 @@ def test_a_buyer_who_must_act_cannot_pay_again(works: Works, shelf: Shelf) -> No
     checkout_id = works.start(shelf.add_cart(("cup", 1)), token="tok_action_required")
     works.pump()
     # When, then
-    busy = f"Checkout {checkout_id} is action_required and has its payment: wait for its outcome."
+    busy = f"Checkout {checkout_id} waits for the buyer at their bank: have the buyer finish there, or cancel it."
     assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_busy", busy)
 
 
@@ -112,7 +115,7 @@ def test_what_is_turning_back_cannot_be_paid(works: Works, shelf: Shelf, engine:
     works.pump()
     works.door.cancel(checkout_id, OWNER)
     # When, then
-    ended = f"Checkout {checkout_id} is unwinding: start a new one."
+    ended = f"Checkout {checkout_id} is being undone: wait until its cart is open again, then start a new one."
     assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_ended", ended)
     works.pump()
     assert read_bank(engine, checkout_id) == NOTHING

@@ -24,7 +24,7 @@ from tests.integration.engine.workbench import (
 
 #: Rows that one checkout of two lines has after each phase. `events`: its start, its phases, its end.
 ROWS = {
-    "cart_validation": {"events": 2},
+    "cart_validation": {"events": 2, "checkout_lines": 2},
     "inventory_reservation": {"events": 3, "reservations": 2, "stock_movements": 2},
     "price_lock": {"events": 4, "price_locks": 1, "price_lock_lines": 2},
     "payment_authorization": {

@@ -64,7 +64,7 @@ def test_two_lines_of_one_variant_are_counted_together(works: Works, shelf: Shel
         "inventory_reservation",
         {"line": 2, "sku": "cup", "requested": 4, "available": 3},
     )
-    assert failure.message == "Of cup, 4 were asked for and 3 are left: ask for fewer."
+    assert failure.message == 'Of "cup", 4 were asked for and 3 are left: ask for fewer.'
     assert shelf.stock("cup") == (3, 0)
     assert shelf.rows("SELECT * FROM reservations") == []
 
@@ -119,7 +119,7 @@ def test_seven_buyers_for_five_units_in_one_batch(works: Works, shelf: Shelf) ->
     for each in ids[5:]:
         failure = works.status(each).failure
         assert failure is not None
-        assert failure.message == "Of cup, 1 were asked for and 0 are left: ask for fewer."
+        assert failure.message == '"cup" is sold out: remove it.'
 
 
 def test_a_big_order_that_falls_short_does_not_keep_a_smaller_one_out(works: Works, shelf: Shelf) -> None:
@@ -161,7 +161,7 @@ def test_a_price_that_ended_after_the_look_is_rejected_in_phase_3(works: Works, 
     failure = works.status(checkout_id).failure
     assert failure is not None
     assert (failure.code, failure.phase) == ("price_missing", "price_lock")
-    assert failure.message == "Line 1: cup has no price in EUR: add one, or remove the line."
+    assert failure.message == 'Line 1: "cup" has no price in EUR: add one, or remove the line.'
     assert shelf.stock("cup") == (5, 0)
 
 

@@ -14,6 +14,7 @@ from tests.integration.engine.counter import add_free_cart, fill, read_failure
 from tests.integration.engine.workbench import NOTHING, build_audited, read_bank
 
 CHANGED = "The total is 950, not the expected {}: show it and ask again.".format
+OTHERWISE = "What is charged is not what was expected ({}): show it and ask again.".format
 
 
 def read_hash(engine: Engine, checkout_id: UUID) -> str:
@@ -79,6 +80,27 @@ def test_only_the_lines_that_differ_are_named(works: Works, shelf: Shelf) -> Non
     assert failure.detail["lines"] == [line(2, "pot", 1, 455, 450)]
 
 
+@pytest.mark.parametrize("token", [None, "tok_ok"], ids=["started", "straight_through"])
+def test_lines_alone_are_held_against_the_quote(works: Works, shelf: Shelf, engine: Engine, token: str | None) -> None:
+    # Given the fault: a line of 7800 that was expected to cost 100 was charged
+    shelf.add_variant("kettle", stock=5, price_minor=3900)
+    cart_id = shelf.add_cart(("kettle", 2))
+    # When
+    checkout_id = works.start(cart_id, token=token, expected_lines={"1": 100})
+    works.pump()
+    # Then
+    assert works.states([checkout_id]) == ["failed"]
+    sentence = OTHERWISE("line 1 is 7800, not 100")
+    assert read_failure(works, checkout_id) == ("price_changed", "price_lock", sentence)
+    assert shelf.stock("kettle") == (5, 0)
+    assert read_bank(engine, checkout_id) == NOTHING
+    # When the right line is expected
+    again = works.start(cart_id, token="tok_ok", expected_lines={"1": 7800})
+    works.pump()
+    # Then
+    assert works.states([again]) == ["completed"]
+
+
 def test_what_was_expected_is_charged(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     cart_id = fill(shelf)
@@ -91,22 +113,37 @@ def test_what_was_expected_is_charged(works: Works, shelf: Shelf, engine: Engine
 
 
 @pytest.mark.parametrize(
-    ("expected", "lines"),
+    ("expected", "lines", "differs"),
     [
-        ({"expected_total_minor": 949}, [line(1, "cup", 2, 250, None), line(2, "pot", 1, 450, None)]),
+        ({"expected_total_minor": 949}, [line(1, "cup", 2, 250, None), line(2, "pot", 1, 450, None)], None),
         (
             {"expected_total_minor": 949, "expected_lines": {"1": 500, "2": 449}},
             [line(2, "pot", 1, 450, 449)],
+            None,
         ),
         (
-            {"expected_total_minor": 950, "expected_hash": "0" * 64, "expected_lines": {"1": 501}},
-            [line(1, "cup", 2, 250, 501), line(2, "pot", 1, 450, None)],
+            {"expected_total_minor": 950, "expected_hash": "0" * 64},
+            [line(1, "cup", 2, 250, None), line(2, "pot", 1, 450, None)],
+            "the quote's hash is another one",
+        ),
+        ({"expected_hash": "0" * 64, "expected_lines": {"1": 500, "2": 450}}, [], "the quote's hash is another one"),
+        ({"expected_lines": {"1": 100, "2": 450}}, [line(1, "cup", 2, 250, 100)], "line 1 is 500, not 100"),
+        ({"expected_lines": {"1": 500}}, [line(2, "pot", 1, 450, None)], "line 2 is new"),
+        (
+            {"expected_total_minor": 950, "expected_lines": {"1": 500, "2": 450, "9": 0}},
+            [line(9, "", 0, 0, 0) | {"sku": None}],
+            "line 9 is not there",
         ),
     ],
-    ids=["total", "total and lines", "hash"],
+    ids=["total", "total and lines", "hash", "hash alone", "lines alone", "fewer lines", "a line that is not there"],
 )
 def test_a_buyer_who_confirms_another_total_is_refused_and_nothing_is_held_any_longer(
-    works: Works, shelf: Shelf, engine: Engine, expected: dict[str, Any], lines: list[dict[str, Any]]
+    works: Works,
+    shelf: Shelf,
+    engine: Engine,
+    expected: dict[str, Any],
+    lines: list[dict[str, Any]],
+    differs: str | None,
 ) -> None:
     # Given
     cart_id = fill(shelf)
@@ -117,14 +154,16 @@ def test_a_buyer_who_confirms_another_total_is_refused_and_nothing_is_held_any_l
     with pytest.raises(Conflict) as refusal:
         works.pay(checkout_id, **expected)
     # Then
-    assert (refusal.value.code, str(refusal.value)) == ("price_changed", CHANGED(expected["expected_total_minor"]))
+    total = expected.get("expected_total_minor")
+    sentence = CHANGED(total) if differs is None else OTHERWISE(differs)
+    assert (refusal.value.code, str(refusal.value)) == ("price_changed", sentence)
     assert refusal.value.detail == {
         "total_minor": 950,
-        "expected_total_minor": expected["expected_total_minor"],
+        "expected_total_minor": total,
         "hash": right,
         "shipping_minor": 0,
         "lines": lines,
-    }
+    } | ({} if differs is None else {"differs": differs})
     # Then the stock and the cart are free again, and the bank has heard of nothing
     works.pump()
     failure = works.status(checkout_id).failure

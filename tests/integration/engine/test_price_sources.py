@@ -121,40 +121,13 @@ def read_taxes(shelf: Shelf) -> list[list[tuple[str, str, int]]]:
 
 
 @pytest.mark.parametrize(
-    ("tax_id", "included", "total", "tax", "discount"),
-    [
-        (None, True, 1200, 200, 0),
-        (None, False, 1440, 240, 0),
-        ("DE123456789", True, 1000, 0, 200),
-        ("DE123456789", False, 1200, 0, 0),
-    ],
-)
-def test_a_buyer_with_a_tax_id_accounts_for_the_tax(
-    works: Works, shelf: Shelf, *, tax_id: str | None, included: bool, total: int, tax: int, discount: int
-) -> None:
-    # Given
-    shelf.add_variant("cup", price_minor=1200, tax_included=included)
-    shelf.add_tax("0.2", reverse_charge=True)
-    # When
-    buy(works, shelf, tax_id=tax_id)
-    # Then
-    assert shelf.rows("SELECT total_minor, tax_minor, discount_minor, tax_id, rounding FROM price_locks") == [
-        (total, tax, discount, tax_id, "half-up, tax per line")
-    ]
-    assert read_taxes(shelf) == [[("VAT", "0.2", tax)]]
-    text = [{"text": "Reverse charge: VAT", "amount_minor": 200, "promotion_id": None, "code": None}]
-    assert shelf.row("SELECT discounts FROM order_lines").discounts == (text if discount else [])
-
-
-@pytest.mark.parametrize(
     ("address", "taxes", "shipping_tax"),
     [
         (IN_CALIFORNIA, [[("City", "0.01", 10), ("State", "0.0725", 73)], [("City", "0.01", 10)]], 36),
         ({**IN_CALIFORNIA, "region": "NY"}, [[("State", "0.04", 40)], [("State", "0.04", 40)]], 20),
-        ({**ADDRESS, "country": "US"}, [[("State", "0.04", 40)], [("State", "0.04", 40)]], 20),
         (ADDRESS, [[], []], 0),
     ],
-    ids=["California", "New York", "no region", "another country"],
+    ids=["California", "New York", "another country"],
 )
 def test_a_region_has_rates_of_its_own(
     works: Works,

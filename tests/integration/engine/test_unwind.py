@@ -234,7 +234,7 @@ def test_an_outcome_unknown_for_a_day_is_for_a_person_whose_retry_settles_it(
     shelf.add_variant("cup", stock=5)
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token=token)
     works.pump()
-    shelf.run("UPDATE payment_operations SET created_at = now() - interval '2 days' WHERE status = 'unknown'")
+    shelf.force("UPDATE payment_operations SET created_at = now() - interval '2 days' WHERE status = 'unknown'")
     assert settle(works, [checkout_id], until=RESTING) == ["needs_review"]
     review = works.status(checkout_id).review
     assert review is not None
@@ -254,7 +254,7 @@ def test_an_open_unknown_for_too_long_is_left_behind(works: Works, shelf: Shelf,
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_open_error")
     works.pump()
     # When
-    shelf.run("UPDATE payment_operations SET created_at = now() - interval '2 days'")
+    shelf.force("UPDATE payment_operations SET created_at = now() - interval '2 days'")
     # Then
     assert settle(works, [checkout_id], until=RESTING) == ["failed"]
     assert shelf.stock("cup") == (5, 0)

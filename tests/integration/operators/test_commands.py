@@ -17,12 +17,15 @@ from scripts import checkouts, cleanup, diagnose, release, retry
 from scripts.embedded import ROOT
 from tests.harness import Shelf, Works
 
+PLAYING = "Payments go to sandbox (play money: nobody pays)."
+
 
 @pytest.fixture
 def cup(works: Works, shelf: Shelf, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Works:
     """A shop that has cups, found by the commands."""
     monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
+    monkeypatch.setenv("CHECKOUT_GATEWAY", settings.gateway)
     # It is for a whole process, and this one has other tests.
     monkeypatch.setattr("scripts.engine_desk.configure_logs", lambda _: None)
     shelf.add_variant("cup", stock=9, price_minor=250)
@@ -59,7 +62,7 @@ def test_cleanup_expires_what_has_run_out_of_time(cup: Works, shelf: Shelf) -> N
 def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf) -> None:
     cup.sweep()
     well = run(diagnose.main)
-    assert (well.exit_code, well.stdout) == (0, "16 of 16 checks are well.\n")
+    assert (well.exit_code, well.stdout) == (0, f"{PLAYING}\n18 of 18 checks are well.\n")
     # When the sweep stands still, and a message was refused
     shelf.run("UPDATE heartbeats SET at = now() - interval '1 h'")
     shelf.run("INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
@@ -67,11 +70,12 @@ def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf
     bad = run(diagnose.main)
     assert bad.exit_code == 1
     assert bad.stdout.splitlines() == [
+        PLAYING,
         "critical: 1 the sweep has not run for a minute: start the scheduler.",
         "  python -m workers.scheduler",
         "warning: 1 messages could not be read: refused_messages says why.",
         "  psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
-        "14 of 16 checks are well.",
+        "16 of 18 checks are well.",
     ]
     found = json.loads(run(diagnose.main, "--json").stdout)
     assert [each["code"] for each in found if each["severity"] != "ok"] == ["messages_refused", "sweep_stopped"]

@@ -55,6 +55,10 @@ WRONGS = {
         # One that was made for a day is meant to run out.
         " ('l', 'o', 'n', '{checkout}', 'x', now(), now() + interval '1 day')"
     ],
+    "rates_too_old": [
+        "INSERT INTO exchange_rates (base, quote, rate, source, observed_at)"
+        " VALUES ('EUR', 'USD', 1.1, 'ECB', now() - interval '9 days')"
+    ],
     "sent_again": ["INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')"],
     "sent_again_slow": [
         "INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')",

@@ -54,7 +54,10 @@ def ids(
     """A shop of every kind of row, in which every text that can be is hostile."""
     monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
-    monkeypatch.setattr("scripts.engine_desk.configure_logs", lambda _: None)
+    monkeypatch.setenv("CHECKOUT_GATEWAY", "sandbox")
+    # It is for a whole process, and this one has other tests.
+    for place in ("engine_desk", "reconcile_run"):
+        monkeypatch.setattr(f"scripts.{place}.configure_logs", lambda _: None)
     shelf.add_variant("cup", stock=9, price_minor=250)
     shelf.add_coupon("TEN")
     shelf.add_tax("0.2")
@@ -178,6 +181,7 @@ def test_files_and_arguments(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
+    monkeypatch.setenv("CHECKOUT_GATEWAY", "sandbox")
     cell = HOSTILE.replace("\r\n", " ").replace("\u2028", " ").replace('"', "")
     products = tmp_path / "products.csv"
     products.write_text(

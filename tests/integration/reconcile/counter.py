@@ -105,7 +105,7 @@ def move(works: Works, checkout_id: UUID, verb: str, minor: int = 500) -> None:
 
 def adopt(shelf: Shelf, checkout_id: UUID, reference: str) -> str:
     """Let our books name another object as the checkout's own; returns its reference."""
-    assert shelf.run("UPDATE payments SET reference = :r WHERE checkout_id = :id", r=reference, id=checkout_id) == 1
+    shelf.force("UPDATE payments SET reference = :r WHERE checkout_id = :id", r=reference, id=checkout_id)
     return reference
 
 

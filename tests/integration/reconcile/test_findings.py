@@ -111,7 +111,7 @@ def test_an_order_for_which_no_object_was_ever_made(works: Works, shelf: Shelf) 
     # Given an order whose object our books have forgotten, gone at the bank too
     checkout_id = check_out(works, shelf)
     shelf.run("DELETE FROM sandbox.payments")
-    shelf.run("UPDATE payments SET reference = NULL")
+    shelf.force("UPDATE payments SET reference = NULL")
     assert facts(compare(works)) == [("order_without_charge", checkout_id, None, "captured", None, 500, None, None)]
 
 
@@ -167,7 +167,7 @@ def test_an_object_whose_reference_we_never_heard_is_a_stray(works: Works, shelf
     # Given a checkout that ended without ever learning what it had opened
     checkout_id = check_out(works, shelf, "tok_declined")
     stray = make_object(works.gateway, checkout_id, "open")
-    shelf.run("UPDATE payments SET reference = NULL, status = 'new'")
+    shelf.force("UPDATE payments SET reference = NULL, status = 'new'")
     comparison = compare(works)
     assert facts(comparison) == [("stray_object", checkout_id, stray, "new", "open", None, 0, None)]
     assert sentence(comparison.findings[0]) == (
@@ -227,7 +227,7 @@ def test_money_of_a_checkout_that_waits_for_a_person(
 def test_a_payment_of_another_gateway_is_not_looked_for_here(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf)
     shelf.run("DELETE FROM sandbox.payments")
-    shelf.run("UPDATE payments SET gateway = 'other'")
+    shelf.force("UPDATE payments SET gateway = 'other'")
     comparison = compare(works)
     assert (comparison.findings, comparison.payments) == ((), 0)
     # but an object of this one that names it is a stray
@@ -239,7 +239,7 @@ def test_what_is_older_than_the_window_is_left_out_on_both_sides(works: Works, s
     checkout_id = check_out(works, shelf)
     move(works, checkout_id, "refund")
     for table in ("payments", "sandbox.payments"):
-        shelf.run(f"UPDATE {table} SET created_at = now() - interval '61 minutes'")
+        shelf.force(f"UPDATE {table} SET created_at = now() - interval '61 minutes'")
     comparison = compare(works)
     assert (comparison.findings, comparison.objects, comparison.payments) == ((), 0, 0)
 

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, make_url, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DatabaseError, ProgrammingError
 
 from pipeline.audit import audit
 from pipeline.database import connect_engine
@@ -16,6 +16,7 @@ from pipeline.roles import SECRETS, Role, grant
 from pipeline.settings import Settings
 from pipeline.stats import read_stats
 from tests.harness import Shelf, Works, build_works
+from tests.integration.engine.workbench import take_snapshot
 
 USERS: Final = {Role.WORKER: "test_worker", Role.CLERK: "test_clerk", Role.READER: "test_reader"}
 
@@ -79,6 +80,8 @@ FORBIDDEN: Final = (
     "DELETE FROM stock_movements",
     "UPDATE price_locks SET total_minor = 1",
     "DELETE FROM price_locks",
+    "UPDATE checkout_lines SET variant_id = 1",
+    "DELETE FROM checkout_lines",
     "UPDATE price_lock_lines SET total_minor = 1",
     "UPDATE orders SET total_minor = 1",
     "DELETE FROM orders",
@@ -105,6 +108,28 @@ FORBIDDEN: Final = (
     "SET session_replication_role = replica",
     "UPDATE alembic_version SET version_num = 'x'",
     "CREATE ROLE other",
+    "CREATE TEMPORARY TABLE checkouts (LIKE public.checkouts)",
+    "CREATE TEMPORARY VIEW carts AS SELECT * FROM public.carts",
+    "CREATE SCHEMA mine",
+    "CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE TYPE sandbox.mine AS (a int)",
+    "ALTER FUNCTION cart_guard() RESET search_path",
+    "UPDATE checkouts SET owner = 'thief'",
+    "UPDATE checkouts SET cart_id = gen_random_uuid()",
+    "UPDATE checkouts SET currency = 'JPY'",
+    "UPDATE carts SET owner = 'thief'",
+    "UPDATE payments SET gateway = 'other'",
+    "UPDATE payment_operations SET amount_minor = 1",
+    "UPDATE payment_operations SET idempotency_key = 'mine'",
+    "UPDATE payment_operations SET checkout_id = gen_random_uuid()",
+    "UPDATE orders SET owner = 'thief'",
+    "UPDATE redemptions SET code = 'OTHER'",
+    "UPDATE request_keys SET checkout_id = gen_random_uuid()",
+    "UPDATE request_answers SET owner = 'thief'",
+    "UPDATE webhook_inbox SET body = '{}'",
+    "UPDATE webhook_deliveries SET endpoint_id = gen_random_uuid()",
+    "UPDATE refused_messages SET body = ''",
+    "TRUNCATE refused_messages",
 )
 
 
@@ -117,6 +142,42 @@ def test_hand_written_sql_changes_no_history(shop: Works, shelf: Shelf, worker: 
         connection.execute(text(statement))
     assert getattr(caught.value.orig, "sqlstate", None) == "42501", caught.value  # insufficient_privilege
     assert fingerprint(shelf) == before
+
+
+#: What its rights let it write, and a trigger does not.
+REFUSED: Final = (
+    ("UPDATE payments SET status = 'new'", "CK003"),
+    ("UPDATE payments SET reference = 'pay_other'", "CK002"),
+    ("UPDATE payment_operations SET status = 'intended'", "CK003"),
+    ("UPDATE payment_operations SET status = 'declined' WHERE kind = 'authorize'", "CK003"),
+    ("UPDATE orders SET state = 'cancelled', number = NULL", "CK002"),
+    ("UPDATE orders SET number = 7", "CK002"),
+    ("UPDATE checkouts SET failure_code = 'x'", "CK002"),
+    ("UPDATE reservations SET state = 'held'", "CK003"),
+    ("DELETE FROM refused_messages", "CK002"),
+)
+
+
+@pytest.mark.parametrize(("statement", "expected"), REFUSED)
+def test_hand_written_sql_takes_no_step_back(
+    shop: Works, shelf: Shelf, worker: Engine, engine: Engine, statement: str, expected: str
+) -> None:
+    shop.start(shelf.add_cart(("cup", 1)), token="tok_ok")
+    shop.pump()
+    shelf.run("INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
+    before = take_snapshot(engine)
+    with worker.connect() as connection, pytest.raises(DatabaseError) as caught:
+        connection.execute(text(statement))
+    assert getattr(caught.value.orig, "sqlstate", None) == expected, caught.value
+    assert take_snapshot(engine) == before
+
+
+def test_the_worker_sells_and_forgets_after_a_month(shop: Works, shelf: Shelf) -> None:
+    shelf.run(
+        "INSERT INTO refused_messages (queue, body, code, message, received_at)"
+        " VALUES ('q', 'b', 'c', 'm', now() - interval '31 days')"
+    )
+    assert shop.sweep().forgotten == 1
 
 
 def fingerprint(shelf: Shelf) -> list[tuple[object, ...]]:

@@ -1,10 +1,11 @@
 """What localstripe lacks of Stripe, for the calls of our adapter: as little as their answers need.
 
 Rules: an intent that does not stand as a call needs it refuses the call, and the error carries the intent (localstripe
-captures cancelled intents and refunds twice). A PaymentMethod may come with the confirmation, also after a decline.
-Fields: `amount_received`, `amount_capturable`, `cancellation_reason`, a charge's `payment_method_details`; objects are
-sent along only where they are expanded; lists are cut at `created`; amounts have a bound. Parameters of ours that it
-does not know are left out.
+captures cancelled intents and refunds twice). A PaymentMethod may come with the confirmation, also after a decline, or
+a ConfirmationToken, once. Fields: `amount_received`, `amount_capturable`, `cancellation_reason`, `description`,
+`shipping`, `receipt_email`, metadata at a capture, a charge's `payment_method_details`; objects are sent along only
+where they are expanded; lists are cut at `created`; amounts have a bound. Parameters of ours that it does not know are
+left out.
 """
 
 from dataclasses import dataclass, field
@@ -37,13 +38,15 @@ Fields = dict[str, Any]
 @dataclass
 class Provider:
     """Answers one request after the other. Beyond localstripe it knows which intents it made and when, why one was
-    cancelled, and where a buyer goes back to.
+    cancelled, where a buyer goes back to, what was told about a purchase, and the PaymentMethods of ConfirmationTokens.
     """
 
     local: Local
     made: list[tuple[str, int]] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     return_urls: dict[str, str] = field(default_factory=dict)
+    told: dict[str, Fields] = field(default_factory=dict)
+    confirmation_tokens: dict[str, str] = field(default_factory=dict)
     _turn: Lock = field(default_factory=Lock)
 
     def answer(self, method: str, path: str, fields: Fields) -> Reply:
@@ -65,6 +68,13 @@ class Provider:
                 case _:
                     return refuse(HTTPStatus.NOT_FOUND, f"Unrecognized request URL ({method}: {path}).")
 
+    def make_confirmation_token(self, payment_method: str) -> str:
+        """Make a ConfirmationToken as the buyer's browser does; returns its id."""
+        with self._turn:
+            token = f"ctoken_1Test{len(self.confirmation_tokens)}"
+            self.confirmation_tokens[token] = payment_method
+            return token
+
     def let_expire(self, reference: str) -> None:
         """Cancel an intent as Stripe does when its authorisation has run out."""
         with self._turn:
@@ -76,11 +86,12 @@ class Provider:
             return refuse(400, "Removed in 2026-09-30.endive.", code="payment_method_types_no_longer_supported")
         if int(given["amount"]) > LARGEST:
             return refuse(400, "Amount must be no more than 999,999.99.", code="amount_too_large", param="amount")
-        metadata = {name[9:-1]: value for name, value in given.items() if name.startswith("metadata[")}
         known: Fields = {name: given[name] for name in ("amount", "currency", "capture_method") if name in given}
-        answer = self.local.post(INTENTS, {**known, "metadata": metadata})
+        answer = self.local.post(INTENTS, {**known, "metadata": read_nested("metadata", given)})
         if answer.status == HTTPStatus.OK:
             self.made.append((answer.body["id"], answer.body["created"]))
+            told = {"description": given.get("description"), "receipt_email": given.get("receipt_email")}
+            self.told[answer.body["id"]] = {**told, "shipping": read_nested("shipping", given) or None}
         return answer
 
     def _act(self, reference: str, action: str, given: Fields) -> Reply:
@@ -96,10 +107,22 @@ class Provider:
             return self._confirm(reference, given)
         if action == "capture" and int(given["amount_to_capture"]) > intent["amount"]:
             return refuse(400, "The amount is too large.", code="amount_too_large", param="amount_to_capture")
-        return self.local.post(f"{INTENTS}/{reference}/{action}", given)
+        if metadata := read_nested("metadata", given):
+            self.local.post(f"{INTENTS}/{reference}", {"metadata": {**intent["metadata"], **metadata}})
+        known = {name: value for name, value in given.items() if not name.startswith("metadata[")}
+        return self.local.post(f"{INTENTS}/{reference}/{action}", known)
 
     def _confirm(self, reference: str, given: Fields) -> Reply:
-        token = given["payment_method"]
+        if "confirmation_token" in given:
+            confirmation_token = given["confirmation_token"]
+            token = self.confirmation_tokens.pop(confirmation_token, None)
+            if token is None:
+                message = f"No such confirmation_token: '{confirmation_token}'"
+                return refuse(400, message, code="resource_missing", param="confirmation_token")
+            if shipping := read_nested("shipping", given):
+                self.told[reference]["shipping"] = shipping
+        else:
+            token = given["payment_method"]
         if self.local.get(f"/v1/payment_methods/{quote(token, safe='')}").status != HTTPStatus.OK:
             message = f"No such PaymentMethod: '{token}'"
             return refuse(400, message, code="resource_missing", param="payment_method")
@@ -154,6 +177,7 @@ class Provider:
         amended["amount_received"] = amount if status == "succeeded" else 0
         amended["amount_capturable"] = amount if status == "requires_capture" else 0
         amended["cancellation_reason"] = self.reasons.get(intent["id"])
+        amended |= self.told.get(intent["id"], {})
         back = self.return_urls.get(intent["id"])
         if intent["next_action"] and back is not None:
             page = {"url": f"https://hooks.stripe.com/3d_secure_2/{intent['id']}", "return_url": back}
@@ -167,6 +191,20 @@ class Provider:
         if "latest_charge.refunds" not in expand:
             del shown["refunds"]
         return {**amended, "latest_charge": shown}
+
+
+def read_nested(name: str, given: Fields) -> Fields:
+    """Return the object that flat fields make, as `{"address": {"line1": ..}}` of `shipping[address][line1]`."""
+    found: Fields = {}
+    for flat, value in given.items():
+        if not flat.startswith(f"{name}["):
+            continue
+        *path, last = flat[len(name) + 1 : -1].split("][")
+        inner = found
+        for step in path:
+            inner = inner.setdefault(step, {})
+        inner[last] = value
+    return found
 
 
 def refuse(status: int, message: str, **details: Any) -> Reply:

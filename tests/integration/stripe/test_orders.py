@@ -52,7 +52,7 @@ def read_back(client: stripe.StripeClient, shelf: Shelf, checkout_id: UUID) -> t
     """Return the intent's status, and what was captured and given back."""
     reference = find_reference(shelf, checkout_id)
     intent = client.v1.payment_intents.retrieve(reference, {"expand": ["latest_charge.refunds"]})
-    assert intent.metadata.to_dict() == {"checkout_id": str(checkout_id)}
+    assert intent.metadata["checkout_id"] == str(checkout_id)
     assert (intent.amount, intent.currency) == (500, "eur")
     charge = intent.latest_charge
     returned = charge.amount_refunded if isinstance(charge, stripe.Charge) else 0

@@ -53,8 +53,9 @@ def test_the_parameters_are_these(gateway: StripeGateway, front: Front, purse: P
     opened = gateway.open(call)
     assert isinstance(opened, Succeeded)
     gateway.authorize(make_call(opened.reference, token=purse.good))
-    gateway.capture(make_call(opened.reference))
-    gateway.refund(make_call(opened.reference, checkout_id=call.checkout_id))
+    capturing, refunding = (make_call(opened.reference, checkout_id=call.checkout_id) for _ in range(2))
+    gateway.capture(capturing)
+    gateway.refund(refunding)
     assert [dict(each.fields) for each in front.seen] == [
         {
             "amount": "1000",
@@ -62,12 +63,17 @@ def test_the_parameters_are_these(gateway: StripeGateway, front: Front, purse: P
             "capture_method": "manual",
             "confirm": "false",
             "allowed_payment_method_types[0]": "card",
-            "metadata[checkout_id]": str(call.checkout_id),
+            "description": f"Checkout {call.checkout_id}",
+            **named(call),
         },
         {"payment_method": purse.good, "use_stripe_sdk": "true", "expand[0]": "latest_charge"},
-        {"amount_to_capture": "1000"},
-        {"payment_intent": opened.reference, "metadata[checkout_id]": str(call.checkout_id)},
+        {"amount_to_capture": "1000", **named(capturing)},
+        {"payment_intent": opened.reference, **named(refunding)},
     ]
+
+
+def named(call: Call) -> dict[str, str]:
+    return {"metadata[checkout_id]": str(call.checkout_id), "metadata[operation_id]": call.key}
 
 
 def test_with_a_return_address_the_buyer_is_sent_to_the_banks_page(front: Front, purse: Purse) -> None:

@@ -28,7 +28,8 @@ WHOLE: Final[dict[str, Any]] = {
     ],
     "customer": "c-1",
     "coupon_codes": ["TEN"],
-    "tax_id": "GB1",
+    "tax_id": "GB980780684",
+    "tax_id_validated": {"source": "VIES", "at": "2026-11-28T15:00:00Z"},
     "shipping": {"amount_minor": 400, "title": "Post", "tax_included": False, "taxes": []},
     "shipping_address": ADDRESS,
     "billing_address": {"vat": "GB1"},
@@ -113,4 +114,4 @@ def test_of_two_who_write_one_cart_at_once_one_makes_it(stage: Stage, cup: httpx
 def test_an_id_that_is_none_is_refused(stage: Stage, cart_id: str) -> None:
     answer = stage.client().get(f"/carts/{cart_id}")
     assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
-    assert answer.json()["detail"].startswith("The request is not valid: path.cart_id: ")
+    assert answer.json()["detail"].startswith("The request is not valid: path.cart_id must be a UUID; ")

@@ -16,11 +16,11 @@ from pipeline.settings import Settings
 from tests.integration.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_edge
 from tests.integration.web.stage import Stage, put_cart, start
 
-NAMES: Final = ["database", *ASKED, "broker"]
+NAMES: Final = ["database", *ASKED, "broker", "gateway"]
 
 #: Where the edge works: its own threads, and those that look.
 POOLS: Final = ("web", "health")
-HEAD: Final = "0007"
+HEAD: Final = "0015"
 LATE: Final = "INSERT INTO heartbeats (name, at) VALUES ('sweep', now() - make_interval(secs => :seconds))"
 CHECKOUT: Final = """
     INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, review, expires_at)
@@ -78,8 +78,8 @@ def test_what_is_late_degrades(stage: Stage) -> None:
     run("UPDATE heartbeats SET at = now() - interval '3 min'")
     assert look(stage)[0] == 503
     # Finally, let go of what was made up
-    run("DELETE FROM payment_operations")
-    run("DELETE FROM payments")
+    stage.shelf.force("DELETE FROM payment_operations")
+    stage.shelf.force("DELETE FROM payments")
     run("UPDATE checkouts SET due_at = NULL, due_reason = NULL WHERE id = :id", id=second)
     for each in (first, second):
         client.post("/checkout/cancel", json={"checkout_id": each}, headers={"Prefer": "wait=5"})
@@ -106,7 +106,7 @@ def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Se
     bodies = [answer.json() for answer in answers]
     assert [answer.status_code for answer in answers] == [503, 503, 503]
     assert {name: check["status"] for name, check in bodies[0]["checks"].items()} == {
-        name: "healthy" if name == "broker" else "unhealthy" for name in NAMES
+        name: "healthy" if name in {"broker", "gateway"} else "unhealthy" for name in NAMES
     }
     # One look for all three.
     assert seconds < 4
@@ -198,7 +198,7 @@ def test_a_sweep_that_never_ran_is_told(engine: Engine, settings: Settings) -> N
 
 @pytest.mark.parametrize(
     ("revision", "status"),
-    [("0006", Health.UNHEALTHY), ("0007", Health.HEALTHY), ("0008", Health.DEGRADED), (None, Health.UNHEALTHY)],
+    [("0006", Health.UNHEALTHY), (HEAD, Health.HEALTHY), ("9999", Health.DEGRADED), (None, Health.UNHEALTHY)],
 )
 def test_a_schema_may_be_ahead_of_the_code_but_not_behind(
     engine: Engine, settings: Settings, revision: str | None, status: Health
@@ -238,6 +238,25 @@ def test_a_payment_without_an_answer_is_given_five_minutes(
         connection.execute(text(OPERATION), {"status": status, "seconds": seconds})
         found = check(connection, settings, "payments_unknown")
     assert (found.status, found.count) == (Health.DEGRADED if count else Health.HEALTHY, count)
+
+
+@pytest.mark.parametrize(("hours", "status"), [(None, "healthy"), (119.9, "healthy"), (120.1, "degraded")])
+def test_rates_that_are_all_too_old_degrade(
+    engine: Engine, settings: Settings, hours: float | None, status: str
+) -> None:
+    rate = """
+        INSERT INTO exchange_rates (base, quote, rate, source, observed_at)
+        VALUES ('EUR', :quote, 1, 'ECB', now() - make_interval(secs => 3600 * :hours))
+    """
+    with pretend(engine) as connection:
+        if hours is not None:
+            connection.execute(text(rate), {"quote": "USD", "hours": hours})
+            # One that the bank no longer quotes is no concern while others are.
+            connection.execute(text(rate), {"quote": "RUB", "hours": 40_000})
+        found = check(connection, settings.model_copy(update={"rate_max_age_hours": 120}), "exchange_rates")
+    assert found.status.value == status
+    assert found.count == (None if hours is None else round(hours * 3600))
+    assert ("python scripts/catalog.py rates FILE" in found.message) == (status == "degraded")
 
 
 def test_who_waits_for_a_person_is_told_and_a_webhook_that_was_not_taken_degrades(

@@ -88,7 +88,7 @@ def test_the_lines_of_a_reading(engine: Engine, settings: Settings, sweep_age: f
     full = QueueFigures("checkout.intake", 3, 2, 1, stats.at - timedelta(seconds=4))
     idle = QueueFigures("checkout.unwind", 0, 0, 0, None)
     # When
-    lines = generate_latest(Figures(Readout(stats, (full, idle)), sweep_age)).decode().splitlines()
+    lines = generate_latest(Figures(Readout(stats, (full, idle), "sandbox"), sweep_age)).decode().splitlines()
     # Then
     assert [line for line in lines if line.startswith(("checkout_queue", "checkout_broker", "checkout_sweep"))] == [
         *([] if sweep_age is None else ["checkout_sweep_age_seconds 2.5"]),
@@ -115,7 +115,7 @@ def test_codes_make_a_bounded_number_of_series(engine: Engine, settings: Setting
             SELECT gen_random_uuid(), gen_random_uuid(), 'shop', 'EUR', 'failed', true, now(), 'code_' || n, now()
             FROM generate_series(1, 30) AS n
         """)
-        figures = Figures(Readout(read_stats(connection, settings, hours=HOURS), None), None)
+        figures = Figures(Readout(read_stats(connection, settings, hours=HOURS), None, "sandbox"), None)
         connection.rollback()
     # When
     found = read(generate_latest(figures).decode())

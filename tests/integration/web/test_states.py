@@ -87,7 +87,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
     },
     CheckoutState.ACTION_REQUIRED: {
         "state_name": "Waiting for the buyer's bank",
-        "message": "The buyer's bank wants the buyer: send them where `action` says, then come back.",
+        "message": "The buyer must confirm the payment at their bank: send them where `action` says, or cancel.",
         "can_resume": True,
         "action": "https://bank.example/authenticate/{reference}",
     },

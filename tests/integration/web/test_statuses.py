@@ -104,7 +104,7 @@ def test_409_is_sold_out(stage: Stage, cup: httpx2.Client) -> None:
     [(checkout_id,)] = stage.shelf.rows("SELECT id FROM checkouts")
     facts = answer.json()["facts"]
     assert (facts["sku"], facts["requested"], facts["available"]) == ("cup", 10, 9)
-    sentence = "Of cup, 10 were asked for and 9 are left: ask for fewer."
+    sentence = 'Of "cup", 10 were asked for and 9 are left: ask for fewer.'
     check(answer, 409, "out_of_stock", sentence, checkout_id=str(checkout_id), phase="cart_validation")
     assert stage.shelf.stock("cup") == (9, 0)
     assert stage.shelf.rows("SELECT count(*) FROM payment_operations") == [(0,)]

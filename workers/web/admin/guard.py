@@ -2,16 +2,18 @@
 
 import json
 from typing import ClassVar, Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Message
 
-from pipeline.errors import Code, Refused
-from pipeline.keys import Caller, find_caller_by_id
+from pipeline.admin_sessions import find_session
+from pipeline.errors import Code, Invalid, Refused
+from pipeline.keys import Caller
 from workers.web.admin.pages import render_page, wants_page
+from workers.web.admin.sessions import read_cookie
 from workers.web.edge import edge_of
 from workers.web.guard import AdminRoute, OpenRoute, identify, read_media_type
 from workers.web.problems import Problem, render
@@ -19,6 +21,8 @@ from workers.web.problems import Problem, render
 FORM: Final = "application/x-www-form-urlencoded"
 SIGN_IN: Final = "/admin/sign-in"
 LIST: Final = "/admin/checkout-locks"
+#: No form of ours has more than three.
+MAX_FIELDS: Final = 20
 
 
 class DoorRoute(OpenRoute):
@@ -44,7 +48,11 @@ class DeskRoute(AdminRoute):
         """Let in, with a form's fields as JSON: what a form leaves empty was not filled in."""
         headers["Vary"] = "Accept"
         if wants_page(request):
-            fields = [(name, value) for name, value in parse_qsl(request.url.query) if value.strip()]
+            fields = [
+                (name, value)
+                for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"))
+                if value.strip()
+            ]
             request = Request({**request.scope, "query_string": urlencode(fields).encode()}, request.receive)
         admitted = await super().admit(request, headers)
         return await _read_form(admitted) if read_media_type(admitted) == FORM else admitted
@@ -53,9 +61,8 @@ class DeskRoute(AdminRoute):
         """Return whose key, or whose session, it is."""
         if "authorization" in request.headers:
             return await identify(request)
-        edge = edge_of(request)
-        key_id = edge.sessions.read(request)
-        caller = None if key_id is None else await edge.read(lambda found: find_caller_by_id(found, key_id))
+        token = read_cookie(request)
+        caller = await edge_of(request).read(lambda found: find_session(found, token)) if token else None
         if caller is None:
             raise Refused(Code.API_KEY_INVALID)
         if request.method != "GET":
@@ -65,8 +72,9 @@ class DeskRoute(AdminRoute):
     def refuse(self, problem: Problem, request: Request) -> Response:
         """Answer with a page where a page was asked for; who has not signed in does that first, and comes back."""
         if problem.code is Code.API_KEY_INVALID and wants_page(request):
-            query = f"?{request.url.query}" if request.url.query else ""
-            here = f"{request.url.path}{query}" if request.method == "GET" else LIST
+            query: str = request.scope["query_string"].decode("latin-1")
+            path: str = request.scope["path"]
+            here = path + (f"?{query}" if query else "") if request.method == "GET" else LIST
             return RedirectResponse(f"{SIGN_IN}?next={quote(here)}", 303)
         return _refuse(problem, request)
 
@@ -76,7 +84,8 @@ def check_origin(request: Request) -> None:
 
     A strict cookie does not come along from another site. It does from another host of the same one: hence this.
     """
-    if urlsplit(request.headers.get("origin", "")).netloc != request.headers.get("host"):
+    host = request.headers.get("origin", "").partition("://")[2]
+    if not host or host != request.headers.get("host"):
         raise Refused(Code.ORIGIN_FOREIGN)
 
 
@@ -84,14 +93,17 @@ def _refuse(problem: Problem, request: Request) -> Response:
     if not wants_page(request):
         return render(problem)
     # From a form back to what it was about.
-    back = request.url.path.rpartition("/")[0] if request.method == "POST" else LIST
+    back = request.scope["path"].rpartition("/")[0] if request.method == "POST" else LIST
     facts = {"title": problem.title, "problem": problem, "back": back}
     return render_page(request, "problem.html", facts, status=problem.status)
 
 
 async def read_fields(request: Request) -> dict[str, str]:
-    """Return what a form was filled in with."""
-    return dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+    """Return what a form was filled in with; Invalid when it has too many fields."""
+    try:
+        return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise Invalid(Code.REQUEST_INVALID, reason=f"the form has more than {MAX_FIELDS} fields") from None
 
 
 async def _read_form(request: Request) -> Request:

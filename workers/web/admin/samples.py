@@ -43,6 +43,7 @@ STATISTICS: Final[dict[str, Any]] = {
     "queues": [
         {"queue": "checkout.cart_validation", "waiting": 0, "in_flight": 0, "dead": 0, "oldest_seconds": None},
     ],
+    "gateway": "stripe (real money)",
 }
 
 DOSSIER: Final[dict[str, Any]] = {

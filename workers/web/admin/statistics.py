@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from models.states import ACTIVE, CheckoutState
+from pipeline.gateways.choice import describe_choice
 from pipeline.stats import read_stats
 from workers.readout import Readout, read_queues
 from workers.web.admin.guard import LIST, DeskRoute
@@ -51,4 +52,5 @@ async def read_statistics(request: Request, wanted: Annotated[Wanted, Query()]) 
 
 async def _read(edge: Edge, hours: float) -> Readout:
     stats = await edge.read(lambda connection: read_stats(connection, edge.settings, hours=hours))
-    return Readout(stats, await edge.run(lambda: read_queues(edge.engine.broker.client)))
+    queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
+    return Readout(stats, queues, describe_choice(edge.settings))

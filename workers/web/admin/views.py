@@ -93,6 +93,7 @@ class StatisticsView(View):
     resent: int
     resent_slow: int
     queues: list[QueueView] | None = None
+    gateway: str
 
 
 class AdviceView(View):

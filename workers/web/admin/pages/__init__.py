@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from models.money import Money
 from models.states import CheckoutState
+from pipeline.gateways.choice import read_choice
 from pipeline.printable import show_in_page
 from pipeline.status import STATE_NAMES
 from workers.readout import format_seconds
@@ -30,7 +31,9 @@ def wants_page(request: Request) -> bool:
 def render_page(request: Request, name: str, facts: Mapping[str, Any], *, status: int = 200) -> Response:
     """Return a page. `title` must be among its facts; who has signed in is known from the request."""
     caller = getattr(request.state, "caller", None)
-    content = _load().get_template(name).render({**facts, "caller": caller, "path": request.url.path})
+    gateway = read_choice(request.app.state.edge.settings)
+    shared = {"caller": caller, "path": request.url.path, "gateway": gateway}
+    content = _load().get_template(name).render({**facts, **shared})
     headers = {
         "Content-Security-Policy": _policy(),
         "Referrer-Policy": "same-origin",

@@ -1,0 +1,96 @@
+"""How much JSON is read: bounded as bytes before it is parsed, and as values before anything looks at each of them.
+
+Every text from outside that is JSON passes here: the bodies of HTTP requests, and the messages of the queues.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+from models.limits import MAX_VALUES
+from pipeline.errors import Code, Invalid
+
+#: What PostgreSQL's bigint holds. Larger numbers are nothing that is counted here, and slow to write out.
+_MAX_NUMBER: Final = 2**63 - 1
+#: No shorter text can have too many values.
+_SHORT: Final = MAX_VALUES
+
+
+def check_values(data: bytes) -> None:
+    """Refuse a JSON text with more than `MAX_VALUES` values before it is parsed: Invalid(REQUEST_INVALID).
+
+    What stands before a value is counted, also within texts: never too few, and of a cart hardly too many.
+    """
+    if len(data) > _SHORT and sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise Invalid(Code.REQUEST_INVALID, reason=f"its body has more than {MAX_VALUES} values")
+
+
+def read_json(data: bytes) -> Any:
+    """Return what a JSON text says. The caller has bounded its bytes.
+
+    Raises json.JSONDecodeError for what is no JSON, and Invalid(REQUEST_INVALID) for what is read differently by
+    different readers or by none: other encodings than UTF-8, an object that has a name twice, NaN and its kind,
+    numbers of thousands of digits, hundreds of levels, more than `MAX_VALUES` values.
+    """
+    check_values(data)
+    try:
+        # A byte order mark is tolerated, as RFC 8259 allows.
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Invalid(Code.REQUEST_INVALID, reason="its body is not UTF-8") from None
+    try:
+        return json.loads(text, object_pairs_hook=_read_object, parse_constant=_refuse_constant)
+    except json.JSONDecodeError:
+        raise
+    except RecursionError:
+        raise Invalid(Code.REQUEST_INVALID, reason="its body is nested too deeply") from None
+    except ValueError:
+        raise Invalid(Code.REQUEST_INVALID, reason="its body has a number with thousands of digits") from None
+
+
+def measure(value: object, bounds: tuple[int, int, int]) -> None:
+    """Raise ValueError when a value of JSON is beyond its bounds: levels, values, characters of all texts and names.
+
+    Looks at no more than that allows, so that what is too large costs as little as what just fits.
+    """
+    levels, values, characters = bounds
+    waiting: list[tuple[object, int]] = [(value, 0)]
+    while waiting:
+        each, depth = waiting.pop()
+        inside: list[object] = []
+        match each:
+            case str():
+                characters -= len(each)
+            case bool():
+                pass
+            case int():
+                if abs(each) > _MAX_NUMBER:
+                    raise ValueError("it contains a number that is too large")
+            case Mapping():
+                values -= len(each)
+                if values >= 0:
+                    characters -= sum(len(str(name)) for name in each)
+                    inside = list(each.values())
+            case list() | tuple():
+                values -= len(each)
+                inside = list(each) if values >= 0 else []
+            case _:
+                pass
+        if values < 0:
+            raise ValueError(f"it has more than {bounds[1]} values")
+        if characters < 0:
+            raise ValueError(f"it has more than {bounds[2]} characters")
+        if inside and depth >= levels:
+            raise ValueError(f"it has more than {levels} levels")
+        waiting += [(item, depth + 1) for item in inside]
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Invalid(Code.REQUEST_INVALID, reason="an object in its body has the same name twice")
+    return found
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise Invalid(Code.REQUEST_INVALID, reason="its body has a number that JSON does not have")

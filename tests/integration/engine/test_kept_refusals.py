@@ -1,0 +1,50 @@
+"""A refused message is kept for its operator, without what nobody should read."""
+
+import json
+
+from sqlalchemy import Engine
+
+from pipeline.errors import Code
+from pipeline.redaction import MAX_KEPT
+from pipeline.refusals import record_refusal
+from tests.harness import Shelf
+
+
+def keep(engine: Engine, *bodies: str) -> None:
+    """Record refusals of these bodies."""
+    with engine.begin() as connection:
+        for body in bodies:
+            record_refusal(connection, queue="q", body=body, code=Code.MESSAGE_INVALID, message="m")
+
+
+def test_what_a_buyer_pays_with_is_not_kept(engine: Engine, shelf: Shelf) -> None:
+    # Given the same purchase in every dress that it comes in
+    card = {"number": "4242 4242 4242 4242", "CVC2": 987, "holder": "Ada"}
+    purchase = {"owner": "shop-1", "payment": {"token": "tok_visa_1", "card": card}, "reference": "4711"}
+    envelope = {"queue_name": "checkout.intake", "args": [purchase], "options": {"authorization": "Bearer abcdefgh1"}}
+    dresses = [
+        json.dumps(envelope),
+        json.dumps({"body": json.dumps(envelope)}),
+        json.dumps(envelope)[:-2],
+        repr(envelope),
+        json.dumps(json.dumps(json.dumps(purchase))),
+    ]
+    # When
+    keep(engine, *dresses)
+    # Then
+    kept = [row[0] for row in shelf.rows("SELECT body FROM refused_messages ORDER BY id")]
+    assert len(kept) == 5
+    for body in kept:
+        for secret in ("4242", "987", "tok_visa_1", "abcdefgh1"):
+            assert secret not in body, body
+        # What an operator looks for is there.
+        assert "shop-1" in body
+        assert "4711" in body
+    assert json.loads(kept[0])["args"][0]["payment"]["card"]["holder"] == "Ada"
+
+
+def test_a_message_of_a_megabyte_is_kept_in_part(engine: Engine, shelf: Shelf) -> None:
+    keep(engine, json.dumps({"lines": ["x" * 50] * 20_000}), "y" * 1_000_000)
+    lengths = [row[0] for row in shelf.rows("SELECT char_length(body) FROM refused_messages ORDER BY id")]
+    assert len(lengths) == 2
+    assert all(MAX_KEPT - 700 <= length <= MAX_KEPT for length in lengths), lengths

@@ -1,0 +1,49 @@
+"""How often one may try to sign in, by the client's address and in total, in this process."""
+
+import math
+import time
+from collections import deque
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final
+
+from pipeline.errors import Code, Refused
+
+WINDOW_SECONDS: Final = 60.0
+#: All together may try as often as so many who try as often as one may. A key is 256 random bits, which nobody guesses:
+#: the bounds are for what a try costs, 2 ms, and for the log.
+CLIENTS: Final = 30
+
+
+class SignInTries:
+    """Counts the tries of the last minute, and holds no more than are allowed. Lives on one event loop."""
+
+    def __init__(self, per_minute: int) -> None:
+        """Allow so many to each client's address."""
+        self._of_one, self._of_all = per_minute, per_minute * CLIENTS
+        self._tries: deque[tuple[float, str]] = deque()
+
+    def count(self, address: str) -> None:
+        """Count a try from a client's address; Refused(SIGN_INS_LIMITED) when it is one too many, and not counted."""
+        now, client = time.monotonic(), name_network(address)
+        while self._tries and self._tries[0][0] <= now - WINDOW_SECONDS:
+            self._tries.popleft()
+        # The bound of one comes first: whoever is beyond it takes nothing from the others.
+        for limit, counted in (
+            (self._of_one, [at for at, name in self._tries if name == client]),
+            (self._of_all, [at for at, _ in self._tries]),
+        ):
+            if len(counted) >= limit:
+                seconds = math.ceil(counted[0] + WINDOW_SECONDS - now)
+                raise Refused(Code.SIGN_INS_LIMITED, limit=limit, seconds=max(1, seconds))
+        self._tries.append((now, client))
+
+
+def name_network(address: str) -> str:
+    """Return whom an address belongs to: of IPv6 one has at least a /64, of IPv4 a single one."""
+    try:
+        read = ip_address(address)
+    except ValueError:
+        return address[:100]
+    if isinstance(read, IPv6Address):
+        return str(read.ipv4_mapped or ip_network((read, 64), strict=False))
+    return str(read)

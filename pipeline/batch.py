@@ -36,6 +36,7 @@ class Member:
     ending: CheckoutState | None
     now: datetime
     line_count: int = 1
+    sent_at: datetime | None = None
 
 
 #: How many go together by how often they have left no trace. One of them may be what kills workers: it takes ever fewer
@@ -72,7 +73,7 @@ def part(members: Sequence[Member], most_lines: int | None) -> Parts:
         return Parts()
     light = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 <= most]
     heavy = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 > most]
-    (heavy if is_large(_weigh(groups[0][0]), most) else light).insert(0, groups[0])
+    (heavy if _is_large(_weigh(groups[0][0]), most) else light).insert(0, groups[0])
     names = [[[member.id for member in group] for group in some] for some in (light[1:], sorted(heavy, key=_age))]
     return Parts(light[0] if light else [], *names)
 
@@ -92,7 +93,7 @@ def share_out(items: Sequence[T], weigh: Callable[[T], int], most: float, count:
     return [[items[index] for index in first], *_chunk(rest, weigh, most, count)]
 
 
-def is_large(weight: int, most: float) -> bool:
+def _is_large(weight: int, most: float) -> bool:
     """Tell whether something is too much work to go with others: more than half of what goes together."""
     return weight * 2 > most
 
@@ -113,12 +114,13 @@ def _chunk(items: Iterable[T], weigh: Callable[[T], int], most: float, count: in
     group: list[T] = []
     weight = 0
     for item in items:
-        heavier = weight + weigh(item)
-        if group and (len(group) == count or heavier > most or is_large(max(heavier - weight, weigh(group[-1])), most)):
+        own = weigh(item)
+        is_alone = bool(group) and _is_large(max(own, weigh(group[-1])), most)
+        if group and (is_alone or len(group) == count or weight + own > most):
             yield group
-            group, heavier = [], weigh(item)
+            group, weight = [], 0
         group.append(item)
-        weight = heavier
+        weight += own
     if group:
         yield group
 

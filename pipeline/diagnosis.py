@@ -13,6 +13,7 @@ from pipeline.gateways.choice import describe_choice, read_choice
 from pipeline.health import UNKNOWN_SECONDS
 from pipeline.rates import NEWEST
 from pipeline.settings import Settings
+from pipeline.slow import LOST_COUNT, SLOW_COUNT
 from pipeline.taxes import COUNT_LAPSED
 
 
@@ -163,10 +164,18 @@ QUESTIONS: Final = (
     _Question(
         "sent_again",
         Severity.WARNING,
-        "messages were sent again by the sweep: messages get lost, or workers die",
+        "messages were sent again by the sweep and their first run never came back: Redis lost them, or their worker"
+        " died, or the database was away",
         "python scripts/monitor.py",
-        """SELECT count(*) FROM events
-           WHERE kind = 'sweep.resent' AND at > now() - make_interval(secs => :window_seconds)""",
+        LOST_COUNT,
+    ),
+    _Question(
+        "sent_again_slow",
+        Severity.WARNING,
+        "messages were sent again by the sweep while a slow worker still had them: none was lost; the machine is busy,"
+        " a worker was stopped for a while, or CHECKOUT_STALL_SECONDS is too short for this machine",
+        "python scripts/monitor.py",
+        SLOW_COUNT,
     ),
     _Question(
         "sweep_stopped",

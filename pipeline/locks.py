@@ -18,7 +18,7 @@ from pipeline.pricing.drift import Expected
 _MEMBER: Final = """
     id, cart_id, owner, reference, currency, state, phase, fence, straight_through, payment_given,
     expected_total_minor, expected_hash, expected_lines, expires_at, pivot_at, attempts, ending, line_count,
-    now() AS now
+    sent_at, now() AS now
 """
 
 CHECKOUTS: Final = text(f"""
@@ -199,6 +199,7 @@ def _member(row: Sequence[Any]) -> Member:
         attempts,
         ending,
         line_count,
+        sent_at,
         now,
     ) = row
     return Member(
@@ -218,5 +219,6 @@ def _member(row: Sequence[Any]) -> Member:
         attempts=attempts,
         ending=None if ending is None else CheckoutState(ending),
         line_count=line_count,
+        sent_at=sent_at,
         now=now,
     )

@@ -5,10 +5,9 @@ those. Nothing of what was sent is shown but the name of its field.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from pipeline.wording import count
 
@@ -80,10 +79,10 @@ def explain_first(error: ValidationError) -> str:
     return explain_objection(first["loc"], first)
 
 
-def explain_objection(location: Sequence[int | str], objection: ErrorDetails | Mapping[str, Any]) -> str:
+def explain_objection(location: Sequence[int | str], objection: Mapping[str, object]) -> str:
     """Return one objection of a validation as a phrase; `location` is the name of its field, part by part."""
     where = ".".join(str(part) for part in location)
-    kind, facts = str(objection["type"]), objection.get("ctx", {})
+    kind, facts = str(objection["type"]), cast("Mapping[str, Any]", objection.get("ctx", {}))
     if kind in {"value_error", "assertion_error"}:
         # A sentence of our own, about what was sent.
         what = str(facts.get("error", objection["msg"])).strip()

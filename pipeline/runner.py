@@ -20,6 +20,7 @@ from pipeline.locks import lock_checkouts
 from pipeline.operations import load_books, record
 from pipeline.sender import RESOLVE, UNWIND, Send
 from pipeline.settings import Settings
+from pipeline.slow import Watch
 
 log = structlog.get_logger()
 
@@ -36,19 +37,23 @@ class Runner:
         """Run `phase` for those of these checkouts that stand right before it; the others are left alone."""
         # What is done at a gateway is the same for any number of lines.
         most_lines = self.settings.batch_lines if isinstance(phase.work, Local) else None
-        lane = Lane(phase.queue, partial(self._step, phase, None), partial(self._send_back, phase))
-        step = partial(self._step, phase, most_lines)
+        watch = Watch(phase.queue)
+        lane = Lane(phase.queue, partial(self._step, phase, watch, None), partial(self._send_back, phase))
+        step = partial(self._step, phase, watch, most_lines)
         self.driver.drive(ids, step, partial(self._fail, phase), may_leave=True, lane=lane)
 
     def _step(
         self,
         phase: Phase,
+        watch: Watch,
         most_lines: int | None,
         connection: Connection,
         ids: Sequence[UUID],
         answers: Sequence[Answered],
     ) -> Step:
+        held_seconds = watch.held_seconds()
         members = lock_checkouts(connection, ids)
+        watch.mark(connection, members, partial(is_before, phase=phase), held_seconds)
         books = record(connection, members, answers) if answers else {}
         step = Step(sends=chase_late(connection, members, books))
         parts = part([each for each in members if is_before(each, phase)], most_lines)

@@ -7,7 +7,6 @@ from ipaddress import ip_network
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.identifiers import normalize_country
@@ -256,11 +255,10 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError(" ".join(_explain(each) for each in error.errors())) from None
+        raise SettingsError(" ".join(_explain(str(each["loc"][0]), each) for each in error.errors())) from None
 
 
-def _explain(mistake: ErrorDetails) -> str:
-    name = str(mistake["loc"][0])
+def _explain(name: str, mistake: Mapping[str, object]) -> str:
     known = Settings.model_fields.get(name)
     alias = known.validation_alias if known is not None else None
     variable = alias if isinstance(alias, str) else name if name.isupper() else f"CHECKOUT_{name.upper()}"

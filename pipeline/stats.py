@@ -17,6 +17,7 @@ from pipeline.audit import bound_seconds
 from pipeline.chain import CHAIN
 from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.settings import Settings
+from pipeline.slow import SLOW_COUNT
 
 #: Queues whose messages name checkouts, in the order of the work.
 CHECKOUT_QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
@@ -70,7 +71,8 @@ FIGURES: Final = text(f"""
            (SELECT count(*) FROM refused_messages
             WHERE received_at > now() - make_interval(secs => :window_seconds)) AS refused_messages,
            (SELECT count(*) FROM events
-            WHERE kind = 'sweep.resent' AND at > now() - make_interval(secs => :window_seconds)) AS resent
+            WHERE kind = 'sweep.resent' AND at > now() - make_interval(secs => :window_seconds)) AS resent,
+           ({SLOW_COUNT}) AS resent_slow
     FROM (SELECT count(*) AS lines, CAST(coalesce(sum(quantity), 0) AS bigint) AS units
           FROM reservations WHERE state = 'held') AS held
 """)
@@ -104,7 +106,8 @@ class Stats:
 
     `success_rate` is completed by ended, None when nothing ended. `failures` has the most frequent codes of what
     ended otherwise, largest first. `expired` have run out of time and await the sweep; `stuck` are late by more than
-    the sweep's bound; `resent` had their message lost, or their worker.
+    the sweep's bound; `resent` are messages that the sweep sent again, `resent_slow` those of them that a slow worker
+    still had: the rest was lost, or its worker.
     """
 
     at: datetime
@@ -125,6 +128,7 @@ class Stats:
     deliveries_dead: int
     refused_messages: int
     resent: int
+    resent_slow: int
 
 
 def read_stats(connection: Connection, settings: Settings, *, hours: float = 24) -> Stats:

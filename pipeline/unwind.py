@@ -22,6 +22,7 @@ from pipeline.payment_plan import plan_undo
 from pipeline.runner import chase_late
 from pipeline.sender import UNWIND
 from pipeline.settings import Settings
+from pipeline.slow import Watch
 
 
 class Unwinder:
@@ -37,14 +38,22 @@ class Unwinder:
 
         Also takes back money that turned up after the end of its checkout.
         """
-        lane = Lane(UNWIND, partial(self._step, None), self._send_back)
-        step = partial(self._step, self.settings.batch_lines)
+        watch = Watch(UNWIND)
+        lane = Lane(UNWIND, partial(self._step, watch, None), self._send_back)
+        step = partial(self._step, watch, self.settings.batch_lines)
         self.driver.drive(ids, step, self._fail, may_leave=True, lane=lane)
 
     def _step(
-        self, most_lines: int | None, connection: Connection, ids: Sequence[UUID], answers: Sequence[Answered]
+        self,
+        watch: Watch,
+        most_lines: int | None,
+        connection: Connection,
+        ids: Sequence[UUID],
+        answers: Sequence[Answered],
     ) -> Step:
+        held_seconds = watch.held_seconds()
         members = lock_checkouts(connection, ids)
+        watch.mark(connection, members, lambda each: each.state is CheckoutState.UNWINDING, held_seconds)
         books = record(connection, members, answers) if answers else {}
         step = Step()
         chase_late(connection, members, books)

@@ -5,7 +5,6 @@ has a safe rule. Exit codes: 0 all kept, 1 one is broken or a difference stands,
 be read.
 """
 
-import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final
@@ -23,6 +22,7 @@ from scripts.embedded import open_settings
 from scripts.obstacles import Obstacle, explain_obstacles, open_redis
 from scripts.reconcile_run import compare_with_provider
 from scripts.reconcile_view import describe_comparison, show_comparison, show_repair
+from scripts.terminal import Screen, plain, say, say_json
 from scripts.waiting import read_waiting
 
 #: Rows shown of a broken promise: enough to see a pattern. `--json` has up to a hundred.
@@ -45,7 +45,7 @@ def main(
     """Check every promise against the database and the sandbox bank's books; exit 1 when one is broken."""
     if repair and not gateway:
         raise typer.BadParameter("it settles what --gateway finds: add --gateway.", param_hint="--repair")
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(soft_wrap=True)
     provider = None
     try:
         with explain_obstacles():
@@ -56,22 +56,22 @@ def main(
                     settings,
                     hours,
                     repair=repair,
-                    notes=Console(stderr=True, highlight=False, soft_wrap=True),
+                    notes=Screen(stderr=True, soft_wrap=True),
                     tell_repair=lambda each: None if as_json else show_repair(console, each),
                 )
             report, waiting = run_audit(settings)
     except Obstacle as obstacle:
-        typer.echo(str(obstacle), err=True)
+        say(str(obstacle), err=True)
         raise typer.Exit(2) from None
     if as_json:
         facts = describe(report, waiting)
-        typer.echo(json.dumps(facts if provider is None else {**facts, "gateway": describe_comparison(provider)}))
+        say_json(facts if provider is None else {**facts, "gateway": describe_comparison(provider)})
     else:
         show(console, report, waiting)
         if provider is not None and provider.comparison is not None:
             show_comparison(console, provider, provider.comparison)
     if provider is not None and provider.error is not None:
-        typer.echo(provider.error, err=True)
+        say(provider.error, err=True)
         raise typer.Exit(2)
     raise typer.Exit(1 if report.violations or (provider is not None and provider.differences) else 0)
 
@@ -129,9 +129,9 @@ def show(console: Console, report: Report, waiting: int | None) -> None:
             continue
         for row in violation.rows[:SHOWN_ROWS]:
             facts = "  ".join(f"{name}={value}" for name, value in _plain(row).items())
-            console.print(Text(f"       {facts}", "red"))
+            console.print(plain(f"       {facts}", "red"))
         if violation.count > SHOWN_ROWS:
-            console.print(Text(f"       and {violation.count - SHOWN_ROWS} more", "red"))
+            console.print(plain(f"       and {violation.count - SHOWN_ROWS} more", "red"))
     if report.skipped:
         console.print(f"{len(report.skipped)} promises about the sandbox bank: not checked, its books are elsewhere.")
     if waiting is None:
@@ -139,7 +139,7 @@ def show(console: Console, report: Report, waiting: int | None) -> None:
     found = f"{len(report.violations)} broken" if report.violations else "all kept"
     review = f"; checkouts that need review: {report.needs_review}" if report.needs_review else ""
     console.print(
-        Text(f"{len(report.checked)} promises, {found}{review}.", "bold red" if report.violations else "bold")
+        plain(f"{len(report.checked)} promises, {found}{review}.", "bold red" if report.violations else "bold")
     )
 
 

@@ -5,7 +5,6 @@ phase-1 commit to the last checkout done, the backlog sent at once to workers th
 completed, one at a time. Every round of the engine ends with the audit.
 """
 
-import json
 import statistics
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -26,6 +25,7 @@ from scripts.bench_stalls import Disturbance
 from scripts.embedded import serve
 from scripts.ending import Ended, Ending
 from scripts.obstacles import Obstacle, explain_obstacles
+from scripts.terminal import Screen, say, say_json
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -76,7 +76,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Measure; exit 1 when an audit found a violation."""
-    console = Console(stderr=as_json, highlight=False)
+    console = Screen(stderr=as_json)
     parts = _read_parts(only)
     try:
         with Ending() as ending, explain_obstacles(), serve() as settings:
@@ -86,7 +86,7 @@ def main(
         console.print(str(ended))
         raise typer.Exit(ended.code) from None
     except Obstacle as obstacle:
-        typer.echo(str(obstacle), err=True)
+        say(str(obstacle), err=True)
         raise typer.Exit(2) from None
     medians = {name: statistics.median(values) for name, values in figures.items()}
     known = medians.keys()
@@ -100,7 +100,7 @@ def main(
             "idle_p50_ms": medians.get("idle_ms"),
             "audit_violations": len(ground.violations),
         }
-        typer.echo(json.dumps(report))
+        say_json(report)
     raise typer.Exit(1 if ground.violations else 0)
 
 

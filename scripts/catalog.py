@@ -6,7 +6,6 @@ Exit codes: 0 everything was imported or set, 1 nothing was, 2 the call itself i
 location), 3 a part was: rows were refused.
 """
 
-import json
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from scripts.progress import show_progress
 from scripts.refused_rows import print_refused
 from scripts.shopify import NotReadable, SkuSource, read_export
 from scripts.stock_quantity import read_count_time, read_stock_change
+from scripts.terminal import say, say_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Fill the catalog.")
 
@@ -90,7 +90,7 @@ def import_file(
             report = import_export(engine, export, file=file.name, options=options, progress=progress)
     kept = keep_refused_rows(report.refused, refusals, file)
     if as_json:
-        typer.echo(json.dumps(asdict(report)))
+        say_json(asdict(report))
     else:
         print_report(report)
         print_refused(report.refused, kept)
@@ -116,7 +116,7 @@ def set_on_hand(
         stop(f"{error}.", code=2)
     with open_catalog() as engine, transaction(engine) as connection:
         (change,) = catalog.set_stock(connection, [row], create_locations=create)
-    typer.echo(f"{change.sku} at {change.location}: {change.before} before, {change.after} now")
+    say(f"{change.sku} at {change.location}: {change.before} before, {change.after} now")
 
 
 app.command("rates")(import_rates)

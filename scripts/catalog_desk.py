@@ -15,6 +15,7 @@ from scripts.embedded import open_settings
 from scripts.obstacles import Obstacle, explain_obstacles
 from scripts.refused_rows import keep_refused, name_refused_file
 from scripts.sheets import Refusal
+from scripts.terminal import say
 
 #: The longest file: it is read as a whole, and takes several times as much of memory. A product takes about 1 kB.
 MAX_FILE: Final = 512 * 1024 * 1024
@@ -69,17 +70,17 @@ def keep_refused_rows(refused: Sequence[Refusal], asked: Path | None, file: Path
     try:
         return keep_refused(refused, asked, name_refused_file(file))
     except OSError as error:
-        typer.echo(f"{error.filename} cannot be written ({error.strerror}): here are all rows refused.", err=True)
+        say(f"{error.filename} cannot be written ({error.strerror}): here are all rows refused.", err=True)
         return None
 
 
 def print_encoding(encoding: str, cells: str) -> None:
     """Say that a file was not in Unicode, since its letters may be wrong."""
     if encoding == "windows-1252":
-        typer.echo(f"The file is not UTF-8 and was read as {encoding}: look at accented letters in the {cells}")
+        say(f"The file is not UTF-8 and was read as {encoding}: look at accented letters in the {cells}")
 
 
 def stop(sentence: str, *, code: int = 1) -> NoReturn:
     """Say one sentence and end."""
-    typer.echo(sentence, err=True)
+    say(sentence, err=True)
     raise typer.Exit(code)

@@ -4,7 +4,6 @@ Exit codes: 0 all of it is stored, 1 nothing is, 2 the file as a whole is of no 
 now is too old to be used.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from scripts.headings import show
 from scripts.rates import NotReadable, RateFile, Refusal, read_rates
 from scripts.refused_rows import print_refused
 from scripts.taxes import Unit, read_taxes
+from scripts.terminal import say, say_json
 
 #: Rates of one transaction, well below a second each: the bank's whole history has some 200,000.
 RATES_CHUNK: Final = 10_000
@@ -169,16 +169,16 @@ def _finish(report: TableReport, file: Path, asked: Path | None, *, partly: bool
     """Tell what was done, and exit."""
     kept = keep_refused_rows(report.refused, asked, file)
     if as_json:
-        typer.echo(json.dumps(asdict(report)))
+        say_json(asdict(report))
     else:
-        typer.echo(
+        say(
             f"{report.file}: {report.rows} rows, {report.imported} {report.kind} imported,"
             f" {report.changed} rows written, {len(report.refused)} refused"
         )
         print_encoding(report.encoding, "names")
         if report.unread:
-            typer.echo(f"Not read: {', '.join(show(name) for name in report.unread)}")
+            say(f"Not read: {', '.join(show(name) for name in report.unread)}")
         for note in report.notes:
-            typer.echo(note)
+            say(note)
         print_refused(report.refused, kept)
     raise typer.Exit(1 if not report.imported else PARTLY if partly else 0)

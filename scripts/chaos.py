@@ -6,7 +6,6 @@ everything ever sent is sent again, and the audit is taken. Exit codes: 0 every 
 run proves nothing), 2 it cannot be run here.
 """
 
-import json
 import random
 import tempfile
 import threading
@@ -31,6 +30,7 @@ from scripts.embedded import EmbeddedError
 from scripts.ending import Ended, Ending
 from scripts.fleet import FleetLog
 from scripts.obstacles import Obstacle, explain_obstacles
+from scripts.terminal import Screen, say, say_json
 from workers.broker import BatchBroker
 
 #: How often a call to the bank goes wrong, in a way that passes.
@@ -59,7 +59,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Break things, and count what came of it."""
-    console = Console(stderr=as_json, highlight=False)
+    console = Screen(stderr=as_json)
     kinds = _read_kinds(faults)
     chosen = random.SystemRandom().randrange(2**31) if seed is None else seed
     console.print(f"seed {chosen}: {checkouts} buyers, {len(kinds)} kinds of faults")
@@ -70,13 +70,13 @@ def main(
         console.print(str(ended))
         raise typer.Exit(ended.code) from None
     except (Obstacle, EmbeddedError) as obstacle:
-        typer.echo(str(obstacle), err=True)
+        say(str(obstacle), err=True)
         raise typer.Exit(2) from None
     report = describe(verdict, injected, failed_calls) | {"seed": chosen}
     objections = object_to(verdict, report, kinds)
     show(console, verdict, injected, report, objections)
     if as_json:
-        typer.echo(json.dumps(report | {"objections": objections}))
+        say_json(report | {"objections": objections})
     raise typer.Exit(1 if objections else 0)
 
 

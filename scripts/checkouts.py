@@ -13,7 +13,8 @@ import typer
 from models.money import Money
 from models.states import CheckoutState
 from pipeline.register import MAX_PAGE, Entry, Filter, read_page
-from scripts.desk import open_desk, print_json, print_rows
+from scripts.desk import open_desk, print_rows
+from scripts.terminal import say, say_json
 
 
 def main(
@@ -32,12 +33,12 @@ def main(
     with open_desk("checkouts") as (connection, _):
         page = read_page(connection, wanted, limit=limit)
     if as_json:
-        print_json({"checkouts": [asdict(each) for each in page.entries], "next_before": page.next_before})
+        say_json({"checkouts": [asdict(each) for each in page.entries], "next_before": page.next_before})
         return
     columns = ("id", "started", "state", "owner", "total", "order", "failure", "reference")
     print_rows(columns, [_describe(each) for each in page.entries])
     if page.next_before is not None:
-        typer.echo(f"There are more: --before {page.next_before}", err=True)
+        say(f"There are more: --before {page.next_before}", err=True)
 
 
 def _describe(entry: Entry) -> tuple[object, ...]:

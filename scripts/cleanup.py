@@ -10,8 +10,9 @@ from typing import Annotated, Final
 import typer
 
 from pipeline.sweep import sweep
-from scripts.desk import print_json, print_rows
+from scripts.desk import print_rows
 from scripts.engine_desk import open_engine
+from scripts.terminal import say_json
 
 #: One tick takes on `CHECKOUT_SWEEP_LIMIT` checkouts; so many ticks are 50,000 of them at the default.
 TICKS: Final = 100
@@ -31,7 +32,7 @@ def main(
             if not counts["expired"]:
                 break
     if as_json:
-        print_json(dict(totals))
+        say_json(dict(totals))
     else:
         print_rows(("what", "count"), sorted(totals.items()))
 

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pipeline.gateways.choice import SANDBOX
 from pipeline.settings import Settings
 from scripts.embedded import ROOT
+from scripts.terminal import say
 from workers import asyncapi
 from workers.web.app import build_app
 
@@ -50,10 +51,10 @@ def main(
     stale = find_stale(DOCS)
     for name in stale:
         if check:
-            typer.echo(f"docs/{name} is not what the code says: run `python3 scripts/dev.py contracts`.", err=True)
+            say(f"docs/{name} is not what the code says: run `python3 scripts/dev.py contracts`.", err=True)
         else:
             (DOCS / name).write_text(build_contracts()[name])
-            typer.echo(f"docs/{name} written.")
+            say(f"docs/{name} written.")
     if check and stale:
         raise typer.Exit(1)
 

@@ -7,7 +7,6 @@ is counted and audited.
 Exit codes: 0 all is as it must be, 1 something is not, 2 the demo could not run, 130 Ctrl-C; it leaves nothing behind.
 """
 
-import json
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +28,7 @@ from scripts.ending import Ended, Ending
 from scripts.fleet import FleetLog, read_procfile, run_fleet
 from scripts.obstacles import Obstacle, explain_obstacles
 from scripts.scratch import name_database, open_scratch
+from scripts.terminal import Screen, plain, say, say_json
 from workers.engine import build_engine
 from workers.logs import configure_logs
 
@@ -63,7 +63,7 @@ def main(
     log: Annotated[Path | None, typer.Option(help="Keep what the workers print in this file.")] = None,
 ) -> None:
     """Show the engine at work: a rush, declines, a cancellation, an expiry, a killed worker; then the audit."""
-    console = Console(highlight=False, quiet=as_json)
+    console = Screen(quiet=as_json)
     try:
         with Ending() as ending:
             try:
@@ -73,10 +73,10 @@ def main(
                 ending.check()
                 raise
     except (Obstacle, Stuck, Ended) as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(error.code if isinstance(error, Ended) else 1 if isinstance(error, Stuck) else 2) from None
     if as_json:
-        typer.echo(json.dumps(facts))
+        say_json(facts)
     raise typer.Exit(0 if facts["ok"] else 1)
 
 
@@ -117,7 +117,8 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
         console.print()
         console.print(draw(verdicts))
         if not holds:
-            typer.echo("\n".join(("The workers' last lines:", *fleet_log.tail)), err=True)
+            for line in ("The workers' last lines:", *fleet_log.tail):
+                say(line, err=True)
     console.print(_conclude(narrator.seconds, kept, holds=holds), soft_wrap=True)
     return {**facts, "kept": kept, "seconds": round(narrator.seconds, 1), "ok": holds}
 
@@ -147,7 +148,7 @@ def _introduce(given: Urls) -> Text:
     wheels = " and ".join(name for name, url in urls if not url)
     owned = " and ".join(name for name, url in urls if url)
     places = [f"{wheels} from wheels" if wheels else "", f"an empty database on your {owned}" if owned else ""]
-    return Text(f"Starting: {', '.join(filter(None, places))}, worker processes. Ctrl-C leaves nothing behind.")
+    return plain(f"Starting: {', '.join(filter(None, places))}, worker processes. Ctrl-C leaves nothing behind.")
 
 
 def _conclude(seconds: float, kept: str | None, *, holds: bool) -> Text:

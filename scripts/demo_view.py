@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from models.money import Money
 from scripts.demo_cast import CURRENCY
+from scripts.terminal import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ class Narrator:
     def begin(self, act: str) -> None:
         """Begin an act."""
         self._console.print()
-        self._console.print(Text(act, "bold"))
+        self._console.print(plain(act, "bold"))
 
     def say(self, line: str) -> None:
         """Tell one thing that has happened. A terminal breaks long lines beside the clock, a pipe gets whole lines."""
-        clock = Text(f"{self.seconds:5.1f} s  ", "dim")
+        clock = plain(f"{self.seconds:5.1f} s  ", "dim")
         if not self._console.is_terminal:
-            self._console.print(clock.append(line, "not dim"), soft_wrap=True)
+            self._console.print(clock.append(plain(line, "not dim")), soft_wrap=True)
             return
         row = Table.grid()
         row.add_column(no_wrap=True)
@@ -65,5 +65,5 @@ def draw(verdicts: Sequence[Verdict]) -> Table:
     table.add_column("counted", overflow="fold")
     table.add_column("right?", no_wrap=True)
     for each in verdicts:
-        table.add_row(each.about, each.found, Text("yes", "green") if each.holds else Text("NO", "bold red"))
+        table.add_row(each.about, each.found, plain("yes", "green") if each.holds else plain("NO", "bold red"))
     return table

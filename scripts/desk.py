@@ -1,12 +1,10 @@
 """One transaction for a command, and its three ways to end: done, refused (1), or not to be reached (2)."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
@@ -15,6 +13,7 @@ from pipeline.errors import CheckoutError
 from pipeline.settings import Settings
 from scripts.embedded import open_settings
 from scripts.obstacles import Obstacle, explain_obstacles
+from scripts.terminal import Screen, say, say_row
 
 REFUSED: Final = 1
 UNREACHABLE: Final = 2
@@ -40,24 +39,19 @@ def open_desk(name: str) -> Iterator[tuple[Connection, Settings]]:
 
 def refuse(sentence: str, *, code: int = REFUSED) -> NoReturn:
     """End the command with a sentence on standard error."""
-    typer.echo(sentence, err=True)
+    say(sentence, err=True)
     raise typer.Exit(code)
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON value; times and ids as text."""
-    typer.echo(json.dumps(value, default=str))
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table on a terminal, or one row a line, divided by tabs, into a pipe."""
-    console = Console(highlight=False)
+    screen = Screen()
     texts = [["-" if each is None else str(each) for each in row] for row in rows]
-    if not console.is_terminal:
+    if not screen.is_terminal:
         for row in texts:
-            typer.echo("\t".join(row))
+            say_row(row)
         return
     table = Table(*columns, box=None, pad_edge=False)
     for row in texts:
         table.add_row(*row)
-    console.print(table)
+    screen.print(table)

@@ -14,8 +14,9 @@ import typer
 from pipeline.advice import advise, describe
 from pipeline.diagnosis import Finding, Severity, diagnose, judge_gateway, judge_queues
 from pipeline.dossier import read_dossier
-from scripts.desk import REFUSED, open_desk, print_json, print_rows
+from scripts.desk import REFUSED, open_desk, print_rows
 from scripts.obstacles import open_redis
+from scripts.terminal import say, say_json
 from workers.readout import read_queues
 
 
@@ -35,9 +36,9 @@ def main(
         with contextlib.closing(open_redis(settings)) as client:
             findings += judge_queues(read_queues(client))
     if as_json:
-        print_json([asdict(each) for each in findings])
+        say_json([asdict(each) for each in findings])
     else:
-        typer.echo(gateway.sentence)
+        say(gateway.sentence)
         print_findings(findings)
     if any(each.severity is Severity.CRITICAL for each in findings):
         raise typer.Exit(REFUSED)
@@ -49,7 +50,7 @@ def show_checkout(checkout_id: UUID, *, as_json: bool) -> None:
         dossier = read_dossier(connection, checkout_id)
         advice = advise(dossier, settings)
     if as_json:
-        print_json(describe(dossier, advice))
+        say_json(describe(dossier, advice))
         return
     status = dossier.status
     facts = [
@@ -58,16 +59,18 @@ def show_checkout(checkout_id: UUID, *, as_json: bool) -> None:
     print_rows(("what", "is"), [*facts, *dossier.standing.items()])
     for name, reason in (("failure", status.failure), ("review", status.review)):
         if reason is not None:
-            typer.echo(f"\n{name}: {reason.message}")
+            say()
+            say(f"{name}: {reason.message}")
     for section in dossier.sections:
         if section.rows:
-            typer.echo(f"\n{section.title}")
+            say()
+            say(section.title)
             print_rows(section.columns, section.rows)
-    typer.echo("")
+    say()
     for each in advice:
-        typer.echo(each.sentence)
+        say(each.sentence)
         if each.command is not None:
-            typer.echo(f"  {each.command}")
+            say(f"  {each.command}")
 
 
 def print_findings(findings: list[Finding]) -> None:
@@ -77,10 +80,10 @@ def print_findings(findings: list[Finding]) -> None:
         (each for each in findings if each.severity is not Severity.OK), key=lambda each: order.index(each.severity)
     )
     for each in bad:
-        typer.echo(f"{each.severity}: {each.sentence}")
+        say(f"{each.severity}: {each.sentence}")
         if each.command is not None:
-            typer.echo(f"  {each.command}")
-    typer.echo(f"{len(findings) - len(bad)} of {len(findings)} checks are well.")
+            say(f"  {each.command}")
+    say(f"{len(findings) - len(bad)} of {len(findings)} checks are well.")
 
 
 if __name__ == "__main__":

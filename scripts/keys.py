@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from pipeline.keys import KeyRecord, Scope, create_key, list_keys, revoke_key
-from scripts.desk import open_desk, print_json, print_rows, refuse
+from scripts.desk import open_desk, print_rows, refuse
+from scripts.terminal import say, say_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Who may.")
 
@@ -30,10 +31,10 @@ def create(
     with open_desk("keys") as (connection, _):
         record, token = create_key(connection, owner=owner, name=name, scopes=scope or [Scope.CHECKOUT], days=days)
     if as_json:
-        print_json(asdict(record) | {"token": token})
+        say_json(asdict(record) | {"token": token})
     else:
-        typer.echo(token)
-        typer.echo(f"Key {record.id} of {owner} for {_list(record.scopes)}. It is not shown again.", err=True)
+        say(token)
+        say(f"Key {record.id} of {owner} for {_list(record.scopes)}. It is not shown again.", err=True)
 
 
 @app.command("list")
@@ -42,7 +43,7 @@ def show(*, as_json: AsJson = False) -> None:
     with open_desk("keys") as (connection, _):
         records = list_keys(connection)
     if as_json:
-        print_json([asdict(each) for each in records])
+        say_json([asdict(each) for each in records])
         return
     columns = ("id", "owner", "name", "scopes", "made", "expires", "revoked")
     print_rows(columns, [_describe(each) for each in records])
@@ -55,7 +56,7 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The id of the key: the pa
         record = revoke_key(connection, key_id)
     if record is None:
         refuse(f"There is no key {key_id}: `keys list` shows them.")
-    typer.echo(f"Key {key_id} is revoked.")
+    say(f"Key {key_id} is revoked.")
 
 
 def _describe(record: KeyRecord) -> tuple[object, ...]:

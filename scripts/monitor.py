@@ -5,7 +5,6 @@ queues is shown.
 """
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from typing import Annotated, Final
@@ -14,7 +13,6 @@ import typer
 from redis.client import Redis
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.text import Text
 from sqlalchemy import Engine
 
 from pipeline.database import connect_engine
@@ -24,6 +22,7 @@ from pipeline.stats import read_stats
 from scripts.embedded import open_settings
 from scripts.monitor_view import draw, list_lines
 from scripts.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.terminal import Screen, plain, say, say_json
 from workers.readout import Readout, read_queues
 
 REFRESH_SECONDS: Final = 1.0
@@ -39,7 +38,7 @@ def main(
     watch: Annotated[bool, typer.Option("--watch/--once", help="Refresh each second until Ctrl-C.")] = False,
 ) -> None:
     """Show checkouts by state, the queues, failures by code, success rate, durations, and what needs attention."""
-    console = Console(highlight=False)
+    console = Screen()
     try:
         with contextlib.suppress(KeyboardInterrupt), open_sources() as (engine, client, settings):
             if watch and console.is_terminal and not as_json:
@@ -52,7 +51,7 @@ def main(
                     return
                 time.sleep(REFRESH_SECONDS)
     except Obstacle as obstacle:
-        typer.echo(str(obstacle), err=True)
+        say(str(obstacle), err=True)
         raise typer.Exit(2) from None
 
 
@@ -80,11 +79,12 @@ def read(engine: Engine, client: Redis, settings: Settings, hours: float) -> Rea
 def print_once(console: Console, readout: Readout, *, as_json: bool) -> None:
     """Print tables on a terminal, one fact a line into a pipe, or one JSON object."""
     if as_json:
-        typer.echo(json.dumps(readout.describe()))
+        say_json(readout.describe())
     elif console.is_terminal:
         console.print(draw(readout))
     else:
-        typer.echo("\n".join(list_lines(readout)))
+        for line in list_lines(readout):
+            say(line)
 
 
 def watch_live(console: Console, engine: Engine, client: Redis, settings: Settings, hours: float) -> None:
@@ -97,7 +97,7 @@ def watch_live(console: Console, engine: Engine, client: Redis, settings: Settin
                 try:
                     view = draw(read(engine, client, settings, hours))
                 except Obstacle as obstacle:
-                    view = Text(str(obstacle), "bold red")
+                    view = plain(str(obstacle), "bold red")
                 live.update(view, refresh=True)
     finally:
         # The screen is given back as it was, also when Ctrl-C comes while it is being taken; the last view stays.

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from models.states import ACTIVE, CheckoutState
 from pipeline.stats import Stats, Step
+from scripts.terminal import plain
 from workers.readout import Readout, format_seconds
 
 
@@ -88,7 +89,8 @@ def _attention(readout: Readout) -> list[tuple[str, int]]:
         ("messages refused", stats.refused_messages),
         ("webhooks to send", stats.deliveries_pending),
         ("webhooks not taken", stats.deliveries_dead),
-        ("messages sent again", stats.resent),
+        ("messages lost", stats.resent - stats.resent_slow),
+        ("messages slow", stats.resent_slow),
         ("dead letters", sum(figures.dead for figures in readout.queues or ())),
     ]
 
@@ -105,7 +107,9 @@ def _box(title: str, facts: Iterable[tuple[str, int | str]], *, alarm: bool = Fa
     for name, value in facts:
         loud, quiet = ("bold red", "dim") if alarm else ("bold", "dim")
         style = quiet if value in {0, "-"} else loud
-        grid.add_row(Text(name, style if alarm else ""), Text(f"{value:,}" if isinstance(value, int) else value, style))
+        grid.add_row(
+            plain(name, style if alarm else ""), plain(f"{value:,}" if isinstance(value, int) else value, style)
+        )
     return Panel(grid, title=title, title_align="left", box=box.ROUNDED, border_style="dim", expand=False)
 
 
@@ -120,7 +124,7 @@ def _draw_queues(readout: Readout) -> RenderableType:
     if readout.queues is None:
         for queue, step in steps.items():
             table.add_row(_short(queue), *_describe_step(step))
-        return Group(table, Text("Redis did not answer: what waits in the queues cannot be seen.", "bold yellow"))
+        return Group(table, plain("Redis did not answer: what waits in the queues cannot be seen.", "bold yellow"))
     for figures in readout.queues:
         found = steps.get(figures.queue)
         table.add_row(
@@ -129,13 +133,13 @@ def _draw_queues(readout: Readout) -> RenderableType:
             _number(figures.waiting),
             _number(figures.in_flight),
             format_seconds(readout.age_seconds(figures)),
-            Text(str(figures.dead), "bold red" if figures.dead else "dim"),
+            plain(str(figures.dead), "bold red" if figures.dead else "dim"),
         )
     return table
 
 
 def _describe_step(step: Step) -> tuple[Text, str, Text]:
-    rate = Text("") if step.per_minute is None else _number(step.per_minute)
+    rate = plain("") if step.per_minute is None else _number(step.per_minute)
     return _number(step.checkouts), format_seconds(step.oldest_seconds), rate
 
 
@@ -155,4 +159,4 @@ def _short(queue: str) -> str:
 
 
 def _number(value: int) -> Text:
-    return Text(f"{value:,}", "bold" if value else "dim")
+    return plain(f"{value:,}", "bold" if value else "dim")

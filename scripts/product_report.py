@@ -3,11 +3,10 @@
 from dataclasses import asdict
 from typing import Final
 
-import typer
-
 from pipeline.wording import count, fill, quote
 from scripts.catalog_desk import print_encoding
 from scripts.product_import import Report
+from scripts.terminal import say
 
 #: What is told of a number of the report when it is not zero.
 NOTES: Final = (
@@ -47,11 +46,11 @@ def print_report(report: Report) -> None:
     refused = count(len(report.refused), "row", "rows")
     facts = asdict(report)
     summary = "{file}: {rows:row|rows}, {imported:variant|variants} imported at {location}, "
-    typer.echo(fill(summary, facts) + f"{refused} refused")
-    typer.echo(fill("{prices_changed:price|prices} and {stock_changed:stock level|stock levels} changed", facts))
+    say(fill(summary, facts) + f"{refused} refused")
+    say(fill("{prices_changed:price|prices} and {stock_changed:stock level|stock levels} changed", facts))
     for name, note in NOTES:
         if facts[name]:
-            typer.echo(fill(note, facts))
+            say(fill(note, facts))
     if report.unused_columns:
-        typer.echo(f"Columns that are not read: {', '.join(quote(name) for name in report.unused_columns)}")
+        say(f"Columns that are not read: {', '.join(quote(name) for name in report.unused_columns)}")
     print_encoding(report.encoding, "titles")

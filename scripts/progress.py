@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import typer
-from rich.console import Console
 from rich.progress import Progress
+
+from scripts.terminal import Screen, say
 
 #: Things that take less than about a second: nothing is shown for so few.
 FEW: Final = 3000
@@ -15,7 +15,7 @@ FEW: Final = 3000
 @contextlib.contextmanager
 def show_progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
     """Give a function that takes how many more are through; everything is shown on standard error."""
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     through = 0
     if total <= FEW or not console.is_terminal:
 
@@ -23,7 +23,7 @@ def show_progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
             nonlocal through
             through += count
             if total > FEW:
-                typer.echo(f"{through} of {total} {what}", err=True)
+                say(f"{through} of {total} {what}", err=True)
 
         yield tell
         return

@@ -10,6 +10,7 @@ from pipeline.reconcile.findings import Comparison, Finding, FindingKind
 from pipeline.reconcile.sentences import MEANINGS, sentence
 from pipeline.strays import Repair
 from scripts.reconcile_run import ProviderAudit
+from scripts.terminal import plain
 
 #: Rows of one kind: on a screen enough to see a pattern, in JSON as many as of a broken promise.
 SHOWN_ROWS: Final = 10
@@ -22,9 +23,9 @@ def show_repair(console: Console, repair: Repair) -> None:
     did = repair.did if repair.amount is None else f"{repair.did}: {repair.amount}"
     where = f"checkout {finding.checkout_id}, {finding.reference}, {finding.kind}"
     if repair.reason is None:
-        console.print(Text(f"Repaired ({where}): {did}.", "green"))
+        console.print(plain(f"Repaired ({where}): {did}.", "green"))
     else:
-        console.print(Text(f"Not repaired ({where}): {did}, {_end(repair.reason)}", "yellow"))
+        console.print(plain(f"Not repaired ({where}): {did}, {_end(repair.reason)}", "yellow"))
 
 
 def show_comparison(console: Console, audit: ProviderAudit, comparison: Comparison) -> None:
@@ -41,14 +42,14 @@ def show_comparison(console: Console, audit: ProviderAudit, comparison: Comparis
         )
         for finding in found[:SHOWN_ROWS]:
             where = f"checkout={finding.checkout_id}  reference={finding.reference}"
-            console.print(Text(f"        {where}  {sentence(finding)}", "yellow" if is_note else "red"))
+            console.print(plain(f"        {where}  {sentence(finding)}", "yellow" if is_note else "red"))
         if len(found) > SHOWN_ROWS:
-            console.print(Text(f"        and {len(found) - SHOWN_ROWS} more", "yellow" if is_note else "red"))
+            console.print(plain(f"        and {len(found) - SHOWN_ROWS} more", "yellow" if is_note else "red"))
     count = len(comparison.differences)
     result = "all agree" if not count else "1 difference" if count == 1 else f"{count} differences"
     looked = f"{comparison.objects} objects at {audit.gateway}, {comparison.payments} payments of ours"
     since = f"since {audit.since:%Y-%m-%d %H:%M} UTC"
-    console.print(Text(f"{looked}, {since}: {result}.", "bold red" if count else "bold"))
+    console.print(plain(f"{looked}, {since}: {result}.", "bold red" if count else "bold"))
 
 
 def describe_comparison(audit: ProviderAudit) -> dict[str, Any]:

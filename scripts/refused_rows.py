@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import typer
-
 from scripts.sheets import Refusal
+from scripts.terminal import say
 
 #: Refused rows that are printed. More go to a file: a screen of them hides the summary.
 PRINTED: Final = 20
@@ -36,6 +35,6 @@ def name_refused_file(file: Path) -> Path:
 def print_refused(refused: Sequence[Refusal], kept: Path | None) -> None:
     """Print the rows refused, at most PRINTED of them when the rest is kept in a file."""
     for refusal in refused if kept is None else refused[:PRINTED]:
-        typer.echo(f"row {refusal.row}: {refusal.reason}")
+        say(f"row {refusal.row}: {refusal.reason}")
     if kept is not None:
-        typer.echo(f"All {len(refused)} refused rows are in {kept}" if refused else f"No row was refused: see {kept}")
+        say(f"All {len(refused)} refused rows are in {kept}" if refused else f"No row was refused: see {kept}")

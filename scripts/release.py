@@ -7,6 +7,7 @@ database cannot be reached.
 import typer
 
 from scripts.engine_desk import Actor, CheckoutId, Reason, Wait, open_engine, wait_for_rest
+from scripts.terminal import say
 
 
 def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 0) -> None:
@@ -15,9 +16,9 @@ def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 
         admitted = engine.door.release(checkout_id, actor=actor, reason=reason)
         state = wait_for_rest(engine, checkout_id, wait)
     if admitted.created:
-        typer.echo(f"Checkout {checkout_id} is released and is {state} now.")
+        say(f"Checkout {checkout_id} is released and is {state} now.")
     else:
-        typer.echo(f"Checkout {checkout_id} is {state} already: nothing was changed.")
+        say(f"Checkout {checkout_id} is {state} already: nothing was changed.")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Real worker processes, on a database and a Redis database of its own beside the 
 the moment. Exit codes: 0 every checkout ended and every promise is kept, 1 not so, 2 the file or the call is of no use.
 """
 
-import json
 import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -18,7 +17,6 @@ from uuid import uuid4
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -35,6 +33,7 @@ from scripts.obstacles import Obstacle, explain_obstacles, open_redis
 from scripts.replay_run import Outcome, build_message, levy_vat, read_outcome, run_messages, stock_up
 from scripts.scratch import explain_redis, name_database, open_scratch
 from scripts.shopify import MAX_QUANTITY
+from scripts.terminal import Screen, say, say_json
 from scripts.waiting import read_waiting
 
 #: Refused rows shown; `--json` has them all.
@@ -65,7 +64,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as the last line.")] = False,
 ) -> None:
     """Turn every invoice into a cart with prices of its own, check it out, and audit what came of it."""
-    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    notes = Screen(stderr=True, soft_wrap=True)
     rate = None if vat is None else _read_percent(vat)
     invoices = _read(file, currency.upper(), ignored=ignore_column or (), force=force)
     if keep and not Urls().database_url:
@@ -82,9 +81,9 @@ def main(
         except Ended as ended:
             _stop(str(ended), code=ended.code)
     if as_json:
-        typer.echo(json.dumps(_describe(file, invoices, currency.upper(), outcome, report, seconds)))
+        say_json(_describe(file, invoices, currency.upper(), outcome, report, seconds))
     else:
-        _show(Console(highlight=False), currency.upper(), outcome, report, seconds)
+        _show(Screen(), currency.upper(), outcome, report, seconds)
     clean = not (outcome.unfinished or outcome.off or outcome.units_held or report.violations)
     raise typer.Exit(0 if clean else 1)
 
@@ -160,15 +159,15 @@ def _read_percent(text: str) -> Decimal:
 
 def _tell_file(notes: Console, file: Path, invoices: InvoiceFile) -> None:
     found = f"{invoices.rows} rows, {len(invoices.invoices)} invoices, {len(invoices.refused)} rows refused"
-    notes.print(f"{escape(file.name)}: {found}.")
+    notes.print(f"{file.name}: {found}.")
     if invoices.encoding != "utf-8":
         notes.print(
             f"The file is not UTF-8 and was read as {invoices.encoding}: look at accented letters in the titles."
         )
     if invoices.unread:
-        notes.print(f"Not read: {escape(', '.join(show_cell(name) for name in invoices.unread))}.")
+        notes.print(f"Not read: {', '.join(show_cell(name) for name in invoices.unread)}.")
     for refusal in invoices.refused[:SHOWN_ROWS]:
-        notes.print(f"row {refusal.row}: {escape(refusal.reason)}")
+        notes.print(f"row {refusal.row}: {refusal.reason}")
     if len(invoices.refused) > SHOWN_ROWS:
         notes.print(f"and {len(invoices.refused) - SHOWN_ROWS} more rows; --json has them all")
     if invoices.refused:
@@ -191,7 +190,7 @@ def _tell_stuck(notes: Console, outcome: Outcome, log: FleetLog) -> None:
     where = ", ".join(f"{count} {place}" for place, count in outcome.unfinished.items())
     notes.print(f"Nothing has moved for a while and not all is done: {where}. The last lines of the processes:")
     for line in log.tail:
-        notes.print(escape(line))
+        notes.print(line)
 
 
 @contextmanager
@@ -261,7 +260,7 @@ def _show(console: Console, currency: str, outcome: Outcome, report: Report, sec
 
 
 def _stop(sentence: str, *, code: int = 1) -> NoReturn:
-    typer.echo(sentence, err=True)
+    say(sentence, err=True)
     raise typer.Exit(code)
 
 

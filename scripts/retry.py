@@ -7,6 +7,7 @@ import typer
 
 from scripts.desk import refuse
 from scripts.engine_desk import Actor, CheckoutId, Reason, Wait, open_engine, wait_for_rest
+from scripts.terminal import say
 
 
 def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 0) -> None:
@@ -16,7 +17,7 @@ def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 
         state = wait_for_rest(engine, checkout_id, wait)
     if not admitted.created:
         refuse(f"Checkout {checkout_id} is {state} and waits for nobody: there is nothing to try again.")
-    typer.echo(f"Checkout {checkout_id} goes on and is {state} now.")
+    say(f"Checkout {checkout_id} goes on and is {state} now.")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import typer
 
 from pipeline.roles import Role, grant, list_statements
 from scripts.desk import open_desk
+from scripts.terminal import say
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -16,14 +17,14 @@ def apply() -> None:
     """Make the roles and grant them what they may do; then grant one of them to each user that connects."""
     with open_desk("roles") as (connection, _):
         grant(connection)
-    typer.echo(f"{', '.join(Role)}: granted. Now `GRANT {Role.WORKER} TO user` for who the workers connect as.")
+    say(f"{', '.join(Role)}: granted. Now `GRANT {Role.WORKER} TO user` for who the workers connect as.")
 
 
 @app.command()
 def show() -> None:
     """Print the statements."""
     for statement in list_statements():
-        typer.echo(f"{statement};")
+        say(f"{statement};")
 
 
 if __name__ == "__main__":

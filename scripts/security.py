@@ -1,7 +1,7 @@
 """Looks for known vulnerabilities of the pinned packages, and for secrets in the files: `python -m scripts.security`.
 
 Exit codes: 0 nothing was found, 1 something was. What could not be looked for (advisories offline or behind a mirror,
-secrets outside of a git checkout) is said, and with `--strict` is exit code 2.
+secrets outside of a git checkout) is said, and never that nothing was found there; with `--strict` it is exit code 1.
 """
 
 import json
@@ -9,56 +9,100 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import requests
 import typer
 
 from scripts.embedded import ROOT
 from scripts.obstacles import Obstacle
+from scripts.terminal import say
 
 #: Versions that are tested together, all of them pinned.
 PINS: Final = "scripts/constraints.txt"
+#: The same versions as far as production installs them, each with its hashes: what looks like secrets there is none.
+HASHES: Final = "scripts/requirements-production.txt"
 #: What looks like a secret and is none, made-up keys and hashes of examples; `detect-secrets scan --slim` writes it.
 BASELINE: Final = ".secrets.baseline"
-#: A hundred packages are asked for in five seconds; where nobody answers each would take its own time-out.
+#: Where pip-audit asks, a package and version at a time.
+ADVISORIES: Final = "https://pypi.org/pypi"
+#: Whether anybody answers there is known after this long; resolving a name has no time-out of its own.
+PROBE_SECONDS: Final = 8.0
+#: A hundred packages are asked for in five seconds; where answers stop coming each would take its own time-out.
 AUDIT_SECONDS: Final = 60
 #: Nothing that was found is tried out over the network; the baseline holds hashes, which look like secrets too.
-SCAN: Final = ("scan", "--no-verify", "--exclude-files", re.escape(BASELINE))
-AUDIT: Final = ("pip_audit", "-r", PINS, "--no-deps", "--disable-pip", "--progress-spinner", "off", "-f", "json")
+SCAN: Final = ("scan", "--no-verify", "--exclude-files", f"{re.escape(BASELINE)}|{re.escape(HASHES)}")
+AUDIT: Final = (
+    *("pip_audit", "-r", PINS, "--no-deps", "--disable-pip", "--progress-spinner", "off", "-f", "json"),
+    *("--timeout", "5"),
+)
 
 
 def main(
-    *, strict: Annotated[bool, typer.Option(help="Exit with 2 when something could not be looked for.")] = False
+    *, strict: Annotated[bool, typer.Option(help="Exit with 1 when something could not be looked for.")] = False
 ) -> None:
     """Look, and tell what was found, and what was not looked for."""
-    found, unread = find_vulnerabilities(read_advisories())
-    missed = [f"No advisories were to be had for {unread} packages: these were not audited."] if unread else []
+    vulnerable, unread = tell_vulnerabilities(read_advisories())
     try:
-        found += find_secrets(ROOT)
+        secrets = find_secrets(ROOT)
     except Obstacle as obstacle:
-        missed.append(str(obstacle))
-    for line in found:
-        typer.echo(line)
-    for line in missed:
-        typer.echo(line, err=True)
-    if not found:
-        typer.echo("Nothing was found.")
-    raise typer.Exit(1 if found else 2 if missed and strict else 0)
+        say(str(obstacle), err=True)
+        raise typer.Exit(1 if vulnerable or strict else 0) from None
+    for line in secrets or ["No secret was found in the files."]:
+        say(line)
+    raise typer.Exit(1 if vulnerable or secrets or (unread and strict) else 0)
+
+
+def tell_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int]:
+    """Print what is known of these packages, and of how many nothing; the latter first, it is known within seconds."""
+    vulnerable, unread = find_vulnerabilities(packages)
+    if unread:
+        say(
+            f"Advisories could not be read for {unread} of {len(packages)} packages: whether they have known"
+            f" vulnerabilities was not looked for. Run this where {ADVISORIES} can be reached.",
+            err=True,
+        )
+    for line in vulnerable:
+        say(line)
+    if unread < len(packages) and not vulnerable:
+        say(f"Packages looked up without a known vulnerability: {len(packages) - unread}.")
+    return vulnerable, unread
 
 
 def read_advisories() -> list[dict[str, Any]]:
-    """Return what PyPI knows of each pinned package, in pip-audit's words."""
+    """Return what PyPI knows of each pinned package, in pip-audit's words; whether anybody answers is asked first."""
+    pins = [line.partition(";")[0].strip() for line in (ROOT / PINS).read_text().splitlines() if "==" in line]
+    pins = [pin for pin in pins if not pin.startswith("#")]
+    unread = [{"name": pin.partition("==")[0], "skip_reason": "nobody answered"} for pin in pins]
+    if not pins or not is_answered(f"{ADVISORIES}/{pins[0].replace('==', '/')}/json"):
+        return unread
     command = [sys.executable, "-m", *AUDIT]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=AUDIT_SECONDS)
         found: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
-    except (subprocess.TimeoutExpired, json.JSONDecodeError):
+    except (subprocess.TimeoutExpired, json.JSONDecodeError, KeyError):
         # It ends with a sentence instead of an object when nothing could be asked at all.
-        pins = [line for line in (ROOT / PINS).read_text().splitlines() if "==" in line]
-        found = [{"name": pin.partition("==")[0], "skip_reason": "nobody answered"} for pin in pins]
+        return unread
     return found
+
+
+def is_answered(url: str, *, seconds: float = PROBE_SECONDS) -> bool:
+    """Tell whether this address says, within so many seconds, which vulnerabilities a package has."""
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            answers.append("vulnerabilities" in requests.get(url, timeout=seconds).json())
+        except (requests.RequestException, ValueError, TypeError):
+            answers.append(False)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answers == [True]
 
 
 def find_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int]:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from models.money import Money
+from pipeline.printable import show_in_page
 
 PAGES: Final = Path(__file__).parent / "storefront_pages"
 COOKIE: Final = "cart"
@@ -26,7 +27,9 @@ POLICY: Final = "default-src 'none'; style-src 'self' 'unsafe-inline'; form-acti
 @cache
 def load_pages() -> Environment:
     """Return the pages; what is put into them is escaped."""
-    pages = Environment(loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined)
+    pages = Environment(
+        loader=FileSystemLoader(PAGES), autoescape=True, finalize=show_in_page, undefined=StrictUndefined
+    )
     pages.filters["money"] = lambda minor, currency: str(Money(minor, currency))
     return pages
 

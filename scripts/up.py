@@ -17,6 +17,7 @@ import typer
 from pipeline.database import connect_engine, transaction
 from pipeline.gateways.choice import require_choice
 from pipeline.keys import Scope, create_key, find_caller
+from pipeline.printable import make_printable
 from scripts.embedded import ROOT, STATE, Urls, build_settings, start
 from scripts.fleet import read_procfile
 from scripts.obstacles import Obstacle, explain_obstacles
@@ -41,7 +42,7 @@ class Printer:
         if sys.stdout.isatty():
             label = f"\033[{self._colours[name.rpartition('.')[0]]}m{label}\033[0m"
         with self._lock:
-            print(label, line, flush=True)
+            print(label, make_printable(line, most=None), flush=True)
 
 
 def read_lines(path: Path, only: str) -> dict[str, str]:

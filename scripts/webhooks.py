@@ -12,7 +12,8 @@ import typer
 from models.states import DeliveryStatus
 from pipeline.deliveries.endpoints import add_endpoint, list_deliveries, list_endpoints, remove_endpoint
 from pipeline.deliveries.endpoints import replay as replay_deliveries
-from scripts.desk import open_desk, print_json, print_rows, refuse
+from scripts.desk import open_desk, print_rows, refuse
+from scripts.terminal import say, say_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Who is told.")
 
@@ -31,10 +32,10 @@ def add(
     with open_desk("webhooks") as (connection, settings):
         endpoint, secret = add_endpoint(connection, settings, url=url, owner=owner, kinds=event or [])
     if as_json:
-        print_json(asdict(endpoint) | {"secret": secret})
+        say_json(asdict(endpoint) | {"secret": secret})
     else:
-        typer.echo(secret)
-        typer.echo(f"Endpoint {endpoint.id}. The secret, above, is not shown again.", err=True)
+        say(secret)
+        say(f"Endpoint {endpoint.id}. The secret, above, is not shown again.", err=True)
 
 
 @app.command("list")
@@ -43,7 +44,7 @@ def show(*, as_json: AsJson = False) -> None:
     with open_desk("webhooks") as (connection, _):
         endpoints = list_endpoints(connection)
     if as_json:
-        print_json([asdict(each) for each in endpoints])
+        say_json([asdict(each) for each in endpoints])
         return
     rows = [
         (each.id, "active" if each.active else "removed", each.owner, each.url, ", ".join(each.kinds))
@@ -59,7 +60,7 @@ def remove(endpoint_id: Annotated[UUID, typer.Argument(help="The endpoint's id."
         removed = remove_endpoint(connection, endpoint_id)
     if not removed:
         refuse(f"There is no active endpoint {endpoint_id}: `webhooks list` shows them.")
-    typer.echo(f"Endpoint {endpoint_id} is told nothing more.")
+    say(f"Endpoint {endpoint_id} is told nothing more.")
 
 
 @app.command()
@@ -75,7 +76,7 @@ def deliveries(
     with open_desk("webhooks") as (connection, _):
         found = list_deliveries(connection, status=chosen, checkout_id=checkout)
     if as_json:
-        print_json([asdict(each) for each in found])
+        say_json([asdict(each) for each in found])
         return
     columns = ("id", "event", "checkout", "status", "tries", "last", "error", "url")
     rows = [
@@ -94,7 +95,7 @@ def replay(
     """Make deliveries again: dead ones, or the named ones whatever became of them."""
     with open_desk("webhooks") as (connection, _):
         count = replay_deliveries(connection, ids=delivery_ids or None, endpoint_id=endpoint)
-    typer.echo(f"{count} deliveries are made again.")
+    say(f"{count} deliveries are made again.")
 
 
 if __name__ == "__main__":

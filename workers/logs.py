@@ -1,4 +1,7 @@
-"""Logs as events: a name and keys. JSON where a machine reads, colours where a person does. Never a card number."""
+"""Logs as events: a name and keys. JSON where a machine reads, colours where a person does. Never a card number.
+
+Nor anything that acts on a terminal: what was written by others is shown, control characters by their codes.
+"""
 
 import logging
 import sys
@@ -10,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from pipeline.card_numbers import redact
+from pipeline.printable import make_printable
 from pipeline.settings import Settings
 
 #: Characters of a traceback that are logged, the first ones; of any other text `redact` has its own bound.
@@ -17,18 +21,20 @@ MAX_TRACEBACK: Final = 65_536
 
 
 class RedactedRecord(logging.LogRecord):
-    """A line of the standard library's, without card numbers: `dramatiq -v` prints whole messages."""
+    """A line of the standard library's, made harmless, without card numbers: `dramatiq -v` prints whole messages."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what a record takes."""
         super().__init__(*args, **kwargs)
         if self.exc_info:
             # Formatters print this, if it is there, and not the exception.
-            self.exc_text = redact(logging.Formatter().formatException(self.exc_info), MAX_TRACEBACK)
+            self.exc_text = make_printable(
+                redact(logging.Formatter().formatException(self.exc_info), MAX_TRACEBACK), most=None, keep="\n"
+            )
 
     def getMessage(self) -> str:  # noqa: N802 (the standard library's name)
         """Return the message with its arguments put in."""
-        return redact(super().getMessage())
+        return make_printable(redact(super().getMessage()), most=None)
 
 
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -55,11 +61,33 @@ def _redact_value(value: Any) -> Any:
             return value if redacted == shown else redacted
 
 
+def show_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Make every text of an event harmless for a terminal; a traceback keeps its lines."""
+    return {key: _show_value(value, "\n" if key == "exception" else "") for key, value in event.items()}
+
+
+def _show_value(value: Any, keep: str) -> Any:
+    match value:
+        case None | int() | float() | UUID():
+            return value
+        case str():
+            return make_printable(value, most=None, keep=keep)
+        case Mapping():
+            return {key: _show_value(item, keep) for key, item in value.items()}
+        case list() | tuple():
+            return [_show_value(item, keep) for item in value]
+        case _:
+            return make_printable(repr(value), most=None)
+
+
 def configure_logs(settings: Settings) -> None:
     """Set up structlog for this process; dramatiq's own lines keep going through the standard library."""
     logging.setLogRecordFactory(RedactedRecord)
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    # Without colours where nobody sees them; JSON is ASCII, so that no text in it acts on a terminal.
+    renderer = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -67,6 +95,7 @@ def configure_logs(settings: Settings) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             redact_event,
+            *([show_event] if console else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),

@@ -1,4 +1,4 @@
-"""How many lines a checkout has, so that a batch is bounded by them; what was sent again, slow or lost, in one index."""
+"""How many lines a checkout has, so that a batch is bounded by them."""
 
 import sqlalchemy as sa
 from alembic import op

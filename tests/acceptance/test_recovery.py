@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from pipeline.settings import Settings
+from pipeline.slow import LOST_COUNT
 from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, wait_until
 from tests.processes import find_holders
 from workers.queues import NAMESPACE, QueueKeys
@@ -35,6 +36,7 @@ DEFAULTS: Final = (
 #: The phase that two processes share, and before which everybody is held up.
 PHASE: Final = "order_creation"
 COUNT: Final = 5
+LOST: Final = LOST_COUNT.replace(":window_seconds", "3600")
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +140,11 @@ def test_beside_a_frozen_worker_that_holds_messages(place: Place) -> None:
     # Then
     try:
         measure(place, BOUND_SECONDS)
+        assert place.shelf.rows("SELECT count(*) > 0 FROM events WHERE kind = 'sweep.resent'") == [(True,)]
     finally:
         release(place, [holder])
+    # And once it is back it is known that nothing was lost
+    wait_until(lambda: place.shelf.rows(LOST) == [(0,)], "all that was sent again is known as slow")
 
 
 def test_after_both_workers_were_killed(place: Place) -> None:

@@ -79,6 +79,7 @@ class Figures(CollectorRegistry):
             ("deliveries_dead", "Webhooks of ours that were not taken", stats.deliveries_dead),
             ("messages_refused", "Messages nobody could read, in the last hour", stats.refused_messages),
             ("messages_resent", "Messages the sweep sent again in the last hour: 0 when all is well", stats.resent),
+            ("messages_resent_slow", "Those of them that a slow worker had: none was lost", stats.resent_slow),
         ):
             yield _single(name, text, value)
         if self._sweep_age is not None:

@@ -75,7 +75,7 @@ def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf
         "  python -m workers.scheduler",
         "warning: 1 messages could not be read: refused_messages says why.",
         "  psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
-        "14 of 16 checks are well.",
+        "16 of 18 checks are well.",
     ]
     found = json.loads(run(diagnose.main, "--json").stdout)
     assert [each["code"] for each in found if each["severity"] != "ok"] == ["messages_refused", "sweep_stopped"]

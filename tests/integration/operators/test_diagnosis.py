@@ -64,6 +64,11 @@ WRONGS = {
         " VALUES ('EUR', 'USD', 1.1, 'ECB', now() - interval '9 days')"
     ],
     "sent_again": ["INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')"],
+    "sent_again_slow": [
+        "INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')",
+        "INSERT INTO events (checkout_id, kind, data)"
+        " SELECT checkout_id, 'sweep.slow', jsonb_build_object('resent', id) FROM events WHERE kind = 'sweep.resent'",
+    ],
     "sweep_stopped": ["UPDATE heartbeats SET at = now() - interval '1 h'"],
 }
 

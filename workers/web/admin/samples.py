@@ -39,6 +39,7 @@ STATISTICS: Final[dict[str, Any]] = {
     "deliveries_dead": 0,
     "refused_messages": 0,
     "resent": 0,
+    "resent_slow": 0,
     "queues": [
         {"queue": "checkout.cart_validation", "waiting": 0, "in_flight": 0, "dead": 0, "oldest_seconds": None},
     ],

@@ -92,6 +92,7 @@ class StatisticsView(View):
     deliveries_dead: int
     refused_messages: int
     resent: int
+    resent_slow: int
     queues: list[QueueView] | None = None
     gateway: str
 

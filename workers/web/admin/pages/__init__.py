@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from models.money import Money
 from models.states import CheckoutState
 from pipeline.gateways.choice import read_choice
+from pipeline.printable import show_in_page
 from pipeline.status import STATE_NAMES
 from workers.readout import format_seconds
 
@@ -47,6 +48,7 @@ def _load() -> Environment:
     pages = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
+        finalize=show_in_page,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -46,7 +46,7 @@ FROZEN: Final[Mapping[str, tuple[str, ...]]] = {
         "created_at",
     ),
     "reservations": ("checkout_id", "line", "variant_id", "location_id", "quantity"),
-    "redemptions": ("checkout_id", "code", "customer", "redeemed_at"),
+    "redemptions": ("checkout_id", "code", "promotion_id", "customer", "redeemed_at"),
     "webhook_inbox": ("id", "gateway", "event_id", "kind", "reference", "checkout_id", "body", "received_at"),
 }
 

@@ -1,9 +1,11 @@
 """Money: integer minor units with an ISO 4217 currency. Floats never touch it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from types import MappingProxyType
 from typing import Final
 
 from iso4217 import Currency
@@ -59,3 +61,21 @@ def parse_amount(text: str, currency: str) -> Money:
     if len(fraction) > digits:
         raise ValueError(f"{text!r} is not a whole number of minor units of {currency}")
     return Money(int(found["sign"] + found["whole"] + fraction.ljust(digits, "0")), currency)
+
+
+@cache
+def parse_amounts(text: str) -> Mapping[str, int]:
+    """Read minor units by currency, as in `EUR:5000,JPY:800000`; raise ValueError with what is wrong with them."""
+    amounts: dict[str, int] = {}
+    for part in text.split(","):
+        if not part.strip():
+            continue
+        currency, _, minor = (piece.strip() for piece in part.partition(":"))
+        if minor_digits(currency) is None:
+            raise ValueError(f"{currency!r} is not an ISO 4217 currency with a minor unit, as in EUR:5000")
+        if re.fullmatch(r"[0-9]{1,19}", minor) is None or int(minor) > MAX_MINOR:
+            raise ValueError(f"{minor!r} is not a whole number of minor units of {currency}, as in EUR:5000")
+        if currency in amounts:
+            raise ValueError(f"{currency} stands there twice")
+        amounts[currency] = int(minor)
+    return MappingProxyType(amounts)

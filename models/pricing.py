@@ -15,6 +15,7 @@ class Promotion(Base):
     """A discount: automatic, or brought by a coupon. What it does is in pipeline/pricing/promotions/.
 
     A trigger normalises `skus` and `categories`.
+    `minimum_minor` is in `currency`, or in the shop's own without one; for carts in another it is converted.
     """
 
     __tablename__ = "promotions"
@@ -68,10 +69,14 @@ class Coupon(Base):
 
 
 class Redemption(Base):
-    """One use of a coupon, written with the price lock; `returned_at` when its checkout was undone."""
+    """One use of a coupon, written with the price lock; `returned_at` when its checkout was undone.
+
+    A checkout uses a promotion once, whatever codes bring it. Uses from before that was kept name no promotion.
+    """
 
     __tablename__ = "redemptions"
     __table_args__ = (
+        Index("redemptions_promotion_key", "checkout_id", "promotion_id", unique=True),
         Index(
             "redemptions_customer_idx",
             "code",
@@ -82,6 +87,8 @@ class Redemption(Base):
 
     checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
     code: Mapped[str] = mapped_column(ForeignKey("coupons.code"), primary_key=True)
+    #: That of the coupon, which is locked: a foreign key would lock the promotion's row at every use of its codes.
+    promotion_id: Mapped[int | None] = mapped_column(BigInteger)
     customer: Mapped[str | None]
     redeemed_at: Mapped[Now]
     returned_at: Mapped[datetime | None]

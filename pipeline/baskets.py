@@ -85,6 +85,10 @@ class Line:
         """Where the price comes from."""
         return "list" if self.unit_price_minor is None else "external"
 
+    def needs_conversion(self, currency: str) -> bool:
+        """Whether its price is in another currency than the cart's."""
+        return self.unit_price_minor is None and self.list_currency not in (None, currency)
+
 
 @dataclass(frozen=True, slots=True)
 class Basket:

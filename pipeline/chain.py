@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from pipeline.batch import Member, Outcome
 from pipeline.books import Books, Intent
+from pipeline.gateways.protocol import Chargeable
 from pipeline.phases import (
     cart_validation,
     inventory_reservation,
@@ -32,6 +33,22 @@ class Local:
 
     do: Do
     undo: Undo | None
+
+
+class DoQuote(Protocol):
+    """The `do` of a phase that makes quotes. `chargeable` is the gateway's; without it every amount can be charged."""
+
+    def __call__(
+        self, connection: Connection, batch: Sequence[Member], settings: Settings, chargeable: Chargeable = ..., /
+    ) -> Mapping[UUID, Outcome]:
+        """Do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quoting(Local):
+    """A local phase that must know what the gateway can charge."""
+
+    do: DoQuote
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +81,7 @@ class Phase:
 CHAIN: Final = (
     Phase(1, "cart_validation", Local(cart_validation.do, cart_validation.undo)),
     Phase(2, "inventory_reservation", Local(inventory_reservation.do, inventory_reservation.undo)),
-    Phase(3, "price_lock", Local(price_lock.do, price_lock.undo), awaits_payment=True),
+    Phase(3, "price_lock", Quoting(price_lock.do, price_lock.undo), awaits_payment=True),
     Phase(4, "payment_authorization", Remote(payment_authorization.plan, payment_authorization.plan_undo)),
     Phase(5, "order_creation", Local(order_creation.do, order_creation.undo)),
     Phase(6, "payment_capture", Remote(payment_capture.plan, payment_capture.plan_undo, pivot=True)),

@@ -5,7 +5,7 @@ them. The last use goes to the first come.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from pipeline.errors import Code
 from pipeline.locks import lock_coupons
 from pipeline.pricing.source import read_promotion
 from pipeline.pricing.terms import Promotion
+from pipeline.wording import quote
 
 CUSTOMERS: Final = text("""
     SELECT code, customer, count(*) AS uses FROM redemptions
@@ -26,8 +27,9 @@ CUSTOMERS: Final = text("""
 
 REDEEM: Final = text("""
     WITH redeemed AS (
-        INSERT INTO redemptions (checkout_id, code, customer)
-        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:codes AS text[]), CAST(:customers AS text[]))
+        INSERT INTO redemptions (checkout_id, code, promotion_id, customer)
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:codes AS text[]), CAST(:promotions AS bigint[]),
+                             CAST(:customers AS text[]))
         RETURNING code
     )
     UPDATE coupons c SET used = c.used + r.uses
@@ -52,22 +54,32 @@ GIVE_BACK: Final = text("""
 class CouponDesk:
     """The coupons that a batch asks for, locked and counted down as they are granted."""
 
-    def __init__(self, connection: Connection, baskets: Iterable[Basket]) -> None:
+    def __init__(self, connection: Connection, baskets: Iterable[Basket], base_currency: str) -> None:
         """Lock every coupon that these carts name and count what their customers have used."""
         asking = [basket for basket in baskets if basket.coupon_codes]
         codes = sorted({code for basket in asking for code in basket.coupon_codes})
         self._connection = connection
         self._coupons = {row.code: row for row in lock_coupons(connection, codes)} if codes else {}
+        self._promotions = {code: read_promotion(row, base_currency) for code, row in self._coupons.items()}
         self._used = {code: row.used for code, row in self._coupons.items()}
         self._by_customer: Counter[tuple[str, str]] = Counter()
         customers = sorted({basket.customer for basket in asking if basket.customer is not None})
         if codes and customers:
             for row in connection.execute(CUSTOMERS, {"codes": codes, "customers": customers}):
                 self._by_customer[row.code, row.customer] = row.uses
-        self._granted: list[tuple[UUID, str, str | None]] = []
+        self._granted: list[tuple[UUID, str, int, str | None]] = []
+
+    @property
+    def promotions(self) -> Collection[Promotion]:
+        """What the coupons of the batch bring."""
+        return self._promotions.values()
 
     def find(self, basket: Basket) -> list[Promotion] | Rejected:
-        """Return the promotions of this cart's coupons, or why one of them cannot be used."""
+        """Return the promotions of this cart's coupons, or why one of them cannot be used.
+
+        A promotion is brought once: of two codes of it the first in the cart, and the other is refused.
+        """
+        brought: dict[int, str] = {}
         promotions = []
         for code in basket.coupon_codes:
             row = self._coupons.get(code)
@@ -80,7 +92,11 @@ class CouponDesk:
                     return Rejected(Code.COUPON_NEEDS_CUSTOMER, {"code": code})
                 if self._by_customer[code, basket.customer] >= row.per_customer_limit:
                     return Rejected(Code.COUPON_USED_UP, {"code": code})
-            promotions.append(read_promotion(row))
+            promotion = self._promotions[code]
+            if (first := brought.setdefault(promotion.id, code)) != code:
+                reason = f"it brings the same promotion as coupon {quote(first)}, which is used once"
+                return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": code, "reason": reason})
+            promotions.append(promotion)
         return promotions
 
     def grant(self, checkout_id: UUID, basket: Basket) -> None:
@@ -89,13 +105,14 @@ class CouponDesk:
             self._used[code] += 1
             if basket.customer is not None:
                 self._by_customer[code, basket.customer] += 1
-            self._granted.append((checkout_id, code, basket.customer))
+            self._granted.append((checkout_id, code, self._promotions[code].id, basket.customer))
 
     def redeem(self) -> None:
         """Write down what was granted."""
         if self._granted:
-            ids, codes, customers = zip(*self._granted, strict=True)
-            self._connection.execute(REDEEM, {"ids": list(ids), "codes": list(codes), "customers": list(customers)})
+            ids, codes, promotions, customers = (list(each) for each in zip(*self._granted, strict=True))
+            given = {"ids": ids, "codes": codes, "promotions": promotions, "customers": customers}
+            self._connection.execute(REDEEM, given)
 
 
 def give_back(connection: Connection, ids: Sequence[UUID]) -> None:

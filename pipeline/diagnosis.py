@@ -14,6 +14,7 @@ from pipeline.health import UNKNOWN_SECONDS
 from pipeline.rates import NEWEST
 from pipeline.settings import Settings
 from pipeline.slow import LOST_COUNT, SLOW_COUNT
+from pipeline.taxes import COUNT_LAPSED
 
 
 class Severity(StrEnum):
@@ -134,6 +135,14 @@ QUESTIONS: Final = (
         "webhooks of ours were not taken",
         "python scripts/webhooks.py deliveries --dead, then python scripts/webhooks.py replay",
         "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead'",
+    ),
+    _Question(
+        "tax_rates_ended",
+        Severity.WARNING,
+        "groups of tax rates (a country, a region, a category) hold no more, or not yet, and none stands in for them:"
+        " what is sold there is not taxed; import those that hold now, or a rate of 0",
+        "psql -c 'SELECT country, region, category, name, max(valid_until) FROM tax_rates GROUP BY 1, 2, 3, 4'",
+        COUNT_LAPSED,
     ),
     _Question(
         "keys_expiring",

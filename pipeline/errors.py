@@ -1,99 +1,23 @@
-"""One tree of errors, one list of codes, one helpful sentence each."""
+"""One tree of errors, and one helpful sentence for each code."""
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any, Final
 
+from pipeline.codes import Code
 from pipeline.wording import fill
 
-
-class Code(StrEnum):
-    """Stable codes. They are part of the interface: never renamed, never reused."""
-
-    # the request
-    MESSAGE_INVALID = "message_invalid"
-    REQUEST_INVALID = "request_invalid"
-    KEY_REQUIRED = "idempotency_key_required"
-    KEY_CONFLICT = "idempotency_conflict"
-    TTL_TOO_LONG = "ttl_too_long"
-    # the HTTP request
-    KEY_RUNNING = "idempotency_running"
-    API_KEY_INVALID = "api_key_invalid"
-    SCOPE_MISSING = "scope_missing"
-    RATE_LIMITED = "rate_limited"
-    BODY_TOO_LARGE = "body_too_large"
-    HEADERS_TOO_LARGE = "headers_too_large"
-    ADDRESS_TOO_LONG = "address_too_long"
-    REQUEST_TIMEOUT = "request_timeout"
-    SIGN_INS_LIMITED = "sign_ins_limited"
-    MEDIA_TYPE = "media_type_unsupported"
-    ROUTE_UNKNOWN = "route_unknown"
-    METHOD_UNKNOWN = "method_not_allowed"
-    ORIGIN_FOREIGN = "origin_foreign"
-    UNAVAILABLE = "service_unavailable"
-    OVERLOADED = "overloaded"
-    # the cart
-    CART_UNKNOWN = "cart_unknown"
-    CART_LOCKED = "cart_locked"
-    CART_COMPLETED = "cart_completed"
-    CHECKOUT_ACTIVE = "checkout_active"
-    CART_EMPTY = "cart_empty"
-    CART_TOO_LARGE = "cart_too_large"
-    QUANTITY_INVALID = "quantity_invalid"
-    ADDRESS_MISSING = "address_missing"
-    REGION_REQUIRED = "region_required"
-    TAX_ID_INVALID = "tax_id_invalid"
-    VARIANT_UNKNOWN = "variant_unknown"
-    VARIANT_INACTIVE = "variant_inactive"
-    CURRENCY_UNKNOWN = "currency_unknown"
-    CURRENCY_MIXED = "currency_mixed"
-    PRICE_MISSING = "price_missing"
-    PRICE_INVALID = "price_invalid"
-    TOTAL_TOO_LARGE = "total_too_large"
-    EXCHANGE_RATE_STALE = "exchange_rate_stale"
-    EXTERNAL_AMOUNTS = "external_amounts_inconsistent"
-    EXTERNAL_AMOUNTS_REFUSED = "external_amounts_refused"
-    COUPON_UNKNOWN = "coupon_unknown"
-    COUPON_USED_UP = "coupon_used_up"
-    COUPON_NEEDS_CUSTOMER = "coupon_needs_customer"
-    COUPON_NOT_APPLICABLE = "coupon_not_applicable"
-    OUT_OF_STOCK = "out_of_stock"
-    PRICE_CHANGED = "price_changed"
-    # the catalog
-    SKU_UNKNOWN = "sku_unknown"
-    STOCK_RESERVED = "stock_reserved"
-    STOCK_OVERSOLD = "stock_oversold"
-    STOCK_EXPECTATION_REQUIRED = "stock_expectation_required"
-    STOCK_CHANGED = "stock_changed"
-    STOCK_COUNT_OUTDATED = "stock_count_outdated"
-    LOCATION_UNKNOWN = "location_unknown"
-    # the checkout
-    CHECKOUT_UNKNOWN = "checkout_unknown"
-    CHECKOUT_ENDED = "checkout_ended"
-    CHECKOUT_BUSY = "checkout_busy"
-    PAST_PIVOT = "past_pivot"
-    NEEDS_REVIEW = "needs_review"
-    # the payment
-    PAYMENT_REQUIRED = "payment_required"
-    PAYMENT_DECLINED = "payment_declined"
-    CAPTURE_DECLINED = "capture_declined"
-    PAYMENT_UNRESOLVED = "payment_unresolved"
-    AUTHORIZATION_EXPIRED = "authorization_expired"
-    REFUND_FAILED = "refund_failed"
-    VOID_FAILED = "void_failed"
-    CARD_NUMBER = "card_number_refused"
-    GATEWAY_MISCONFIGURED = "gateway_misconfigured"
-    GATEWAY_UNAVAILABLE = "gateway_unavailable"
-    GATEWAY_UNKNOWN = "gateway_unknown"
-    WEBHOOK_INVALID = "webhook_invalid"
-    ENDPOINT_INVALID = "endpoint_invalid"
-    # the engine
-    CANCELLED = "cancelled"
-    RELEASED = "released"
-    EXPIRED = "expired"
-    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
-    UNDO_FAILED = "undo_failed"
-    INTERNAL_ERROR = "internal_error"
+__all__ = [
+    "SENTENCES",
+    "CheckoutError",
+    "Code",
+    "Conflict",
+    "Invalid",
+    "NotFound",
+    "Refused",
+    "Unavailable",
+    "list_sentences",
+    "sentence",
+]
 
 
 SENTENCES: Final[dict[Code, str]] = {
@@ -146,8 +70,13 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.CURRENCY_MIXED: "Line {line} is priced in {currency} and the cart is in {cart_currency}: use one currency.",
     Code.PRICE_MISSING: "Line {line}: {sku!q} has no price in {currency}: add one, or remove the line.",
     Code.PRICE_INVALID: "Line {line}: {unit_price_minor} is not a price: send zero or more minor units.",
+    Code.PRICE_TOO_SMALL: (
+        "Line {line}: {sku!q} costs {price}, and nothing in {currency}: give it a price in {currency}."
+    ),
     Code.TOTAL_TOO_LARGE: "The total is larger than any amount that can be charged: split the cart.",
+    Code.AMOUNT_NOT_CHARGEABLE: "The total of {amount} cannot be charged: {reason}.",
     Code.EXCHANGE_RATE_STALE: "The rate from {base} to {quote} is of {observed_at}: import a newer one.",
+    Code.TAX_RATES_ENDED: "No rate of {names} in {place} holds now: import those that do, or a rate of 0.",
     Code.EXTERNAL_AMOUNTS: "The amounts of {where} do not agree ({reason}): send amounts that add up.",
     Code.EXTERNAL_AMOUNTS_REFUSED: (
         "Messages may not name prices, discounts, taxes or delivery costs here: leave them out, or send the cart over"
@@ -156,7 +85,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.COUPON_UNKNOWN: "Coupon {code!q} does not exist or is not valid now: remove it.",
     Code.COUPON_USED_UP: "Coupon {code!q} has been used as often as it may be: remove it.",
     Code.COUPON_NEEDS_CUSTOMER: "Coupon {code!q} is limited per customer and the cart names none: name the customer.",
-    Code.COUPON_NOT_APPLICABLE: "Coupon {code!q} gives nothing on this cart: remove it.",
+    Code.COUPON_NOT_APPLICABLE: "Coupon {code!q} gives nothing on this cart ({reason}): remove it.",
     Code.OUT_OF_STOCK: "Of {sku!q}, {requested:was|were} asked for and {available:is|are} left: ask for fewer.",
     Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
     Code.SKU_UNKNOWN: "There is no variant with the SKU {sku!q}: import it first, or check the spelling.",

@@ -11,6 +11,7 @@ from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
 from pipeline.rates import NEWEST, is_too_old
 from pipeline.settings import Settings
+from pipeline.taxes import COUNT_LAPSED
 
 #: Longest time the query may take: a database that is this busy is told as one that does not answer.
 STATEMENT_SECONDS: Final = 1.5
@@ -29,6 +30,7 @@ ASKED: Final = (
     "payments_unknown",
     "webhooks_not_taken",
     "exchange_rates",
+    "tax_rates_ended",
     "needs_review",
 )
 
@@ -53,6 +55,7 @@ FIGURES: Final = text(f"""
               AND created_at < now() - make_interval(secs => :unknown_seconds)) AS unknown,
            (SELECT count(*) FROM webhook_deliveries WHERE status = 'dead') AS dead,
            ({NEWEST}) AS newest_rate_at,
+           ({COUNT_LAPSED}) AS taxes_lapsed,
            ({_SWEEP_AGE}) AS sweep_age
 """)
 
@@ -103,6 +106,9 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
         "payments_unknown": _count(row.unknown, "payment calls have had no answer for five minutes"),
         "webhooks_not_taken": _count(row.dead, "webhooks of ours were not taken: `webhooks deliveries --dead`"),
         "exchange_rates": _check_rates(row.newest_rate_at, row.at, settings),
+        "tax_rates_ended": _count(
+            row.taxes_lapsed, "groups of tax rates hold no more, and none follows: look with `diagnose`"
+        ),
         "needs_review": Check(Health.HEALTHY, "Checkouts that wait for a person.", row.reviews),
     }
     return checks, row.at

@@ -25,7 +25,7 @@ from pipeline.joining import join_cart, join_payment, read_expected
 from pipeline.late import close_reviews
 from pipeline.locks import lock_cart, lock_checkouts
 from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, TaxIdValidation, fingerprint
-from pipeline.pricing.drift import find_drift
+from pipeline.pricing.drift import find_drift, find_tolerance
 from pipeline.pricing.frozen import read_quotes
 from pipeline.sender import Send
 from pipeline.settings import Settings
@@ -149,7 +149,8 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
     if request.payment is None and (frozen is None or frozen[0].total_minor > 0):
         raise Invalid(Code.PAYMENT_REQUIRED)
     if frozen is not None:
-        drift = find_drift(frozen[0], read_expected(request), settings.price_drift_tolerance_minor)
+        tolerance_minor = find_tolerance(frozen[0], settings.drift_tolerances)
+        drift = find_drift(frozen[0], read_expected(request), tolerance_minor)
         if drift is not None:
             # What the buyer saw is not what is frozen: nothing is charged, and nothing is held for it any longer.
             why = {member.id: Rejected(Code.PRICE_CHANGED, drift)}

@@ -17,7 +17,7 @@ from pipeline.cart_edits import read_content
 from pipeline.errors import Code, Conflict
 from pipeline.holders import Holder
 from pipeline.messages import Cart, Expecting, ProcessRequest, StartRequest
-from pipeline.pricing.drift import Expected, find_drift
+from pipeline.pricing.drift import Expected, find_drift, find_tolerance
 from pipeline.pricing.frozen import read_quotes
 from pipeline.settings import Settings
 
@@ -105,12 +105,14 @@ def _object_to_amounts(
     frozen = read_quotes(connection, [checkout_id]).get(checkout_id)
     if frozen is None:
         return {}
-    return find_drift(frozen[0], expected, settings.price_drift_tolerance_minor)
+    return find_drift(frozen[0], expected, find_tolerance(frozen[0], settings.drift_tolerances))
 
 
 def _holds(connection: Connection, cart: Cart) -> bool:
     """Tell whether the stored cart is, to the last field, the one that was brought along."""
     stored, brought = read_content(connection, cart.id), cart.model_dump(mode="json", exclude={"id"})
+    if cart.tax_id_validated is None:
+        stored["tax_id_validated"] = None  # a validator may have been asked since
     brought["lines"] = [{"line": number, **line} for number, line in enumerate(brought["lines"], start=1)]
     return bool(_canonical(stored) == _canonical(brought))
 

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, text
 
 from pipeline.errors import Code, Invalid
-from pipeline.messages import Reference
+from pipeline.fields import Reference
 from pipeline.objections import explain_first
 
 #: Base62 has no `_`, which divides a token, and nothing that a shell or an URL would have to quote.

@@ -7,7 +7,7 @@ from models.states import CheckoutState, OperationKind, OperationStatus, Payment
 from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait
 from pipeline.books import VERBS, Books, Intent, Verb
 from pipeline.errors import Code
-from pipeline.gateways.protocol import ALREADY_CAPTURED
+from pipeline.gateways.protocol import ALREADY_CAPTURED, AMOUNT_REFUSALS
 from pipeline.gateways.protocol import AUTHORIZATION_EXPIRED as EXPIRED
 from pipeline.outcomes import MISCONFIGURED, Operation
 from pipeline.redaction import open_part
@@ -108,7 +108,8 @@ def _wait_for_buyer(books: Books, settings: Settings) -> Wait:
         hold_seconds = books.asked.window_seconds or settings.action_window_seconds
     state = CheckoutState.ACTION_REQUIRED
     # Events are for ever, and are told to endpoints and shown to operators: the secret is the buyer's alone.
-    return Wait(state, "checkout.action_required", {"action": open_part(books.action or {})}, hold_seconds)
+    told = None if books.action is None else open_part(books.action)
+    return Wait(state, "checkout.action_required", {"action": told}, hold_seconds)
 
 
 def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings: Settings) -> Outcome | Intent:
@@ -119,6 +120,8 @@ def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings
     if operation.code == MISCONFIGURED:
         return Rejected(Code.GATEWAY_MISCONFIGURED, {"reason": operation.last_error})
     if operation.status is OperationStatus.DECLINED:
+        if kind is OperationKind.OPEN and (reason := AMOUNT_REFUSALS.get(operation.code or "")) is not None:
+            return Rejected(Code.AMOUNT_NOT_CHARGEABLE, {"amount": str(books.amount), "reason": reason})
         can_try_again = (
             kind is OperationKind.AUTHORIZE
             and not member.straight_through

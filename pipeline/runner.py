@@ -12,7 +12,7 @@ from models.states import ENDINGS, CheckoutState
 from pipeline import backward, forward
 from pipeline.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait, part
 from pipeline.books import LIVE, Books, Intent
-from pipeline.chain import Local, Phase, Remote
+from pipeline.chain import Local, Phase, Quoting, Remote
 from pipeline.claims import Answered, Planned, claim
 from pipeline.driver import Driver, Lane, Step
 from pipeline.errors import Code
@@ -63,6 +63,8 @@ class Runner:
             return step
         outcomes: Mapping[UUID, Outcome]
         match phase.work:
+            case Quoting():
+                outcomes = phase.work.do(connection, ready, self.settings, self.driver.gateway.chargeable)
             case Local():
                 outcomes = phase.work.do(connection, ready, self.settings)
             case Remote():

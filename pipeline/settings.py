@@ -1,18 +1,25 @@
 """The environment, read in one place."""
 
+import warnings
+from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.identifiers import normalize_country
+from models.money import parse_amounts
 from pipeline.objections import explain_objection
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+
+#: Settings that have another name now.
+FORMER_NAMES: Final = {"price_drift_tolerance_minor": "price_drift_tolerances", "max_total_minor": "max_totals"}
 
 
 class TaxRounding(StrEnum):
@@ -26,6 +33,13 @@ class IntakePrices(StrEnum):
     """What becomes of a queued request that names prices, discounts, taxes or delivery costs itself."""
 
     ALLOW = "allow"
+    REFUSE = "refuse"
+
+
+class TaxRatesEnded(StrEnum):
+    """What becomes of a checkout where a country or region had tax rates and none of them holds now."""
+
+    TELL = "tell"  # it goes on without them; an event, `diagnose` and health say so
     REFUSE = "refuse"
 
 
@@ -52,10 +66,11 @@ class Settings(BaseSettings):
     max_lines: Count = 1000
     max_quantity: Count = 100_000
 
-    #: The shop's own currency, and how old an exchange rate may be: the ECB publishes none from Maundy Thursday to the
-    #: Tuesday after Easter.
+    #: The shop's own currency, and how old an exchange rate may be. The ECB publishes around 16:00 CET on its working
+    #: days and is closed for at most four in a row (Easter; Christmas beside a weekend): 120 h from one publication to
+    #: the next, and a day more for whoever imports once a day.
     base_currency: str = "EUR"
-    rate_max_age_hours: Count = 120
+    rate_max_age_hours: Count = 144
     #: Whether external prices, and shipping, include tax unless they say otherwise.
     prices_include_tax: bool = True
     tax_rounding: TaxRounding = TaxRounding.LINE
@@ -65,10 +80,15 @@ class Settings(BaseSettings):
     seller_country: str | None = None
     #: Who is asked whether a tax id is its holder's, by the name of its entry point; empty: nobody.
     tax_id_validator: str = ""
-    #: How far the total may be from the expected one. The frozen total is charged.
-    price_drift_tolerance_minor: Annotated[int, Field(ge=0)] = 0
-    #: Largest total: eight digits is the most that Stripe takes in any currency.
-    max_total_minor: Count = 99_999_999
+    tax_rates_ended: TaxRatesEnded = TaxRatesEnded.TELL
+    #: How far the total may be from the expected one, by currency, in minor units (`EUR:5,JPY:10`). The frozen total is
+    #: charged. A currency not named has the first amount that the quote's own rate converts to it, else 0.
+    price_drift_tolerances: str = ""
+    #: Largest totals, in the same way; converted by the newest rates. Without a rate only the gateway's limit holds.
+    max_totals: str = "EUR:99999999"
+    #: Their former names, without a currency: read as amounts in the shop's own, with a warning, for one release.
+    price_drift_tolerance_minor: Annotated[int, Field(ge=0)] | None = None
+    max_total_minor: Count | None = None
 
     #: Messages handed to an actor at once, as far as there are so many: a quarter more checkouts a second than with 64.
     batch_size: Count = 256
@@ -187,6 +207,34 @@ class Settings(BaseSettings):
     @classmethod
     def _country(cls, country: str | None) -> str | None:
         return normalize_country(country) if country else None
+
+    @property
+    def total_caps(self) -> Mapping[str, int]:
+        """The largest totals by currency, in minor units."""
+        return self._with_former(self.max_totals, self.max_total_minor)
+
+    @property
+    def drift_tolerances(self) -> Mapping[str, int]:
+        """How far a total may be from the expected one, by currency, in minor units."""
+        return self._with_former(self.price_drift_tolerances, self.price_drift_tolerance_minor)
+
+    def _with_former(self, amounts: str, former_minor: int | None) -> Mapping[str, int]:
+        named = parse_amounts(amounts)
+        return named if former_minor is None else {**named, self.base_currency: former_minor}
+
+    @field_validator("price_drift_tolerances", "max_totals")
+    @classmethod
+    def _amounts(cls, amounts: str) -> str:
+        parse_amounts(amounts)
+        return amounts
+
+    @model_validator(mode="after")
+    def _warn_of_former_names(self) -> Self:
+        for former, name in FORMER_NAMES.items():
+            if (minor := getattr(self, former)) is not None:
+                sentence = f"CHECKOUT_{former.upper()} is read for the last time: set CHECKOUT_{name.upper()}"
+                warnings.warn(f"{sentence}={self.base_currency}:{minor} instead.", FutureWarning, stacklevel=2)
+        return self
 
     @field_validator("delivery_private_networks", "web_trusted_proxies")
     @classmethod

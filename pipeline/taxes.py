@@ -57,6 +57,34 @@ STORE_TAXES: Final = text("""
 """)
 
 
+# As pipeline/pricing/lapses.py has it of one cart: groups of a country, a region and a category that have a rate at
+# some other time, and now neither one of their own nor one of no category; and delivery that was taxed.
+_HOLDS = "{0}.valid_from <= now() AND ({0}.valid_until IS NULL OR {0}.valid_until > now())"
+#: A query for how many groups of rates nothing stands in for now.
+COUNT_LAPSED: Final = f"""
+    SELECT count(*) FROM (
+        SELECT country, region, category, false AS shipping FROM tax_rates t
+        GROUP BY country, region, category
+        HAVING NOT EXISTS (SELECT FROM tax_rates v
+                           WHERE v.country = t.country AND v.region IS NOT DISTINCT FROM t.region
+                             AND (v.category IS NULL OR v.category = t.category) AND {_HOLDS.format("v")})
+           AND (bool_or(valid_until <= now())
+                OR NOT EXISTS (SELECT FROM tax_rates v
+                               WHERE v.country = t.country AND (v.region IS NULL OR v.region = t.region)
+                                 AND (v.category IS NULL OR v.category = t.category) AND {_HOLDS.format("v")}))
+        UNION ALL
+        SELECT DISTINCT country, region, NULL, true FROM tax_rates t
+        WHERE on_shipping AND category IS NULL AND valid_until <= now()
+          AND EXISTS (SELECT FROM tax_rates v
+                      WHERE v.country = t.country AND v.region IS NOT DISTINCT FROM t.region
+                        AND v.category IS NULL AND {_HOLDS.format("v")})
+          AND NOT EXISTS (SELECT FROM tax_rates v
+                          WHERE v.country = t.country AND v.region IS NOT DISTINCT FROM t.region
+                            AND v.category IS NULL AND (v.on_shipping OR v.name = t.name) AND {_HOLDS.format("v")})
+    ) missed
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class TaxRow:
     """A tax rate as it shall be. `rate` is a fraction: 0.20 is 20 %; without `valid_until` it has no end yet.

@@ -7,6 +7,7 @@ accident.
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from models.money import Money
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
 from pipeline.gateways.protocol import Answer, Call, Held, Notice, Succeeded, Unknown
@@ -19,6 +20,10 @@ class AgreeingBank:
 
     name = "agreeing"
     call_seconds = 0.1
+
+    def chargeable(self, amount: Money) -> Money:
+        """Agree."""
+        return amount
 
     def open(self, call: Call) -> Answer:
         """Agree."""

@@ -11,7 +11,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from models.states import CheckoutState
-from pipeline import messages
+from pipeline import fields
 from pipeline.errors import CheckoutError
 from pipeline.status import RESTING
 from scripts.desk import UNREACHABLE, refuse
@@ -26,9 +26,9 @@ LOOK_SECONDS: Final = 0.1
 
 def _check_reason(reason: str) -> str:
     try:
-        return TypeAdapter(messages.Reason).validate_python(reason)
+        return TypeAdapter(fields.Reason).validate_python(reason)
     except ValidationError:
-        raise typer.BadParameter(f"say why, in 1 to {messages.MAX_REASON} characters") from None
+        raise typer.BadParameter(f"say why, in 1 to {fields.MAX_REASON} characters") from None
 
 
 CheckoutId = Annotated[UUID, typer.Argument(help="The checkout's id.")]

@@ -15,7 +15,8 @@ from pipeline.batch import share_out
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient, transaction
 from pipeline.errors import Code, Refused, sentence
-from pipeline.messages import MAX_REASON, StartRequest
+from pipeline.fields import MAX_REASON
+from pipeline.messages import StartRequest
 from pipeline.objections import explain_first
 from pipeline.refusals import record_refusal
 from pipeline.sender import INTAKE

@@ -4,10 +4,10 @@ An adapter implements `Gateway`, is announced under the entry-point group `check
 with `pytest --gateway`. Nothing else of the engine knows a provider.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from models.money import Money
@@ -133,6 +133,25 @@ PAYMENT_CANCELLED = "payment_cancelled"
 AUTHORIZATION_EXPIRED = "authorization_expired"
 
 
+#: `open` of an amount that `chargeable` let through and the provider still does not take is declined with one of these.
+#: Another card would not help: the checkout ends, and this is what its buyer is told to do.
+AMOUNT_REFUSALS: Final[Mapping[str, str]] = {
+    "amount_invalid": "the payment provider cannot take it exactly: change the cart, or its currency",
+    "amount_too_small": "the payment provider takes more only: add something to the cart",
+    "amount_too_large": "the payment provider takes less only: split the cart",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NotChargeable:
+    """The provider takes no such amount. `reason` says why and, after a colon, what to do: it ends a sentence."""
+
+    reason: str
+
+
+Chargeable = Callable[[Money], Money | NotChargeable]
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """What a verified webhook says: something happened to an object. What, is asked of the provider.
@@ -174,6 +193,13 @@ class Gateway(Protocol):
     @property
     def call_seconds(self) -> float:
         """The longest a verb can take, the adapter's own retries included. A claim must outlast it."""
+
+    def chargeable(self, amount: Money) -> Money | NotChargeable:
+        """Return what of an amount can be charged: all of it, or the next lower amount if it has too many decimals.
+
+        Asked for every quote: it calls nobody, and never raises. What it returns, `open` takes; zero and less is
+        NotChargeable, and no amount above zero becomes zero.
+        """
 
     def open(self, call: Call) -> Answer:
         """Create the payment object for `call.amount`. No money moves. `Succeeded(reference, OPEN)`."""

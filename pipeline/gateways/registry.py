@@ -28,6 +28,11 @@ def build_gateway(settings: Settings) -> Gateway:
         known = ", ".join(sorted(found.names))
         raise SettingsError(f"There is no gateway {settings.gateway!r}: set CHECKOUT_GATEWAY to one of {known}.")
     gateway = cast("Gateway", found[settings.gateway].load()(settings))
+    if not hasattr(gateway, "chargeable"):
+        gateway.close()
+        raise SettingsError(
+            f"The gateway {settings.gateway} is of an earlier release: install one of it that knows what it can charge."
+        )
     if 0 < settings.gateway_claim_seconds < gateway.call_seconds + CLAIM_MARGIN_SECONDS:
         gateway.close()
         raise SettingsError(

@@ -73,7 +73,9 @@ def validate(basket: Basket, available: Mapping[int, int | None], settings: Sett
     for line in basket.lines:
         if objection := _object_to_line(line, basket, settings):
             return objection
-    if sum(line.quantity * (line.price_minor or 0) for line in basket.lines) > MAX_MINOR:
+    # What has to be converted first is added up in phase 3: amounts of two currencies have no sum.
+    ready = [line for line in basket.lines if not line.needs_conversion(basket.currency)]
+    if sum(line.quantity * (line.price_minor or 0) for line in ready) > MAX_MINOR:
         return Rejected(Code.TOTAL_TOO_LARGE)
     return _object_to_address(basket) or _object_to_tax_id(basket) or _object_to_stock(basket, available) or Done()
 

@@ -6,39 +6,57 @@ under the sku, title and category that the catalog gives it now; one that has be
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from models.money import MAX_MINOR
+from models.money import MAX_MINOR, Money
 from pipeline.baskets import Basket, load_resolved
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.coupons import CouponDesk, give_back
 from pipeline.errors import Code
-from pipeline.pricing.drift import find_drift
+from pipeline.events import write_events
+from pipeline.gateways.protocol import Chargeable, NotChargeable
+from pipeline.pricing.discounts import explain_unused
+from pipeline.pricing.drift import find_drift, find_tolerance
+from pipeline.pricing.exchange import find_amount
 from pipeline.pricing.external import check_external
 from pipeline.pricing.frozen import freeze_quotes
 from pipeline.pricing.quote import price_order
-from pipeline.pricing.source import Terms, build_order, load_terms
+from pipeline.pricing.rounding import round_down
+from pipeline.pricing.source import Terms, build_order, describe_lapsed, find_lapsed_rates, load_terms
 from pipeline.pricing.terms import Quote
-from pipeline.settings import Settings
+from pipeline.settings import Settings, TaxRatesEnded
 
 VOID: Final = text("""
     UPDATE price_locks SET voided_at = now() WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND voided_at IS NULL
 """)
 
 
-def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:
-    """Freeze the quotes of a batch; a coupon's last use goes to the first come."""
+def charge_exactly(amount: Money) -> Money:
+    """Charge every amount as it is."""
+    return amount
+
+
+def do(
+    connection: Connection, batch: Sequence[Member], settings: Settings, chargeable: Chargeable = charge_exactly, /
+) -> Mapping[UUID, Outcome]:
+    """Freeze the quotes of a batch, each over what can be charged; a coupon's last use goes to the first come."""
     baskets = load_resolved(connection, [member.id for member in batch], settings.base_currency)
-    terms = load_terms(connection, list(baskets.values()), batch[0].now, settings)
-    desk = CouponDesk(connection, baskets.values())
+    desk = CouponDesk(connection, baskets.values(), settings.base_currency)
+    terms = load_terms(connection, list(baskets.values()), desk.promotions, batch[0].now, settings)
     outcomes: dict[UUID, Outcome] = {}
     quotes: dict[UUID, Quote] = {}
+    untaxed: dict[UUID, dict[str, Any]] = {}
     for member in batch:
         basket = baskets[member.cart_id]
-        priced = quote(member, basket, terms, desk, settings)
+        if lapsed := find_lapsed_rates(basket, terms):
+            untaxed[member.id] = describe_lapsed(basket, lapsed)
+            if settings.tax_rates_ended is TaxRatesEnded.REFUSE:
+                outcomes[member.id] = Rejected(Code.TAX_RATES_ENDED, untaxed[member.id])
+                continue
+        priced = quote(member, basket, terms, desk, settings, chargeable)
         if isinstance(priced, Rejected):
             outcomes[member.id] = priced
         else:
@@ -47,10 +65,14 @@ def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> M
     if quotes:
         desk.redeem()
         freeze_quotes(connection, quotes)
+        told = {id_: facts for id_, facts in untaxed.items() if id_ in quotes}
+        write_events(connection, "checkout.tax_rates_ended", list(told), phase="price_lock", data=told)
     return outcomes
 
 
-def quote(member: Member, basket: Basket, terms: Terms, desk: CouponDesk, settings: Settings) -> Quote | Rejected:
+def quote(
+    member: Member, basket: Basket, terms: Terms, desk: CouponDesk, settings: Settings, chargeable: Chargeable
+) -> Quote | Rejected:
     """Price one basket and hold it against what the caller expects."""
     coupons = desk.find(basket)
     if isinstance(coupons, Rejected):
@@ -62,12 +84,33 @@ def quote(member: Member, basket: Basket, terms: Terms, desk: CouponDesk, settin
         return Rejected(Code.EXTERNAL_AMOUNTS, {"where": objection.where, "reason": objection.reason})
     priced = price_order(order)
     # What a coupon takes off a sum that no column can hold is no sum either.
-    if priced.total_minor > settings.max_total_minor or priced.total_minor + priced.discount_minor > MAX_MINOR:
+    cap = find_amount(settings.total_caps, priced.currency, terms.exchange)
+    above = cap is not None and priced.total_minor > cap
+    if above or priced.total_minor + priced.discount_minor > MAX_MINOR:
         return Rejected(Code.TOTAL_TOO_LARGE)
     if unused := set(basket.coupon_codes) - _applied_codes(priced):
-        return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": min(unused)})
-    drift = find_drift(priced, member.expected, settings.price_drift_tolerance_minor)
-    return priced if drift is None else Rejected(Code.PRICE_CHANGED, drift)
+        code = min(unused)
+        return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": code, "reason": explain_unused(order, code)})
+    charged = fit(priced, chargeable)
+    if isinstance(charged, Rejected):
+        return charged
+    drift = find_drift(charged, member.expected, find_tolerance(charged, settings.drift_tolerances))
+    return charged if drift is None else Rejected(Code.PRICE_CHANGED, drift)
+
+
+def fit(priced: Quote, chargeable: Chargeable) -> Quote | Rejected:
+    """Round a quote down to an amount that can be charged. Nothing to pay is nothing to charge."""
+    amount = Money(priced.total_minor, priced.currency)
+    charge = chargeable(amount) if amount.minor else amount
+    if isinstance(charge, NotChargeable):
+        return Rejected(Code.AMOUNT_NOT_CHARGEABLE, {"amount": str(amount), "reason": charge.reason})
+    if charge == amount:
+        return priced
+    fitted = round_down(priced, amount.minor - charge.minor)
+    if fitted is None:
+        reason = f"{charge} can, and no line is large enough to be rounded: change the cart"
+        return Rejected(Code.AMOUNT_NOT_CHARGEABLE, {"amount": str(amount), "reason": reason})
+    return fitted
 
 
 def undo(connection: Connection, batch: Sequence[Member]) -> None:

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
+from pipeline.pricing.exchange import find_amount
 from pipeline.pricing.quote import hash_quote
-from pipeline.pricing.terms import Quote
+from pipeline.pricing.terms import ExchangeRate, Quote
 
 #: Lines of a difference that its sentence names; the facts have them all.
 NAMED_LINES: Final = 3
@@ -23,7 +27,7 @@ class Expected:
     lines: Mapping[str, int] = field(default_factory=dict)
 
 
-def find_drift(quote: Quote, expected: Expected, tolerance_minor: int) -> dict[str, Any] | None:
+def find_drift(quote: Quote, expected: Expected, tolerance_minor: int | Fraction) -> dict[str, Any] | None:
     """Return how the quote differs from what was expected, line by line, or None when it does not.
 
     The total, each line, and the lines together may be off by the tolerance (minor units of the quote's currency), the
@@ -48,7 +52,17 @@ def find_drift(quote: Quote, expected: Expected, tolerance_minor: int) -> dict[s
     return drift | {"differs": "the quote's hash is another one" if other_hash else _tell(other_lines)}
 
 
-def _find_other_lines(quote: Quote, expected: Mapping[str, int], tolerance_minor: int) -> list[str]:
+def find_tolerance(quote: Quote, amounts: Mapping[str, int]) -> Fraction:
+    """Return how far the quote's total may be off, of amounts by currency: converted by its own rate, else nothing."""
+    rates = []
+    if quote.base_currency and quote.exchange_rate and quote.exchange_source and quote.exchange_at:
+        observed_at = datetime.fromisoformat(quote.exchange_at)
+        rate = Decimal(quote.exchange_rate)
+        rates.append(ExchangeRate(quote.base_currency, quote.currency, rate, quote.exchange_source, observed_at))
+    return find_amount(amounts, quote.currency, rates) or Fraction()
+
+
+def _find_other_lines(quote: Quote, expected: Mapping[str, int], tolerance_minor: int | Fraction) -> list[str]:
     """Say of each line how it is off; nothing if each of them, and all of them together, are within the tolerance."""
     totals = {str(line.line): line.total_minor for line in quote.lines}
     found = [f"line {number} is new" for number in totals if number not in expected]

@@ -1,16 +1,27 @@
-"""Amounts that an upstream has computed: do they agree with each other? Pure; what they say is not second-guessed."""
+"""Amounts that an upstream has computed: do they agree with each other? Pure; what they say is not second-guessed.
+
+A given tax is held against its rate, as far off as honest rounding can bring it. Upstreams round
+
+    per piece   the price of a piece without its tax or discount, and then its tax: half a minor unit each
+    per line    once, a half up, or always up or down
+    per order   once for each tax, shared out over the lines; or each line alone, and the last one gets the rest
+
+so a line of many pieces, or in an order of many lines, may be off by more. All taxes of an order together may not be
+off by more than rounding per piece or per line explains: what one line has from the others, the others lack.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor
 from typing import Final
 
 from models.money import minor_digits
 from pipeline.pricing.shares import round_half_up
 from pipeline.pricing.terms import GivenDiscount, GivenTax, Goods, Order
 
-#: Minor units a given tax may be from its rate times its amount: upstreams round per line or per order, up or down.
-TAX_TOLERANCE_MINOR: Final = 1
+#: Minor units that a tax rounded once, up or down, may be from its rate times its amount.
+ONCE_MINOR: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +37,46 @@ def check_external(order: Order) -> Objection | None:
     """Return the first thing in an order that cannot be, or None: signs, discounts above the price, taxes off rate."""
     if minor_digits(order.currency) is None:
         return Objection("currency_unknown", "the cart", f"{order.currency} has no minor unit")
+    taxed: list[_Taxed] = []
     for goods in sorted(order.goods, key=lambda each: each.line):
         if (objection := _check_goods(goods)) is not None:
             return objection
-    if order.shipping is None:
-        return None
-    if order.shipping.amount_minor < 0:
-        return Objection("amount_negative", "shipping", f"{order.shipping.amount_minor} is below zero")
-    return _check_taxes(
-        "shipping", order.shipping.taxes or (), order.shipping.amount_minor, included=order.shipping.tax_included
-    )
+        if goods.taxes:
+            subtotal = goods.quantity * goods.unit_price_minor
+            net = subtotal - sum(each.amount_minor for each in goods.discounts or ())
+            taxed.append(_Taxed(f"line {goods.line}", goods.taxes, net, goods.tax_included, goods.quantity))
+    if order.shipping is not None:
+        amount = order.shipping.amount_minor
+        if amount < 0:
+            return Objection("amount_negative", "shipping", f"{amount} is below zero")
+        if order.shipping.taxes:
+            taxed.append(_Taxed("shipping", order.shipping.taxes, amount, order.shipping.tax_included, 1))
+    return next(filter(None, (_check_taxes(each, len(taxed)) for each in taxed)), None) or _check_sum(taxed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taxed:
+    """An amount after its discounts, with the taxes that were given for it."""
+
+    where: str
+    taxes: Sequence[GivenTax]
+    amount_minor: int
+    included: bool
+    quantity: int
+
+    @property
+    def net(self) -> Fraction:
+        """What the taxes are rates of."""
+        rates = sum((Fraction(each.rate) for each in self.taxes), Fraction())
+        return Fraction(self.amount_minor) / (1 + rates) if self.included else Fraction(self.amount_minor)
+
+    def find_bounds(self, *taxes: GivenTax) -> tuple[Fraction, Fraction]:
+        """Return the least and the most that these of its taxes may be together, whatever was rounded by itself."""
+        exact = [self.net * Fraction(each.rate) for each in taxes]
+        per_piece = sum((1 + Fraction(each.rate) for each in taxes), Fraction()) / 2
+        tolerance = max(Fraction(ONCE_MINOR), self.quantity * per_piece)
+        least = min(sum(exact) - tolerance, Fraction(sum(map(floor, exact))))
+        return least, max(sum(exact) + tolerance, Fraction(sum(map(ceil, exact))))
 
 
 def _check_goods(goods: Goods) -> Objection | None:
@@ -45,11 +86,7 @@ def _check_goods(goods: Goods) -> Objection | None:
     if goods.unit_price_minor < 0:
         return Objection("amount_negative", where, f"the unit price {goods.unit_price_minor} is below zero")
     subtotal = goods.quantity * goods.unit_price_minor
-    discounts = goods.discounts or ()
-    if (objection := _check_discounts(where, discounts, subtotal)) is not None:
-        return objection
-    net = subtotal - sum(each.amount_minor for each in discounts)
-    return _check_taxes(where, goods.taxes or (), net, included=goods.tax_included)
+    return _check_discounts(where, goods.discounts or (), subtotal)
 
 
 def _check_discounts(where: str, discounts: Sequence[GivenDiscount], subtotal: int) -> Objection | None:
@@ -62,22 +99,43 @@ def _check_discounts(where: str, discounts: Sequence[GivenDiscount], subtotal: i
     return None
 
 
-def _check_taxes(where: str, taxes: Sequence[GivenTax], amount_minor: int, *, included: bool) -> Objection | None:
-    """Hold each tax, and all of them together, against their rates."""
-    for each in taxes:
+def _check_taxes(taxed: _Taxed, parts: int) -> Objection | None:
+    """Hold each tax of one of so many taxed parts of an order against its rate, and all of them against the price."""
+    for each in taxed.taxes:
         if each.amount_minor < 0:
-            return Objection("amount_negative", where, f"the tax {each.amount_minor} is below zero")
+            return Objection("amount_negative", taxed.where, f"the tax {each.amount_minor} is below zero")
         if not each.rate.is_finite() or each.rate < 0:
-            return Objection("rate_invalid", where, f"{each.rate} is not a rate")
-    rates = sum((Fraction(each.rate) for each in taxes), Fraction())
-    net = Fraction(amount_minor) / (1 + rates) if included else Fraction(amount_minor)
-    for each in taxes:
-        exact = net * Fraction(each.rate)
-        if abs(each.amount_minor - exact) > TAX_TOLERANCE_MINOR:
-            expected = round_half_up(exact)
-            reason = f"{each.name} at {each.rate} on {amount_minor} is {expected}, not {each.amount_minor}"
-            return Objection("tax_inconsistent", where, reason)
-    total = sum(each.amount_minor for each in taxes)
-    if abs(total - net * rates) > TAX_TOLERANCE_MINOR or (included and total > amount_minor):
-        return Objection("tax_inconsistent", where, f"taxes of {total} do not agree with their rates on {amount_minor}")
+            return Objection("rate_invalid", taxed.where, f"{each.rate} is not a rate")
+    # The last line may get what all the others were rounded by, and the order itself.
+    rest = Fraction(parts + 1, 2) if parts > 1 else Fraction()
+    for each in taxed.taxes:
+        if _is_off(each.amount_minor, taxed.net * Fraction(each.rate), taxed.find_bounds(each), rest):
+            expected = round_half_up(taxed.net * Fraction(each.rate))
+            reason = f"{each.name} at {each.rate} on {taxed.amount_minor} is {expected}, not {each.amount_minor}"
+            return Objection("tax_inconsistent", taxed.where, reason)
+    total, exact = _add_up(taxed)
+    is_off = _is_off(total, exact, taxed.find_bounds(*taxed.taxes), rest * len(taxed.taxes))
+    if is_off or (taxed.included and total > taxed.amount_minor):
+        reason = f"taxes of {total} do not agree with their rates on {taxed.amount_minor}"
+        return Objection("tax_inconsistent", taxed.where, reason)
     return None
+
+
+def _check_sum(taxed: Sequence[_Taxed]) -> Objection | None:
+    """Hold the taxes of the whole order against their rates."""
+    sums, bounds = [_add_up(each) for each in taxed], [each.find_bounds(*each.taxes) for each in taxed]
+    given = sum(total for total, _ in sums)
+    if sum(least for least, _ in bounds) <= given <= sum(most for _, most in bounds):
+        return None
+    expected = round_half_up(sum((exact for _, exact in sums), Fraction()))
+    return Objection("tax_inconsistent", "the cart", f"its taxes add up to {given}, and by their rates to {expected}")
+
+
+def _is_off(amount: int, exact: Fraction, bounds: tuple[Fraction, Fraction], rest: Fraction) -> bool:
+    return not bounds[0] <= amount <= bounds[1] and abs(amount - exact) > rest
+
+
+def _add_up(taxed: _Taxed) -> tuple[int, Fraction]:
+    """Return the sum of its taxes as they were given, and by their rates."""
+    rates = sum((Fraction(each.rate) for each in taxed.taxes), Fraction())
+    return sum(each.amount_minor for each in taxed.taxes), taxed.net * rates

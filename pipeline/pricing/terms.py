@@ -23,8 +23,9 @@ class Promotion:
 
     `percent` is for percentages (0-100), `amount_minor` and `currency` for fixed amounts. Without `skus` and
     `categories` it is for the whole order, else for the lines that match either. `minimum_minor` is the spend it needs,
-    in `currency` (or the charge currency when that is None). Lower `priority` comes first; one that does not combine
-    is used only alone. `code` is the coupon that brought it, None for an automatic one.
+    in `currency` (or the charge currency when that is None), converted for a cart in another. Lower `priority` comes
+    first; one that does not combine is used only alone. `code` is the coupon that brought it, None for an automatic
+    one.
     """
 
     id: int
@@ -61,6 +62,17 @@ class TaxRate:
     reverse_charge: bool = False
     key: str = ""
     closeness: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LapsedRate:
+    """A rate of the buyer's country or region that does not hold now: it has ended, or else has not begun."""
+
+    name: str
+    region: str | None
+    category: str | None
+    on_shipping: bool
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,8 @@ class Order:
     reverse_charged: bool = False
     tax_rounding: TaxRounding = TaxRounding.LINE
     exchange: ExchangeRate | None = None
+    #: What a promotion's minimum in another currency is converted by: the newest of each, none too old.
+    rates: tuple[ExchangeRate, ...] = ()
     shipping_address: dict[str, Any] = field(default_factory=dict)
     billing_address: dict[str, Any] | None = None
 

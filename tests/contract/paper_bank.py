@@ -22,6 +22,7 @@ from pipeline.gateways.protocol import (
     Declined,
     Held,
     Misconfigured,
+    NotChargeable,
     Notice,
     Succeeded,
 )
@@ -60,6 +61,12 @@ class PaperBank:
         self.sheets: dict[str, Sheet] = {}
         self._answers: dict[str, tuple[object, Answer]] = {}
         self._lock = Lock()
+
+    def chargeable(self, amount: Money) -> Money | NotChargeable:
+        """Take what fits on a sheet."""
+        if 0 < amount.minor < 10**12 and minor_digits(amount.currency) is not None:
+            return amount
+        return NotChargeable("it fits on no sheet: change the cart")
 
     def open(self, call: Call) -> Answer:
         """Begin a sheet."""

@@ -1,10 +1,14 @@
 """Amounts from one currency to another."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.pricing.exchange import convert, cross
+from models.money import Money
+from pipeline.pricing.exchange import convert, convert_exactly, convert_price, cross
 from tests.unit.orders import exchange
 
 
@@ -26,6 +30,39 @@ def test_amounts_are_converted_with_the_digits_of_both(
     amount: int, base: str, quote: str, rate: str, converted: int
 ) -> None:
     assert convert(amount, exchange(base, quote, rate)) == converted
+
+
+@pytest.mark.parametrize(
+    ("price", "base", "quote", "rate", "converted"),
+    [
+        (190, "HUF", "EUR", "0.00261780104712", None),
+        (192, "HUF", "EUR", "0.00261780104712", 1),
+        (1, "EUR", "KRW", "49", None),
+        (1, "EUR", "KRW", "50", 1),
+        (4, "BHD", "EUR", "1.2", None),
+        (5, "BHD", "EUR", "1.2", 1),
+        (0, "HUF", "EUR", "0.0026", 0),
+    ],
+)
+def test_a_price_never_becomes_nothing(price: int, base: str, quote: str, rate: str, converted: int | None) -> None:
+    assert convert_price(price, exchange(base, quote, rate)) == converted
+
+
+@given(
+    price=st.integers(min_value=0, max_value=10**12),
+    rate=st.decimals(min_value="0.0000000001", max_value="100000", places=10),
+    pair=st.sampled_from([("EUR", "JPY"), ("HUF", "EUR"), ("KWD", "KRW"), ("JPY", "BHD"), ("IDR", "USD")]),
+)
+def test_a_converted_price_is_nothing_only_if_it_was(price: int, rate: Decimal, pair: tuple[str, str]) -> None:
+    given_rate = exchange(*pair, str(rate))
+    exact = convert_exactly(Money(price, pair[0]), pair[1], [given_rate])
+    assert exact is not None
+    converted = convert_price(price, given_rate)
+    if converted is None:
+        assert 0 < exact < Fraction(1, 2)
+    else:
+        assert (converted == 0) == (price == 0)
+        assert abs(converted - exact) <= Fraction(1, 2)
 
 
 @pytest.mark.parametrize(("base", "quote"), [("EUR", "XAU"), ("ZZZ", "EUR")])

@@ -17,7 +17,10 @@ from scripts.embedded import build_settings
 
 def choose(**given: Any) -> Settings:
     """Return settings of which only these are set."""
-    own = {"database_url": SecretStr("postgresql://nowhere/none"), "redis_url": SecretStr("redis://nowhere")}
+    own: dict[str, Any] = {
+        "database_url": SecretStr("postgresql://nowhere/none"),
+        "redis_url": SecretStr("redis://nowhere"),
+    }
     return Settings(_env_file=None, **own, **given)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.money import MAX_MINOR, Money, minor_digits, parse_amount
+from models.money import MAX_MINOR, Money, minor_digits, parse_amount, parse_amounts
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,38 @@ def test_the_largest_amount_is_a_bigint() -> None:
     assert MAX_MINOR == 9223372036854775807
     assert str(Money(1234, "EUR")) == "12.34 EUR"
     assert str(Money(-5, "EUR")) == "-0.05 EUR"
+
+
+@pytest.mark.parametrize(
+    ("text", "amounts"),
+    [
+        ("", {}),
+        (" , ", {}),
+        ("EUR:5000", {"EUR": 5000}),
+        (" EUR : 5000, JPY:0 ,", {"EUR": 5000, "JPY": 0}),
+        (f"IDR:{MAX_MINOR}", {"IDR": MAX_MINOR}),
+    ],
+)
+def test_amounts_by_currency_are_read(text: str, amounts: dict[str, int]) -> None:
+    assert parse_amounts(text) == amounts
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("5000", "'5000' is not an ISO 4217 currency"),
+        ("EURO:5000", "'EURO' is not an ISO 4217 currency"),
+        ("eur:5000", "'eur' is not an ISO 4217 currency"),
+        ("XAU:1", "'XAU' is not an ISO 4217 currency"),
+        ("EUR", "'' is not a whole number of minor units of EUR"),
+        ("EUR:-1", "'-1' is not a whole number"),
+        ("EUR:5.00", "'5.00' is not a whole number"),
+        ("EUR:\u0665", "is not a whole number"),
+        (f"EUR:{MAX_MINOR + 1}", "is not a whole number"),
+        ("EUR:" + "9" * 5000, "is not a whole number"),
+        ("EUR:1,EUR:2", "EUR stands there twice"),
+    ],
+)
+def test_amounts_that_cannot_be_read_say_why(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_amounts(text)

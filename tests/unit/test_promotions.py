@@ -17,7 +17,7 @@ from pipeline.pricing.terms import (
     PromotionKind,
     Shipping,
 )
-from tests.unit.orders import amount_off, free_shipping, goods, order, percentage, shipping
+from tests.unit.orders import amount_off, exchange, free_shipping, goods, order, percentage, shipping
 
 
 def discounts(*lines: Goods, promotions: tuple[Promotion, ...], delivery: Shipping | None = None) -> list[int]:
@@ -99,8 +99,34 @@ def test_a_minimum_is_held_against_the_goods_before_any_discount(minimum: int, c
     assert discounts(goods(1, 1000), promotions=(first, second), delivery=shipping(900)) == [500 + cut, 0]
 
 
-def test_a_minimum_in_another_currency_is_never_reached() -> None:
-    assert discounts(goods(1, 1000), promotions=(percentage(1, "10", minimum_minor=1, currency="USD"),)) == [0]
+@pytest.mark.parametrize(
+    ("minimum", "currency", "cut"),
+    [
+        # 9.09 USD are 9.999 EUR and 9.10 USD are 10.01; 1600 JPY are 10.00 EUR, over the euro or not.
+        (909, "USD", 100),
+        (910, "USD", 0),
+        (1600, "JPY", 100),
+        (1601, "JPY", 0),
+    ],
+)
+def test_a_minimum_in_another_currency_is_converted_and_not_rounded(minimum: int, currency: str, cut: int) -> None:
+    rates = (exchange("USD", "EUR", "1.1"), exchange("EUR", "JPY", "160"))
+    given = order(goods(1, 1000), promotions=(percentage(1, "10", minimum_minor=minimum, currency=currency),))
+
+    assert price_order(replace(given, rates=rates)).discount_minor == cut
+    # Without a rate nobody can say whether it is reached.
+    assert price_order(given).discount_minor == 0
+
+
+def test_a_promotion_is_used_once() -> None:
+    # As one that applies by itself it leaves the coupon its use; the order in which they are given means nothing.
+    itself = percentage(1, "10")
+    brought = (percentage(1, "10", code="A"), percentage(1, "10", code="B"))
+
+    for promotions in ((itself, brought[0]), (brought[0], itself), (*brought, itself), (itself, *reversed(brought))):
+        quote = price_order(order(goods(1, 1000), promotions=promotions))
+        assert quote.lines[0].discounts == (AppliedDiscount("10 % off", 100, 1, "A"),)
+    assert discounts(goods(1, 1000), promotions=(amount_off(1, 300), amount_off(1, 300, code="A"))) == [300]
 
 
 def test_a_currency_without_a_minimum_is_that_of_an_amount_only() -> None:

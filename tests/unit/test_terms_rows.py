@@ -1,5 +1,6 @@
 """Promotions as they are read from their rows."""
 
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +40,12 @@ def test_a_promotion_is_its_row() -> None:
         combines=False,
         code="SPRING",
     )
-    assert read_promotion(row) == promotion
+    assert read_promotion(row, "USD") == promotion
+    # A minimum without a currency is in the shop's own; without a minimum there is nothing to have one.
+    row.currency = None
+    assert read_promotion(row, "USD") == replace(promotion, currency="USD")
+    row.minimum_minor = 0
+    assert read_promotion(row, "USD") == replace(promotion, currency=None, minimum_minor=0)
 
 
 def test_what_is_no_part_of_a_quote_is_not_written_as_one() -> None:

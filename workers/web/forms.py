@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, model_validator
 
+from pipeline.fields import Reference, Ttl
 from pipeline.messages import (
     Cart,
     CartContent,
@@ -12,9 +13,7 @@ from pipeline.messages import (
     Model,
     PaymentInput,
     ProcessRequest,
-    Reference,
     StartRequest,
-    Ttl,
 )
 from workers.web.samples import CART, CART_ID, CHECKOUT_ID
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from pipeline.card_numbers import redact
 from pipeline.database import is_transient
 from pipeline.errors import CheckoutError, Code, Invalid, Refused, Unavailable
-from pipeline.messages import MAX_REASON
+from pipeline.fields import MAX_REASON
 from pipeline.objections import explain_objection
 from workers.web.statuses import RETRY_AFTER_SECONDS, STATUSES, TITLES
 

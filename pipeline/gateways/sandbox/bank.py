@@ -6,9 +6,10 @@ from concurrent.futures import Future
 from datetime import datetime
 from typing import Final
 
+from models.money import MAX_MINOR, Money, minor_digits
 from pipeline.database import connect_engine
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.protocol import Answer, Call, Held, Notice, Unknown
+from pipeline.gateways.protocol import Answer, Call, Held, NotChargeable, Notice, Unknown
 from pipeline.gateways.sandbox.faults import Conduct
 from pipeline.gateways.sandbox.holdings import expire_authorizations, list_objects
 from pipeline.gateways.sandbox.ledger import Ledger
@@ -58,6 +59,14 @@ class SandboxGateway:
     def commits(self) -> int:
         """Transactions committed so far: far fewer than calls when many ask at once."""
         return self._ledger.commits
+
+    def chargeable(self, amount: Money) -> Money | NotChargeable:
+        """Take every amount that can be stored, to the minor unit."""
+        if minor_digits(amount.currency) is None:
+            return NotChargeable("the sandbox takes currencies with a minor unit only: use another currency")
+        if not 0 < amount.minor <= MAX_MINOR:
+            return NotChargeable("the sandbox takes amounts above zero that fit its books: change the cart")
+        return amount
 
     def open(self, call: Call) -> Answer:
         """Create the payment object for `call.amount`."""

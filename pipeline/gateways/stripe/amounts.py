@@ -3,6 +3,7 @@
 from typing import Final
 
 from models.money import Money, minor_digits
+from pipeline.gateways.protocol import NotChargeable
 
 #: Amounts in whole units. ISO 4217 gives MGA two digits, the others none.
 _WHOLE: Final = frozenset(
@@ -12,6 +13,55 @@ _WHOLE: Final = frozenset(
 _HUNDREDFOLD: Final = frozenset({"ISK", "UGX"})
 #: Three decimals, of which the card networks take two: the last digit is always 0.
 _THOUSANDTHS: Final = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+
+
+#: The least that is charged, in Stripe's units; of the others one unit. A charge in another currency than that of the
+#: account is held against that one's least after conversion, which only Stripe can do (`amount_too_small`).
+_LEAST: Final = {
+    "AED": 200,
+    "AUD": 50,
+    "BGN": 100,
+    "BRL": 50,
+    "CAD": 50,
+    "CHF": 50,
+    "CZK": 1500,
+    "DKK": 250,
+    "EUR": 50,
+    "GBP": 30,
+    "HKD": 400,
+    "HUF": 17500,
+    "INR": 50,
+    "JPY": 50,
+    "MXN": 1000,
+    "MYR": 200,
+    "NOK": 300,
+    "NZD": 50,
+    "PLN": 200,
+    "RON": 200,
+    "SEK": 300,
+    "SGD": 50,
+    "THB": 1000,
+    "USD": 50,
+}
+#: Digits of the largest charge, in Stripe's units, where they may be more than eight. Stripe has the last word
+#: (`amount_too_large`).
+_DIGITS: Final = {"COP": 10, "HUF": 10, "IDR": 12, "INR": 10, "JPY": 10, "LBP": 12}
+
+
+def find_chargeable(amount: Money) -> Money | NotChargeable:
+    """Return the amount, or the next lower one if it is finer than what Stripe charges in its currency."""
+    digits, own = _stripe_digits(amount.currency), minor_digits(amount.currency)
+    if digits is None or own is None:
+        return NotChargeable(f"Stripe takes no {amount.currency}: use another currency")
+    step = 10 if amount.currency in _THOUSANDTHS else int(10 ** max(0, own - digits))
+    least = max(from_stripe(_LEAST.get(amount.currency, 1), amount.currency).minor, step)
+    most = from_stripe(10 ** _DIGITS.get(amount.currency, 8) - 1, amount.currency).minor
+    rounded = amount.minor - amount.minor % step
+    if rounded < least:
+        return NotChargeable(f"Stripe takes {Money(least, amount.currency)} and more: add something to the cart")
+    if rounded > most:
+        return NotChargeable(f"Stripe takes {Money(most - most % step, amount.currency)} at most: split the cart")
+    return Money(rounded, amount.currency)
 
 
 def to_stripe(money: Money) -> int | None:

@@ -9,10 +9,21 @@ import stripe
 import structlog
 from stripe.params import PaymentIntentConfirmParams, PaymentIntentCreateParams
 
+from models.money import Money
 from pipeline.errors import Code, Invalid, Unavailable
-from pipeline.gateways.protocol import Answer, Call, Declined, Held, Misconfigured, Notice, Transient, Unknown
+from pipeline.gateways.protocol import (
+    Answer,
+    Call,
+    Declined,
+    Held,
+    Misconfigured,
+    NotChargeable,
+    Notice,
+    Transient,
+    Unknown,
+)
 from pipeline.gateways.stripe import ledger, notices
-from pipeline.gateways.stripe.amounts import to_stripe
+from pipeline.gateways.stripe.amounts import find_chargeable, to_stripe
 from pipeline.gateways.stripe.answers import Verb, read_intent, read_refund
 from pipeline.gateways.stripe.particulars import describe_purchase, write_metadata, write_shipping
 from pipeline.gateways.stripe.refusals import PAYMENT_METHOD_UNKNOWN, explain
@@ -53,6 +64,10 @@ class StripeGateway:
     def call_seconds(self) -> float:
         """Connecting and reading, for each attempt of the SDK, and its pause between them."""
         return self._wire.longest_seconds
+
+    def chargeable(self, amount: Money) -> Money | NotChargeable:
+        """Return what of the amount Stripe's page of currencies lets be charged."""
+        return find_chargeable(amount)
 
     def open(self, call: Call) -> Answer:
         """Create the PaymentIntent, without confirming it, with all that is known of the purchase.

@@ -202,7 +202,7 @@ def test_a_basket_of_600_lines_completes(works: Works, shelf: Shelf) -> None:
 def test_the_largest_total_that_can_be_stored_can_be_bought(engine: Engine, settings: Settings, shelf: Shelf) -> None:
     # Given
     fill(shelf)
-    with build_audited(engine, settings.model_copy(update={"max_total_minor": MAX_MINOR})) as works:
+    with build_audited(engine, settings.model_copy(update={"max_totals": f"EUR:{MAX_MINOR}"})) as works:
         # When
         checkout_id = works.start(shelf.add_cart(("cup", 1, MAX_MINOR)), token="tok_ok")
         works.pump()

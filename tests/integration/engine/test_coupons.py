@@ -68,7 +68,13 @@ def test_an_automatic_promotion_is_nobodys_coupon(works: Works, shelf: Shelf) ->
 
 INVALID = 'Coupon "TEN" does not exist or is not valid now: remove it.'
 NEEDS_CUSTOMER = 'Coupon "TEN" is limited per customer and the cart names none: name the customer.'
-GIVES_NOTHING = 'Coupon "TEN" gives nothing on this cart: remove it.'
+
+
+def gives_nothing(reason: str, code: str = "TEN") -> str:
+    return f'Coupon "{code}" gives nothing on this cart ({reason}): remove it.'
+
+
+OTHER_GOODS = gives_nothing("it is for other goods")
 
 
 @pytest.mark.parametrize(
@@ -80,15 +86,21 @@ GIVES_NOTHING = 'Coupon "TEN" gives nothing on this cart: remove it.'
         ({"active": False}, {}, "coupon_unknown", INVALID),
         ({}, {"limit": 0}, "coupon_used_up", USED_UP),
         ({}, {"each": 1}, "coupon_needs_customer", NEEDS_CUSTOMER),
-        ({"skus": ["pot"]}, {}, "coupon_not_applicable", GIVES_NOTHING),
-        ({"categories": ["linen"]}, {}, "coupon_not_applicable", GIVES_NOTHING),
-        ({"minimum_minor": 1001}, {}, "coupon_not_applicable", GIVES_NOTHING),
-        ({"percent": 0}, {}, "coupon_not_applicable", GIVES_NOTHING),
+        ({"skus": ["pot"]}, {}, "coupon_not_applicable", OTHER_GOODS),
+        ({"categories": ["linen"]}, {}, "coupon_not_applicable", OTHER_GOODS),
+        ({"minimum_minor": 1001}, {}, "coupon_not_applicable", gives_nothing("it needs goods for 10.01 EUR")),
+        (
+            {"minimum_minor": 1, "currency": "USD"},
+            {},
+            "coupon_not_applicable",
+            gives_nothing("it needs goods for 0.01 USD, and there is no current rate from USD to EUR"),
+        ),
+        ({"percent": 0}, {}, "coupon_not_applicable", gives_nothing("it takes nothing off what is left to pay")),
         (
             {"kind": "fixed_amount", "amount_minor": 5, "currency": "USD"},
             {},
             "coupon_not_applicable",
-            GIVES_NOTHING,
+            gives_nothing("it is an amount in USD, and the cart is in EUR"),
         ),
     ],
     ids=[
@@ -101,6 +113,7 @@ GIVES_NOTHING = 'Coupon "TEN" gives nothing on this cart: remove it.'
         "other sku",
         "other category",
         "below the minimum",
+        "minimum without a rate",
         "of nothing",
         "other currency",
     ],
@@ -142,7 +155,7 @@ def test_one_bad_coupon_redeems_none(works: Works, shelf: Shelf) -> None:
     checkout_id = start(works, shelf, "TEN", "ALONE")
     works.pump()
     # Then
-    sentence = 'Coupon "ALONE" gives nothing on this cart: remove it.'
+    sentence = gives_nothing("it does not combine with another discount of this cart", "ALONE")
     assert read_failure(works, checkout_id) == ("coupon_not_applicable", "price_lock", sentence)
     assert (used(shelf), used(shelf, "ALONE")) == ((0, 0, 0), (0, 0, 0))
 

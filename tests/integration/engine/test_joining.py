@@ -30,11 +30,11 @@ CART: Final[dict[str, Any]] = {
     "lines": [LINE, {"sku": "cup", "quantity": 2}],
     "customer": "ada",
     "coupon_codes": ["TEN"],
-    "tax_id": "GB1",
+    "tax_id": "DE136695976",
     "shipping": {"amount_minor": 490, "title": "Post", "tax_included": True, "taxes": []},
     # Numbers come back from the database written in another way.
     "shipping_address": {**ADDRESS, "at": {"x": 1e30, "y": 1e-7, "z": [1.0, -0.0, 2, None, True]}},
-    "billing_address": {"vat": "GB1"},
+    "billing_address": {"vat": "DE136695976"},
 }
 REQUEST: Final[dict[str, Any]] = {
     "owner": OWNER,
@@ -98,6 +98,8 @@ def test_who_says_the_same_under_another_key_is_given_the_same_checkout(
         (in_cart(coupon_codes=[]), "the cart"),
         (in_cart(customer="eve"), "the cart"),
         (in_cart(tax_id=None), "the cart"),
+        (in_cart(tax_id="XI980780684"), "the cart"),
+        (in_cart(tax_id_validated={"source": "VIES", "at": "2026-11-28T15:00:00Z"}), "the cart"),
         (in_cart(shipping=None), "the cart"),
         (in_cart(shipping={**CART["shipping"], "amount_minor": 0}), "the cart"),
         (in_cart(shipping_address={**CART["shipping_address"], "city": "Bath"}), "the cart"),
@@ -259,7 +261,7 @@ def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
     by_cart, by_checkout = tell(lambda: works.start(cart_id, token=token)), tell(lambda: works.pay(running, token))
     # Then
     assert by_cart == by_checkout
-    sentence = f"Checkout {running} is action_required and has its payment: wait for its outcome."
+    sentence = f"Checkout {running} waits for the buyer at their bank: have the buyer finish there, or cancel it."
     refusal = ("checkout_busy", sentence, {"checkout_id": str(running), "state": "action_required"})
     assert by_cart == (running if token == "tok_action_required" else refusal)
 

@@ -225,7 +225,7 @@ def test_within_the_tolerance_the_frozen_total_is_charged(
 ) -> None:
     # Given
     cart_id = fill(shelf)
-    with build_audited(engine, settings.model_copy(update={"price_drift_tolerance_minor": 10})) as works:
+    with build_audited(engine, settings.model_copy(update={"price_drift_tolerances": "EUR:10"})) as works:
         # When
         checkout_id = works.start(cart_id, token="tok_ok", expected_total_minor=expected)
         works.pump()

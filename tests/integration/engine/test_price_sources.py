@@ -72,7 +72,7 @@ def test_two_rates_against_the_euro_make_a_third(engine: Engine, settings: Setti
 def test_a_rate_that_is_too_old_is_refused(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     shelf.add_variant("cup", price_minor=250)
-    observed_at = NOW - timedelta(hours=120, seconds=1)
+    observed_at = NOW - timedelta(hours=144, seconds=1)
     shelf.add_rate("EUR", "USD", "1.1", observed_at=observed_at)
     # When
     checkout_id = buy(works, shelf, currency="USD")
@@ -205,3 +205,31 @@ def test_an_external_price_includes_tax_as_the_settings_say(
         works.pump()
         # Then
         assert [works.status(each).total_minor for each in (silent, telling)] == [total, 2200 - total]
+
+
+@pytest.mark.parametrize(
+    ("price_minor", "currency", "rate", "shown"),
+    [(190, "HUF", "382", "1.90 HUF"), (1, "JPY", "400", "1 JPY"), (3, "KWD", "0.9", "0.003 KWD")],
+)
+def test_a_price_that_would_become_nothing_is_refused(
+    engine: Engine, settings: Settings, shelf: Shelf, price_minor: int, currency: str, rate: str, shown: str
+) -> None:
+    # Given a price that is less than half a cent
+    shelf.add_variant("screw", stock=20_000, price_minor=price_minor, currency=currency)
+    shelf.add_rate("EUR", currency, rate, observed_at=NOW)
+    with build_audited(engine, settings.model_copy(update={"base_currency": currency})) as works:
+        # When ten thousand are wanted
+        checkout_id = buy(works, shelf, ("screw", 10_000), currency="EUR")
+        # Then they are not given away
+        assert read_failure(works, checkout_id) == (
+            "price_too_small",
+            "price_lock",
+            f"Line 1: screw costs {shown}, and nothing in EUR: give it a price in EUR.",
+        )
+        assert shelf.stock("screw") == (20_000, 0)
+        assert read_bank(engine, checkout_id) == NOTHING
+        # When it has one, as the sentence says
+        add_price(shelf, "EUR", 1)
+        again = buy(works, shelf, ("screw", 10_000), currency="EUR")
+        # Then
+        assert works.status(again).total_minor == 10_000

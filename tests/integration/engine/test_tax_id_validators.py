@@ -40,9 +40,9 @@ class Office:
         return tax_id == "DE136695976"
 
 
-def buy(works: Works, tax_id: str, **others: Any) -> UUID:
-    """Buy a cup of 10.00, 20 % on top marked for reverse charge, with a cart that is brought along."""
-    cart = Cart.model_validate(
+def bring(tax_id: str, **others: Any) -> Cart:
+    """Return a cart of one cup that is to be brought along."""
+    return Cart.model_validate(
         {
             "id": str(uuid4()),
             "currency": "EUR",
@@ -52,10 +52,12 @@ def buy(works: Works, tax_id: str, **others: Any) -> UUID:
             **others,
         }
     )
+
+
+def buy(works: Works, cart: Cart) -> UUID:
+    """Buy it under a key of its own."""
     request = StartRequest(owner=OWNER, cart=cart, payment=PaymentInput(token="tok_ok"), idempotency_key=str(uuid4()))
-    checkout_id = works.door.start(request).checkout_id
-    works.pump()
-    return checkout_id
+    return works.door.start(request).checkout_id
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,8 @@ def test_the_office_decides(
     with build_audited(engine, chosen) as works:
         works.door.validator = office
         works.door.settings = chosen.model_copy(update={"tax_id_validator": "office"})
-        checkout_id = buy(works, tax_id)
+        checkout_id = buy(works, bring(tax_id))
+        works.pump()
         assert works.status(checkout_id).total_minor == 1000 + tax
     assert shelf.rows("SELECT tax_id_validated->>'source' FROM carts") == [(source,)]
     assert shelf.rows("SELECT tax_id_validated->>'source' FROM price_locks") == [(source,)]
@@ -87,11 +90,28 @@ def test_nobody_is_asked_about_what_came_validated_or_without_an_id(
     office = Office(engine)
     with build_audited(engine, settings) as works:
         works.door.validator = office
-        buy(works, "DE136695976", tax_id_validated={"source": "us", "at": "2026-11-28T15:00:00+01:00"})
+        buy(works, bring("DE136695976", tax_id_validated={"source": "us", "at": "2026-11-28T15:00:00+01:00"}))
         works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
         works.pump()
     assert office.asked == []
     assert shelf.rows("SELECT tax_id_validated->>'source' FROM carts ORDER BY 1") == [("us",), (None,)]
+
+
+def test_who_says_the_same_again_joins_whatever_the_office_says_by_then(
+    engine: Engine, settings: Settings, shelf: Shelf
+) -> None:
+    shelf.add_variant("cup", price_minor=1000)
+    office, cart = Office(engine), bring("DE136695976")
+    with build_audited(engine, settings) as works:
+        works.door.validator = office
+        works.door.settings = settings.model_copy(update={"tax_id_validator": "office"})
+        first = buy(works, cart)
+        office.closed = True
+        assert buy(works, cart) == first
+        works.pump()
+        assert works.states([first]) == ["completed"]
+    assert office.asked == ["DE136695976"] * 2
+    assert shelf.rows("SELECT count(*) FROM orders") == [(1,)]
 
 
 def test_a_validator_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:

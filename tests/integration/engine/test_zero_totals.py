@@ -88,7 +88,7 @@ def test_a_total_over_the_limit_is_refused(
 ) -> None:
     # Given
     cart_id = fill(shelf)
-    with build_audited(engine, settings.model_copy(update={"max_total_minor": limit})) as works:
+    with build_audited(engine, settings.model_copy(update={"max_totals": f"EUR:{limit}"})) as works:
         # When
         checkout_id = works.start(cart_id, token="tok_ok")
         works.pump()

@@ -10,11 +10,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from models.money import Money
 from models.states import TERMINAL, CheckoutState
 from models.tables import Base
 from pipeline.audit import audit
 from pipeline.errors import Refused
-from pipeline.gateways.protocol import Answer, Call, Gateway, Held, Notice
+from pipeline.gateways.protocol import Answer, Call, Gateway, Held, NotChargeable, Notice
 from pipeline.gateways.sandbox.books import Totals, read_totals
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works, build_works
@@ -128,6 +129,10 @@ class Spy:
         if self.after is not None:
             self.after(verb, call)
         return answer if self.replace is None else self.replace(verb, answer)
+
+    def chargeable(self, amount: Money) -> Money | NotChargeable:
+        """Charge what the real one can."""
+        return self.inner.chargeable(amount)
 
     def open(self, call: Call) -> Answer:
         """Open."""

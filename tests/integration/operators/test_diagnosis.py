@@ -49,6 +49,10 @@ WRONGS = {
         "INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at)"
         " SELECT e.id, p.id, 'dead', NULL FROM events e, webhook_endpoints p LIMIT 1",
     ],
+    "tax_rates_ended": [
+        "INSERT INTO tax_rates (country, name, rate, valid_from, valid_until)"
+        " VALUES ('GB', 'VAT', 0.2, now() - interval '9 days', now() - interval '1 day')"
+    ],
     "keys_expiring": [
         "INSERT INTO api_keys (id, owner, name, scopes, secret_hash, created_at, expires_at)"
         " VALUES ('k', 'o', 'n', '{checkout}', 'x', now() - interval '30 days', now() + interval '1 day'),"

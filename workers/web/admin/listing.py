@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
-from pipeline.messages import Reference
+from pipeline.fields import Reference
 from pipeline.register import MAX_PAGE, Filter, read_page
 from workers.web.admin.guard import LIST, DeskRoute
 from workers.web.admin.pages import render_page, wants_page

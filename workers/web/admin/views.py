@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from models.states import CheckoutState
-from pipeline.messages import Model, Reason
+from pipeline.fields import Reason
+from pipeline.messages import Model
 from workers.web.admin.samples import ACTED, DOSSIER, ENTRY, REASON, STATISTICS
 from workers.web.views import View
 

@@ -62,7 +62,7 @@ def test_cleanup_expires_what_has_run_out_of_time(cup: Works, shelf: Shelf) -> N
 def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf) -> None:
     cup.sweep()
     well = run(diagnose.main)
-    assert (well.exit_code, well.stdout) == (0, f"{PLAYING}\n18 of 18 checks are well.\n")
+    assert (well.exit_code, well.stdout) == (0, f"{PLAYING}\n19 of 19 checks are well.\n")
     # When the sweep stands still, and a message was refused
     shelf.run("UPDATE heartbeats SET at = now() - interval '1 h'")
     shelf.run("INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
@@ -75,7 +75,7 @@ def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf
         "  python -m workers.scheduler",
         "warning: 1 messages could not be read: refused_messages says why.",
         "  psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
-        "16 of 18 checks are well.",
+        "17 of 19 checks are well.",
     ]
     found = json.loads(run(diagnose.main, "--json").stdout)
     assert [each["code"] for each in found if each["severity"] != "ok"] == ["messages_refused", "sweep_stopped"]

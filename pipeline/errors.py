@@ -37,7 +37,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.BODY_TOO_LARGE: "The body has more than {limit:byte|bytes}: send less.",
     Code.HEADERS_TOO_LARGE: "The headers have more than {limit:byte|bytes}, or are more than {headers}: send less.",
     Code.ADDRESS_TOO_LONG: (
-        "The path may have {path:byte|bytes}, the query {query:byte|bytes} and {limit:parameter|parameters}: send less."
+        "A path has at most {path:byte|bytes}, a query {query:byte|bytes} and {limit:parameter|parameters}: send less."
     ),
     Code.REQUEST_TIMEOUT: "The request did not arrive whole within {seconds:second|seconds}: send it again.",
     Code.SIGN_INS_LIMITED: (
@@ -93,7 +93,7 @@ SENTENCES: Final[dict[Code, str]] = {
         "Checkouts hold {reserved} of {sku!q} at {location!q}, and {quantity} would be there: keep {reserved} or more."
     ),
     Code.STOCK_OVERSOLD: (
-        "{sku!q} cannot become deny: elsewhere {reserved} are held of {quantity}: receive more there."
+        "The policy of {sku!q} cannot be deny: elsewhere {reserved} are held of {quantity}: receive more there."
     ),
     Code.STOCK_EXPECTATION_REQUIRED: (
         "{sku!q} has {on_hand:unit|units} at {location!q}: add --expect {on_hand}, or say +5."
@@ -168,7 +168,7 @@ VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
         ),
         (
             lambda facts: "state" in facts,
-            "Checkout {checkout_id} of cart {cart_id} is {state}: repeat the request in a moment.",
+            "Checkout {checkout_id} of cart {cart_id} is on its way ({state}): repeat the request in a moment.",
         ),
     ),
     Code.PRICE_CHANGED: (

@@ -159,7 +159,7 @@ def test_a_policy_that_cannot_be_taken_elsewhere_is_not_told_as_if_the_import_wa
     result = call("import", save(tmp_path, "a,A,A,5,deny,9"), "--currency", "EUR")
 
     assert result.exit_code == 1
-    assert 'row 2: "A" cannot become deny: elsewhere 3 are held of 1: receive more there' in result.stdout
+    assert 'row 2: The policy of "A" cannot be deny: elsewhere 3 are held of 1: receive more there' in result.stdout
     assert "berlin" not in result.output
     with engine.begin() as connection:
         assert read_versions(connection) == before

@@ -148,7 +148,7 @@ def test_a_checkout_that_is_turning_back_answers_nobody_who_buys(works: Works, s
     works.run_phase("payment_authorization")
     assert works.states([running]) == ["unwinding"]
     # When the same cart is bought with a good card, or the same one
-    sentence = f"Checkout {running} of cart {cart_id} is unwinding: repeat the request in a moment."
+    sentence = f"Checkout {running} of cart {cart_id} is on its way (unwinding): repeat the request in a moment."
     for token in ("tok_ok", "tok_declined", None):
         again = lambda token=token: works.start(cart_id, token=token)  # noqa: E731 (read with its sentence)
         assert_refused(works, again, Conflict, "checkout_active", sentence)

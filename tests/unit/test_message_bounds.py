@@ -137,7 +137,7 @@ def test_the_documents_show_a_bound_for_every_list_and_every_map() -> None:
 def test_a_shop_sells_no_more_lines_at_once_than_are_read() -> None:
     urls = {"database_url": "x", "redis_url": "x", "_env_file": None}
     assert read_settings(max_lines=MAX_LINES, **urls).max_lines == MAX_LINES
-    with pytest.raises(SettingsError, match=r"^Set CHECKOUT_MAX_LINES: input should be less than or equal to 5000\.$"):
+    with pytest.raises(SettingsError, match=r"^Set CHECKOUT_MAX_LINES: it must be at most 5000\.$"):
         read_settings(max_lines=MAX_LINES + 1, **urls)
 
 

@@ -17,7 +17,9 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 @pytest.fixture
 def shop() -> TestClient:
     """The shop, beside an engine that is not there: what gets through to it fails."""
-    settings = Settings(_env_file=None, database_url=SecretStr("postgresql://x"), redis_url=SecretStr("redis://x"))
+    settings = Settings(
+        _env_file=None, database_url=SecretStr("postgresql://x"), redis_url=SecretStr("redis://x"), gateway="sandbox"
+    )
     return TestClient(build_shop(Edge("http://127.0.0.1:1", "ck_test"), settings))
 
 

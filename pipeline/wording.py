@@ -37,7 +37,7 @@ def describe(template: str) -> str:
     return "".join(parts)
 
 
-def count(number: int, singular: str, plural: str) -> str:
+def count(number: float, singular: str, plural: str) -> str:
     """Return a number with the word that goes with it: `1 line`, `0 lines`."""
     return f"{number} {singular if number == 1 else plural}"
 
@@ -74,7 +74,7 @@ class _Writer(Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         singular, separator, plural = format_spec.partition("|")
-        if separator and isinstance(value, int):
+        if separator and isinstance(value, int | float):
             return count(value, singular, plural)
         return str(format(value, "" if separator and value is not _HOLE else format_spec))
 

@@ -31,8 +31,10 @@ def test_a_long_text_is_cut() -> None:
     assert quote("x" * (MAX_QUOTED + 1)) == f'"{"x" * (MAX_QUOTED - 1)}…"'
 
 
-@pytest.mark.parametrize(("number", "shown"), [(0, "0 lines"), (1, "1 line"), (2, "2 lines"), (1000, "1000 lines")])
-def test_a_count_has_its_word(number: int, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "shown"), [(0, "0 lines"), (1, "1 line"), (2, "2 lines"), (1000, "1000 lines"), (0.5, "0.5 lines")]
+)
+def test_a_count_has_its_word(number: float, shown: str) -> None:
     assert count(number, "line", "lines") == shown
     assert fill("{n:line|lines}", {"n": number}) == shown
 

@@ -114,7 +114,7 @@ def test_a_hold_has_a_cap(works: Works, shelf: Shelf) -> None:
     # Given
     shelf.add_variant("cup", stock=5)
     cart_id = shelf.add_cart(("cup", 1))
-    sentence = "A checkout may hold stock for at most 3600 s: ask for less, or leave ttl_seconds out."
+    sentence = "A checkout may hold stock for at most 3600 seconds: ask for less, or leave ttl_seconds out."
     # When, then
     assert_refused(works, lambda: works.start(cart_id, ttl_seconds=3601), Invalid, "ttl_too_long", sentence)
     # When

@@ -96,7 +96,7 @@ def test_a_price_without_a_rate_is_no_price(works: Works, shelf: Shelf) -> None:
     # When
     checkout_id = buy(works, shelf, currency="USD")
     # Then
-    sentence = "Line 1: cup has no price in USD: add one, or remove the line."
+    sentence = 'Line 1: "cup" has no price in USD: add one, or remove the line.'
     assert read_failure(works, checkout_id) == ("price_missing", "price_lock", sentence)
     assert shelf.stock("cup") == (10, 0)
 
@@ -224,7 +224,7 @@ def test_a_price_that_would_become_nothing_is_refused(
         assert read_failure(works, checkout_id) == (
             "price_too_small",
             "price_lock",
-            f"Line 1: screw costs {shown}, and nothing in EUR: give it a price in EUR.",
+            f'Line 1: "screw" costs {shown}, and nothing in EUR: give it a price in EUR.',
         )
         assert shelf.stock("screw") == (20_000, 0)
         assert read_bank(engine, checkout_id) == NOTHING

@@ -168,7 +168,7 @@ def test_a_line_whose_variant_is_lost_is_refused_and_undone(works: Works, shelf:
     # Then
     assert len(prices) == 1
     assert works.states([checkout_id]) == ["failed"]
-    sentence = f"Line 2 names {sku}, which is not in the catalog: remove the line."
+    sentence = f'Line 2 names "{sku}", which is not in the catalog: remove the line.'
     assert read_failure(works, checkout_id) == ("variant_unknown", phase, sentence)
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((9, 0), (9, 0))
     assert shelf.rows("SELECT count(*) FROM price_locks") == [(0,)]

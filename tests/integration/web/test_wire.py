@@ -88,7 +88,7 @@ def test_a_body_that_does_not_arrive_is_answered(server: Server, url: str, key: 
     problem = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert (problem["code"], problem["detail"]) == (
         "request_timeout",
-        "The request did not arrive whole within 0.5 s: send it again.",
+        "The request did not arrive whole within 0.5 seconds: send it again.",
     )
     wait_until_idle(server)
 

@@ -37,7 +37,7 @@ def read_json(data: bytes) -> Any:
         # A byte order mark is tolerated, as RFC 8259 allows.
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Invalid(Code.REQUEST_INVALID, reason="its body is not UTF-8") from None
+        raise Invalid(Code.REQUEST_INVALID, reason="its body is not text in UTF-8") from None
     try:
         return json.loads(text, object_pairs_hook=_read_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError:

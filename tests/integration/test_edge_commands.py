@@ -62,7 +62,7 @@ def test_a_key_is_made_listed_and_revoked(shelf: Shelf) -> None:
 def test_a_key_without_an_owner_is_refused(shelf: Shelf) -> None:
     refused = run(keys.app, "create", "--owner", "")
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("The request is not valid: owner: ")
+    assert refused.stderr.startswith("The request is not valid: owner is empty; ")
     assert shelf.rows("SELECT count(*) FROM api_keys") == [(0,)]
 
 

@@ -225,11 +225,12 @@ def test_an_unknown_location_is_refused_unless_it_is_to_be_created(engine: Engin
         assert sorted(row[1:3] for row in read_stock(connection)) == sorted([("main", 5), (location, 7)])
 
 
-def test_a_location_that_was_stored_in_another_form_is_found(connection: Connection) -> None:
-    connection.execute(text("INSERT INTO locations (code) VALUES ('Berlin')"))
+def test_a_location_is_one_in_every_spelling_whoever_wrote_it(connection: Connection) -> None:
+    connection.execute(text("INSERT INTO locations (code) VALUES (' Berlin\u200b')"))
     upsert_variants(connection, [VariantRow("A", "A")])
 
-    assert set_stock(connection, [StockRow("A", "berlin", 1)]) == [StockChange("A", "Berlin", 0, 1)]
+    assert set_stock(connection, [StockRow("A", "BERLIN", 1)]) == [StockChange("A", "berlin", 0, 1)]
+    assert set_stock(connection, [StockRow("A", "\uff22erlin", 1)]) == [StockChange("A", "berlin", 1, 1)]
 
 
 def test_skus_that_only_follow_their_policy_keep_their_units(connection: Connection) -> None:

@@ -120,10 +120,6 @@ def explain(error: Exception, request: Request) -> Problem:
         case HTTPException(__cause__=CheckoutError() as cause):
             # What is raised while the body is read comes wrapped.
             return explain_refusal(cause)
-        case HTTPException(__cause__=UnicodeDecodeError()):
-            return explain_refusal(Invalid(Code.REQUEST_INVALID, reason="its body is not text in UTF-8"))
-        case HTTPException(__cause__=RecursionError()):
-            return explain_refusal(Invalid(Code.REQUEST_INVALID, reason="its body is nested too deeply"))
         case HTTPException():
             return explain_refusal(Invalid(Code.REQUEST_INVALID, reason="its body cannot be read"))
         case _ if is_transient(error):

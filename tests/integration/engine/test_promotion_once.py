@@ -134,7 +134,7 @@ def test_a_minimum_in_the_shops_currency_is_converted_for_a_cart_in_another(work
         # Then
         assert works.status(enough).total_minor == 1440
         assert read_failure(works, few)[2] == (
-            f"Coupon {code} gives nothing on this cart (it needs goods for 10.00 EUR): remove it."
+            f'Coupon "{code}" gives nothing on this cart (it needs goods for 10.00 EUR): remove it.'
         )
 
 

@@ -50,8 +50,8 @@ WRONGS = {
         " SELECT e.id, p.id, 'dead', NULL FROM events e, webhook_endpoints p LIMIT 1",
     ],
     "tax_rates_ended": [
-        "INSERT INTO tax_rates (country, name, rate, valid_from, valid_until)"
-        " VALUES ('GB', 'VAT', 0.2, now() - interval '9 days', now() - interval '1 day')"
+        "INSERT INTO tax_rates (country, name, name_key, rate, valid_from, valid_until)"
+        " VALUES ('GB', 'VAT', 'vat', 0.2, now() - interval '9 days', now() - interval '1 day')"
     ],
     "keys_expiring": [
         "INSERT INTO api_keys (id, owner, name, scopes, secret_hash, created_at, expires_at)"

@@ -65,6 +65,7 @@ def process(run_settings: Settings) -> Iterator[str]:
         **os.environ,
         "DATABASE_URL": run_settings.database_url.get_secret_value(),
         "REDIS_URL": run_settings.redis_url.get_secret_value(),
+        "CHECKOUT_GATEWAY": "sandbox",
         "CHECKOUT_WEB_PORT": str(port),
         "CHECKOUT_WEB_REQUESTS_PER_MINUTE": "1000000",
         "CHECKOUT_WEB_SIGN_INS_PER_MINUTE": "1000000",

@@ -67,7 +67,7 @@ def test_400_of_a_forged_one(
 def test_404_of_another_gateway(stage: Stage, event: SandboxEvent, stranger: httpx2.Client) -> None:
     before = count(stage)
     answer = stranger.post("/webhooks/stripe", content=event.body, headers=event.headers | JSON)
-    sentence = "There is no gateway stripe here: use the one that CHECKOUT_GATEWAY names."
+    sentence = 'There is no gateway "stripe" here: use the one that CHECKOUT_GATEWAY names.'
     check(answer, 404, "gateway_unknown", sentence)
     assert count(stage) == before
 

@@ -38,7 +38,7 @@ def test_all_kept_is_exit_0_with_a_line_for_each_promise(tmp_path: Path, engine:
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [["ok", promise.name] for promise in PROMISES]
-    assert last == "37 promises, all kept."
+    assert last == "38 promises, all kept."
 
 
 def test_a_broken_promise_is_exit_1_with_its_first_ten_rows(tmp_path: Path, engine: Engine, settings: Settings) -> None:
@@ -64,7 +64,7 @@ def test_a_broken_promise_is_exit_1_with_its_first_ten_rows(tmp_path: Path, engi
         "ledger_reserved=None",
     ]
     assert lines[broken[0] + 11] == "       and 2 more"
-    assert lines[-1] == "37 promises, 1 broken."
+    assert lines[-1] == "38 promises, 1 broken."
 
 
 def test_json_has_every_promise_and_the_rows_of_the_broken_ones(
@@ -121,7 +121,7 @@ def test_without_redis_it_says_so_and_checks_all_the_same(tmp_path: Path, engine
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [
         "Redis did not answer: a checkout whose message waits in a queue is reported as overdue too.",
-        "37 promises, all kept.",
+        "38 promises, all kept.",
     ]
 
 

@@ -95,7 +95,8 @@ def _describe(kind: str, facts: Mapping[str, Any], message: str) -> str:
     if (phrase := _PHRASES.get(kind)) is not None:
         return phrase
     if (bound := _BOUNDS.get(kind)) is not None:
-        return f"{bound[0]} {facts[bound[1]]}"
+        limit = facts[bound[1]]
+        return f"{bound[0]} {int(limit) if isinstance(limit, float) and limit.is_integer() else limit}"
     if (length := _LENGTHS.get(kind)) is not None:
         limit = int(facts[length[1]])
         return "is empty" if (length[0], limit) == (_FEWER, 1) else f"{length[0]} {count(limit, *length[2:])}"

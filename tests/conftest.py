@@ -55,6 +55,9 @@ structlog.configure(
 
 TABLES: Final = [table.fullname for table in Base.metadata.sorted_tables]
 
+#: What the sandbox signs its webhooks with.
+SANDBOX_SECRET: Final = SecretStr("whsec_dGVzdHMtb2YtdGhlLXNhbmRib3gtYmFuaw==")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let an author of an adapter put it to the test: docs/gateways.md."""
@@ -173,7 +176,7 @@ def run_settings(database_url: str, redis_database: str) -> Settings:
     return Settings(
         _env_file=None,
         gateway="sandbox",
-        sandbox_webhook_secret=SecretStr("whsec_dGVzdHMtb2YtdGhlLXNhbmRib3gtYmFuaw=="),
+        sandbox_webhook_secret=SANDBOX_SECRET,
         database_url=SecretStr(database_url),
         redis_url=SecretStr(redis_database),
         **SHORT_TIMES,

@@ -25,7 +25,7 @@ from scripts.fleet import read_procfile
 from scripts.postgres_server import Postgres
 from scripts.servers import make_folder
 from scripts.valkey_server import Valkey, find_port
-from tests.conftest import empty_tables, spare_the_disk
+from tests.conftest import SANDBOX_SECRET, empty_tables, spare_the_disk
 from tests.harness import ADDRESS, OWNER, Shelf
 from tests.processes import TIMES, Processes, run_processes
 
@@ -139,6 +139,8 @@ def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]
             database_url=SecretStr(postgres.url),
             redis_url=SecretStr(valkey.url),
             gateway="sandbox",
+            sandbox_webhook_secret=SANDBOX_SECRET,
+            web_sign_ins_per_minute=1000,
             **{**TIMES, "web_port": port, "web_requests_per_minute": 100_000, **changes},
         )
         admin = create_engine(make_url(postgres.url).set(drivername="postgresql+psycopg"))

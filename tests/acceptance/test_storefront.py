@@ -168,7 +168,7 @@ def test_what_is_not_sold_any_more(page: Page, place: Place) -> None:
     place.shelf.run("UPDATE variants SET active = false WHERE sku = 'tea'")
     page.get_by_role("button", name="Add Tea, 100 g").click()
     page.get_by_role("link", name="Check out").click()
-    expect(page.get_by_role("alert")).to_contain_text("names tea, which is not sold any more: remove the line.")
+    expect(page.get_by_role("alert")).to_contain_text('names "tea", which is not sold any more: remove the line.')
 
 
 def test_by_keyboard_alone(page: Page, place: Place) -> None:

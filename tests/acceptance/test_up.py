@@ -133,7 +133,5 @@ def test_a_setting_that_is_not_valid_is_told_in_one_sentence(
     output, _ = process.communicate(timeout=30)
     # Then, with the servers stopped again
     assert process.returncode == 1
-    assert output.splitlines()[-1] == (
-        "The setting ttl_minutes is not valid: Input should be a valid integer, unable to parse string as an integer."
-    )
+    assert output.splitlines()[-1] == ("A setting is not valid: ttl_minutes must be a whole number.")
     assert read_state(local_folder / "servers.json") == {}

@@ -136,7 +136,7 @@ def test_another_gateway_is_not_known_here(works: Works, settings: Settings) -> 
         partial(works.door.receive_notice, "stripe", body, headers),
         NotFound,
         "gateway_unknown",
-        "There is no gateway stripe here: use the one that CHECKOUT_GATEWAY names.",
+        'There is no gateway "stripe" here: use the one that CHECKOUT_GATEWAY names.',
     )
 
 

@@ -36,7 +36,7 @@ class Local:
 
 
 class DoQuote(Protocol):
-    """The `do` of a phase that makes quotes. `chargeable` is the gateway's; without it every amount can be charged."""
+    """The `do` of a phase that looks at totals. `chargeable` is the gateway's; without it every amount can be."""
 
     def __call__(
         self, connection: Connection, batch: Sequence[Member], settings: Settings, chargeable: Chargeable = ..., /
@@ -79,7 +79,7 @@ class Phase:
 
 
 CHAIN: Final = (
-    Phase(1, "cart_validation", Local(cart_validation.do, cart_validation.undo)),
+    Phase(1, "cart_validation", Quoting(cart_validation.do, cart_validation.undo)),
     Phase(2, "inventory_reservation", Local(inventory_reservation.do, inventory_reservation.undo)),
     Phase(3, "price_lock", Quoting(price_lock.do, price_lock.undo), awaits_payment=True),
     Phase(4, "payment_authorization", Remote(payment_authorization.plan, payment_authorization.plan_undo)),

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from pipeline.baskets import Basket
 from pipeline.batch import Rejected
 from pipeline.errors import Code
-from pipeline.locks import lock_coupons
+from pipeline.locks import lock_coupons, read_coupons
 from pipeline.pricing.source import read_promotion
 from pipeline.pricing.terms import Promotion
 from pipeline.wording import quote
@@ -54,12 +54,18 @@ GIVE_BACK: Final = text("""
 class CouponDesk:
     """The coupons that a batch asks for, locked and counted down as they are granted."""
 
-    def __init__(self, connection: Connection, baskets: Iterable[Basket], base_currency: str) -> None:
-        """Lock every coupon that these carts name and count what their customers have used."""
+    def __init__(
+        self, connection: Connection, baskets: Iterable[Basket], base_currency: str, *, lock: bool = True
+    ) -> None:
+        """Lock every coupon that these carts name and count what their customers have used.
+
+        Without `lock` they are only read, to say what they would bring now: nothing may be granted then.
+        """
         asking = [basket for basket in baskets if basket.coupon_codes]
         codes = sorted({code for basket in asking for code in basket.coupon_codes})
         self._connection = connection
-        self._coupons = {row.code: row for row in lock_coupons(connection, codes)} if codes else {}
+        read = lock_coupons if lock else read_coupons
+        self._coupons = {row.code: row for row in read(connection, codes)} if codes else {}
         self._promotions = {code: read_promotion(row, base_currency) for code, row in self._coupons.items()}
         self._used = {code: row.used for code, row in self._coupons.items()}
         self._by_customer: Counter[tuple[str, str]] = Counter()

@@ -10,11 +10,12 @@ from sqlalchemy import Connection, Row, text
 from models.states import ACTIVE_SQL
 from pipeline.audit import bound_seconds
 from pipeline.gateways.choice import describe_choice, read_choice
-from pipeline.health import UNKNOWN_SECONDS
+from pipeline.health import EXPIRED, UNANSWERED, UNKNOWN_SECONDS
 from pipeline.rates import NEWEST
 from pipeline.settings import Settings
 from pipeline.slow import LOST_COUNT, SLOW_COUNT
 from pipeline.taxes import COUNT_LAPSED
+from pipeline.wording import fill
 
 
 class Severity(StrEnum):
@@ -55,7 +56,7 @@ QUESTIONS: Final = (
     _Question(
         "expired_locks",
         Severity.WARNING,
-        "checkouts are past their time and still hold their stock",
+        EXPIRED,
         "python scripts/cleanup.py",
         """SELECT count(*) FROM checkouts
            WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required')
@@ -64,7 +65,7 @@ QUESTIONS: Final = (
     _Question(
         "stuck_checkouts",
         Severity.CRITICAL,
-        "checkouts are overdue: the worker of their queue does not run, or the scheduler",
+        "{count:checkout is|checkouts are} overdue: a worker does not run, or the scheduler",
         "python scripts/monitor.py",
         f"""SELECT count(*) FROM checkouts
             WHERE state IN ({ACTIVE_SQL}) AND due_at < now() - make_interval(secs => :bound_seconds)""",
@@ -72,21 +73,21 @@ QUESTIONS: Final = (
     _Question(
         "needs_review",
         Severity.WARNING,
-        "checkouts wait for a person",
+        "{count:checkout waits|checkouts wait} for a person",
         "python scripts/diagnose.py --checkout ID, then python scripts/retry.py ID --reason TEXT",
         f"SELECT count(*) FROM checkouts WHERE state = 'needs_review' AND state IN ({ACTIVE_SQL})",
     ),
     _Question(
         "payments_review",
         Severity.CRITICAL,
-        "payments of ended checkouts could not be given back",
+        "{count:payment of an ended checkout|payments of ended checkouts} could not be given back",
         "python scripts/audit.py --gateway",
         "SELECT count(*) FROM payments WHERE review IS NOT NULL",
     ),
     _Question(
         "payments_unknown",
         Severity.WARNING,
-        "payment calls have had no answer for five minutes",
+        UNANSWERED,
         "python scripts/audit.py --gateway",
         """SELECT count(*) FROM payment_operations WHERE status IN ('intended', 'unknown') AND status = 'unknown'
              AND created_at < now() - make_interval(secs => :unknown_seconds)""",
@@ -94,7 +95,7 @@ QUESTIONS: Final = (
     _Question(
         "held_by_ended",
         Severity.CRITICAL,
-        "reservations are held for checkouts that have ended",
+        "{count:reservation is held for a checkout that has|reservations are held for checkouts that have} ended",
         "python scripts/audit.py",
         f"""SELECT count(*) FROM reservations r JOIN checkouts c ON c.id = r.checkout_id
             WHERE r.state = 'held' AND c.state NOT IN ({ACTIVE_SQL})""",
@@ -102,7 +103,8 @@ QUESTIONS: Final = (
     _Question(
         "coupons_of_ended",
         Severity.CRITICAL,
-        "coupon uses were not given back by checkouts that ended without an order lately",
+        "{count:coupon use was not given back by its checkout|coupon uses were not given back by checkouts} that ended"
+        " without an order lately",
         "python scripts/audit.py",
         f"""SELECT count(*) FROM redemptions r WHERE r.returned_at IS NULL
             AND r.checkout_id IN (SELECT c.id {_ORPHANS} AND c.state <> 'completed')""",
@@ -110,14 +112,14 @@ QUESTIONS: Final = (
     _Question(
         "orders_without_checkout",
         Severity.CRITICAL,
-        "orders are pending for checkouts that ended lately",
+        "{count:order is pending for a checkout|orders are pending for checkouts} that ended lately",
         "python scripts/audit.py",
         f"""SELECT count(*) FROM orders o WHERE o.state = 'pending' AND o.checkout_id IN (SELECT c.id {_ORPHANS})""",
     ),
     _Question(
         "messages_refused",
         Severity.WARNING,
-        "messages could not be read: refused_messages says why",
+        "{count:message|messages} could not be read: refused_messages says why",
         "psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
         """SELECT count(*) FROM refused_messages
            WHERE received_at > now() - make_interval(secs => :window_seconds)""",
@@ -125,29 +127,30 @@ QUESTIONS: Final = (
     _Question(
         "webhooks_failing",
         Severity.WARNING,
-        "webhooks of the provider have been tried five times and more",
+        "{count:webhook of the provider has|webhooks of the provider have} been tried five times and more",
         "psql -c 'SELECT kind, last_error, count(*) FROM webhook_inbox WHERE due_at IS NOT NULL GROUP BY 1, 2'",
         "SELECT count(*) FROM webhook_inbox WHERE due_at IS NOT NULL AND attempts >= 5",
     ),
     _Question(
         "deliveries_dead",
         Severity.WARNING,
-        "webhooks of ours were not taken",
+        "{count:webhook of ours was|webhooks of ours were} not taken",
         "python scripts/webhooks.py deliveries --dead, then python scripts/webhooks.py replay",
         "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead'",
     ),
     _Question(
         "tax_rates_ended",
         Severity.WARNING,
-        "groups of tax rates (a country, a region, a category) hold no more, or not yet, and none stands in for them:"
-        " what is sold there is not taxed; import those that hold now, or a rate of 0",
+        "{count:group of tax rates (a country, a region, a category) holds"
+        "|groups of tax rates (a country, a region, a category) hold} no more, or not yet, and no other stands in: what"
+        " is sold there is not taxed; import those that hold now, or a rate of 0",
         "psql -c 'SELECT country, region, category, name, max(valid_until) FROM tax_rates GROUP BY 1, 2, 3, 4'",
         COUNT_LAPSED,
     ),
     _Question(
         "keys_expiring",
         Severity.WARNING,
-        "API keys expire within a week",
+        "{count:API key expires|API keys expire} within a week",
         "python scripts/keys.py list",
         """SELECT count(*) FROM api_keys
            WHERE revoked_at IS NULL AND expires_at BETWEEN now() AND now() + interval '7 days'
@@ -156,7 +159,7 @@ QUESTIONS: Final = (
     _Question(
         "rates_too_old",
         Severity.WARNING,
-        "currencies have only exchange rates that are too old: carts that need one are refused",
+        "{count:currency has|currencies have} only exchange rates that are too old: carts that need one are refused",
         "python scripts/catalog.py rates FILE",
         f"""SELECT CASE WHEN ({NEWEST}) < now() - make_interval(hours => :rate_hours)
                         THEN (SELECT count(DISTINCT quote) FROM exchange_rates) ELSE 0 END""",
@@ -164,23 +167,24 @@ QUESTIONS: Final = (
     _Question(
         "sent_again",
         Severity.WARNING,
-        "messages were sent again by the sweep and their first run never came back: Redis lost them, or their worker"
-        " died, or the database was away",
+        "{count:message was|messages were} sent again by the sweep and the first run never came back: Redis lost"
+        " it, or its worker died, or the database was away",
         "python scripts/monitor.py",
         LOST_COUNT,
     ),
     _Question(
         "sent_again_slow",
         Severity.WARNING,
-        "messages were sent again by the sweep while a slow worker still had them: none was lost; the machine is busy,"
-        " a worker was stopped for a while, or CHECKOUT_STALL_SECONDS is too short for this machine",
+        "{count:message was|messages were} sent again by the sweep while a slow worker was still at it: none was"
+        " lost; the machine is busy, a worker was stopped for a while, or CHECKOUT_STALL_SECONDS is too short for this"
+        " machine",
         "python scripts/monitor.py",
         SLOW_COUNT,
     ),
     _Question(
         "sweep_stopped",
         Severity.CRITICAL,
-        "the sweep has not run for a minute: start the scheduler",
+        "The sweep has not run for a minute: start the scheduler",
         "python -m workers.scheduler",
         """SELECT CASE WHEN EXISTS (SELECT FROM heartbeats WHERE name = 'sweep'
                                    AND at > now() - make_interval(secs => greatest(60, :dead_seconds)))
@@ -219,7 +223,7 @@ def judge_queues(queues: Sequence[Any] | None) -> list[Finding]:
             "dead_letters",
             Severity.WARNING if dead else Severity.OK,
             dead,
-            f"{dead} dead letters: refused_messages says why." if dead else "None.",
+            fill("{count:dead letter|dead letters}: refused_messages says why.", {"count": dead}) if dead else "None.",
         )
     ]
 
@@ -229,4 +233,6 @@ def _ask(connection: Connection, question: _Question, facts: dict[str, Any]) -> 
     count = int(row[0])
     if count == 0:
         return Finding(question.code, Severity.OK, 0, "None.")
-    return Finding(question.code, question.severity, count, f"{count} {question.sentence}.", question.command)
+    return Finding(
+        question.code, question.severity, count, f"{fill(question.sentence, {'count': count})}.", question.command
+    )

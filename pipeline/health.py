@@ -12,6 +12,14 @@ from pipeline.audit import bound_seconds
 from pipeline.rates import NEWEST, is_too_old
 from pipeline.settings import Settings
 from pipeline.taxes import COUNT_LAPSED
+from pipeline.wording import fill
+
+#: What health and `diagnose` both say.
+EXPIRED: Final = (
+    "{count:checkout is past its time and still holds its stock"
+    "|checkouts are past their time and still hold their stock}"
+)
+UNANSWERED: Final = "{count:payment call has|payment calls have} had no answer for five minutes"
 
 #: Longest time the query may take: a database that is this busy is told as one that does not answer.
 STATEMENT_SECONDS: Final = 1.5
@@ -100,14 +108,22 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
     checks = {
         "database": Check(Health.HEALTHY, "PostgreSQL answers."),
         "migrations": _check_revision(row.revision, head),
-        "expired_locks": _count(row.expired, "checkouts are past their time and still hold their stock"),
-        "stuck_checkouts": _count(row.stuck, "checkouts are overdue: a worker or the scheduler does not run"),
+        "expired_locks": _count(
+            row.expired,
+            EXPIRED,
+        ),
+        "stuck_checkouts": _count(
+            row.stuck, "{count:checkout is|checkouts are} overdue: a worker or the scheduler does not run"
+        ),
         "sweep_age": _check_sweep(row.sweep_age, settings),
-        "payments_unknown": _count(row.unknown, "payment calls have had no answer for five minutes"),
-        "webhooks_not_taken": _count(row.dead, "webhooks of ours were not taken: `webhooks deliveries --dead`"),
+        "payments_unknown": _count(row.unknown, UNANSWERED),
+        "webhooks_not_taken": _count(
+            row.dead, "{count:webhook of ours was|webhooks of ours were} not taken: `webhooks deliveries --dead`"
+        ),
         "exchange_rates": _check_rates(row.newest_rate_at, row.at, settings),
         "tax_rates_ended": _count(
-            row.taxes_lapsed, "groups of tax rates hold no more, and none follows: look with `diagnose`"
+            row.taxes_lapsed,
+            "{count:group of tax rates holds|groups of tax rates hold} no more, and none follows: look with `diagnose`",
         ),
         "needs_review": Check(Health.HEALTHY, "Checkouts that wait for a person.", row.reviews),
     }
@@ -128,7 +144,7 @@ def read_sweep_age(connection: Connection) -> float | None:
 def _count(count: int, what: str) -> Check:
     if count == 0:
         return Check(Health.HEALTHY, "None.", 0)
-    return Check(Health.DEGRADED, f"{count} {what}.", count)
+    return Check(Health.DEGRADED, f"{fill(what, {'count': count})}.", count)
 
 
 def _check_revision(revision: Any, head: str) -> Check:

@@ -68,13 +68,15 @@ HELD_STOCK: Final = text("""
     ORDER BY variant_id, location_id FOR NO KEY UPDATE
 """)
 
-COUPONS: Final = text("""
+READ_COUPONS: Final = """
     SELECT c.code, c.used, c.usage_limit, c.per_customer_limit, p.id, p.title, p.kind, p.percent, p.amount_minor,
            p.currency, p.minimum_minor, p.skus, p.categories, p.priority, p.combines,
            p.active AND p.starts_at <= now() AND (p.ends_at IS NULL OR p.ends_at > now()) AS valid
     FROM coupons c JOIN promotions p ON p.id = c.promotion_id
-    WHERE c.code = ANY(CAST(:codes AS text[])) ORDER BY c.code FOR NO KEY UPDATE OF c
-""")
+    WHERE c.code = ANY(CAST(:codes AS text[])) ORDER BY c.code
+"""
+COUPONS_LOCKED: Final = text(f"{READ_COUPONS} FOR NO KEY UPDATE OF c")
+COUPONS_READ: Final = text(READ_COUPONS)
 
 # `holder_id`: whose payment the event's object is; `named_id`: whose it would be by the event's metadata.
 NOTICES: Final = """
@@ -155,7 +157,12 @@ def lock_held_stock(connection: Connection, ids: Sequence[UUID]) -> None:
 
 def lock_coupons(connection: Connection, codes: Sequence[str]) -> Sequence[Row[Any]]:
     """Lock these coupons and return them with their promotions; codes that do not exist are left out."""
-    return connection.execute(COUPONS, {"codes": list(codes)}).all()
+    return connection.execute(COUPONS_LOCKED, {"codes": list(codes)}).all()
+
+
+def read_coupons(connection: Connection, codes: Sequence[str]) -> Sequence[Row[Any]]:
+    """Return the same rows as `lock_coupons` without locking them."""
+    return connection.execute(COUPONS_READ, {"codes": list(codes)}).all()
 
 
 def lock_notices(connection: Connection, ids: Sequence[UUID], *, skip_locked: bool = False) -> Sequence[Row[Any]]:

@@ -197,8 +197,9 @@ class Gateway(Protocol):
     def chargeable(self, amount: Money) -> Money | NotChargeable:
         """Return what of an amount can be charged: all of it, or the next lower amount if it has too many decimals.
 
-        Asked for every quote: it calls nobody, and never raises. What it returns, `open` takes; zero and less is
-        NotChargeable, and no amount above zero becomes zero.
+        Asked before stock is held and for every quote: it calls nobody, and never raises. What it returns, `open`
+        takes; zero and less is NotChargeable, and no amount above zero becomes zero. Where the least and the largest
+        amount of a currency are returned as they are, all others are too, and carts in it are priced only once.
         """
 
     def open(self, call: Call) -> Answer:

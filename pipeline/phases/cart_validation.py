@@ -1,7 +1,8 @@
 """Phase 1: can this cart be sold at all? Which variant is each line? It holds nothing, so there is nothing to undo.
 
 The cart is read-only from the start of the checkout on, so what is found here stays true of it; stock is only looked
-at, to refuse early: phase 2 holds it. A sku is looked up here and never again: each line's variant is written down.
+at, to refuse early: phase 2 holds it. So is what the cart would come to now, where the gateway does not charge every
+amount: phase 3 prices it for good. A sku is looked up here and never again: each line's variant is written down.
 """
 
 from collections import defaultdict
@@ -18,9 +19,11 @@ from pipeline.addresses import normalize_address
 from pipeline.baskets import Basket, Line, load_baskets
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.errors import Code
+from pipeline.gateways.protocol import Chargeable
 from pipeline.look_alikes import find_look_alikes
 from pipeline.messages import Address
 from pipeline.objections import explain_first
+from pipeline.pricing.charge import charge_exactly, find_unchargeable
 from pipeline.settings import Settings
 
 # In one round trip: the lines' variants written, and what is available of them read.
@@ -36,7 +39,9 @@ RESOLVE: Final = text("""
 undo = None
 
 
-def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:
+def do(
+    connection: Connection, batch: Sequence[Member], settings: Settings, chargeable: Chargeable = charge_exactly, /
+) -> Mapping[UUID, Outcome]:
     """Validate the carts of a batch; each gets the first thing that is wrong with it, or Done."""
     baskets = load_baskets(connection, [member.cart_id for member in batch], settings.base_currency)
     # A cart that is too large is refused, and costs no more than that.
@@ -59,6 +64,8 @@ def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> M
     # None: as many as anyone asks for.
     available = {row.variant_id: None if row.backorderable else int(row.available) for row in rows}
     outcomes = {member.id: validate(baskets[member.cart_id], available, settings) for member in batch}
+    valid = [member for member in batch if isinstance(outcomes[member.id], Done)]
+    outcomes |= find_unchargeable(connection, valid, baskets, settings, chargeable)
     return _name_look_alikes(connection, outcomes)
 
 

@@ -11,32 +11,22 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from models.money import MAX_MINOR, Money
 from pipeline.baskets import Basket, load_resolved
 from pipeline.batch import Done, Member, Outcome, Rejected
 from pipeline.coupons import CouponDesk, give_back
 from pipeline.errors import Code
 from pipeline.events import write_events
-from pipeline.gateways.protocol import Chargeable, NotChargeable
-from pipeline.pricing.discounts import explain_unused
+from pipeline.gateways.protocol import Chargeable
+from pipeline.pricing.charge import charge_exactly, price_basket
 from pipeline.pricing.drift import find_drift, find_tolerance
-from pipeline.pricing.exchange import find_amount
-from pipeline.pricing.external import check_external
 from pipeline.pricing.frozen import freeze_quotes
-from pipeline.pricing.quote import price_order
-from pipeline.pricing.rounding import round_down
-from pipeline.pricing.source import Terms, build_order, describe_lapsed, find_lapsed_rates, load_terms
+from pipeline.pricing.source import Terms, describe_lapsed, find_lapsed_rates, load_terms
 from pipeline.pricing.terms import Quote
 from pipeline.settings import Settings, TaxRatesEnded
 
 VOID: Final = text("""
     UPDATE price_locks SET voided_at = now() WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND voided_at IS NULL
 """)
-
-
-def charge_exactly(amount: Money) -> Money:
-    """Charge every amount as it is."""
-    return amount
 
 
 def do(
@@ -74,43 +64,11 @@ def quote(
     member: Member, basket: Basket, terms: Terms, desk: CouponDesk, settings: Settings, chargeable: Chargeable
 ) -> Quote | Rejected:
     """Price one basket and hold it against what the caller expects."""
-    coupons = desk.find(basket)
-    if isinstance(coupons, Rejected):
-        return coupons
-    order = build_order(basket, terms, coupons, settings)
-    if isinstance(order, Rejected):
-        return order
-    if (objection := check_external(order)) is not None:
-        return Rejected(Code.EXTERNAL_AMOUNTS, {"where": objection.where, "reason": objection.reason})
-    priced = price_order(order)
-    # What a coupon takes off a sum that no column can hold is no sum either.
-    cap = find_amount(settings.total_caps, priced.currency, terms.exchange)
-    above = cap is not None and priced.total_minor > cap
-    if above or priced.total_minor + priced.discount_minor > MAX_MINOR:
-        return Rejected(Code.TOTAL_TOO_LARGE)
-    if unused := set(basket.coupon_codes) - _applied_codes(priced):
-        code = min(unused)
-        return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": code, "reason": explain_unused(order, code)})
-    charged = fit(priced, chargeable)
+    charged = price_basket(basket, terms, desk, settings, chargeable)
     if isinstance(charged, Rejected):
         return charged
     drift = find_drift(charged, member.expected, find_tolerance(charged, settings.drift_tolerances))
     return charged if drift is None else Rejected(Code.PRICE_CHANGED, drift)
-
-
-def fit(priced: Quote, chargeable: Chargeable) -> Quote | Rejected:
-    """Round a quote down to an amount that can be charged. Nothing to pay is nothing to charge."""
-    amount = Money(priced.total_minor, priced.currency)
-    charge = chargeable(amount) if amount.minor else amount
-    if isinstance(charge, NotChargeable):
-        return Rejected(Code.AMOUNT_NOT_CHARGEABLE, {"amount": str(amount), "reason": charge.reason})
-    if charge == amount:
-        return priced
-    fitted = round_down(priced, amount.minor - charge.minor)
-    if fitted is None:
-        reason = f"{charge} can, and no line is large enough to be rounded: change the cart"
-        return Rejected(Code.AMOUNT_NOT_CHARGEABLE, {"amount": str(amount), "reason": reason})
-    return fitted
 
 
 def undo(connection: Connection, batch: Sequence[Member]) -> None:
@@ -118,10 +76,3 @@ def undo(connection: Connection, batch: Sequence[Member]) -> None:
     ids = [member.id for member in batch]
     give_back(connection, ids)
     connection.execute(VOID, {"ids": ids})
-
-
-def _applied_codes(priced: Quote) -> set[str]:
-    discounts = [each for line in priced.lines for each in line.discounts]
-    if priced.shipping is not None:
-        discounts += priced.shipping.discounts
-    return {each.code for each in discounts if each.code is not None}

@@ -1,6 +1,7 @@
 """What the gateway cannot charge is rounded or refused as the quote is made, and never blamed on the buyer's card."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -95,7 +96,7 @@ def test_the_caller_is_held_against_the_rounded_total(choosy: Works, shelf: Shel
     ],
 )
 @pytest.mark.parametrize("token", [None, "tok_ok"], ids=["started", "straight_through"])
-def test_what_cannot_be_charged_is_refused_as_the_quote_is_made(
+def test_what_cannot_be_charged_is_refused_before_anything_is_held(
     choosy: Works, shelf: Shelf, engine: Engine, price_minor: int, currency: str, sentence: str, token: str | None
 ) -> None:
     # Given
@@ -104,11 +105,46 @@ def test_what_cannot_be_charged_is_refused_as_the_quote_is_made(
     checkout_id = choosy.start(shelf.add_cart(("cup", 2), currency=currency), token=token)
     choosy.pump()
     # Then nothing is held, frozen or asked of the bank
-    assert read_failure(choosy, checkout_id) == ("amount_not_chargeable", "price_lock", f"The total of {sentence}")
+    assert read_failure(choosy, checkout_id) == ("amount_not_chargeable", "cart_validation", f"The total of {sentence}")
     assert shelf.stock("cup") == (20, 0)
-    for table in ("price_locks", "orders", "payment_operations"):
+    for table in ("reservations", "price_locks", "orders", "payment_operations"):
         assert shelf.rows(f"SELECT count(*) FROM {table}") == [(0,)]
     assert read_bank(engine, checkout_id) == NOTHING
+
+
+def test_a_coupon_that_brings_a_total_below_the_least_holds_nothing_and_is_not_used(
+    choosy: Works, shelf: Shelf
+) -> None:
+    shelf.add_variant("cup", stock=20, price_minor=3000, currency="EUR")
+    shelf.add_coupon("ALMOST", shelf.add_promotion(percent=99), limit=1)
+    checkout_id = choosy.start(shelf.add_cart(("cup", 1), currency="EUR", coupon_codes=["ALMOST"]), token="tok_ok")
+    choosy.pump()
+    sentence = "The total of 0.30 EUR cannot be charged: Stripe takes 0.50 EUR and more: add something to the cart."
+    assert read_failure(choosy, checkout_id) == ("amount_not_chargeable", "cart_validation", sentence)
+    assert shelf.rows("SELECT used FROM coupons") == [(0,)]
+    for table in ("reservations", "redemptions", "price_locks"):
+        assert shelf.rows(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+def test_a_converted_total_below_the_least_holds_nothing(choosy: Works, shelf: Shelf) -> None:
+    shelf.add_variant("cup", stock=20, price_minor=100, currency="KWD")
+    shelf.add_rate("EUR", "KWD", "0.36", observed_at=datetime.now(UTC))
+    checkout_id = choosy.start(shelf.add_cart(("cup", 1), currency="EUR"), token="tok_ok")
+    choosy.pump()
+    sentence = "The total of 0.28 EUR cannot be charged: Stripe takes 0.50 EUR and more: add something to the cart."
+    assert read_failure(choosy, checkout_id) == ("amount_not_chargeable", "cart_validation", sentence)
+    assert shelf.rows("SELECT count(*) FROM reservations") == [(0,)]
+
+
+def test_a_price_that_falls_below_the_least_after_phase_1_is_refused_by_phase_3(choosy: Works, shelf: Shelf) -> None:
+    shelf.add_variant("cup", stock=20, price_minor=60, currency="EUR")
+    checkout_id = choosy.start(shelf.add_cart(("cup", 1), currency="EUR"), token="tok_ok")
+    choosy.run_phase("cart_validation")
+    shelf.run("UPDATE prices SET amount_minor = 40")
+    choosy.pump()
+    sentence = "The total of 0.40 EUR cannot be charged: Stripe takes 0.50 EUR and more: add something to the cart."
+    assert read_failure(choosy, checkout_id) == ("amount_not_chargeable", "price_lock", sentence)
+    assert shelf.stock("cup") == (20, 0)
 
 
 def test_what_costs_nothing_is_not_asked_about(choosy: Works, shelf: Shelf) -> None:

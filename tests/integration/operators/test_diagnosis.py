@@ -96,6 +96,27 @@ def test_all_is_well(shop: dict[str, object], engine: Engine, settings: Settings
     assert {each.code for each in findings} == set(WRONGS)
 
 
+SINGULAR = {
+    "expired_locks": "1 checkout is past its time and still holds its stock",
+    "stuck_checkouts": "1 checkout is overdue",
+    "needs_review": "1 checkout waits for a person",
+    "payments_review": "1 payment of an ended checkout could not be given back",
+    "payments_unknown": "1 payment call has had no answer for five minutes",
+    "held_by_ended": "1 reservation is held for a checkout that has ended",
+    "coupons_of_ended": "1 coupon use was not given back by its checkout that ended without an order lately",
+    "orders_without_checkout": "1 order is pending for a checkout that ended lately",
+    "messages_refused": "1 message could not be read",
+    "webhooks_failing": "1 webhook of the provider has been tried five times and more",
+    "deliveries_dead": "1 webhook of ours was not taken",
+    "tax_rates_ended": "1 group of tax rates (a country, a region, a category) holds no more",
+    "keys_expiring": "1 API key expires within a week",
+    "rates_too_old": "1 currency has only exchange rates that are too old",
+    "sent_again": "1 message was sent again by the sweep",
+    "sent_again_slow": "1 message was sent again by the sweep while a slow worker was still at it",
+    "sweep_stopped": "The sweep has not run for a minute",
+}
+
+
 @pytest.mark.parametrize("code", WRONGS)
 def test_what_is_wrong_is_found(code: str, shop: dict[str, object], engine: Engine, settings: Settings) -> None:
     with engine.connect() as connection:
@@ -108,7 +129,8 @@ def test_what_is_wrong_is_found(code: str, shop: dict[str, object], engine: Engi
         connection.rollback()
     found = findings.pop(code)
     assert (found.count, found.severity is Severity.OK) == (1, False)
-    assert found.sentence.startswith("1 ")
+    # And one is said in the singular
+    assert found.sentence.startswith(SINGULAR[code])
     assert found.command
     assert {each.code for each in findings.values() if each.severity is not Severity.OK} == set()
 

@@ -42,7 +42,7 @@ def test_what_stripe_does_not_take_is_never_sent(works: Works, shelf: Shelf, fro
     works.pump()
     assert read_failure(works, checkout_id) == (
         "amount_not_chargeable",
-        "price_lock",
+        "cart_validation",
         "The total of 0.009 KWD cannot be charged: Stripe takes 0.010 KWD and more: add something to the cart.",
     )
     assert front.seen == []

@@ -1,0 +1,107 @@
+"""What a cart comes to, and whether that can be charged: asked by phase 1 to refuse early, decided by phase 3."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from models.money import MAX_MINOR, Money
+from pipeline.baskets import Basket
+from pipeline.batch import Member, Rejected
+from pipeline.coupons import CouponDesk
+from pipeline.errors import Code
+from pipeline.gateways.protocol import Chargeable, NotChargeable
+from pipeline.pricing.discounts import explain_unused
+from pipeline.pricing.exchange import find_amount
+from pipeline.pricing.external import check_external
+from pipeline.pricing.quote import price_order
+from pipeline.pricing.rounding import round_down
+from pipeline.pricing.source import Terms, build_order, load_terms
+from pipeline.pricing.terms import Quote
+from pipeline.settings import Settings
+
+#: The smallest and the largest total there is. A gateway that charges both as they are charges all between them.
+_ENDS: Final = (1, MAX_MINOR)
+
+
+def charge_exactly(amount: Money) -> Money:
+    """Charge every amount as it is."""
+    return amount
+
+
+def price_basket(
+    basket: Basket, terms: Terms, desk: CouponDesk, settings: Settings, chargeable: Chargeable
+) -> Quote | Rejected:
+    """Price one basket over an amount that can be charged."""
+    coupons = desk.find(basket)
+    if isinstance(coupons, Rejected):
+        return coupons
+    order = build_order(basket, terms, coupons, settings)
+    if isinstance(order, Rejected):
+        return order
+    if (objection := check_external(order)) is not None:
+        return Rejected(Code.EXTERNAL_AMOUNTS, {"where": objection.where, "reason": objection.reason})
+    priced = price_order(order)
+    # What a coupon takes off a sum that no column can hold is no sum either.
+    cap = find_amount(settings.total_caps, priced.currency, terms.exchange)
+    above = cap is not None and priced.total_minor > cap
+    if above or priced.total_minor + priced.discount_minor > MAX_MINOR:
+        return Rejected(Code.TOTAL_TOO_LARGE)
+    if unused := set(basket.coupon_codes) - _applied_codes(priced):
+        code = min(unused)
+        return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": code, "reason": explain_unused(order, code)})
+    return _fit(priced, chargeable)
+
+
+def find_unchargeable(
+    connection: Connection,
+    batch: Sequence[Member],
+    baskets: Mapping[UUID, Basket],
+    settings: Settings,
+    chargeable: Chargeable,
+) -> dict[UUID, Rejected]:
+    """Return which of these checkouts come, as things are now, to a total that cannot be charged; nothing is locked.
+
+    Free where the gateway charges every amount of the cart's currency; otherwise the batch is priced a first time, in
+    three or four round trips. Only this one objection counts: all others are phase 3's, which prices with the coupons
+    locked.
+    """
+    asked = [each for each in batch if not _charges_all(baskets[each.cart_id].currency, chargeable)]
+    if not asked:
+        return {}
+    found = [baskets[each.cart_id] for each in asked]
+    desk = CouponDesk(connection, found, settings.base_currency, lock=False)
+    terms = load_terms(connection, found, desk.promotions, asked[0].now, settings)
+    priced = {each.id: price_basket(baskets[each.cart_id], terms, desk, settings, chargeable) for each in asked}
+    return {
+        id_: outcome
+        for id_, outcome in priced.items()
+        if isinstance(outcome, Rejected) and outcome.code is Code.AMOUNT_NOT_CHARGEABLE
+    }
+
+
+def _charges_all(currency: str, chargeable: Chargeable) -> bool:
+    return all(chargeable(amount) == amount for amount in (Money(minor, currency) for minor in _ENDS))
+
+
+def _fit(priced: Quote, chargeable: Chargeable) -> Quote | Rejected:
+    """Round a quote down to an amount that can be charged. Nothing to pay is nothing to charge."""
+    amount = Money(priced.total_minor, priced.currency)
+    charge = chargeable(amount) if amount.minor else amount
+    if isinstance(charge, NotChargeable):
+        return Rejected(Code.AMOUNT_NOT_CHARGEABLE, {"amount": str(amount), "reason": charge.reason})
+    if charge == amount:
+        return priced
+    fitted = round_down(priced, amount.minor - charge.minor)
+    if fitted is None:
+        reason = f"{charge} can, and no line is large enough to be rounded: change the cart"
+        return Rejected(Code.AMOUNT_NOT_CHARGEABLE, {"amount": str(amount), "reason": reason})
+    return fitted
+
+
+def _applied_codes(priced: Quote) -> set[str]:
+    discounts = [each for line in priced.lines for each in line.discounts]
+    if priced.shipping is not None:
+        discounts += priced.shipping.discounts
+    return {each.code for each in discounts if each.code is not None}

@@ -45,7 +45,7 @@ TOOLS = {
     "keys": "make, list and revoke API keys of the HTTP edge",
     "contracts": "write docs/openapi.json and docs/asyncapi.json from the code",
     "webhooks": "whom to tell of events, and what was not taken",
-    "storefront": "an example shop over the HTTP edge",
+    "shop": "an example shop over the HTTP edge",
     "monitor": "what is going on: states, queues, failures, durations",
     "checkouts": "find checkouts by state, owner, cart and time",
     "diagnose": "what is wrong, or everything about one checkout, and the command that helps",

@@ -141,6 +141,11 @@ def _name_what_is_there(case: Any, data: st.DataObject, carts: list[UUID], check
             part[name] = str(data.draw(st.sampled_from(known[name])))
     if case.path == "/checkout" and case.method == "POST" and isinstance(case.body, dict):
         case.body["payment"] = {"token": "tok_ok"}
+    if case.path.startswith("/carts") and isinstance(case.body, dict):
+        # Which countries, regions and tax ids there are, and which currencies, is more than a schema can say.
+        case.body["currency"] = "EUR"
+        for name in ("shipping_address", "billing_address", "tax_id", "tax_id_validated"):
+            case.body.pop(name, None)
     if case.path.startswith("/admin") and isinstance(case.body, dict):
         # Characters that can be shown are more than a schema can say.
         case.body["reason"] = "because"

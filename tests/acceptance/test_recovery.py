@@ -1,6 +1,6 @@
 """How long it takes until everything goes on, on the defaults of every bound, and with nothing restarted by hand.
 
-What docs/production.md promises: 15 s after a lost message, a dead or frozen worker, a lost Redis; 10 s after PostgreSQL.
+What docs/production.md states: 15 s after a lost message, a dead or frozen worker, a lost Redis; 10 s after PostgreSQL.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""The blocks of code in README and docs/, for the tests that run them."""
+"""The documents, and their blocks of code for the tests that run them."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES: Final = (
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("**/*.md")),
+)
 
 
 @dataclass(frozen=True, slots=True)

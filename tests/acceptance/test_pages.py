@@ -1,4 +1,4 @@
-"""Every command, setting and statement of README and docs/ is carried out, as it is written."""
+"""Every command, setting and statement of the documents is carried out, as it is written."""
 
 import importlib
 import json
@@ -34,10 +34,12 @@ from workers.intake import read_request
 
 pytestmark = pytest.mark.acceptance
 
-#: Commands that others run: these two are what runs this, or has a test of its own, and so has the suite for adapters.
+#: Commands that other tests run, or that run this one.
 ELSEWHERE: Final = {
     "python3 scripts/dev.py demo": "tests/acceptance/test_demo.py",
     "python3 scripts/dev.py test": ".ci/run",
+    "python3 scripts/dev.py lint": ".ci/run",
+    "python3 scripts/dev.py security": "tests/unit/test_security.py",
     "python3 scripts/dev.py chaos --checkouts 2000": "tests/acceptance/test_chaos.py",
     "python3 scripts/dev.py up": "tests/acceptance/test_up.py",
     "python3 scripts/dev.py replay invoices.csv": "tests/acceptance/test_replay.py",

@@ -1,0 +1,66 @@
+"""CONTRIBUTING.md and the files of the repository's habits name what is there."""
+
+import re
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.pages import ROOT
+
+CONTRIBUTING: Final = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def read_way() -> list[list[str]]:
+    """Return the files of each numbered list in the section of one checkout's way."""
+    section = CONTRIBUTING.partition("## The way of one checkout\n")[2].partition("\n## ")[0]
+    lists = re.findall(r"(?:^\d+\. .*\n)+", section, re.MULTILINE)
+    return [re.findall(r"^\d+\. `([\w/]+\.py)`", each, re.MULTILINE) for each in lists]
+
+
+def read_yaml(path: str) -> Any:
+    """Return what a YAML file says."""
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+@pytest.mark.skipif(not (ROOT / "pipeline" / "saga").is_dir(), reason="the page describes the layout in rooms")
+def test_the_files_and_rooms_are_there() -> None:
+    named = re.findall(r"`((?:models|pipeline|workers|scripts|tests)/[\w/.]*)`", CONTRIBUTING)
+    assert len(named) > 30
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_way_is_short() -> None:
+    request, local = read_way()
+    assert 10 <= len(request) <= 15
+    assert 5 <= len(local) <= 10
+    assert (len(set(request)), len(set(local))) == (len(request), len(local))
+
+
+def test_the_hooks_are_local_and_run_the_tools_of_the_environment() -> None:
+    [repository] = read_yaml(".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    assert {(hook["language"], hook["entry"].partition(" ")[0]) for hook in repository["hooks"]} == {
+        ("system", ".venv/bin/ruff"),
+        ("system", ".venv/bin/mypy"),
+    }
+
+
+def test_the_workflow_runs_what_the_project_runs() -> None:
+    workflow = read_yaml(".github/workflows/ci.yml")
+    [job] = workflow["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    assert workflow["permissions"] == {"contents": "read"}
+    oldest = re.search(r'requires-python = ">=(.+)"', (ROOT / "pyproject.toml").read_text())
+    assert oldest is not None
+    assert job["strategy"]["matrix"]["python"][0] == oldest[1]
+
+
+@pytest.mark.parametrize("name", ["bug", "proposal"])
+def test_a_form_asks_for_something(name: str) -> None:
+    form = read_yaml(f".github/ISSUE_TEMPLATE/{name}.yml")
+    assert form["name"]
+    assert form["description"]
+    fields = [field for field in form["body"] if field["type"] != "markdown"]
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert any(field.get("validations", {}).get("required") for field in fields)

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.identifiers import normalize_country
 from models.limits import MAX_LINES
 from models.money import parse_amounts
-from pipeline.objections import explain_objection
+from pipeline.errors.objections import explain_objection
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     idle_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
     #: No default: the sandbox takes play money, and an order paid with it is an order. The embedded servers choose it
-    #: for themselves (scripts/embedded.py).
+    #: for themselves (scripts/local_servers/embedded.py).
     gateway: str = ""
     #: A gateway call is given up, its outcome unknown, after this long ...
     gateway_timeout_seconds: Seconds = 4

@@ -15,15 +15,15 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.audit import Report, take_report
-from pipeline.database import connect_engine
+from pipeline.audit.report import Report, take_report
+from pipeline.database.connections import connect_engine
 from pipeline.settings import Settings
-from scripts.embedded import open_settings
-from scripts.obstacles import Obstacle, explain_obstacles, open_redis
-from scripts.reconcile_run import compare_with_provider
-from scripts.reconcile_view import describe_comparison, show_comparison, show_repair
-from scripts.terminal import Screen, plain, say, say_json
-from scripts.waiting import read_waiting
+from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.environments.reconcile_run import compare_with_provider
+from scripts.environments.waiting import read_waiting
+from scripts.local_servers.embedded import open_settings
+from scripts.terminal.output import Screen, plain, say, say_json
+from scripts.terminal.reconcile_view import describe_comparison, show_comparison, show_repair
 
 #: Rows shown of a broken promise: enough to see a pattern. `--json` has up to a hundred.
 SHOWN_ROWS: Final = 10

@@ -15,17 +15,17 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scripts import bench_rounds
-from scripts.bench_floor import measure_floor
-from scripts.bench_ground import Figures, Ground
-from scripts.bench_idle import measure_idle
-from scripts.bench_peers import ENGINE, PEERS
-from scripts.bench_rush import measure_rush
-from scripts.bench_stalls import Disturbance
-from scripts.embedded import serve
-from scripts.ending import Ended, Ending
-from scripts.obstacles import Obstacle, explain_obstacles
-from scripts.terminal import Screen, say, say_json
+from scripts.benchmarks import rounds as bench_rounds
+from scripts.benchmarks.floor import measure_floor
+from scripts.benchmarks.ground import Figures, Ground
+from scripts.benchmarks.idle import measure_idle
+from scripts.benchmarks.peers_run import ENGINE, PEERS
+from scripts.benchmarks.rush import measure_rush
+from scripts.benchmarks.stalls import Disturbance
+from scripts.environments.ending import Ended, Ending
+from scripts.environments.obstacles import Obstacle, explain_obstacles
+from scripts.local_servers.embedded import serve
+from scripts.terminal.output import Screen, say, say_json
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

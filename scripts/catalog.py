@@ -15,17 +15,17 @@ import typer
 
 from models.identifiers import normalize_location
 from models.money import minor_digits
-from pipeline import catalog
-from pipeline.database import transaction
-from scripts.catalog_desk import PARTLY, AsJson, Refusals, keep_refused_rows, open_catalog, read_file, stop
-from scripts.catalog_tables import import_rates, import_taxes
-from scripts.product_import import ImportOptions, check_options, import_export
-from scripts.product_report import print_report
-from scripts.progress import show_progress
-from scripts.refused_rows import print_refused
-from scripts.shopify import NotReadable, SkuSource, read_export
-from scripts.stock_quantity import read_count_time, read_stock_change
-from scripts.terminal import say, say_json
+from pipeline.catalog import variants as catalog
+from pipeline.database.connections import transaction
+from scripts.importers.catalog_desk import PARTLY, AsJson, Refusals, keep_refused_rows, open_catalog, read_file, stop
+from scripts.importers.catalog_tables import import_rates, import_taxes
+from scripts.importers.product_import import ImportOptions, check_options, import_export
+from scripts.importers.product_report import print_report
+from scripts.importers.refused_rows import print_refused
+from scripts.importers.shopify import NotReadable, SkuSource, read_export
+from scripts.importers.stock_quantity import read_count_time, read_stock_change
+from scripts.terminal.output import say, say_json
+from scripts.terminal.progress import show_progress
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Fill the catalog.")
 

@@ -20,18 +20,26 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from scripts.chaos_doorman import Doorman
-from scripts.chaos_faults import FAULTS, GATEWAY, KINDS, Tormentor, plan_faults
-from scripts.chaos_judge import Verdict, describe, judge, post_webhooks, read_witnesses, wait_for_end, wait_for_progress
-from scripts.chaos_listener import Listener
-from scripts.chaos_load import Load, plan_buyers, stock_shop
-from scripts.chaos_place import Place, open_place
-from scripts.embedded import EmbeddedError
-from scripts.ending import Ended, Ending
-from scripts.fleet import FleetLog
-from scripts.obstacles import Obstacle, explain_obstacles
-from scripts.terminal import Screen, say, say_json
-from workers.broker import BatchBroker
+from scripts.environments.ending import Ended, Ending
+from scripts.environments.fleet import FleetLog
+from scripts.environments.obstacles import Obstacle, explain_obstacles
+from scripts.faults.doorman import Doorman
+from scripts.faults.faults import FAULTS, GATEWAY, KINDS, Tormentor, plan_faults
+from scripts.faults.judge import (
+    Verdict,
+    describe,
+    judge,
+    post_webhooks,
+    read_witnesses,
+    wait_for_end,
+    wait_for_progress,
+)
+from scripts.faults.listener import Listener
+from scripts.faults.load import Load, plan_buyers, stock_shop
+from scripts.faults.place import Place, open_place
+from scripts.local_servers.embedded import EmbeddedError
+from scripts.terminal.output import Screen, say, say_json
+from workers.broker.batch_broker import BatchBroker
 
 #: How often a call to the bank goes wrong, in a way that passes.
 GATEWAY_RATE: Final = 0.05

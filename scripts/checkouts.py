@@ -12,9 +12,9 @@ import typer
 
 from models.money import Money
 from models.states import CheckoutState
-from pipeline.register import MAX_PAGE, Entry, Filter, read_page
-from scripts.desk import open_desk, print_rows
-from scripts.terminal import say, say_json
+from pipeline.operations.checkout_search import MAX_PAGE, Entry, Filter, read_page
+from scripts.environments.desk import open_desk, print_rows
+from scripts.terminal.output import say, say_json
 
 
 def main(

@@ -9,10 +9,10 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.sweep import sweep
-from scripts.desk import print_rows
-from scripts.engine_desk import open_engine
-from scripts.terminal import say_json
+from pipeline.saga.sweep import sweep
+from scripts.environments.desk import print_rows
+from scripts.environments.engine_desk import open_engine
+from scripts.terminal.output import say_json
 
 #: One tick takes on `CHECKOUT_SWEEP_LIMIT` checkouts; so many ticks are 50,000 of them at the default.
 TICKS: Final = 100

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from pipeline.gateways.choice import SANDBOX
 from pipeline.settings import Settings
-from scripts.embedded import ROOT
-from scripts.terminal import say
+from scripts.local_servers.embedded import ROOT
+from scripts.terminal.output import say
 from workers import asyncapi
 from workers.web.app import build_app
 

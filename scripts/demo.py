@@ -16,20 +16,20 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pipeline.operations.statistics import QUEUES
 from pipeline.settings import Settings
-from pipeline.stats import QUEUES
 from scripts.audit import run_audit
-from scripts.demo_cast import stock_shop
-from scripts.demo_figures import describe, judge, read_figures
-from scripts.demo_story import VICTIM, Story, Stuck
-from scripts.demo_view import Narrator, draw
-from scripts.embedded import Urls, serve
-from scripts.ending import Ended, Ending
-from scripts.fleet import FleetLog, read_procfile, run_fleet
-from scripts.obstacles import Obstacle, explain_obstacles
-from scripts.scratch import name_database, open_scratch
-from scripts.terminal import Screen, plain, say, say_json
-from workers.engine import build_engine
+from scripts.demonstration.cast import stock_shop
+from scripts.demonstration.figures import describe, judge, read_figures
+from scripts.demonstration.story import VICTIM, Story, Stuck
+from scripts.demonstration.view import Narrator, draw
+from scripts.environments.ending import Ended, Ending
+from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
+from scripts.environments.obstacles import Obstacle, explain_obstacles
+from scripts.environments.scratch import name_database, open_scratch
+from scripts.local_servers.embedded import Urls, serve
+from scripts.terminal.output import Screen, plain, say, say_json
+from workers.bootstrap import build_engine
 from workers.logs import configure_logs
 
 #: The bank takes a moment for each answer. A claim outlasts the longest call, as it must, and runs out while one

@@ -11,13 +11,13 @@ from uuid import UUID
 
 import typer
 
-from pipeline.advice import advise, describe
-from pipeline.diagnosis import Finding, Severity, diagnose, judge_gateway, judge_queues
-from pipeline.dossier import read_dossier
-from scripts.desk import REFUSED, open_desk, print_rows
-from scripts.obstacles import open_redis
-from scripts.terminal import say, say_json
-from workers.readout import read_queues
+from pipeline.operations.advice import advise, describe
+from pipeline.operations.checkout_detail import read_dossier
+from pipeline.operations.diagnostics import Finding, Severity, diagnose, judge_gateway, judge_queues
+from scripts.environments.desk import REFUSED, open_desk, print_rows
+from scripts.environments.obstacles import open_redis
+from scripts.terminal.output import say, say_json
+from workers.overview import read_queues
 
 
 def main(

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.keys import KeyRecord, Scope, create_key, list_keys, revoke_key
-from scripts.desk import open_desk, print_rows, refuse
-from scripts.terminal import say, say_json
+from pipeline.security.api_keys import KeyRecord, Scope, create_key, list_keys, revoke_key
+from scripts.environments.desk import open_desk, print_rows, refuse
+from scripts.terminal.output import say, say_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Who may.")
 

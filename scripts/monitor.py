@@ -15,15 +15,15 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from sqlalchemy import Engine
 
-from pipeline.database import connect_engine
+from pipeline.database.connections import connect_engine
 from pipeline.gateways.choice import describe_choice
+from pipeline.operations.statistics import read_stats
 from pipeline.settings import Settings
-from pipeline.stats import read_stats
-from scripts.embedded import open_settings
-from scripts.monitor_view import draw, list_lines
-from scripts.obstacles import Obstacle, explain_obstacles, open_redis
-from scripts.terminal import Screen, plain, say, say_json
-from workers.readout import Readout, read_queues
+from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.local_servers.embedded import open_settings
+from scripts.terminal.monitor_view import draw, list_lines
+from scripts.terminal.output import Screen, plain, say, say_json
+from workers.overview import Readout, read_queues
 
 REFRESH_SECONDS: Final = 1.0
 

@@ -6,8 +6,8 @@ database cannot be reached.
 
 import typer
 
-from scripts.engine_desk import Actor, CheckoutId, Reason, Wait, open_engine, wait_for_rest
-from scripts.terminal import say
+from scripts.environments.engine_desk import Actor, CheckoutId, Reason, Wait, open_engine, wait_for_rest
+from scripts.terminal.output import say
 
 
 def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 0) -> None:

@@ -21,20 +21,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from models.money import Money, minor_digits
-from pipeline.audit import Report, take_report
-from pipeline.database import connect_engine
+from pipeline.audit.report import Report, take_report
+from pipeline.database.connections import connect_engine
 from pipeline.settings import Settings
-from scripts.embedded import Urls, serve
-from scripts.ending import Ended, Ending
-from scripts.fleet import FleetLog, read_procfile, run_fleet
-from scripts.headings import show as show_cell
-from scripts.invoices import InvoiceFile, NotReadable, read_invoices
-from scripts.obstacles import Obstacle, explain_obstacles, open_redis
-from scripts.replay_run import Outcome, build_message, levy_vat, read_outcome, run_messages, stock_up
-from scripts.scratch import explain_redis, name_database, open_scratch
-from scripts.shopify import MAX_QUANTITY
-from scripts.terminal import Screen, say, say_json
-from scripts.waiting import read_waiting
+from scripts.environments.ending import Ended, Ending
+from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
+from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.environments.scratch import explain_redis, name_database, open_scratch
+from scripts.environments.waiting import read_waiting
+from scripts.importers.headings import show as show_cell
+from scripts.importers.shopify import MAX_QUANTITY
+from scripts.invoice_replay.invoices import InvoiceFile, NotReadable, read_invoices
+from scripts.invoice_replay.run import Outcome, build_message, levy_vat, read_outcome, run_messages, stock_up
+from scripts.local_servers.embedded import Urls, serve
+from scripts.terminal.output import Screen, say, say_json
 
 #: Refused rows shown; `--json` has them all.
 SHOWN_ROWS: Final = 20

@@ -5,9 +5,9 @@ Exit codes: 0 it goes on; 1 refused (no such checkout, or nobody was asked about
 
 import typer
 
-from scripts.desk import refuse
-from scripts.engine_desk import Actor, CheckoutId, Reason, Wait, open_engine, wait_for_rest
-from scripts.terminal import say
+from scripts.environments.desk import refuse
+from scripts.environments.engine_desk import Actor, CheckoutId, Reason, Wait, open_engine, wait_for_rest
+from scripts.terminal.output import say
 
 
 def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 0) -> None:

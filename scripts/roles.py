@@ -5,9 +5,9 @@ Exit codes: 0 done, 2 the database cannot be reached, or does not let this user.
 
 import typer
 
-from pipeline.roles import Role, grant, list_statements
-from scripts.desk import open_desk
-from scripts.terminal import say
+from pipeline.database.roles import Role, grant, list_statements
+from scripts.environments.desk import open_desk
+from scripts.terminal.output import say
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 

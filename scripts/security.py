@@ -17,9 +17,9 @@ from typing import Annotated, Any, Final
 import requests
 import typer
 
-from scripts.embedded import ROOT
-from scripts.obstacles import Obstacle
-from scripts.terminal import say
+from scripts.environments.obstacles import Obstacle
+from scripts.local_servers.embedded import ROOT
+from scripts.terminal.output import say
 
 #: Versions that are tested together, all of them pinned.
 PINS: Final = "scripts/constraints.txt"

@@ -14,14 +14,14 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.database import connect_engine, transaction
+from pipeline.database.connections import connect_engine, transaction
 from pipeline.gateways.choice import require_choice
-from pipeline.keys import Scope, create_key, find_caller
-from pipeline.printable import make_printable
-from scripts.embedded import ROOT, STATE, Urls, build_settings, start
-from scripts.fleet import read_procfile
-from scripts.obstacles import Obstacle, explain_obstacles
-from scripts.supervisor import Supervisor, build_env
+from pipeline.security.api_keys import Scope, create_key, find_caller
+from pipeline.security.printable import make_printable
+from scripts.environments.fleet import read_procfile
+from scripts.environments.obstacles import Obstacle, explain_obstacles
+from scripts.environments.supervisor import Supervisor, build_env
+from scripts.local_servers.embedded import ROOT, STATE, Urls, build_settings, start
 
 KEY_OWNER: Final = "shop-1"
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)

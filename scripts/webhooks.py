@@ -10,10 +10,10 @@ from uuid import UUID
 import typer
 
 from models.states import DeliveryStatus
-from pipeline.deliveries.endpoints import add_endpoint, list_deliveries, list_endpoints, remove_endpoint
-from pipeline.deliveries.endpoints import replay as replay_deliveries
-from scripts.desk import open_desk, print_rows, refuse
-from scripts.terminal import say, say_json
+from pipeline.webhooks.outbound.endpoints import add_endpoint, list_deliveries, list_endpoints, remove_endpoint
+from pipeline.webhooks.outbound.endpoints import replay as replay_deliveries
+from scripts.environments.desk import open_desk, print_rows, refuse
+from scripts.terminal.output import say, say_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Who is told.")
 

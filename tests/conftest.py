@@ -15,11 +15,11 @@ from redis import Redis
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from models.tables import Base
-from pipeline.audit import audit
-from pipeline.database import connect_engine
-from pipeline.schema import migrate
+from pipeline.audit.report import audit
+from pipeline.database.connections import connect_engine
+from pipeline.database.migrations import migrate
 from pipeline.settings import Settings
-from scripts.embedded import start
+from scripts.local_servers.embedded import start
 from tests.conformance.choice import load_build
 from tests.harness import Shelf, Works, build_works
 

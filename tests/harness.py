@@ -15,22 +15,22 @@ from sqlalchemy.engine import Row
 from models.cart import Cart, CartLine
 from models.catalog import Price, Variant
 from models.pricing import Coupon, ExchangeRate, Promotion, TaxRate
-from pipeline.chain import CHAIN
-from pipeline.door import Door
-from pipeline.driver import Driver
-from pipeline.gateways.protocol import Gateway
+from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.registry import build_gateway
-from pipeline.inbox import Inbox
-from pipeline.intake import Admitted
-from pipeline.look import Looker
-from pipeline.messages import PaymentInput, ProcessRequest, StartRequest
-from pipeline.resolve import resolve
-from pipeline.runner import Runner
-from pipeline.sender import RESOLVE, UNWIND, WEBHOOKS, Head, Send
+from pipeline.intake.commands import Admitted
+from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
+from pipeline.intake.service import Door
+from pipeline.intake.status import Status
+from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, Head, Send
+from pipeline.saga.chain import CHAIN
+from pipeline.saga.executor import Driver
+from pipeline.saga.payment_poller import Looker
+from pipeline.saga.resolve import resolve
+from pipeline.saga.runner import Runner
+from pipeline.saga.sweep import SweepCounts, sweep
+from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
-from pipeline.status import Status
-from pipeline.sweep import SweepCounts, sweep
-from pipeline.unwind import Unwinder
+from pipeline.webhooks.inbound.inbox import Inbox
 
 OWNER = "shop-1"
 ADDRESS = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "country": "GB"}

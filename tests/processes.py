@@ -12,12 +12,12 @@ from uuid import uuid4
 from redis import Redis
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.audit import audit
+from pipeline.audit.report import audit
 from pipeline.settings import Settings
-from scripts.ending import Ending
-from scripts.fleet import FleetLog, run_fleet
-from scripts.supervisor import Supervisor
-from workers.queues import QueueKeys
+from scripts.environments.ending import Ending
+from scripts.environments.fleet import FleetLog, run_fleet
+from scripts.environments.supervisor import Supervisor
+from workers.broker.queue_stats import QueueKeys
 
 LOOK_SECONDS: Final = 0.02
 SHOWN_LINES: Final = 40

@@ -11,12 +11,12 @@ from uuid import UUID
 import dramatiq
 import structlog
 
-from pipeline.chain import CHAIN, Phase
-from pipeline.resolve import resolve
-from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
-from pipeline.sweep import sweep
-from workers.broker import BatchBroker
-from workers.engine import CheckoutEngine
+from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.saga.chain import CHAIN, Phase
+from pipeline.saga.resolve import resolve
+from pipeline.saga.sweep import sweep
+from workers.bootstrap import CheckoutEngine
+from workers.broker.batch_broker import BatchBroker
 from workers.intake import admit
 
 log = structlog.get_logger()

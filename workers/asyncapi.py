@@ -4,8 +4,12 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from pipeline.chain import CHAIN
-from pipeline.deliveries.bodies import (
+from pipeline.errors import Code, sentence
+from pipeline.intake.requests import StartRequest
+from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.operations.statistics import QUEUES
+from pipeline.saga.chain import CHAIN
+from pipeline.webhooks.outbound.payloads import (
     CheckoutActionRequired,
     CheckoutCancelled,
     CheckoutCompleted,
@@ -16,11 +20,7 @@ from pipeline.deliveries.bodies import (
     CheckoutStarted,
     Event,
 )
-from pipeline.errors import Code, sentence
-from pipeline.messages import StartRequest
-from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
-from pipeline.stats import QUEUES
-from workers.web.samples import CART, CART_ID, CHECKOUT_ID, pick_facts
+from workers.web.schemas.examples import CART, CART_ID, CHECKOUT_ID, pick_facts
 
 EVENTS: Final[tuple[type[Event], ...]] = (
     CheckoutStarted,

@@ -11,17 +11,17 @@ from dramatiq import Message
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from pipeline.batch import share_out
-from pipeline.card_numbers import redact
-from pipeline.database import is_transient, transaction
+from pipeline.checkouts.batch import share_out
+from pipeline.database.connections import is_transient, transaction
 from pipeline.errors import Code, Refused, sentence
-from pipeline.fields import MAX_REASON
-from pipeline.messages import StartRequest
-from pipeline.objections import explain_first
-from pipeline.refusals import record_refusal
-from pipeline.sender import INTAKE
+from pipeline.errors.objections import explain_first
+from pipeline.field_types.kinds import MAX_REASON
+from pipeline.intake.requests import StartRequest
+from pipeline.messaging.ports import INTAKE
+from pipeline.messaging.rejected_messages import record_refusal
+from pipeline.security.card_numbers import redact
 from pipeline.settings import IntakePrices
-from workers.engine import CheckoutEngine
+from workers.bootstrap import CheckoutEngine
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from uuid import UUID
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from pipeline.card_numbers import redact
-from pipeline.printable import make_printable
+from pipeline.security.card_numbers import redact
+from pipeline.security.printable import make_printable
 from pipeline.settings import Settings
 
 #: Characters of a traceback that are logged, the first ones; of any other text `redact` has its own bound.

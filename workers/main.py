@@ -4,11 +4,11 @@ import sys
 
 import dramatiq
 
-from pipeline.gateways.protocol import Gateway
+from pipeline.gateways.gateway import Gateway
 from pipeline.settings import SettingsError, read_settings
 from workers.actors import declare_actors
-from workers.broker import BatchBroker
-from workers.engine import announce_gateway, build_engine
+from workers.bootstrap import announce_gateway, build_engine
+from workers.broker.batch_broker import BatchBroker
 from workers.garbage import tune_collector
 from workers.logs import configure_logs
 

@@ -11,10 +11,10 @@ import structlog
 from apscheduler.schedulers.base import STATE_STOPPED
 from apscheduler.schedulers.blocking import BlockingScheduler
 
-from pipeline.database import is_transient
+from pipeline.database.connections import is_transient
+from pipeline.saga.sweep import sweep
 from pipeline.settings import SettingsError, read_settings
-from pipeline.sweep import sweep
-from workers.engine import CheckoutEngine, announce_gateway, build_engine
+from workers.bootstrap import CheckoutEngine, announce_gateway, build_engine
 from workers.logs import configure_logs
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from typing import Final, cast
 
 from pipeline.gateways.choice import require_choice
-from pipeline.gateways.protocol import Gateway
+from pipeline.gateways.gateway import Gateway
 from pipeline.settings import Settings, SettingsError
 
 GROUP: Final = "checkout_engine.gateways"

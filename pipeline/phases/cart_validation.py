@@ -14,15 +14,15 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
 from models.identifiers import normalize_tax_id
+from models.identifiers.addresses import normalize_address
 from models.money import MAX_MINOR, minor_digits
-from pipeline.addresses import normalize_address
-from pipeline.baskets import Basket, Line, load_baskets
-from pipeline.batch import Done, Member, Outcome, Rejected
+from pipeline.carts.cart_input import Address
+from pipeline.carts.snapshot import Basket, Line, load_baskets
+from pipeline.catalog.look_alikes import find_look_alikes
+from pipeline.checkouts.batch import Done, Member, Outcome, Rejected
 from pipeline.errors import Code
-from pipeline.gateways.protocol import Chargeable
-from pipeline.look_alikes import find_look_alikes
-from pipeline.messages import Address
-from pipeline.objections import explain_first
+from pipeline.errors.objections import explain_first
+from pipeline.gateways.gateway import Chargeable
 from pipeline.pricing.charge import charge_exactly, find_unchargeable
 from pipeline.settings import Settings
 

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from pipeline.allocation import Hold, Level, Shelf, Short, Want
-from pipeline.batch import Done, Member, Outcome, Rejected
+from pipeline.carts.resolution import catch_up
+from pipeline.catalog.allocation import Hold, Level, Shelf, Short, Want
+from pipeline.checkouts.batch import Done, Member, Outcome, Rejected
+from pipeline.checkouts.locks import lock_held_stock, lock_stock
 from pipeline.errors import Code
-from pipeline.locks import lock_held_stock, lock_stock
-from pipeline.resolution import catch_up
 from pipeline.settings import Settings
 
 # By the variants that phase 1 has resolved: a sku may have been given to another since.

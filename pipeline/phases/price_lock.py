@@ -11,16 +11,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from pipeline.baskets import Basket, load_resolved
-from pipeline.batch import Done, Member, Outcome, Rejected
-from pipeline.coupons import CouponDesk, give_back
+from pipeline.carts.snapshot import Basket, load_resolved
+from pipeline.checkouts.batch import Done, Member, Outcome, Rejected
+from pipeline.checkouts.events import write_events
 from pipeline.errors import Code
-from pipeline.events import write_events
-from pipeline.gateways.protocol import Chargeable
+from pipeline.gateways.gateway import Chargeable
 from pipeline.pricing.charge import charge_exactly, price_basket
+from pipeline.pricing.coupons import CouponDesk, give_back
 from pipeline.pricing.drift import find_drift, find_tolerance
-from pipeline.pricing.frozen import freeze_quotes
-from pipeline.pricing.source import Terms, describe_lapsed, find_lapsed_rates, load_terms
+from pipeline.pricing.loader import Terms, describe_lapsed, find_lapsed_rates, load_terms
+from pipeline.pricing.storage import freeze_quotes
 from pipeline.pricing.terms import Quote
 from pipeline.settings import Settings, TaxRatesEnded
 

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from pipeline.batch import Done, Member, Outcome
-from pipeline.locks import lock_carts, lock_held_stock
+from pipeline.checkouts.batch import Done, Member, Outcome
+from pipeline.checkouts.locks import lock_carts, lock_held_stock
 from pipeline.settings import Settings
 
 # In one round trip: the units, and the orders.

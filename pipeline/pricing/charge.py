@@ -7,17 +7,17 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from models.money import MAX_MINOR, Money
-from pipeline.baskets import Basket
-from pipeline.batch import Member, Rejected
-from pipeline.coupons import CouponDesk
+from pipeline.carts.snapshot import Basket
+from pipeline.checkouts.batch import Member, Rejected
 from pipeline.errors import Code
-from pipeline.gateways.protocol import Chargeable, NotChargeable
-from pipeline.pricing.discounts import explain_unused
+from pipeline.gateways.gateway import Chargeable, NotChargeable
+from pipeline.pricing.coupons import CouponDesk
 from pipeline.pricing.exchange import find_amount
 from pipeline.pricing.external import check_external
+from pipeline.pricing.loader import Terms, build_order, load_terms
+from pipeline.pricing.promotions.discounts import explain_unused
 from pipeline.pricing.quote import price_order
 from pipeline.pricing.rounding import round_down
-from pipeline.pricing.source import Terms, build_order, load_terms
 from pipeline.pricing.terms import Quote
 from pipeline.settings import Settings
 

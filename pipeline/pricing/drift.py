@@ -1,30 +1,18 @@
 """What the caller expects to be charged, held against what is frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from pipeline.checkouts.expected import Expected
 from pipeline.pricing.exchange import find_amount
 from pipeline.pricing.quote import hash_quote
 from pipeline.pricing.terms import ExchangeRate, Quote
 
 #: Lines of a difference that its sentence names; the facts have them all.
 NAMED_LINES: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What was shown to the buyer, as far as they were told: the total, the quote's hash, each line's total by number.
-
-    Whoever names lines names all of them: a line that was not shown is not charged. Delivery is no line.
-    """
-
-    total_minor: int | None = None
-    hash: str | None = None
-    lines: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_drift(quote: Quote, expected: Expected, tolerance_minor: int | Fraction) -> dict[str, Any] | None:

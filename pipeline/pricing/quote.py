@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any, Final
 
-from pipeline.pricing.discounts import find_discounts
 from pipeline.pricing.external import check_external
-from pipeline.pricing.tax import Taxable, Taxed, choose_rates, choose_shipping_rates, compute_taxes, write_rate
+from pipeline.pricing.promotions.discounts import find_discounts
+from pipeline.pricing.taxes.tax import Taxable, Taxed, choose_rates, choose_shipping_rates, compute_taxes, write_rate
 from pipeline.pricing.terms import (
     AppliedDiscount,
     AppliedTax,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.integration.crashes.breaks import forget_the_guard, send_before_commit, skip_release
-from workers.broker import BatchBroker
+from workers.broker.batch_broker import BatchBroker
 from workers.main import build_broker
 
 

@@ -15,16 +15,16 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
-from pipeline.audit import audit
-from pipeline.database import connect_engine
-from pipeline.keys import Scope, create_key
-from pipeline.roles import Role, grant, make_user
-from pipeline.schema import migrate
+from pipeline.audit.report import audit
+from pipeline.database.connections import connect_engine
+from pipeline.database.migrations import migrate
+from pipeline.database.roles import Role, grant, make_user
+from pipeline.security.api_keys import Scope, create_key
 from pipeline.settings import Settings
-from scripts.fleet import read_procfile
-from scripts.postgres_server import Postgres
-from scripts.servers import make_folder
-from scripts.valkey_server import Valkey, find_port
+from scripts.environments.fleet import read_procfile
+from scripts.local_servers.owner import make_folder
+from scripts.local_servers.postgres import Postgres
+from scripts.local_servers.valkey import Valkey, find_port
 from tests.conftest import SANDBOX_SECRET, empty_tables, spare_the_disk
 from tests.harness import ADDRESS, OWNER, Shelf
 from tests.processes import TIMES, Processes, run_processes

@@ -10,9 +10,9 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from pipeline.audit import PROMISES
+from pipeline.audit.report import PROMISES
 from pipeline.settings import Settings
-from scripts.waiting import read_waiting
+from scripts.environments.waiting import read_waiting
 from tests.acceptance.auditor import BOOKS, run, write
 
 pytestmark = pytest.mark.acceptance

@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.audit import PROMISES
-from pipeline.reconcile.findings import FindingKind
+from pipeline.audit.report import PROMISES
+from pipeline.reconciliation.findings import FindingKind
 from pipeline.settings import Settings
 from tests.acceptance.auditor import BOOKS, run, write
 from tests.harness import Shelf, build_works

@@ -12,9 +12,10 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from models.tables import Base
-from pipeline.card_numbers import has_card_number
-from pipeline.errors import SENTENCES, Code
-from pipeline.sender import INTAKE
+from pipeline.errors import Code
+from pipeline.errors.tree import SENTENCES
+from pipeline.messaging.ports import INTAKE
+from pipeline.security.card_numbers import has_card_number
 from pipeline.settings import Settings
 from tests.harness import ADDRESS, Shelf
 from tests.processes import TIMES, Processes, encode_message, push_raw, run_processes

@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from scripts import chaos
-from scripts.chaos_faults import KINDS, plan_faults
-from scripts.chaos_judge import Verdict
-from scripts.chaos_load import plan_buyers
-from scripts.embedded import ROOT
-from scripts.ending import Ending
-from scripts.fleet import read_procfile
+from scripts.environments.ending import Ending
+from scripts.environments.fleet import read_procfile
+from scripts.faults.faults import KINDS, plan_faults
+from scripts.faults.judge import Verdict
+from scripts.faults.load import plan_buyers
+from scripts.local_servers.embedded import ROOT
 
 pytestmark = pytest.mark.acceptance
 
@@ -78,7 +78,7 @@ def torment_build(build: str, fault: str, times: int, monkeypatch: pytest.Monkey
     sound = read_procfile(with_web=True)
     new = f"tests.acceptance.broken_build:{build}"
     lines = {name: line.replace("workers.main:build_broker", new) for name, line in sound.items()}
-    monkeypatch.setattr("scripts.chaos_place.read_procfile", lambda **_: lines)
+    monkeypatch.setattr("scripts.faults.place.read_procfile", lambda **_: lines)
     monkeypatch.setattr(chaos, "END_SECONDS", 20)
     with Ending() as ending:
         verdict, injected, _ = chaos.torment(120, 1, (fault,), ending, Console(quiet=True))

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from redis import Redis
 
-from pipeline.audit import PROMISES
+from pipeline.audit.report import PROMISES
 from tests.pages import read_blocks
 
 pytestmark = pytest.mark.acceptance

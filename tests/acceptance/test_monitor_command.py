@@ -16,8 +16,8 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
+from pipeline.operations.statistics import QUEUES
 from pipeline.settings import Settings
-from pipeline.stats import QUEUES
 
 pytestmark = pytest.mark.acceptance
 

@@ -22,9 +22,9 @@ from redis import Redis
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from pipeline.deliveries.bodies import EVENT
-from scripts.embedded import ROOT
-from scripts.supervisor import build_env
+from pipeline.webhooks.outbound.payloads import EVENT
+from scripts.environments.supervisor import build_env
+from scripts.local_servers.embedded import ROOT
 from tests.acceptance.edge_place import Place, empty, open_place, wait_until
 from tests.acceptance.test_replay import INVOICES
 from tests.pages import PAGES, Block, read_blocks
@@ -78,7 +78,7 @@ def place(opened: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
     for name, value in build_env(opened.settings).items():
         monkeypatch.setenv(name, value)
     # It is for a whole process, and this one has other tests.
-    monkeypatch.setattr("scripts.engine_desk.configure_logs", lambda _: None)
+    monkeypatch.setattr("scripts.environments.engine_desk.configure_logs", lambda _: None)
     return opened
 
 

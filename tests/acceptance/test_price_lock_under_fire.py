@@ -18,14 +18,14 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from pipeline.audit import take_report
-from pipeline.intake import Admitted
-from pipeline.messages import PaymentInput, ProcessRequest, StartRequest
+from pipeline.audit.report import take_report
+from pipeline.intake.commands import Admitted
+from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
 from pipeline.settings import Settings
 from tests.acceptance.meddler import CHANGES, EDITS, JOURNAL
 from tests.harness import Shelf
 from tests.processes import TIMES, run_processes
-from workers.engine import CheckoutEngine, build_engine
+from workers.bootstrap import CheckoutEngine, build_engine
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 

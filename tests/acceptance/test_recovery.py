@@ -11,11 +11,11 @@ from typing import Final
 import pytest
 from redis import Redis
 
+from pipeline.saga.slow import LOST_COUNT
 from pipeline.settings import Settings
-from pipeline.slow import LOST_COUNT
 from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, wait_until
 from tests.processes import find_holders
-from workers.queues import NAMESPACE, QueueKeys
+from workers.broker.queue_stats import NAMESPACE, QueueKeys
 
 pytestmark = pytest.mark.acceptance
 

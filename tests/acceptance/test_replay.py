@@ -19,11 +19,11 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from pipeline.audit import PROMISES
+from pipeline.audit.report import PROMISES
 from pipeline.settings import Settings
-from scripts.ending import Ending
-from scripts.invoices import read_invoices
-from scripts.replay_run import build_message, read_outcome, run_messages, stock_up
+from scripts.environments.ending import Ending
+from scripts.invoice_replay.invoices import read_invoices
+from scripts.invoice_replay.run import build_message, read_outcome, run_messages, stock_up
 
 pytestmark = pytest.mark.acceptance
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from redis import Redis
 
-from pipeline.chain import CHAIN
-from scripts.supervisor import Supervisor
+from pipeline.saga.chain import CHAIN
+from scripts.environments.supervisor import Supervisor
 from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, wait_until
 from tests.processes import find_holders
 

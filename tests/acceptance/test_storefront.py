@@ -11,8 +11,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from scripts.embedded import ROOT
-from scripts.supervisor import build_env
+from scripts.environments.supervisor import build_env
+from scripts.local_servers.embedded import ROOT
 from tests.acceptance.browser import find_chromium, open_browser
 from tests.acceptance.edge_place import Place, open_place
 
@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def shop(place: Place) -> Iterator[str]:
     """The shop as it is started, at an address of its own."""
-    command = [sys.executable, "-m", "scripts.storefront", "--port", "0"]
+    command = [sys.executable, "-m", "scripts.shop", "--port", "0"]
     with subprocess.Popen(
         command, cwd=ROOT, env=build_env(place.settings), stdout=subprocess.PIPE, text=True
     ) as process:

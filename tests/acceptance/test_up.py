@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from scripts.embedded import find_urls, read_state
+from scripts.local_servers.embedded import find_urls, read_state
 
 pytestmark = pytest.mark.acceptance
 

@@ -15,17 +15,17 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from pipeline import intake
-from pipeline.chain import CHAIN
-from pipeline.intake import Admitted
-from pipeline.messages import PaymentInput, StartRequest
-from pipeline.sender import INTAKE
+from pipeline.intake import commands as intake
+from pipeline.intake.commands import Admitted
+from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.messaging.ports import INTAKE
+from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
-from scripts.fleet import read_procfile
-from scripts.valkey_server import Valkey
+from scripts.environments.fleet import read_procfile
+from scripts.local_servers.valkey import Valkey
 from tests.harness import ADDRESS, Shelf
 from tests.processes import TIMES, Processes, encode_message, find_holders, push_raw, run_processes
-from workers.engine import CheckoutEngine, build_engine
+from workers.bootstrap import CheckoutEngine, build_engine
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 

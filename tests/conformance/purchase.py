@@ -9,7 +9,7 @@ import pytest
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import ActionRequired, Answer, Call, Succeeded, Transient, Unknown
+from pipeline.gateways.gateway import ActionRequired, Answer, Call, Succeeded, Transient, Unknown
 from tests.conformance.subject import Subject, Verb
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from pipeline.database import connect_engine
+from pipeline.database.connections import connect_engine
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import Stamp
 from pipeline.settings import Settings

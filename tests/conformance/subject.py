@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from pipeline.gateways.protocol import Gateway
+from pipeline.gateways.gateway import Gateway
 
 
 class Verb(StrEnum):

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from models.money import Money, minor_digits
-from pipeline.gateways.protocol import Call, Declined, NotChargeable, Succeeded
+from pipeline.gateways.gateway import Call, Declined, NotChargeable, Succeeded
 from tests.conformance.subject import Subject
 
 CURRENCIES = ["EUR", "USD", "JPY", "KWD", "BHD", "TND", "ISK", "UGX", "MGA", "HUF", "TWD", "IDR", "CLF", "IQD"]

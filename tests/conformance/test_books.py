@@ -5,7 +5,7 @@ from uuid import UUID
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import Held
+from pipeline.gateways.gateway import Held
 from tests.conformance.purchase import AUTHORIZED, CANCELLED, CAPTURED, MINOR, OPEN, PENDING, REFUNDED, Purchase
 from tests.conformance.subject import Subject
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.gateways.protocol import ActionRequired, Declined, Succeeded
+from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded
 from tests.conformance.purchase import AUTHORIZED, CANCELLED, CAPTURED, OPEN, PENDING, Purchase, need
 from tests.conformance.subject import Buyer, Subject, Verb
 

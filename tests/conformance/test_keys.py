@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from models.money import Money
-from pipeline.gateways.protocol import Answer, Details, Recipient, Succeeded, Unknown
+from pipeline.gateways.gateway import Answer, Details, Recipient, Succeeded, Unknown
 from tests.conformance.purchase import AUTHORIZED, CAPTURED, MINOR, OPEN, STEPS, Purchase, need
 from tests.conformance.subject import Verb
 

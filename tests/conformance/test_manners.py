@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from models.money import Money
-from pipeline.gateways.protocol import Answer, Call, Declined, Succeeded
+from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded
 from tests.conformance.purchase import AUTHORIZED, OPEN, STEPS, Purchase
 from tests.conformance.subject import Subject, Verb
 

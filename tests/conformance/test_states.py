@@ -6,7 +6,7 @@ from threading import Barrier
 import pytest
 
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import (
+from pipeline.gateways.gateway import (
     ALREADY_CAPTURED,
     AUTHORIZATION_EXPIRED,
     PAYMENT_CANCELLED,

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from pipeline.gateways.protocol import Answer, Call, Misconfigured, Succeeded, Transient, Unknown
+from pipeline.gateways.gateway import Answer, Call, Misconfigured, Succeeded, Transient, Unknown
 from tests.conformance.purchase import STEPS, Purchase, need
 from tests.conformance.subject import Fault, Verb
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import Declined, Misconfigured, Succeeded
+from pipeline.gateways.gateway import Declined, Misconfigured, Succeeded
 from tests.conformance.purchase import (
     AUTHORIZED,
     CANCELLED,

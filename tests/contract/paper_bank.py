@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from models.money import Money, minor_digits
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.protocol import (
+from pipeline.gateways.gateway import (
     ALREADY_CAPTURED,
     PAYMENT_CANCELLED,
     Answer,

@@ -11,16 +11,16 @@ import typer
 from dramatiq.brokers.stub import StubBroker
 from typer.testing import CliRunner
 
-from pipeline.deliveries.bodies import EVENT
+from pipeline.checkouts.events import PUBLIC_KINDS
 from pipeline.errors import Code
-from pipeline.events import PUBLIC_KINDS
-from pipeline.stats import QUEUES
+from pipeline.operations.statistics import QUEUES
+from pipeline.webhooks.outbound.payloads import EVENT
 from scripts import contracts
 from workers.actors import declare_actors
 from workers.asyncapi import EVENTS
+from workers.broker.message_validation import Member, MemberOption, read_member
 from workers.intake import read_request
-from workers.members import Member, MemberOption, read_member
-from workers.web.forms import CartForm, CheckoutForm
+from workers.web.schemas.requests import CartForm, CheckoutForm
 
 OPENAPI: Final[dict[str, Any]] = json.loads((contracts.DOCS / "openapi.json").read_text())
 ASYNCAPI: Final[dict[str, Any]] = json.loads((contracts.DOCS / "asyncapi.json").read_text())

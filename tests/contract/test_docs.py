@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 from models.states import TERMINAL, TRANSITIONS, CheckoutState
-from pipeline.chain import CHAIN
-from pipeline.errors import Code, list_sentences
-from pipeline.wording import describe
+from pipeline.errors import Code
+from pipeline.errors.tree import list_sentences
+from pipeline.errors.wording import describe
+from pipeline.saga.chain import CHAIN
 from workers.intake import read_request
 
 ROOT = Path(__file__).resolve().parents[2]

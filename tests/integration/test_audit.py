@@ -10,9 +10,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, event, text
 
-from pipeline.audit import PROMISES, Report, audit, bound_seconds, check, take_report
-from pipeline.pricing.frozen import read_quotes
+from pipeline.audit.report import PROMISES, Report, audit, bound_seconds, check, take_report
 from pipeline.pricing.quote import hash_quote
+from pipeline.pricing.storage import read_quotes
 from pipeline.settings import Settings
 from tests.integration.history_plants import HISTORY_PLANTS
 

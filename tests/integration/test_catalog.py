@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from pipeline.catalog import (
+from pipeline.catalog.variants import (
     PriceChanges,
     PriceRow,
     StockDelta,

@@ -8,8 +8,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.catalog import VariantRow, upsert_variants
-from scripts.shopify import read_export
+from pipeline.catalog.variants import VariantRow, upsert_variants
+from scripts.importers.shopify import read_export
 from tests.integration.stockroom import rows_of
 from tests.integration.till import call, save
 

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from scripts.embedded import (
+from scripts.local_servers.embedded import (
     ROOT,
     EmbeddedError,
     Servers,
@@ -174,7 +174,7 @@ def test_stop_leaves_no_process_and_no_folder_and_keeps_the_data(local_folder: P
 def test_servers_end_when_their_user_is_killed() -> None:
     # Given a process that has started servers
     code = (
-        "import sys; from scripts.embedded import start; s = start();"
+        "import sys; from scripts.local_servers.embedded import start; s = start();"
         "print(s.pid, s.database_url, s.redis_url, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

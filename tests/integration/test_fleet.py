@@ -11,10 +11,10 @@ from redis import Redis
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from pipeline.settings import Settings
-from scripts.ending import Ended, Ending
-from scripts.fleet import FleetLog, run_fleet
-from scripts.obstacles import Obstacle
-from scripts.scratch import name_database, open_scratch
+from scripts.environments.ending import Ended, Ending
+from scripts.environments.fleet import FleetLog, run_fleet
+from scripts.environments.obstacles import Obstacle
+from scripts.environments.scratch import name_database, open_scratch
 
 
 def test_workers_that_do_not_start_are_told_with_their_last_words(

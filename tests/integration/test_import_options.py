@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.catalog import PriceRow, StockDelta, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.catalog.variants import PriceRow, StockDelta, VariantRow, set_prices, set_stock, upsert_variants
 from tests.harness import Shelf, Works
 from tests.integration.stockroom import read_stock, read_versions, rows_of, stock_up
 from tests.integration.till import HEADER, call, moment, save

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from pipeline.errors import Invalid
-from pipeline.keys import Caller, Scope, create_key, find_caller, list_keys, read_key_id, revoke_key
+from pipeline.security.api_keys import Caller, Scope, create_key, find_caller, list_keys, read_key_id, revoke_key
 from tests.harness import Shelf
 
 

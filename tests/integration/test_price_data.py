@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from typer.testing import CliRunner, Result
 
-from pipeline.rates import RateRow, store_rates
+from pipeline.catalog.exchange_rates import RateRow, store_rates
+from pipeline.catalog.tax_rates import TaxRow, store_taxes
 from pipeline.settings import Settings
-from pipeline.taxes import TaxRow, store_taxes
 from scripts.catalog import app
 from tests.integration.stockroom import rows_of, wait_for_blocked
 from tests.unit.reference_rates import DAILY_CSV, DAILY_XML, HISTORY_CSV, NINETY_DAYS_XML, write_xml

@@ -4,11 +4,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.catalog import PriceChanges, PriceRow, VariantRow, set_prices, upsert_variants
+from pipeline.catalog.variants import PriceChanges, PriceRow, VariantRow, set_prices, upsert_variants
 from tests.harness import Shelf, Works
 from tests.integration.stockroom import rows_of
 
-#: The price that a basket gets, as pipeline/baskets.py asks for it, at a moment so many minutes from now.
+#: The price that a basket gets, as pipeline/carts/snapshot.py asks for it, at a moment so many minutes from now.
 VALID = text("""
     SELECT amount_minor FROM prices WHERE currency = 'EUR'
       AND valid_from <= now() + :minutes * interval '1 minute'

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.rate_leaps import Leap, split_leaps
-from pipeline.rates import RateRow, store_rates
+from pipeline.catalog.exchange_rates import RateRow, store_rates
+from pipeline.catalog.rate_leaps import Leap, split_leaps
 
 THURSDAY = datetime(2026, 11, 26, 15, tzinfo=UTC)
 

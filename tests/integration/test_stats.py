@@ -7,10 +7,10 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, TextClause, text
 
-from pipeline.audit import bound_seconds
-from pipeline.chain import CHAIN
+from pipeline.audit.report import bound_seconds
+from pipeline.operations.statistics import ACTIVE, DURATION, ENDED, FIGURES, RATES, Duration, Stats, read_stats
+from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
-from pipeline.stats import ACTIVE, DURATION, ENDED, FIGURES, RATES, Duration, Stats, read_stats
 from tests.harness import Shelf, Works
 
 BOOKS: Final = Path(__file__).with_name("books.sql")

@@ -6,8 +6,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from pipeline import locks
-from pipeline.catalog import Shortfall, StockChange, StockRefused, StockRow, VariantRow, set_stock, upsert_variants
+from pipeline.catalog.variants import (
+    Shortfall,
+    StockChange,
+    StockRefused,
+    StockRow,
+    VariantRow,
+    set_stock,
+    upsert_variants,
+)
+from pipeline.checkouts import locks
 from pipeline.errors import Code, NotFound
 from tests.integration.stockroom import read_stock, read_versions, rows_of, stock_up, wait_for_blocked
 

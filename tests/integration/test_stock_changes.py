@@ -7,8 +7,7 @@ from datetime import datetime
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from pipeline import locks
-from pipeline.catalog import (
+from pipeline.catalog.variants import (
     StockChange,
     StockCount,
     StockDelta,
@@ -18,6 +17,7 @@ from pipeline.catalog import (
     set_stock,
     upsert_variants,
 )
+from pipeline.checkouts import locks
 from pipeline.errors import Code, NotFound
 from tests.harness import Shelf, Works
 from tests.integration.stockroom import read_stock, read_versions, rows_of, stock_up, wait_for_blocked

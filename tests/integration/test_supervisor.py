@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.settings import Settings
-from scripts.supervisor import Supervisor, build_env
+from scripts.environments.supervisor import Supervisor, build_env
 
 #: A master with a child that ignores polite requests, as a dramatiq child outlives its master.
 FAMILY = (

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
-from pipeline.upkeep import FORGET_NOTICES
+from pipeline.saga.retention import FORGET_NOTICES
 from tests.harness import Shelf, Works
 
 ANSWER = """

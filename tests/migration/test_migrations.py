@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from models.guards import FUNCTIONS, install
 from models.tables import Base
-from pipeline.audit import audit
-from pipeline.schema import migrate, read_head
+from pipeline.audit.report import audit
+from pipeline.database.migrations import migrate, read_head
 from pipeline.settings import Settings
 from tests.harness import Shelf, build_works
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from pipeline.schema import migrate
+from pipeline.database.migrations import migrate
 
 BEFORE = "0007"
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from pipeline.baskets import Basket, Line
+from pipeline.carts.snapshot import Basket, Line
 
 ADDRESS = {"name": "Ada", "line1": "1 Road", "city": "London", "country": "GB"}
 CUP = Line(

@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Final
 
-from scripts.shopify import Export, read_export
+from scripts.importers.shopify import Export, read_export
 
 HEADER: Final = [
     "Handle",

@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.allocation import Hold, Level, Shelf, Short, Want
+from pipeline.catalog.allocation import Hold, Level, Shelf, Short, Want
 
 ANN, BOB, CAT = UUID(int=1), UUID(int=2), UUID(int=3)
 NORTH, SOUTH, WEST = 1, 2, 3

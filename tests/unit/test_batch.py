@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batch import Member, part
+from pipeline.checkouts.batch import Member, part
 
 
 def make(*attempts: int, lines: Sequence[int] = ()) -> list[Member]:

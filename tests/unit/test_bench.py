@@ -7,10 +7,10 @@ from typer.testing import CliRunner
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import Call, Succeeded
+from pipeline.gateways.gateway import Call, Succeeded
 from scripts import bench
-from scripts.bench_bank import AgreeingBank
-from scripts.bench_copies import vary
+from scripts.benchmarks.bank import AgreeingBank
+from scripts.benchmarks.copies import vary
 
 
 def test_a_part_that_there_is_not_is_refused_before_anything_starts() -> None:

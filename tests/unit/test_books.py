@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from models.money import Money
 from models.states import UNSETTLED, OperationKind, OperationStatus, PaymentStatus
-from pipeline.books import VERBS, Books, Verb
-from pipeline.gateways.protocol import (
+from pipeline.gateways.gateway import (
     ActionRequired,
     Answer,
     Declined,
@@ -20,7 +19,8 @@ from pipeline.gateways.protocol import (
     Transient,
     Unknown,
 )
-from pipeline.outcomes import MISCONFIGURED, REFUND_RETURNED, SETTLED_BY_CANCEL, SUPERSEDED, Operation
+from pipeline.payments.operation import MISCONFIGURED, REFUND_RETURNED, SETTLED_BY_CANCEL, SUPERSEDED, Operation
+from pipeline.payments.payment import VERBS, Books, Verb
 
 K, S, P = OperationKind, OperationStatus, PaymentStatus
 

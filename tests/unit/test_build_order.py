@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from pipeline.baskets import Basket
-from pipeline.batch import Rejected
+from pipeline.carts.snapshot import Basket
+from pipeline.checkouts.batch import Rejected
 from pipeline.errors import Code
-from pipeline.pricing.source import Terms, build_order
+from pipeline.pricing.loader import Terms, build_order
 from pipeline.pricing.terms import GivenTax, Goods, Order, Shipping
 from pipeline.settings import Settings
 from tests.unit import baskets

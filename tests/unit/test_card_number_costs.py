@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from pipeline.card_numbers import CUT, MAX_CHARACTERS, REMOVED, has_card_number, redact
-from pipeline.redaction import MAX_KEPT
-from pipeline.redaction import redact as redact_body
+from pipeline.security.card_numbers import CUT, MAX_CHARACTERS, REMOVED, has_card_number, redact
+from pipeline.security.redaction import MAX_KEPT
+from pipeline.security.redaction import redact as redact_body
 from workers.logs import MAX_TRACEBACK, redact_event
 
 CARD: Final = "4242424242424242"

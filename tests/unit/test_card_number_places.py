@@ -11,10 +11,11 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
-from pipeline.card_numbers import REMOVED, has_card_number
-from pipeline.errors import SENTENCES, Code, Invalid, Refused
-from pipeline.messages import PaymentInput, ProcessRequest, StartRequest
-from pipeline.redaction import redact as redact_body
+from pipeline.errors import Code, Invalid, Refused
+from pipeline.errors.tree import SENTENCES
+from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
+from pipeline.security.card_numbers import REMOVED, has_card_number
+from pipeline.security.redaction import redact as redact_body
 from workers.intake import read_request
 from workers.logs import RedactedRecord, redact_event
 

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from pipeline.card_numbers import REMOVED, has_card_number, redact
-from pipeline.messages import PaymentInput
+from pipeline.intake.requests import PaymentInput
+from pipeline.security.card_numbers import REMOVED, has_card_number, redact
 from workers.logs import redact_event
 
 CARD: Final = "4242424242424242"

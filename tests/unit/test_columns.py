@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from scripts.columns import NOTES, Unread
-from scripts.rates import read_rates
-from scripts.sheets import NotReadable, Row, read_rows
-from scripts.taxes import read_taxes
+from scripts.importers.columns import NOTES, Unread
+from scripts.importers.exchange_rates import read_rates
+from scripts.importers.sheets import NotReadable, Row, read_rows
+from scripts.importers.tax_rates import read_taxes
 
 HEAD = "country,region,name,rate,valid_from"
 LINE = "US,CA,Sales tax,7.25%,2026-01-01"

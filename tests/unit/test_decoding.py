@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from scripts.decoding import NotReadable, decode
+from scripts.importers.decoding import NotReadable, decode
 
 TEXT = "sku,title\nA,Café \u2013 5 €\n"
 

@@ -8,16 +8,16 @@ import pytest
 from typer.testing import CliRunner
 
 import scripts.demo
-from pipeline.audit import PROMISES, Report, Violation
+from pipeline.audit.report import PROMISES, Report, Violation
+from pipeline.operations.statistics import QUEUES
 from pipeline.settings import Settings
-from pipeline.stats import QUEUES
-from scripts.demo_cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
-from scripts.demo_figures import Figures, Shelf, judge
-from scripts.demo_story import Cancellation, Kill, Stuck
+from scripts.demonstration.cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
+from scripts.demonstration.figures import Figures, Shelf, judge
+from scripts.demonstration.story import Cancellation, Kill, Stuck
 from scripts.dev import TOOLS, check_tool
-from scripts.ending import Ended
-from scripts.fleet import read_procfile
-from scripts.obstacles import Obstacle
+from scripts.environments.ending import Ended
+from scripts.environments.fleet import read_procfile
+from scripts.environments.obstacles import Obstacle
 
 FIGURES = Figures(
     outcome=EXPECTED,

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.messages import Expecting
-from pipeline.pricing.drift import Expected, find_drift
+from pipeline.checkouts.expected import Expected
+from pipeline.intake.requests import Expecting
+from pipeline.pricing.drift import find_drift
 from pipeline.pricing.quote import hash_quote, price_order
 from tests.unit.orders import goods, order, percentage, shipping, vat
 

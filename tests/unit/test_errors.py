@@ -4,7 +4,8 @@ import string
 
 import pytest
 
-from pipeline.errors import SENTENCES, CheckoutError, Code, Conflict, Invalid, NotFound, Refused, sentence
+from pipeline.errors import CheckoutError, Code, Conflict, Invalid, NotFound, Refused, sentence
+from pipeline.errors.tree import SENTENCES
 
 
 @pytest.mark.parametrize("code", Code)

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from pipeline.diagnosis import Severity, judge_gateway
 from pipeline.errors import Invalid
 from pipeline.gateways.choice import describe_choice, require_choice
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.operations.diagnostics import Severity, judge_gateway
 from pipeline.settings import Settings, SettingsError
-from scripts.embedded import build_settings
+from scripts.local_servers.embedded import build_settings
 
 
 def choose(**given: Any) -> Settings:

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from scripts.shopify import Export, NotReadable, read_export
+from scripts.importers.shopify import Export, NotReadable, read_export
 
 ROUNDS: Final = int(os.environ.get("FUZZ_ROUNDS", "150"))
 COLUMNS: Final = (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from scripts.countries import COUNTRIES
-from scripts.invoices import NotReadable, Refusal, read_invoices
+from scripts.invoice_replay.countries import COUNTRIES
+from scripts.invoice_replay.invoices import NotReadable, Refusal, read_invoices
 from tests.unit.test_invoices import HEADER, read, row
 
 

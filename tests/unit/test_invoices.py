@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.invoices import Invoice, InvoiceLine, NotReadable, Refusal, read_invoices
+from scripts.invoice_replay.invoices import Invoice, InvoiceLine, NotReadable, Refusal, read_invoices
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.limits import MAX_ADDRESS, MAX_VALUES
 from pipeline.errors import Invalid
-from pipeline.json_bounds import measure, read_json
+from pipeline.field_types.json_bounds import measure, read_json
 
 BOUNDS: Final = (2, 5, 10)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.pricing.lapses import find_lapsed
+from pipeline.pricing.taxes.lapses import find_lapsed
 from pipeline.pricing.terms import LapsedRate, TaxRate
 from tests.unit.orders import vat
 

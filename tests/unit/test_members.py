@@ -8,7 +8,7 @@ import dramatiq
 import pytest
 from dramatiq.brokers.stub import StubBroker
 
-from workers.members import Member, MemberOption, Refusal, read_member
+from workers.broker.message_validation import Member, MemberOption, Refusal, read_member
 
 ID = "0193f6a0-7b5e-7c3d-8a4b-0c1d2e3f4a5b"
 

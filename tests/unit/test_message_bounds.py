@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from models.limits import MAX_CHARGES, MAX_COUPONS, MAX_LINES, MAX_MESSAGE_BYTES, MAX_TTL_SECONDS
 from pipeline.errors import Refused
-from pipeline.messages import StartRequest
+from pipeline.intake.requests import StartRequest
 from pipeline.settings import SettingsError, read_settings
 from scripts.contracts import DOCS
 from workers.intake import read_request

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.messages import ProcessRequest, StartRequest, fingerprint
+from pipeline.intake.requests import ProcessRequest, StartRequest, fingerprint
 
 CART_ID = "0190a000-0000-7000-8000-000000000001"
 BODY: dict[str, Any] = {

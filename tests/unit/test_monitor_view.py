@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.readout import format_seconds
+from workers.overview import format_seconds
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from pipeline.notice_fit import Fit, Match, NotYet, Stray, find_fit
+from pipeline.webhooks.inbound.matching import Fit, Match, NotYet, Stray, find_fit
 
 OURS, OTHER = UUID(int=1), UUID(int=2)
 

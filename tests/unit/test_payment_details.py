@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from models.money import Money
-from pipeline.details import read_details
-from pipeline.gateways.protocol import Call, Details, Recipient
+from pipeline.gateways.gateway import Call, Details, Recipient
 from pipeline.gateways.stripe.particulars import describe_purchase, write_metadata, write_shipping
+from pipeline.payments.details import read_details
 
 ADDRESS: dict[str, Any] = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "country": "GB"}
 RECIPIENT = Recipient("Ada Lovelace", "12 St James's Square", "GB", city="London")

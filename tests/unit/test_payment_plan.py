@@ -9,13 +9,13 @@ from pydantic import SecretStr
 
 from models.money import Money
 from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
-from pipeline.batch import Done, Member, Rejected, Retry, Review, Wait
-from pipeline.books import Books, Intent, Verb
+from pipeline.checkouts.batch import Done, Member, Rejected, Retry, Review, Wait
+from pipeline.checkouts.expected import Expected
 from pipeline.errors import Code
-from pipeline.gateways.protocol import ALREADY_CAPTURED, ActionRequired
-from pipeline.outcomes import MISCONFIGURED, REFUND_RETURNED, Operation
-from pipeline.payment_plan import plan_authorization, plan_capture, plan_undo
-from pipeline.pricing.drift import Expected
+from pipeline.gateways.gateway import ALREADY_CAPTURED, ActionRequired
+from pipeline.payments.operation import MISCONFIGURED, REFUND_RETURNED, Operation
+from pipeline.payments.payment import Books, Intent, Verb
+from pipeline.payments.plan import plan_authorization, plan_capture, plan_undo
 from pipeline.settings import Settings
 
 K, S, P = OperationKind, OperationStatus, PaymentStatus

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from pipeline.chain import CHAIN
-from pipeline.sender import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
-from scripts.embedded import ROOT
-from scripts.supervisor import GRACE_SECONDS
+from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.saga.chain import CHAIN
+from scripts.environments.supervisor import GRACE_SECONDS
+from scripts.local_servers.embedded import ROOT
 from scripts.up import read_lines, read_scale
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from scripts.product_cells import read_name, read_sku
-from scripts.product_columns import find_unused
-from scripts.shopify import Refusal, SkuSource, read_export
+from scripts.importers.product_cells import read_name, read_sku
+from scripts.importers.product_columns import find_unused
+from scripts.importers.shopify import Refusal, SkuSource, read_export
 from tests.unit.exports import HEADER, read, row, write
 
 TRACKED = [*HEADER, "Variant Inventory Tracker"]

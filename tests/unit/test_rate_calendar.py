@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.batch import Rejected
+from pipeline.checkouts.batch import Rejected
 from pipeline.errors import Code
-from pipeline.pricing.source import build_order
+from pipeline.pricing.loader import build_order
 from pipeline.pricing.terms import Order
-from scripts.rates import PUBLISHED
+from scripts.importers.exchange_rates import PUBLISHED
 from tests.unit.baskets import BASKET
 from tests.unit.orders import exchange
 from tests.unit.test_build_order import SETTINGS, TERMS

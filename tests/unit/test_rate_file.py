@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.rates import RateRow
-from scripts.rates import NotReadable, Refusal, read_rates
+from pipeline.catalog.exchange_rates import RateRow
+from scripts.importers.exchange_rates import NotReadable, Refusal, read_rates
 from tests.unit.reference_rates import DAILY_CSV, DAILY_XML, HISTORY_CSV, NINETY_DAYS_XML, write_xml
 
 TODAY = date(2026, 11, 23)

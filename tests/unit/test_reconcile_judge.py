@@ -8,10 +8,10 @@ import pytest
 
 from models.money import Money
 from models.states import CheckoutState, PaymentStatus
-from pipeline.gateways.protocol import Held
-from pipeline.reconcile.findings import FindingKind, Ours, Remedy
-from pipeline.reconcile.judge import judge, judge_unpaid
-from pipeline.reconcile.sentences import MEANINGS, sentence
+from pipeline.gateways.gateway import Held
+from pipeline.reconciliation.explanations import MEANINGS, sentence
+from pipeline.reconciliation.findings import FindingKind, Ours, Remedy
+from pipeline.reconciliation.rules import judge, judge_unpaid
 
 ID: Final = UUID(int=7)
 AT: Final = datetime(2026, 11, 23, tzinfo=UTC)

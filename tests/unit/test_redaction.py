@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.redaction import MAX_KEPT, REMOVED, is_secret_name, open_part, redact
+from pipeline.security.redaction import MAX_KEPT, REMOVED, is_secret_name, open_part, redact
 
 SECRET: Final = "q7Zk93xWv"
 

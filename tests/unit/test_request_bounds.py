@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from starlette.requests import cookie_parser
 
-from workers.web.bounds import (
+from workers.web.protection.request_bounds import (
     MAX_COOKIE_BYTES,
     MAX_HEAD_BYTES,
     MAX_HEADERS,

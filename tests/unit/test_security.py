@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from scripts import security
-from scripts.obstacles import Obstacle
+from scripts.environments.obstacles import Obstacle
 
 #: Looks like a key of AWS's, and was never one.
 KEY = "AKIA" + "Q3EGRIT7PLC4WZDA"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Code, list_sentences, sentence
+from pipeline.errors import Code, sentence
+from pipeline.errors.tree import list_sentences
 
 #: What was read: a code, its facts, and the sentence that they make.
 READ: list[dict[str, Any]] = json.loads((Path(__file__).parent / "sentences.json").read_text())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.sheets import NotReadable, Refusal, Row, read_rows
+from scripts.importers.sheets import NotReadable, Refusal, Row, read_rows
 
 REQUIRED = ("sku", "price")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.shopify import MAX_QUANTITY, Refusal, derive_sku, read_export
+from scripts.importers.shopify import MAX_QUANTITY, Refusal, derive_sku, read_export
 from tests.unit.exports import HEADER, further, image, read, row, write
 
 

@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
-from scripts.sheets import ROW_LINES
-from scripts.shopify import Refusal, read_export
+from scripts.importers.sheets import ROW_LINES
+from scripts.importers.shopify import Refusal, read_export
 from tests.unit.exports import HEADER, row, write
 
 SAMPLES: Final = Path(__file__).parents[3] / "shared" / "data" / "shopify"

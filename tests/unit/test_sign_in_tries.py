@@ -6,14 +6,14 @@ from collections import Counter
 import pytest
 
 from pipeline.errors import Code, Refused
-from workers.web.admin.tries import CLIENTS, SignInTries, name_network
+from workers.web.admin.sign_in_attempts import CLIENTS, SignInTries, name_network
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that is set by hand."""
     now = [1000.0]
-    monkeypatch.setattr("workers.web.admin.tries.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("workers.web.admin.sign_in_attempts.time.monotonic", lambda: now[0])
     return now
 
 

@@ -1,7 +1,7 @@
 """Which transitions exist."""
 
 from models.states import ACTIVE, ENDINGS, TERMINAL, TRANSITIONS, CheckoutState
-from pipeline.chain import CHAIN, first_undo, next_phase, undoable
+from pipeline.saga.chain import CHAIN, first_undo, next_phase, undoable
 
 S = CheckoutState
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.storefront_edge import Edge, Refusal
+from scripts.example_shop.edge import Edge, Refusal
 
 PAID = {"state": "completed"}
 

@@ -7,9 +7,9 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from pipeline.settings import Settings
-from scripts.storefront import build_shop
-from scripts.storefront_edge import Edge
-from scripts.storefront_web import MAX_FORM_BYTES
+from scripts.example_shop.edge import Edge
+from scripts.example_shop.web import MAX_FORM_BYTES
+from scripts.shop import build_shop
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 

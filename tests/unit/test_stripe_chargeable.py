@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.money import Money
-from pipeline.gateways.protocol import NotChargeable
+from pipeline.gateways.gateway import NotChargeable
 from pipeline.gateways.stripe.amounts import find_chargeable, to_stripe
 
 

@@ -9,7 +9,7 @@ import pytest
 import stripe
 
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.protocol import Notice
+from pipeline.gateways.gateway import Notice
 from pipeline.gateways.stripe.notices import read_notice
 
 SECRET = "whsec_one"

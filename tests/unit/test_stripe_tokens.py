@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.gateways.protocol import Declined
+from pipeline.gateways.gateway import Declined
 from pipeline.gateways.stripe.tokens import ConfirmationToken, PaymentMethod, read_token
 from tests.integration.stripe.purse import make_call
 from tests.integration.stripe.setting import run_gateway

@@ -12,11 +12,11 @@ from datetime import date
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.taxes import TaxRow
-from scripts.invoices import read_invoices
-from scripts.rates import read_rates
-from scripts.sheets import NotReadable
-from scripts.taxes import read_taxes
+from pipeline.catalog.tax_rates import TaxRow
+from scripts.importers.exchange_rates import read_rates
+from scripts.importers.sheets import NotReadable
+from scripts.importers.tax_rates import read_taxes
+from scripts.invoice_replay.invoices import read_invoices
 from tests.unit.reference_rates import DAILY_XML
 
 TODAY = date(2026, 11, 30)

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.pricing.quote import price_order
-from pipeline.pricing.tax import choose_rates, write_rate
+from pipeline.pricing.taxes.tax import choose_rates, write_rate
 from pipeline.pricing.terms import AppliedDiscount, AppliedTax, GivenTax, TaxRate
 from pipeline.settings import TaxRounding
 from tests.unit.orders import goods, order, percentage, shipping, vat

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.taxes import TaxRow
-from scripts.taxes import NotReadable, Refusal, read_taxes
+from pipeline.catalog.tax_rates import TaxRow
+from scripts.importers.tax_rates import NotReadable, Refusal, read_taxes
 
 HEAD = "country,region,category,name,rate,on_shipping,reverse_charge,valid_from,valid_until\n"
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from scripts.taxes import NotReadable, Refusal, Unit, read_taxes
+from scripts.importers.tax_rates import NotReadable, Refusal, Unit, read_taxes
 
 
 def write(*rates: str) -> bytes:

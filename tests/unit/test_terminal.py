@@ -14,19 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from pipeline.printable import HIDDEN, make_printable, show_in_page
-from scripts.storefront_web import load_pages
-from scripts.terminal import Screen, plain, say, say_json, say_row
-from workers.web.admin.pages import _load
+from pipeline.security.printable import HIDDEN, make_printable, show_in_page
+from scripts.example_shop.web import load_pages
+from scripts.terminal.output import Screen, plain, say, say_json, say_row
+from workers.web.admin.templates import _load
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: These print what they made themselves: the one has only the standard library, the other's readers are programs.
-EXEMPT: Final = {"terminal.py", "dev.py", "servers.py"}
+EXEMPT: Final = {"output.py", "dev.py", "owner.py"}
 
 #: Ways to print that escape nothing.
 DOORS: Final = {"typer.echo", "typer.secho", "click.echo", "Console", "Text", "sys.stdout.write", "sys.stderr.write"}
 #: These print addresses and keys of their own making.
-FEW_WORDS: Final = {"up.py", "storefront.py"}
+FEW_WORDS: Final = {"up.py", "shop.py"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_lines_rows_and_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_stream_that_does_not_know_a_letter_gets_its_code() -> None:
-    script = "from scripts.terminal import say, say_row; say('Zoë 😀'); say_row(['北'])"
+    script = "from scripts.terminal.output import say, say_row; say('Zoë 😀'); say_row(['北'])"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={"PYTHONIOENCODING": "latin-1", "PATH": ""},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.pricing.source import read_promotion
+from pipeline.pricing.loader import read_promotion
 from pipeline.pricing.terms import Promotion, PromotionKind, to_fields
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.wording import MAX_QUOTED, count, describe, fill, quote
+from pipeline.errors.wording import MAX_QUOTED, count, describe, fill, quote
 
 
 @pytest.mark.parametrize(

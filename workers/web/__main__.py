@@ -9,11 +9,11 @@ import structlog
 import uvicorn
 
 from pipeline.settings import Settings, SettingsError, read_settings
-from workers.engine import announce_gateway
+from workers.bootstrap import announce_gateway
 from workers.logs import configure_logs
 from workers.web.app import build_app
-from workers.web.edge import Edge
-from workers.web.wire import BoundedConfig
+from workers.web.context import Edge
+from workers.web.protection.connection_bounds import BoundedConfig
 
 log = structlog.get_logger()
 

@@ -17,20 +17,23 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pipeline.settings import Settings
-from workers.engine import build_engine
-from workers.web import carts, checkout, health, metrics, webhooks
-from workers.web.admin import actions, dossiers, listing, sign_in, statistics
+from workers.bootstrap import build_engine
+from workers.web.admin.routes import actions, sign_in, statistics
+from workers.web.admin.routes import checkout_detail as dossiers
+from workers.web.admin.routes import checkout_list as listing
 from workers.web.admin.sessions import COOKIE
-from workers.web.admin.tries import SignInTries
-from workers.web.bounds import RequestBounds
-from workers.web.checkup import Checkup
-from workers.web.documents import complete, name_operation
-from workers.web.edge import Edge
-from workers.web.limits import RateLimits
-from workers.web.measures import RequestMeasures
-from workers.web.pressure import Pressure
-from workers.web.problems import HEADERS, explain, render
-from workers.web.waiting import Waiting
+from workers.web.admin.sign_in_attempts import SignInTries
+from workers.web.context import Edge
+from workers.web.health_check import Checkup
+from workers.web.long_poll import Waiting
+from workers.web.protection.load_shedding import Pressure
+from workers.web.protection.rate_limits import RateLimits
+from workers.web.protection.request_bounds import RequestBounds
+from workers.web.request_metrics import RequestMeasures
+from workers.web.responses.problem_details import HEADERS, explain, render
+from workers.web.routes import carts, health, metrics, webhooks
+from workers.web.routes import checkouts as checkout
+from workers.web.schemas.openapi import complete, name_operation
 
 #: Someone holds a line for this: a database that does not come back within these pauses is told as a 503.
 WAITS: Final = (0.02, 0.1, 0.5)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import ActionRequired, Declined, Misconfigured, Succeeded
+from pipeline.gateways.gateway import ActionRequired, Declined, Misconfigured, Succeeded
 
 #: What the bank has decided; what may be another time (Transient, Unknown) is never kept.
 Decided = Succeeded | Declined | ActionRequired | Misconfigured

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from models.money import MAX_MINOR, Money, minor_digits
-from pipeline.database import connect_engine
+from pipeline.database.connections import connect_engine
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.protocol import Answer, Call, Held, NotChargeable, Notice, Unknown
+from pipeline.gateways.gateway import Answer, Call, Held, NotChargeable, Notice, Unknown
 from pipeline.gateways.sandbox.faults import Conduct
 from pipeline.gateways.sandbox.holdings import expire_authorizations, list_objects
 from pipeline.gateways.sandbox.ledger import Ledger

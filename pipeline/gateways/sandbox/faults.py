@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from pipeline.gateways.protocol import Answer, Misconfigured, Transient, Unknown
+from pipeline.gateways.gateway import Answer, Misconfigured, Transient, Unknown
 from pipeline.gateways.sandbox.requests import Keyed, Reply
 from pipeline.gateways.sandbox.tokens import Fault, find_fault
 

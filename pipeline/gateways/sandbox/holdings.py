@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.money import Money
 from models.states import PaymentStatus
 from pipeline.errors import Code, Unavailable
-from pipeline.gateways.protocol import Held
+from pipeline.gateways.gateway import Held
 
 log = structlog.get_logger(__name__)
 

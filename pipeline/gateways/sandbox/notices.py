@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
 
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.protocol import Notice
+from pipeline.gateways.gateway import Notice
 from pipeline.settings import SettingsError
 
 #: What the lines of the ledger are called outside.

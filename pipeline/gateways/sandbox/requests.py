@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.gateways.protocol import Answer, Call, Details
+from pipeline.gateways.gateway import Answer, Call, Details
 
 
 class Verb(StrEnum):

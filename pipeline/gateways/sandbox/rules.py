@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from models.money import MAX_MINOR, Money, minor_digits
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import (
+from pipeline.gateways.gateway import (
     ALREADY_CAPTURED,
     AUTHORIZATION_EXPIRED,
     PAYMENT_CANCELLED,

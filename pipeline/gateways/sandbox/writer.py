@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from pipeline.gateways.protocol import Unknown
+from pipeline.gateways.gateway import Unknown
 from pipeline.gateways.sandbox.requests import Reply, Request
 
 #: Bounds one transaction. Eight processes of 32 callers do not have more than this waiting.

@@ -3,7 +3,7 @@
 from typing import Final
 
 from models.money import Money, minor_digits
-from pipeline.gateways.protocol import NotChargeable
+from pipeline.gateways.gateway import NotChargeable
 
 #: Amounts in whole units. ISO 4217 gives MGA two digits, the others none.
 _WHOLE: Final = frozenset(

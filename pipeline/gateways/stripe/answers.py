@@ -8,7 +8,7 @@ import stripe
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import (
+from pipeline.gateways.gateway import (
     ALREADY_CAPTURED,
     AUTHORIZATION_EXPIRED,
     PAYMENT_CANCELLED,

@@ -11,7 +11,7 @@ from stripe.params import PaymentIntentConfirmParams, PaymentIntentCreateParams
 
 from models.money import Money
 from pipeline.errors import Code, Invalid, Unavailable
-from pipeline.gateways.protocol import (
+from pipeline.gateways.gateway import (
     Answer,
     Call,
     Declined,

@@ -8,7 +8,7 @@ import stripe
 from stripe.params import PaymentIntentListParams
 
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import Held
+from pipeline.gateways.gateway import Held
 from pipeline.gateways.stripe.amounts import from_stripe
 from pipeline.gateways.stripe.answers import describe, sum_refunds
 from pipeline.gateways.stripe.notices import find_checkout

@@ -8,7 +8,7 @@ from uuid import UUID
 import stripe
 
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.protocol import Notice
+from pipeline.gateways.gateway import Notice
 
 #: Stripe's own default. It signs every delivery anew, repeats included.
 TOLERANCE_SECONDS: Final = 300

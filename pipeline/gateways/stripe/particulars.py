@@ -6,7 +6,7 @@ and the upstream's reference only.
 
 from stripe.params import PaymentIntentCreateParamsShipping, PaymentIntentCreateParamsShippingAddress
 
-from pipeline.gateways.protocol import Call, Recipient
+from pipeline.gateways.gateway import Call, Recipient
 
 
 def write_metadata(call: Call) -> dict[str, str]:

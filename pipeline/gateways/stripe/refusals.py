@@ -10,7 +10,7 @@ import stripe
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import (
+from pipeline.gateways.gateway import (
     AUTHORIZATION_EXPIRED,
     Answer,
     Declined,

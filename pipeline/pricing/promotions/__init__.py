@@ -7,7 +7,7 @@ promotion is valid, is for these lines, has its minimum spend and may be combine
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pipeline.pricing.cuts import Cut, Left
+from pipeline.pricing.promotions.cuts import Cut, Left
 from pipeline.pricing.promotions.fixed_amount import cut_amount
 from pipeline.pricing.promotions.free_shipping import cut_shipping
 from pipeline.pricing.promotions.percentage import cut_percentage

@@ -1,6 +1,6 @@
 """An amount of money off the lines."""
 
-from pipeline.pricing.cuts import Cut, Left
+from pipeline.pricing.promotions.cuts import Cut, Left
 from pipeline.pricing.shares import share_out
 from pipeline.pricing.terms import Promotion
 

@@ -1,6 +1,6 @@
 """Delivery for nothing."""
 
-from pipeline.pricing.cuts import Cut, Left
+from pipeline.pricing.promotions.cuts import Cut, Left
 from pipeline.pricing.terms import Promotion
 
 

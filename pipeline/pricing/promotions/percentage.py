@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from pipeline.pricing.cuts import Cut, Left
+from pipeline.pricing.promotions.cuts import Cut, Left
 from pipeline.pricing.shares import round_half_up, share_out
 from pipeline.pricing.terms import Promotion
 

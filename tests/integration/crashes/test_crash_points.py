@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.chain import CHAIN, Local
+from pipeline.saga.chain import CHAIN, Local
 from tests.integration.crashes.conftest import Crashes
 from tests.integration.crashes.points import Point
 from tests.integration.crashes.scenes import SCENES

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import structlog
 
-from pipeline import calls
-from pipeline.database import connect_engine
-from pipeline.sender import Send
+from pipeline.database.connections import connect_engine
+from pipeline.messaging.ports import Send
+from pipeline.payments import gateway_calls as calls
 from pipeline.settings import Settings
 from tests.harness import Shelf
 from tests.integration.crashes.breaks import BREAKS

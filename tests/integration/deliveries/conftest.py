@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.deliveries.courier import Courier
 from pipeline.settings import Settings
+from pipeline.webhooks.outbound.dispatcher import Courier
 from tests.harness import Shelf, Works
 from tests.integration.deliveries.post import Post
 from tests.integration.deliveries.receiver import Receiver, receive

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from pipeline.deliveries.courier import Courier
-from pipeline.deliveries.endpoints import Endpoint, add_endpoint
-from pipeline.sender import DELIVERIES
+from pipeline.messaging.ports import DELIVERIES
 from pipeline.settings import Settings
+from pipeline.webhooks.outbound.dispatcher import Courier
+from pipeline.webhooks.outbound.endpoints import Endpoint, add_endpoint
 from tests.harness import Shelf, Works
 
 

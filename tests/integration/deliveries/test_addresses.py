@@ -5,9 +5,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from pipeline.deliveries.addresses import ForbiddenAddressError, check_url, find_target, resolve_host
-from pipeline.deliveries.call import post
 from pipeline.errors import Invalid
+from pipeline.webhooks.outbound.http_client import post
+from pipeline.webhooks.outbound.url_policy import ForbiddenAddressError, check_url, find_target, resolve_host
 from tests.integration.deliveries.post import Post
 from tests.integration.deliveries.receiver import Receiver
 

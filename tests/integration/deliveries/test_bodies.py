@@ -4,8 +4,8 @@ import json
 from typing import Any
 from uuid import UUID
 
-from pipeline.deliveries.bodies import EVENT
-from pipeline.events import PUBLIC_KINDS
+from pipeline.checkouts.events import PUBLIC_KINDS
+from pipeline.webhooks.outbound.payloads import EVENT
 from tests.harness import OWNER
 from tests.integration.deliveries.post import Post
 from tests.integration.deliveries.receiver import Receiver

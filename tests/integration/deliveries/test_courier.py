@@ -7,12 +7,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from pipeline.deliveries.courier import Courier, wait_seconds
-from pipeline.deliveries.endpoints import list_deliveries, remove_endpoint, replay
-from pipeline.driver import Step
-from pipeline.events import write_events
-from pipeline.sender import DELIVERIES
-from pipeline.sweep import sweep
+from pipeline.checkouts.events import write_events
+from pipeline.messaging.ports import DELIVERIES
+from pipeline.saga.executor import Step
+from pipeline.saga.sweep import sweep
+from pipeline.webhooks.outbound.dispatcher import Courier, wait_seconds
+from pipeline.webhooks.outbound.endpoints import list_deliveries, remove_endpoint, replay
 from tests.integration.deliveries.post import Post
 from tests.integration.deliveries.receiver import Receiver, receive
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.database import connect_engine
+from pipeline.database.connections import connect_engine
 from pipeline.settings import Settings
 from tests.harness import Works, build_works
 from tests.integration.engine.mail import Mail, open_mail

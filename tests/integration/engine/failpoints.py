@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, event
 
-from pipeline.chain import CHAIN
-from pipeline.driver import Driver
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.resolve import resolve
-from pipeline.sender import RESOLVE, UNWIND, WEBHOOKS, Send
+from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, Send
+from pipeline.saga.chain import CHAIN
+from pipeline.saga.executor import Driver
+from pipeline.saga.resolve import resolve
 from pipeline.settings import Settings
 from tests.harness import Line, Works
 from tests.integration.engine.workbench import Spy

@@ -14,8 +14,8 @@ from models.states import CheckoutState
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.gateways.sandbox.notices import SandboxEvent
-from pipeline.notices import Received
 from pipeline.settings import Settings
+from pipeline.webhooks.inbound.receive import Received
 from tests.harness import Shelf, Works
 from tests.integration.engine.workbench import Spy, build_audited, start_many, take_snapshot
 

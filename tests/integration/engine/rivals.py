@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.gateways.protocol import Call
+from pipeline.gateways.gateway import Call
 from tests.harness import Works
 from tests.integration.engine.workbench import Spy
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from models.money import MAX_MINOR
 from pipeline.errors import Refused
-from pipeline.messages import ProcessRequest, StartRequest
+from pipeline.intake.requests import ProcessRequest, StartRequest
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import take_snapshot
 from workers.intake import read_request

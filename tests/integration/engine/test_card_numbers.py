@@ -7,11 +7,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.card_numbers import has_card_number
-from pipeline.errors import SENTENCES, Code, Invalid
-from pipeline.messages import ProcessRequest, StartRequest
-from pipeline.redaction import MAX_KEPT
-from pipeline.refusals import record_refusal
+from pipeline.errors import Code, Invalid
+from pipeline.errors.tree import SENTENCES
+from pipeline.intake.requests import ProcessRequest, StartRequest
+from pipeline.messaging.rejected_messages import record_refusal
+from pipeline.security.card_numbers import has_card_number
+from pipeline.security.redaction import MAX_KEPT
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import assert_refused, take_snapshot
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from pipeline.database import connect_engine
+from pipeline.database.connections import connect_engine
 from pipeline.settings import Settings
 from tests.harness import OWNER, Shelf, Works, build_works
 from tests.integration.engine.counter import USED_UP, add_cup, read_failure, start, used

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.messages import Cart, PaymentInput, StartRequest
+from pipeline.carts.cart_input import Cart
+from pipeline.intake.requests import PaymentInput, StartRequest
 from tests.harness import ADDRESS, OWNER, Shelf, Works
 from tests.integration.engine.counter import read_failure
 from tests.integration.engine.workbench import NOTHING, read_bank

@@ -9,14 +9,14 @@ import pytest
 from dramatiq import Message
 from sqlalchemy import Engine
 
-from pipeline.chain import CHAIN, Local
-from pipeline.loads import Load, Loads
-from pipeline.sender import INTAKE, UNWIND
+from pipeline.messaging.ports import INTAKE, UNWIND
+from pipeline.saga.chain import CHAIN, Local
+from pipeline.saga.loads import Load, Loads
 from pipeline.settings import Settings
 from tests.harness import ADDRESS, OWNER, Shelf, Works
 from tests.integration.engine.workbench import build_audited, read_events
 from workers.actors import declare_actors
-from workers.engine import CheckoutEngine, build_engine
+from workers.bootstrap import CheckoutEngine, build_engine
 from workers.intake import admit
 
 #: Of a transaction, here.

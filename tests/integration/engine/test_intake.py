@@ -5,8 +5,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
+from pipeline.carts.cart_input import Cart, CartLine
 from pipeline.errors import Conflict, Invalid
-from pipeline.messages import Cart, CartLine, PaymentInput, StartRequest
+from pipeline.intake.requests import PaymentInput, StartRequest
 from tests.harness import ADDRESS, OWNER, Shelf, Works
 from tests.integration.engine.workbench import assert_refused, take_snapshot
 

@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.chain import CHAIN
 from pipeline.errors import Conflict, NotFound
 from pipeline.gateways.sandbox.books import Totals
+from pipeline.saga.chain import CHAIN
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import NOTHING, read_bank, read_events, settle, take_snapshot
 

@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.chain import CHAIN
 from pipeline.errors import Conflict, NotFound
+from pipeline.saga.chain import CHAIN
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import NOTHING, assert_refused, read_bank, read_events, take_snapshot
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.chain import CHAIN, Local, Phase
+from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways.sandbox.books import Totals
-from pipeline.locks import lock_checkouts
+from pipeline.saga.chain import CHAIN, Local, Phase
+from pipeline.saga.unwind import fail_undo
 from pipeline.settings import Settings
-from pipeline.unwind import fail_undo
 from tests.harness import Shelf, Works
 from tests.integration.engine.workbench import (
     NOTHING,

@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from pipeline.carts.cart_input import Cart
 from pipeline.errors import Conflict
-from pipeline.intake import Admitted
-from pipeline.messages import Cart, StartRequest
+from pipeline.intake.commands import Admitted
+from pipeline.intake.requests import StartRequest
 from tests.harness import ADDRESS, OWNER, Shelf, Works
 from tests.integration.engine.workbench import assert_refused
 

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from pipeline.errors import Code, Conflict
-from pipeline.intake import Admitted
-from pipeline.messages import PaymentInput, StartRequest
+from pipeline.intake.commands import Admitted
+from pipeline.intake.requests import PaymentInput, StartRequest
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.rivals import Crowd, at_once, hold, hold_checkout, pump_both
 from tests.integration.engine.workbench import read_bank

@@ -5,8 +5,8 @@ import json
 from sqlalchemy import Engine
 
 from pipeline.errors import Code
-from pipeline.redaction import MAX_KEPT
-from pipeline.refusals import record_refusal
+from pipeline.messaging.rejected_messages import record_refusal
+from pipeline.security.redaction import MAX_KEPT
 from tests.harness import Shelf
 
 

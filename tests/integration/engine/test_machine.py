@@ -21,10 +21,10 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, text
 
-from pipeline.audit import PROMISES, check
-from pipeline.chain import CHAIN
+from pipeline.audit.report import PROMISES, check
 from pipeline.errors import Refused
-from pipeline.sender import RESOLVE, UNWIND
+from pipeline.messaging.ports import RESOLVE, UNWIND
+from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
 from tests.conftest import empty_tables
 from tests.harness import OWNER, Shelf

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from pipeline.taxes import TaxRow, store_taxes
+from pipeline.catalog.tax_rates import TaxRow, store_taxes
 from tests.harness import Shelf, Works
 from tests.integration.engine.counter import USED_UP, add_cup, read_failure, start, used
 

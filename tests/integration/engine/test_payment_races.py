@@ -6,13 +6,13 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
-from pipeline import intake
-from pipeline.chain import CHAIN
 from pipeline.errors import Code, Conflict
 from pipeline.gateways.sandbox.books import Totals
-from pipeline.messages import PaymentInput, ProcessRequest
-from pipeline.sender import UNWIND
-from pipeline.sweep import Tick
+from pipeline.intake import commands as intake
+from pipeline.intake.requests import PaymentInput, ProcessRequest
+from pipeline.messaging.ports import UNWIND
+from pipeline.saga.chain import CHAIN
+from pipeline.saga.sweep import Tick
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.rivals import Crowd, Gate, at_once, count_events, hold, pump_both
 from tests.integration.engine.workbench import NOTHING, Spy, read_bank, settle

@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.audit import audit
-from pipeline.database import assert_no_transaction
+from pipeline.audit.report import audit
+from pipeline.database.connections import assert_no_transaction
 from pipeline.errors import Conflict
-from pipeline.gateways.protocol import Answer, Call, Declined, Unknown
+from pipeline.gateways.gateway import Answer, Call, Declined, Unknown
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.settings import Settings

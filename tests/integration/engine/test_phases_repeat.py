@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.batch import Done
-from pipeline.chain import CHAIN, Local, Phase, Remote
+from pipeline.checkouts.batch import Done
+from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways.sandbox.books import Totals
-from pipeline.locks import lock_checkouts
-from pipeline.operations import load_books
+from pipeline.payments.storage import load_books
+from pipeline.saga.chain import CHAIN, Local, Phase, Remote
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import (
     count_rows,

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.errors import Conflict
-from pipeline.pricing.frozen import read_quotes
+from pipeline.pricing.storage import read_quotes
 from pipeline.settings import Settings
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.counter import add_free_cart, fill, read_failure

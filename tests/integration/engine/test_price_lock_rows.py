@@ -12,8 +12,8 @@ from models.guards import APPEND_ONLY
 from models.lock import PriceLock, PriceLockLine
 from models.order import Order as OrderRow
 from models.order import OrderLine
-from pipeline.pricing.frozen import freeze_quotes, read_quotes
 from pipeline.pricing.quote import hash_quote, price_order
+from pipeline.pricing.storage import freeze_quotes, read_quotes
 from pipeline.pricing.terms import ExchangeRate, Goods, Order, Promotion, PromotionKind, Shipping, TaxRate
 from pipeline.settings import TaxRounding
 from tests.harness import ADDRESS, Shelf, Works

@@ -6,10 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline.errors import SENTENCES, Code
+from pipeline.errors import Code
+from pipeline.errors.tree import SENTENCES
 from pipeline.settings import IntakePrices, Settings
 from tests.harness import ADDRESS, Shelf, Works
-from workers.engine import CheckoutEngine, build_engine
+from workers.bootstrap import CheckoutEngine, build_engine
 from workers.intake import admit
 
 TAX: Final = {"name": "VAT", "rate": "0.2", "amount_minor": 1}

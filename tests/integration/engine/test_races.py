@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline import intake
-from pipeline.chain import CHAIN
 from pipeline.errors import Code, Conflict
-from pipeline.intake import Admitted
-from pipeline.messages import PaymentInput, StartRequest
+from pipeline.intake import commands as intake
+from pipeline.intake.commands import Admitted
+from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.saga.chain import CHAIN
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.rivals import Crowd, at_once, count_events, hold, hold_checkout, pump_both, spin_until
 from tests.integration.engine.workbench import settle

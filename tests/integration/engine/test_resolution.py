@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from pipeline.chain import CHAIN
+from pipeline.saga.chain import CHAIN
 from tests.harness import Shelf, Works
 from tests.integration.engine.counter import read_failure
 

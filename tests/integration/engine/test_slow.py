@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.chain import CHAIN
-from pipeline.diagnosis import Severity, diagnose
-from pipeline.sender import UNWIND
+from pipeline.messaging.ports import UNWIND
+from pipeline.operations.diagnostics import Severity, diagnose
+from pipeline.operations.statistics import read_stats
+from pipeline.saga.chain import CHAIN
+from pipeline.saga.slow import Watch
 from pipeline.settings import Settings
-from pipeline.slow import Watch
-from pipeline.stats import read_stats
 from tests.harness import Shelf, Works
 
 FIRST = CHAIN[0]

@@ -1,6 +1,6 @@
 """A cart becomes an order, straight through and in two steps."""
 
-from pipeline.chain import CHAIN
+from pipeline.saga.chain import CHAIN
 from tests.harness import Shelf, Works
 
 

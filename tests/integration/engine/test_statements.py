@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from pipeline.chain import CHAIN, Local
+from pipeline.saga.chain import CHAIN, Local
 from tests.harness import Shelf, Works
 
 LOCAL = [phase.name for phase in CHAIN if isinstance(phase.work, Local)]

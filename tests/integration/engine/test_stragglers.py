@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.chain import CHAIN
-from pipeline.driver import Driver
-from pipeline.gateways.protocol import Call
+from pipeline.gateways.gateway import Call
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.books import Totals
-from pipeline.messages import PaymentInput, StartRequest
-from pipeline.sender import UNWIND
+from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.messaging.ports import UNWIND
+from pipeline.saga.chain import CHAIN
+from pipeline.saga.executor import Driver
 from pipeline.settings import Settings
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import Spy, build_audited, read_bank

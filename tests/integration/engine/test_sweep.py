@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.sender import Head
+from pipeline.messaging.ports import Head
+from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
-from pipeline.sweep import SweepCounts
 from tests.harness import Shelf, Works
 
 

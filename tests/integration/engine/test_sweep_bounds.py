@@ -5,12 +5,12 @@ from functools import partial
 
 from sqlalchemy import Engine
 
-from pipeline.chain import CHAIN
-from pipeline.driver import Step
-from pipeline.gateways.protocol import Call
+from pipeline.gateways.gateway import Call
 from pipeline.gateways.registry import build_gateway
+from pipeline.saga.chain import CHAIN
+from pipeline.saga.executor import Step
+from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
-from pipeline.sweep import SweepCounts
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.test_sweep import attempts, make_overdue
 from tests.integration.engine.workbench import Spy, build_audited, start_many, take_snapshot

@@ -9,10 +9,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
-from pipeline import tax_ids
-from pipeline.messages import Cart, PaymentInput, StartRequest
+from pipeline.carts.cart_input import Cart
+from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.pricing.taxes import tax_ids
+from pipeline.pricing.taxes.tax_ids import build_validator
 from pipeline.settings import Settings, SettingsError
-from pipeline.tax_ids import build_validator
 from tests.harness import ADDRESS, OWNER, Shelf, Works
 from tests.integration.engine.workbench import build_audited
 

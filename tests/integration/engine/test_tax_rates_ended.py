@@ -10,13 +10,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.diagnosis import Finding, Severity, diagnose
-from pipeline.health import Health, check_database
-from pipeline.pricing.lapses import find_lapsed
-from pipeline.pricing.source import load_terms
-from pipeline.schema import read_head
+from pipeline.catalog.tax_rates import COUNT_LAPSED
+from pipeline.database.migrations import read_head
+from pipeline.operations.diagnostics import Finding, Severity, diagnose
+from pipeline.operations.health import Health, check_database
+from pipeline.pricing.loader import load_terms
+from pipeline.pricing.taxes.lapses import find_lapsed
 from pipeline.settings import Settings, TaxRatesEnded
-from pipeline.taxes import COUNT_LAPSED
 from tests.harness import ADDRESS, Shelf, Works
 from tests.integration.engine.counter import read_failure
 from tests.integration.engine.workbench import NOTHING, build_audited, read_bank, settle

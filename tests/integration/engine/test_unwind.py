@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from models.states import TERMINAL, CheckoutState
 from pipeline.errors import Conflict
-from pipeline.gateways.protocol import Answer, Declined, Unknown
+from pipeline.gateways.gateway import Answer, Declined, Unknown
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.settings import Settings

@@ -2,7 +2,7 @@
 
 from models.states import CheckoutState
 from pipeline.gateways.sandbox.books import Totals
-from pipeline.sweep import SweepCounts
+from pipeline.saga.sweep import SweepCounts
 from tests.harness import Shelf
 from tests.integration.engine.mail import PAID, Mail, looks, read_inbox, read_reference, read_statuses, start_challenged
 from tests.integration.engine.workbench import read_bank

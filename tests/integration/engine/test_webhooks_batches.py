@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.inbox import Inbox
-from pipeline.look import Looker
-from pipeline.sender import WEBHOOKS
+from pipeline.messaging.ports import WEBHOOKS
+from pipeline.saga.payment_poller import Looker
+from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
-from pipeline.sweep import SweepCounts
+from pipeline.webhooks.inbound.inbox import Inbox
 from tests.harness import Shelf
 from tests.integration.engine.mail import (
     PAID,

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.database import connect_engine
+from pipeline.database.connections import connect_engine
 from pipeline.errors import Code, Invalid, NotFound
-from pipeline.notices import MAX_BODY, Received
-from pipeline.sender import WEBHOOKS, Send
+from pipeline.messaging.ports import WEBHOOKS, Send
+from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
-from pipeline.sweep import SweepCounts
+from pipeline.webhooks.inbound.receive import MAX_BODY, Received
 from tests.harness import Shelf, Works, build_works
 from tests.integration.engine.mail import GATEWAY, make_body, read_inbox, sign
 from tests.integration.engine.rivals import at_once
@@ -196,7 +196,7 @@ def test_nothing_is_answered_while_the_database_is_away(
     works: Works, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a server that nobody runs
-    monkeypatch.setattr("pipeline.driver.TRANSIENT_WAITS", (0.01,))
+    monkeypatch.setattr("pipeline.saga.executor.TRANSIENT_WAITS", (0.01,))
     away = connect_engine(settings, application_name="away", url="postgresql://nobody@127.0.0.1:1/nothing")
     body, headers = signed(make_body())(settings)
     with build_works(away, settings) as cut_off:

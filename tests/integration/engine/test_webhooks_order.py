@@ -3,9 +3,9 @@
 import pytest
 
 from models.states import CheckoutState
-from pipeline.gateways.protocol import Call
+from pipeline.gateways.gateway import Call
 from pipeline.gateways.sandbox.books import Totals
-from pipeline.sender import WEBHOOKS
+from pipeline.messaging.ports import WEBHOOKS
 from tests.harness import OWNER, Shelf
 from tests.integration.engine.mail import (
     PAID,

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.gateways.protocol import Unknown
-from pipeline.inbox import FIT_CAP_SECONDS, Inbox
-from pipeline.look import Looker
-from pipeline.sender import WEBHOOKS
+from pipeline.gateways.gateway import Unknown
+from pipeline.messaging.ports import WEBHOOKS
+from pipeline.saga.payment_poller import Looker
+from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
-from pipeline.sweep import SweepCounts
+from pipeline.webhooks.inbound.inbox import FIT_CAP_SECONDS, Inbox
 from tests.harness import Shelf
 from tests.integration.engine.failpoints import SimulatedCrash
 from tests.integration.engine.mail import (

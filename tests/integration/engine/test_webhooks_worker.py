@@ -7,16 +7,16 @@ import dramatiq
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.audit import audit
+from pipeline.audit.report import audit
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.messages import PaymentInput, StartRequest
+from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.settings import Settings
 from tests.harness import OWNER, Shelf
 from tests.integration.broker.workshop import wait_until
 from tests.integration.engine.mail import GATEWAY, PAID, read_reference, read_statuses
 from tests.integration.engine.workbench import read_bank
 from workers.actors import declare_actors
-from workers.engine import CheckoutEngine, build_engine
+from workers.bootstrap import CheckoutEngine, build_engine
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine, text
 from models.money import Money
 from models.states import TERMINAL, CheckoutState
 from models.tables import Base
-from pipeline.audit import audit
+from pipeline.audit.report import audit
 from pipeline.errors import Refused
-from pipeline.gateways.protocol import Answer, Call, Gateway, Held, NotChargeable, Notice
+from pipeline.gateways.gateway import Answer, Call, Gateway, Held, NotChargeable, Notice
 from pipeline.gateways.sandbox.books import Totals, read_totals
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works, build_works

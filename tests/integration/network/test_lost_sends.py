@@ -7,14 +7,14 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, make_url
 
-from pipeline.audit import audit
-from pipeline.messages import PaymentInput, StartRequest
+from pipeline.audit.report import audit
+from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
-from pipeline.sweep import sweep
 from tests.harness import OWNER, Shelf
 from tests.integration.web.stage import spin_until, work
 from tests.proxy import Proxy, once, open_proxy
-from workers.engine import CheckoutEngine
+from workers.bootstrap import CheckoutEngine
 
 #: Sends of one purchase: of its start, and of each phase but the last.
 SENDS = 7

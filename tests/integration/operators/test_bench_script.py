@@ -3,10 +3,10 @@
 from sqlalchemy import Engine, text
 
 from pipeline.settings import Settings
-from scripts.bench_copies import TABLES
-from scripts.bench_floor import CLIENTS, run_script, start_copies
-from scripts.bench_script import Script
-from scripts.workload import OWNER, fill_carts, stock_shelf
+from scripts.benchmarks.copies import TABLES
+from scripts.benchmarks.floor import CLIENTS, run_script, start_copies
+from scripts.benchmarks.pgbench_script import Script
+from scripts.benchmarks.workload import OWNER, fill_carts, stock_shelf
 from tests.harness import Works
 
 VARIANTS = 3

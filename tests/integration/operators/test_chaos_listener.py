@@ -5,14 +5,14 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
-from pipeline.sender import UNWIND, Send
+from pipeline.messaging.ports import UNWIND, Send
 from pipeline.settings import Settings
-from scripts.chaos_judge import Verdict
-from scripts.chaos_listener import Call, Listener
+from scripts.faults.judge import Verdict
+from scripts.faults.listener import Call, Listener
 from tests.harness import Shelf, Works
-from workers.broker import BatchBroker
-from workers.queues import NAMESPACE, QueueKeys, connect_redis
-from workers.sender import RedisSender
+from workers.broker.batch_broker import BatchBroker
+from workers.broker.publisher import RedisSender
+from workers.broker.queue_stats import NAMESPACE, QueueKeys, connect_redis
 
 VALIDATION, RESERVATION, LOCK = "checkout.cart_validation", "checkout.inventory_reservation", "checkout.price_lock"
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.settings import Settings
 from scripts import checkouts, cleanup, diagnose, release, retry
-from scripts.embedded import ROOT
+from scripts.local_servers.embedded import ROOT
 from tests.harness import Shelf, Works
 
 PLAYING = "Payments go to sandbox (play money: nobody pays)."
@@ -27,7 +27,7 @@ def cup(works: Works, shelf: Shelf, settings: Settings, monkeypatch: pytest.Monk
     monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
     monkeypatch.setenv("CHECKOUT_GATEWAY", settings.gateway)
     # It is for a whole process, and this one has other tests.
-    monkeypatch.setattr("scripts.engine_desk.configure_logs", lambda _: None)
+    monkeypatch.setattr("scripts.environments.engine_desk.configure_logs", lambda _: None)
     shelf.add_variant("cup", stock=9, price_minor=250)
     return works
 

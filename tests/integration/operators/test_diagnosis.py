@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.diagnosis import Severity, diagnose, judge_queues
+from pipeline.operations.diagnostics import Severity, diagnose, judge_queues
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works
-from workers.queues import QueueFigures
+from workers.broker.queue_stats import QueueFigures
 
 ENDPOINT = """
     INSERT INTO webhook_endpoints (id, url, secret, kinds)

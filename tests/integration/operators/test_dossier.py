@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.advice import advise
-from pipeline.dossier import SECTIONS, Dossier, read_dossier
 from pipeline.errors import NotFound
+from pipeline.operations.advice import advise
+from pipeline.operations.checkout_detail import SECTIONS, Dossier, read_dossier
 from tests.harness import Shelf, Works
 
 

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from models.tables import Base
 from pipeline.settings import Settings
 from scripts import audit, catalog, checkouts, cleanup, diagnose, keys, monitor, release, replay, retry, webhooks
-from scripts.invoices import InvoiceFile
-from scripts.sheets import Refusal
-from scripts.terminal import Screen
+from scripts.importers.sheets import Refusal
+from scripts.invoice_replay.invoices import InvoiceFile
+from scripts.terminal.output import Screen
 from tests.harness import Shelf, Works
 
 #: Markup that is not closed, a link, a cleared screen, a C1 escape, a turned line, a forged line, and what is not seen.

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from models.states import CheckoutState
-from pipeline.register import Filter, first_id, read_page
+from pipeline.operations.checkout_search import Filter, first_id, read_page
 from tests.harness import Shelf, Works
 
 

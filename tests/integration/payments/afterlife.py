@@ -4,7 +4,7 @@ from typing import Final
 from uuid import UUID
 
 from models.states import CheckoutState
-from pipeline.gateways.protocol import Answer, Declined
+from pipeline.gateways.gateway import Answer, Declined
 from tests.harness import OWNER
 from tests.integration.engine.workbench import RESTING
 from tests.integration.payments.stage import Stage

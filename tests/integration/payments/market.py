@@ -14,13 +14,13 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from models.states import TERMINAL, CheckoutState
-from pipeline.database import connect_engine
+from pipeline.database.connections import connect_engine
 from pipeline.errors import Conflict
-from pipeline.gateways.protocol import Answer
+from pipeline.gateways.gateway import Answer
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import SandboxEvent
-from pipeline.messages import PaymentInput, StartRequest
-from pipeline.sender import Send
+from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.messaging.ports import Send
 from pipeline.settings import Settings
 from tests.harness import OWNER, Line, Shelf, Works
 from tests.integration.engine.mail import GATEWAY

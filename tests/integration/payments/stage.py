@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from models.states import CheckoutState
-from pipeline.audit import audit
+from pipeline.audit.report import audit
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.books import DISAGREEMENTS, Totals
 from pipeline.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.gateways.protocol import Answer, Declined, Succeeded, Transient, Unknown
+from pipeline.gateways.gateway import Answer, Declined, Succeeded, Transient, Unknown
 from tests.harness import OWNER, build_works
 from tests.integration.engine.rivals import Crowd, Gate, at_once
 from tests.integration.engine.workbench import NOTHING, settle

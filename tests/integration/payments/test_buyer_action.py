@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.gateways.protocol import ActionRequired, Answer, Declined, Succeeded
+from pipeline.gateways.gateway import ActionRequired, Answer, Declined, Succeeded
 from pipeline.settings import Settings
 from tests.integration.engine.workbench import NOTHING
 from tests.integration.payments.buyers import (

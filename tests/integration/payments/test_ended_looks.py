@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from models.states import CheckoutState
-from pipeline.database import connect_engine
-from pipeline.gateways.protocol import Answer, Misconfigured, Transient, Unknown
-from pipeline.resolve import resolve
+from pipeline.database.connections import connect_engine
+from pipeline.gateways.gateway import Answer, Misconfigured, Transient, Unknown
+from pipeline.saga.resolve import resolve
 from tests.integration.engine.workbench import NOTHING, take_snapshot
 from tests.integration.payments.afterlife import (
     age,

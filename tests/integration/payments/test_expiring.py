@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.gateways.protocol import Answer, Misconfigured
+from pipeline.gateways.gateway import Answer, Misconfigured
 from pipeline.settings import Settings
 from tests.harness import OWNER
 from tests.integration.payments.stage import HELD, PAID, Stage, expect_nothing, open_stage

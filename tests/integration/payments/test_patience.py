@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
-from pipeline.chain import CHAIN
-from pipeline.gateways.protocol import Answer, Call, Declined
+from pipeline.gateways.gateway import Answer, Call, Declined
+from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
 from tests.harness import OWNER, Works
 from tests.integration.engine.rivals import Crowd, Gate, spin_until

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from pipeline.chain import CHAIN
-from pipeline.gateways.protocol import Answer, Call, Declined, Unknown
-from pipeline.sender import WEBHOOKS
+from pipeline.gateways.gateway import Answer, Call, Declined, Unknown
+from pipeline.messaging.ports import WEBHOOKS
+from pipeline.saga.chain import CHAIN
 from tests.harness import Works
 from tests.integration.engine.failpoints import SimulatedCrash
 from tests.integration.payments.matrix import UNHEARD, Case

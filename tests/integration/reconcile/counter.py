@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine, text
 
 from models.money import Money
-from pipeline.audit import audit
-from pipeline.gateways.protocol import Answer, Call, Gateway, Held, Succeeded
-from pipeline.reconcile.comparison import reconcile
-from pipeline.reconcile.findings import Comparison, Finding
-from pipeline.repair import Repairer
-from pipeline.strays import Repair
+from pipeline.audit.report import audit
+from pipeline.gateways.gateway import Answer, Call, Gateway, Held, Succeeded
+from pipeline.reconciliation.comparison import reconcile
+from pipeline.reconciliation.findings import Comparison, Finding
+from pipeline.reconciliation.orphaned_payments import Repair
+from pipeline.reconciliation.repair import Repairer
 from tests.harness import Shelf, Works
 from tests.integration.engine.workbench import Spy, take_snapshot
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.reconcile.sentences import sentence
+from pipeline.reconciliation.explanations import sentence
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works, build_works
 from tests.integration.engine.workbench import take_snapshot

@@ -7,9 +7,9 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.gateways.protocol import Held
-from pipeline.reconcile import comparison as module
-from pipeline.reconcile.comparison import reconcile
+from pipeline.gateways.gateway import Held
+from pipeline.reconciliation import comparison as module
+from pipeline.reconciliation.comparison import reconcile
 from pipeline.settings import Settings
 from tests.harness import Works, build_works
 from tests.integration.reconcile.counter import Listing, compare

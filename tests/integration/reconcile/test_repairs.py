@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.errors import Unavailable
-from pipeline.gateways.protocol import Answer, Unknown
+from pipeline.gateways.gateway import Answer, Unknown
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works, build_works

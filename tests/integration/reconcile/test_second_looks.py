@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.errors import Code, Unavailable
-from pipeline.gateways.protocol import Answer, Held, Misconfigured, Transient, Unknown
-from pipeline.reconcile import comparison as module
-from pipeline.reconcile.ask import TRIES
+from pipeline.gateways.gateway import Answer, Held, Misconfigured, Transient, Unknown
+from pipeline.reconciliation import comparison as module
+from pipeline.reconciliation.provider_queries import TRIES
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works, build_works
 from tests.integration.engine.workbench import take_snapshot

@@ -10,15 +10,15 @@ import pytest
 from dramatiq import Message
 from sqlalchemy import Engine
 
-from pipeline.audit import audit
+from pipeline.audit.report import audit
+from pipeline.operations.statistics import QUEUES
+from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
-from pipeline.stats import QUEUES
-from pipeline.sweep import sweep
 from tests.harness import ADDRESS, Shelf, Works
 from tests.integration.web.stage import spin_until, work
-from workers.engine import CheckoutEngine
-from workers.queues import QueueKeys
-from workers.readout import is_idle
+from workers.bootstrap import CheckoutEngine
+from workers.broker.queue_stats import QueueKeys
+from workers.overview import is_idle
 
 #: What must stay as it is, whatever is sent: each row with all that counts.
 FACTS: Final = (

@@ -8,13 +8,13 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DatabaseError, ProgrammingError
 
-from pipeline.audit import audit
-from pipeline.database import connect_engine
-from pipeline.diagnosis import diagnose
-from pipeline.dossier import read_dossier
-from pipeline.roles import SECRETS, Role, grant
+from pipeline.audit.report import audit
+from pipeline.database.connections import connect_engine
+from pipeline.database.roles import SECRETS, Role, grant
+from pipeline.operations.checkout_detail import read_dossier
+from pipeline.operations.diagnostics import diagnose
+from pipeline.operations.statistics import read_stats
 from pipeline.settings import Settings
-from pipeline.stats import read_stats
 from tests.harness import Shelf, Works, build_works
 from tests.integration.engine.workbench import take_snapshot
 

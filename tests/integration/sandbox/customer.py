@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import Call, Succeeded
+from pipeline.gateways.gateway import Call, Succeeded
 from pipeline.gateways.sandbox.bank import SandboxGateway
 
 AMOUNT = Money(12_50, "EUR")

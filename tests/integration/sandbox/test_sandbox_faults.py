@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import Answer, Call, Declined, Succeeded, Unknown
+from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded, Unknown
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.settings import Settings
 from tests.integration.sandbox.customer import Customer
@@ -197,7 +197,7 @@ import sys
 from uuid import UUID
 from pydantic import SecretStr
 from models.money import Money
-from pipeline.gateways.protocol import Call
+from pipeline.gateways.gateway import Call
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.settings import Settings
 

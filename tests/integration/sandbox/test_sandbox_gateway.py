@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import ActionRequired, Answer, Call, Declined, Misconfigured, Succeeded, Unknown
+from pipeline.gateways.gateway import ActionRequired, Answer, Call, Declined, Misconfigured, Succeeded, Unknown
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.books import Totals, read_totals

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine, event, make_url, text
 
 from models.states import PaymentStatus
-from pipeline.database import connect_engine
-from pipeline.gateways.protocol import Answer, Call, Declined, Succeeded, Unknown
+from pipeline.database.connections import connect_engine
+from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded, Unknown
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.faults import Conduct
 from pipeline.gateways.sandbox.ledger import Ledger

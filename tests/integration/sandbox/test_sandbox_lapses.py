@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import Answer, Call, Declined, Succeeded
+from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.books import Totals, read_totals
 from pipeline.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import Answer, Call, Misconfigured, Succeeded, Transient, Unknown
+from pipeline.gateways.gateway import Answer, Call, Misconfigured, Succeeded, Transient, Unknown
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.faults import Conduct, Faults
 from pipeline.gateways.sandbox.ledger import Ledger

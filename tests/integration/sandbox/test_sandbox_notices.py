@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from models.states import PaymentStatus
 from pipeline.errors import Invalid
-from pipeline.gateways.protocol import Notice
+from pipeline.gateways.gateway import Notice
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import Stamp
 from pipeline.settings import Settings, SettingsError

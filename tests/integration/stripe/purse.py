@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from models.money import Money
-from pipeline.gateways.protocol import Call, Succeeded
+from pipeline.gateways.gateway import Call, Succeeded
 from pipeline.gateways.stripe.gateway import StripeGateway
 
 

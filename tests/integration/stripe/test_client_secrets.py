@@ -7,10 +7,10 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
-from pipeline.deliveries.bodies import write_body
-from pipeline.dossier import read_dossier
-from pipeline.locks import lock_deliveries
+from pipeline.checkouts.locks import lock_deliveries
+from pipeline.operations.checkout_detail import read_dossier
 from pipeline.settings import Settings
+from pipeline.webhooks.outbound.payloads import write_body
 from tests.conformance.stripe_subject import act_as_buyer, sign
 from tests.harness import Shelf, Works
 from tests.integration.engine.workbench import build_audited, take_snapshot

@@ -7,7 +7,7 @@ import pytest
 import stripe
 from sqlalchemy import Engine
 
-from pipeline.gateways.protocol import Declined, Succeeded
+from pipeline.gateways.gateway import Declined, Succeeded
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings
 from tests.conformance.subject import Fault, Verb

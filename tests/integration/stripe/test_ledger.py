@@ -9,7 +9,7 @@ import pytest
 from models.money import Money
 from models.states import PaymentStatus
 from pipeline.errors import Code, Unavailable
-from pipeline.gateways.protocol import Held, Succeeded
+from pipeline.gateways.gateway import Held, Succeeded
 from pipeline.gateways.stripe import ledger
 from pipeline.gateways.stripe.gateway import StripeGateway
 from tests.integration.stripe.front import Front

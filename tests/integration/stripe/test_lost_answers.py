@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from models.states import PaymentStatus
-from pipeline.gateways.protocol import Answer, Declined, Misconfigured, Succeeded, Transient, Unknown
+from pipeline.gateways.gateway import Answer, Declined, Misconfigured, Succeeded, Transient, Unknown
 from pipeline.gateways.stripe.gateway import StripeGateway
 from tests.conformance.subject import Fault, Verb
 from tests.integration.stripe.front import Front

@@ -9,7 +9,7 @@ import stripe
 from models.money import Money
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.protocol import ActionRequired, Call, Declined, Succeeded
+from pipeline.gateways.gateway import ActionRequired, Call, Declined, Succeeded
 from pipeline.gateways.registry import build_gateway, fit_claim
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings, SettingsError

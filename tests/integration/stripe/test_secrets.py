@@ -8,7 +8,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from pipeline.gateways.protocol import Answer
+from pipeline.gateways.gateway import Answer
 from pipeline.gateways.stripe.gateway import StripeGateway
 from tests.conformance.subject import Fault, Verb
 from tests.integration.stripe.front import Front

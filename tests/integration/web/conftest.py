@@ -10,12 +10,12 @@ import httpx2
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.audit import audit
+from pipeline.audit.report import audit
 from pipeline.settings import Settings
 from tests.harness import Shelf
 from tests.integration.web.problems import count
 from tests.integration.web.stage import Stage, find_url, serve, spin_until, work
-from workers.engine import CheckoutEngine
+from workers.bootstrap import CheckoutEngine
 from workers.web.__main__ import Server
 
 #: Patient enough for a busy machine.

@@ -5,7 +5,7 @@ from uuid import UUID
 import httpx2
 from sqlalchemy import text
 
-from pipeline.events import write_events
+from pipeline.checkouts.events import write_events
 from tests.integration.web.stage import Stage, put_cart, start
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 import httpx2
 
 from tests.integration.web.stage import Stage
-from workers.web.statuses import TITLES
+from workers.web.responses.status_codes import TITLES
 
 #: What a request may write.
 TABLES: Final = ("carts", "checkouts", "request_keys", "request_answers", "payments", "webhook_inbox", "events")

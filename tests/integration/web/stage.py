@@ -13,13 +13,13 @@ import httpx2
 from sqlalchemy import Engine, text
 
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.keys import Scope, create_key
+from pipeline.saga.sweep import sweep
+from pipeline.security.api_keys import Scope, create_key
 from pipeline.settings import Settings
-from pipeline.sweep import sweep
 from tests.harness import ADDRESS, OWNER, Shelf
 from workers.actors import declare_actors
-from workers.engine import CheckoutEngine, build_engine
-from workers.readout import is_idle
+from workers.bootstrap import CheckoutEngine, build_engine
+from workers.overview import is_idle
 from workers.web.__main__ import Server, build_server
 
 #: Bound of every wait.

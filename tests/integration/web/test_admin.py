@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from pipeline.keys import Scope, create_key, revoke_key
+from pipeline.security.api_keys import Scope, create_key, revoke_key
 from tests.integration.web.problems import count
 from tests.integration.web.stage import Stage, pay, put_cart, read_status, spin_until, start
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from pipeline.keys import Scope, create_key, revoke_key
+from pipeline.security.api_keys import Scope, create_key, revoke_key
 from tests.harness import ADDRESS
 from tests.integration.web.problems import count
 from tests.integration.web.stage import BODY, Stage, pay, put_cart, start

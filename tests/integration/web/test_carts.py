@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from pipeline.keys import Scope
+from pipeline.security.api_keys import Scope
 from tests.harness import ADDRESS, OWNER
 from tests.integration.web.stage import BODY, PREFER, Stage, pay, put_cart, spin_until, start
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from pipeline.keys import Scope
+from pipeline.security.api_keys import Scope
 from tests.integration.web.problems import count
 from tests.integration.web.stage import BODY, Stage, pay
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.deliveries.bodies import EVENT
-from pipeline.keys import Scope
+from pipeline.security.api_keys import Scope
+from pipeline.webhooks.outbound.payloads import EVENT
 from tests.integration.web.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[3]

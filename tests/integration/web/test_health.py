@@ -9,9 +9,9 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, make_url, text
 
-from pipeline.audit import bound_seconds
-from pipeline.health import ASKED, Check, Health, check_database
-from pipeline.schema import read_head
+from pipeline.audit.report import bound_seconds
+from pipeline.database.migrations import read_head
+from pipeline.operations.health import ASKED, Check, Health, check_database
 from pipeline.settings import Settings
 from tests.integration.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_edge
 from tests.integration.web.stage import Stage, put_cart, start
@@ -116,8 +116,8 @@ def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Se
 
 def test_a_look_that_hangs_is_not_joined_by_a_second(edge_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given looks that are given up soon, and a server that takes connections and says nothing
-    monkeypatch.setattr("workers.web.checkup.BOUND_SECONDS", 0.2)
-    monkeypatch.setattr("workers.web.checkup.SHARED_SECONDS", 0.0)
+    monkeypatch.setattr("workers.web.health_check.BOUND_SECONDS", 0.2)
+    monkeypatch.setattr("workers.web.health_check.SHARED_SECONDS", 0.0)
     others = set(threading.enumerate())
     with listen_and_say_nothing() as port:
         database = f"postgresql://somebody@127.0.0.1:{port}/shop"

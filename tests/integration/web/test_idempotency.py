@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from pipeline.answers import Request
-from pipeline.intake import Admitted
-from pipeline.messages import PaymentInput, ProcessRequest, StartRequest, fingerprint
+from pipeline.intake.commands import Admitted
+from pipeline.intake.idempotency import Request
+from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest, fingerprint
 from tests.harness import OWNER
 from tests.integration.web.stage import BODY, Stage, held_stock, pay, put_cart, spin_until, start
 

@@ -9,10 +9,10 @@ import httpx2
 import psycopg
 import pytest
 
-from pipeline.events import CHANNEL, write_events
+from pipeline.checkouts.events import CHANNEL, write_events
 from tests.integration.web.pauses import pause_checkout, rest
 from tests.integration.web.stage import SECONDS, Stage, put_cart, spin_until, start
-from workers.web.waiting import Waiting
+from workers.web.long_poll import Waiting
 
 LISTENERS = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'checkout.waiting'"

@@ -8,14 +8,14 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
-from pipeline.keys import Scope
+from pipeline.operations.statistics import QUEUES, TOP_CODES, read_stats
+from pipeline.security.api_keys import Scope
 from pipeline.settings import Settings
-from pipeline.stats import QUEUES, TOP_CODES, read_stats
 from tests.integration.web.outages import NO_REDIS, NOBODY, open_edge
 from tests.integration.web.stage import Stage, pay, put_cart, start
-from workers.queues import QueueFigures
-from workers.readout import Readout
-from workers.web.metrics import HOURS, Figures
+from workers.broker.queue_stats import QueueFigures
+from workers.overview import Readout
+from workers.web.routes.metrics import HOURS, Figures
 
 
 def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline.keys import Scope
+from pipeline.security.api_keys import Scope
 from tests.harness import ADDRESS
 from tests.integration.web.stage import BODY, Stage, pay
 

@@ -17,9 +17,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.keys import Scope, create_key
+from pipeline.security.api_keys import Scope, create_key
 from pipeline.settings import Settings
-from scripts.valkey_server import find_port
+from scripts.local_servers.valkey import find_port
 from tests.integration.web.fuzz import BODIES, SIZE
 from tests.integration.web.sockets import ask, connect
 from tests.integration.web.stage import spin_until

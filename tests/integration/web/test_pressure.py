@@ -10,13 +10,13 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from pipeline.chain import CHAIN
+from pipeline.saga.chain import CHAIN
 from tests.integration.web.pauses import pause_checkout, rest
 from tests.integration.web.problems import count
 from tests.integration.web.stage import BODY, Stage, pay, put_cart, read_status, spin_until, start
 from workers.web.app import build_edge
-from workers.web.edge import Edge
-from workers.web.pressure import WAITED, Pressure, read_waited
+from workers.web.context import Edge
+from workers.web.protection.load_shedding import WAITED, Pressure, read_waited
 
 #: A thousand checkouts before the third phase, the oldest of them for a minute.
 WAITING = """

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from pipeline.gateways.sandbox.notices import SandboxEvent
-from pipeline.notices import MAX_BODY
+from pipeline.webhooks.inbound.receive import MAX_BODY
 from tests.integration.web.problems import check, count
 from tests.integration.web.stage import Stage, pay, put_cart, spin_until, start
 

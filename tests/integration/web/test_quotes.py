@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from pipeline.keys import Scope
+from pipeline.security.api_keys import Scope
 from tests.harness import ADDRESS
 from tests.integration.web.stage import PREFER, Stage, pay, put_cart, start
 

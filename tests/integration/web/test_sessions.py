@@ -6,11 +6,11 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from pipeline.admin_sessions import find_session
-from pipeline.keys import Scope, create_key, revoke_key
-from pipeline.upkeep import forget
+from pipeline.saga.retention import forget
+from pipeline.security.admin_sessions import find_session
+from pipeline.security.api_keys import Scope, create_key, revoke_key
 from tests.integration.web.stage import Stage
-from workers.web.admin.tries import SignInTries
+from workers.web.admin.sign_in_attempts import SignInTries
 
 LIST: Final = "/admin/checkout-locks"
 PAGE: Final = {"Accept": "text/html"}

@@ -7,12 +7,12 @@ import httpx2
 import pytest
 
 from pipeline.errors import Code
-from pipeline.keys import Scope
+from pipeline.security.api_keys import Scope
 from pipeline.settings import Settings
 from tests.integration.web.outages import NOBODY, listen_and_say_nothing, open_edge
 from tests.integration.web.problems import check, count
 from tests.integration.web.stage import BODY, Stage, find_url, held_stock, pay, put_cart, serve, start
-from workers.web.statuses import STATUSES, TITLES
+from workers.web.responses.status_codes import STATUSES, TITLES
 
 
 def test_every_code_has_a_status_and_every_status_a_title() -> None:

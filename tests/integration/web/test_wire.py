@@ -13,14 +13,14 @@ import httpx2
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.keys import Scope, create_key
+from pipeline.security.api_keys import Scope, create_key
 from pipeline.settings import Settings
 from tests.integration.web.sockets import SECONDS, ask, connect, read_status, read_to_end
 from tests.integration.web.stage import find_url, serve, spin_until
-from workers.web import wire
 from workers.web.__main__ import Server
-from workers.web.bounds import MAX_HEAD_BYTES, MAX_HEADERS
-from workers.web.wire import MAX_PIECES, BoundedProtocol
+from workers.web.protection import connection_bounds as wire
+from workers.web.protection.connection_bounds import MAX_PIECES, BoundedProtocol
+from workers.web.protection.request_bounds import MAX_HEAD_BYTES, MAX_HEADERS
 
 #: Beyond the stage's own, so that nothing here waits for long.
 SHORT: Final = {"web_head_seconds": 0.5, "web_body_seconds": 0.5, "web_max_connections": 8, "web_max_body_bytes": 65536}

@@ -1,4 +1,4 @@
-"""The cookie of a browser that has signed in. What it stands for is a row: see pipeline/admin_sessions.py."""
+"""The cookie of a browser that has signed in. What it stands for is a row: see pipeline/security/admin_sessions.py."""
 
 from ipaddress import ip_address
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.admin_sessions import LIFE_SECONDS
+from pipeline.security.admin_sessions import LIFE_SECONDS
 
 COOKIE: Final = "checkout_admin"
 #: Sent to these pages and to nothing else of this host.

@@ -1,0 +1,1 @@
+"""The audit: every invariant as a query that must return no row."""

@@ -1,0 +1,74 @@
+"""The same money in the sandbox bank's books, which it writes on its own connection and may know better than we do.
+
+Only ended checkouts are compared: while one is active the bank may be ahead of us.
+"""
+
+from typing import Final
+
+from pipeline.audit.invariants.invariant import Promise
+
+BANK: Final = (
+    Promise(
+        "bank_charge_is_order_total",
+        "What the bank took for an ended checkout, less what it gave back, is its placed order's total, or nothing.",
+        """
+        SELECT c.id AS checkout_id, c.state, o.total_minor AS order_minor, b.kept_minor AS bank_minor
+        FROM payments p JOIN checkouts c ON c.id = p.checkout_id
+        LEFT JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'
+        LEFT JOIN (SELECT checkout_id, sum(captured_minor - refunded_minor) AS kept_minor
+                   FROM sandbox.payments GROUP BY checkout_id) b ON b.checkout_id = c.id
+        WHERE p.gateway = 'sandbox' AND c.ended_at IS NOT NULL
+          AND coalesce(b.kept_minor, 0) <> coalesce(o.total_minor, 0)
+        """,
+        bank=True,
+    ),
+    Promise(
+        "bank_holds_no_authorization",
+        "The bank holds no live authorisation for an ended checkout.",
+        """
+        SELECT c.id AS checkout_id, c.state, b.reference, b.status AS bank_status, b.authorized_minor
+        FROM sandbox.payments b JOIN checkouts c ON c.id = b.checkout_id
+        WHERE c.ended_at IS NOT NULL
+          AND (b.status = 'authorized' OR b.status = 'action_required' AND c.state <> 'completed')
+        """,
+        bank=True,
+    ),
+    Promise(
+        "bank_charged_once",
+        "The bank took money for a checkout at most once.",
+        """
+        SELECT checkout_id, count(*) AS charges, array_agg(reference ORDER BY reference) AS references_
+        FROM sandbox.payments WHERE captured_minor > 0 GROUP BY checkout_id HAVING count(*) > 1
+        """,
+        bank=True,
+    ),
+    Promise(
+        "bank_ledger_agrees",
+        "Every amount of a payment at the bank is the sum of the bank's own ledger.",
+        """
+        SELECT reference, b.status,
+               b.authorized_minor, e.authorized AS ledger_authorized, e.released AS ledger_released,
+               b.captured_minor, e.captured AS ledger_captured, b.refunded_minor, e.refunded AS ledger_refunded
+        FROM sandbox.payments b
+        FULL JOIN (SELECT reference, sum(amount_minor) FILTER (WHERE kind = 'authorize') AS authorized,
+                          sum(amount_minor) FILTER (WHERE kind = 'cancel') AS released,
+                          sum(amount_minor) FILTER (WHERE kind = 'capture') AS captured,
+                          sum(amount_minor) FILTER (WHERE kind = 'refund') AS refunded
+                   FROM sandbox.entries GROUP BY reference) e USING (reference)
+        WHERE (coalesce(e.authorized, 0), coalesce(e.released, 0), coalesce(e.captured, 0), coalesce(e.refunded, 0))
+              IS DISTINCT FROM
+              (coalesce(b.authorized_minor, 0), CASE b.status WHEN 'cancelled' THEN b.authorized_minor ELSE 0 END,
+               coalesce(b.captured_minor, 0), coalesce(b.refunded_minor, 0))
+        """,
+        bank=True,
+    ),
+    Promise(
+        "bank_knows_no_strangers",
+        "Every payment at the bank belongs to a checkout of ours.",
+        """
+        SELECT b.reference, b.checkout_id, b.status AS bank_status, b.captured_minor
+        FROM sandbox.payments b LEFT JOIN checkouts c ON c.id = b.checkout_id WHERE c.id IS NULL
+        """,
+        bank=True,
+    ),
+)

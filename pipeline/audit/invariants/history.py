@@ -1,0 +1,63 @@
+"""What was written down agrees with itself, whoever wrote it and by whatever SQL."""
+
+from typing import Final
+
+from pipeline.audit.invariants.invariant import Promise
+
+HISTORY: Final = (
+    Promise(
+        "one_owner_throughout",
+        "A checkout's order and its idempotency keys are its owner's, with its reference and cart; while it is active"
+        " its cart is nobody else's; its lock is in its currency.",
+        """
+        SELECT c.id AS checkout_id, 'order' AS what, o.owner, c.owner AS checkout_owner
+        FROM checkouts c JOIN orders o ON o.checkout_id = c.id
+        WHERE (o.owner, o.reference) IS DISTINCT FROM (c.owner, c.reference)
+           OR o.state = 'cancelled' AND o.cart_id <> c.cart_id
+        UNION ALL
+        SELECT c.id, 'key ' || k.key, k.owner, c.owner
+        FROM checkouts c JOIN request_keys k ON k.checkout_id = c.id WHERE k.owner <> c.owner
+        UNION ALL
+        SELECT c.id, 'cart', t.owner, c.owner
+        FROM checkouts c JOIN carts t ON t.id = c.cart_id WHERE c.ended_at IS NULL AND t.owner <> c.owner
+        UNION ALL
+        SELECT c.id, 'currency', l.currency, c.currency
+        FROM checkouts c JOIN price_locks l ON l.checkout_id = c.id
+        LEFT JOIN orders o ON o.checkout_id = c.id AND o.currency = c.currency
+        WHERE l.currency <> c.currency AND o.id IS NULL
+        """,
+    ),
+    Promise(
+        "operations_are_named",
+        "The key of a call at the payment provider names its checkout, its kind and its number; there are no more"
+        " authorisations than cards.",
+        """
+        SELECT o.checkout_id, o.idempotency_key, o.kind, o.n, p.tries
+        FROM payment_operations o LEFT JOIN payments p USING (checkout_id)
+        WHERE o.idempotency_key <> o.checkout_id || ':' || o.kind || ':' || o.n OR o.n < 1
+           OR (p.tries >= o.n OR o.kind <> 'authorize') IS NOT TRUE
+        """,
+    ),
+    Promise(
+        "captures_follow_the_pivot",
+        "Nothing is taken before the point from which a checkout is only finished.",
+        """
+        SELECT c.id AS checkout_id, c.state, o.idempotency_key, o.status
+        FROM payment_operations o JOIN checkouts c ON c.id = o.checkout_id
+        WHERE o.kind = 'capture' AND c.pivot_at IS NULL
+        """,
+    ),
+    Promise(
+        "payment_has_its_object",
+        "A payment of which anything is known names its object at the provider.",
+        "SELECT checkout_id, gateway, status FROM payments WHERE status <> 'new' AND reference IS NULL",
+    ),
+    Promise(
+        "order_numbers_were_drawn",
+        "Every order number was drawn from its sequence.",
+        """
+        SELECT checkout_id, number, (SELECT last_value FROM order_numbers) AS last_drawn FROM orders
+        WHERE number > (SELECT last_value FROM order_numbers) OR number < 1
+        """,
+    ),
+)

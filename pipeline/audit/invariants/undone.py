@@ -1,0 +1,45 @@
+"""A checkout that came to nothing leaves nothing behind."""
+
+from typing import Final
+
+from pipeline.audit.invariants.invariant import Promise
+
+_CAME_TO_NOTHING: Final = "c.state IN ('failed', 'cancelled', 'expired')"
+
+UNDONE: Final = (
+    Promise(
+        "undone_holds_no_stock",
+        "A checkout that failed, was cancelled or expired holds no units and bought none.",
+        f"""
+        SELECT c.id AS checkout_id, c.state, r.variant_id, r.location_id, r.quantity, r.state AS reservation
+        FROM checkouts c JOIN reservations r ON r.checkout_id = c.id
+        WHERE {_CAME_TO_NOTHING} AND r.state <> 'released'
+        """,
+    ),
+    Promise(
+        "undone_price_lock_is_void",
+        "The price lock of a checkout that failed, was cancelled or expired is void.",
+        f"""
+        SELECT c.id AS checkout_id, c.state, p.total_minor FROM checkouts c JOIN price_locks p ON p.checkout_id = c.id
+        WHERE {_CAME_TO_NOTHING} AND p.voided_at IS NULL
+        """,
+    ),
+    Promise(
+        "undone_order_is_cancelled",
+        "The order of a checkout that failed, was cancelled or expired is cancelled.",
+        f"""
+        SELECT c.id AS checkout_id, c.state, o.id AS order_id, o.state AS order_state
+        FROM checkouts c JOIN orders o ON o.checkout_id = c.id
+        WHERE {_CAME_TO_NOTHING} AND o.state <> 'cancelled'
+        """,
+    ),
+    Promise(
+        "undone_payment_is_let_go",
+        "The payment of a checkout that failed, was cancelled or expired is neither authorised, taken nor pending.",
+        f"""
+        SELECT c.id AS checkout_id, c.state, p.status AS payment, p.reference
+        FROM checkouts c JOIN payments p ON p.checkout_id = c.id
+        WHERE {_CAME_TO_NOTHING} AND p.status IN ('action_required', 'authorized', 'captured')
+        """,
+    ),
+)

@@ -1,0 +1,117 @@
+"""Check every promise against the stored facts. Reads only; fit to run in production at any moment."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from pipeline.audit.invariants.bank import BANK
+from pipeline.audit.invariants.history import HISTORY
+from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.locks import LOCKS
+from pipeline.audit.invariants.orders import ORDERS
+from pipeline.audit.invariants.payments import PAYMENTS
+from pipeline.audit.invariants.stock import STOCK
+from pipeline.audit.invariants.times import TIMES
+from pipeline.audit.invariants.undone import UNDONE
+from pipeline.settings import Settings
+
+PROMISES: Final[tuple[Promise, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
+
+#: Rows of one violation that are fetched. A broken promise may break for every checkout; some are enough to see why.
+SHOWN_ROWS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken promise: how many rows break it, and the first of them."""
+
+    promise: str
+    meaning: str
+    count: int
+    rows: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one audit found, and what it did not look at.
+
+    `needs_review` is a figure, not a violation: checkouts that wait for a person, and payments of ended ones.
+    """
+
+    violations: tuple[Violation, ...]
+    checked: tuple[Promise, ...]
+    skipped: tuple[Promise, ...]
+    needs_review: int
+
+
+def audit(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> list[Violation]:
+    """Return the broken promises, none when all is well. See `take_report`."""
+    return list(take_report(connection, settings, queued=queued).violations)
+
+
+def take_report(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> Report:
+    """Check every promise on one snapshot, in a read-only transaction of its own, and leave the connection as it was.
+
+    `queued` are checkouts whose message waits in the broker: they are not overdue. Read them before calling.
+    """
+    normal = connection.get_execution_options()
+    isolation = connection.default_isolation_level or "READ COMMITTED"
+    connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    try:
+        with connection.begin():
+            return check(connection, settings, queued=queued)
+    finally:
+        connection.execution_options(
+            isolation_level=normal.get("isolation_level", isolation),
+            postgresql_readonly=normal.get("postgresql_readonly", False),
+        )
+
+
+def check(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> Report:
+    """Check every promise within the connection's own transaction, whatever that sees."""
+    checked = tuple(promise for promise in PROMISES if not promise.bank or _bank_is_here(settings))
+    facts = {"bound_seconds": bound_seconds(settings), "queued": list(queued)}
+    found = [_find(connection, promise, facts) for promise in checked]
+    return Report(
+        violations=tuple(violation for violation in found if violation is not None),
+        checked=checked,
+        skipped=tuple(promise for promise in PROMISES if promise not in checked),
+        needs_review=connection.execute(
+            text("""
+                SELECT (SELECT count(*) FROM checkouts WHERE state = 'needs_review')
+                       + (SELECT count(*) FROM payments WHERE review IS NOT NULL)
+            """)
+        ).scalar_one(),
+    )
+
+
+def bound_seconds(settings: Settings) -> float:
+    """Return how late a checkout may be before something is wrong.
+
+    The sweep re-sends unconditionally after `overdue_seconds`; what it re-sent may itself take a stall, twice, and a
+    tick of the sweep may be missed.
+    """
+    return settings.overdue_seconds + 2 * settings.stall_seconds + 5 * settings.tick_seconds
+
+
+def _bank_is_here(settings: Settings) -> bool:
+    # The sandbox bank may keep its books in another database, which one snapshot cannot reach.
+    return settings.sandbox_database_url is None or settings.sandbox_database_url == settings.database_url
+
+
+def _find(connection: Connection, promise: Promise, facts: Mapping[str, Any]) -> Violation | None:
+    if promise.search is not None:
+        found = list(promise.search(connection))
+        return Violation(promise.name, promise.meaning, len(found), tuple(found[:SHOWN_ROWS])) if found else None
+    # In order, so that two looks at the same rows show the same ones first, whichever plan found them.
+    first = f"""
+        SELECT count(*) OVER () AS total_, broken.* FROM ({promise.sql}) broken ORDER BY broken LIMIT {SHOWN_ROWS}
+    """
+    rows = [dict(row) for row in connection.execute(text(first), facts).mappings()]
+    if not rows:
+        return None
+    totals = [row.pop("total_") for row in rows]
+    return Violation(promise.name, promise.meaning, totals[0], tuple(rows))

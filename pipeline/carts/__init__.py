@@ -1,0 +1,1 @@
+"""Carts: their input, storage, editing, cart lock, and how phases read them."""

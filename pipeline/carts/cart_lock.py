@@ -1,0 +1,66 @@
+"""Who holds a cart: its active checkout, what that was asked for, and how an editor or a rival is told."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from models.states import ACTIVE_SQL, CheckoutState
+from pipeline.checkouts.expected import Expected
+from pipeline.errors import Code, Conflict
+
+HOLDER: Final = text(f"""
+    SELECT c.id, c.cart_id, c.owner, c.state, c.reference, c.expected_total_minor, c.expected_hash, c.expected_lines,
+           c.expires_at, c.payment_given, p.token
+    FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id
+    WHERE c.cart_id = :cart_id AND c.state IN ({ACTIVE_SQL})
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The active checkout of a cart. `expires_at` is when it ends if nobody pays.
+
+    `reference`, `expected` and `token` (the payment's) are what it was asked for.
+    """
+
+    id: UUID
+    cart_id: UUID
+    owner: str
+    state: CheckoutState
+    reference: str | None
+    expected: Expected
+    token: str | None
+    expires_at: datetime
+    payment_given: bool
+
+    def refuse(self, asker: str) -> Conflict:
+        """Return the refusal for somebody who wants the cart; another owner's checkout is not named to them."""
+        own = {"checkout_id": str(self.id)} if self.owner == asker else {}
+        return Conflict(
+            Code.CART_LOCKED,
+            cart_id=str(self.cart_id),
+            holder=f"checkout {self.id}" if own else "another owner's checkout",
+            expires_at=self.expires_at.isoformat(),
+            **own,
+        )
+
+
+def find_holder(connection: Connection, cart_id: UUID) -> Holder | None:
+    """Return who holds this cart; certain only while the cart's row is locked."""
+    row = connection.execute(HOLDER, {"cart_id": cart_id}).one_or_none()
+    if row is None:
+        return None
+    return Holder(
+        id=row.id,
+        cart_id=row.cart_id,
+        owner=row.owner,
+        state=CheckoutState(row.state),
+        reference=row.reference,
+        expected=Expected(row.expected_total_minor, row.expected_hash, row.expected_lines or {}),
+        token=row.token,
+        expires_at=row.expires_at,
+        payment_given=row.payment_given,
+    )

@@ -1,0 +1,1 @@
+"""Variants, prices, stock, tax rates, exchange rates."""

@@ -1,0 +1,33 @@
+"""Looking up what the rows of a catalog name."""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, text
+
+from pipeline.catalog.look_alikes import find_look_alikes
+from pipeline.errors import Code, NotFound
+
+Row = TypeVar("Row")
+Key = TypeVar("Key", bound=Hashable)
+
+FIND_VARIANTS: Final = text("SELECT sku, id FROM variants WHERE sku = ANY(CAST(:skus AS text[]))")
+
+
+def index_rows(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, Row]:
+    """Index the rows. Two rows for one thing raise ValueError: a caller's mistake, one of them would be lost."""
+    indexed: dict[Key, Row] = {}
+    for row in rows:
+        if indexed.setdefault(key(row), row) is not row:
+            raise ValueError(f"{key(row)!r} is given twice")
+    return indexed
+
+
+def find_variants(connection: Connection, skus: Iterable[str]) -> dict[str, int]:
+    """Return the ids of these variants by sku; raise NotFound for the first one that does not exist."""
+    wanted = sorted(skus)
+    ids = {row.sku: row.id for row in connection.execute(FIND_VARIANTS, {"skus": wanted})}
+    for sku in wanted:
+        if sku not in ids:
+            raise NotFound(Code.SKU_UNKNOWN, sku=sku, **find_look_alikes(connection, [sku]).get(sku, {}))
+    return ids

@@ -1,0 +1,170 @@
+"""What a phase works on, and what it may answer."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from models.states import CheckoutState
+from pipeline.checkouts.expected import Expected
+from pipeline.errors import Code
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One checkout of a batch, as read under its row lock. `now` is the database's clock in this transaction."""
+
+    id: UUID
+    cart_id: UUID
+    owner: str
+    reference: str | None
+    currency: str
+    state: CheckoutState
+    phase: int
+    fence: int
+    straight_through: bool
+    payment_given: bool
+    expected: Expected
+    expires_at: datetime
+    pivot_at: datetime | None
+    attempts: int
+    ending: CheckoutState | None
+    now: datetime
+    line_count: int = 1
+    sent_at: datetime | None = None
+
+
+#: How many go together by how often they have left no trace. One of them may be what kills workers: it takes ever fewer
+#: along, and has two of its five attempts alone. A lost Redis counts an attempt for all that waited there: at one by
+#: one they would take four times as long as the first time (98 a second instead of 430, two cores).
+TOGETHER: Final = {0: 1000, 1: 16, 2: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How a batch is divided: who goes on `now`, the groups that follow, and the `heavy` ones that may give way.
+
+    Each group is one transaction. Heavy are the large checkouts, each by itself, and what small ones are more than one
+    transaction takes, as long as it is more than half of one.
+    """
+
+    now: list[Member] = field(default_factory=list)
+    again: list[list[UUID]] = field(default_factory=list)
+    heavy: list[list[UUID]] = field(default_factory=list)
+
+
+def part(members: Sequence[Member], most_lines: int | None) -> Parts:
+    """Divide a batch by attempts and by lines: who is fresh goes with the fresh, and the small ones go first.
+
+    No group has more than `most_lines` lines (None: any number), except a single checkout that has more by itself.
+    Members come in the order of their ids, that of their start, and keep it within a group, and from each heavy group
+    to the next.
+    """
+    groups: list[list[Member]] = []
+    most = math.inf if most_lines is None else most_lines
+    for attempts, group in groupby(sorted(members, key=_level), key=_level):
+        groups += share_out(list(group), _weigh, most, TOGETHER.get(attempts, 1))
+    if not groups:
+        return Parts()
+    light = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 <= most]
+    heavy = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 > most]
+    (heavy if _is_large(_weigh(groups[0][0]), most) else light).insert(0, groups[0])
+    names = [[[member.id for member in group] for group in some] for some in (light[1:], sorted(heavy, key=_age))]
+    return Parts(light[0] if light else [], *names)
+
+
+def share_out(items: Sequence[T], weigh: Callable[[T], int], most: float, count: int | None = None) -> list[list[T]]:
+    """Divide items into groups of at most `count` that weigh at most `most` together; a large one goes by itself.
+
+    The lightest that fit go into the first group. The others follow in their own order, so that whoever takes the first
+    two groups of each such batch never leaves the oldest behind for good.
+    """
+    groups = list(_chunk(items, weigh, most, count))
+    if len(groups) < 2:
+        return groups
+    lightest = sorted(range(len(items)), key=lambda each: weigh(items[each]))
+    first = sorted(next(_chunk(lightest, lambda each: weigh(items[each]), most, count)))
+    rest = [item for index, item in enumerate(items) if index not in set(first)]
+    return [[items[index] for index in first], *_chunk(rest, weigh, most, count)]
+
+
+def _is_large(weight: int, most: float) -> bool:
+    """Tell whether something is too much work to go with others: more than half of what goes together."""
+    return weight * 2 > most
+
+
+def _level(member: Member) -> int:
+    return min(member.attempts, len(TOGETHER))
+
+
+def _age(group: Sequence[Member]) -> UUID:
+    return min(member.id for member in group)
+
+
+def _weigh(member: Member) -> int:
+    return member.line_count
+
+
+def _chunk(items: Iterable[T], weigh: Callable[[T], int], most: float, count: int | None) -> Iterator[list[T]]:
+    group: list[T] = []
+    weight = 0
+    for item in items:
+        own = weigh(item)
+        is_alone = bool(group) and _is_large(max(own, weigh(group[-1])), most)
+        if group and (is_alone or len(group) == count or weight + own > most):
+            yield group
+            group, weight = [], 0
+        group.append(item)
+        weight += own
+    if group:
+        yield group
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The phase has done its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A business no: everything done so far is undone, the buyer reads the code's sentence."""
+
+    code: Code
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody outside must act first: the checkout parks in `state` until it is called on, or expires.
+
+    Its stock and prices are held for at least `hold_seconds` more.
+    """
+
+    state: CheckoutState
+    event: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    hold_seconds: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Not now: call again after this long. Costs no attempt."""
+
+    after_seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """No rule settles this: a person must look."""
+
+    code: Code
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+Outcome = Done | Rejected | Wait | Retry | Review

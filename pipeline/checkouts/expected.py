@@ -1,0 +1,16 @@
+"""What the caller of a checkout expects to be charged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What was shown to the buyer, as far as they were told: the total, the quote's hash, each line's total by number.
+
+    Whoever names lines names all of them: a line that was not shown is not charged. Delivery is no line.
+    """
+
+    total_minor: int | None = None
+    hash: str | None = None
+    lines: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,231 @@
+"""Every row lock of the engine, in one order: checkouts by id, then carts, then stock by (variant,
+location), then coupons by code. Webhooks are locked by id, in transactions that lock nothing else.
+
+`FOR NO KEY UPDATE`, so that foreign keys do not block. Payments, reservations and orders are only ever written under
+their checkout's lock and need none of their own.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from models.states import CheckoutState
+from pipeline.checkouts.batch import Member
+from pipeline.checkouts.expected import Expected
+
+_MEMBER: Final = """
+    id, cart_id, owner, reference, currency, state, phase, fence, straight_through, payment_given,
+    expected_total_minor, expected_hash, expected_lines, expires_at, pivot_at, attempts, ending, line_count,
+    sent_at, now() AS now
+"""
+
+CHECKOUTS: Final = text(f"""
+    SELECT {_MEMBER} FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+""")
+
+# Nothing of theirs may be in flight at the gateway: those are settled first, then expire.
+EXPIRED: Final = text(f"""
+    SELECT {_MEMBER} FROM checkouts c
+    WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required') AND expires_at <= now()
+      AND NOT EXISTS (SELECT FROM payment_operations o
+                      WHERE o.checkout_id = c.id AND o.status IN ('intended', 'unknown'))
+    ORDER BY expires_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+SCHEDULED: Final = text(f"""
+    SELECT {_MEMBER} FROM checkouts WHERE due_reason = 'scheduled' AND due_at <= now()
+    ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+# `head`: when the oldest message still waiting in the queue was sent. What was sent before it was delivered, or lost.
+# What waits beyond any patience is called again only if the queue is too short to hold them all: a backlog is never
+# doubled. That count is taken only when something is so late.
+STALLED: Final = text(f"""
+    SELECT {_MEMBER} FROM checkouts
+    WHERE due_reason = 'stalled' AND state = :state AND phase = ANY(CAST(:phases AS smallint[])) AND due_at <= now()
+      AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head
+           OR (sent_at < now() - make_interval(secs => :overdue_seconds)
+               AND CAST(:waiting AS bigint) < (
+                   SELECT count(*) FROM checkouts
+                   WHERE due_reason = 'stalled' AND state = :state AND phase = ANY(CAST(:phases AS smallint[])))))
+    ORDER BY sent_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+CART: Final = text("SELECT id, owner, currency, state FROM carts WHERE id = :id FOR NO KEY UPDATE")
+CARTS: Final = text("SELECT id FROM carts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
+
+STOCK: Final = text("""
+    SELECT variant_id, location_id, on_hand, reserved, backorderable FROM stock_levels
+    WHERE variant_id = ANY(CAST(:variant_ids AS bigint[])) ORDER BY variant_id, location_id FOR NO KEY UPDATE
+""")
+
+HELD_STOCK: Final = text("""
+    SELECT variant_id, location_id FROM stock_levels
+    WHERE (variant_id, location_id) IN (SELECT variant_id, location_id FROM reservations
+                                        WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND state = 'held')
+    ORDER BY variant_id, location_id FOR NO KEY UPDATE
+""")
+
+READ_COUPONS: Final = """
+    SELECT c.code, c.used, c.usage_limit, c.per_customer_limit, p.id, p.title, p.kind, p.percent, p.amount_minor,
+           p.currency, p.minimum_minor, p.skus, p.categories, p.priority, p.combines,
+           p.active AND p.starts_at <= now() AND (p.ends_at IS NULL OR p.ends_at > now()) AS valid
+    FROM coupons c JOIN promotions p ON p.id = c.promotion_id
+    WHERE c.code = ANY(CAST(:codes AS text[])) ORDER BY c.code
+"""
+COUPONS_LOCKED: Final = text(f"{READ_COUPONS} FOR NO KEY UPDATE OF c")
+COUPONS_READ: Final = text(READ_COUPONS)
+
+# `holder_id`: whose payment the event's object is; `named_id`: whose it would be by the event's metadata.
+NOTICES: Final = """
+    SELECT n.id, n.event_id, n.kind, n.reference, n.received_at, now() AS now, holder.checkout_id AS holder_id,
+           named.checkout_id AS named_id, named.reference AS named_reference
+    FROM webhook_inbox n
+    LEFT JOIN payments holder ON holder.reference = n.reference AND holder.gateway = n.gateway
+    LEFT JOIN payments named ON named.checkout_id = n.checkout_id AND named.gateway = n.gateway
+    WHERE n.id = ANY(CAST(:ids AS uuid[])) AND n.status = 'received'
+    ORDER BY n.id FOR NO KEY UPDATE OF n
+"""
+NOTICES_WAITING: Final = text(NOTICES)
+NOTICES_SKIPPING: Final = text(f"{NOTICES} SKIP LOCKED")
+
+DUE_NOTICES: Final = text("""
+    SELECT id, now() AS now FROM webhook_inbox WHERE due_at <= now()
+    ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+# Everything a body is made of: none of it changes once the event is written. The sweep moves `due_at` on by a stall as
+# it sends; whoever makes a delivery moves it further, so that a message that comes twice finds nothing.
+DELIVERIES: Final = text("""
+    SELECT d.id, d.endpoint_id, d.event_id, d.attempts, p.url, p.secret, e.kind, e.phase, e.data, e.at, e.checkout_id,
+           c.cart_id, c.owner, c.reference, c.currency, c.failure_code, c.failure_phase, c.failure_message,
+           c.failure_detail, o.number AS order_number, o.total_minor
+    FROM webhook_deliveries d
+    JOIN webhook_endpoints p ON p.id = d.endpoint_id JOIN events e ON e.id = d.event_id
+    JOIN checkouts c ON c.id = e.checkout_id LEFT JOIN orders o ON o.checkout_id = c.id
+    WHERE d.id = ANY(CAST(:ids AS uuid[])) AND d.due_at <= now() + make_interval(secs => :stall_seconds)
+    ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
+""")
+
+DUE_DELIVERIES: Final = text("""
+    SELECT id, now() AS now FROM webhook_deliveries WHERE due_at <= now()
+    ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+
+def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[Member]:
+    """Lock these checkouts, whatever their state; ids that do not exist are left out."""
+    return [_member(row) for row in connection.execute(CHECKOUTS, {"ids": list(ids)}).all()]
+
+
+def lock_expired(connection: Connection, limit: int) -> list[Member]:
+    """Lock checkouts whose time is up, skipping what others hold."""
+    return [_member(row) for row in connection.execute(EXPIRED, {"limit": limit}).all()]
+
+
+def lock_scheduled(connection: Connection, limit: int) -> list[Member]:
+    """Lock checkouts that asked to be called again by now."""
+    return [_member(row) for row in connection.execute(SCHEDULED, {"limit": limit}).all()]
+
+
+def lock_stalled(connection: Connection, **parameters: Any) -> list[Member]:
+    """Lock checkouts of one queue whose message has been delivered or lost without a trace."""
+    return [_member(row) for row in connection.execute(STALLED, parameters).all()]
+
+
+def lock_cart(connection: Connection, cart_id: UUID) -> Row[Any] | None:
+    """Lock one cart and return its owner, currency and state, or None when there is none."""
+    return connection.execute(CART, {"id": cart_id}).one_or_none()
+
+
+def lock_carts(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Lock several carts."""
+    connection.execute(CARTS, {"ids": sorted(ids)})
+
+
+def lock_stock(connection: Connection, variant_ids: Sequence[int]) -> Sequence[Row[Any]]:
+    """Lock all stock levels of these variants and return them."""
+    return connection.execute(STOCK, {"variant_ids": list(variant_ids)}).all()
+
+
+def lock_held_stock(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Lock the stock levels on which these checkouts hold units."""
+    connection.execute(HELD_STOCK, {"ids": list(ids)})
+
+
+def lock_coupons(connection: Connection, codes: Sequence[str]) -> Sequence[Row[Any]]:
+    """Lock these coupons and return them with their promotions; codes that do not exist are left out."""
+    return connection.execute(COUPONS_LOCKED, {"codes": list(codes)}).all()
+
+
+def read_coupons(connection: Connection, codes: Sequence[str]) -> Sequence[Row[Any]]:
+    """Return the same rows as `lock_coupons` without locking them."""
+    return connection.execute(COUPONS_READ, {"codes": list(codes)}).all()
+
+
+def lock_notices(connection: Connection, ids: Sequence[UUID], *, skip_locked: bool = False) -> Sequence[Row[Any]]:
+    """Lock those of these webhooks that are not settled and return them with the payments they may be about."""
+    return connection.execute(NOTICES_SKIPPING if skip_locked else NOTICES_WAITING, {"ids": list(ids)}).all()
+
+
+def lock_due_notices(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Lock webhooks whose next try has come, or whose message was lost."""
+    return connection.execute(DUE_NOTICES, {"limit": limit}).all()
+
+
+def lock_deliveries(connection: Connection, ids: Sequence[UUID], stall_seconds: float) -> Sequence[Row[Any]]:
+    """Lock those of these deliveries that are due and that nobody is making, with everything they say."""
+    return connection.execute(DELIVERIES, {"ids": list(ids), "stall_seconds": stall_seconds}).all()
+
+
+def lock_due_deliveries(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Lock deliveries whose next try has come, or whose message was lost."""
+    return connection.execute(DUE_DELIVERIES, {"limit": limit}).all()
+
+
+def _member(row: Sequence[Any]) -> Member:
+    # By position, in the order of `_MEMBER`: by name it takes a third of the time of a phase that does little.
+    (
+        id_,
+        cart_id,
+        owner,
+        reference,
+        currency,
+        state,
+        phase,
+        fence,
+        straight_through,
+        payment_given,
+        total_minor,
+        hash_,
+        lines,
+        expires_at,
+        pivot_at,
+        attempts,
+        ending,
+        line_count,
+        sent_at,
+        now,
+    ) = row
+    return Member(
+        id=id_,
+        cart_id=cart_id,
+        owner=owner,
+        reference=reference,
+        currency=currency,
+        state=CheckoutState(state),
+        phase=phase,
+        fence=fence,
+        straight_through=straight_through,
+        payment_given=payment_given,
+        expected=Expected(total_minor, hash_, lines or {}),
+        expires_at=expires_at,
+        pivot_at=pivot_at,
+        attempts=attempts,
+        ending=None if ending is None else CheckoutState(ending),
+        line_count=line_count,
+        sent_at=sent_at,
+        now=now,
+    )

@@ -1,0 +1,6 @@
+"""Errors: one tree, a stable code and a sentence for each that tells its reader what to do."""
+
+from pipeline.errors.codes import Code
+from pipeline.errors.tree import CheckoutError, Conflict, Invalid, NotFound, Refused, Unavailable, sentence
+
+__all__ = ["CheckoutError", "Code", "Conflict", "Invalid", "NotFound", "Refused", "Unavailable", "sentence"]

@@ -1,0 +1,243 @@
+"""One tree of errors, and one helpful sentence for each code."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pipeline.errors.codes import Code
+from pipeline.errors.wording import fill
+
+__all__ = [
+    "SENTENCES",
+    "CheckoutError",
+    "Code",
+    "Conflict",
+    "Invalid",
+    "NotFound",
+    "Refused",
+    "Unavailable",
+    "list_sentences",
+    "sentence",
+]
+
+
+SENTENCES: Final[dict[Code, str]] = {
+    Code.MESSAGE_INVALID: "The message cannot be read: {reason}; send it in the documented form.",
+    Code.REQUEST_INVALID: "The request is not valid: {reason}; correct it and send it again.",
+    Code.KEY_REQUIRED: "A payment or a queued message needs an idempotency key: send one unique to this purchase.",
+    Code.KEY_CONFLICT: "Idempotency key {key!q} was used for another request: use a new key for a new request.",
+    Code.TTL_TOO_LONG: (
+        "A checkout may hold stock for at most {cap_seconds:second|seconds}: ask for less, or leave ttl_seconds out."
+    ),
+    Code.KEY_RUNNING: "The request with idempotency key {key!q} is being worked on: repeat it in a moment.",
+    Code.API_KEY_INVALID: "The request carries no valid API key: send `Authorization: Bearer` and a live one.",
+    Code.SCOPE_MISSING: "The API key lacks the scope {scope} ({why}): use one that has it.",
+    Code.RATE_LIMITED: (
+        "At most {limit:request|requests} a minute may come with this API key: wait {seconds:second|seconds}."
+    ),
+    Code.BODY_TOO_LARGE: "The body has more than {limit:byte|bytes}: send less.",
+    Code.HEADERS_TOO_LARGE: "The headers have more than {limit:byte|bytes}, or are more than {headers}: send less.",
+    Code.ADDRESS_TOO_LONG: (
+        "A path has at most {path:byte|bytes}, a query {query:byte|bytes} and {limit:parameter|parameters}: send less."
+    ),
+    Code.REQUEST_TIMEOUT: "The request did not arrive whole within {seconds:second|seconds}: send it again.",
+    Code.SIGN_INS_LIMITED: (
+        "At most {limit:try|tries} to sign in may come within a minute: wait {seconds:second|seconds}, then try again."
+    ),
+    Code.MEDIA_TYPE: "The body is not application/json: send JSON, and say so in Content-Type.",
+    Code.ROUTE_UNKNOWN: "There is nothing at this address: /openapi.json lists what there is.",
+    Code.METHOD_UNKNOWN: "{method} is not possible here: use {allowed}.",
+    Code.ORIGIN_FOREIGN: "The form was sent from another site: open the page here, and send it from there.",
+    Code.UNAVAILABLE: "The engine cannot work right now: repeat the same request in a few seconds.",
+    Code.OVERLOADED: (
+        "More is being bought than gets through right now: repeat the same request in {seconds:second|seconds}."
+    ),
+    Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",
+    Code.CART_LOCKED: "Cart {cart_id} is locked by {holder} until {expires_at}: try again after that.",
+    Code.CART_COMPLETED: "Cart {cart_id} has been bought already: start with a new cart.",
+    Code.CHECKOUT_ACTIVE: "Cart {cart_id} waits to be paid in checkout {checkout_id}: process that one, or cancel it.",
+    Code.CART_EMPTY: "The cart has no lines: add something to it first.",
+    Code.CART_TOO_LARGE: "The cart has {lines:line|lines} and at most {limit} may be bought at once: split it.",
+    Code.QUANTITY_INVALID: "Line {line} asks for {quantity} of {sku!q}: ask for at least 1 and at most {limit}.",
+    Code.ADDRESS_MISSING: "The shipping address cannot be used ({reason}): correct it.",
+    Code.REGION_REQUIRED: (
+        "What is taxed in {country} depends on the region, and the shipping address {reason}:"
+        " send it as region, by its code or name in ISO 3166-2."
+    ),
+    Code.TAX_ID_INVALID: "The tax id cannot be used ({reason}): correct it, or leave it out.",
+    Code.VARIANT_UNKNOWN: "Line {line} names {sku!q}, which is not in the catalog: remove the line.",
+    Code.VARIANT_INACTIVE: "Line {line} names {sku!q}, which is not sold any more: remove the line.",
+    Code.CURRENCY_UNKNOWN: "{currency!q} is not an ISO 4217 currency with a minor unit: use one such as EUR.",
+    Code.CURRENCY_MIXED: "Line {line} is priced in {currency} and the cart is in {cart_currency}: use one currency.",
+    Code.PRICE_MISSING: "Line {line}: {sku!q} has no price in {currency}: add one, or remove the line.",
+    Code.PRICE_INVALID: "Line {line}: {unit_price_minor} is not a price: send zero or more minor units.",
+    Code.PRICE_TOO_SMALL: (
+        "Line {line}: {sku!q} costs {price}, and nothing in {currency}: give it a price in {currency}."
+    ),
+    Code.TOTAL_TOO_LARGE: "The total is larger than any amount that can be charged: split the cart.",
+    Code.AMOUNT_NOT_CHARGEABLE: "The total of {amount} cannot be charged: {reason}.",
+    Code.EXCHANGE_RATE_STALE: "The rate from {base} to {quote} is of {observed_at}: import a newer one.",
+    Code.TAX_RATES_ENDED: "No rate of {names} in {place} holds now: import those that do, or a rate of 0.",
+    Code.EXTERNAL_AMOUNTS: "The amounts of {where} do not agree ({reason}): send amounts that add up.",
+    Code.EXTERNAL_AMOUNTS_REFUSED: (
+        "Messages may not name prices, discounts, taxes or delivery costs here: leave them out, or send the cart over"
+        " HTTP with a key that has the scope prices."
+    ),
+    Code.COUPON_UNKNOWN: "Coupon {code!q} does not exist or is not valid now: remove it.",
+    Code.COUPON_USED_UP: "Coupon {code!q} has been used as often as it may be: remove it.",
+    Code.COUPON_NEEDS_CUSTOMER: "Coupon {code!q} is limited per customer and the cart names none: name the customer.",
+    Code.COUPON_NOT_APPLICABLE: "Coupon {code!q} gives nothing on this cart ({reason}): remove it.",
+    Code.OUT_OF_STOCK: "Of {sku!q}, {requested:was|were} asked for and {available:is|are} left: ask for fewer.",
+    Code.PRICE_CHANGED: "The total is {total_minor}, not the expected {expected_total_minor}: show it and ask again.",
+    Code.SKU_UNKNOWN: "There is no variant with the SKU {sku!q}: import it first, or check the spelling.",
+    Code.STOCK_RESERVED: (
+        "Checkouts hold {reserved} of {sku!q} at {location!q}, and {quantity} would be there: keep {reserved} or more."
+    ),
+    Code.STOCK_OVERSOLD: (
+        "The policy of {sku!q} cannot be deny: elsewhere {reserved} are held of {quantity}: receive more there."
+    ),
+    Code.STOCK_EXPECTATION_REQUIRED: (
+        "{sku!q} has {on_hand:unit|units} at {location!q}: add --expect {on_hand}, or say +5."
+    ),
+    Code.STOCK_CHANGED: (
+        "{sku!q} has {on_hand:unit|units} at {location!q}, not {expected}: count, and expect {on_hand}."
+    ),
+    Code.STOCK_COUNT_OUTDATED: (
+        "{sku!q} at {location!q} was set by hand since {counted_at}: count again, or give +5 or -3."
+    ),
+    Code.LOCATION_UNKNOWN: "There is no location {location!q} ({hint}): correct it, or create it with --create.",
+    Code.CHECKOUT_UNKNOWN: "There is no checkout {checkout_id} of this owner: check the id.",
+    Code.CHECKOUT_ENDED: "Checkout {checkout_id} is {state}: start a new one.",
+    Code.CHECKOUT_BUSY: "Checkout {checkout_id} is {state} and has its payment: wait for its outcome.",
+    Code.PAST_PIVOT: (
+        "The payment of checkout {checkout_id} is being taken: wait for the order, then cancel it in your shop."
+    ),
+    Code.NEEDS_REVIEW: "A person is looking at checkout {checkout_id}: wait for their answer, or ask support.",
+    Code.PAYMENT_REQUIRED: "There is something to pay, and the request carries no payment: send its token.",
+    Code.PAYMENT_DECLINED: "The payment was declined ({reason}): try another payment method.",
+    Code.CAPTURE_DECLINED: "The authorised payment could not be taken ({reason}): start again with another one.",
+    Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind!q}: look it up there, then retry.",
+    Code.AUTHORIZATION_EXPIRED: "The authorisation of the payment ran out before the money was taken: start again.",
+    Code.REFUND_FAILED: "{amount} could not be given back ({error}): refund it at the provider, then retry.",
+    Code.VOID_FAILED: "{amount} authorised could not be let go ({error}): cancel it at the provider, then retry.",
+    Code.CARD_NUMBER: "The payment token looks like a card number: send the provider's token, never the number.",
+    Code.GATEWAY_MISCONFIGURED: "The payment provider refuses our access ({reason}): correct its keys, then retry.",
+    Code.GATEWAY_UNAVAILABLE: "The payment provider does not answer ({reason}): try again later.",
+    Code.GATEWAY_UNKNOWN: "There is no gateway {gateway!q} here: use the one that CHECKOUT_GATEWAY names.",
+    Code.WEBHOOK_INVALID: "The webhook cannot be accepted ({reason}): check its signing secret and the sender's clock.",
+    Code.ENDPOINT_INVALID: "No webhook can be sent there ({reason}): name a public https address.",
+    Code.CANCELLED: "The checkout was cancelled by the buyer.",
+    Code.RELEASED: "The checkout was released by {actor}: {reason}.",
+    Code.EXPIRED: "The checkout ran out of time before it was paid: start a new one.",
+    Code.ATTEMPTS_EXHAUSTED: (
+        "Phase {phase} failed {attempts:time|times} ({error}): report it, then start a new checkout."
+    ),
+    Code.UNDO_FAILED: "Undoing {phase} failed {attempts:time|times} ({error}): settle it by hand, then retry.",
+    Code.INTERNAL_ERROR: "The request could not be handled ({error}): report it with its idempotency key.",
+}
+
+#: Says whether a variant of a sentence is for these facts.
+When = Callable[[Mapping[str, Any]], bool]
+
+#: What is said instead where the facts make the usual sentence wrong: the first whose condition holds.
+VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
+    Code.ADDRESS_MISSING: (
+        (lambda facts: facts.get("reason") == "there is none", "The cart has no shipping address: add one."),
+        (
+            lambda facts: facts.get("which") == "billing",
+            "The billing address cannot be used ({reason}): correct it, or leave it out.",
+        ),
+    ),
+    Code.VARIANT_UNKNOWN: (
+        (
+            lambda facts: "look_alike" in facts,
+            "Line {line} names {sku!q}, which is not in the catalog, but {look_alike!q} is: correct the line,"
+            " or remove it.",
+        ),
+    ),
+    Code.SKU_UNKNOWN: (
+        (
+            lambda facts: "look_alike" in facts,
+            "There is no variant with the SKU {sku!q}; {look_alike!q} looks like it: check the spelling.",
+        ),
+    ),
+    Code.CHECKOUT_ACTIVE: (
+        (
+            lambda facts: "differs" in facts,
+            "Checkout {checkout_id} of cart {cart_id} was asked for something else ({differs}): wait for its outcome,"
+            " or cancel it.",
+        ),
+        (
+            lambda facts: "state" in facts,
+            "Checkout {checkout_id} of cart {cart_id} is on its way ({state}): repeat the request in a moment.",
+        ),
+    ),
+    Code.PRICE_CHANGED: (
+        (
+            lambda facts: "differs" in facts,
+            "What is charged is not what was expected ({differs}): show it and ask again.",
+        ),
+    ),
+    Code.OUT_OF_STOCK: ((lambda facts: facts.get("available") == 0, "{sku!q} is sold out: remove it."),),
+    Code.CHECKOUT_ENDED: (
+        (
+            lambda facts: facts.get("state") == "completed",
+            "Checkout {checkout_id} is completed and its order is placed: nothing is left to pay, and to cancel,"
+            " cancel that order in your shop.",
+        ),
+        (
+            lambda facts: facts.get("state") == "unwinding",
+            "Checkout {checkout_id} is being undone: wait until its cart is open again, then start a new one.",
+        ),
+    ),
+    Code.CHECKOUT_BUSY: (
+        (
+            lambda facts: facts.get("state") == "action_required",
+            "Checkout {checkout_id} waits for the buyer at their bank: have the buyer finish there, or cancel it.",
+        ),
+    ),
+}
+
+
+def list_sentences(code: Code) -> list[str]:
+    """Return every sentence that this code may have, its facts not filled in."""
+    return [SENTENCES[code], *(template for _holds, template in VARIANTS.get(code, ()))]
+
+
+def sentence(code: Code, detail: Mapping[str, Any]) -> str:
+    """Return the sentence for this code with its facts filled in."""
+    variants = (template for holds, template in VARIANTS.get(code, ()) if holds(detail))
+    return fill(next(variants, SENTENCES[code]), detail)
+
+
+class CheckoutError(Exception):
+    """Base of every error this engine raises on purpose: a stable code, its facts, and a sentence for the reader."""
+
+    def __init__(self, code: Code, **detail: Any) -> None:
+        """Take the facts that the code's sentence names."""
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return sentence(self.code, self.detail)
+
+
+class Refused(CheckoutError):
+    """The request cannot be carried out as it stands, and nothing was changed."""
+
+
+class Invalid(Refused):
+    """The request itself is wrong: sending it again unchanged will not help."""
+
+
+class NotFound(Refused):
+    """What the request names does not exist, or belongs to somebody else."""
+
+
+class Conflict(Refused):
+    """The request is fine and something stands in its way."""
+
+
+class Unavailable(CheckoutError):
+    """Somebody outside does not answer. Nothing was changed; the same request may succeed later."""

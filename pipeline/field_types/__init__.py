@@ -1,0 +1,1 @@
+"""What comes in from outside, by kind: its bounds and its one form."""

@@ -1,0 +1,278 @@
+"""The only way in: start, process, resume, cancel, release, retry.
+
+Functions over a connection, one transaction each; they return the messages to send once it has committed. `Door` in
+pipeline/intake/service.py does both.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from uuid_utils.compat import uuid7
+
+from models.states import ENDINGS, TERMINAL, CartState, CheckoutState
+from pipeline.carts.cart_input import TaxIdValidation
+from pipeline.carts.cart_lock import find_holder
+from pipeline.carts.storage import create_cart, fill_cart
+from pipeline.checkouts.batch import Member, Rejected
+from pipeline.checkouts.events import write_events
+from pipeline.checkouts.locks import lock_cart, lock_checkouts
+from pipeline.errors import Code, Conflict, Invalid, NotFound, Refused
+from pipeline.intake.joining import join_cart, join_payment, read_expected
+from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest, fingerprint
+from pipeline.messaging.ports import Send
+from pipeline.payments.late_funds import close_reviews
+from pipeline.pricing.drift import find_drift, find_tolerance
+from pipeline.pricing.storage import read_quotes
+from pipeline.saga import backward, forward
+from pipeline.saga.chain import CHAIN
+from pipeline.settings import Settings
+
+KEY: Final = text("SELECT checkout_id, fingerprint FROM request_keys WHERE owner = :owner AND key = :key")
+
+BIND_KEY: Final = text("""
+    INSERT INTO request_keys (owner, key, action, fingerprint, checkout_id)
+    VALUES (:owner, :key, :action, :fingerprint, :checkout_id)
+    ON CONFLICT DO NOTHING
+""")
+
+# An editor with an older snapshot must not slip under the lock that begins here: see models/cart.py.
+TURN: Final = text("UPDATE carts SET lock_version = lock_version + 1 WHERE id = :cart_id")
+
+INSERT: Final = text("""
+    INSERT INTO checkouts (id, cart_id, owner, reference, currency, straight_through, payment_given, line_count,
+                           expected_total_minor, expected_hash, expected_lines, expires_at, sent_at, due_at, due_reason)
+    VALUES (:id, :cart_id, :owner, :reference, :currency, :paying, :paying,
+            (SELECT count(*) FROM cart_lines WHERE cart_id = :cart_id), :expected_total_minor, :expected_hash,
+            CAST(:expected_lines AS jsonb), now() + make_interval(secs => :ttl_seconds),
+            now(), now() + make_interval(secs => :stall_seconds), 'stalled')
+    RETURNING now() AS sent_at
+""")
+
+PAY: Final = text("""
+    INSERT INTO payments (checkout_id, gateway, token) VALUES (:id, :gateway, :token)
+    ON CONFLICT (checkout_id) DO UPDATE SET token = EXCLUDED.token, tries = payments.tries + 1, updated_at = now()
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What a request led to. `created` is False when the answer is an earlier or an already running checkout.
+
+    `refusal` is raised to the caller once what it led to has committed.
+    """
+
+    checkout_id: UUID
+    created: bool
+    sends: Sequence[Send] = ()
+    refusal: Refused | None = None
+
+
+def start(
+    connection: Connection, request: StartRequest, settings: Settings, validated: TaxIdValidation | None = None
+) -> Admitted:
+    """Start the checkout of a cart, once per key and once per cart; one that is under way is joined.
+
+    `validated` is what is known of its tax id.
+
+    Raises Invalid, NotFound or Conflict; nothing is changed then (the caller rolls back).
+    """
+    if request.payment is not None and request.idempotency_key is None:
+        raise Invalid(Code.KEY_REQUIRED)
+    ttl_seconds = request.ttl_seconds or settings.ttl_minutes * 60
+    if ttl_seconds > settings.ttl_cap_minutes * 60:
+        raise Invalid(Code.TTL_TOO_LONG, cap_seconds=settings.ttl_cap_minutes * 60)
+    cart_id = request.wanted_cart_id
+    if request.cart is not None:
+        create_cart(connection, cart_id, request.cart.currency, request.owner)
+    cart = lock_cart(connection, cart_id)
+    # Read after the lock: a repeat that waited for it may find its checkout begun, or even ended.
+    if (replayed := _replay(connection, request)) is not None:
+        return replayed
+    if cart is None or cart.owner not in (None, request.owner):
+        raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))
+    # Read after the lock: whoever started this cart before us has committed by now.
+    active = find_holder(connection, cart_id)
+    if active is not None:
+        if active.owner != request.owner:
+            raise active.refuse(request.owner)
+        join_cart(connection, request, active, settings)
+        _bind_key(connection, request, active.id)
+        return Admitted(active.id, created=False)
+    if cart.state == CartState.COMPLETED:
+        raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
+    connection.execute(TURN, {"cart_id": cart_id})
+    if request.cart is not None:
+        fill_cart(connection, request.cart, validated)
+    checkout_id = uuid7()
+    sent_at = connection.execute(
+        INSERT,
+        {
+            "id": checkout_id,
+            "cart_id": cart_id,
+            "owner": request.owner,
+            "reference": request.reference,
+            "currency": cart.currency if request.cart is None else request.cart.currency,
+            "paying": request.payment is not None,
+            **_expected_columns(request),
+            "ttl_seconds": ttl_seconds,
+            "stall_seconds": settings.stall_seconds,
+        },
+    ).scalar_one()
+    _bind_key(connection, request, checkout_id)
+    if request.payment is not None:
+        _pay(connection, checkout_id, request.payment, settings)
+    write_events(connection, "checkout.started", [checkout_id])
+    return Admitted(checkout_id, created=True, sends=[Send(CHAIN[0].queue, checkout_id, sent_at)])
+
+
+def process(connection: Connection, request: ProcessRequest, settings: Settings) -> Admitted:
+    """Pay a started checkout. Its stock and prices are held from now on until the payment's outcome is known.
+
+    The same payment under another key is the one that is under way.
+    """
+    member = _owned(connection, request.checkout_id, request.owner)
+    if (replayed := _replay(connection, request)) is not None:
+        return replayed
+    early = member.state is CheckoutState.RUNNING and not member.payment_given
+    if member.state in TERMINAL or member.state is CheckoutState.UNWINDING:
+        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(member.id), state=member.state)
+    if member.expires_at <= member.now and member.pivot_at is None:
+        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(member.id), state=CheckoutState.EXPIRED)
+    if not early and member.state is not CheckoutState.AWAITING_PAYMENT:
+        join_payment(connection, request, member, settings)
+        _bind_key(connection, request, member.id)
+        return Admitted(member.id, created=False)
+    frozen = read_quotes(connection, [member.id]).get(member.id)
+    if request.payment is None and (frozen is None or frozen[0].total_minor > 0):
+        raise Invalid(Code.PAYMENT_REQUIRED)
+    if frozen is not None:
+        tolerance_minor = find_tolerance(frozen[0], settings.drift_tolerances)
+        drift = find_drift(frozen[0], read_expected(request), tolerance_minor)
+        if drift is not None:
+            # What the buyer saw is not what is frozen: nothing is charged, and nothing is held for it any longer.
+            why = {member.id: Rejected(Code.PRICE_CHANGED, drift)}
+            sends = backward.begin(connection, [member], why, settings, ending=CheckoutState.FAILED)
+            refusal = Conflict(Code.PRICE_CHANGED, **drift)
+            return Admitted(member.id, created=False, sends=sends, refusal=refusal)
+    _bind_key(connection, request, member.id)
+    if request.payment is not None:
+        _pay(connection, member.id, request.payment, settings)
+    sends = forward.call_on(
+        connection,
+        member,
+        settings,
+        event="payment.submitted",
+        hold_seconds=settings.payment_window_seconds,
+        expected=_expected_columns(request),
+    )
+    # One that has not reached its quote yet is on its way already: its message is not doubled.
+    return Admitted(member.id, created=True, sends=[] if early else sends)
+
+
+def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> Admitted:
+    """Look again at a payment that waited for its buyer, who has now acted. Holds nothing longer: anybody may ask."""
+    member = _owned(connection, checkout_id, owner)
+    if member.state is not CheckoutState.ACTION_REQUIRED:
+        return Admitted(checkout_id, created=False)
+    sends = forward.call_on(connection, member, settings, event="checkout.resumed")
+    return Admitted(checkout_id, created=True, sends=sends)
+
+
+def cancel(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> Admitted:
+    """Cancel a checkout for its buyer. Cancelling what has ended or is turning back already changes nothing."""
+    return _turn_back(connection, _owned(connection, checkout_id, owner), Rejected(Code.CANCELLED), settings)
+
+
+def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> Admitted:
+    """Release a cart for an operator: a cancellation with the operator's name and reason in its trail."""
+    member = _owned(connection, checkout_id, None)
+    detail = {"actor": actor, "reason": reason}
+    # The sentence ends itself.
+    told = detail | {"reason": reason.rstrip(". ")}
+    released = _turn_back(connection, member, Rejected(Code.RELEASED, told), settings)
+    if released.created:
+        write_events(connection, "checkout.released", [checkout_id], data={checkout_id: detail})
+    return released
+
+
+def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> Admitted:
+    """Set a checkout that waits for a person going again, in the direction it had.
+
+    Of one that has ended, the money that could not be given back is tried again.
+    """
+    member = _owned(connection, checkout_id, None)
+    if member.state in ENDINGS and close_reviews(connection, [member.id], actor=actor, reason=reason):
+        return Admitted(member.id, created=True, sends=backward.call_back(connection, member))
+    if member.state is not CheckoutState.NEEDS_REVIEW:
+        return Admitted(checkout_id, created=False)
+    detail = {"actor": actor, "reason": reason}
+    sends = forward.call_on(connection, member, settings, event="checkout.retried", detail=detail)
+    return Admitted(checkout_id, created=True, sends=sends)
+
+
+def _turn_back(connection: Connection, member: Member, why: Rejected, settings: Settings) -> Admitted:
+    if member.state in TERMINAL or member.state is CheckoutState.UNWINDING:
+        return Admitted(member.id, created=False)
+    if member.state is CheckoutState.NEEDS_REVIEW:
+        raise Conflict(Code.NEEDS_REVIEW, checkout_id=str(member.id))
+    if member.pivot_at is not None:
+        raise Conflict(Code.PAST_PIVOT, checkout_id=str(member.id))
+    sends = backward.begin(connection, [member], {member.id: why}, settings, ending=CheckoutState.CANCELLED)
+    return Admitted(member.id, created=True, sends=sends)
+
+
+def _owned(connection: Connection, checkout_id: UUID, owner: str | None) -> Member:
+    """Lock a checkout of this owner; one of another owner is not there."""
+    found = lock_checkouts(connection, [checkout_id])
+    if not found or (owner is not None and found[0].owner != owner):
+        raise NotFound(Code.CHECKOUT_UNKNOWN, checkout_id=str(checkout_id))
+    return found[0]
+
+
+def _replay(connection: Connection, request: StartRequest | ProcessRequest) -> Admitted | None:
+    """Return the first answer of a key that has been seen; Conflict if it came with another request."""
+    if request.idempotency_key is None:
+        return None
+    seen = connection.execute(KEY, {"owner": request.owner, "key": request.idempotency_key}).one_or_none()
+    if seen is None:
+        return None
+    if seen.fingerprint != fingerprint(request):
+        raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)
+    return Admitted(seen.checkout_id, created=False)
+
+
+def _expected_columns(request: StartRequest | ProcessRequest) -> dict[str, Any]:
+    lines = request.expected_lines
+    return {
+        "expected_total_minor": request.expected_total_minor,
+        "expected_hash": request.expected_hash,
+        "expected_lines": None if lines is None else json.dumps(lines),
+    }
+
+
+def _bind_key(connection: Connection, request: StartRequest | ProcessRequest, checkout_id: UUID) -> None:
+    if request.idempotency_key is None:
+        return
+    bound = connection.execute(
+        BIND_KEY,
+        {
+            "owner": request.owner,
+            "key": request.idempotency_key,
+            "action": "start" if isinstance(request, StartRequest) else "process",
+            "fingerprint": fingerprint(request),
+            "checkout_id": checkout_id,
+        },
+    )
+    if bound.rowcount == 0:
+        # Another request with this key committed while we waited: the same one is fine, any other is not.
+        replayed = _replay(connection, request)
+        if replayed is None or replayed.checkout_id != checkout_id:
+            raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)
+
+
+def _pay(connection: Connection, checkout_id: UUID, payment: PaymentInput, settings: Settings) -> None:
+    connection.execute(PAY, {"id": checkout_id, "gateway": settings.gateway, "token": payment.token})

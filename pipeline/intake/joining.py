@@ -1,0 +1,133 @@
+"""Whether a request may be answered by a checkout that is under way: only if it says the same as that one was asked.
+
+Otherwise its caller would be told another request's result: another cart, another card, another total. What a look
+(`GET /checkout`) leaves out it does not claim; a request that pays claims all of it.
+"""
+
+import json
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from models.states import CheckoutState
+from pipeline.carts.cart_input import Cart
+from pipeline.carts.cart_lock import Holder
+from pipeline.carts.editing import read_content
+from pipeline.checkouts.batch import Member
+from pipeline.checkouts.expected import Expected
+from pipeline.errors import Code, Conflict
+from pipeline.intake.requests import Expecting, ProcessRequest, StartRequest
+from pipeline.pricing.drift import find_drift, find_tolerance
+from pipeline.pricing.storage import read_quotes
+from pipeline.settings import Settings
+
+TOKEN: Final = text("SELECT token FROM payments WHERE checkout_id = :id")
+
+#: What a request says, in the words of its refusal.
+CART: Final = "the cart"
+AMOUNTS: Final = "the expected amounts"
+REFERENCE: Final = "the reference"
+PAYMENT: Final = "the payment"
+
+
+def join_cart(connection: Connection, request: StartRequest, holder: Holder, settings: Settings) -> None:
+    """Return if the checkout that holds the cart answers this request of its owner; the cart's row must be locked.
+
+    Raises Conflict otherwise: CHECKOUT_ACTIVE, CHECKOUT_BUSY when only the payment is another one, or PRICE_CHANGED
+    when the quote is frozen and is not what was expected. Nothing is changed then.
+    """
+    if _is_look(request):
+        return
+    if holder.state is CheckoutState.UNWINDING:
+        # What is turning back was ended by its own card, its own buyer or its own time.
+        raise _refuse(holder.id, holder.cart_id, state=holder.state)
+    pays = request.payment is not None
+    is_paid = holder.payment_given and holder.state is not CheckoutState.AWAITING_PAYMENT
+    differs = [] if request.cart is None or _holds(connection, request.cart) else [CART]
+    off = _object_to_amounts(connection, holder.id, holder.expected, request, settings, claims_all=pays)
+    if is_paid or not pays:
+        if request.reference != holder.reference and (pays or request.reference is not None):
+            differs.append(REFERENCE)
+        if off == {}:
+            differs.append(AMOUNTS)
+        if pays and _token(request) != holder.token:
+            differs.append(PAYMENT)
+    if differs == [PAYMENT]:
+        raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(holder.id), state=holder.state)
+    if differs:
+        raise _refuse(holder.id, holder.cart_id, differs=" and ".join(differs))
+    if off:
+        raise Conflict(Code.PRICE_CHANGED, checkout_id=str(holder.id), **off)
+    if pays and not is_paid:
+        # Returning it would look as if the payment had been taken; paying it here would lock rows out of order.
+        raise _refuse(holder.id, holder.cart_id)
+
+
+def join_payment(connection: Connection, request: ProcessRequest, member: Member, settings: Settings) -> None:
+    """Return if the payment that is under way for this checkout answers this request; its row must be locked.
+
+    Raises Conflict as `join_cart` does. Nothing is changed then: what another request pays is not turned back.
+    """
+    if connection.execute(TOKEN, {"id": member.id}).scalar_one_or_none() != _token(request):
+        raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(member.id), state=member.state)
+    off = _object_to_amounts(connection, member.id, member.expected, request, settings, claims_all=True)
+    if off == {}:
+        raise _refuse(member.id, member.cart_id, differs=AMOUNTS)
+    if off:
+        raise Conflict(Code.PRICE_CHANGED, checkout_id=str(member.id), **off)
+
+
+def read_expected(request: Expecting) -> Expected:
+    """Return what a request expects to be charged."""
+    return Expected(request.expected_total_minor, request.expected_hash, request.expected_lines or {})
+
+
+def _is_look(request: StartRequest) -> bool:
+    """Tell whether a request only names its cart: for how long it would hold it, had it begun it, does not matter."""
+    return request.model_dump(exclude={"owner", "cart_id", "ttl_seconds"}, exclude_none=True) == {}
+
+
+def _object_to_amounts(
+    connection: Connection,
+    checkout_id: UUID,
+    asked: Expected,
+    request: Expecting,
+    settings: Settings,
+    *,
+    claims_all: bool,
+) -> dict[str, Any] | None:
+    """Return how the frozen quote differs from what a request expects; {} if none is frozen and others are expected.
+
+    `asked` is what the checkout was asked to expect: it turns back in phase 3 when that does not hold.
+    """
+    expected = read_expected(request)
+    if expected == asked or (expected == Expected() and not claims_all):
+        return None
+    frozen = read_quotes(connection, [checkout_id]).get(checkout_id)
+    if frozen is None:
+        return {}
+    return find_drift(frozen[0], expected, find_tolerance(frozen[0], settings.drift_tolerances))
+
+
+def _holds(connection: Connection, cart: Cart) -> bool:
+    """Tell whether the stored cart is, to the last field, the one that was brought along."""
+    stored, brought = read_content(connection, cart.id), cart.model_dump(mode="json", exclude={"id"})
+    if cart.tax_id_validated is None:
+        stored["tax_id_validated"] = None  # a validator may have been asked since
+    brought["lines"] = [{"line": number, **line} for number, line in enumerate(brought["lines"], start=1)]
+    return bool(_canonical(stored) == _canonical(brought))
+
+
+def _canonical(content: dict[str, Any]) -> Any:
+    # Stored JSON writes 1e30 out in full: numbers are compared as what they are worth.
+    return json.loads(json.dumps(content), parse_float=Decimal)
+
+
+def _token(request: StartRequest | ProcessRequest) -> str | None:
+    return None if request.payment is None else request.payment.token
+
+
+def _refuse(checkout_id: UUID, cart_id: UUID, **why: str) -> Conflict:
+    return Conflict(Code.CHECKOUT_ACTIVE, cart_id=str(cart_id), checkout_id=str(checkout_id), **why)

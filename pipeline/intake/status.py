@@ -1,0 +1,167 @@
+"""Where a checkout stands, for whoever asks."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from models.states import CheckoutState
+from pipeline.errors import Code, NotFound, sentence
+from pipeline.saga.chain import CHAIN
+
+# The newest checkout of a cart: its active one if there is one (ids are in time's order).
+_STATUS: Final = """
+    SELECT c.id, c.cart_id, c.owner, c.reference, c.state, c.phase, c.currency, c.expires_at, c.created_at, c.ended_at,
+           coalesce(c.review, p.review) AS review, c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
+           l.subtotal_minor, l.discount_minor, l.shipping_minor, l.tax_minor, l.total_minor, l.hash AS quote_hash,
+           o.id AS order_id, o.number AS order_number, o.placed_at, {action} AS action, p.tries,
+           (SELECT d.code FROM payment_operations d WHERE d.checkout_id = c.id AND d.kind = 'authorize'
+                AND d.n = p.tries AND d.status = 'declined') AS declined
+    FROM checkouts c
+    LEFT JOIN price_locks l ON l.checkout_id = c.id
+    LEFT JOIN orders o ON o.checkout_id = c.id
+    LEFT JOIN payments p ON p.checkout_id = c.id
+    WHERE (c.id = :checkout_id OR c.cart_id = :cart_id) AND (CAST(:owner AS text) IS NULL OR c.owner = :owner)
+    ORDER BY c.id DESC LIMIT 1
+"""
+STATUS: Final = text(_STATUS.format(action="p.action"))
+#: The same for who is not the buyer's shop, and may not even read the column.
+PLAIN_STATUS: Final = text(_STATUS.format(action="CAST(NULL AS jsonb)"))
+
+#: What each state is called to people.
+STATE_NAMES: Final = {
+    CheckoutState.RUNNING: "In progress",
+    CheckoutState.AWAITING_PAYMENT: "Waiting for payment",
+    CheckoutState.ACTION_REQUIRED: "Waiting for the buyer's bank",
+    CheckoutState.UNWINDING: "Being undone",
+    CheckoutState.NEEDS_REVIEW: "Being looked at",
+    CheckoutState.COMPLETED: "Completed",
+    CheckoutState.FAILED: "Failed",
+    CheckoutState.CANCELLED: "Cancelled",
+    CheckoutState.EXPIRED: "Expired",
+}
+
+#: States in which nothing more happens until somebody acts, or ever.
+RESTING: Final = frozenset(CheckoutState) - {CheckoutState.RUNNING, CheckoutState.UNWINDING}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a checkout did not become an order, or what a person must settle."""
+
+    code: str
+    phase: str | None
+    message: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The frozen sums."""
+
+    subtotal_minor: int
+    discount_minor: int
+    shipping_minor: int
+    tax_minor: int
+    total_minor: int
+
+
+_TOTALS: Final = tuple(Totals.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The order that came of it."""
+
+    id: UUID
+    number: int
+    placed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One checkout as its owner sees it. `totals` are frozen from phase 3 on.
+
+    `failure` says why it turned back or, while it waits to be paid, why the last card was declined.
+
+    `review` says what a person must settle: what keeps it in `needs_review`, or money of one that has ended.
+    """
+
+    checkout_id: UUID
+    cart_id: UUID
+    owner: str
+    reference: str | None
+    state: CheckoutState
+    phase: int
+    phase_name: str | None
+    currency: str
+    totals: Totals | None
+    quote_hash: str | None
+    expires_at: datetime
+    created_at: datetime
+    ended_at: datetime | None
+    order: Placed | None
+    action: dict[str, Any] | None
+    tries: int | None
+    failure: Failure | None
+    review: Failure | None
+
+    @property
+    def total_minor(self) -> int | None:
+        """The frozen total."""
+        return None if self.totals is None else self.totals.total_minor
+
+    @property
+    def order_number(self) -> int | None:
+        """The number of the placed order."""
+        return None if self.order is None else self.order.number
+
+
+def read_status(
+    connection: Connection,
+    *,
+    checkout_id: UUID | None = None,
+    cart_id: UUID | None = None,
+    owner: str | None = None,
+    with_action: bool = True,
+) -> Status:
+    """Return where a checkout stands, by its id or its cart's; NotFound if there is none of this owner.
+
+    `with_action=False` leaves out what the buyer must do at their bank: it is a secret of the buyer's and the shop's.
+    """
+    query = STATUS if with_action else PLAIN_STATUS
+    row = connection.execute(query, {"checkout_id": checkout_id, "cart_id": cart_id, "owner": owner}).one_or_none()
+    if row is None:
+        raise NotFound(Code.CHECKOUT_UNKNOWN, checkout_id=str(checkout_id or f"for cart {cart_id}"))
+    return Status(
+        checkout_id=row.id,
+        cart_id=row.cart_id,
+        owner=row.owner,
+        reference=row.reference,
+        state=CheckoutState(row.state),
+        phase=row.phase,
+        phase_name=CHAIN[row.phase - 1].name if row.phase else None,
+        currency=row.currency,
+        totals=None if row.total_minor is None else Totals(**{name: getattr(row, name) for name in _TOTALS}),
+        quote_hash=row.quote_hash,
+        expires_at=row.expires_at,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+        order=None if row.order_number is None else Placed(row.order_id, row.order_number, row.placed_at),
+        action=row.action if row.state == CheckoutState.ACTION_REQUIRED else None,
+        tries=row.tries,
+        failure=_find_failure(row),
+        review=None if row.review is None else Failure(**row.review),
+    )
+
+
+def _find_failure(row: Row[Any]) -> Failure | None:
+    if row.failure_code is not None:
+        return Failure(row.failure_code, row.failure_phase, row.failure_message, row.failure_detail or {})
+    if row.state == CheckoutState.AWAITING_PAYMENT and row.declined is not None:
+        detail = {"reason": row.declined, "try": row.tries}
+        code = Code.PAYMENT_DECLINED
+        return Failure(code, "payment_authorization", sentence(code, detail), detail)
+    return None

@@ -1,0 +1,1 @@
+"""What operators ask: statistics, health, diagnostics, search, detail, advice."""

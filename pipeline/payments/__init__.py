@@ -1,0 +1,1 @@
+"""Payments: their state, operations, leases, gateway calls, and undo."""

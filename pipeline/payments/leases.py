@@ -1,0 +1,132 @@
+"""Gateway calls before they are made: written as rows and claimed, with nobody else making them meanwhile."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from models.states import OperationKind, OperationStatus, PaymentStatus
+from pipeline.checkouts.batch import Member
+from pipeline.gateways.gateway import Answer, Call
+from pipeline.payments.details import DETAILS, read_details
+from pipeline.payments.operation import Operation
+from pipeline.payments.payment import Books, Intent, Verb
+from pipeline.settings import Settings
+
+#: In the order of the fields of `Operation`.
+_COLUMNS: Final = "kind n status fence attempts id claimed_until code last_error created_at updated_at"
+OPERATION: Final = ", ".join(f"payment_operations.{column}" for column in _COLUMNS.split(" "))
+
+# In one round trip: the checkouts that are held for the call, and the call.
+# While its call is out, a checkout is due only when the claim has run out, and its stock is held for the payment. A
+# look holds nothing longer: a storefront may ask as often as it likes. What was held within the last tenth of a claim
+# is left as it is: a sweep that comes so much too early finds the claim in the books, and waits for it.
+# A look claims the operation that it may settle, and is no new attempt of it: the fence stays.
+CLAIM: Final = text(f"""
+    WITH held AS (
+        UPDATE checkouts
+        SET due_at = now() + make_interval(secs => :claim_seconds), due_reason = 'scheduled', updated_at = now(),
+            expires_at = CASE WHEN id = ANY(CAST(:looking AS uuid[])) THEN expires_at
+                              ELSE greatest(expires_at, now() + make_interval(secs => :window_seconds)) END,
+            pivot_at = CASE WHEN :pivot THEN coalesce(pivot_at, now()) ELSE pivot_at END
+        WHERE id = ANY(CAST(:holding AS uuid[]))
+          AND (due_reason IS DISTINCT FROM 'scheduled' OR due_at < now() + make_interval(secs => 0.9 * :claim_seconds)
+               OR (:pivot AND pivot_at IS NULL)
+               OR (id <> ALL(CAST(:looking AS uuid[]))
+                   AND expires_at < now() + make_interval(secs => :window_seconds - 0.1 * :claim_seconds)))
+    )
+    INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, fence, claimed_until)
+    SELECT id, kind, n, id || ':' || kind || ':' || n, amount, CASE WHEN look THEN -1 ELSE fence END,
+           now() + make_interval(secs => :claim_seconds)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:ns AS smallint[]), CAST(:amounts AS bigint[]),
+                CAST(:fences AS integer[]), CAST(:looks AS boolean[])) AS intended (id, kind, n, amount, fence, look)
+    ON CONFLICT (checkout_id, kind, n) DO UPDATE
+    SET fence = greatest(EXCLUDED.fence, payment_operations.fence), claimed_until = EXCLUDED.claimed_until,
+        updated_at = CASE WHEN EXCLUDED.fence < 0 THEN payment_operations.updated_at ELSE now() END,
+        -- A claim that ran out without an answer: its caller died, and that counts.
+        attempts = payment_operations.attempts
+                   + CASE WHEN EXCLUDED.fence < 0 OR payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
+    RETURNING checkout_id, idempotency_key, amount_minor, {DETAILS}, {OPERATION}
+""")
+
+
+class AmountError(ValueError):
+    """Raised when a call would move another amount than the frozen one. Nothing is called then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A claimed call, ready to be made once the transaction that claimed it has committed.
+
+    `seen` is what we thought of the payment when it was planned.
+    """
+
+    operation: Operation
+    verb: Verb
+    call: Call
+    seen: PaymentStatus
+
+    @property
+    def look(self) -> bool:
+        """Whether it only looks."""
+        return self.verb is Verb.RETRIEVE
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call and what came back; None when it was not made."""
+
+    planned: Planned
+    answer: Answer | None
+
+
+def claim(
+    connection: Connection,
+    intents: Sequence[tuple[Member, Books, Intent]],
+    settings: Settings,
+    *,
+    hold: bool = True,
+    pivot: bool = False,
+) -> list[Planned]:
+    """Write the intents of a batch (a repeat finds its row) and claim them: nobody else makes these calls meanwhile.
+
+    Their checkouts are held for it: the sweep stays away, and their stock and prices last until the payment is through.
+    Not with `hold=False`, for looks beside the work. With `pivot`, from here on nothing is undone by wish or by time.
+    Raises AmountError, with nothing to be committed.
+    """
+    if not intents:
+        return []
+    wanted = {(member.id, intent.kind, intent.n): (books, intent) for member, books, intent in intents}
+    ids = [member.id for member, _, _ in intents]
+    rows = connection.execute(
+        CLAIM,
+        {
+            "claim_seconds": settings.gateway_claim_seconds,
+            "window_seconds": settings.payment_window_seconds,
+            "pivot": pivot,
+            "holding": ids if hold else [],
+            "looking": [member.id for member, _, intent in intents if intent.verb is Verb.RETRIEVE],
+            "ids": ids,
+            "kinds": [intent.kind for _, _, intent in intents],
+            "ns": [intent.n for _, _, intent in intents],
+            "amounts": [books.amount.minor for _, books, _ in intents],
+            "fences": [member.fence for member, _, _ in intents],
+            "looks": [intent.verb is Verb.RETRIEVE for _, _, intent in intents],
+        },
+    )
+    planned = []
+    for checkout_id, key, amount_minor, reference, shipping, billing, order_id, *fields in rows:
+        operation = read_operation(*fields)
+        books, intent = wanted[checkout_id, operation.kind, operation.n]
+        if amount_minor != books.amount.minor:
+            raise AmountError(f"{key} is for {amount_minor}, the lock for {books.amount}")
+        details = read_details(reference, shipping, billing, order_id)
+        call = Call(checkout_id, key, books.amount, books.token, books.reference, details)
+        planned.append(Planned(operation, intent.verb, call, books.status))
+    return planned
+
+
+def read_operation(kind: str, n: int, status: str, *rest: Any) -> Operation:
+    """Make an operation of the columns `OPERATION`."""
+    return Operation(OperationKind(kind), n, OperationStatus(status), *rest)

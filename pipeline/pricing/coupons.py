@@ -1,0 +1,129 @@
+"""Coupons: found, checked and redeemed in one transaction with the price lock, given back by its undo.
+
+The coupons' rows are locked in the order of their codes; their counters are the limit, and a check constraint guards
+them. The last use goes to the first come.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from pipeline.carts.snapshot import Basket
+from pipeline.checkouts.batch import Rejected
+from pipeline.checkouts.locks import lock_coupons, read_coupons
+from pipeline.errors import Code
+from pipeline.errors.wording import quote
+from pipeline.pricing.loader import read_promotion
+from pipeline.pricing.terms import Promotion
+
+CUSTOMERS: Final = text("""
+    SELECT code, customer, count(*) AS uses FROM redemptions
+    WHERE code = ANY(CAST(:codes AS text[])) AND customer = ANY(CAST(:customers AS text[])) AND returned_at IS NULL
+    GROUP BY code, customer
+""")
+
+REDEEM: Final = text("""
+    WITH redeemed AS (
+        INSERT INTO redemptions (checkout_id, code, promotion_id, customer)
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:codes AS text[]), CAST(:promotions AS bigint[]),
+                             CAST(:customers AS text[]))
+        RETURNING code
+    )
+    UPDATE coupons c SET used = c.used + r.uses
+    FROM (SELECT code, count(*) AS uses FROM redeemed GROUP BY code) r WHERE c.code = r.code
+""")
+
+HELD: Final = text("""
+    SELECT DISTINCT code FROM redemptions WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND returned_at IS NULL
+""")
+
+GIVE_BACK: Final = text("""
+    WITH returned AS (
+        UPDATE redemptions SET returned_at = now()
+        WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND returned_at IS NULL
+        RETURNING code
+    )
+    UPDATE coupons c SET used = c.used - r.uses
+    FROM (SELECT code, count(*) AS uses FROM returned GROUP BY code) r WHERE c.code = r.code
+""")
+
+
+class CouponDesk:
+    """The coupons that a batch asks for, locked and counted down as they are granted."""
+
+    def __init__(
+        self, connection: Connection, baskets: Iterable[Basket], base_currency: str, *, lock: bool = True
+    ) -> None:
+        """Lock every coupon that these carts name and count what their customers have used.
+
+        Without `lock` they are only read, to say what they would bring now: nothing may be granted then.
+        """
+        asking = [basket for basket in baskets if basket.coupon_codes]
+        codes = sorted({code for basket in asking for code in basket.coupon_codes})
+        self._connection = connection
+        read = lock_coupons if lock else read_coupons
+        self._coupons = {row.code: row for row in read(connection, codes)} if codes else {}
+        self._promotions = {code: read_promotion(row, base_currency) for code, row in self._coupons.items()}
+        self._used = {code: row.used for code, row in self._coupons.items()}
+        self._by_customer: Counter[tuple[str, str]] = Counter()
+        customers = sorted({basket.customer for basket in asking if basket.customer is not None})
+        if codes and customers:
+            for row in connection.execute(CUSTOMERS, {"codes": codes, "customers": customers}):
+                self._by_customer[row.code, row.customer] = row.uses
+        self._granted: list[tuple[UUID, str, int, str | None]] = []
+
+    @property
+    def promotions(self) -> Collection[Promotion]:
+        """What the coupons of the batch bring."""
+        return self._promotions.values()
+
+    def find(self, basket: Basket) -> list[Promotion] | Rejected:
+        """Return the promotions of this cart's coupons, or why one of them cannot be used.
+
+        A promotion is brought once: of two codes of it the first in the cart, and the other is refused.
+        """
+        brought: dict[int, str] = {}
+        promotions = []
+        for code in basket.coupon_codes:
+            row = self._coupons.get(code)
+            if row is None or not row.valid:
+                return Rejected(Code.COUPON_UNKNOWN, {"code": code})
+            if row.usage_limit is not None and self._used[code] >= row.usage_limit:
+                return Rejected(Code.COUPON_USED_UP, {"code": code})
+            if row.per_customer_limit is not None:
+                if basket.customer is None:
+                    return Rejected(Code.COUPON_NEEDS_CUSTOMER, {"code": code})
+                if self._by_customer[code, basket.customer] >= row.per_customer_limit:
+                    return Rejected(Code.COUPON_USED_UP, {"code": code})
+            promotion = self._promotions[code]
+            if (first := brought.setdefault(promotion.id, code)) != code:
+                reason = f"it brings the same promotion as coupon {quote(first)}, which is used once"
+                return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": code, "reason": reason})
+            promotions.append(promotion)
+        return promotions
+
+    def grant(self, checkout_id: UUID, basket: Basket) -> None:
+        """Count this cart's coupons as used by it."""
+        for code in basket.coupon_codes:
+            self._used[code] += 1
+            if basket.customer is not None:
+                self._by_customer[code, basket.customer] += 1
+            self._granted.append((checkout_id, code, self._promotions[code].id, basket.customer))
+
+    def redeem(self) -> None:
+        """Write down what was granted."""
+        if self._granted:
+            ids, codes, promotions, customers = (list(each) for each in zip(*self._granted, strict=True))
+            given = {"ids": ids, "codes": codes, "promotions": promotions, "customers": customers}
+            self._connection.execute(REDEEM, given)
+
+
+def give_back(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Return the uses of these checkouts; none held is fine."""
+    codes = sorted(connection.execute(HELD, {"ids": list(ids)}).scalars())
+    if codes:
+        lock_coupons(connection, codes)
+        connection.execute(GIVE_BACK, {"ids": list(ids)})

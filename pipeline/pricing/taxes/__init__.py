@@ -1,0 +1,1 @@
+"""Taxes of a quote: which rates apply, and how they are computed."""

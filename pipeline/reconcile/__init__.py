@@ -1,1 +1,0 @@
-"""Our books and the provider's, held against each other both ways. Reads only; `pipeline/repair.py` settles."""

@@ -1,0 +1,120 @@
+"""Compares what the provider holds with our books, both ways, at any moment and with workers at work."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+
+from pipeline.database.connections import assert_no_transaction
+from pipeline.gateways.gateway import Gateway, Held
+from pipeline.reconciliation.findings import Comparison, Finding
+from pipeline.reconciliation.local_records import CHUNK, read_clock, read_named, read_one, read_resting
+from pipeline.reconciliation.provider_queries import look_at
+from pipeline.reconciliation.rules import JUDGED, judge, judge_unpaid, miss
+from pipeline.settings import Settings
+
+log = structlog.get_logger()
+
+#: Second looks at once: one takes a provider some tenths of a second.
+LOOKERS: Final = 8
+#: A checkout that changed while it was looked at is looked at again, but not for ever.
+LOOKS: Final = 3
+
+#: Told what is being done ("listed", "looked at again") and how many objects it has been done for.
+Tell = Callable[[str, int], None]
+
+
+def reconcile(
+    engine: Engine, gateway: Gateway, settings: Settings, since: datetime, *, tell: Tell | None = None
+) -> Comparison:
+    """Compare all objects and payments made since then. Reads only.
+
+    The provider is read first, in chunks, and our side after each: what looks wrong then may only have changed in
+    between, so a difference on a checkout that has changed since the beginning is looked at again before it is
+    reported. Raises Unavailable when the provider does not answer: half a list proves nothing.
+    """
+    run = _Run(engine, gateway, settings, read_clock(engine), tell or _tell_nobody)
+    run.read_provider(since)
+    run.read_books(since)
+    return Comparison(tuple(run.confirm()), run.objects, run.payments)
+
+
+def _tell_nobody(_what: str, _count: int) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class _Run:
+    engine: Engine
+    gateway: Gateway
+    settings: Settings
+    began_at: datetime
+    tell: Tell
+    objects: int = 0
+    payments: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    #: References of all objects listed: some 100 bytes each.
+    listed: set[str] = field(default_factory=set)
+
+    def read_provider(self, since: datetime) -> None:
+        """Judge every object that the provider lists."""
+        objects = self.gateway.list_held(since)
+        while chunk := self._next(objects):
+            # A provider's pages may overlap when something is made between two of them.
+            new = [
+                each for each in {each.reference: each for each in chunk}.values() if each.reference not in self.listed
+            ]
+            self.objects += len(new)
+            self.listed.update(each.reference for each in new)
+            ours = read_named(self.engine, self.gateway.name, new)
+            self._add(judge(each, ours.get(each.reference)) for each in new)
+            self.tell("listed", self.objects)
+
+    def read_books(self, since: datetime) -> None:
+        """Judge what the provider did not list: nothing that is newer than its list can be missing from it."""
+        for ours in read_resting(self.engine, self.gateway.name, since, self.began_at):
+            self.payments += sum(each.gateway is not None for each in ours)
+            self._add(judge_unpaid(each) for each in ours if each.reference is None)
+            self._add(miss(each) for each in ours if each.reference is not None and each.reference not in self.listed)
+
+    def confirm(self) -> Iterator[Finding]:
+        """Give the findings that stand, after a second look where things may have moved, or the list had an edge."""
+        looked = 0
+        with ThreadPoolExecutor(LOOKERS, thread_name_prefix="reconcile") as pool:
+            try:
+                for finding in pool.map(self._confirm, self.findings):
+                    looked += 1
+                    self.tell("checked", looked)
+                    if finding is not None:
+                        yield finding
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _next(self, objects: Iterator[Held]) -> list[Held]:
+        assert_no_transaction()
+        return list(islice(objects, CHUNK))
+
+    def _add(self, findings: Iterator[Finding | None]) -> None:
+        self.findings += [each for each in findings if each is not None]
+
+    def _confirm(self, finding: Finding) -> Finding | None:
+        ours, reference = finding.ours, finding.reference
+        if ours is None or reference is None:
+            return finding
+        if finding.held is not None and ours.changed_at < self.began_at:
+            return finding
+        for _ in range(LOOKS):
+            held = look_at(self.gateway, reference, ours, finding.held, self.settings)
+            before, ours = ours, read_one(self.engine, ours.checkout_id)
+            if ours.changed_at == before.changed_at:
+                break
+            log.info("reconcile.changed", checkout_id=str(ours.checkout_id))
+        if held is not None:
+            return judge(held, ours)
+        return miss(ours) if ours.state in JUDGED and ours.reference == reference else None

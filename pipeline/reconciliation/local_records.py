@@ -1,0 +1,118 @@
+"""Our side of the comparison, read in single statements: each sees one snapshot, and no transaction stays open."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Engine, Row, text
+
+from models.money import Money
+from models.states import CheckoutState, PaymentStatus
+from pipeline.database.connections import transaction
+from pipeline.gateways.gateway import Held
+from pipeline.reconciliation.findings import Ours
+
+#: Rows read at once: some ten milliseconds.
+CHUNK: Final = 1000
+
+_OURS: Final = """
+    c.id AS checkout_id, c.state, greatest(c.updated_at, p.updated_at) AS changed_at, p.gateway, p.token, p.reference,
+    p.status, p.review->>'message' AS review, l.total_minor AS amount_minor, l.currency AS amount_currency,
+    o.total_minor AS order_minor, o.currency AS order_currency
+"""
+_OF_CHECKOUT: Final = """
+    LEFT JOIN payments p ON p.checkout_id = c.id
+    LEFT JOIN price_locks l ON l.checkout_id = c.id
+    LEFT JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'
+"""
+
+# An object belongs to the checkout whose books name it; else to the one that its own metadata names.
+NAMED: Final = text(f"""
+    SELECT held.reference AS held_reference, {_OURS}
+    FROM unnest(CAST(:references AS text[]), CAST(:ids AS uuid[])) AS held (reference, checkout_id)
+    LEFT JOIN payments named ON named.reference = held.reference AND named.gateway = :gateway
+    JOIN checkouts c ON c.id = coalesce(named.checkout_id, held.checkout_id)
+    {_OF_CHECKOUT}
+""")
+
+ONE: Final = text(f"SELECT {_OURS} FROM checkouts c {_OF_CHECKOUT} WHERE c.id = :id")
+
+# The payment was made in the window, with this gateway; without one, the checkout was started in it.
+_WANTED: Final = (
+    "coalesce(p.created_at, c.created_at) BETWEEN :since AND :until AND coalesce(p.gateway, :gateway) = :gateway"
+)
+# Whoever paid since then has ended since then. The chunk is cut first, by the index of endings: a chunk costs the same
+# wherever it lies and however many of it are wanted.
+ENDED: Final = text(f"""
+    WITH chunk AS MATERIALIZED (
+        SELECT id, ended_at FROM checkouts
+        WHERE ended_at >= :ended_at AND (ended_at, id) > (:ended_at, CAST(:id AS uuid))
+        ORDER BY ended_at, id LIMIT :chunk
+    )
+    SELECT chunk.ended_at, {_WANTED} AS is_wanted, {_OURS}
+    FROM chunk JOIN checkouts c ON c.id = chunk.id {_OF_CHECKOUT} ORDER BY chunk.ended_at, chunk.id
+""")
+REVIEWED: Final = text(f"""
+    SELECT {_OURS} FROM checkouts c {_OF_CHECKOUT} WHERE c.state = 'needs_review' AND {_WANTED}
+""")
+
+NOW: Final = text("SELECT now()")
+
+
+def read_clock(engine: Engine) -> datetime:
+    """Return the database's time."""
+    with transaction(engine) as connection:
+        now: datetime = connection.execute(NOW).scalar_one()
+    return now
+
+
+def read_named(engine: Engine, gateway: str, objects: Sequence[Held]) -> dict[str, Ours]:
+    """Return our side of the checkouts that these objects belong to, by the object's reference."""
+    named = {
+        "references": [each.reference for each in objects],
+        "ids": [each.checkout_id for each in objects],
+        "gateway": gateway,
+    }
+    with transaction(engine) as connection:
+        return {row.held_reference: _ours(row) for row in connection.execute(NAMED, named)}
+
+
+def read_one(engine: Engine, checkout_id: UUID) -> Ours:
+    """Return our side of a checkout that exists."""
+    with transaction(engine) as connection:
+        return _ours(connection.execute(ONE, {"id": checkout_id}).one())
+
+
+def read_resting(engine: Engine, gateway: str, since: datetime, until: datetime) -> Iterator[list[Ours]]:
+    """Go through the checkouts that have ended, or wait for a person, and whose payment was made in this time.
+
+    Those without any payment count from their start.
+    """
+    window = {"gateway": gateway, "since": since, "until": until}
+    with transaction(engine) as connection:
+        waiting = connection.execute(REVIEWED, window).all()
+    yield [_ours(row) for row in waiting]
+    after = {"ended_at": since, "id": UUID(int=0)}
+    while True:
+        with transaction(engine) as connection:
+            rows = connection.execute(ENDED, {**window, **after, "chunk": CHUNK}).all()
+        if not rows:
+            return
+        yield [_ours(row) for row in rows if row.is_wanted]
+        after = {"ended_at": rows[-1].ended_at, "id": rows[-1].checkout_id}
+
+
+def _ours(row: Row[tuple[object, ...]]) -> Ours:
+    return Ours(
+        checkout_id=row.checkout_id,
+        state=CheckoutState(row.state),
+        changed_at=row.changed_at,
+        gateway=row.gateway,
+        token=row.token,
+        reference=row.reference,
+        status=None if row.status is None else PaymentStatus(row.status),
+        amount=None if row.amount_minor is None else Money(row.amount_minor, row.amount_currency),
+        order=None if row.order_minor is None else Money(row.order_minor, row.order_currency),
+        review=row.review,
+    )

@@ -1,0 +1,115 @@
+"""Settles what the comparison with the provider found, where a rule is safe. Everything else is for a person."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import UUID
+
+from models.states import PaymentStatus
+from pipeline.checkouts.events import write_events
+from pipeline.database.connections import transaction
+from pipeline.errors import Code, Unavailable
+from pipeline.payments.payment import LIVE
+from pipeline.reconciliation.findings import Finding, Ours, Remedy
+from pipeline.reconciliation.local_records import read_one
+from pipeline.reconciliation.orphaned_payments import Repair, take_back
+from pipeline.reconciliation.provider_queries import look_at
+from pipeline.saga.executor import Driver
+from pipeline.saga.payment_poller import Looker
+from pipeline.saga.unwind import Unwinder
+from pipeline.settings import Settings
+
+#: A batch is worked on for as many claims: a worker that was at the same payment is done after one.
+PATIENCE_CLAIMS: Final = 2
+
+#: Told of each repair as it is made.
+Tell = Callable[[Repair], None]
+
+
+class Repairer:
+    """Safe to run twice, at once, and beside the workers: whatever it calls, it calls with keys or under claims."""
+
+    def __init__(self, driver: Driver, looker: Looker, unwinder: Unwinder, settings: Settings) -> None:
+        """Take what looks and what takes back; the driver has the database and the gateway."""
+        self.driver = driver
+        self.looker = looker
+        self.unwinder = unwinder
+        self.settings = settings
+
+    def repair(self, findings: Sequence[Finding], tell: Tell | None = None) -> list[Repair]:
+        """Settle those of these findings that have a rule; what was settled is an event on its checkout.
+
+        Raises Unavailable when the provider stops answering; what was settled until then stays settled.
+        """
+        repairs: list[Repair] = []
+
+        def note(repair: Repair) -> None:
+            repairs.append(repair)
+            if tell is not None:
+                tell(repair)
+
+        looks = [each for each in findings if each.remedy is Remedy.LOOK]
+        for start in range(0, len(looks), self.settings.batch_size):
+            for finding, ours in self._settle(looks[start : start + self.settings.batch_size]):
+                note(self._report(finding, ours))
+        for finding in findings:
+            if finding.remedy is Remedy.TAKE_BACK:
+                note(take_back(finding, self.driver.database, self.driver.gateway, self.settings))
+        return repairs
+
+    def _settle(self, findings: Sequence[Finding]) -> list[tuple[Finding, Ours | None]]:
+        """Let the engine's own rule for money that turns up after an end work on these checkouts.
+
+        Returns how each stands after it; None when the provider did not say.
+        """
+        left = {each.checkout_id for each in findings}
+        seen: set[UUID] = set()
+        stand: dict[UUID, Ours] = {}
+        ends_at = time.monotonic() + PATIENCE_CLAIMS * self.settings.gateway_claim_seconds
+        while left:
+            if unseen := sorted(left - seen):
+                seen |= self.looker.run(unseen)
+            self.unwinder.run(sorted(left & seen))
+            stand |= {id_: read_one(self.driver.database, id_) for id_ in left & seen}
+            left -= {id_ for id_ in left & seen if stand[id_].review is not None or stand[id_].status not in LIVE}
+            if time.monotonic() > ends_at:
+                break
+            if left:
+                time.sleep(min(self.settings.retry_seconds, self.settings.retry_cap_seconds))
+        if not seen:
+            raise Unavailable(Code.GATEWAY_UNAVAILABLE, reason="not one look was answered")
+        return [(each, stand.get(each.checkout_id)) for each in findings]
+
+    def _report(self, finding: Finding, ours: Ours | None) -> Repair:
+        """Say what became of a finding: it is settled when the provider shows an end and our books say the same."""
+        if ours is None:
+            return Repair(finding, "not settled", reason="the provider did not say how it stands")
+        if ours.review is not None:
+            return Repair(finding, "not settled", reason=ours.review)
+        if ours.reference is None or ours.status in LIVE:
+            return Repair(finding, "not settled", reason="it is being called again")
+        held = look_at(self.driver.gateway, ours.reference, ours, finding.held, self.settings)
+        if held is None or held.status is not ours.status:
+            return Repair(finding, "not settled", reason=f"our books say {ours.status}, and the provider does not")
+        if finding.kept is not None and finding.kept.minor > 0:
+            repair = Repair(finding, "gave back", finding.kept)
+        elif finding.authorized is not None:
+            repair = Repair(finding, "let go", finding.authorized)
+        else:
+            repair = Repair(finding, f"wrote down as {ours.status}", held.amount)
+        was = None if finding.ours is None else finding.ours.status
+        self._write(repair, was, held.status)
+        return repair
+
+    def _write(self, repair: Repair, was: PaymentStatus | None, status: PaymentStatus) -> None:
+        finding = repair.finding
+        facts = {
+            "finding": finding.kind,
+            "reference": finding.reference,
+            "did": repair.did,
+            "amount": str(repair.amount),
+            "was": was,
+            "status": status,
+        }
+        with transaction(self.driver.database) as connection:
+            write_events(connection, "payment.reconciled", [finding.checkout_id], data={finding.checkout_id: facts})

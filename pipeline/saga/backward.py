@@ -1,0 +1,149 @@
+"""The changes of a checkout's row that move it back: begin to unwind, step down, end. Members must be locked."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from models.states import CheckoutState
+from pipeline.checkouts.batch import Member, Rejected
+from pipeline.checkouts.events import Happened, change_and_tell, with_events
+from pipeline.errors import sentence
+from pipeline.messaging.ports import RESOLVE, UNWIND, Send
+from pipeline.saga.chain import CHAIN, first_undo, undoable
+from pipeline.settings import Settings
+
+BEGIN: Final = with_events("""
+    UPDATE checkouts c
+    SET state = 'unwinding', fence = c.fence + 1, phase = b.phase, ending = :ending, attempts = 0, last_error = NULL,
+        failure_code = b.code, failure_phase = :failure_phase, failure_message = b.message,
+        failure_detail = CAST(b.detail AS jsonb),
+        sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
+        updated_at = now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:phases AS smallint[]), CAST(:codes AS text[]), CAST(:messages AS text[]),
+                CAST(:details AS text[])) AS b (id, phase, code, message, detail)
+    WHERE c.id = b.id
+""")
+
+STEP_DOWN: Final = with_events("""
+    UPDATE checkouts
+    SET phase = :phase, attempts = 0, last_error = NULL, sent_at = now(),
+        due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled', updated_at = now()
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+# What ends with an object at the provider is looked at again, for a day and ever more rarely.
+FINISH: Final = with_events("""
+    UPDATE checkouts c
+    SET state = c.ending, phase = 0, ended_at = now(), updated_at = now(),
+        due_at = CASE WHEN p.reference IS NULL THEN NULL ELSE now() + make_interval(secs => :look_seconds) END,
+        due_reason = CASE WHEN p.reference IS NULL THEN NULL ELSE 'scheduled' END
+    FROM checkouts same LEFT JOIN payments p ON p.checkout_id = same.id
+    WHERE c.id = same.id AND c.id = ANY(CAST(:ids AS uuid[]))
+""")
+
+# Only what is due, or was just called on: a message that comes twice changes nothing. Answered looks are made after 1,
+# 3, 9, 27 ... min, the last after a day; one that was not answered is made again after a quarter of the time gone by.
+REST: Final = text("""
+    UPDATE checkouts
+    SET due_at = next.at, due_reason = CASE WHEN next.at IS NULL THEN NULL ELSE 'scheduled' END, last_error = NULL
+    FROM (SELECT c.id, CASE WHEN p.reference IS NOT NULL AND now() - ended_at < make_interval(hours => :look_hours)
+                            THEN now() + greatest(make_interval(secs => :look_seconds), :share * (now() - ended_at))
+                       END AS at
+          FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id WHERE c.id = ANY(CAST(:ids AS uuid[]))) next
+    WHERE checkouts.id = next.id AND due_at <= now() + make_interval(secs => :claim_seconds)
+""")
+
+#: A new fence makes the next call of an undo a new attempt.
+CALL_BACK: Final = text("""
+    UPDATE checkouts SET fence = fence + 1, due_at = now(), due_reason = 'scheduled', updated_at = now() WHERE id = :id
+""")
+
+
+def begin(
+    connection: Connection,
+    members: Sequence[Member],
+    rejections: Mapping[UUID, Rejected],
+    settings: Settings,
+    *,
+    ending: CheckoutState,
+    phase: str | None = None,
+) -> list[Send]:
+    """Turn these checkouts back, for the given reasons, to end as `ending`: at once where nothing is to undo."""
+    if not members:
+        return []
+    reasons = [rejections[member.id] for member in members]
+    facts = {member.id: {"code": rejections[member.id].code, "ending": ending} for member in members}
+    change_and_tell(
+        connection,
+        BEGIN,
+        {
+            "ids": [member.id for member in members],
+            "phases": [first_undo(member.phase) for member in members],
+            "codes": [each.code for each in reasons],
+            "messages": [sentence(each.code, each.detail) for each in reasons],
+            "details": [json.dumps(each.detail, default=str) for each in reasons],
+            "ending": ending,
+            "failure_phase": phase,
+            "stall_seconds": settings.stall_seconds,
+        },
+        Happened("checkout.unwinding", list(facts), phase, facts),
+    )
+    finish(connection, {member.id: ending for member in members if first_undo(member.phase) == 0}, settings)
+    return [Send(UNWIND, member.id, member.now) for member in members if first_undo(member.phase) > 0]
+
+
+def step_down(connection: Connection, number: int, members: Sequence[Member], settings: Settings) -> bool:
+    """Record that phase `number` of these checkouts is undone. True when there is more to undo, else they ended."""
+    if not members:
+        return False
+    ids = [member.id for member in members]
+    undone = Happened("checkout.phase_undone", ids, CHAIN[number - 1].name)
+    left = number - 1
+    while left and not undoable(CHAIN[left - 1]):
+        left -= 1
+    if left == 0:
+        finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members}, settings, undone)
+        return False
+    change_and_tell(connection, STEP_DOWN, {"ids": ids, "phase": left, "stall_seconds": settings.stall_seconds}, undone)
+    return True
+
+
+def finish(
+    connection: Connection, endings: Mapping[UUID, CheckoutState], settings: Settings, *before: Happened
+) -> None:
+    """End these unwound checkouts: the cart is open again. `before` is what happened right before that."""
+    if not endings:
+        return
+    by_ending: dict[CheckoutState, list[UUID]] = defaultdict(list)
+    for id_, ending in endings.items():
+        by_ending[ending].append(id_)
+    ended = [Happened(f"checkout.{ending}", ids) for ending, ids in by_ending.items()]
+    change_and_tell(connection, FINISH, {"ids": list(endings), "look_seconds": settings.look_seconds}, *before, *ended)
+
+
+def rest(connection: Connection, ids: Sequence[UUID], settings: Settings, *, answered: bool = True) -> None:
+    """Let ended checkouts be until they are looked at again: sooner when the provider did not answer this look.
+
+    The last answered look is made at most three times `look_hours` after the end: until then an answer is asked for.
+    """
+    if ids:
+        connection.execute(
+            REST,
+            {
+                "ids": list(ids),
+                "look_seconds": settings.look_seconds,
+                "look_hours": settings.look_hours if answered else 3 * settings.look_hours,
+                "share": 2.0 if answered else 0.25,
+                "claim_seconds": settings.gateway_claim_seconds,
+            },
+        )
+
+
+def call_back(connection: Connection, member: Member) -> list[Send]:
+    """Set the undo of an ended checkout's payment going again, for a person."""
+    connection.execute(CALL_BACK, {"id": member.id})
+    return [Send(RESOLVE, member.id, member.now)]

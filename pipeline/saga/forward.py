@@ -1,0 +1,229 @@
+"""The changes of a checkout's row that move it forward, park it, or ask a person. Members must be locked."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from models.states import CheckoutState
+from pipeline.checkouts.batch import Member, Retry, Review, Wait
+from pipeline.checkouts.events import Happened, change_and_tell, with_events
+from pipeline.errors import sentence
+from pipeline.messaging.ports import UNWIND, Send
+from pipeline.saga.chain import CHAIN, Phase, Remote, next_phase
+from pipeline.settings import Settings
+
+# :stall_seconds null means that nothing is due: the checkout waits for the buyer, or is over. With :window_seconds the
+# hold is extended by an authorisation, so that it never runs out under a running payment, but not beyond its own life.
+ADVANCE: Final = with_events("""
+    UPDATE checkouts
+    SET phase = :phase, state = :state, attempts = 0, last_error = NULL, sent_at = now(),
+        due_at = now() + make_interval(secs => CAST(:stall_seconds AS double precision)),
+        due_reason = CASE WHEN CAST(:stall_seconds AS double precision) IS NULL THEN NULL ELSE 'stalled' END,
+        ended_at = CASE WHEN :state = 'completed' THEN now() END, updated_at = now(),
+        expires_at = CASE WHEN CAST(:window_seconds AS double precision) IS NULL THEN expires_at ELSE
+            least(greatest(expires_at, now() + make_interval(secs => CAST(:window_seconds AS double precision))),
+                  coalesce((SELECT p.authorized_until - make_interval(secs => :margin_seconds)
+                            FROM payments p WHERE p.checkout_id = checkouts.id), 'infinity')) END
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+PARK: Final = with_events("""
+    UPDATE checkouts
+    SET state = :state, attempts = 0, last_error = NULL, due_at = NULL, due_reason = NULL, updated_at = now(),
+        expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds))
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+SCHEDULE: Final = text("""
+    UPDATE checkouts c
+    SET due_at = now() + make_interval(secs => s.seconds), due_reason = 'scheduled', last_error = s.reason,
+        attempts = s.attempts, updated_at = now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[]), CAST(:reasons AS text[]),
+                CAST(:attempts AS smallint[])) AS s (id, seconds, reason, attempts)
+    WHERE c.id = s.id
+""")
+
+SEND_BACK: Final = text("""
+    UPDATE checkouts
+    SET sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
+        updated_at = now()
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+SET_ASIDE: Final = text("""
+    UPDATE checkouts SET due_at = now() + make_interval(secs => :stall_seconds), updated_at = now()
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND due_reason = 'stalled'
+""")
+
+REVIEW: Final = with_events("""
+    UPDATE checkouts c
+    SET state = 'needs_review', due_at = NULL, due_reason = NULL, review = CAST(r.review AS jsonb), updated_at = now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:reviews AS text[])) AS r (id, review)
+    WHERE c.id = r.id
+""")
+
+CALL_ON: Final = with_events("""
+    UPDATE checkouts
+    SET state = :state, fence = fence + CAST(:turn AS integer), attempts = 0, last_error = NULL, review = NULL,
+        payment_given = payment_given OR EXISTS (SELECT FROM payments WHERE checkout_id = :id),
+        expected_total_minor = coalesce(CAST(:expected_total_minor AS bigint), expected_total_minor),
+        expected_hash = coalesce(:expected_hash, expected_hash),
+        expected_lines = coalesce(CAST(:expected_lines AS jsonb), expected_lines),
+        sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
+        expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds)), updated_at = now(),
+        -- What goes forward again has not failed: why it was looked at stands in its events.
+        failure_code = CASE WHEN :state = 'unwinding' THEN failure_code END,
+        failure_phase = CASE WHEN :state = 'unwinding' THEN failure_phase END,
+        failure_message = CASE WHEN :state = 'unwinding' THEN failure_message END,
+        failure_detail = CASE WHEN :state = 'unwinding' THEN failure_detail END
+    WHERE id = :id
+""")
+
+
+def advance(connection: Connection, phase: Phase, members: Sequence[Member], settings: Settings) -> list[Send]:
+    """Record that these checkouts completed `phase`, and return the messages that call on the next one."""
+    sends: list[Send] = []
+    last = phase.number == len(CHAIN)
+    authorizes = isinstance(phase.work, Remote) and not phase.work.pivot
+    waiting = [each for each in members if phase.awaits_payment and not each.payment_given]
+    going = [each for each in members if not (phase.awaits_payment and not each.payment_given)]
+    for group, state in (
+        (going, CheckoutState.COMPLETED if last else CheckoutState.RUNNING),
+        (waiting, CheckoutState.AWAITING_PAYMENT),
+    ):
+        if not group:
+            continue
+        running = state is CheckoutState.RUNNING
+        ids = [each.id for each in group]
+        happened = [Happened("checkout.phase_completed", ids, phase.name)]
+        if not running:
+            happened.append(Happened(f"checkout.{state}", ids))
+        change_and_tell(
+            connection,
+            ADVANCE,
+            {
+                "ids": ids,
+                "phase": phase.number,
+                "state": state,
+                "stall_seconds": settings.stall_seconds if running else None,
+                "window_seconds": settings.payment_window_seconds if authorizes else None,
+                "margin_seconds": settings.authorization_margin_seconds,
+            },
+            *happened,
+        )
+        if running:
+            sends += [Send(next_phase(phase.number).queue, each.id, each.now) for each in group]
+    return sends
+
+
+def park(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> None:
+    """Let these checkouts wait for somebody outside."""
+    for state, event, hold_seconds in {(each.state, each.event, each.hold_seconds) for each in waits.values()}:
+        facts = {
+            id_: each.detail
+            for id_, each in waits.items()
+            if (each.state, each.event, each.hold_seconds) == (state, event, hold_seconds)
+        }
+        change_and_tell(
+            connection,
+            PARK,
+            {"ids": list(facts), "state": state, "hold_seconds": hold_seconds},
+            Happened(event, list(facts), phase.name, facts),
+        )
+
+
+def schedule(connection: Connection, members: Sequence[Member], retries: Mapping[UUID, Retry]) -> None:
+    """Have these checkouts called on again after their wait; costs no attempt."""
+    later(
+        connection, [(each, retries[each.id].after_seconds, retries[each.id].reason, each.attempts) for each in members]
+    )
+
+
+def later(connection: Connection, waits: Sequence[tuple[Member, float, str, int]]) -> None:
+    """Have checkouts called on again: (member, seconds, reason, attempts so far)."""
+    if waits:
+        connection.execute(
+            SCHEDULE,
+            {
+                "ids": [member.id for member, *_ in waits],
+                "seconds": [seconds for _, seconds, *_ in waits],
+                "reasons": [reason for _, _, reason, _ in waits],
+                "attempts": [attempts for *_, attempts in waits],
+            },
+        )
+
+
+def set_aside(connection: Connection, groups: Sequence[Sequence[UUID]], settings: Settings) -> None:
+    """Let checkouts wait in this process's memory for half of what makes a message count as lost, and not longer."""
+    if groups:
+        ids = [id_ for group in groups for id_ in group]
+        connection.execute(SET_ASIDE, {"ids": ids, "stall_seconds": settings.stall_seconds})
+
+
+def send_back(connection: Connection, members: Sequence[Member], queue: str, settings: Settings) -> list[Send]:
+    """Send these checkouts to the end of their queue: they wait there anew, and that is no attempt."""
+    if not members:
+        return []
+    connection.execute(SEND_BACK, {"ids": [each.id for each in members], "stall_seconds": settings.stall_seconds})
+    return [Send(queue, each.id, each.now) for each in members]
+
+
+def ask_person(connection: Connection, phase: str, reviews: Mapping[UUID, Review]) -> None:
+    """Put these checkouts in front of a person, with the reason."""
+    if not reviews:
+        return
+    facts = {
+        id_: {
+            "code": each.code,
+            "phase": phase,
+            "message": sentence(each.code, each.detail),
+            "detail": dict(each.detail),
+        }
+        for id_, each in reviews.items()
+    }
+    rows = [json.dumps(each, default=str) for each in facts.values()]
+    change_and_tell(
+        connection,
+        REVIEW,
+        {"ids": list(reviews), "reviews": rows},
+        Happened("checkout.needs_review", list(reviews), phase, facts),
+    )
+
+
+def call_on(
+    connection: Connection,
+    member: Member,
+    settings: Settings,
+    *,
+    event: str,
+    hold_seconds: float = 0,
+    expected: Mapping[str, Any] | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> list[Send]:
+    """Set a waiting checkout going again, with its stock and prices held for at least `hold_seconds` more."""
+    if member.state is CheckoutState.NEEDS_REVIEW:
+        state = CheckoutState.RUNNING if member.ending is None else CheckoutState.UNWINDING
+    else:
+        state = CheckoutState.RUNNING
+    change_and_tell(
+        connection,
+        CALL_ON,
+        {
+            "id": member.id,
+            "state": state,
+            "turn": member.state is CheckoutState.NEEDS_REVIEW,
+            "stall_seconds": settings.stall_seconds,
+            "hold_seconds": hold_seconds,
+            **(expected or {"expected_total_minor": None, "expected_hash": None, "expected_lines": None}),
+        },
+        Happened(event, [member.id], data={member.id: detail or {}}),
+    )
+    return [Send(queue_of(state, member.phase), member.id, member.now)]
+
+
+def queue_of(state: CheckoutState, phase: int) -> str:
+    """Return the queue that works on a checkout in this state."""
+    return UNWIND if state is CheckoutState.UNWINDING else next_phase(phase).queue

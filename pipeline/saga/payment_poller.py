@@ -1,0 +1,139 @@
+"""Looks at payments at the provider, when something says that it knows more than we do.
+
+A webhook, the day after an end, the reconciler: none of them is believed, all of them make us ask. So it does not
+matter in which order they come, or how often.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from models.states import ENDINGS, CheckoutState, OperationStatus, PaymentStatus
+from pipeline.checkouts.batch import Member
+from pipeline.checkouts.events import write_events
+from pipeline.checkouts.locks import lock_checkouts
+from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded
+from pipeline.messaging.ports import RESOLVE, Send
+from pipeline.payments.late_funds import close_reviews
+from pipeline.payments.leases import Answered, claim
+from pipeline.payments.payment import LIVE, Books, Intent, Verb
+from pipeline.payments.storage import load_books, record
+from pipeline.saga import backward, forward
+from pipeline.saga.chain import CHAIN, Remote
+from pipeline.saga.executor import Driver, Step
+from pipeline.settings import Settings
+
+
+class Looker:
+    """Asks the provider how things stand, writes it down, and calls on whoever can go on now. Safe at any time."""
+
+    def __init__(self, driver: Driver, settings: Settings) -> None:
+        """Take the driver that commits, sends and calls."""
+        self.driver = driver
+        self.settings = settings
+
+    def run(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Look at the payments of these checkouts.
+
+        Returns those that were seen, or that have nothing to be seen: the others are asked for again by whoever asked.
+        """
+        seen: set[UUID] = set()
+
+        def step(connection: Connection, ids: Sequence[UUID], answers: Sequence[Answered]) -> Step:
+            members = lock_checkouts(connection, ids)
+            if answers:
+                done, sends = self._take_in(connection, members, answers)
+                # Repeated when its commit fails: a set, so that this is harmless.
+                seen.update(done)
+                return Step(sends=sends)
+            return self._ask(connection, members, seen)
+
+        def fail(connection: Connection, checkout_id: UUID, error: Exception) -> Step:
+            del connection, error  # the driver has logged it
+            seen.discard(checkout_id)
+            return Step()
+
+        self.driver.drive(ids, step, fail)
+        return seen
+
+    def _ask(self, connection: Connection, members: Sequence[Member], seen: set[UUID]) -> Step:
+        books = load_books(connection, [each.id for each in members])
+        intents = []
+        for member in members:
+            held = books.get(member.id)
+            operation = held.pending if held is not None else None
+            if held is None or operation is None or member.state is CheckoutState.COMPLETED:
+                seen.add(member.id)
+            elif held.reference is None:
+                # Nothing to look at by: repeating the call that is out tells more.
+                if not held.unsettled:
+                    seen.add(member.id)
+            elif operation.claimed_until is None or operation.claimed_until <= member.now:
+                intents.append((member, held, Intent(operation.kind, operation.n, Verb.RETRIEVE)))
+        return Step(calls=claim(connection, intents, self.settings, hold=False))
+
+    def _take_in(
+        self, connection: Connection, members: Sequence[Member], answers: Sequence[Answered]
+    ) -> tuple[set[UUID], list[Send]]:
+        before = load_books(connection, [each.id for each in members])
+        after = record(connection, members, answers, before)
+        sends = [send for member in members for send in self._follow(connection, member, before, after)]
+        definite = {
+            each.planned.call.checkout_id
+            for each in answers
+            if isinstance(each.answer, Succeeded | ActionRequired | Declined)
+        }
+        ended = [each.id for each in members if each.state in ENDINGS and after[each.id].status not in LIVE]
+        answered = [id_ for id_ in ended if id_ in definite]
+        # Whatever a person was asked to settle is settled, perhaps by them, at the provider's own desk.
+        close_reviews(connection, answered)
+        backward.rest(connection, answered, self.settings)
+        backward.rest(connection, [id_ for id_ in ended if id_ not in definite], self.settings, answered=False)
+        return definite, sends
+
+    def _follow(
+        self, connection: Connection, member: Member, before: Mapping[UUID, Books], after: Mapping[UUID, Books]
+    ) -> list[Send]:
+        """Call on a checkout that can go on with what was seen."""
+        was, books = before[member.id], after[member.id]
+        changed = was.status is not books.status or _outcomes(was) != _outcomes(books)
+        match member.state:
+            case CheckoutState.ACTION_REQUIRED:
+                waits = any(each.status is OperationStatus.ACTION_REQUIRED for each in books.operations)
+                return [] if waits else self._call_on(connection, member)
+            case CheckoutState.AWAITING_PAYMENT:
+                # The buyer went back to the bank after a no of theirs, and it was paid after all.
+                return self._call_on(connection, member) if books.status is PaymentStatus.AUTHORIZED else []
+            case CheckoutState.RUNNING:
+                goes_on = changed and isinstance(CHAIN[member.phase].work, Remote)
+                return [_send(member)] if goes_on else []
+            case CheckoutState.UNWINDING:
+                return [_send(member)]
+            case CheckoutState.FAILED | CheckoutState.CANCELLED | CheckoutState.EXPIRED:
+                return self._take_back(connection, member, was, books)
+            case CheckoutState.NEEDS_REVIEW | CheckoutState.COMPLETED:
+                return []
+            case _:
+                assert_never(member.state)
+
+    def _call_on(self, connection: Connection, member: Member) -> list[Send]:
+        return forward.call_on(connection, member, self.settings, event="checkout.resumed")
+
+    def _take_back(self, connection: Connection, member: Member, was: Books, books: Books) -> list[Send]:
+        if books.status not in LIVE:
+            return []
+        if books.status is not was.status:
+            facts = {"was": was.status, "status": books.status, "amount": str(books.amount)}
+            write_events(connection, "payment.turned_up", [member.id], data={member.id: facts})
+        forward.later(connection, [(member, 0.0, "money turned up after the end", member.attempts)])
+        return [Send(RESOLVE, member.id, member.now)]
+
+
+def _send(member: Member) -> Send:
+    return Send(forward.queue_of(member.state, member.phase), member.id, member.now)
+
+
+def _outcomes(books: Books) -> list[OperationStatus]:
+    return [each.status for each in books.operations]

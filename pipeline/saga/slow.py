@@ -1,0 +1,70 @@
+"""Tells slow from lost: a message that was sent again while the run that had it was still alive was not lost.
+
+A run that took its batch before the sweep sent a message again, and reaches the checkout after that, proves that the
+message was delivered: it does the work, or finds that the other message's run did. That is written down once for each
+message that was sent again. What no run comes back to was lost, or its worker died, or the database was away.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from pipeline.checkouts.batch import Member
+
+RESENT: Final = "sweep.resent"
+SLOW: Final = "sweep.slow"
+
+# Under the checkouts' locks: two runs that were slow do not write the same down twice.
+MARK: Final = text(f"""
+    INSERT INTO events (checkout_id, kind, phase, data)
+    SELECT r.checkout_id, '{SLOW}', r.phase, jsonb_build_object('resent', r.id)
+    FROM events r
+    WHERE r.checkout_id = ANY(CAST(:ids AS uuid[])) AND r.kind = '{RESENT}' AND r.phase = :queue
+      AND r.at > now() - make_interval(secs => :held_seconds)
+      AND NOT EXISTS (SELECT FROM events s WHERE s.checkout_id = r.checkout_id AND s.kind = '{SLOW}'
+                                             AND s.data ->> 'resent' = CAST(r.id AS text))
+""")
+
+#: What was sent again in the window: that of it which was slow, and the rest.
+SLOW_COUNT: Final = f"""
+    SELECT count(*) FROM events r
+    WHERE r.kind = '{RESENT}' AND r.at > now() - make_interval(secs => :window_seconds)
+      AND EXISTS (SELECT FROM events s WHERE s.checkout_id = r.checkout_id AND s.kind = '{SLOW}'
+                                         AND s.data ->> 'resent' = CAST(r.id AS text))
+"""
+LOST_COUNT: Final = SLOW_COUNT.replace("AND EXISTS", "AND NOT EXISTS")
+
+
+class Watch:
+    """When a run took its batch, by this process's clock: it counts on while the process is frozen."""
+
+    def __init__(self, queue: str) -> None:
+        """Begin now."""
+        self._queue = queue
+        self._taken = time.monotonic()
+
+    def held_seconds(self) -> float:
+        """Return for how long the batch has been held. Asked before a transaction's first statement."""
+        return time.monotonic() - self._taken
+
+    def mark(
+        self, connection: Connection, members: Sequence[Member], is_here: Callable[[Member], bool], held_seconds: float
+    ) -> None:
+        """Write down which of these locked checkouts were sent again while this run had them.
+
+        One statement, and only when there may be such: `is_here` tells of a checkout that it has not moved on.
+        """
+        held = timedelta(seconds=held_seconds)
+        doubtful = [
+            each
+            for each in members
+            if not is_here(each) or (each.sent_at is not None and each.sent_at > each.now - held)
+        ]
+        if doubtful:
+            connection.execute(
+                MARK,
+                {"ids": [each.id for each in doubtful], "queue": self._queue, "held_seconds": held_seconds},
+            )

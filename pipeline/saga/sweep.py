@@ -1,0 +1,217 @@
+"""The delivery guarantee: expires what ran out of time and calls again on what was lost. SQL and sends, nothing slow.
+
+Safe to run many times at once (SKIP LOCKED, bounded), with Redis away (nothing is re-sent then, and nothing counted).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, text
+
+from models.states import CheckoutState
+from pipeline.checkouts.batch import Member, Rejected
+from pipeline.checkouts.events import write_events
+from pipeline.checkouts.locks import lock_due_deliveries, lock_due_notices, lock_expired, lock_scheduled, lock_stalled
+from pipeline.errors import Code
+from pipeline.messaging.ports import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, Send
+from pipeline.saga import backward
+from pipeline.saga.chain import CHAIN, Remote, next_phase
+from pipeline.saga.executor import Driver, Step
+from pipeline.saga.retention import beat, forget
+from pipeline.saga.runner import give_up
+from pipeline.saga.unwind import fail_undo
+from pipeline.settings import Settings
+
+log = structlog.get_logger()
+
+# The wait doubles with each attempt, so that a long outage ends in a trickle and not in a flood. What was sent after
+# :head is still waiting in its queue: called again only because it waits so long, and no attempt of it.
+CALL_AGAIN: Final = text("""
+    UPDATE checkouts
+    SET sent_at = now(), due_reason = 'stalled', updated_at = now(),
+        attempts = attempts + CASE WHEN CAST(:counted AS boolean)
+                                        AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head) THEN 1 ELSE 0 END,
+        due_at = now() + make_interval(secs => :stall_seconds * power(2, least(attempts, 4)))
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+# What goes to the gateway's own queue stays scheduled: its wait there says nothing about the phase's queue.
+ASK_AGAIN: Final = text("""
+    UPDATE checkouts
+    SET sent_at = now(), due_at = now() + make_interval(secs => :claim_seconds), updated_at = now()
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+RESEND_NOTICES: Final = text("""
+    UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :stall_seconds)
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+RESEND_DELIVERIES: Final = text("""
+    UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :stall_seconds)
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A queue and the checkouts that should be in it."""
+
+    queue: str
+    state: CheckoutState
+    phases: tuple[int, ...]
+
+
+STATIONS: Final = (
+    *(Station(phase.queue, CheckoutState.RUNNING, (phase.number - 1,)) for phase in CHAIN),
+    Station(UNWIND, CheckoutState.UNWINDING, tuple(range(len(CHAIN) + 1))),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCounts:
+    """What one tick did. `resent` counts stalled checkouts: 0 in a healthy run.
+
+    `notices` are providers' webhooks tried again, `deliveries` our own webhooks sent on their way, `forgotten` rows
+    that had served their time.
+    """
+
+    expired: int = 0
+    scheduled: int = 0
+    resent: int = 0
+    given_up: int = 0
+    notices: int = 0
+    deliveries: int = 0
+    forgotten: int = 0
+
+
+def sweep(driver: Driver, backlog: Backlog, settings: Settings) -> SweepCounts:
+    """Run one tick and return its counts."""
+    tick = Tick(settings)
+    driver.run(beat)
+    counts = driver.run(tick.expire).counts
+    counts += driver.run(lambda connection: forget(connection, settings)).counts
+    heads = backlog.heads([*(station.queue for station in STATIONS), WEBHOOKS, DELIVERIES])
+    if heads is None:
+        log.warning("sweep.blind", **counts)
+        return SweepCounts(**counts)
+    counts += driver.run(tick.call_scheduled).counts
+    counts += driver.run(partial(tick.resend_notices, heads.get(WEBHOOKS))).counts
+    counts += driver.run(partial(tick.send_deliveries, heads.get(DELIVERIES))).counts
+    for station in STATIONS:
+        counts += driver.run(partial(tick.resend, station, heads.get(station.queue))).counts
+    if counts:
+        log.info("sweep.ran", **counts)
+    return SweepCounts(**counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The transactions of one tick."""
+
+    settings: Settings
+
+    def expire(self, connection: Connection) -> Step:
+        """Turn back checkouts whose time is up while nothing of theirs is in flight at the gateway."""
+        members = lock_expired(connection, self.settings.sweep_limit)
+        rejections = {member.id: Rejected(Code.EXPIRED) for member in members}
+        sends = backward.begin(connection, members, rejections, self.settings, ending=CheckoutState.EXPIRED)
+        return Step(sends=sends, counts=+Counter(expired=len(members)))
+
+    def call_scheduled(self, connection: Connection) -> Step:
+        """Call on checkouts that asked for it: unknown outcomes, claims that ran out, undos that failed."""
+        members = lock_scheduled(connection, self.settings.sweep_limit)
+        asking = [member.id for member in members if queue_for(member) == RESOLVE]
+        if asking:
+            seconds = self.settings.gateway_claim_seconds
+            connection.execute(ASK_AGAIN, {"ids": asking, "claim_seconds": seconds})
+        self._call_again(connection, [member for member in members if member.id not in asking], counted=False)
+        sends = [Send(queue_for(member), member.id, member.now) for member in members]
+        return Step(sends=sends, counts=+Counter(scheduled=len(members)))
+
+    def resend(self, station: Station, head: Head | None, connection: Connection) -> Step:
+        """Call again on checkouts whose message was delivered or lost without a trace; give up on the hopeless.
+
+        Queues are first in, first out: what was sent before the oldest waiting message has left the queue. A queue
+        whose head does not say when it was sent proves nothing: only what waits beyond any patience is called again.
+        """
+        unknown_age = datetime.fromtimestamp(0, UTC)
+        before = None if head is None else head.sent_at or unknown_age
+        members = lock_stalled(
+            connection,
+            state=station.state,
+            phases=list(station.phases),
+            head=before,
+            waiting=None if head is None else head.waiting,
+            overdue_seconds=self.settings.overdue_seconds,
+            limit=self.settings.sweep_limit,
+        )
+        limit = (
+            self.settings.max_undo_attempts if station.state is CheckoutState.UNWINDING else self.settings.max_attempts
+        )
+        hopeless = [member for member in members if member.attempts >= limit]
+        again = [member for member in members if member.attempts < limit]
+        self._call_again(connection, again, counted=True, head=before)
+        write_events(connection, "sweep.resent", [member.id for member in again], phase=station.queue)
+        sends = [Send(station.queue, member.id, member.now) for member in again]
+        for member in hopeless:
+            sends += self._give_up(connection, member)
+        return Step(sends=sends, counts=+Counter(resent=len(again), given_up=len(hopeless)))
+
+    def resend_notices(self, head: Head | None, connection: Connection) -> Step:
+        """Call again on webhooks whose next try has come, or whose message was lost.
+
+        No more than the queue is short of one tick's worth: a backlog is never doubled.
+        """
+        due = lock_due_notices(connection, self._room(head))
+        if due:
+            ids = [row.id for row in due]
+            connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
+        return Step(sends=[Send(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due)))
+
+    def send_deliveries(self, head: Head | None, connection: Connection) -> Step:
+        """Send webhooks of ours on their way, and those again whose next try has come; no backlog is doubled."""
+        due = lock_due_deliveries(connection, self._room(head))
+        if due:
+            ids = [row.id for row in due]
+            connection.execute(RESEND_DELIVERIES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
+        return Step(sends=[Send(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due)))
+
+    def _room(self, head: Head | None) -> int:
+        """Return by how much a queue is short of one tick's worth."""
+        return max(0, self.settings.sweep_limit - (0 if head is None else head.waiting))
+
+    def _call_again(
+        self, connection: Connection, members: Sequence[Member], *, counted: bool, head: datetime | None = None
+    ) -> None:
+        if members:
+            connection.execute(
+                CALL_AGAIN,
+                {
+                    "ids": [member.id for member in members],
+                    "counted": counted,
+                    "head": head,
+                    "stall_seconds": self.settings.stall_seconds,
+                },
+            )
+
+    def _give_up(self, connection: Connection, member: Member) -> list[Send]:
+        error = "its worker died, or left no trace, each time"
+        if member.state is CheckoutState.UNWINDING:
+            fail_undo(connection, member, error, self.settings)
+            return []
+        return give_up(connection, next_phase(member.phase), member, error, self.settings)
+
+
+def queue_for(member: Member) -> str:
+    """Return the queue that takes a checkout on when its time has come; slow gateway matters go to their own."""
+    if member.state is CheckoutState.UNWINDING:
+        return UNWIND
+    if member.state is not CheckoutState.RUNNING or isinstance(next_phase(member.phase).work, Remote):
+        return RESOLVE
+    return next_phase(member.phase).queue

@@ -1,0 +1,173 @@
+"""Moves checkouts back: the undos of what was done, newest phase first, each in its own transaction."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import assert_never
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from models.states import ENDINGS, CheckoutState
+from pipeline.checkouts.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait, part
+from pipeline.checkouts.locks import lock_checkouts
+from pipeline.errors import Code
+from pipeline.messaging.ports import UNWIND
+from pipeline.payments.late_funds import ask_person, close_reviews
+from pipeline.payments.leases import Answered, Planned, claim
+from pipeline.payments.payment import Books, Intent
+from pipeline.payments.plan import plan_undo
+from pipeline.payments.storage import abandon, load_books, record
+from pipeline.saga import backward, forward
+from pipeline.saga.chain import CHAIN, Local, Phase, Remote
+from pipeline.saga.executor import Driver, Lane, Step
+from pipeline.saga.runner import chase_late
+from pipeline.saga.slow import Watch
+from pipeline.settings import Settings
+
+
+class Unwinder:
+    """The only code that moves a checkout back. Undo is safe twice and safe without its do."""
+
+    def __init__(self, driver: Driver, settings: Settings) -> None:
+        """Take the driver that commits, sends and calls."""
+        self.driver = driver
+        self.settings = settings
+
+    def run(self, ids: Sequence[UUID]) -> None:
+        """Unwind those of these checkouts that are unwinding, as far as it goes now.
+
+        Also takes back money that turned up after the end of its checkout.
+        """
+        watch = Watch(UNWIND)
+        lane = Lane(UNWIND, partial(self._step, watch, None), self._send_back)
+        step = partial(self._step, watch, self.settings.batch_lines)
+        self.driver.drive(ids, step, self._fail, may_leave=True, lane=lane)
+
+    def _step(
+        self,
+        watch: Watch,
+        most_lines: int | None,
+        connection: Connection,
+        ids: Sequence[UUID],
+        answers: Sequence[Answered],
+    ) -> Step:
+        held_seconds = watch.held_seconds()
+        members = lock_checkouts(connection, ids)
+        watch.mark(connection, members, lambda each: each.state is CheckoutState.UNWINDING, held_seconds)
+        books = record(connection, members, answers) if answers else {}
+        step = Step()
+        chase_late(connection, members, books)
+        ended = [each for each in members if each.state in ENDINGS]
+        if ended:
+            step.calls += self._take_back_late(connection, ended)
+        parts = part([each for each in members if each.state is CheckoutState.UNWINDING], most_lines)
+        turning, step.again, step.heavy = parts.now, parts.again, parts.heavy
+        forward.set_aside(connection, step.heavy, self.settings)
+        if not turning:
+            return step
+        number = max(each.phase for each in turning)
+        phase = CHAIN[number - 1]
+        group = [each for each in turning if each.phase == number]
+        rest = [each.id for each in turning if each.phase < number]
+        if self._undo(connection, phase, group, books, step):
+            rest += [each.id for each in group]
+        if rest:
+            step.again.append(rest)
+        return step
+
+    def _send_back(self, ids: Sequence[UUID], connection: Connection) -> Step:
+        turning = [each for each in lock_checkouts(connection, ids) if each.state is CheckoutState.UNWINDING]
+        return Step(sends=forward.send_back(connection, turning, UNWIND, self.settings))
+
+    def _undo(
+        self, connection: Connection, phase: Phase, group: Sequence[Member], books: Mapping[UUID, Books], step: Step
+    ) -> bool:
+        """Undo one phase for a group. True when some of it has more to undo right away."""
+        match phase.work:
+            case Local():
+                if phase.work.undo is not None:
+                    phase.work.undo(connection, group)
+                return backward.step_down(connection, phase.number, group, self.settings)
+            case Remote():
+                undone = self._plan(connection, phase, phase.work, group, books, step)
+                return backward.step_down(connection, phase.number, undone, self.settings)
+            case _:
+                assert_never(phase.work)
+
+    def _plan(
+        self,
+        connection: Connection,
+        phase: Phase,
+        work: Remote,
+        group: Sequence[Member],
+        known: Mapping[UUID, Books],
+        step: Step,
+    ) -> list[Member]:
+        books = {**load_books(connection, [each.id for each in group if each.id not in known]), **known}
+        plans = {each.id: work.plan_undo(each, books.get(each.id), self.settings) for each in group}
+        step.calls += self._claim(connection, group, books, plans)
+        undone: list[Member] = []
+        retries: dict[UUID, Retry] = {}
+        reviews: dict[UUID, Review] = {}
+        for member in group:
+            plan = plans[member.id]
+            match plan:
+                case Done():
+                    undone.append(member)
+                case Retry():
+                    retries[member.id] = plan
+                case Review():
+                    reviews[member.id] = plan
+                case Intent():
+                    pass
+                case Rejected() | Wait():
+                    raise TypeError(f"an undo cannot answer {plan}")
+                case _:
+                    assert_never(plan)
+        abandon(connection, [each.id for each in undone if each.id in books and books[each.id].unsettled])
+        forward.schedule(connection, [each for each in group if each.id in retries], retries)
+        forward.ask_person(connection, phase.name, reviews)
+        return undone
+
+    def _claim(
+        self,
+        connection: Connection,
+        group: Sequence[Member],
+        books: Mapping[UUID, Books],
+        plans: Mapping[UUID, Outcome | Intent],
+    ) -> list[Planned]:
+        intents = [(each, books[each.id], plan) for each in group if isinstance(plan := plans[each.id], Intent)]
+        return claim(connection, intents, self.settings)
+
+    def _take_back_late(self, connection: Connection, ended: Sequence[Member]) -> list[Planned]:
+        """Take back money that turned up after the end. What cannot be is put before a person with its payment."""
+        books = load_books(connection, [each.id for each in ended])
+        plans = {each.id: plan_undo(each, books.get(each.id), self.settings) for each in ended}
+        retries = {id_: plan for id_, plan in plans.items() if isinstance(plan, Retry)}
+        forward.schedule(connection, [each for each in ended if each.id in retries], retries)
+        reviews = {id_: plan for id_, plan in plans.items() if isinstance(plan, Review)}
+        ask_person(connection, reviews)
+        settled = [each.id for each in ended if isinstance(plans[each.id], Done)]
+        close_reviews(connection, settled)
+        backward.rest(connection, [*settled, *reviews], self.settings)
+        return self._claim(connection, ended, books, plans)
+
+    def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
+        """Count the attempt of an undo that raised; after the last, ask a person."""
+        for member in lock_checkouts(connection, [checkout_id]):
+            if member.state is not CheckoutState.UNWINDING:
+                continue
+            fail_undo(connection, member, repr(error), self.settings)
+        return Step()
+
+
+def fail_undo(connection: Connection, member: Member, error: str, settings: Settings) -> None:
+    """Put off an undo that failed, twice as long each time; after the last attempt, ask a person."""
+    attempts = member.attempts + 1
+    phase = CHAIN[max(member.phase, 1) - 1].name
+    if attempts >= settings.max_undo_attempts:
+        detail = {"phase": phase, "attempts": attempts, "error": error[:500]}
+        forward.ask_person(connection, phase, {member.id: Review(Code.UNDO_FAILED, detail)})
+    else:
+        seconds = min(settings.retry_seconds * 2 ** (attempts - 1), settings.retry_cap_seconds)
+        forward.later(connection, [(member, seconds, error[:1000], attempts)])

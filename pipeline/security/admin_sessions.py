@@ -1,0 +1,51 @@
+"""Who has signed in to the admin pages with a browser: rows, so that signing out, and revoking the key, ends them."""
+
+import hashlib
+import re
+import secrets
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from pipeline.security.api_keys import Caller, find_caller_by_id
+
+#: A working day.
+LIFE_SECONDS: Final = 8 * 3600
+
+#: 256 random bits, as `secrets.token_urlsafe` writes them.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+OPEN: Final = text("""
+    INSERT INTO admin_sessions (token_hash, key_id, expires_at)
+    VALUES (:token_hash, :key_id, now() + make_interval(secs => :seconds))
+""")
+FIND: Final = text("SELECT key_id FROM admin_sessions WHERE token_hash = :token_hash AND expires_at > now()")
+CLOSE: Final = text("DELETE FROM admin_sessions WHERE token_hash = :token_hash RETURNING key_id")
+
+
+def open_session(connection: Connection, key_id: str) -> str:
+    """Remember that this key was shown; returns what the browser's cookie is to hold, which is kept nowhere."""
+    token = secrets.token_urlsafe(32)
+    values = {"token_hash": _hash(token), "key_id": key_id, "seconds": LIFE_SECONDS}
+    connection.execute(OPEN, values)
+    return token
+
+
+def find_session(connection: Connection, token: str) -> Caller | None:
+    """Return whose session this is; None when it is none, or over, or its key is no live one any more."""
+    if _TOKEN.fullmatch(token) is None:
+        return None
+    key_id = connection.execute(FIND, {"token_hash": _hash(token)}).scalar_one_or_none()
+    return None if key_id is None else find_caller_by_id(connection, key_id)
+
+
+def close_session(connection: Connection, token: str) -> str | None:
+    """End a session for good; returns whose key it was. Safe twice."""
+    if _TOKEN.fullmatch(token) is None:
+        return None
+    closed: str | None = connection.execute(CLOSE, {"token_hash": _hash(token)}).scalar_one_or_none()
+    return closed
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

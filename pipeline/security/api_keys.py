@@ -1,0 +1,166 @@
+"""API keys: who may use the HTTP edge, for whom, and for what.
+
+A token is `ck_<id>_<secret>`. The secret has 256 random bits, so that its plain SHA-256 can be stored: a slow hash
+makes guessing dear where secrets are guessable, and this one is not.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, Row, text
+
+from pipeline.errors import Code, Invalid
+from pipeline.errors.objections import explain_first
+from pipeline.field_types.kinds import Reference
+
+#: Base62 has no `_`, which divides a token, and nothing that a shell or an URL would have to quote.
+ALPHABET: Final = string.ascii_letters + string.digits
+ID_CHARACTERS: Final = 12
+#: 62 ** 43 is more than 2 ** 256.
+SECRET_CHARACTERS: Final = 43
+
+_TOKEN: Final = re.compile(rf"ck_([A-Za-z0-9]{{{ID_CHARACTERS}}})_[A-Za-z0-9]{{{SECRET_CHARACTERS}}}", re.ASCII)
+#: Compared with when there is no such key, so that its absence takes as long.
+_NOTHING: Final = bytes(32)
+_TEXT: Final = TypeAdapter(Reference)
+
+_COLUMNS: Final = "id, owner, name, scopes, created_at, expires_at, revoked_at"
+
+CREATE: Final = text(f"""
+    INSERT INTO api_keys (id, owner, name, scopes, secret_hash, expires_at)
+    VALUES (:id, :owner, :name, CAST(:scopes AS text[]), :secret_hash,
+            now() + make_interval(days => CAST(:days AS integer)))
+    RETURNING {_COLUMNS}
+""")
+
+FIND: Final = text("""
+    SELECT id, owner, name, scopes, secret_hash FROM api_keys
+    WHERE id = :id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+""")
+
+REVOKE: Final = text(f"""
+    UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING {_COLUMNS}
+""")
+
+LIST: Final = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY created_at, id")
+
+
+class Scope(StrEnum):
+    """What a key is for."""
+
+    CHECKOUT = "checkout"  # carts and checkouts of its owner
+    PRICES = "prices"  # carts that name prices, discounts, taxes or delivery costs themselves
+    ADMIN = "admin"  # figures, and everybody's checkouts
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose live key a request carries."""
+
+    key_id: str
+    owner: str
+    name: str
+    scopes: frozenset[Scope]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key as it is stored, without its secret."""
+
+    id: str
+    owner: str
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+def create_key(
+    connection: Connection, *, owner: str, name: str, scopes: Collection[Scope], days: int | None = None
+) -> tuple[KeyRecord, str]:
+    """Make a key; returns its record and the token, which cannot be read again. Raises Invalid for a name that is none.
+
+    With `days` it expires after so many.
+    """
+    for what, given in (("owner", owner), ("name", name)):
+        try:
+            _TEXT.validate_python(given)
+        except ValidationError as error:
+            raise Invalid(Code.REQUEST_INVALID, reason=f"{what} {explain_first(error)}") from None
+    if not scopes:
+        raise Invalid(Code.REQUEST_INVALID, reason="scopes: name at least one")
+    token = f"ck_{_draw(ID_CHARACTERS)}_{_draw(SECRET_CHARACTERS)}"
+    row = connection.execute(
+        CREATE,
+        {
+            "id": read_key_id(token),
+            "owner": owner,
+            "name": name,
+            "scopes": sorted(set(scopes)),
+            "secret_hash": _hash(token),
+            "days": days,
+        },
+    ).one()
+    return _record(row), token
+
+
+def find_caller(connection: Connection, token: str) -> Caller | None:
+    """Return whose key this is; None unless it is a live one."""
+    key_id = read_key_id(token)
+    if key_id is None:
+        return None
+    row = connection.execute(FIND, {"id": key_id}).one_or_none()
+    is_right = hmac.compare_digest(_hash(token), _NOTHING if row is None else bytes(row.secret_hash))
+    if row is None or not is_right:
+        return None
+    return _caller(row)
+
+
+def find_caller_by_id(connection: Connection, key_id: str) -> Caller | None:
+    """Return whose live key this public half belongs to: for those who have shown the whole key before."""
+    row = connection.execute(FIND, {"id": key_id}).one_or_none()
+    return None if row is None else _caller(row)
+
+
+def revoke_key(connection: Connection, key_id: str) -> KeyRecord | None:
+    """Let a key be one no more, from the next request on; None if there is none. Safe twice."""
+    row = connection.execute(REVOKE, {"id": key_id}).one_or_none()
+    return None if row is None else _record(row)
+
+
+def list_keys(connection: Connection) -> list[KeyRecord]:
+    """Return every key, the oldest first."""
+    return [_record(row) for row in connection.execute(LIST)]
+
+
+def read_key_id(token: str) -> str | None:
+    """Return the public half of a token; None if it is not the form of one."""
+    found = _TOKEN.fullmatch(token)
+    return None if found is None else found[1]
+
+
+def _draw(characters: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(characters))
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _caller(row: Row[Any]) -> Caller:
+    return Caller(row.id, row.owner, row.name, frozenset(Scope(each) for each in row.scopes))
+
+
+def _record(row: Row[Any]) -> KeyRecord:
+    fields = dict(row._mapping)  # noqa: SLF001 (a public attribute, for all its name)
+    return KeyRecord(**{**fields, "scopes": tuple(Scope(each) for each in fields["scopes"])})

@@ -1,0 +1,1 @@
+"""Webhooks: inbound from the payment provider, outbound to the shop."""

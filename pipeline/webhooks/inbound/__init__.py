@@ -1,0 +1,1 @@
+"""Webhooks of the payment provider: verified, stored, matched with a payment, worked on."""

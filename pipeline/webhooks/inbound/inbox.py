@@ -1,0 +1,172 @@
+"""Works on stored webhooks. A webhook is a hint: what it says is not believed, the provider is asked.
+
+So neither its order nor its repetition matters: each makes us look, and what the look shows is what happened.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final, assert_never
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection, Row, text
+
+from pipeline.checkouts.events import write_events
+from pipeline.checkouts.locks import lock_notices
+from pipeline.database.connections import is_transient
+from pipeline.payments.leases import Answered
+from pipeline.saga.executor import Driver, Step
+from pipeline.saga.payment_poller import Looker
+from pipeline.settings import Settings
+from pipeline.webhooks.inbound.matching import Match, NotYet, Stray, find_fit
+
+log = structlog.get_logger()
+
+#: Longest wait of a webhook that fits no payment yet. Those that will ever fit do so within seconds; the rest is of
+#: strangers on the same account, and there may be many: doubling up to this, 72 h take some 26 tries and not 4,300.
+FIT_CAP_SECONDS: Final = 6 * 3600
+
+CLAIM: Final = text("""
+    UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :claim_seconds)
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+# `attempts` is a small integer, and 2^30 s are beyond any cap.
+POSTPONE: Final = text("""
+    UPDATE webhook_inbox n
+    SET attempts = least(n.attempts + 1, 32767), last_error = p.reason,
+        due_at = now() + make_interval(secs => least(:retry_seconds * power(2, least(n.attempts, 30)), :cap_seconds))
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS p (id, reason)
+    WHERE n.id = p.id
+""")
+
+SETTLE: Final = text("""
+    UPDATE webhook_inbox n
+    SET status = :status, last_error = s.reason, due_at = NULL, settled_at = now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS s (id, reason)
+    WHERE n.id = s.id
+""")
+
+
+class Inbox:
+    """Looks at the payments that webhooks are about. Safe twice, safe late, safe out of order."""
+
+    def __init__(self, driver: Driver, looker: Looker, settings: Settings) -> None:
+        """Take the driver that commits, and who looks at the provider's objects."""
+        self.driver = driver
+        self.looker = looker
+        self.settings = settings
+
+    def run(self, ids: Sequence[UUID]) -> None:
+        """Work on those of these webhooks that are not settled; many about one checkout make one look.
+
+        A worker that dies on the way leaves them due again once the claim has run out.
+        """
+        matches: dict[UUID, UUID] = {}
+        self.driver.drive(ids, partial(self._sort, matches), self._fail)
+        if matches:
+            # Nothing is locked and no transaction is open while the provider is asked.
+            looked = self._look(list(dict.fromkeys(matches.values())))
+            self.driver.drive(list(matches), partial(self._settle, matches, looked), self._fail)
+
+    def _sort(
+        self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[Answered]
+    ) -> Step:
+        """Claim those that are about a payment of ours, and put the others off."""
+        waiting, strays, found = {}, {}, {}
+        for row in lock_notices(connection, ids, skip_locked=True):
+            fit = find_fit(
+                reference=row.reference,
+                holder_id=row.holder_id,
+                named_id=row.named_id,
+                named_reference=row.named_reference,
+            )
+            match fit:
+                case Match():
+                    found[row.id] = fit.checkout_id
+                case NotYet():
+                    waiting[row] = fit.reason
+                case Stray():
+                    strays[row.id] = fit.reason
+                case _:
+                    assert_never(fit)
+        if found:
+            seconds = self.settings.gateway_claim_seconds
+            connection.execute(CLAIM, {"ids": list(found), "claim_seconds": seconds})
+        _close(connection, "unmatched", strays)
+        self._put_off(connection, waiting, FIT_CAP_SECONDS)
+        matches.update(found)
+        return Step()
+
+    def _look(self, checkout_ids: list[UUID]) -> set[UUID]:
+        """Look at these checkouts; one that makes the look fail does not take the others along."""
+        try:
+            return self.looker.run(checkout_ids)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            if len(checkout_ids) == 1:
+                log.exception("look.raised", checkout_id=str(checkout_ids[0]))
+                return set()
+            log.warning("look.isolated", checkout_ids=[str(each) for each in checkout_ids], error=repr(error))
+            return {looked for each in checkout_ids for looked in self._look([each])}
+
+    def _settle(
+        self,
+        matches: Mapping[UUID, UUID],
+        looked: set[UUID],
+        connection: Connection,
+        ids: Sequence[UUID],
+        _answers: Sequence[Answered],
+    ) -> Step:
+        """Settle those whose payment was looked at; the others are tried again."""
+        rows = lock_notices(connection, ids)
+        applied = [row for row in rows if matches[row.id] in looked]
+        _close(connection, "applied", {row.id: None for row in applied})
+        _note_applied(connection, [(matches[row.id], {"event_id": row.event_id, "kind": row.kind}) for row in applied])
+        unanswered = {row: "the provider gave no answer" for row in rows if matches[row.id] not in looked}
+        self._put_off(connection, unanswered, self.settings.retry_cap_seconds)
+        return Step()
+
+    def _fail(self, connection: Connection, notice_id: UUID, error: Exception) -> Step:
+        """Count the attempt of one that raised."""
+        reason = repr(error)[:1000].replace("\x00", "\ufffd")
+        rows = lock_notices(connection, [notice_id])
+        self._put_off(connection, dict.fromkeys(rows, reason), self.settings.retry_cap_seconds)
+        return Step()
+
+    def _put_off(self, connection: Connection, reasons: Mapping[Row[Any], str], cap_seconds: float) -> None:
+        """Try these again later, twice as much later each time; after the last hour they are settled as unmatched."""
+        patience = timedelta(hours=self.settings.webhook_hours)
+        over = {row.id: reason for row, reason in reasons.items() if row.now - row.received_at > patience}
+        _close(connection, "unmatched", over)
+        again = {row.id: reason for row, reason in reasons.items() if row.id not in over}
+        if again:
+            connection.execute(
+                POSTPONE,
+                {
+                    "ids": list(again),
+                    "reasons": list(again.values()),
+                    "retry_seconds": self.settings.retry_seconds,
+                    "cap_seconds": cap_seconds,
+                },
+            )
+
+
+def _close(connection: Connection, status: str, reasons: Mapping[UUID, str | None]) -> None:
+    if reasons:
+        connection.execute(SETTLE, {"status": status, "ids": list(reasons), "reasons": list(reasons.values())})
+
+
+def _note_applied(connection: Connection, facts: Sequence[tuple[UUID, Mapping[str, str]]]) -> None:
+    """Write one event a webhook; one checkout may have several."""
+    layers: list[dict[UUID, Mapping[str, str]]] = []
+    for checkout_id, fact in facts:
+        layer = next((each for each in layers if checkout_id not in each), None)
+        if layer is None:
+            layer = {}
+            layers.append(layer)
+        layer[checkout_id] = fact
+    for layer in layers:
+        write_events(connection, "webhook.applied", list(layer), data=layer)

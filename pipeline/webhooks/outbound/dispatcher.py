@@ -1,0 +1,166 @@
+"""Brings events to endpoints: at least once, ever more rarely where they are not taken, signed as Standard Webhooks."""
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection, Row, text
+
+from pipeline.checkouts.locks import lock_deliveries
+from pipeline.database.connections import assert_no_transaction
+from pipeline.saga.executor import Driver, Step
+from pipeline.settings import Settings
+from pipeline.webhooks.outbound.http_client import Answer, post
+from pipeline.webhooks.outbound.payloads import write_body
+from pipeline.webhooks.outbound.url_policy import Resolve, read_networks, resolve_host
+
+log = structlog.get_logger()
+
+#: First and longest wait after a failure; it doubles. An endpoint that is away for a minute is not called twenty
+#: times, and one that is away for a day is found again within hours.
+FIRST_WAIT_SECONDS: Final = 5.0
+LONGEST_WAIT_SECONDS: Final = 6 * 3600.0
+
+CLAIM: Final = text("""
+    UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :seconds)
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
+# One that was settled meanwhile (removed, replayed and taken) is left alone. `gone`: no further try makes sense.
+RECORD: Final = text("""
+    UPDATE webhook_deliveries d
+    SET attempts = least(d.attempts + r.counted, 32767), last_status = r.status, last_error = r.error,
+        status = r.outcome, ended_at = CASE WHEN r.outcome <> 'pending' THEN now() END,
+        due_at = CASE WHEN r.outcome = 'pending' THEN now() + make_interval(secs => r.wait) END
+    FROM (SELECT g.*, CASE WHEN g.taken THEN 'delivered'
+                           WHEN g.gone OR n.created_at < now() - make_interval(hours => :hours) THEN 'dead'
+                           ELSE 'pending' END AS outcome
+          FROM unnest(CAST(:ids AS uuid[]), CAST(:taken AS boolean[]), CAST(:gone AS boolean[]),
+                      CAST(:counted AS integer[]), CAST(:statuses AS smallint[]), CAST(:errors AS text[]),
+                      CAST(:waits AS double precision[])) AS g (id, taken, gone, counted, status, error, wait)
+          JOIN webhook_deliveries n ON n.id = g.id) r
+    WHERE d.id = r.id AND d.status = 'pending'
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One delivery to be made: everything that its call needs."""
+
+    id: UUID
+    endpoint_id: UUID
+    url: str
+    secret: str
+    event_id: str
+    body: str
+    attempts: int
+
+
+class Courier:
+    """Makes deliveries. Safe twice, safe late: what a dead worker had claimed is due again when its claim runs out."""
+
+    def __init__(self, driver: Driver, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
+        """Take the driver that commits; `resolve` finds the addresses of hosts."""
+        self._driver = driver
+        self._settings = settings
+        self._resolve = resolve
+        self._networks = read_networks(settings.delivery_private_networks)
+        self._threads = ThreadPoolExecutor(settings.delivery_concurrency, thread_name_prefix="delivery")
+
+    def run(self, ids: Sequence[UUID]) -> None:
+        """Make those of these deliveries that are due; what somebody else is making is left to them."""
+        parcels = self._claim(ids)
+        assert_no_transaction()
+        silent = Silent()
+        answers = self._threads.map(lambda parcel: self._deliver(parcel, silent), parcels)
+        results = list(zip(parcels, answers, strict=True))
+        if results:
+            self._driver.run(lambda connection: self._record(connection, results))
+            taken = sum(answer.taken for _, answer in results)
+            log.info("deliveries.made", taken=taken, not_taken=len(results) - taken)
+
+    def close(self) -> None:
+        """Wait for the calls in flight and end the threads."""
+        self._threads.shutdown()
+
+    def _claim(self, ids: Sequence[UUID]) -> list[Parcel]:
+        parcels: list[Parcel] = []
+
+        def work(connection: Connection) -> Step:
+            parcels[:] = [_pack(row) for row in lock_deliveries(connection, ids, self._settings.stall_seconds)]
+            # All calls of a batch, one after the other on as many threads as there are, and the record after them.
+            rounds = -(-len(parcels) // self._settings.delivery_concurrency)
+            seconds = (rounds + 1) * self._settings.delivery_timeout_seconds + 2 * self._settings.stall_seconds
+            connection.execute(CLAIM, {"ids": [each.id for each in parcels], "seconds": seconds})
+            return Step()
+
+        self._driver.run(work)
+        return parcels
+
+    def _deliver(self, parcel: Parcel, silent: "Silent") -> Answer:
+        """Call one endpoint; one that has just not answered is spared the others of this run."""
+        if silent.has(parcel.endpoint_id):
+            return Answer(error="the endpoint did not answer another one just now", counted=False)
+        answer = post(
+            parcel.url,
+            parcel.body,
+            secret=parcel.secret,
+            event_id=parcel.event_id,
+            networks=self._networks,
+            resolve=self._resolve,
+            timeout_seconds=self._settings.delivery_timeout_seconds,
+        )
+        if answer.status is None:
+            silent.add(parcel.endpoint_id)
+            log.warning("delivery.unanswered", delivery_id=str(parcel.id), error=answer.error)
+        return answer
+
+    def _record(self, connection: Connection, results: Sequence[tuple[Parcel, Answer]]) -> Step:
+        connection.execute(
+            RECORD,
+            {
+                "ids": [parcel.id for parcel, _ in results],
+                "taken": [answer.taken for _, answer in results],
+                "gone": [answer.gone for _, answer in results],
+                "counted": [int(answer.counted) for _, answer in results],
+                "statuses": [answer.status for _, answer in results],
+                "errors": [answer.error for _, answer in results],
+                "waits": [wait_seconds(parcel.attempts) for parcel, _ in results],
+                "hours": self._settings.delivery_hours,
+            },
+        )
+        return Step()
+
+
+class Silent:
+    """Endpoints that did not answer in this run. Shared by its threads."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._ids: set[UUID] = set()
+        self._lock = Lock()
+
+    def has(self, endpoint_id: UUID) -> bool:
+        """Tell whether this one did not answer."""
+        with self._lock:
+            return endpoint_id in self._ids
+
+    def add(self, endpoint_id: UUID) -> None:
+        """Note one."""
+        with self._lock:
+            self._ids.add(endpoint_id)
+
+
+def wait_seconds(attempts: int) -> float:
+    """Return how long to wait after one more failure, spread by a fifth so that many do not come at once."""
+    wait = min(FIRST_WAIT_SECONDS * 2.0 ** min(attempts, 20), LONGEST_WAIT_SECONDS)
+    return wait * (0.9 + 0.2 * random.random())  # noqa: S311 (spreads calls, guards nothing)
+
+
+def _pack(row: Row[Any]) -> Parcel:
+    return Parcel(row.id, row.endpoint_id, row.url, row.secret, f"evt_{row.event_id}", write_body(row), row.attempts)

@@ -1,0 +1,163 @@
+"""What a webhook says. Only facts that do not change any more, so that each repeat has the very same body."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from sqlalchemy import Row
+
+from pipeline.security.redaction import open_part
+
+
+class Fact(BaseModel):
+    """Base of the parts of a webhook."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Subject(Fact):
+    """Which checkout it is about. `reference` is the upstream's own number."""
+
+    checkout_id: UUID
+    cart_id: UUID
+    owner: str
+    reference: str | None
+    currency: str
+
+
+class Reason(Fact):
+    """Why a checkout ended without an order, or waits for a person."""
+
+    code: str
+    phase: str | None
+    message: str
+    detail: dict[str, JsonValue] = {}
+
+
+class PhaseData(Subject):
+    """A phase was completed."""
+
+    phase: str
+
+
+class ActionData(Subject):
+    """What the buyer must do at their bank."""
+
+    action: dict[str, JsonValue]
+
+
+class OrderData(Subject):
+    """The order that was placed."""
+
+    order_number: int
+    total_minor: int
+
+
+class FailureData(Subject):
+    """Why there is no order. Everything is undone."""
+
+    failure: Reason
+
+
+class ReviewData(Subject):
+    """What a person must settle."""
+
+    review: Reason
+
+
+class Event(Fact):
+    """Base of the webhooks. `timestamp` is when it happened."""
+
+    timestamp: datetime
+
+
+class CheckoutStarted(Event):
+    """The cart is locked."""
+
+    type: Literal["checkout.started"] = "checkout.started"
+    data: Subject
+
+
+class CheckoutPhaseCompleted(Event):
+    """One of the seven phases is done."""
+
+    type: Literal["checkout.phase_completed"] = "checkout.phase_completed"
+    data: PhaseData
+
+
+class CheckoutActionRequired(Event):
+    """The buyer's bank wants the buyer."""
+
+    type: Literal["checkout.action_required"] = "checkout.action_required"
+    data: ActionData
+
+
+class CheckoutCompleted(Event):
+    """The order is placed and paid."""
+
+    type: Literal["checkout.completed"] = "checkout.completed"
+    data: OrderData
+
+
+class CheckoutFailed(Event):
+    """It could not become an order."""
+
+    type: Literal["checkout.failed"] = "checkout.failed"
+    data: FailureData
+
+
+class CheckoutCancelled(Event):
+    """The buyer, or an operator, did not want it any more."""
+
+    type: Literal["checkout.cancelled"] = "checkout.cancelled"
+    data: FailureData
+
+
+class CheckoutExpired(Event):
+    """It ran out of time unpaid."""
+
+    type: Literal["checkout.expired"] = "checkout.expired"
+    data: FailureData
+
+
+class CheckoutNeedsReview(Event):
+    """No rule settles it: a person must look."""
+
+    type: Literal["checkout.needs_review"] = "checkout.needs_review"
+    data: ReviewData
+
+
+WebhookEvent = Annotated[
+    CheckoutStarted
+    | CheckoutPhaseCompleted
+    | CheckoutActionRequired
+    | CheckoutCompleted
+    | CheckoutFailed
+    | CheckoutCancelled
+    | CheckoutExpired
+    | CheckoutNeedsReview,
+    Field(discriminator="type"),
+]
+EVENT: TypeAdapter[WebhookEvent] = TypeAdapter(WebhookEvent)
+
+
+def write_body(row: Row[Any]) -> str:
+    """Return the body for an event, read with what belongs to it (`locks.DELIVERIES`)."""
+    data: dict[str, Any] = {name: getattr(row, name) for name in Subject.model_fields}
+    facts = row.data or {}
+    data |= {
+        "phase": row.phase,
+        # Events of earlier releases have the secret in them.
+        "action": open_part(facts.get("action") or {}),
+        "order_number": row.order_number,
+        "total_minor": row.total_minor,
+        "failure": {
+            "code": row.failure_code,
+            "phase": row.failure_phase,
+            "message": row.failure_message,
+            "detail": row.failure_detail or {},
+        },
+        "review": facts,
+    }
+    return EVENT.validate_python({"type": row.kind, "timestamp": row.at, "data": data}).model_dump_json()

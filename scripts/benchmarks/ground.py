@@ -1,0 +1,125 @@
+"""What every round of a benchmark stands on: a database of its own, fresh processes, and the audit at its end."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pipeline.audit.report import take_report
+from pipeline.database.connections import connect_engine
+from pipeline.settings import Settings
+from scripts.benchmarks.bank import AgreeingBank
+from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_shelf
+from scripts.environments.ending import Ending
+from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
+from scripts.environments.obstacles import Obstacle
+from scripts.environments.scratch import open_scratch
+from scripts.environments.supervisor import Supervisor
+from workers.bootstrap import CheckoutEngine, build_engine
+
+T = TypeVar("T")
+
+#: What a part measures: names and values, in turn.
+Figures = Iterator[tuple[str, float]]
+
+VARIANTS: Final = 10_000
+#: A backlog is made for longer than a message counts as lost by default: the sweep is not to send what waits for the
+#: start.
+STALL_SECONDS: Final = 600
+#: A round that takes longer is stuck.
+ROUND_SECONDS: Final = 300
+LOOK_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: its settings, and what it has opened. All of it goes when the round ends."""
+
+    settings: Settings
+    log: FleetLog
+    ending: Ending
+    _stack: ExitStack
+
+    def build(self, *, agreeing: bool = False) -> CheckoutEngine:
+        """Put an engine together for this process; `agreeing` with a bank that keeps no books."""
+        engine = build_engine(self.settings, "bench", gateway=AgreeingBank() if agreeing else None)
+        self._stack.callback(engine.close)
+        return engine
+
+    def serve(self, lines: Mapping[str, str] | None = None, scale: Mapping[str, int] | None = None) -> Supervisor:
+        """Start processes and return once they are up: those of the Procfile, unless others are given."""
+        return self._stack.enter_context(run_fleet(self.settings, self.log, self.ending, lines=lines, scale=scale))
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Have this called when the round ends."""
+        self._stack.callback(close)
+
+
+class Ground:
+    """Opens rounds and collects what their audits find."""
+
+    def __init__(self, settings: Settings, ending: Ending, *, size: int) -> None:
+        """Measure `size` checkouts a round where a part has no size of its own."""
+        self.settings = settings.model_copy(update={"log_level": "warning"})
+        self.ending, self.size = ending, size
+        self.violations: list[str] = []
+
+    @contextmanager
+    def open(self, *, audited: bool = True, **changes: Any) -> Iterator[Round]:
+        """Open a round with these settings changed; at its end the audit is taken."""
+        with ExitStack() as outer:
+            scratch = outer.enter_context(open_scratch(self.settings, "bench"))
+            settings = scratch.model_copy(update=changes)
+            folder = outer.enter_context(tempfile.TemporaryDirectory(prefix="checkout-bench-"))
+            with ExitStack() as stack:
+                log = FleetLog(Path(folder) / "workers.log")
+                stack.callback(log.close)
+                yield Round(settings, log, self.ending, stack)
+                if audited:
+                    self.audit(settings)
+
+    def wait(self, look: Callable[[], T | None], *, every_seconds: float = LOOK_SECONDS) -> T:
+        """Return what this finds, once it finds anything."""
+        deadline = time.monotonic() + ROUND_SECONDS
+        while (found := look()) is None:
+            if time.monotonic() > deadline:
+                raise Obstacle(f"A round was not over after {ROUND_SECONDS} s.")
+            self.ending.sleep(every_seconds)
+        return found
+
+    def rush_through(
+        self,
+        variants: int = VARIANTS,
+        *,
+        agreeing: bool = False,
+        scale: Mapping[str, int] | None = None,
+        size: int | None = None,
+        **changes: Any,
+    ) -> float:
+        """Return checkouts a second of the whole engine, the backlog sent at once to workers that are up."""
+        count = size or self.size
+        lines = read_procfile()
+        changes["stall_seconds"] = STALL_SECONDS
+        if agreeing:
+            changes["gateway"] = AgreeingBank.name
+            lines = {name: line.replace("workers.main:", "scripts.benchmarks.bank:") for name, line in lines.items()}
+        with self.open(**changes) as own:
+            engine = own.build(agreeing=agreeing)
+            stock_shelf(engine.database, variants, count)
+            sends = start_all(engine, fill_carts(engine.database, count, variants))
+            own.serve(lines, scale)
+            engine.driver.sender.send(sends)
+            return count / self.wait(lambda: read_makespan(engine.database))
+
+    def audit(self, settings: Settings) -> None:
+        """Take the audit of this round's database."""
+        database = connect_engine(settings, application_name="audit", pool_size=1, statement_timeout_seconds=0)
+        try:
+            with database.connect() as connection:
+                found = take_report(connection, settings).violations
+                self.violations += [f"{each.promise}: {each.meaning} ({each.count} rows)" for each in found]
+        finally:
+            database.dispose()

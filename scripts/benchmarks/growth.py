@@ -1,0 +1,74 @@
+"""A million finished checkouts, and what they cost those who look and sweep.
+
+The million are copies of one that the engine has completed itself, so that the books still add up and the audit has
+them all to check.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from pipeline.operations.checkout_search import Filter, read_page
+from pipeline.saga.sweep import sweep
+from pipeline.settings import Settings
+from scripts.benchmarks.copies import TABLES, copy_rows
+from scripts.monitor import read
+from workers.bootstrap import CheckoutEngine
+
+#: Looks of each kind; their median counts.
+LOOKS: Final = 15
+
+# What was sold besides was received before, and the coupon was used as often.
+BALANCE: Final = (
+    text("""
+        INSERT INTO stock_movements (variant_id, location_id, kind, quantity)
+        SELECT variant_id, location_id, 'receive', quantity * CAST(:count AS integer) FROM reservations
+        WHERE checkout_id = :id
+    """),
+    text("""
+        UPDATE coupons c SET used = used + CAST(:count AS integer)
+        FROM redemptions r WHERE r.checkout_id = :id AND r.code = c.code
+    """),
+    text("SELECT setval('order_numbers', nextval('order_numbers') + CAST(:count AS integer))"),
+)
+
+
+def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
+    """Copy a completed checkout so many times."""
+    with database.begin() as connection:
+        # No triggers, no checks of keys: each row has been through them once.
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        for table, own in TABLES.items():
+            copy_rows(connection, table, own, checkout_id, count)
+        for statement in BALANCE:
+            connection.execute(statement, {"id": checkout_id, "count": count})
+
+
+def time_looks(engine: CheckoutEngine, settings: Settings) -> dict[str, float]:
+    """Return the median milliseconds of a tick of the sweep, of what `monitor` reads, and of the list of checkouts."""
+    with Redis.from_url(settings.redis_url.get_secret_value()) as client:
+
+        def list_checkouts() -> None:
+            with engine.database.connect() as connection:
+                read_page(connection, Filter())
+
+        return {
+            "sweep_ms": _time(lambda: sweep(engine.driver, engine.backlog, settings)),
+            "monitor_ms": _time(lambda: read(engine.database, client, settings, 24)),
+            "list_ms": _time(list_checkouts),
+        }
+
+
+def _time(look: Callable[[], object]) -> float:
+    times = []
+    for _ in range(LOOKS):
+        began = time.perf_counter()
+        look()
+        times.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times)

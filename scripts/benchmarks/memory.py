@@ -1,0 +1,23 @@
+"""How much memory the workers hold."""
+
+from pathlib import Path
+from typing import Final
+
+from scripts.environments.supervisor import Supervisor
+
+PAGE_BYTES: Final = 4096
+
+
+def read_memory(supervisor: Supervisor) -> float:
+    """Return the megabytes that all processes of all units hold, without what they share with others."""
+    groups = set(supervisor.pids().values())
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            group = int((folder / "stat").read_text().rpartition(")")[2].split()[2])
+            if group in groups:
+                resident, shared = (folder / "statm").read_text().split()[1:3]
+                total += (int(resident) - int(shared)) * PAGE_BYTES
+        except (OSError, ValueError):
+            continue  # it has just ended
+    return total / 1e6

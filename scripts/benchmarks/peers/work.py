@@ -1,0 +1,101 @@
+"""The seven phases as people write them by hand: for one checkout, in one guarded transaction each.
+
+The statements are the engine's own, so that only what carries them differs. What the engine does besides is left out,
+in favour of the peers: no intent is written before a call to the bank, and the bank agrees at once, in this process.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from redis import Redis
+from sqlalchemy import Connection, text
+
+from models.states import CheckoutState, PaymentStatus
+from pipeline.checkouts.batch import Member
+from pipeline.checkouts.events import Happened, change_and_tell, with_events
+from pipeline.checkouts.locks import lock_checkouts
+from pipeline.database.connections import connect_engine
+from pipeline.saga.chain import CHAIN, Local
+from pipeline.settings import Settings
+
+#: What each process of each peer may use.
+THREADS: Final = 8
+PROCESSES: Final = 2
+#: In Redis, once the checkouts are there.
+GO: Final = "peer:go"
+
+ADVANCE: Final = with_events("""
+    UPDATE checkouts SET phase = :phase, sent_at = now(), due_at = now() + interval '1 hour', updated_at = now()
+    WHERE id = :id
+""")
+COMPLETE: Final = with_events("""
+    UPDATE checkouts
+    SET phase = 7, state = 'completed', due_at = NULL, due_reason = NULL, ended_at = now(), updated_at = now()
+    WHERE id = :id
+""")
+OPERATIONS: Final = text(r"""
+    INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence)
+    SELECT l.checkout_id, kind, 1, l.checkout_id || '\:' || kind || '\:1', l.total_minor, 'succeeded', 0
+    FROM price_locks l, unnest(CAST(:kinds AS text[])) AS kind WHERE l.checkout_id = :id
+""")
+PAY: Final = text("""
+    UPDATE payments SET status = :status, reference = :reference, updated_at = now() WHERE checkout_id = :id
+""")
+#: The payment phases: which calls were made, and where the payment then stands.
+CALLS: Final[Mapping[str, tuple[list[str], PaymentStatus]]] = {
+    "payment_authorization": (["open", "authorize"], PaymentStatus.AUTHORIZED),
+    "payment_capture": (["capture"], PaymentStatus.CAPTURED),
+}
+
+
+class HandWork:
+    """The steps, over a pool with a connection for each thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect at first use."""
+        self._settings = settings
+        self.database = connect_engine(settings, application_name="peer", pool_size=THREADS, by_key=True)
+
+    def run(self, number: int, checkout_id: UUID) -> None:
+        """Carry out one phase of one checkout in a transaction of its own; nothing when it is not its turn."""
+        with self.database.begin() as connection:
+            self.step(connection, number, checkout_id)
+
+    def step(self, connection: Connection, number: int, checkout_id: UUID) -> None:
+        """Carry out one phase in this transaction."""
+        [member] = lock_checkouts(connection, [checkout_id])
+        if member.phase != number - 1 or member.state is not CheckoutState.RUNNING:
+            return
+        self._work(connection, number, member)
+        done = Happened("checkout.phase_completed", [checkout_id], CHAIN[number - 1].name)
+        if number == len(CHAIN):
+            change_and_tell(
+                connection, COMPLETE, {"id": checkout_id}, done, Happened("checkout.completed", [checkout_id])
+            )
+        else:
+            change_and_tell(connection, ADVANCE, {"id": checkout_id, "phase": number}, done)
+
+    def _work(self, connection: Connection, number: int, member: Member) -> None:
+        phase = CHAIN[number - 1]
+        if isinstance(phase.work, Local):
+            outcomes: Mapping[UUID, Any] = phase.work.do(connection, [member], self._settings)
+            if (outcome := type(outcomes[member.id]).__name__) != "Done":
+                raise RuntimeError(f"{phase.name} is {outcome}: these carts can all be sold")
+            return
+        kinds, status = CALLS[phase.name]
+        connection.execute(OPERATIONS, {"id": member.id, "kinds": kinds})
+        connection.execute(PAY, {"id": member.id, "status": status, "reference": f"hand_{member.id}"})
+
+
+def read_share(work: HandWork, settings: Settings) -> list[UUID]:
+    """Return this process's share, for a peer without a queue, once there is something to do."""
+    with Redis.from_url(settings.redis_url.get_secret_value()) as client:
+        while not client.exists(GO):
+            time.sleep(0.05)
+    with work.database.connect() as connection:
+        ids = connection.execute(text("SELECT id FROM checkouts WHERE ended_at IS NULL ORDER BY id")).scalars().all()
+    number = int(os.environ["PEER_NUMBER"])
+    return [each for at, each in enumerate(ids) if at % PROCESSES == number - 1]

@@ -1,0 +1,44 @@
+"""Twenty thousand buyers press at the same moment, and there are five hundred units of one variant."""
+
+from typing import Final
+
+from sqlalchemy import text
+
+from scripts.benchmarks.ground import STALL_SECONDS, Figures, Ground
+from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_shelf
+from scripts.environments.obstacles import Obstacle
+
+BUYERS: Final = 20_000
+UNITS: Final = 500
+
+# All of them have pressed when the first phase first commits: what a buyer waits for an answer counts from there.
+OUTCOME: Final = text("""
+    WITH began AS (SELECT min(at) AS at FROM events WHERE kind = 'checkout.phase_completed')
+    SELECT (SELECT count(*) FROM checkouts WHERE state = 'completed') AS sold,
+           (SELECT count(*) FROM checkouts WHERE state = 'failed' AND failure_code = 'out_of_stock') AS refused,
+           (SELECT extract(epoch FROM max(e.at) - began.at) FROM events e
+            WHERE e.phase = 'inventory_reservation' AND e.kind = 'checkout.phase_completed') AS sold_out,
+           (SELECT extract(epoch FROM max(c.ended_at) - began.at) FROM checkouts c
+            WHERE c.state = 'failed') AS last_refusal,
+           (SELECT percentile_disc(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM c.ended_at - began.at))
+            FROM checkouts c WHERE c.state = 'failed') AS refusal_p99
+    FROM began
+""")
+
+
+def measure_rush(ground: Ground) -> Figures:
+    """Time to sold out, and to the last refusal; exactly as many are sold as there are."""
+    with ground.open(stall_seconds=STALL_SECONDS) as own:
+        engine = own.build()
+        stock_shelf(engine.database, 1, UNITS)
+        sends = start_all(engine, fill_carts(engine.database, BUYERS, 1))
+        own.serve()
+        engine.driver.sender.send(sends)
+        ground.wait(lambda: read_makespan(engine.database))
+        with engine.database.connect() as connection:
+            rush = connection.execute(OUTCOME).one()
+        if (rush.sold, rush.refused) != (UNITS, BUYERS - UNITS):
+            raise Obstacle(f"{rush.sold} were sold and {rush.refused} refused: that is not what there is.")
+        yield "rush_sold_out_seconds", float(rush.sold_out)
+        yield "rush_last_refusal_seconds", float(rush.last_refusal)
+        yield "rush_refusal_p99_seconds", float(rush.refusal_p99)

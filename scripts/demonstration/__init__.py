@@ -1,0 +1,1 @@
+"""Parts of the demo (`scripts/demo.py`)."""

@@ -1,0 +1,190 @@
+"""What is left when the demo is over: counted in the database and in the bank's own books, and judged."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, text
+
+from models.states import ACTIVE_SQL
+from pipeline.audit.report import Report
+from scripts.demonstration.cast import CURRENCY, EXPECTED, KETTLE, Outcome
+from scripts.demonstration.story import Cancellation, Kill
+from scripts.demonstration.view import Verdict, show_amount
+
+OUTCOMES: Final = text(
+    "SELECT state, failure_code, count(*) AS checkouts FROM checkouts GROUP BY 1, 2 ORDER BY 3 DESC, 2"
+)
+STOCK: Final = text("""
+    SELECT v.sku, s.on_hand, s.reserved,
+           (SELECT sum(quantity) FROM stock_movements
+            WHERE variant_id = v.id AND kind IN ('receive', 'adjust')) AS received,
+           (SELECT coalesce(sum(l.quantity), 0) FROM order_lines l JOIN orders o ON o.id = l.order_id
+            WHERE l.variant_id = v.id AND o.state = 'placed') AS sold
+    FROM variants v JOIN stock_levels s ON s.variant_id = v.id ORDER BY v.id
+""")
+MONEY: Final = text("""
+    SELECT (SELECT coalesce(sum(captured_minor - refunded_minor), 0) FROM sandbox.payments) AS held_minor,
+           (SELECT coalesce(sum(authorized_minor), 0) FROM sandbox.payments
+            WHERE status = 'authorized') AS pending_minor,
+           (SELECT coalesce(sum(total_minor), 0) FROM orders WHERE state = 'placed') AS orders_minor,
+           (SELECT count(*) FROM orders WHERE state = 'placed') AS orders
+""")
+LOCKS: Final = text(f"""
+    SELECT (SELECT count(*) FROM checkouts WHERE state IN ({ACTIVE_SQL})) AS carts,
+           (SELECT count(*) FROM reservations WHERE state = 'held') AS reservations
+""")
+REFUSED: Final = text("SELECT count(*) FROM refused_messages")
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One variant at the end."""
+
+    sku: str
+    received: int
+    sold: int
+    left: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Everything that is counted."""
+
+    outcome: Outcome
+    other_states: dict[str, int]
+    shelves: tuple[Shelf, ...]
+    held_minor: int
+    pending_minor: int
+    orders: int
+    locked_carts: int
+    held_reservations: int
+    refused_messages: int
+
+
+def read_figures(database: Engine) -> Figures:
+    """Count on one snapshot."""
+    with database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        return _count(connection)
+
+
+def _count(connection: Connection) -> Figures:
+    states: dict[str, int] = {}
+    failed: dict[str, int] = {}
+    for row in connection.execute(OUTCOMES):
+        states[row.state] = states.get(row.state, 0) + row.checkouts
+        if row.state == "failed":
+            failed[row.failure_code] = row.checkouts
+    money = connection.execute(MONEY).one()
+    locks = connection.execute(LOCKS).one()
+    shelves = tuple(
+        Shelf(row.sku, int(row.received), int(row.sold), row.on_hand, row.reserved) for row in connection.execute(STOCK)
+    )
+    return Figures(
+        outcome=Outcome(
+            checkouts=sum(states.values()),
+            completed=states.pop("completed", 0),
+            failed=failed,
+            cancelled=states.pop("cancelled", 0),
+            expired=states.pop("expired", 0),
+            orders_minor=int(money.orders_minor),
+        ),
+        other_states={state: count for state, count in states.items() if state != "failed"},
+        shelves=shelves,
+        held_minor=int(money.held_minor),
+        pending_minor=int(money.pending_minor),
+        orders=money.orders,
+        locked_carts=locks.carts,
+        held_reservations=locks.reservations,
+        refused_messages=connection.execute(REFUSED).scalar_one(),
+    )
+
+
+def judge(figures: Figures, report: Report, cancellation: Cancellation, kill: Kill) -> list[Verdict]:
+    """Return each line of the table with its verdict: what was counted is what the buyers' stories must lead to."""
+    found = figures.outcome
+    conserved = all(each.received == each.sold + each.left and each.held == 0 for each in figures.shelves)
+    received, sold = sum(each.received for each in figures.shelves), sum(each.sold for each in figures.shelves)
+    kettles = next(each for each in figures.shelves if each.sku == KETTLE.sku)
+    codes = ", ".join(f"{code} {count}" for code, count in found.failed.items())
+    return [
+        Verdict("checkouts", str(found.checkouts), found.checkouts == EXPECTED.checkouts and not figures.other_states),
+        Verdict("completed", str(found.completed), found.completed == EXPECTED.completed),
+        Verdict("failed", f"{sum(found.failed.values())}: {codes}", found.failed == EXPECTED.failed),
+        Verdict("cancelled", str(found.cancelled), found.cancelled == EXPECTED.cancelled),
+        Verdict("expired", str(found.expired), found.expired == EXPECTED.expired),
+        Verdict(
+            "kettles",
+            f"{kettles.sold} of {kettles.received} sold, {kettles.left} left",
+            kettles.sold == kettles.received == KETTLE.units and kettles.left == 0,
+        ),
+        Verdict(
+            "stock conserved",
+            f"{received} units = {sold} sold + {sum(each.left for each in figures.shelves)} left;"
+            f" {sum(each.held for each in figures.shelves)} held",
+            conserved,
+        ),
+        Verdict(
+            "money = orders",
+            f"{show_amount(figures.held_minor)} at the bank = {show_amount(found.orders_minor)}"
+            f" in {figures.orders} orders",
+            figures.held_minor == found.orders_minor == EXPECTED.orders_minor
+            and figures.pending_minor == 0
+            and figures.orders == found.completed,
+        ),
+        Verdict(
+            "killed worker",
+            f"{kill.killed} killed in mid-payment, {kill.restarts} restarted, {kill.charges} charge",
+            kill.killed == 1 and kill.in_flight and kill.restarts >= 1 and kill.authorizations == kill.charges == 1,
+        ),
+        Verdict(
+            "locks left",
+            f"{figures.locked_carts + figures.held_reservations}",
+            figures.locked_carts == figures.held_reservations == 0
+            and cancellation.cart_was_locked
+            and cancellation.cart_is_open,
+        ),
+        Verdict(
+            "audit",
+            f"{len(report.violations)} of {len(report.checked)} promises broken"
+            if report.violations
+            else f"clean, {len(report.checked)} promises checked",
+            not (report.violations or report.skipped or report.needs_review or figures.refused_messages),
+        ),
+    ]
+
+
+def describe(figures: Figures, report: Report, cancellation: Cancellation, kill: Kill) -> dict[str, Any]:
+    """Return everything as one JSON object."""
+    found = figures.outcome
+    return {
+        "checkouts": found.checkouts,
+        "completed": found.completed,
+        "failed": found.failed,
+        "cancelled": found.cancelled,
+        "expired": found.expired,
+        "stock": {
+            each.sku: {"received": each.received, "sold": each.sold, "left": each.left, "held": each.held}
+            for each in figures.shelves
+        },
+        "money": {
+            "currency": CURRENCY,
+            "held_minor": figures.held_minor,
+            "orders_minor": found.orders_minor,
+            "orders": figures.orders,
+        },
+        "cart_was_locked": cancellation.cart_was_locked,
+        "killed": {
+            "worker": kill.worker,
+            "processes": kill.killed,
+            "in_flight": kill.in_flight,
+            "restarts": kill.restarts,
+            "authorizations": kill.authorizations,
+            "charges": kill.charges,
+        },
+        "locks_left": figures.locked_carts + figures.held_reservations,
+        "audit": {
+            "promises": len(report.checked),
+            "violations": {each.promise: each.count for each in report.violations},
+        },
+    }

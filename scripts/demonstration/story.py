@@ -1,0 +1,222 @@
+"""What happens in the demo, act by act. Each act waits for what it tells, so every line of it is a fact."""
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from dramatiq import Message
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError
+
+from models.guards import CART_LOCKED
+from models.states import TERMINAL, CheckoutState, OperationStatus
+from pipeline.intake.requests import PaymentInput, ProcessRequest
+from pipeline.intake.status import Status
+from pipeline.messaging.ports import INTAKE
+from scripts.demonstration.cast import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, Buyer
+from scripts.demonstration.view import Narrator, show_amount
+from scripts.environments.ending import Ending
+from scripts.environments.supervisor import Supervisor
+from workers.bootstrap import CheckoutEngine
+
+#: The line of the Procfile whose worker is killed.
+VICTIM: Final = "payment_authorization"
+LOOK_SECONDS: Final = 0.03
+#: On an idle machine no wait takes longer than six seconds.
+PATIENCE_SECONDS: Final = 45
+
+READ_RUSH: Final = text("""
+    SELECT c.state, c.phase, c.failure_message, o.number FROM checkouts c LEFT JOIN orders o ON o.checkout_id = c.id
+    WHERE c.reference LIKE 'buyer-%' ORDER BY o.number, c.id
+""")
+# What the engine has written down of an authorisation, beside what is in the bank's own books.
+READ_CALL: Final = text("""
+    SELECT (SELECT status FROM payment_operations WHERE checkout_id = :id AND kind = 'authorize') AS status,
+           count(*) FILTER (WHERE e.kind = 'authorize') AS authorizations,
+           count(*) FILTER (WHERE e.kind = 'capture') AS charges,
+           coalesce(sum(e.amount_minor) FILTER (WHERE e.kind = 'capture'), 0) AS charged_minor
+    FROM sandbox.entries e JOIN sandbox.payments p USING (reference) WHERE p.checkout_id = :id
+""")
+CHANGE_CART: Final = text("UPDATE cart_lines SET quantity = 99 WHERE cart_id = :id")
+
+T = TypeVar("T")
+
+
+class Stuck(Exception):
+    """Something that the demo waited for did not happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """Whether the database refused to change the cart during the checkout, and let it be changed afterwards."""
+
+    cart_was_locked: bool
+    cart_is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """What was killed, whether its call was really out, whether it came back, and what the bank has booked."""
+
+    worker: str
+    killed: int
+    in_flight: bool
+    restarts: int
+    authorizations: int
+    charges: int
+
+
+class Story:
+    """Plays the buyers at the engine's door, and bad luck."""
+
+    def __init__(self, engine: CheckoutEngine, supervisor: Supervisor, ending: Ending, narrator: Narrator) -> None:
+        """Take the engine to buy from, the workers to kill one of, and who is told."""
+        self.engine = engine
+        self.supervisor = supervisor
+        self.ending = ending
+        self.narrator = narrator
+
+    def play(self) -> tuple[Cancellation, Kill]:
+        """Play all acts. Raises Stuck, or Ended when asked to end."""
+        self.narrator.begin("A hold that nobody pays")
+        forgotten = self._start(QUIN)
+        self._await(forgotten, CheckoutState.AWAITING_PAYMENT)
+        self.narrator.say(f"Quin starts a checkout, holds 3 teapots for {QUIN.ttl_seconds} s, and walks away.")
+        self._play_rush()
+        self._play_declines()
+        cancellation = self._play_cancellation()
+        kill = self._play_kill()
+        self.narrator.begin("And the hold that nobody paid?")
+        self._await(forgotten, CheckoutState.EXPIRED)
+        self.narrator.say("Quin's checkout has expired; the 3 teapots are back on the shelf.")
+        return cancellation, kill
+
+    def _play_rush(self) -> None:
+        say = self.narrator.say
+        self.narrator.begin(f"{len(RUSH)} buyers want {KETTLE.units} kettles, all at once")
+        bodies = [buyer.ask().model_dump(mode="json", exclude_none=True) for buyer in RUSH]
+        self.engine.broker.enqueue_many(
+            [Message(queue_name=INTAKE, actor_name="intake", args=(body,), kwargs={}, options={}) for body in bodies]
+        )
+        say(f"{len(RUSH)} messages are on the queue {INTAKE}: a kettle and something else in each cart.")
+        rows = self._until(
+            "every buyer of the rush holds a kettle or was told that none is left",
+            lambda: self._read_rush(lambda row: row.phase >= 2 or row.failure_message),
+        )
+        failed = [row for row in rows if row.failure_message]
+        say(f"{len(rows) - len(failed)} hold all that is in their carts, {len(failed)} hold nothing.")
+        if failed:
+            say(f"These are told: {failed[0].failure_message}")
+        rows = self._until("the rush is over", lambda: self._read_rush(lambda row: row.state in TERMINAL))
+        numbers = [row.number for row in rows if row.state == CheckoutState.COMPLETED]
+        say(f"{len(numbers)} have paid: orders {min(numbers, default='-')} to {max(numbers, default='-')}.")
+
+    def _play_declines(self) -> None:
+        say = self.narrator.say
+        self.narrator.begin("Two cards are declined")
+        nora = self._await(self._start(NORA), CheckoutState.FAILED)
+        say(f'Nora pays at once: "{nora.failure.message if nora.failure else None}"')
+        say("Teapot and honey are back, her prices are released, her cart is open.")
+        omar = self._start(OMAR)
+        held = self._await(omar, CheckoutState.AWAITING_PAYMENT)
+        say(f"Omar starts first: a teapot and 2 cups are held, {show_amount(held.total_minor)} is frozen.")
+        self._pay(omar, "tok_insufficient_funds", "first-card")
+        self._await(omar, CheckoutState.AWAITING_PAYMENT)
+        say("His first card lacks funds. The hold stays, he may try another.")
+        self._pay(omar, "tok_ok", "second-card")
+        done = self._await(omar, CheckoutState.COMPLETED)
+        say(f"His second card pays {show_amount(done.total_minor)}: order {done.order_number}.")
+
+    def _play_cancellation(self) -> Cancellation:
+        say = self.narrator.say
+        self.narrator.begin("A buyer changes her mind")
+        pia = self._start(PIA)
+        held = self._await(pia, CheckoutState.AWAITING_PAYMENT)
+        locked = not self._change_cart(held.cart_id)
+        say(f"Pia holds 2 teapots and 3 teas. Her cart is locked: an UPDATE in plain SQL is {_verdict(not locked)}.")
+        self.engine.door.cancel(pia, OWNER)
+        self._await(pia, CheckoutState.CANCELLED)
+        opened = self._change_cart(held.cart_id)
+        say(f"She cancels. All is back on the shelf, and the same UPDATE is {_verdict(opened)}.")
+        return Cancellation(locked, opened)
+
+    def _play_kill(self) -> Kill:
+        say = self.narrator.say
+        self.narrator.begin("A worker is killed in mid-payment")
+        ruth, restarts = self._start(RUTH), self.supervisor.restarts
+        self._until("the bank has authorised Ruth's payment", lambda: self._read_call(ruth).authorizations)
+        killed, killed_at = self.supervisor.kill(VICTIM, signal.SIGKILL), time.monotonic()
+        in_flight = self._read_call(ruth).status == OperationStatus.INTENDED
+        say("The bank authorises Ruth's card; before its answer arrives ...")
+        say(f"... the {VICTIM} worker is killed (SIGKILL). The engine knows only that it asked.")
+        self._until("the killed worker is started again", lambda: self.supervisor.restarts > restarts)
+        say("The worker is started again. Nobody repeats the call until the claim on it has run out.")
+        done = self._await(ruth, CheckoutState.COMPLETED)
+        seconds, booked = time.monotonic() - killed_at, self._read_call(ruth)
+        say(f"Asked again with the same key, the bank repeats its answer: order {done.order_number}.")
+        charged = f"{booked.charges} charge of {show_amount(booked.charged_minor)}"
+        say(f"{seconds:.1f} s after the kill, its books show {booked.authorizations} authorisation and {charged}.")
+        return Kill(
+            worker=VICTIM,
+            killed=killed,
+            in_flight=in_flight,
+            restarts=self.supervisor.restarts - restarts,
+            authorizations=booked.authorizations,
+            charges=booked.charges,
+        )
+
+    def _start(self, buyer: Buyer) -> UUID:
+        return self.engine.door.start(buyer.ask()).checkout_id
+
+    def _pay(self, checkout_id: UUID, card: str, key: str) -> None:
+        payment = PaymentInput(token=card)
+        self.engine.door.process(
+            ProcessRequest(owner=OWNER, checkout_id=checkout_id, idempotency_key=key, payment=payment)
+        )
+
+    def _await(self, checkout_id: UUID, wanted: CheckoutState) -> Status:
+        """Wait until a checkout is in this state; Stuck at once when it has ended in another."""
+
+        def look() -> Status | None:
+            status = self.engine.door.status(checkout_id=checkout_id)
+            if status.state in TERMINAL and status.state is not wanted:
+                raise Stuck(f"{status.reference}'s checkout is {status.state} and should be {wanted}.")
+            return status if status.state is wanted else None
+
+        return self._until(f"checkout {checkout_id} is {wanted}", look)
+
+    def _until(self, what: str, look: Callable[[], T | None]) -> T:
+        """Return the first answer that is not empty."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (found := look()):
+            if time.monotonic() > deadline:
+                raise Stuck(f"{PATIENCE_SECONDS} s were not enough: it was awaited that {what}.")
+            self.ending.sleep(LOOK_SECONDS)
+        return found
+
+    def _read_rush(self, decided: Callable[[Row[Any]], object]) -> list[Row[Any]] | None:
+        """Return the checkouts of the rush once each of them is `decided`."""
+        with self.engine.database.connect() as connection:
+            rows = list(connection.execute(READ_RUSH))
+        return rows if len(rows) == len(RUSH) and all(decided(row) for row in rows) else None
+
+    def _read_call(self, checkout_id: UUID) -> Row[Any]:
+        with self.engine.database.connect() as connection:
+            return connection.execute(READ_CALL, {"id": checkout_id}).one()
+
+    def _change_cart(self, cart_id: UUID) -> bool:
+        """Try to change a cart behind the engine's back; tell whether the database let it happen."""
+        try:
+            with self.engine.database.begin() as connection:
+                return connection.execute(CHANGE_CART, {"id": cart_id}).rowcount > 0
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != CART_LOCKED:
+                raise
+            return False
+
+
+def _verdict(allowed: bool) -> str:  # noqa: FBT001 (the one fact there is)
+    return "carried out" if allowed else "refused"

@@ -1,0 +1,1 @@
+"""What a command runs in: servers, processes, databases, and how it ends."""

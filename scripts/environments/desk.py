@@ -1,0 +1,57 @@
+"""One transaction for a command, and its three ways to end: done, refused (1), or not to be reached (2)."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NoReturn
+
+import typer
+from rich.table import Table
+from sqlalchemy import Connection
+
+from pipeline.database.connections import connect_engine, transaction
+from pipeline.errors import CheckoutError
+from pipeline.settings import Settings
+from scripts.environments.obstacles import Obstacle, explain_obstacles
+from scripts.local_servers.embedded import open_settings
+from scripts.terminal.output import Screen, say, say_row
+
+REFUSED: Final = 1
+UNREACHABLE: Final = 2
+
+
+@contextlib.contextmanager
+def open_desk(name: str) -> Iterator[tuple[Connection, Settings]]:
+    """Give a transaction on the database that is known here, committed at the end; ends the command with a sentence."""
+    try:
+        with explain_obstacles():
+            settings = open_settings()
+            engine = connect_engine(settings, application_name=name, pool_size=1)
+            try:
+                with transaction(engine) as connection:
+                    yield connection, settings
+            finally:
+                engine.dispose()
+    except Obstacle as obstacle:
+        refuse(str(obstacle), code=UNREACHABLE)
+    except CheckoutError as error:
+        refuse(str(error))
+
+
+def refuse(sentence: str, *, code: int = REFUSED) -> NoReturn:
+    """End the command with a sentence on standard error."""
+    say(sentence, err=True)
+    raise typer.Exit(code)
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table on a terminal, or one row a line, divided by tabs, into a pipe."""
+    screen = Screen()
+    texts = [["-" if each is None else str(each) for each in row] for row in rows]
+    if not screen.is_terminal:
+        for row in texts:
+            say_row(row)
+        return
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in texts:
+        table.add_row(*row)
+    screen.print(table)

@@ -1,0 +1,52 @@
+"""What keeps a script from working at all, each told in one sentence with its remedy."""
+
+import contextlib
+from collections.abc import Iterator
+
+from psycopg.errors import UndefinedColumn, UndefinedTable
+from pydantic import ValidationError
+from redis.client import Redis
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from pipeline.errors.objections import explain_first
+from pipeline.settings import Settings, SettingsError
+from scripts.local_servers.embedded import EmbeddedError
+from workers.broker.queue_stats import connect_redis
+
+#: A bare `sqlalchemy.exc.TimeoutError` is not among these: one connection is all that these scripts take from a pool.
+KNOWN = (EmbeddedError, SettingsError, ValidationError, ArgumentError, DBAPIError, OSError)
+
+
+class Obstacle(Exception):
+    """The script cannot do its work; the message says why and what helps. No password is ever in it."""
+
+
+@contextlib.contextmanager
+def explain_obstacles() -> Iterator[None]:
+    """Turn what can be wrong with settings or the database into an Obstacle."""
+    try:
+        yield
+    except KNOWN as error:
+        raise Obstacle(_explain(error)) from error
+
+
+def open_redis(settings: Settings) -> Redis:
+    """Return a client that connects at first use; raises Obstacle when REDIS_URL is no address at all."""
+    try:
+        return connect_redis(settings.redis_url.get_secret_value())
+    except ValueError as error:
+        raise Obstacle("REDIS_URL is not a Redis address: use one such as redis://host:6379/1.") from error
+
+
+def _explain(error: Exception) -> str:
+    match error:
+        case ValidationError():
+            return f"A setting is not valid: {explain_first(error)}."
+        case ArgumentError():
+            return "DATABASE_URL is not a database address: use one such as postgresql://user@host/name."
+        case DBAPIError(orig=UndefinedTable() | UndefinedColumn()):
+            return "The database has no tables yet, or old ones: run `alembic upgrade head`, then this again."
+        case DBAPIError():
+            return f"The database did not answer: {str(error.orig).splitlines()[0]}."
+        case _:
+            return str(error)

@@ -1,0 +1,98 @@
+"""The comparison with the payment provider, and the repairs, as `scripts/audit.py` runs them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from pipeline.errors import Unavailable
+from pipeline.reconciliation.comparison import Tell, reconcile
+from pipeline.reconciliation.findings import Comparison
+from pipeline.reconciliation.local_records import read_clock
+from pipeline.reconciliation.orphaned_payments import Repair
+from pipeline.reconciliation.repair import Repairer
+from pipeline.settings import Settings
+from scripts.environments.obstacles import open_redis
+from workers.bootstrap import CheckoutEngine, build_engine
+from workers.logs import configure_logs
+
+#: Where nobody watches, a line for every so many objects: a minute or two at a provider's pace.
+LINE_EVERY: Final = 10_000
+
+
+@dataclass(slots=True)
+class ProviderAudit:
+    """How the comparison went. `comparison` is None, and `error` says why, when the provider could not be read."""
+
+    gateway: str
+    since: datetime
+    repairs: list[Repair] = field(default_factory=list)
+    comparison: Comparison | None = None
+    error: str | None = None
+
+    @property
+    def differences(self) -> int:
+        """How many differences stand."""
+        return 0 if self.comparison is None else len(self.comparison.differences)
+
+
+def compare_with_provider(
+    settings: Settings, hours: float, *, repair: bool, notes: Console, tell_repair: Callable[[Repair], None]
+) -> ProviderAudit:
+    """Compare the last hours with the provider; with `repair`, settle what has a rule and compare again."""
+    configure_logs(settings.model_copy(update={"log_level": "warning"}))
+    # Here, so that an address that is none is told in a sentence.
+    open_redis(settings).close()
+    engine = build_engine(settings, "audit")
+    try:
+        since = read_clock(engine.database) - timedelta(hours=hours)
+        audit = ProviderAudit(engine.driver.gateway.name, since)
+        try:
+            audit.comparison = _compare(engine, since, notes)
+            if repair:
+                _repair(engine, audit, audit.comparison, tell_repair)
+            if audit.repairs:
+                audit.comparison = _compare(engine, since, notes)
+        except Unavailable as error:
+            audit.comparison, audit.error = None, str(error)
+        return audit
+    finally:
+        engine.close()
+
+
+def _compare(engine: CheckoutEngine, since: datetime, notes: Console) -> Comparison:
+    with _show_progress(notes) as tell:
+        return reconcile(engine.database, engine.driver.gateway, engine.settings, since, tell=tell)
+
+
+def _repair(
+    engine: CheckoutEngine, audit: ProviderAudit, comparison: Comparison, tell: Callable[[Repair], None]
+) -> None:
+    def note(repair: Repair) -> None:
+        audit.repairs.append(repair)
+        tell(repair)
+
+    Repairer(engine.driver, engine.looker, engine.unwinder, engine.settings).repair(comparison.findings, note)
+
+
+@contextmanager
+def _show_progress(notes: Console) -> Iterator[Tell]:
+    """Give what is told how far it is: a live line on a terminal, elsewhere one every so many objects."""
+    if notes.is_terminal:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=notes, transient=True) as line:
+            task = line.add_task("asking the provider", total=None)
+            yield lambda what, count: line.update(task, description=f"{count:,} objects {what}")
+        return
+    told: dict[str, int] = {}
+
+    def tell(what: str, count: int) -> None:
+        if count // LINE_EVERY > told.get(what, 0):
+            told[what] = count // LINE_EVERY
+            notes.print(f"{count} objects {what}.")
+
+    yield tell

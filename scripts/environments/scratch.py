@@ -1,0 +1,144 @@
+"""A database and a Redis database of a script's own, on whatever servers there are: nothing else there is touched."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from uuid import uuid4
+
+from psycopg.errors import InsufficientPrivilege
+from pydantic import SecretStr
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.database.connections import connect_engine
+from pipeline.database.migrations import migrate
+from pipeline.settings import Settings
+from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
+
+#: Redis has sixteen databases unless told otherwise; 0 is everybody's.
+REDIS_DATABASES: Final = range(15, 0, -1)
+#: The key that makes a database taken. A claim that outlived its owner, killed by force, ends after a day.
+CLAIM: Final = "checkout:scratch"
+SEEKER: Final = "checkout-scratch"
+CLAIM_SECONDS: Final = 24 * 3600
+
+
+@contextmanager
+def open_scratch(settings: Settings, name: str, *, keep: bool = False) -> Iterator[Settings]:
+    """Give settings for a database `<name>_<id>` with the schema, and an empty Redis database; both go at the end.
+
+    The sandbox bank keeps its books in it and no other gateway is used: no card is ever charged. With `keep` the
+    database stays. Raises Obstacle when the servers do not allow it.
+    """
+    with ExitStack() as stack:
+        database_url = stack.enter_context(_own_database(settings, f"{name}_{uuid4().hex[:12]}", keep=keep))
+        redis_url = stack.enter_context(_own_redis(settings))
+        own = settings.model_copy(
+            update={
+                "database_url": database_url,
+                "redis_url": redis_url,
+                "gateway": "sandbox",
+                # Empty, and not left out: else processes would find it in `.env`, and rightly start nothing beside it.
+                "stripe_api_key": SecretStr(""),
+                "stripe_webhook_secret": SecretStr(""),
+                "sandbox_database_url": database_url,
+            }
+        )
+        engine = connect_engine(own, application_name="schema", pool_size=1, statement_timeout_seconds=0)
+        with explain_obstacles():
+            try:
+                with engine.begin() as connection:
+                    migrate(connection)
+            finally:
+                engine.dispose()
+        yield own
+
+
+def name_database(settings: Settings) -> str:
+    """Return the name of the database."""
+    return make_url(settings.database_url.get_secret_value()).database or ""
+
+
+@contextmanager
+def _own_database(settings: Settings, name: str, *, keep: bool) -> Iterator[SecretStr]:
+    with explain_obstacles():
+        admin = connect_engine(settings, application_name="scratch", pool_size=1, statement_timeout_seconds=0)
+        url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql", database=name)
+    try:
+        with explain_obstacles():
+            _create(admin, name)
+        try:
+            yield SecretStr(url.render_as_string(hide_password=False))
+        finally:
+            if not keep:
+                with explain_obstacles():
+                    _execute(admin, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    finally:
+        admin.dispose()
+
+
+def _create(admin: Engine, name: str) -> None:
+    try:
+        _execute(admin, f"CREATE DATABASE {name}")
+    except DBAPIError as error:
+        if isinstance(error.orig, InsufficientPrivilege):
+            raise Obstacle(
+                "The role of DATABASE_URL may not create a database: grant it CREATEDB, or unset DATABASE_URL."
+            ) from error
+        raise
+
+
+def _execute(admin: Engine, statement: str) -> None:
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(statement))
+
+
+@contextmanager
+def _own_redis(settings: Settings) -> Iterator[SecretStr]:
+    own = _find_redis(settings)
+    try:
+        yield own.redis_url
+    finally:
+        with explain_redis(), open_redis(own) as client:
+            client.flushdb()
+
+
+def _find_redis(settings: Settings) -> Settings:
+    open_redis(settings).close()  # an address that is none is told here
+    url = settings.redis_url.get_secret_value()
+    for number in REDIS_DATABASES:
+        own = settings.model_copy(update={"redis_url": SecretStr(_choose_database(url, number))})
+        with explain_redis(), open_redis(own) as client:
+            if _claim(client, number):
+                return own
+    raise Obstacle("Each of the databases 1 to 15 of REDIS_URL is in use: empty one, or unset REDIS_URL.")
+
+
+@contextmanager
+def explain_redis() -> Iterator[None]:
+    """Turn a Redis that does not answer into an Obstacle."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise Obstacle(f"Redis did not answer: {error}.") from error
+
+
+def _claim(client: Redis, number: int) -> bool:
+    """Take this database if it is empty and nobody is connected to it, others that look for one excepted."""
+    client.client_setname(SEEKER)
+    if client.dbsize() or not client.set(CLAIM, "claimed", nx=True, ex=CLAIM_SECONDS):
+        return False
+    if any(each["db"] == str(number) and each["name"] != SEEKER for each in client.client_list()):
+        client.delete(CLAIM)
+        return False
+    return True
+
+
+def _choose_database(url: str, number: int) -> str:
+    """Return the address of another database of the same server; a `db` in the query wins over any path."""
+    parts = urlsplit(url)
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name != "db"]
+    return urlunsplit(parts._replace(query=urlencode([*query, ("db", str(number))])))

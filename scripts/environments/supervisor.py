@@ -1,0 +1,186 @@
+"""Keeps processes running: each in a group of its own, started again when it dies, ended with all its descendants."""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from pipeline.settings import Settings
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+#: Above the ten seconds that a worker gives its running batch; then the group is ended by force.
+GRACE_SECONDS: Final = 15
+#: A line that dies at once is tried again ever later; one that lived this long starts anew at the first wait.
+FIRST_WAIT_SECONDS: Final = 0.5
+LONGEST_WAIT_SECONDS: Final = 10
+HEALTHY_SECONDS: Final = 30
+LOOK_SECONDS: Final = 0.05
+
+Write = Callable[[str, str], None]
+
+
+def build_env(settings: Settings) -> dict[str, str]:
+    """Return an environment in which a process reads exactly these settings, and finds this Python's commands first."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CHECKOUT_")}
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if value is not None:
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            env[str(field.validation_alias or f"CHECKOUT_{name.upper()}")] = plain
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
+    env["PYTHONUNBUFFERED"] = "1"
+    return env
+
+
+@dataclass
+class Unit:
+    """One running copy of a line."""
+
+    command: tuple[str, ...]
+    process: subprocess.Popen[str]
+    started_at: float
+    waits: int = 0
+    restart_at: float | None = None
+
+
+class Supervisor:
+    """Runs lines of a Procfile, without a shell. Also a context manager: leaving it stops everything."""
+
+    def __init__(self, env: Mapping[str, str], write: Write, *, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Take the environment of the processes and who gets each line that they print, with the unit's name."""
+        self.restarts = 0
+        self._env = dict(env)
+        self._write = write
+        self._grace_seconds = grace_seconds
+        self._units: dict[str, Unit] = {}
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self, lines: Mapping[str, str], scale: Mapping[str, int] | None = None) -> None:
+        """Start each line as often as `scale` says, once by default; the units are called `name.1`, `name.2` ..."""
+        with self._lock:
+            for name, line in lines.items():
+                for number in range(1, (scale or {}).get(name, 1) + 1):
+                    command = tuple(shlex.split(line))
+                    self._units[f"{name}.{number}"] = Unit(
+                        command, self._spawn(f"{name}.{number}", command), time.monotonic()
+                    )
+        if not self._watcher.is_alive():
+            self._watcher.start()
+
+    def pids(self) -> dict[str, int]:
+        """Return the process, which is also the process group, of each unit that runs."""
+        with self._lock:
+            return {name: unit.process.pid for name, unit in self._units.items() if unit.process.poll() is None}
+
+    def kill(self, name: str, signum: signal.Signals) -> int:
+        """Send a signal to the group of a unit (`name.1`), or of all of a line (`name`); return how many got it."""
+        chosen = [pid for unit, pid in self.pids().items() if name in {unit, unit.rpartition(".")[0]}]
+        for pid in chosen:
+            _signal_group(pid, signum)
+        return len(chosen)
+
+    def terminate(self, name: str) -> None:
+        """Tell a unit to end, its leader alone, as a deployment does; it is started again."""
+        with self._lock:
+            self._units[name].process.terminate()
+
+    def stop(self) -> None:
+        """End every group: politely, after the grace by force. Nothing is left; safe twice."""
+        self._stopping.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        with self._lock:
+            # Units that wait for their restart have no group any more; their number may be another's by now.
+            units = [unit for unit in self._units.values() if unit.restart_at is None]
+            for unit in units:
+                # The leader alone: dramatiq's master passes it on, and a child that gets it twice drops its batch.
+                unit.process.terminate()
+                _signal_group(unit.process.pid, signal.SIGCONT)  # one that is stopped cannot end politely
+            deadline = time.monotonic() + self._grace_seconds
+            for unit in units:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    unit.process.wait(max(0.0, deadline - time.monotonic()))
+            for unit in units:
+                # A dramatiq child outlives its master: the group is ended even when its leader is gone.
+                _signal_group(unit.process.pid, signal.SIGKILL)
+                unit.process.wait()
+            self._units.clear()
+
+    def __enter__(self) -> "Supervisor":
+        """Return the supervisor."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Stop everything."""
+        self.stop()
+
+    def run_once(self) -> int:
+        """Look at every unit, start those again whose wait is over, and return how many that were."""
+        started = 0
+        with self._lock:
+            for name, unit in self._units.items():
+                code = unit.process.poll()
+                now = time.monotonic()
+                if code is None:
+                    continue
+                if unit.restart_at is None:
+                    # What it left runs no longer under anybody; killing it is safe, a crash loses nothing.
+                    _signal_group(unit.process.pid, signal.SIGKILL)
+                    unit.waits = 0 if now - unit.started_at >= HEALTHY_SECONDS else unit.waits
+                    wait = min(FIRST_WAIT_SECONDS * 2**unit.waits, LONGEST_WAIT_SECONDS)
+                    unit.waits, unit.restart_at = unit.waits + 1, now + wait
+                    self._write(name, f"ended with {code}; starting again in {wait:g} s")
+                elif now >= unit.restart_at:
+                    try:
+                        unit.process = self._spawn(name, unit.command)
+                    except OSError as error:  # the file was replaced or memory is short: as good as ended
+                        unit.restart_at = now + LONGEST_WAIT_SECONDS
+                        self._write(name, f"cannot be started ({error}); again in {LONGEST_WAIT_SECONDS} s")
+                        continue
+                    unit.started_at, unit.restart_at = now, None
+                    started += 1
+        self.restarts += started
+        return started
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            self.run_once()
+
+    def _spawn(self, name: str, command: tuple[str, ...]) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            process_group=0,
+        )
+        threading.Thread(target=self._read, args=(name, process), name=f"output {name}", daemon=True).start()
+        return process
+
+    def _read(self, name: str, process: subprocess.Popen[str]) -> None:
+        if process.stdout is not None:
+            with process.stdout:
+                for line in process.stdout:
+                    self._write(name, line.rstrip("\n"))
+
+
+def _signal_group(group: int, signum: signal.Signals) -> None:
+    """Send to a whole group; one that is gone is what was wanted. macOS says EPERM of a group of the dead."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signum)

@@ -1,0 +1,30 @@
+"""Which checkouts have a message in Redis, waiting or being worked on."""
+
+import json
+from typing import Final
+from uuid import UUID
+
+from redis.client import Redis
+
+from pipeline.operations.statistics import CHECKOUT_QUEUES
+from workers.broker.queue_stats import NAMESPACE, QueueKeys
+
+#: Messages read in one round trip.
+PAGE: Final = 1000
+
+
+def read_waiting(client: Redis, namespace: str = NAMESPACE) -> frozenset[UUID]:
+    """Return the checkouts named by any message of any queue. Raises what the client raises when Redis is away."""
+    found: set[UUID] = set()
+    for queue in CHECKOUT_QUEUES:
+        for _, body in client.hscan_iter(QueueKeys.name(namespace, queue).messages, count=PAGE):
+            found.update(_named(body))
+    return frozenset(found)
+
+
+def _named(body: bytes) -> list[UUID]:
+    # A message that cannot be read names nobody: the consumer refuses and records it.
+    try:
+        return [UUID(each) for each in json.loads(body)["args"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []

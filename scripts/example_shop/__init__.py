@@ -1,0 +1,1 @@
+"""Parts of the example shop (`scripts/shop.py`)."""

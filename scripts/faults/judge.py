@@ -1,0 +1,287 @@
+"""What must be so: how long each fault was felt, and at the end history, replay and audit."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import requests
+from dramatiq import Message
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from models.states import TERMINAL
+from pipeline.audit.report import take_report
+from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.notices import SandboxEvent
+from pipeline.messaging.ports import DELIVERIES, WEBHOOKS, Send
+from scripts.environments.ending import Ending
+from scripts.faults.faults import QUEUES as CHECKOUT_QUEUES
+from scripts.faults.listener import Listener
+from scripts.faults.load import History, make_intake
+from scripts.faults.place import OWNER, Place
+from workers.broker.batch_broker import BatchBroker
+from workers.broker.publisher import RedisSender
+from workers.overview import is_idle
+
+# What is scheduled waits for its own moment, a bank that does not answer for one: no fault of the place holds it.
+WITNESSES: Final = text("""
+    SELECT id, state || phase || fence AS standing FROM checkouts
+    WHERE state IN ('running', 'unwinding') AND due_reason = 'stalled'
+""")
+STANDING: Final = text("SELECT id, state || phase || fence FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
+LEFT: Final = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL AND state <> 'needs_review'")
+STATES: Final = text("SELECT state, count(*) AS checkouts FROM checkouts GROUP BY state")
+KNOWN: Final = text("SELECT key, checkout_id FROM request_keys WHERE owner = :owner")
+LAST_WEBHOOK: Final = text("SELECT coalesce(max(id), 0) FROM sandbox.entries")
+# Without a message: calls that hang are still out when theirs is done with, a webhook may wait for its next try.
+PENDING: Final = text("""
+    SELECT (SELECT count(*) FROM payment_operations WHERE claimed_until > now())
+           + (SELECT count(*) FROM webhook_inbox WHERE due_at IS NOT NULL)
+""")
+EXISTING: Final = text("SELECT id FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
+TABLES: Final = text("""
+    SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+    WHERE schemaname IN ('public', 'sandbox') ORDER BY 1
+""")
+
+# A message for what has ended without an order is a look at the bank: that it was looked at is no change.
+HASH: Final = "hashtextextended((to_jsonb(t) - 'updated_at')::text, 0)"
+
+#: Written by what watches and tells, not by what is bought: signs of life, refused messages, answers over HTTP.
+ASIDE: Final = frozenset({"public.heartbeats", "public.refused_messages", "public.request_answers"})
+#: Messages that came too early, of those told one by one.
+EXAMPLES: Final = 3
+#: Longest that a witness may take. What takes longer is stuck, and counted so at the end.
+RECOVERY_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 0.1
+JSON: Final = {"Content-Type": "application/json"}
+POSTMEN: Final = 8
+#: How many are sent again at once.
+SLICE: Final = 5000
+
+
+@dataclass
+class Verdict:
+    """One run.
+
+    `mismatched` are keys that were answered with two checkouts, or with another than the books have; `early` are
+    messages that were sent before the commit that they follow.
+    """
+
+    checkouts: int = 0
+    completed: int = 0
+    states: Mapping[str, int] = field(default_factory=dict)
+    lost: int = 0
+    stuck: int = 0
+    needs_review: int = 0
+    mismatched: int = 0
+    gave_up: int = 0
+    early: int = 0
+    rows_changed_by_replay: int = 0
+    audit_violations: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def hear(self, listener: Listener) -> None:
+        """Hold every message that was sent too early against the run, and a listener that never got to look."""
+        self.early = len(listener.early)
+        self.violations += [
+            f"{call.queue} was sent for {call.checkout_id} before the commit that it follows"
+            for call in sorted(listener.early, key=str)[:EXAMPLES]
+        ]
+        if not listener.looks:
+            self.violations.append("nobody could look at the queues: that nothing was sent too early is not shown")
+
+
+def read_witnesses(place: Place) -> dict[UUID, str]:
+    """Return how everything that is under way stands; nothing while PostgreSQL is away."""
+    with suppress(DBAPIError), place.database.connect() as connection:
+        return {row.id: row.standing for row in connection.execute(WITNESSES)}
+    return {}
+
+
+def wait_for_progress(place: Place, witnesses: Mapping[UUID, str], ending: Ending) -> float | None:
+    """Return the seconds until the last of the witnesses has made a step; None without any."""
+    if not witnesses:
+        return None
+    began = time.monotonic()
+    left = dict(witnesses)
+    while left and time.monotonic() - began < RECOVERY_SECONDS:
+        with suppress(DBAPIError), place.database.connect() as connection:
+            rows = connection.execute(STANDING, {"ids": list(left)})
+            left = {id_: left[id_] for id_, standing in rows if standing == left[id_]}
+        if left:
+            ending.sleep(LOOK_SECONDS)
+    return time.monotonic() - began
+
+
+def wait_for_end(place: Place, ending: Ending, seconds: float) -> bool:
+    """Return whether everything has come to an end within the bound."""
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        with suppress(DBAPIError), place.database.connect() as connection:
+            if not connection.execute(LEFT).scalar_one():
+                return True
+        ending.sleep(LOOK_SECONDS)
+    return False
+
+
+def judge(place: Place, history: History, ending: Ending, *, replay_seconds: float) -> Verdict:
+    """Hold the books against what clients were told, send everything again, and audit."""
+    verdict = Verdict(gave_up=len(history.gave_up))
+    with place.database.connect() as connection:
+        verdict.states = {row.state: row.checkouts for row in connection.execute(STATES)}
+        _check_history(connection, history, verdict)
+    verdict.checkouts = sum(verdict.states.values())
+    verdict.completed = verdict.states.get("completed", 0)
+    verdict.needs_review = verdict.states.get("needs_review", 0)
+    verdict.stuck = verdict.checkouts - sum(verdict.states.get(state, 0) for state in TERMINAL) - verdict.needs_review
+    _replay(place, history, ending, replay_seconds, verdict)
+    with place.database.connect() as connection:
+        found = take_report(connection, place.settings).violations
+    verdict.audit_violations = len(found)
+    verdict.violations += [f"{each.promise}: {each.meaning} ({each.count} rows)" for each in found]
+    return verdict
+
+
+def _replay(place: Place, history: History, ending: Ending, seconds: float, verdict: Verdict) -> None:
+    """Send everything again, and hold it against the verdict when that changes a row, or does not come to an end."""
+    quiet = _post_all_webhooks(place) and wait_for_silence(place, ending, seconds)
+    before = _read_rows(place)
+    sent = send_everything_again(place, history)
+    quiet = wait_for_silence(place, ending, seconds) and quiet
+    after = _read_rows(place)
+    if not (sent and quiet):
+        verdict.violations.append(
+            "not everything could be sent again and worked off: that it changes nothing is not shown"
+        )
+    for table, rows in after.items():
+        new, gone = rows - before[table], before[table] - rows
+        verdict.rows_changed_by_replay += max(len(new), len(gone))
+        if new:
+            example = _show_row(place, table, next(iter(new)))
+            verdict.violations.append(f"sending everything again has changed {len(new)} rows of {table}: {example}")
+        elif gone:
+            verdict.violations.append(f"sending everything again has taken {len(gone)} rows from {table}")
+
+
+def _check_history(connection: Connection, history: History, verdict: Verdict) -> None:
+    ids = {id_ for found in history.accepted.values() for id_ in found}
+    existing = {id_ for (id_,) in connection.execute(EXISTING, {"ids": list(ids)})}
+    verdict.lost = len(ids - existing)
+    known: dict[str, UUID] = {row.key: row.checkout_id for row in connection.execute(KNOWN, {"owner": OWNER})}
+    for key, found in history.accepted.items():
+        # A cart that is started without a payment has no key in the books.
+        if len(found) > 1 or (not key.startswith("start-") and {known.get(key)} != found):
+            verdict.mismatched += 1
+            told = ", ".join(sorted(map(str, found)))
+            verdict.violations.append(f"{key} was answered with {told}, the books have {known.get(key)}")
+
+
+def send_everything_again(place: Place, history: History) -> bool:
+    """Send every message that there can have been, to every queue, and every webhook of the bank; whether all went."""
+    broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
+    try:
+        sender = RedisSender(broker)
+        with place.database.connect() as connection:
+            ids = list(connection.execute(text("SELECT id, now() FROM checkouts ORDER BY id")))
+            letters = list(connection.execute(text("SELECT id, now() FROM webhook_inbox ORDER BY id")))
+            tellings = list(connection.execute(text("SELECT id, now() FROM webhook_deliveries ORDER BY id")))
+        sends = [Send(queue, id_, now) for id_, now in ids for queue in CHECKOUT_QUEUES]
+        sends += [Send(WEBHOOKS, id_, now) for id_, now in letters]
+        sends += [Send(DELIVERIES, id_, now) for id_, now in tellings]
+        went = all(sender.send(sends[first : first + SLICE]) for first in range(0, len(sends), SLICE))
+        intake: list[Message[Any]] = [make_intake(request) for request in history.messages.values()]
+        broker.enqueue_many(intake)
+    finally:
+        broker.close()
+    return _post_all_webhooks(place) and went
+
+
+def _post_all_webhooks(place: Place) -> bool:
+    with place.database.connect() as connection:
+        last: int = connection.execute(LAST_WEBHOOK).scalar_one()
+    return post_webhooks(place) >= last
+
+
+def post_webhooks(place: Place, after_id: int = 0) -> int:
+    """Post the bank's webhooks from this one on to the edge; returns the last one before any that was not taken."""
+    gateway = SandboxGateway(place.settings)
+    local = threading.local()
+
+    def post(event: SandboxEvent) -> bool:
+        if not hasattr(local, "session"):
+            local.session = requests.Session()
+        url, headers = f"{place.url}/webhooks/sandbox", {**event.headers, **JSON}
+        with suppress(requests.RequestException):
+            return bool(local.session.post(url, data=event.body, headers=headers, timeout=20).status_code == 200)
+        return False
+
+    try:
+        with ThreadPoolExecutor(POSTMEN) as postmen:
+            while events := gateway.events(after_id, limit=500):
+                for event, is_taken in zip(events, postmen.map(post, events), strict=True):
+                    if not is_taken:
+                        return after_id
+                    after_id = event.id
+    except DBAPIError:
+        return after_id
+    finally:
+        gateway.close()
+    return after_id
+
+
+def wait_for_silence(place: Place, ending: Ending, seconds: float) -> bool:
+    """Return whether within the bound no message waits any more, nobody works on one, and nothing is pending."""
+    broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
+    ends_at = time.monotonic() + seconds
+    quiet = 0
+    try:
+        while quiet < 3 and time.monotonic() < ends_at:
+            with place.database.connect() as connection:
+                pending = connection.execute(PENDING).scalar_one()
+            quiet = quiet + 1 if is_idle(broker.client) and not pending else 0
+            ending.sleep(0.2)
+        return quiet == 3
+    finally:
+        broker.close()
+
+
+def _read_rows(place: Place) -> dict[str, set[int]]:
+    """Return of each table a hash of each of its rows."""
+    rows: dict[str, set[int]] = {}
+    with place.database.connect() as connection:
+        for (table,) in connection.execute(TABLES).all():
+            if table not in ASIDE:
+                rows[table] = set(connection.execute(text(f"SELECT {HASH} FROM {table} t")).scalars())
+    return rows
+
+
+def _show_row(place: Place, table: str, hash_: int) -> str:
+    with place.database.connect() as connection:
+        found = connection.execute(text(f"SELECT t::text FROM {table} t WHERE {HASH} = :hash"), {"hash": hash_})
+        return str(found.scalars().first())
+
+
+def describe(verdict: Verdict, faults: Sequence[tuple[str, str, float | None]], gateway_faults: int) -> dict[str, Any]:
+    """Return a run as one object for JSON."""
+    fired = Counter(kind for kind, _, _ in faults)
+    if gateway_faults:
+        fired["gateway"] = gateway_faults
+    times = sorted(seconds for _, _, seconds in faults if seconds is not None)
+    return {
+        **asdict(verdict),
+        "recovery_p50_seconds": _rank(times, 0.5),
+        "recovery_p95_seconds": _rank(times, 0.95),
+        "recovery_max_seconds": times[-1] if times else None,
+        "faults": dict(fired),
+    }
+
+
+def _rank(times: Sequence[float], share: float) -> float | None:
+    return round(times[min(len(times) - 1, int(share * len(times)))], 3) if times else None

@@ -1,0 +1,299 @@
+"""Buyers of every kind, from a seed, and what each was told: the history that the end is held against."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+import requests
+from dramatiq import Message
+from redis.exceptions import RedisError
+from sqlalchemy import insert, text
+from sqlalchemy.exc import DBAPIError
+
+from models.pricing import Coupon, Promotion
+from pipeline.catalog.variants import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.messaging.ports import INTAKE
+from scripts.faults.place import OWNER, Place
+from workers.broker.batch_broker import BatchBroker
+
+WARES: Final = 100
+HOT: Final = "hot"
+COUPON: Final = "TENTH"
+LAST: Final = "LAST"
+ADDRESS: Final = {"name": "Ada", "line1": "1 High Street", "city": "London", "country": "GB"}
+#: Buyers at work at once (the one web process sets the pace: 12 a second with 16 as with 64), and checkouts under way.
+THREADS: Final = 64
+WINDOW: Final = 400
+#: A buyer gives up after this long: everything is back well before.
+PATIENCE_SECONDS: Final = 180.0
+#: What a repeat of the same request gets over.
+PASSING: Final = frozenset({409, 429, 500, 502, 503, 504})
+
+
+class Kind(StrEnum):
+    """What a buyer does."""
+
+    BUY = "buy"  # pays at once, over HTTP
+    MESSAGE = "message"  # pays at once, by a message on the intake's queue
+    DECLINED = "declined"  # has a bad card
+    TWO_STEPS = "two steps"  # starts, then pays
+    CANCEL = "cancel"  # starts, then cancels
+    ABANDON = "abandon"  # starts for a few seconds, and leaves
+    DUPLICATE = "duplicate"  # sends the same request several times at once
+
+
+#: Out of a hundred.
+SHARES: Final = {
+    Kind.BUY: 46,
+    Kind.MESSAGE: 20,
+    Kind.DECLINED: 6,
+    Kind.TWO_STEPS: 10,
+    Kind.CANCEL: 5,
+    Kind.ABANDON: 3,
+    Kind.DUPLICATE: 10,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """One buyer, with a cart and a key of their own."""
+
+    number: int
+    kind: Kind
+    cart: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The idempotency key."""
+        return f"buyer-{self.number}"
+
+    @property
+    def token(self) -> str:
+        """How they pay."""
+        return "tok_declined" if self.kind is Kind.DECLINED else "tok_ok"
+
+
+@dataclass
+class History:
+    """What clients were told. `accepted` has every checkout id that a key was ever answered with."""
+
+    accepted: dict[str, set[UUID]] = field(default_factory=dict)
+    messages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gave_up: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, key: str, checkout_id: UUID) -> None:
+        """Keep that this key was answered with this checkout."""
+        with self.lock:
+            self.accepted.setdefault(key, set()).add(checkout_id)
+
+
+def plan_buyers(seed: int, count: int) -> list[Buyer]:
+    """Return the buyers of this seed; always the same."""
+    dice = random.Random(seed)  # noqa: S311 (repeats a run, guards nothing)
+    kinds = [kind for kind, share in SHARES.items() for _ in range(share)]
+    return [Buyer(number, dice.choice(kinds), _fill_cart(dice, number)) for number in range(count)]
+
+
+def _fill_cart(dice: random.Random, number: int) -> dict[str, Any]:
+    skus = dice.sample([f"ware-{ware}" for ware in range(WARES)], k=dice.choice((1, 1, 1, 2, 3, 8)))
+    lines = [{"sku": sku, "quantity": dice.randint(1, 3)} for sku in skus]
+    if dice.random() < 0.25:
+        lines[0] = {"sku": HOT, "quantity": 1}
+    codes = [code for code, chance in ((COUPON, 0.15), (LAST, 0.05)) if dice.random() < chance]
+    return {
+        "id": str(UUID(int=dice.getrandbits(128), version=4)),
+        "currency": "EUR",
+        "lines": lines,
+        "coupon_codes": codes[:1],
+        "customer": f"customer-{number}",
+        "shipping_address": ADDRESS,
+    }
+
+
+def stock_shop(place: Place, count: int) -> None:
+    """Put everything on sale: enough of each ware, too little of the hot one, and few uses of the last coupon."""
+    skus = [*(f"ware-{ware}" for ware in range(WARES)), HOT]
+    units = {HOT: max(1, count // 8)}
+    with place.database.begin() as connection:
+        upsert_variants(connection, [VariantRow(sku=sku, title=sku) for sku in skus])
+        set_prices(connection, [PriceRow(sku=sku, currency="EUR", amount_minor=1999) for sku in skus])
+        set_stock(connection, [StockRow(sku, "main", units.get(sku, count)) for sku in skus])
+        for code, limit in ((COUPON, None), (LAST, max(1, count // 100))):
+            made = insert(Promotion).values(kind="percentage", title=code, percent=10).returning(Promotion.id)
+            promotion_id = connection.execute(made).scalar_one()
+            connection.execute(insert(Coupon).values(code=code, promotion_id=promotion_id, usage_limit=limit))
+
+
+class Load:
+    """Sends the buyers in, as fast as the gate lets them and the window is not full."""
+
+    def __init__(self, place: Place, buyers: Sequence[Buyer], gate: Callable[[], int]) -> None:
+        """`gate` says how many may have come by now."""
+        self.place, self.buyers, self.gate = place, buyers, gate
+        self.history = History()
+        self.sent = 0
+        self.errors: list[BaseException] = []
+        self.broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
+        self._active = 0
+        self._stop = threading.Event()
+        self._local = threading.local()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="buyer")
+
+    def run(self) -> None:
+        """Send all; returns when each has been told something, or has given up."""
+        counter = threading.Thread(target=self._count_active, daemon=True)
+        counter.start()
+        waiting: list[Future[None]] = []
+        for buyer in self.buyers:
+            while not self._stop.is_set() and (self.sent >= self.gate() or self._active >= WINDOW):
+                time.sleep(0.02)
+            if self._stop.is_set():
+                break
+            waiting.append(self._threads.submit(self._act, buyer))
+            self.sent += 1
+            while len(waiting) > 4 * THREADS:
+                waiting = [each for each in waiting if not each.done()]
+                time.sleep(0.005)
+        self._threads.shutdown(cancel_futures=self._stop.is_set())
+        self._stop.set()
+        counter.join()
+
+    def stop(self) -> None:
+        """Send no more, and have nobody wait on."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.broker.close()
+
+    def _act(self, buyer: Buyer) -> None:
+        try:
+            self._send(buyer)
+        except Exception as error:  # noqa: BLE001 (told at the end, where the run fails for it)
+            self.errors.append(error)
+
+    def _send(self, buyer: Buyer) -> None:
+        match buyer.kind:
+            case Kind.BUY | Kind.DECLINED:
+                self._pay(buyer)
+            case Kind.DUPLICATE:
+                with ThreadPoolExecutor(3) as twins:
+                    list(twins.map(self._pay, [buyer] * 3))
+            case Kind.MESSAGE:
+                self._enqueue(buyer)
+            case Kind.TWO_STEPS | Kind.CANCEL | Kind.ABANDON:
+                self._start(buyer)
+
+    def _pay(self, buyer: Buyer, checkout_id: UUID | None = None) -> None:
+        subject = {"cart": buyer.cart} if checkout_id is None else {"checkout_id": str(checkout_id)}
+        body = {**subject, "payment": {"token": buyer.token}}
+        answer = self._ask("POST", "/checkout", json=body, headers={"Idempotency-Key": buyer.key})
+        self._note(buyer.key, answer)
+
+    def _start(self, buyer: Buyer) -> None:
+        cart = {name: value for name, value in buyer.cart.items() if name != "id"}
+        self._ask("PUT", f"/carts/{buyer.cart['id']}", json=cart)
+        asked = {"cart_id": buyer.cart["id"]} | ({"ttl_seconds": "3"} if buyer.kind is Kind.ABANDON else {})
+        answer = self._ask("GET", "/checkout", params=asked, headers={"Prefer": "wait=10"})
+        checkout_id = self._note(f"start-{buyer.number}", answer)
+        if checkout_id is None or buyer.kind is Kind.ABANDON or answer is None or not answer.ok:
+            return
+        if buyer.kind is Kind.CANCEL:
+            self._ask("POST", "/checkout/cancel", json={"checkout_id": str(checkout_id)})
+        else:
+            self._pay(buyer, checkout_id)
+
+    def _enqueue(self, buyer: Buyer) -> None:
+        """Send a message until the request is known: what Redis has lost, its sender sends again."""
+        request = {"owner": OWNER, "idempotency_key": buyer.key, "cart": buyer.cart, "payment": {"token": buyer.token}}
+        with self.history.lock:
+            self.history.messages[buyer.key] = request
+        ends_at = time.monotonic() + PATIENCE_SECONDS
+        pause = 2.0
+        while time.monotonic() < ends_at and not self._stop.is_set():
+            try:
+                self.broker.enqueue(make_intake(request))
+            except (RedisError, OSError):
+                time.sleep(0.5)
+                continue
+            again_at = time.monotonic() + pause
+            while time.monotonic() < again_at and not self._stop.is_set():
+                if (found := self._find(buyer.key)) is not None:
+                    self.history.note(buyer.key, found)
+                    return
+                time.sleep(0.1)
+            pause *= 2
+        self.history.gave_up.append(buyer.key)
+
+    def _find(self, key: str) -> UUID | None:
+        sql = text("SELECT checkout_id FROM request_keys WHERE owner = :owner AND key = :key")
+        try:
+            with self.place.database.connect() as connection:
+                found: UUID | None = connection.execute(sql, {"owner": OWNER, "key": key}).scalar_one_or_none()
+                return found
+        except DBAPIError:
+            return None
+
+    def _note(self, key: str, answer: requests.Response | None) -> UUID | None:
+        if answer is None:
+            self.history.gave_up.append(key)
+            return None
+        body = answer.json()
+        found = body.get("checkout_id") if answer.ok or key.startswith("start-") else None
+        if found is None:
+            return None
+        self.history.note(key, UUID(found))
+        return UUID(found)
+
+    def _ask(self, method: str, path: str, **given: Any) -> requests.Response | None:
+        """Ask until there is an answer that a repeat does not get over; None when patience is over."""
+        session = self._session()
+        headers = {"Authorization": f"Bearer {self.place.token}", **given.pop("headers", {})}
+        ends_at = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < ends_at and not self._stop.is_set():
+            try:
+                answer = session.request(method, f"{self.place.url}{path}", headers=headers, timeout=20, **given)
+            except requests.RequestException:
+                time.sleep(0.2)
+                continue
+            if answer.status_code not in PASSING or _is_final(answer):
+                return answer
+            time.sleep(0.3)
+        return None
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+        session: requests.Session = self._local.session
+        return session
+
+    def _count_active(self) -> None:
+        sql = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL")
+        while not self._stop.wait(0.2):
+            try:
+                with self.place.database.connect() as connection:
+                    self._active = connection.execute(sql).scalar_one()
+            except DBAPIError:
+                continue
+
+
+def make_intake(request: dict[str, Any]) -> Message[Any]:
+    """Return the message that an upstream sends."""
+    return Message(queue_name=INTAKE, actor_name="intake", args=(request,), kwargs={}, options={})
+
+
+def _is_final(answer: requests.Response) -> bool:
+    """Tell of an error whether it is the outcome, and not a passing hindrance."""
+    try:
+        code = answer.json().get("code")
+    except json.JSONDecodeError:
+        return False
+    return code not in {"idempotency_running", "service_unavailable", "rate_limited", "internal_error", "overloaded"}

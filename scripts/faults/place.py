@@ -1,0 +1,120 @@
+"""The place that is tormented: servers of its own, and every process of the Procfile, three of the phases twice."""
+
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import requests
+from pydantic import SecretStr
+from sqlalchemy import Engine, make_url
+
+from pipeline.database.connections import connect_engine
+from pipeline.database.migrations import migrate
+from pipeline.database.roles import Role, grant, make_user
+from pipeline.security.api_keys import Scope, create_key
+from pipeline.settings import Settings, read_settings
+from pipeline.webhooks.outbound.endpoints import draw_secret
+from scripts.environments.ending import Ending
+from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
+from scripts.environments.obstacles import Obstacle
+from scripts.environments.supervisor import Supervisor
+from scripts.local_servers.owner import make_folder
+from scripts.local_servers.postgres import Postgres
+from scripts.local_servers.valkey import Valkey, find_port
+
+OWNER: Final = "chaos"
+#: As whom the processes connect.
+WORKER: Final = "chaos_worker"
+#: Phases that two processes share: when one is frozen, the other takes its work, and the first must not write any more.
+TWICE: Final[Mapping[str, int]] = {"inventory_reservation": 2, "payment_authorization": 2, "payment_capture": 2}
+READY_SECONDS: Final = 120
+
+
+@dataclass
+class Place:
+    """Everything that can be broken, and the way to each."""
+
+    settings: Settings
+    postgres: Postgres
+    valkey: Valkey
+    supervisor: Supervisor
+    database: Engine
+    url: str
+    token: str
+
+    def stop_postgres(self) -> None:
+        """End the database as a crash does: at once, and nothing is written down."""
+        process = self.postgres._process  # noqa: SLF001 (a server that is told to stop does not crash)
+        if process is not None:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(30)
+
+    def start_postgres(self) -> None:
+        """Start it again; it recovers from its log."""
+        self.postgres.start()
+        self.database.dispose()
+
+    def wait_for_web(self) -> None:
+        """Return once the edge answers."""
+        ends_at = time.monotonic() + READY_SECONDS
+        while time.monotonic() < ends_at:
+            try:
+                if requests.get(f"{self.url}/health/checkout", timeout=5).status_code < 500:
+                    return
+            except requests.RequestException:
+                pass  # not yet: it is asked again until the bound
+            time.sleep(0.1)
+        raise Obstacle("The HTTP edge does not answer.")
+
+
+@contextmanager
+def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iterator[Place]:
+    """Start servers and processes for one run, and leave nothing behind. Servers in the environment are not used."""
+    with ExitStack() as stack:
+        folder = make_folder()
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        postgres, valkey = Postgres(folder / "postgres", folder), Valkey(folder)
+        stack.callback(postgres.stop)
+        stack.callback(valkey.stop)
+        postgres.start()
+        valkey.start()
+        settings = read_settings(
+            database_url=SecretStr(postgres.url),
+            redis_url=SecretStr(valkey.url),
+            sandbox_database_url=None,
+            gateway="sandbox",
+            stripe_api_key=SecretStr(""),
+            stripe_webhook_secret=SecretStr(""),
+            sandbox_webhook_secret=SecretStr(draw_secret()),
+            sandbox_fault_seed=seed,
+            web_port=find_port(),
+            web_requests_per_minute=10_000_000,
+            web_connections=4,
+            pool_size=3,
+            log_level="warning",
+            # Looks at what has ended come by the clock: at the end nothing may change by itself.
+            look_seconds=24 * 3600,
+            **changes,
+        )
+        database = connect_engine(settings, application_name="chaos", pool_size=4)
+        stack.callback(database.dispose)
+        with database.begin() as connection:
+            migrate(connection)
+            # The processes can do what they must, and no more.
+            grant(connection)
+            make_user(connection, WORKER, Role.WORKER)
+            _, token = create_key(connection, owner=OWNER, name="chaos", scopes=[Scope.CHECKOUT])
+        worker_url = make_url(postgres.url).set(username=WORKER).render_as_string(hide_password=False)
+        workers = settings.model_copy(update={"database_url": SecretStr(worker_url)})
+        lines = read_procfile(with_web=True)
+        supervisor = stack.enter_context(
+            run_fleet(workers, log, ending, lines=lines, scale=TWICE, ready_seconds=READY_SECONDS)
+        )
+        url = f"http://127.0.0.1:{settings.web_port}"
+        place = Place(settings, postgres, valkey, supervisor, database, url, token)
+        place.wait_for_web()
+        yield place

@@ -1,0 +1,1 @@
+"""Readers of files: product exports, tax tables, exchange rates."""

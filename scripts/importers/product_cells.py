@@ -1,0 +1,98 @@
+"""The cells of a product export, each read exactly or refused with a reason."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+from models.identifiers import normalize_sku, normalize_text
+from scripts.importers.sheets import show
+
+#: Shopify's words for a product's status, and whether it is sold. `unlisted` is sold to whoever has its address.
+STATUSES: Final = {"": True, "active": True, "unlisted": True, "draft": False, "archived": False}
+PUBLISHED: Final = {"": True, "true": True, "false": False}
+
+QUANTITY: Final = re.compile(r"-?[0-9]+")
+MAX_QUANTITY: Final = 1_000_000_000
+MAX_NAME: Final = 255
+MAX_TITLE: Final = 1000
+
+#: What spreadsheets and exports put in front of a text that could be taken for a number or a formula.
+APOSTROPHE: Final = re.compile(r"'(?=[0-9=+@-])")
+#: What spreadsheets make of a long number, and what they show instead of a value.
+SHORTENED: Final = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?E\+[0-9]{2,}", re.IGNORECASE)
+FORMULA: Final = re.compile(r'="?.*"?')
+FAULT: Final = re.compile(r"#(N/A|REF!|NAME\?|VALUE!|DIV/0!|NULL!|NUM!|#+)")
+
+
+def read_name(text: str, what: str) -> str:
+    """Return the name in a cell (handle, option, sku) in NFC, without the apostrophe that a spreadsheet puts before it.
+
+    Raises ValueError for one that is too long, or that a spreadsheet has changed so that nobody can tell what it was.
+    """
+    if len(text) > MAX_NAME:
+        raise ValueError(f"{what} of {len(text)} characters: at most {MAX_NAME} fit")
+    name = text[1:] if APOSTROPHE.match(text) else text
+    if SHORTENED.fullmatch(name):
+        raise ValueError(f"{what} {show(name)}: a spreadsheet has shortened the number, so export it as text")
+    # Behind an apostrophe it is no formula.
+    if FORMULA.fullmatch(text):
+        raise ValueError(f"{what} {show(name)}: a formula of a spreadsheet, so write what it stands for")
+    if FAULT.fullmatch(name):
+        raise ValueError(f"{what} {show(name)}: what a spreadsheet shows when it has no value")
+    return unicodedata.normalize("NFC", name)
+
+
+def read_sku(text: str) -> str:
+    """Return the sku in a cell, in the form in which skus are stored; empty when there is none."""
+    name = read_name(text, "a sku")
+    if not name:
+        return ""
+    try:
+        return normalize_sku(name)
+    except ValueError as error:
+        raise ValueError(f"a sku {show(name)}: {error}") from error
+
+
+def build_title(title: str, options: tuple[str, ...]) -> str:
+    """Return the title of a variant: the product's, and its options behind it."""
+    if not title:
+        raise ValueError("no title on the first row of its product")
+    full = f"{title} - {' / '.join(options)}" if options else title
+    if len(full) > MAX_TITLE:
+        raise ValueError(f"a title of {len(full)} characters: at most {MAX_TITLE} fit")
+    try:
+        return normalize_text(full, limit=MAX_TITLE)
+    except ValueError as error:
+        raise ValueError(f"a title {show(full)}: {error}") from error
+
+
+def read_policy(text: str) -> str:
+    """Return `deny` or `continue`; nothing is taken as the one that cannot oversell."""
+    policy = text.lower() or "deny"
+    if policy not in {"deny", "continue"}:
+        raise ValueError(f"unknown inventory policy {show(text)}: deny or continue")
+    return policy
+
+
+def is_active(product: Mapping[str, str]) -> bool:
+    """Whether a product is sold, by the cells of its first row."""
+    status, published = product.get("Status", "").lower(), product.get("Published", "").lower()
+    if status not in STATUSES:
+        raise ValueError(f"unknown status {show(status)}: active, unlisted, draft or archived")
+    if published not in PUBLISHED:
+        raise ValueError(f"published is {show(published)}: true or false")
+    return STATUSES[status] and PUBLISHED[published]
+
+
+def read_quantity(text: str) -> int:
+    """Return the units in a cell, below zero too."""
+    if not text:
+        raise ValueError("no quantity: 0 for none")
+    if not QUANTITY.fullmatch(text):
+        raise ValueError(f"bad quantity {show(text)}: a whole number")
+    # Compared by length first: the interpreter refuses to convert thousands of digits.
+    digits = text.lstrip("-").lstrip("0")
+    if len(digits) > len(str(MAX_QUANTITY)) or int(digits or 0) > MAX_QUANTITY:
+        raise ValueError(f"bad quantity {show(text)}: at most {MAX_QUANTITY}")
+    return -int(digits or 0) if text.startswith("-") else int(digits or 0)

@@ -1,0 +1,30 @@
+"""Which columns of a product export mean nothing to a checkout, and which are worth a word when they are there."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from scripts.importers.headings import fold
+from scripts.importers.shopify import USED
+
+#: Columns without a meaning for what is sold and charged, by their beginning.
+HARMLESS: Final = tuple(
+    fold(name)
+    for name in (
+        "Body", "Vendor", "Tags", "Collection", "Product Category", "Standard", "Custom Product Type", "Option",
+        "Variant Grams", "Variant Tax Code", "Unit Price", "Variant Fulfillment", "Variant Compare", "Variant Requires",
+        "Variant Barcode", "Variant Image", "Variant Weight", "Variant Unit", "Image", "Gift Card", "SEO",
+        "Google Shopping", "Template", "Cost per item",
+    )
+)  # fmt: skip
+#: The shop's own fields: `Color (product.metafields.shopify.color-pattern)`.
+METAFIELD: Final = fold(".metafields.")
+
+
+def find_unused(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that are not read and that may change what is sold or charged, such as `Price / Canada`."""
+    used = {fold(name) for name in USED}
+    return tuple(
+        name
+        for name in columns
+        if (folded := fold(name)) not in used and METAFIELD not in folded and not folded.startswith(HARMLESS)
+    )

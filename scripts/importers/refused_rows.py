@@ -1,0 +1,40 @@
+"""Tells which rows of a file were refused: the first on the screen, all of them in a file when they are many."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from scripts.importers.sheets import Refusal
+from scripts.terminal.output import say
+
+#: Refused rows that are printed. More go to a file: a screen of them hides the summary.
+PRINTED: Final = 20
+
+
+def keep_refused(refused: Sequence[Refusal], asked: Path | None, default: Path) -> Path | None:
+    """Write the rows refused to the file that was asked for, or to `default` when they are too many to print.
+
+    Returns where they are, None when none was written. Raises OSError when that file cannot be written.
+    """
+    path = asked or (default if len(refused) > PRINTED else None)
+    if path is None:
+        return None
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("row", "reason"))
+        writer.writerows((refusal.row, refusal.reason) for refusal in refused)
+    return path
+
+
+def name_refused_file(file: Path) -> Path:
+    """Return where the rows refused of a file go unless another place is asked for: beside where the command runs."""
+    return Path(f"{file.stem}.refused.csv")
+
+
+def print_refused(refused: Sequence[Refusal], kept: Path | None) -> None:
+    """Print the rows refused, at most PRINTED of them when the rest is kept in a file."""
+    for refusal in refused if kept is None else refused[:PRINTED]:
+        say(f"row {refusal.row}: {refusal.reason}")
+    if kept is not None:
+        say(f"All {len(refused)} refused rows are in {kept}" if refused else f"No row was refused: see {kept}")

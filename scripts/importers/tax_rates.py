@@ -1,0 +1,178 @@
+"""Reads a table of tax rates: CSV with one row a rate, by country, region and category, each with its validity.
+
+Nothing here fails for the sake of one row: a row that cannot be used is refused with a reason, and the others go on.
+What concerns the whole refuses the file: rates in two units, and a column that could narrow or change a rate and that
+is not read, such as a postcode.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from pipeline.catalog.tax_rates import TaxRow
+from scripts.importers.columns import Unread, refuse_stray
+from scripts.importers.sheets import NotReadable, Refusal, Row, decode, read_rows, show
+
+__all__ = ["NotReadable", "Refusal", "TaxFile", "Unit", "read_moment", "read_switch", "read_taxes"]
+
+REQUIRED: Final = ("country", "name", "rate", "valid_from")
+#: These may be missing or empty.
+OPTIONAL: Final = ("region", "category", "on_shipping", "reverse_charge", "valid_until")
+#: What other programs call a column of ours.
+CALLED: Final = {
+    "state": "region",
+    "state code": "region",
+    "province": "region",
+    "country code": "country",
+    "tax class": "category",
+    "tax name": "name",
+    "rate %": "rate",
+    "shipping": "on_shipping",
+    "from": "valid_from",
+    "until": "valid_until",
+}
+
+#: A fraction as it is stored, in six decimals; and a percentage, with its sign where the file does not say so.
+FRACTION: Final = re.compile(r"[01](\.[0-9]{1,6})?")
+PERCENT: Final = re.compile(r"([0-9]{1,3}(\.[0-9]{1,4})?) ?%?")
+#: No country has a rate like this on goods in general: half a per cent was meant, or a decimal point was lost.
+ASKED_RATE: Final = Decimal("0.5")
+#: With a time there must be its distance from UTC: nobody guesses a clock.
+MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2}))?")
+SWITCHES: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+MAX_TEXT: Final = 255
+
+
+class Unit(StrEnum):
+    """What the rates of a file are written in: 20 and 20% are percentages, 0.2 is a fraction."""
+
+    PERCENT = "percent"
+    FRACTION = "fraction"
+
+
+@dataclass(frozen=True, slots=True)
+class TaxFile:
+    """What was read: the rates in the order of the file, the rows refused, and the columns left out.
+
+    `unit` is what the rates without a sign were taken for.
+    """
+
+    encoding: str
+    rows: int
+    unit: Unit
+    taxes: tuple[TaxRow, ...]
+    refused: tuple[Refusal, ...]
+    unread: tuple[str, ...] = ()
+
+
+def read_taxes(
+    content: bytes, *, unit: Unit | None = None, ignored: Collection[str] = (), force: bool = False
+) -> TaxFile:
+    """Read the content of a table of tax rates; raise NotReadable when it is none.
+
+    All rates are in one unit: `unit`, or the one in which they are written. Half of the price and more, and a last row
+    that may be cut off, are taken with `force` only. Columns that are `ignored` may say what they like.
+    """
+    text, encoding = decode(content)
+    sheet = read_rows(text, REQUIRED, force=force)
+    unread = Unread(sheet.columns, (*REQUIRED, *OPTIONAL), ignored=ignored, called=CALLED)
+    read = list(refuse_stray(sheet))
+    found = [row for row in read if isinstance(row, Row)]
+    for row in found:
+        unread.watch(row)
+    unread.check()
+    decided = unit or _decide_unit(found)
+    taxes: list[TaxRow] = []
+    refused = [row for row in read if isinstance(row, Refusal)]
+    seen: dict[tuple[object, ...], int] = {}
+    for row in found:
+        try:
+            tax = _read_tax(row.cells, decided, force=force)
+            if before := seen.get(tax.key):
+                raise ValueError(f"the same tax from the same moment: row {before} has it already")  # noqa: TRY301 (a refusal like the others)
+        except ValueError as error:
+            refused.append(Refusal(row.number, str(error)))
+        else:
+            seen[tax.key] = row.number
+            taxes.append(tax)
+    refused.sort(key=lambda refusal: refusal.row)
+    return TaxFile(encoding, len(read), decided, tuple(taxes), tuple(refused), unread.columns)
+
+
+def read_moment(text: str, name: str) -> datetime:
+    """Return the moment of a cell: a day is its midnight in UTC. Raises ValueError with the reason to refuse it."""
+    if MOMENT.fullmatch(text):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            pass  # the 31st of February: refused below, like what does not look like a moment at all
+        else:
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    raise ValueError(f"bad {name} {show(text)}: one such as 2026-01-01 or 2026-01-01T00:00+01:00")
+
+
+def read_switch(text: str, name: str, *, default: bool) -> bool:
+    """Return the yes or no of a cell; raise ValueError with the reason to refuse it."""
+    if not text:
+        return default
+    if text.lower() not in SWITCHES:
+        raise ValueError(f"{name} is {show(text)}: true or false")
+    return SWITCHES[text.lower()]
+
+
+def _read_tax(cells: Mapping[str, str], unit: Unit, *, force: bool) -> TaxRow:
+    if not cells["name"]:
+        raise ValueError("no name: one such as VAT")
+    for column in ("name", "region", "category"):
+        if len(cells.get(column, "")) > MAX_TEXT:
+            raise ValueError(f"a {column} of {len(cells[column])} characters: at most {MAX_TEXT} fit")
+    starts = read_moment(cells["valid_from"], "valid_from")
+    ends = read_moment(cells["valid_until"], "valid_until") if cells.get("valid_until") else None
+    if ends is not None and ends <= starts:
+        raise ValueError(f"it ends at {cells['valid_until']}, not after it begins")
+    return TaxRow(
+        country=cells["country"],
+        name=cells["name"],
+        rate=_read_rate(cells["rate"], unit, force=force),
+        valid_from=starts,
+        region=cells.get("region") or None,
+        category=cells.get("category") or None,
+        valid_until=ends,
+        on_shipping=read_switch(cells.get("on_shipping", ""), "on_shipping", default=True),
+        reverse_charge=read_switch(cells.get("reverse_charge", ""), "reverse_charge", default=False),
+    )
+
+
+def _decide_unit(rows: Collection[Row]) -> Unit:
+    """Return the unit of a file: percentages all have their sign, or none has. Nothing is the same in both."""
+    written = [row for row in rows if PERCENT.fullmatch(row.cells["rate"]) and row.cells["rate"].strip("0. %")]
+    signed = [row for row in written if "%" in row.cells["rate"]]
+    bare = [row for row in written if "%" not in row.cells["rate"]]
+    if signed and bare:
+        raise NotReadable(
+            f"its rates are in two units: row {signed[0].number} has {show(signed[0].cells['rate'])} and row"
+            f" {bare[0].number} has {show(bare[0].cells['rate'])}; write all of them with %, or say what those without"
+            " it are: --unit percent or --unit fraction"
+        )
+    return Unit.PERCENT if signed else Unit.FRACTION
+
+
+def _read_rate(text: str, unit: Unit, *, force: bool) -> Decimal:
+    if unit is Unit.PERCENT or "%" in text:
+        if not (found := PERCENT.fullmatch(text)):
+            raise ValueError(f"bad rate {show(text)}: a percentage such as 20%")
+        rate = Decimal(found[1]).scaleb(-2)
+    elif FRACTION.fullmatch(text):
+        rate = Decimal(text)
+    else:
+        raise ValueError(f"bad rate {show(text)}: a fraction such as 0.2, or 20%")
+    if rate > 1:
+        raise ValueError(f"bad rate {show(text)}: more than all of the price")
+    if rate >= ASKED_RATE and not force:
+        percent = f"{(rate * 100).normalize():f}"
+        raise ValueError(f"a rate of {percent} %: when half of the price and more is right, import it with --force")
+    return rate

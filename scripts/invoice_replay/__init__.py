@@ -1,0 +1,1 @@
+"""Parts of the replay (`scripts/replay.py`)."""

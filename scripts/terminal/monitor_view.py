@@ -1,0 +1,162 @@
+"""How the monitor's figures look: tables for a terminal, one fact a line for a pipe."""
+
+from collections.abc import Iterable, Iterator
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from models.states import ACTIVE, CheckoutState
+from pipeline.operations.statistics import Stats, Step
+from scripts.terminal.output import plain
+from workers.overview import Readout, format_seconds
+
+
+def draw(readout: Readout) -> RenderableType:
+    """Return tables for a terminal."""
+    stats = readout.stats
+    title = Text.assemble(
+        ("checkouts", "bold"),
+        (f"  the last {stats.hours:g} h, as of {stats.at:%Y-%m-%d %H:%M:%S} UTC", "dim"),
+        f"  payments: {readout.gateway}",
+    )
+    active = [(_words(state), stats.states[state]) for state in CheckoutState if state in ACTIVE]
+    ended = [(_words(state), stats.states[state]) for state in CheckoutState if state not in ACTIVE]
+    summary = Columns(
+        [
+            _box("active now", [*active, ("units held", stats.held_units), ("coupons held", stats.coupons_held)]),
+            _box("ended", ended, alarm=False),
+            _box("outcome", _outcome(stats), alarm=False),
+            _box("needs attention", _attention(readout), alarm=True),
+        ]
+    )
+    parts: list[RenderableType] = [title, summary, _draw_queues(readout)]
+    if stats.failures:
+        parts.append(_draw_failures(stats))
+    return Group(*parts)
+
+
+def list_lines(readout: Readout) -> Iterator[str]:
+    """Return one fact a line, for grep and for logs."""
+    stats = readout.stats
+    yield f"at {stats.at:%Y-%m-%dT%H:%M:%SZ}"
+    yield f"hours {stats.hours:g}"
+    yield f"gateway {readout.gateway}"
+    for state, count in stats.states.items():
+        yield f"state {state} {count}"
+    yield f"units_held {stats.held_units}"
+    yield f"coupons_held {stats.coupons_held}"
+    for name, value in _outcome(stats):
+        yield f"{name.replace(' ', '_')} {value}"
+    for step in stats.steps:
+        rate = "-" if step.per_minute is None else step.per_minute
+        oldest = format_seconds(step.oldest_seconds)
+        yield f"step {step.name} checkouts={step.checkouts} oldest={oldest} per_minute={rate}"
+    if readout.queues is None:
+        yield "queues unknown: Redis did not answer"
+    for figures in readout.queues or ():
+        yield (
+            f"queue {figures.queue} waiting={figures.waiting} in_flight={figures.in_flight} dead={figures.dead}"
+            f" oldest={format_seconds(readout.age_seconds(figures))}"
+        )
+    for code, count in stats.failures.items():
+        yield f"failure {code} {count}"
+    for name, count in _attention(readout):
+        yield f"attention {name.replace(' ', '_')} {count}"
+
+
+def _outcome(stats: Stats) -> list[tuple[str, str]]:
+    rate = "-" if stats.success_rate is None else f"{stats.success_rate:.1%}"
+    times = stats.duration
+    return [
+        ("success", rate),
+        ("p50", format_seconds(times.p50_seconds if times else None)),
+        ("p95", format_seconds(times.p95_seconds if times else None)),
+        ("average", format_seconds(times.average_seconds if times else None)),
+    ]
+
+
+def _attention(readout: Readout) -> list[tuple[str, int]]:
+    stats = readout.stats
+    return [
+        ("stuck", stats.stuck),
+        ("needs review", stats.needs_review),
+        ("expired and held", stats.expired),
+        ("payments unknown", stats.payments_unknown),
+        ("messages refused", stats.refused_messages),
+        ("webhooks to send", stats.deliveries_pending),
+        ("webhooks not taken", stats.deliveries_dead),
+        ("messages lost", stats.resent - stats.resent_slow),
+        ("messages slow", stats.resent_slow),
+        ("dead letters", sum(figures.dead for figures in readout.queues or ())),
+    ]
+
+
+def _words(state: CheckoutState) -> str:
+    return state.value.replace("_", " ")
+
+
+def _box(title: str, facts: Iterable[tuple[str, int | str]], *, alarm: bool = False) -> Panel:
+    """A panel of names and figures; with `alarm`, what is not zero stands out, else what is zero steps back."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column()
+    grid.add_column(justify="right")
+    for name, value in facts:
+        loud, quiet = ("bold red", "dim") if alarm else ("bold", "dim")
+        style = quiet if value in {0, "-"} else loud
+        grid.add_row(
+            plain(name, style if alarm else ""), plain(f"{value:,}" if isinstance(value, int) else value, style)
+        )
+    return Panel(grid, title=title, title_align="left", box=box.ROUNDED, border_style="dim", expand=False)
+
+
+def _draw_queues(readout: Readout) -> RenderableType:
+    """A line a queue: what the database says is to be done, and what Redis says is on its way."""
+    steps = {f"checkout.{step.name}": step for step in readout.stats.steps}
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
+    table.add_column("queue checkout.*", no_wrap=True)
+    seen = ("messages", "in flight", "oldest", "dead") if readout.queues is not None else ()
+    for heading in ("checkouts", "oldest", "a minute", *seen):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if readout.queues is None:
+        for queue, step in steps.items():
+            table.add_row(_short(queue), *_describe_step(step))
+        return Group(table, plain("Redis did not answer: what waits in the queues cannot be seen.", "bold yellow"))
+    for figures in readout.queues:
+        found = steps.get(figures.queue)
+        table.add_row(
+            _short(figures.queue),
+            *(_describe_step(found) if found else ("", "", "")),
+            _number(figures.waiting),
+            _number(figures.in_flight),
+            format_seconds(readout.age_seconds(figures)),
+            plain(str(figures.dead), "bold red" if figures.dead else "dim"),
+        )
+    return table
+
+
+def _describe_step(step: Step) -> tuple[Text, str, Text]:
+    rate = plain("") if step.per_minute is None else _number(step.per_minute)
+    return _number(step.checkouts), format_seconds(step.oldest_seconds), rate
+
+
+def _draw_failures(stats: Stats) -> RenderableType:
+    total = sum(stats.failures.values())
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    table.add_column("not completed, by code")
+    table.add_column("checkouts", justify="right")
+    table.add_column("share", justify="right")
+    for code, count in stats.failures.items():
+        table.add_row(code, f"{count:,}", f"{count / total:.0%}")
+    return table
+
+
+def _short(queue: str) -> str:
+    return queue.removeprefix("checkout.")
+
+
+def _number(value: int) -> Text:
+    return plain(f"{value:,}", "bold" if value else "dim")

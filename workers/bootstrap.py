@@ -1,0 +1,134 @@
+"""The one composition root: everything a process of the engine needs, put together once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from dramatiq import Broker, Middleware, Worker
+from sqlalchemy import Engine
+
+from pipeline.database.connections import connect_engine, transaction
+from pipeline.errors import Code, sentence
+from pipeline.gateways.choice import Money, read_choice
+from pipeline.gateways.gateway import Gateway
+from pipeline.gateways.registry import build_gateway, fit_claim
+from pipeline.intake.service import Door
+from pipeline.messaging.rejected_messages import record_refusal
+from pipeline.saga.executor import LINGER_SECONDS, TRANSIENT_WAITS, Driver
+from pipeline.saga.payment_poller import Looker
+from pipeline.saga.runner import Runner
+from pipeline.saga.unwind import Unwinder
+from pipeline.settings import Settings
+from pipeline.webhooks.inbound.inbox import Inbox
+from pipeline.webhooks.outbound.dispatcher import Courier
+from workers.broker.batch_broker import BatchBroker
+from workers.broker.message_validation import Refusal
+from workers.broker.publisher import RedisSender
+from workers.broker.queue_stats import RedisBacklog
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutEngine:
+    """The parts of one process. Nothing connects before its first use."""
+
+    settings: Settings
+    database: Engine
+    broker: BatchBroker
+    backlog: RedisBacklog
+    driver: Driver
+    runner: Runner
+    unwinder: Unwinder
+    looker: Looker
+    inbox: Inbox
+    courier: Courier
+    door: Door
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+        self.courier.close()
+        self.driver.close()
+        self.driver.gateway.close()
+        self.broker.close()
+        self.database.dispose()
+
+
+class Farewell(Middleware):
+    """At the end of a worker, waits for the answers of calls that its batches have left behind."""
+
+    def __init__(self, driver: Driver) -> None:
+        """Wait for what this driver has out."""
+        self._driver = driver
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        """Return once all is written down, before the connections are closed."""
+        del broker, worker
+        self._driver.finish()
+
+
+def build_engine(
+    settings: Settings,
+    name: str,
+    *,
+    waits: Sequence[float] = TRANSIENT_WAITS,
+    gateway: Gateway | None = None,
+    by_key: bool = False,
+) -> CheckoutEngine:
+    """Put a process together; `name` is how its connections are called in PostgreSQL.
+
+    `waits` are the pauses before a transaction is repeated that the database could not carry through. `gateway` takes
+    the place of the one that the settings name. `by_key` as for `connect_engine`.
+    """
+    database = connect_engine(settings, application_name=name, by_key=by_key)
+
+    def keep_refusal(refusal: Refusal) -> None:
+        message = sentence(Code.MESSAGE_INVALID, {"reason": refusal.reason})
+        with transaction(database) as connection:
+            record_refusal(
+                connection, queue=refusal.queue, body=refusal.body, code=Code.MESSAGE_INVALID, message=message
+            )
+        log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
+
+    broker = BatchBroker(
+        url=settings.redis_url.get_secret_value(),
+        on_refused=keep_refusal,
+        batch_size=settings.batch_size,
+        idle_seconds=settings.idle_seconds,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
+    gateway = gateway or build_gateway(settings)
+    settings = fit_claim(settings, gateway)
+    backlog = RedisBacklog(broker.client, namespace=broker.namespace)
+    driver = Driver(
+        database,
+        RedisSender(broker),
+        gateway,
+        settings,
+        waits=waits,
+        linger_seconds=LINGER_SECONDS,
+        backlog=backlog,
+    )
+    broker.add_middleware(Farewell(driver))
+    looker = Looker(driver, settings)
+    return CheckoutEngine(
+        settings=settings,
+        database=database,
+        broker=broker,
+        backlog=backlog,
+        driver=driver,
+        runner=Runner(driver, settings),
+        unwinder=Unwinder(driver, settings),
+        looker=looker,
+        inbox=Inbox(driver, looker, settings),
+        courier=Courier(driver, settings),
+        door=Door(driver, settings),
+    )
+
+
+def announce_gateway(settings: Settings, process: str) -> None:
+    """Log where this process takes payments: louder where nobody pays, since its orders look like all others."""
+    choice = read_choice(settings)
+    if choice is not None:
+        say = log.info if choice.money is Money.REAL else log.warning
+        say("gateway.chosen", process=process, gateway=choice.name, money=choice.money.value, meaning=choice.sentence)

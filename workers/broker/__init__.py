@@ -1,0 +1,1 @@
+"""The broker: dramatiq's on Redis, in batches."""

@@ -1,0 +1,166 @@
+"""The broker: dramatiq's on Redis, handing over in batches and woken instead of polling.
+
+Redis carries messages and hints, nothing else. Whatever it loses, the sweep sends again.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, cast
+from uuid import uuid4
+
+from dramatiq import Message, Middleware
+from dramatiq.broker import Consumer
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import QueueNotFound
+from dramatiq.middleware import CurrentMessage
+
+from workers.broker.batch_consumer import BatchConsumer
+from workers.broker.in_flight import Holdings
+from workers.broker.lua_scripts import WAKE_TOKENS, WorkerScripts
+from workers.broker.message_validation import Member, MemberOption, Refusal, read_member
+from workers.broker.queue_client import QueueLink
+from workers.broker.queue_stats import NAMESPACE, SOCKET_SECONDS, QueueKeys, connect_redis
+
+#: Largest batch: a script unpacks a batch onto Lua's stack, which holds about 8,000 values.
+MAX_BATCH: Final = 1000
+#: Messages sent in one script: Redis serves nobody else meanwhile, and a thousand take it about 2 ms.
+MAX_SEND: Final = 1000
+#: A message for later belongs into a row's `due_at`: dramatiq keeps delayed ones in a worker's memory.
+NO_DELAY: Final = "Messages cannot be delayed: write the time into the checkout's due_at, the sweep sends it then."
+
+
+class BatchBroker(RedisBroker):
+    """Carries messages in batches. Keys and messages are dramatiq's own: its stock broker may stand on either side."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        on_refused: Callable[[Refusal], None],
+        batch_size: int = 64,
+        idle_seconds: float = 0.5,
+        heartbeat_seconds: float = 15,
+        namespace: str = NAMESPACE,
+        middleware: Iterable[Middleware] = (),
+    ) -> None:
+        """Connect at first use. Give it a Redis database of its own.
+
+        `on_refused` is called with each message that nobody can work on; when it returns, the message goes to the dead
+        letters, when it raises, the message stays. Of dramatiq's middleware only the current message is used: retries,
+        time limits and the rest lose messages or interrupt between commit and send.
+        """
+        if not 1 <= batch_size <= MAX_BATCH:
+            raise ValueError(f"batch_size is {batch_size}: say 1 to {MAX_BATCH}.")
+        if not 0 < idle_seconds < 1:
+            raise ValueError(f"idle_seconds is {idle_seconds}: say more than 0 and less than 1, workers must beat.")
+        super().__init__(  # type: ignore[no-untyped-call]  # dramatiq annotates its Redis broker in part
+            client=connect_redis(url),
+            middleware=[CurrentMessage(), MemberOption(), *middleware],
+            namespace=namespace,
+            maintenance_chance=1_000_000,
+            heartbeat_timeout=int(heartbeat_seconds * 1000),
+        )
+        self.wait_client = connect_redis(url, floor_seconds=idle_seconds + SOCKET_SECONDS)
+        self.worker_scripts = WorkerScripts.register(self.client)
+        self.batch_size = batch_size
+        self.idle_seconds = idle_seconds
+        self.beat_seconds = min(1.0, heartbeat_seconds / 4)
+        self.on_refused = on_refused
+        self._holdings: dict[str, Holdings] = {}
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue, without the delay queue that comes with it in dramatiq."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self._holdings[queue_name] = Holdings()
+            self.emit_after("declare_queue", queue_name)
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Send one message. Raises what the client raises when Redis is away."""
+        if delay is not None:
+            raise ValueError(NO_DELAY)
+        return self.enqueue_many([message])[0]
+
+    def enqueue_many(self, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
+        """Send all in one round trip (a thousand at a time), waking each queue's consumers.
+
+        Raises what the client raises when Redis is away; some or all may then have been sent nevertheless.
+        """
+        sent = [message.copy(options={"redis_message_id": str(uuid4())}) for message in messages]
+        for start in range(0, len(sent), MAX_SEND):
+            part = sent[start : start + MAX_SEND]
+            for message in part:
+                self.emit_before("enqueue", message, None)
+            self._send(part)
+            for message in part:
+                self.emit_after("enqueue", message, None)
+        return sent
+
+    def _send(self, messages: Sequence[Message[Any]]) -> None:
+        numbers: dict[str, int] = {}
+        args: list[int | str | bytes] = [WAKE_TOKENS]
+        for message in messages:
+            number = numbers.setdefault(message.queue_name, len(numbers) + 1)
+            args += (number, message.options["redis_message_id"], message.encode())
+        keys = [QueueKeys.name(self.namespace, queue) for queue in numbers]
+        self.worker_scripts.enqueue(
+            keys=[key for each in keys for key in (each.waiting, each.messages, each.wake)], args=args
+        )
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Return a consumer of a declared queue.
+
+        dramatiq asks for a `prefetch` of twice its worker threads: one batch per thread, and none idle in memory.
+        """
+        del timeout
+        if queue_name not in self._holdings:
+            raise QueueNotFound(queue_name)
+        link = QueueLink(
+            client=self.client,
+            wait_client=self.wait_client,
+            scripts=self.worker_scripts,
+            namespace=self.namespace,
+            queue=queue_name,
+            worker=self.broker_id,
+            beat=lambda: self._beat(queue_name),
+        )
+        return BatchConsumer(
+            link,
+            self._holdings[queue_name],
+            limit=max(1, prefetch // 2),
+            batch_size=self.batch_size,
+            idle_seconds=self.idle_seconds,
+            beat_seconds=self.beat_seconds,
+            read_member=self._read_member,
+            on_refused=self.on_refused,
+        )
+
+    def _beat(self, queue_name: str) -> None:
+        # dramatiq's own fetch, of nothing: a heartbeat and, for this queue, the messages of dead workers given back.
+        self.do_fetch(queue_name, 0)
+
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        """Return dramatiq's script for a command, with Redis's clock in the place of this host's.
+
+        One more round trip for what is asked once a second.
+        """
+
+        def dispatch(queue_name: str, *arguments: Any) -> Any:
+            seconds, micros = cast("tuple[int, int]", self.client.time())
+            first = (command, seconds * 1000 + micros // 1000, queue_name, self.broker_id, self.heartbeat_timeout)
+            limit = self._max_unpack_size()  # type: ignore[no-untyped-call]
+            others = (self.dead_message_ttl, self._should_do_maintenance(command), limit, *arguments)
+            return self.scripts["dispatch"](args=[*first, *others], keys=[self.namespace])
+
+        return dispatch
+
+    def _should_do_maintenance(self, command: str) -> int:
+        return int(command == "fetch")
+
+    def _read_member(self, data: bytes, queue: str) -> Member | Refusal:
+        return read_member(data, queue, self.actors)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.client.connection_pool.disconnect()
+        self.wait_client.connection_pool.disconnect()

@@ -1,0 +1,254 @@
+"""Hands an actor as many waiting messages as there are, up to a limit, without ever waiting for more."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, assert_never
+
+import structlog
+from dramatiq import Message, MessageProxy
+from dramatiq.broker import Consumer
+from redis.exceptions import RedisError
+
+from workers.broker.in_flight import Holdings
+from workers.broker.message_validation import Member, ReadMember, Refusal
+from workers.broker.queue_client import QueueLink
+
+log = structlog.get_logger(__name__)
+
+#: First and longest wait between tries while Redis is away.
+FIRST_PAUSE_SECONDS: Final = 0.05
+LAST_PAUSE_SECONDS: Final = 1.0
+#: A worker thread gives up on an ack after this long: the message comes back, and the row says that it is done.
+SETTLE_SECONDS: Final = 2.0
+#: A refusal that could not be recorded is tried again after this long.
+POSTPONE_SECONDS: Final = 1.0
+#: What was fetched and never arrived here (a lost reply) is looked for this often, and after each outage.
+RECLAIM_SECONDS: Final = 5.0
+
+
+class BatchConsumer(Consumer):
+    """One queue's consumer. Iterated by one thread; `ack` and `nack` may come from any.
+
+    Each item is one message whose arguments are those of all the members of its batch; the members' ids in Redis are
+    its option `batch`. No more batches are out than there are worker threads, so that under load messages pile up in
+    Redis, where they make the next batch larger and stay with no worker that dies. Redis may go away at any moment:
+    the consumer waits for it and goes on.
+    """
+
+    def __init__(
+        self,
+        link: QueueLink,
+        holdings: Holdings,
+        *,
+        limit: int,
+        batch_size: int,
+        idle_seconds: float,
+        beat_seconds: float,
+        read_member: ReadMember,
+        on_refused: Callable[[Refusal], None],
+    ) -> None:
+        """Keep at most `limit` batches of up to `batch_size` out, and give a sign of life every `beat_seconds`."""
+        self._link = link
+        self._holdings = holdings
+        self._limit = limit
+        self._batch_size = batch_size
+        self._idle_seconds = idle_seconds
+        self._beat_seconds = beat_seconds
+        self._read_member = read_member
+        self._on_refused = on_refused
+
+        self._ready: deque[MessageProxy] = deque()
+        self._refused: deque[tuple[bytes, Refusal]] = deque()
+        self._postponed: list[bytes] = []
+        self._postponed_until = 0.0
+        self._beat_at = 0.0
+        self._reclaim_at = 0.0
+        self._is_drained = False
+        self._away_since: float | None = None
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._closing = threading.Event()
+
+    def __next__(self) -> MessageProxy | None:
+        """Return the next batch, or None after at most a second without one. Never raises because Redis is away."""
+        if self._closing.is_set():
+            return None
+        if self._ready:
+            return self._ready.popleft()
+        try:
+            return self._advance()
+        except (RedisError, OSError) as error:
+            self._endure(error)
+            return None
+
+    def _advance(self) -> MessageProxy | None:
+        self._beat()
+        self._settle_refused()
+        self._reclaim()
+        if not self._holdings.wait_for_room(self._limit, self._seconds_to_beat()) or self._closing.is_set():
+            return None
+        if self._is_drained:
+            self._is_drained = False
+            self._link.wait_for_wake(min(self._idle_seconds, self._seconds_to_beat()))
+            return None
+        fetched = self._link.fetch(self._batch_size)
+        self._recover()
+        # Whatever is sent after this fetch leaves a wake-up: a second look would find nothing, and take its time from
+        # the batch that has just been handed out.
+        self._is_drained = len(fetched) < self._batch_size
+        self._sort(fetched)
+        if self._closing.is_set():
+            self.close()
+        return self._ready.popleft() if self._ready else None
+
+    def _beat(self) -> None:
+        # Never by chance and on no other command: once a second is both alive enough and cheap.
+        if time.monotonic() >= self._beat_at:
+            self._link.beat()
+            self._beat_at = time.monotonic() + self._beat_seconds
+
+    def _seconds_to_beat(self) -> float:
+        return max(0.01, self._beat_at - time.monotonic())
+
+    def _sort(self, fetched: dict[bytes, bytes | None]) -> None:
+        batches: dict[str, dict[bytes, Any]] = {}
+        gone = []
+        for redis_id, data in fetched.items():
+            if data is None:
+                gone.append(redis_id)
+                continue
+            match self._read_member(data, self._link.queue):
+                case Member(actor, argument):
+                    batches.setdefault(actor, {})[redis_id] = argument
+                case Refusal() as refusal:
+                    self._refused.append((redis_id, refusal))
+                case never:
+                    assert_never(never)
+        for actor, members in batches.items():
+            message: Message[Any] = Message(
+                queue_name=self._link.queue,
+                actor_name=actor,
+                args=tuple(members.values()),
+                kwargs={},
+                options={"batch": list(members)},
+            )
+            self._holdings.add(message.message_id, members)
+            self._ready.append(MessageProxy(message))
+        if gone:
+            log.debug("message.gone", queue=self._link.queue, count=len(gone))
+            self._link.ack(gone)
+
+    def _settle_refused(self) -> None:
+        """Record what was refused and put it with the dead letters; what could not be recorded waits a while.
+
+        A message with a card number in it is recorded without it, and deleted.
+        """
+        now = time.monotonic()
+        if self._postponed and now >= self._postponed_until:
+            self._link.requeue(self._postponed)
+            self._postponed.clear()
+        if self._postponed:
+            self._postpone_refused()
+        while self._refused:
+            self._beat()
+            redis_id, refusal = self._refused[0]
+            try:
+                self._on_refused(refusal)
+            except Exception:
+                # Whatever it was, the message must stay until it is recorded, and its neighbours must go on.
+                log.exception("message.refusal_not_recorded", queue=refusal.queue, reason=refusal.reason)
+                self._postponed_until = time.monotonic() + POSTPONE_SECONDS
+                self._postpone_refused()
+                break
+            log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
+            self._refused.popleft()
+            # Dead letters keep the message as it came, for a week: one with a secret in it is gone instead.
+            (self._link.ack if refusal.has_secret else self._link.nack)([redis_id])
+
+    def _postpone_refused(self) -> None:
+        self._postponed.extend(redis_id for redis_id, _ in self._refused)
+        self._refused.clear()
+
+    def _reclaim(self) -> None:
+        """Put back what Redis says is ours and is not here: the answer to a fetch, or to an ack, was lost."""
+        if time.monotonic() < self._reclaim_at:
+            return
+        fetched = self._link.read_fetched()
+        here = self._holdings.ids() | {redis_id for redis_id, _ in self._refused} | set(self._postponed)
+        if stranded := fetched - here:
+            count = self._link.requeue(list(stranded))
+            log.warning("queue.reclaimed", queue=self._link.queue, count=count)
+        self._reclaim_at = time.monotonic() + RECLAIM_SECONDS
+
+    def _endure(self, error: Exception) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            self._pause_seconds = FIRST_PAUSE_SECONDS
+            log.warning("broker.unreachable", queue=self._link.queue, error=repr(error))
+        self._reclaim_at = 0.0
+        time.sleep(self._pause_seconds)
+        self._pause_seconds = min(self._pause_seconds * 2, LAST_PAUSE_SECONDS)
+
+    def _recover(self) -> None:
+        if self._away_since is not None:
+            seconds = round(time.monotonic() - self._away_since, 3)
+            log.info("broker.recovered", queue=self._link.queue, seconds=seconds)
+            self._away_since = None
+
+    def ack(self, message: MessageProxy) -> None:
+        """Remove a finished batch. Bounded, and never raises because Redis is away: dramatiq would block on that."""
+        self._settle(message, self._link.ack)
+
+    def nack(self, message: MessageProxy) -> None:
+        """Put a failed batch with the dead letters; otherwise like `ack`."""
+        self._settle(message, self._link.nack)
+
+    def _settle(self, message: MessageProxy, settle: Callable[[Sequence[bytes]], None]) -> None:
+        deadline = time.monotonic() + SETTLE_SECONDS
+        pause = FIRST_PAUSE_SECONDS
+        try:
+            while True:
+                try:
+                    settle(message.options["batch"])
+                except (RedisError, OSError) as error:
+                    if time.monotonic() + pause >= deadline:
+                        count = len(message.options["batch"])
+                        log.warning("batch.unsettled", queue=self._link.queue, count=count, error=repr(error))
+                        self._reclaim_at = 0.0
+                        return
+                    time.sleep(pause)
+                    pause *= 2
+                else:
+                    return
+        finally:
+            self._holdings.remove(message.message_id)
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Put batches back that nobody has worked on, and fetch no more.
+
+        dramatiq calls this when it shuts down, and if an actor outlasts the shutdown's time-out it calls it while this
+        consumer is still running. If Redis is away the batches come back when this worker counts as dead.
+        """
+        self._closing.set()
+        batches = list(messages)
+        ids = [redis_id for message in batches for redis_id in message.options["batch"]]
+        self._return(ids)
+        for message in batches:
+            self._holdings.remove(message.message_id)
+
+    def close(self) -> None:
+        """Put back what is still in hand."""
+        self.requeue(self._ready)
+        self._ready.clear()
+        self._postpone_refused()
+        self._return(self._postponed)
+        self._postponed.clear()
+
+    def _return(self, ids: list[bytes]) -> None:
+        if not ids:
+            return
+        try:
+            self._link.requeue(ids)
+        except (RedisError, OSError) as error:
+            log.warning("requeue.failed", queue=self._link.queue, count=len(ids), error=repr(error))

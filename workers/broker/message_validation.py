@@ -1,0 +1,134 @@
+"""One waiting message, decoded and checked alone, before it may join a batch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from dramatiq import Actor, Message, Middleware
+from dramatiq.broker import Broker
+from dramatiq.errors import DecodeError
+from dramatiq.middleware import MiddlewareError
+
+from models.limits import MAX_MESSAGE_BYTES
+from pipeline.errors import Invalid
+from pipeline.field_types.json_bounds import check_values
+from pipeline.security import card_numbers
+from pipeline.security.redaction import redact
+
+#: What an actor's messages carry: the id of a checkout, or a whole request.
+CHECKOUT_ID: Final = "checkout_id"
+REQUEST: Final = "request"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A message that nobody can work on: its queue, its body as text that any database can store, and why."""
+
+    queue: str
+    body: str
+    reason: str
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a card number or a secret stands in its body: such a message is not kept with the dead letters."""
+        return redact(self.body) != self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A message that may join a batch of its actor."""
+
+    actor: str
+    argument: Any
+
+
+#: Reads the data of a message of the named queue.
+ReadMember = Callable[[bytes, str], Member | Refusal]
+
+#: Longest piece of foreign text in a reason; the whole of it is in the body.
+QUOTE_CHARACTERS: Final = 200
+
+
+class UnfitMemberError(Exception):
+    """Raised when a message cannot join a batch; its text is the reason."""
+
+
+class UnknownMemberError(MiddlewareError):
+    """Raised when an actor is declared with a `member` that does not exist."""
+
+
+class MemberOption(Middleware):
+    """Lets an actor say what its messages carry: `member="checkout_id"` (the default) or `member="request"`."""
+
+    @property
+    def actor_options(self) -> set[str]:
+        """The option's name."""
+        return {"member"}
+
+    def before_declare_actor(self, _broker: Broker, actor: Actor[..., Any]) -> None:
+        """Refuse a value that does not exist."""
+        member = actor.options.get("member", CHECKOUT_ID)
+        if member not in (CHECKOUT_ID, REQUEST):
+            raise UnknownMemberError(f"actor {actor.actor_name} says member={member!r}: say {CHECKOUT_ID} or {REQUEST}")
+
+
+def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) -> Member | Refusal:
+    """Check one message of `queue`; returns it, or why it is refused.
+
+    Foreign text is quoted in ASCII, it may hold what no database stores, and without card numbers.
+    """
+    try:
+        _bound(data)
+        return _check(Message.decode(data), queue, actors)
+    except DecodeError as error:
+        reason = f"it is not a message: {_quote(str(error.error))}"
+    except UnfitMemberError as error:
+        reason = str(error)
+    # PostgreSQL's text holds no NUL; a refusal that could not be stored would come back for ever.
+    return Refusal(queue, data[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd"), reason)
+
+
+def _bound(data: bytes) -> None:
+    """Refuse what is too large before it is parsed."""
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise UnfitMemberError(f"it has {len(data)} bytes, and at most {MAX_MESSAGE_BYTES} are read")
+    try:
+        check_values(data)
+    except Invalid as error:
+        raise UnfitMemberError(error.detail["reason"]) from None
+
+
+def _quote(text: str) -> str:
+    return f"{redact(card_numbers.redact(text, QUOTE_CHARACTERS))!a}"
+
+
+def _check(message: Message[Any], queue: str, actors: Mapping[str, Actor[..., Any]]) -> Member:
+    name: Any = message.actor_name
+    if not isinstance(name, str):
+        raise UnfitMemberError("its actor_name is not a string")
+    actor = actors.get(name)
+    if actor is None or actor.queue_name != queue:
+        raise UnfitMemberError(f"this queue has no actor {_quote(name)}")
+    if message.kwargs:
+        raise UnfitMemberError("it has keyword arguments; send one positional argument")
+    if len(message.args) != 1:
+        raise UnfitMemberError(f"it has {len(message.args)} arguments; send one")
+    argument = message.args[0]
+    if actor.options.get("member", CHECKOUT_ID) == REQUEST:
+        if not isinstance(argument, dict):
+            raise UnfitMemberError("its argument is not a JSON object")
+        return Member(name, argument)
+    checkout_id = _read_uuid(argument)
+    if checkout_id is None:
+        raise UnfitMemberError("its argument is not the id of a checkout")
+    return Member(name, checkout_id)
+
+
+def _read_uuid(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        return str(UUID(value))
+    except ValueError:
+        return None

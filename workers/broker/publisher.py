@@ -1,0 +1,72 @@
+"""The pipeline's sender, over the broker."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+from dramatiq import Message
+from redis.exceptions import RedisError
+
+from pipeline.messaging.ports import Send
+from workers.broker.batch_broker import BatchBroker
+from workers.broker.queue_stats import to_millis
+
+log = structlog.get_logger(__name__)
+
+#: After a failure nothing is tried for this long: a Redis that swallows packets must not cost every batch a second.
+PAUSE_SECONDS: Final = 1.0
+
+
+class RedisSender:
+    """Sends best effort: what could not be sent is sent by the sweep. Thread-safe."""
+
+    def __init__(self, broker: BatchBroker, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Send through this broker."""
+        self._broker = broker
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failing = False
+        self._closed_until = 0.0
+
+    def send(self, sends: Sequence[Send]) -> bool:
+        """Send all in one round trip; False, at once or within a second, when Redis is away. Never raises for that."""
+        if not sends:
+            return True
+        if not self._may_try():
+            log.debug("send.skipped", count=len(sends))
+            return False
+        try:
+            self._broker.enqueue_many([_to_message(send) for send in sends])
+        except (RedisError, OSError) as error:
+            log.warning("send.failed", count=len(sends), error=repr(error))
+            self._note(failing=True)
+            return False
+        self._note(failing=False)
+        return True
+
+    def _may_try(self) -> bool:
+        with self._lock:
+            if not self._failing:
+                return True
+            if self._clock() < self._closed_until:
+                return False
+            # One thread probes; the others go on without Redis until it knows.
+            self._closed_until = self._clock() + PAUSE_SECONDS
+            return True
+
+    def _note(self, *, failing: bool) -> None:
+        with self._lock:
+            self._failing = failing
+            self._closed_until = self._clock() + PAUSE_SECONDS
+
+
+def _to_message(send: Send) -> Message[None]:
+    return Message(
+        queue_name=send.queue,
+        actor_name=send.queue.removeprefix("checkout."),
+        args=(str(send.checkout_id),),
+        kwargs={},
+        options={"sent_at": to_millis(send.sent_at)},
+    )

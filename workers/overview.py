@@ -1,0 +1,66 @@
+"""One reading of all figures, from PostgreSQL and from the queues: what the monitor, the metrics and the pages show."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import redis
+from redis.exceptions import RedisError
+
+from pipeline.operations.statistics import QUEUES, Stats
+from workers.broker.queue_stats import NAMESPACE, QueueFigures, queue_figures
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """One reading. `queues` is None when Redis did not answer; `gateway` says where payments go, in words."""
+
+    stats: Stats
+    queues: tuple[QueueFigures, ...] | None
+    gateway: str
+
+    def age_seconds(self, figures: QueueFigures) -> float | None:
+        """Return how long the queue's oldest message has been waiting, by the database's clock."""
+        if figures.oldest_sent_at is None:
+            return None
+        return max(0.0, (self.stats.at - figures.oldest_sent_at).total_seconds())
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything as one object for JSON."""
+        queues = self.queues and [
+            {
+                "queue": figures.queue,
+                "waiting": figures.waiting,
+                "in_flight": figures.in_flight,
+                "dead": figures.dead,
+                "oldest_seconds": self.age_seconds(figures),
+            }
+            for figures in self.queues
+        ]
+        at = self.stats.at.isoformat(timespec="seconds")
+        return asdict(self.stats) | {"at": at, "queues": queues, "gateway": self.gateway}
+
+
+def read_queues(client: redis.Redis) -> tuple[QueueFigures, ...] | None:
+    """Return the figures of every queue, or None when Redis does not answer."""
+    try:
+        return tuple(queue_figures(client, NAMESPACE, QUEUES))
+    except (RedisError, OSError):
+        return None
+
+
+def is_idle(client: redis.Redis) -> bool:
+    """Tell whether no message waits and nobody works on one; False when Redis does not answer."""
+    queues = read_queues(client)
+    return queues is not None and not any(each.waiting or each.in_flight for each in queues)
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Return a time as people read it, in one word: `0.41s`, `12s`, `3m20s`, `2h05m`; `-` when there is none."""
+    if seconds is None:
+        return "-"
+    if seconds < 9.995:
+        return f"{seconds:.2f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest}s"
+    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"

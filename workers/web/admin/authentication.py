@@ -1,0 +1,118 @@
+"""Who may come in here: a key with the scope `admin`, or a browser that has shown one; and how each is answered."""
+
+import json
+from typing import ClassVar, Final
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Message
+
+from pipeline.errors import Code, Invalid, Refused
+from pipeline.security.admin_sessions import find_session
+from pipeline.security.api_keys import Caller
+from workers.web.admin.sessions import read_cookie
+from workers.web.admin.templates import render_page, wants_page
+from workers.web.context import edge_of
+from workers.web.protection.authentication import AdminRoute, OpenRoute, identify, read_media_type
+from workers.web.responses.problem_details import Problem, render
+
+FORM: Final = "application/x-www-form-urlencoded"
+SIGN_IN: Final = "/admin/sign-in"
+LIST: Final = "/admin/checkout-locks"
+#: No form of ours has more than three.
+MAX_FIELDS: Final = 20
+
+
+class DoorRoute(OpenRoute):
+    """Where one signs in and out. Forms of other sites are refused."""
+
+    async def admit(self, request: Request, headers: dict[str, str]) -> Request:
+        """Refuse what another site has sent."""
+        if request.method != "GET":
+            check_origin(request)
+        return await super().admit(request, headers)
+
+    def refuse(self, problem: Problem, request: Request) -> Response:
+        """Answer with a page where a page was asked for."""
+        return _refuse(problem, request)
+
+
+class DeskRoute(AdminRoute):
+    """A page for a browser that has signed in, JSON for a key; the same addresses, the same rules."""
+
+    media_types: ClassVar[frozenset[str]] = frozenset({"application/json", FORM})
+
+    async def admit(self, request: Request, headers: dict[str, str]) -> Request:
+        """Let in, with a form's fields as JSON: what a form leaves empty was not filled in."""
+        headers["Vary"] = "Accept"
+        if wants_page(request):
+            fields = [
+                (name, value)
+                for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"))
+                if value.strip()
+            ]
+            request = Request({**request.scope, "query_string": urlencode(fields).encode()}, request.receive)
+        admitted = await super().admit(request, headers)
+        return await _read_form(admitted) if read_media_type(admitted) == FORM else admitted
+
+    async def identify(self, request: Request) -> Caller:
+        """Return whose key, or whose session, it is."""
+        if "authorization" in request.headers:
+            return await identify(request)
+        token = read_cookie(request)
+        caller = await edge_of(request).read(lambda found: find_session(found, token)) if token else None
+        if caller is None:
+            raise Refused(Code.API_KEY_INVALID)
+        if request.method != "GET":
+            check_origin(request)
+        return caller
+
+    def refuse(self, problem: Problem, request: Request) -> Response:
+        """Answer with a page where a page was asked for; who has not signed in does that first, and comes back."""
+        if problem.code is Code.API_KEY_INVALID and wants_page(request):
+            query: str = request.scope["query_string"].decode("latin-1")
+            path: str = request.scope["path"]
+            here = path + (f"?{query}" if query else "") if request.method == "GET" else LIST
+            return RedirectResponse(f"{SIGN_IN}?next={quote(here)}", 303)
+        return _refuse(problem, request)
+
+
+def check_origin(request: Request) -> None:
+    """Refuse a form that another site has sent. A browser says where a form is from; what says nothing is no browser.
+
+    A strict cookie does not come along from another site. It does from another host of the same one: hence this.
+    """
+    host = request.headers.get("origin", "").partition("://")[2]
+    if not host or host != request.headers.get("host"):
+        raise Refused(Code.ORIGIN_FOREIGN)
+
+
+def _refuse(problem: Problem, request: Request) -> Response:
+    if not wants_page(request):
+        return render(problem)
+    # From a form back to what it was about.
+    back = request.scope["path"].rpartition("/")[0] if request.method == "POST" else LIST
+    facts = {"title": problem.title, "problem": problem, "back": back}
+    return render_page(request, "problem.html", facts, status=problem.status)
+
+
+async def read_fields(request: Request) -> dict[str, str]:
+    """Return what a form was filled in with; Invalid when it has too many fields."""
+    try:
+        return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise Invalid(Code.REQUEST_INVALID, reason=f"the form has more than {MAX_FIELDS} fields") from None
+
+
+async def _read_form(request: Request) -> Request:
+    """Return the request with its fields as a JSON object."""
+    body = json.dumps(await read_fields(request)).encode()
+    scope = {**request.scope, "headers": list(request.scope["headers"])}
+    MutableHeaders(scope=scope)["content-type"] = "application/json"
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(scope, receive)

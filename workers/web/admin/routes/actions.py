@@ -1,0 +1,64 @@
+"""What an operator may do to a checkout: release it, or send it on. Each with a reason, kept with the key's name."""
+
+from typing import Final
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from models.states import CheckoutState
+from pipeline.security.api_keys import Caller
+from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.routes.checkout_detail import SAID, CheckoutId
+from workers.web.admin.schemas.responses import ActedView, ReasonForm
+from workers.web.admin.templates import wants_page
+from workers.web.context import edge_of
+from workers.web.protection.authentication import caller_of
+from workers.web.schemas.openapi import BEARER, describe_problems
+
+router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+
+PROBLEMS: Final = describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
+
+
+@router.post(
+    f"{LIST}/{{checkout_id}}/release",
+    response_model=ActedView,
+    response_description="It is being undone, or had ended already",
+    responses=PROBLEMS,
+)
+async def release_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
+    """Release a checkout: everything is undone, its cart is free. Safe to repeat.
+
+    Refused once the payment is being taken (`past_pivot`), and while a person looks at it (`needs_review`).
+    """
+    edge, actor = edge_of(request), name_actor(caller_of(request))
+    admitted = await edge.run(lambda: edge.door.release(checkout_id, actor=actor, reason=form.reason))
+    return await _answer(request, checkout_id, "release", changed=admitted.created)
+
+
+@router.post(
+    f"{LIST}/{{checkout_id}}/retry",
+    response_model=ActedView,
+    response_description="It goes on, or waited for nobody",
+    responses=PROBLEMS,
+)
+async def retry_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
+    """Send on a checkout that waits for a person, or try again to give back what an ended one still has."""
+    edge, actor = edge_of(request), name_actor(caller_of(request))
+    admitted = await edge.run(lambda: edge.door.retry(checkout_id, actor=actor, reason=form.reason))
+    return await _answer(request, checkout_id, "retry", changed=admitted.created)
+
+
+def name_actor(caller: Caller) -> str:
+    """Return who acts, as the events keep it: the key's name, and its id, since two may have one name."""
+    return f"{caller.name} (key {caller.key_id})"
+
+
+async def _answer(request: Request, checkout_id: UUID, action: str, *, changed: bool) -> Response | ActedView:
+    said = action if changed else "nothing"
+    if wants_page(request):
+        return RedirectResponse(f"{LIST}/{checkout_id}?said={said}", 303)
+    edge = edge_of(request)
+    state: CheckoutState = (await edge.run(lambda: edge.door.status(checkout_id=checkout_id))).state
+    return ActedView(checkout_id=checkout_id, changed=changed, state=state, message=SAID[said])

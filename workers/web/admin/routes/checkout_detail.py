@@ -1,0 +1,59 @@
+"""`GET /admin/checkout-locks/{id}`: everything about one checkout, and what to do about it."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from pipeline.operations.advice import advise, can_release, can_retry, describe
+from pipeline.operations.checkout_detail import Dossier, read_dossier
+from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.schemas.responses import DossierView
+from workers.web.admin.templates import render_page, wants_page
+from workers.web.context import edge_of
+from workers.web.schemas.examples import CHECKOUT_ID
+from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
+
+router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+
+CheckoutId = Annotated[UUID, Path(description="the checkout", examples=[CHECKOUT_ID])]
+
+#: What the page says after a form was sent from it.
+SAID: Final = {
+    "release": "It is released: everything is being undone.",
+    "retry": "It goes on.",
+    "nothing": "There was nothing to do: nothing was changed.",
+}
+
+
+@router.get(
+    f"{LIST}/{{checkout_id}}",
+    response_model=DossierView,
+    response_description="Everything about the checkout",
+    responses=PAGE | describe_problems(401, 403, 404, 422, 429, 500, 503),
+)
+async def read_checkout(request: Request, checkout_id: CheckoutId) -> Response | DossierView:
+    """Tell everything about a checkout: cart, reservations, frozen prices, payment, order, events, and what to do."""
+    edge = edge_of(request)
+
+    def look(connection: Connection) -> Dossier:
+        return read_dossier(connection, checkout_id)
+
+    dossier = await edge.read(look)
+    advice = advise(dossier, edge.settings)
+    if not wants_page(request):
+        return DossierView.model_validate(describe(dossier, advice))
+    facts: dict[str, Any] = {
+        "title": f"Checkout {checkout_id}",
+        "status": dossier.status,
+        "standing": dossier.standing,
+        "events": dossier.section("events").records,
+        "tables": [each for each in dossier.sections if each.rows and each.title != "events"],
+        "advice": advice,
+        "can_release": can_release(dossier),
+        "can_retry": can_retry(dossier),
+        "said": SAID.get(request.query_params.get("said", "")),
+    }
+    return render_page(request, "dossier.html", facts)

@@ -1,0 +1,91 @@
+"""`GET /admin/checkout-locks`: the register of checkouts, newest first, filtered, a page at a time."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from starlette.responses import RedirectResponse, Response
+
+from models.states import CheckoutState
+from pipeline.field_types.kinds import Reference
+from pipeline.operations.checkout_search import MAX_PAGE, Filter, read_page
+from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.schemas.responses import ListView
+from workers.web.admin.templates import render_page, wants_page
+from workers.web.context import edge_of
+from workers.web.schemas.examples import CART_ID
+from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
+
+router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+
+PAGE_SIZE: Final = 50
+
+
+def _begin_dated(given: object) -> object:
+    # A bare number would be read as seconds since 1970: nobody means that.
+    if isinstance(given, str) and not re.match(r"\d{4}-\d{2}-\d{2}", given, re.ASCII):
+        raise ValueError("it is not a date such as 2026-11-26, with or without a time")
+    return given
+
+
+def _put_into_utc(given: datetime) -> datetime:
+    return given.replace(tzinfo=given.tzinfo or UTC)
+
+
+#: A day, as a browser's form has it, or a moment.
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_begin_dated),
+    AfterValidator(_put_into_utc),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
+]
+
+
+class Wanted(BaseModel):
+    """What the list may be asked for. A filter that is misspelt is refused: else it would show all there is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: CheckoutState | None = Field(None, description="only these")
+    owner: Reference | None = Field(None, description="only this owner's", examples=["shop-1"])
+    cart: UUID | None = Field(None, description="only those of this cart", examples=[CART_ID])
+    since: Moment | None = Field(None, description="only those started since then (UTC)")
+    until: Moment | None = Field(None, description="only those started before then (UTC)")
+    before: UUID | None = Field(None, description="go on after this one: `next_before` of the page before")
+    limit: int = Field(PAGE_SIZE, ge=1, le=MAX_PAGE, description="at most so many")
+
+
+@router.get("/admin", include_in_schema=False)
+async def enter() -> Response:
+    """Lead to the list."""
+    return RedirectResponse(LIST, 303)
+
+
+@router.get(
+    LIST,
+    response_model=ListView,
+    response_description="A page of checkouts",
+    responses=PAGE | describe_problems(401, 403, 422, 429, 500, 503),
+)
+async def list_checkouts(request: Request, wanted: Annotated[Wanted, Query()]) -> Response | ListView:
+    """List checkouts, newest first. A page costs the same wherever it is and however many checkouts there are."""
+    among = Filter(wanted.state, wanted.owner, wanted.cart, wanted.since, wanted.until, wanted.before)
+    page = await edge_of(request).read(lambda connection: read_page(connection, among, limit=wanted.limit))
+    if not wants_page(request):
+        return ListView.model_validate({"checkouts": page.entries, "next_before": page.next_before})
+    asked = {name: value for name, value in request.query_params.items() if name != "before"}
+    following = None if page.next_before is None else urlencode({**asked, "before": page.next_before})
+    facts: dict[str, Any] = {
+        "title": "Checkouts",
+        "page": page,
+        "asked": asked,
+        "is_first": wanted.before is None,
+        "newest": urlencode(asked),
+        "following": following,
+        "states": list(CheckoutState),
+    }
+    return render_page(request, "list.html", facts)

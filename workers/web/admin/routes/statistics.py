@@ -1,0 +1,56 @@
+"""`GET /admin/checkout-locks/statistics`: what the monitor shows."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from models.states import ACTIVE, CheckoutState
+from pipeline.gateways.choice import describe_choice
+from pipeline.operations.statistics import read_stats
+from workers.overview import Readout, read_queues
+from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.schemas.responses import StatisticsView
+from workers.web.admin.templates import render_page, wants_page
+from workers.web.context import Edge, edge_of
+from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
+
+router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+
+
+class Wanted(BaseModel):
+    """What the figures may be asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hours: float = Field(24, ge=0.01, le=8760, description="how far back ended checkouts count")
+
+
+@router.get(
+    f"{LIST}/statistics",
+    response_model=StatisticsView,
+    response_description="All figures",
+    responses=PAGE | describe_problems(401, 403, 422, 429, 500, 503),
+)
+async def read_statistics(request: Request, wanted: Annotated[Wanted, Query()]) -> Response | StatisticsView:
+    """Tell what is active now, and what ended in the last hours: by state, by failure, with durations and queues."""
+    readout = await _read(edge_of(request), wanted.hours)
+    if not wants_page(request):
+        return StatisticsView.model_validate(readout.describe())
+    facts: dict[str, Any] = {
+        "title": "Statistics",
+        "readout": readout,
+        "stats": readout.stats,
+        "queues": {figures.queue.removeprefix("checkout."): figures for figures in readout.queues or ()},
+        "steps": {step.name: step for step in readout.stats.steps},
+        "active": [(state, readout.stats.states[state]) for state in CheckoutState if state in ACTIVE],
+        "ended": [(state, readout.stats.states[state]) for state in CheckoutState if state not in ACTIVE],
+    }
+    return render_page(request, "statistics.html", facts)
+
+
+async def _read(edge: Edge, hours: float) -> Readout:
+    stats = await edge.read(lambda connection: read_stats(connection, edge.settings, hours=hours))
+    queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
+    return Readout(stats, queues, describe_choice(edge.settings))

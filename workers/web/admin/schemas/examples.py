@@ -1,0 +1,78 @@
+"""The examples of the admin's part of the documents: the purchase of one kettle, seen from behind the counter."""
+
+from typing import Any, Final
+
+from workers.web.schemas.examples import CART_ID, CHECKOUT_ID
+
+ENTRY: Final[dict[str, Any]] = {
+    "id": CHECKOUT_ID,
+    "cart_id": CART_ID,
+    "owner": "shop-1",
+    "reference": "4711",
+    "state": "awaiting_payment",
+    "phase": 3,
+    "currency": "EUR",
+    "total_minor": 3900,
+    "order_number": None,
+    "failure_code": None,
+    "created_at": "2026-11-26T12:00:00Z",
+    "expires_at": "2026-11-26T12:15:00Z",
+    "ended_at": None,
+}
+
+STATISTICS: Final[dict[str, Any]] = {
+    "at": "2026-11-26T12:05:00Z",
+    "hours": 24,
+    "states": {"awaiting_payment": 1, "completed": 3, "failed": 1},
+    "success_rate": 0.75,
+    "failures": {"out_of_stock": 1},
+    "duration": {"p50_seconds": 0.06, "p95_seconds": 0.11, "average_seconds": 0.07},
+    "steps": [{"name": "cart_validation", "checkouts": 0, "oldest_seconds": None, "per_minute": 4}],
+    "expired": 0,
+    "stuck": 0,
+    "needs_review": 0,
+    "held_lines": 1,
+    "held_units": 1,
+    "coupons_held": 0,
+    "payments_unknown": 0,
+    "deliveries_pending": 0,
+    "deliveries_dead": 0,
+    "refused_messages": 0,
+    "resent": 0,
+    "resent_slow": 0,
+    "queues": [
+        {"queue": "checkout.cart_validation", "waiting": 0, "in_flight": 0, "dead": 0, "oldest_seconds": None},
+    ],
+    "gateway": "stripe (real money)",
+}
+
+DOSSIER: Final[dict[str, Any]] = {
+    "checkout": {"checkout_id": CHECKOUT_ID, "cart_id": CART_ID, "owner": "shop-1", "state": "awaiting_payment"},
+    "standing": {"due_at": None, "attempts": 0, "pivot_at": None},
+    "cart": [{"line": 1, "sku": "kettle", "quantity": 1, "own_price_minor": None, "cart_state": "open"}],
+    "reservations": [{"line": 1, "sku": "kettle", "location": "main", "quantity": 1, "state": "held"}],
+    "price_lock": [{"subtotal_minor": 3900, "tax_minor": 650, "total_minor": 3900, "currency": "EUR"}],
+    "coupons": [],
+    "payment": [],
+    "payment_operations": [],
+    "order": [],
+    "events": [{"at": "2026-11-26T12:00:00Z", "kind": "checkout.started", "phase": None, "data": {}}],
+    "providers_webhooks": [],
+    "webhooks_of_ours": [],
+    "advice": [
+        {
+            "sentence": "It waits to be paid, and holds its stock until 2026-11-26 12:15:00+00:00; release it to free"
+            " the stock now.",
+            "command": f"python scripts/release.py {CHECKOUT_ID} --reason TEXT",
+        }
+    ],
+}
+
+REASON: Final[dict[str, Any]] = {"reason": "The buyer called: she wants another colour."}
+
+ACTED: Final[dict[str, Any]] = {
+    "checkout_id": CHECKOUT_ID,
+    "changed": True,
+    "state": "unwinding",
+    "message": "It is released: everything is being undone.",
+}

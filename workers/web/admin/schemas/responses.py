@@ -1,0 +1,143 @@
+"""What the admin's addresses answer as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from models.states import CheckoutState
+from pipeline.carts.cart_input import Model
+from pipeline.field_types.kinds import Reason
+from workers.web.admin.schemas.examples import ACTED, DOSSIER, ENTRY, REASON, STATISTICS
+from workers.web.schemas.responses import View
+
+Records = Annotated[list[dict[str, Any]], Field(description="one object a row")]
+
+
+class EntryView(View):
+    """One checkout in the list."""
+
+    id: UUID
+    cart_id: UUID
+    owner: str
+    reference: str | None = None
+    state: CheckoutState
+    phase: int
+    currency: str
+    total_minor: int | None = None
+    order_number: int | None = None
+    failure_code: str | None = None
+    created_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None = None
+
+
+class ListView(View):
+    """A page of checkouts, newest first; `next_before` is the `before` of the next page, null on the last."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"checkouts": [ENTRY], "next_before": ENTRY["id"]}]})
+
+    checkouts: list[EntryView]
+    next_before: UUID | None = None
+
+
+class StepView(View):
+    """A phase, or `unwind`: what it has yet to do, how long the oldest has waited, what it completed in a minute."""
+
+    name: str
+    checkouts: int
+    oldest_seconds: float | None = None
+    per_minute: int | None = None
+
+
+class DurationView(View):
+    """From start to placed order."""
+
+    p50_seconds: float
+    p95_seconds: float
+    average_seconds: float
+
+
+class QueueView(View):
+    """What Redis says of a queue."""
+
+    queue: str
+    waiting: int
+    in_flight: int
+    dead: int
+    oldest_seconds: float | None = None
+
+
+class StatisticsView(View):
+    """All figures: active checkouts, and those that ended in the last `hours`; `queues` is null without Redis."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [STATISTICS]})
+
+    at: datetime
+    hours: float
+    states: dict[str, int]
+    success_rate: float | None = None
+    failures: dict[str, int]
+    duration: DurationView | None = None
+    steps: list[StepView]
+    expired: int
+    stuck: int
+    needs_review: int
+    held_lines: int
+    held_units: int
+    coupons_held: int
+    payments_unknown: int
+    deliveries_pending: int
+    deliveries_dead: int
+    refused_messages: int
+    resent: int
+    resent_slow: int
+    queues: list[QueueView] | None = None
+    gateway: str
+
+
+class AdviceView(View):
+    """What there is to know, or to do, with the command that does it."""
+
+    sentence: str
+    command: str | None = None
+
+
+class DossierView(View):
+    """Everything about one checkout."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [DOSSIER]})
+
+    checkout: dict[str, Any]
+    standing: dict[str, Any]
+    cart: Records
+    reservations: Records
+    price_lock: Records
+    coupons: Records
+    payment: Records
+    payment_operations: Records
+    order: Records
+    events: Records
+    providers_webhooks: Records
+    webhooks_of_ours: Records
+    advice: list[AdviceView]
+
+
+class ReasonForm(Model):
+    """Why: it stays in the checkout's events, with the name of the key."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [REASON]})
+
+    reason: Reason
+
+
+class ActedView(View):
+    """What came of it; `changed` is false when there was nothing to do."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ACTED]})
+
+    checkout_id: UUID
+    changed: bool
+    state: CheckoutState
+    message: str

@@ -1,0 +1,96 @@
+"""The pages, from templates that escape what is put into them. No page has a script."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from models.money import Money
+from models.states import CheckoutState
+from pipeline.gateways.choice import read_choice
+from pipeline.intake.status import STATE_NAMES
+from pipeline.security.printable import show_in_page
+from workers.overview import format_seconds
+
+FOLDER: Final = Path(__file__).parent
+
+
+def wants_page(request: Request) -> bool:
+    """Tell whether a page is wanted: browsers name text/html, programs do not."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def render_page(request: Request, name: str, facts: Mapping[str, Any], *, status: int = 200) -> Response:
+    """Return a page. `title` must be among its facts; who has signed in is known from the request."""
+    caller = getattr(request.state, "caller", None)
+    gateway = read_choice(request.app.state.edge.settings)
+    shared = {"caller": caller, "path": request.url.path, "gateway": gateway}
+    content = _load().get_template(name).render({**facts, **shared})
+    headers = {
+        "Content-Security-Policy": _policy(),
+        "Referrer-Policy": "same-origin",
+        "Vary": "Accept",
+        "X-Frame-Options": "DENY",
+    }
+    return HTMLResponse(content, status, headers)
+
+
+@cache
+def _load() -> Environment:
+    pages = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        finalize=show_in_page,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.globals["style"] = Markup(_read_style())  # noqa: S704 (a file of ours)
+    pages.filters |= {
+        "facts": _write_facts,
+        "moment": _write_moment,
+        "money": lambda minor, currency: "" if minor is None else str(Money(minor, currency)),
+        "seconds": format_seconds,
+        "state": lambda state: STATE_NAMES[CheckoutState(state)],
+        "words": lambda name: str(name).replace("_", " "),
+    }
+    return pages
+
+
+@cache
+def _read_style() -> str:
+    return (FOLDER / "style.css").read_text()
+
+
+@cache
+def _policy() -> str:
+    # The one style is named by its hash: whatever else found its way into a page would not be applied, and never run.
+    digest = base64.b64encode(hashlib.sha256(_read_style().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _write_moment(at: datetime | None) -> str:
+    if at is None:
+        return ""
+    return Markup('<time datetime="{}">{} UTC</time>').format(
+        at.isoformat(), at.isoformat(sep=" ", timespec="seconds")[:19]
+    )
+
+
+def _write_facts(data: Mapping[str, Any]) -> str:
+    """Return what an event says in one line, without the braces of what stands within."""
+    parts = (
+        _write_facts(value) if isinstance(value, Mapping) else f"{name.replace('_', ' ')}: {value}"
+        for name, value in data.items()
+    )
+    return ", ".join(part for part in parts if part)

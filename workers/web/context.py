@@ -1,0 +1,57 @@
+"""What every request of one process shares: the engine, its threads, who waits, and the limits."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from sqlalchemy import Connection
+
+from pipeline.database.connections import reading
+from pipeline.intake.service import Door
+from pipeline.settings import Settings
+from workers.bootstrap import CheckoutEngine
+from workers.web.long_poll import Waiting
+from workers.web.protection.rate_limits import RateLimits
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One HTTP process. A thread is only taken while it works on the database: those who wait take none."""
+
+    settings: Settings
+    engine: CheckoutEngine
+    waiting: Waiting
+    limits: RateLimits
+    threads: Executor
+
+    @property
+    def door(self) -> Door:
+        """The intake."""
+        return self.engine.door
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run blocking work on a thread: there are as many as there are connections."""
+        # With its context: the keys of the request's log lines come along.
+        return await asyncio.get_running_loop().run_in_executor(self.threads, copy_context().run, work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run work that only reads over a connection on a thread."""
+
+        def on_connection() -> T:
+            with reading(self.engine.database) as connection:
+                return work(connection)
+
+        return await self.run(on_connection)
+
+
+def edge_of(request: Request) -> Edge:
+    """Return the edge that serves this request."""
+    edge = request.app.state.edge
+    assert isinstance(edge, Edge)  # noqa: S101 (the application is built in one place)
+    return edge

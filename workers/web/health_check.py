@@ -1,0 +1,120 @@
+"""Looks whether checkouts get through: at most one look at a time, and at most one a second, whoever asks."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Final, Generic, TypeVar
+
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.database.connections import is_transient, reading
+from pipeline.database.migrations import read_head
+from pipeline.gateways.choice import describe_choice
+from pipeline.operations.health import Check, Health, Report, check_database, lose_database
+from workers.web.context import Edge
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+#: Both servers answer within this, or are told as not answering: load balancers give a check two seconds or more.
+BOUND_SECONDS: Final = 2.0
+#: One answer serves everybody for this long.
+SHARED_SECONDS: Final = 1.0
+
+DATABASE_AWAY: Final = Check(Health.UNHEALTHY, "PostgreSQL does not answer: nothing can be bought.")
+SCHEMA_AWAY: Final = Check(Health.UNHEALTHY, "The database has no schema of this engine: run `alembic upgrade head`.")
+BROKER_AWAY: Final = Check(Health.DEGRADED, "Redis does not answer: checkouts are accepted, and go on when it is back.")
+BROKER_HERE: Final = Check(Health.HEALTHY, "Redis answers.")
+
+
+class Look(Generic[T]):
+    """One question on a thread of its own: one that hangs is waited for again, and never joined by a second.
+
+    Not on the edge's threads: a frozen server would take one of them with each look, until none is left to serve.
+    """
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        """Ask this."""
+        self._ask = ask
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self._asked: asyncio.Future[T] | None = None
+
+    async def answer(self) -> T:
+        """Return the answer, or raise what it raised; TimeoutError when it does not come within the bound."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.get_running_loop().run_in_executor(self._threads, self._ask)
+            self._asked.add_done_callback(_take_note)
+        return await asyncio.wait_for(asyncio.shield(self._asked), BOUND_SECONDS)
+
+    def close(self) -> None:
+        """Let the thread go once it is free."""
+        self._threads.shutdown(wait=False)
+
+
+class Checkup:
+    """The last look, and the next. Lives on one event loop."""
+
+    def __init__(self, edge: Edge) -> None:
+        """Look through this edge's connections: if they are all taken, that is an answer too."""
+        self._edge = edge
+        self._database = Look(self._look_at_database)
+        self._broker = Look(edge.engine.broker.client.ping)
+        self._lock = asyncio.Lock()
+        self._last: Report | None = None
+        self._until = 0.0
+
+    async def report(self) -> Report:
+        """Return how things stand, as of a second ago at most; takes two seconds at most."""
+        async with self._lock:
+            if self._last is None or time.monotonic() >= self._until:
+                (checks, at), broker = await asyncio.gather(self._ask_database(), self._ask_broker())
+                self._last = Report({**checks, "broker": broker, "gateway": self._gateway}, at)
+                self._until = time.monotonic() + SHARED_SECONDS
+            return self._last
+
+    @cached_property
+    def _gateway(self) -> Check:
+        return Check(Health.HEALTHY, f"Payments go to {describe_choice(self._edge.settings)}.")
+
+    @cached_property
+    def _head(self) -> str:
+        # From files: read once, and on a thread.
+        return read_head()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._database.close()
+        self._broker.close()
+
+    def _look_at_database(self) -> tuple[dict[str, Check], datetime]:
+        with reading(self._edge.engine.database) as connection:
+            return check_database(connection, self._edge.settings, self._head)
+
+    async def _ask_database(self) -> tuple[dict[str, Check], datetime]:
+        try:
+            return await self._database.answer()
+        except (SQLAlchemyError, TimeoutError) as error:
+            # What it says may name hosts and users: the log is for that, the answer is for everybody.
+            log.warning("health.database", error=repr(error))
+            is_away = isinstance(error, TimeoutError) or is_transient(error)
+            return lose_database(DATABASE_AWAY if is_away else SCHEMA_AWAY), datetime.now(UTC)
+
+    async def _ask_broker(self) -> Check:
+        try:
+            await self._broker.answer()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("health.broker", error=repr(error))
+            return BROKER_AWAY
+        return BROKER_HERE
+
+
+def _take_note(asked: asyncio.Future[T]) -> None:
+    # Nobody may be left to hear what it raised: asyncio would log that as forgotten.
+    if not asked.cancelled():
+        asked.exception()

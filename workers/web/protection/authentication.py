@@ -1,0 +1,148 @@
+"""What every request passes, before its body is looked at: a key, its rate, its scope, its size and its kind."""
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Final, TypeVar
+
+import structlog
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from pipeline.carts.cart_input import CartContent
+from pipeline.errors import Code, Refused
+from pipeline.security.api_keys import Caller, Scope, find_caller
+from pipeline.settings import Settings
+from workers.web.context import edge_of
+from workers.web.protection.rate_limits import BoundedRequest
+from workers.web.responses.problem_details import HEADERS, Problem, explain, render
+from workers.web.schemas.requests import CartForm, CheckoutForm
+
+log = structlog.get_logger()
+
+Content = TypeVar("Content", bound=CartContent)
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+#: What a cart comes in.
+CARRIERS: Final = (CartForm, CheckoutForm)
+#: Everything else that is sent here is some hundred bytes.
+MAX_FORM_BYTES: Final = 16 * 1024
+#: In the log and in the measures, of a request whose client has gone before it had sent it all. As nginx has it.
+CLIENT_GONE: Final = 499
+
+
+class OpenRoute(APIRoute):
+    """A route for everybody: what it raises becomes a problem, and one line is logged."""
+
+    scope_needed: ClassVar[Scope | None] = None
+    media_types: ClassVar[frozenset[str]] = frozenset({"application/json"})
+    #: Largest body, but where it holds a cart: there a setting says it.
+    max_bytes: ClassVar[int] = MAX_FORM_BYTES
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler with its guard."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            structlog.contextvars.clear_contextvars()
+            began = time.monotonic()
+            headers = dict(HEADERS)
+            try:
+                response = await handler(await self.admit(request, headers))
+            except Exception as error:  # noqa: BLE001 (explained to the caller, and logged when nobody foresaw it)
+                if ClientDisconnect in {type(error), type(error.__cause__)}:
+                    # There is nobody to answer any more.
+                    response = Response(status_code=CLIENT_GONE)
+                else:
+                    response = self.refuse(explain(error, request), request)
+            for name, value in headers.items():
+                response.headers.setdefault(name, value)
+            seconds = round(time.monotonic() - began, 4)
+            log.info("request.answered", method=request.method, route=self.path, status=response.status_code, s=seconds)
+            return response
+
+        return handle
+
+    async def admit(self, request: Request, headers: dict[str, str]) -> Request:
+        """Return the request once it may come in; what its answer must carry is put into `headers`."""
+        edge = edge_of(request)
+        if self.scope_needed is not None:
+            caller = await self.identify(request)
+            request.state.caller = caller
+            structlog.contextvars.bind_contextvars(key_id=caller.key_id)
+            allowance = edge.limits.count(caller.key_id)
+            headers.update(allowance.headers)
+            if not allowance.granted:
+                raise Refused(Code.RATE_LIMITED, limit=allowance.limit, seconds=allowance.reset_seconds)
+            require(caller, self.scope_needed, "this address needs it")
+        if self.body_field is not None and read_media_type(request) not in self.media_types:
+            raise Refused(Code.MEDIA_TYPE)
+        return BoundedRequest(request, self.find_limit(edge.settings), edge.settings.web_body_seconds)
+
+    def find_limit(self, settings: Settings) -> int:
+        """Return the largest body, in bytes, that this route reads."""
+        form = None if self.body_field is None else self.body_field.field_info.annotation
+        return settings.web_max_body_bytes if form in CARRIERS else min(self.max_bytes, settings.web_max_body_bytes)
+
+    async def identify(self, request: Request) -> Caller:
+        """Return who asks."""
+        return await identify(request)
+
+    def refuse(self, problem: Problem, request: Request) -> Response:  # noqa: ARG002 (others answer by what is asked)
+        """Return the answer to what was not carried out."""
+        return render(problem)
+
+
+class CheckoutRoute(OpenRoute):
+    """A route for keys with the scope `checkout`."""
+
+    scope_needed = Scope.CHECKOUT
+
+
+class AdminRoute(OpenRoute):
+    """A route for keys with the scope `admin`."""
+
+    scope_needed = Scope.ADMIN
+
+
+async def identify(request: Request) -> Caller:
+    """Return whose key the request carries; Refused when it carries none that lives."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    caller = None
+    if scheme.lower() == "bearer" and token:
+        caller = await edge_of(request).read(lambda connection: find_caller(connection, token.strip()))
+    if caller is None:
+        raise Refused(Code.API_KEY_INVALID)
+    return caller
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who asks, on a route that needs a key."""
+    caller = request.state.caller
+    assert isinstance(caller, Caller)  # noqa: S101 (put there by the guard)
+    return caller
+
+
+def require(caller: Caller, scope: Scope, why: str) -> None:
+    """Refuse a key without this scope."""
+    if scope not in caller.scopes:
+        raise Refused(Code.SCOPE_MISSING, scope=scope.value, why=why)
+
+
+def admit_cart(caller: Caller, cart: Content) -> Content:
+    """Return a cart as this key may write it: amounts need the scope `prices`, and without it titles are the catalog's.
+
+    A title changes no amount, and storefronts send the one they show: it is left out, and no reason to refuse.
+    """
+    if Scope.PRICES in caller.scopes:
+        return cart
+    if cart.has_external_amounts:
+        require(caller, Scope.PRICES, "the cart names amounts")
+    return cart.without_titles()
+
+
+def read_media_type(request: Request) -> str:
+    """Return what the request says its body is."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,0 +1,50 @@
+"""Refuses what is new while what is under way does not get through: buyers are told at once, not after a minute."""
+
+import math
+import time
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from pipeline.errors import Code, Unavailable
+from pipeline.saga.chain import CHAIN
+from workers.web.context import Edge
+
+#: One look serves everybody for this long.
+SHARED_SECONDS: Final = 1.0
+
+# The oldest of each phase, by the index: of each, one row is read. What was sent again is left out: one checkout that
+# nobody can work on would otherwise keep everybody out.
+WAITED: Final = text("""
+    SELECT CAST(coalesce(max(extract(epoch FROM now() - oldest.sent_at)), 0) AS float8)
+    FROM generate_series(0, :last) AS done (phases),
+         LATERAL (SELECT c.sent_at FROM checkouts c
+                  WHERE c.due_reason = 'stalled' AND c.state = 'running' AND c.phase = done.phases AND c.attempts = 0
+                  ORDER BY c.sent_at LIMIT 1) AS oldest
+""")
+
+
+class Pressure:
+    """How long checkouts wait for their workers. Lives on one event loop."""
+
+    def __init__(self, edge: Edge) -> None:
+        """Look through this edge's connections."""
+        self._edge = edge
+        self._bound = edge.settings.web_backlog_seconds
+        self._waited_seconds = 0.0
+        self._until = 0.0
+
+    async def admit(self) -> None:
+        """Return if a new checkout may start; Unavailable while one has waited for its worker beyond the bound."""
+        if time.monotonic() >= self._until:
+            # Whoever comes while this one looks goes by the last look: a database that hangs holds up nobody here.
+            self._until = time.monotonic() + SHARED_SECONDS
+            self._waited_seconds = await self._edge.read(read_waited)
+        if self._waited_seconds > self._bound:
+            raise Unavailable(Code.OVERLOADED, seconds=max(1, math.ceil(self._bound / 2)))
+
+
+def read_waited(connection: Connection) -> float:
+    """Return for how long the oldest fresh message of any phase has been waiting, in seconds."""
+    seconds: float = connection.execute(WAITED, {"last": len(CHAIN) - 1}).scalar_one()
+    return seconds

@@ -1,0 +1,114 @@
+"""How a checkout is answered: what it came to, with the status and headers that say so."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, assert_never
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from models.states import ENDINGS, CheckoutState
+from pipeline.errors import Code, Conflict
+from pipeline.intake.status import RESTING, Status, read_status
+from pipeline.pricing.storage import read_quotes
+from pipeline.pricing.terms import Quote
+from workers.web.context import Edge
+from workers.web.responses.problem_details import make_problem, render
+from workers.web.responses.serializers import view_checkout
+
+#: When to ask again about a checkout that is on its way: seven phases take tenths of a second.
+RETRY_AFTER_SECONDS: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A checkout as it stood when its caller's patience, or its way, ended."""
+
+    status: Status
+    quote: tuple[Quote, str] | None
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it moves no further by itself."""
+        return self.status.state in RESTING
+
+    @property
+    def was_declined(self) -> bool:
+        """Whether it waits for another card."""
+        return self.status.state is CheckoutState.AWAITING_PAYMENT and self.status.failure is not None
+
+
+async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Outcome:
+    """Wait for a checkout to come to rest, for at most so many seconds, and return how it stands."""
+    structlog.contextvars.bind_contextvars(checkout_id=str(checkout_id))
+
+    def look(connection: Connection) -> Status:
+        return read_status(connection, checkout_id=checkout_id, owner=owner)
+
+    def look_closely(connection: Connection) -> Outcome:
+        return Outcome(look(connection), read_quotes(connection, [checkout_id]).get(checkout_id))
+
+    if seconds:
+        await edge.waiting.wait(checkout_id, partial(edge.read, look), lambda status: status.state in RESTING, seconds)
+    return await edge.read(look_closely)
+
+
+def answer_buyer(outcome: Outcome, *, paying: bool, waited: int) -> Response:
+    """Answer with the order or the quote, with why there is none, or with where it stands.
+
+    200: it rests, and well. 202: it is on its way, or waits for the bank or for a person. Else a problem.
+    """
+    status = outcome.status
+    failed = status.state in ENDINGS or (paying and outcome.was_declined)
+    if failed and status.failure is not None:
+        failure = status.failure
+        problem = make_problem(
+            Code(failure.code),
+            failure.message,
+            failure.detail,
+            checkout_id=status.checkout_id,
+            phase=failure.phase,
+        )
+        return _with_headers(render(problem), outcome, waited)
+    return _with_headers(_show(outcome, _choose_status(status.state, paying=paying)), outcome, waited)
+
+
+def answer_cancel(outcome: Outcome, *, waited: int) -> Response:
+    """Answer with how the cancelled checkout stands: 200 once all is undone, 202 before and while a person looks.
+
+    Raises Conflict for one that has become an order, be it that it did so just before it was to be cancelled.
+    """
+    status = outcome.status
+    if status.order is not None:
+        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(status.checkout_id), state=status.state)
+    return _with_headers(_show(outcome, 200 if status.state in ENDINGS else 202), outcome, waited)
+
+
+def _choose_status(state: CheckoutState, *, paying: bool) -> int:
+    match state:
+        case CheckoutState.COMPLETED | CheckoutState.AWAITING_PAYMENT:
+            return 200
+        case CheckoutState.ACTION_REQUIRED:
+            return 202 if paying else 200
+        case CheckoutState.RUNNING | CheckoutState.UNWINDING | CheckoutState.NEEDS_REVIEW:
+            return 202
+        case CheckoutState.FAILED | CheckoutState.CANCELLED | CheckoutState.EXPIRED:
+            return 200
+        case _:
+            assert_never(state)
+
+
+def _show(outcome: Outcome, status: int) -> Response:
+    body = view_checkout(outcome.status, outcome.quote).model_dump_json()
+    return Response(body, status, media_type="application/json")
+
+
+def _with_headers(response: Response, outcome: Outcome, waited: int) -> Response:
+    response.headers["Location"] = f"/checkout/status?checkout_id={outcome.status.checkout_id}"
+    if not outcome.is_resting:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if waited:
+        response.headers["Preference-Applied"] = f"wait={waited}"
+    return response

@@ -1,0 +1,137 @@
+"""Carts and checkouts as they are shown over HTTP."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from models.states import ACTIVE, ENDINGS, CartState, CheckoutState
+from pipeline.carts.editing import StoredCart
+from pipeline.intake.status import STATE_NAMES, Status
+from pipeline.pricing.terms import Quote, QuoteLine, QuoteShipping
+from workers.web.schemas.responses import (
+    CartView,
+    ChargeView,
+    CheckoutView,
+    ExchangeView,
+    FailureView,
+    OrderView,
+    PricedView,
+    QuoteLineView,
+    QuoteView,
+    StatusView,
+    TotalsView,
+)
+
+MESSAGES: Final[Mapping[CheckoutState, str]] = {
+    CheckoutState.RUNNING: "The checkout is on its way: ask again in a moment.",
+    CheckoutState.AWAITING_PAYMENT: "Stock and prices are held until {expires_at}: pay, or cancel.",
+    CheckoutState.ACTION_REQUIRED: (
+        "The buyer must confirm the payment at their bank: send them where `action` says, or cancel."
+    ),
+    CheckoutState.UNWINDING: "The checkout is being undone: ask again in a moment.",
+    CheckoutState.NEEDS_REVIEW: "A person is looking at this checkout: wait for their answer, or ask support.",
+    CheckoutState.COMPLETED: "The order is placed: its number is {order_number}.",
+    **dict.fromkeys(ENDINGS, "The checkout has ended: start a new one."),
+}
+
+
+def view_cart(stored: StoredCart, owner: str) -> CartView:
+    """Show a cart; another owner's checkout of it is not named."""
+    holder = stored.holder
+    is_own = holder is not None and holder.owner == owner
+    return CartView(
+        **stored.cart,
+        state=stored.state,
+        locked=holder is not None,
+        locked_by=None if holder is None else holder.owner if is_own else "another owner",
+        checkout_id=holder.id if holder is not None and is_own else None,
+        expires_at=None if holder is None else holder.expires_at,
+        created_at=stored.created_at,
+        updated_at=stored.updated_at,
+    )
+
+
+def describe(status: Status) -> dict[str, Any]:
+    """Return the fields of a checkout's status."""
+    active = status.state in ACTIVE
+    return {
+        "cart_id": status.cart_id,
+        "locked": active,
+        "can_checkout": not active and status.state is not CheckoutState.COMPLETED,
+        "can_resume": status.state in {CheckoutState.AWAITING_PAYMENT, CheckoutState.ACTION_REQUIRED},
+        "message": _tell(status),
+        "checkout_id": status.checkout_id,
+        "state": status.state,
+        "state_name": STATE_NAMES[status.state],
+        "phase": status.phase,
+        "phase_name": status.phase_name,
+        "reference": status.reference,
+        "currency": status.currency,
+        "totals": None if status.totals is None else TotalsView.model_validate(status.totals),
+        "quote_hash": status.quote_hash,
+        "expires_at": status.expires_at,
+        "created_at": status.created_at,
+        "ended_at": status.ended_at,
+        "action": status.action,
+        "tries": status.tries,
+        "order_number": status.order_number,
+        "failure": None if status.failure is None else FailureView.model_validate(status.failure),
+    }
+
+
+def view_status(status: Status) -> StatusView:
+    """Show where a checkout stands."""
+    return StatusView(**describe(status))
+
+
+def view_idle_cart(stored: StoredCart) -> StatusView:
+    """Show a cart that has had no checkout of this owner."""
+    free = stored.holder is None and stored.state is CartState.OPEN
+    message = "No checkout has been started." if free else "The cart cannot be checked out now."
+    return StatusView(
+        cart_id=stored.cart["id"],
+        locked=stored.holder is not None,
+        can_checkout=free,
+        can_resume=False,
+        message=message,
+    )
+
+
+def view_checkout(status: Status, quote: tuple[Quote, str] | None) -> CheckoutView:
+    """Show a checkout with all that is frozen."""
+    return CheckoutView(
+        **describe(status),
+        quote=None if quote is None else _view_quote(*quote),
+        order=None if status.order is None else OrderView.model_validate(status.order),
+    )
+
+
+def _tell(status: Status) -> str:
+    # Why it turns back is in `failure`; what to do while it does is to wait, whatever the reason advises for later.
+    if status.failure is not None and status.state not in {CheckoutState.UNWINDING, CheckoutState.NEEDS_REVIEW}:
+        return status.failure.message
+    until = status.expires_at.isoformat(timespec="seconds")
+    return MESSAGES[status.state].format(expires_at=until, order_number=status.order_number)
+
+
+def _view_quote(quote: Quote, hash_: str) -> QuoteView:
+    exchange = None
+    if quote.base_currency is not None and quote.exchange_rate is not None:
+        exchange = ExchangeView(
+            base_currency=quote.base_currency,
+            rate=quote.exchange_rate,
+            source=quote.exchange_source,
+            observed_at=quote.exchange_at,
+        )
+    return QuoteView(
+        hash=hash_,
+        lines=[QuoteLineView(**_amounts(QuoteLineView, line)) for line in quote.lines],
+        shipping=None if quote.shipping is None else PricedView(**_amounts(PricedView, quote.shipping)),
+        exchange=exchange,
+    )
+
+
+def _amounts(view: type[PricedView], priced: QuoteLine | QuoteShipping) -> dict[str, Any]:
+    return {name: getattr(priced, name) for name in view.model_fields} | {
+        "discounts": [ChargeView(name=each.text, amount_minor=each.amount_minor) for each in priced.discounts],
+        "taxes": [ChargeView(name=each.name, amount_minor=each.amount_minor, rate=each.rate) for each in priced.taxes],
+    }

@@ -1,0 +1,47 @@
+"""The routes of a cart, for storefronts that keep their carts here."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from pipeline.carts.cart_input import Cart
+from workers.web.context import edge_of
+from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
+from workers.web.responses.serializers import view_cart
+from workers.web.schemas.examples import CART_ID
+from workers.web.schemas.openapi import BEARER, describe_problems
+from workers.web.schemas.requests import CartForm
+from workers.web.schemas.responses import CartView
+
+router = APIRouter(route_class=CheckoutRoute, tags=["carts"], dependencies=[BEARER])
+
+CartId = Annotated[UUID, Path(description="the cart's id, of your choice", examples=[CART_ID])]
+
+CREATED: dict[int | str, dict[str, Any]] = {201: {"model": CartView, "description": "The cart is new"}}
+
+
+@router.put(
+    "/carts/{cart_id}",
+    response_description="The cart that was there is replaced",
+    responses=CREATED | describe_problems(401, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
+)
+async def put_cart(request: Request, response: Response, cart_id: CartId, form: CartForm) -> CartView:
+    """Write a cart whole, under an id of your choice (a UUID). 423 while a checkout holds it."""
+    edge, caller = edge_of(request), caller_of(request)
+    cart = Cart(id=cart_id, **dict(admit_cart(caller, form)))
+    if await edge.run(lambda: edge.door.put_cart(caller.owner, cart)):
+        response.status_code = 201
+    return await edge.run(lambda: view_cart(edge.door.read_cart(caller.owner, cart_id), caller.owner))
+
+
+@router.get(
+    "/carts/{cart_id}",
+    response_description="The cart as it stands",
+    responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
+)
+async def read_cart(request: Request, cart_id: CartId) -> CartView:
+    """Return a cart. A locked one can be read: `locked_by` and `expires_at` say whose checkout holds it until when."""
+    edge, owner = edge_of(request), caller_of(request).owner
+    return await edge.run(lambda: view_cart(edge.door.read_cart(owner, cart_id), owner))

@@ -1,0 +1,169 @@
+"""The routes of a checkout: start it, pay it, look at it, cancel it."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from models.limits import MAX_TTL_SECONDS
+from pipeline.errors import Code, Conflict, Invalid, NotFound
+from pipeline.intake.requests import StartRequest
+from pipeline.intake.service import Door
+from workers.web.context import edge_of
+from workers.web.headers import read_key, read_wait
+from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
+from workers.web.protection.load_shedding import Pressure
+from workers.web.responses.checkout_responses import answer_buyer, answer_cancel, settle
+from workers.web.responses.serializers import view_idle_cart, view_status
+from workers.web.routes.purchase import purchase
+from workers.web.schemas.examples import CART_ID, CHECKOUT_ID
+from workers.web.schemas.openapi import BEARER, RESTS, describe_problems
+from workers.web.schemas.requests import CancelForm, CheckoutForm
+from workers.web.schemas.responses import CheckoutView, StatusView
+
+router = APIRouter(route_class=CheckoutRoute, tags=["checkout"], dependencies=[BEARER])
+
+Prefer = Annotated[
+    str | None,
+    Header(
+        alias="Prefer",
+        description="`wait=N`: hold the answer for up to N seconds, until the checkout has come to rest",
+        examples=["wait=10"],
+    ),
+]
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        description="unique to this purchase; quoted or bare, up to 255 characters",
+        examples=["order-4711"],
+    ),
+]
+
+UNDONE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {**RESTS[200], "description": "Everything is undone: the cart is open again"},
+    202: {**RESTS[202], "description": "It is being undone, or a person looks at it: `Location` is where to ask"},
+}
+
+
+@router.get(
+    "/checkout",
+    response_model=CheckoutView,
+    responses=RESTS | describe_problems(401, 402, 403, 404, 409, 422, 423, 429, 500, 503),
+)
+async def start_checkout(
+    request: Request,
+    cart_id: Annotated[UUID, Query(description="the cart to buy", examples=[CART_ID])],
+    ttl_seconds: Annotated[
+        int | None, Query(gt=0, le=MAX_TTL_SECONDS, description="how long to hold it unpaid", examples=[900])
+    ] = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Start the checkout of a cart, or return the one that it has.
+
+    Its stock and prices are held from then on. Safe to repeat: a cart has one checkout at a time, and one that waited
+    for the buyer's bank is looked at again. 202 while it is on its way, 200 with the quote once that is frozen.
+    """
+    edge, owner = edge_of(request), caller_of(request).owner
+    await pressure_of(request).admit()
+    wanted = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
+    checkout_id = await edge.run(lambda: _start(edge.door, wanted))
+    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=False, waited=seconds)
+
+
+@router.post(
+    "/checkout",
+    response_model=CheckoutView,
+    responses=RESTS | describe_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
+)
+async def process_checkout(
+    request: Request, form: CheckoutForm, idempotency_key: Key, prefer: Prefer = None
+) -> Response:
+    """Pay a started checkout, or a cart at once.
+
+    202 at once, with the address of its status; with `Prefer: wait=N` the order, or why there is none. A repeat with
+    the same key and body is answered as the first was, for 24 hours, and never pays twice.
+    """
+    edge, caller = edge_of(request), caller_of(request)
+    key = read_key(idempotency_key)
+    if form.cart is not None:
+        form = form.model_copy(update={"cart": admit_cart(caller, form.cart)})
+    if form.checkout_id is None:
+        # What has been started is finished: its stock is held.
+        await pressure_of(request).admit()
+    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    return await purchase(edge, form.ask(caller.owner, key), key, seconds)
+
+
+@router.get(
+    "/checkout/status",
+    response_description="Where it stands",
+    responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
+)
+async def read_checkout_status(
+    request: Request,
+    checkout_id: Annotated[
+        UUID | None, Query(description="a checkout of yours, or ...", examples=[CHECKOUT_ID])
+    ] = None,
+    cart_id: Annotated[UUID | None, Query(description="... the cart whose newest checkout is meant")] = None,
+) -> StatusView:
+    """Tell where a checkout, or a cart, stands."""
+    if (checkout_id is None) == (cart_id is None):
+        raise Invalid(Code.REQUEST_INVALID, reason="name either checkout_id or cart_id")
+    edge, owner = edge_of(request), caller_of(request).owner
+    return await edge.run(lambda: _read_status(edge.door, owner, checkout_id, cart_id))
+
+
+@router.post(
+    "/checkout/cancel",
+    response_model=CheckoutView,
+    responses=UNDONE | describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+)
+async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = None) -> Response:
+    """Cancel a checkout: everything is undone, the cart is open again. Safe to repeat.
+
+    Refused once the payment is being taken (`past_pivot`), and of one that has become an order.
+    """
+    edge, owner = edge_of(request), caller_of(request).owner
+    checkout_id = await edge.run(lambda: _cancel(edge.door, owner, form))
+    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    return answer_cancel(await settle(edge, checkout_id, owner, seconds), waited=seconds)
+
+
+def pressure_of(request: Request) -> Pressure:
+    """Return what refuses new checkouts of this process."""
+    pressure = request.app.state.pressure
+    assert isinstance(pressure, Pressure)  # noqa: S101 (the application is built in one place)
+    return pressure
+
+
+def _start(door: Door, wanted: StartRequest) -> UUID:
+    try:
+        admitted = door.start(wanted)
+    except Conflict as refusal:
+        if refusal.code is not Code.CART_COMPLETED:
+            raise
+        # A page that is refreshed after the purchase shows the order; a stranger's is not shown.
+        try:
+            return door.status(cart_id=wanted.cart_id, owner=wanted.owner).checkout_id
+        except NotFound:
+            raise refusal from None
+    if not admitted.created:
+        door.resume(admitted.checkout_id, wanted.owner)
+    return admitted.checkout_id
+
+
+def _read_status(door: Door, owner: str, checkout_id: UUID | None, cart_id: UUID | None) -> StatusView:
+    try:
+        return view_status(door.status(checkout_id=checkout_id, cart_id=cart_id, owner=owner))
+    except NotFound:
+        if cart_id is None:
+            raise
+        return view_idle_cart(door.read_cart(owner, cart_id))
+
+
+def _cancel(door: Door, owner: str, form: CancelForm) -> UUID:
+    status = door.status(checkout_id=form.checkout_id, cart_id=form.cart_id, owner=owner)
+    return door.cancel(status.checkout_id, owner).checkout_id

@@ -1,0 +1,61 @@
+"""`GET /health/checkout`: open to all, quick, and with nothing secret in it."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from pipeline.operations.health import Health
+from workers.web.health_check import Checkup
+from workers.web.protection.authentication import OpenRoute
+
+router = APIRouter(route_class=OpenRoute, tags=["operation"])
+
+
+class CheckView(BaseModel):
+    """One thing that was looked at; `count` where there is something to count."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    status: Health
+    count: int | None = None
+    message: str
+
+
+class HealthView(BaseModel):
+    """The worst of all checks, and each of them."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "healthy",
+                    "checks": {"database": {"status": "healthy", "count": None, "message": "PostgreSQL answers."}},
+                    "timestamp": "2026-11-26T12:00:00Z",
+                }
+            ]
+        },
+    )
+
+    status: Health
+    checks: dict[str, CheckView]
+    timestamp: datetime
+
+
+UNHEALTHY: Final[dict[int | str, dict[str, Any]]] = {
+    503: {"model": HealthView, "description": "Checkouts do not get through"}
+}
+
+
+@router.get("/health/checkout", response_description="Checkouts get through", responses=UNHEALTHY)
+async def read_health(request: Request, response: Response) -> HealthView:
+    """Tell whether checkouts get through: 503 when they do not, 200 when they do, be it later or not all (degraded)."""
+    checkup: Checkup = request.app.state.checkup
+    report = await checkup.report()
+    if report.status is Health.UNHEALTHY:
+        response.status_code = 503
+    checks = {name: CheckView.model_validate(check) for name, check in report.checks.items()}
+    return HealthView(status=report.status, checks=checks, timestamp=report.at)

@@ -1,0 +1,110 @@
+"""`GET /metrics`: the engine's figures for Prometheus, read when they are asked for, and this process's own."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from pipeline.gateways.choice import describe_choice
+from pipeline.operations.health import read_sweep_age
+from pipeline.operations.statistics import Stats, read_stats
+from workers.overview import Readout, read_queues
+from workers.web.context import edge_of
+from workers.web.protection.authentication import AdminRoute
+from workers.web.schemas.openapi import BEARER, describe_problems
+
+router = APIRouter(route_class=AdminRoute, tags=["operation"], dependencies=[BEARER])
+
+#: How far back ended checkouts are counted.
+HOURS: Final = 1.0
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text format"},
+        **describe_problems(401, 403, 429, 500, 503),
+    },
+)
+async def read_metrics(request: Request) -> Response:
+    """Return all figures in Prometheus's text format; needs a key with the scope `admin`."""
+    registry: CollectorRegistry = request.app.state.registry
+    edge = edge_of(request)
+
+    def look(connection: Connection) -> tuple[Stats, float | None]:
+        return read_stats(connection, edge.settings, hours=HOURS), read_sweep_age(connection)
+
+    stats, sweep_age = await edge.read(look)
+    queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
+    figures = Figures(Readout(stats, queues, describe_choice(edge.settings)), sweep_age)
+    body = await edge.run(lambda: generate_latest(figures) + generate_latest(registry))
+    return Response(body, media_type=CONTENT_TYPE_LATEST)
+
+
+class Figures(CollectorRegistry):
+    """One reading, as metrics."""
+
+    def __init__(self, readout: Readout, sweep_age: float | None) -> None:
+        """Take what was read; no age of a sweep that has never run."""
+        super().__init__()
+        self._readout, self._sweep_age = readout, sweep_age
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        stats = self._readout.stats
+        yield _family("checkouts", "Active checkouts, and those that ended in the last hour", "state", stats.states)
+        yield _family("failures", "Ended without an order in the last hour, by code", "code", stats.failures)
+        waiting = {step.name: step.checkouts for step in stats.steps}
+        yield _family("phase_checkouts", "Checkouts that a phase, or the unwind, has yet to work on", "phase", waiting)
+        oldest = {step.name: step.oldest_seconds or 0.0 for step in stats.steps}
+        yield _family("phase_oldest_seconds", "How long the oldest of them has waited", "phase", oldest)
+        if stats.duration is not None:
+            durations = {"0.5": stats.duration.p50_seconds, "0.95": stats.duration.p95_seconds}
+            yield _family("duration_seconds", "From start to placed order, in the last hour", "quantile", durations)
+        if stats.success_rate is not None:
+            yield _single("success_ratio", "Completed of all that ended in the last hour", stats.success_rate)
+        for name, text, value in (
+            ("expired", "Past their time, and not swept yet", stats.expired),
+            ("stuck", "Overdue by more than the sweep's bound", stats.stuck),
+            ("needs_review", "Waiting for a person", stats.needs_review),
+            ("reservations_held_lines", "Lines that hold stock", stats.held_lines),
+            ("reservations_held_units", "Units held", stats.held_units),
+            ("payments_unknown", "Payment calls without an answer", stats.payments_unknown),
+            ("deliveries_pending", "Webhooks of ours to be sent", stats.deliveries_pending),
+            ("deliveries_dead", "Webhooks of ours that were not taken", stats.deliveries_dead),
+            ("messages_refused", "Messages nobody could read, in the last hour", stats.refused_messages),
+            ("messages_resent", "Messages the sweep sent again in the last hour: 0 when all is well", stats.resent),
+            ("messages_resent_slow", "Those of them that a slow worker had: none was lost", stats.resent_slow),
+        ):
+            yield _single(name, text, value)
+        if self._sweep_age is not None:
+            yield _single("sweep_age_seconds", "Since the sweep last ran; absent when it never has", self._sweep_age)
+        yield _single("broker_up", "Whether Redis answers", float(self._readout.queues is not None))
+        yield from _queue_families(self._readout)
+
+
+def _queue_families(readout: Readout) -> Iterator[Metric]:
+    found = readout.queues or ()
+    yield _family("queue_waiting", "Messages waiting", "queue", {each.queue: each.waiting for each in found})
+    yield _family(
+        "queue_in_flight", "Messages being worked on", "queue", {each.queue: each.in_flight for each in found}
+    )
+    yield _family("queue_dead", "Dead letters", "queue", {each.queue: each.dead for each in found})
+    ages = {each.queue: age for each in found if (age := readout.age_seconds(each)) is not None}
+    yield _family("queue_oldest_seconds", "How long the oldest message has waited", "queue", ages)
+
+
+def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"checkout_{name}", text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
+
+
+def _single(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"checkout_{name}", text, value=value)

@@ -1,0 +1,56 @@
+"""`POST /checkout`: one payment for one idempotency key, and the same answer for as often as it is asked."""
+
+from typing import Final
+from uuid import UUID
+
+from starlette.responses import Response
+
+from pipeline.errors import Code, Refused
+from pipeline.intake.idempotency import Request, StoredAnswer
+from pipeline.intake.requests import ProcessRequest, StartRequest, fingerprint
+from workers.web.context import Edge
+from workers.web.responses.checkout_responses import answer_buyer, settle
+from workers.web.responses.problem_details import explain_refusal, render
+
+#: A claim outlives its wait by this much: the transactions before and after it, on a bad day. A process that dies
+#: leaves its caller's repeats at `idempotency_running` for no longer.
+CLAIM_MARGIN_SECONDS: Final = 10
+
+#: Not answers to the request: to its key, or about another request that is under way. When that has come to nothing,
+#: the same key buys.
+_NOT_KEPT: Final = frozenset(
+    {Code.KEY_CONFLICT, Code.KEY_RUNNING, Code.CHECKOUT_ACTIVE, Code.CHECKOUT_BUSY, Code.CART_LOCKED}
+    # Raised, it is about the quote of another request's checkout; that of its own turns back, and is returned.
+    | {Code.PRICE_CHANGED}
+)
+
+
+async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
+    """Pay and answer; the first answer of this key if it has had one."""
+    asked = Request(intent.owner, key, fingerprint(intent))
+    claimed = True
+    try:
+        admitted = await edge.run(lambda: edge.door.purchase(intent, asked, seconds + CLAIM_MARGIN_SECONDS))
+        if isinstance(admitted, StoredAnswer):
+            return _replay(admitted)
+        if admitted.refusal is None:
+            response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
+        else:
+            response = render(explain_refusal(admitted.refusal))
+    except Refused as refusal:
+        if refusal.code in _NOT_KEPT:
+            raise
+        claimed = False
+        response = render(explain_refusal(refusal))
+    answer = StoredAnswer(response.status_code, dict(response.headers), bytes(response.body).decode())
+    await edge.run(lambda: edge.door.keep_answer(asked, answer, claimed=claimed))
+    return response
+
+
+async def _finish(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Response:
+    return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=True, waited=seconds)
+
+
+def _replay(stored: StoredAnswer) -> Response:
+    headers = {name: value for name, value in stored.headers.items() if name != "content-length"}
+    return Response(stored.body, stored.status, headers={**headers, "Idempotency-Replayed": "true"})

@@ -1,0 +1,50 @@
+"""The route of the payment provider's webhooks: verified by their signature, stored, then answered."""
+
+from typing import Annotated, ClassVar
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.webhooks.inbound.receive import MAX_BODY
+from workers.web.context import edge_of
+from workers.web.protection.authentication import OpenRoute
+from workers.web.schemas.openapi import describe_problems
+
+
+class WebhookRoute(OpenRoute):
+    """Where providers send their webhooks."""
+
+    max_bytes: ClassVar[int] = MAX_BODY
+
+
+router = APIRouter(route_class=WebhookRoute, tags=["webhooks"])
+
+
+class ReceivedView(BaseModel):
+    """The webhook is stored, for the first time or again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"received": True}]})
+
+    received: bool = True
+
+
+@router.post(
+    "/webhooks/{gateway}",
+    response_description="The webhook is stored",
+    responses=describe_problems(400, 404, 413, 422, 500, 503),
+    openapi_extra={
+        "requestBody": {
+            "description": "the body as the provider sent it, to the byte",
+            "required": True,
+            "content": {"application/json": {"schema": {}, "example": {"type": "payment.captured"}}},
+        }
+    },
+)
+async def receive_webhook(
+    request: Request, gateway: Annotated[str, Path(description="the payment provider", examples=["sandbox"])]
+) -> ReceivedView:
+    """Take a webhook of the payment provider. It needs no key: its signature says whose it is."""
+    edge = edge_of(request)
+    body, headers = await request.body(), dict(request.headers)
+    await edge.run(lambda: edge.door.receive_notice(gateway, body, headers))
+    return ReceivedView()

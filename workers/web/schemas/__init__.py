@@ -1,0 +1,1 @@
+"""Bodies of requests and responses, their examples, and the OpenAPI document."""

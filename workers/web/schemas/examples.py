@@ -1,0 +1,149 @@
+"""The examples of the documents: one purchase of one kettle, told throughout."""
+
+from string import Formatter
+from typing import Any, Final
+
+from pipeline.errors import Code
+from pipeline.errors.tree import SENTENCES
+
+ADDRESS: Final[dict[str, Any]] = {
+    "name": "Ada Lovelace",
+    "line1": "12 St James's Square",
+    "city": "London",
+    "country": "GB",
+}
+CART: Final[dict[str, Any]] = {
+    "currency": "EUR",
+    "lines": [{"sku": "kettle", "quantity": 1}],
+    "shipping_address": ADDRESS,
+}
+CART_ID: Final = "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11"
+CHECKOUT_ID: Final = "0190f3c1-6b70-7d2a-8c15-0f3b2a9d4e22"
+HASH: Final = "88fb140cd74362f226427c14d7094e5359b31246f67a604dc34dd66dbe40b471"
+
+STORED_CART: Final[dict[str, Any]] = {
+    **CART,
+    "id": CART_ID,
+    "state": "open",
+    "locked": True,
+    "locked_by": "shop-1",
+    "checkout_id": CHECKOUT_ID,
+    "expires_at": "2026-11-26T12:15:00Z",
+    "created_at": "2026-11-26T11:58:00Z",
+    "updated_at": "2026-11-26T11:59:00Z",
+}
+
+STATUS: Final[dict[str, Any]] = {
+    "cart_id": CART_ID,
+    "locked": True,
+    "can_checkout": False,
+    "can_resume": True,
+    "message": "Stock and prices are held until 2026-11-26T12:15:00+00:00: pay, or cancel.",
+    "checkout_id": CHECKOUT_ID,
+    "state": "awaiting_payment",
+    "state_name": "Waiting for payment",
+    "phase": 3,
+    "phase_name": "price_lock",
+    "reference": "4711",
+    "currency": "EUR",
+    "totals": {
+        "subtotal_minor": 3900,
+        "discount_minor": 0,
+        "shipping_minor": 0,
+        "tax_minor": 650,
+        "total_minor": 3900,
+    },
+    "quote_hash": HASH,
+    "expires_at": "2026-11-26T12:15:00Z",
+    "created_at": "2026-11-26T12:00:00Z",
+    "ended_at": None,
+    "action": None,
+    "tries": None,
+    "order_number": None,
+    "failure": None,
+}
+
+CHECKOUT: Final[dict[str, Any]] = {
+    **STATUS,
+    "quote": {
+        "hash": HASH,
+        "lines": [
+            {
+                "line": 1,
+                "sku": "kettle",
+                "title": "Kettle",
+                "quantity": 1,
+                "unit_price_minor": 3900,
+                "tax_included": True,
+                "subtotal_minor": 3900,
+                "discount_minor": 0,
+                "tax_minor": 650,
+                "total_minor": 3900,
+                "discounts": [],
+                "taxes": [{"name": "VAT", "amount_minor": 650, "rate": "0.2"}],
+            }
+        ],
+        "shipping": None,
+        "exchange": None,
+    },
+    "order": None,
+}
+
+#: What the sentences of errors are filled in with.
+FACTS: Final[dict[str, Any]] = {
+    "actor": "ada",
+    "allowed": "GET, POST",
+    "amount": "39.00 EUR",
+    "attempts": 5,
+    "available": 0,
+    "base": "EUR",
+    "cap_seconds": 3600,
+    "cart_currency": "EUR",
+    "cart_id": CART_ID,
+    "checkout_id": CHECKOUT_ID,
+    "code": "TEN",
+    "counted_at": "2026-11-26T09:00:00+00:00",
+    "currency": "EUR",
+    "error": "TimeoutError",
+    "expected": 7,
+    "expected_total_minor": 3800,
+    "expires_at": "2026-11-26T12:15:00+00:00",
+    "gateway": "stripe",
+    "headers": 100,
+    "hint": "there is berlin",
+    "holder": f"checkout {CHECKOUT_ID}",
+    "key": "order-4711",
+    "kind": "capture",
+    "limit": 1000,
+    "line": 1,
+    "lines": 1200,
+    "location": "main",
+    "method": "DELETE",
+    "names": "VAT",
+    "observed_at": "2026-11-19",
+    "path": 2048,
+    "on_hand": 5,
+    "phase": "payment_capture",
+    "place": "GB",
+    "price": "1.90 HUF",
+    "quantity": 1,
+    "query": 8192,
+    "quote": "USD",
+    "country": "US",
+    "reason": "card_declined",
+    "requested": 1,
+    "reserved": 2,
+    "scope": "prices",
+    "seconds": 12,
+    "sku": "kettle",
+    "state": "expired",
+    "total_minor": 3900,
+    "unit_price_minor": -1,
+    "where": "line 1",
+    "why": "the cart names amounts",
+}
+
+
+def pick_facts(code: Code) -> dict[str, Any]:
+    """Return the facts that this code's sentence names."""
+    return {name: FACTS[name] for _, name, _, _ in Formatter().parse(SENTENCES[code]) if name}

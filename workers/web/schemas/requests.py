@@ -1,0 +1,73 @@
+"""What comes in over HTTP. Who asks is never in a body: that is the key's owner."""
+
+from typing import Self
+from uuid import UUID
+
+from pydantic import ConfigDict, model_validator
+
+from pipeline.carts.cart_input import Cart, CartContent, Model
+from pipeline.field_types.kinds import Reference, Ttl
+from pipeline.intake.requests import Expecting, PaymentInput, ProcessRequest, StartRequest
+from workers.web.schemas.examples import CART, CART_ID, CHECKOUT_ID
+
+
+class CartForm(CartContent):
+    """A whole cart: it replaces what was in it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [CART]})
+
+
+class CheckoutForm(Expecting):
+    """Pay a started checkout (`checkout_id`), or a cart at once (`cart_id`, or `cart` to bring it along).
+
+    `payment` may only be missing for a started checkout that costs nothing.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"checkout_id": CHECKOUT_ID, "payment": {"token": "tok_ok"}, "expected_total_minor": 3900},
+                {"cart_id": CART_ID, "payment": {"token": "tok_ok"}},
+                {"cart": {"id": CART_ID, **CART}, "payment": {"token": "tok_ok"}, "reference": "4711"},
+            ]
+        }
+    )
+
+    checkout_id: UUID | None = None
+    cart_id: UUID | None = None
+    cart: Cart | None = None
+    payment: PaymentInput | None = None
+    ttl_seconds: Ttl | None = None
+    reference: Reference | None = None
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        carts = {each for each in (self.cart_id, self.cart and self.cart.id) if each is not None}
+        if (self.checkout_id is None) == (not carts) or len(carts) > 1:
+            raise ValueError("name either a checkout or one cart")
+        if self.checkout_id is None and self.payment is None:
+            raise ValueError("a cart is paid at once with payment; GET /checkout starts it without")
+        return self
+
+    def ask(self, owner: str, key: str) -> StartRequest | ProcessRequest:
+        """Return the request that this is for the intake."""
+        given = self.model_dump(exclude_unset=True, exclude={"cart", "payment"})
+        given |= {"owner": owner, "idempotency_key": key, "cart": self.cart, "payment": self.payment}
+        if self.checkout_id is None:
+            return StartRequest.model_validate(given)
+        return ProcessRequest.model_validate(given)
+
+
+class CancelForm(Model):
+    """Which checkout to cancel: by its id, or the one that holds a cart."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"checkout_id": CHECKOUT_ID}]})
+
+    checkout_id: UUID | None = None
+    cart_id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        if (self.checkout_id is None) == (self.cart_id is None):
+            raise ValueError("name either a checkout or a cart")
+        return self

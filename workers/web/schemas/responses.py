@@ -1,0 +1,162 @@
+"""What goes out over HTTP: carts, checkouts, quotes, orders."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from models.states import CartState, CheckoutState
+from pipeline.carts.cart_input import CartLine, ShippingInput, TaxIdValidation
+from workers.web.schemas.examples import CHECKOUT, STATUS, STORED_CART
+
+
+class View(BaseModel):
+    """Base of the answers."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class FailureView(View):
+    """Why a checkout turned back or, while it waits to be paid, why the last card was declined."""
+
+    code: str
+    phase: str | None = None
+    message: str
+    detail: dict[str, JsonValue]
+
+
+class TotalsView(View):
+    """The frozen sums, in minor units of the checkout's currency."""
+
+    subtotal_minor: int
+    discount_minor: int
+    shipping_minor: int
+    tax_minor: int
+    total_minor: int
+
+
+class OrderView(View):
+    """The order that came of it; its lines are those of the quote."""
+
+    id: UUID
+    number: int
+    placed_at: datetime
+
+
+class StatusView(View):
+    """Where a cart and its newest checkout stand. Without a checkout, everything about one is null."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [STATUS]})
+
+    cart_id: UUID
+    locked: bool = Field(description="whether an active checkout holds the cart: it cannot be edited")
+    can_checkout: bool = Field(description="whether a new checkout of the cart can start")
+    can_resume: bool = Field(description="whether the buyer can go on with this checkout: pay it, or come back to it")
+    message: str
+    checkout_id: UUID | None = None
+    state: CheckoutState | None = None
+    state_name: str | None = None
+    phase: int | None = Field(default=None, ge=0, le=7, description="completed phases; while undone, those left")
+    phase_name: str | None = None
+    reference: str | None = None
+    currency: str | None = None
+    totals: TotalsView | None = None
+    quote_hash: str | None = None
+    expires_at: datetime | None = None
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+    action: dict[str, JsonValue] | None = Field(default=None, description="what the buyer must do, in action_required")
+    tries: int | None = Field(default=None, description="cards that were tried")
+    order_number: int | None = None
+    failure: FailureView | None = None
+
+
+class ChargeView(View):
+    """A discount or a tax."""
+
+    name: str
+    amount_minor: int
+    rate: str | None = Field(default=None, description="a fraction as text, of a tax")
+
+
+class PricedView(View):
+    """Frozen amounts: subtotal - discount (+ tax where it is not included) = total."""
+
+    title: str
+    tax_included: bool
+    subtotal_minor: int
+    discount_minor: int
+    tax_minor: int
+    total_minor: int
+    discounts: list[ChargeView]
+    taxes: list[ChargeView]
+
+
+class QuoteLineView(PricedView):
+    """A frozen line."""
+
+    line: int
+    sku: str
+    quantity: int
+    unit_price_minor: int
+
+
+class ExchangeView(View):
+    """The frozen rate between the shop's currency and the buyer's."""
+
+    base_currency: str
+    rate: str
+    source: str | None = None
+    observed_at: str | None = None
+
+
+class QuoteView(View):
+    """The frozen prices: what is shown is what is charged."""
+
+    hash: str
+    lines: list[QuoteLineView]
+    shipping: PricedView | None = None
+    exchange: ExchangeView | None = None
+
+
+class CheckoutView(StatusView):
+    """A checkout with its quote and its order, as far as it has them."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [CHECKOUT]})
+
+    quote: QuoteView | None = None
+    order: OrderView | None = None
+
+
+class StoredLine(CartLine):
+    """A line as it stands: one that was written by SQL may be none that could be sold."""
+
+    sku: str
+    currency: str | None = None
+
+
+class CartView(View):
+    """A cart as it stands. While a checkout holds it, `locked_by` names whose, and `expires_at` until when.
+
+    A cart that was written by SQL is shown as it was written: the checkout says what is wrong with it.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [STORED_CART]})
+
+    id: UUID
+    currency: str
+    lines: list[StoredLine]
+    customer: str | None = None
+    coupon_codes: list[str] = Field(default=[])
+    tax_id: str | None = None
+    tax_id_validated: TaxIdValidation | None = None
+    shipping: ShippingInput | None = None
+    shipping_address: dict[str, JsonValue] | None = None
+    billing_address: dict[str, JsonValue] | None = None
+    state: CartState
+    locked: bool
+    locked_by: str | None = None
+    checkout_id: UUID | None = None
+    expires_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.audit.report import Report, take_report
+from pipeline.audit.report import AuditReport, take_report
 from pipeline.database.connections import connect_engine
 from pipeline.settings import Settings
 from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
@@ -76,7 +76,7 @@ def main(
     raise typer.Exit(1 if report.violations or (provider is not None and provider.differences) else 0)
 
 
-def run_audit(settings: Settings) -> tuple[Report, int | None]:
+def run_audit(settings: Settings) -> tuple[AuditReport, int | None]:
     """Return the report, and how many checkouts had a message waiting; None when Redis did not say."""
     # Before the snapshot: who leaves the queue in between has a new due time by then.
     try:
@@ -93,7 +93,7 @@ def run_audit(settings: Settings) -> tuple[Report, int | None]:
     return report, None if waiting is None else len(waiting)
 
 
-def describe(report: Report, waiting: int | None) -> dict[str, Any]:
+def describe(report: AuditReport, waiting: int | None) -> dict[str, Any]:
     """Return the report as one JSON object."""
     broken = {violation.promise: violation for violation in report.violations}
     promises = [
@@ -115,7 +115,7 @@ def describe(report: Report, waiting: int | None) -> dict[str, Any]:
     }
 
 
-def show(console: Console, report: Report, waiting: int | None) -> None:
+def show(console: Console, report: AuditReport, waiting: int | None) -> None:
     """Print a line for each promise, and the first rows of each that is broken."""
     broken = {violation.promise: violation for violation in report.violations}
     width = max(len(promise.name) for promise in report.checked)

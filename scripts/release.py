@@ -13,7 +13,7 @@ from scripts.terminal.output import say
 def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 0) -> None:
     """Cancel a checkout for an operator, with a reason that stays in its events."""
     with open_engine("release") as engine:
-        admitted = engine.door.release(checkout_id, actor=actor, reason=reason)
+        admitted = engine.service.release(checkout_id, actor=actor, reason=reason)
         state = wait_for_rest(engine, checkout_id, wait)
     if admitted.created:
         say(f"Checkout {checkout_id} is released and is {state} now.")

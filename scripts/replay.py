@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from models.money import Money, minor_digits
-from pipeline.audit.report import Report, take_report
+from pipeline.audit.report import AuditReport, take_report
 from pipeline.database.connections import connect_engine
 from pipeline.settings import Settings
 from scripts.environments.ending import Ended, Ending
@@ -32,7 +32,7 @@ from scripts.environments.waiting import read_waiting
 from scripts.importers.headings import show as show_cell
 from scripts.importers.shopify import MAX_QUANTITY
 from scripts.invoice_replay.invoices import InvoiceFile, NotReadable, read_invoices
-from scripts.invoice_replay.run import Outcome, build_message, levy_vat, read_outcome, run_messages, stock_up
+from scripts.invoice_replay.run import ReplayOutcome, build_message, levy_vat, read_outcome, run_messages, stock_up
 from scripts.local_servers.embedded import Urls, serve
 from scripts.terminal.output import Screen, say, say_json
 
@@ -98,7 +98,7 @@ def replay(
     vat: Decimal | None = None,
     keep: bool = False,
     log_path: Path | None = None,
-) -> tuple[Outcome, Report, float]:
+) -> tuple[ReplayOutcome, AuditReport, float]:
     """Run all the invoices; return what became of them, the audit, and the seconds from first message to last end.
 
     Raises Obstacle or Ended; nothing is left behind then either, but for a database that was to be kept.
@@ -186,7 +186,7 @@ def _tell_servers(notes: Console, settings: Settings, *, keep: bool) -> None:
         )
 
 
-def _tell_stuck(notes: Console, outcome: Outcome, log: FleetLog) -> None:
+def _tell_stuck(notes: Console, outcome: ReplayOutcome, log: FleetLog) -> None:
     where = ", ".join(f"{count} {place}" for place, count in outcome.unfinished.items())
     notes.print(f"Nothing has moved for a while and not all is done: {where}. The last lines of the processes:")
     for line in log.tail:
@@ -214,7 +214,7 @@ def _show_progress(notes: Console, total: int) -> Iterator[Callable[[int], None]
 
 
 def _describe(
-    file: Path, invoices: InvoiceFile, currency: str, outcome: Outcome, report: Report, seconds: float
+    file: Path, invoices: InvoiceFile, currency: str, outcome: ReplayOutcome, report: AuditReport, seconds: float
 ) -> dict[str, Any]:
     facts = asdict(outcome)
     off = facts.pop("off")
@@ -234,7 +234,7 @@ def _describe(
     }
 
 
-def _show(console: Console, currency: str, outcome: Outcome, report: Report, seconds: float) -> None:
+def _show(console: Console, currency: str, outcome: ReplayOutcome, report: AuditReport, seconds: float) -> None:
     table = Table(box=SIMPLE, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")

@@ -13,7 +13,7 @@ from scripts.terminal.output import say
 def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 0) -> None:
     """Send a checkout in `needs_review` on, or try again to give back what an ended one still has."""
     with open_engine("retry") as engine:
-        admitted = engine.door.retry(checkout_id, actor=actor, reason=reason)
+        admitted = engine.service.retry(checkout_id, actor=actor, reason=reason)
         state = wait_for_rest(engine, checkout_id, wait)
     if not admitted.created:
         refuse(f"Checkout {checkout_id} is {state} and waits for nobody: there is nothing to try again.")

@@ -17,14 +17,14 @@ from models.catalog import Price, Variant
 from models.pricing import Coupon, ExchangeRate, Promotion, TaxRate
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.registry import build_gateway
-from pipeline.intake.commands import Admitted
+from pipeline.intake.commands import CommandResult
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
-from pipeline.intake.service import Door
+from pipeline.intake.service import CheckoutService
 from pipeline.intake.status import Status
-from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, Head, Send
+from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, Head, OutgoingMessage
 from pipeline.saga.chain import CHAIN
-from pipeline.saga.executor import Driver
-from pipeline.saga.payment_poller import Looker
+from pipeline.saga.executor import Executor
+from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.resolve import resolve
 from pipeline.saga.runner import Runner
 from pipeline.saga.sweep import SweepCounts, sweep
@@ -40,11 +40,11 @@ ADDRESS = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "Lon
 class Line:
     """Queues in memory: a Sender and a Backlog. `away` plays a broker that cannot be reached."""
 
-    waiting: dict[str, deque[Send]] = field(default_factory=dict)
+    waiting: dict[str, deque[OutgoingMessage]] = field(default_factory=dict)
     away: bool = False
-    sent: list[Send] = field(default_factory=list)
+    sent: list[OutgoingMessage] = field(default_factory=list)
 
-    def send(self, sends: Sequence[Send]) -> bool:
+    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
         """Queue the messages, in order; each says all that the real one needs."""
         if self.away:
             return False
@@ -83,20 +83,20 @@ class Works:
         """Put it together."""
         self.engine, self.settings, self.line = engine, settings, Line()
         self.gateway = gateway or build_gateway(settings)
-        self.wire(Driver(engine, self.line, self.gateway, settings, backlog=self.line))
+        self.wire(Executor(engine, self.line, self.gateway, settings, backlog=self.line))
 
-    def wire(self, driver: Driver) -> None:
+    def wire(self, executor: Executor) -> None:
         """Build everything anew upon a driver."""
-        self.driver = driver
-        self.runner = Runner(driver, self.settings)
-        self.unwinder = Unwinder(driver, self.settings)
-        self.looker = Looker(driver, self.settings)
-        self.inbox = Inbox(driver, self.looker, self.settings)
-        self.door = Door(driver, self.settings)
+        self.executor = executor
+        self.runner = Runner(executor, self.settings)
+        self.unwinder = Unwinder(executor, self.settings)
+        self.poller = PaymentPoller(executor, self.settings)
+        self.inbox = Inbox(executor, self.poller, self.settings)
+        self.service = CheckoutService(executor, self.settings)
 
     def close(self) -> None:
         """Give back threads and connections."""
-        self.driver.close()
+        self.executor.close()
         self.gateway.close()
 
     def run_phase(self, name: str, *, batch: int = 64) -> int:
@@ -115,7 +115,7 @@ class Works:
             if ids := self.line.take(UNWIND, batch):
                 self.unwinder.run(ids)
             if late := self.line.take(RESOLVE, batch):
-                resolve(self.driver, self.runner, self.unwinder, self.looker, late)
+                resolve(self.executor, self.runner, self.unwinder, self.poller, late)
             if notices := self.line.take(WEBHOOKS, batch):
                 self.inbox.run(notices)
             if not took and not ids and not late and not notices:
@@ -123,20 +123,20 @@ class Works:
 
     def sweep(self) -> SweepCounts:
         """Run one tick."""
-        return sweep(self.driver, self.line, self.settings)
+        return sweep(self.executor, self.line, self.settings)
 
     def start(self, cart_id: UUID, *, token: str | None = None, owner: str = OWNER, **others: Any) -> UUID:
         """Start a checkout; with a token, straight through."""
         payment = None if token is None else PaymentInput(token=token)
         key = others.pop("idempotency_key", str(uuid4()))
         request = StartRequest(owner=owner, cart_id=cart_id, payment=payment, idempotency_key=key, **others)
-        return self.door.start(request).checkout_id
+        return self.service.start(request).checkout_id
 
-    def pay(self, checkout_id: UUID, token: str | None = "tok_ok", **others: Any) -> Admitted:
+    def pay(self, checkout_id: UUID, token: str | None = "tok_ok", **others: Any) -> CommandResult:
         """Pay a started checkout; without a token, confirm one that costs nothing."""
         key = others.pop("idempotency_key", str(uuid4()))
         owner = others.pop("owner", OWNER)
-        return self.door.process(
+        return self.service.process(
             ProcessRequest(
                 owner=owner,
                 checkout_id=checkout_id,
@@ -148,7 +148,7 @@ class Works:
 
     def status(self, checkout_id: UUID) -> Status:
         """Tell where a checkout stands."""
-        return self.door.status(checkout_id=checkout_id)
+        return self.service.status(checkout_id=checkout_id)
 
     def states(self, ids: Sequence[UUID]) -> list[str]:
         """Return the states of these checkouts in their order."""

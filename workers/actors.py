@@ -34,7 +34,7 @@ def declare_actors(engine: CheckoutEngine) -> None:
     _declare(engine.broker, RESOLVE, _resolve(engine), priority=50)
     _declare(engine.broker, WEBHOOKS, lambda *ids: engine.inbox.run(_ids(ids)), priority=50)
     # Telling others comes after everything that is told.
-    _declare(engine.broker, DELIVERIES, lambda *ids: engine.courier.run(_ids(ids)), priority=INTAKE_PRIORITY + 10)
+    _declare(engine.broker, DELIVERIES, lambda *ids: engine.dispatcher.run(_ids(ids)), priority=INTAKE_PRIORITY + 10)
     _declare(engine.broker, INTAKE, lambda *bodies: admit(engine, bodies), priority=INTAKE_PRIORITY, member="request")
     _declare(engine.broker, SWEEP, _sweep(engine), priority=0, member="request")
 
@@ -67,14 +67,14 @@ def _run_phase(engine: CheckoutEngine, phase: Phase) -> Callable[..., None]:
 
 def _resolve(engine: CheckoutEngine) -> Callable[..., None]:
     def run(*ids: str) -> None:
-        resolve(engine.driver, engine.runner, engine.unwinder, engine.looker, _ids(ids))
+        resolve(engine.executor, engine.runner, engine.unwinder, engine.poller, _ids(ids))
 
     return run
 
 
 def _sweep(engine: CheckoutEngine) -> Callable[..., None]:
     def run(*_requests: dict[str, Any]) -> None:
-        sweep(engine.driver, engine.backlog, engine.settings)
+        sweep(engine.executor, engine.backlog, engine.settings)
 
     return run
 

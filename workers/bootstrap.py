@@ -12,15 +12,15 @@ from pipeline.errors import Code, sentence
 from pipeline.gateways.choice import Money, read_choice
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.registry import build_gateway, fit_claim
-from pipeline.intake.service import Door
-from pipeline.messaging.rejected_messages import record_refusal
-from pipeline.saga.executor import LINGER_SECONDS, TRANSIENT_WAITS, Driver
-from pipeline.saga.payment_poller import Looker
+from pipeline.intake.service import CheckoutService
+from pipeline.messaging.rejected_messages import record_rejected_message
+from pipeline.saga.executor import LINGER_SECONDS, TRANSIENT_WAITS, Executor
+from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.runner import Runner
 from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.inbox import Inbox
-from pipeline.webhooks.outbound.dispatcher import Courier
+from pipeline.webhooks.outbound.dispatcher import Dispatcher
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.message_validation import Refusal
 from workers.broker.publisher import RedisSender
@@ -37,19 +37,19 @@ class CheckoutEngine:
     database: Engine
     broker: BatchBroker
     backlog: RedisBacklog
-    driver: Driver
+    executor: Executor
     runner: Runner
     unwinder: Unwinder
-    looker: Looker
+    poller: PaymentPoller
     inbox: Inbox
-    courier: Courier
-    door: Door
+    dispatcher: Dispatcher
+    service: CheckoutService
 
     def close(self) -> None:
         """Give back threads and connections."""
-        self.courier.close()
-        self.driver.close()
-        self.driver.gateway.close()
+        self.dispatcher.close()
+        self.executor.close()
+        self.executor.gateway.close()
         self.broker.close()
         self.database.dispose()
 
@@ -57,9 +57,9 @@ class CheckoutEngine:
 class Farewell(Middleware):
     """At the end of a worker, waits for the answers of calls that its batches have left behind."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, executor: Executor) -> None:
         """Wait for what this driver has out."""
-        self._driver = driver
+        self._driver = executor
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Return once all is written down, before the connections are closed."""
@@ -85,7 +85,7 @@ def build_engine(
     def keep_refusal(refusal: Refusal) -> None:
         message = sentence(Code.MESSAGE_INVALID, {"reason": refusal.reason})
         with transaction(database) as connection:
-            record_refusal(
+            record_rejected_message(
                 connection, queue=refusal.queue, body=refusal.body, code=Code.MESSAGE_INVALID, message=message
             )
         log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
@@ -100,7 +100,7 @@ def build_engine(
     gateway = gateway or build_gateway(settings)
     settings = fit_claim(settings, gateway)
     backlog = RedisBacklog(broker.client, namespace=broker.namespace)
-    driver = Driver(
+    executor = Executor(
         database,
         RedisSender(broker),
         gateway,
@@ -109,20 +109,20 @@ def build_engine(
         linger_seconds=LINGER_SECONDS,
         backlog=backlog,
     )
-    broker.add_middleware(Farewell(driver))
-    looker = Looker(driver, settings)
+    broker.add_middleware(Farewell(executor))
+    poller = PaymentPoller(executor, settings)
     return CheckoutEngine(
         settings=settings,
         database=database,
         broker=broker,
         backlog=backlog,
-        driver=driver,
-        runner=Runner(driver, settings),
-        unwinder=Unwinder(driver, settings),
-        looker=looker,
-        inbox=Inbox(driver, looker, settings),
-        courier=Courier(driver, settings),
-        door=Door(driver, settings),
+        executor=executor,
+        runner=Runner(executor, settings),
+        unwinder=Unwinder(executor, settings),
+        poller=poller,
+        inbox=Inbox(executor, poller, settings),
+        dispatcher=Dispatcher(executor, settings),
+        service=CheckoutService(executor, settings),
     )
 
 

@@ -18,7 +18,7 @@ from pipeline.errors.objections import explain_first
 from pipeline.field_types.kinds import MAX_REASON
 from pipeline.intake.requests import StartRequest
 from pipeline.messaging.ports import INTAKE
-from pipeline.messaging.rejected_messages import record_refusal
+from pipeline.messaging.rejected_messages import record_rejected_message
 from pipeline.security.card_numbers import redact
 from pipeline.settings import IntakePrices
 from workers.bootstrap import CheckoutEngine
@@ -116,7 +116,7 @@ def check_prices(request: StartRequest, prices: IntakePrices) -> None:
 
 def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Sequence[dict[str, Any]]) -> None:
     try:
-        answers = _patiently(lambda: engine.door.start_many(requests))
+        answers = _patiently(lambda: engine.service.start_many(requests))
     except Exception as error:
         log.exception("intake.raised", requests=len(requests))
         if len(requests) > 1:
@@ -135,11 +135,11 @@ def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Seq
 def _refuse(engine: CheckoutEngine, body: dict[str, Any], refusal: Refused) -> None:
     message = sentence(refusal.code, refusal.detail)
 
-    def record() -> None:
+    def record_rejected() -> None:
         with transaction(engine.database) as connection:
-            record_refusal(connection, queue=INTAKE, body=json.dumps(body), code=refusal.code, message=message)
+            record_rejected_message(connection, queue=INTAKE, body=json.dumps(body), code=refusal.code, message=message)
 
-    _patiently(record)
+    _patiently(record_rejected)
     log.warning("message.refused", queue=INTAKE, code=refusal.code)
 
 

@@ -35,7 +35,7 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AuditReport:
     """What one audit found, and what it did not look at.
 
     `needs_review` is a figure, not a violation: checkouts that wait for a person, and payments of ended ones.
@@ -52,7 +52,7 @@ def audit(connection: Connection, settings: Settings, *, queued: Collection[UUID
     return list(take_report(connection, settings, queued=queued).violations)
 
 
-def take_report(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> Report:
+def take_report(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
     """Check every promise on one snapshot, in a read-only transaction of its own, and leave the connection as it was.
 
     `queued` are checkouts whose message waits in the broker: they are not overdue. Read them before calling.
@@ -70,12 +70,12 @@ def take_report(connection: Connection, settings: Settings, *, queued: Collectio
         )
 
 
-def check(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> Report:
+def check(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
     """Check every promise within the connection's own transaction, whatever that sees."""
     checked = tuple(promise for promise in PROMISES if not promise.bank or _bank_is_here(settings))
     facts = {"bound_seconds": bound_seconds(settings), "queued": list(queued)}
     found = [_find(connection, promise, facts) for promise in checked]
-    return Report(
+    return AuditReport(
         violations=tuple(violation for violation in found if violation is not None),
         checked=checked,
         skipped=tuple(promise for promise in PROMISES if promise not in checked),

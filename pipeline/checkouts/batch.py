@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class LockedCheckout:
     """One checkout of a batch, as read under its row lock. `now` is the database's clock in this transaction."""
 
     id: UUID
@@ -53,19 +53,19 @@ class Parts:
     transaction takes, as long as it is more than half of one.
     """
 
-    now: list[Member] = field(default_factory=list)
+    now: list[LockedCheckout] = field(default_factory=list)
     again: list[list[UUID]] = field(default_factory=list)
     heavy: list[list[UUID]] = field(default_factory=list)
 
 
-def part(members: Sequence[Member], most_lines: int | None) -> Parts:
+def split_by_attempts(members: Sequence[LockedCheckout], most_lines: int | None) -> Parts:
     """Divide a batch by attempts and by lines: who is fresh goes with the fresh, and the small ones go first.
 
     No group has more than `most_lines` lines (None: any number), except a single checkout that has more by itself.
     Members come in the order of their ids, that of their start, and keep it within a group, and from each heavy group
     to the next.
     """
-    groups: list[list[Member]] = []
+    groups: list[list[LockedCheckout]] = []
     most = math.inf if most_lines is None else most_lines
     for attempts, group in groupby(sorted(members, key=_level), key=_level):
         groups += share_out(list(group), _weigh, most, TOGETHER.get(attempts, 1))
@@ -98,15 +98,15 @@ def _is_large(weight: int, most: float) -> bool:
     return weight * 2 > most
 
 
-def _level(member: Member) -> int:
+def _level(member: LockedCheckout) -> int:
     return min(member.attempts, len(TOGETHER))
 
 
-def _age(group: Sequence[Member]) -> UUID:
+def _age(group: Sequence[LockedCheckout]) -> UUID:
     return min(member.id for member in group)
 
 
-def _weigh(member: Member) -> int:
+def _weigh(member: LockedCheckout) -> int:
     return member.line_count
 
 
@@ -167,4 +167,4 @@ class Review:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-Outcome = Done | Rejected | Wait | Retry | Review
+PhaseResult = Done | Rejected | Wait | Retry | Review

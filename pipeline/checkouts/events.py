@@ -64,14 +64,14 @@ class Happened:
 
 
 def with_events(change: str) -> TextClause:
-    """Make a statement of a change that returns nothing, for `change_and_tell`.
+    """Make a statement of a change that returns nothing, for `execute_with_events`.
 
     Both parts see the rows as they were before: an event is of a checkout, and tells nothing of the row itself.
     """
     return text(f"WITH changed AS ({change}), {_WRITE}")
 
 
-def change_and_tell(
+def execute_with_events(
     connection: Connection, change: TextClause, parameters: Mapping[str, Any], *happened: Happened
 ) -> None:
     """Make a change that `with_events` made a statement of, and append what happened by it, in one round trip.
@@ -89,7 +89,7 @@ def write_events(
     phase: str | None = None,
     data: Mapping[UUID, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Append one event of this kind for each checkout, as `change_and_tell` does beside a change."""
+    """Append one event of this kind for each checkout, as `execute_with_events` does beside a change."""
     if checkout_ids:
         connection.execute(WRITE, _bind([Happened(kind, checkout_ids, phase, data or {})]))
 

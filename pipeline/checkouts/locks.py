@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import Member
+from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.expected import Expected
 
 _MEMBER: Final = """
@@ -115,22 +115,22 @@ DUE_DELIVERIES: Final = text("""
 """)
 
 
-def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[Member]:
+def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[LockedCheckout]:
     """Lock these checkouts, whatever their state; ids that do not exist are left out."""
     return [_member(row) for row in connection.execute(CHECKOUTS, {"ids": list(ids)}).all()]
 
 
-def lock_expired(connection: Connection, limit: int) -> list[Member]:
+def lock_expired(connection: Connection, limit: int) -> list[LockedCheckout]:
     """Lock checkouts whose time is up, skipping what others hold."""
     return [_member(row) for row in connection.execute(EXPIRED, {"limit": limit}).all()]
 
 
-def lock_scheduled(connection: Connection, limit: int) -> list[Member]:
+def lock_scheduled(connection: Connection, limit: int) -> list[LockedCheckout]:
     """Lock checkouts that asked to be called again by now."""
     return [_member(row) for row in connection.execute(SCHEDULED, {"limit": limit}).all()]
 
 
-def lock_stalled(connection: Connection, **parameters: Any) -> list[Member]:
+def lock_stalled(connection: Connection, **parameters: Any) -> list[LockedCheckout]:
     """Lock checkouts of one queue whose message has been delivered or lost without a trace."""
     return [_member(row) for row in connection.execute(STALLED, parameters).all()]
 
@@ -165,12 +165,14 @@ def read_coupons(connection: Connection, codes: Sequence[str]) -> Sequence[Row[A
     return connection.execute(COUPONS_READ, {"codes": list(codes)}).all()
 
 
-def lock_notices(connection: Connection, ids: Sequence[UUID], *, skip_locked: bool = False) -> Sequence[Row[Any]]:
+def lock_inbound_webhooks(
+    connection: Connection, ids: Sequence[UUID], *, skip_locked: bool = False
+) -> Sequence[Row[Any]]:
     """Lock those of these webhooks that are not settled and return them with the payments they may be about."""
     return connection.execute(NOTICES_SKIPPING if skip_locked else NOTICES_WAITING, {"ids": list(ids)}).all()
 
 
-def lock_due_notices(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+def lock_due_inbound_webhooks(connection: Connection, limit: int) -> Sequence[Row[Any]]:
     """Lock webhooks whose next try has come, or whose message was lost."""
     return connection.execute(DUE_NOTICES, {"limit": limit}).all()
 
@@ -185,7 +187,7 @@ def lock_due_deliveries(connection: Connection, limit: int) -> Sequence[Row[Any]
     return connection.execute(DUE_DELIVERIES, {"limit": limit}).all()
 
 
-def _member(row: Sequence[Any]) -> Member:
+def _member(row: Sequence[Any]) -> LockedCheckout:
     # By position, in the order of `_MEMBER`: by name it takes a third of the time of a phase that does little.
     (
         id_,
@@ -209,7 +211,7 @@ def _member(row: Sequence[Any]) -> Member:
         sent_at,
         now,
     ) = row
-    return Member(
+    return LockedCheckout(
         id=id_,
         cart_id=cart_id,
         owner=owner,

@@ -153,7 +153,7 @@ Chargeable = Callable[[Money], Money | NotChargeable]
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class InboundWebhook:
     """What a verified webhook says: something happened to an object. What, is asked of the provider.
 
     `reference` and `checkout_id` (from the object's metadata) are None when the event names none; `kind` is the
@@ -234,7 +234,7 @@ class Gateway(Protocol):
         stands at CAPTURED. Only what it says is there may be relied on: absence now is not absence later.
         """
 
-    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Verify a webhook and say what it is about. Header names are in lower case.
 
         Raises Invalid(WEBHOOK_INVALID) on a wrong or too old signature, or a body that cannot be read.

@@ -1,7 +1,7 @@
 """The only way in: start, process, resume, cancel, release, retry.
 
-Functions over a connection, one transaction each; they return the messages to send once it has committed. `Door` in
-pipeline/intake/service.py does both.
+Functions over a connection, one transaction each; they return the messages to send once it has committed.
+`CheckoutService` in pipeline/intake/service.py does both.
 """
 
 import json
@@ -17,13 +17,13 @@ from models.states import ENDINGS, TERMINAL, CartState, CheckoutState
 from pipeline.carts.cart_input import TaxIdValidation
 from pipeline.carts.cart_lock import find_holder
 from pipeline.carts.storage import create_cart, fill_cart
-from pipeline.checkouts.batch import Member, Rejected
+from pipeline.checkouts.batch import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_cart, lock_checkouts
 from pipeline.errors import Code, Conflict, Invalid, NotFound, Refused
 from pipeline.intake.joining import join_cart, join_payment, read_expected
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest, fingerprint
-from pipeline.messaging.ports import Send
+from pipeline.messaging.ports import OutgoingMessage
 from pipeline.payments.late_funds import close_reviews
 from pipeline.pricing.drift import find_drift, find_tolerance
 from pipeline.pricing.storage import read_quotes
@@ -59,7 +59,7 @@ PAY: Final = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class CommandResult:
     """What a request led to. `created` is False when the answer is an earlier or an already running checkout.
 
     `refusal` is raised to the caller once what it led to has committed.
@@ -67,13 +67,13 @@ class Admitted:
 
     checkout_id: UUID
     created: bool
-    sends: Sequence[Send] = ()
+    sends: Sequence[OutgoingMessage] = ()
     refusal: Refused | None = None
 
 
 def start(
     connection: Connection, request: StartRequest, settings: Settings, validated: TaxIdValidation | None = None
-) -> Admitted:
+) -> CommandResult:
     """Start the checkout of a cart, once per key and once per cart; one that is under way is joined.
 
     `validated` is what is known of its tax id.
@@ -101,7 +101,7 @@ def start(
             raise active.refuse(request.owner)
         join_cart(connection, request, active, settings)
         _bind_key(connection, request, active.id)
-        return Admitted(active.id, created=False)
+        return CommandResult(active.id, created=False)
     if cart.state == CartState.COMPLETED:
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
     connection.execute(TURN, {"cart_id": cart_id})
@@ -126,10 +126,10 @@ def start(
     if request.payment is not None:
         _pay(connection, checkout_id, request.payment, settings)
     write_events(connection, "checkout.started", [checkout_id])
-    return Admitted(checkout_id, created=True, sends=[Send(CHAIN[0].queue, checkout_id, sent_at)])
+    return CommandResult(checkout_id, created=True, sends=[OutgoingMessage(CHAIN[0].queue, checkout_id, sent_at)])
 
 
-def process(connection: Connection, request: ProcessRequest, settings: Settings) -> Admitted:
+def process(connection: Connection, request: ProcessRequest, settings: Settings) -> CommandResult:
     """Pay a started checkout. Its stock and prices are held from now on until the payment's outcome is known.
 
     The same payment under another key is the one that is under way.
@@ -145,7 +145,7 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
     if not early and member.state is not CheckoutState.AWAITING_PAYMENT:
         join_payment(connection, request, member, settings)
         _bind_key(connection, request, member.id)
-        return Admitted(member.id, created=False)
+        return CommandResult(member.id, created=False)
     frozen = read_quotes(connection, [member.id]).get(member.id)
     if request.payment is None and (frozen is None or frozen[0].total_minor > 0):
         raise Invalid(Code.PAYMENT_REQUIRED)
@@ -157,11 +157,11 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
             why = {member.id: Rejected(Code.PRICE_CHANGED, drift)}
             sends = backward.begin(connection, [member], why, settings, ending=CheckoutState.FAILED)
             refusal = Conflict(Code.PRICE_CHANGED, **drift)
-            return Admitted(member.id, created=False, sends=sends, refusal=refusal)
+            return CommandResult(member.id, created=False, sends=sends, refusal=refusal)
     _bind_key(connection, request, member.id)
     if request.payment is not None:
         _pay(connection, member.id, request.payment, settings)
-    sends = forward.call_on(
+    sends = forward.resume_checkout(
         connection,
         member,
         settings,
@@ -170,24 +170,24 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
         expected=_expected_columns(request),
     )
     # One that has not reached its quote yet is on its way already: its message is not doubled.
-    return Admitted(member.id, created=True, sends=[] if early else sends)
+    return CommandResult(member.id, created=True, sends=[] if early else sends)
 
 
-def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> Admitted:
+def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> CommandResult:
     """Look again at a payment that waited for its buyer, who has now acted. Holds nothing longer: anybody may ask."""
     member = _owned(connection, checkout_id, owner)
     if member.state is not CheckoutState.ACTION_REQUIRED:
-        return Admitted(checkout_id, created=False)
-    sends = forward.call_on(connection, member, settings, event="checkout.resumed")
-    return Admitted(checkout_id, created=True, sends=sends)
+        return CommandResult(checkout_id, created=False)
+    sends = forward.resume_checkout(connection, member, settings, event="checkout.resumed")
+    return CommandResult(checkout_id, created=True, sends=sends)
 
 
-def cancel(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> Admitted:
+def cancel(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> CommandResult:
     """Cancel a checkout for its buyer. Cancelling what has ended or is turning back already changes nothing."""
     return _turn_back(connection, _owned(connection, checkout_id, owner), Rejected(Code.CANCELLED), settings)
 
 
-def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> Admitted:
+def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> CommandResult:
     """Release a cart for an operator: a cancellation with the operator's name and reason in its trail."""
     member = _owned(connection, checkout_id, None)
     detail = {"actor": actor, "reason": reason}
@@ -199,33 +199,33 @@ def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, 
     return released
 
 
-def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> Admitted:
+def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> CommandResult:
     """Set a checkout that waits for a person going again, in the direction it had.
 
     Of one that has ended, the money that could not be given back is tried again.
     """
     member = _owned(connection, checkout_id, None)
     if member.state in ENDINGS and close_reviews(connection, [member.id], actor=actor, reason=reason):
-        return Admitted(member.id, created=True, sends=backward.call_back(connection, member))
+        return CommandResult(member.id, created=True, sends=backward.retry_undo(connection, member))
     if member.state is not CheckoutState.NEEDS_REVIEW:
-        return Admitted(checkout_id, created=False)
+        return CommandResult(checkout_id, created=False)
     detail = {"actor": actor, "reason": reason}
-    sends = forward.call_on(connection, member, settings, event="checkout.retried", detail=detail)
-    return Admitted(checkout_id, created=True, sends=sends)
+    sends = forward.resume_checkout(connection, member, settings, event="checkout.retried", detail=detail)
+    return CommandResult(checkout_id, created=True, sends=sends)
 
 
-def _turn_back(connection: Connection, member: Member, why: Rejected, settings: Settings) -> Admitted:
+def _turn_back(connection: Connection, member: LockedCheckout, why: Rejected, settings: Settings) -> CommandResult:
     if member.state in TERMINAL or member.state is CheckoutState.UNWINDING:
-        return Admitted(member.id, created=False)
+        return CommandResult(member.id, created=False)
     if member.state is CheckoutState.NEEDS_REVIEW:
         raise Conflict(Code.NEEDS_REVIEW, checkout_id=str(member.id))
     if member.pivot_at is not None:
         raise Conflict(Code.PAST_PIVOT, checkout_id=str(member.id))
     sends = backward.begin(connection, [member], {member.id: why}, settings, ending=CheckoutState.CANCELLED)
-    return Admitted(member.id, created=True, sends=sends)
+    return CommandResult(member.id, created=True, sends=sends)
 
 
-def _owned(connection: Connection, checkout_id: UUID, owner: str | None) -> Member:
+def _owned(connection: Connection, checkout_id: UUID, owner: str | None) -> LockedCheckout:
     """Lock a checkout of this owner; one of another owner is not there."""
     found = lock_checkouts(connection, [checkout_id])
     if not found or (owner is not None and found[0].owner != owner):
@@ -233,7 +233,7 @@ def _owned(connection: Connection, checkout_id: UUID, owner: str | None) -> Memb
     return found[0]
 
 
-def _replay(connection: Connection, request: StartRequest | ProcessRequest) -> Admitted | None:
+def _replay(connection: Connection, request: StartRequest | ProcessRequest) -> CommandResult | None:
     """Return the first answer of a key that has been seen; Conflict if it came with another request."""
     if request.idempotency_key is None:
         return None
@@ -242,7 +242,7 @@ def _replay(connection: Connection, request: StartRequest | ProcessRequest) -> A
         return None
     if seen.fingerprint != fingerprint(request):
         raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)
-    return Admitted(seen.checkout_id, created=False)
+    return CommandResult(seen.checkout_id, created=False)
 
 
 def _expected_columns(request: StartRequest | ProcessRequest) -> dict[str, Any]:

@@ -35,7 +35,7 @@ KEEP: Final = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class IdempotentRequest:
     """A request by its key; `fingerprint` stands for everything else in it."""
 
     owner: str
@@ -44,7 +44,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAnswer:
+class StoredResponse:
     """An answer as it was given."""
 
     status: int
@@ -52,7 +52,7 @@ class StoredAnswer:
     body: str
 
 
-def claim(connection: Connection, request: Request, seconds: float) -> StoredAnswer | None:
+def claim(connection: Connection, request: IdempotentRequest, seconds: float) -> StoredResponse | None:
     """Take this request on for so long; the first answer if there is one.
 
     Raises Conflict: KEY_CONFLICT when the key came with another request, KEY_RUNNING while somebody is at it. Of two at
@@ -67,10 +67,10 @@ def claim(connection: Connection, request: Request, seconds: float) -> StoredAns
         raise Conflict(Code.KEY_CONFLICT, key=request.key)
     if known is None or known.status is None:  # none: its day was over just now
         raise Conflict(Code.KEY_RUNNING, key=request.key)
-    return StoredAnswer(known.status, known.headers, known.body)
+    return StoredResponse(known.status, known.headers, known.body)
 
 
-def keep(connection: Connection, request: Request, answer: StoredAnswer, *, claimed: bool) -> None:
+def keep(connection: Connection, request: IdempotentRequest, answer: StoredResponse, *, claimed: bool) -> None:
     """Keep the first answer of a request; `claimed` is False for a refusal, whose claim went with its transaction."""
     connection.execute(
         KEEP,

@@ -15,7 +15,7 @@ from models.states import CheckoutState
 from pipeline.carts.cart_input import Cart
 from pipeline.carts.cart_lock import Holder
 from pipeline.carts.editing import read_content
-from pipeline.checkouts.batch import Member
+from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.expected import Expected
 from pipeline.errors import Code, Conflict
 from pipeline.intake.requests import Expecting, ProcessRequest, StartRequest
@@ -65,7 +65,7 @@ def join_cart(connection: Connection, request: StartRequest, holder: Holder, set
         raise _refuse(holder.id, holder.cart_id)
 
 
-def join_payment(connection: Connection, request: ProcessRequest, member: Member, settings: Settings) -> None:
+def join_payment(connection: Connection, request: ProcessRequest, member: LockedCheckout, settings: Settings) -> None:
     """Return if the payment that is under way for this checkout answers this request; its row must be locked.
 
     Raises Conflict as `join_cart` does. Nothing is changed then: what another request pays is not turned back.

@@ -11,36 +11,36 @@ from pipeline.carts.editing import StoredCart, put_cart, read_cart
 from pipeline.database.connections import reading
 from pipeline.errors import Code, NotFound, Refused
 from pipeline.intake import commands as intake
-from pipeline.intake.commands import Admitted
-from pipeline.intake.idempotency import Request, StoredAnswer, claim, keep
+from pipeline.intake.commands import CommandResult
+from pipeline.intake.idempotency import IdempotentRequest, StoredResponse, claim, keep
 from pipeline.intake.requests import ProcessRequest, StartRequest
 from pipeline.intake.status import Status, read_status
-from pipeline.messaging.ports import Send
+from pipeline.messaging.ports import OutgoingMessage
 from pipeline.pricing.taxes.tax_ids import ask_validator, build_validator
-from pipeline.saga.executor import Driver, Step
+from pipeline.saga.executor import Executor, Step
 from pipeline.settings import Settings
-from pipeline.webhooks.inbound.receive import Received, read_letter, receive
+from pipeline.webhooks.inbound.receive import Received, receive, verify_webhook
 
 T = TypeVar("T")
 
 
-class Door:
+class CheckoutService:
     """One transaction a request; messages go out after its commit, best effort: the sweep sends what could not go."""
 
-    def __init__(self, driver: Driver, settings: Settings) -> None:
+    def __init__(self, executor: Executor, settings: Settings) -> None:
         """Take the driver that commits and sends."""
-        self.driver = driver
+        self.executor = executor
         self.settings = settings
         self.validator = build_validator(settings)
 
-    def start(self, request: StartRequest) -> Admitted:
+    def start(self, request: StartRequest) -> CommandResult:
         """Start a checkout."""
         validated = self._validate(request.cart)
         return self._admit(lambda connection: intake.start(connection, request, self.settings, validated))
 
-    def start_many(self, requests: Sequence[StartRequest]) -> list[Admitted | Refused]:
+    def start_many(self, requests: Sequence[StartRequest]) -> list[CommandResult | Refused]:
         """Start many checkouts in one transaction; one that is refused leaves the others alone."""
-        answers: dict[int, Admitted | Refused] = {}
+        answers: dict[int, CommandResult | Refused] = {}
         validated = [self._validate(request.cart) for request in requests]
 
         def work(connection: Connection) -> Step:
@@ -52,18 +52,20 @@ class Door:
                         answers[index] = intake.start(connection, requests[index], self.settings, validated[index])
                 except Refused as refusal:
                     answers[index] = refusal
-            return Step(sends=[send for each in answers.values() if isinstance(each, Admitted) for send in each.sends])
+            return Step(
+                sends=[send for each in answers.values() if isinstance(each, CommandResult) for send in each.sends]
+            )
 
-        self.driver.run(work)
+        self.executor.run(work)
         return [answers[index] for index in range(len(requests))]
 
-    def process(self, request: ProcessRequest) -> Admitted:
+    def process(self, request: ProcessRequest) -> CommandResult:
         """Pay a started checkout."""
         return self._admit(lambda connection: intake.process(connection, request, self.settings))
 
     def purchase(
-        self, request: StartRequest | ProcessRequest, asked: Request, claim_seconds: float
-    ) -> Admitted | StoredAnswer:
+        self, request: StartRequest | ProcessRequest, asked: IdempotentRequest, claim_seconds: float
+    ) -> CommandResult | StoredResponse:
         """Pay, by a request whose answer will be kept: its first answer, if it has had one.
 
         Raises what `start` and `process` raise before anything is changed, and Conflict while the same request is being
@@ -72,16 +74,16 @@ class Door:
 
         validated = self._validate(request.cart) if isinstance(request, StartRequest) else None
 
-        def work(connection: Connection) -> Admitted | StoredAnswer:
+        def work(connection: Connection) -> CommandResult | StoredResponse:
             if (answer := claim(connection, asked, claim_seconds)) is not None:
                 return answer
             if isinstance(request, StartRequest):
                 return intake.start(connection, request, self.settings, validated)
             return intake.process(connection, request, self.settings)
 
-        return self._commit(work, lambda each: each.sends if isinstance(each, Admitted) else ())
+        return self._commit(work, lambda each: each.sends if isinstance(each, CommandResult) else ())
 
-    def keep_answer(self, asked: Request, answer: StoredAnswer, *, claimed: bool) -> None:
+    def keep_response(self, asked: IdempotentRequest, answer: StoredResponse, *, claimed: bool) -> None:
         """Keep what a request was answered, for its repeats."""
         self._commit(lambda connection: keep(connection, asked, answer, claimed=claimed))
 
@@ -92,26 +94,26 @@ class Door:
 
     def read_cart(self, owner: str, cart_id: UUID) -> StoredCart:
         """Return a cart."""
-        with reading(self.driver.database) as connection:
+        with reading(self.executor.database) as connection:
             return read_cart(connection, owner, cart_id)
 
-    def resume(self, checkout_id: UUID, owner: str) -> Admitted:
+    def resume(self, checkout_id: UUID, owner: str) -> CommandResult:
         """Go on after the buyer has acted at the bank."""
         return self._admit(lambda connection: intake.resume(connection, checkout_id, owner, self.settings))
 
-    def cancel(self, checkout_id: UUID, owner: str) -> Admitted:
+    def cancel(self, checkout_id: UUID, owner: str) -> CommandResult:
         """Cancel a checkout."""
         return self._admit(lambda connection: intake.cancel(connection, checkout_id, owner, self.settings))
 
-    def release(self, checkout_id: UUID, *, actor: str, reason: str) -> Admitted:
+    def release(self, checkout_id: UUID, *, actor: str, reason: str) -> CommandResult:
         """Release a cart for an operator."""
         return self._admit(lambda connection: intake.release(connection, checkout_id, actor, reason, self.settings))
 
-    def retry(self, checkout_id: UUID, *, actor: str, reason: str) -> Admitted:
+    def retry(self, checkout_id: UUID, *, actor: str, reason: str) -> CommandResult:
         """Set a checkout that needed review going again."""
         return self._admit(lambda connection: intake.retry(connection, checkout_id, actor, reason, self.settings))
 
-    def receive_notice(self, gateway_name: str, body: bytes, headers: Mapping[str, str]) -> Received:
+    def receive_webhook(self, gateway_name: str, body: bytes, headers: Mapping[str, str]) -> Received:
         """Store a provider's webhook. It may be answered with a 200 exactly when this has returned.
 
         Raises NotFound or Invalid for what must be refused, and whatever kept it from being committed: the provider
@@ -119,27 +121,29 @@ class Door:
         """
         if gateway_name != self.settings.gateway:
             raise NotFound(Code.GATEWAY_UNKNOWN, gateway=gateway_name)
-        letter = read_letter(gateway_name, self.driver.gateway, body, headers)
+        letter = verify_webhook(gateway_name, self.executor.gateway, body, headers)
         return self._commit(lambda connection: receive(connection, letter, self.settings), lambda each: each.sends)
 
     def status(
         self, *, checkout_id: UUID | None = None, cart_id: UUID | None = None, owner: str | None = None
     ) -> Status:
         """Tell where a checkout stands."""
-        with reading(self.driver.database) as connection:
+        with reading(self.executor.database) as connection:
             return read_status(connection, checkout_id=checkout_id, cart_id=cart_id, owner=owner)
 
     def _validate(self, cart: Cart | None) -> TaxIdValidation | None:
         """Ask about the cart's tax id, with no transaction open."""
         return ask_validator(self.validator, cart, self.settings.tax_id_validator)
 
-    def _admit(self, work: Callable[[Connection], Admitted]) -> Admitted:
+    def _admit(self, work: Callable[[Connection], CommandResult]) -> CommandResult:
         admitted = self._commit(work, lambda each: each.sends)
         if admitted.refusal is not None:
             raise admitted.refusal
         return admitted
 
-    def _commit(self, work: Callable[[Connection], T], find_sends: Callable[[T], Sequence[Send]] = lambda _: ()) -> T:
+    def _commit(
+        self, work: Callable[[Connection], T], find_sends: Callable[[T], Sequence[OutgoingMessage]] = lambda _: ()
+    ) -> T:
         """Return what `work` returned in the transaction that committed; its messages go out after that."""
         done: list[T] = []
 
@@ -147,5 +151,5 @@ class Door:
             done.append(work(connection))
             return Step(sends=list(find_sends(done[-1])))
 
-        self.driver.run(run)
+        self.executor.run(run)
         return done[-1]

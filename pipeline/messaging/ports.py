@@ -15,7 +15,7 @@ SWEEP: Final = "checkout.sweep"
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class OutgoingMessage:
     """One message to be: this checkout, on this queue. `sent_at` is the database's clock at the commit it follows.
 
     On the queues of webhooks and of deliveries the id is their own.
@@ -26,10 +26,10 @@ class Send:
     sent_at: datetime
 
 
-class Sender(Protocol):
+class Publisher(Protocol):
     """Carries messages. Called after commit, never inside a transaction."""
 
-    def send(self, sends: Sequence[Send]) -> bool:
+    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
         """Send all in one round trip, best effort: False (and a log line) when they could not be sent, never raises.
 
         A message that was not sent is not lost: the checkout's `due_at` makes the sweep send it.

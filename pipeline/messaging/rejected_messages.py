@@ -16,7 +16,7 @@ INSERT: Final = text("""
 """)
 
 
-def record_refusal(connection: Connection, *, queue: str, body: str, code: Code, message: str) -> None:
+def record_rejected_message(connection: Connection, *, queue: str, body: str, code: Code, message: str) -> None:
     """Keep a refused message. Its body and reason are stored as they came, but for card numbers, whatever the reason.
 
     The body is cut to `redaction.MAX_KEPT` characters, and loses its payment tokens, security codes and other secrets

@@ -86,7 +86,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HealthReport:
     """All checks by name, and the worst of them."""
 
     checks: dict[str, Check]

@@ -8,7 +8,7 @@ import structlog
 
 from pipeline.database.connections import assert_no_transaction
 from pipeline.gateways.gateway import Answer, Gateway, Misconfigured, Unknown
-from pipeline.payments.leases import Answered, Planned
+from pipeline.payments.leases import CallResult, PlannedCall
 from pipeline.payments.payment import Verb
 
 log = structlog.get_logger()
@@ -26,16 +26,16 @@ class Calls:
         self._patience_seconds = patience_seconds
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="gateway")
 
-    def submit(self, gateway: Gateway, planned: Planned, began: float) -> Future[Answered]:
+    def submit(self, gateway: Gateway, planned: PlannedCall, began: float) -> Future[CallResult]:
         """Make a call on a thread; `began` is when the transaction did that claimed it. Raises within a transaction."""
         assert_no_transaction()
-        return self._threads.submit(lambda: Answered(planned, self._call(gateway, planned, began)))
+        return self._threads.submit(lambda: CallResult(planned, self._call(gateway, planned, began)))
 
     def close(self) -> None:
         """Wait for the calls in flight and end the threads."""
         self._threads.shutdown()
 
-    def _call(self, gateway: Gateway, planned: Planned, began: float) -> Answer | None:
+    def _call(self, gateway: Gateway, planned: PlannedCall, began: float) -> Answer | None:
         """Make the call, or None when its claim could run out under it: after a queue of slow ones, or a long pause."""
         names = {"checkout_id": str(planned.call.checkout_id), "verb": planned.verb}
         if time.monotonic() - began > self._patience_seconds:
@@ -51,7 +51,7 @@ class Calls:
         return answer
 
 
-def call_gateway(gateway: Gateway, planned: Planned) -> Answer:
+def call_gateway(gateway: Gateway, planned: PlannedCall) -> Answer:
     """Make one planned call."""
     match planned.verb:
         case Verb.OPEN:
@@ -70,7 +70,9 @@ def call_gateway(gateway: Gateway, planned: Planned) -> Answer:
             assert_never(planned.verb)
 
 
-def gather(in_flight: set[Future[Answered]], seconds: float | None) -> tuple[list[Answered], set[Future[Answered]]]:
+def gather(
+    in_flight: set[Future[CallResult]], seconds: float | None
+) -> tuple[list[CallResult], set[Future[CallResult]]]:
     """Wait for at least one answer, but no longer than this, and a moment for its neighbours."""
     done, left = wait(in_flight, timeout=GATHER_SECONDS)
     if not done:

@@ -11,7 +11,7 @@ from models.states import OperationKind, OperationStatus
 from pipeline.checkouts.batch import Review
 from pipeline.checkouts.events import write_events
 from pipeline.errors import sentence
-from pipeline.payments.payment import Books
+from pipeline.payments.payment import PaymentState
 
 # An ended checkout stays ended, its cart is free: what is left to settle stands with its payment, once.
 ASK: Final = text("""
@@ -30,8 +30,11 @@ CLOSE: Final = text("""
 _EVENTS: Final = {OperationKind.VOID: "payment.voided_late", OperationKind.REFUND: "payment.refunded_late"}
 
 
-def note_taken_back(
-    connection: Connection, ended: Sequence[UUID], before: Mapping[UUID, Books], after: Mapping[UUID, Books]
+def note_late_funds(
+    connection: Connection,
+    ended: Sequence[UUID],
+    before: Mapping[UUID, PaymentState],
+    after: Mapping[UUID, PaymentState],
 ) -> None:
     """Write down what has just been given back for checkouts that had ended, whoever told that it was."""
     for kind, event in _EVENTS.items():
@@ -43,11 +46,11 @@ def note_taken_back(
         write_events(connection, event, list(facts), data=facts)
 
 
-def _succeeded(books: Books, kind: OperationKind) -> set[int]:
+def _succeeded(books: PaymentState, kind: OperationKind) -> set[int]:
     return {each.n for each in books.operations if each.kind is kind and each.status is OperationStatus.SUCCEEDED}
 
 
-def ask_person(connection: Connection, reviews: Mapping[UUID, Review]) -> None:
+def request_review(connection: Connection, reviews: Mapping[UUID, Review]) -> None:
     """Put the payments of these ended checkouts before a person, with the money and the reason."""
     if not reviews:
         return

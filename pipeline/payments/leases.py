@@ -7,11 +7,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from models.states import OperationKind, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import Member
+from pipeline.checkouts.batch import LockedCheckout
 from pipeline.gateways.gateway import Answer, Call
 from pipeline.payments.details import DETAILS, read_details
 from pipeline.payments.operation import Operation
-from pipeline.payments.payment import Books, Intent, Verb
+from pipeline.payments.payment import Intent, PaymentState, Verb
 from pipeline.settings import Settings
 
 #: In the order of the fields of `Operation`.
@@ -56,7 +56,7 @@ class AmountError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedCall:
     """A claimed call, ready to be made once the transaction that claimed it has committed.
 
     `seen` is what we thought of the payment when it was planned.
@@ -74,21 +74,21 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CallResult:
     """A call and what came back; None when it was not made."""
 
-    planned: Planned
+    planned: PlannedCall
     answer: Answer | None
 
 
-def claim(
+def take_leases(
     connection: Connection,
-    intents: Sequence[tuple[Member, Books, Intent]],
+    intents: Sequence[tuple[LockedCheckout, PaymentState, Intent]],
     settings: Settings,
     *,
     hold: bool = True,
     pivot: bool = False,
-) -> list[Planned]:
+) -> list[PlannedCall]:
     """Write the intents of a batch (a repeat finds its row) and claim them: nobody else makes these calls meanwhile.
 
     Their checkouts are held for it: the sweep stays away, and their stock and prices last until the payment is through.
@@ -123,7 +123,7 @@ def claim(
             raise AmountError(f"{key} is for {amount_minor}, the lock for {books.amount}")
         details = read_details(reference, shipping, billing, order_id)
         call = Call(checkout_id, key, books.amount, books.token, books.reference, details)
-        planned.append(Planned(operation, intent.verb, call, books.status))
+        planned.append(PlannedCall(operation, intent.verb, call, books.status))
     return planned
 
 

@@ -86,7 +86,7 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class PaymentState:
     """The payment of one checkout, and the total of its order once there is one.
 
     `answered` says that an answer was recorded just now, in this transaction; `asked` holds what the provider has just
@@ -134,7 +134,7 @@ class Books:
         """Operations whose outcome is not known."""
         return [each for each in self.operations if each.status in UNSETTLED]
 
-    def record(self, operation: Operation, answer: Answer) -> "Books":
+    def apply_result(self, operation: Operation, answer: Answer) -> "PaymentState":
         """Return the books with the answer of a call written in. A settled operation keeps its outcome."""
         if not is_pending(operation):
             return replace(self, answered=True)
@@ -168,7 +168,7 @@ class Books:
             case _:
                 assert_never(answer)
 
-    def observe(self, operation: Operation, answer: Answer, seen: PaymentStatus) -> "Books":
+    def apply_retrieved_status(self, operation: Operation, answer: Answer, seen: PaymentStatus) -> "PaymentState":
         """Return the books with what a look at the object showed. `seen` is the status when the look was planned.
 
         What a look shows is there; what it does not show may still come. Once the books have moved on, an older look
@@ -191,7 +191,7 @@ class Books:
                 returned = answer.status is PaymentStatus.CAPTURED
                 return replace(books, operations=reopen_refunds(books.operations)) if returned else books
             case Declined() if asked_before:
-                return self.record(operation, answer)
+                return self.apply_result(operation, answer)
             case ActionRequired() | Unknown() | Transient() | Misconfigured() if asked_before:
                 # What was known is still known; the error makes whoever waits for the buyer look again.
                 error = None if isinstance(answer, ActionRequired) else answer.error
@@ -202,12 +202,12 @@ class Books:
             case _:
                 assert_never(answer)
 
-    def free(self, operation: Operation) -> "Books":
+    def free(self, operation: Operation) -> "PaymentState":
         """Return the books with the claim of a call that was not made given back."""
         freed = replace(operation, claimed_until=None)
         return replace(self, operations=[freed if each.id == operation.id else each for each in self.operations])
 
-    def hold(self, operation: Operation) -> "Books":
+    def hold(self, operation: Operation) -> "PaymentState":
         """Return the books with the claim as this operation has it, unless its outcome is known by now."""
         return replace(
             self,
@@ -221,7 +221,7 @@ class Books:
 
     def _with(
         self, changed: Operation, status: PaymentStatus, reference: str | None, *, until: datetime | None = None
-    ) -> "Books":
+    ) -> "PaymentState":
         """Write an operation and the payment's status in, and what they say of the other operations."""
         operations = [changed if each.id == changed.id else each for each in self.operations]
         if status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):

@@ -4,12 +4,12 @@ from datetime import timedelta
 from typing import Final
 
 from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait
+from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait
 from pipeline.errors import Code
 from pipeline.gateways.gateway import ALREADY_CAPTURED, AMOUNT_REFUSALS
 from pipeline.gateways.gateway import AUTHORIZATION_EXPIRED as EXPIRED
 from pipeline.payments.operation import MISCONFIGURED, Operation
-from pipeline.payments.payment import VERBS, Books, Intent, Verb
+from pipeline.payments.payment import VERBS, Intent, PaymentState, Verb
 from pipeline.security.redaction import open_part
 from pipeline.settings import Settings
 
@@ -17,7 +17,7 @@ from pipeline.settings import Settings
 _MARGIN: Final = timedelta(milliseconds=10)
 
 
-def plan_authorization(member: Member, books: Books, settings: Settings) -> Outcome | Intent:
+def plan_authorization(member: LockedCheckout, books: PaymentState, settings: Settings) -> PhaseResult | Intent:
     """Open the provider's object, then authorise the frozen total on it. Nothing to pay is nothing to authorise."""
     if books.amount.minor == 0:
         return Done()
@@ -39,7 +39,7 @@ def plan_authorization(member: Member, books: Books, settings: Settings) -> Outc
     return _forward(member, books, OperationKind.AUTHORIZE, books.tries, settings)
 
 
-def plan_capture(member: Member, books: Books, settings: Settings) -> Outcome | Intent:
+def plan_capture(member: LockedCheckout, books: PaymentState, settings: Settings) -> PhaseResult | Intent:
     """Take the authorised amount: finish forward, unless the provider says a definite no."""
     if books.order_minor != books.amount.minor:
         raise ValueError(f"the order is over {books.order_minor}, and {books.amount} would be taken")
@@ -66,7 +66,7 @@ def plan_capture(member: Member, books: Books, settings: Settings) -> Outcome | 
     return _finish(member, books, operation, settings)
 
 
-def plan_undo(member: Member, books: Books | None, settings: Settings) -> Outcome | Intent:
+def plan_undo(member: LockedCheckout, books: PaymentState | None, settings: Settings) -> PhaseResult | Intent:
     """Take the payment back: cancel what was not taken, refund what was. Nothing to do is a success.
 
     A cancellation by reference is the barrier: after it, the provider refuses whatever is still on its way. So it is
@@ -85,7 +85,7 @@ def plan_undo(member: Member, books: Books | None, settings: Settings) -> Outcom
     return _undo(member, books, OperationKind.VOID, settings)
 
 
-def _plan_unopened(member: Member, books: Books, settings: Settings) -> Outcome | Intent:
+def _plan_unopened(member: LockedCheckout, books: PaymentState, settings: Settings) -> PhaseResult | Intent:
     """Find out what there is to cancel: the same request with the same key gives the object's reference, or made none.
 
     Opening moves no money, and nobody can authorise an object whose reference was never stored: when the answer does
@@ -101,7 +101,7 @@ def _plan_unopened(member: Member, books: Books, settings: Settings) -> Outcome 
     return _backing_off(member, books, operation, settings) or Intent(OperationKind.OPEN, 1, Verb.OPEN)
 
 
-def _wait_for_buyer(books: Books, settings: Settings) -> Wait:
+def _wait_for_buyer(books: PaymentState, settings: Settings) -> Wait:
     """Park until the buyer has been at the bank. The hold follows the provider's window, counted from its asking."""
     hold_seconds = 0.0
     if books.asked is not None:
@@ -112,7 +112,9 @@ def _wait_for_buyer(books: Books, settings: Settings) -> Wait:
     return Wait(state, "checkout.action_required", {"action": told}, hold_seconds)
 
 
-def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings: Settings) -> Outcome | Intent:
+def _forward(
+    member: LockedCheckout, books: PaymentState, kind: OperationKind, n: int, settings: Settings
+) -> PhaseResult | Intent:
     """Call, or say what the last call meant. Before the pivot, an outcome that stays unknown turns back."""
     operation = books.find(kind, n)
     if operation is None:
@@ -137,7 +139,9 @@ def _forward(member: Member, books: Books, kind: OperationKind, n: int, settings
     return _wait(member, books, operation, settings) or Intent(kind, n, VERBS[kind])
 
 
-def _finish(member: Member, books: Books, operation: Operation, settings: Settings) -> Outcome | Intent:
+def _finish(
+    member: LockedCheckout, books: PaymentState, operation: Operation, settings: Settings
+) -> PhaseResult | Intent:
     """Repeat a call that cannot be given up until its outcome is known.
 
     The same key first. Providers may repeat the first answer of a key, a server error included, and forget keys after a
@@ -157,7 +161,7 @@ def _finish(member: Member, books: Books, operation: Operation, settings: Settin
     return fresh if operation.attempts >= settings.max_attempts else Intent(kind, operation.n, verb)
 
 
-def _undo(member: Member, books: Books, kind: OperationKind, settings: Settings) -> Outcome | Intent:
+def _undo(member: LockedCheckout, books: PaymentState, kind: OperationKind, settings: Settings) -> PhaseResult | Intent:
     """Make the call of an undo. A definite no is for a person; their retry is a new attempt."""
     operation = books.last(kind)
     if operation is None:
@@ -173,38 +177,38 @@ def _undo(member: Member, books: Books, kind: OperationKind, settings: Settings)
     return Review(code, {"amount": str(books.amount), "error": operation.code})
 
 
-def _is_asked_again(member: Member, operation: Operation) -> bool:
+def _is_asked_again(member: LockedCheckout, operation: Operation) -> bool:
     """Tell whether the checkout has turned, or was set going by a person, since the call was last made."""
     return operation.fence < member.fence
 
 
-def _is_too_old(member: Member, operation: Operation | None, settings: Settings) -> bool:
+def _is_too_old(member: LockedCheckout, operation: Operation | None, settings: Settings) -> bool:
     """Tell whether the provider may have forgotten the key: repeated then, the call could have its effect twice."""
     if operation is None or operation.created_at is None:
         return False
     return (member.now - operation.created_at).total_seconds() > settings.intent_max_age_seconds
 
 
-def _wait(member: Member, books: Books, operation: Operation, settings: Settings) -> Retry | None:
+def _wait(member: LockedCheckout, books: PaymentState, operation: Operation, settings: Settings) -> Retry | None:
     """Wait while somebody makes the call, and between repeats."""
     return _claimed(member, operation) or _backing_off(member, books, operation, settings)
 
 
-def _wait_for_stragglers(member: Member, books: Books) -> Retry | None:
+def _wait_for_stragglers(member: LockedCheckout, books: PaymentState) -> Retry | None:
     """No checkout leaves `unwinding` while an outcome of its own is not known."""
     for operation in books.unsettled:
         return _claimed(member, operation) or Retry(0.0, f"{operation.kind} is unanswered")
     return None
 
 
-def _claimed(member: Member, operation: Operation) -> Retry | None:
+def _claimed(member: LockedCheckout, operation: Operation) -> Retry | None:
     if operation.claimed_until is None or operation.claimed_until <= member.now:
         return None
     wait = operation.claimed_until - member.now + _MARGIN
     return Retry(wait.total_seconds(), f"{operation.kind} is being called")
 
 
-def _backing_off(member: Member, books: Books, operation: Operation, settings: Settings) -> Retry | None:
+def _backing_off(member: LockedCheckout, books: PaymentState, operation: Operation, settings: Settings) -> Retry | None:
     attempts = books.attempts(operation.kind)
     if attempts == 0 or operation.updated_at is None or _is_asked_again(member, operation):
         return None

@@ -12,13 +12,13 @@ from sqlalchemy import Connection, text
 
 from models.money import Money
 from models.states import ENDINGS, PaymentStatus
-from pipeline.checkouts.batch import Member
+from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.events import write_events
 from pipeline.gateways.gateway import Succeeded
-from pipeline.payments.late_funds import note_taken_back
-from pipeline.payments.leases import OPERATION, Answered, read_operation
+from pipeline.payments.late_funds import note_late_funds
+from pipeline.payments.leases import OPERATION, CallResult, read_operation
 from pipeline.payments.operation import Operation
-from pipeline.payments.payment import Books
+from pipeline.payments.payment import PaymentState
 
 #: How many columns of `BOOKS` are a payment's, before those of one of its operations.
 _PAYMENT_COLUMNS: Final = 11
@@ -59,7 +59,7 @@ ABANDON: Final = text("""
 """)
 
 
-def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Books]:
+def load_payments(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, PaymentState]:
     """Read the payments of these checkouts: none without a price lock, empty ones without a payment."""
     if not ids:
         return {}
@@ -70,15 +70,15 @@ def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Books]
         kind, *rest = row[_PAYMENT_COLUMNS:]
         if kind is not None:
             operations[row[0]].append(read_operation(kind, *rest))
-    return {id_: _read_books(*row, operations=tuple(operations[id_])) for id_, row in payments.items()}
+    return {id_: _read_payments(*row, operations=tuple(operations[id_])) for id_, row in payments.items()}
 
 
-def record(
+def store_results(
     connection: Connection,
-    members: Sequence[Member],
-    answers: Sequence[Answered],
-    before: Mapping[UUID, Books] | None = None,
-) -> dict[UUID, Books]:
+    members: Sequence[LockedCheckout],
+    answers: Sequence[CallResult],
+    before: Mapping[UUID, PaymentState] | None = None,
+) -> dict[UUID, PaymentState]:
     """Write the answers down and return the books as they now stand, of all these checkouts.
 
     The members must be locked; `before` are their books, if they have been read under this lock. An answer that comes
@@ -86,7 +86,7 @@ def record(
     it is decided on the books, by whoever works on the checkout.
     """
     if before is None:
-        before = load_books(connection, [member.id for member in members])
+        before = load_payments(connection, [member.id for member in members])
     after = dict(before)
     for each in answers:
         books = after[each.planned.call.checkout_id]
@@ -96,11 +96,11 @@ def record(
     _write(connection, before, after)
     _note_late(connection, members, answers)
     ended = [each.id for each in members if each.state in ENDINGS and each.id in after]
-    note_taken_back(connection, ended, before, after)
+    note_late_funds(connection, ended, before, after)
     return after
 
 
-def _record(books: Books, operation: Operation, answered: Answered, now: datetime) -> Books:
+def _record(books: PaymentState, operation: Operation, answered: CallResult, now: datetime) -> PaymentState:
     # A caller that was frozen for longer than its claim: whoever has taken over keeps theirs.
     is_taken_over = operation.claimed_until != answered.planned.operation.claimed_until
     if answered.answer is None:
@@ -108,9 +108,9 @@ def _record(books: Books, operation: Operation, answered: Answered, now: datetim
     # A back-off counts from the answer: from the call, a time-out would have used it up already.
     current = replace(operation, updated_at=now)
     if answered.planned.look:
-        after = books.observe(current, answered.answer, answered.planned.seen)
+        after = books.apply_retrieved_status(current, answered.answer, answered.planned.seen)
     else:
-        after = books.record(current, answered.answer)
+        after = books.apply_result(current, answered.answer)
     return after.hold(operation) if is_taken_over else after
 
 
@@ -120,7 +120,7 @@ def abandon(connection: Connection, ids: Sequence[UUID]) -> None:
         connection.execute(ABANDON, {"ids": list(ids)})
 
 
-def _write(connection: Connection, before: Mapping[UUID, Books], after: Mapping[UUID, Books]) -> None:
+def _write(connection: Connection, before: Mapping[UUID, PaymentState], after: Mapping[UUID, PaymentState]) -> None:
     operations = [
         new
         for id_, books in after.items()
@@ -147,11 +147,11 @@ def _write(connection: Connection, before: Mapping[UUID, Books], after: Mapping[
         )
 
 
-def _facts(books: Books) -> tuple[object, ...]:
+def _facts(books: PaymentState) -> tuple[object, ...]:
     return books.status, books.reference, books.action, books.authorized_until
 
 
-def _note_late(connection: Connection, members: Sequence[Member], answers: Sequence[Answered]) -> None:
+def _note_late(connection: Connection, members: Sequence[LockedCheckout], answers: Sequence[CallResult]) -> None:
     fences = {member.id: member.fence for member in members}
     late = {
         each.planned.call.checkout_id: {
@@ -167,7 +167,7 @@ def _note_late(connection: Connection, members: Sequence[Member], answers: Seque
     write_events(connection, "payment.late_answer", list(late), data=late)
 
 
-def _read_books(
+def _read_payments(
     checkout_id: UUID,
     gateway: str,
     token: str,
@@ -181,9 +181,9 @@ def _read_books(
     order_minor: int | None,
     *,
     operations: tuple[Operation, ...],
-) -> Books:
+) -> PaymentState:
     """Make the books of a payment's columns in `BOOKS`, in their order."""
-    return Books(
+    return PaymentState(
         checkout_id=checkout_id,
         gateway=gateway,
         token=token,

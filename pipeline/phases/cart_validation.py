@@ -19,7 +19,7 @@ from models.money import MAX_MINOR, minor_digits
 from pipeline.carts.cart_input import Address
 from pipeline.carts.snapshot import Basket, Line, load_baskets
 from pipeline.catalog.look_alikes import find_look_alikes
-from pipeline.checkouts.batch import Done, Member, Outcome, Rejected
+from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.errors import Code
 from pipeline.errors.objections import explain_first
 from pipeline.gateways.gateway import Chargeable
@@ -40,8 +40,12 @@ undo = None
 
 
 def do(
-    connection: Connection, batch: Sequence[Member], settings: Settings, chargeable: Chargeable = charge_exactly, /
-) -> Mapping[UUID, Outcome]:
+    connection: Connection,
+    batch: Sequence[LockedCheckout],
+    settings: Settings,
+    chargeable: Chargeable = charge_exactly,
+    /,
+) -> Mapping[UUID, PhaseResult]:
     """Validate the carts of a batch; each gets the first thing that is wrong with it, or Done."""
     baskets = load_baskets(connection, [member.cart_id for member in batch], settings.base_currency)
     # A cart that is too large is refused, and costs no more than that.
@@ -87,7 +91,7 @@ def validate(basket: Basket, available: Mapping[int, int | None], settings: Sett
     return _object_to_address(basket) or _object_to_tax_id(basket) or _object_to_stock(basket, available) or Done()
 
 
-def _name_look_alikes(connection: Connection, outcomes: Mapping[UUID, Done | Rejected]) -> Mapping[UUID, Outcome]:
+def _name_look_alikes(connection: Connection, outcomes: Mapping[UUID, Done | Rejected]) -> Mapping[UUID, PhaseResult]:
     """Say of unknown skus which ones of the catalog look like them: one round trip, and only if there are any."""
     unknown = {
         id_: outcome

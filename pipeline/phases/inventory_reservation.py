@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from pipeline.carts.resolution import catch_up
 from pipeline.catalog.allocation import Hold, Level, Shelf, Short, Want
-from pipeline.checkouts.batch import Done, Member, Outcome, Rejected
+from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.checkouts.locks import lock_held_stock, lock_stock
 from pipeline.errors import Code
 from pipeline.settings import Settings
@@ -57,7 +57,7 @@ RELEASE: Final = text("""
 """)
 
 
-def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:  # noqa: ARG001
+def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
     """Hold the lines of a batch, first come first served, or reject the checkouts that fall short."""
     wants, lost = _load_wants(connection, [member.id for member in batch])
     variant_ids = sorted({want.variant_id for lines in wants.values() for want in lines})
@@ -65,7 +65,7 @@ def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> M
         Level(row.variant_id, row.location_id, row.on_hand - row.reserved, row.backorderable)
         for row in lock_stock(connection, variant_ids)
     )
-    outcomes: dict[UUID, Outcome] = {}
+    outcomes: dict[UUID, PhaseResult] = {}
     holds: list[Hold] = []
     for member in batch:
         if member.id in lost:
@@ -90,7 +90,7 @@ def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> M
     return outcomes
 
 
-def undo(connection: Connection, batch: Sequence[Member]) -> None:
+def undo(connection: Connection, batch: Sequence[LockedCheckout]) -> None:
     """Release whatever is still held; nothing held is fine."""
     ids = [member.id for member in batch]
     lock_held_stock(connection, ids)

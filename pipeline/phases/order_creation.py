@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
-from pipeline.checkouts.batch import Done, Member, Outcome, Rejected
+from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.errors import Code
 from pipeline.settings import Settings
 
@@ -40,7 +40,7 @@ CANCEL: Final = text("""
 """)
 
 
-def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:  # noqa: ARG001
+def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
     """Copy the frozen rows into orders. A cart that was bought in another way is rejected."""
     rows = connection.execute(WRITE, {"ids": [member.id for member in batch], "order_ids": [uuid7() for _ in batch]})
     written = {row.checkout_id for row in rows}
@@ -50,6 +50,6 @@ def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> M
     }
 
 
-def undo(connection: Connection, batch: Sequence[Member]) -> None:
+def undo(connection: Connection, batch: Sequence[LockedCheckout]) -> None:
     """Cancel the orders; none, or a cancelled one, is fine."""
     connection.execute(CANCEL, {"ids": [member.id for member in batch]})

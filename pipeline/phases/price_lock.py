@@ -12,12 +12,12 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from pipeline.carts.snapshot import Basket, load_resolved
-from pipeline.checkouts.batch import Done, Member, Outcome, Rejected
+from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.errors import Code
 from pipeline.gateways.gateway import Chargeable
 from pipeline.pricing.charge import charge_exactly, price_basket
-from pipeline.pricing.coupons import CouponDesk, give_back
+from pipeline.pricing.coupons import CouponBook, return_coupons
 from pipeline.pricing.drift import find_drift, find_tolerance
 from pipeline.pricing.loader import Terms, describe_lapsed, find_lapsed_rates, load_terms
 from pipeline.pricing.storage import freeze_quotes
@@ -30,13 +30,17 @@ VOID: Final = text("""
 
 
 def do(
-    connection: Connection, batch: Sequence[Member], settings: Settings, chargeable: Chargeable = charge_exactly, /
-) -> Mapping[UUID, Outcome]:
+    connection: Connection,
+    batch: Sequence[LockedCheckout],
+    settings: Settings,
+    chargeable: Chargeable = charge_exactly,
+    /,
+) -> Mapping[UUID, PhaseResult]:
     """Freeze the quotes of a batch, each over what can be charged; a coupon's last use goes to the first come."""
     baskets = load_resolved(connection, [member.id for member in batch], settings.base_currency)
-    desk = CouponDesk(connection, baskets.values(), settings.base_currency)
+    desk = CouponBook(connection, baskets.values(), settings.base_currency)
     terms = load_terms(connection, list(baskets.values()), desk.promotions, batch[0].now, settings)
-    outcomes: dict[UUID, Outcome] = {}
+    outcomes: dict[UUID, PhaseResult] = {}
     quotes: dict[UUID, Quote] = {}
     untaxed: dict[UUID, dict[str, Any]] = {}
     for member in batch:
@@ -61,7 +65,7 @@ def do(
 
 
 def quote(
-    member: Member, basket: Basket, terms: Terms, desk: CouponDesk, settings: Settings, chargeable: Chargeable
+    member: LockedCheckout, basket: Basket, terms: Terms, desk: CouponBook, settings: Settings, chargeable: Chargeable
 ) -> Quote | Rejected:
     """Price one basket and hold it against what the caller expects."""
     charged = price_basket(basket, terms, desk, settings, chargeable)
@@ -71,8 +75,8 @@ def quote(
     return charged if drift is None else Rejected(Code.PRICE_CHANGED, drift)
 
 
-def undo(connection: Connection, batch: Sequence[Member]) -> None:
+def undo(connection: Connection, batch: Sequence[LockedCheckout]) -> None:
     """Void the locks and return the coupons; no lock, or a voided one, is fine."""
     ids = [member.id for member in batch]
-    give_back(connection, ids)
+    return_coupons(connection, ids)
     connection.execute(VOID, {"ids": ids})

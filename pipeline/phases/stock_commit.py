@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from pipeline.checkouts.batch import Done, Member, Outcome
+from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult
 from pipeline.checkouts.locks import lock_carts, lock_held_stock
 from pipeline.settings import Settings
 
@@ -39,7 +39,7 @@ COMPLETE: Final = text("""
 undo = None
 
 
-def do(connection: Connection, batch: Sequence[Member], settings: Settings) -> Mapping[UUID, Outcome]:  # noqa: ARG001
+def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
     """Settle stock, orders and carts of a batch."""
     ids = [member.id for member in batch]
     cart_ids = [member.cart_id for member in batch]

@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 
 from models.money import MAX_MINOR, Money
 from pipeline.carts.snapshot import Basket
-from pipeline.checkouts.batch import Member, Rejected
+from pipeline.checkouts.batch import LockedCheckout, Rejected
 from pipeline.errors import Code
 from pipeline.gateways.gateway import Chargeable, NotChargeable
-from pipeline.pricing.coupons import CouponDesk
+from pipeline.pricing.coupons import CouponBook
 from pipeline.pricing.exchange import find_amount
 from pipeline.pricing.external import check_external
 from pipeline.pricing.loader import Terms, build_order, load_terms
@@ -31,7 +31,7 @@ def charge_exactly(amount: Money) -> Money:
 
 
 def price_basket(
-    basket: Basket, terms: Terms, desk: CouponDesk, settings: Settings, chargeable: Chargeable
+    basket: Basket, terms: Terms, desk: CouponBook, settings: Settings, chargeable: Chargeable
 ) -> Quote | Rejected:
     """Price one basket over an amount that can be charged."""
     coupons = desk.find(basket)
@@ -56,7 +56,7 @@ def price_basket(
 
 def find_unchargeable(
     connection: Connection,
-    batch: Sequence[Member],
+    batch: Sequence[LockedCheckout],
     baskets: Mapping[UUID, Basket],
     settings: Settings,
     chargeable: Chargeable,
@@ -71,7 +71,7 @@ def find_unchargeable(
     if not asked:
         return {}
     found = [baskets[each.cart_id] for each in asked]
-    desk = CouponDesk(connection, found, settings.base_currency, lock=False)
+    desk = CouponBook(connection, found, settings.base_currency, lock=False)
     terms = load_terms(connection, found, desk.promotions, asked[0].now, settings)
     priced = {each.id: price_basket(baskets[each.cart_id], terms, desk, settings, chargeable) for each in asked}
     return {

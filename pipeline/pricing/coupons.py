@@ -51,7 +51,7 @@ GIVE_BACK: Final = text("""
 """)
 
 
-class CouponDesk:
+class CouponBook:
     """The coupons that a batch asks for, locked and counted down as they are granted."""
 
     def __init__(
@@ -121,7 +121,7 @@ class CouponDesk:
             self._connection.execute(REDEEM, given)
 
 
-def give_back(connection: Connection, ids: Sequence[UUID]) -> None:
+def return_coupons(connection: Connection, ids: Sequence[UUID]) -> None:
     """Return the uses of these checkouts; none held is fine."""
     codes = sorted(connection.execute(HELD, {"ids": list(ids)}).scalars())
     if codes:

@@ -40,7 +40,7 @@ def reconcile(
     """
     run = _Run(engine, gateway, settings, read_clock(engine), tell or _tell_nobody)
     run.read_provider(since)
-    run.read_books(since)
+    run.read_payments(since)
     return Comparison(tuple(run.confirm()), run.objects, run.payments)
 
 
@@ -75,7 +75,7 @@ class _Run:
             self._add(judge(each, ours.get(each.reference)) for each in new)
             self.tell("listed", self.objects)
 
-    def read_books(self, since: datetime) -> None:
+    def read_payments(self, since: datetime) -> None:
         """Judge what the provider did not list: nothing that is newer than its list can be missing from it."""
         for ours in read_resting(self.engine, self.gateway.name, since, self.began_at):
             self.payments += sum(each.gateway is not None for each in ours)

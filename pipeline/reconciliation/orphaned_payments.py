@@ -48,7 +48,7 @@ class Repair:
         return self.reason is None
 
 
-def take_back(finding: Finding, engine: Engine, gateway: Gateway, settings: Settings) -> Repair:
+def void_or_refund(finding: Finding, engine: Engine, gateway: Gateway, settings: Settings) -> Repair:
     """Cancel the object, or refund what it took. No transaction is open meanwhile.
 
     Safe twice: the key names the object. Raises Unavailable when it matters how the checkout's own object stands and

@@ -12,10 +12,10 @@ from pipeline.errors import Code, Unavailable
 from pipeline.payments.payment import LIVE
 from pipeline.reconciliation.findings import Finding, Ours, Remedy
 from pipeline.reconciliation.local_records import read_one
-from pipeline.reconciliation.orphaned_payments import Repair, take_back
+from pipeline.reconciliation.orphaned_payments import Repair, void_or_refund
 from pipeline.reconciliation.provider_queries import look_at
-from pipeline.saga.executor import Driver
-from pipeline.saga.payment_poller import Looker
+from pipeline.saga.executor import Executor
+from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
 
@@ -29,10 +29,10 @@ Tell = Callable[[Repair], None]
 class Repairer:
     """Safe to run twice, at once, and beside the workers: whatever it calls, it calls with keys or under claims."""
 
-    def __init__(self, driver: Driver, looker: Looker, unwinder: Unwinder, settings: Settings) -> None:
+    def __init__(self, executor: Executor, poller: PaymentPoller, unwinder: Unwinder, settings: Settings) -> None:
         """Take what looks and what takes back; the driver has the database and the gateway."""
-        self.driver = driver
-        self.looker = looker
+        self.executor = executor
+        self.poller = poller
         self.unwinder = unwinder
         self.settings = settings
 
@@ -54,7 +54,7 @@ class Repairer:
                 note(self._report(finding, ours))
         for finding in findings:
             if finding.remedy is Remedy.TAKE_BACK:
-                note(take_back(finding, self.driver.database, self.driver.gateway, self.settings))
+                note(void_or_refund(finding, self.executor.database, self.executor.gateway, self.settings))
         return repairs
 
     def _settle(self, findings: Sequence[Finding]) -> list[tuple[Finding, Ours | None]]:
@@ -68,9 +68,9 @@ class Repairer:
         ends_at = time.monotonic() + PATIENCE_CLAIMS * self.settings.gateway_claim_seconds
         while left:
             if unseen := sorted(left - seen):
-                seen |= self.looker.run(unseen)
+                seen |= self.poller.run(unseen)
             self.unwinder.run(sorted(left & seen))
-            stand |= {id_: read_one(self.driver.database, id_) for id_ in left & seen}
+            stand |= {id_: read_one(self.executor.database, id_) for id_ in left & seen}
             left -= {id_ for id_ in left & seen if stand[id_].review is not None or stand[id_].status not in LIVE}
             if time.monotonic() > ends_at:
                 break
@@ -88,7 +88,7 @@ class Repairer:
             return Repair(finding, "not settled", reason=ours.review)
         if ours.reference is None or ours.status in LIVE:
             return Repair(finding, "not settled", reason="it is being called again")
-        held = look_at(self.driver.gateway, ours.reference, ours, finding.held, self.settings)
+        held = look_at(self.executor.gateway, ours.reference, ours, finding.held, self.settings)
         if held is None or held.status is not ours.status:
             return Repair(finding, "not settled", reason=f"our books say {ours.status}, and the provider does not")
         if finding.kept is not None and finding.kept.minor > 0:
@@ -111,5 +111,5 @@ class Repairer:
             "was": was,
             "status": status,
         }
-        with transaction(self.driver.database) as connection:
+        with transaction(self.executor.database) as connection:
             write_events(connection, "payment.reconciled", [finding.checkout_id], data={finding.checkout_id: facts})

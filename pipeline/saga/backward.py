@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import Member, Rejected
-from pipeline.checkouts.events import Happened, change_and_tell, with_events
+from pipeline.checkouts.batch import LockedCheckout, Rejected
+from pipeline.checkouts.events import Happened, execute_with_events, with_events
 from pipeline.errors import sentence
-from pipeline.messaging.ports import RESOLVE, UNWIND, Send
+from pipeline.messaging.ports import RESOLVE, UNWIND, OutgoingMessage
 from pipeline.saga.chain import CHAIN, first_undo, undoable
 from pipeline.settings import Settings
 
@@ -65,19 +65,19 @@ CALL_BACK: Final = text("""
 
 def begin(
     connection: Connection,
-    members: Sequence[Member],
+    members: Sequence[LockedCheckout],
     rejections: Mapping[UUID, Rejected],
     settings: Settings,
     *,
     ending: CheckoutState,
     phase: str | None = None,
-) -> list[Send]:
+) -> list[OutgoingMessage]:
     """Turn these checkouts back, for the given reasons, to end as `ending`: at once where nothing is to undo."""
     if not members:
         return []
     reasons = [rejections[member.id] for member in members]
     facts = {member.id: {"code": rejections[member.id].code, "ending": ending} for member in members}
-    change_and_tell(
+    execute_with_events(
         connection,
         BEGIN,
         {
@@ -93,10 +93,10 @@ def begin(
         Happened("checkout.unwinding", list(facts), phase, facts),
     )
     finish(connection, {member.id: ending for member in members if first_undo(member.phase) == 0}, settings)
-    return [Send(UNWIND, member.id, member.now) for member in members if first_undo(member.phase) > 0]
+    return [OutgoingMessage(UNWIND, member.id, member.now) for member in members if first_undo(member.phase) > 0]
 
 
-def step_down(connection: Connection, number: int, members: Sequence[Member], settings: Settings) -> bool:
+def step_down(connection: Connection, number: int, members: Sequence[LockedCheckout], settings: Settings) -> bool:
     """Record that phase `number` of these checkouts is undone. True when there is more to undo, else they ended."""
     if not members:
         return False
@@ -108,7 +108,9 @@ def step_down(connection: Connection, number: int, members: Sequence[Member], se
     if left == 0:
         finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members}, settings, undone)
         return False
-    change_and_tell(connection, STEP_DOWN, {"ids": ids, "phase": left, "stall_seconds": settings.stall_seconds}, undone)
+    execute_with_events(
+        connection, STEP_DOWN, {"ids": ids, "phase": left, "stall_seconds": settings.stall_seconds}, undone
+    )
     return True
 
 
@@ -122,10 +124,14 @@ def finish(
     for id_, ending in endings.items():
         by_ending[ending].append(id_)
     ended = [Happened(f"checkout.{ending}", ids) for ending, ids in by_ending.items()]
-    change_and_tell(connection, FINISH, {"ids": list(endings), "look_seconds": settings.look_seconds}, *before, *ended)
+    execute_with_events(
+        connection, FINISH, {"ids": list(endings), "look_seconds": settings.look_seconds}, *before, *ended
+    )
 
 
-def rest(connection: Connection, ids: Sequence[UUID], settings: Settings, *, answered: bool = True) -> None:
+def schedule_next_poll(
+    connection: Connection, ids: Sequence[UUID], settings: Settings, *, answered: bool = True
+) -> None:
     """Let ended checkouts be until they are looked at again: sooner when the provider did not answer this look.
 
     The last answered look is made at most three times `look_hours` after the end: until then an answer is asked for.
@@ -143,7 +149,7 @@ def rest(connection: Connection, ids: Sequence[UUID], settings: Settings, *, ans
         )
 
 
-def call_back(connection: Connection, member: Member) -> list[Send]:
+def retry_undo(connection: Connection, member: LockedCheckout) -> list[OutgoingMessage]:
     """Set the undo of an ended checkout's payment going again, for a person."""
     connection.execute(CALL_BACK, {"id": member.id})
-    return [Send(RESOLVE, member.id, member.now)]
+    return [OutgoingMessage(RESOLVE, member.id, member.now)]

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from pipeline.checkouts.batch import Member, Outcome
+from pipeline.checkouts.batch import LockedCheckout, PhaseResult
 from pipeline.gateways.gateway import Chargeable
-from pipeline.payments.payment import Books, Intent
+from pipeline.payments.payment import Intent, PaymentState
 from pipeline.phases import (
     cart_validation,
     inventory_reservation,
@@ -21,14 +21,14 @@ from pipeline.phases import (
 )
 from pipeline.settings import Settings
 
-Do = Callable[[Connection, Sequence[Member], Settings], Mapping[UUID, Outcome]]
-Undo = Callable[[Connection, Sequence[Member]], None]
-Plan = Callable[[Member, Books, Settings], Outcome | Intent]
-PlanUndo = Callable[[Member, Books | None, Settings], Outcome | Intent]
+Do = Callable[[Connection, Sequence[LockedCheckout], Settings], Mapping[UUID, PhaseResult]]
+Undo = Callable[[Connection, Sequence[LockedCheckout]], None]
+Plan = Callable[[LockedCheckout, PaymentState, Settings], PhaseResult | Intent]
+PlanUndo = Callable[[LockedCheckout, PaymentState | None, Settings], PhaseResult | Intent]
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class TransactionPhase:
     """A phase that is one transaction. `undo` is None where there is nothing to undo."""
 
     do: Do
@@ -39,20 +39,25 @@ class DoQuote(Protocol):
     """The `do` of a phase that looks at totals. `chargeable` is the gateway's; without it every amount can be."""
 
     def __call__(
-        self, connection: Connection, batch: Sequence[Member], settings: Settings, chargeable: Chargeable = ..., /
-    ) -> Mapping[UUID, Outcome]:
+        self,
+        connection: Connection,
+        batch: Sequence[LockedCheckout],
+        settings: Settings,
+        chargeable: Chargeable = ...,
+        /,
+    ) -> Mapping[UUID, PhaseResult]:
         """Do it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Quoting(Local):
+class QuotingPhase(TransactionPhase):
     """A local phase that must know what the gateway can charge."""
 
     do: DoQuote
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class GatewayPhase:
     """A phase that calls the gateway: it plans on our books, the driver calls, it plans again.
 
     Once the intent of a `pivot` phase is committed, nothing is undone by wish or by time.
@@ -69,7 +74,7 @@ class Phase:
 
     number: int
     name: str
-    work: Local | Remote
+    work: TransactionPhase | GatewayPhase
     awaits_payment: bool = False
 
     @property
@@ -79,13 +84,13 @@ class Phase:
 
 
 CHAIN: Final = (
-    Phase(1, "cart_validation", Quoting(cart_validation.do, cart_validation.undo)),
-    Phase(2, "inventory_reservation", Local(inventory_reservation.do, inventory_reservation.undo)),
-    Phase(3, "price_lock", Quoting(price_lock.do, price_lock.undo), awaits_payment=True),
-    Phase(4, "payment_authorization", Remote(payment_authorization.plan, payment_authorization.plan_undo)),
-    Phase(5, "order_creation", Local(order_creation.do, order_creation.undo)),
-    Phase(6, "payment_capture", Remote(payment_capture.plan, payment_capture.plan_undo, pivot=True)),
-    Phase(7, "stock_commit", Local(stock_commit.do, stock_commit.undo)),
+    Phase(1, "cart_validation", QuotingPhase(cart_validation.do, cart_validation.undo)),
+    Phase(2, "inventory_reservation", TransactionPhase(inventory_reservation.do, inventory_reservation.undo)),
+    Phase(3, "price_lock", QuotingPhase(price_lock.do, price_lock.undo), awaits_payment=True),
+    Phase(4, "payment_authorization", GatewayPhase(payment_authorization.plan, payment_authorization.plan_undo)),
+    Phase(5, "order_creation", TransactionPhase(order_creation.do, order_creation.undo)),
+    Phase(6, "payment_capture", GatewayPhase(payment_capture.plan, payment_capture.plan_undo, pivot=True)),
+    Phase(7, "stock_commit", TransactionPhase(stock_commit.do, stock_commit.undo)),
 )
 
 
@@ -100,7 +105,7 @@ def first_undo(completed: int) -> int:
     A gateway phase may have written operations before it completed: the unwind begins with it, and finds nothing to do
     if it had not begun.
     """
-    started = completed + 1 if completed < len(CHAIN) and isinstance(CHAIN[completed].work, Remote) else completed
+    started = completed + 1 if completed < len(CHAIN) and isinstance(CHAIN[completed].work, GatewayPhase) else completed
     while started and not undoable(CHAIN[started - 1]):
         started -= 1
     return started
@@ -108,4 +113,4 @@ def first_undo(completed: int) -> int:
 
 def undoable(phase: Phase) -> bool:
     """Tell whether the phase has anything to undo."""
-    return isinstance(phase.work, Remote) or phase.work.undo is not None
+    return isinstance(phase.work, GatewayPhase) or phase.work.undo is not None

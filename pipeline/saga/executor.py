@@ -24,9 +24,9 @@ from sqlalchemy import Connection, Engine
 
 from pipeline.database.connections import is_transient, transaction
 from pipeline.gateways.gateway import Gateway
-from pipeline.messaging.ports import Backlog, Send, Sender
+from pipeline.messaging.ports import Backlog, OutgoingMessage, Publisher
 from pipeline.payments.gateway_calls import Calls, gather
-from pipeline.payments.leases import Answered, Planned
+from pipeline.payments.leases import CallResult, PlannedCall
 from pipeline.saga.loads import Load, Loads
 from pipeline.settings import Settings
 
@@ -55,8 +55,8 @@ class Step:
     its transaction did, by this process's monotonic clock; the driver writes it.
     """
 
-    calls: list[Planned] = field(default_factory=list)
-    sends: list[Send] = field(default_factory=list)
+    calls: list[PlannedCall] = field(default_factory=list)
+    sends: list[OutgoingMessage] = field(default_factory=list)
     again: list[list[UUID]] = field(default_factory=list)
     heavy: list[list[UUID]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class Task:
     """Checkouts to step, with the answers that have come in for them."""
 
     ids: Sequence[UUID]
-    answers: Sequence[Answered] = ()
+    answers: Sequence[CallResult] = ()
 
     def alone(self) -> list["Task"]:
         """Return one task for each checkout."""
@@ -77,7 +77,7 @@ class Task:
         ]
 
 
-StepFunction = Callable[[Connection, Sequence[UUID], Sequence[Answered]], Step]
+StepFunction = Callable[[Connection, Sequence[UUID], Sequence[CallResult]], Step]
 FailFunction = Callable[[Connection, UUID, Exception], Step]
 
 
@@ -99,13 +99,13 @@ class Way:
     lane: Lane | None = None
 
 
-class Driver:
+class Executor:
     """Shared by the runner and the unwind. Thread-safe; one a process."""
 
     def __init__(
         self,
         database: Engine,
-        sender: Sender,
+        sender: Publisher,
         gateway: Gateway,
         settings: Settings,
         *,
@@ -159,7 +159,7 @@ class Driver:
         with self._left_changed:
             self._left_changed.wait_for(lambda: self._left == 0)
 
-    def _work_off(self, tasks: deque[Task], in_flight: set[Future[Answered]], way: Way, leave_at: float) -> None:
+    def _work_off(self, tasks: deque[Task], in_flight: set[Future[CallResult]], way: Way, leave_at: float) -> None:
         heavy: list[Load[Way]] = []
         while tasks or in_flight:
             while tasks:
@@ -208,7 +208,7 @@ class Driver:
             else:
                 log.info("batch.gave_way", queue=lane.queue, checkouts=len(ids))
 
-    def _leave(self, in_flight: set[Future[Answered]], way: Way) -> bool:
+    def _leave(self, in_flight: set[Future[CallResult]], way: Way) -> bool:
         """Have another thread wait for these calls; False when too many have been left already."""
         with self._left_changed:
             if self._left + len(in_flight) > self._most_left:
@@ -217,7 +217,7 @@ class Driver:
         self._keepers.submit(self._keep, in_flight, way)
         return True
 
-    def _keep(self, in_flight: set[Future[Answered]], way: Way) -> None:
+    def _keep(self, in_flight: set[Future[CallResult]], way: Way) -> None:
         count = len(in_flight)
         try:
             self._work_off(deque(), in_flight, way, math.inf)

@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import Member, Retry, Review, Wait
-from pipeline.checkouts.events import Happened, change_and_tell, with_events
+from pipeline.checkouts.batch import LockedCheckout, Retry, Review, Wait
+from pipeline.checkouts.events import Happened, execute_with_events, with_events
 from pipeline.errors import sentence
-from pipeline.messaging.ports import UNWIND, Send
-from pipeline.saga.chain import CHAIN, Phase, Remote, next_phase
+from pipeline.messaging.ports import UNWIND, OutgoingMessage
+from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, next_phase
 from pipeline.settings import Settings
 
 # :stall_seconds null means that nothing is due: the checkout waits for the buyer, or is over. With :window_seconds the
@@ -83,11 +83,13 @@ CALL_ON: Final = with_events("""
 """)
 
 
-def advance(connection: Connection, phase: Phase, members: Sequence[Member], settings: Settings) -> list[Send]:
+def advance(
+    connection: Connection, phase: Phase, members: Sequence[LockedCheckout], settings: Settings
+) -> list[OutgoingMessage]:
     """Record that these checkouts completed `phase`, and return the messages that call on the next one."""
-    sends: list[Send] = []
+    sends: list[OutgoingMessage] = []
     last = phase.number == len(CHAIN)
-    authorizes = isinstance(phase.work, Remote) and not phase.work.pivot
+    authorizes = isinstance(phase.work, GatewayPhase) and not phase.work.pivot
     waiting = [each for each in members if phase.awaits_payment and not each.payment_given]
     going = [each for each in members if not (phase.awaits_payment and not each.payment_given)]
     for group, state in (
@@ -101,7 +103,7 @@ def advance(connection: Connection, phase: Phase, members: Sequence[Member], set
         happened = [Happened("checkout.phase_completed", ids, phase.name)]
         if not running:
             happened.append(Happened(f"checkout.{state}", ids))
-        change_and_tell(
+        execute_with_events(
             connection,
             ADVANCE,
             {
@@ -115,11 +117,11 @@ def advance(connection: Connection, phase: Phase, members: Sequence[Member], set
             *happened,
         )
         if running:
-            sends += [Send(next_phase(phase.number).queue, each.id, each.now) for each in group]
+            sends += [OutgoingMessage(next_phase(phase.number).queue, each.id, each.now) for each in group]
     return sends
 
 
-def park(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> None:
+def wait_for_external(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> None:
     """Let these checkouts wait for somebody outside."""
     for state, event, hold_seconds in {(each.state, each.event, each.hold_seconds) for each in waits.values()}:
         facts = {
@@ -127,7 +129,7 @@ def park(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> No
             for id_, each in waits.items()
             if (each.state, each.event, each.hold_seconds) == (state, event, hold_seconds)
         }
-        change_and_tell(
+        execute_with_events(
             connection,
             PARK,
             {"ids": list(facts), "state": state, "hold_seconds": hold_seconds},
@@ -135,14 +137,14 @@ def park(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> No
         )
 
 
-def schedule(connection: Connection, members: Sequence[Member], retries: Mapping[UUID, Retry]) -> None:
+def schedule(connection: Connection, members: Sequence[LockedCheckout], retries: Mapping[UUID, Retry]) -> None:
     """Have these checkouts called on again after their wait; costs no attempt."""
-    later(
+    schedule_retry(
         connection, [(each, retries[each.id].after_seconds, retries[each.id].reason, each.attempts) for each in members]
     )
 
 
-def later(connection: Connection, waits: Sequence[tuple[Member, float, str, int]]) -> None:
+def schedule_retry(connection: Connection, waits: Sequence[tuple[LockedCheckout, float, str, int]]) -> None:
     """Have checkouts called on again: (member, seconds, reason, attempts so far)."""
     if waits:
         connection.execute(
@@ -163,15 +165,17 @@ def set_aside(connection: Connection, groups: Sequence[Sequence[UUID]], settings
         connection.execute(SET_ASIDE, {"ids": ids, "stall_seconds": settings.stall_seconds})
 
 
-def send_back(connection: Connection, members: Sequence[Member], queue: str, settings: Settings) -> list[Send]:
+def send_back(
+    connection: Connection, members: Sequence[LockedCheckout], queue: str, settings: Settings
+) -> list[OutgoingMessage]:
     """Send these checkouts to the end of their queue: they wait there anew, and that is no attempt."""
     if not members:
         return []
     connection.execute(SEND_BACK, {"ids": [each.id for each in members], "stall_seconds": settings.stall_seconds})
-    return [Send(queue, each.id, each.now) for each in members]
+    return [OutgoingMessage(queue, each.id, each.now) for each in members]
 
 
-def ask_person(connection: Connection, phase: str, reviews: Mapping[UUID, Review]) -> None:
+def move_to_review(connection: Connection, phase: str, reviews: Mapping[UUID, Review]) -> None:
     """Put these checkouts in front of a person, with the reason."""
     if not reviews:
         return
@@ -185,7 +189,7 @@ def ask_person(connection: Connection, phase: str, reviews: Mapping[UUID, Review
         for id_, each in reviews.items()
     }
     rows = [json.dumps(each, default=str) for each in facts.values()]
-    change_and_tell(
+    execute_with_events(
         connection,
         REVIEW,
         {"ids": list(reviews), "reviews": rows},
@@ -193,22 +197,22 @@ def ask_person(connection: Connection, phase: str, reviews: Mapping[UUID, Review
     )
 
 
-def call_on(
+def resume_checkout(
     connection: Connection,
-    member: Member,
+    member: LockedCheckout,
     settings: Settings,
     *,
     event: str,
     hold_seconds: float = 0,
     expected: Mapping[str, Any] | None = None,
     detail: Mapping[str, Any] | None = None,
-) -> list[Send]:
+) -> list[OutgoingMessage]:
     """Set a waiting checkout going again, with its stock and prices held for at least `hold_seconds` more."""
     if member.state is CheckoutState.NEEDS_REVIEW:
         state = CheckoutState.RUNNING if member.ending is None else CheckoutState.UNWINDING
     else:
         state = CheckoutState.RUNNING
-    change_and_tell(
+    execute_with_events(
         connection,
         CALL_ON,
         {
@@ -221,7 +225,7 @@ def call_on(
         },
         Happened(event, [member.id], data={member.id: detail or {}}),
     )
-    return [Send(queue_of(state, member.phase), member.id, member.now)]
+    return [OutgoingMessage(queue_of(state, member.phase), member.id, member.now)]
 
 
 def queue_of(state: CheckoutState, phase: int) -> str:

@@ -11,27 +11,27 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from models.states import ENDINGS, CheckoutState, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import Member
+from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded
-from pipeline.messaging.ports import RESOLVE, Send
+from pipeline.messaging.ports import RESOLVE, OutgoingMessage
 from pipeline.payments.late_funds import close_reviews
-from pipeline.payments.leases import Answered, claim
-from pipeline.payments.payment import LIVE, Books, Intent, Verb
-from pipeline.payments.storage import load_books, record
+from pipeline.payments.leases import CallResult, take_leases
+from pipeline.payments.payment import LIVE, Intent, PaymentState, Verb
+from pipeline.payments.storage import load_payments, store_results
 from pipeline.saga import backward, forward
-from pipeline.saga.chain import CHAIN, Remote
-from pipeline.saga.executor import Driver, Step
+from pipeline.saga.chain import CHAIN, GatewayPhase
+from pipeline.saga.executor import Executor, Step
 from pipeline.settings import Settings
 
 
-class Looker:
+class PaymentPoller:
     """Asks the provider how things stand, writes it down, and calls on whoever can go on now. Safe at any time."""
 
-    def __init__(self, driver: Driver, settings: Settings) -> None:
+    def __init__(self, executor: Executor, settings: Settings) -> None:
         """Take the driver that commits, sends and calls."""
-        self.driver = driver
+        self.executor = executor
         self.settings = settings
 
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
@@ -41,7 +41,7 @@ class Looker:
         """
         seen: set[UUID] = set()
 
-        def step(connection: Connection, ids: Sequence[UUID], answers: Sequence[Answered]) -> Step:
+        def step(connection: Connection, ids: Sequence[UUID], answers: Sequence[CallResult]) -> Step:
             members = lock_checkouts(connection, ids)
             if answers:
                 done, sends = self._take_in(connection, members, answers)
@@ -55,11 +55,11 @@ class Looker:
             seen.discard(checkout_id)
             return Step()
 
-        self.driver.drive(ids, step, fail)
+        self.executor.drive(ids, step, fail)
         return seen
 
-    def _ask(self, connection: Connection, members: Sequence[Member], seen: set[UUID]) -> Step:
-        books = load_books(connection, [each.id for each in members])
+    def _ask(self, connection: Connection, members: Sequence[LockedCheckout], seen: set[UUID]) -> Step:
+        books = load_payments(connection, [each.id for each in members])
         intents = []
         for member in members:
             held = books.get(member.id)
@@ -72,13 +72,13 @@ class Looker:
                     seen.add(member.id)
             elif operation.claimed_until is None or operation.claimed_until <= member.now:
                 intents.append((member, held, Intent(operation.kind, operation.n, Verb.RETRIEVE)))
-        return Step(calls=claim(connection, intents, self.settings, hold=False))
+        return Step(calls=take_leases(connection, intents, self.settings, hold=False))
 
     def _take_in(
-        self, connection: Connection, members: Sequence[Member], answers: Sequence[Answered]
-    ) -> tuple[set[UUID], list[Send]]:
-        before = load_books(connection, [each.id for each in members])
-        after = record(connection, members, answers, before)
+        self, connection: Connection, members: Sequence[LockedCheckout], answers: Sequence[CallResult]
+    ) -> tuple[set[UUID], list[OutgoingMessage]]:
+        before = load_payments(connection, [each.id for each in members])
+        after = store_results(connection, members, answers, before)
         sends = [send for member in members for send in self._follow(connection, member, before, after)]
         definite = {
             each.planned.call.checkout_id
@@ -89,51 +89,59 @@ class Looker:
         answered = [id_ for id_ in ended if id_ in definite]
         # Whatever a person was asked to settle is settled, perhaps by them, at the provider's own desk.
         close_reviews(connection, answered)
-        backward.rest(connection, answered, self.settings)
-        backward.rest(connection, [id_ for id_ in ended if id_ not in definite], self.settings, answered=False)
+        backward.schedule_next_poll(connection, answered, self.settings)
+        backward.schedule_next_poll(
+            connection, [id_ for id_ in ended if id_ not in definite], self.settings, answered=False
+        )
         return definite, sends
 
     def _follow(
-        self, connection: Connection, member: Member, before: Mapping[UUID, Books], after: Mapping[UUID, Books]
-    ) -> list[Send]:
+        self,
+        connection: Connection,
+        member: LockedCheckout,
+        before: Mapping[UUID, PaymentState],
+        after: Mapping[UUID, PaymentState],
+    ) -> list[OutgoingMessage]:
         """Call on a checkout that can go on with what was seen."""
         was, books = before[member.id], after[member.id]
         changed = was.status is not books.status or _outcomes(was) != _outcomes(books)
         match member.state:
             case CheckoutState.ACTION_REQUIRED:
                 waits = any(each.status is OperationStatus.ACTION_REQUIRED for each in books.operations)
-                return [] if waits else self._call_on(connection, member)
+                return [] if waits else self._resume(connection, member)
             case CheckoutState.AWAITING_PAYMENT:
                 # The buyer went back to the bank after a no of theirs, and it was paid after all.
-                return self._call_on(connection, member) if books.status is PaymentStatus.AUTHORIZED else []
+                return self._resume(connection, member) if books.status is PaymentStatus.AUTHORIZED else []
             case CheckoutState.RUNNING:
-                goes_on = changed and isinstance(CHAIN[member.phase].work, Remote)
+                goes_on = changed and isinstance(CHAIN[member.phase].work, GatewayPhase)
                 return [_send(member)] if goes_on else []
             case CheckoutState.UNWINDING:
                 return [_send(member)]
             case CheckoutState.FAILED | CheckoutState.CANCELLED | CheckoutState.EXPIRED:
-                return self._take_back(connection, member, was, books)
+                return self._void_or_refund(connection, member, was, books)
             case CheckoutState.NEEDS_REVIEW | CheckoutState.COMPLETED:
                 return []
             case _:
                 assert_never(member.state)
 
-    def _call_on(self, connection: Connection, member: Member) -> list[Send]:
-        return forward.call_on(connection, member, self.settings, event="checkout.resumed")
+    def _resume(self, connection: Connection, member: LockedCheckout) -> list[OutgoingMessage]:
+        return forward.resume_checkout(connection, member, self.settings, event="checkout.resumed")
 
-    def _take_back(self, connection: Connection, member: Member, was: Books, books: Books) -> list[Send]:
+    def _void_or_refund(
+        self, connection: Connection, member: LockedCheckout, was: PaymentState, books: PaymentState
+    ) -> list[OutgoingMessage]:
         if books.status not in LIVE:
             return []
         if books.status is not was.status:
             facts = {"was": was.status, "status": books.status, "amount": str(books.amount)}
             write_events(connection, "payment.turned_up", [member.id], data={member.id: facts})
-        forward.later(connection, [(member, 0.0, "money turned up after the end", member.attempts)])
-        return [Send(RESOLVE, member.id, member.now)]
+        forward.schedule_retry(connection, [(member, 0.0, "money turned up after the end", member.attempts)])
+        return [OutgoingMessage(RESOLVE, member.id, member.now)]
 
 
-def _send(member: Member) -> Send:
-    return Send(forward.queue_of(member.state, member.phase), member.id, member.now)
+def _send(member: LockedCheckout) -> OutgoingMessage:
+    return OutgoingMessage(forward.queue_of(member.state, member.phase), member.id, member.now)
 
 
-def _outcomes(books: Books) -> list[OperationStatus]:
+def _outcomes(books: PaymentState) -> list[OperationStatus]:
     return [each.status for each in books.operations]

@@ -54,13 +54,13 @@ FORGET_SESSIONS: Final = text("""
 """)
 
 
-def beat(connection: Connection) -> Step:
+def record_heartbeat(connection: Connection) -> Step:
     """Write down that the sweep runs: `GET /health/checkout` tells when it does not."""
     connection.execute(BEAT)
     return Step()
 
 
-def forget(connection: Connection, settings: Settings) -> Step:
+def delete_expired(connection: Connection, settings: Settings) -> Step:
     """Delete what has been kept for its time, at most a tick's worth of each.
 
     Old answers, deliveries that were taken, messages that were refused, webhooks that are settled, and sessions that

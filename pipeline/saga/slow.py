@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from pipeline.checkouts.batch import Member
+from pipeline.checkouts.batch import LockedCheckout
 
 RESENT: Final = "sweep.resent"
 SLOW: Final = "sweep.slow"
@@ -51,7 +51,11 @@ class Watch:
         return time.monotonic() - self._taken
 
     def mark(
-        self, connection: Connection, members: Sequence[Member], is_here: Callable[[Member], bool], held_seconds: float
+        self,
+        connection: Connection,
+        members: Sequence[LockedCheckout],
+        is_here: Callable[[LockedCheckout], bool],
+        held_seconds: float,
     ) -> None:
         """Write down which of these locked checkouts were sent again while this run had them.
 

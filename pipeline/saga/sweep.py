@@ -14,15 +14,21 @@ import structlog
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import Member, Rejected
+from pipeline.checkouts.batch import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
-from pipeline.checkouts.locks import lock_due_deliveries, lock_due_notices, lock_expired, lock_scheduled, lock_stalled
+from pipeline.checkouts.locks import (
+    lock_due_deliveries,
+    lock_due_inbound_webhooks,
+    lock_expired,
+    lock_scheduled,
+    lock_stalled,
+)
 from pipeline.errors import Code
-from pipeline.messaging.ports import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, Send
+from pipeline.messaging.ports import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, OutgoingMessage
 from pipeline.saga import backward
-from pipeline.saga.chain import CHAIN, Remote, next_phase
-from pipeline.saga.executor import Driver, Step
-from pipeline.saga.retention import beat, forget
+from pipeline.saga.chain import CHAIN, GatewayPhase, next_phase
+from pipeline.saga.executor import Executor, Step
+from pipeline.saga.retention import delete_expired, record_heartbeat
 from pipeline.saga.runner import give_up
 from pipeline.saga.unwind import fail_undo
 from pipeline.settings import Settings
@@ -90,21 +96,21 @@ class SweepCounts:
     forgotten: int = 0
 
 
-def sweep(driver: Driver, backlog: Backlog, settings: Settings) -> SweepCounts:
+def sweep(executor: Executor, backlog: Backlog, settings: Settings) -> SweepCounts:
     """Run one tick and return its counts."""
     tick = Tick(settings)
-    driver.run(beat)
-    counts = driver.run(tick.expire).counts
-    counts += driver.run(lambda connection: forget(connection, settings)).counts
+    executor.run(record_heartbeat)
+    counts = executor.run(tick.expire).counts
+    counts += executor.run(lambda connection: delete_expired(connection, settings)).counts
     heads = backlog.heads([*(station.queue for station in STATIONS), WEBHOOKS, DELIVERIES])
     if heads is None:
         log.warning("sweep.blind", **counts)
         return SweepCounts(**counts)
-    counts += driver.run(tick.call_scheduled).counts
-    counts += driver.run(partial(tick.resend_notices, heads.get(WEBHOOKS))).counts
-    counts += driver.run(partial(tick.send_deliveries, heads.get(DELIVERIES))).counts
+    counts += executor.run(tick.call_scheduled).counts
+    counts += executor.run(partial(tick.redeliver_inbound_webhooks, heads.get(WEBHOOKS))).counts
+    counts += executor.run(partial(tick.send_deliveries, heads.get(DELIVERIES))).counts
     for station in STATIONS:
-        counts += driver.run(partial(tick.resend, station, heads.get(station.queue))).counts
+        counts += executor.run(partial(tick.resend, station, heads.get(station.queue))).counts
     if counts:
         log.info("sweep.ran", **counts)
     return SweepCounts(**counts)
@@ -131,7 +137,7 @@ class Tick:
             seconds = self.settings.gateway_claim_seconds
             connection.execute(ASK_AGAIN, {"ids": asking, "claim_seconds": seconds})
         self._call_again(connection, [member for member in members if member.id not in asking], counted=False)
-        sends = [Send(queue_for(member), member.id, member.now) for member in members]
+        sends = [OutgoingMessage(queue_for(member), member.id, member.now) for member in members]
         return Step(sends=sends, counts=+Counter(scheduled=len(members)))
 
     def resend(self, station: Station, head: Head | None, connection: Connection) -> Step:
@@ -158,21 +164,23 @@ class Tick:
         again = [member for member in members if member.attempts < limit]
         self._call_again(connection, again, counted=True, head=before)
         write_events(connection, "sweep.resent", [member.id for member in again], phase=station.queue)
-        sends = [Send(station.queue, member.id, member.now) for member in again]
+        sends = [OutgoingMessage(station.queue, member.id, member.now) for member in again]
         for member in hopeless:
             sends += self._give_up(connection, member)
         return Step(sends=sends, counts=+Counter(resent=len(again), given_up=len(hopeless)))
 
-    def resend_notices(self, head: Head | None, connection: Connection) -> Step:
+    def redeliver_inbound_webhooks(self, head: Head | None, connection: Connection) -> Step:
         """Call again on webhooks whose next try has come, or whose message was lost.
 
         No more than the queue is short of one tick's worth: a backlog is never doubled.
         """
-        due = lock_due_notices(connection, self._room(head))
+        due = lock_due_inbound_webhooks(connection, self._room(head))
         if due:
             ids = [row.id for row in due]
             connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
-        return Step(sends=[Send(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due)))
+        return Step(
+            sends=[OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due))
+        )
 
     def send_deliveries(self, head: Head | None, connection: Connection) -> Step:
         """Send webhooks of ours on their way, and those again whose next try has come; no backlog is doubled."""
@@ -180,14 +188,16 @@ class Tick:
         if due:
             ids = [row.id for row in due]
             connection.execute(RESEND_DELIVERIES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
-        return Step(sends=[Send(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due)))
+        return Step(
+            sends=[OutgoingMessage(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due))
+        )
 
     def _room(self, head: Head | None) -> int:
         """Return by how much a queue is short of one tick's worth."""
         return max(0, self.settings.sweep_limit - (0 if head is None else head.waiting))
 
     def _call_again(
-        self, connection: Connection, members: Sequence[Member], *, counted: bool, head: datetime | None = None
+        self, connection: Connection, members: Sequence[LockedCheckout], *, counted: bool, head: datetime | None = None
     ) -> None:
         if members:
             connection.execute(
@@ -200,7 +210,7 @@ class Tick:
                 },
             )
 
-    def _give_up(self, connection: Connection, member: Member) -> list[Send]:
+    def _give_up(self, connection: Connection, member: LockedCheckout) -> list[OutgoingMessage]:
         error = "its worker died, or left no trace, each time"
         if member.state is CheckoutState.UNWINDING:
             fail_undo(connection, member, error, self.settings)
@@ -208,10 +218,10 @@ class Tick:
         return give_up(connection, next_phase(member.phase), member, error, self.settings)
 
 
-def queue_for(member: Member) -> str:
+def queue_for(member: LockedCheckout) -> str:
     """Return the queue that takes a checkout on when its time has come; slow gateway matters go to their own."""
     if member.state is CheckoutState.UNWINDING:
         return UNWIND
-    if member.state is not CheckoutState.RUNNING or isinstance(next_phase(member.phase).work, Remote):
+    if member.state is not CheckoutState.RUNNING or isinstance(next_phase(member.phase).work, GatewayPhase):
         return RESOLVE
     return next_phase(member.phase).queue

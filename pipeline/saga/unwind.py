@@ -8,19 +8,19 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from models.states import ENDINGS, CheckoutState
-from pipeline.checkouts.batch import Done, Member, Outcome, Rejected, Retry, Review, Wait, part
+from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait, split_by_attempts
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.errors import Code
 from pipeline.messaging.ports import UNWIND
-from pipeline.payments.late_funds import ask_person, close_reviews
-from pipeline.payments.leases import Answered, Planned, claim
-from pipeline.payments.payment import Books, Intent
+from pipeline.payments.late_funds import close_reviews, request_review
+from pipeline.payments.leases import CallResult, PlannedCall, take_leases
+from pipeline.payments.payment import Intent, PaymentState
 from pipeline.payments.plan import plan_undo
-from pipeline.payments.storage import abandon, load_books, record
+from pipeline.payments.storage import abandon, load_payments, store_results
 from pipeline.saga import backward, forward
-from pipeline.saga.chain import CHAIN, Local, Phase, Remote
-from pipeline.saga.executor import Driver, Lane, Step
-from pipeline.saga.runner import chase_late
+from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, TransactionPhase
+from pipeline.saga.executor import Executor, Lane, Step
+from pipeline.saga.runner import pursue_late_funds
 from pipeline.saga.slow import Watch
 from pipeline.settings import Settings
 
@@ -28,9 +28,9 @@ from pipeline.settings import Settings
 class Unwinder:
     """The only code that moves a checkout back. Undo is safe twice and safe without its do."""
 
-    def __init__(self, driver: Driver, settings: Settings) -> None:
+    def __init__(self, executor: Executor, settings: Settings) -> None:
         """Take the driver that commits, sends and calls."""
-        self.driver = driver
+        self.executor = executor
         self.settings = settings
 
     def run(self, ids: Sequence[UUID]) -> None:
@@ -41,7 +41,7 @@ class Unwinder:
         watch = Watch(UNWIND)
         lane = Lane(UNWIND, partial(self._step, watch, None), self._send_back)
         step = partial(self._step, watch, self.settings.batch_lines)
-        self.driver.drive(ids, step, self._fail, may_leave=True, lane=lane)
+        self.executor.drive(ids, step, self._fail, may_leave=True, lane=lane)
 
     def _step(
         self,
@@ -49,18 +49,18 @@ class Unwinder:
         most_lines: int | None,
         connection: Connection,
         ids: Sequence[UUID],
-        answers: Sequence[Answered],
+        answers: Sequence[CallResult],
     ) -> Step:
         held_seconds = watch.held_seconds()
         members = lock_checkouts(connection, ids)
         watch.mark(connection, members, lambda each: each.state is CheckoutState.UNWINDING, held_seconds)
-        books = record(connection, members, answers) if answers else {}
+        books = store_results(connection, members, answers) if answers else {}
         step = Step()
-        chase_late(connection, members, books)
+        pursue_late_funds(connection, members, books)
         ended = [each for each in members if each.state in ENDINGS]
         if ended:
-            step.calls += self._take_back_late(connection, ended)
-        parts = part([each for each in members if each.state is CheckoutState.UNWINDING], most_lines)
+            step.calls += self._void_or_refund_late(connection, ended)
+        parts = split_by_attempts([each for each in members if each.state is CheckoutState.UNWINDING], most_lines)
         turning, step.again, step.heavy = parts.now, parts.again, parts.heavy
         forward.set_aside(connection, step.heavy, self.settings)
         if not turning:
@@ -80,15 +80,20 @@ class Unwinder:
         return Step(sends=forward.send_back(connection, turning, UNWIND, self.settings))
 
     def _undo(
-        self, connection: Connection, phase: Phase, group: Sequence[Member], books: Mapping[UUID, Books], step: Step
+        self,
+        connection: Connection,
+        phase: Phase,
+        group: Sequence[LockedCheckout],
+        books: Mapping[UUID, PaymentState],
+        step: Step,
     ) -> bool:
         """Undo one phase for a group. True when some of it has more to undo right away."""
         match phase.work:
-            case Local():
+            case TransactionPhase():
                 if phase.work.undo is not None:
                     phase.work.undo(connection, group)
                 return backward.step_down(connection, phase.number, group, self.settings)
-            case Remote():
+            case GatewayPhase():
                 undone = self._plan(connection, phase, phase.work, group, books, step)
                 return backward.step_down(connection, phase.number, undone, self.settings)
             case _:
@@ -98,15 +103,15 @@ class Unwinder:
         self,
         connection: Connection,
         phase: Phase,
-        work: Remote,
-        group: Sequence[Member],
-        known: Mapping[UUID, Books],
+        work: GatewayPhase,
+        group: Sequence[LockedCheckout],
+        known: Mapping[UUID, PaymentState],
         step: Step,
-    ) -> list[Member]:
-        books = {**load_books(connection, [each.id for each in group if each.id not in known]), **known}
+    ) -> list[LockedCheckout]:
+        books = {**load_payments(connection, [each.id for each in group if each.id not in known]), **known}
         plans = {each.id: work.plan_undo(each, books.get(each.id), self.settings) for each in group}
         step.calls += self._claim(connection, group, books, plans)
-        undone: list[Member] = []
+        undone: list[LockedCheckout] = []
         retries: dict[UUID, Retry] = {}
         reviews: dict[UUID, Review] = {}
         for member in group:
@@ -126,30 +131,30 @@ class Unwinder:
                     assert_never(plan)
         abandon(connection, [each.id for each in undone if each.id in books and books[each.id].unsettled])
         forward.schedule(connection, [each for each in group if each.id in retries], retries)
-        forward.ask_person(connection, phase.name, reviews)
+        forward.move_to_review(connection, phase.name, reviews)
         return undone
 
     def _claim(
         self,
         connection: Connection,
-        group: Sequence[Member],
-        books: Mapping[UUID, Books],
-        plans: Mapping[UUID, Outcome | Intent],
-    ) -> list[Planned]:
+        group: Sequence[LockedCheckout],
+        books: Mapping[UUID, PaymentState],
+        plans: Mapping[UUID, PhaseResult | Intent],
+    ) -> list[PlannedCall]:
         intents = [(each, books[each.id], plan) for each in group if isinstance(plan := plans[each.id], Intent)]
-        return claim(connection, intents, self.settings)
+        return take_leases(connection, intents, self.settings)
 
-    def _take_back_late(self, connection: Connection, ended: Sequence[Member]) -> list[Planned]:
+    def _void_or_refund_late(self, connection: Connection, ended: Sequence[LockedCheckout]) -> list[PlannedCall]:
         """Take back money that turned up after the end. What cannot be is put before a person with its payment."""
-        books = load_books(connection, [each.id for each in ended])
+        books = load_payments(connection, [each.id for each in ended])
         plans = {each.id: plan_undo(each, books.get(each.id), self.settings) for each in ended}
         retries = {id_: plan for id_, plan in plans.items() if isinstance(plan, Retry)}
         forward.schedule(connection, [each for each in ended if each.id in retries], retries)
         reviews = {id_: plan for id_, plan in plans.items() if isinstance(plan, Review)}
-        ask_person(connection, reviews)
+        request_review(connection, reviews)
         settled = [each.id for each in ended if isinstance(plans[each.id], Done)]
         close_reviews(connection, settled)
-        backward.rest(connection, [*settled, *reviews], self.settings)
+        backward.schedule_next_poll(connection, [*settled, *reviews], self.settings)
         return self._claim(connection, ended, books, plans)
 
     def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
@@ -161,13 +166,13 @@ class Unwinder:
         return Step()
 
 
-def fail_undo(connection: Connection, member: Member, error: str, settings: Settings) -> None:
+def fail_undo(connection: Connection, member: LockedCheckout, error: str, settings: Settings) -> None:
     """Put off an undo that failed, twice as long each time; after the last attempt, ask a person."""
     attempts = member.attempts + 1
     phase = CHAIN[max(member.phase, 1) - 1].name
     if attempts >= settings.max_undo_attempts:
         detail = {"phase": phase, "attempts": attempts, "error": error[:500]}
-        forward.ask_person(connection, phase, {member.id: Review(Code.UNDO_FAILED, detail)})
+        forward.move_to_review(connection, phase, {member.id: Review(Code.UNDO_FAILED, detail)})
     else:
         seconds = min(settings.retry_seconds * 2 ** (attempts - 1), settings.retry_cap_seconds)
-        forward.later(connection, [(member, seconds, error[:1000], attempts)])
+        forward.schedule_retry(connection, [(member, seconds, error[:1000], attempts)])

@@ -10,7 +10,7 @@ from datetime import datetime
 from models.money import Money
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.gateway import Answer, Call, Held, Notice, Succeeded, Unknown
+from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, Succeeded, Unknown
 from workers import main
 from workers.broker.batch_broker import BatchBroker
 
@@ -49,7 +49,7 @@ class AgreeingBank:
         """Say nothing: it has kept nothing."""
         return Unknown(f"no_books:{call.checkout_id}")
 
-    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Refuse: it sends none."""
         raise Invalid(Code.WEBHOOK_INVALID, reason=f"{len(body)} bytes with {len(headers)} headers from nobody")
 

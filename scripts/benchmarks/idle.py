@@ -47,7 +47,7 @@ def measure_idle(ground: Ground) -> Figures:
 
 def read_milliseconds(engine: CheckoutEngine, checkout_id: UUID) -> float | None:
     """Return how long a checkout took, None while it is under way."""
-    status = engine.door.status(checkout_id=checkout_id)
+    status = engine.service.status(checkout_id=checkout_id)
     return None if status.ended_at is None else (status.ended_at - status.created_at).total_seconds() * 1000
 
 

@@ -109,7 +109,7 @@ def _start(
     # Only now: the sweep sends what it takes for lost, five seconds after its start.
     sends = start_all(engine, carts)
     if peer is None:
-        engine.driver.sender.send(sends)
+        engine.executor.sender.send(sends)
     else:
         peer.send(settings, [each.checkout_id for each in sends])
     return supervisor

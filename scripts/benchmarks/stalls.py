@@ -119,7 +119,7 @@ def disturb(engine: CheckoutEngine, disturbance: Disturbance) -> None:
                 {"sku": POISON_SKU, "ids": ids},
             )
     payment = PaymentInput.model_validate({"token": TOKENS.get(disturbance, "tok_ok")})
-    engine.door.start_many(
+    engine.service.start_many(
         [StartRequest(owner="bench", cart_id=id_, idempotency_key=str(id_), payment=payment) for id_ in ids]
     )
 

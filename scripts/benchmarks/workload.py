@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from models.states import ACTIVE_SQL
 from pipeline.catalog.variants import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
 from pipeline.intake.requests import PaymentInput, StartRequest
-from pipeline.messaging.ports import Send
+from pipeline.messaging.ports import OutgoingMessage
 from workers.bootstrap import CheckoutEngine
 
 OWNER: Final = "bench"
@@ -51,9 +51,9 @@ LEFT: Final = text(f"SELECT EXISTS (SELECT FROM checkouts WHERE state IN ({ACTIV
 class Pocket:
     """A sender that keeps the messages, to send them all when the clock starts."""
 
-    sends: list[Send] = field(default_factory=list)
+    sends: list[OutgoingMessage] = field(default_factory=list)
 
-    def send(self, sends: Sequence[Send]) -> bool:
+    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
         """Keep them."""
         self.sends.extend(sends)
         return True
@@ -81,18 +81,18 @@ def fill_carts(database: Engine, count: int, variants: int) -> list[UUID]:
 
 def start_checkout(engine: CheckoutEngine, cart_id: UUID) -> UUID:
     """Start one checkout straight through."""
-    return engine.door.start(_request(cart_id)).checkout_id
+    return engine.service.start(_request(cart_id)).checkout_id
 
 
-def start_all(engine: CheckoutEngine, cart_ids: Sequence[UUID]) -> list[Send]:
+def start_all(engine: CheckoutEngine, cart_ids: Sequence[UUID]) -> list[OutgoingMessage]:
     """Start the checkouts and return their first messages, unsent."""
-    pocket, usual = Pocket(), engine.driver.sender
-    engine.driver.sender = pocket
+    pocket, usual = Pocket(), engine.executor.sender
+    engine.executor.sender = pocket
     try:
         for first in range(0, len(cart_ids), 100):
-            engine.door.start_many([_request(cart_id) for cart_id in cart_ids[first : first + 100]])
+            engine.service.start_many([_request(cart_id) for cart_id in cart_ids[first : first + 100]])
     finally:
-        engine.driver.sender = usual
+        engine.executor.sender = usual
     return pocket.sends
 
 

@@ -79,7 +79,7 @@ BUYERS: Final = (*RUSH, NORA, OMAR, PIA, QUIN, RUTH)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DemoOutcome:
     """How many checkouts ended in each way, and what the orders come to."""
 
     checkouts: int
@@ -90,7 +90,7 @@ class Outcome:
     orders_minor: int
 
 
-EXPECTED: Final = Outcome(
+EXPECTED: Final = DemoOutcome(
     checkouts=25,
     completed=14,
     failed={"out_of_stock": 8, "payment_declined": 1},

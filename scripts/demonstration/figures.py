@@ -6,8 +6,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, text
 
 from models.states import ACTIVE_SQL
-from pipeline.audit.report import Report
-from scripts.demonstration.cast import CURRENCY, EXPECTED, KETTLE, Outcome
+from pipeline.audit.report import AuditReport
+from scripts.demonstration.cast import CURRENCY, EXPECTED, KETTLE, DemoOutcome
 from scripts.demonstration.story import Cancellation, Kill
 from scripts.demonstration.view import Verdict, show_amount
 
@@ -51,7 +51,7 @@ class Shelf:
 class Figures:
     """Everything that is counted."""
 
-    outcome: Outcome
+    outcome: DemoOutcome
     other_states: dict[str, int]
     shelves: tuple[Shelf, ...]
     held_minor: int
@@ -81,7 +81,7 @@ def _count(connection: Connection) -> Figures:
         Shelf(row.sku, int(row.received), int(row.sold), row.on_hand, row.reserved) for row in connection.execute(STOCK)
     )
     return Figures(
-        outcome=Outcome(
+        outcome=DemoOutcome(
             checkouts=sum(states.values()),
             completed=states.pop("completed", 0),
             failed=failed,
@@ -100,7 +100,7 @@ def _count(connection: Connection) -> Figures:
     )
 
 
-def judge(figures: Figures, report: Report, cancellation: Cancellation, kill: Kill) -> list[Verdict]:
+def judge(figures: Figures, report: AuditReport, cancellation: Cancellation, kill: Kill) -> list[Verdict]:
     """Return each line of the table with its verdict: what was counted is what the buyers' stories must lead to."""
     found = figures.outcome
     conserved = all(each.received == each.sold + each.left and each.held == 0 for each in figures.shelves)
@@ -154,7 +154,7 @@ def judge(figures: Figures, report: Report, cancellation: Cancellation, kill: Ki
     ]
 
 
-def describe(figures: Figures, report: Report, cancellation: Cancellation, kill: Kill) -> dict[str, Any]:
+def describe(figures: Figures, report: AuditReport, cancellation: Cancellation, kill: Kill) -> dict[str, Any]:
     """Return everything as one JSON object."""
     found = figures.outcome
     return {

@@ -137,7 +137,7 @@ class Story:
         held = self._await(pia, CheckoutState.AWAITING_PAYMENT)
         locked = not self._change_cart(held.cart_id)
         say(f"Pia holds 2 teapots and 3 teas. Her cart is locked: an UPDATE in plain SQL is {_verdict(not locked)}.")
-        self.engine.door.cancel(pia, OWNER)
+        self.engine.service.cancel(pia, OWNER)
         self._await(pia, CheckoutState.CANCELLED)
         opened = self._change_cart(held.cart_id)
         say(f"She cancels. All is back on the shelf, and the same UPDATE is {_verdict(opened)}.")
@@ -169,11 +169,11 @@ class Story:
         )
 
     def _start(self, buyer: Buyer) -> UUID:
-        return self.engine.door.start(buyer.ask()).checkout_id
+        return self.engine.service.start(buyer.ask()).checkout_id
 
     def _pay(self, checkout_id: UUID, card: str, key: str) -> None:
         payment = PaymentInput(token=card)
-        self.engine.door.process(
+        self.engine.service.process(
             ProcessRequest(owner=OWNER, checkout_id=checkout_id, idempotency_key=key, payment=payment)
         )
 
@@ -181,7 +181,7 @@ class Story:
         """Wait until a checkout is in this state; Stuck at once when it has ended in another."""
 
         def look() -> Status | None:
-            status = self.engine.door.status(checkout_id=checkout_id)
+            status = self.engine.service.status(checkout_id=checkout_id)
             if status.state in TERMINAL and status.state is not wanted:
                 raise Stuck(f"{status.reference}'s checkout is {status.state} and should be {wanted}.")
             return status if status.state is wanted else None

@@ -60,7 +60,7 @@ def wait_for_rest(engine: CheckoutEngine, checkout_id: UUID, seconds: float) -> 
     """Return the state of a checkout once it moves no further by itself, or after so many seconds."""
     ends_at = time.monotonic() + seconds
     while True:
-        state = engine.door.status(checkout_id=checkout_id).state
+        state = engine.service.status(checkout_id=checkout_id).state
         if state in RESTING or time.monotonic() >= ends_at:
             return state
         time.sleep(LOOK_SECONDS)

@@ -13,7 +13,7 @@ import psycopg
 from redis import Redis
 from sqlalchemy import text
 
-from pipeline.messaging.ports import INTAKE, RESOLVE, UNWIND, Send
+from pipeline.messaging.ports import INTAKE, RESOLVE, UNWIND, OutgoingMessage
 from pipeline.saga.chain import CHAIN
 from scripts.environments.fleet import read_procfile
 from scripts.environments.obstacles import Obstacle
@@ -130,7 +130,7 @@ class Tormentor:
         sql = text("SELECT id, now() FROM checkouts ORDER BY random() LIMIT :limit")
         with self.place.database.connect() as connection:
             rows = connection.execute(sql, {"limit": HANDFUL}).all()
-        sends = [Send(queue, id_, now) for id_, now in rows for queue in self.dice.sample(QUEUES, 3)]
+        sends = [OutgoingMessage(queue, id_, now) for id_, now in rows for queue in self.dice.sample(QUEUES, 3)]
         self.announce(Call(send.queue, send.checkout_id) for send in sends)
         RedisSender(self.broker).send(sends)
         return f"{len(sends)} messages"

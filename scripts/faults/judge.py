@@ -19,7 +19,7 @@ from models.states import TERMINAL
 from pipeline.audit.report import take_report
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import SandboxEvent
-from pipeline.messaging.ports import DELIVERIES, WEBHOOKS, Send
+from pipeline.messaging.ports import DELIVERIES, WEBHOOKS, OutgoingMessage
 from scripts.environments.ending import Ending
 from scripts.faults.faults import QUEUES as CHECKOUT_QUEUES
 from scripts.faults.listener import Listener
@@ -192,9 +192,9 @@ def send_everything_again(place: Place, history: History) -> bool:
             ids = list(connection.execute(text("SELECT id, now() FROM checkouts ORDER BY id")))
             letters = list(connection.execute(text("SELECT id, now() FROM webhook_inbox ORDER BY id")))
             tellings = list(connection.execute(text("SELECT id, now() FROM webhook_deliveries ORDER BY id")))
-        sends = [Send(queue, id_, now) for id_, now in ids for queue in CHECKOUT_QUEUES]
-        sends += [Send(WEBHOOKS, id_, now) for id_, now in letters]
-        sends += [Send(DELIVERIES, id_, now) for id_, now in tellings]
+        sends = [OutgoingMessage(queue, id_, now) for id_, now in ids for queue in CHECKOUT_QUEUES]
+        sends += [OutgoingMessage(WEBHOOKS, id_, now) for id_, now in letters]
+        sends += [OutgoingMessage(DELIVERIES, id_, now) for id_, now in tellings]
         went = all(sender.send(sends[first : first + SLICE]) for first in range(0, len(sends), SLICE))
         intake: list[Message[Any]] = [make_intake(request) for request in history.messages.values()]
         broker.enqueue_many(intake)

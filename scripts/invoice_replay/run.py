@@ -76,7 +76,7 @@ SHELF: Final = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReplayOutcome:
     """What became of the checkouts, read from the books. `failed` counts what ended without an order, by code.
 
     `unfinished` says where the others are. `off` are skus of which sold and left are not what was stocked.
@@ -203,7 +203,7 @@ def run_messages(
         broker.close()
 
 
-def read_outcome(connection: Connection, stock: Mapping[str, int], checkouts: int) -> Outcome:
+def read_outcome(connection: Connection, stock: Mapping[str, int], checkouts: int) -> ReplayOutcome:
     """Read what became of so many checkouts, and where their goods are."""
     completed = 0
     failed: Counter[str] = Counter()
@@ -222,7 +222,7 @@ def read_outcome(connection: Connection, stock: Mapping[str, int], checkouts: in
         unfinished["not started"] = waiting
     sold = {row.sku: row for row in connection.execute(SOLD)}
     shelf = {row.sku: row for row in connection.execute(SHELF)}
-    return Outcome(
+    return ReplayOutcome(
         checkouts=checkouts,
         completed=completed,
         failed=dict(sorted(failed.items())),

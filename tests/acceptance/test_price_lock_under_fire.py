@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from pipeline.audit.report import take_report
-from pipeline.intake.commands import Admitted
+from pipeline.intake.commands import CommandResult
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
 from pipeline.settings import Settings
 from tests.acceptance.meddler import CHANGES, EDITS, JOURNAL
@@ -129,7 +129,7 @@ class Buyers:
 
     def __init__(self, built: CheckoutEngine, shelf: Shelf, carts: list[UUID], dice: random.Random) -> None:
         """Buy these carts."""
-        self._door, self._shelf, self._carts, self._dice = built.door, shelf, list(carts), dice
+        self._door, self._shelf, self._carts, self._dice = built.service, shelf, list(carts), dice
         self.seen: dict[UUID, tuple[Any, Any]] = {}
         self.paid: set[UUID] = set()
 
@@ -161,7 +161,7 @@ class Buyers:
             payment = None if card is None else PaymentInput(token=card)
             requests.append(StartRequest(owner=OWNER, cart_id=cart_id, payment=payment, idempotency_key=str(uuid4())))
         answers = self._door.start_many(requests)
-        assert all(isinstance(answer, Admitted) and answer.created for answer in answers), answers
+        assert all(isinstance(answer, CommandResult) and answer.created for answer in answers), answers
 
     def _pay(self) -> None:
         """Pay what was shown, at leisure. It is never refused: nothing that was shown has moved."""

@@ -16,7 +16,7 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from pipeline.intake import commands as intake
-from pipeline.intake.commands import Admitted
+from pipeline.intake.commands import CommandResult
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.messaging.ports import INTAKE
 from pipeline.saga.chain import CHAIN
@@ -52,7 +52,7 @@ def client(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def door(engine: Engine, processes: Processes) -> Iterator[CheckoutEngine]:
+def service(engine: Engine, processes: Processes) -> Iterator[CheckoutEngine]:
     """The engine as the program at the door has it."""
     built = build_engine(processes.settings, "door")
     yield built
@@ -80,12 +80,12 @@ def build_request(**changes: Any) -> dict[str, Any]:
     return request | changes
 
 
-def start_many(door: CheckoutEngine, count: int) -> list[UUID]:
+def start_many(service: CheckoutEngine, count: int) -> list[UUID]:
     """Start so many checkouts at the door, each with a payment; all are accepted."""
     requests = [StartRequest.model_validate(build_request()) for _ in range(count)]
     assert all(isinstance(request.payment, PaymentInput) for request in requests)
-    answers = [answer for at in range(0, count, 50) for answer in door.door.start_many(requests[at : at + 50])]
-    admitted = [answer for answer in answers if isinstance(answer, Admitted)]
+    answers = [answer for at in range(0, count, 50) for answer in service.service.start_many(requests[at : at + 50])]
+    admitted = [answer for answer in answers if isinstance(answer, CommandResult)]
     assert len(admitted) == count
     return [each.checkout_id for each in admitted]
 
@@ -136,7 +136,7 @@ def test_messages_from_anywhere_become_orders_and_nothing_is_sent_twice(
 
 
 def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
-    processes: Processes, engine: Engine, client: Redis, door: CheckoutEngine
+    processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
 ) -> None:
     # Given
     Shelf(engine).add_variant("cup", stock=300)
@@ -149,7 +149,7 @@ def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
         with engine.connect() as connection:
             connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
-            start_many(door, 50)
+            start_many(service, 50)
             os.killpg(target.wait_until_busy(client), signal.SIGKILL)
             connection.rollback()
     # Then
@@ -157,12 +157,12 @@ def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
 
 
 def test_workers_told_to_end_finish_or_hand_back(
-    processes: Processes, engine: Engine, client: Redis, door: CheckoutEngine
+    processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
 ) -> None:
     # Given
     Shelf(engine).add_variant("cup", stock=200)
     before = processes.count_lines("ended with 0")
-    start_many(door, 200)
+    start_many(service, 200)
     # When two workers are told to end in the middle of a batch
     for name in ("inventory_reservation", "payment_authorization"):
         os.kill(Target(processes, engine, name).wait_until_busy(client), signal.SIGTERM)
@@ -172,11 +172,11 @@ def test_workers_told_to_end_finish_or_hand_back(
 
 
 def test_an_emptied_redis_delays_and_loses_nothing(
-    processes: Processes, engine: Engine, client: Redis, door: CheckoutEngine
+    processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
 ) -> None:
     # Given
     Shelf(engine).add_variant("cup", stock=300)
-    start_many(door, 300)
+    start_many(service, 300)
     # When it is emptied twice on the way
     for completed in (20, 120):
         left = processes.wait_for_progress(engine, completed)
@@ -187,7 +187,7 @@ def test_an_emptied_redis_delays_and_loses_nothing(
 
 
 def test_two_schedulers_call_lost_checkouts_once(
-    processes: Processes, engine: Engine, client: Redis, door: CheckoutEngine
+    processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
 ) -> None:
     # Given a hundred checkouts whose messages never reached Redis
     Shelf(engine).add_variant("cup", stock=100)
@@ -275,17 +275,17 @@ def test_a_redis_that_is_away_for_seconds_delays_and_loses_nothing(
     Shelf(engine).add_variant("cup", stock=220)
     try:
         with run_processes(settings, tmp_path / "log", lines) as processes:
-            door = build_engine(settings, "door")
-            start_many(door, 200)
+            service = build_engine(settings, "door")
+            start_many(service, 200)
             # When it is gone for three seconds on the way, and people go on buying
             left = processes.wait_for_progress(engine, 20)
             valkey.stop()
-            start_many(door, 20)
+            start_many(service, 20)
             threading.Event().wait(3)
             valkey.start()
             # Then
             processes.assert_all_sold(engine, 220)
             assert left > 0
-            door.close()
+            service.close()
     finally:
         valkey.stop()

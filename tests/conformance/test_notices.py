@@ -23,14 +23,14 @@ def sent(purchase: Purchase) -> Webhook:
 def assert_refused(subject: Subject, sent: Webhook) -> None:
     """Assert that it is not believed, and that the reason does not repeat what it carried."""
     with pytest.raises(Invalid) as refusal:
-        subject.gateway.read_notice(sent.body, sent.headers)
+        subject.gateway.read_webhook(sent.body, sent.headers)
     assert refusal.value.code is Code.WEBHOOK_INVALID
     assert 0 < len(str(refusal.value.detail["reason"])) < 300
 
 
 def test_a_signed_webhook_names_its_object_and_its_checkout(purchase: Purchase, sent: Webhook) -> None:
     """The inbox finds the payment by either, also before our own answer has come."""
-    notice = purchase.subject.gateway.read_notice(sent.body, sent.headers)
+    notice = purchase.subject.gateway.read_webhook(sent.body, sent.headers)
 
     assert notice.event_id
     assert notice.kind
@@ -40,7 +40,7 @@ def test_a_signed_webhook_names_its_object_and_its_checkout(purchase: Purchase, 
 
 def test_a_webhook_sent_twice_is_the_same_event(subject: Subject, sent: Webhook) -> None:
     """Providers repeat themselves: the event id tells."""
-    first, second = (subject.gateway.read_notice(sent.body, sent.headers) for _ in range(2))
+    first, second = (subject.gateway.read_webhook(sent.body, sent.headers) for _ in range(2))
 
     assert first == second
 
@@ -50,7 +50,7 @@ def test_two_events_have_two_ids(purchase: Purchase, sent: Webhook) -> None:
     make_notice = need(purchase.subject.make_notice, "make_notice")
     other = make_notice(purchase.reference, purchase.checkout_id)
 
-    read = purchase.subject.gateway.read_notice
+    read = purchase.subject.gateway.read_webhook
     assert read(sent.body, sent.headers).event_id != read(other.body, other.headers).event_id
 
 
@@ -59,7 +59,7 @@ def test_a_kind_of_no_concern_is_not_relevant(subject: Subject) -> None:
     make_notice = need(subject.make_notice, "make_notice")
     sent = make_notice(None, uuid4())
 
-    notice = subject.gateway.read_notice(sent.body, sent.headers)
+    notice = subject.gateway.read_webhook(sent.body, sent.headers)
 
     assert notice.event_id
     assert not notice.relevant

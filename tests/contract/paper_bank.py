@@ -21,9 +21,9 @@ from pipeline.gateways.gateway import (
     Call,
     Declined,
     Held,
+    InboundWebhook,
     Misconfigured,
     NotChargeable,
-    Notice,
     Succeeded,
 )
 from tests.conformance.subject import Subject, Tokens, Webhook
@@ -93,13 +93,13 @@ class PaperBank:
         sheet = self.sheets.get(call.reference or "")
         return Misconfigured("no_such_sheet") if sheet is None else Succeeded(sheet.reference, sheet.status)
 
-    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Read `event|reference|checkout`, signed with a word."""
         event_id, _, rest = body.decode("utf-8", "replace").partition("|")
         reference, _, checkout_id = rest.partition("|")
         if headers.get("sign") != f"signed {body!r}":
             raise Invalid(Code.WEBHOOK_INVALID, reason="it is not signed")
-        return Notice(event_id, "paper", reference or None, UUID(checkout_id), relevant=bool(reference))
+        return InboundWebhook(event_id, "paper", reference or None, UUID(checkout_id), relevant=bool(reference))
 
     def list_held(self, since: datetime) -> Iterator[Held]:
         """Go through the sheets."""
@@ -165,9 +165,9 @@ class CarelessBank(PaperBank):
         """Look, and fall over what is not there."""
         return Succeeded(call.reference or "", self.sheets[call.reference or ""].status)
 
-    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Read, whoever wrote it."""
-        return Notice(headers.get("id", "1"), "paper", body.split(b"|")[1].decode(), None)
+        return InboundWebhook(headers.get("id", "1"), "paper", body.split(b"|")[1].decode(), None)
 
     def _once(self, _verb: str, _call: Call, act: Callable[[], Answer]) -> Answer:
         return act()

@@ -18,7 +18,7 @@ from pipeline.webhooks.outbound.payloads import EVENT
 from scripts import contracts
 from workers.actors import declare_actors
 from workers.asyncapi import EVENTS
-from workers.broker.message_validation import Member, MemberOption, read_member
+from workers.broker.message_validation import MemberOption, QueuedMessage, read_member
 from workers.intake import read_request
 from workers.web.schemas.requests import CartForm, CheckoutForm
 
@@ -155,7 +155,7 @@ def test_the_messages_are_taken_by_the_workers() -> None:
             assert not schema.is_valid(example["payload"] | wrong), (queue, wrong)
         actors = declare(queue)
         member = read_member(json.dumps(example["payload"]).encode(), queue, actors)
-        assert isinstance(member, Member), member
+        assert isinstance(member, QueuedMessage), member
         if queue == "checkout.intake":
             assert read_request(member.argument).idempotency_key == "order-4711"
             keyless = {name: value for name, value in member.argument.items() if name != "idempotency_key"}

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, event, text
 
-from pipeline.audit.report import PROMISES, Report, audit, bound_seconds, check, take_report
+from pipeline.audit.report import PROMISES, AuditReport, audit, bound_seconds, check, take_report
 from pipeline.pricing.quote import hash_quote
 from pipeline.pricing.storage import read_quotes
 from pipeline.settings import Settings
@@ -319,7 +319,7 @@ def write_hashes(connection: Connection) -> None:
         )
 
 
-def broken(report: Report) -> dict[str, int]:
+def broken(report: AuditReport) -> dict[str, int]:
     return {violation.promise: violation.count for violation in report.violations}
 
 

@@ -49,7 +49,7 @@ def test_a_cart_is_open_again_when_its_checkout_has_ended(works: Works, shelf: S
     cart_id = shelf.add_cart(("cup", 1))
     checkout_id = works.start(cart_id)
     works.pump()
-    works.door.cancel(checkout_id, "shop-1")
+    works.service.cancel(checkout_id, "shop-1")
     works.pump()
     # When
     changed = shelf.run(CHANGES["update a line"], id=cart_id)

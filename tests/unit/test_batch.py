@@ -3,25 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import chain
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.checkouts.batch import Member, part
+from pipeline.checkouts.batch import LockedCheckout, split_by_attempts
 
 
-def make(*attempts: int, lines: Sequence[int] = ()) -> list[Member]:
-    nothing = dict.fromkeys((field.name for field in fields(Member)), None)
+def make(*attempts: int, lines: Sequence[int] = ()) -> list[LockedCheckout]:
+    nothing: dict[str, Any] = dict.fromkeys((field.name for field in fields(LockedCheckout)), None)
     return [
-        Member(**nothing | {"id": UUID(int=number), "attempts": each, "line_count": lines[number] if lines else 1})  # type: ignore[arg-type]
+        LockedCheckout(
+            **nothing | {"id": UUID(int=number), "attempts": each, "line_count": lines[number] if lines else 1}
+        )
         for number, each in enumerate(attempts)
     ]
 
 
-def divide(members: list[Member], most_lines: int | None) -> tuple[list[int], list[list[int]], list[list[int]]]:
-    parts = part(members, most_lines)
+def divide(members: list[LockedCheckout], most_lines: int | None) -> tuple[list[int], list[list[int]], list[list[int]]]:
+    parts = split_by_attempts(members, most_lines)
     return (
         [each.id.int for each in parts.now],
         [[id_.int for id_ in group] for group in parts.again],

@@ -20,26 +20,26 @@ from pipeline.gateways.gateway import (
     Unknown,
 )
 from pipeline.payments.operation import MISCONFIGURED, REFUND_RETURNED, SETTLED_BY_CANCEL, SUPERSEDED, Operation
-from pipeline.payments.payment import VERBS, Books, Verb
+from pipeline.payments.payment import VERBS, PaymentState, Verb
 
 K, S, P = OperationKind, OperationStatus, PaymentStatus
 
-EMPTY = Books(UUID(int=1), "sandbox", "tok_ok", 1, None, P.NEW, None, Money(500, "EUR"))
+EMPTY = PaymentState(UUID(int=1), "sandbox", "tok_ok", 1, None, P.NEW, None, Money(500, "EUR"))
 
 
 def operation(kind: OperationKind, status: OperationStatus = S.INTENDED, *, n: int = 1, id_: int = 1) -> Operation:
     return Operation(kind, n, status, fence=0, attempts=0, id=id_)
 
 
-def books(status: PaymentStatus, *operations: Operation) -> Books:
+def books(status: PaymentStatus, *operations: Operation) -> PaymentState:
     numbered = tuple(replace(each, id=id_) for id_, each in enumerate(operations, start=1))
     return replace(EMPTY, status=status, reference=None if status is P.NEW else "ref", operations=numbered)
 
 
-def record(before: Books, kind: OperationKind, answer: Answer) -> tuple[PaymentStatus, list[OperationStatus]]:
+def record(before: PaymentState, kind: OperationKind, answer: Answer) -> tuple[PaymentStatus, list[OperationStatus]]:
     found = before.last(kind)
     assert found is not None
-    after = before.record(found, answer)
+    after = before.apply_result(found, answer)
     assert after.answered
     return after.status, [each.status for each in after.operations]
 
@@ -60,7 +60,7 @@ def test_a_success_moves_the_payment_on(kind: OperationKind, before: PaymentStat
     found = known.find(kind, 1)
     assert found is not None
 
-    written = known.record(found, Succeeded("ref", after))
+    written = known.apply_result(found, Succeeded("ref", after))
 
     assert (written.status, written.reference) == (after, "ref")
     assert [(each.status, each.claimed_until, each.attempts) for each in written.operations] == [(S.SUCCEEDED, None, 0)]
@@ -73,7 +73,7 @@ def test_an_unknown_outcome_moves_nothing_and_counts(kind: OperationKind, status
     found = known.find(kind, 1)
     assert found is not None
 
-    written = known.record(found, Unknown("timeout"))
+    written = known.apply_result(found, Unknown("timeout"))
 
     assert written.status is status
     if (kind, status) == (K.CAPTURE, P.CAPTURED):
@@ -90,7 +90,7 @@ def test_a_settled_operation_keeps_its_outcome(status: OperationStatus) -> None:
     assert found is not None
 
     for answer in (Succeeded("other", P.CAPTURED), Declined("no"), Unknown("timeout"), ActionRequired("other")):
-        assert known.record(found, answer) == replace(known, answered=True)
+        assert known.apply_result(found, answer) == replace(known, answered=True)
 
 
 def test_an_answer_that_comes_late_never_moves_a_payment_back() -> None:
@@ -104,7 +104,7 @@ def test_an_answer_that_comes_late_never_moves_a_payment_back() -> None:
 
 def test_a_buyer_who_must_act_and_what_comes_of_it() -> None:
     opened = books(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE))
-    asked = opened.record(opened.operations[1], ActionRequired("ref", {"url": "https://bank.example"}))
+    asked = opened.apply_result(opened.operations[1], ActionRequired("ref", {"url": "https://bank.example"}))
 
     assert (asked.status, asked.action) == (P.ACTION_REQUIRED, {"url": "https://bank.example"})
     pending = asked.operations[1]
@@ -116,7 +116,7 @@ def test_a_buyer_who_must_act_and_what_comes_of_it() -> None:
         (Succeeded("ref", P.CANCELLED), P.CANCELLED, S.DECLINED, None),
         (Unknown("timeout"), P.ACTION_REQUIRED, S.ACTION_REQUIRED, asked.action),
     ):
-        after = asked.record(pending, answer)
+        after = asked.apply_result(pending, answer)
         assert (after.status, after.operations[1].status, after.action) == (status, outcome, action)
 
 
@@ -129,7 +129,7 @@ def test_a_cancelled_object_settles_what_was_unanswered() -> None:
         operation(K.VOID),
     )
 
-    after = known.record(known.operations[3], Succeeded("ref", P.CANCELLED))
+    after = known.apply_result(known.operations[3], Succeeded("ref", P.CANCELLED))
 
     assert [(each.status, each.code) for each in after.operations] == [
         (S.SUCCEEDED, None),
@@ -159,7 +159,7 @@ def test_a_look_that_finds_the_end_settles_the_call_that_brought_it(
 def test_refused_access_settles_only_what_nobody_waits_for(kind: OperationKind) -> None:
     known = books(P.AUTHORIZED, operation(kind))
 
-    after = known.record(known.operations[0], Misconfigured("bad key")).operations[0]
+    after = known.apply_result(known.operations[0], Misconfigured("bad key")).operations[0]
 
     refused = kind in (K.OPEN, K.AUTHORIZE)
     assert (after.status, after.code, after.last_error, after.attempts) == (
@@ -171,7 +171,7 @@ def test_what_surely_did_nothing_is_still_unanswered() -> None:
     # An earlier call with the same key may have had its effect.
     known = books(P.OPEN, operation(K.AUTHORIZE, S.UNKNOWN))
 
-    after = known.record(known.operations[0], Transient("too many requests")).operations[0]
+    after = known.apply_result(known.operations[0], Transient("too many requests")).operations[0]
 
     assert (after.status, after.code, after.attempts) == (S.UNKNOWN, "too many requests", 1)
 
@@ -180,8 +180,8 @@ def test_what_surely_did_nothing_is_still_unanswered() -> None:
 def test_two_keys_of_one_call_have_one_success(kind: OperationKind, end: PaymentStatus) -> None:
     known = books(P.AUTHORIZED, operation(kind, S.UNKNOWN), operation(kind, n=2))
 
-    second = known.record(known.operations[1], Succeeded("ref", end))
-    both = second.record(second.operations[0], Succeeded("ref", end))
+    second = known.apply_result(known.operations[1], Succeeded("ref", end))
+    both = second.apply_result(second.operations[0], Succeeded("ref", end))
 
     assert sorted((each.status, each.code) for each in both.operations) == [
         (S.DECLINED, SUPERSEDED),
@@ -210,7 +210,7 @@ def test_a_look_settles_an_unknown_call_by_what_is_there_alone(
 ) -> None:
     known = books(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE, S.UNKNOWN))
 
-    after = known.observe(known.operations[1], answer, seen=P.OPEN)
+    after = known.apply_retrieved_status(known.operations[1], answer, seen=P.OPEN)
 
     assert (after.status, after.operations[1].status, after.operations[1].attempts) == (status, outcome, 0)
 
@@ -220,18 +220,18 @@ def test_a_look_from_before_the_capture_settles_it_when_it_sees_the_money(outcom
     # A webhook's look was planned on the authorisation; the capture was begun, and had its effect, while it was out.
     known = books(P.AUTHORIZED, operation(K.AUTHORIZE, S.SUCCEEDED), operation(K.CAPTURE, outcome))
 
-    after = known.observe(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
+    after = known.apply_retrieved_status(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
 
     assert (after.status, [each.status for each in after.operations]) == (P.CAPTURED, [S.SUCCEEDED] * 2)
     # The capture's own answer is a time-out: it tells nothing any more.
-    later = after.record(after.operations[1], Unknown("timeout"))
+    later = after.apply_result(after.operations[1], Unknown("timeout"))
     assert (later.status, [each.status for each in later.operations]) == (P.CAPTURED, [S.SUCCEEDED] * 2)
 
 
 def test_money_that_was_taken_once_settles_no_second_capture() -> None:
     known = books(P.AUTHORIZED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.CAPTURE, S.DECLINED, n=2))
 
-    after = known.observe(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
+    after = known.apply_retrieved_status(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
 
     assert [each.status for each in after.operations] == [S.SUCCEEDED, S.DECLINED]
 
@@ -250,7 +250,7 @@ def test_money_that_was_taken_once_settles_no_second_capture() -> None:
 def test_a_look_says_what_the_buyer_did(answer: Answer, status: PaymentStatus, outcome: OperationStatus) -> None:
     known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED))
 
-    after = known.observe(known.operations[0], answer, seen=P.ACTION_REQUIRED)
+    after = known.apply_retrieved_status(known.operations[0], answer, seen=P.ACTION_REQUIRED)
 
     assert (after.status, after.operations[0].status) == (status, outcome)
 
@@ -259,15 +259,17 @@ def test_a_look_is_believed_over_our_books_unless_they_have_moved_on() -> None:
     cancelled = books(P.CANCELLED, operation(K.VOID, S.SUCCEEDED))
     void = cancelled.operations[0]
 
-    assert cancelled.observe(void, Succeeded("ref", P.CAPTURED), seen=P.CANCELLED).status is P.CAPTURED
-    assert cancelled.observe(void, Succeeded("ref", P.AUTHORIZED), seen=P.AUTHORIZED).status is P.CANCELLED
-    assert cancelled.observe(void, Succeeded("ref", P.OPEN), seen=P.CANCELLED).status is P.CANCELLED
+    assert cancelled.apply_retrieved_status(void, Succeeded("ref", P.CAPTURED), seen=P.CANCELLED).status is P.CAPTURED
+    assert (
+        cancelled.apply_retrieved_status(void, Succeeded("ref", P.AUTHORIZED), seen=P.AUTHORIZED).status is P.CANCELLED
+    )
+    assert cancelled.apply_retrieved_status(void, Succeeded("ref", P.OPEN), seen=P.CANCELLED).status is P.CANCELLED
 
 
 def test_a_refund_that_came_back_has_failed() -> None:
     refunded = books(P.REFUNDED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.REFUND, S.SUCCEEDED))
 
-    after = refunded.observe(refunded.operations[1], Succeeded("ref", P.CAPTURED), seen=P.REFUNDED)
+    after = refunded.apply_retrieved_status(refunded.operations[1], Succeeded("ref", P.CAPTURED), seen=P.REFUNDED)
 
     assert after.status is P.CAPTURED
     assert [(each.status, each.code) for each in after.operations] == [
@@ -313,7 +315,7 @@ ANSWERS = st.one_of(
 def test_whatever_comes_in_whatever_order(answers: list[tuple[int, Answer]]) -> None:
     known = books(P.NEW, *(operation(kind) for kind in K))
     for index, answer in answers:
-        after = known.record(known.operations[index], answer)
+        after = known.apply_result(known.operations[index], answer)
 
         # An end is an end, and what was settled stays so.
         if known.status in (P.CANCELLED, P.REFUNDED):

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import scripts.demo
-from pipeline.audit.report import PROMISES, Report, Violation
+from pipeline.audit.report import PROMISES, AuditReport, Violation
 from pipeline.operations.statistics import QUEUES
 from pipeline.settings import Settings
 from scripts.demonstration.cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
@@ -30,13 +30,16 @@ FIGURES = Figures(
     held_reservations=0,
     refused_messages=0,
 )
-REPORT = Report(violations=(), checked=PROMISES, skipped=(), needs_review=0)
+REPORT = AuditReport(violations=(), checked=PROMISES, skipped=(), needs_review=0)
 CANCELLATION = Cancellation(cart_was_locked=True, cart_is_open=True)
 KILL = Kill(worker="payment_authorization", killed=1, in_flight=True, restarts=1, authorizations=1, charges=1)
 
 
 def find_wrong(
-    figures: Figures = FIGURES, report: Report = REPORT, cancellation: Cancellation = CANCELLATION, kill: Kill = KILL
+    figures: Figures = FIGURES,
+    report: AuditReport = REPORT,
+    cancellation: Cancellation = CANCELLATION,
+    kill: Kill = KILL,
 ) -> list[str]:
     return [each.about for each in judge(figures, report, cancellation, kill) if not each.holds]
 

@@ -119,7 +119,7 @@ def test_there_is_no_secret_that_everybody_knows() -> None:
     assert {name: value.get_secret_value() for name, value in secrets.items()} == {"sandbox_webhook_secret": ""}
     gateway = SandboxGateway(choose(gateway="sandbox"))
     with pytest.raises(Invalid, match="CHECKOUT_SANDBOX_WEBHOOK_SECRET is not set"):
-        gateway.read_notice(b"{}", {})
+        gateway.read_webhook(b"{}", {})
     with pytest.raises(SettingsError, match=r"^Set CHECKOUT_SANDBOX_WEBHOOK_SECRET"):
         gateway.events()
     gateway.close()

@@ -8,7 +8,7 @@ import dramatiq
 import pytest
 from dramatiq.brokers.stub import StubBroker
 
-from workers.broker.message_validation import Member, MemberOption, Refusal, read_member
+from workers.broker.message_validation import MemberOption, QueuedMessage, Refusal, read_member
 
 ID = "0193f6a0-7b5e-7c3d-8a4b-0c1d2e3f4a5b"
 
@@ -34,9 +34,11 @@ def _encode(**changes: Any) -> bytes:
 
 def test_an_id_is_passed_on_in_its_usual_form(actors: dict[str, Any]) -> None:
     # When, then
-    assert read_member(_encode(), "checkout.price_lock", actors) == Member("price_lock", ID)
-    assert read_member(_encode(args=[ID.upper()]), "checkout.price_lock", actors) == Member("price_lock", ID)
-    assert read_member(_encode(args=[ID.replace("-", "")]), "checkout.price_lock", actors) == Member("price_lock", ID)
+    assert read_member(_encode(), "checkout.price_lock", actors) == QueuedMessage("price_lock", ID)
+    assert read_member(_encode(args=[ID.upper()]), "checkout.price_lock", actors) == QueuedMessage("price_lock", ID)
+    assert read_member(_encode(args=[ID.replace("-", "")]), "checkout.price_lock", actors) == QueuedMessage(
+        "price_lock", ID
+    )
 
 
 def test_a_request_is_passed_on_as_it_is(actors: dict[str, Any]) -> None:
@@ -44,7 +46,7 @@ def test_a_request_is_passed_on_as_it_is(actors: dict[str, Any]) -> None:
     found = read_member(_encode(actor_name="intake", args=[{"a": [1]}]), "checkout.intake", actors)
 
     # Then
-    assert found == Member("intake", {"a": [1]})
+    assert found == QueuedMessage("intake", {"a": [1]})
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from pydantic import SecretStr
 
 from models.money import Money
 from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import Done, Member, Rejected, Retry, Review, Wait
+from pipeline.checkouts.batch import Done, LockedCheckout, Rejected, Retry, Review, Wait
 from pipeline.checkouts.expected import Expected
 from pipeline.errors import Code
 from pipeline.gateways.gateway import ALREADY_CAPTURED, ActionRequired
 from pipeline.payments.operation import MISCONFIGURED, REFUND_RETURNED, Operation
-from pipeline.payments.payment import Books, Intent, Verb
+from pipeline.payments.payment import Intent, PaymentState, Verb
 from pipeline.payments.plan import plan_authorization, plan_capture, plan_undo
 from pipeline.settings import Settings
 
@@ -23,7 +23,7 @@ K, S, P = OperationKind, OperationStatus, PaymentStatus
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = Settings(_env_file=None, database_url=SecretStr("postgresql://"), redis_url=SecretStr("redis://"))
 
-MEMBER = Member(
+MEMBER = LockedCheckout(
     id=UUID(int=1),
     cart_id=UUID(int=2),
     owner="shop-1",
@@ -71,10 +71,10 @@ def operation(
     )
 
 
-def books(status: PaymentStatus, *operations: Operation, tries: int = 1, answered: bool = False) -> Books:
+def books(status: PaymentStatus, *operations: Operation, tries: int = 1, answered: bool = False) -> PaymentState:
     reference = None if status is P.NEW else "ref"
     amount = Money(500, "EUR")
-    return Books(
+    return PaymentState(
         MEMBER.id, "sandbox", "tok", tries, reference, status, None, amount, operations, answered, amount.minor
     )
 

@@ -3,24 +3,24 @@
 import pytest
 
 from pipeline.gateways.sandbox.requests import Verb
-from pipeline.gateways.sandbox.tokens import Fault, Outcome, Token, find_fault, parse_token
+from pipeline.gateways.sandbox.tokens import Fault, Token, TokenOutcome, find_fault, parse_token
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-def test_a_word_alone_is_an_outcome(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", TokenOutcome)
+def test_a_word_alone_is_an_outcome(outcome: TokenOutcome) -> None:
     assert parse_token(f"tok_{outcome}") == Token(outcome, {})
 
 
 @pytest.mark.parametrize("verb", Verb)
 @pytest.mark.parametrize("fault", Fault)
 def test_a_fault_alone_is_a_card_that_works_otherwise(verb: Verb, fault: Fault) -> None:
-    assert parse_token(f"tok_{verb}_{fault}") == Token(Outcome.OK, {verb: fault})
+    assert parse_token(f"tok_{verb}_{fault}") == Token(TokenOutcome.OK, {verb: fault})
 
 
 def test_words_are_joined_with_plus() -> None:
     token = parse_token("tok_action_required+tok_capture_timeout_after+tok_refund_error")
 
-    assert token == Token(Outcome.ACTION_REQUIRED, {Verb.CAPTURE: Fault.TIMEOUT_AFTER, Verb.REFUND: Fault.ERROR})
+    assert token == Token(TokenOutcome.ACTION_REQUIRED, {Verb.CAPTURE: Fault.TIMEOUT_AFTER, Verb.REFUND: Fault.ERROR})
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import stripe
 
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.gateway import Notice
-from pipeline.gateways.stripe.notices import read_notice
+from pipeline.gateways.gateway import InboundWebhook
+from pipeline.gateways.stripe.notices import read_webhook
 
 SECRET = "whsec_one"
 CHECKOUT = UUID("0192f3c4-0000-7000-8000-000000000001")
@@ -29,13 +29,13 @@ def sign(body: str, *, secret: str = SECRET, age_seconds: float = 0) -> dict[str
     return {"stripe-signature": stripe.WebhookSignature.generate_signature_header(body, secret, signed_at)}
 
 
-def read(body: str, *, secrets: str = SECRET) -> Notice:
-    return read_notice(body.encode(), sign(body), secrets)
+def read(body: str, *, secrets: str = SECRET) -> InboundWebhook:
+    return read_webhook(body.encode(), sign(body), secrets)
 
 
 def refuse(body: bytes, headers: dict[str, str], secrets: str = SECRET) -> str:
     with pytest.raises(Invalid) as refusal:
-        read_notice(body, headers, secrets)
+        read_webhook(body, headers, secrets)
     assert refusal.value.code is Code.WEBHOOK_INVALID
     assert SECRET not in str(refusal.value)
     return str(refusal.value.detail["reason"])
@@ -63,7 +63,7 @@ def refuse(body: bytes, headers: dict[str, str], secrets: str = SECRET) -> str:
 def test_each_kind_names_its_payment(
     *, kind: str, subject: dict[str, Any], reference: str | None, checkout_id: UUID | None, relevant: bool
 ) -> None:
-    assert read(write_event(kind, subject)) == Notice("evt_1", kind, reference, checkout_id, relevant=relevant)
+    assert read(write_event(kind, subject)) == InboundWebhook("evt_1", kind, reference, checkout_id, relevant=relevant)
 
 
 def test_while_a_secret_is_replaced_both_are_good() -> None:
@@ -101,7 +101,7 @@ def test_what_stripe_did_not_sign_just_now_is_refused(body: bytes, headers: dict
 
 
 def test_a_delivery_of_four_minutes_ago_is_still_good() -> None:
-    assert read_notice(INTENT.encode(), sign(INTENT, age_seconds=240), SECRET).event_id == "evt_1"
+    assert read_webhook(INTENT.encode(), sign(INTENT, age_seconds=240), SECRET).event_id == "evt_1"
 
 
 def test_a_missing_header_is_named() -> None:
@@ -111,7 +111,7 @@ def test_a_missing_header_is_named() -> None:
 @pytest.mark.parametrize("secrets", ["", " , "])
 def test_a_missing_secret_is_named(secrets: str) -> None:
     with pytest.raises(Invalid, match="CHECKOUT_STRIPE_WEBHOOK_SECRET is not set"):
-        read_notice(INTENT.encode(), sign(INTENT), secrets)
+        read_webhook(INTENT.encode(), sign(INTENT), secrets)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dramatiq.broker import Consumer
 from redis.exceptions import RedisError
 
 from workers.broker.in_flight import Holdings
-from workers.broker.message_validation import Member, ReadMember, Refusal
+from workers.broker.message_validation import QueuedMessage, ReadMember, Refusal
 from workers.broker.queue_client import QueueLink
 
 log = structlog.get_logger(__name__)
@@ -119,7 +119,7 @@ class BatchConsumer(Consumer):
                 gone.append(redis_id)
                 continue
             match self._read_member(data, self._link.queue):
-                case Member(actor, argument):
+                case QueuedMessage(actor, argument):
                     batches.setdefault(actor, {})[redis_id] = argument
                 case Refusal() as refusal:
                     self._refused.append((redis_id, refusal))

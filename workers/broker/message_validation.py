@@ -36,7 +36,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class QueuedMessage:
     """A message that may join a batch of its actor."""
 
     actor: str
@@ -44,7 +44,7 @@ class Member:
 
 
 #: Reads the data of a message of the named queue.
-ReadMember = Callable[[bytes, str], Member | Refusal]
+ReadMember = Callable[[bytes, str], QueuedMessage | Refusal]
 
 #: Longest piece of foreign text in a reason; the whole of it is in the body.
 QUOTE_CHARACTERS: Final = 200
@@ -73,7 +73,7 @@ class MemberOption(Middleware):
             raise UnknownMemberError(f"actor {actor.actor_name} says member={member!r}: say {CHECKOUT_ID} or {REQUEST}")
 
 
-def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) -> Member | Refusal:
+def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) -> QueuedMessage | Refusal:
     """Check one message of `queue`; returns it, or why it is refused.
 
     Foreign text is quoted in ASCII, it may hold what no database stores, and without card numbers.
@@ -103,7 +103,7 @@ def _quote(text: str) -> str:
     return f"{redact(card_numbers.redact(text, QUOTE_CHARACTERS))!a}"
 
 
-def _check(message: Message[Any], queue: str, actors: Mapping[str, Actor[..., Any]]) -> Member:
+def _check(message: Message[Any], queue: str, actors: Mapping[str, Actor[..., Any]]) -> QueuedMessage:
     name: Any = message.actor_name
     if not isinstance(name, str):
         raise UnfitMemberError("its actor_name is not a string")
@@ -118,11 +118,11 @@ def _check(message: Message[Any], queue: str, actors: Mapping[str, Actor[..., An
     if actor.options.get("member", CHECKOUT_ID) == REQUEST:
         if not isinstance(argument, dict):
             raise UnfitMemberError("its argument is not a JSON object")
-        return Member(name, argument)
+        return QueuedMessage(name, argument)
     checkout_id = _read_uuid(argument)
     if checkout_id is None:
         raise UnfitMemberError("its argument is not the id of a checkout")
-    return Member(name, checkout_id)
+    return QueuedMessage(name, checkout_id)
 
 
 def _read_uuid(value: Any) -> str | None:

@@ -9,7 +9,7 @@ import structlog
 from dramatiq import Message
 from redis.exceptions import RedisError
 
-from pipeline.messaging.ports import Send
+from pipeline.messaging.ports import OutgoingMessage
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.queue_stats import to_millis
 
@@ -30,7 +30,7 @@ class RedisSender:
         self._failing = False
         self._closed_until = 0.0
 
-    def send(self, sends: Sequence[Send]) -> bool:
+    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
         """Send all in one round trip; False, at once or within a second, when Redis is away. Never raises for that."""
         if not sends:
             return True
@@ -62,7 +62,7 @@ class RedisSender:
             self._closed_until = self._clock() + PAUSE_SECONDS
 
 
-def _to_message(send: Send) -> Message[None]:
+def _to_message(send: OutgoingMessage) -> Message[None]:
     return Message(
         queue_name=send.queue,
         actor_name=send.queue.removeprefix("checkout."),

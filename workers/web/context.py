@@ -11,7 +11,7 @@ from fastapi import Request
 from sqlalchemy import Connection
 
 from pipeline.database.connections import reading
-from pipeline.intake.service import Door
+from pipeline.intake.service import CheckoutService
 from pipeline.settings import Settings
 from workers.bootstrap import CheckoutEngine
 from workers.web.long_poll import Waiting
@@ -31,9 +31,9 @@ class Edge:
     threads: Executor
 
     @property
-    def door(self) -> Door:
+    def service(self) -> CheckoutService:
         """The intake."""
-        return self.engine.door
+        return self.engine.service
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work on a thread: there are as many as there are connections."""

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.database.connections import is_transient, reading
 from pipeline.database.migrations import read_head
 from pipeline.gateways.choice import describe_choice
-from pipeline.operations.health import Check, Health, Report, check_database, lose_database
+from pipeline.operations.health import Check, Health, HealthReport, check_database, lose_database
 from workers.web.context import Edge
 
 T = TypeVar("T")
@@ -66,15 +66,15 @@ class Checkup:
         self._database = Look(self._look_at_database)
         self._broker = Look(edge.engine.broker.client.ping)
         self._lock = asyncio.Lock()
-        self._last: Report | None = None
+        self._last: HealthReport | None = None
         self._until = 0.0
 
-    async def report(self) -> Report:
+    async def report(self) -> HealthReport:
         """Return how things stand, as of a second ago at most; takes two seconds at most."""
         async with self._lock:
             if self._last is None or time.monotonic() >= self._until:
                 (checks, at), broker = await asyncio.gather(self._ask_database(), self._ask_broker())
-                self._last = Report({**checks, "broker": broker, "gateway": self._gateway}, at)
+                self._last = HealthReport({**checks, "broker": broker, "gateway": self._gateway}, at)
                 self._until = time.monotonic() + SHARED_SECONDS
             return self._last
 

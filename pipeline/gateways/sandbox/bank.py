@@ -9,7 +9,7 @@ from typing import Final
 from models.money import MAX_MINOR, Money, minor_digits
 from pipeline.database.connections import connect_engine
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.gateway import Answer, Call, Held, NotChargeable, Notice, Unknown
+from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotChargeable, Unknown
 from pipeline.gateways.sandbox.faults import Conduct
 from pipeline.gateways.sandbox.holdings import expire_authorizations, list_objects
 from pipeline.gateways.sandbox.ledger import Ledger
@@ -100,7 +100,7 @@ class SandboxGateway:
         """Be the buyer who says no at the bank's page: the object is open for another card."""
         return self._ask(Unkeyed(Visit.REFUSE, reference))
 
-    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Verify one of the bank's webhooks and say what it is about."""
         if self._stamp is None:
             raise Invalid(Code.WEBHOOK_INVALID, reason="CHECKOUT_SANDBOX_WEBHOOK_SECRET is not set")

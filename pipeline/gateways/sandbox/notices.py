@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
 
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.gateway import Notice
+from pipeline.gateways.gateway import InboundWebhook
 from pipeline.settings import SettingsError
 
 #: What the lines of the ledger are called outside.
@@ -68,7 +68,7 @@ class Stamp:
             "webhook-signature": self._webhook.sign(event_id, at, body),
         }
 
-    def read(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Return what a webhook says; Invalid when it is not one of the bank's, or older than five minutes."""
         try:
             self._webhook.verify(body, dict(headers), json_parse=False)
@@ -83,8 +83,8 @@ class Stamp:
             raise Invalid(Code.WEBHOOK_INVALID, reason="it cannot be read") from error
         event_id = headers["webhook-id"]
         if subject is None:
-            return Notice(event_id, event.type, None, None, relevant=False)
-        return Notice(event_id, event.type, subject.reference, subject.checkout_id)
+            return InboundWebhook(event_id, event.type, None, None, relevant=False)
+        return InboundWebhook(event_id, event.type, subject.reference, subject.checkout_id)
 
 
 def list_events(engine: Engine, stamp: Stamp, after_id: int, limit: int) -> list[SandboxEvent]:

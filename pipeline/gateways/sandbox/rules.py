@@ -23,7 +23,7 @@ from pipeline.gateways.gateway import (
 )
 from pipeline.gateways.sandbox.answers import Decided
 from pipeline.gateways.sandbox.requests import Verb, Visit
-from pipeline.gateways.sandbox.tokens import Fault, Outcome, find_fault, parse_token
+from pipeline.gateways.sandbox.tokens import Fault, TokenOutcome, find_fault, parse_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +191,13 @@ def _authorize(call: Call, held: PaymentObject, clock: Clock) -> Effect:
     if token is None:
         return Effect(Declined("token_unknown", "There is no such payment method."))
     match token.outcome:
-        case Outcome.OK:
+        case TokenOutcome.OK:
             return _grant(held, clock)
-        case Outcome.DECLINED:
+        case TokenOutcome.DECLINED:
             return Effect(Declined("card_declined", "The card was declined."))
-        case Outcome.INSUFFICIENT_FUNDS:
+        case TokenOutcome.INSUFFICIENT_FUNDS:
             return Effect(Declined("insufficient_funds", "The account does not hold enough."))
-        case Outcome.ACTION_REQUIRED:
+        case TokenOutcome.ACTION_REQUIRED:
             waiting = replace(held, status=PaymentStatus.ACTION_REQUIRED)
             return Effect(ActionRequired(held.reference, _action(held.reference)), waiting)
         case _:

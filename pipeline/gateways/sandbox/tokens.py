@@ -11,7 +11,7 @@ from pipeline.gateways.sandbox.requests import Verb
 PREFIX: Final = "tok_"
 
 
-class Outcome(StrEnum):
+class TokenOutcome(StrEnum):
     """How an authorisation ends."""
 
     OK = "ok"
@@ -39,18 +39,18 @@ class Fault(StrEnum):
 class Token:
     """A token that was understood."""
 
-    outcome: Outcome
+    outcome: TokenOutcome
     faults: Mapping[Verb, Fault]
 
 
-OUTCOMES: Final = {f"{PREFIX}{outcome}": outcome for outcome in Outcome}
+OUTCOMES: Final = {f"{PREFIX}{outcome}": outcome for outcome in TokenOutcome}
 FAULTS: Final = {f"{PREFIX}{verb}_{fault}": (verb, fault) for verb in Verb for fault in Fault}
 
 
 @lru_cache(maxsize=1024)
 def parse_token(text: str) -> Token | None:
     """Return what the token asks for, or None when it is not one."""
-    outcomes: list[Outcome] = []
+    outcomes: list[TokenOutcome] = []
     faults: dict[Verb, Fault] = {}
     for word in text.split("+"):
         if word in OUTCOMES:
@@ -62,7 +62,7 @@ def parse_token(text: str) -> Token | None:
         faults[verb] = fault
     if len(outcomes) > 1:
         return None
-    return Token(outcomes[0] if outcomes else Outcome.OK, faults)
+    return Token(outcomes[0] if outcomes else TokenOutcome.OK, faults)
 
 
 def find_fault(verb: Verb, text: str) -> Fault | None:

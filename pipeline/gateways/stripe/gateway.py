@@ -16,9 +16,9 @@ from pipeline.gateways.gateway import (
     Call,
     Declined,
     Held,
+    InboundWebhook,
     Misconfigured,
     NotChargeable,
-    Notice,
     Transient,
     Unknown,
 )
@@ -175,11 +175,11 @@ class StripeGateway:
 
         return self._ask(Verb.RETRIEVE, call, retrieve)
 
-    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Verify a webhook by the `Stripe-Signature` header and say what it is about."""
         if self._secrets is None:
             raise Invalid(Code.WEBHOOK_INVALID, reason=notices.NO_SECRET)
-        return notices.read_notice(body, headers, self._secrets.get_secret_value())
+        return notices.read_webhook(body, headers, self._secrets.get_secret_value())
 
     def list_held(self, since: datetime) -> Iterator[Held]:
         """Go through every PaymentIntent created since then. Raises Unavailable when Stripe does not answer."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import stripe
 
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.gateway import Notice
+from pipeline.gateways.gateway import InboundWebhook
 
 #: Stripe's own default. It signs every delivery anew, repeats included.
 TOLERANCE_SECONDS: Final = 300
@@ -16,7 +16,7 @@ HEADER: Final = "stripe-signature"
 NO_SECRET: Final = "CHECKOUT_STRIPE_WEBHOOK_SECRET is not set"  # noqa: S105 - a sentence, not a secret
 
 
-def read_notice(body: bytes, headers: Mapping[str, str], secrets: str) -> Notice:
+def read_webhook(body: bytes, headers: Mapping[str, str], secrets: str) -> InboundWebhook:
     """Verify a webhook and say which payment it is about. `secrets` are separated by commas: two while one is replaced.
 
     Raises Invalid(WEBHOOK_INVALID) for one that Stripe did not sign in the last five minutes, or that is no event.
@@ -44,12 +44,12 @@ def _fits(body: bytes, header: str, secret: str) -> bool:
         return False
 
 
-def _read(event: dict[str, Any]) -> Notice:
+def _read(event: dict[str, Any]) -> InboundWebhook:
     kind, subject = _text(event["type"]), event["data"]["object"]
     reference = _id(subject) if kind.startswith("payment_intent.") else _id(subject.get("payment_intent"))
     relevant = reference is not None and kind.startswith(("payment_intent.", "charge.", "refund."))
     checkout_id = find_checkout(subject.get("metadata"))
-    return Notice(_text(event["id"]), kind, reference, checkout_id, relevant=relevant)
+    return InboundWebhook(_text(event["id"]), kind, reference, checkout_id, relevant=relevant)
 
 
 def _id(found: Any) -> str | None:

@@ -13,11 +13,11 @@ import structlog
 from sqlalchemy import Connection, Row, text
 
 from pipeline.checkouts.events import write_events
-from pipeline.checkouts.locks import lock_notices
+from pipeline.checkouts.locks import lock_inbound_webhooks
 from pipeline.database.connections import is_transient
-from pipeline.payments.leases import Answered
-from pipeline.saga.executor import Driver, Step
-from pipeline.saga.payment_poller import Looker
+from pipeline.payments.leases import CallResult
+from pipeline.saga.executor import Executor, Step
+from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.matching import Match, NotYet, Stray, find_fit
 
@@ -52,10 +52,10 @@ SETTLE: Final = text("""
 class Inbox:
     """Looks at the payments that webhooks are about. Safe twice, safe late, safe out of order."""
 
-    def __init__(self, driver: Driver, looker: Looker, settings: Settings) -> None:
+    def __init__(self, executor: Executor, poller: PaymentPoller, settings: Settings) -> None:
         """Take the driver that commits, and who looks at the provider's objects."""
-        self.driver = driver
-        self.looker = looker
+        self.executor = executor
+        self.poller = poller
         self.settings = settings
 
     def run(self, ids: Sequence[UUID]) -> None:
@@ -64,18 +64,18 @@ class Inbox:
         A worker that dies on the way leaves them due again once the claim has run out.
         """
         matches: dict[UUID, UUID] = {}
-        self.driver.drive(ids, partial(self._sort, matches), self._fail)
+        self.executor.drive(ids, partial(self._sort, matches), self._fail)
         if matches:
             # Nothing is locked and no transaction is open while the provider is asked.
             looked = self._look(list(dict.fromkeys(matches.values())))
-            self.driver.drive(list(matches), partial(self._settle, matches, looked), self._fail)
+            self.executor.drive(list(matches), partial(self._settle, matches, looked), self._fail)
 
     def _sort(
-        self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[Answered]
+        self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[CallResult]
     ) -> Step:
         """Claim those that are about a payment of ours, and put the others off."""
         waiting, strays, found = {}, {}, {}
-        for row in lock_notices(connection, ids, skip_locked=True):
+        for row in lock_inbound_webhooks(connection, ids, skip_locked=True):
             fit = find_fit(
                 reference=row.reference,
                 holder_id=row.holder_id,
@@ -102,7 +102,7 @@ class Inbox:
     def _look(self, checkout_ids: list[UUID]) -> set[UUID]:
         """Look at these checkouts; one that makes the look fail does not take the others along."""
         try:
-            return self.looker.run(checkout_ids)
+            return self.poller.run(checkout_ids)
         except Exception as error:
             if is_transient(error):
                 raise
@@ -118,10 +118,10 @@ class Inbox:
         looked: set[UUID],
         connection: Connection,
         ids: Sequence[UUID],
-        _answers: Sequence[Answered],
+        _answers: Sequence[CallResult],
     ) -> Step:
         """Settle those whose payment was looked at; the others are tried again."""
-        rows = lock_notices(connection, ids)
+        rows = lock_inbound_webhooks(connection, ids)
         applied = [row for row in rows if matches[row.id] in looked]
         _close(connection, "applied", {row.id: None for row in applied})
         _note_applied(connection, [(matches[row.id], {"event_id": row.event_id, "kind": row.kind}) for row in applied])
@@ -132,7 +132,7 @@ class Inbox:
     def _fail(self, connection: Connection, notice_id: UUID, error: Exception) -> Step:
         """Count the attempt of one that raised."""
         reason = repr(error)[:1000].replace("\x00", "\ufffd")
-        rows = lock_notices(connection, [notice_id])
+        rows = lock_inbound_webhooks(connection, [notice_id])
         self._put_off(connection, dict.fromkeys(rows, reason), self.settings.retry_cap_seconds)
         return Step()
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.gateway import Gateway, Notice
-from pipeline.messaging.ports import WEBHOOKS, Send
+from pipeline.gateways.gateway import Gateway, InboundWebhook
+from pipeline.messaging.ports import WEBHOOKS, OutgoingMessage
 from pipeline.security.redaction import redact
 from pipeline.settings import Settings
 
@@ -35,14 +35,14 @@ FIND: Final = text("SELECT id FROM webhook_inbox WHERE gateway = :gateway AND ev
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class VerifiedWebhook:
     """A webhook whose signature is right and whose every text PostgreSQL can store; its body without secrets.
 
     The provider's objects carry the `client_secret` with which a buyer pays, and nothing of a body is ever used.
     """
 
     gateway: str
-    notice: Notice
+    notice: InboundWebhook
     body: str
 
 
@@ -52,10 +52,10 @@ class Received:
 
     id: UUID
     created: bool
-    sends: Sequence[Send] = ()
+    sends: Sequence[OutgoingMessage] = ()
 
 
-def read_letter(name: str, gateway: Gateway, body: bytes, headers: Mapping[str, str]) -> Letter:
+def verify_webhook(name: str, gateway: Gateway, body: bytes, headers: Mapping[str, str]) -> VerifiedWebhook:
     """Verify a webhook; needs no database. Raises Invalid(WEBHOOK_INVALID) for what cannot be accepted."""
     if len(body) > MAX_BODY:
         raise Invalid(Code.WEBHOOK_INVALID, reason=f"it has {len(body)} bytes, and at most {MAX_BODY} are read")
@@ -63,7 +63,7 @@ def read_letter(name: str, gateway: Gateway, body: bytes, headers: Mapping[str, 
         written = body.decode()
     except UnicodeDecodeError:
         raise Invalid(Code.WEBHOOK_INVALID, reason="its body is not UTF-8") from None
-    notice = gateway.read_notice(body, {header.lower(): value for header, value in headers.items()})
+    notice = gateway.read_webhook(body, {header.lower(): value for header, value in headers.items()})
     names = {"event id": notice.event_id, "kind": notice.kind}
     if notice.reference is not None:
         names["reference"] = notice.reference
@@ -73,10 +73,10 @@ def read_letter(name: str, gateway: Gateway, body: bytes, headers: Mapping[str, 
     for what, value in {"body": written, **names}.items():
         if not _is_storable(value):
             raise Invalid(Code.WEBHOOK_INVALID, reason=f"its {what} has characters that are not text")
-    return Letter(name, notice, redact(written, limit=MAX_BODY))
+    return VerifiedWebhook(name, notice, redact(written, limit=MAX_BODY))
 
 
-def receive(connection: Connection, letter: Letter, settings: Settings) -> Received:
+def receive(connection: Connection, letter: VerifiedWebhook, settings: Settings) -> Received:
     """Store a webhook once per event id. One that cannot concern us is stored as ignored, and nothing is due for it."""
     notice, notice_id = letter.notice, uuid7()
     received_at = connection.execute(
@@ -96,7 +96,7 @@ def receive(connection: Connection, letter: Letter, settings: Settings) -> Recei
     if received_at is None:
         known = {"gateway": letter.gateway, "event_id": notice.event_id}
         return Received(connection.execute(FIND, known).scalar_one(), created=False)
-    sends = [Send(WEBHOOKS, notice_id, received_at)] if notice.relevant else []
+    sends = [OutgoingMessage(WEBHOOKS, notice_id, received_at)] if notice.relevant else []
     return Received(notice_id, created=True, sends=sends)
 
 

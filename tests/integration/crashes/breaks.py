@@ -7,17 +7,17 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import Member
+from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.saga import runner, unwind
-from pipeline.saga.chain import CHAIN, Local
-from pipeline.saga.executor import Driver
+from pipeline.saga.chain import CHAIN, TransactionPhase
+from pipeline.saga.executor import Executor
 
 
 def send_before_commit() -> None:
     """Send messages from within the transaction that they follow from."""
 
-    def run(self: Driver, task: Any, way: Any) -> Any:
+    def run(self: Executor, task: Any, way: Any) -> Any:
         def eager(connection: Connection, ids: Any, answers: Any) -> Any:
             done = way.step(connection, ids, answers)
             self.sender.send(done.sends)
@@ -26,8 +26,8 @@ def send_before_commit() -> None:
 
         return attempt(self, task, replace(way, step=eager))
 
-    attempt = Driver._attempt
-    Driver._attempt = run  # type: ignore[method-assign]
+    attempt = Executor._attempt
+    Executor._attempt = run  # type: ignore[method-assign]
 
 
 def skip_release() -> None:
@@ -37,7 +37,7 @@ def skip_release() -> None:
         return None
 
     number, phase = next((index, each) for index, each in enumerate(CHAIN) if each.name == "inventory_reservation")
-    assert isinstance(phase.work, Local)
+    assert isinstance(phase.work, TransactionPhase)
     broken = replace(phase, work=replace(phase.work, undo=undo))
     chain = (*CHAIN[:number], broken, *CHAIN[number + 1 :])
     setattr(unwind, "CHAIN", chain)  # noqa: B010 (a name that is not to be assigned)
@@ -46,7 +46,7 @@ def skip_release() -> None:
 def forget_the_guard() -> None:
     """Take every message at its word: whoever is named stands before this phase."""
 
-    def lock(connection: Connection, ids: Sequence[Any]) -> list[Member]:
+    def lock(connection: Connection, ids: Sequence[Any]) -> list[LockedCheckout]:
         found = lock_checkouts(connection, ids)
         return [replace(each, state=CheckoutState.RUNNING, phase=current[-1] - 1) for each in found]
 

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine
 
 from pipeline.database.connections import assert_no_transaction
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.messaging.ports import Send
+from pipeline.messaging.ports import OutgoingMessage
 from pipeline.saga.chain import Phase
-from pipeline.saga.executor import Driver
+from pipeline.saga.executor import Executor
 from pipeline.saga.runner import Runner
 from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
@@ -71,7 +71,7 @@ class TracingLine(Line):
         super().__init__()
         self._trace = trace
 
-    def send(self, sends: Sequence[Send]) -> bool:
+    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
         """Queue the messages. None may leave before what it follows from is committed."""
         try:
             assert_no_transaction()
@@ -83,7 +83,7 @@ class TracingLine(Line):
         return sent
 
 
-class TracingDriver(Driver):
+class TracingDriver(Executor):
     """A driver that notes its commits."""
 
     trace: Trace
@@ -137,12 +137,12 @@ class TracingWorks(Works):
             after=lambda verb, _call: trace.pass_by(f"after call {verb}"),
         )
         super().__init__(engine, settings, bank)
-        self.driver.close()
+        self.executor.close()
         self.line = TracingLine(trace)
-        driver = TracingDriver(engine, self.line, spy, settings)
-        driver.trace = trace
-        self.wire(driver)
-        self.runner = TracingRunner(driver, settings)
+        executor = TracingDriver(engine, self.line, spy, settings)
+        executor.trace = trace
+        self.wire(executor)
+        self.runner = TracingRunner(executor, settings)
         self.runner.trace = trace
-        self.unwinder = TracingUnwinder(driver, settings)
+        self.unwinder = TracingUnwinder(executor, settings)
         self.unwinder.trace = trace

@@ -68,7 +68,7 @@ def repeat_messages(works: Works, _shelf: Shelf, _ids: Sequence[UUID]) -> None:
 def cancel(works: Works, _shelf: Shelf, ids: Sequence[UUID]) -> None:
     """Cancel each, then work on it."""
     for checkout_id in ids:
-        works.door.cancel(checkout_id, OWNER)
+        works.service.cancel(checkout_id, OWNER)
     works.pump()
 
 
@@ -83,7 +83,7 @@ def expire(works: Works, shelf: Shelf, ids: Sequence[UUID]) -> None:
 def cancel_again(works: Works, checkout_id: UUID) -> None:
     """Cancel once more: the buyer has had no answer."""
     if works.status(checkout_id).state not in {CheckoutState.UNWINDING, CheckoutState.CANCELLED}:
-        works.door.cancel(checkout_id, OWNER)
+        works.service.cancel(checkout_id, OWNER)
 
 
 SCENES: Final[Mapping[str, Scene]] = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.saga.chain import CHAIN, Local
+from pipeline.saga.chain import CHAIN, TransactionPhase
 from tests.integration.crashes.conftest import Crashes
 from tests.integration.crashes.points import Point
 from tests.integration.crashes.scenes import SCENES
@@ -51,7 +51,7 @@ def test_a_process_that_dies_at_any_point_changes_nothing_of_the_ending(
 def test_the_scenes_pass_by_every_phase_both_ways(crashes: Crashes) -> None:
     found = {(each.where, each.what.split()[1]) for scene in SCENES for each in find_points(crashes, scene, 1)}
     for phase in CHAIN:
-        kinds = {"commit"} if isinstance(phase.work, Local) else {"commit", "call"}
+        kinds = {"commit"} if isinstance(phase.work, TransactionPhase) else {"commit", "call"}
         done = {kind for where, kind in found if where == f"do {phase.name}"}
         assert done - {"send"} == kinds, phase.name
         # After the last there is nobody to be told.

@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 
 from pipeline.database.connections import connect_engine
-from pipeline.messaging.ports import Send
+from pipeline.messaging.ports import OutgoingMessage
 from pipeline.payments import gateway_calls as calls
 from pipeline.settings import Settings
 from tests.harness import Shelf
@@ -33,7 +33,9 @@ def live(order: dict[str, Any], answer: int) -> None:
     engine = connect_engine(settings, application_name="victim", pool_size=3)
     works = TracingWorks(engine, settings, trace)
     ids = [UUID(each) for each in order["ids"]]
-    works.line.send([Send(queue, UUID(id_), datetime.fromisoformat(at)) for queue, id_, at in order["waiting"]])
+    works.line.send(
+        [OutgoingMessage(queue, UUID(id_), datetime.fromisoformat(at)) for queue, id_, at in order["waiting"]]
+    )
     trace.begin(None if order["point"] is None else Point(*order["point"]))
     SCENES[order["scene"]].act(works, Shelf(engine), ids)
     points = [[each.where, each.what, each.nth] for each in trace.points]

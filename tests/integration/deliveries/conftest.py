@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.settings import Settings
-from pipeline.webhooks.outbound.dispatcher import Courier
+from pipeline.webhooks.outbound.dispatcher import Dispatcher
 from tests.harness import Shelf, Works
 from tests.integration.deliveries.post import Post
 from tests.integration.deliveries.receiver import Receiver, receive
@@ -23,7 +23,7 @@ def receiver() -> Iterator[Receiver]:
 def post(works: Works, shelf: Shelf, engine: Engine, settings: Settings) -> Iterator[Post]:
     """The courier beside the engine; 127.0.0.0/8 may be called."""
     own = settings.model_copy(update={"delivery_private_networks": "127.0.0.0/8", "delivery_timeout_seconds": 0.5})
-    courier = Courier(works.driver, own)
+    dispatcher = Dispatcher(works.executor, own)
     shelf.add_variant("cup", stock=50, price_minor=250)
-    yield Post(works, shelf, engine, own, courier)
-    courier.close()
+    yield Post(works, shelf, engine, own, dispatcher)
+    dispatcher.close()

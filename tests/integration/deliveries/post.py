@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from pipeline.messaging.ports import DELIVERIES
 from pipeline.settings import Settings
-from pipeline.webhooks.outbound.dispatcher import Courier
+from pipeline.webhooks.outbound.dispatcher import Dispatcher
 from pipeline.webhooks.outbound.endpoints import Endpoint, add_endpoint
 from tests.harness import Shelf, Works
 
@@ -22,7 +22,7 @@ class Post:
     shelf: Shelf
     engine: Engine
     settings: Settings
-    courier: Courier
+    dispatcher: Dispatcher
 
     def subscribe(self, url: str, *kinds: str, owner: str | None = None) -> tuple[Endpoint, str]:
         """Add an endpoint; returns it and its secret."""
@@ -40,7 +40,7 @@ class Post:
         self.works.sweep()
         ids = self.works.line.take(DELIVERIES, 500)
         if ids:
-            self.courier.run(ids)
+            self.dispatcher.run(ids)
         return len(ids)
 
     def rows(self, columns: str = "status, attempts, last_status, last_error") -> list[tuple[Any, ...]]:

@@ -64,7 +64,7 @@ def test_endings_without_an_order_say_why(post: Post, receiver: Receiver) -> Non
     failed = post.buy("tok_declined")
     cancelled = post.works.start(post.shelf.add_cart(("cup", 1)))
     post.works.pump()
-    post.works.door.cancel(cancelled, OWNER)
+    post.works.service.cancel(cancelled, OWNER)
     post.works.pump()
     expired = post.works.start(post.shelf.add_cart(("cup", 1)))
     post.works.pump()

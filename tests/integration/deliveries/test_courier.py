@@ -11,7 +11,7 @@ from pipeline.checkouts.events import write_events
 from pipeline.messaging.ports import DELIVERIES
 from pipeline.saga.executor import Step
 from pipeline.saga.sweep import sweep
-from pipeline.webhooks.outbound.dispatcher import Courier, wait_seconds
+from pipeline.webhooks.outbound.dispatcher import Dispatcher, wait_seconds
 from pipeline.webhooks.outbound.endpoints import list_deliveries, remove_endpoint, replay
 from tests.integration.deliveries.post import Post
 from tests.integration.deliveries.receiver import Receiver, receive
@@ -151,14 +151,14 @@ def test_two_couriers_bring_each_once(post: Post, receiver: Receiver) -> None:
         post.buy()
     post.works.sweep()
     ids: list[UUID] = post.works.line.take(DELIVERIES, 500)
-    rival = Courier(post.works.driver, post.settings)
+    rival = Dispatcher(post.works.executor, post.settings)
     # When both are given every message
-    threads = [threading.Thread(target=each.run, args=[ids]) for each in (post.courier, rival)]
+    threads = [threading.Thread(target=each.run, args=[ids]) for each in (post.dispatcher, rival)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    post.courier.run(ids)
+    post.dispatcher.run(ids)
     rival.close()
     # Then
     assert len(ids) == 27
@@ -170,7 +170,7 @@ def test_what_a_dead_courier_had_claimed_is_due_again(post: Post, receiver: Rece
     post.subscribe(receiver.url, COMPLETED)
     post.buy()
     post.works.sweep()
-    post.courier._claim(post.works.line.take(DELIVERIES))
+    post.dispatcher._claim(post.works.line.take(DELIVERIES))
     assert post.tick() == 0
     # When its claim has run out
     post.make_due()
@@ -188,7 +188,7 @@ def test_a_backlog_is_not_doubled(post: Post, receiver: Receiver) -> None:
     # When
     post.make_due()
     small = post.works.settings.model_copy(update={"sweep_limit": 9})
-    counts = sweep(post.works.driver, post.works.line, small)
+    counts = sweep(post.works.executor, post.works.line, small)
     # Then
     assert (told, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 9, 0, 9)
 
@@ -216,9 +216,9 @@ def test_nothing_is_locked_while_an_endpoint_is_called(post: Post, receiver: Rec
 
     def inside(_connection: object) -> Step:
         with pytest.raises(RuntimeError, match="inside a database transaction"):
-            post.courier.run(ids)
+            post.dispatcher.run(ids)
         return Step()
 
     # When, then
-    post.works.driver.run(inside)
+    post.works.executor.run(inside)
     assert receiver.got == []

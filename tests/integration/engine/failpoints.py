@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, event
 
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, Send
+from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
 from pipeline.saga.chain import CHAIN
-from pipeline.saga.executor import Driver
+from pipeline.saga.executor import Executor
 from pipeline.saga.resolve import resolve
 from pipeline.settings import Settings
 from tests.harness import Line, Works
@@ -70,7 +70,7 @@ class FailingLine(Line):
         super().__init__()
         self._failpoints = failpoints
 
-    def send(self, sends: Sequence[Send]) -> bool:
+    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
         """Queue the messages, or end."""
         self._failpoints.pass_by("before_send")
         sent = super().send(sends)
@@ -98,8 +98,8 @@ class FailingWorks(Works):
 
     def restart(self) -> None:
         """Begin anew, as a process does: calls that were out are over, their answers are heard by nobody."""
-        self.driver.close()
-        self.wire(Driver(self.engine, self.line, self.spy, self.settings))
+        self.executor.close()
+        self.wire(Executor(self.engine, self.line, self.spy, self.settings))
 
     def close(self) -> None:
         """Give back threads and connections, and the engine as it was."""
@@ -111,7 +111,7 @@ class FailingWorks(Works):
         if queue == UNWIND:
             self.unwinder.run(ids)
         elif queue == RESOLVE:
-            resolve(self.driver, self.runner, self.unwinder, self.looker, ids)
+            resolve(self.executor, self.runner, self.unwinder, self.poller, ids)
         elif queue == WEBHOOKS:
             self.inbox.run(ids)
         else:

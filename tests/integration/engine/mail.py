@@ -45,7 +45,7 @@ class Mail:
 
     def deliver(self, events: Sequence[SandboxEvent]) -> list[Received]:
         """Put these events in the inbox."""
-        return [self.works.door.receive_notice(GATEWAY, each.body, each.headers) for each in events]
+        return [self.works.service.receive_webhook(GATEWAY, each.body, each.headers) for each in events]
 
     def deliver_new(self) -> list[Received]:
         """Put what has come since the last time in the inbox; it must be something."""
@@ -56,7 +56,7 @@ class Mail:
     def write(self, event_id: str, *, reference: str, checkout_id: UUID, kind: str = "payment.authorized") -> Received:
         """Put an event in the inbox that the bank never had."""
         body = make_body(reference=reference, checkout_id=checkout_id, kind=kind)
-        return self.works.door.receive_notice(GATEWAY, body, sign(self.works.settings, event_id, body))
+        return self.works.service.receive_webhook(GATEWAY, body, sign(self.works.settings, event_id, body))
 
 
 def make_body(*, reference: Any = "sbx_1", checkout_id: Any = STRANGER, kind: Any = "payment.authorized") -> bytes:

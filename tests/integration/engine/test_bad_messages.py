@@ -104,7 +104,7 @@ def test_255_characters_are_fine_and_2000_never_become_a_request(works: Works, s
     # When
     longest = "é" * 255
     request = StartRequest.model_validate(body(cart_id=str(shelf.add_cart(("cup", 1))), **{name: longest}))
-    checkout_id = works.door.start(request).checkout_id
+    checkout_id = works.service.start(request).checkout_id
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["awaiting_payment"]

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from pipeline.errors import Code, Invalid
 from pipeline.errors.tree import SENTENCES
 from pipeline.intake.requests import ProcessRequest, StartRequest
-from pipeline.messaging.rejected_messages import record_refusal
+from pipeline.messaging.rejected_messages import record_rejected_message
 from pipeline.security.card_numbers import has_card_number
 from pipeline.security.redaction import MAX_KEPT
 from tests.harness import OWNER, Shelf, Works
@@ -42,8 +42,8 @@ def test_no_checkout_is_started_with_a_card_number(works: Works, shelf: Shelf, c
     # When, then
     starts: list[Callable[[], object]] = [
         lambda: works.start(cart_id, token=card),
-        lambda: works.door.start(StartRequest.model_validate(body)),
-        lambda: works.door.start_many([StartRequest.model_validate(body)]),
+        lambda: works.service.start(StartRequest.model_validate(body)),
+        lambda: works.service.start_many([StartRequest.model_validate(body)]),
     ]
     for start in starts:
         assert_refused(works, start, Invalid, "card_number_refused", SENTENCE)
@@ -64,7 +64,7 @@ def test_no_checkout_is_paid_with_a_card_number(works: Works, shelf: Shelf, card
     # When, then
     pays: list[Callable[[], object]] = [
         lambda: works.pay(checkout_id, card),
-        lambda: works.door.process(ProcessRequest.model_validate(body)),
+        lambda: works.service.process(ProcessRequest.model_validate(body)),
     ]
     for pay in pays:
         assert_refused(works, pay, Invalid, "card_number_refused", SENTENCE)
@@ -97,7 +97,7 @@ def test_a_refused_message_is_kept_without_it_whatever_it_was_refused_for(engine
     # When
     with engine.begin() as connection:
         for body in bodies:
-            record_refusal(
+            record_rejected_message(
                 connection, queue="q", body=body, code=Code.MESSAGE_INVALID, message=f"It has {CARDS[1]} in it.\x00"
             )
     # Then

@@ -52,7 +52,7 @@ def buy(works: Works, shelf: Shelf) -> list[UUID]:
 
 def cancel(works: Works, shelf: Shelf, checkout_id: UUID) -> str:
     assert used(shelf) == (1, 1, 0)
-    works.door.cancel(checkout_id, OWNER)
+    works.service.cancel(checkout_id, OWNER)
     return "cancelled"
 
 
@@ -148,7 +148,7 @@ def test_a_customer_may_use_a_coupon_so_often(works: Works, shelf: Shelf) -> Non
     assert read_failure(works, ids[1]) == ("coupon_used_up", "price_lock", USED_UP)
     assert used(shelf) == (2, 2, 0)
     # When the other customer gives up
-    works.door.cancel(ids[2], OWNER)
+    works.service.cancel(ids[2], OWNER)
     works.pump()
     again = start(works, shelf, customer="bob", token="tok_ok")
     works.pump()

@@ -38,7 +38,7 @@ def start(works: Works, line: dict[str, Any], shipping: dict[str, Any] | None = 
         {"id": uuid4(), "currency": "EUR", "lines": [line], "shipping": shipping, "shipping_address": ADDRESS}
     )
     request = StartRequest(owner=OWNER, cart=cart, idempotency_key=str(uuid4()), payment=PaymentInput(token="tok_ok"))
-    checkout_id = works.door.start(request).checkout_id
+    checkout_id = works.service.start(request).checkout_id
     works.pump()
     return checkout_id
 

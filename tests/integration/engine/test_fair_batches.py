@@ -10,7 +10,7 @@ from dramatiq import Message
 from sqlalchemy import Engine
 
 from pipeline.messaging.ports import INTAKE, UNWIND
-from pipeline.saga.chain import CHAIN, Local
+from pipeline.saga.chain import CHAIN, TransactionPhase
 from pipeline.saga.loads import Load, Loads
 from pipeline.settings import Settings
 from tests.harness import ADDRESS, OWNER, Shelf, Works
@@ -22,7 +22,7 @@ from workers.intake import admit
 #: Of a transaction, here.
 MOST_LINES = 10
 #: Those phases that work on lines; a gateway's answer is the same for any number of them.
-LINE_PHASES = [phase.name for phase in CHAIN if isinstance(phase.work, Local)]
+LINE_PHASES = [phase.name for phase in CHAIN if isinstance(phase.work, TransactionPhase)]
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_a_thread_that_fails_leaves_the_next_one_to_carry() -> None:
 
 
 @pytest.fixture
-def door(settings: Settings) -> Iterator[CheckoutEngine]:
+def service(settings: Settings) -> Iterator[CheckoutEngine]:
     """A worker's engine whose transactions have ten lines."""
     built = build_engine(settings.model_copy(update={"batch_lines": MOST_LINES}), "worker")
     declare_actors(built)
@@ -220,44 +220,44 @@ def read_intake(shelf: Shelf) -> list[list[int]]:
     return [[count for when, count in rows if when == at] for at in dict.fromkeys(at for at, _ in rows)]
 
 
-def test_requests_are_started_by_lines_too(fair: Works, door: CheckoutEngine, shelf: Shelf) -> None:
+def test_requests_are_started_by_lines_too(fair: Works, service: CheckoutEngine, shelf: Shelf) -> None:
     # Given large requests before small ones, and nobody behind them
-    admit(door, [request(9), request(1), request(8), request(2), {"cart": {"lines": "none"}}, {"cart": [1]}])
+    admit(service, [request(9), request(1), request(8), request(2), {"cart": {"lines": "none"}}, {"cart": [1]}])
     # Then the small ones, and what cannot be read, came first
     assert [sorted(each) for each in read_intake(shelf)] == [[1, 2], [9], [8]]
     assert shelf.row("SELECT count(*) AS n FROM refused_messages").n == 2
     assert shelf.row("SELECT count(*) AS n FROM carts").n == 4
 
 
-def test_large_requests_give_way_and_none_is_lost(fair: Works, door: CheckoutEngine, shelf: Shelf) -> None:
+def test_large_requests_give_way_and_none_is_lost(fair: Works, service: CheckoutEngine, shelf: Shelf) -> None:
     # Given a message behind them
     late = request(1)
-    door.broker.enqueue(door.broker.get_actor("intake").message(late))
+    service.broker.enqueue(service.broker.get_actor("intake").message(late))
     large = [request(9), request(8), request(7), request(6)]
-    admit(door, large)
+    admit(service, large)
     # Then two were started, and two wait behind it as they came
     assert read_intake(shelf) == [[6], [9]]
-    client = door.broker.client
+    client = service.broker.client
     ids = client.lrange("dramatiq:checkout.intake", 0, -1)
     stored = cast("list[bytes]", client.hmget("dramatiq:checkout.intake.msgs", ids))
     waiting = [Message.decode(data).args[0] for data in stored]
     started = {str(row[0]) for row in shelf.rows("SELECT cart_id FROM checkouts")}
     assert waiting == [late, *(each for each in large if each["cart"]["id"] not in started)]  # type: ignore[index]
     # When what waits is worked on twice, with nobody behind it
-    door.broker.client.flushdb()
+    service.broker.client.flushdb()
     for _ in range(2):
-        admit(door, waiting)
+        admit(service, waiting)
     # Then each is started once
     assert shelf.row("SELECT count(*) AS n FROM checkouts").n == 5
-    assert door.backlog.heads([INTAKE]) == {}
+    assert service.backlog.heads([INTAKE]) == {}
 
 
 def test_large_requests_go_on_when_they_cannot_be_sent_back(
-    fair: Works, door: CheckoutEngine, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    fair: Works, service: CheckoutEngine, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given somebody who waits, and a Redis that goes away when something is sent
-    door.broker.enqueue(door.broker.get_actor("intake").message(request(1)))
-    monkeypatch.setattr(type(door.broker), "_send", lambda *_: (_ for _ in ()).throw(ConnectionError("gone")))
-    admit(door, [request(9), request(8), request(7)])
+    service.broker.enqueue(service.broker.get_actor("intake").message(request(1)))
+    monkeypatch.setattr(type(service.broker), "_send", lambda *_: (_ for _ in ()).throw(ConnectionError("gone")))
+    admit(service, [request(9), request(8), request(7)])
     # Then all of them are started here
     assert sorted(chain(*read_intake(shelf))) == [7, 8, 9]

@@ -37,7 +37,7 @@ def end_failed(works: Works, checkout_id: UUID) -> None:
 
 
 def end_cancelled(works: Works, checkout_id: UUID) -> None:
-    works.door.cancel(checkout_id, OWNER)
+    works.service.cancel(checkout_id, OWNER)
 
 
 @pytest.mark.parametrize("end", [end_completed, end_failed, end_cancelled])
@@ -133,7 +133,7 @@ def test_a_price_lock_may_be_voided_once_and_nothing_else(works: Works, shelf: S
     # Then
     assert refusals == [APPEND_ONLY] * 5
     # When it was voided
-    works.door.cancel(checkout_id, OWNER)
+    works.service.cancel(checkout_id, OWNER)
     works.pump()
     # Then
     assert refuse(shelf, "UPDATE price_locks SET voided_at = now()") == APPEND_ONLY
@@ -220,7 +220,7 @@ def test_a_cart_has_one_active_checkout_and_one_order(works: Works, shelf: Shelf
     with pytest.raises(IntegrityError, match="checkouts_active_cart_key"):
         shelf.run(copy)
     # When it is bought
-    works.pay(works.door.status(cart_id=cart_id).checkout_id)
+    works.pay(works.service.status(cart_id=cart_id).checkout_id)
     works.pump()
     order = """
         INSERT INTO orders (id, checkout_id, cart_id, owner, currency, subtotal_minor, discount_minor, shipping_minor,

@@ -18,10 +18,10 @@ def test_the_same_key_with_the_same_request_is_the_same_answer(works: Works, she
     request = StartRequest(
         owner=OWNER, cart_id=shelf.add_cart(("cup", 1)), idempotency_key="k1", payment=PaymentInput(token="tok_ok")
     )
-    first = works.door.start(request)
+    first = works.service.start(request)
     before = take_snapshot(engine)
     # When
-    second = works.door.start(request)
+    second = works.service.start(request)
     # Then
     assert (first.created, second.created, second.checkout_id) == (True, False, first.checkout_id)
     assert take_snapshot(engine) == before
@@ -29,7 +29,7 @@ def test_the_same_key_with_the_same_request_is_the_same_answer(works: Works, she
     # When it comes once more, long after the end
     works.pump()
     before = take_snapshot(engine)
-    third = works.door.start(request)
+    third = works.service.start(request)
     # Then
     assert (third.created, third.checkout_id) == (False, first.checkout_id)
     assert take_snapshot(engine) == before
@@ -83,7 +83,7 @@ def test_a_cart_locked_by_another_owner_is_refused(works: Works, shelf: Shelf) -
     assert_refused(works, lambda: works.start(cart_id, owner="shop-2"), Conflict, "cart_locked", sentence)
     cart = Cart(id=cart_id, currency="EUR", lines=[CartLine(sku="cup", quantity=4)], shipping_address=ADDRESS)
     request = StartRequest(owner="shop-2", cart=cart, idempotency_key="k1")
-    assert_refused(works, lambda: works.door.start(request), Conflict, "cart_locked", sentence)
+    assert_refused(works, lambda: works.service.start(request), Conflict, "cart_locked", sentence)
     works.pump()
 
 
@@ -135,7 +135,7 @@ def test_a_cart_may_come_along(works: Works, shelf: Shelf) -> None:
     cart = Cart(id=uuid4(), currency="EUR", lines=lines, shipping_address=ADDRESS, billing_address={"vat": "GB1"})
     # When
     request = StartRequest(owner=OWNER, cart=cart, idempotency_key="k1", payment=PaymentInput(token="tok_ok"))
-    checkout_id = works.door.start(request).checkout_id
+    checkout_id = works.service.start(request).checkout_id
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["completed"]
@@ -155,14 +155,14 @@ def test_a_cart_that_comes_along_replaces_an_open_one(works: Works, shelf: Shelf
     cart = Cart(id=cart_id, currency="EUR", lines=[CartLine(sku="cup", quantity=1)], shipping_address=ADDRESS)
     # When
     request = StartRequest(owner=OWNER, cart=cart, cart_id=cart_id, idempotency_key="k1")
-    checkout_id = works.door.start(request).checkout_id
+    checkout_id = works.service.start(request).checkout_id
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["awaiting_payment"]
     assert shelf.rows("SELECT line, sku, quantity FROM cart_lines") == [(1, "cup", 1)]
     assert works.status(checkout_id).currency == "EUR"
     # When it comes along again while it is locked: as it is, and changed
-    again = works.door.start(StartRequest(owner=OWNER, cart=cart, idempotency_key="k2"))
+    again = works.service.start(StartRequest(owner=OWNER, cart=cart, idempotency_key="k2"))
     assert (again.created, again.checkout_id) == (False, checkout_id)
     more = cart.model_copy(update={"lines": [CartLine(sku="cup", quantity=2)]})
     # Then the running checkout is no answer to the changed one
@@ -171,7 +171,7 @@ def test_a_cart_that_comes_along_replaces_an_open_one(works: Works, shelf: Shelf
         " cancel it."
     )
     changed = StartRequest(owner=OWNER, cart=more, idempotency_key="k3")
-    assert_refused(works, lambda: works.door.start(changed), Conflict, "checkout_active", sentence)
+    assert_refused(works, lambda: works.service.start(changed), Conflict, "checkout_active", sentence)
 
 
 def test_many_starts_in_one_transaction_leave_each_other_alone(works: Works, shelf: Shelf) -> None:
@@ -179,7 +179,7 @@ def test_many_starts_in_one_transaction_leave_each_other_alone(works: Works, she
     shelf.add_variant("cup", stock=9)
     carts = [shelf.add_cart(("cup", 1)), uuid4(), shelf.add_cart(("cup", 1))]
     # When
-    answers = works.door.start_many(
+    answers = works.service.start_many(
         [StartRequest(owner=OWNER, cart_id=each, idempotency_key=str(each)) for each in carts]
     )
     works.pump()

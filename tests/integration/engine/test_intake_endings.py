@@ -14,11 +14,11 @@ from tests.integration.engine.workbench import NOTHING, read_bank, read_events, 
 
 
 def cancel(works: Works, checkout_id: UUID) -> bool:
-    return works.door.cancel(checkout_id, OWNER).created
+    return works.service.cancel(checkout_id, OWNER).created
 
 
 def release(works: Works, checkout_id: UUID) -> bool:
-    return works.door.release(checkout_id, actor="ops", reason="the buyer called").created
+    return works.service.release(checkout_id, actor="ops", reason="the buyer called").created
 
 
 BOTH = pytest.mark.parametrize("turn_back", [cancel, release])
@@ -117,14 +117,14 @@ def test_a_checkout_of_another_owner_is_not_there(works: Works, shelf: Shelf, en
     before = take_snapshot(engine)
     # When, then
     for each, owner in ((checkout_id, "shop-2"), (nobody, OWNER)):
-        for act in (works.door.cancel, works.door.resume):
+        for act in (works.service.cancel, works.service.resume):
             with pytest.raises(NotFound) as refusal:
                 act(each, owner)
             assert str(refusal.value) == f"There is no checkout {each} of this owner: check the id."
     with pytest.raises(NotFound):
-        works.door.release(nobody, actor="ops", reason="?")
+        works.service.release(nobody, actor="ops", reason="?")
     with pytest.raises(NotFound):
-        works.door.status(checkout_id=checkout_id, owner="shop-2")
+        works.service.status(checkout_id=checkout_id, owner="shop-2")
     assert take_snapshot(engine) == before
 
 

@@ -113,7 +113,7 @@ def test_what_is_turning_back_cannot_be_paid(works: Works, shelf: Shelf, engine:
     shelf.add_variant("cup", stock=9)
     checkout_id = works.start(shelf.add_cart(("cup", 1)))
     works.pump()
-    works.door.cancel(checkout_id, OWNER)
+    works.service.cancel(checkout_id, OWNER)
     # When, then
     ended = f"Checkout {checkout_id} is being undone: wait until its cart is open again, then start a new one."
     assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_ended", ended)

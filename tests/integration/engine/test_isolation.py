@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways.sandbox.books import Totals
-from pipeline.saga.chain import CHAIN, Local, Phase
+from pipeline.saga.chain import CHAIN, Phase, TransactionPhase
 from pipeline.saga.unwind import fail_undo
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works
@@ -95,13 +95,13 @@ def test_past_the_pivot_a_person_is_asked_and_their_retry_finishes_it(
     # Then
     assert take_snapshot(engine) == before
     # When a person retries
-    assert works.door.retry(poisoned, actor="ops", reason="trigger removed").created
+    assert works.service.retry(poisoned, actor="ops", reason="trigger removed").created
     works.pump()
     # Then
     status = works.status(poisoned)
     assert (status.state, status.review, status.failure) == ("completed", None, None)
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((15, 0), (10, 0))
-    assert works.door.retry(poisoned, actor="ops", reason="again").created is False
+    assert works.service.retry(poisoned, actor="ops", reason="again").created is False
     assert shelf.rows("SELECT data FROM events WHERE kind = 'checkout.retried'") == [
         ({"actor": "ops", "reason": "trigger removed"},)
     ]
@@ -115,7 +115,7 @@ def test_a_phase_that_raises_for_one_is_run_for_the_others(
     works.pump(until="price_lock")
     phase = CHAIN[2]
     work = phase.work
-    assert isinstance(work, Local)
+    assert isinstance(work, TransactionPhase)
     sizes: list[int] = []
 
     def raise_for_one(connection, batch, settings):  # type: ignore[no-untyped-def]
@@ -124,7 +124,7 @@ def test_a_phase_that_raises_for_one_is_run_for_the_others(
             raise KeyError("a bug")
         return work.do(connection, batch, settings)
 
-    buggy = Phase(phase.number, phase.name, Local(raise_for_one, work.undo), phase.awaits_payment)
+    buggy = Phase(phase.number, phase.name, TransactionPhase(raise_for_one, work.undo), phase.awaits_payment)
     # When
     works.runner.run(buggy, ids)
     # Then the batch was tried as one, and then each alone
@@ -180,7 +180,7 @@ def test_an_undo_that_raises_backs_off_asks_a_person_and_goes_on_after_their_ret
         assert review.message.startswith(f"Undoing {phase} failed 3 times (")
         assert "sabotaged" in review.detail["error"]
         # When a person retries
-        works.door.retry(poisoned, actor="ops", reason="trigger removed")
+        works.service.retry(poisoned, actor="ops", reason="trigger removed")
         # Then
         assert settle(works, [poisoned]) == ["failed"]
         assert read_bank(engine, poisoned) == NOTHING

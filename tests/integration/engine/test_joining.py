@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.carts.cart_input import Cart
 from pipeline.errors import Conflict
-from pipeline.intake.commands import Admitted
+from pipeline.intake.commands import CommandResult
 from pipeline.intake.requests import StartRequest
 from tests.harness import ADDRESS, OWNER, Shelf, Works
 from tests.integration.engine.workbench import assert_refused
@@ -49,8 +49,8 @@ OTHERWISE: Final = (
 )
 
 
-def ask(works: Works, body: Mapping[str, Any], key: str) -> Admitted:
-    return works.door.start(StartRequest.model_validate({**body, "idempotency_key": key}))
+def ask(works: Works, body: Mapping[str, Any], key: str) -> CommandResult:
+    return works.service.start(StartRequest.model_validate({**body, "idempotency_key": key}))
 
 
 def in_cart(**changes: Any) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def test_who_says_the_same_under_another_key_is_given_the_same_checkout(
     works: Works, shelf: Shelf, running: UUID
 ) -> None:
     same = ask(works, REQUEST, "k2")
-    assert same == Admitted(running, created=False)
+    assert same == CommandResult(running, created=False)
     # the cart by its name is the cart that is there
     by_id = ask(works, {**REQUEST, "cart": None, "cart_id": CART["id"]}, "k3")
-    assert by_id == Admitted(running, created=False)
+    assert by_id == CommandResult(running, created=False)
     assert shelf.rows("SELECT key, checkout_id FROM request_keys ORDER BY key") == [
         (key, running) for key in ("k1", "k2", "k3")
     ]
@@ -134,9 +134,9 @@ def test_another_payment_is_not_the_one_that_is_under_way(works: Works, running:
 
 def test_who_only_looks_is_shown_what_there_is(works: Works, running: UUID) -> None:
     look = StartRequest(owner=OWNER, cart_id=UUID(CART["id"]), ttl_seconds=60)
-    assert works.door.start(look) == Admitted(running, created=False)
+    assert works.service.start(look) == CommandResult(running, created=False)
     # a message that names nothing but its cart may wait for it too
-    assert ask(works, {"owner": OWNER, "cart_id": CART["id"]}, "k2") == Admitted(running, created=False)
+    assert ask(works, {"owner": OWNER, "cart_id": CART["id"]}, "k2") == CommandResult(running, created=False)
     works.pump()
 
 
@@ -154,7 +154,7 @@ def test_a_checkout_that_is_turning_back_answers_nobody_who_buys(works: Works, s
         again = lambda token=token: works.start(cart_id, token=token)  # noqa: E731 (read with its sentence)
         assert_refused(works, again, Conflict, "checkout_active", sentence)
     # Then who only looks is shown it, and once it is undone the good card buys
-    assert works.door.start(StartRequest(owner=OWNER, cart_id=cart_id)).checkout_id == running
+    assert works.service.start(StartRequest(owner=OWNER, cart_id=cart_id)).checkout_id == running
     works.pump()
     bought = works.start(cart_id, token="tok_ok")
     works.pump()

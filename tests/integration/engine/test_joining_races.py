@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from pipeline.errors import Code, Conflict
-from pipeline.intake.commands import Admitted
+from pipeline.intake.commands import CommandResult
 from pipeline.intake.requests import PaymentInput, StartRequest
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.rivals import Crowd, at_once, hold, hold_checkout, pump_both
@@ -70,10 +70,10 @@ def test_fifty_pairs_begun_in_one_instant_are_never_given_each_others_result(
     shelf.add_variant("cup", stock=50, price_minor=250)
     carts = [shelf.add_cart(("cup", 1)) for _ in range(50)]
 
-    def ask(side: Works, number: int, key: str, *, first: bool) -> Admitted:
+    def ask(side: Works, number: int, key: str, *, first: bool) -> CommandResult:
         token, total = ("tok_ok", 250) if first else (("tok_other", 250) if number % 2 else ("tok_ok", 19500))
         payment = PaymentInput(token=token)
-        return side.door.start(
+        return side.service.start(
             StartRequest(
                 owner=OWNER,
                 cart_id=carts[number],
@@ -110,7 +110,7 @@ def test_of_two_messages_in_one_batch_the_second_is_refused_by_name(works: Works
         )
 
     # When
-    answers = works.door.start_many(
+    answers = works.service.start_many(
         [
             ask("k1", "tok_ok"),
             ask("k2", "tok_ok"),
@@ -122,8 +122,8 @@ def test_of_two_messages_in_one_batch_the_second_is_refused_by_name(works: Works
     # Then its neighbours go on
     assert tell(answers) == {"Admitted": 3, "checkout_busy": 1, "checkout_active": 1}
     first, same, *_ = answers
-    assert isinstance(first, Admitted)
-    assert isinstance(same, Admitted)
+    assert isinstance(first, CommandResult)
+    assert isinstance(same, CommandResult)
     assert (first.checkout_id, first.created, same.created) == (same.checkout_id, True, False)
     works.pump()
     assert shelf.rows("SELECT state, count(*) FROM checkouts GROUP BY 1") == [("completed", 2)]

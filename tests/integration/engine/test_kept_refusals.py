@@ -5,7 +5,7 @@ import json
 from sqlalchemy import Engine
 
 from pipeline.errors import Code
-from pipeline.messaging.rejected_messages import record_refusal
+from pipeline.messaging.rejected_messages import record_rejected_message
 from pipeline.security.redaction import MAX_KEPT
 from tests.harness import Shelf
 
@@ -14,7 +14,7 @@ def keep(engine: Engine, *bodies: str) -> None:
     """Record refusals of these bodies."""
     with engine.begin() as connection:
         for body in bodies:
-            record_refusal(connection, queue="q", body=body, code=Code.MESSAGE_INVALID, message="m")
+            record_rejected_message(connection, queue="q", body=body, code=Code.MESSAGE_INVALID, message="m")
 
 
 def test_what_a_buyer_pays_with_is_not_kept(engine: Engine, shelf: Shelf) -> None:

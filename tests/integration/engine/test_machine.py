@@ -155,7 +155,7 @@ class CheckoutMachine(RuleBasedStateMachine):
         ):
             self.works.visit_bank(reference, approves=approves)
         if returns:
-            self.works.door.resume(checkout_id, OWNER)
+            self.works.service.resume(checkout_id, OWNER)
 
     @rule(number=numbers, by_operator=st.booleans(), crash=crashes)
     def cancel(self, number: int, crash: Crash | None, *, by_operator: bool) -> None:
@@ -165,9 +165,9 @@ class CheckoutMachine(RuleBasedStateMachine):
         def ask() -> None:
             try:
                 if by_operator:
-                    self.works.door.release(checkout_id, actor="ada", reason="asked on the phone")
+                    self.works.service.release(checkout_id, actor="ada", reason="asked on the phone")
                 else:
-                    self.works.door.cancel(checkout_id, OWNER)
+                    self.works.service.cancel(checkout_id, OWNER)
             except Refused:
                 pass
 

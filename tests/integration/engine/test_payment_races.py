@@ -24,7 +24,7 @@ AUTHORIZATION, CAPTURE = PHASES["payment_authorization"], PHASES["payment_captur
 def watch(works: Works) -> Spy:
     """Put a spy between the engine and its bank."""
     spy = Spy(works.gateway)
-    works.driver.gateway = spy
+    works.executor.gateway = spy
     return spy
 
 
@@ -41,7 +41,7 @@ def test_a_capture_on_its_way_refuses_the_cancellation(
     gate.wait()
     # When
     with pytest.raises(Conflict) as refusal:
-        rival.door.cancel(checkout_id, OWNER)
+        rival.service.cancel(checkout_id, OWNER)
     gate.open()
     capture.result(10)
     # Then
@@ -86,7 +86,7 @@ def test_cancellations_and_captures_begun_in_one_instant_agree_with_the_bank(
     works.line.lose_all()
     # When each is cancelled while it is captured
     answers = [
-        at_once(partial(works.runner.run, CAPTURE, [id_]), partial(rival.door.cancel, id_, OWNER))[1] for id_ in ids
+        at_once(partial(works.runner.run, CAPTURE, [id_]), partial(rival.service.cancel, id_, OWNER))[1] for id_ in ids
     ]
     pump_both(works, rival)
     settle(works, ids)
@@ -121,7 +121,7 @@ def test_an_authorisation_on_its_way_is_voided_by_the_cancellation(
     authorization = crowd.begin(works.pump)
     gate.wait()
     # When it is cancelled and wholly unwound by another process in the meantime
-    rival.door.cancel(checkout_id, OWNER)
+    rival.service.cancel(checkout_id, OWNER)
     rival.pump()
     assert rival.states([checkout_id]) == ["cancelled"]
     assert shelf.stock("cup") == (3, 0)
@@ -152,7 +152,7 @@ def test_an_object_being_opened_is_awaited_and_then_cancelled(
     opening = crowd.begin(works.pump)
     gate.wait()
     # When it is cancelled meanwhile
-    rival.door.cancel(checkout_id, OWNER)
+    rival.service.cancel(checkout_id, OWNER)
     rival.pump()
     # Then the unwind waits for the caller
     assert rival.states([checkout_id]) == ["unwinding"]
@@ -179,7 +179,7 @@ def test_an_answer_that_comes_late_calls_the_unwind_beside_one_in_time(
     opening = crowd.begin(works.pump)
     gate.wait()
     # When one is cancelled meanwhile, and both answers come
-    rival.door.cancel(late, OWNER)
+    rival.service.cancel(late, OWNER)
     gate.open()
     opening.result(10)
     # Then the one is called back, and the other goes on
@@ -302,7 +302,7 @@ def test_an_ended_checkout_that_is_looked_at_again_survives_a_lost_message(works
     shelf.add_variant("cup", stock=3)
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_ok")
     works.pump(until="order_creation")
-    works.door.cancel(checkout_id, OWNER)
+    works.service.cancel(checkout_id, OWNER)
     works.pump()
     shelf.run("UPDATE checkouts SET due_at = now(), due_reason = 'scheduled'")
     # When its message is lost

@@ -102,7 +102,7 @@ def test_a_capture_whose_outcome_is_unknown_is_finished_and_never_undone(
     before = take_snapshot(engine)
     # When
     with pytest.raises(Conflict) as refusal:
-        works.door.cancel(checkout_id, OWNER)
+        works.service.cancel(checkout_id, OWNER)
     # Then
     assert str(refusal.value) == (
         f"The payment of checkout {checkout_id} is being taken: wait for the order, then cancel it in your shop."
@@ -119,7 +119,7 @@ def test_a_capture_whose_outcome_is_unknown_is_finished_and_never_undone(
 def cancel_during(verb: str, works: list[Works], *, unwind: bool) -> Callable[[str, Call], None]:
     def act(asked: str, call: Call) -> None:
         if asked == verb:
-            works[0].door.cancel(call.checkout_id, OWNER)
+            works[0].service.cancel(call.checkout_id, OWNER)
             if unwind:
                 works[0].unwinder.run([call.checkout_id])
 
@@ -180,7 +180,7 @@ def test_a_look_that_finds_the_object_cancelled_settles_the_cancellation(
         checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_action_required")
         works.pump()
         # When
-        works.door.resume(checkout_id, OWNER)
+        works.service.resume(checkout_id, OWNER)
         works.pump()
         # Then
         assert len(lost) == 1

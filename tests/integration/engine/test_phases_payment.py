@@ -188,13 +188,13 @@ def test_a_buyer_who_approves_at_the_bank_gets_the_order(
     assert status.action is not None
     assert status.action["type"] == "redirect"
     # When nothing has happened at the bank yet
-    works.door.resume(checkout_id, OWNER)
+    works.service.resume(checkout_id, OWNER)
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["action_required"]
     # When
     approve(works, shelf, checkout_id, says_yes=True)
-    works.door.resume(checkout_id, OWNER)
+    works.service.resume(checkout_id, OWNER)
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["completed"]
@@ -210,7 +210,7 @@ def test_a_buyer_who_refuses_at_the_bank_may_try_another_card(works: Works, shel
     works.pump()
     # When
     approve(works, shelf, checkout_id, says_yes=False)
-    works.door.resume(checkout_id, OWNER)
+    works.service.resume(checkout_id, OWNER)
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["awaiting_payment"]
@@ -229,7 +229,7 @@ def test_a_buyer_who_refuses_straight_through_is_unwound(works: Works, shelf: Sh
     works.pump()
     # When
     approve(works, shelf, checkout_id, says_yes=False)
-    works.door.resume(checkout_id, OWNER)
+    works.service.resume(checkout_id, OWNER)
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["failed"]
@@ -251,7 +251,7 @@ def test_a_buyer_who_approves_too_late_is_not_charged(works: Works, shelf: Shelf
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["expired"]
-    assert works.door.resume(checkout_id, OWNER).created is False
+    assert works.service.resume(checkout_id, OWNER).created is False
     assert read_bank(engine, checkout_id) == NOTHING
 
 

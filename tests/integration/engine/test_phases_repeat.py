@@ -9,8 +9,8 @@ from models.states import CheckoutState
 from pipeline.checkouts.batch import Done
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways.sandbox.books import Totals
-from pipeline.payments.storage import load_books
-from pipeline.saga.chain import CHAIN, Local, Phase, Remote
+from pipeline.payments.storage import load_payments
+from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, TransactionPhase
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import (
     count_rows,
@@ -100,7 +100,7 @@ def test_undo_again_changes_nothing(works: Works, shelf: Shelf, engine: Engine, 
     ids = start_many(works, shelf, count)
     works.pump(until=CHAIN[completed].name)
     for each in ids:
-        works.door.cancel(each, OWNER)
+        works.service.cancel(each, OWNER)
     works.unwinder.run(ids)
     once = take_snapshot(engine)
     # When
@@ -148,7 +148,7 @@ def test_undo_inside_one_transaction(works: Works, shelf: Shelf, engine: Engine,
     # Given
     ids = start_many(works, shelf, count)
     works.pump(until=phase.name)
-    assert isinstance(phase.work, Local)
+    assert isinstance(phase.work, TransactionPhase)
     assert phase.work.undo is not None
     with engine.connect() as connection:
         batch = lock_checkouts(connection, ids)
@@ -178,7 +178,7 @@ def stock_of(rows: dict[str, list[str]]) -> list[str]:
 def test_phases_without_an_undo_say_so(number: int) -> None:
     work = CHAIN[number - 1].work
 
-    assert isinstance(work, Local)
+    assert isinstance(work, TransactionPhase)
     assert work.undo is None
 
 
@@ -191,10 +191,10 @@ def test_undo_of_a_payment_that_never_began_is_done(
     ids = start_many(works, shelf, count)
     works.pump(until="payment_authorization")
     work = CHAIN[number - 1].work
-    assert isinstance(work, Remote)
+    assert isinstance(work, GatewayPhase)
     # When
     with engine.connect() as connection:
-        books = load_books(connection, ids)
+        books = load_payments(connection, ids)
         plans = [work.plan_undo(member, books[member.id], works.settings) for member in lock_checkouts(connection, ids)]
         none = [work.plan_undo(member, None, works.settings) for member in lock_checkouts(connection, ids)]
     # Then
@@ -210,7 +210,7 @@ def test_an_unwind_of_mixed_depths_ends_all_in_one_run(works: Works, shelf: Shel
         works.pump(until=CHAIN[completed].name)
         works.line.lose_all()
     for each in ids:
-        works.door.cancel(each, OWNER)
+        works.service.cancel(each, OWNER)
     works.line.lose_all()
     # When
     works.unwinder.run(ids)

@@ -206,7 +206,7 @@ def test_a_hash_tells_quotes_of_one_total_apart(works: Works, shelf: Shelf, engi
     first = works.start(fill(shelf))
     works.pump()
     right = read_hash(engine, first)
-    works.door.cancel(first, OWNER)
+    works.service.cancel(first, OWNER)
     works.pump()
     # When the same cart is expected to have this hash, and one with its lines in another order
     same = works.start(works.status(first).cart_id, token="tok_ok", expected_hash=right)

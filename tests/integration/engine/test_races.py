@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from pipeline.errors import Code, Conflict
 from pipeline.intake import commands as intake
-from pipeline.intake.commands import Admitted
+from pipeline.intake.commands import CommandResult
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.saga.chain import CHAIN
 from tests.harness import OWNER, Shelf, Works
@@ -93,8 +93,8 @@ def test_the_same_cart_is_started_twice_at_once_by_its_owner(
     # When
     with hold(shelf.engine, "SELECT FROM carts WHERE id = :id FOR UPDATE", id=cart_id):
         sides = [
-            crowd.begin_blocked(lambda: works.door.start(request(cart_id))),
-            crowd.begin_blocked(lambda: rival.door.start(request(cart_id))),
+            crowd.begin_blocked(lambda: works.service.start(request(cart_id))),
+            crowd.begin_blocked(lambda: rival.service.start(request(cart_id))),
         ]
     admitted = [side.result(10) for side in sides]
     # Then both have the same checkout, which one of them created
@@ -115,8 +115,8 @@ def test_the_same_cart_is_started_twice_at_once_by_two_owners(
     # When
     with hold(shelf.engine, "SELECT FROM carts WHERE id = :id FOR UPDATE", id=cart_id):
         sides = [
-            crowd.begin_blocked(lambda: works.door.start(request(cart_id, owner="shop-1"))),
-            crowd.begin_blocked(lambda: rival.door.start(request(cart_id, owner="shop-2"))),
+            crowd.begin_blocked(lambda: works.service.start(request(cart_id, owner="shop-1"))),
+            crowd.begin_blocked(lambda: rival.service.start(request(cart_id, owner="shop-2"))),
         ]
     errors = [side.exception(10) for side in sides]
     # Then one of them is told that the cart is locked, and has left nothing
@@ -136,9 +136,9 @@ def test_the_same_key_twice_at_once_is_one_checkout(works: Works, rival: Works, 
     # When the second comes while the first has not committed
     with shelf.engine.begin() as connection:
         first = intake.start(connection, same, works.settings)
-        second = crowd.begin_blocked(lambda: rival.door.start(same))
+        second = crowd.begin_blocked(lambda: rival.service.start(same))
     # Then
-    assert second.result(10) == Admitted(first.checkout_id, created=False)
+    assert second.result(10) == CommandResult(first.checkout_id, created=False)
     assert shelf.rows("SELECT checkout_id FROM request_keys") == [(first.checkout_id,)]
     assert shelf.rows("SELECT id FROM checkouts") == [(first.checkout_id,)]
 
@@ -152,7 +152,7 @@ def test_the_same_key_for_another_cart_at_once_is_a_conflict(
     # When
     with shelf.engine.begin() as connection:
         first = intake.start(connection, request(carts[0], key="key-1"), works.settings)
-        second = crowd.begin_blocked(lambda: rival.door.start(request(carts[1], key="key-1")))
+        second = crowd.begin_blocked(lambda: rival.service.start(request(carts[1], key="key-1")))
     # Then the second has left nothing
     error = second.exception(10)
     assert isinstance(error, Conflict)
@@ -168,12 +168,12 @@ def test_a_key_is_answered_even_when_its_checkout_ended_before_we_got_the_cart(
     cart_id = shelf.add_cart()
     same = request(cart_id, key="key-1")
     with hold(shelf.engine, "SELECT FROM carts WHERE id = :id FOR UPDATE", id=cart_id) as connection:
-        second = crowd.begin_blocked(lambda: rival.door.start(same))
+        second = crowd.begin_blocked(lambda: rival.service.start(same))
         # When the same request is admitted by the holder of the cart, and its checkout ends at once
         first = intake.start(connection, same, works.settings).checkout_id
         intake.cancel(connection, first, OWNER, works.settings)
     # Then it is answered like any repeat
-    assert second.result(10) == Admitted(first, created=False)
+    assert second.result(10) == CommandResult(first, created=False)
     assert shelf.rows("SELECT id FROM checkouts") == [(first,)]
 
 
@@ -216,7 +216,7 @@ def test_a_start_meets_the_end_of_its_cart_fifty_times(works: Works, rival: Work
     answers = [
         at_once(
             partial(works.runner.run, PHASES["stock_commit"], [checkout_id]),
-            partial(rival.door.start, request(cart_id)),
+            partial(rival.service.start, request(cart_id)),
         )
         for checkout_id, cart_id in zip(ids, carts, strict=True)
     ]
@@ -226,7 +226,7 @@ def test_a_start_meets_the_end_of_its_cart_fifty_times(works: Works, rival: Work
         if isinstance(started, Conflict):
             assert started.code is Code.CART_COMPLETED
         else:
-            assert started == Admitted(checkout_id, created=False)
+            assert started == CommandResult(checkout_id, created=False)
     assert works.states(ids) == ["completed"] * 50
     assert shelf.rows("SELECT count(*) FROM checkouts") == [(50,)]
     rival.engine.dispose()

@@ -169,7 +169,7 @@ def test_a_slow_one_and_a_lost_one_of_the_same_batch(
 def test_undoing_may_be_slow_too(works: Works, shelf: Shelf, engine: Engine, settings: Settings) -> None:
     [checkout_id] = start(works, shelf)
     works.pump(until="payment_authorization")
-    works.door.cancel(checkout_id, "shop-1")
+    works.service.cancel(checkout_id, "shop-1")
 
     def pause() -> None:
         let_pass(shelf)

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from pipeline.saga.chain import CHAIN, Local
+from pipeline.saga.chain import CHAIN, TransactionPhase
 from tests.harness import Shelf, Works
 
-LOCAL = [phase.name for phase in CHAIN if isinstance(phase.work, Local)]
+LOCAL = [phase.name for phase in CHAIN if isinstance(phase.work, TransactionPhase)]
 
 
 @contextmanager

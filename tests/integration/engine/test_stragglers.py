@@ -14,7 +14,7 @@ from pipeline.gateways.sandbox.books import Totals
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.messaging.ports import UNWIND
 from pipeline.saga.chain import CHAIN
-from pipeline.saga.executor import Driver
+from pipeline.saga.executor import Executor
 from pipeline.settings import Settings
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import Spy, build_audited, read_bank
@@ -48,8 +48,8 @@ class SlowBank:
 def open_works(engine: Engine, settings: Settings, bank: SlowBank) -> Iterator[Works]:
     """Give the engine as processes have it: a batch leaves what is slow."""
     with build_audited(engine, settings, Spy(build_gateway(settings), before=bank.hold)) as works:
-        works.driver.close()
-        works.wire(Driver(engine, works.line, works.gateway, settings, linger_seconds=0.05))
+        works.executor.close()
+        works.wire(Executor(engine, works.line, works.gateway, settings, linger_seconds=0.05))
         try:
             yield works
         finally:
@@ -79,7 +79,7 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         assert bank.waiting == 1
         # When the bank answers
         bank.go.set()
-        works.driver.finish()
+        works.executor.finish()
         # Then its answer was written down, and it goes on by itself
         assert works.status(slow).phase == 4
         works.pump()
@@ -98,7 +98,7 @@ def test_a_cancellation_that_hangs_keeps_nobody_else_from_turning_back(
         bank.held = {slow}
         works.pump(until="order_creation")
         for each in (slow, quick):
-            works.door.cancel(each, OWNER)
+            works.service.cancel(each, OWNER)
         # When
         works.unwinder.run(works.line.take(UNWIND))
         # Then the thread is back while the call is out, and the other one ends
@@ -107,7 +107,7 @@ def test_a_cancellation_that_hangs_keeps_nobody_else_from_turning_back(
         assert works.states([slow]) == ["unwinding"]
         # When the bank answers
         bank.go.set()
-        works.driver.finish()
+        works.executor.finish()
         # Then
         assert works.states([slow]) == ["cancelled"]
         assert [read_bank(engine, each) for each in (slow, quick)] == [Totals(0, 0, 0)] * 2
@@ -130,7 +130,7 @@ def test_as_many_are_left_as_leave_room_for_others(engine: Engine, settings: Set
         assert batch.is_alive()
         bank.go.set()
         batch.join(20)
-        works.driver.finish()
+        works.executor.finish()
         works.pump()
         assert works.states(ids) == ["completed"] * 3
 
@@ -148,9 +148,9 @@ def test_a_worker_that_ends_waits_for_what_it_has_left(shelf: Shelf, settings: S
             payment=PaymentInput(token="tok_authorize_slow"),
             idempotency_key="order-1",
         )
-        checkout_id = running.door.start(request).checkout_id
+        checkout_id = running.service.start(request).checkout_id
         spin_until(lambda: shelf.rows(claimed) == [(1,)], "the bank is asked")
-        spin_until(lambda: running.driver._left == 1, "it is left behind")
+        spin_until(lambda: running.executor._left == 1, "it is left behind")
         # When it is told to end
     # Then the answer was written down before it ended
     assert shelf.rows("SELECT phase FROM checkouts WHERE id = :id", id=checkout_id)[0][0] >= 4

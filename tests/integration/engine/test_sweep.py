@@ -167,7 +167,7 @@ def test_a_lost_unwind_is_sent_again(works: Works, shelf: Shelf) -> None:
     shelf.add_variant("cup")
     checkout_id = works.start(shelf.add_cart(("cup", 4)))
     works.pump()
-    works.door.cancel(checkout_id, "shop-1")
+    works.service.cancel(checkout_id, "shop-1")
     works.line.lose_all()
     assert shelf.stock("cup") == (10, 4)
     # When

@@ -23,13 +23,13 @@ def test_an_unwind_that_leaves_no_trace_each_time_is_put_before_a_person(works: 
     works.settings = works.settings.model_copy(update={"max_undo_attempts": TRIES})
     hopeless, other = start_many(works, shelf, 2, card=None)
     works.pump()
-    works.door.cancel(hopeless, OWNER)
+    works.service.cancel(hopeless, OWNER)
     for _ in range(TRIES):
         works.line.lose_all()
         make_overdue(shelf)
         assert works.sweep() == SweepCounts(resent=1)
     assert attempts(shelf, hopeless) == TRIES
-    works.door.cancel(other, OWNER)
+    works.service.cancel(other, OWNER)
     works.line.lose_all()
     make_overdue(shelf)
     # When
@@ -119,7 +119,7 @@ def test_an_undo_whose_call_is_out_is_due_when_its_claim_has_run_out(
     with build_audited(engine, settings, Spy(build_gateway(settings), before=look)) as works:
         (checkout_id,) = start_many(works, shelf, 1)
         works.pump(until="payment_capture")
-        works.door.cancel(checkout_id, OWNER)
+        works.service.cancel(checkout_id, OWNER)
         # When
         works.pump()
         # Then nothing says that it cannot be undone
@@ -131,7 +131,7 @@ def test_a_failure_that_is_told_too_late_changes_nothing(works: Works, shelf: Sh
     # Given one that has gone on since, and one that has turned back
     gone, turned = start_many(works, shelf, 2, card=None)
     works.pump(until="price_lock")
-    works.door.cancel(turned, OWNER)
+    works.service.cancel(turned, OWNER)
     before = take_snapshot(engine)
 
     def explode(*_: object) -> Step:
@@ -139,6 +139,6 @@ def test_a_failure_that_is_told_too_late_changes_nothing(works: Works, shelf: Sh
 
     # When
     for phase, checkout_id in ((CHAIN[0], gone), (CHAIN[2], turned)):
-        works.driver.drive([checkout_id], explode, partial(works.runner._fail, phase))
+        works.executor.drive([checkout_id], explode, partial(works.runner._fail, phase))
     # Then
     assert take_snapshot(engine) == before

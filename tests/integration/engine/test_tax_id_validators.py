@@ -58,7 +58,7 @@ def bring(tax_id: str, **others: Any) -> Cart:
 def buy(works: Works, cart: Cart) -> UUID:
     """Buy it under a key of its own."""
     request = StartRequest(owner=OWNER, cart=cart, payment=PaymentInput(token="tok_ok"), idempotency_key=str(uuid4()))
-    return works.door.start(request).checkout_id
+    return works.service.start(request).checkout_id
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_the_office_decides(
     office = Office(engine, closed)
     chosen = settings.model_copy(update={"seller_country": "FR"})
     with build_audited(engine, chosen) as works:
-        works.door.validator = office
-        works.door.settings = chosen.model_copy(update={"tax_id_validator": "office"})
+        works.service.validator = office
+        works.service.settings = chosen.model_copy(update={"tax_id_validator": "office"})
         checkout_id = buy(works, bring(tax_id))
         works.pump()
         assert works.status(checkout_id).total_minor == 1000 + tax
@@ -90,7 +90,7 @@ def test_nobody_is_asked_about_what_came_validated_or_without_an_id(
     shelf.add_variant("cup", price_minor=1000, tax_included=False)
     office = Office(engine)
     with build_audited(engine, settings) as works:
-        works.door.validator = office
+        works.service.validator = office
         buy(works, bring("DE136695976", tax_id_validated={"source": "us", "at": "2026-11-28T15:00:00+01:00"}))
         works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
         works.pump()
@@ -104,8 +104,8 @@ def test_who_says_the_same_again_joins_whatever_the_office_says_by_then(
     shelf.add_variant("cup", price_minor=1000)
     office, cart = Office(engine), bring("DE136695976")
     with build_audited(engine, settings) as works:
-        works.door.validator = office
-        works.door.settings = settings.model_copy(update={"tax_id_validator": "office"})
+        works.service.validator = office
+        works.service.settings = settings.model_copy(update={"tax_id_validator": "office"})
         first = buy(works, cart)
         office.closed = True
         assert buy(works, cart) == first

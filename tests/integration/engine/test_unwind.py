@@ -83,7 +83,7 @@ def test_an_unwind_survives_lost_messages(works: Works, shelf: Shelf, engine: En
     shelf.add_variant("cup", stock=5)
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_ok")
     works.pump(until="payment_capture")
-    works.door.cancel(checkout_id, OWNER)
+    works.service.cancel(checkout_id, OWNER)
     # When
     works.line.lose_all()
     # Then
@@ -103,7 +103,7 @@ def test_a_cart_is_free_again_after_each_ending(works: Works, shelf: Shelf, engi
     works.pump()
     cancelled = works.start(cart_id)
     works.pump()
-    works.door.cancel(cancelled, OWNER)
+    works.service.cancel(cancelled, OWNER)
     works.pump()
     expired = works.start(cart_id)
     works.pump()
@@ -139,22 +139,22 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     # When somebody else wants to end it
     before = take_snapshot(engine)
     with pytest.raises(Conflict) as refusal:
-        works.door.cancel(checkout_id, OWNER)
+        works.service.cancel(checkout_id, OWNER)
     with pytest.raises(Conflict):
-        works.door.release(checkout_id, actor="ops", reason="stuck")
+        works.service.release(checkout_id, actor="ops", reason="stuck")
     # Then
     assert (
         str(refusal.value) == f"A person is looking at checkout {checkout_id}: wait for their answer, or ask support."
     )
     assert take_snapshot(engine) == before
     # When it is retried and refused once more
-    works.door.retry(checkout_id, actor="ops", reason="called the bank")
+    works.service.retry(checkout_id, actor="ops", reason="called the bank")
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["needs_review"]
     # When the bank plays along
     shelf.run("UPDATE payments SET token = 'tok_ok'")
-    works.door.retry(checkout_id, actor="ops", reason="called again")
+    works.service.retry(checkout_id, actor="ops", reason="called again")
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["failed"]
@@ -184,7 +184,7 @@ def test_a_refused_refund_asks_a_person(engine: Engine, settings: Settings, shel
         assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
         # When
         shelf.run("UPDATE payments SET token = 'tok_ok'")
-        works.door.retry(checkout_id, actor="ops", reason="called the bank")
+        works.service.retry(checkout_id, actor="ops", reason="called the bank")
         works.pump()
         # Then
         assert works.states([checkout_id]) == ["failed"]
@@ -241,7 +241,7 @@ def test_an_outcome_unknown_for_a_day_is_for_a_person_whose_retry_settles_it(
     assert review.code == "payment_unresolved"
     # When a person has looked and retries
     shelf.run("UPDATE payments SET token = 'tok_ok'")
-    works.door.retry(checkout_id, actor="ops", reason="the bank says it is done")
+    works.service.retry(checkout_id, actor="ops", reason="the bank says it is done")
     # Then
     assert settle(works, [checkout_id], until=RESTING) == [ending]
     assert read_bank(engine, checkout_id) == (Totals(0, 500, 0) if ending == "completed" else NOTHING)
@@ -268,7 +268,7 @@ def test_the_first_reason_survives_a_review(works: Works, shelf: Shelf) -> None:
     works.pump()
     # When
     shelf.run("UPDATE payments SET token = 'tok_ok'")
-    works.door.retry(checkout_id, actor="ops", reason="called the bank")
+    works.service.retry(checkout_id, actor="ops", reason="called the bank")
     works.pump()
     # Then
     failure = works.status(checkout_id).failure
@@ -283,7 +283,7 @@ def test_endings_are_final(works: Works, shelf: Shelf, engine: Engine) -> None:
     works.pump()
     ids += [works.start(shelf.add_cart(("cup", 1))) for _ in range(2)]
     works.pump()
-    works.door.cancel(ids[2], OWNER)
+    works.service.cancel(ids[2], OWNER)
     shelf.run("UPDATE checkouts SET expires_at = now() - interval '1 second' WHERE id = :id", id=ids[3])
     works.sweep()
     works.pump()
@@ -291,10 +291,10 @@ def test_endings_are_final(works: Works, shelf: Shelf, engine: Engine) -> None:
     before = take_snapshot(engine)
     # When
     for each in ids:
-        assert works.door.cancel(each, OWNER).created is False
-        assert works.door.release(each, actor="ops", reason="tidy").created is False
-        assert works.door.retry(each, actor="ops", reason="tidy").created is False
-        assert works.door.resume(each, OWNER).created is False
+        assert works.service.cancel(each, OWNER).created is False
+        assert works.service.release(each, actor="ops", reason="tidy").created is False
+        assert works.service.retry(each, actor="ops", reason="tidy").created is False
+        assert works.service.resume(each, OWNER).created is False
     works.unwinder.run(ids)
     works.sweep()
     works.pump()

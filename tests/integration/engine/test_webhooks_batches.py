@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.messaging.ports import WEBHOOKS
-from pipeline.saga.payment_poller import Looker
+from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.inbox import Inbox
@@ -28,7 +28,7 @@ from tests.integration.engine.rivals import at_once, count_events
 from tests.integration.engine.workbench import read_bank, sabotage
 
 
-class BreakingLooker(Looker):
+class BreakingLooker(PaymentPoller):
     """Cannot look at one of the checkouts."""
 
     poison: UUID
@@ -68,10 +68,10 @@ def test_a_checkout_that_cannot_be_looked_at_does_not_take_its_batch_along(mail:
     # Given
     works = mail.works
     ids = approve_many(mail, shelf, 4)
-    breaking = BreakingLooker(works.driver, works.settings)
+    breaking = BreakingLooker(works.executor, works.settings)
     breaking.poison = ids[2]
     # When
-    Inbox(works.driver, breaking, works.settings).run(works.line.take(WEBHOOKS))
+    Inbox(works.executor, breaking, works.settings).run(works.line.take(WEBHOOKS))
     works.pump()
     # Then
     assert works.states(ids) == ["completed", "completed", "action_required", "completed"]

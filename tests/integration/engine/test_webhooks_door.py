@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.database.connections import connect_engine
 from pipeline.errors import Code, Invalid, NotFound
-from pipeline.messaging.ports import WEBHOOKS, Send
+from pipeline.messaging.ports import WEBHOOKS, OutgoingMessage
 from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.receive import MAX_BODY, Received
@@ -22,8 +22,8 @@ from tests.integration.engine.rivals import at_once
 from tests.integration.engine.workbench import assert_refused, take_snapshot
 
 Headers = dict[str, str]
-Letter = tuple[bytes, Headers]
-Make = Callable[[Settings], Letter]
+VerifiedWebhook = tuple[bytes, Headers]
+Make = Callable[[Settings], VerifiedWebhook]
 
 
 def signed(body: bytes, event_id: str = "evt_1") -> Make:
@@ -31,7 +31,7 @@ def signed(body: bytes, event_id: str = "evt_1") -> Make:
 
 
 def without(header: str) -> Make:
-    def make(settings: Settings) -> Letter:
+    def make(settings: Settings) -> VerifiedWebhook:
         body, headers = signed(make_body())(settings)
         return body, {name: value for name, value in headers.items() if name != header}
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_accepted_is_refused_and_nothing_is_stored(
     body, headers = make(settings)
     # When
     with pytest.raises(Invalid) as refusal:
-        works.door.receive_notice(GATEWAY, body, headers)
+        works.service.receive_webhook(GATEWAY, body, headers)
     # Then
     assert refusal.value.code == Code.WEBHOOK_INVALID
     assert str(refusal.value).isprintable()
@@ -110,21 +110,21 @@ def test_a_webhook_is_stored_before_it_is_answered(
     # Given
     body, headers = signed(make_body(reference="sbx_9", checkout_id=UUID(int=9)))(settings)
     # When
-    received = works.door.receive_notice(GATEWAY, body, {name.title(): value for name, value in headers.items()})
+    received = works.service.receive_webhook(GATEWAY, body, {name.title(): value for name, value in headers.items()})
     # Then it can be seen from elsewhere, and somebody is called to work on it
     row = shelf.row("SELECT *, due_at - received_at AS wait FROM webhook_inbox")
     assert (row.id, row.gateway, row.event_id, row.kind) == (received.id, "sandbox", "evt_1", "payment.authorized")
     assert (row.reference, row.checkout_id, row.body.encode()) == ("sbx_9", UUID(int=9), body)
     assert (row.status, row.attempts, row.last_error, row.settled_at) == ("received", 0, None, None)
     assert row.wait == timedelta(seconds=settings.stall_seconds)
-    assert received == Received(row.id, created=True, sends=[Send(WEBHOOKS, row.id, row.received_at)])
+    assert received == Received(row.id, created=True, sends=[OutgoingMessage(WEBHOOKS, row.id, row.received_at)])
     assert works.line.sent == list(received.sends)
 
 
 def test_a_body_of_just_the_largest_size_is_accepted(works: Works, shelf: Shelf, settings: Settings) -> None:
     body, headers = signed(make_body() + b" " * (MAX_BODY - len(make_body())))(settings)
 
-    assert works.door.receive_notice(GATEWAY, body, headers).created
+    assert works.service.receive_webhook(GATEWAY, body, headers).created
     assert shelf.row("SELECT octet_length(body) AS size FROM webhook_inbox").size == MAX_BODY
 
 
@@ -133,7 +133,7 @@ def test_another_gateway_is_not_known_here(works: Works, settings: Settings) -> 
 
     assert_refused(
         works,
-        partial(works.door.receive_notice, "stripe", body, headers),
+        partial(works.service.receive_webhook, "stripe", body, headers),
         NotFound,
         "gateway_unknown",
         'There is no gateway "stripe" here: use the one that CHECKOUT_GATEWAY names.',
@@ -145,12 +145,12 @@ def test_an_event_that_comes_again_is_the_one_that_is_stored(
 ) -> None:
     # Given
     body, headers = signed(make_body())(settings)
-    first = works.door.receive_notice(GATEWAY, body, headers)
+    first = works.service.receive_webhook(GATEWAY, body, headers)
     before, sent = take_snapshot(engine), list(works.line.sent)
     # When it comes again, and as another body under its id
-    again = works.door.receive_notice(GATEWAY, body, headers)
+    again = works.service.receive_webhook(GATEWAY, body, headers)
     other, headers = signed(make_body(reference="sbx_2"))(settings)
-    changed = works.door.receive_notice(GATEWAY, other, headers)
+    changed = works.service.receive_webhook(GATEWAY, other, headers)
     # Then
     assert again == changed == Received(first.id, created=False)
     assert take_snapshot(engine) == before
@@ -163,7 +163,7 @@ def test_one_event_at_eight_doors_at_once_is_stored_once(settings: Settings, wor
     eight = connect_engine(settings, application_name="eight", pool_size=8)
     with build_works(eight, settings) as doors:
         # When
-        answers = at_once(*[partial(doors.door.receive_notice, GATEWAY, body, headers)] * 8)
+        answers = at_once(*[partial(doors.service.receive_webhook, GATEWAY, body, headers)] * 8)
         sent = list(doors.line.sent)
     eight.dispose()
     # Then
@@ -179,7 +179,7 @@ def test_an_event_of_an_unknown_kind_is_stored_and_left_alone(
     # Given
     body, headers = signed(make_body(kind="account.updated"))(settings)
     # When
-    received = works.door.receive_notice(GATEWAY, body, headers)
+    received = works.service.receive_webhook(GATEWAY, body, headers)
     # Then
     assert (received.created, received.sends, works.line.sent) == (True, [], [])
     row = shelf.row("SELECT kind, status, due_at, settled_at = received_at AS at_once FROM webhook_inbox")
@@ -189,7 +189,7 @@ def test_an_event_of_an_unknown_kind_is_stored_and_left_alone(
     works.inbox.run([received.id])
     assert works.sweep() == SweepCounts()
     assert take_snapshot(engine) == before
-    assert works.door.receive_notice(GATEWAY, body, headers) == Received(received.id, created=False)
+    assert works.service.receive_webhook(GATEWAY, body, headers) == Received(received.id, created=False)
 
 
 def test_nothing_is_answered_while_the_database_is_away(
@@ -202,11 +202,11 @@ def test_nothing_is_answered_while_the_database_is_away(
     with build_works(away, settings) as cut_off:
         # When
         with pytest.raises(DBAPIError):
-            cut_off.door.receive_notice(GATEWAY, body, headers)
+            cut_off.service.receive_webhook(GATEWAY, body, headers)
         # Then nobody is called, and what is wrong is still told
         assert cut_off.line.sent == []
         with pytest.raises(Invalid):
-            cut_off.door.receive_notice(GATEWAY, body, {})
+            cut_off.service.receive_webhook(GATEWAY, body, {})
     away.dispose()
 
 
@@ -227,7 +227,7 @@ def test_nothing_is_answered_when_the_commit_fails(
     try:
         # When
         with pytest.raises(DBAPIError, match="sabotaged"):
-            works.door.receive_notice(GATEWAY, body, headers)
+            works.service.receive_webhook(GATEWAY, body, headers)
     finally:
         with engine.begin() as connection:
             connection.exec_driver_sql("DROP FUNCTION sabotage CASCADE")
@@ -235,4 +235,4 @@ def test_nothing_is_answered_when_the_commit_fails(
     assert read_inbox(shelf) == []
     assert works.line.sent == []
     # ... and it is stored when the bank sends it again
-    assert works.door.receive_notice(GATEWAY, body, headers).created
+    assert works.service.receive_webhook(GATEWAY, body, headers).created

@@ -89,7 +89,7 @@ def test_the_late_news_of_a_first_card_does_not_disturb_the_second(mail: Mail, s
     reference = read_reference(shelf, checkout_id)
     mail.bank.refuse(reference)
     late = mail.collect()
-    works.door.resume(checkout_id, OWNER)
+    works.service.resume(checkout_id, OWNER)
     works.pump()
     assert works.status(checkout_id).state is CheckoutState.AWAITING_PAYMENT
     works.pay(checkout_id, "tok_action_required")

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.gateways.gateway import Unknown
 from pipeline.messaging.ports import WEBHOOKS
-from pipeline.saga.payment_poller import Looker
+from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.inbox import FIT_CAP_SECONDS, Inbox
@@ -36,7 +36,7 @@ def wait_seconds(shelf: Shelf) -> float:
     return float(shelf.row("SELECT extract(epoch FROM due_at - now()) AS seconds FROM webhook_inbox").seconds)
 
 
-class DyingLooker(Looker):
+class DyingLooker(PaymentPoller):
     """Looks, and is gone before anybody hears of it."""
 
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
@@ -52,7 +52,7 @@ def test_a_worker_that_dies_after_the_look_leaves_it_to_the_next_one(
     with open_mail(engine, settings.model_copy(update={"gateway_claim_seconds": 100})) as mail:
         works = mail.works
         [checkout_id] = approve_many(mail, shelf, 1)
-        dying = Inbox(works.driver, DyingLooker(works.driver, works.settings), works.settings)
+        dying = Inbox(works.executor, DyingLooker(works.executor, works.settings), works.settings)
         # When
         with pytest.raises(SimulatedCrash):
             dying.run(works.line.take(WEBHOOKS))

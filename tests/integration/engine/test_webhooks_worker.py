@@ -43,16 +43,16 @@ def test_a_buyers_yes_reaches_the_order_through_the_queue(engine: Engine, settin
         payment=PaymentInput(token="tok_action_required"),
     )
     with run_workers(settings) as built:
-        checkout_id = built.door.start(request).checkout_id
-        wait_until(lambda: built.door.status(checkout_id=checkout_id).state is CheckoutState.ACTION_REQUIRED)
-        bank = built.driver.gateway
+        checkout_id = built.service.start(request).checkout_id
+        wait_until(lambda: built.service.status(checkout_id=checkout_id).state is CheckoutState.ACTION_REQUIRED)
+        bank = built.executor.gateway
         assert isinstance(bank, SandboxGateway)
         bank.approve(read_reference(shelf, checkout_id))
         # When
         [event] = bank.events()
-        built.door.receive_notice(GATEWAY, event.body, event.headers)
+        built.service.receive_webhook(GATEWAY, event.body, event.headers)
         # Then, without any sweep
-        wait_until(lambda: built.door.status(checkout_id=checkout_id).state is CheckoutState.COMPLETED)
+        wait_until(lambda: built.service.status(checkout_id=checkout_id).state is CheckoutState.COMPLETED)
         wait_until(lambda: read_statuses(shelf) == ["applied"])
     assert read_bank(engine, checkout_id) == PAID
     with engine.connect() as connection:

@@ -15,7 +15,7 @@ from models.states import TERMINAL, CheckoutState
 from models.tables import Base
 from pipeline.audit.report import audit
 from pipeline.errors import Refused
-from pipeline.gateways.gateway import Answer, Call, Gateway, Held, NotChargeable, Notice
+from pipeline.gateways.gateway import Answer, Call, Gateway, Held, InboundWebhook, NotChargeable
 from pipeline.gateways.sandbox.books import Totals, read_totals
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works, build_works
@@ -163,9 +163,9 @@ class Spy:
         """As long as the real one's."""
         return self.inner.call_seconds
 
-    def read_notice(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Read."""
-        return self.inner.read_notice(body, headers)
+        return self.inner.read_webhook(body, headers)
 
     def list_held(self, since: datetime) -> Iterator[Held]:
         """List."""

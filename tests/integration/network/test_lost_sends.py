@@ -51,10 +51,10 @@ def test_the_answer_to_any_send_is_lost(
         payment=PaymentInput(token="tok_ok"),
         idempotency_key="order-1",
     )
-    checkout_id = running.door.start(request).checkout_id
+    checkout_id = running.service.start(request).checkout_id
 
     def is_over() -> bool:
-        sweep(running.driver, running.backlog, running.settings)
+        sweep(running.executor, running.backlog, running.settings)
         return shelf.rows("SELECT state FROM checkouts WHERE id = :id", id=checkout_id) == [("completed",)]
 
     spin_until(is_over, "it is bought")

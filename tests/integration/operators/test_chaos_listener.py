@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
-from pipeline.messaging.ports import UNWIND, Send
+from pipeline.messaging.ports import UNWIND, OutgoingMessage
 from pipeline.settings import Settings
 from scripts.faults.judge import Verdict
 from scripts.faults.listener import Call, Listener
@@ -65,5 +65,5 @@ def hear(listener: Listener) -> list[str]:
 
 def send(redis_url: str, calls: list[tuple[str, UUID]]) -> None:
     broker = BatchBroker(url=redis_url, on_refused=lambda _: None)
-    assert RedisSender(broker).send([Send(queue, id_, datetime.now(UTC)) for queue, id_ in calls])
+    assert RedisSender(broker).send([OutgoingMessage(queue, id_, datetime.now(UTC)) for queue, id_ in calls])
     broker.close()

@@ -81,7 +81,7 @@ def shop(engine: Engine, works: Works, shelf: Shelf) -> dict[str, object]:
     waiting = works.start(shelf.add_cart(("cup", 1)))
     ended = works.start(shelf.add_cart(("cup", 1), coupon_codes=["TEN"]))
     works.pump()
-    works.door.cancel(ended, "shop-1")
+    works.service.cancel(ended, "shop-1")
     works.pump()
     works.sweep()
     return {"id": waiting, "ended": ended}

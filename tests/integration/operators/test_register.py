@@ -18,7 +18,7 @@ def shop(works: Works, shelf: Shelf) -> list[Any]:
     shelf.add_variant("cup", stock=9, price_minor=250)
     ids = [works.start(shelf.add_cart(("cup", 1))) for _ in range(3)]
     works.pump()
-    works.door.cancel(ids[2], "shop-1")
+    works.service.cancel(ids[2], "shop-1")
     ids.append(works.start(shelf.add_cart(("cup", 1)), token="tok_ok", reference="4711"))
     ids.append(works.start(shelf.add_cart(("cup", 1)), owner="shop-2"))
     works.pump()

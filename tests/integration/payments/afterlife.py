@@ -24,7 +24,7 @@ def end_unpaid(stage: Stage, token: str = "tok_action_required") -> tuple[UUID, 
     checkout_id = stage.start(token)
     stage.pump()
     assert stage.works.status(checkout_id).state is CheckoutState.ACTION_REQUIRED
-    stage.works.door.cancel(checkout_id, OWNER)
+    stage.works.service.cancel(checkout_id, OWNER)
     stage.pump()
     assert stage.works.status(checkout_id).state is CheckoutState.CANCELLED
     return checkout_id, stage.reference(checkout_id)

@@ -20,7 +20,7 @@ from pipeline.gateways.gateway import Answer
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import SandboxEvent
 from pipeline.intake.requests import PaymentInput, StartRequest
-from pipeline.messaging.ports import Send
+from pipeline.messaging.ports import OutgoingMessage
 from pipeline.settings import Settings
 from tests.harness import OWNER, Line, Shelf, Works
 from tests.integration.engine.mail import GATEWAY
@@ -80,7 +80,7 @@ class SharedLine(Line):
         super().__init__()
         self._lock = threading.RLock()
 
-    def send(self, sends: Sequence[Send]) -> bool:
+    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
         """Queue."""
         with self._lock:
             return super().send(sends)
@@ -117,8 +117,8 @@ class Market:
         self.line = SharedLine()
         self.works = [Works(self.engine, self.settings, self.spy) for _ in range(ENGINES)]
         for each in self.works:
-            each.line = each.driver.sender = self.line
-        self.door = self.works[0].door
+            each.line = each.executor.sender = self.line
+        self.service = self.works[0].service
         self._pool = ThreadPoolExecutor(ENGINES)
         self._last_event = 0
         self._held_back: list[SandboxEvent] = []
@@ -127,7 +127,7 @@ class Market:
         """Give back threads and connections."""
         self._pool.shutdown()
         for each in self.works:
-            each.driver.close()
+            each.executor.close()
         self.bank.close()
 
     def open(self, count: int) -> None:
@@ -139,7 +139,7 @@ class Market:
         for start in range(0, count, 100):
             group = list(zip(kinds[start : start + 100], carts[start : start + 100], strict=True))
             requests = [_request(kind, cart_id) for kind, cart_id in group]
-            for (kind, _), admitted in zip(group, self.door.start_many(requests), strict=True):
+            for (kind, _), admitted in zip(group, self.service.start_many(requests), strict=True):
                 assert not isinstance(admitted, Exception)
                 left = list(kind.cards[1:] if kind.straight else kind.cards)
                 self.buyers[admitted.checkout_id] = Buyer(kind, admitted.checkout_id, left)
@@ -171,7 +171,7 @@ class Market:
             buyer.has_cancelled = True
             # Past the pivot it is refused, and the order comes.
             with suppress(Conflict):
-                self.door.cancel(buyer.id, OWNER)
+                self.service.cancel(buyer.id, OWNER)
         elif state == CheckoutState.AWAITING_PAYMENT and buyer.cards:
             self.works[0].pay(buyer.id, buyer.cards.pop(0))
         elif state == CheckoutState.ACTION_REQUIRED:
@@ -183,7 +183,7 @@ class Market:
                 (self.bank.approve if buyer.kind.says == "yes" else self.bank.refuse)(reference)
             elif self.dice.random() < 0.3:
                 # No webhook so far: the storefront asks.
-                self.door.resume(buyer.id, OWNER)
+                self.service.resume(buyer.id, OWNER)
 
     def _bring_mail(self) -> None:
         """Bring the bank's letters: in any order, one in ten twice, one in four never, one in ten at the very end."""
@@ -198,12 +198,12 @@ class Market:
                 self._held_back.append(each)
         self.dice.shuffle(bag)
         for each in bag:
-            self.door.receive_notice(GATEWAY, each.body, each.headers)
+            self.service.receive_webhook(GATEWAY, each.body, each.headers)
 
     def look_back(self) -> int:
         """Bring the letters that were held back, newest first, and let all that ended be looked at; return how many."""
         for each in reversed(self._held_back):
-            self.door.receive_notice(GATEWAY, each.body, each.headers)
+            self.service.receive_webhook(GATEWAY, each.body, each.headers)
         count = self.shelf.run("UPDATE checkouts SET due_at = now() WHERE ended_at IS NOT NULL AND due_at IS NOT NULL")
         self.works[0].sweep()
         self.works[0].pump()

@@ -52,7 +52,7 @@ class Stage:
     def restart(self) -> None:
         """Let the engine die and another begin: messages are lost, answers that were out are heard by nobody."""
         self.deaths += 1
-        self.works.driver.close()
+        self.works.executor.close()
         self.works = self.mail.works = Works(self.engine, self.settings, self.spy)
 
     def run_claims_out(self) -> None:

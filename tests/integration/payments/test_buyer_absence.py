@@ -38,7 +38,7 @@ def test_whoever_never_comes_back_leaves_nothing(stage: Stage, begin: Callable[[
     assert stage.bank.approve(reference) == Declined("payment_cancelled", "The payment is cancelled.")
     assert stage.entries() == []
     # ... and a storefront that asks is told how it ended
-    assert not stage.works.door.resume(checkout_id, OWNER).created
+    assert not stage.works.service.resume(checkout_id, OWNER).created
     assert stage.works.status(checkout_id).action is None
 
 
@@ -46,7 +46,7 @@ def test_whoever_cancels_at_the_banks_page_leaves_nothing(stage: Stage) -> None:
     # Given
     checkout_id, reference = start_challenged(stage)
     # When
-    stage.works.door.cancel(checkout_id, OWNER)
+    stage.works.service.cancel(checkout_id, OWNER)
     stage.pump()
     # Then
     assert stage.works.status(checkout_id).state is CheckoutState.CANCELLED
@@ -62,7 +62,7 @@ def test_an_approval_between_the_expiry_and_the_cancellation_is_let_go(stage: St
     # When the buyer says yes now, and all that can tell of it does
     assert isinstance(stage.bank.approve(reference), Succeeded)
     stage.mail.deliver_new()
-    assert not stage.works.door.resume(checkout_id, OWNER).created
+    assert not stage.works.service.resume(checkout_id, OWNER).created
     stage.pump()
     # Then
     assert stage.works.status(checkout_id).state is CheckoutState.EXPIRED
@@ -170,10 +170,10 @@ def test_all_who_hear_of_it_at_once_take_it_once(stage: Stage, engine: Engine) -
     # When two processes look and two storefronts ask, begun in one instant
     with build_works(engine, stage.settings) as rival:
         at_once(
-            partial(stage.works.looker.run, [checkout_id]),
-            partial(rival.looker.run, [checkout_id]),
-            partial(stage.works.door.resume, checkout_id, OWNER),
-            partial(rival.door.resume, checkout_id, OWNER),
+            partial(stage.works.poller.run, [checkout_id]),
+            partial(rival.poller.run, [checkout_id]),
+            partial(stage.works.service.resume, checkout_id, OWNER),
+            partial(rival.service.resume, checkout_id, OWNER),
         )
         at_once(stage.works.pump, rival.pump)
     # Then

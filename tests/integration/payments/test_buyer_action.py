@@ -71,7 +71,7 @@ def test_the_hold_is_extended_to_the_window_once(
         assert held - 10 < seconds_left(stage, checkout_id) < held
 
 
-@pytest.mark.parametrize("ask", [by_resume, lambda stage, id_: stage.works.looker.run([id_])], ids=["resume", "look"])
+@pytest.mark.parametrize("ask", [by_resume, lambda stage, id_: stage.works.poller.run([id_])], ids=["resume", "look"])
 def test_asking_again_and_again_holds_nothing_longer(
     engine: Engine, settings: Settings, ask: Callable[[Stage, UUID], object]
 ) -> None:

@@ -39,7 +39,7 @@ def test_what_was_taken_before_our_capture_is_an_order_taken_once(stage: Stage, 
     take_at_the_desk(stage, stage.reference(checkout_id))
     # When
     if looks:
-        stage.works.looker.run([checkout_id])
+        stage.works.poller.run([checkout_id])
     stage.pump()
     # Then our own call took nothing more, and is written down as the one that took it
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
@@ -55,9 +55,9 @@ def test_what_was_taken_before_a_cancellation_is_given_back(stage: Stage, *, loo
     stage.works.pump(until="payment_capture")
     take_at_the_desk(stage, stage.reference(checkout_id))
     if looks:
-        stage.works.looker.run([checkout_id])
+        stage.works.poller.run([checkout_id])
     # When
-    stage.works.door.cancel(checkout_id, OWNER)
+    stage.works.service.cancel(checkout_id, OWNER)
     stage.pump()
     # Then
     assert stage.works.status(checkout_id).state is CheckoutState.CANCELLED
@@ -73,7 +73,7 @@ def test_what_was_let_go_before_our_capture_is_no_order(stage: Stage, *, looks: 
     let_go_at_the_desk(stage, stage.reference(checkout_id))
     # When
     if looks:
-        stage.works.looker.run([checkout_id])
+        stage.works.poller.run([checkout_id])
     stage.pump()
     # Then
     status = stage.works.status(checkout_id)
@@ -120,7 +120,7 @@ def test_a_look_that_our_own_capture_overtakes_is_old_news(stage: Stage, crowd: 
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
     gate = Gate(stage.spy, "retrieve", "after")
-    looking = crowd.begin(lambda: stage.works.looker.run([checkout_id]))
+    looking = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
     gate.wait()
     # When the money is taken meanwhile
     stage.pump()
@@ -137,10 +137,10 @@ def test_a_look_that_our_own_cancellation_overtakes_is_old_news(stage: Stage, cr
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
     gate = Gate(stage.spy, "retrieve", "after")
-    looking = crowd.begin(lambda: stage.works.looker.run([checkout_id]))
+    looking = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
     gate.wait()
     # When
-    stage.works.door.cancel(checkout_id, OWNER)
+    stage.works.service.cancel(checkout_id, OWNER)
     stage.pump()
     gate.open()
     # Then nothing has turned up

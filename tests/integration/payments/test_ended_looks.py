@@ -120,8 +120,8 @@ def test_a_completed_checkout_is_never_touched_by_a_look(stage: Stage, change: s
     before = take_snapshot(stage.engine, without=())
     calls = len(stage.spy.calls)
     # When everything that looks does
-    assert stage.works.looker.run([checkout_id]) == {checkout_id}
-    resolve(stage.works.driver, stage.works.runner, stage.works.unwinder, stage.works.looker, [checkout_id])
+    assert stage.works.poller.run([checkout_id]) == {checkout_id}
+    resolve(stage.works.executor, stage.works.runner, stage.works.unwinder, stage.works.poller, [checkout_id])
     stage.works.unwinder.run([checkout_id])
     stage.works.sweep()
     stage.pump()

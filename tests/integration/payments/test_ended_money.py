@@ -62,11 +62,11 @@ def test_one_batch_takes_back_late_money_and_turns_back_another(stage: Stage) ->
     # Given one that is called off while it is authorised, beside one whose money turned up after its end
     turning = stage.start("tok_ok")
     stage.works.pump(until="order_creation")
-    stage.works.door.cancel(turning, OWNER)
+    stage.works.service.cancel(turning, OWNER)
     stage.works.line.lose_all()
     ended, reference = end_unpaid(stage)
     revive(stage, reference, "authorize")
-    stage.works.looker.run([ended])
+    stage.works.poller.run([ended])
     stage.works.line.lose_all()
     assert [stage.totals(each) for each in (ended, turning)] == [HELD, HELD]
     # When
@@ -169,7 +169,7 @@ def test_two_processes_that_find_it_at_once_give_it_back_once(
     revive(stage, reference, *kinds)
     # When
     with build_works(engine, stage.settings) as rival:
-        at_once(partial(stage.works.looker.run, [checkout_id]), partial(rival.looker.run, [checkout_id]))
+        at_once(partial(stage.works.poller.run, [checkout_id]), partial(rival.poller.run, [checkout_id]))
         at_once(partial(stage.works.unwinder.run, [checkout_id]), partial(rival.unwinder.run, [checkout_id]))
         pump_both(stage.works, rival)
     stage.wait(checkout_id, lambda: event in stage.events(checkout_id))

@@ -65,7 +65,7 @@ def test_the_hold_ends_before_the_authorisation_does(engine: Engine, settings: S
         if card != "tok_ok":
             stage.pump()
             stage.bank.approve(stage.reference(checkout_id))
-            stage.works.door.resume(checkout_id, OWNER)
+            stage.works.service.resume(checkout_id, OWNER)
         # When
         stage.works.pump(until="payment_capture")
         # Then
@@ -192,7 +192,7 @@ def test_a_person_who_retries_a_capture_too_late_gets_it_unwound(stage: Stage) -
     stage.spy.replace = None
     stage.shelf.run("UPDATE payments SET token = 'tok_ok'")
     let_run_out(stage)
-    stage.works.door.retry(checkout_id, actor="ops", reason="new keys")
+    stage.works.service.retry(checkout_id, actor="ops", reason="new keys")
     # Then
     assert stage.settle(checkout_id) == "failed"
     assert_ran_out(stage, checkout_id)

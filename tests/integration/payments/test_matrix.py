@@ -49,7 +49,7 @@ def reach_authorize(stage: Stage, case: Case, trouble: Trouble) -> UUID:
 def reach_void(stage: Stage, case: Case, trouble: Trouble) -> UUID:
     checkout_id = stage.start("tok_cancel_declined" if case.way == "retry" else case.token)
     stage.pump(until="payment_capture")
-    stage.works.door.cancel(checkout_id, OWNER)
+    stage.works.service.cancel(checkout_id, OWNER)
     return undo(stage, case, trouble, checkout_id)
 
 
@@ -76,7 +76,7 @@ def undo(stage: Stage, case: Case, trouble: Trouble, checkout_id: UUID) -> UUID:
 def ask_again(stage: Stage, checkout_id: UUID, token: str) -> None:
     """Be the person who retries, now that the bank behaves otherwise."""
     stage.shelf.run("UPDATE payments SET token = :token", token=token)
-    stage.works.door.retry(checkout_id, actor="ops", reason="the bank was asked")
+    stage.works.service.retry(checkout_id, actor="ops", reason="the bank was asked")
 
 
 def assert_review(stage: Stage, case: Case, checkout_id: UUID) -> None:

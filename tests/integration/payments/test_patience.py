@@ -69,11 +69,11 @@ def test_a_call_whose_claim_has_nearly_run_out_is_made_later(narrow: Stage, verb
         works.pump()
         for id_ in ids:
             narrow.bank.approve(narrow.reference(id_))
-            works.door.resume(id_, OWNER)
+            works.service.resume(id_, OWNER)
     if verb == "cancel":
         works.pump(until="payment_capture")
         for id_ in ids:
-            works.door.cancel(id_, OWNER)
+            works.service.cancel(id_, OWNER)
     if verb == "refund":
         spy.replace = refuse_captures
     jam = Jam(spy, verb)
@@ -123,7 +123,7 @@ def test_a_call_that_was_taken_over_meanwhile_is_left_to_the_other(narrow: Stage
     working.open()
     taking.result(10)
     other.pump()
-    other.driver.close()
+    other.executor.close()
     # Then
     assert narrow.works.states(ids) == ["completed", "completed"]
     assert [narrow.totals(id_) for id_ in ids] == [PAID, PAID]
@@ -157,7 +157,7 @@ def test_an_answer_that_comes_after_the_claim_leaves_the_claim_of_another(
     working.open()
     taking.result(10)
     other.pump()
-    other.driver.close()
+    other.executor.close()
     # Then
     assert narrow.settle(checkout_id) == "completed"
     assert narrow.totals(checkout_id) == PAID

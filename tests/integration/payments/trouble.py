@@ -33,7 +33,7 @@ class Trouble:
         """Assert that all this has really happened, and let the bank be as it is."""
         self.stage.spy.after = None
         if self._rival is not None:
-            self._rival.driver.close()
+            self._rival.executor.close()
         assert self.failures == []
         assert self.calls >= 1
         assert self.stage.deaths == (self.case.fault == "crash")

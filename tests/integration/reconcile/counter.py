@@ -45,7 +45,7 @@ def compare(works: Works, gateway: Gateway | None = None) -> Comparison:
 
 def repair(works: Works, findings: Sequence[Finding]) -> list[Repair]:
     """Settle what has a rule."""
-    return Repairer(works.driver, works.looker, works.unwinder, works.settings).repair(findings)
+    return Repairer(works.executor, works.poller, works.unwinder, works.settings).repair(findings)
 
 
 def outcomes(repairs: Sequence[Repair]) -> list[tuple[str, str, str | None, str | None]]:

@@ -86,7 +86,7 @@ def standing(works: Works, shelf: Shelf) -> list[UUID]:
     banked = works.start(shelf.add_cart(("cup", 3)), token="tok_action_required")
     cancelled = works.start(shelf.add_cart(("cup", 4)))
     works.pump()
-    works.door.cancel(cancelled, "shop-1")
+    works.service.cancel(cancelled, "shop-1")
     works.pump()
     assert works.states([bought, unpaid, banked, cancelled]) == [
         "completed",
@@ -124,7 +124,7 @@ def test_rubbish_on_every_queue(engine_at_work: CheckoutEngine, standing: list[U
         ):
             write(engine_at_work, queue, body)
     wait_for_silence(engine_at_work)
-    sweep(engine_at_work.driver, engine_at_work.backlog, engine_at_work.settings)
+    sweep(engine_at_work.executor, engine_at_work.backlog, engine_at_work.settings)
     assert read_facts(shelf) == before
 
 

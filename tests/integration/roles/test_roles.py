@@ -62,7 +62,7 @@ def test_everything_is_bought_undone_and_expired(shop: Works, shelf: Shelf, engi
     declined = shop.start(shelf.add_cart(("cup", 1), coupon_codes=["TEN"]), token="tok_capture_declined")
     cancelled, expired = (shop.start(shelf.add_cart(("cup", 1))) for _ in range(2))
     shop.pump()
-    shop.door.cancel(cancelled, "shop-1")
+    shop.service.cancel(cancelled, "shop-1")
     shelf.run("UPDATE checkouts SET expires_at = now() WHERE id = :id", id=expired)
     shop.sweep()
     shop.pump()

@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from models.states import PaymentStatus
 from pipeline.errors import Invalid
-from pipeline.gateways.gateway import Notice
+from pipeline.gateways.gateway import InboundWebhook
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import Stamp
 from pipeline.settings import Settings, SettingsError
@@ -21,7 +21,7 @@ from tests.integration.sandbox.customer import Customer
 
 def reason_of(bank: SandboxGateway, body: bytes, headers: dict[str, str]) -> str:
     with pytest.raises(Invalid) as refusal:
-        bank.read_notice(body, headers)
+        bank.read_webhook(body, headers)
     return str(refusal.value.detail["reason"])
 
 
@@ -33,7 +33,7 @@ def test_every_line_of_the_ledger_is_an_event_in_its_order(bank: SandboxGateway,
 
     events = bank.events()
 
-    notices = [bank.read_notice(event.body, event.headers) for event in events]
+    notices = [bank.read_webhook(event.body, event.headers) for event in events]
     assert [(notice.kind, notice.reference, notice.checkout_id) for notice in notices] == [
         ("payment.authorized", paid.reference, paid.id),
         ("payment.captured", paid.reference, paid.id),
@@ -79,7 +79,7 @@ def test_another_secret_signs_for_nobody(bank: SandboxGateway, engine: Engine, p
     stranger = SandboxGateway(patient.model_copy(update={"sandbox_webhook_secret": secret}))
     (event,) = stranger.events()
 
-    assert stranger.read_notice(event.body, event.headers).kind == "payment.authorized"
+    assert stranger.read_webhook(event.body, event.headers).kind == "payment.authorized"
     assert reason_of(bank, event.body, event.headers) == "no matching signature found"
     stranger.close()
 
@@ -129,9 +129,9 @@ def test_a_kind_that_the_bank_does_not_have_is_of_no_concern(bank: SandboxGatewa
     body = '{"type": "statement.ready", "timestamp": "2026-11-23T12:00:00Z", "data": {"reference": 7}}'
     headers = Stamp(patient.sandbox_webhook_secret).sign("evt_1", body, at=datetime.now(UTC))
 
-    notice = bank.read_notice(body.encode(), headers)
+    notice = bank.read_webhook(body.encode(), headers)
 
-    assert notice == Notice("evt_1", "statement.ready", None, None, relevant=False)
+    assert notice == InboundWebhook("evt_1", "statement.ready", None, None, relevant=False)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_x", "\N{SNOWMAN}"])
@@ -149,6 +149,6 @@ def test_a_webhook_of_somebody_elses_object_is_read_too(bank: SandboxGateway, pa
     )
     headers = Stamp(patient.sandbox_webhook_secret).sign("evt_1", body, at=datetime.now(UTC))
 
-    assert bank.read_notice(body.encode(), headers) == Notice(
+    assert bank.read_webhook(body.encode(), headers) == InboundWebhook(
         "evt_1", "payment.captured", "sbx_unheard_of", checkout_id
     )

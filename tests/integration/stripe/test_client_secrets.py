@@ -59,7 +59,7 @@ def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowher
     }
     webhook = sign(json.dumps(event))
     assert secret.encode() in webhook.body
-    works.door.receive_notice("stripe", webhook.body, webhook.headers)
+    works.service.receive_webhook("stripe", webhook.body, webhook.headers)
     # Then it is kept without the secret, and nobody else is told it
     assert find_tables(engine, secret) == ["payments"]
     assert shelf.rows("SELECT body LIKE '%[secret removed]%' FROM webhook_inbox") == [(True,)]

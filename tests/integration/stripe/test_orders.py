@@ -61,7 +61,7 @@ def read_back(client: stripe.StripeClient, shelf: Shelf, checkout_id: UUID) -> t
 
 def deliver(works: Works, reference: str, checkout_id: UUID) -> None:
     webhook = make_notice(reference, checkout_id)
-    works.door.receive_notice("stripe", webhook.body, webhook.headers)
+    works.service.receive_webhook("stripe", webhook.body, webhook.headers)
     works.pump()
 
 
@@ -90,7 +90,7 @@ def test_an_order_is_cancelled(works: Works, shelf: Shelf, client: stripe.Stripe
     works.pump(until="order_creation")
     assert read_back(client, shelf, checkout_id) == ("requires_capture", 0, 0)
     # When
-    works.door.cancel(checkout_id, OWNER)
+    works.service.cancel(checkout_id, OWNER)
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["cancelled"]
@@ -106,7 +106,7 @@ def test_an_order_is_refunded(works: Works, shelf: Shelf, client: stripe.StripeC
     works.pump(until="order_creation")
     client.v1.payment_intents.capture(find_reference(shelf, checkout_id), {"amount_to_capture": 500})
     # When it is cancelled
-    works.door.cancel(checkout_id, OWNER)
+    works.service.cancel(checkout_id, OWNER)
     works.pump()
     # Then Stripe refuses to cancel what was captured, and it is given back
     assert settle(works, [checkout_id]) == ["cancelled"]

@@ -170,7 +170,7 @@ def test_webhooks_without_their_secret_are_refused_with_what_to_set(front: Front
         run_gateway(front.url, stripe_webhook_secret=None) as gateway,
         pytest.raises(Invalid, match="CHECKOUT_STRIPE_WEBHOOK_SECRET is not set") as refusal,
     ):
-        gateway.read_notice(b"{}", {"stripe-signature": "t=1,v1=00"})
+        gateway.read_webhook(b"{}", {"stripe-signature": "t=1,v1=00"})
     assert refusal.value.code is Code.WEBHOOK_INVALID
 
 

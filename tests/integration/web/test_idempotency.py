@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from pipeline.intake.commands import Admitted
-from pipeline.intake.idempotency import Request
+from pipeline.intake.commands import CommandResult
+from pipeline.intake.idempotency import IdempotentRequest
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest, fingerprint
 from tests.harness import OWNER
 from tests.integration.web.stage import BODY, Stage, held_stock, pay, put_cart, spin_until, start
@@ -114,8 +114,8 @@ def begin_and_die(stage: Stage, *, cart_id: UUID, checkout_id: UUID | None, key:
             owner=OWNER, checkout_id=checkout_id, payment=PaymentInput(token="tok_ok"), idempotency_key=key
         )
     )
-    admitted = stage.server._edge.door.purchase(request, Request(OWNER, key, fingerprint(request)), 60)
-    assert isinstance(admitted, Admitted)
+    admitted = stage.server._edge.service.purchase(request, IdempotentRequest(OWNER, key, fingerprint(request)), 60)
+    assert isinstance(admitted, CommandResult)
     return admitted.checkout_id
 
 

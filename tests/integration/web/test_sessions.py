@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from pipeline.saga.retention import forget
+from pipeline.saga.retention import delete_expired
 from pipeline.security.admin_sessions import find_session
 from pipeline.security.api_keys import Scope, create_key, revoke_key
 from tests.integration.web.stage import Stage
@@ -85,7 +85,7 @@ def test_a_session_is_over_after_a_working_day_and_is_forgotten(stage: Stage) ->
     stage.shelf.run(f"UPDATE admin_sessions SET expires_at = now() WHERE token_hash = {oldest}")
     assert (read_list(stage, cookie), read_list(stage, other), count(stage)) == (401, 200, 2)
     with stage.engine.begin() as connection:
-        assert forget(connection, stage.settings).counts == {"forgotten": 1}
+        assert delete_expired(connection, stage.settings).counts == {"forgotten": 1}
     assert (read_list(stage, other), count(stage)) == (200, 1)
 
 

@@ -23,7 +23,7 @@ RETRY_AFTER_SECONDS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class HttpOutcome:
     """A checkout as it stood when its caller's patience, or its way, ended."""
 
     status: Status
@@ -40,22 +40,22 @@ class Outcome:
         return self.status.state is CheckoutState.AWAITING_PAYMENT and self.status.failure is not None
 
 
-async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Outcome:
+async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> HttpOutcome:
     """Wait for a checkout to come to rest, for at most so many seconds, and return how it stands."""
     structlog.contextvars.bind_contextvars(checkout_id=str(checkout_id))
 
     def look(connection: Connection) -> Status:
         return read_status(connection, checkout_id=checkout_id, owner=owner)
 
-    def look_closely(connection: Connection) -> Outcome:
-        return Outcome(look(connection), read_quotes(connection, [checkout_id]).get(checkout_id))
+    def look_closely(connection: Connection) -> HttpOutcome:
+        return HttpOutcome(look(connection), read_quotes(connection, [checkout_id]).get(checkout_id))
 
     if seconds:
         await edge.waiting.wait(checkout_id, partial(edge.read, look), lambda status: status.state in RESTING, seconds)
     return await edge.read(look_closely)
 
 
-def answer_buyer(outcome: Outcome, *, paying: bool, waited: int) -> Response:
+def answer_buyer(outcome: HttpOutcome, *, paying: bool, waited: int) -> Response:
     """Answer with the order or the quote, with why there is none, or with where it stands.
 
     200: it rests, and well. 202: it is on its way, or waits for the bank or for a person. Else a problem.
@@ -75,7 +75,7 @@ def answer_buyer(outcome: Outcome, *, paying: bool, waited: int) -> Response:
     return _with_headers(_show(outcome, _choose_status(status.state, paying=paying)), outcome, waited)
 
 
-def answer_cancel(outcome: Outcome, *, waited: int) -> Response:
+def answer_cancel(outcome: HttpOutcome, *, waited: int) -> Response:
     """Answer with how the cancelled checkout stands: 200 once all is undone, 202 before and while a person looks.
 
     Raises Conflict for one that has become an order, be it that it did so just before it was to be cancelled.
@@ -100,12 +100,12 @@ def _choose_status(state: CheckoutState, *, paying: bool) -> int:
             assert_never(state)
 
 
-def _show(outcome: Outcome, status: int) -> Response:
+def _show(outcome: HttpOutcome, status: int) -> Response:
     body = view_checkout(outcome.status, outcome.quote).model_dump_json()
     return Response(body, status, media_type="application/json")
 
 
-def _with_headers(response: Response, outcome: Outcome, waited: int) -> Response:
+def _with_headers(response: Response, outcome: HttpOutcome, waited: int) -> Response:
     response.headers["Location"] = f"/checkout/status?checkout_id={outcome.status.checkout_id}"
     if not outcome.is_resting:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

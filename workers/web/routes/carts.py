@@ -31,9 +31,9 @@ async def put_cart(request: Request, response: Response, cart_id: CartId, form: 
     """Write a cart whole, under an id of your choice (a UUID). 423 while a checkout holds it."""
     edge, caller = edge_of(request), caller_of(request)
     cart = Cart(id=cart_id, **dict(admit_cart(caller, form)))
-    if await edge.run(lambda: edge.door.put_cart(caller.owner, cart)):
+    if await edge.run(lambda: edge.service.put_cart(caller.owner, cart)):
         response.status_code = 201
-    return await edge.run(lambda: view_cart(edge.door.read_cart(caller.owner, cart_id), caller.owner))
+    return await edge.run(lambda: view_cart(edge.service.read_cart(caller.owner, cart_id), caller.owner))
 
 
 @router.get(
@@ -44,4 +44,4 @@ async def put_cart(request: Request, response: Response, cart_id: CartId, form: 
 async def read_cart(request: Request, cart_id: CartId) -> CartView:
     """Return a cart. A locked one can be read: `locked_by` and `expires_at` say whose checkout holds it until when."""
     edge, owner = edge_of(request), caller_of(request).owner
-    return await edge.run(lambda: view_cart(edge.door.read_cart(owner, cart_id), owner))
+    return await edge.run(lambda: view_cart(edge.service.read_cart(owner, cart_id), owner))

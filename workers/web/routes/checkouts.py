@@ -9,7 +9,7 @@ from starlette.responses import Response
 from models.limits import MAX_TTL_SECONDS
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.intake.requests import StartRequest
-from pipeline.intake.service import Door
+from pipeline.intake.service import CheckoutService
 from workers.web.context import edge_of
 from workers.web.headers import read_key, read_wait
 from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
@@ -68,7 +68,7 @@ async def start_checkout(
     edge, owner = edge_of(request), caller_of(request).owner
     await pressure_of(request).admit()
     wanted = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
-    checkout_id = await edge.run(lambda: _start(edge.door, wanted))
+    checkout_id = await edge.run(lambda: _start(edge.service, wanted))
     seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
     return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=False, waited=seconds)
 
@@ -113,7 +113,7 @@ async def read_checkout_status(
     if (checkout_id is None) == (cart_id is None):
         raise Invalid(Code.REQUEST_INVALID, reason="name either checkout_id or cart_id")
     edge, owner = edge_of(request), caller_of(request).owner
-    return await edge.run(lambda: _read_status(edge.door, owner, checkout_id, cart_id))
+    return await edge.run(lambda: _read_status(edge.service, owner, checkout_id, cart_id))
 
 
 @router.post(
@@ -127,7 +127,7 @@ async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = N
     Refused once the payment is being taken (`past_pivot`), and of one that has become an order.
     """
     edge, owner = edge_of(request), caller_of(request).owner
-    checkout_id = await edge.run(lambda: _cancel(edge.door, owner, form))
+    checkout_id = await edge.run(lambda: _cancel(edge.service, owner, form))
     seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
     return answer_cancel(await settle(edge, checkout_id, owner, seconds), waited=seconds)
 
@@ -139,31 +139,31 @@ def pressure_of(request: Request) -> Pressure:
     return pressure
 
 
-def _start(door: Door, wanted: StartRequest) -> UUID:
+def _start(service: CheckoutService, wanted: StartRequest) -> UUID:
     try:
-        admitted = door.start(wanted)
+        admitted = service.start(wanted)
     except Conflict as refusal:
         if refusal.code is not Code.CART_COMPLETED:
             raise
         # A page that is refreshed after the purchase shows the order; a stranger's is not shown.
         try:
-            return door.status(cart_id=wanted.cart_id, owner=wanted.owner).checkout_id
+            return service.status(cart_id=wanted.cart_id, owner=wanted.owner).checkout_id
         except NotFound:
             raise refusal from None
     if not admitted.created:
-        door.resume(admitted.checkout_id, wanted.owner)
+        service.resume(admitted.checkout_id, wanted.owner)
     return admitted.checkout_id
 
 
-def _read_status(door: Door, owner: str, checkout_id: UUID | None, cart_id: UUID | None) -> StatusView:
+def _read_status(service: CheckoutService, owner: str, checkout_id: UUID | None, cart_id: UUID | None) -> StatusView:
     try:
-        return view_status(door.status(checkout_id=checkout_id, cart_id=cart_id, owner=owner))
+        return view_status(service.status(checkout_id=checkout_id, cart_id=cart_id, owner=owner))
     except NotFound:
         if cart_id is None:
             raise
-        return view_idle_cart(door.read_cart(owner, cart_id))
+        return view_idle_cart(service.read_cart(owner, cart_id))
 
 
-def _cancel(door: Door, owner: str, form: CancelForm) -> UUID:
-    status = door.status(checkout_id=form.checkout_id, cart_id=form.cart_id, owner=owner)
-    return door.cancel(status.checkout_id, owner).checkout_id
+def _cancel(service: CheckoutService, owner: str, form: CancelForm) -> UUID:
+    status = service.status(checkout_id=form.checkout_id, cart_id=form.cart_id, owner=owner)
+    return service.cancel(status.checkout_id, owner).checkout_id

@@ -6,7 +6,7 @@ from uuid import UUID
 from starlette.responses import Response
 
 from pipeline.errors import Code, Refused
-from pipeline.intake.idempotency import Request, StoredAnswer
+from pipeline.intake.idempotency import IdempotentRequest, StoredResponse
 from pipeline.intake.requests import ProcessRequest, StartRequest, fingerprint
 from workers.web.context import Edge
 from workers.web.responses.checkout_responses import answer_buyer, settle
@@ -27,11 +27,11 @@ _NOT_KEPT: Final = frozenset(
 
 async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
     """Pay and answer; the first answer of this key if it has had one."""
-    asked = Request(intent.owner, key, fingerprint(intent))
+    asked = IdempotentRequest(intent.owner, key, fingerprint(intent))
     claimed = True
     try:
-        admitted = await edge.run(lambda: edge.door.purchase(intent, asked, seconds + CLAIM_MARGIN_SECONDS))
-        if isinstance(admitted, StoredAnswer):
+        admitted = await edge.run(lambda: edge.service.purchase(intent, asked, seconds + CLAIM_MARGIN_SECONDS))
+        if isinstance(admitted, StoredResponse):
             return _replay(admitted)
         if admitted.refusal is None:
             response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
@@ -42,8 +42,8 @@ async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, 
             raise
         claimed = False
         response = render(explain_refusal(refusal))
-    answer = StoredAnswer(response.status_code, dict(response.headers), bytes(response.body).decode())
-    await edge.run(lambda: edge.door.keep_answer(asked, answer, claimed=claimed))
+    answer = StoredResponse(response.status_code, dict(response.headers), bytes(response.body).decode())
+    await edge.run(lambda: edge.service.keep_response(asked, answer, claimed=claimed))
     return response
 
 
@@ -51,6 +51,6 @@ async def _finish(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Re
     return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=True, waited=seconds)
 
 
-def _replay(stored: StoredAnswer) -> Response:
+def _replay(stored: StoredResponse) -> Response:
     headers = {name: value for name, value in stored.headers.items() if name != "content-length"}
     return Response(stored.body, stored.status, headers={**headers, "Idempotency-Replayed": "true"})

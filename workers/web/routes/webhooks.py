@@ -46,5 +46,5 @@ async def receive_webhook(
     """Take a webhook of the payment provider. It needs no key: its signature says whose it is."""
     edge = edge_of(request)
     body, headers = await request.body(), dict(request.headers)
-    await edge.run(lambda: edge.door.receive_notice(gateway, body, headers))
+    await edge.run(lambda: edge.service.receive_webhook(gateway, body, headers))
     return ReceivedView()

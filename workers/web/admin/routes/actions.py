@@ -33,7 +33,7 @@ async def release_checkout(request: Request, checkout_id: CheckoutId, form: Reas
     Refused once the payment is being taken (`past_pivot`), and while a person looks at it (`needs_review`).
     """
     edge, actor = edge_of(request), name_actor(caller_of(request))
-    admitted = await edge.run(lambda: edge.door.release(checkout_id, actor=actor, reason=form.reason))
+    admitted = await edge.run(lambda: edge.service.release(checkout_id, actor=actor, reason=form.reason))
     return await _answer(request, checkout_id, "release", changed=admitted.created)
 
 
@@ -46,7 +46,7 @@ async def release_checkout(request: Request, checkout_id: CheckoutId, form: Reas
 async def retry_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
     """Send on a checkout that waits for a person, or try again to give back what an ended one still has."""
     edge, actor = edge_of(request), name_actor(caller_of(request))
-    admitted = await edge.run(lambda: edge.door.retry(checkout_id, actor=actor, reason=form.reason))
+    admitted = await edge.run(lambda: edge.service.retry(checkout_id, actor=actor, reason=form.reason))
     return await _answer(request, checkout_id, "retry", changed=admitted.created)
 
 
@@ -60,5 +60,5 @@ async def _answer(request: Request, checkout_id: UUID, action: str, *, changed: 
     if wants_page(request):
         return RedirectResponse(f"{LIST}/{checkout_id}?said={said}", 303)
     edge = edge_of(request)
-    state: CheckoutState = (await edge.run(lambda: edge.door.status(checkout_id=checkout_id))).state
+    state: CheckoutState = (await edge.run(lambda: edge.service.status(checkout_id=checkout_id))).state
     return ActedView(checkout_id=checkout_id, changed=changed, state=state, message=SAID[said])

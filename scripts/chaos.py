@@ -7,11 +7,9 @@ run proves nothing), 2 it cannot be run here.
 """
 
 import random
-import tempfile
 import threading
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -23,6 +21,7 @@ from sqlalchemy import text
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog
 from scripts.environments.obstacles import Obstacle, explain_obstacles
+from scripts.environments.reaper import temporary_folder
 from scripts.faults.doorman import Doorman
 from scripts.faults.faults import FAULTS, GATEWAY, KINDS, Tormentor, plan_faults
 from scripts.faults.judge import (
@@ -94,8 +93,8 @@ def torment(
     """Run one seed; returns the verdict, what was injected, and how many calls to the bank went wrong."""
     plan = plan_faults(seed, kinds, count, decks=max(1, round(count / PER_DECK)))
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-"))
-        log = FleetLog(Path(folder) / "fleet.log")
+        folder = stack.enter_context(temporary_folder("chaos-"))
+        log = FleetLog(folder / "fleet.log")
         stack.callback(log.close)
         rate = GATEWAY_RATE if GATEWAY in kinds else 0.0
         place = stack.enter_context(open_place(ending, seed, log, sandbox_fault_rate=rate))

@@ -7,7 +7,6 @@ is counted and audited.
 Exit codes: 0 all is as it must be, 1 something is not, 2 the demo could not run, 130 Ctrl-C; it leaves nothing behind.
 """
 
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -26,6 +25,7 @@ from scripts.demonstration.view import Narrator, draw
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
 from scripts.environments.obstacles import Obstacle, explain_obstacles
+from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import name_database, open_scratch
 from scripts.local_servers.embedded import Urls, serve
 from scripts.terminal.output import Screen, plain, say, say_json
@@ -88,8 +88,8 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
             given = Urls()
             if keep and not given.database_url:
                 raise Obstacle("--keep keeps the database on a server of yours: set DATABASE_URL first.")
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="checkout-demo-"))
-            fleet_log = FleetLog(log or Path(folder) / "workers.log")
+            folder = stack.enter_context(temporary_folder("checkout-demo-"))
+            fleet_log = FleetLog(log or folder / "workers.log")
             stack.callback(fleet_log.close)
             console.print(_introduce(given), soft_wrap=True)
             served = stack.enter_context(serve())

@@ -175,11 +175,22 @@ def run_checks() -> int:
     return 0
 
 
-def run_script(name: str, arguments: list[str]) -> int:
-    """Become the script: its signals and its exit code are ours. Paths among the arguments are from here."""
-    command = [str(BIN / "python"), "-m", f"scripts.{name}", *arguments]
+def become(command: list[str]) -> int:
+    """Become this command: its signals and its exit code are ours, SIGKILL included."""
     show(command)
+    sys.stdout.flush()
     os.execve(command[0], command, build_env())
+
+
+def run_tests(arguments: list[str]) -> int:
+    """Become pytest, at the root: with these arguments, or for every test."""
+    os.chdir(ROOT)
+    return become([str(BIN / "pytest"), *(arguments or PARALLEL)])
+
+
+def run_script(name: str, arguments: list[str]) -> int:
+    """Become the script. Paths among the arguments are from here."""
+    return become([str(BIN / "python"), "-m", f"scripts.{name}", *arguments])
 
 
 def list_tools() -> str:
@@ -209,7 +220,7 @@ def main(arguments: list[str]) -> int:
         if name == "lint":
             return run_checks()
         if name == "test":
-            return (0 if rest else run_checks()) or run([str(BIN / "pytest"), *(rest or PARALLEL)])
+            return (0 if rest else run_checks()) or run_tests(rest)
         return run_script(name, rest)
     except Obstacle as obstacle:
         print(obstacle, file=sys.stderr)

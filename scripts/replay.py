@@ -5,7 +5,6 @@ the moment. Exit codes: 0 every checkout ended and every promise is kept, 1 not 
 """
 
 import re
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -27,6 +26,7 @@ from pipeline.settings import Settings
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
 from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import explain_redis, name_database, open_scratch
 from scripts.environments.waiting import read_waiting
 from scripts.importers.headings import show as show_cell
@@ -104,7 +104,7 @@ def replay(
     Raises Obstacle or Ended; nothing is left behind then either, but for a database that was to be kept.
     """
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="checkout-replay-")))
+        folder = stack.enter_context(temporary_folder("checkout-replay-"))
         log = FleetLog(log_path or folder / "processes.log")
         stack.callback(log.close)
         settings = stack.enter_context(open_scratch(stack.enter_context(serve()), "replay", keep=keep))

@@ -19,6 +19,7 @@ from pipeline.audit.report import audit
 from pipeline.database.connections import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.settings import Settings
+from scripts.environments.reaper import mark
 from scripts.local_servers.embedded import start
 from tests.conformance.choice import load_build
 from tests.harness import Shelf, Works, build_works
@@ -69,9 +70,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a `--gateway` that is none before anything is started."""
+    """Refuse a `--gateway` that is none before anything is started, and have all that is started end with the run."""
     if (path := config.getoption("gateway")) is not None:
         load_build(path)
+    os.environ.update(mark())
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,11 +1,9 @@
 """What every round of a benchmark stands on: a database of its own, fresh processes, and the audit at its end."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pipeline.audit.report import take_report
@@ -16,6 +14,7 @@ from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, st
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
 from scripts.environments.obstacles import Obstacle
+from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import open_scratch
 from scripts.environments.supervisor import Supervisor
 from workers.bootstrap import CheckoutEngine, build_engine
@@ -73,9 +72,9 @@ class Ground:
         with ExitStack() as outer:
             scratch = outer.enter_context(open_scratch(self.settings, "bench"))
             settings = scratch.model_copy(update=changes)
-            folder = outer.enter_context(tempfile.TemporaryDirectory(prefix="checkout-bench-"))
+            folder = outer.enter_context(temporary_folder("checkout-bench-"))
             with ExitStack() as stack:
-                log = FleetLog(Path(folder) / "workers.log")
+                log = FleetLog(folder / "workers.log")
                 stack.callback(log.close)
                 yield Round(settings, log, self.ending, stack)
                 if audited:

@@ -16,6 +16,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from pipeline.settings import Settings
+from scripts.environments.reaper import mark
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: Above the ten seconds that a worker gives its running batch; then the group is ended by force.
@@ -162,7 +163,7 @@ class Supervisor:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=self._env,
+            env={**self._env, **mark()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

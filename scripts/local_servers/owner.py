@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
+from scripts.environments.reaper import discard
 from scripts.local_servers.postgres import EmbeddedError, Postgres, find_account, reach
 from scripts.local_servers.valkey import Valkey
 
@@ -29,13 +30,18 @@ RESTART_SECONDS: Final = 15
 ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-def make_folder() -> Path:
-    """Make the temporary folder: short enough for a socket, and open to the account that PostgreSQL runs as."""
+def make_folder(*, kept: bool = False) -> Path:
+    """Make the temporary folder: short enough for a socket, and open to the account that PostgreSQL runs as.
+
+    It is removed at the end of this process at the latest, unless it is to be kept.
+    """
     account = find_account()
     for parent in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/var/tmp")):  # noqa: S108 (mkdtemp makes it private)
         place = Path(parent).resolve()
         if place.is_dir() and len(os.fsencode(place)) < SOCKET_FOLDER_LIMIT - 16 and reach(place, account):
             folder = Path(tempfile.mkdtemp(prefix="checkout-", dir=place))
+            if not kept:
+                discard(folder)
             if account is not None:
                 os.chown(folder, account.uid, account.gid)
             return folder
@@ -57,7 +63,7 @@ def place_cluster(wanted: Path | None, folder: Path) -> Path:
     wanted.unlink(missing_ok=True)  # a link whose temporary folder has been cleaned away
     if reach(wanted.parent.resolve(), account):
         return wanted.resolve()
-    place = make_folder() / "postgres"
+    place = make_folder(kept=True) / "postgres"
     wanted.symlink_to(place)
     print(f"PostgreSQL's account cannot reach {wanted.parent}: the data is kept in {place}.", file=sys.stderr)
     return place

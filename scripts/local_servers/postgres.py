@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from scripts.environments.reaper import mark
+
 #: Some fifteen processes of five connections, twice over, for what runs beside them.
 MAX_CONNECTIONS: Final = 200
 START_SECONDS: Final = 60
@@ -97,6 +99,8 @@ class Postgres:
                 "postgres",
                 *("-D", str(self.data), "-k", str(self.folder), "-h", "", "-N", str(MAX_CONNECTIONS)),
                 *("-c", "unix_socket_permissions=0700"),
+                # In a container, root may not see the environment of another account's process.
+                *(part for name, value in mark().items() for part in ("-c", f"checkout.{name}={value}")),
                 output=log,
             )
         deadline = time.monotonic() + START_SECONDS
@@ -161,7 +165,8 @@ class Postgres:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                env={**env, "LC_ALL": "C"},
+                env={**env, "LC_ALL": "C", **mark()},
+                process_group=0,  # Ctrl-C reaches it through `stop` only
                 **as_whom,
             )
         except OSError as error:

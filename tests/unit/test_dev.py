@@ -196,6 +196,8 @@ def test_test_without_arguments_runs_every_check_and_then_every_test(
     checks = Checks(failing="none", code=1)
     monkeypatch.setattr(dev, "prepare", lambda: None)
     monkeypatch.setattr(dev, "run", checks)
+    monkeypatch.setattr(dev, "become", checks)
+    monkeypatch.chdir(copy)
     # Then
     assert dev.main(["test"]) == 0
     assert checks.seen == [*map(list, dev.CHECKS), ["pytest", *dev.PARALLEL]]
@@ -205,7 +207,8 @@ def test_arguments_of_test_go_to_pytest_alone(copy: Path, monkeypatch: pytest.Mo
     # Given
     checks = Checks(failing="pytest", code=5)
     monkeypatch.setattr(dev, "prepare", lambda: None)
-    monkeypatch.setattr(dev, "run", checks)
+    monkeypatch.setattr(dev, "become", checks)
+    monkeypatch.chdir(copy)
     # Then
     assert dev.main(["test", "-k", "lock"]) == 5
     assert checks.seen == [["pytest", "-k", "lock"]]

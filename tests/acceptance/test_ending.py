@@ -1,0 +1,135 @@
+"""However a test run, `up`, `demo`, `chaos` or `bench` is ended, no server and no worker of it is left."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc"),
+]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+START_SECONDS: Final = 70
+END_SECONDS: Final = 40
+LOOK_SECONDS: Final = 0.05
+
+#: `scripts/dev.py` as people start it, in the environment that is there.
+DEV: Final = (
+    "import pathlib, sys; from scripts import dev; dev.prepare = lambda: None;"
+    "dev.BIN = pathlib.Path(sys.executable).parent; raise SystemExit(dev.main(sys.argv[1:]))"
+)
+COMMANDS: Final = {
+    "test": "test -n 1 tests/acceptance/test_workers.py",
+    "up": "up --only intake,sweep --local {folder}/local",
+    "demo": "demo",
+    "chaos": "chaos --checkouts 50",
+    "bench": "bench --only throughput --rounds 1 --size 100",
+}
+#: Of each of these at least one runs before the end comes.
+WANTED: Final = ("postgres -D ", "valkey", "dramatiq ")
+#: Exit codes. pytest has one of its own for Ctrl-C and leaves SIGTERM to the system; `up` ends when it is told to.
+CODES: Final = {
+    ("test", signal.SIGINT): 2,
+    ("test", signal.SIGTERM): -signal.SIGTERM,
+    ("up", signal.SIGINT): 0,
+    ("up", signal.SIGTERM): 0,
+}
+
+
+class Run:
+    """A command that runs, and all that it has started: whoever has its temporary folder in the environment."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.process, self.folder = process, folder
+        self.marks: set[str] = set()
+
+    def find(self) -> list[str]:
+        """Return the command lines of what lives."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (place / "environ").read_bytes().decode(errors="replace")
+                command = (place / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            except OSError:  # it ended just now
+                continue
+            if str(self.folder) in environment or any(each in command for each in (str(self.folder), *self.marks)):
+                found.append(command)
+                names = {each.partition("=")[0] for each in environment.split("\0")}
+                # A reaper does not carry the mark that it looks for: it has it as its argument.
+                self.marks |= {name for name in names - os.environ.keys() if name.startswith("REAPED_WITH_")}
+        return found
+
+    def wait_until_it_runs(self) -> None:
+        """Return once servers and a worker run."""
+        deadline = time.monotonic() + START_SECONDS
+        while not all(any(wanted in command for command in self.find()) for wanted in WANTED):
+            assert self.process.poll() is None, "it ended before its workers ran"
+            assert time.monotonic() < deadline, self.find()
+            time.sleep(LOOK_SECONDS)
+
+    def wait_until_nothing_is_left(self) -> None:
+        """Return once every process is gone, and every folder that nobody asked to keep."""
+        deadline = time.monotonic() + END_SECONDS
+        while (left := self.find()) or (left := self.list_folders()):
+            assert time.monotonic() < deadline, left
+            time.sleep(LOOK_SECONDS)
+
+    def list_folders(self) -> list[str]:
+        """Return what is in the temporary folder. pytest keeps the folders of its last runs, `up` its data."""
+        names = {each.name for each in self.folder.iterdir()}
+        return sorted(name for name in names if name != "local" and not name.startswith("pytest-of-"))
+
+
+@contextmanager
+def start(name: str) -> Iterator[Run]:
+    """Start a command in a session and in a temporary folder of its own; what it prints is shown when a test fails."""
+    with tempfile.TemporaryDirectory(prefix="n-") as place, tempfile.TemporaryFile() as output:
+        folder = Path(place).resolve()
+        folder.chmod(0o755)  # PostgreSQL's account must get through
+        arguments = COMMANDS[name].format(folder=folder).split()
+        process = subprocess.Popen(
+            [sys.executable, "-c", DEV, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": str(folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield Run(process, folder)
+        finally:
+            process.kill()
+            process.wait()
+            output.seek(0)
+            sys.stdout.write(output.read().decode(errors="replace"))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda each: each.name)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nothing_is_left(name: str, signum: signal.Signals) -> None:
+    # Given
+    with start(name) as run:
+        run.wait_until_it_runs()
+        assert run.marks
+        # When a terminal tells the whole foreground group, and others the process that they know of
+        if signum == signal.SIGINT:
+            os.killpg(run.process.pid, signum)
+        else:
+            run.process.send_signal(signum)
+        code = run.process.wait(END_SECONDS)
+        # Then
+        run.wait_until_nothing_is_left()
+        assert code == CODES.get((name, signum), -signum if signum == signal.SIGKILL else 128 + signum)
+        # A server whose data stays has written all of it down.
+        assert not (run.folder / "local" / "postgres" / "postmaster.pid").exists()

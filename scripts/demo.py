@@ -38,8 +38,8 @@ TIMES: Final[dict[str, Any]] = {
     "sandbox_latency_seconds": 0.2,
     "sandbox_hang_seconds": 3,
     "gateway_timeout_seconds": 3,
-    "gateway_claim_seconds": 4,
-    "tick_seconds": 0.5,
+    "gateway_lease_seconds": 4,
+    "sweep_interval_seconds": 0.5,
     "heartbeat_seconds": 5,
     "log_format": "json",
 }

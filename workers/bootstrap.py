@@ -94,7 +94,7 @@ def build_engine(
         url=settings.redis_url.get_secret_value(),
         on_refused=keep_refusal,
         batch_size=settings.batch_size,
-        idle_seconds=settings.idle_seconds,
+        poll_interval_seconds=settings.poll_interval_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     gateway = gateway or build_gateway(settings)

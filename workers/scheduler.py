@@ -45,7 +45,13 @@ def main() -> None:
     announce_gateway(settings, "scheduler")
     scheduler = BlockingScheduler(timezone="UTC")
     scheduler.add_job(
-        tick, "interval", args=[engine], seconds=settings.tick_seconds, max_instances=1, coalesce=True, id="sweep"
+        tick,
+        "interval",
+        args=[engine],
+        seconds=settings.sweep_interval_seconds,
+        max_instances=1,
+        coalesce=True,
+        id="sweep",
     )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -55,7 +61,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    log.info("scheduler.started", tick_seconds=settings.tick_seconds)
+    log.info("scheduler.started", sweep_interval_seconds=settings.sweep_interval_seconds)
     scheduler.start()
     engine.close()
 

@@ -94,7 +94,11 @@ def bound_seconds(settings: Settings) -> float:
     The sweep re-sends unconditionally after `overdue_seconds`; what it re-sent may itself take a stall, twice, and a
     tick of the sweep may be missed.
     """
-    return settings.overdue_seconds + 2 * settings.stall_seconds + 5 * settings.tick_seconds
+    return (
+        settings.redeliver_always_after_seconds
+        + 2 * settings.redeliver_after_seconds
+        + 5 * settings.sweep_interval_seconds
+    )
 
 
 def _bank_is_here(settings: Settings) -> bool:

@@ -119,7 +119,7 @@ def start(
             "paying": request.payment is not None,
             **_expected_columns(request),
             "ttl_seconds": ttl_seconds,
-            "stall_seconds": settings.stall_seconds,
+            "stall_seconds": settings.redeliver_after_seconds,
         },
     ).scalar_one()
     _bind_key(connection, request, checkout_id)

@@ -167,16 +167,16 @@ QUESTIONS: Final = (
     _Question(
         "sent_again",
         Severity.WARNING,
-        "{count:message was|messages were} sent again by the sweep and the first run never came back: Redis lost"
-        " it, or its worker died, or the database was away",
+        "{count:message was|messages were} redelivered by the sweep and the first delivery never finished: Redis lost"
+        " it, or its worker crashed, or the database was unavailable",
         "python scripts/monitor.py",
         LOST_COUNT,
     ),
     _Question(
         "sent_again_slow",
         Severity.WARNING,
-        "{count:message was|messages were} sent again by the sweep while a slow worker was still at it: none was"
-        " lost; the machine is busy, a worker was stopped for a while, or CHECKOUT_STALL_SECONDS is too short for this"
+        "{count:message was|messages were} redelivered by the sweep while a slow worker still processed it: none was"
+        " lost; the machine is busy, a worker was suspended, or CHECKOUT_REDELIVER_AFTER_SECONDS is too short for this"
         " machine",
         "python scripts/monitor.py",
         SLOW_COUNT,
@@ -199,7 +199,7 @@ def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -
         "bound_seconds": bound_seconds(settings),
         "unknown_seconds": UNKNOWN_SECONDS,
         "window_seconds": hours * 3600,
-        "dead_seconds": 60 * settings.tick_seconds,
+        "dead_seconds": 60 * settings.sweep_interval_seconds,
         "rate_hours": settings.rate_max_age_hours,
     }
     return [_ask(connection, question, facts) for question in QUESTIONS]

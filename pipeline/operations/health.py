@@ -174,8 +174,8 @@ def _check_sweep(age_seconds: float | None, settings: Settings) -> Check:
     if age_seconds is None:
         return Check(Health.DEGRADED, "The sweep has never run: start the scheduler.")
     age = int(age_seconds)
-    if age_seconds > max(DEAD_TICKS, DEAD_TICKS * settings.tick_seconds):
+    if age_seconds > max(DEAD_TICKS, DEAD_TICKS * settings.sweep_interval_seconds):
         return Check(Health.UNHEALTHY, "The sweep does not run: start the scheduler.", age)
-    if age_seconds > max(LATE_TICKS, LATE_TICKS * settings.tick_seconds):
+    if age_seconds > max(LATE_TICKS, LATE_TICKS * settings.sweep_interval_seconds):
         return Check(Health.DEGRADED, "The sweep is late: look at the scheduler.", age)
     return Check(Health.HEALTHY, "The sweep runs; seconds since its last tick.", age)

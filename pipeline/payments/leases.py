@@ -102,7 +102,7 @@ def take_leases(
     rows = connection.execute(
         CLAIM,
         {
-            "claim_seconds": settings.gateway_claim_seconds,
+            "claim_seconds": settings.gateway_lease_seconds,
             "window_seconds": settings.payment_window_seconds,
             "pivot": pivot,
             "holding": ids if hold else [],

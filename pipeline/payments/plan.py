@@ -105,7 +105,7 @@ def _wait_for_buyer(books: PaymentState, settings: Settings) -> Wait:
     """Park until the buyer has been at the bank. The hold follows the provider's window, counted from its asking."""
     hold_seconds = 0.0
     if books.asked is not None:
-        hold_seconds = books.asked.window_seconds or settings.action_window_seconds
+        hold_seconds = books.asked.window_seconds or settings.buyer_action_timeout_seconds
     state = CheckoutState.ACTION_REQUIRED
     # Events are for ever, and are told to endpoints and shown to operators: the secret is the buyer's alone.
     told = None if books.action is None else open_part(books.action)
@@ -127,7 +127,7 @@ def _forward(
         can_try_again = (
             kind is OperationKind.AUTHORIZE
             and not member.straight_through
-            and books.tries < settings.payment_tries
+            and books.tries < settings.payment_attempts
             and member.expires_at > member.now
         )
         detail = {"reason": operation.code, "try": books.tries}
@@ -186,7 +186,7 @@ def _is_too_old(member: LockedCheckout, operation: Operation | None, settings: S
     """Tell whether the provider may have forgotten the key: repeated then, the call could have its effect twice."""
     if operation is None or operation.created_at is None:
         return False
-    return (member.now - operation.created_at).total_seconds() > settings.intent_max_age_seconds
+    return (member.now - operation.created_at).total_seconds() > settings.idempotency_key_max_age_seconds
 
 
 def _wait(member: LockedCheckout, books: PaymentState, operation: Operation, settings: Settings) -> Retry | None:

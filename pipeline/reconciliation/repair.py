@@ -65,7 +65,7 @@ class Repairer:
         left = {each.checkout_id for each in findings}
         seen: set[UUID] = set()
         stand: dict[UUID, Ours] = {}
-        ends_at = time.monotonic() + PATIENCE_CLAIMS * self.settings.gateway_claim_seconds
+        ends_at = time.monotonic() + PATIENCE_CLAIMS * self.settings.gateway_lease_seconds
         while left:
             if unseen := sorted(left - seen):
                 seen |= self.poller.run(unseen)

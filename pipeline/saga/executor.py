@@ -125,13 +125,13 @@ class Executor:
         self.database = database
         self.sender = sender
         self.gateway = gateway
-        patience_seconds = settings.gateway_claim_seconds - gateway.call_seconds
+        patience_seconds = settings.gateway_lease_seconds - gateway.call_seconds
         self._calls = Calls(settings.gateway_concurrency, patience_seconds)
         self._linger_seconds = linger_seconds
         self._backlog = backlog
         self._loads: Loads[Way] = Loads()
         # Half of what makes a message count as lost: whoever waits here for longer waits in the queue again.
-        self._carry_seconds = settings.stall_seconds / 2
+        self._carry_seconds = settings.redeliver_after_seconds / 2
         self._most_left = max(1, settings.gateway_concurrency // 2)
         self._keepers = ThreadPoolExecutor(self._most_left, thread_name_prefix="keeper")
         self._left = 0

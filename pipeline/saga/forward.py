@@ -110,7 +110,7 @@ def advance(
                 "ids": ids,
                 "phase": phase.number,
                 "state": state,
-                "stall_seconds": settings.stall_seconds if running else None,
+                "stall_seconds": settings.redeliver_after_seconds if running else None,
                 "window_seconds": settings.payment_window_seconds if authorizes else None,
                 "margin_seconds": settings.authorization_margin_seconds,
             },
@@ -162,7 +162,7 @@ def set_aside(connection: Connection, groups: Sequence[Sequence[UUID]], settings
     """Let checkouts wait in this process's memory for half of what makes a message count as lost, and not longer."""
     if groups:
         ids = [id_ for group in groups for id_ in group]
-        connection.execute(SET_ASIDE, {"ids": ids, "stall_seconds": settings.stall_seconds})
+        connection.execute(SET_ASIDE, {"ids": ids, "stall_seconds": settings.redeliver_after_seconds})
 
 
 def send_back(
@@ -171,7 +171,9 @@ def send_back(
     """Send these checkouts to the end of their queue: they wait there anew, and that is no attempt."""
     if not members:
         return []
-    connection.execute(SEND_BACK, {"ids": [each.id for each in members], "stall_seconds": settings.stall_seconds})
+    connection.execute(
+        SEND_BACK, {"ids": [each.id for each in members], "stall_seconds": settings.redeliver_after_seconds}
+    )
     return [OutgoingMessage(queue, each.id, each.now) for each in members]
 
 
@@ -219,7 +221,7 @@ def resume_checkout(
             "id": member.id,
             "state": state,
             "turn": member.state is CheckoutState.NEEDS_REVIEW,
-            "stall_seconds": settings.stall_seconds,
+            "stall_seconds": settings.redeliver_after_seconds,
             "hold_seconds": hold_seconds,
             **(expected or {"expected_total_minor": None, "expected_hash": None, "expected_lines": None}),
         },

@@ -134,7 +134,7 @@ class Tick:
         members = lock_scheduled(connection, self.settings.sweep_limit)
         asking = [member.id for member in members if queue_for(member) == RESOLVE]
         if asking:
-            seconds = self.settings.gateway_claim_seconds
+            seconds = self.settings.gateway_lease_seconds
             connection.execute(ASK_AGAIN, {"ids": asking, "claim_seconds": seconds})
         self._call_again(connection, [member for member in members if member.id not in asking], counted=False)
         sends = [OutgoingMessage(queue_for(member), member.id, member.now) for member in members]
@@ -154,7 +154,7 @@ class Tick:
             phases=list(station.phases),
             head=before,
             waiting=None if head is None else head.waiting,
-            overdue_seconds=self.settings.overdue_seconds,
+            overdue_seconds=self.settings.redeliver_always_after_seconds,
             limit=self.settings.sweep_limit,
         )
         limit = (
@@ -177,7 +177,7 @@ class Tick:
         due = lock_due_inbound_webhooks(connection, self._room(head))
         if due:
             ids = [row.id for row in due]
-            connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
+            connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.redeliver_after_seconds})
         return Step(
             sends=[OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due))
         )
@@ -187,7 +187,7 @@ class Tick:
         due = lock_due_deliveries(connection, self._room(head))
         if due:
             ids = [row.id for row in due]
-            connection.execute(RESEND_DELIVERIES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
+            connection.execute(RESEND_DELIVERIES, {"ids": ids, "stall_seconds": self.settings.redeliver_after_seconds})
         return Step(
             sends=[OutgoingMessage(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due))
         )
@@ -206,7 +206,7 @@ class Tick:
                     "ids": [member.id for member in members],
                     "counted": counted,
                     "head": head,
-                    "stall_seconds": self.settings.stall_seconds,
+                    "stall_seconds": self.settings.redeliver_after_seconds,
                 },
             )
 

@@ -97,7 +97,7 @@ def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iter
             pool_size=3,
             log_level="warning",
             # Looks at what has ended come by the clock: at the end nothing may change by itself.
-            look_seconds=24 * 3600,
+            post_end_poll_seconds=24 * 3600,
             **changes,
         )
         database = connect_engine(settings, application_name="chaos", pool_size=4)

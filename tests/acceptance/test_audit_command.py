@@ -134,7 +134,10 @@ def test_without_redis_it_says_so_and_checks_all_the_same(tmp_path: Path, engine
         ),
         ({"DATABASE_URL": "nonsense"}, "DATABASE_URL is not a database address: use one such as"),
         ({"REDIS_URL": "nonsense"}, "REDIS_URL is not a Redis address: use one such as"),
-        ({"CHECKOUT_STALL_SECONDS": "-1"}, "A setting is not valid: stall_seconds must be above 0."),
+        (
+            {"CHECKOUT_REDELIVER_AFTER_SECONDS": "-1"},
+            "A setting is not valid: redeliver_after_seconds must be above 0.",
+        ),
     ],
     ids=["database-away", "no-database-address", "no-redis-address", "bad-setting"],
 )

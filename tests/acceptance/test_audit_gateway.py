@@ -229,7 +229,7 @@ def test_a_provider_that_cannot_be_read_is_exit_2_and_never_all_well(
         ({"CHECKOUT_GATEWAY": "cowrie"}, "There is no gateway 'cowrie': set CHECKOUT_GATEWAY to one of"),
         ({"REDIS_URL": "nonsense"}, "REDIS_URL is not a Redis address: use one such as"),
         ({"DATABASE_URL": "postgresql://shop:secret@127.0.0.1:1/shop"}, "The database did not answer: connection"),
-        ({"CHECKOUT_GATEWAY_CLAIM_SECONDS": "1"}, "A call of sandbox can take 4 s: set CHECKOUT_GATEWAY_CLAIM_SECONDS"),
+        ({"CHECKOUT_GATEWAY_LEASE_SECONDS": "1"}, "A call of sandbox can take 4 s: set CHECKOUT_GATEWAY_LEASE_SECONDS"),
     ],
     ids=["no-such-gateway", "no-redis-address", "database-away", "claim-too-short"],
 )

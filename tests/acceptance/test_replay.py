@@ -324,7 +324,7 @@ def test_ended_before_it_is_done_it_leaves_nothing_behind(
     servers = {**name_servers(settings), "CHECKOUT_SANDBOX_LATENCY_SECONDS": "3"}
     process = start(
         invoices,
-        {**servers, "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "20", "CHECKOUT_GATEWAY_CLAIM_SECONDS": "30"},
+        {**servers, "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "20", "CHECKOUT_GATEWAY_LEASE_SECONDS": "30"},
         "--json",
     )
     assert process.stderr is not None

@@ -103,11 +103,11 @@ def test_the_demo_runs_every_queue_and_kills_a_worker_that_has_one() -> None:
 
 
 def test_settings_of_this_machine_change_nothing(settings: Settings) -> None:
-    odd = settings.model_copy(update={"max_lines": 1, "payment_tries": 1, "tick_seconds": 99.0})
+    odd = settings.model_copy(update={"max_lines": 1, "payment_attempts": 1, "sweep_interval_seconds": 99.0})
     found = scripts.demo.set_times(odd)
-    assert (found.max_lines, found.payment_tries, found.tick_seconds) == (1000, 3, 0.5)
+    assert (found.max_lines, found.payment_attempts, found.sweep_interval_seconds) == (1000, 3, 0.5)
     assert (found.database_url, found.redis_url) == (settings.database_url, settings.redis_url)
-    assert found.gateway_timeout_seconds < found.gateway_claim_seconds
+    assert found.gateway_timeout_seconds < found.gateway_lease_seconds
 
 
 def test_what_to_try_next_is_there() -> None:

@@ -37,7 +37,7 @@ class BatchBroker(RedisBroker):
         url: str,
         on_refused: Callable[[Refusal], None],
         batch_size: int = 64,
-        idle_seconds: float = 0.5,
+        poll_interval_seconds: float = 0.5,
         heartbeat_seconds: float = 15,
         namespace: str = NAMESPACE,
         middleware: Iterable[Middleware] = (),
@@ -50,8 +50,10 @@ class BatchBroker(RedisBroker):
         """
         if not 1 <= batch_size <= MAX_BATCH:
             raise ValueError(f"batch_size is {batch_size}: say 1 to {MAX_BATCH}.")
-        if not 0 < idle_seconds < 1:
-            raise ValueError(f"idle_seconds is {idle_seconds}: say more than 0 and less than 1, workers must beat.")
+        if not 0 < poll_interval_seconds < 1:
+            raise ValueError(
+                f"poll_interval_seconds is {poll_interval_seconds}: say more than 0 and less than 1, workers must beat."
+            )
         super().__init__(  # type: ignore[no-untyped-call]  # dramatiq annotates its Redis broker in part
             client=connect_redis(url),
             middleware=[CurrentMessage(), MemberOption(), *middleware],
@@ -59,10 +61,10 @@ class BatchBroker(RedisBroker):
             maintenance_chance=1_000_000,
             heartbeat_timeout=int(heartbeat_seconds * 1000),
         )
-        self.wait_client = connect_redis(url, floor_seconds=idle_seconds + SOCKET_SECONDS)
+        self.wait_client = connect_redis(url, floor_seconds=poll_interval_seconds + SOCKET_SECONDS)
         self.worker_scripts = WorkerScripts.register(self.client)
         self.batch_size = batch_size
-        self.idle_seconds = idle_seconds
+        self.poll_interval_seconds = poll_interval_seconds
         self.beat_seconds = min(1.0, heartbeat_seconds / 4)
         self.on_refused = on_refused
         self._holdings: dict[str, Holdings] = {}
@@ -129,7 +131,7 @@ class BatchBroker(RedisBroker):
             self._holdings[queue_name],
             limit=max(1, prefetch // 2),
             batch_size=self.batch_size,
-            idle_seconds=self.idle_seconds,
+            poll_interval_seconds=self.poll_interval_seconds,
             beat_seconds=self.beat_seconds,
             read_member=self._read_member,
             on_refused=self.on_refused,

@@ -44,7 +44,7 @@ class BatchConsumer(Consumer):
         *,
         limit: int,
         batch_size: int,
-        idle_seconds: float,
+        poll_interval_seconds: float,
         beat_seconds: float,
         read_member: ReadMember,
         on_refused: Callable[[Refusal], None],
@@ -54,7 +54,7 @@ class BatchConsumer(Consumer):
         self._holdings = holdings
         self._limit = limit
         self._batch_size = batch_size
-        self._idle_seconds = idle_seconds
+        self._idle_seconds = poll_interval_seconds
         self._beat_seconds = beat_seconds
         self._read_member = read_member
         self._on_refused = on_refused

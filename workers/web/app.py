@@ -94,7 +94,7 @@ def build_edge(settings: Settings) -> Edge:
     return Edge(
         settings=own,
         engine=engine,
-        waiting=Waiting((settings.listen_url or settings.database_url).get_secret_value()),
+        waiting=Waiting((settings.listen_database_url or settings.database_url).get_secret_value()),
         limits=RateLimits(settings.web_requests_per_minute),
         threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
     )

@@ -92,7 +92,7 @@ class Inbox:
                 case _:
                     assert_never(fit)
         if found:
-            seconds = self.settings.gateway_claim_seconds
+            seconds = self.settings.gateway_lease_seconds
             connection.execute(CLAIM, {"ids": list(found), "claim_seconds": seconds})
         _close(connection, "unmatched", strays)
         self._put_off(connection, waiting, FIT_CAP_SECONDS)
@@ -138,7 +138,7 @@ class Inbox:
 
     def _put_off(self, connection: Connection, reasons: Mapping[Row[Any], str], cap_seconds: float) -> None:
         """Try these again later, twice as much later each time; after the last hour they are settled as unmatched."""
-        patience = timedelta(hours=self.settings.webhook_hours)
+        patience = timedelta(hours=self.settings.inbound_webhook_retry_hours)
         over = {row.id: reason for row, reason in reasons.items() if row.now - row.received_at > patience}
         _close(connection, "unmatched", over)
         again = {row.id: reason for row, reason in reasons.items() if row.id not in over}

@@ -90,7 +90,7 @@ def receive(connection: Connection, letter: VerifiedWebhook, settings: Settings)
             "checkout_id": notice.checkout_id,
             "body": letter.body,
             "relevant": notice.relevant,
-            "stall_seconds": settings.stall_seconds,
+            "stall_seconds": settings.redeliver_after_seconds,
         },
     ).scalar_one_or_none()
     if received_at is None:

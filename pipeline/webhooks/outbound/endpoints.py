@@ -90,7 +90,7 @@ def add_endpoint(
     connection: Connection, settings: Settings, *, url: str, owner: str | None = None, kinds: Sequence[str] = ()
 ) -> tuple[Endpoint, str]:
     """Add an endpoint, for all kinds unless some are named; returns it and its secret. Raises Invalid."""
-    check_url(url, read_networks(settings.delivery_private_networks))
+    check_url(url, read_networks(settings.outbound_webhook_private_networks))
     unknown = sorted(set(kinds) - set(PUBLIC_KINDS))
     if unknown:
         reason = f"{', '.join(unknown)} is none of the events {', '.join(PUBLIC_KINDS)}"

@@ -90,7 +90,7 @@ class CheckoutMachine(RuleBasedStateMachine):
         with engine.begin() as connection:
             empty_tables(connection)
         self.engine = engine
-        self.lenient = settings.model_copy(update={"overdue_seconds": 1e9})
+        self.lenient = settings.model_copy(update={"redeliver_always_after_seconds": 1e9})
         self.works = FailingWorks(engine, settings)
         self.shelf = Shelf(engine)
         self.ids: list[UUID] = []

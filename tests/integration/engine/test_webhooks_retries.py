@@ -49,7 +49,7 @@ def test_a_worker_that_dies_after_the_look_leaves_it_to_the_next_one(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     # Given
-    with open_mail(engine, settings.model_copy(update={"gateway_claim_seconds": 100})) as mail:
+    with open_mail(engine, settings.model_copy(update={"gateway_lease_seconds": 100})) as mail:
         works = mail.works
         [checkout_id] = approve_many(mail, shelf, 1)
         dying = Inbox(works.executor, DyingLooker(works.executor, works.settings), works.settings)
@@ -86,7 +86,7 @@ def test_a_lost_message_is_sent_again_by_the_sweep(mail: Mail, shelf: Shelf) -> 
     make_due(shelf)
     assert works.sweep() == SweepCounts(notices=1)
     [(sent_at,)] = shelf.rows(
-        "SELECT due_at - make_interval(secs => :stall) FROM webhook_inbox", stall=works.settings.stall_seconds
+        "SELECT due_at - make_interval(secs => :stall) FROM webhook_inbox", stall=works.settings.redeliver_after_seconds
     )
     assert [each.sent_at for each in works.line.waiting[WEBHOOKS]] == [sent_at]
     assert works.sweep() == SweepCounts()

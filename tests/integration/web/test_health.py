@@ -170,7 +170,7 @@ def check(connection: Connection, settings: Settings, name: str) -> Check:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "tick_seconds", "status"),
+    ("seconds", "sweep_interval_seconds", "status"),
     [
         (10, 0.2, Health.HEALTHY),
         (10.01, 0.2, Health.DEGRADED),
@@ -182,11 +182,13 @@ def check(connection: Connection, settings: Settings, name: str) -> Check:
     ],
 )
 def test_a_sweep_is_late_and_then_dead(
-    engine: Engine, settings: Settings, seconds: float, tick_seconds: float, status: Health
+    engine: Engine, settings: Settings, seconds: float, sweep_interval_seconds: float, status: Health
 ) -> None:
     with pretend(engine) as connection:
         connection.execute(text(LATE), {"seconds": seconds})
-        found = check(connection, settings.model_copy(update={"tick_seconds": tick_seconds}), "sweep_age")
+        found = check(
+            connection, settings.model_copy(update={"sweep_interval_seconds": sweep_interval_seconds}), "sweep_age"
+        )
     assert (found.status, found.count) == (status, int(seconds))
 
 

@@ -30,7 +30,7 @@ class Pressure:
     def __init__(self, edge: Edge) -> None:
         """Look through this edge's connections."""
         self._edge = edge
-        self._bound = edge.settings.web_backlog_seconds
+        self._bound = edge.settings.web_load_shed_after_seconds
         self._waited_seconds = 0.0
         self._until = 0.0
 

@@ -69,7 +69,7 @@ async def start_checkout(
     await pressure_of(request).admit()
     wanted = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
     checkout_id = await edge.run(lambda: _start(edge.service, wanted))
-    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
     return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=False, waited=seconds)
 
 
@@ -93,7 +93,7 @@ async def process_checkout(
     if form.checkout_id is None:
         # What has been started is finished: its stock is held.
         await pressure_of(request).admit()
-    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
     return await purchase(edge, form.ask(caller.owner, key), key, seconds)
 
 
@@ -128,7 +128,7 @@ async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = N
     """
     edge, owner = edge_of(request), caller_of(request).owner
     checkout_id = await edge.run(lambda: _cancel(edge.service, owner, form))
-    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
     return answer_cancel(await settle(edge, checkout_id, owner, seconds), waited=seconds)
 
 

@@ -58,6 +58,7 @@ class FormerNamesSource(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Return no value: names are looked up in the other direction, in `__call__`."""
+        del field
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:

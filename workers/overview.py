@@ -55,7 +55,7 @@ def is_idle(client: redis.Redis) -> bool:
 
 
 def format_seconds(seconds: float | None) -> str:
-    """Return a time as people read it, in one word: `0.41s`, `12s`, `3m20s`, `2h05m`; `-` when there is none."""
+    """Return a time as one word: `0.41s`, `12s`, `3m20s`, `2h05m`; `-` when there is none."""
     if seconds is None:
         return "-"
     if seconds < 9.995:

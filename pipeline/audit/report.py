@@ -9,16 +9,17 @@ from sqlalchemy import Connection, text
 
 from pipeline.audit.invariants.bank import BANK
 from pipeline.audit.invariants.history import HISTORY
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 from pipeline.audit.invariants.locks import LOCKS
 from pipeline.audit.invariants.orders import ORDERS
 from pipeline.audit.invariants.payments import PAYMENTS
 from pipeline.audit.invariants.stock import STOCK
 from pipeline.audit.invariants.times import TIMES
 from pipeline.audit.invariants.undone import UNDONE
+from pipeline.checkouts.conditions import COUNT_NEEDS_REVIEW, COUNT_PAYMENTS_REVIEW, bind_conditions
 from pipeline.settings import Settings
 
-PROMISES: Final[tuple[Promise, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
+INVARIANTS: Final[tuple[Invariant, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
 
 #: Rows of one violation that are fetched. A broken promise may break for every checkout; some are enough to see why.
 SHOWN_ROWS: Final = 100
@@ -42,8 +43,8 @@ class AuditReport:
     """
 
     violations: tuple[Violation, ...]
-    checked: tuple[Promise, ...]
-    skipped: tuple[Promise, ...]
+    checked: tuple[Invariant, ...]
+    skipped: tuple[Invariant, ...]
     needs_review: int
 
 
@@ -72,32 +73,16 @@ def take_report(connection: Connection, settings: Settings, *, queued: Collectio
 
 def check(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
     """Check every promise within the connection's own transaction, whatever that sees."""
-    checked = tuple(promise for promise in PROMISES if not promise.bank or _bank_is_here(settings))
-    facts = {"bound_seconds": bound_seconds(settings), "queued": list(queued)}
+    checked = tuple(promise for promise in INVARIANTS if not promise.bank or _bank_is_here(settings))
+    facts = {**bind_conditions(settings), "queued": list(queued)}
     found = [_find(connection, promise, facts) for promise in checked]
     return AuditReport(
         violations=tuple(violation for violation in found if violation is not None),
         checked=checked,
-        skipped=tuple(promise for promise in PROMISES if promise not in checked),
+        skipped=tuple(promise for promise in INVARIANTS if promise not in checked),
         needs_review=connection.execute(
-            text("""
-                SELECT (SELECT count(*) FROM checkouts WHERE state = 'needs_review')
-                       + (SELECT count(*) FROM payments WHERE review IS NOT NULL)
-            """)
+            text(f"SELECT ({COUNT_NEEDS_REVIEW}) + ({COUNT_PAYMENTS_REVIEW})")
         ).scalar_one(),
-    )
-
-
-def bound_seconds(settings: Settings) -> float:
-    """Return how late a checkout may be before something is wrong.
-
-    The sweep re-sends unconditionally after `overdue_seconds`; what it re-sent may itself take a stall, twice, and a
-    tick of the sweep may be missed.
-    """
-    return (
-        settings.redeliver_always_after_seconds
-        + 2 * settings.redeliver_after_seconds
-        + 5 * settings.sweep_interval_seconds
     )
 
 
@@ -106,7 +91,7 @@ def _bank_is_here(settings: Settings) -> bool:
     return settings.sandbox_database_url is None or settings.sandbox_database_url == settings.database_url
 
 
-def _find(connection: Connection, promise: Promise, facts: Mapping[str, Any]) -> Violation | None:
+def _find(connection: Connection, promise: Invariant, facts: Mapping[str, Any]) -> Violation | None:
     if promise.search is not None:
         found = list(promise.search(connection))
         return Violation(promise.name, promise.meaning, len(found), tuple(found[:SHOWN_ROWS])) if found else None

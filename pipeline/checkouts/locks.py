@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, text
 
 from models.states import CheckoutState
 from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts.conditions import MAY_EXPIRE
 from pipeline.checkouts.expected import Expected
 
 _MEMBER: Final = """
@@ -25,12 +26,8 @@ CHECKOUTS: Final = text(f"""
     SELECT {_MEMBER} FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
-# Nothing of theirs may be in flight at the gateway: those are settled first, then expire.
 EXPIRED: Final = text(f"""
-    SELECT {_MEMBER} FROM checkouts c
-    WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required') AND expires_at <= now()
-      AND NOT EXISTS (SELECT FROM payment_operations o
-                      WHERE o.checkout_id = c.id AND o.status IN ('intended', 'unknown'))
+    SELECT {_MEMBER} FROM checkouts c WHERE {MAY_EXPIRE}
     ORDER BY expires_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from pipeline.audit.report import PROMISES
+from pipeline.audit.report import INVARIANTS
 from pipeline.settings import Settings
 from scripts.environments.waiting import read_waiting
 from tests.acceptance.auditor import BOOKS, run, write
@@ -37,7 +37,7 @@ def test_all_kept_is_exit_0_with_a_line_for_each_promise(tmp_path: Path, engine:
     done = run(tmp_path, settings)
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
-    assert [line.split()[:2] for line in lines] == [["ok", promise.name] for promise in PROMISES]
+    assert [line.split()[:2] for line in lines] == [["ok", promise.name] for promise in INVARIANTS]
     assert last == "38 promises, all kept."
 
 
@@ -85,7 +85,7 @@ def test_json_has_every_promise_and_the_rows_of_the_broken_ones(
         "needs_review": 1,
         "waiting": 0,
     }
-    assert [promise["name"] for promise in report["promises"]] == [promise.name for promise in PROMISES]
+    assert [promise["name"] for promise in report["promises"]] == [promise.name for promise in INVARIANTS]
     (broken,) = [promise for promise in report["promises"] if not promise["kept"]]
     assert (broken["name"], broken["count"]) == ("order_total_is_locked_total", 1)
     (row,) = broken["rows"]

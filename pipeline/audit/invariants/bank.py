@@ -5,10 +5,10 @@ Only ended checkouts are compared: while one is active the bank may be ahead of 
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 
 BANK: Final = (
-    Promise(
+    Invariant(
         "bank_charge_is_order_total",
         "What the bank took for an ended checkout, less what it gave back, is its placed order's total, or nothing.",
         """
@@ -22,7 +22,7 @@ BANK: Final = (
         """,
         bank=True,
     ),
-    Promise(
+    Invariant(
         "bank_holds_no_authorization",
         "The bank holds no live authorisation for an ended checkout.",
         """
@@ -33,7 +33,7 @@ BANK: Final = (
         """,
         bank=True,
     ),
-    Promise(
+    Invariant(
         "bank_charged_once",
         "The bank took money for a checkout at most once.",
         """
@@ -42,7 +42,7 @@ BANK: Final = (
         """,
         bank=True,
     ),
-    Promise(
+    Invariant(
         "bank_ledger_agrees",
         "Every amount of a payment at the bank is the sum of the bank's own ledger.",
         """
@@ -62,8 +62,8 @@ BANK: Final = (
         """,
         bank=True,
     ),
-    Promise(
-        "bank_knows_no_strangers",
+    Invariant(
+        "bank_has_no_orphaned_payments",
         "Every payment at the bank belongs to a checkout of ours.",
         """
         SELECT b.reference, b.checkout_id, b.status AS bank_status, b.captured_minor

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 
 HISTORY: Final = (
-    Promise(
+    Invariant(
         "one_owner_throughout",
         "A checkout's order and its idempotency keys are its owner's, with its reference and cart; while it is active"
         " its cart is nobody else's; its lock is in its currency.",
@@ -27,7 +27,7 @@ HISTORY: Final = (
         WHERE l.currency <> c.currency AND o.id IS NULL
         """,
     ),
-    Promise(
+    Invariant(
         "operations_are_named",
         "The key of a call at the payment provider names its checkout, its kind and its number; there are no more"
         " authorisations than cards.",
@@ -38,7 +38,7 @@ HISTORY: Final = (
            OR (p.tries >= o.n OR o.kind <> 'authorize') IS NOT TRUE
         """,
     ),
-    Promise(
+    Invariant(
         "captures_follow_the_pivot",
         "Nothing is taken before the point from which a checkout is only finished.",
         """
@@ -47,12 +47,12 @@ HISTORY: Final = (
         WHERE o.kind = 'capture' AND c.pivot_at IS NULL
         """,
     ),
-    Promise(
+    Invariant(
         "payment_has_its_object",
         "A payment of which anything is known names its object at the provider.",
         "SELECT checkout_id, gateway, status FROM payments WHERE status <> 'new' AND reference IS NULL",
     ),
-    Promise(
+    Invariant(
         "order_numbers_were_drawn",
         "Every order number was drawn from its sequence.",
         """

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, make_url, text
 
-from pipeline.audit.report import bound_seconds
+from pipeline.checkouts.conditions import bound_seconds
 from pipeline.database.migrations import read_head
 from pipeline.operations.health import ASKED, Check, Health, check_database
 from pipeline.settings import Settings
@@ -261,9 +261,7 @@ def test_rates_that_are_all_too_old_degrade(
     assert ("python scripts/catalog.py rates FILE" in found.message) == (status == "degraded")
 
 
-def test_who_waits_for_a_person_is_told_and_a_webhook_that_was_not_taken_degrades(
-    engine: Engine, settings: Settings
-) -> None:
+def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine, settings: Settings) -> None:
     with pretend(engine) as connection:
         for _ in range(2):
             connection.execute(text(CHECKOUT), {"state": "needs_review", "review": "{}", "seconds": 3600})
@@ -275,7 +273,7 @@ def test_who_waits_for_a_person_is_told_and_a_webhook_that_was_not_taken_degrade
         )
         checks, _ = check_database(connection, settings, HEAD)
     found = {name: (each.status, each.count) for name, each in checks.items() if each.count}
-    assert found == {"needs_review": (Health.HEALTHY, 2), "webhooks_not_taken": (Health.DEGRADED, 1)}
+    assert found == {"needs_review": (Health.DEGRADED, 2), "deliveries_dead_lettered": (Health.DEGRADED, 1)}
 
 
 def test_a_query_that_hangs_is_told_within_two_seconds(edge_settings: Settings, engine: Engine) -> None:

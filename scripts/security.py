@@ -90,7 +90,7 @@ def read_advisories() -> list[dict[str, Any]]:
 
 
 def is_answered(url: str, *, seconds: float = PROBE_SECONDS) -> bool:
-    """Tell whether this address says, within so many seconds, which vulnerabilities a package has."""
+    """Return whether this address says, within so many seconds, which vulnerabilities a package has."""
     answers: list[bool] = []
 
     def ask() -> None:

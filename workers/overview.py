@@ -49,7 +49,7 @@ def read_queues(client: redis.Redis) -> tuple[QueueFigures, ...] | None:
 
 
 def is_idle(client: redis.Redis) -> bool:
-    """Tell whether no message waits and nobody works on one; False when Redis does not answer."""
+    """Return whether no message waits and nobody works on one; False when Redis does not answer."""
     queues = read_queues(client)
     return queues is not None and not any(each.waiting or each.in_flight for each in queues)
 

@@ -1,4 +1,4 @@
-"""Check every promise against the stored facts. Reads only; fit to run in production at any moment."""
+"""Check every invariant against the stored facts. Reads only; safe to run in production at any moment."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from pipeline.settings import Settings
 
 INVARIANTS: Final[tuple[Invariant, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
 
-#: Rows of one violation that are fetched. A broken promise may break for every checkout; some are enough to see why.
+#: Rows of one violation that are fetched. An invariant may be violated by every checkout; some rows are enough to see why.
 SHOWN_ROWS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken promise: how many rows break it, and the first of them."""
+    """A violated invariant: how many rows violate it, and the first of them."""
 
     promise: str
     meaning: str
@@ -37,9 +37,9 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What one audit found, and what it did not look at.
+    """What one audit found, and what it did not check.
 
-    `needs_review` is a figure, not a violation: checkouts that wait for a person, and payments of ended ones.
+    `needs_review` is a figure, not a violation: checkouts and payments of ended checkouts that need review.
     """
 
     violations: tuple[Violation, ...]
@@ -49,12 +49,12 @@ class AuditReport:
 
 
 def audit(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> list[Violation]:
-    """Return the broken promises, none when all is well. See `take_report`."""
+    """Return the violated invariants, none when all is well. See `take_report`."""
     return list(take_report(connection, settings, queued=queued).violations)
 
 
 def take_report(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
-    """Check every promise on one snapshot, in a read-only transaction of its own, and leave the connection as it was.
+    """Check every invariant on one snapshot, in a read-only transaction of its own, and leave the connection as it was.
 
     `queued` are checkouts whose message waits in the broker: they are not overdue. Read them before calling.
     """
@@ -72,7 +72,7 @@ def take_report(connection: Connection, settings: Settings, *, queued: Collectio
 
 
 def check(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
-    """Check every promise within the connection's own transaction, whatever that sees."""
+    """Check every invariant within the connection's own transaction, whatever that sees."""
     checked = tuple(promise for promise in INVARIANTS if not promise.bank or _bank_is_here(settings))
     facts = {**bind_conditions(settings), "queued": list(queued)}
     found = [_find(connection, promise, facts) for promise in checked]
@@ -95,7 +95,7 @@ def _find(connection: Connection, promise: Invariant, facts: Mapping[str, Any]) 
     if promise.search is not None:
         found = list(promise.search(connection))
         return Violation(promise.name, promise.meaning, len(found), tuple(found[:SHOWN_ROWS])) if found else None
-    # In order, so that two looks at the same rows show the same ones first, whichever plan found them.
+    # In order, so that two audits of the same rows show the same ones first, whichever plan found them.
     first = f"""
         SELECT count(*) OVER () AS total_, broken.* FROM ({promise.sql}) broken ORDER BY broken LIMIT {SHOWN_ROWS}
     """

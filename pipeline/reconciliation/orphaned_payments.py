@@ -77,7 +77,7 @@ def void_or_refund(finding: Finding, engine: Engine, gateway: Gateway, settings:
 
 
 def _is_paid_otherwise(ours: Ours, gateway: Gateway, settings: Settings) -> bool:
-    """Tell whether no order depends on a stray: there is none, it costs nothing, or its own object was captured."""
+    """Return whether no order depends on a stray: there is none, it costs nothing, or its own object was captured."""
     if ours.order is None or ours.order.minor == 0:
         return True
     if ours.reference is None or ours.gateway != gateway.name:

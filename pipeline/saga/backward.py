@@ -150,6 +150,6 @@ def schedule_next_poll(
 
 
 def retry_undo(connection: Connection, member: LockedCheckout) -> list[OutgoingMessage]:
-    """Set the undo of an ended checkout's payment going again, for a person."""
+    """Retry the undo of an ended checkout's payment, for an operator."""
     connection.execute(CALL_BACK, {"id": member.id})
     return [OutgoingMessage(RESOLVE, member.id, member.now)]

@@ -1,4 +1,4 @@
-"""The changes of a checkout's row that move it forward, park it, or ask a person. Members must be locked."""
+"""The changes of a checkout's row that move it forward, make it wait, or move it to review. Lock the rows first."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -122,7 +122,7 @@ def advance(
 
 
 def wait_for_external(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> None:
-    """Let these checkouts wait for somebody outside."""
+    """Make these checkouts wait for an external party."""
     for state, event, hold_seconds in {(each.state, each.event, each.hold_seconds) for each in waits.values()}:
         facts = {
             id_: each.detail
@@ -178,7 +178,7 @@ def send_back(
 
 
 def move_to_review(connection: Connection, phase: str, reviews: Mapping[UUID, Review]) -> None:
-    """Put these checkouts in front of a person, with the reason."""
+    """Move these checkouts to review, with the reason."""
     if not reviews:
         return
     facts = {

@@ -55,7 +55,7 @@ FORGET_SESSIONS: Final = text("""
 
 
 def record_heartbeat(connection: Connection) -> Step:
-    """Write down that the sweep runs: `GET /health/checkout` tells when it does not."""
+    """Record that the sweep runs: `GET /health/checkout` reports when it does not."""
     connection.execute(BEAT)
     return Step()
 

@@ -49,7 +49,7 @@ def find_account() -> Account | None:
 
 
 def reach(place: Path, account: Account | None) -> bool:
-    """Tell whether the account can enter this folder and every one above it."""
+    """Return whether the account can enter this folder and every one above it."""
     if account is None:
         return True
     return all(
@@ -112,7 +112,7 @@ class Postgres:
         raise EmbeddedError(f"PostgreSQL did not start ({''.join(last)}); {OWN_SERVER}.{holder}")
 
     def is_running(self) -> bool:
-        """Tell whether the server's process lives."""
+        """Return whether the server's process lives."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:

@@ -46,7 +46,7 @@ class Valkey:
         raise EmbeddedError(f"Valkey did not start ({''.join(last)}); {OWN_SERVER}.")
 
     def is_running(self) -> bool:
-        """Tell whether the server's process lives, even if it is stopped and does not answer."""
+        """Return whether the server's process lives, even if it is stopped and does not answer."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""One promise."""
+"""One invariant."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ NEXT: Final = text("""
 
 
 def find_forged(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Find price locks whose rows are not what their hash was made over. `none`: from before such hashes."""
+    """Find price locks with rows that differ from their hash. `none`: from before such hashes."""
     after = None
     while ids := list(connection.execute(NEXT, {"after": after, "chunk": CHUNK}).scalars()):
         for checkout_id, (quote, stored) in read_quotes(connection, ids).items():

@@ -26,7 +26,7 @@ ORDERS: Final = (
     ),
     Invariant(
         "cart_completed_when_bought",
-        "The cart of a completed checkout is completed, and a cart whose checkouts all came to nothing is open.",
+        "The cart of a completed checkout is completed, and a cart without a completed checkout is open.",
         """
         SELECT k.id AS cart_id, k.state AS cart_state, count(*) FILTER (WHERE c.state = 'completed') AS completed
         FROM carts k JOIN checkouts c ON c.cart_id = k.id WHERE c.ended_at IS NOT NULL

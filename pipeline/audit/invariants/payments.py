@@ -14,7 +14,7 @@ _MOVED = """(SELECT checkout_id, count(*) FILTER (WHERE kind = 'capture') AS cap
 PAYMENTS: Final = (
     Invariant(
         "operations_are_of_the_locked_total",
-        "Whatever is asked of the payment provider is asked for the frozen total.",
+        "Every gateway call is made for the frozen total.",
         """
         SELECT p.checkout_id, p.idempotency_key, p.amount_minor, l.total_minor
         FROM payment_operations p JOIN price_locks l USING (checkout_id) WHERE p.amount_minor <> l.total_minor
@@ -36,7 +36,7 @@ PAYMENTS: Final = (
     Invariant(
         "charge_is_order_total",
         "What an ended checkout was charged, less refunds, is the total of its placed order, or nothing.",
-        # A provider may decline a capture and take the money all the same: what was given back had been taken.
+        # A provider may decline a capture and still capture the money: what was refunded had been captured.
         f"""
         SELECT c.id AS checkout_id, c.state, o.total_minor AS order_minor, m.captured_minor, m.refunded_minor
         FROM checkouts c LEFT JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'

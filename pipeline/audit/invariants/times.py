@@ -8,7 +8,7 @@ from pipeline.checkouts.conditions import EXPIRED, STUCK
 TIMES: Final = (
     Invariant(
         "active_has_a_due_time",
-        "A checkout that is being worked on has a time at which the sweep looks after it.",
+        "A running or unwinding checkout has a time at which the sweep checks it.",
         """
         SELECT id AS checkout_id, state, phase FROM checkouts
         WHERE state IN ('running', 'unwinding') AND due_at IS NULL

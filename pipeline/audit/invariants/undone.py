@@ -35,7 +35,7 @@ UNDONE: Final = (
     ),
     Invariant(
         "undone_payment_is_voided",
-        "The payment of a checkout that failed, was cancelled or expired is neither authorised, taken nor pending.",
+        "The payment of a checkout that failed, was cancelled or expired is neither authorised, captured nor pending.",
         f"""
         SELECT c.id AS checkout_id, c.state, p.status AS payment, p.reference
         FROM checkouts c JOIN payments p ON p.checkout_id = c.id

@@ -73,7 +73,7 @@ class Dispatcher:
         self._threads = ThreadPoolExecutor(settings.outbound_webhook_concurrency, thread_name_prefix="delivery")
 
     def run(self, ids: Sequence[UUID]) -> None:
-        """Make those of these deliveries that are due; what somebody else is making is left to them."""
+        """Make those of these deliveries that are due and not being made elsewhere."""
         parcels = self._claim(ids)
         assert_no_transaction()
         silent = Silent()
@@ -150,7 +150,7 @@ class Silent:
         self._lock = Lock()
 
     def has(self, endpoint_id: UUID) -> bool:
-        """Tell whether this one did not answer."""
+        """Return whether this one did not answer."""
         with self._lock:
             return endpoint_id in self._ids
 

@@ -143,7 +143,7 @@ def test_a_strangers_event_is_tried_ever_more_rarely_and_then_no_more(
         # When
         for attempt, seconds in enumerate([10, 20, 40], start=1):
             works.pump()
-            assert read_inbox(shelf) == [("evt_1", "received", attempt, "it names no payment of ours")]
+            assert read_inbox(shelf) == [("evt_1", "received", attempt, "it names no known payment")]
             assert seconds - 5 < wait_seconds(shelf) <= seconds
             make_due(shelf)
             works.sweep()
@@ -157,7 +157,7 @@ def test_a_strangers_event_is_tried_ever_more_rarely_and_then_no_more(
         works.sweep()
         works.pump()
         # Then
-        assert read_inbox(shelf) == [("evt_1", "unmatched", 32767, "it names no payment of ours")]
+        assert read_inbox(shelf) == [("evt_1", "unmatched", 32767, "it names no known payment")]
         row = shelf.row("SELECT due_at, settled_at IS NOT NULL AS settled FROM webhook_inbox")
         assert tuple(row) == (None, True)
         assert works.sweep() == SweepCounts()

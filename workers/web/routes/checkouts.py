@@ -109,7 +109,7 @@ async def read_checkout_status(
     ] = None,
     cart_id: Annotated[UUID | None, Query(description="... the cart whose newest checkout is meant")] = None,
 ) -> StatusView:
-    """Tell where a checkout, or a cart, stands."""
+    """Return where a checkout, or a cart, stands."""
     if (checkout_id is None) == (cart_id is None):
         raise Invalid(Code.REQUEST_INVALID, reason="name either checkout_id or cart_id")
     edge, owner = edge_of(request), caller_of(request).owner

@@ -24,7 +24,7 @@ FOLDER: Final = Path(__file__).parent
 
 
 def wants_page(request: Request) -> bool:
-    """Tell whether a page is wanted: browsers name text/html, programs do not."""
+    """Return whether a page is wanted: browsers name text/html, programs do not."""
     return "text/html" in request.headers.get("accept", "")
 
 

@@ -43,8 +43,8 @@ class PaymentOperation(Base):
     """One intended call.
 
     The key names the intention (`<checkout>:<kind>:<n>`): a repeat keeps it, a new attempt is n+1. Until
-    `claimed_until` only the holder of the lease calls. `fence` is the checkout's when the call was last leased: an answer
-    under another is late.
+    `claimed_until` only the holder of the lease calls. `fence` is the checkout's when the call was last leased: an
+    answer under another is late.
     """
 
     __tablename__ = "payment_operations"

@@ -127,7 +127,7 @@ def build_engine(
 
 
 def announce_gateway(settings: Settings, process: str) -> None:
-    """Log where this process takes payments: louder where nobody pays, since its orders look like all others."""
+    """Log the gateway of this process: as a warning with test money, since its orders look like all others."""
     choice = read_choice(settings)
     if choice is not None:
         say = log.info if choice.money is Money.REAL else log.warning

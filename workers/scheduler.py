@@ -32,7 +32,7 @@ def tick(engine: CheckoutEngine) -> None:
 
 
 def main() -> None:
-    """Sweep every tick until told to stop."""
+    """Sweep at every interval until stopped."""
     try:
         settings = read_settings()
     except SettingsError as error:
@@ -55,7 +55,7 @@ def main() -> None:
     )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        if scheduler.state == STATE_STOPPED:  # told to stop before it has started
+        if scheduler.state == STATE_STOPPED:  # stopped before it has started
             sys.exit(0)
         scheduler.shutdown(wait=False)
 

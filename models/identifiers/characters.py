@@ -16,8 +16,8 @@ BLANKS: Final = (
     0x2800, 0x3000,
 )  # fmt: skip
 
-#: Controls, and what Unicode calls default ignorable: they are invisible (U+200B, direction marks, soft hyphens, fillers,
-#: variation selectors, tags). They are left out. NUL is not here: no text of the database holds one.
+#: Controls, and what Unicode calls default ignorable: they are invisible (U+200B, direction marks, soft hyphens,
+#: fillers, variation selectors, tags). They are left out. NUL is not here: no text of the database holds one.
 INVISIBLE: Final = (
     *range(0x01, 0x09), *range(0x0E, 0x1C), *range(0x7F, 0x85), *range(0x86, 0xA0), 0xAD, 0x034F, 0x061C, 0x115F,
     0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0x200B, 0x2010), *range(0x202A, 0x202F),

@@ -21,7 +21,8 @@ from pipeline.settings import Settings
 
 INVARIANTS: Final[tuple[Invariant, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
 
-#: Rows of one violation that are fetched. An invariant may be violated by every checkout; some rows are enough to see why.
+#: Rows of one violation that are fetched. An invariant may be violated by every checkout; some rows are enough to see
+#: why.
 SHOWN_ROWS: Final = 100
 
 

@@ -96,8 +96,8 @@ class ShippingInput(Model):
 class CartLine(Model):
     """A line: a sku, how many, and, if the upstream prices on its own, its unit price in minor units.
 
-    `discounts` and `taxes`, if given, are frozen as they are; without them the engine's apply. `title` is the catalog's unless
-    the sender may name prices too; `tax_included` and `currency` are those of `unit_price_minor`.
+    `discounts` and `taxes`, if given, are frozen as they are; without them the engine's apply. `title` is the
+    catalog's unless the sender may name prices too; `tax_included` and `currency` are those of `unit_price_minor`.
     """
 
     sku: Sku

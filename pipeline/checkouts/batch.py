@@ -47,7 +47,8 @@ TOGETHER: Final = {0: 1000, 1: 16, 2: 4}
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """How a batch is divided: the group processed `now`, the groups that follow, and the `heavy` ones that may be delayed.
+    """How a batch is divided: the group processed `now`, the groups that follow, and the `heavy` ones that may be
+    delayed.
 
     Each group is one transaction. Heavy are the large checkouts, each by itself, and what small ones are more than one
     transaction takes, as long as it is more than half of one.

@@ -1,7 +1,7 @@
 """Expired, stuck, needs review, unknown: one definition each, as SQL over `checkouts`, `payments` and their calls.
 
-The sweep, the audit's invariants, health, diagnostics, statistics and metrics all use these. `bind_conditions` gives the
-values that they bind.
+The sweep, the audit's invariants, health, diagnostics, statistics and metrics all use these. `bind_conditions` gives
+the values that they bind.
 """
 
 from typing import Final

@@ -21,8 +21,8 @@ TRANSIENT_SQLSTATES: Final = ("08", "40001", "40P01", "53", "55P03", "57", "25P0
 #: A statement is prepared once it has been asked so often: psycopg's own default.
 PREPARED_AFTER: Final = 5
 
-#: For statements that read rows by their keys, over and over. Left to itself PostgreSQL plans each statement that takes an array anew at each
-#: call: a tenth of the time of a checkout alone.
+#: For statements that read rows by their keys, over and over. Left to itself PostgreSQL plans each statement that
+#: takes an array anew at each call: a tenth of the time of a checkout alone.
 BY_KEY: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 #: A plan that was made for nearly empty tables reads all of them. It would be kept until the next ANALYZE, a minute or
 #: more away; for so long it reads what some seconds have written, a few thousand rows.

@@ -24,8 +24,8 @@ class Role(StrEnum):
     READER = "checkout_reader"
 
 
-#: Columns that only the insert of a row sets, beside what a trigger enforces for every role. An upstream with a user of its own
-#: may give a cart to another owner; the engine never does.
+#: Columns that only the insert of a row sets, beside what a trigger enforces for every role. An upstream with a user
+#: of its own may give a cart to another owner; the engine never does.
 _OWN: Final[Mapping[str, tuple[str, ...]]] = {"carts": ("id", "owner", "created_at")}
 
 
@@ -97,8 +97,8 @@ SECRETS: Final[Mapping[str, frozenset[str]]] = {
     "request_answers": frozenset({"body", "headers"}),
 }
 
-#: A session makes nothing of its own: no table with a name of the engine's, whatever would trust it. PUBLIC is every role.
-#: If the owner of the tables does not own the database, PostgreSQL warns that the database's owner has to do it.
+#: A session makes nothing of its own: no table with a name of the engine's, whatever would trust it. PUBLIC is every
+#: role. If the owner of the tables does not own the database, PostgreSQL warns that the database's owner has to do it.
 _MAKE_NOTHING: Final = """
 DO $$ BEGIN
     EXECUTE format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC', current_database());

@@ -50,7 +50,8 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
         case CheckoutState.ACTION_REQUIRED:
             advice.append(
                 Advice(
-                    "The buyer must complete 3-D Secure; it continues when the provider's webhook or the buyer reports the result.",
+                    "The buyer must complete 3-D Secure; it continues when the provider's webhook or the buyer reports"
+                    " the result.",
                     _release(dossier),
                 )
             )

@@ -144,8 +144,8 @@ QUESTIONS: Final = (
         "tax_rates_ended",
         Severity.WARNING,
         "{count:group of tax rates (a country, a region, a category) has"
-        "|groups of tax rates (a country, a region, a category) have} ended or not yet begun, and no other rate applies:"
-        " sales there are not taxed; import rates that are valid now, or a rate of 0",
+        "|groups of tax rates (a country, a region, a category) have} ended or not yet begun, and no other rate"
+        " applies: sales there are not taxed; import rates that are valid now, or a rate of 0",
         "psql -c 'SELECT country, region, category, name, max(valid_until) FROM tax_rates GROUP BY 1, 2, 3, 4'",
         COUNT_LAPSED,
     ),

@@ -99,7 +99,9 @@ def _find_runs(text: str) -> list[tuple[int, int]]:
 
 
 def _holds_number(run: str) -> bool:
-    """Return whether neighbouring groups of a run make a card number. A few steps for each digit, however long it is."""
+    """Return whether neighbouring groups of a run make a card number. A few steps for each digit, however long it
+    is.
+    """
     groups = _SPLIT.split(run)
     # `int` reads the digits of every script, as `\d` finds them: Japanese keyboards type wide ones.
     digits = [int(digit) for group in groups for digit in group]

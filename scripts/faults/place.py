@@ -27,7 +27,7 @@ from scripts.local_servers.postgres import Postgres
 from scripts.local_servers.valkey import Valkey, find_port
 
 OWNER: Final = "chaos"
-#: As whom the processes connect.
+#: The users that the processes connect as.
 WORKER: Final = "chaos_worker"
 #: Phases that two processes share: when one is frozen, the other takes its work, and the first must not write any more.
 TWICE: Final[Mapping[str, int]] = {"inventory_reservation": 2, "payment_authorization": 2, "payment_capture": 2}

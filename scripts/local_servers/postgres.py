@@ -28,7 +28,7 @@ class EmbeddedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom PostgreSQL runs as when we are root: it refuses to run as root itself."""
+    """The account that runs PostgreSQL when this process is root: it refuses to run as root itself."""
 
     name: str
     uid: int
@@ -36,7 +36,7 @@ class Account:
 
 
 def find_account() -> Account | None:
-    """Return the account for PostgreSQL, or None when it is simply ours."""
+    """Return the account for PostgreSQL, or None when it is this process's own."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

@@ -120,7 +120,7 @@ def test_without_redis_it_says_so_and_checks_all_the_same(tmp_path: Path, engine
     done = run(tmp_path, settings, REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [
-        "Redis did not answer: a checkout whose message waits in a queue is reported as overdue too.",
+        "Redis did not answer: a checkout with a message in a queue is reported as overdue too.",
         "38 promises, all kept.",
     ]
 

@@ -58,7 +58,7 @@ def test_a_difference_is_exit_1_with_what_to_do_and_nothing_is_touched(
     done = run(tmp_path, settings, "--gateway")
     assert (done.returncode, done.stderr) == (1, "")
     assert f"{len(INVARIANTS)} promises, all kept." in done.stdout.splitlines()
-    assert [each for each in figures(done.stdout) if each[0] != "ok"] == [("DIFFERS", "stray_object", 1)]
+    assert [each for each in figures(done.stdout) if each[0] != "ok"] == [("DIFFERS", "orphaned_payment", 1)]
     assert (
         f"        checkout={FAILED}  reference=pay_3  This object over 7.50 EUR is open; the checkout is failed and has"
         " pay_2. --repair cancels it, or refunds what it took."
@@ -81,8 +81,8 @@ def test_a_repair_prints_what_it_did_and_the_next_run_finds_nothing(
     # Then
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:2] == [
-        f"Repaired (checkout {kept}, {own}, charged_without_order): gave back: 5.00 EUR.",
-        f"Repaired (checkout {doubled}, {stray}, stray_object): cancelled: 5.00 EUR.",
+        f"Repaired (checkout {kept}, {own}, charged_without_order): refunded: 5.00 EUR.",
+        f"Repaired (checkout {doubled}, {stray}, orphaned_payment): cancelled: 5.00 EUR.",
     ]
     assert figures(done.stdout) == [("ok", kind, 0) for kind in KINDS]
     assert bank_entries(shelf, own) == [("authorize", 500), ("capture", 500), ("refund", 500)]
@@ -122,7 +122,7 @@ def test_ten_rows_of_a_kind_are_shown_and_notes_do_not_fail(tmp_path: Path, engi
     done = run(tmp_path, settings, "--gateway", CHECKOUT_SANDBOX_DATABASE_URL=elsewhere)
     # Then
     assert (done.returncode, done.stderr) == (0, "")
-    assert [each for each in figures(done.stdout) if each[0] != "ok"] == [("note", "stranger", 12)]
+    assert [each for each in figures(done.stdout) if each[0] != "ok"] == [("note", "unknown_checkout", 12)]
     lines = done.stdout.splitlines()
     assert len([line for line in lines if line.startswith("        checkout=")]) == 10
     assert "        and 2 more" in lines
@@ -147,7 +147,7 @@ def test_json_has_the_findings_and_the_repairs_in_one_object(
         "differences": 1,
         "repairs": [
             {
-                "kind": "stray_object",
+                "kind": "orphaned_payment",
                 "checkout_id": FAILED,
                 "reference": "pay_3",
                 "did": "cancelled",
@@ -184,7 +184,7 @@ def test_the_window_is_given_in_hours(tmp_path: Path, engine: Engine, settings: 
     assert [each for each in figures(week.stdout) if each[0] != "ok"] == []
     assert week.stdout.splitlines()[-1].startswith("0 objects at sandbox, 2 payments of ours, since ")
     longer = run(tmp_path, settings, "--gateway", "--hours", "193")
-    assert [each for each in figures(longer.stdout) if each[0] != "ok"] == [("DIFFERS", "stray_object", 1)]
+    assert [each for each in figures(longer.stdout) if each[0] != "ok"] == [("DIFFERS", "orphaned_payment", 1)]
 
 
 @pytest.mark.parametrize("args", [["--repair"], ["--repair", "--json"], ["--gateway", "--hours", "0"]])
@@ -251,6 +251,6 @@ def test_without_redis_it_repairs_all_the_same(
         own = adopt(shelf, kept, make_object(works.gateway, kept, "capture"))
     done = run(tmp_path, settings, "--gateway", "--repair", REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 0
-    assert f"Repaired (checkout {kept}, {own}, charged_without_order): gave back: 5.00 EUR." in done.stdout
+    assert f"Repaired (checkout {kept}, {own}, charged_without_order): refunded: 5.00 EUR." in done.stdout
     with engine.connect() as connection:
         assert connection.execute(text("SELECT status FROM payments")).scalar_one() == "refunded"

@@ -137,7 +137,8 @@ def test_what_needs_attention_is_counted(engine: Engine, settings: Settings) -> 
         # A running payment past its pivot does not expire.
         + add_active("running", phase=5, expires="-1 hour")
         + "UPDATE checkouts SET pivot_at = now() WHERE phase = 5;"
-        "INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence, created_at)"
+        "INSERT INTO payment_operations"
+        " (checkout_id, kind, n, idempotency_key, amount_minor, status, fence, created_at)"
         " SELECT checkout_id, 'void', 2, 'a', 1, 'unknown', 0, now() - interval '6 min' FROM payments LIMIT 1;"
         "INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence)"
         " SELECT checkout_id, 'void', 4, 'c', 1, 'unknown', 0 FROM payments LIMIT 1;"

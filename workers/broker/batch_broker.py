@@ -22,7 +22,7 @@ from workers.broker.queue_stats import NAMESPACE, SOCKET_SECONDS, QueueKeys, con
 
 #: Largest batch: a script unpacks a batch onto Lua's stack, which holds about 8,000 values.
 MAX_BATCH: Final = 1000
-#: Messages sent in one script: Redis serves nobody else meanwhile, and a thousand take it about 2 ms.
+#: Messages sent in one script: Redis serves no other client meanwhile, and a thousand take it about 2 ms.
 MAX_SEND: Final = 1000
 #: A message for later belongs into a row's `due_at`: dramatiq keeps delayed ones in a worker's memory.
 NO_DELAY: Final = "Messages cannot be delayed: write the time into the checkout's due_at, the sweep sends it then."
@@ -44,7 +44,7 @@ class BatchBroker(RedisBroker):
     ) -> None:
         """Connect at first use. Give it a Redis database of its own.
 
-        `on_refused` is called with each message that nobody can work on; when it returns, the message goes to the dead
+        `on_refused` is called with each invalid message; when it returns, the message goes to the dead
         letters, when it raises, the message stays. Of dramatiq's middleware only the current message is used: retries,
         time limits and the rest lose messages or interrupt between commit and send.
         """
@@ -138,7 +138,7 @@ class BatchBroker(RedisBroker):
         )
 
     def _beat(self, queue_name: str) -> None:
-        # dramatiq's own fetch, of nothing: a heartbeat and, for this queue, the messages of dead workers given back.
+        # dramatiq's own fetch, of nothing: a heartbeat and, for this queue, the messages of crashed workers requeued.
         self.do_fetch(queue_name, 0)
 
     def _dispatch(self, command: str) -> Callable[..., Any]:

@@ -211,6 +211,6 @@ def test_expiry_frees_the_stock_and_opens_the_cart(works: Works, shelf: Shelf, e
     status = works.status(checkout_id)
     assert status.state == "expired"
     assert status.failure is not None
-    assert status.failure.message == "The checkout ran out of time before it was paid: start a new one."
+    assert status.failure.message == "The checkout expired before it was paid: start a new one."
     assert shelf.stock("cup") == (10, 0)
     assert shelf.run("UPDATE cart_lines SET quantity = 1 WHERE cart_id = :id", id=cart_id) == 1

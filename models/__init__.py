@@ -1,1 +1,1 @@
-"""What is stored: typed tables, states and money. Imports nothing of ours, does no I/O."""
+"""What is stored: typed tables, states and money. Imports no other package of the project, does no I/O."""

@@ -14,7 +14,7 @@ from models.states import CartState
 class Cart(Base):
     """A cart. Upstreams write it, by our functions or by SQL of their own.
 
-    `owner` is who made it over the HTTP edge or by a request: nobody else sees, edits or buys it. Null: anybody may.
+    `owner` made it over the HTTP edge or by a request: no other owner sees, edits or buys it. Null: any owner may.
     Every start raises `lock_version`: an editor whose snapshot is older than the lock, and cannot see it, then fails to
     serialise (40001) instead of slipping under it. `tax_id_validated` says who found the tax id to be its holder's, and
     when: {"source", "at"}; without it the id changes no tax.
@@ -52,7 +52,7 @@ class CartLine(Base):
     The buyer's scratch pad: a quantity or a sku that cannot be sold may stand here, phase 1 says so in plain words.
     `unit_price_minor` is an external price, set by an upstream that prices on its own; without it the price list
     decides. `currency` is that price's; null means the cart's. `discounts` and `taxes` are the upstream's own; null
-    means that ours apply.
+    means that the engine's apply.
     """
 
     __tablename__ = "cart_lines"

@@ -38,7 +38,7 @@ class Variant(Base):
 class DerivedSku(Base):
     """Which variant stands for a handle and options whose sku was derived from them.
 
-    By the variant's id: whoever renames the variant keeps its sku. `digest` is of handle and options, in one form.
+    By the variant's id: a renamed variant keeps its sku. `digest` is of handle and options, in one form.
     """
 
     __tablename__ = "derived_skus"
@@ -84,7 +84,7 @@ class Location(Base):
 
 
 class StockLevel(Base):
-    """Units of a variant at a location. The check is promise 1: never more held than there are.
+    """Units of a variant at a location. The check is invariant 1: never more held than there are.
 
     `backorderable` is copied from the variant's policy when stock is set, so that the check needs no other table.
     """

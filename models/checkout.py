@@ -23,7 +23,7 @@ class Checkout(Base):
     the capture intent: before it we undo, after it we finish. `ending` is what an unwind will end in. `sent_at` is when
     its message was last sent, `due_at` when the sweep may act, `due_reason` why. `attempts` counts delivered runs that
     left no trace and undos that failed. `line_count` is the number of lines of its cart, by which a phase
-    weighs it. `failure_*` say why it turned back, `review` what a person must settle.
+    weighs it. `failure_*` say why it unwinds, `review` what an operator must settle.
     """
 
     __tablename__ = "checkouts"
@@ -40,7 +40,7 @@ class Checkout(Base):
         CheckConstraint("(review IS NOT NULL) = (state = 'needs_review')", name="review"),
         max_length("owner", MAX_REFERENCE),
         max_length("reference", MAX_REFERENCE),
-        # Promise 2: a cart has one active checkout.
+        # Invariant 2: a cart has one active checkout.
         Index("checkouts_active_cart_key", "cart_id", unique=True, postgresql_where=text(f"state IN ({ACTIVE_SQL})")),
         Index("checkouts_cart_id_idx", "cart_id"),
         # For the sweep: active rows only, so that ten million ended checkouts cost it nothing.
@@ -52,7 +52,7 @@ class Checkout(Base):
             postgresql_where=text("pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required')"),
         ),
         Index("checkouts_ended_at_idx", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
-        # For people who look through them, newest first: ids are in time's order.
+        # For lists, newest first: ids are in time's order.
         Index("checkouts_state_id_idx", "state", "id"),
         Index("checkouts_owner_id_idx", "owner", "id"),
         {"postgresql_with": {"fillfactor": 70}},
@@ -110,7 +110,7 @@ class Event(Base):
     __tablename__ = "events"
     __table_args__ = (
         Index(None, "checkout_id"),
-        # For the monitor: what the sweep sent again. A healthy engine writes no such row.
+        # For the monitor: what the sweep redelivered. A healthy engine writes no such row.
         Index("events_resent_idx", "at", postgresql_where=text("kind = 'sweep.resent'")),
         # For rates of the last minute. Rows come in time's order, so that this index is some pages for millions.
         Index("events_at_idx", "at", postgresql_using="brin", postgresql_with=BRIN),

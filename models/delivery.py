@@ -1,4 +1,4 @@
-"""What we tell others: their endpoints, and one row for each event and endpoint."""
+"""Outbound webhooks: the endpoints, and one row for each event and endpoint."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +13,7 @@ from models.states import DeliveryStatus
 
 
 class WebhookEndpoint(Base):
-    """Where an owner wants to be told, of which kinds of events. Without `owner`: of everybody's.
+    """The address to which an owner's events are delivered, by kind. Without `owner`: events of all owners.
 
     `secret` signs what is sent, as Standard Webhooks has it (`whsec_` and base64); the receiver has the same.
     """

@@ -1,4 +1,4 @@
-"""The HTTP edge: who may use it, and what it has answered."""
+"""The HTTP edge: API keys, sessions and stored responses."""
 
 from datetime import datetime
 from typing import Any
@@ -58,7 +58,7 @@ class AdminSession(Base):
 class RequestAnswer(Base):
     """What a `POST /checkout` was answered, by its idempotency key, for a day; `request_keys` remembers for ever.
 
-    Without `status` the request is being worked on: by nobody any more once `claimed_until` has passed.
+    Without `status` the request is being processed; once `claimed_until` has passed, no worker does.
     """
 
     __tablename__ = "request_answers"

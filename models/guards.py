@@ -1,4 +1,4 @@
-"""The promises that triggers keep, whoever the client is, `psql` included.
+"""The invariants that triggers enforce for every client, `psql` included.
 
 Refusals carry SQLSTATEs of their own: CK001 the cart is locked, CK002 the row is history, CK003 no such transition.
 What is written once is in models/history.py.

@@ -35,7 +35,7 @@ BEGIN
 END $$
 """
 
-#: The columns that are written with the row and never again, whoever asks.
+#: The columns that are written with the row and never again.
 FROZEN: Final[Mapping[str, tuple[str, ...]]] = {
     "checkouts": ("id", "cart_id", "owner", "reference", "currency", "created_at"),
     "payments": ("checkout_id", "gateway", "created_at"),

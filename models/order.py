@@ -16,7 +16,7 @@ ORDER_NUMBERS = Sequence("order_numbers", start=1001, metadata=Base.metadata)
 
 
 class Order(Base):
-    """One order. Promise 2 stands in its unique indexes: one a checkout, one a cart."""
+    """One order. Invariant 2 is in its unique indexes: one a checkout, one a cart."""
 
     __tablename__ = "orders"
     __table_args__ = (

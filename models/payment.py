@@ -16,7 +16,7 @@ class Payment(Base):
     """The payment of one checkout. `token` is the provider's opaque payment method, never a card number.
 
     `tries` counts deliberate attempts to pay (a second card is a second try); `action` is what the buyer must do.
-    `review` says what a person must settle for a checkout that has ended: money that no rule could give back.
+    `review` says what an operator must settle for a checkout that has ended: money that no rule could void or refund.
     """
 
     __tablename__ = "payments"
@@ -43,8 +43,8 @@ class PaymentOperation(Base):
     """One intended call.
 
     The key names the intention (`<checkout>:<kind>:<n>`): a repeat keeps it, a new attempt is n+1. Until
-    `claimed_until` nobody but the claimer calls. `fence` is the checkout's when the call was last claimed: an answer
-    under another is late.
+    `claimed_until` only the holder of the lease calls. `fence` is the checkout's when the call was last leased: an
+    answer under another is late.
     """
 
     __tablename__ = "payment_operations"

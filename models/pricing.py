@@ -141,7 +141,7 @@ class ExchangeRate(Base):
     __table_args__ = (
         CheckConstraint("rate > 0", name="rate"),
         Index(None, "base", "quote", "source", "observed_at", unique=True),
-        # The newest of all: whoever watches the shop asks for it every few seconds.
+        # The newest of all: health and the monitor read it every few seconds.
         Index(None, "observed_at"),
     )
 

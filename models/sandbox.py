@@ -1,4 +1,4 @@
-"""The sandbox bank's own books, in its own schema. Nothing of ours references them: the two sides can disagree."""
+"""The sandbox bank's own books, in its own schema. No other table references them: the two sides can disagree."""
 
 from datetime import datetime
 from typing import Any

@@ -11,11 +11,11 @@ from typing import Final
 class CheckoutState(StrEnum):
     """Where one attempt to buy one cart stands."""
 
-    RUNNING = "running"  # a phase is queued or at work
-    AWAITING_PAYMENT = "awaiting_payment"  # phases 1-3 done, stock and prices held, the buyer decides
-    ACTION_REQUIRED = "action_required"  # the buyer's bank wants the buyer (3-D Secure)
+    RUNNING = "running"  # a phase is queued or in progress
+    AWAITING_PAYMENT = "awaiting_payment"  # phases 1-3 done, stock reserved, prices locked; it awaits payment
+    ACTION_REQUIRED = "action_required"  # the buyer must complete 3-D Secure
     UNWINDING = "unwinding"  # undos run, newest first
-    NEEDS_REVIEW = "needs_review"  # could not be settled automatically: a person looks
+    NEEDS_REVIEW = "needs_review"  # could not be settled automatically: it needs review
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -26,7 +26,7 @@ TERMINAL: Final = frozenset(
     {CheckoutState.COMPLETED, CheckoutState.FAILED, CheckoutState.CANCELLED, CheckoutState.EXPIRED}
 )
 
-#: An active checkout locks its cart. `needs_review` stays active: nothing may be sold twice while a person looks.
+#: An active checkout locks its cart. `needs_review` stays active: nothing may be sold twice meanwhile.
 ACTIVE: Final = frozenset(CheckoutState) - TERMINAL
 #: The same for a statement.
 ACTIVE_SQL: Final = ", ".join(f"'{state.value}'" for state in sorted(ACTIVE))
@@ -55,12 +55,12 @@ TRANSITIONS: Final[dict[CheckoutState, frozenset[CheckoutState]]] = {
 class DueReason(StrEnum):
     """Why the sweep may act on a checkout once `due_at` has passed."""
 
-    STALLED = "stalled"  # its message should have been worked on by now: lost, or its worker died
-    SCHEDULED = "scheduled"  # it asked to be called again at this time
+    STALLED = "stalled"  # its message should have been processed by now: it was lost, or its worker crashed
+    SCHEDULED = "scheduled"  # it is to be called again at this time
 
 
 class ReservationState(StrEnum):
-    """What became of units held for a checkout."""
+    """The state of a reservation of stock."""
 
     HELD = "held"
     COMMITTED = "committed"
@@ -86,7 +86,7 @@ class MovementKind(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """What we know of the provider's payment object."""
+    """The status of the payment object at the provider, as far as it is known."""
 
     NEW = "new"  # no object yet, or its creation is unanswered
     OPEN = "open"  # the object exists, no money has moved
@@ -97,8 +97,8 @@ class PaymentStatus(StrEnum):
     REFUNDED = "refunded"
 
 
-#: A payment never goes back to `new`, and to `open` only from a buyer who did not pass. What a look at the provider's
-#: object shows of money is believed whatever we thought: these may follow anything.
+#: A payment never returns to `new`, and to `open` only after a failed 3-D Secure. What retrieving the provider's
+#: object shows of money is believed whatever was stored: these may follow anything.
 _SEEN: Final = frozenset(
     {PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.CANCELLED, PaymentStatus.REFUNDED}
 )
@@ -150,16 +150,16 @@ class NoticeStatus(StrEnum):
 
     RECEIVED = "received"  # stored, to be worked on
     APPLIED = "applied"  # the payment it is about was looked at
-    IGNORED = "ignored"  # of a kind that cannot concern a payment of ours
-    UNMATCHED = "unmatched"  # named no payment of ours for as long as it was tried
+    IGNORED = "ignored"  # of a kind that cannot concern a payment
+    UNMATCHED = "unmatched"  # matched no payment for as long as it was retried
 
 
 class DeliveryStatus(StrEnum):
-    """What became of an event that we tell somebody."""
+    """The state of an outbound webhook."""
 
     PENDING = "pending"  # to be sent, for the first time or again
-    DELIVERED = "delivered"  # the endpoint took it
-    DEAD = "dead"  # not taken for as long as it was tried: a command replays it
+    DELIVERED = "delivered"  # the endpoint accepted it
+    DEAD = "dead"  # dead-lettered: not delivered for as long as it was retried; a command replays it
 
 
 class OrderState(StrEnum):

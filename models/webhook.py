@@ -1,4 +1,4 @@
-"""What providers tell us, kept before it is answered."""
+"""Inbound webhooks, stored before they are answered."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +13,7 @@ from models.states import NoticeStatus
 class WebhookNotice(Base):
     """One verified event of a provider, once per event id. `due_at` is when to work on it; null when it is settled.
 
-    `checkout_id` is what the event's metadata names: perhaps nothing of ours.
+    `checkout_id` is what the event's metadata names: perhaps no known checkout.
     """
 
     __tablename__ = "webhook_inbox"

@@ -1,25 +1,21 @@
 """The environment, read in one place."""
 
-import warnings
 from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from models.identifiers import normalize_country
 from models.limits import MAX_LINES
 from models.money import parse_amounts
 from pipeline.errors.objections import explain_objection
+from pipeline.former_settings import FormerNamesSource, rename_value
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
-
-
-#: Settings that have another name now.
-FORMER_NAMES: Final = {"price_drift_tolerance_minor": "price_drift_tolerances", "max_total_minor": "max_totals"}
 
 
 class TaxRounding(StrEnum):
@@ -30,16 +26,16 @@ class TaxRounding(StrEnum):
 
 
 class IntakePrices(StrEnum):
-    """What becomes of a queued request that names prices, discounts, taxes or delivery costs itself."""
+    """How a queued request is handled that names prices, discounts, taxes or delivery costs itself."""
 
     ALLOW = "allow"
     REFUSE = "refuse"
 
 
 class TaxRatesEnded(StrEnum):
-    """What becomes of a checkout where a country or region had tax rates and none of them holds now."""
+    """How a checkout is handled where a country or region had tax rates and none of them is valid now."""
 
-    TELL = "tell"  # it goes on without them; an event, `diagnose` and health say so
+    REPORT = "report"  # it continues without them; an event, `diagnose` and health report it
     REFUSE = "refuse"
 
 
@@ -57,10 +53,10 @@ class Settings(BaseSettings):
     #: How long an unpaid checkout holds its stock and prices, and the most a start may ask for.
     ttl_minutes: Count = 15
     ttl_cap_minutes: Count = 60
-    #: Entering payment extends the hold to at least this, so that it never runs out under a running payment.
+    #: Entering payment extends the reservation to at least this, so that it never expires during a payment.
     payment_window_seconds: Seconds = 600
-    #: Cards a buyer of a started checkout may try before the checkout ends.
-    payment_tries: Count = 3
+    #: Payment attempts (cards) of a started checkout, before the checkout ends.
+    payment_attempts: Count = 3
 
     #: Largest basket, no more than is read at all, and largest line. The real baskets of the test data go up to 591
     #: lines and 2,880 units.
@@ -69,7 +65,7 @@ class Settings(BaseSettings):
 
     #: The shop's own currency, and how old an exchange rate may be. The ECB publishes around 16:00 CET on its working
     #: days and is closed for at most four in a row (Easter; Christmas beside a weekend): 120 h from one publication to
-    #: the next, and a day more for whoever imports once a day.
+    #: the next, and a day more for a daily import.
     base_currency: str = "EUR"
     rate_max_age_hours: Count = 144
     #: Whether external prices, and shipping, include tax unless they say otherwise.
@@ -77,66 +73,65 @@ class Settings(BaseSettings):
     tax_rounding: TaxRounding = TaxRounding.LINE
     #: Whether requests on `checkout.intake` may name amounts of their own: no key's scope vouches for a message.
     intake_prices: IntakePrices = IntakePrices.ALLOW
-    #: Where the seller pays its taxes, by ISO 3166: no buyer there accounts for one. Without it no buyer does anywhere.
+    #: Where the seller pays its taxes, by ISO 3166: reverse charge never applies there. Without it, it applies nowhere.
     seller_country: str | None = None
-    #: Who is asked whether a tax id is its holder's, by the name of its entry point; empty: nobody.
+    #: What validates a tax id with an authority, by the name of its entry point; empty: nothing does.
     tax_id_validator: str = ""
-    tax_rates_ended: TaxRatesEnded = TaxRatesEnded.TELL
+    tax_rates_ended: TaxRatesEnded = TaxRatesEnded.REPORT
     #: How far the total may be from the expected one, by currency, in minor units (`EUR:5,JPY:10`). The frozen total is
     #: charged. A currency not named has the first amount that the quote's own rate converts to it, else 0.
     price_drift_tolerances: str = ""
     #: Largest totals, in the same way; converted by the newest rates. Without a rate only the gateway's limit holds.
     max_totals: str = "EUR:99999999"
-    #: Their former names, without a currency: read as amounts in the shop's own, with a warning, for one release.
-    price_drift_tolerance_minor: Annotated[int, Field(ge=0)] | None = None
-    max_total_minor: Count | None = None
 
     #: Messages handed to an actor at once, as far as there are so many: a quarter more checkouts a second than with 64.
     batch_size: Count = 256
     #: Lines that one transaction works on, as far as it is not a single basket that has more: small baskets come first,
-    #: and between two such loads of large ones whoever waits.
+    #: and what waits runs between two such loads of large ones.
     batch_lines: Count = 1000
-    #: A message not worked on for this long is taken for lost, unless it can be seen waiting in its queue.
-    stall_seconds: Seconds = 5
-    #: ... and even then after this long.
-    overdue_seconds: Seconds = 60
-    tick_seconds: Seconds = 1
-    #: Rows of each kind that one tick of the sweep takes on.
+    #: A message that is not processed for this long is redelivered, unless it is seen waiting in its queue.
+    redeliver_after_seconds: Seconds = 5
+    #: ... and after this long it is redelivered in any case.
+    redeliver_always_after_seconds: Seconds = 60
+    sweep_interval_seconds: Seconds = 1
+    #: Rows of each kind that one run of the sweep processes.
     sweep_limit: Count = 500
-    #: Delivered runs that may leave no trace, and undos that may fail, before the checkout turns back or asks a person.
+    #: Deliveries that may crash without committing before the checkout unwinds, and undos that may fail before it
+    #: moves to review.
     max_attempts: Count = 5
     max_undo_attempts: Count = 10
     #: First wait after a failure; doubles up to the cap.
     retry_seconds: Seconds = 1
     retry_cap_seconds: Seconds = 60
 
-    #: A worker not heard of for this long is dead and its messages go to others. Above any pause that is not a death.
+    #: A worker without a heartbeat for this long counts as crashed, and its messages go to others. Longer than any
+    #: pause of a living worker.
     heartbeat_seconds: Seconds = 15
     #: Longest block while a queue is empty; also the longest wait for a message that came without a wake-up.
-    idle_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    poll_interval_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
-    #: No default: the sandbox takes play money, and an order paid with it is an order. The embedded servers choose it
-    #: for themselves (scripts/local_servers/embedded.py).
+    #: No default: the sandbox accepts test cards, and an order paid with one is an order. The embedded servers set it
+    #: themselves (scripts/local_servers/embedded.py).
     gateway: str = ""
-    #: A gateway call is given up, its outcome unknown, after this long ...
+    #: A gateway call times out, its outcome unknown, after this long ...
     gateway_timeout_seconds: Seconds = 4
-    #: ... and nobody else makes the same call for this long; 0 stands for as long as one can take at this gateway and
-    #: 2.5 s for its turn. A worker that dies in the middle of a call costs that and a tick: 7.5 s at the sandbox, and
+    #: ... and no other worker makes the same call for this long; 0 means the longest call of this gateway and 2.5 s in
+    #: the queue of its process. A worker that crashes during a call costs that and a sweep: 7.5 s at the sandbox, and
     #: 14 s at Stripe, whose SDK repeats a call once, 10.5 s in all.
-    gateway_claim_seconds: Annotated[float, Field(ge=0)] = 0
+    gateway_lease_seconds: Annotated[float, Field(ge=0)] = 0
     #: Calls out at once, in each process: one for each of a batch, so that their answers are written together.
     gateway_concurrency: Count = 64
-    #: Providers forget idempotency keys after 24 h: an older intent is never called again.
-    intent_max_age_seconds: Seconds = 23 * 3600
-    #: How long a buyer has at their bank, where the provider does not say. 3-D Secure challenges end after 5 to 99 min.
-    action_window_seconds: Seconds = 900
+    #: Providers delete idempotency keys after 24 h: a call with an older key is never repeated.
+    idempotency_key_max_age_seconds: Seconds = 23 * 3600
+    #: How long a buyer has for 3-D Secure, where the provider names no time. Challenges end after 5 to 99 min.
+    buyer_action_timeout_seconds: Seconds = 900
     #: An authorisation with less than this left is not relied on any more. Providers keep them for 5 to 30 days.
     authorization_margin_seconds: Seconds = 60
-    #: An ended checkout is looked at again at the provider: first after this, then ever more rarely, for a day.
-    look_seconds: Seconds = 60
-    look_hours: Count = 24
-    #: A webhook that fits nothing of ours is tried for as long as providers repeat theirs.
-    webhook_hours: Count = 72
+    #: An ended checkout is polled at the provider: first after this, then with growing intervals, for a day.
+    post_end_poll_seconds: Seconds = 60
+    post_end_poll_hours: Count = 24
+    #: An inbound webhook that matches no payment is retried for as long as providers redeliver one.
+    inbound_webhook_retry_hours: Count = 72
 
     stripe_api_key: SecretStr | None = None
     stripe_webhook_secret: SecretStr | None = None
@@ -153,48 +148,48 @@ class Settings(BaseSettings):
     sandbox_fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
     sandbox_fault_seed: int = 0
     sandbox_authorization_seconds: Seconds = 7 * 24 * 3600
-    #: What its webhooks are signed with; without one it sends none, and none is taken for its.
+    #: What its webhooks are signed with; without one it sends none, and none is accepted.
     sandbox_webhook_secret: SecretStr = SecretStr("")
 
     #: The HTTP edge: where it listens, its connections (and threads, one each), and the longest `Prefer: wait`. Proxies
-    #: commonly give up after 60 s.
+    #: commonly time out after 60 s.
     web_host: str = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     web_connections: Count = 8
-    web_wait_cap_seconds: Count = 30
+    web_max_wait_seconds: Count = 30
     #: Largest body: a thousand lines with external prices and taxes have about 300 kB.
     web_max_body_bytes: Count = 1024 * 1024
     #: How long a request's head and its body may take to arrive, and connections to one process: each is a file to it,
-    #: and who waits (`Prefer: wait`) has one. Systems allow a process 1,024 files unless told otherwise.
+    #: and a long poll (`Prefer: wait`) holds one. Systems allow a process 1,024 files by default.
     web_head_seconds: Seconds = 10
     web_body_seconds: Seconds = 30
     web_max_connections: Count = 900
     #: Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed: addresses and networks (CIDR, with commas).
     web_trusted_proxies: str = "127.0.0.1,::1"
-    #: Requests of one key, to one process.
+    #: Requests of one API key, to one process.
     web_requests_per_minute: Count = 600
-    #: Tries to sign in to the admin pages from one address, to one process; from all addresses, thirty times as many.
+    #: Sign-in attempts on the admin pages from one address, to one process; from all addresses, thirty times as many.
     web_sign_ins_per_minute: Count = 10
-    #: New checkouts are refused while one has waited this long for its worker. Below `overdue_seconds`, after which it
-    #: is sent again and begins to wait anew.
-    web_backlog_seconds: Seconds = 30
-    #: Where the edge hears of what has ended: PostgreSQL itself, where DATABASE_URL is a transaction pooler's.
-    listen_url: SecretStr | None = None
+    #: Load shedding: new checkouts are refused while one has waited this long for its worker. Below
+    #: `redeliver_always_after_seconds`, after which its message is redelivered and its wait starts again.
+    web_load_shed_after_seconds: Seconds = 30
+    #: Where the edge listens for checkouts that end: PostgreSQL itself, where DATABASE_URL is a transaction pooler's.
+    listen_database_url: SecretStr | None = None
 
-    #: Webhooks that we send: how long an endpoint has, for how long one is tried, and after how long what was taken is
-    #: forgotten. Addresses that are not public are refused, except in these networks (CIDR, with commas).
-    delivery_timeout_seconds: Seconds = 10
-    delivery_concurrency: Count = 16
-    delivery_hours: Count = 72
-    delivery_keep_days: Count = 30
-    delivery_private_networks: str = ""
+    #: Outbound webhooks: how long a request may take, for how long a delivery is retried, and how long a delivered one
+    #: is kept. Addresses that are not public are refused, except in these networks (CIDR, with commas).
+    outbound_webhook_timeout_seconds: Seconds = 10
+    outbound_webhook_concurrency: Count = 16
+    outbound_webhook_hours: Count = 72
+    outbound_webhook_keep_days: Count = 30
+    outbound_webhook_private_networks: str = ""
 
-    #: For how long refused messages, and settled webhooks of the provider, are kept. Providers repeat theirs for three
+    #: For how long rejected messages, and settled inbound webhooks, are kept. Providers redeliver a webhook for three
     #: days, and an operator may come back from a holiday.
     refused_messages_keep_days: Count = 30
     webhook_inbox_keep_days: Count = 30
 
-    #: Connections of one process, and the bounds that keep a hung one from holding rows.
+    #: Connections of one process, and the time limits that keep a hung one from holding row locks.
     pool_size: Count = 5
     statement_timeout_seconds: Seconds = 15
     #: Off behind a transaction pooler that does not keep prepared statements (pgbouncer before 1.21).
@@ -204,24 +199,38 @@ class Settings(BaseSettings):
     log_format: str = "auto"  # auto, console or json
     log_level: str = "info"
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, the first source first: former names come last."""
+        former = FormerNamesSource(settings_cls, env_settings, dotenv_settings)
+        return init_settings, env_settings, dotenv_settings, file_secret_settings, former
+
     @field_validator("seller_country")
     @classmethod
     def _country(cls, country: str | None) -> str | None:
         return normalize_country(country) if country else None
 
+    @field_validator("tax_rates_ended", mode="before")
+    @classmethod
+    def _present_value(cls, value: Any) -> Any:
+        return rename_value("tax_rates_ended", value)
+
     @property
     def total_caps(self) -> Mapping[str, int]:
         """The largest totals by currency, in minor units."""
-        return self._with_former(self.max_totals, self.max_total_minor)
+        return parse_amounts(self.max_totals)
 
     @property
     def drift_tolerances(self) -> Mapping[str, int]:
         """How far a total may be from the expected one, by currency, in minor units."""
-        return self._with_former(self.price_drift_tolerances, self.price_drift_tolerance_minor)
-
-    def _with_former(self, amounts: str, former_minor: int | None) -> Mapping[str, int]:
-        named = parse_amounts(amounts)
-        return named if former_minor is None else {**named, self.base_currency: former_minor}
+        return parse_amounts(self.price_drift_tolerances)
 
     @field_validator("price_drift_tolerances", "max_totals")
     @classmethod
@@ -229,15 +238,7 @@ class Settings(BaseSettings):
         parse_amounts(amounts)
         return amounts
 
-    @model_validator(mode="after")
-    def _warn_of_former_names(self) -> Self:
-        for former, name in FORMER_NAMES.items():
-            if (minor := getattr(self, former)) is not None:
-                sentence = f"CHECKOUT_{former.upper()} is read for the last time: set CHECKOUT_{name.upper()}"
-                warnings.warn(f"{sentence}={self.base_currency}:{minor} instead.", FutureWarning, stacklevel=2)
-        return self
-
-    @field_validator("delivery_private_networks", "web_trusted_proxies")
+    @field_validator("outbound_webhook_private_networks", "web_trusted_proxies")
     @classmethod
     def _networks(cls, networks: str) -> str:
         for part in networks.split(","):

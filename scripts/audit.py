@@ -1,4 +1,4 @@
-"""Checks every promise: `python scripts/audit.py [--json]`. Reads only; run it at any moment, workers may be at work.
+"""Checks every invariant: `python scripts/audit.py [--json]`. Reads only; run it at any moment, workers may be at work.
 
 `--gateway` also compares our books with the payment provider's, over the last `--hours`; `--repair` settles first what
 has a safe rule. Exit codes: 0 all kept, 1 one is broken or a difference stands, 2 the audit, or the provider, could not
@@ -25,7 +25,7 @@ from scripts.local_servers.embedded import open_settings
 from scripts.terminal.output import Screen, plain, say, say_json
 from scripts.terminal.reconcile_view import describe_comparison, show_comparison, show_repair
 
-#: Rows shown of a broken promise: enough to see a pattern. `--json` has up to a hundred.
+#: Rows shown of a violated invariant: enough to see a pattern. `--json` has up to a hundred.
 SHOWN_ROWS: Final = 10
 
 
@@ -42,7 +42,7 @@ def main(
     ] = False,
     hours: Annotated[float, typer.Option(min=0.01, max=87_600, help="With --gateway: how far back.")] = 168,
 ) -> None:
-    """Check every promise against the database and the sandbox bank's books; exit 1 when one is broken."""
+    """Check every invariant against the database and the sandbox bank's books; exit 1 when one is violated."""
     if repair and not gateway:
         raise typer.BadParameter("it settles what --gateway finds: add --gateway.", param_hint="--repair")
     console = Screen(soft_wrap=True)
@@ -51,7 +51,7 @@ def main(
         with explain_obstacles():
             settings = open_settings()
             if gateway:
-                # Before the promises: what is repaired shall be seen by them.
+                # Before the invariants: they check what has been repaired.
                 provider = compare_with_provider(
                     settings,
                     hours,
@@ -78,7 +78,7 @@ def main(
 
 def run_audit(settings: Settings) -> tuple[AuditReport, int | None]:
     """Return the report, and how many checkouts had a message waiting; None when Redis did not say."""
-    # Before the snapshot: who leaves the queue in between has a new due time by then.
+    # Before the snapshot: a message that leaves the queue in between has a new due time by then.
     try:
         with open_redis(settings) as client:
             waiting = read_waiting(client)
@@ -116,7 +116,7 @@ def describe(report: AuditReport, waiting: int | None) -> dict[str, Any]:
 
 
 def show(console: Console, report: AuditReport, waiting: int | None) -> None:
-    """Print a line for each promise, and the first rows of each that is broken."""
+    """Print a line for each invariant, and the first rows of each that is violated."""
     broken = {violation.promise: violation for violation in report.violations}
     width = max(len(promise.name) for promise in report.checked)
     for promise in report.checked:
@@ -133,9 +133,11 @@ def show(console: Console, report: AuditReport, waiting: int | None) -> None:
         if violation.count > SHOWN_ROWS:
             console.print(plain(f"       and {violation.count - SHOWN_ROWS} more", "red"))
     if report.skipped:
-        console.print(f"{len(report.skipped)} promises about the sandbox bank: not checked, its books are elsewhere.")
+        console.print(
+            f"{len(report.skipped)} invariants about the sandbox bank: not checked, its books are in another database."
+        )
     if waiting is None:
-        console.print("Redis did not answer: a checkout whose message waits in a queue is reported as overdue too.")
+        console.print("Redis did not answer: a checkout with a message in a queue is reported as overdue too.")
     found = f"{len(report.violations)} broken" if report.violations else "all kept"
     review = f"; checkouts that need review: {report.needs_review}" if report.needs_review else ""
     console.print(

@@ -1,8 +1,8 @@
 """Breaks everything while buyers buy, and proves that nothing was lost: `python scripts/chaos.py --checkouts 2000`.
 
 Real servers of its own, real worker processes, a bank that fails; faults at moments that the seed chooses. No message
-may be in a queue before the commit that it follows. At the end every client's history is held against the books,
-everything ever sent is sent again, and the audit is taken. Exit codes: 0 every promise was kept, 1 one was not (or the
+may be in a queue before the commit that it follows. At the end every client's history is compared with the books,
+everything ever sent is sent again, and the audit runs. Exit codes: 0 no invariant is violated, 1 one is (or the
 run proves nothing), 2 it cannot be run here.
 """
 
@@ -124,7 +124,7 @@ def torment(
             doorman.note_fault()
             seconds = wait_for_progress(place, witnesses, ending)
             injected.append((kind, told, seconds))
-            felt = "nobody was there" if seconds is None else f"all {len(witnesses)} went on within {seconds:.1f} s"
+            felt = "no witness" if seconds is None else f"all {len(witnesses)} went on within {seconds:.1f} s"
             console.print(f"{load.sent:6} buyers  {kind}: {told}; {felt}")
         while buying.is_alive():
             ending.sleep(0.1)
@@ -150,7 +150,7 @@ def seek_witnesses(place: Place, ending: Ending) -> dict[UUID, str]:
 
 
 class Mailman(threading.Thread):
-    """Brings the bank's webhooks to the edge, until told to stop."""
+    """Brings the bank's webhooks to the edge, until stopped."""
 
     def __init__(self, place: Place) -> None:
         """Begin with the first."""
@@ -171,7 +171,7 @@ class Mailman(threading.Thread):
 
 
 def object_to(verdict: Verdict, report: dict[str, object], kinds: tuple[str, ...]) -> list[str]:
-    """Return what keeps the run from being a proof; nothing when every promise was kept, and all was tried."""
+    """Return what keeps the run from being a proof; nothing when no invariant is violated, and all was tried."""
     fired = report["faults"]
     objections = list(verdict.violations)
     counts = {name: getattr(verdict, name) for name in ("lost", "stuck", "needs_review", "gave_up")}
@@ -201,7 +201,7 @@ def show(
         console.print(f"NOT SO: {objection}")
     console.print(
         f"lost {verdict.lost}, stuck {verdict.stuck}, needs review {verdict.needs_review}, audit violations"
-        f" {verdict.audit_violations}: {'something is wrong' if objections else 'every promise was kept'}."
+        f" {verdict.audit_violations}: {'something is wrong' if objections else 'no invariant is violated'}."
     )
 
 

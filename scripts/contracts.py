@@ -45,7 +45,7 @@ def find_stale(folder: Path) -> list[str]:
 
 
 def main(
-    *, check: Annotated[bool, typer.Option("--check", help="Write nothing; tell which document differs.")] = False
+    *, check: Annotated[bool, typer.Option("--check", help="Write nothing; report which document differs.")] = False
 ) -> None:
     """Write the OpenAPI and the AsyncAPI document."""
     stale = find_stale(DOCS)

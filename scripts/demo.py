@@ -1,6 +1,6 @@
 """The engine at work, in under half a minute: `python -m scripts.demo [--json] [--keep] [--log FILE]`.
 
-A sold-out rush, declined cards, a buyer who cancels, a hold that expires, a worker killed in mid-payment: played on
+A sold-out rush, declined cards, a cancellation, a reservation that expires, a worker killed during a payment: played on
 real PostgreSQL, real Redis or Valkey and real worker processes, in databases of the demo's own. At the end everything
 is counted and audited.
 
@@ -38,8 +38,8 @@ TIMES: Final[dict[str, Any]] = {
     "sandbox_latency_seconds": 0.2,
     "sandbox_hang_seconds": 3,
     "gateway_timeout_seconds": 3,
-    "gateway_claim_seconds": 4,
-    "tick_seconds": 0.5,
+    "gateway_lease_seconds": 4,
+    "sweep_interval_seconds": 0.5,
     "heartbeat_seconds": 5,
     "log_format": "json",
 }
@@ -81,7 +81,7 @@ def main(
 
 
 def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> dict[str, Any]:
-    """Set everything up, play, count, tell; whatever happens, take everything down again."""
+    """Set everything up, play, count, report; whatever happens, take everything down again."""
     narrator = Narrator(console)
     with ExitStack() as stack:
         with explain_obstacles():

@@ -2,7 +2,7 @@
 """Make `.venv`, install into it what is missing, and run a tool: `python3 scripts/dev.py demo`. Standard library only.
 
 The second run finds everything in place and starts the tool at once. Each command is printed before it runs, so that
-those who keep an environment of their own see what to type.
+so that users of an own environment see what to type.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ TOOLS = {
     "catalog": "import products, set stock",
     "keys": "make, list and revoke API keys of the HTTP edge",
     "contracts": "write docs/openapi.json and docs/asyncapi.json from the code",
-    "webhooks": "whom to tell of events, and what was not taken",
+    "webhooks": "outbound webhooks: endpoints and dead-lettered deliveries",
     "shop": "an example shop over the HTTP edge",
     "monitor": "what is going on: states, queues, failures, durations",
     "checkouts": "find checkouts by state, owner, cart and time",
     "diagnose": "what is wrong, or everything about one checkout, and the command that helps",
     "cleanup": "expire now what has run out of time",
     "release": "release the cart of a checkout, with a reason",
-    "retry": "send a checkout on that waits for a person",
-    "audit": "check every promise against the database",
+    "retry": "retry a checkout that needs review",
+    "audit": "check every invariant against the database",
     "chaos": "break everything while buyers buy, and prove that nothing is lost",
     "roles": "least-privilege roles of the database",
     "security": "known vulnerabilities of the packages, secrets in the files",
@@ -154,7 +154,7 @@ def run(command: list[str]) -> int:
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            process.wait()  # the terminal has told it too; it may still be tidying up
+            process.wait()  # the terminal has signalled it too; it may still be cleaning up
             raise
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -176,7 +176,7 @@ def run_checks() -> int:
 
 
 def become(command: list[str]) -> int:
-    """Become this command: its signals and its exit code are ours, SIGKILL included."""
+    """Become this command: its signals and its exit code are this process's, SIGKILL included."""
     show(command)
     sys.stdout.flush()
     os.execve(command[0], command, build_env())
@@ -202,7 +202,7 @@ def list_tools() -> str:
             "",
             *(f"  {name:<10} {TOOLS[name]}" for name in names),
             "",
-            "Any other script of scripts/ runs by its name too; `TOOL --help` tells its arguments.",
+            "Any other script of scripts/ runs by its name too; `TOOL --help` lists its arguments.",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Tells what is wrong, and which command helps: `python scripts/diagnose.py [--checkout ID]`. Reads only.
+"""Reports what is wrong, and the command for it: `python scripts/diagnose.py [--checkout ID]`. Reads only.
 
 Exit codes: 0 nothing critical (of a checkout: it is there), 1 something critical, or no such checkout, 2 the database
 cannot be reached.
@@ -22,7 +22,7 @@ from workers.overview import read_queues
 
 def main(
     *,
-    checkout: Annotated[UUID | None, typer.Option(help="Tell everything about this one.")] = None,
+    checkout: Annotated[UUID | None, typer.Option(help="Report everything about this one.")] = None,
     hours: Annotated[float, typer.Option(min=0.01, max=8760, help="How far back what ended counts.")] = 24,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -13,7 +13,7 @@ from pipeline.security.api_keys import KeyRecord, Scope, create_key, list_keys, 
 from scripts.environments.desk import open_desk, print_rows, refuse
 from scripts.terminal.output import say, say_json
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Who may.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Manage API keys.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -21,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def create(
     *,
-    owner: Annotated[str, typer.Option(help="Whose carts and checkouts the key is for.")],
+    owner: Annotated[str, typer.Option(help="Owner of the carts and checkouts that the key may use.")],
     name: Annotated[str, typer.Option(help="What it is called in lists and logs.")] = "key",
     scope: Annotated[list[Scope] | None, typer.Option(help="What it may do; checkout if none is named.")] = None,
     days: Annotated[int | None, typer.Option(min=1, max=36_500, help="After how many days it expires.")] = None,

@@ -1,7 +1,8 @@
 """Runs a file of invoices through the pipeline: `scripts/replay.py FILE.csv [--stock N] [--vat PERCENT] [--json]`.
 
 Real worker processes, on a database and a Redis database of its own beside the given ones, or on servers started for
-the moment. Exit codes: 0 every checkout ended and every promise is kept, 1 not so, 2 the file or the call is of no use.
+the moment. Exit codes: 0 every checkout ended and no invariant is violated, 1 not so, 2 the file or the call is of no
+use.
 """
 
 import re
@@ -253,7 +254,7 @@ def _show(console: Console, currency: str, outcome: ReplayOutcome, report: Audit
     if outcome.tax_minor:
         table.add_row("tax in it", str(Money(outcome.tax_minor, currency)))
     broken = ", ".join(violation.promise for violation in report.violations)
-    audit = f"broken: {broken}" if broken else f"{len(report.checked)} promises kept"
+    audit = f"violated: {broken}" if broken else f"{len(report.checked)} invariants hold"
     table.add_row("audit", audit, style="bold red" if broken else "green")
     table.add_row("seconds", f"{seconds:.1f}")
     console.print(table)

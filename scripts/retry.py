@@ -1,6 +1,6 @@
-"""Sets a checkout going again that waits for a person: `python scripts/retry.py ID --reason "keys corrected"`.
+"""Retries a checkout that needs review: `python scripts/retry.py ID --reason "keys corrected"`.
 
-Exit codes: 0 it goes on; 1 refused (no such checkout, or nobody was asked about it); 2 the database cannot be reached.
+Exit codes: 0 it is retried; 1 refused (no such checkout, or it needs no review); 2 the database cannot be reached.
 """
 
 import typer
@@ -11,12 +11,12 @@ from scripts.terminal.output import say
 
 
 def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 0) -> None:
-    """Send a checkout in `needs_review` on, or try again to give back what an ended one still has."""
+    """Retry a checkout in `needs_review`, or the failed void or refund of an ended one."""
     with open_engine("retry") as engine:
         admitted = engine.service.retry(checkout_id, actor=actor, reason=reason)
         state = wait_for_rest(engine, checkout_id, wait)
     if not admitted.created:
-        refuse(f"Checkout {checkout_id} is {state} and waits for nobody: there is nothing to try again.")
+        refuse(f"Checkout {checkout_id} is {state} and needs no review: there is nothing to retry.")
     say(f"Checkout {checkout_id} goes on and is {state} now.")
 
 

@@ -1,4 +1,4 @@
-"""The database's roles: `python scripts/roles.py apply`, after each migration, or `show` for who runs SQL by hand.
+"""The database's roles: `python scripts/roles.py apply`, after each migration, or `show` for use in SQL by hand.
 
 Exit codes: 0 done, 2 the database cannot be reached, or does not let this user.
 """
@@ -17,7 +17,7 @@ def apply() -> None:
     """Make the roles and grant them what they may do; then grant one of them to each user that connects."""
     with open_desk("roles") as (connection, _):
         grant(connection)
-    say(f"{', '.join(Role)}: granted. Now `GRANT {Role.WORKER} TO user` for who the workers connect as.")
+    say(f"{', '.join(Role)}: granted. Now `GRANT {Role.WORKER} TO user` for the user that the workers connect as.")
 
 
 @app.command()

@@ -29,7 +29,7 @@ HASHES: Final = "scripts/requirements-production.txt"
 BASELINE: Final = ".secrets.baseline"
 #: Where pip-audit asks, a package and version at a time.
 ADVISORIES: Final = "https://pypi.org/pypi"
-#: Whether anybody answers there is known after this long; resolving a name has no time-out of its own.
+#: Whether it answers is known after this long; resolving a name has no time-out of its own.
 PROBE_SECONDS: Final = 8.0
 #: A hundred packages are asked for in five seconds; where answers stop coming each would take its own time-out.
 AUDIT_SECONDS: Final = 60
@@ -44,7 +44,7 @@ AUDIT: Final = (
 def main(
     *, strict: Annotated[bool, typer.Option(help="Exit with 1 when something could not be looked for.")] = False
 ) -> None:
-    """Look, and tell what was found, and what was not looked for."""
+    """Scan, and report what was found, and what was not checked."""
     vulnerable, unread = tell_vulnerabilities(read_advisories())
     try:
         secrets = find_secrets(ROOT)
@@ -73,10 +73,10 @@ def tell_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int
 
 
 def read_advisories() -> list[dict[str, Any]]:
-    """Return what PyPI knows of each pinned package, in pip-audit's words; whether anybody answers is asked first."""
+    """Return what PyPI knows of each pinned package, in pip-audit's words; whether it answers is checked first."""
     pins = [line.partition(";")[0].strip() for line in (ROOT / PINS).read_text().splitlines() if "==" in line]
     pins = [pin for pin in pins if not pin.startswith("#")]
-    unread = [{"name": pin.partition("==")[0], "skip_reason": "nobody answered"} for pin in pins]
+    unread = [{"name": pin.partition("==")[0], "skip_reason": "no answer"} for pin in pins]
     if not pins or not is_answered(f"{ADVISORIES}/{pins[0].replace('==', '/')}/json"):
         return unread
     command = [sys.executable, "-m", *AUDIT]
@@ -90,7 +90,7 @@ def read_advisories() -> list[dict[str, Any]]:
 
 
 def is_answered(url: str, *, seconds: float = PROBE_SECONDS) -> bool:
-    """Tell whether this address says, within so many seconds, which vulnerabilities a package has."""
+    """Return whether this address says, within so many seconds, which vulnerabilities a package has."""
     answers: list[bool] = []
 
     def ask() -> None:
@@ -108,7 +108,7 @@ def is_answered(url: str, *, seconds: float = PROBE_SECONDS) -> bool:
 def find_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int]:
     """Return a line for each vulnerability, and of how many packages nothing is known."""
     lines = [
-        f"{package['name']} {package['version']}: {each['id']}, mended in {' or '.join(each['fix_versions']) or 'none'}"
+        f"{package['name']} {package['version']}: {each['id']}, fixed in {' or '.join(each['fix_versions']) or 'none'}"
         for package in packages
         for each in package.get("vulns", ())
     ]

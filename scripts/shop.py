@@ -29,7 +29,7 @@ GOODS: Final = (KETTLE, TEAPOT, CUP, TEA, HONEY)
 CARDS: Final = {
     "tok_ok": "A good card",
     "tok_declined": "A card that is declined",
-    "tok_action_required": "A card whose bank asks you",
+    "tok_action_required": "A card with 3-D Secure",
 }
 OWNER: Final = "storefront"
 
@@ -147,7 +147,7 @@ def main(
     url = edge or f"http://{settings.web_host}:{settings.web_port}"
     config = uvicorn.Config(build_shop(Edge(url, key), settings), port=port, log_level="warning")
     socket = config.bind_socket()
-    # Whoever comes as soon as the address is printed waits a moment, and is not turned away.
+    # A request as soon as the address is printed waits a moment, and is not refused.
     socket.listen()
     print(f"The shop is open: http://127.0.0.1:{socket.getsockname()[1]}/ (Ctrl-C closes it)", flush=True)
     uvicorn.Server(config).run(sockets=[socket])

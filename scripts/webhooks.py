@@ -1,4 +1,4 @@
-"""Webhooks that we send: who is told (`add`, `list`, `remove`), what was not taken (`deliveries --dead`), `replay`.
+"""Outbound webhooks: endpoints (`add`, `list`, `remove`), dead-lettered ones (`deliveries --dead`), `replay`.
 
 Exit codes: 0 done, 1 refused (no such endpoint, an address that may not be), 2 the database cannot be reached.
 """
@@ -15,20 +15,22 @@ from pipeline.webhooks.outbound.endpoints import replay as replay_deliveries
 from scripts.environments.desk import open_desk, print_rows, refuse
 from scripts.terminal.output import say, say_json
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Who is told.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Manage outbound webhooks."
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def add(
-    url: Annotated[str, typer.Argument(help="Where to tell it: https, at a public address.")],
+    url: Annotated[str, typer.Argument(help="Address of the endpoint: https, and public.")],
     *,
-    owner: Annotated[str | None, typer.Option(help="Whose checkouts; everybody's if none is named.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only checkouts of this owner; of all owners without it.")] = None,
     event: Annotated[list[str] | None, typer.Option(help="Of which events, such as checkout.completed.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell somebody from now on; prints the secret that signs it, once."""
+    """Add an endpoint; prints its signing secret, once."""
     with open_desk("webhooks") as (connection, settings):
         endpoint, secret = add_endpoint(connection, settings, url=url, owner=owner, kinds=event or [])
     if as_json:
@@ -55,12 +57,12 @@ def show(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def remove(endpoint_id: Annotated[UUID, typer.Argument(help="The endpoint's id.")]) -> None:
-    """Tell an endpoint nothing more; what was still due to it is given up."""
+    """Remove an endpoint; what was still due to it is dropped."""
     with open_desk("webhooks") as (connection, _):
         removed = remove_endpoint(connection, endpoint_id)
     if not removed:
         refuse(f"There is no active endpoint {endpoint_id}: `webhooks list` shows them.")
-    say(f"Endpoint {endpoint_id} is told nothing more.")
+    say(f"Endpoint {endpoint_id} is removed.")
 
 
 @app.command()
@@ -68,7 +70,7 @@ def deliveries(
     *,
     status: Annotated[DeliveryStatus | None, typer.Option(help="Only these.")] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Only what was not taken: --status dead.")] = False,
-    checkout: Annotated[UUID | None, typer.Option(help="Only what tells of this checkout.")] = None,
+    checkout: Annotated[UUID | None, typer.Option(help="Only deliveries about this checkout.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the newest deliveries."""

@@ -33,15 +33,15 @@ FOUND: Final = {
 
 #: Short, so that a test waits for tenths of a second where production waits for seconds.
 SHORT_TIMES: Final[dict[str, Any]] = {
-    "stall_seconds": 0.2,
-    "overdue_seconds": 2,
-    "tick_seconds": 0.2,
+    "redeliver_after_seconds": 0.2,
+    "redeliver_always_after_seconds": 2,
+    "sweep_interval_seconds": 0.2,
     "heartbeat_seconds": 1,
-    "idle_seconds": 0.1,
+    "poll_interval_seconds": 0.1,
     "retry_seconds": 0.05,
     "retry_cap_seconds": 0.4,
     "gateway_timeout_seconds": 0.5,
-    "gateway_claim_seconds": 1,
+    "gateway_lease_seconds": 1,
     "sandbox_hang_seconds": 0.1,
 }
 

@@ -24,15 +24,15 @@ SHOWN_LINES: Final = 40
 
 #: Short enough for a test, long enough that a busy machine is not taken for a dead one.
 TIMES: Final[dict[str, Any]] = {
-    "stall_seconds": 3,
-    "overdue_seconds": 20,
-    "tick_seconds": 0.25,
+    "redeliver_after_seconds": 3,
+    "redeliver_always_after_seconds": 20,
+    "sweep_interval_seconds": 0.25,
     "heartbeat_seconds": 3,
-    "idle_seconds": 0.1,
+    "poll_interval_seconds": 0.1,
     "retry_seconds": 0.1,
     "retry_cap_seconds": 1,
     "gateway_timeout_seconds": 2,
-    "gateway_claim_seconds": 3,
+    "gateway_lease_seconds": 3,
     "sandbox_latency_seconds": 0.02,
     "batch_size": 16,
     "log_level": "warning",

@@ -33,7 +33,7 @@ def declare_actors(engine: CheckoutEngine) -> None:
     _declare(engine.broker, UNWIND, lambda *ids: engine.unwinder.run(_ids(ids)), priority=50)
     _declare(engine.broker, RESOLVE, _resolve(engine), priority=50)
     _declare(engine.broker, WEBHOOKS, lambda *ids: engine.inbox.run(_ids(ids)), priority=50)
-    # Telling others comes after everything that is told.
+    # Outbound webhooks come after everything that they report.
     _declare(engine.broker, DELIVERIES, lambda *ids: engine.dispatcher.run(_ids(ids)), priority=INTAKE_PRIORITY + 10)
     _declare(engine.broker, INTAKE, lambda *bodies: admit(engine, bodies), priority=INTAKE_PRIORITY, member="request")
     _declare(engine.broker, SWEEP, _sweep(engine), priority=0, member="request")

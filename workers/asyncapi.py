@@ -39,9 +39,9 @@ _REF: Final = "#/components/schemas/{model}"
 PURPOSES: Final[dict[str, str]] = {
     **{phase.queue: f"A checkout whose phase {phase.number}, {phase.name}, is next." for phase in CHAIN},
     UNWIND: "A checkout that is being undone.",
-    RESOLVE: "A checkout with a payment whose outcome is not known.",
+    RESOLVE: "A checkout with a payment of unknown outcome.",
     WEBHOOKS: "A webhook of the payment provider, by its id in `webhook_inbox`.",
-    DELIVERIES: "A webhook of ours, by its id in `webhook_deliveries`.",
+    DELIVERIES: "An outbound webhook, by its id in `webhook_deliveries`.",
 }
 
 EXAMPLE_REQUEST: Final[dict[str, Any]] = {
@@ -52,7 +52,7 @@ EXAMPLE_REQUEST: Final[dict[str, Any]] = {
     "payment": {"token": "tok_ok"},
 }
 
-#: What the examples of the webhooks tell, each its own part of it; why, they say by `REASONS`.
+#: The data of the webhooks' examples; their reasons are in `REASONS`.
 EXAMPLE_DATA: Final[dict[str, Any]] = {
     "checkout_id": CHECKOUT_ID,
     "cart_id": CART_ID,
@@ -101,7 +101,7 @@ def build_document() -> dict[str, Any]:
             "tell": {
                 "action": "send",
                 "channel": {"$ref": "#/channels/webhooks"},
-                "summary": "Tell endpoints what happened.",
+                "summary": "Deliver events to endpoints.",
             },
         },
         "components": {

@@ -94,7 +94,7 @@ def build_engine(
         url=settings.redis_url.get_secret_value(),
         on_refused=keep_refusal,
         batch_size=settings.batch_size,
-        idle_seconds=settings.idle_seconds,
+        poll_interval_seconds=settings.poll_interval_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     gateway = gateway or build_gateway(settings)
@@ -127,7 +127,7 @@ def build_engine(
 
 
 def announce_gateway(settings: Settings, process: str) -> None:
-    """Log where this process takes payments: louder where nobody pays, since its orders look like all others."""
+    """Log the gateway of this process: as a warning with test money, since its orders look like all others."""
     choice = read_choice(settings)
     if choice is not None:
         say = log.info if choice.money is Money.REAL else log.warning

@@ -3,7 +3,7 @@
 import gc
 from typing import Final
 
-#: Objects made and not yet given back before Python looks through the young ones. A batch makes thousands that go when
+#: Objects allocated and not yet freed before Python scans the young ones. A batch makes thousands that go when
 #: it ends, by their counts: to look through them at every 700, as Python does, took 9 % of a worker's processor
 #: time. Cycles, such as an error makes, still go: after ten thousand objects, a few megabytes.
 YOUNG_OBJECTS: Final = 10_000

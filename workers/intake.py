@@ -33,10 +33,11 @@ WAITS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
-    """Start the checkouts of a batch of messages. Returns once each is a checkout, a recorded refusal, or sent again.
+    """Start the checkouts of a batch of messages. Returns once each is a checkout, a recorded rejection, or
+    redelivered.
 
     A transaction has a bounded number of lines, the small requests come first, and after two transactions the rest
-    gives way to whoever waits.
+    waits behind the other messages.
     """
     groups = deque(share_out(bodies, count_lines, engine.settings.batch_lines))
     if groups:

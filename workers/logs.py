@@ -1,4 +1,4 @@
-"""Logs as events: a name and keys. JSON where a machine reads, colours where a person does. Never a card number.
+"""Logs as events: a name and keys. JSON for machines, colours on a terminal. Never a card number.
 
 Nor anything that acts on a terminal: what was written by others is shown, control characters by their codes.
 """
@@ -84,7 +84,7 @@ def configure_logs(settings: Settings) -> None:
     """Set up structlog for this process; dramatiq's own lines keep going through the standard library."""
     logging.setLogRecordFactory(RedactedRecord)
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
-    # Without colours where nobody sees them; JSON is ASCII, so that no text in it acts on a terminal.
+    # Without colours where there is no terminal; JSON is ASCII, so that no text in it acts on a terminal.
     renderer = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
     )

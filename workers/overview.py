@@ -49,13 +49,13 @@ def read_queues(client: redis.Redis) -> tuple[QueueFigures, ...] | None:
 
 
 def is_idle(client: redis.Redis) -> bool:
-    """Tell whether no message waits and nobody works on one; False when Redis does not answer."""
+    """Return whether no message waits and nobody works on one; False when Redis does not answer."""
     queues = read_queues(client)
     return queues is not None and not any(each.waiting or each.in_flight for each in queues)
 
 
 def format_seconds(seconds: float | None) -> str:
-    """Return a time as people read it, in one word: `0.41s`, `12s`, `3m20s`, `2h05m`; `-` when there is none."""
+    """Return a time as one word: `0.41s`, `12s`, `3m20s`, `2h05m`; `-` when there is none."""
     if seconds is None:
         return "-"
     if seconds < 9.995:

@@ -32,7 +32,7 @@ def tick(engine: CheckoutEngine) -> None:
 
 
 def main() -> None:
-    """Sweep every tick until told to stop."""
+    """Sweep at every interval until stopped."""
     try:
         settings = read_settings()
     except SettingsError as error:
@@ -45,17 +45,23 @@ def main() -> None:
     announce_gateway(settings, "scheduler")
     scheduler = BlockingScheduler(timezone="UTC")
     scheduler.add_job(
-        tick, "interval", args=[engine], seconds=settings.tick_seconds, max_instances=1, coalesce=True, id="sweep"
+        tick,
+        "interval",
+        args=[engine],
+        seconds=settings.sweep_interval_seconds,
+        max_instances=1,
+        coalesce=True,
+        id="sweep",
     )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        if scheduler.state == STATE_STOPPED:  # told to stop before it has started
+        if scheduler.state == STATE_STOPPED:  # stopped before it has started
             sys.exit(0)
         scheduler.shutdown(wait=False)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    log.info("scheduler.started", tick_seconds=settings.tick_seconds)
+    log.info("scheduler.started", sweep_interval_seconds=settings.sweep_interval_seconds)
     scheduler.start()
     engine.close()
 

@@ -16,8 +16,8 @@ BLANKS: Final = (
     0x2800, 0x3000,
 )  # fmt: skip
 
-#: Controls, and what Unicode calls default ignorable: nobody sees them (U+200B, direction marks, soft hyphens, fillers,
-#: variation selectors, tags). They are left out. NUL is not here: no text of the database holds one.
+#: Controls, and what Unicode calls default ignorable: they are invisible (U+200B, direction marks, soft hyphens,
+#: fillers, variation selectors, tags). They are left out. NUL is not here: no text of the database holds one.
 INVISIBLE: Final = (
     *range(0x01, 0x09), *range(0x0E, 0x1C), *range(0x7F, 0x85), *range(0x86, 0xA0), 0xAD, 0x034F, 0x061C, 0x115F,
     0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0x200B, 0x2010), *range(0x202A, 0x202F),
@@ -32,7 +32,7 @@ CASED: Final = (range(0x41, 0x0590), range(0x1E00, 0x2000))
 DOTLESS: Final = {0x0130: 0x69, 0x0131: 0x69}
 
 #: Letters of Cyrillic and Greek, digits and dashes that look like another character, after case is folded. Used to
-#: say which name somebody may have meant, never to decide that two names are one.
+#: suggest which name may have been meant, never to decide that two names are one.
 LOOK_ALIKES: Final = {
     0x430: "a", 0x432: "b", 0x435: "e", 0x43A: "k", 0x43C: "m", 0x43D: "h", 0x43E: "o", 0x440: "p", 0x441: "c",
     0x442: "t", 0x443: "y", 0x445: "x", 0x451: "e", 0x455: "s", 0x456: "i", 0x457: "i", 0x458: "j", 0x501: "d",

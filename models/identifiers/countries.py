@@ -55,7 +55,7 @@ def normalize_country(text: str) -> str:
 @cache
 def list_countries() -> frozenset[str]:
     """Return every code that is taken."""
-    # Its lists take some 100 ms to load: whoever looks nothing up does not pay for them.
+    # Its lists take some 100 ms to load: a process that looks nothing up does not pay for them.
     import pycountry  # noqa: PLC0415
 
     return frozenset(country.alpha_2 for country in pycountry.countries) | {KOSOVO}

@@ -60,6 +60,6 @@ def normalize_coupon_code(text: str) -> str:
 def make_skeleton(sku: str) -> str:
     """Return what is left of a sku when case, width, blanks and the script of look-alike letters are taken away.
 
-    Skus with one skeleton can be taken for each other: a refusal names them. They are never treated as one.
+    Skus with one skeleton can be confused: a refusal names them. They are never treated as one.
     """
     return fold_characters(sku, blanks=False).translate(LOOK_ALIKES)

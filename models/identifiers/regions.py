@@ -88,7 +88,7 @@ def list_ancestors(country: str, region: str) -> tuple[str, ...]:
 
 @cache
 def _load_regions() -> dict[str, _Country]:
-    # Its lists take some 100 ms to load: whoever looks nothing up does not pay for them.
+    # Its lists take some 100 ms to load: a process that looks nothing up does not pay for them.
     import pycountry  # noqa: PLC0415
 
     countries: dict[str, _Country] = {}

@@ -1,6 +1,6 @@
 """Tax ids of buyers: their form and check digits by python-stdnum, and the countries whose buyers have them.
 
-An id is written with the prefix of its country. That its form is right says nothing about who holds it.
+An id is written with the prefix of its country. That its form is right says nothing about its holder.
 """
 
 import re
@@ -35,7 +35,7 @@ def normalize_tax_id(text: str) -> str:
     """Return a tax id as it is stored: its country's prefix (EL for Greece, XI for Northern Ireland), no separators.
 
     Raises ValueError for one without a prefix, and for one whose form or check digits are wrong. Of a country whose
-    form nobody has written down it is taken as it is.
+    form that is not published it is accepted as it is.
     """
     number = _SEPARATORS.sub("", fold(text, limit=MAX_TAX_ID, blanks=False).upper())
     prefix = "EL" if number.startswith("GR") else number[:2]

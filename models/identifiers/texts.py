@@ -1,4 +1,4 @@
-"""Texts without what nobody sees: the ground of every normaliser."""
+"""Texts without invisible characters: the base of every normaliser."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Check every promise against the stored facts. Reads only; fit to run in production at any moment."""
+"""Check every invariant against the stored facts. Reads only; safe to run in production at any moment."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -9,24 +9,26 @@ from sqlalchemy import Connection, text
 
 from pipeline.audit.invariants.bank import BANK
 from pipeline.audit.invariants.history import HISTORY
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 from pipeline.audit.invariants.locks import LOCKS
 from pipeline.audit.invariants.orders import ORDERS
 from pipeline.audit.invariants.payments import PAYMENTS
 from pipeline.audit.invariants.stock import STOCK
 from pipeline.audit.invariants.times import TIMES
 from pipeline.audit.invariants.undone import UNDONE
+from pipeline.checkouts.conditions import COUNT_NEEDS_REVIEW, COUNT_PAYMENTS_REVIEW, bind_conditions
 from pipeline.settings import Settings
 
-PROMISES: Final[tuple[Promise, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
+INVARIANTS: Final[tuple[Invariant, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
 
-#: Rows of one violation that are fetched. A broken promise may break for every checkout; some are enough to see why.
+#: Rows of one violation that are fetched. An invariant may be violated by every checkout; some rows are enough to see
+#: why.
 SHOWN_ROWS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken promise: how many rows break it, and the first of them."""
+    """A violated invariant: how many rows violate it, and the first of them."""
 
     promise: str
     meaning: str
@@ -36,24 +38,24 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What one audit found, and what it did not look at.
+    """What one audit found, and what it did not check.
 
-    `needs_review` is a figure, not a violation: checkouts that wait for a person, and payments of ended ones.
+    `needs_review` is a figure, not a violation: checkouts and payments of ended checkouts that need review.
     """
 
     violations: tuple[Violation, ...]
-    checked: tuple[Promise, ...]
-    skipped: tuple[Promise, ...]
+    checked: tuple[Invariant, ...]
+    skipped: tuple[Invariant, ...]
     needs_review: int
 
 
 def audit(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> list[Violation]:
-    """Return the broken promises, none when all is well. See `take_report`."""
+    """Return the violated invariants, none when all is well. See `take_report`."""
     return list(take_report(connection, settings, queued=queued).violations)
 
 
 def take_report(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
-    """Check every promise on one snapshot, in a read-only transaction of its own, and leave the connection as it was.
+    """Check every invariant on one snapshot, in a read-only transaction of its own, and leave the connection as it was.
 
     `queued` are checkouts whose message waits in the broker: they are not overdue. Read them before calling.
     """
@@ -71,30 +73,18 @@ def take_report(connection: Connection, settings: Settings, *, queued: Collectio
 
 
 def check(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
-    """Check every promise within the connection's own transaction, whatever that sees."""
-    checked = tuple(promise for promise in PROMISES if not promise.bank or _bank_is_here(settings))
-    facts = {"bound_seconds": bound_seconds(settings), "queued": list(queued)}
+    """Check every invariant within the connection's own transaction, whatever that sees."""
+    checked = tuple(promise for promise in INVARIANTS if not promise.bank or _bank_is_here(settings))
+    facts = {**bind_conditions(settings), "queued": list(queued)}
     found = [_find(connection, promise, facts) for promise in checked]
     return AuditReport(
         violations=tuple(violation for violation in found if violation is not None),
         checked=checked,
-        skipped=tuple(promise for promise in PROMISES if promise not in checked),
+        skipped=tuple(promise for promise in INVARIANTS if promise not in checked),
         needs_review=connection.execute(
-            text("""
-                SELECT (SELECT count(*) FROM checkouts WHERE state = 'needs_review')
-                       + (SELECT count(*) FROM payments WHERE review IS NOT NULL)
-            """)
+            text(f"SELECT ({COUNT_NEEDS_REVIEW}) + ({COUNT_PAYMENTS_REVIEW})")
         ).scalar_one(),
     )
-
-
-def bound_seconds(settings: Settings) -> float:
-    """Return how late a checkout may be before something is wrong.
-
-    The sweep re-sends unconditionally after `overdue_seconds`; what it re-sent may itself take a stall, twice, and a
-    tick of the sweep may be missed.
-    """
-    return settings.overdue_seconds + 2 * settings.stall_seconds + 5 * settings.tick_seconds
 
 
 def _bank_is_here(settings: Settings) -> bool:
@@ -102,11 +92,11 @@ def _bank_is_here(settings: Settings) -> bool:
     return settings.sandbox_database_url is None or settings.sandbox_database_url == settings.database_url
 
 
-def _find(connection: Connection, promise: Promise, facts: Mapping[str, Any]) -> Violation | None:
+def _find(connection: Connection, promise: Invariant, facts: Mapping[str, Any]) -> Violation | None:
     if promise.search is not None:
         found = list(promise.search(connection))
         return Violation(promise.name, promise.meaning, len(found), tuple(found[:SHOWN_ROWS])) if found else None
-    # In order, so that two looks at the same rows show the same ones first, whichever plan found them.
+    # In order, so that two audits of the same rows show the same ones first, whichever plan found them.
     first = f"""
         SELECT count(*) OVER () AS total_, broken.* FROM ({promise.sql}) broken ORDER BY broken LIMIT {SHOWN_ROWS}
     """

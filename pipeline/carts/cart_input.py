@@ -79,13 +79,13 @@ class TaxInput(Model):
     amount_minor: Minor
 
 
-#: Lists end at their first mistake: nobody reads thousands of them, and each would cost.
+#: Lists end at their first mistake: thousands of them are of no use, and each would cost.
 Discounts = Annotated[list[DiscountInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
 Taxes = Annotated[list[TaxInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
 
 
 class ShippingInput(Model):
-    """What delivery costs. Without `taxes`, ours apply."""
+    """What delivery costs. Without `taxes`, the engine's tax rates apply."""
 
     amount_minor: Minor
     title: ShortText = "Shipping"
@@ -96,8 +96,8 @@ class ShippingInput(Model):
 class CartLine(Model):
     """A line: a sku, how many, and, if the upstream prices on its own, its unit price in minor units.
 
-    `discounts` and `taxes`, if given, are frozen as they are; without them ours apply. `title` is the catalog's unless
-    the sender may name prices too; `tax_included` and `currency` are those of `unit_price_minor`.
+    `discounts` and `taxes`, if given, are frozen as they are; without them the engine's apply. `title` is the
+    catalog's unless the sender may name prices too; `tax_included` and `currency` are those of `unit_price_minor`.
     """
 
     sku: Sku
@@ -111,7 +111,7 @@ class CartLine(Model):
 
 
 class TaxIdValidation(Model):
-    """Who found the tax id to be its holder's (`VIES`, a certificate, a person), and when."""
+    """What validated the tax id (`VIES`, a certificate, an employee), and when."""
 
     source: Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(check_printable)]
     at: AwareDatetime

@@ -1,4 +1,4 @@
-"""Who holds a cart: its active checkout, what that was asked for, and how an editor or a rival is told."""
+"""The cart lock: the active checkout of a cart, its request, and the refusal for an editor or another checkout."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ HOLDER: Final = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The active checkout of a cart. `expires_at` is when it ends if nobody pays.
+    """The active checkout of a cart. `expires_at` is when it ends unless it is paid.
 
     `reference`, `expected` and `token` (the payment's) are what it was asked for.
     """
@@ -37,7 +37,7 @@ class Holder:
     payment_given: bool
 
     def refuse(self, asker: str) -> Conflict:
-        """Return the refusal for somebody who wants the cart; another owner's checkout is not named to them."""
+        """Return the refusal for another request for the cart; another owner's checkout is not named in it."""
         own = {"checkout_id": str(self.id)} if self.owner == asker else {}
         return Conflict(
             Code.CART_LOCKED,
@@ -49,7 +49,7 @@ class Holder:
 
 
 def find_holder(connection: Connection, cart_id: UUID) -> Holder | None:
-    """Return who holds this cart; certain only while the cart's row is locked."""
+    """Return the cart lock of this cart; certain only while the cart's row is locked."""
     row = connection.execute(HOLDER, {"cart_id": cart_id}).one_or_none()
     if row is None:
         return None

@@ -60,7 +60,7 @@ def put_cart(
 
 
 def read_cart(connection: Connection, owner: str, cart_id: UUID) -> StoredCart:
-    """Return a cart of this owner, or of nobody; NotFound for any other."""
+    """Return a cart of this owner, or without an owner; NotFound for any other."""
     row = connection.execute(READ, {"id": cart_id}).mappings().one_or_none()
     if row is None or row["owner"] not in (None, owner):
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))

@@ -41,7 +41,7 @@ BY_SKU: Final = text(
     )
 )
 
-#: By what phase 1 has resolved. `checkout_id` is told of lines that it has not.
+#: By what phase 1 has resolved. `checkout_id` is passed for lines that it has not resolved.
 BY_RESOLUTION: Final = text(
     _LINES.format(
         resolved="""CASE WHEN l.line IS NOT NULL AND r.line IS NULL THEN k.id END AS checkout_id
@@ -92,7 +92,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """One cart with its lines in order; `customer` and `coupon_codes` are normalised, whoever wrote them."""
+    """One cart with its lines in order; `customer` and `coupon_codes` are normalised, however they were written."""
 
     cart_id: UUID
     currency: str
@@ -172,7 +172,7 @@ def _read(rows: Iterable[Row[Any]]) -> dict[UUID, Basket]:
 
 
 def _normalize(normalizer: Callable[[str], str], name: str | None) -> str:
-    """Return a name that may have been written by SQL; '' for what is none, which is nobody's."""
+    """Return a name that may have been written by SQL; '' for one that is no name."""
     try:
         return "" if name is None else normalizer(name)
     except ValueError:

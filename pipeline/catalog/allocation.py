@@ -1,4 +1,4 @@
-"""Who gets which units from where. Pure: first come, first served; all lines of a checkout, or none."""
+"""Allocates units of stock to lines. Pure: first come, first served; all lines of a checkout, or none."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Skus for variants that have none: made of handle and options, and remembered.
 
 Different handles or options never get one sku, in whatever order rows and files come; what has got a sku keeps it, also
-when somebody renames the variant.
+when the variant is renamed.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ MAX_SKU: Final = 255
 #: Hexadecimal digits of an origin's digest behind a sku that others would derive too, more when even that is taken.
 SUFFIXES: Final = (8, 16, 64)
 
-# For a transaction: two imports that derive at once would both find a sku free. Holds nobody else.
+# For a transaction: two imports that derive at once would both find a sku free. Blocks nothing else.
 SERIALIZE: Final = text("SELECT pg_advisory_xact_lock(hashtext('derived_skus'))")
 
 FIND_KNOWN: Final = text("""
@@ -53,7 +53,7 @@ class Origin:
 
     @property
     def digest(self) -> str:
-        """Return what tells this origin from every other: 64 hexadecimal digits."""
+        """Return the digest of this origin: 64 hexadecimal digits."""
         options = list(self.options)
         while options and not options[-1]:
             options.pop()

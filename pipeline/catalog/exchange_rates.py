@@ -64,5 +64,7 @@ def read_newest(connection: Connection) -> datetime | None:
 
 
 def is_too_old(newest: datetime | None, now: datetime, settings: Settings) -> bool:
-    """Tell whether every rate is older than carts take it. Who stores none converts nothing: that is not too old."""
+    """Return whether every rate is older than carts take it. Without any rate nothing is converted: that is not too
+    old.
+    """
     return newest is not None and now - newest > timedelta(hours=settings.rate_max_age_hours)

@@ -21,7 +21,7 @@ CREATE_LOCATIONS: Final = text("""
     ON CONFLICT (code) DO NOTHING
 """)
 
-#: How alike two names are, from 0 to 1, for one to be told when the other is not there.
+#: How alike two names are, from 0 to 1, for one to be suggested when the other does not exist.
 LIKENESS: Final = 0.6
 #: Locations that a sentence names when none is like the one asked for.
 NAMED: Final = 5

@@ -1,4 +1,4 @@
-"""Which sku of the catalog somebody may have meant."""
+"""Which sku of the catalog may have been meant."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -141,7 +141,7 @@ class _Level:
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """What happened to a level since it was counted: units sold (below zero), and whether anybody set it."""
+    """What happened to a level since it was counted: units sold (below zero), and whether it was set."""
 
     sold: int
     by_hand: bool
@@ -159,7 +159,7 @@ def _create_levels(connection: Connection, keys: Sequence[Key]) -> set[Key]:
 def _lock_levels(connection: Connection, variant_ids: Sequence[int]) -> list[_Level]:
     """Lock every level of the variants, at other places too: a policy is the variant's, and reaches them all."""
     locked = locks.lock_stock(connection, variant_ids)
-    # Read only now, under the locks: whoever changed a policy and the stock before us has committed both.
+    # Read only now, under the row locks: an earlier change of a policy and the stock has been committed.
     found = connection.execute(
         DESCRIBE_LEVELS,
         {"variants": [row.variant_id for row in locked], "locations": [row.location_id for row in locked]},

@@ -77,7 +77,7 @@ class StockChange:
 class Shortfall:
     """A stock level that would be left with fewer units than checkouts hold.
 
-    `is_asked` tells a level that was to be set from one elsewhere, which the variant's policy would leave so.
+    `is_asked`: the level was to be set; otherwise it is one elsewhere, which the variant's policy would leave so.
     """
 
     sku: str
@@ -99,7 +99,7 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """A stock level that was set by hand since it was counted, so that nobody knows which of the two is right."""
+    """A stock level that was set by hand since it was counted, so that it is unknown which of the two is right."""
 
     sku: str
     location: str

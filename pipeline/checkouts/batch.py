@@ -47,7 +47,8 @@ TOGETHER: Final = {0: 1000, 1: 16, 2: 4}
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """How a batch is divided: who goes on `now`, the groups that follow, and the `heavy` ones that may give way.
+    """How a batch is divided: the group processed `now`, the groups that follow, and the `heavy` ones that may be
+    delayed.
 
     Each group is one transaction. Heavy are the large checkouts, each by itself, and what small ones are more than one
     transaction takes, as long as it is more than half of one.
@@ -59,7 +60,7 @@ class Parts:
 
 
 def split_by_attempts(members: Sequence[LockedCheckout], most_lines: int | None) -> Parts:
-    """Divide a batch by attempts and by lines: who is fresh goes with the fresh, and the small ones go first.
+    """Divide a batch by attempts and by lines: first attempts go together, and the small ones go first.
 
     No group has more than `most_lines` lines (None: any number), except a single checkout that has more by itself.
     Members come in the order of their ids, that of their start, and keep it within a group, and from each heavy group
@@ -94,7 +95,7 @@ def share_out(items: Sequence[T], weigh: Callable[[T], int], most: float, count:
 
 
 def _is_large(weight: int, most: float) -> bool:
-    """Tell whether something is too much work to go with others: more than half of what goes together."""
+    """Return whether something is too much work to go with others: more than half of what goes together."""
     return weight * 2 > most
 
 
@@ -161,7 +162,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """No rule settles this: a person must look."""
+    """No rule settles this: it needs review."""
 
     code: Code
     detail: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The audit trail: one row per thing that happened, written once per batch, with what others are told of it.
+"""The audit trail: one row per event, written once per batch, and the outbox for outbound webhooks.
 
 Most events follow from a change of rows. Both go in one statement then, and so in one round trip.
 """
@@ -23,12 +23,12 @@ PUBLIC_KINDS: Final = (
     "checkout.needs_review",
 )
 
-#: After these a checkout moves no further by itself: whoever waits for it is woken.
+#: After these a checkout moves no further by itself: long polls for it are answered.
 RESTING_KINDS: Final = frozenset(
     {"checkout.awaiting_payment", "payment.declined", *PUBLIC_KINDS} - {"checkout.started", "checkout.phase_completed"}
 )
 
-#: Where those who wait listen; a payload is checkout ids with commas between them.
+#: The channel that long polls listen to; a payload is checkout ids with commas between them.
 CHANNEL: Final = "checkout_rested"
 #: PostgreSQL takes payloads below 8,000 bytes; an id and its comma have 37.
 IDS_PER_PAYLOAD: Final = 200
@@ -66,7 +66,7 @@ class Happened:
 def with_events(change: str) -> TextClause:
     """Make a statement of a change that returns nothing, for `execute_with_events`.
 
-    Both parts see the rows as they were before: an event is of a checkout, and tells nothing of the row itself.
+    Both parts see the rows as they were before: an event belongs to a checkout, and does not describe the row itself.
     """
     return text(f"WITH changed AS ({change}), {_WRITE}")
 

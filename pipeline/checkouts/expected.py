@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What was shown to the buyer, as far as they were told: the total, the quote's hash, each line's total by number.
+    """What was shown to the buyer, as far as it is known: the total, the quote's hash, each line's total by number.
 
-    Whoever names lines names all of them: a line that was not shown is not charged. Delivery is no line.
+    A request that names lines names all of them: a line that was not shown is not charged. Delivery is no line.
     """
 
     total_minor: int | None = None

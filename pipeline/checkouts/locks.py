@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, text
 
 from models.states import CheckoutState
 from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts.conditions import MAY_EXPIRE
 from pipeline.checkouts.expected import Expected
 
 _MEMBER: Final = """
@@ -25,12 +26,8 @@ CHECKOUTS: Final = text(f"""
     SELECT {_MEMBER} FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
-# Nothing of theirs may be in flight at the gateway: those are settled first, then expire.
 EXPIRED: Final = text(f"""
-    SELECT {_MEMBER} FROM checkouts c
-    WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required') AND expires_at <= now()
-      AND NOT EXISTS (SELECT FROM payment_operations o
-                      WHERE o.checkout_id = c.id AND o.status IN ('intended', 'unknown'))
+    SELECT {_MEMBER} FROM checkouts c WHERE {MAY_EXPIRE}
     ORDER BY expires_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
@@ -97,7 +94,7 @@ DUE_NOTICES: Final = text("""
 """)
 
 # Everything a body is made of: none of it changes once the event is written. The sweep moves `due_at` on by a stall as
-# it sends; whoever makes a delivery moves it further, so that a message that comes twice finds nothing.
+# it sends; the dispatcher that makes a delivery moves it further, so that a redelivered message finds nothing.
 DELIVERIES: Final = text("""
     SELECT d.id, d.endpoint_id, d.event_id, d.attempts, p.url, p.secret, e.kind, e.phase, e.data, e.at, e.checkout_id,
            c.cart_id, c.owner, c.reference, c.currency, c.failure_code, c.failure_phase, c.failure_message,
@@ -121,7 +118,7 @@ def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[LockedCh
 
 
 def lock_expired(connection: Connection, limit: int) -> list[LockedCheckout]:
-    """Lock checkouts whose time is up, skipping what others hold."""
+    """Lock expired checkouts, skipping those with a row lock."""
     return [_member(row) for row in connection.execute(EXPIRED, {"limit": limit}).all()]
 
 
@@ -131,7 +128,7 @@ def lock_scheduled(connection: Connection, limit: int) -> list[LockedCheckout]:
 
 
 def lock_stalled(connection: Connection, **parameters: Any) -> list[LockedCheckout]:
-    """Lock checkouts of one queue whose message has been delivered or lost without a trace."""
+    """Lock checkouts of one queue with a message that was delivered or lost, and no commit since."""
     return [_member(row) for row in connection.execute(STALLED, parameters).all()]
 
 
@@ -173,17 +170,17 @@ def lock_inbound_webhooks(
 
 
 def lock_due_inbound_webhooks(connection: Connection, limit: int) -> Sequence[Row[Any]]:
-    """Lock webhooks whose next try has come, or whose message was lost."""
+    """Lock inbound webhooks that are due for a retry, or for redelivery of a lost message."""
     return connection.execute(DUE_NOTICES, {"limit": limit}).all()
 
 
 def lock_deliveries(connection: Connection, ids: Sequence[UUID], stall_seconds: float) -> Sequence[Row[Any]]:
-    """Lock those of these deliveries that are due and that nobody is making, with everything they say."""
+    """Lock those of these deliveries that are due and not being made, with their contents."""
     return connection.execute(DELIVERIES, {"ids": list(ids), "stall_seconds": stall_seconds}).all()
 
 
 def lock_due_deliveries(connection: Connection, limit: int) -> Sequence[Row[Any]]:
-    """Lock deliveries whose next try has come, or whose message was lost."""
+    """Lock deliveries that are due for a retry, or for redelivery of a lost message."""
     return connection.execute(DUE_DELIVERIES, {"limit": limit}).all()
 
 

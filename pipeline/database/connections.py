@@ -21,8 +21,8 @@ TRANSIENT_SQLSTATES: Final = ("08", "40001", "40P01", "53", "55P03", "57", "25P0
 #: A statement is prepared once it has been asked so often: psycopg's own default.
 PREPARED_AFTER: Final = 5
 
-#: For who asks by keys, over and over. Left to itself PostgreSQL plans each statement that takes an array anew at each
-#: call: a tenth of the time of a checkout alone.
+#: For statements that read rows by their keys, over and over. Left to itself PostgreSQL plans each statement that
+#: takes an array anew at each call: a tenth of the time of a checkout alone.
 BY_KEY: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 #: A plan that was made for nearly empty tables reads all of them. It would be kept until the next ANALYZE, a minute or
 #: more away; for so long it reads what some seconds have written, a few thousand rows.
@@ -42,7 +42,7 @@ def connect_engine(
 ) -> Engine:
     """Return an engine; connects at first use. `statement_timeout_seconds=0` means none (migrations, audit).
 
-    `by_key` is for who asks for nothing but rows by their keys, over and over: a connection plans each statement once,
+    `by_key` is for work that reads only rows by their keys, over and over: a connection plans each statement once,
     and anew when its plans are older than PLAN_SECONDS.
     READ COMMITTED, the database's clock, UTC. A frozen or vanished client loses its locks within seconds.
     """
@@ -71,7 +71,7 @@ def connect_engine(
             "application_name": f"checkout.{application_name}",
             "connect_timeout": 3,
             "prepare_threshold": PREPARED_AFTER if settings.prepare_statements else None,
-            # A host that vanishes says nothing: after this long a thread that waits for its answer is let go.
+            # A host that vanishes says nothing: after this long a thread that waits for its answer times out.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 5,
             "keepalives_interval": 2,
@@ -120,7 +120,7 @@ def assert_no_transaction() -> None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the database, not the work, failed: the same work may well succeed on another connection."""
+    """Return whether the database, not the work, failed: the same work may well succeed on another connection."""
     if isinstance(error, PoolTimeout):
         return True
     if not isinstance(error, DBAPIError):

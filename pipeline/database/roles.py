@@ -1,4 +1,4 @@
-"""Who may do what in the database: three roles without a login, granted to the users that processes connect as.
+"""Database privileges: three roles without a login, granted to the users that processes connect as.
 
 `checkout_worker` is for the workers, the scheduler and the HTTP edge: it can do what they do, and cannot change what
 has been written down, whatever SQL is run as it. `checkout_clerk` is for the commands that keep the catalog, the keys
@@ -24,8 +24,8 @@ class Role(StrEnum):
     READER = "checkout_reader"
 
 
-#: What only a row's first writer says, beside what a trigger keeps for everybody. An upstream with a user of its own
-#: may give a cart to another owner; the engine never does.
+#: Columns that only the insert of a row sets, beside what a trigger enforces for every role. An upstream with a user
+#: of its own may give a cart to another owner; the engine never does.
 _OWN: Final[Mapping[str, tuple[str, ...]]] = {"carts": ("id", "owner", "created_at")}
 
 
@@ -88,17 +88,17 @@ CLERK: Final[Mapping[str, tuple[str, ...]]] = {
 SECRETS: Final[Mapping[str, frozenset[str]]] = {
     "api_keys": frozenset({"secret_hash"}),
     "admin_sessions": frozenset({"token_hash"}),
-    # What the buyer must do at their bank: whoever has it can stand in for the buyer.
+    # The buyer's 3-D Secure action: with it, anyone can act in place of the buyer.
     "payments": frozenset({"token", "action"}),
-    # What somebody else has sent: secrets are taken out before it is kept, as far as they can be told.
+    # What others have sent: secrets are removed before it is stored, as far as they can be recognised.
     "refused_messages": frozenset({"body"}),
     "webhook_inbox": frozenset({"body"}),
     "webhook_endpoints": frozenset({"secret"}),
     "request_answers": frozenset({"body", "headers"}),
 }
 
-#: A session makes nothing of its own: no table of one of our names, whatever would trust it. PUBLIC is everybody.
-#: Whoever owns the tables and not the database is told by PostgreSQL, with a warning, that its owner has to do it.
+#: A session makes nothing of its own: no table with a name of the engine's, whatever would trust it. PUBLIC is every
+#: role. If the owner of the tables does not own the database, PostgreSQL warns that the database's owner has to do it.
 _MAKE_NOTHING: Final = """
 DO $$ BEGIN
     EXECUTE format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC', current_database());
@@ -123,7 +123,7 @@ def list_statements() -> list[str]:
         statements.append(f"GRANT USAGE ON SCHEMA {schema} TO {everybody}")
     statements.append(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {Role.WORKER}, {Role.CLERK}")
     statements.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, {SCHEMA} TO {Role.WORKER}, {Role.CLERK}")
-    # The sandbox bank plays somebody else: in production its books are elsewhere, or nowhere.
+    # The sandbox bank plays an external provider: in production its books are elsewhere, or nowhere.
     statements.append(f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {SCHEMA} TO {Role.WORKER}")
     for role, grants in ((Role.WORKER, WORKER), (Role.CLERK, CLERK)):
         statements += [f"GRANT {', '.join(rights)} ON {table} TO {role}" for table, rights in grants.items()]
@@ -145,6 +145,6 @@ def make_user(connection: Connection, name: str, role: Role) -> None:
 
 
 def grant(connection: Connection) -> None:
-    """Make the roles and grant them what they may do. For who owns the tables, and may make roles."""
+    """Make the roles and grant them what they may do. Run it as the owner of the tables, who may create roles."""
     for statement in list_statements():
         connection.execute(text(statement))

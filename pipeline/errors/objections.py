@@ -1,6 +1,6 @@
 """What is wrong with something from outside, in words: one phrase for each kind of mistake that validation finds.
 
-The library's own messages name patterns and types (`String should match pattern '^[A-Z]{2}$'`); nobody outside knows
+The library's own messages name patterns and types (`String should match pattern '^[A-Z]{2}$'`); no caller knows
 those. Nothing of what was sent is shown but the name of its field.
 """
 

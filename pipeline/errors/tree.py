@@ -28,11 +28,11 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.TTL_TOO_LONG: (
         "A checkout may hold stock for at most {cap_seconds:second|seconds}: ask for less, or leave ttl_seconds out."
     ),
-    Code.KEY_RUNNING: "The request with idempotency key {key!q} is being worked on: repeat it in a moment.",
+    Code.KEY_RUNNING: "The request with idempotency key {key!q} is being processed: repeat it in a moment.",
     Code.API_KEY_INVALID: "The request carries no valid API key: send `Authorization: Bearer` and a live one.",
-    Code.SCOPE_MISSING: "The API key lacks the scope {scope} ({why}): use one that has it.",
+    Code.SCOPE_MISSING: "The API key lacks the scope {scope} ({why}): use one with it.",
     Code.RATE_LIMITED: (
-        "At most {limit:request|requests} a minute may come with this API key: wait {seconds:second|seconds}."
+        "This API key may make at most {limit:request|requests} a minute: wait {seconds:second|seconds}."
     ),
     Code.BODY_TOO_LARGE: "The body has more than {limit:byte|bytes}: send less.",
     Code.HEADERS_TOO_LARGE: "The headers have more than {limit:byte|bytes}, or are more than {headers}: send less.",
@@ -41,20 +41,18 @@ SENTENCES: Final[dict[Code, str]] = {
     ),
     Code.REQUEST_TIMEOUT: "The request did not arrive whole within {seconds:second|seconds}: send it again.",
     Code.SIGN_INS_LIMITED: (
-        "At most {limit:try|tries} to sign in may come within a minute: wait {seconds:second|seconds}, then try again."
+        "At most {limit:sign-in attempt is|sign-in attempts are} allowed a minute: wait {seconds:second|seconds}."
     ),
     Code.MEDIA_TYPE: "The body is not application/json: send JSON, and say so in Content-Type.",
     Code.ROUTE_UNKNOWN: "There is nothing at this address: /openapi.json lists what there is.",
     Code.METHOD_UNKNOWN: "{method} is not possible here: use {allowed}.",
     Code.ORIGIN_FOREIGN: "The form was sent from another site: open the page here, and send it from there.",
     Code.UNAVAILABLE: "The engine cannot work right now: repeat the same request in a few seconds.",
-    Code.OVERLOADED: (
-        "More is being bought than gets through right now: repeat the same request in {seconds:second|seconds}."
-    ),
+    Code.OVERLOADED: ("The engine is overloaded: repeat the same request in {seconds:second|seconds}."),
     Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",
     Code.CART_LOCKED: "Cart {cart_id} is locked by {holder} until {expires_at}: try again after that.",
     Code.CART_COMPLETED: "Cart {cart_id} has been bought already: start with a new cart.",
-    Code.CHECKOUT_ACTIVE: "Cart {cart_id} waits to be paid in checkout {checkout_id}: process that one, or cancel it.",
+    Code.CHECKOUT_ACTIVE: "Checkout {checkout_id} of cart {cart_id} awaits payment: process it, or cancel it.",
     Code.CART_EMPTY: "The cart has no lines: add something to it first.",
     Code.CART_TOO_LARGE: "The cart has {lines:line|lines} and at most {limit} may be bought at once: split it.",
     Code.QUANTITY_INVALID: "Line {line} asks for {quantity} of {sku!q}: ask for at least 1 and at most {limit}.",
@@ -76,7 +74,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.TOTAL_TOO_LARGE: "The total is larger than any amount that can be charged: split the cart.",
     Code.AMOUNT_NOT_CHARGEABLE: "The total of {amount} cannot be charged: {reason}.",
     Code.EXCHANGE_RATE_STALE: "The rate from {base} to {quote} is of {observed_at}: import a newer one.",
-    Code.TAX_RATES_ENDED: "No rate of {names} in {place} holds now: import those that do, or a rate of 0.",
+    Code.TAX_RATES_ENDED: "No rate of {names} in {place} is valid now: import valid ones, or a rate of 0.",
     Code.EXTERNAL_AMOUNTS: "The amounts of {where} do not agree ({reason}): send amounts that add up.",
     Code.EXTERNAL_AMOUNTS_REFUSED: (
         "Messages may not name prices, discounts, taxes or delivery costs here: leave them out, or send the cart over"
@@ -109,25 +107,25 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.CHECKOUT_ENDED: "Checkout {checkout_id} is {state}: start a new one.",
     Code.CHECKOUT_BUSY: "Checkout {checkout_id} is {state} and has its payment: wait for its outcome.",
     Code.PAST_PIVOT: (
-        "The payment of checkout {checkout_id} is being taken: wait for the order, then cancel it in your shop."
+        "The payment of checkout {checkout_id} is being captured: wait for the order, then cancel it in your shop."
     ),
-    Code.NEEDS_REVIEW: "A person is looking at checkout {checkout_id}: wait for their answer, or ask support.",
+    Code.NEEDS_REVIEW: "Checkout {checkout_id} needs review by an operator: wait for the result, or ask support.",
     Code.PAYMENT_REQUIRED: "There is something to pay, and the request carries no payment: send its token.",
     Code.PAYMENT_DECLINED: "The payment was declined ({reason}): try another payment method.",
-    Code.CAPTURE_DECLINED: "The authorised payment could not be taken ({reason}): start again with another one.",
-    Code.PAYMENT_UNRESOLVED: "The payment provider has not told the outcome of {kind!q}: look it up there, then retry.",
-    Code.AUTHORIZATION_EXPIRED: "The authorisation of the payment ran out before the money was taken: start again.",
-    Code.REFUND_FAILED: "{amount} could not be given back ({error}): refund it at the provider, then retry.",
-    Code.VOID_FAILED: "{amount} authorised could not be let go ({error}): cancel it at the provider, then retry.",
+    Code.CAPTURE_DECLINED: "The authorised payment could not be captured ({reason}): start again with another one.",
+    Code.PAYMENT_UNRESOLVED: "The outcome of {kind!q} at the payment provider is unknown: check it there, then retry.",
+    Code.AUTHORIZATION_EXPIRED: "The authorisation of the payment expired before it was captured: start again.",
+    Code.REFUND_FAILED: "{amount} could not be refunded ({error}): refund it at the provider, then retry.",
+    Code.VOID_FAILED: "{amount} authorised could not be voided ({error}): void it at the provider, then retry.",
     Code.CARD_NUMBER: "The payment token looks like a card number: send the provider's token, never the number.",
-    Code.GATEWAY_MISCONFIGURED: "The payment provider refuses our access ({reason}): correct its keys, then retry.",
+    Code.GATEWAY_MISCONFIGURED: "The payment provider refuses access ({reason}): correct its API keys, then retry.",
     Code.GATEWAY_UNAVAILABLE: "The payment provider does not answer ({reason}): try again later.",
     Code.GATEWAY_UNKNOWN: "There is no gateway {gateway!q} here: use the one that CHECKOUT_GATEWAY names.",
     Code.WEBHOOK_INVALID: "The webhook cannot be accepted ({reason}): check its signing secret and the sender's clock.",
     Code.ENDPOINT_INVALID: "No webhook can be sent there ({reason}): name a public https address.",
     Code.CANCELLED: "The checkout was cancelled by the buyer.",
     Code.RELEASED: "The checkout was released by {actor}: {reason}.",
-    Code.EXPIRED: "The checkout ran out of time before it was paid: start a new one.",
+    Code.EXPIRED: "The checkout expired before it was paid: start a new one.",
     Code.ATTEMPTS_EXHAUSTED: (
         "Phase {phase} failed {attempts:time|times} ({error}): report it, then start a new checkout."
     ),
@@ -135,10 +133,10 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.INTERNAL_ERROR: "The request could not be handled ({error}): report it with its idempotency key.",
 }
 
-#: Says whether a variant of a sentence is for these facts.
+#: Decides whether a variant of a sentence is for these facts.
 When = Callable[[Mapping[str, Any]], bool]
 
-#: What is said instead where the facts make the usual sentence wrong: the first whose condition holds.
+#: The sentence instead where the facts make the usual sentence wrong: the first whose condition holds.
 VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
     Code.ADDRESS_MISSING: (
         (lambda facts: facts.get("reason") == "there is none", "The cart has no shipping address: add one."),
@@ -168,7 +166,7 @@ VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
         ),
         (
             lambda facts: "state" in facts,
-            "Checkout {checkout_id} of cart {cart_id} is on its way ({state}): repeat the request in a moment.",
+            "Checkout {checkout_id} of cart {cart_id} is in progress ({state}): repeat the request in a moment.",
         ),
     ),
     Code.PRICE_CHANGED: (
@@ -192,7 +190,7 @@ VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
     Code.CHECKOUT_BUSY: (
         (
             lambda facts: facts.get("state") == "action_required",
-            "Checkout {checkout_id} waits for the buyer at their bank: have the buyer finish there, or cancel it.",
+            "Checkout {checkout_id} awaits 3-D Secure: the buyer must complete it, or cancel the checkout.",
         ),
     ),
 }
@@ -210,7 +208,9 @@ def sentence(code: Code, detail: Mapping[str, Any]) -> str:
 
 
 class CheckoutError(Exception):
-    """Base of every error this engine raises on purpose: a stable code, its facts, and a sentence for the reader."""
+    """Base of every error that the engine raises on purpose: a stable code, its facts, and a sentence for the
+    reader.
+    """
 
     def __init__(self, code: Code, **detail: Any) -> None:
         """Take the facts that the code's sentence names."""
@@ -232,12 +232,12 @@ class Invalid(Refused):
 
 
 class NotFound(Refused):
-    """What the request names does not exist, or belongs to somebody else."""
+    """What the request names does not exist, or belongs to another owner."""
 
 
 class Conflict(Refused):
-    """The request is fine and something stands in its way."""
+    """The request is valid, and the present state does not allow it."""
 
 
 class Unavailable(CheckoutError):
-    """Somebody outside does not answer. Nothing was changed; the same request may succeed later."""
+    """An external system does not answer. Nothing was changed; the same request may succeed later."""

@@ -1,6 +1,6 @@
 """Which payment provider the settings choose, and with what money: said by every process, view and command.
 
-Nobody gets the sandbox by accident. Where no gateway is named, or the sandbox beside a secret of Stripe's, nothing
+The sandbox is never chosen by accident. Where no gateway is named, or the sandbox beside a secret of Stripe's, nothing
 starts.
 """
 
@@ -28,8 +28,8 @@ class Money(StrEnum):
 
 
 _WORDS: Final = {
-    Money.PLAY: "play money: nobody pays",
-    Money.TEST: "test mode: nobody pays",
+    Money.PLAY: "play money: nothing is charged",
+    Money.TEST: "test mode: nothing is charged",
     Money.REAL: "real money",
 }
 
@@ -43,7 +43,7 @@ class Choice:
 
     @property
     def sentence(self) -> str:
-        """The choice for people, such as `sandbox (play money: nobody pays)`."""
+        """The choice for people, such as `sandbox (play money: nothing is charged)`."""
         return f"{self.name} ({_WORDS[self.money]})"
 
 

@@ -129,12 +129,12 @@ Answer = Succeeded | Declined | ActionRequired | Transient | Unknown | Misconfig
 ALREADY_CAPTURED = "already_captured"
 #: `authorize` or `capture` on an object that was cancelled is declined with this code.
 PAYMENT_CANCELLED = "payment_cancelled"
-#: `capture` of an authorisation that the provider has let go is declined with this code.
+#: `capture` of an authorisation that the provider has voided is declined with this code.
 AUTHORIZATION_EXPIRED = "authorization_expired"
 
 
 #: `open` of an amount that `chargeable` let through and the provider still does not take is declined with one of these.
-#: Another card would not help: the checkout ends, and this is what its buyer is told to do.
+#: Another card would not help: the checkout ends, and this is the advice for its buyer.
 AMOUNT_REFUSALS: Final[Mapping[str, str]] = {
     "amount_invalid": "the payment provider cannot take it exactly: change the cart, or its currency",
     "amount_too_small": "the payment provider takes more only: add something to the cart",
@@ -157,7 +157,7 @@ class InboundWebhook:
     """What a verified webhook says: something happened to an object. What, is asked of the provider.
 
     `reference` and `checkout_id` (from the object's metadata) are None when the event names none; `kind` is the
-    provider's own name of it. `relevant` is False for kinds that cannot concern a payment of ours.
+    provider's own name of it. `relevant` is False for kinds that cannot concern a payment.
     """
 
     event_id: str
@@ -197,7 +197,7 @@ class Gateway(Protocol):
     def chargeable(self, amount: Money) -> Money | NotChargeable:
         """Return what of an amount can be charged: all of it, or the next lower amount if it has too many decimals.
 
-        Asked before stock is held and for every quote: it calls nobody, and never raises. What it returns, `open`
+        Asked before stock is held and for every quote: it makes no call, and never raises. What it returns, `open`
         takes; zero and less is NotChargeable, and no amount above zero becomes zero. Where the least and the largest
         amount of a currency are returned as they are, all others are too, and carts in it are priced only once.
         """

@@ -33,17 +33,17 @@ def build_gateway(settings: Settings) -> Gateway:
         raise SettingsError(
             f"The gateway {settings.gateway} is of an earlier release: install one of it that knows what it can charge."
         )
-    if 0 < settings.gateway_claim_seconds < gateway.call_seconds + CLAIM_MARGIN_SECONDS:
+    if 0 < settings.gateway_lease_seconds < gateway.call_seconds + CLAIM_MARGIN_SECONDS:
         gateway.close()
         raise SettingsError(
             f"A call of {gateway.name} can take {gateway.call_seconds:g} s: "
-            f"set CHECKOUT_GATEWAY_CLAIM_SECONDS to more, or CHECKOUT_GATEWAY_TIMEOUT_SECONDS to less."
+            f"set CHECKOUT_GATEWAY_LEASE_SECONDS to more, or CHECKOUT_GATEWAY_TIMEOUT_SECONDS to less."
         )
     return gateway
 
 
 def fit_claim(settings: Settings, gateway: Gateway) -> Settings:
     """Return the settings with a claim that outlasts the calls of this gateway, where they leave it to the gateway."""
-    if settings.gateway_claim_seconds > 0:
+    if settings.gateway_lease_seconds > 0:
         return settings
-    return settings.model_copy(update={"gateway_claim_seconds": gateway.call_seconds + TURN_SECONDS})
+    return settings.model_copy(update={"gateway_lease_seconds": gateway.call_seconds + TURN_SECONDS})

@@ -94,7 +94,7 @@ def start(
         return replayed
     if cart is None or cart.owner not in (None, request.owner):
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))
-    # Read after the lock: whoever started this cart before us has committed by now.
+    # Read after the row lock: an earlier start of this cart has been committed by now.
     active = find_holder(connection, cart_id)
     if active is not None:
         if active.owner != request.owner:
@@ -119,7 +119,7 @@ def start(
             "paying": request.payment is not None,
             **_expected_columns(request),
             "ttl_seconds": ttl_seconds,
-            "stall_seconds": settings.stall_seconds,
+            "stall_seconds": settings.redeliver_after_seconds,
         },
     ).scalar_one()
     _bind_key(connection, request, checkout_id)
@@ -169,12 +169,12 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
         hold_seconds=settings.payment_window_seconds,
         expected=_expected_columns(request),
     )
-    # One that has not reached its quote yet is on its way already: its message is not doubled.
+    # One that has not reached its quote yet is running already: its message is not sent twice.
     return CommandResult(member.id, created=True, sends=[] if early else sends)
 
 
 def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> CommandResult:
-    """Look again at a payment that waited for its buyer, who has now acted. Holds nothing longer: anybody may ask."""
+    """Poll a payment that waited for 3-D Secure, after the buyer has acted. Extends no reservation."""
     member = _owned(connection, checkout_id, owner)
     if member.state is not CheckoutState.ACTION_REQUIRED:
         return CommandResult(checkout_id, created=False)
@@ -200,9 +200,9 @@ def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, 
 
 
 def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> CommandResult:
-    """Set a checkout that waits for a person going again, in the direction it had.
+    """Retry a checkout that needs review, in the direction it had.
 
-    Of one that has ended, the money that could not be given back is tried again.
+    Of one that has ended, the void or refund that failed is retried.
     """
     member = _owned(connection, checkout_id, None)
     if member.state in ENDINGS and close_reviews(connection, [member.id], actor=actor, reason=reason):

@@ -55,8 +55,8 @@ class StoredResponse:
 def claim(connection: Connection, request: IdempotentRequest, seconds: float) -> StoredResponse | None:
     """Take this request on for so long; the first answer if there is one.
 
-    Raises Conflict: KEY_CONFLICT when the key came with another request, KEY_RUNNING while somebody is at it. Of two at
-    once the second waits here until the first has committed.
+    Raises Conflict: KEY_CONFLICT when the key came with another request, KEY_RUNNING while it is being processed. Of
+    two at once the second waits here until the first has committed.
     """
     named: dict[str, Any] = {"owner": request.owner, "key": request.key}
     taken = connection.execute(CLAIM, {**named, "fingerprint": request.fingerprint, "seconds": seconds})
@@ -71,7 +71,9 @@ def claim(connection: Connection, request: IdempotentRequest, seconds: float) ->
 
 
 def keep(connection: Connection, request: IdempotentRequest, answer: StoredResponse, *, claimed: bool) -> None:
-    """Keep the first answer of a request; `claimed` is False for a refusal, whose claim went with its transaction."""
+    """Keep the first answer of a request; `claimed` is False for a refusal: its lease was rolled back with its
+    transaction.
+    """
     connection.execute(
         KEEP,
         {

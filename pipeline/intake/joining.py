@@ -1,6 +1,6 @@
 """Whether a request may be answered by a checkout that is under way: only if it says the same as that one was asked.
 
-Otherwise its caller would be told another request's result: another cart, another card, another total. What a look
+Otherwise its caller would get another request's result: another cart, another card, another total. What a look
 (`GET /checkout`) leaves out it does not claim; a request that pays claims all of it.
 """
 
@@ -68,7 +68,7 @@ def join_cart(connection: Connection, request: StartRequest, holder: Holder, set
 def join_payment(connection: Connection, request: ProcessRequest, member: LockedCheckout, settings: Settings) -> None:
     """Return if the payment that is under way for this checkout answers this request; its row must be locked.
 
-    Raises Conflict as `join_cart` does. Nothing is changed then: what another request pays is not turned back.
+    Raises Conflict as `join_cart` does. Nothing is changed then: what another request pays does not unwind.
     """
     if connection.execute(TOKEN, {"id": member.id}).scalar_one_or_none() != _token(request):
         raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(member.id), state=member.state)
@@ -85,7 +85,7 @@ def read_expected(request: Expecting) -> Expected:
 
 
 def _is_look(request: StartRequest) -> bool:
-    """Tell whether a request only names its cart: for how long it would hold it, had it begun it, does not matter."""
+    """Return whether a request only names its cart: for how long it would hold it, had it begun it, does not matter."""
     return request.model_dump(exclude={"owner", "cart_id", "ttl_seconds"}, exclude_none=True) == {}
 
 
@@ -112,7 +112,7 @@ def _object_to_amounts(
 
 
 def _holds(connection: Connection, cart: Cart) -> bool:
-    """Tell whether the stored cart is, to the last field, the one that was brought along."""
+    """Return whether the stored cart is, to the last field, the one that was brought along."""
     stored, brought = read_content(connection, cart.id), cart.model_dump(mode="json", exclude={"id"})
     if cart.tax_id_validated is None:
         stored["tax_id_validated"] = None  # a validator may have been asked since

@@ -127,7 +127,7 @@ class CheckoutService:
     def status(
         self, *, checkout_id: UUID | None = None, cart_id: UUID | None = None, owner: str | None = None
     ) -> Status:
-        """Tell where a checkout stands."""
+        """Return where a checkout stands."""
         with reading(self.executor.database) as connection:
             return read_status(connection, checkout_id=checkout_id, cart_id=cart_id, owner=owner)
 

@@ -1,4 +1,4 @@
-"""Where a checkout stands, for whoever asks."""
+"""The status of a checkout, for its owner and for operators."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +27,7 @@ _STATUS: Final = """
     ORDER BY c.id DESC LIMIT 1
 """
 STATUS: Final = text(_STATUS.format(action="p.action"))
-#: The same for who is not the buyer's shop, and may not even read the column.
+#: The same for callers other than the owner, which may not read the column.
 PLAIN_STATUS: Final = text(_STATUS.format(action="CAST(NULL AS jsonb)"))
 
 #: What each state is called to people.
@@ -43,13 +43,13 @@ STATE_NAMES: Final = {
     CheckoutState.EXPIRED: "Expired",
 }
 
-#: States in which nothing more happens until somebody acts, or ever.
+#: Stable states: nothing more happens until the buyer or an operator acts, or ever.
 RESTING: Final = frozenset(CheckoutState) - {CheckoutState.RUNNING, CheckoutState.UNWINDING}
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a checkout did not become an order, or what a person must settle."""
+    """Why a checkout did not become an order, or what an operator must settle."""
 
     code: str
     phase: str | None
@@ -84,9 +84,9 @@ class Placed:
 class Status:
     """One checkout as its owner sees it. `totals` are frozen from phase 3 on.
 
-    `failure` says why it turned back or, while it waits to be paid, why the last card was declined.
+    `failure` says why it unwinds or, while it awaits payment, why the last card was declined.
 
-    `review` says what a person must settle: what keeps it in `needs_review`, or money of one that has ended.
+    `review` says what an operator must settle: what keeps it in `needs_review`, or money of one that has ended.
     """
 
     checkout_id: UUID

@@ -1,4 +1,4 @@
-"""Messages that nobody can work on, kept with their reason where an operator sees them."""
+"""Rejected messages, kept with their reason for an operator."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What an operator should know of a checkout, or do about it now: a sentence, and the command that helps."""
+"""Advice to an operator about one checkout: a sentence, and the command to run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
 
 from models.states import ACTIVE, CheckoutState
-from pipeline.audit.report import bound_seconds
+from pipeline.checkouts.conditions import bound_seconds
 from pipeline.operations.checkout_detail import Dossier
 from pipeline.saga.forward import queue_of
 from pipeline.settings import Settings
@@ -23,34 +23,35 @@ class Advice:
 
 
 def can_release(dossier: Dossier) -> bool:
-    """Whether an operator may release it: it is on its way, and its payment is not being taken."""
+    """Whether an operator may release it: it is active, and its payment is not being captured."""
     return dossier.status.state in _RELEASABLE and dossier.standing["pivot_at"] is None
 
 
 def can_retry(dossier: Dossier) -> bool:
-    """Whether it waits for a person, or money of it does."""
+    """Whether the checkout or its payment needs review."""
     return dossier.status.state is CheckoutState.NEEDS_REVIEW or dossier.status.review is not None
 
 
 def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
-    """Return what there is to know and to do."""
+    """Return the advice for its state."""
     status, id_ = dossier.status, dossier.status.checkout_id
     advice: list[Advice] = []
     match status.state:
         case CheckoutState.RUNNING | CheckoutState.UNWINDING:
             advice.append(_advise_working(dossier, settings))
         case CheckoutState.AWAITING_PAYMENT:
-            until = _tell(status.expires_at)
+            until = _format(status.expires_at)
             advice.append(
                 Advice(
-                    f"It waits to be paid, and holds its stock until {until}; release it to free the stock now.",
+                    f"It awaits payment and holds its stock until {until}; release it to free the stock now.",
                     _release(dossier),
                 )
             )
         case CheckoutState.ACTION_REQUIRED:
             advice.append(
                 Advice(
-                    "The buyer must act at the bank; the provider's webhook, or the buyer, brings it on.",
+                    "The buyer must complete 3-D Secure; it continues when the provider's webhook or the buyer reports"
+                    " the result.",
                     _release(dossier),
                 )
             )
@@ -58,7 +59,7 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
             why = "" if status.review is None else f" {status.review.message}"
             advice.append(
                 Advice(
-                    f"A person must settle this, then send it on.{why}", f"python scripts/retry.py {id_} --reason TEXT"
+                    f"An operator must settle this, then retry it.{why}", f"python scripts/retry.py {id_} --reason TEXT"
                 )
             )
         case CheckoutState.COMPLETED:
@@ -70,9 +71,9 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
             assert_never(status.state)
     if status.review is not None and status.state is not CheckoutState.NEEDS_REVIEW:
         command = f"python scripts/retry.py {id_} --reason TEXT"
-        advice.append(Advice(f"Money of it could not be given back: {status.review.message}", command))
+        advice.append(Advice(f"Its payment could not be voided or refunded: {status.review.message}", command))
     if dossier.standing["pivot_at"] is not None and status.state is CheckoutState.RUNNING:
-        advice.append(Advice("Its payment is being taken: it cannot be released any more, it is finished forward."))
+        advice.append(Advice("Its payment is being captured: it cannot be released any more, and it completes."))
     return advice
 
 
@@ -95,14 +96,14 @@ def _advise_working(dossier: Dossier, settings: Settings) -> Advice:
             f"It is overdue: the worker of {queue} does not run, or its messages are not delivered.",
             "python scripts/monitor.py",
         )
-    when = "" if due_at is None else f"; the sweep looks after it at {_tell(due_at)}"
+    when = "" if due_at is None else f"; the sweep checks it at {_format(due_at)}"
     reason = "" if standing["last_error"] is None else f" Last: {standing['last_error']}."
-    return Advice(f"It is with {queue}{when}.{reason}", "python scripts/monitor.py --watch")
+    return Advice(f"It is in {queue}{when}.{reason}", "python scripts/monitor.py --watch")
 
 
 def _release(dossier: Dossier) -> str:
     return f"python scripts/release.py {dossier.status.checkout_id} --reason TEXT"
 
 
-def _tell(at: datetime) -> str:
+def _format(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

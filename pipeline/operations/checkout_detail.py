@@ -1,4 +1,4 @@
-"""Everything about one checkout, in order: what it is, what it holds, what was paid, what happened, what was told."""
+"""Everything about one checkout, in order: state, reservations, payment, events, webhooks."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -71,7 +71,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """Everything about one checkout. `standing` is what decides who touches it next, and when."""
+    """Everything about one checkout. `standing` has what decides what happens next, and when."""
 
     status: Status
     standing: dict[str, Any]
@@ -85,7 +85,7 @@ class Dossier:
 def read_dossier(connection: Connection, checkout_id: UUID) -> Dossier:
     """Return everything about a checkout; NotFound if there is none.
 
-    The payment's token, and what the buyer must do at their bank, are not shown to anybody.
+    The payment's token, and the buyer's 3-D Secure action, are never shown.
     """
     status = read_status(connection, checkout_id=checkout_id, with_action=False)
     standing = connection.execute(STANDING, {"id": checkout_id}).mappings().one()

@@ -1,4 +1,4 @@
-"""What is wrong with the whole, found through indexes on active rows and recent time, with the command that helps."""
+"""Findings about the whole engine, read through indexes on active rows and recent time, with the command for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,22 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, text
 
 from models.states import ACTIVE_SQL
-from pipeline.audit.report import bound_seconds
 from pipeline.catalog.exchange_rates import NEWEST
 from pipeline.catalog.tax_rates import COUNT_LAPSED
+from pipeline.checkouts.conditions import (
+    COUNT_DEAD_LETTERED,
+    COUNT_EXPIRED,
+    COUNT_NEEDS_REVIEW,
+    COUNT_PAYMENTS_REVIEW,
+    COUNT_STUCK,
+    COUNT_UNKNOWN,
+    bind_conditions,
+    late_sweep_seconds,
+    stopped_sweep_seconds,
+)
 from pipeline.errors.wording import fill
 from pipeline.gateways.choice import describe_choice, read_choice
-from pipeline.operations.health import EXPIRED, UNANSWERED, UNKNOWN_SECONDS
+from pipeline.operations.health import DEAD_LETTERED, EXPIRED, NEEDS_REVIEW, PAYMENTS_REVIEW, STUCK, UNKNOWN
 from pipeline.saga.slow import LOST_COUNT, SLOW_COUNT
 from pipeline.settings import Settings
 
@@ -28,7 +38,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; `count` of what was found, and what to do about it."""
+    """One thing that was checked: how many were found, and the command to run."""
 
     code: str
     severity: Severity
@@ -48,6 +58,8 @@ class _Question:
     sql: str
 
 
+_SWEEP_AGE: Final = "SELECT extract(epoch FROM now() - at) FROM heartbeats WHERE name = 'sweep'"
+
 _ORPHANS: Final = f"""
     FROM checkouts c WHERE c.ended_at > now() - make_interval(secs => :window_seconds) AND c.state NOT IN ({ACTIVE_SQL})
 """
@@ -58,39 +70,29 @@ QUESTIONS: Final = (
         Severity.WARNING,
         EXPIRED,
         "python scripts/cleanup.py",
-        """SELECT count(*) FROM checkouts
-           WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required')
-             AND expires_at < now() - make_interval(secs => :bound_seconds)""",
+        COUNT_EXPIRED,
     ),
-    _Question(
-        "stuck_checkouts",
-        Severity.CRITICAL,
-        "{count:checkout is|checkouts are} overdue: a worker does not run, or the scheduler",
-        "python scripts/monitor.py",
-        f"""SELECT count(*) FROM checkouts
-            WHERE state IN ({ACTIVE_SQL}) AND due_at < now() - make_interval(secs => :bound_seconds)""",
-    ),
+    _Question("stuck_checkouts", Severity.CRITICAL, STUCK, "python scripts/monitor.py", COUNT_STUCK),
     _Question(
         "needs_review",
         Severity.WARNING,
-        "{count:checkout waits|checkouts wait} for a person",
+        NEEDS_REVIEW,
         "python scripts/diagnose.py --checkout ID, then python scripts/retry.py ID --reason TEXT",
-        f"SELECT count(*) FROM checkouts WHERE state = 'needs_review' AND state IN ({ACTIVE_SQL})",
+        COUNT_NEEDS_REVIEW,
     ),
     _Question(
         "payments_review",
         Severity.CRITICAL,
-        "{count:payment of an ended checkout|payments of ended checkouts} could not be given back",
+        PAYMENTS_REVIEW,
         "python scripts/audit.py --gateway",
-        "SELECT count(*) FROM payments WHERE review IS NOT NULL",
+        COUNT_PAYMENTS_REVIEW,
     ),
     _Question(
         "payments_unknown",
         Severity.WARNING,
-        UNANSWERED,
+        UNKNOWN,
         "python scripts/audit.py --gateway",
-        """SELECT count(*) FROM payment_operations WHERE status IN ('intended', 'unknown') AND status = 'unknown'
-             AND created_at < now() - make_interval(secs => :unknown_seconds)""",
+        COUNT_UNKNOWN,
     ),
     _Question(
         "held_by_ended",
@@ -103,8 +105,8 @@ QUESTIONS: Final = (
     _Question(
         "coupons_of_ended",
         Severity.CRITICAL,
-        "{count:coupon use was not given back by its checkout|coupon uses were not given back by checkouts} that ended"
-        " without an order lately",
+        "{count:coupon use was not returned by its checkout|coupon uses were not returned by checkouts} that recently"
+        " ended without an order",
         "python scripts/audit.py",
         f"""SELECT count(*) FROM redemptions r WHERE r.returned_at IS NULL
             AND r.checkout_id IN (SELECT c.id {_ORPHANS} AND c.state <> 'completed')""",
@@ -112,14 +114,14 @@ QUESTIONS: Final = (
     _Question(
         "orders_without_checkout",
         Severity.CRITICAL,
-        "{count:order is pending for a checkout|orders are pending for checkouts} that ended lately",
+        "{count:order is pending for a checkout|orders are pending for checkouts} that recently ended",
         "python scripts/audit.py",
         f"""SELECT count(*) FROM orders o WHERE o.state = 'pending' AND o.checkout_id IN (SELECT c.id {_ORPHANS})""",
     ),
     _Question(
         "messages_refused",
         Severity.WARNING,
-        "{count:message|messages} could not be read: refused_messages says why",
+        "{count:message was|messages were} rejected as invalid: see the table refused_messages",
         "psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
         """SELECT count(*) FROM refused_messages
            WHERE received_at > now() - make_interval(secs => :window_seconds)""",
@@ -127,23 +129,23 @@ QUESTIONS: Final = (
     _Question(
         "webhooks_failing",
         Severity.WARNING,
-        "{count:webhook of the provider has|webhooks of the provider have} been tried five times and more",
+        "{count:inbound webhook has|inbound webhooks have} failed five times or more",
         "psql -c 'SELECT kind, last_error, count(*) FROM webhook_inbox WHERE due_at IS NOT NULL GROUP BY 1, 2'",
         "SELECT count(*) FROM webhook_inbox WHERE due_at IS NOT NULL AND attempts >= 5",
     ),
     _Question(
-        "deliveries_dead",
+        "deliveries_dead_lettered",
         Severity.WARNING,
-        "{count:webhook of ours was|webhooks of ours were} not taken",
+        DEAD_LETTERED,
         "python scripts/webhooks.py deliveries --dead, then python scripts/webhooks.py replay",
-        "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead'",
+        COUNT_DEAD_LETTERED,
     ),
     _Question(
         "tax_rates_ended",
         Severity.WARNING,
-        "{count:group of tax rates (a country, a region, a category) holds"
-        "|groups of tax rates (a country, a region, a category) hold} no more, or not yet, and no other stands in: what"
-        " is sold there is not taxed; import those that hold now, or a rate of 0",
+        "{count:group of tax rates (a country, a region, a category) has"
+        "|groups of tax rates (a country, a region, a category) have} ended or not yet begun, and no other rate"
+        " applies: sales there are not taxed; import rates that are valid now, or a rate of 0",
         "psql -c 'SELECT country, region, category, name, max(valid_until) FROM tax_rates GROUP BY 1, 2, 3, 4'",
         COUNT_LAPSED,
     ),
@@ -165,30 +167,35 @@ QUESTIONS: Final = (
                         THEN (SELECT count(DISTINCT quote) FROM exchange_rates) ELSE 0 END""",
     ),
     _Question(
-        "sent_again",
+        "redelivered_lost",
         Severity.WARNING,
-        "{count:message was|messages were} sent again by the sweep and the first run never came back: Redis lost"
-        " it, or its worker died, or the database was away",
+        "{count:message was|messages were} redelivered by the sweep and the first delivery never finished: Redis lost"
+        " it, or its worker crashed, or the database was unavailable",
         "python scripts/monitor.py",
         LOST_COUNT,
     ),
     _Question(
-        "sent_again_slow",
+        "redelivered_slow",
         Severity.WARNING,
-        "{count:message was|messages were} sent again by the sweep while a slow worker was still at it: none was"
-        " lost; the machine is busy, a worker was stopped for a while, or CHECKOUT_STALL_SECONDS is too short for this"
+        "{count:message was|messages were} redelivered by the sweep while a slow worker still processed it: none was"
+        " lost; the machine is busy, a worker was suspended, or CHECKOUT_REDELIVER_AFTER_SECONDS is too short for this"
         " machine",
         "python scripts/monitor.py",
         SLOW_COUNT,
+    ),
+    _Question(
+        "sweep_late",
+        Severity.WARNING,
+        "The sweep is late: check the scheduler",
+        "python -m workers.scheduler",
+        f"SELECT CASE WHEN ({_SWEEP_AGE}) BETWEEN :late_seconds AND :stopped_seconds THEN 1 ELSE 0 END",
     ),
     _Question(
         "sweep_stopped",
         Severity.CRITICAL,
         "The sweep has not run for a minute: start the scheduler",
         "python -m workers.scheduler",
-        """SELECT CASE WHEN EXISTS (SELECT FROM heartbeats WHERE name = 'sweep'
-                                   AND at > now() - make_interval(secs => greatest(60, :dead_seconds)))
-                       THEN 0 ELSE 1 END""",
+        f"SELECT CASE WHEN ({_SWEEP_AGE}) <= :stopped_seconds THEN 0 ELSE 1 END",
     ),
 )
 
@@ -196,17 +203,17 @@ QUESTIONS: Final = (
 def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -> list[Finding]:
     """Return one finding for each question, in one round trip each; nothing is locked, nothing is written."""
     facts = {
-        "bound_seconds": bound_seconds(settings),
-        "unknown_seconds": UNKNOWN_SECONDS,
+        **bind_conditions(settings),
+        "late_seconds": late_sweep_seconds(settings),
+        "stopped_seconds": stopped_sweep_seconds(settings),
         "window_seconds": hours * 3600,
-        "dead_seconds": 60 * settings.tick_seconds,
         "rate_hours": settings.rate_max_age_hours,
     }
     return [_ask(connection, question, facts) for question in QUESTIONS]
 
 
 def judge_gateway(settings: Settings) -> Finding:
-    """Say where payments go; that nobody has chosen is critical: no worker starts then."""
+    """Report where payments go; no choice is critical: no worker starts then."""
     choice = read_choice(settings)
     severity = Severity.CRITICAL if choice is None else Severity.OK
     return Finding("gateway", severity, int(choice is None), f"Payments go to {describe_choice(settings)}.")
@@ -215,15 +222,17 @@ def judge_gateway(settings: Settings) -> Finding:
 def judge_queues(queues: Sequence[Any] | None) -> list[Finding]:
     """Return what the queues' own figures say; None when Redis did not answer."""
     if queues is None:
-        sentence = "Redis does not answer: checkouts are accepted, and go on when it is back."
+        sentence = "Redis does not answer: checkouts are accepted, and continue when it is back."
         return [Finding("broker_away", Severity.CRITICAL, 1, sentence)]
     dead = sum(each.dead for each in queues)
     return [
         Finding(
-            "dead_letters",
+            "dead_lettered",
             Severity.WARNING if dead else Severity.OK,
             dead,
-            fill("{count:dead letter|dead letters}: refused_messages says why.", {"count": dead}) if dead else "None.",
+            fill("{count:message is|messages are} dead-lettered: see the table refused_messages.", {"count": dead})
+            if dead
+            else "None.",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""Whether checkouts get through: one short query over active rows, and what its figures mean."""
+"""Whether checkouts are processed: one short query over active rows, and what its figures mean."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,28 +7,36 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from models.states import ACTIVE_SQL
-from pipeline.audit.report import bound_seconds
 from pipeline.catalog.exchange_rates import NEWEST, is_too_old
 from pipeline.catalog.tax_rates import COUNT_LAPSED
+from pipeline.checkouts.conditions import (
+    COUNT_DEAD_LETTERED,
+    COUNT_EXPIRED,
+    COUNT_NEEDS_REVIEW,
+    COUNT_PAYMENTS_REVIEW,
+    COUNT_STUCK,
+    COUNT_UNKNOWN,
+    bind_conditions,
+    late_sweep_seconds,
+    stopped_sweep_seconds,
+)
 from pipeline.errors.wording import fill
 from pipeline.settings import Settings
 
-#: What health and `diagnose` both say.
+#: The sentences of health and `diagnose`.
 EXPIRED: Final = (
-    "{count:checkout is past its time and still holds its stock"
-    "|checkouts are past their time and still hold their stock}"
+    "{count:checkout has expired and still holds its stock|checkouts have expired and still hold their stock}"
 )
-UNANSWERED: Final = "{count:payment call has|payment calls have} had no answer for five minutes"
+STUCK: Final = "{count:checkout is|checkouts are} overdue: a worker or the scheduler does not run"
+NEEDS_REVIEW: Final = "{count:checkout needs|checkouts need} review"
+PAYMENTS_REVIEW: Final = (
+    "{count:payment of an ended checkout|payments of ended checkouts} could not be voided or refunded"
+)
+UNKNOWN: Final = "{count:payment call has|payment calls have} had an unknown outcome for five minutes"
+DEAD_LETTERED: Final = "{count:outbound webhook is|outbound webhooks are} dead-lettered"
 
-#: Longest time the query may take: a database that is this busy is told as one that does not answer.
+#: Longest time the query may take: a database that is this busy is reported as one that does not answer.
 STATEMENT_SECONDS: Final = 1.5
-#: An outcome that stays unknown for longer than a provider's bad minute is for an operator to know.
-UNKNOWN_SECONDS: Final = 300.0
-#: A sweep that missed ten ticks is late, one that missed sixty does not run; of fast ticks, so many seconds.
-LATE_TICKS: Final = 10
-DEAD_TICKS: Final = 60
-
 #: What a database that does not answer leaves open.
 ASKED: Final = (
     "migrations",
@@ -36,10 +44,11 @@ ASKED: Final = (
     "stuck_checkouts",
     "sweep_age",
     "payments_unknown",
-    "webhooks_not_taken",
+    "deliveries_dead_lettered",
     "exchange_rates",
     "tax_rates_ended",
     "needs_review",
+    "payments_review",
 )
 
 LIMIT: Final = text(f"SET LOCAL statement_timeout = {int(STATEMENT_SECONDS * 1000)}")
@@ -47,21 +56,11 @@ LIMIT: Final = text(f"SET LOCAL statement_timeout = {int(STATEMENT_SECONDS * 100
 _SWEEP_AGE = "SELECT CAST(extract(epoch FROM now() - at) AS float8) FROM heartbeats WHERE name = 'sweep'"
 SWEEP_AGE: Final = text(_SWEEP_AGE)
 
-# As the sweep takes them: what is in flight at the gateway is settled first, and only then expires.
 FIGURES: Final = text(f"""
     SELECT now() AS at, (SELECT version_num FROM alembic_version) AS revision,
-           (SELECT count(*) FROM checkouts c
-            WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required')
-              AND expires_at < now() - make_interval(secs => :bound_seconds)
-              AND NOT EXISTS (SELECT FROM payment_operations o
-                              WHERE o.checkout_id = c.id AND o.status IN ('intended', 'unknown'))) AS expired,
-           (SELECT count(*) FROM checkouts
-            WHERE state IN ({ACTIVE_SQL}) AND due_at < now() - make_interval(secs => :bound_seconds)) AS stuck,
-           (SELECT count(*) FROM checkouts WHERE state = 'needs_review' AND state IN ({ACTIVE_SQL})) AS reviews,
-           (SELECT count(*) FROM payment_operations
-            WHERE status IN ('intended', 'unknown') AND status = 'unknown'
-              AND created_at < now() - make_interval(secs => :unknown_seconds)) AS unknown,
-           (SELECT count(*) FROM webhook_deliveries WHERE status = 'dead') AS dead,
+           ({COUNT_EXPIRED}) AS expired, ({COUNT_STUCK}) AS stuck,
+           ({COUNT_NEEDS_REVIEW}) AS reviews, ({COUNT_PAYMENTS_REVIEW}) AS payment_reviews,
+           ({COUNT_UNKNOWN}) AS unknown, ({COUNT_DEAD_LETTERED}) AS dead_lettered,
            ({NEWEST}) AS newest_rate_at,
            ({COUNT_LAPSED}) AS taxes_lapsed,
            ({_SWEEP_AGE}) AS sweep_age
@@ -69,7 +68,7 @@ FIGURES: Final = text(f"""
 
 
 class Health(StrEnum):
-    """How well something is. Degraded: checkouts get through, later or not all of them."""
+    """How well something is. Degraded: checkouts are processed, later or not all of them."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -78,7 +77,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `count` where there is something to count."""
+    """One thing that was checked; `count` where there is something to count."""
 
     status: Health
     message: str
@@ -94,7 +93,7 @@ class HealthReport:
 
     @property
     def status(self) -> Health:
-        """The worst that was found."""
+        """The worst status of all checks."""
         found = {check.status for check in self.checks.values()}
         return next((each for each in (Health.UNHEALTHY, Health.DEGRADED) if each in found), Health.HEALTHY)
 
@@ -102,30 +101,22 @@ class HealthReport:
 def check_database(connection: Connection, settings: Settings, head: str) -> tuple[dict[str, Check], datetime]:
     """Return the checks that the database answers, within a second and a half; `head` is the schema to be."""
     connection.execute(LIMIT)
-    row = connection.execute(
-        FIGURES, {"bound_seconds": bound_seconds(settings), "unknown_seconds": UNKNOWN_SECONDS}
-    ).one()
+    row = connection.execute(FIGURES, bind_conditions(settings)).one()
     checks = {
         "database": Check(Health.HEALTHY, "PostgreSQL answers."),
         "migrations": _check_revision(row.revision, head),
-        "expired_locks": _count(
-            row.expired,
-            EXPIRED,
-        ),
-        "stuck_checkouts": _count(
-            row.stuck, "{count:checkout is|checkouts are} overdue: a worker or the scheduler does not run"
-        ),
+        "expired_locks": _count(row.expired, EXPIRED),
+        "stuck_checkouts": _count(row.stuck, STUCK),
         "sweep_age": _check_sweep(row.sweep_age, settings),
-        "payments_unknown": _count(row.unknown, UNANSWERED),
-        "webhooks_not_taken": _count(
-            row.dead, "{count:webhook of ours was|webhooks of ours were} not taken: `webhooks deliveries --dead`"
-        ),
+        "payments_unknown": _count(row.unknown, UNKNOWN),
+        "deliveries_dead_lettered": _count(row.dead_lettered, DEAD_LETTERED),
         "exchange_rates": _check_rates(row.newest_rate_at, row.at, settings),
         "tax_rates_ended": _count(
             row.taxes_lapsed,
-            "{count:group of tax rates holds|groups of tax rates hold} no more, and none follows: look with `diagnose`",
+            "{count:group of tax rates has|groups of tax rates have} ended, and none follows: see `diagnose`",
         ),
-        "needs_review": Check(Health.HEALTHY, "Checkouts that wait for a person.", row.reviews),
+        "needs_review": _count(row.reviews, NEEDS_REVIEW),
+        "payments_review": _count(row.payment_reviews, PAYMENTS_REVIEW),
     }
     return checks, row.at
 
@@ -150,9 +141,9 @@ def _count(count: int, what: str) -> Check:
 def _check_revision(revision: Any, head: str) -> Check:
     if revision == head:
         return Check(Health.HEALTHY, "The schema is the one that this code expects.")
-    # Revisions are numbered. A schema is expanded before its code comes: the code of yesterday goes on meanwhile.
+    # Revisions are numbered. A schema is expanded before its code comes: the former code runs on meanwhile.
     if revision is not None and revision > head:
-        return Check(Health.DEGRADED, "The schema is newer than this code: put the code that goes with it in place.")
+        return Check(Health.DEGRADED, "The schema is newer than this code: deploy the code that belongs to it.")
     return Check(Health.UNHEALTHY, "The schema is older than this code: run `alembic upgrade head`.")
 
 
@@ -174,8 +165,8 @@ def _check_sweep(age_seconds: float | None, settings: Settings) -> Check:
     if age_seconds is None:
         return Check(Health.DEGRADED, "The sweep has never run: start the scheduler.")
     age = int(age_seconds)
-    if age_seconds > max(DEAD_TICKS, DEAD_TICKS * settings.tick_seconds):
+    if age_seconds > stopped_sweep_seconds(settings):
         return Check(Health.UNHEALTHY, "The sweep does not run: start the scheduler.", age)
-    if age_seconds > max(LATE_TICKS, LATE_TICKS * settings.tick_seconds):
-        return Check(Health.DEGRADED, "The sweep is late: look at the scheduler.", age)
-    return Check(Health.HEALTHY, "The sweep runs; seconds since its last tick.", age)
+    if age_seconds > late_sweep_seconds(settings):
+        return Check(Health.DEGRADED, "The sweep is late: check the scheduler.", age)
+    return Check(Health.HEALTHY, "The sweep runs; seconds since its last run.", age)

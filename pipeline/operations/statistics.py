@@ -1,4 +1,4 @@
-"""Figures for people: what is active now, and what ended in the last hours.
+"""Figures for operators: what is active now, and what ended in the last hours.
 
 Every query reads active rows or a window of ended ones through an index, so that it costs the same however many
 checkouts have ended before. Ages and times are by the database's clock.
@@ -13,7 +13,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from models.states import ACTIVE_SQL, CheckoutState
-from pipeline.audit.report import bound_seconds
+from pipeline.checkouts.conditions import (
+    COUNT_DEAD_LETTERED,
+    COUNT_EXPIRED,
+    COUNT_NEEDS_REVIEW,
+    COUNT_UNKNOWN,
+    STUCK,
+    bind_conditions,
+)
 from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.saga.chain import CHAIN
 from pipeline.saga.slow import SLOW_COUNT
@@ -29,11 +36,8 @@ TOP_CODES: Final = 10
 ACTIVE: Final = text(f"""
     SELECT state, phase, count(*) AS checkouts,
            CAST(extract(epoch FROM now() - min(coalesce(sent_at, created_at))) AS float8) AS oldest_seconds,
-           count(*) FILTER (WHERE pivot_at IS NULL AND expires_at <= now()
-                            AND state IN ('running', 'awaiting_payment', 'action_required')) AS expired,
-           count(*) FILTER (WHERE due_reason IS NOT NULL
-                            AND due_at < now() - make_interval(secs => :bound_seconds)) AS stuck
-    FROM checkouts WHERE state IN ({ACTIVE_SQL}) GROUP BY state, phase
+           count(*) FILTER (WHERE {STUCK}) AS stuck
+    FROM checkouts c WHERE state IN ({ACTIVE_SQL}) GROUP BY state, phase
 """)
 
 ENDED: Final = text("""
@@ -62,17 +66,17 @@ RATES: Final = text(f"""
 # Each of these is a handful of rows of a partial index, or of the window.
 FIGURES: Final = text(f"""
     SELECT now() AS at, held.lines AS held_lines, held.units AS held_units,
-           (SELECT count(*) FROM payment_operations WHERE status IN ('intended', 'unknown') AND status = 'unknown')
-               AS payments_unknown,
+           ({COUNT_EXPIRED}) AS expired, ({COUNT_NEEDS_REVIEW}) AS needs_review,
+           ({COUNT_UNKNOWN}) AS payments_unknown,
            (SELECT count(*) FROM redemptions r JOIN checkouts c ON c.id = r.checkout_id
             WHERE r.returned_at IS NULL AND c.state IN ({ACTIVE_SQL})) AS coupons_held,
            (SELECT count(*) FROM webhook_deliveries WHERE due_at IS NOT NULL) AS deliveries_pending,
-           (SELECT count(*) FROM webhook_deliveries WHERE status = 'dead') AS deliveries_dead,
+           ({COUNT_DEAD_LETTERED}) AS deliveries_dead_lettered,
            (SELECT count(*) FROM refused_messages
             WHERE received_at > now() - make_interval(secs => :window_seconds)) AS refused_messages,
            (SELECT count(*) FROM events
-            WHERE kind = 'sweep.resent' AND at > now() - make_interval(secs => :window_seconds)) AS resent,
-           ({SLOW_COUNT}) AS resent_slow
+            WHERE kind = 'sweep.resent' AND at > now() - make_interval(secs => :window_seconds)) AS redelivered,
+           ({SLOW_COUNT}) AS redelivered_slow
     FROM (SELECT count(*) AS lines, CAST(coalesce(sum(quantity), 0) AS bigint) AS units
           FROM reservations WHERE state = 'held') AS held
 """)
@@ -105,9 +109,9 @@ class Stats:
     """All figures. `states` counts every active checkout, and the ended ones of the last `hours`.
 
     `success_rate` is completed by ended, None when nothing ended. `failures` has the most frequent codes of what
-    ended otherwise, largest first. `expired` have run out of time and await the sweep; `stuck` are late by more than
-    the sweep's bound; `resent` are messages that the sweep sent again, `resent_slow` those of them that a slow worker
-    still had: the rest was lost, or its worker.
+    ended otherwise, largest first. `expired`, `stuck`, `needs_review` and `payments_unknown` are those of
+    pipeline/checkouts/conditions.py; `redelivered` are messages that the sweep redelivered, `redelivered_slow` those of
+    them that a slow worker still processed: the rest was lost, or its worker crashed.
     """
 
     at: datetime
@@ -125,15 +129,15 @@ class Stats:
     coupons_held: int
     payments_unknown: int
     deliveries_pending: int
-    deliveries_dead: int
+    deliveries_dead_lettered: int
     refused_messages: int
-    resent: int
-    resent_slow: int
+    redelivered: int
+    redelivered_slow: int
 
 
 def read_stats(connection: Connection, settings: Settings, *, hours: float = 24) -> Stats:
     """Read all figures in the connection's transaction."""
-    bound = {"bound_seconds": bound_seconds(settings), "window_seconds": hours * 3600}
+    bound = {**bind_conditions(settings), "window_seconds": hours * 3600}
     active = connection.execute(ACTIVE, bound).mappings().all()
     ended = connection.execute(ENDED, bound).mappings().all()
     duration = connection.execute(DURATION, bound).mappings().one_or_none()
@@ -154,9 +158,7 @@ def read_stats(connection: Connection, settings: Settings, *, hours: float = 24)
         failures=_top(failures),
         duration=Duration(**duration) if duration is not None else None,
         steps=_steps(active, rates),
-        expired=sum(row["expired"] for row in active),
         stuck=sum(row["stuck"] for row in active),
-        needs_review=states[CheckoutState.NEEDS_REVIEW],
         **figures,
     )
 

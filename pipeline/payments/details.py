@@ -59,6 +59,6 @@ def _read_email(address: Mapping[str, Any]) -> str | None:
 
 
 def _read_text(address: Mapping[str, Any], field: str) -> str | None:
-    """Return a field's text, cut; None for one that is blank or no text: what an address has beside ours is free."""
+    """Return a field's text, cut; None for one that is blank or no text: other fields of an address are free."""
     text = address.get(field)
     return text.strip()[:MAX_DETAIL] or None if isinstance(text, str) else None

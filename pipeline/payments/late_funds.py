@@ -1,4 +1,4 @@
-"""Money that turned up after the end of its checkout: what happened to it, and what a person must settle."""
+"""Late funds: money found after a checkout has ended, how it was voided or refunded, and what needs review."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def note_late_funds(
     before: Mapping[UUID, PaymentState],
     after: Mapping[UUID, PaymentState],
 ) -> None:
-    """Write down what has just been given back for checkouts that had ended, whoever told that it was."""
+    """Record what has just been voided or refunded for checkouts that had ended."""
     for kind, event in _EVENTS.items():
         facts = {
             id_: {"amount": str(after[id_].amount), "operation": f"{id_}:{kind}:{n}"}
@@ -51,7 +51,7 @@ def _succeeded(books: PaymentState, kind: OperationKind) -> set[int]:
 
 
 def request_review(connection: Connection, reviews: Mapping[UUID, Review]) -> None:
-    """Put the payments of these ended checkouts before a person, with the money and the reason."""
+    """Move the payments of these ended checkouts to review, with the money and the reason."""
     if not reviews:
         return
     facts = {
@@ -69,7 +69,7 @@ def request_review(connection: Connection, reviews: Mapping[UUID, Review]) -> No
 
 
 def close_reviews(connection: Connection, ids: Sequence[UUID], **detail: str) -> Sequence[UUID]:
-    """Take the question back from whoever was asked, and return the checkouts that had one. Lock them first."""
+    """End the review of these payments, and return the checkouts that had one. Lock them first."""
     if not ids:
         return []
     closed = connection.execute(CLOSE, {"ids": list(ids)}).scalars().all()

@@ -1,4 +1,4 @@
-"""Gateway calls before they are made: written as rows and claimed, with nobody else making them meanwhile."""
+"""Leases: gateway calls are written as rows and leased before they are made, so that only one worker makes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,7 +89,8 @@ def take_leases(
     hold: bool = True,
     pivot: bool = False,
 ) -> list[PlannedCall]:
-    """Write the intents of a batch (a repeat finds its row) and claim them: nobody else makes these calls meanwhile.
+    """Write the intents of a batch (a repeat finds its row) and lease them: no other worker makes these calls
+    meanwhile.
 
     Their checkouts are held for it: the sweep stays away, and their stock and prices last until the payment is through.
     Not with `hold=False`, for looks beside the work. With `pivot`, from here on nothing is undone by wish or by time.
@@ -102,7 +103,7 @@ def take_leases(
     rows = connection.execute(
         CLAIM,
         {
-            "claim_seconds": settings.gateway_claim_seconds,
+            "claim_seconds": settings.gateway_lease_seconds,
             "window_seconds": settings.payment_window_seconds,
             "pivot": pivot,
             "holding": ids if hold else [],

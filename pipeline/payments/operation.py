@@ -50,24 +50,24 @@ class Operation:
 
 
 def is_pending(operation: Operation) -> bool:
-    """Tell whether the outcome is still open."""
+    """Return whether the outcome is still open."""
     return operation.status in UNSETTLED or operation.status is OperationStatus.ACTION_REQUIRED
 
 
 def settle(operation: Operation, status: OperationStatus, code: str | None, error: str | None = None) -> Operation:
-    """Return the operation with its outcome; nobody is calling it any more."""
+    """Return the operation with its outcome; its lease has ended."""
     return replace(operation, status=status, code=code, last_error=error or None, claimed_until=None)
 
 
 def miss(operation: Operation, code: str, error: str) -> Operation:
-    """Count an attempt that told nothing. What was known of the operation is still known."""
+    """Count an attempt without an outcome. What was known of the operation is still known."""
     known = operation.status is OperationStatus.ACTION_REQUIRED
     status = OperationStatus.ACTION_REQUIRED if known else OperationStatus.UNKNOWN
     return replace(settle(operation, status, code, error), attempts=operation.attempts + 1)
 
 
 def outcome_of(kind: OperationKind, status: PaymentStatus) -> OperationStatus:
-    """Tell what the object's status says of an operation that was answered with it. That an effect is not there yet
+    """Return what the object's status says of an operation that was answered with it. That an effect is not there yet
     proves nothing, unless the object has ended otherwise.
     """
     if status in EFFECTS[kind]:
@@ -77,7 +77,7 @@ def outcome_of(kind: OperationKind, status: PaymentStatus) -> OperationStatus:
 
 
 def settle_ended(operation: Operation, status: PaymentStatus) -> Operation:
-    """Settle what was unanswered when the object reached its end, whoever told of it."""
+    """Settle what was unanswered when the object reached its final status."""
     if not is_pending(operation):
         return operation
     if (operation.kind, status) in _ENDED_BY:
@@ -89,7 +89,7 @@ def settle_captured(operations: Sequence[Operation]) -> list[Operation]:
     """Settle the capture that is still unanswered when the money is seen to be taken, whatever showed it.
 
     A look that was planned before the capture can be the first to see it; its checkout then goes on, and an answer that
-    told nothing would leave the call unknown for ever.
+    had no outcome would leave the call unknown for ever.
     """
     captures = [each for each in operations if each.kind is OperationKind.CAPTURE]
     if any(each.status is OperationStatus.SUCCEEDED for each in captures):

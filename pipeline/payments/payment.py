@@ -131,7 +131,7 @@ class PaymentState:
 
     @property
     def unsettled(self) -> list[Operation]:
-        """Operations whose outcome is not known."""
+        """Operations with an unknown outcome."""
         return [each for each in self.operations if each.status in UNSETTLED]
 
     def apply_result(self, operation: Operation, answer: Answer) -> "PaymentState":
@@ -193,7 +193,7 @@ class PaymentState:
             case Declined() if asked_before:
                 return self.apply_result(operation, answer)
             case ActionRequired() | Unknown() | Transient() | Misconfigured() if asked_before:
-                # What was known is still known; the error makes whoever waits for the buyer look again.
+                # What was known is still known; after the error, a checkout that awaits the buyer is polled again.
                 error = None if isinstance(answer, ActionRequired) else answer.error
                 looked = replace(freed, code=error, attempts=operation.attempts + 1 if error else 0)
                 return self._with(looked, self.status, self.reference)
@@ -203,7 +203,7 @@ class PaymentState:
                 assert_never(answer)
 
     def free(self, operation: Operation) -> "PaymentState":
-        """Return the books with the claim of a call that was not made given back."""
+        """Return the payment with the lease of a call that was not made released."""
         freed = replace(operation, claimed_until=None)
         return replace(self, operations=[freed if each.id == operation.id else each for each in self.operations])
 

@@ -13,7 +13,7 @@ from pipeline.payments.payment import VERBS, Intent, PaymentState, Verb
 from pipeline.security.redaction import open_part
 from pipeline.settings import Settings
 
-#: Waits between repeats of a call whose outcome is unknown are exact, plus this, so that a claim has surely run out.
+#: Waits between repeats of a call whose outcome is unknown are exact, plus this, so that a lease has surely expired.
 _MARGIN: Final = timedelta(milliseconds=10)
 
 
@@ -69,7 +69,7 @@ def plan_capture(member: LockedCheckout, books: PaymentState, settings: Settings
 def plan_undo(member: LockedCheckout, books: PaymentState | None, settings: Settings) -> PhaseResult | Intent:
     """Take the payment back: cancel what was not taken, refund what was. Nothing to do is a success.
 
-    A cancellation by reference is the barrier: after it, the provider refuses whatever is still on its way. So it is
+    A cancellation by reference is the barrier: after it, the provider refuses whatever is still in flight. So it is
     made even where we believe that nothing was authorised. Void comes before refund: an object that was never
     captured, one that was captured first refuses the cancellation and is refunded.
     """
@@ -88,8 +88,8 @@ def plan_undo(member: LockedCheckout, books: PaymentState | None, settings: Sett
 def _plan_unopened(member: LockedCheckout, books: PaymentState, settings: Settings) -> PhaseResult | Intent:
     """Find out what there is to cancel: the same request with the same key gives the object's reference, or made none.
 
-    Opening moves no money, and nobody can authorise an object whose reference was never stored: when the answer does
-    not come, it is let be. The reconciler finds it.
+    Opening moves no money, and an object without a stored reference cannot be authorised: when the answer does
+    not come, it is left unused. Reconciliation finds it.
     """
     operation = books.find(OperationKind.OPEN, 1)
     if operation is None or operation.status is OperationStatus.DECLINED:
@@ -105,9 +105,9 @@ def _wait_for_buyer(books: PaymentState, settings: Settings) -> Wait:
     """Park until the buyer has been at the bank. The hold follows the provider's window, counted from its asking."""
     hold_seconds = 0.0
     if books.asked is not None:
-        hold_seconds = books.asked.window_seconds or settings.action_window_seconds
+        hold_seconds = books.asked.window_seconds or settings.buyer_action_timeout_seconds
     state = CheckoutState.ACTION_REQUIRED
-    # Events are for ever, and are told to endpoints and shown to operators: the secret is the buyer's alone.
+    # Events are kept for ever, delivered to endpoints and shown to operators: the secret is only for the buyer.
     told = None if books.action is None else open_part(books.action)
     return Wait(state, "checkout.action_required", {"action": told}, hold_seconds)
 
@@ -115,7 +115,9 @@ def _wait_for_buyer(books: PaymentState, settings: Settings) -> Wait:
 def _forward(
     member: LockedCheckout, books: PaymentState, kind: OperationKind, n: int, settings: Settings
 ) -> PhaseResult | Intent:
-    """Call, or say what the last call meant. Before the pivot, an outcome that stays unknown turns back."""
+    """Call, or say what the last call meant. Before the pivot, a checkout with an outcome that stays unknown
+    unwinds.
+    """
     operation = books.find(kind, n)
     if operation is None:
         return Intent(kind, n, VERBS[kind])
@@ -127,7 +129,7 @@ def _forward(
         can_try_again = (
             kind is OperationKind.AUTHORIZE
             and not member.straight_through
-            and books.tries < settings.payment_tries
+            and books.tries < settings.payment_attempts
             and member.expires_at > member.now
         )
         detail = {"reason": operation.code, "try": books.tries}
@@ -146,7 +148,7 @@ def _finish(
 
     The same key first. Providers may repeat the first answer of a key, a server error included, and forget keys after a
     day: a key that has had its tries makes place for a new one, which has no second effect (see `Gateway`). After a
-    day of this, or when our access is refused, a person is asked; when they send it on, it goes on.
+    day of this, or when the provider refuses access, it moves to review; a retry continues it.
     """
     if waiting := _wait(member, books, operation, settings):
         return waiting
@@ -162,12 +164,12 @@ def _finish(
 
 
 def _undo(member: LockedCheckout, books: PaymentState, kind: OperationKind, settings: Settings) -> PhaseResult | Intent:
-    """Make the call of an undo. A definite no is for a person; their retry is a new attempt."""
+    """Make the call of an undo. A definite refusal moves to review; a retry is a new attempt."""
     operation = books.last(kind)
     if operation is None:
         return Intent(kind, 1, VERBS[kind])
     if operation.status is OperationStatus.SUCCEEDED:
-        # It had been let go, and a look found it live again: once more, under a new key.
+        # It had been voided, and a retrieval found it live again: once more, under a new key.
         return Intent(kind, operation.n + 1, VERBS[kind])
     if operation.status is not OperationStatus.DECLINED:
         return _finish(member, books, operation, settings)
@@ -178,19 +180,19 @@ def _undo(member: LockedCheckout, books: PaymentState, kind: OperationKind, sett
 
 
 def _is_asked_again(member: LockedCheckout, operation: Operation) -> bool:
-    """Tell whether the checkout has turned, or was set going by a person, since the call was last made."""
+    """Return whether the checkout began to unwind, or was retried by an operator, since the call was last made."""
     return operation.fence < member.fence
 
 
 def _is_too_old(member: LockedCheckout, operation: Operation | None, settings: Settings) -> bool:
-    """Tell whether the provider may have forgotten the key: repeated then, the call could have its effect twice."""
+    """Return whether the provider may have forgotten the key: repeated then, the call could have its effect twice."""
     if operation is None or operation.created_at is None:
         return False
-    return (member.now - operation.created_at).total_seconds() > settings.intent_max_age_seconds
+    return (member.now - operation.created_at).total_seconds() > settings.idempotency_key_max_age_seconds
 
 
 def _wait(member: LockedCheckout, books: PaymentState, operation: Operation, settings: Settings) -> Retry | None:
-    """Wait while somebody makes the call, and between repeats."""
+    """Wait while another worker has the lease, and between repeats."""
     return _claimed(member, operation) or _backing_off(member, books, operation, settings)
 
 

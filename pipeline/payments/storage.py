@@ -83,7 +83,7 @@ def store_results(
 
     The members must be locked; `before` are their books, if they have been read under this lock. An answer that comes
     after the checkout has turned (its fence is older) is written down all the same, as an event too; what follows from
-    it is decided on the books, by whoever works on the checkout.
+    it is decided on the stored payment, by the worker of the checkout.
     """
     if before is None:
         before = load_payments(connection, [member.id for member in members])
@@ -101,7 +101,7 @@ def store_results(
 
 
 def _record(books: PaymentState, operation: Operation, answered: CallResult, now: datetime) -> PaymentState:
-    # A caller that was frozen for longer than its claim: whoever has taken over keeps theirs.
+    # A caller that was suspended for longer than its lease: the next lease is kept.
     is_taken_over = operation.claimed_until != answered.planned.operation.claimed_until
     if answered.answer is None:
         return books if is_taken_over else books.free(operation)

@@ -1,4 +1,4 @@
-"""Coupons: found, checked and redeemed in one transaction with the price lock, given back by its undo.
+"""Coupons: found, checked and redeemed in one transaction with the price lock, returned by its undo.
 
 The coupons' rows are locked in the order of their codes; their counters are the limit, and a check constraint guards
 them. The last use goes to the first come.

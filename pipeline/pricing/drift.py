@@ -1,4 +1,4 @@
-"""What the caller expects to be charged, held against what is frozen."""
+"""Compares what the caller expects to be charged with what is frozen."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,6 +1,6 @@
 """Amounts that an upstream has computed: do they agree with each other? Pure; what they say is not second-guessed.
 
-A given tax is held against its rate, as far off as honest rounding can bring it. Upstreams round
+A given tax is compared with its rate, within what honest rounding allows. Upstreams round
 
     per piece   the price of a piece without its tax or discount, and then its tax: half a minor unit each
     per line    once, a half up, or always up or down

@@ -212,7 +212,9 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
 
 
 def _needs_region(goods: Sequence[Goods], shipping: Shipping | None) -> bool:
-    """Say whether any tax of ours is asked for: an upstream that taxes everything itself needs no region."""
+    """Return whether any of the engine's tax rates is needed: an upstream that taxes everything itself needs no
+    region.
+    """
     return any(each.taxes is None for each in goods) or (shipping is not None and shipping.taxes is None)
 
 

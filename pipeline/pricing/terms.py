@@ -19,7 +19,7 @@ class PromotionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """A promotion that is valid now; who may use it, and how often, has been checked by the caller.
+    """A promotion that is valid now; the caller has checked that the customer may use it, and how often.
 
     `percent` is for percentages (0-100), `amount_minor` and `currency` for fixed amounts. Without `skus` and
     `categories` it is for the whole order, else for the lines that match either. `minimum_minor` is the spend it needs,
@@ -107,7 +107,7 @@ class GivenTax:
 class Goods:
     """One line to be priced. `unit_price_minor` is in the charge currency.
 
-    `discounts` and `taxes` are the upstream's own; None means that ours apply.
+    `discounts` and `taxes` are the upstream's own; None means that the engine's apply.
     """
 
     line: int
@@ -125,7 +125,7 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class Shipping:
-    """What delivery costs before any promotion. `taxes` are the upstream's own; None means that ours apply."""
+    """What delivery costs before any promotion. `taxes` are the upstream's own; None means that the engine's apply."""
 
     title: str
     amount_minor: int

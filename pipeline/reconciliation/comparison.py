@@ -1,4 +1,4 @@
-"""Compares what the provider holds with our books, both ways, at any moment and with workers at work."""
+"""Compares the provider with this database, both ways, at any moment and with workers running."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -71,16 +71,16 @@ class _Run:
             ]
             self.objects += len(new)
             self.listed.update(each.reference for each in new)
-            ours = read_named(self.engine, self.gateway.name, new)
-            self._add(judge(each, ours.get(each.reference)) for each in new)
+            local = read_named(self.engine, self.gateway.name, new)
+            self._add(judge(each, local.get(each.reference)) for each in new)
             self.tell("listed", self.objects)
 
     def read_payments(self, since: datetime) -> None:
         """Judge what the provider did not list: nothing that is newer than its list can be missing from it."""
-        for ours in read_resting(self.engine, self.gateway.name, since, self.began_at):
-            self.payments += sum(each.gateway is not None for each in ours)
-            self._add(judge_unpaid(each) for each in ours if each.reference is None)
-            self._add(miss(each) for each in ours if each.reference is not None and each.reference not in self.listed)
+        for local in read_resting(self.engine, self.gateway.name, since, self.began_at):
+            self.payments += sum(each.gateway is not None for each in local)
+            self._add(judge_unpaid(each) for each in local if each.reference is None)
+            self._add(miss(each) for each in local if each.reference is not None and each.reference not in self.listed)
 
     def confirm(self) -> Iterator[Finding]:
         """Give the findings that stand, after a second look where things may have moved, or the list had an edge."""
@@ -104,17 +104,17 @@ class _Run:
         self.findings += [each for each in findings if each is not None]
 
     def _confirm(self, finding: Finding) -> Finding | None:
-        ours, reference = finding.ours, finding.reference
-        if ours is None or reference is None:
+        local, reference = finding.local, finding.reference
+        if local is None or reference is None:
             return finding
-        if finding.held is not None and ours.changed_at < self.began_at:
+        if finding.held is not None and local.changed_at < self.began_at:
             return finding
         for _ in range(LOOKS):
-            held = look_at(self.gateway, reference, ours, finding.held, self.settings)
-            before, ours = ours, read_one(self.engine, ours.checkout_id)
-            if ours.changed_at == before.changed_at:
+            held = look_at(self.gateway, reference, local, finding.held, self.settings)
+            before, local = local, read_one(self.engine, local.checkout_id)
+            if local.changed_at == before.changed_at:
                 break
-            log.info("reconcile.changed", checkout_id=str(ours.checkout_id))
+            log.info("reconcile.changed", checkout_id=str(local.checkout_id))
         if held is not None:
-            return judge(held, ours)
-        return miss(ours) if ours.state in JUDGED and ours.reference == reference else None
+            return judge(held, local)
+        return miss(local) if local.state in JUDGED and local.reference == reference else None

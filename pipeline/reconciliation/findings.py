@@ -1,4 +1,4 @@
-"""What can be found when our books and the provider's are compared, and which rule settles it. Pure."""
+"""The findings of comparing this database with the provider, and the rule that settles each. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +18,10 @@ class FindingKind(StrEnum):
     ORDER_WITHOUT_CHARGE = "order_without_charge"
     AMOUNT_DIFFERS = "amount_differs"
     LIVE_AUTHORIZATION = "live_authorization"
-    STRAY_OBJECT = "stray_object"
+    ORPHANED_PAYMENT = "orphaned_payment"
     MISSING_AT_PROVIDER = "missing_at_provider"
-    BOOKS_BEHIND = "books_behind"
-    STRANGER = "stranger"
+    STATUS_DIFFERS = "status_differs"
+    UNKNOWN_CHECKOUT = "unknown_checkout"
 
 
 #: Statuses in which money is set aside, or may be as soon as the buyer acts.
@@ -29,18 +29,18 @@ AUTHORIZING: Final = frozenset({PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUT
 
 
 class Remedy(StrEnum):
-    """The rules that may settle a finding without a person."""
+    """The rules that may settle a finding without an operator."""
 
-    LOOK = "look"  # look at the checkout's own object, write down what it shows, take back what it holds
-    TAKE_BACK = "take_back"  # cancel or refund the object itself: our books do not know it
+    RETRIEVE = "retrieve"  # retrieve the checkout's own object, record its status, void or refund what it holds
+    VOID_OR_REFUND = "void_or_refund"  # void or refund the object itself: it is not in this database
 
 
 @dataclass(frozen=True, slots=True)
-class Ours:
-    """Our side of one checkout. `order` is the total of its placed order, `amount` its frozen total.
+class LocalRecord:
+    """What this database has of one checkout. `order` is the total of its placed order, `amount` its frozen total.
 
     `changed_at` is when the checkout or its payment last changed. What belongs to the payment is None without one;
-    `review` is what a person has been asked to settle of it.
+    `review` is what an operator must settle of it.
     """
 
     checkout_id: UUID
@@ -57,33 +57,35 @@ class Ours:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference, with both sides: `held` is None when the provider has nothing, `ours` when we know nothing."""
+    """One difference, with both sides: `held` is None when the provider has nothing, `local` when this database has
+    nothing.
+    """
 
     kind: FindingKind
     checkout_id: UUID
-    ours: Ours | None
+    local: LocalRecord | None
     held: Held | None
 
     @property
     def is_note(self) -> bool:
-        """Whether it is only to be known: nothing of ours is wrong."""
-        return self.kind is FindingKind.STRANGER
+        """Whether it is only information: nothing in this database is wrong."""
+        return self.kind is FindingKind.UNKNOWN_CHECKOUT
 
     @property
     def reference(self) -> str | None:
         """The object it is about."""
         if self.held is not None:
             return self.held.reference
-        return None if self.ours is None else self.ours.reference
+        return None if self.local is None else self.local.reference
 
     @property
     def due(self) -> Money | None:
         """What the provider should have kept: the order's total."""
-        return None if self.ours is None else self.ours.order
+        return None if self.local is None else self.local.order
 
     @property
     def kept(self) -> Money | None:
-        """What the provider took and has not given back."""
+        """What the provider captured and has not refunded."""
         return None if self.held is None else kept(self.held)
 
     @property
@@ -93,22 +95,22 @@ class Finding:
 
     @property
     def remedy(self) -> Remedy | None:
-        """The rule that settles it without a person, if there is one."""
-        if self.ours is None or self.ours.state is CheckoutState.NEEDS_REVIEW:
+        """The rule that settles it without an operator, if there is one."""
+        if self.local is None or self.local.state is CheckoutState.NEEDS_REVIEW:
             return None
         match self.kind:
             case FindingKind.CHARGED_WITHOUT_ORDER | FindingKind.LIVE_AUTHORIZATION:
-                # Once the rule has failed for good, a person is asked, and the rule does not get in their way.
-                return Remedy.LOOK if self.ours.state in ENDINGS and self.ours.review is None else None
-            case FindingKind.BOOKS_BEHIND:
-                return Remedy.LOOK if self.ours.state in ENDINGS else None
-            case FindingKind.STRAY_OBJECT:
-                return Remedy.TAKE_BACK
+                # Once the rule has failed for good, it is in review, and the rule does not interfere.
+                return Remedy.RETRIEVE if self.local.state in ENDINGS and self.local.review is None else None
+            case FindingKind.STATUS_DIFFERS:
+                return Remedy.RETRIEVE if self.local.state in ENDINGS else None
+            case FindingKind.ORPHANED_PAYMENT:
+                return Remedy.VOID_OR_REFUND
             case (
                 FindingKind.ORDER_WITHOUT_CHARGE
                 | FindingKind.AMOUNT_DIFFERS
                 | FindingKind.MISSING_AT_PROVIDER
-                | FindingKind.STRANGER
+                | FindingKind.UNKNOWN_CHECKOUT
             ):
                 return None
             case _:
@@ -117,7 +119,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What one comparison found; how many objects the provider listed, and how many payments of ours were looked up."""
+    """What one comparison found; how many objects the provider listed, and how many payments were retrieved."""
 
     findings: tuple[Finding, ...]
     objects: int
@@ -130,5 +132,5 @@ class Comparison:
 
 
 def kept(held: Held) -> Money:
-    """Return what the provider took and has not given back."""
+    """Return what the provider captured and has not refunded."""
     return Money(held.captured_minor - held.refunded_minor, held.amount.currency)

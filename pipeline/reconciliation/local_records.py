@@ -11,7 +11,7 @@ from models.money import Money
 from models.states import CheckoutState, PaymentStatus
 from pipeline.database.connections import transaction
 from pipeline.gateways.gateway import Held
-from pipeline.reconciliation.findings import Ours
+from pipeline.reconciliation.findings import LocalRecord
 
 #: Rows read at once: some ten milliseconds.
 CHUNK: Final = 1000
@@ -67,7 +67,7 @@ def read_clock(engine: Engine) -> datetime:
     return now
 
 
-def read_named(engine: Engine, gateway: str, objects: Sequence[Held]) -> dict[str, Ours]:
+def read_named(engine: Engine, gateway: str, objects: Sequence[Held]) -> dict[str, LocalRecord]:
     """Return our side of the checkouts that these objects belong to, by the object's reference."""
     named = {
         "references": [each.reference for each in objects],
@@ -75,36 +75,36 @@ def read_named(engine: Engine, gateway: str, objects: Sequence[Held]) -> dict[st
         "gateway": gateway,
     }
     with transaction(engine) as connection:
-        return {row.held_reference: _ours(row) for row in connection.execute(NAMED, named)}
+        return {row.held_reference: _read_record(row) for row in connection.execute(NAMED, named)}
 
 
-def read_one(engine: Engine, checkout_id: UUID) -> Ours:
+def read_one(engine: Engine, checkout_id: UUID) -> LocalRecord:
     """Return our side of a checkout that exists."""
     with transaction(engine) as connection:
-        return _ours(connection.execute(ONE, {"id": checkout_id}).one())
+        return _read_record(connection.execute(ONE, {"id": checkout_id}).one())
 
 
-def read_resting(engine: Engine, gateway: str, since: datetime, until: datetime) -> Iterator[list[Ours]]:
-    """Go through the checkouts that have ended, or wait for a person, and whose payment was made in this time.
+def read_resting(engine: Engine, gateway: str, since: datetime, until: datetime) -> Iterator[list[LocalRecord]]:
+    """Go through the checkouts that have ended, or need review, with a payment made in this time.
 
     Those without any payment count from their start.
     """
     window = {"gateway": gateway, "since": since, "until": until}
     with transaction(engine) as connection:
         waiting = connection.execute(REVIEWED, window).all()
-    yield [_ours(row) for row in waiting]
+    yield [_read_record(row) for row in waiting]
     after = {"ended_at": since, "id": UUID(int=0)}
     while True:
         with transaction(engine) as connection:
             rows = connection.execute(ENDED, {**window, **after, "chunk": CHUNK}).all()
         if not rows:
             return
-        yield [_ours(row) for row in rows if row.is_wanted]
+        yield [_read_record(row) for row in rows if row.is_wanted]
         after = {"ended_at": rows[-1].ended_at, "id": rows[-1].checkout_id}
 
 
-def _ours(row: Row[tuple[object, ...]]) -> Ours:
-    return Ours(
+def _read_record(row: Row[tuple[object, ...]]) -> LocalRecord:
+    return LocalRecord(
         checkout_id=row.checkout_id,
         state=CheckoutState(row.state),
         changed_at=row.changed_at,

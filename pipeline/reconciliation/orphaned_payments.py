@@ -1,4 +1,6 @@
-"""Payment objects that name a checkout of ours and are not its own: taken back by their own reference."""
+"""Payment objects that name a checkout of this database and are not its own: voided or refunded by their own
+reference.
+"""
 
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -22,13 +24,13 @@ from pipeline.gateways.gateway import (
     Transient,
     Unknown,
 )
-from pipeline.reconciliation.findings import Finding, Ours, kept
+from pipeline.reconciliation.findings import Finding, LocalRecord, kept
 from pipeline.reconciliation.local_records import read_one
 from pipeline.reconciliation.provider_queries import insist, look_at
 from pipeline.settings import Settings
 
 IS_SETTLED: Final = text("""
-    SELECT EXISTS (SELECT FROM events WHERE checkout_id = :id AND kind = 'payment.stray_settled'
+    SELECT EXISTS (SELECT FROM events WHERE checkout_id = :id AND kind = 'payment.orphan_settled'
                                         AND data->>'reference' = :reference)
 """)
 
@@ -49,25 +51,25 @@ class Repair:
 
 
 def void_or_refund(finding: Finding, engine: Engine, gateway: Gateway, settings: Settings) -> Repair:
-    """Cancel the object, or refund what it took. No transaction is open meanwhile.
+    """Cancel the object, or refund what it captured. No transaction is open meanwhile.
 
     Safe twice: the key names the object. Raises Unavailable when it matters how the checkout's own object stands and
     the provider does not say.
     """
     held = finding.held
     if held is None:
-        raise ValueError(f"{finding.kind} has no object to take back")
-    ours = read_one(engine, finding.checkout_id)
-    if ours.reference == held.reference or ours.state not in TERMINAL:
+        raise ValueError(f"{finding.kind} has no object to void or refund")
+    local = read_one(engine, finding.checkout_id)
+    if local.reference == held.reference or local.state not in TERMINAL:
         return Repair(finding, "left alone", reason="the checkout has changed")
-    if not _is_paid_otherwise(ours, gateway, settings):
+    if not _is_paid_otherwise(local, gateway, settings):
         return Repair(
-            finding, "left alone", reason="the order's own payment is not taken, and this may be what pays it"
+            finding, "left alone", reason="the order's own payment is not captured, and this may be what pays it"
         )
     took = held.status is PaymentStatus.CAPTURED
     amount = Money(held.captured_minor, held.amount.currency) if took else held.amount
     key = f"reconcile:{held.reference}:{'refund' if took else 'cancel'}"
-    call = Call(ours.checkout_id, key, amount, ours.token or "", held.reference)
+    call = Call(local.checkout_id, key, amount, local.token or "", held.reference)
     answer = insist(gateway.refund if took else gateway.cancel, call, settings)
     if not isinstance(answer, Succeeded):
         return Repair(finding, "not settled", reason=_explain(answer))
@@ -76,13 +78,15 @@ def void_or_refund(finding: Finding, engine: Engine, gateway: Gateway, settings:
     return repair
 
 
-def _is_paid_otherwise(ours: Ours, gateway: Gateway, settings: Settings) -> bool:
-    """Tell whether no order depends on a stray: there is none, it costs nothing, or its own object was captured."""
-    if ours.order is None or ours.order.minor == 0:
+def _is_paid_otherwise(local: LocalRecord, gateway: Gateway, settings: Settings) -> bool:
+    """Return whether no order depends on an orphaned payment: there is none, it costs nothing, or its own object was
+    captured.
+    """
+    if local.order is None or local.order.minor == 0:
         return True
-    if ours.reference is None or ours.gateway != gateway.name:
+    if local.reference is None or local.gateway != gateway.name:
         return False
-    own = look_at(gateway, ours.reference, ours, None, settings)
+    own = look_at(gateway, local.reference, local, None, settings)
     return own is not None and own.status is PaymentStatus.CAPTURED
 
 
@@ -102,7 +106,7 @@ def _write(engine: Engine, repair: Repair, held: Held, status: PaymentStatus) ->
     id_ = repair.finding.checkout_id
     facts = {"reference": held.reference, "did": repair.did, "amount": str(repair.amount), "status": status}
     with transaction(engine) as connection:
-        # Under its checkout's lock, so that two at once leave one event.
+        # Under the row lock of its checkout, so that two at once leave one event.
         lock_checkouts(connection, [id_])
         if not connection.execute(IS_SETTLED, {"id": id_, "reference": held.reference}).scalar_one():
-            write_events(connection, "payment.stray_settled", [id_], data={id_: {"was": held.status, **facts}})
+            write_events(connection, "payment.orphan_settled", [id_], data={id_: {"was": held.status, **facts}})

@@ -20,7 +20,7 @@ from pipeline.gateways.gateway import (
     Transient,
     Unknown,
 )
-from pipeline.reconciliation.findings import Ours
+from pipeline.reconciliation.findings import LocalRecord
 from pipeline.settings import Settings
 
 #: Where a fifth of all calls fail, one in 80,000 questions stays without an answer.
@@ -40,25 +40,27 @@ def insist(ask: Callable[[Call], Answer], call: Call, settings: Settings) -> Ans
     return answer
 
 
-def look_at(gateway: Gateway, reference: str, ours: Ours, known: Held | None, settings: Settings) -> Held | None:
+def look_at(
+    gateway: Gateway, reference: str, local: LocalRecord, known: Held | None, settings: Settings
+) -> Held | None:
     """Return the object as it stands now, None when the provider says that it does not have it.
 
     `known` is what the list said of it: its amounts hold as long as its status does, else they follow from the status,
     since money moves whole. Raises Unavailable when the provider gives no definite answer.
     """
-    amount = known.amount if known is not None else ours.amount
+    amount = known.amount if known is not None else local.amount
     if amount is None:
-        raise LookupError(f"{reference} has no amount: checkout {ours.checkout_id} has a payment and no price lock")
-    call = Call(ours.checkout_id, f"reconcile:{reference}:retrieve", amount, ours.token or "", reference)
+        raise LookupError(f"{reference} has no amount: checkout {local.checkout_id} has a payment and no price lock")
+    call = Call(local.checkout_id, f"reconcile:{reference}:retrieve", amount, local.token or "", reference)
     answer = insist(gateway.retrieve, call, settings)
     match answer:
         case Succeeded():
-            return _stand(reference, ours, known, amount, answer.status)
+            return _stand(reference, local, known, amount, answer.status)
         case ActionRequired():
-            return _stand(reference, ours, known, amount, PaymentStatus.ACTION_REQUIRED)
+            return _stand(reference, local, known, amount, PaymentStatus.ACTION_REQUIRED)
         case Declined():
             # The buyer has refused; the object is open for another card.
-            return _stand(reference, ours, known, amount, PaymentStatus.OPEN)
+            return _stand(reference, local, known, amount, PaymentStatus.OPEN)
         case Misconfigured():
             if known is None:
                 return None
@@ -69,15 +71,15 @@ def look_at(gateway: Gateway, reference: str, ours: Ours, known: Held | None, se
             assert_never(answer)
 
 
-def _stand(reference: str, ours: Ours, known: Held | None, amount: Money, status: PaymentStatus) -> Held:
+def _stand(reference: str, local: LocalRecord, known: Held | None, amount: Money, status: PaymentStatus) -> Held:
     if known is not None and known.status is status:
         return known
     return Held(
         reference=reference,
-        checkout_id=ours.checkout_id,
+        checkout_id=local.checkout_id,
         status=status,
         amount=amount,
         captured_minor=amount.minor if status in (PaymentStatus.CAPTURED, PaymentStatus.REFUNDED) else 0,
         refunded_minor=amount.minor if status is PaymentStatus.REFUNDED else 0,
-        created_at=ours.changed_at if known is None else known.created_at,
+        created_at=local.changed_at if known is None else known.created_at,
     )

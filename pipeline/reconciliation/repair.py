@@ -1,4 +1,4 @@
-"""Settles what the comparison with the provider found, where a rule is safe. Everything else is for a person."""
+"""Settles what the comparison with the provider found, where a rule is safe. Everything else is for an operator."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from pipeline.checkouts.events import write_events
 from pipeline.database.connections import transaction
 from pipeline.errors import Code, Unavailable
 from pipeline.payments.payment import LIVE
-from pipeline.reconciliation.findings import Finding, Ours, Remedy
+from pipeline.reconciliation.findings import Finding, LocalRecord, Remedy
 from pipeline.reconciliation.local_records import read_one
 from pipeline.reconciliation.orphaned_payments import Repair, void_or_refund
 from pipeline.reconciliation.provider_queries import look_at
@@ -20,7 +20,7 @@ from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
 
 #: A batch is worked on for as many claims: a worker that was at the same payment is done after one.
-PATIENCE_CLAIMS: Final = 2
+PATIENCE_LEASES: Final = 2
 
 #: Told of each repair as it is made.
 Tell = Callable[[Repair], None]
@@ -48,24 +48,24 @@ class Repairer:
             if tell is not None:
                 tell(repair)
 
-        looks = [each for each in findings if each.remedy is Remedy.LOOK]
+        looks = [each for each in findings if each.remedy is Remedy.RETRIEVE]
         for start in range(0, len(looks), self.settings.batch_size):
-            for finding, ours in self._settle(looks[start : start + self.settings.batch_size]):
-                note(self._report(finding, ours))
+            for finding, local in self._settle(looks[start : start + self.settings.batch_size]):
+                note(self._report(finding, local))
         for finding in findings:
-            if finding.remedy is Remedy.TAKE_BACK:
+            if finding.remedy is Remedy.VOID_OR_REFUND:
                 note(void_or_refund(finding, self.executor.database, self.executor.gateway, self.settings))
         return repairs
 
-    def _settle(self, findings: Sequence[Finding]) -> list[tuple[Finding, Ours | None]]:
-        """Let the engine's own rule for money that turns up after an end work on these checkouts.
+    def _settle(self, findings: Sequence[Finding]) -> list[tuple[Finding, LocalRecord | None]]:
+        """Apply the engine's rule for late funds to these checkouts.
 
         Returns how each stands after it; None when the provider did not say.
         """
         left = {each.checkout_id for each in findings}
         seen: set[UUID] = set()
-        stand: dict[UUID, Ours] = {}
-        ends_at = time.monotonic() + PATIENCE_CLAIMS * self.settings.gateway_claim_seconds
+        stand: dict[UUID, LocalRecord] = {}
+        ends_at = time.monotonic() + PATIENCE_LEASES * self.settings.gateway_lease_seconds
         while left:
             if unseen := sorted(left - seen):
                 seen |= self.poller.run(unseen)
@@ -77,27 +77,31 @@ class Repairer:
             if left:
                 time.sleep(min(self.settings.retry_seconds, self.settings.retry_cap_seconds))
         if not seen:
-            raise Unavailable(Code.GATEWAY_UNAVAILABLE, reason="not one look was answered")
+            raise Unavailable(Code.GATEWAY_UNAVAILABLE, reason="no payment was retrieved")
         return [(each, stand.get(each.checkout_id)) for each in findings]
 
-    def _report(self, finding: Finding, ours: Ours | None) -> Repair:
-        """Say what became of a finding: it is settled when the provider shows an end and our books say the same."""
-        if ours is None:
-            return Repair(finding, "not settled", reason="the provider did not say how it stands")
-        if ours.review is not None:
-            return Repair(finding, "not settled", reason=ours.review)
-        if ours.reference is None or ours.status in LIVE:
-            return Repair(finding, "not settled", reason="it is being called again")
-        held = look_at(self.executor.gateway, ours.reference, ours, finding.held, self.settings)
-        if held is None or held.status is not ours.status:
-            return Repair(finding, "not settled", reason=f"our books say {ours.status}, and the provider does not")
+    def _report(self, finding: Finding, local: LocalRecord | None) -> Repair:
+        """Report the result for a finding: it is settled when the provider shows a final status and it is the stored
+        one.
+        """
+        if local is None:
+            return Repair(finding, "not settled", reason="the provider did not answer")
+        if local.review is not None:
+            return Repair(finding, "not settled", reason=local.review)
+        if local.reference is None or local.status in LIVE:
+            return Repair(finding, "not settled", reason="it is being retried")
+        held = look_at(self.executor.gateway, local.reference, local, finding.held, self.settings)
+        if held is None or held.status is not local.status:
+            return Repair(
+                finding, "not settled", reason=f"the stored status is {local.status}, and the provider's is not"
+            )
         if finding.kept is not None and finding.kept.minor > 0:
-            repair = Repair(finding, "gave back", finding.kept)
+            repair = Repair(finding, "refunded", finding.kept)
         elif finding.authorized is not None:
-            repair = Repair(finding, "let go", finding.authorized)
+            repair = Repair(finding, "voided", finding.authorized)
         else:
-            repair = Repair(finding, f"wrote down as {ours.status}", held.amount)
-        was = None if finding.ours is None else finding.ours.status
+            repair = Repair(finding, f"recorded as {local.status}", held.amount)
+        was = None if finding.local is None else finding.local.status
         self._write(repair, was, held.status)
         return repair
 

@@ -88,7 +88,7 @@ def begin(
             "details": [json.dumps(each.detail, default=str) for each in reasons],
             "ending": ending,
             "failure_phase": phase,
-            "stall_seconds": settings.stall_seconds,
+            "stall_seconds": settings.redeliver_after_seconds,
         },
         Happened("checkout.unwinding", list(facts), phase, facts),
     )
@@ -109,7 +109,7 @@ def step_down(connection: Connection, number: int, members: Sequence[LockedCheck
         finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members}, settings, undone)
         return False
     execute_with_events(
-        connection, STEP_DOWN, {"ids": ids, "phase": left, "stall_seconds": settings.stall_seconds}, undone
+        connection, STEP_DOWN, {"ids": ids, "phase": left, "stall_seconds": settings.redeliver_after_seconds}, undone
     )
     return True
 
@@ -125,7 +125,7 @@ def finish(
         by_ending[ending].append(id_)
     ended = [Happened(f"checkout.{ending}", ids) for ending, ids in by_ending.items()]
     execute_with_events(
-        connection, FINISH, {"ids": list(endings), "look_seconds": settings.look_seconds}, *before, *ended
+        connection, FINISH, {"ids": list(endings), "look_seconds": settings.post_end_poll_seconds}, *before, *ended
     )
 
 
@@ -141,15 +141,15 @@ def schedule_next_poll(
             REST,
             {
                 "ids": list(ids),
-                "look_seconds": settings.look_seconds,
-                "look_hours": settings.look_hours if answered else 3 * settings.look_hours,
+                "look_seconds": settings.post_end_poll_seconds,
+                "look_hours": settings.post_end_poll_hours if answered else 3 * settings.post_end_poll_hours,
                 "share": 2.0 if answered else 0.25,
-                "claim_seconds": settings.gateway_claim_seconds,
+                "claim_seconds": settings.gateway_lease_seconds,
             },
         )
 
 
 def retry_undo(connection: Connection, member: LockedCheckout) -> list[OutgoingMessage]:
-    """Set the undo of an ended checkout's payment going again, for a person."""
+    """Retry the undo of an ended checkout's payment, for an operator."""
     connection.execute(CALL_BACK, {"id": member.id})
     return [OutgoingMessage(RESOLVE, member.id, member.now)]

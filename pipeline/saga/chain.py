@@ -112,5 +112,5 @@ def first_undo(completed: int) -> int:
 
 
 def undoable(phase: Phase) -> bool:
-    """Tell whether the phase has anything to undo."""
+    """Return whether the phase has anything to undo."""
     return isinstance(phase.work, GatewayPhase) or phase.work.undo is not None

@@ -1,10 +1,10 @@
-"""Runs steps over batches: short transactions, gateway calls between them, nobody pulled down by a neighbour.
+"""Runs steps over batches: short transactions, gateway calls between them; a failing checkout is isolated.
 
 A step is one transaction over some checkouts. It may ask for gateway calls, for messages to be sent, and for some of
 its checkouts to be stepped again. The driver commits, sends, calls with no transaction open, and hands the answers to
 the next step as they arrive, so that one slow call never holds its batch. Nor does it hold the thread: after a moment
-the calls that are still out are left to another one, and whoever waits in the queue is served. Large baskets
-are carried by one thread at a time, and after each group of them the rest gives way to whoever waits in the queue.
+the calls that are still in flight are left to another one, and the queue is served. Large baskets
+are processed by one thread at a time, and after each group of them the rest waits behind the queue.
 """
 
 import math
@@ -118,20 +118,20 @@ class Executor:
         `waits` are the pauses before a transaction is repeated that the database could not carry through. After
         `linger_seconds` a drive that may leaves its calls behind: as many as half of those that can be in flight, so
         that there is room for those of others, and no more are claimed than can be made. `backlog` tells whether
-        somebody waits to whom heavy groups should give way; without one they never do.
+        messages wait, behind which heavy groups are put; without it they never are.
         """
         self._waits = waits
         self._answer_waits = (*waits, *(tuple(waits[-1:]) * ANSWER_REPEATS))
         self.database = database
         self.sender = sender
         self.gateway = gateway
-        patience_seconds = settings.gateway_claim_seconds - gateway.call_seconds
+        patience_seconds = settings.gateway_lease_seconds - gateway.call_seconds
         self._calls = Calls(settings.gateway_concurrency, patience_seconds)
         self._linger_seconds = linger_seconds
         self._backlog = backlog
         self._loads: Loads[Way] = Loads()
-        # Half of what makes a message count as lost: whoever waits here for longer waits in the queue again.
-        self._carry_seconds = settings.stall_seconds / 2
+        # Half of the redelivery time: what waits here for longer returns to the queue.
+        self._carry_seconds = settings.redeliver_after_seconds / 2
         self._most_left = max(1, settings.gateway_concurrency // 2)
         self._keepers = ThreadPoolExecutor(self._most_left, thread_name_prefix="keeper")
         self._left = 0
@@ -190,7 +190,7 @@ class Executor:
         self._work_off(deque([Task(load.ids)]), set(), way, leave_at)
 
     def _give_way(self) -> None:
-        """Send heavy groups back to the end of their queues when somebody waits there, or they have waited long."""
+        """Send heavy groups back to the end of their queues when messages wait there, or they have waited long."""
         waiting = self._loads.waiting()
         queues = {load.way.lane.queue for load in waiting if load.way.lane is not None}
         is_recent = time.monotonic() - waiting[0].taken_at < self._carry_seconds
@@ -221,7 +221,7 @@ class Executor:
         count = len(in_flight)
         try:
             self._work_off(deque(), in_flight, way, math.inf)
-        except Exception as error:  # nobody else hears of it; the sweep comes back to them when their claims run out
+        except Exception as error:  # it is reported nowhere else; the sweep redelivers them when their leases expire
             log.exception("calls.not_recorded", count=count, error=repr(error))
         finally:
             with self._left_changed:

@@ -1,4 +1,4 @@
-"""The changes of a checkout's row that move it forward, park it, or ask a person. Members must be locked."""
+"""The changes of a checkout's row that move it forward, make it wait, or move it to review. Lock the rows first."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ def advance(
                 "ids": ids,
                 "phase": phase.number,
                 "state": state,
-                "stall_seconds": settings.stall_seconds if running else None,
+                "stall_seconds": settings.redeliver_after_seconds if running else None,
                 "window_seconds": settings.payment_window_seconds if authorizes else None,
                 "margin_seconds": settings.authorization_margin_seconds,
             },
@@ -122,7 +122,7 @@ def advance(
 
 
 def wait_for_external(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> None:
-    """Let these checkouts wait for somebody outside."""
+    """Make these checkouts wait for an external party."""
     for state, event, hold_seconds in {(each.state, each.event, each.hold_seconds) for each in waits.values()}:
         facts = {
             id_: each.detail
@@ -162,7 +162,7 @@ def set_aside(connection: Connection, groups: Sequence[Sequence[UUID]], settings
     """Let checkouts wait in this process's memory for half of what makes a message count as lost, and not longer."""
     if groups:
         ids = [id_ for group in groups for id_ in group]
-        connection.execute(SET_ASIDE, {"ids": ids, "stall_seconds": settings.stall_seconds})
+        connection.execute(SET_ASIDE, {"ids": ids, "stall_seconds": settings.redeliver_after_seconds})
 
 
 def send_back(
@@ -171,12 +171,14 @@ def send_back(
     """Send these checkouts to the end of their queue: they wait there anew, and that is no attempt."""
     if not members:
         return []
-    connection.execute(SEND_BACK, {"ids": [each.id for each in members], "stall_seconds": settings.stall_seconds})
+    connection.execute(
+        SEND_BACK, {"ids": [each.id for each in members], "stall_seconds": settings.redeliver_after_seconds}
+    )
     return [OutgoingMessage(queue, each.id, each.now) for each in members]
 
 
 def move_to_review(connection: Connection, phase: str, reviews: Mapping[UUID, Review]) -> None:
-    """Put these checkouts in front of a person, with the reason."""
+    """Move these checkouts to review, with the reason."""
     if not reviews:
         return
     facts = {
@@ -219,7 +221,7 @@ def resume_checkout(
             "id": member.id,
             "state": state,
             "turn": member.state is CheckoutState.NEEDS_REVIEW,
-            "stall_seconds": settings.stall_seconds,
+            "stall_seconds": settings.redeliver_after_seconds,
             "hold_seconds": hold_seconds,
             **(expected or {"expected_total_minor": None, "expected_hash": None, "expected_lines": None}),
         },

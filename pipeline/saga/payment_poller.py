@@ -27,7 +27,9 @@ from pipeline.settings import Settings
 
 
 class PaymentPoller:
-    """Asks the provider how things stand, writes it down, and calls on whoever can go on now. Safe at any time."""
+    """Retrieves payments from the provider, records their status, and resumes checkouts that can continue. Safe at any
+    time.
+    """
 
     def __init__(self, executor: Executor, settings: Settings) -> None:
         """Take the driver that commits, sends and calls."""
@@ -37,7 +39,7 @@ class PaymentPoller:
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
         """Look at the payments of these checkouts.
 
-        Returns those that were seen, or that have nothing to be seen: the others are asked for again by whoever asked.
+        Returns those that were retrieved, or have nothing to retrieve: the caller asks for the others again.
         """
         seen: set[UUID] = set()
 
@@ -67,7 +69,7 @@ class PaymentPoller:
             if held is None or operation is None or member.state is CheckoutState.COMPLETED:
                 seen.add(member.id)
             elif held.reference is None:
-                # Nothing to look at by: repeating the call that is out tells more.
+                # No reference to retrieve: repeating the call in flight shows more.
                 if not held.unsettled:
                     seen.add(member.id)
             elif operation.claimed_until is None or operation.claimed_until <= member.now:
@@ -87,7 +89,7 @@ class PaymentPoller:
         }
         ended = [each.id for each in members if each.state in ENDINGS and after[each.id].status not in LIVE]
         answered = [id_ for id_ in ended if id_ in definite]
-        # Whatever a person was asked to settle is settled, perhaps by them, at the provider's own desk.
+        # What needed review is settled, perhaps by an operator in the provider's dashboard.
         close_reviews(connection, answered)
         backward.schedule_next_poll(connection, answered, self.settings)
         backward.schedule_next_poll(
@@ -110,7 +112,7 @@ class PaymentPoller:
                 waits = any(each.status is OperationStatus.ACTION_REQUIRED for each in books.operations)
                 return [] if waits else self._resume(connection, member)
             case CheckoutState.AWAITING_PAYMENT:
-                # The buyer went back to the bank after a no of theirs, and it was paid after all.
+                # The buyer returned to the bank after declining, and paid after all.
                 return self._resume(connection, member) if books.status is PaymentStatus.AUTHORIZED else []
             case CheckoutState.RUNNING:
                 goes_on = changed and isinstance(CHAIN[member.phase].work, GatewayPhase)
@@ -135,7 +137,7 @@ class PaymentPoller:
         if books.status is not was.status:
             facts = {"was": was.status, "status": books.status, "amount": str(books.amount)}
             write_events(connection, "payment.turned_up", [member.id], data={member.id: facts})
-        forward.schedule_retry(connection, [(member, 0.0, "money turned up after the end", member.attempts)])
+        forward.schedule_retry(connection, [(member, 0.0, "late funds", member.attempts)])
         return [OutgoingMessage(RESOLVE, member.id, member.now)]
 
 

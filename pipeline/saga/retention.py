@@ -55,7 +55,7 @@ FORGET_SESSIONS: Final = text("""
 
 
 def record_heartbeat(connection: Connection) -> Step:
-    """Write down that the sweep runs: `GET /health/checkout` tells when it does not."""
+    """Record that the sweep runs: `GET /health/checkout` reports when it does not."""
     connection.execute(BEAT)
     return Step()
 
@@ -69,7 +69,7 @@ def delete_expired(connection: Connection, settings: Settings) -> Step:
     limit = settings.sweep_limit
     gone = connection.execute(FORGET_ANSWERS, {"hours": ANSWER_HOURS, "limit": limit}).rowcount
     for statement, days in (
-        (FORGET_DELIVERIES, settings.delivery_keep_days),
+        (FORGET_DELIVERIES, settings.outbound_webhook_keep_days),
         (FORGET_REFUSED, settings.refused_messages_keep_days),
         (FORGET_NOTICES, settings.webhook_inbox_keep_days),
     ):

@@ -109,7 +109,7 @@ class Runner:
 
 
 def is_before(member: LockedCheckout, phase: Phase) -> bool:
-    """Tell whether a checkout stands right before a phase and may go on."""
+    """Return whether a checkout stands right before a phase and may go on."""
     return member.state is CheckoutState.RUNNING and member.phase == phase.number - 1
 
 
@@ -163,7 +163,7 @@ def settle(
 def give_up(
     connection: Connection, phase: Phase, member: LockedCheckout, error: str, settings: Settings
 ) -> list[OutgoingMessage]:
-    """End a checkout that raises or kills its worker each time: turn it back, or, past the pivot, ask a person."""
+    """End a checkout that raises or crashes its worker each time: unwind it, or, past the pivot, move it to review."""
     detail = {"phase": phase.name, "attempts": member.attempts + 1, "error": error[:500]}
     if member.pivot_at is not None:
         forward.move_to_review(connection, phase.name, {member.id: Review(Code.ATTEMPTS_EXHAUSTED, detail)})
@@ -175,12 +175,12 @@ def give_up(
 def pursue_late_funds(
     connection: Connection, members: Sequence[LockedCheckout], books: Mapping[UUID, PaymentState]
 ) -> list[OutgoingMessage]:
-    """Call on checkouts whose answer came after they had turned back.
+    """Resume checkouts with an answer that came after they had begun to unwind.
 
     An unwind may be waiting for just this answer; what is live after the end is voided or refunded.
     """
     late = [each for each in members if each.state in ENDINGS and each.id in books and books[each.id].status in LIVE]
-    forward.schedule_retry(connection, [(each, 0.0, "money turned up after the end", each.attempts) for each in late])
+    forward.schedule_retry(connection, [(each, 0.0, "late funds", each.attempts) for each in late])
     turning = [each for each in members if each.state is CheckoutState.UNWINDING and each.id in books]
     return [OutgoingMessage(RESOLVE, each.id, each.now) for each in late] + [
         OutgoingMessage(UNWIND, each.id, each.now) for each in turning

@@ -1,8 +1,8 @@
-"""Tells slow from lost: a message that was sent again while the run that had it was still alive was not lost.
+"""Tells slow from lost: a message that was redelivered while its first run was still alive was not lost.
 
 A run that took its batch before the sweep sent a message again, and reaches the checkout after that, proves that the
 message was delivered: it does the work, or finds that the other message's run did. That is written down once for each
-message that was sent again. What no run comes back to was lost, or its worker died, or the database was away.
+message that was redelivered. Without such a run it was lost, or its worker crashed, or the database was unavailable.
 """
 
 import time
@@ -28,7 +28,7 @@ MARK: Final = text(f"""
                                              AND s.data ->> 'resent' = CAST(r.id AS text))
 """)
 
-#: What was sent again in the window: that of it which was slow, and the rest.
+#: What was redelivered in the window: slow, and lost.
 SLOW_COUNT: Final = f"""
     SELECT count(*) FROM events r
     WHERE r.kind = '{RESENT}' AND r.at > now() - make_interval(secs => :window_seconds)
@@ -57,9 +57,9 @@ class Watch:
         is_here: Callable[[LockedCheckout], bool],
         held_seconds: float,
     ) -> None:
-        """Write down which of these locked checkouts were sent again while this run had them.
+        """Record which of these locked checkouts were redelivered while this run had them.
 
-        One statement, and only when there may be such: `is_here` tells of a checkout that it has not moved on.
+        One statement, and only when there may be such: `is_here`: the checkout has not moved on.
         """
         held = timedelta(seconds=held_seconds)
         doubtful = [

@@ -123,7 +123,7 @@ class Tick:
     settings: Settings
 
     def expire(self, connection: Connection) -> Step:
-        """Turn back checkouts whose time is up while nothing of theirs is in flight at the gateway."""
+        """Expire checkouts without a gateway call in flight."""
         members = lock_expired(connection, self.settings.sweep_limit)
         rejections = {member.id: Rejected(Code.EXPIRED) for member in members}
         sends = backward.begin(connection, members, rejections, self.settings, ending=CheckoutState.EXPIRED)
@@ -134,17 +134,19 @@ class Tick:
         members = lock_scheduled(connection, self.settings.sweep_limit)
         asking = [member.id for member in members if queue_for(member) == RESOLVE]
         if asking:
-            seconds = self.settings.gateway_claim_seconds
+            seconds = self.settings.gateway_lease_seconds
             connection.execute(ASK_AGAIN, {"ids": asking, "claim_seconds": seconds})
         self._call_again(connection, [member for member in members if member.id not in asking], counted=False)
         sends = [OutgoingMessage(queue_for(member), member.id, member.now) for member in members]
         return Step(sends=sends, counts=+Counter(scheduled=len(members)))
 
     def resend(self, station: Station, head: Head | None, connection: Connection) -> Step:
-        """Call again on checkouts whose message was delivered or lost without a trace; give up on the hopeless.
+        """Redeliver to checkouts with a message that was lost, or crashed without committing; end those out of
+        attempts.
 
         Queues are first in, first out: what was sent before the oldest waiting message has left the queue. A queue
-        whose head does not say when it was sent proves nothing: only what waits beyond any patience is called again.
+        whose head does not say when it was sent proves nothing: only what is past `redeliver_always_after_seconds` is
+        redelivered.
         """
         unknown_age = datetime.fromtimestamp(0, UTC)
         before = None if head is None else head.sent_at or unknown_age
@@ -154,7 +156,7 @@ class Tick:
             phases=list(station.phases),
             head=before,
             waiting=None if head is None else head.waiting,
-            overdue_seconds=self.settings.overdue_seconds,
+            overdue_seconds=self.settings.redeliver_always_after_seconds,
             limit=self.settings.sweep_limit,
         )
         limit = (
@@ -170,24 +172,24 @@ class Tick:
         return Step(sends=sends, counts=+Counter(resent=len(again), given_up=len(hopeless)))
 
     def redeliver_inbound_webhooks(self, head: Head | None, connection: Connection) -> Step:
-        """Call again on webhooks whose next try has come, or whose message was lost.
+        """Redeliver inbound webhooks that are due for a retry, or with a lost message.
 
         No more than the queue is short of one tick's worth: a backlog is never doubled.
         """
         due = lock_due_inbound_webhooks(connection, self._room(head))
         if due:
             ids = [row.id for row in due]
-            connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
+            connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.redeliver_after_seconds})
         return Step(
             sends=[OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due))
         )
 
     def send_deliveries(self, head: Head | None, connection: Connection) -> Step:
-        """Send webhooks of ours on their way, and those again whose next try has come; no backlog is doubled."""
+        """Send outbound webhooks that are due, first or as a retry; no backlog is doubled."""
         due = lock_due_deliveries(connection, self._room(head))
         if due:
             ids = [row.id for row in due]
-            connection.execute(RESEND_DELIVERIES, {"ids": ids, "stall_seconds": self.settings.stall_seconds})
+            connection.execute(RESEND_DELIVERIES, {"ids": ids, "stall_seconds": self.settings.redeliver_after_seconds})
         return Step(
             sends=[OutgoingMessage(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due))
         )
@@ -206,7 +208,7 @@ class Tick:
                     "ids": [member.id for member in members],
                     "counted": counted,
                     "head": head,
-                    "stall_seconds": self.settings.stall_seconds,
+                    "stall_seconds": self.settings.redeliver_after_seconds,
                 },
             )
 

@@ -36,7 +36,7 @@ class Unwinder:
     def run(self, ids: Sequence[UUID]) -> None:
         """Unwind those of these checkouts that are unwinding, as far as it goes now.
 
-        Also takes back money that turned up after the end of its checkout.
+        Also voids or refunds late funds.
         """
         watch = Watch(UNWIND)
         lane = Lane(UNWIND, partial(self._step, watch, None), self._send_back)
@@ -145,7 +145,7 @@ class Unwinder:
         return take_leases(connection, intents, self.settings)
 
     def _void_or_refund_late(self, connection: Connection, ended: Sequence[LockedCheckout]) -> list[PlannedCall]:
-        """Take back money that turned up after the end. What cannot be is put before a person with its payment."""
+        """Void or refund late funds. Where that fails, the payment moves to review."""
         books = load_payments(connection, [each.id for each in ended])
         plans = {each.id: plan_undo(each, books.get(each.id), self.settings) for each in ended}
         retries = {id_: plan for id_, plan in plans.items() if isinstance(plan, Retry)}
@@ -158,7 +158,7 @@ class Unwinder:
         return self._claim(connection, ended, books, plans)
 
     def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
-        """Count the attempt of an undo that raised; after the last, ask a person."""
+        """Count the attempt of an undo that raised; after the last, move to review."""
         for member in lock_checkouts(connection, [checkout_id]):
             if member.state is not CheckoutState.UNWINDING:
                 continue
@@ -167,7 +167,7 @@ class Unwinder:
 
 
 def fail_undo(connection: Connection, member: LockedCheckout, error: str, settings: Settings) -> None:
-    """Put off an undo that failed, twice as long each time; after the last attempt, ask a person."""
+    """Delay an undo that failed, with exponential back-off; after the last attempt, move to review."""
     attempts = member.attempts + 1
     phase = CHAIN[max(member.phase, 1) - 1].name
     if attempts >= settings.max_undo_attempts:

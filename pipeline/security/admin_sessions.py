@@ -1,4 +1,4 @@
-"""Who has signed in to the admin pages with a browser: rows, so that signing out, and revoking the key, ends them."""
+"""Browser sessions of the admin pages: rows, so that signing out, and revoking the key, ends them."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ def open_session(connection: Connection, key_id: str) -> str:
 
 
 def find_session(connection: Connection, token: str) -> Caller | None:
-    """Return whose session this is; None when it is none, or over, or its key is no live one any more."""
+    """Return the API key of this session; None when it is none, or over, or its key is revoked or expired."""
     if _TOKEN.fullmatch(token) is None:
         return None
     key_id = connection.execute(FIND, {"token_hash": _hash(token)}).scalar_one_or_none()
@@ -40,7 +40,7 @@ def find_session(connection: Connection, token: str) -> Caller | None:
 
 
 def close_session(connection: Connection, token: str) -> str | None:
-    """End a session for good; returns whose key it was. Safe twice."""
+    """End a session for good; returns the API key it belonged to. Safe twice."""
     if _TOKEN.fullmatch(token) is None:
         return None
     closed: str | None = connection.execute(CLOSE, {"token_hash": _hash(token)}).scalar_one_or_none()

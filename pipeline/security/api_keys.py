@@ -1,4 +1,4 @@
-"""API keys: who may use the HTTP edge, for whom, and for what.
+"""API keys: access to the HTTP edge, by owner and by scope.
 
 A token is `ck_<id>_<secret>`. The secret has 256 random bits, so that its plain SHA-256 can be stored: a slow hash
 makes guessing dear where secrets are guessable, and this one is not.
@@ -59,12 +59,12 @@ class Scope(StrEnum):
 
     CHECKOUT = "checkout"  # carts and checkouts of its owner
     PRICES = "prices"  # carts that name prices, discounts, taxes or delivery costs themselves
-    ADMIN = "admin"  # figures, and everybody's checkouts
+    ADMIN = "admin"  # figures, and the checkouts of all owners
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose live key a request carries."""
+    """The API key of a request."""
 
     key_id: str
     owner: str
@@ -115,7 +115,7 @@ def create_key(
 
 
 def find_caller(connection: Connection, token: str) -> Caller | None:
-    """Return whose key this is; None unless it is a live one."""
+    """Return the API key with this secret; None unless it is valid."""
     key_id = read_key_id(token)
     if key_id is None:
         return None
@@ -127,7 +127,7 @@ def find_caller(connection: Connection, token: str) -> Caller | None:
 
 
 def find_caller_by_id(connection: Connection, key_id: str) -> Caller | None:
-    """Return whose live key this public half belongs to: for those who have shown the whole key before."""
+    """Return the valid API key with this public half: for sessions that have shown the whole key before."""
     row = connection.execute(FIND, {"id": key_id}).one_or_none()
     return None if row is None else _caller(row)
 

@@ -52,7 +52,7 @@ _UUID: Final = re.compile(r"(?<![\dA-Za-z])[\dA-Fa-f]{8}-(?:[\dA-Fa-f]{4}-){3}[\
 
 
 def has_card_number(value: object) -> bool:
-    """Tell whether a card number stands anywhere in a value: a text, a number, or lists and mappings of these."""
+    """Return whether a card number stands anywhere in a value: a text, a number, or lists and mappings of these."""
     waiting = [value]
     while waiting:
         match waiting.pop():
@@ -99,7 +99,9 @@ def _find_runs(text: str) -> list[tuple[int, int]]:
 
 
 def _holds_number(run: str) -> bool:
-    """Tell whether neighbouring groups of a run make a card number. A few steps for each digit, however long it is."""
+    """Return whether neighbouring groups of a run make a card number. A few steps for each digit, however long it
+    is.
+    """
     groups = _SPLIT.split(run)
     # `int` reads the digits of every script, as `\d` finds them: Japanese keyboards type wide ones.
     digits = [int(digit) for group in groups for digit in group]

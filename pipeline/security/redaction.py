@@ -3,7 +3,7 @@
 By its name: a payment token, a card's security code in every usual spelling, `Authorization`, cookies, passwords, API
 keys, `client_secret`; the whole value goes, whatever it is. By its shape: the keys and tokens of the providers we know,
 our own API keys, bearer values, JSON Web Tokens, private keys. Card numbers go as well (`card_numbers.py`).
-It cannot be complete: nobody but the owner of the tables needs the texts, and the reader's role does not see them.
+It cannot be complete: only the owner of the tables needs the texts, and the reader's role does not see them.
 """
 
 import json
@@ -15,7 +15,7 @@ from pipeline.security import card_numbers
 
 REMOVED: Final = "[secret removed]"
 
-#: Longest text kept of what somebody else has sent, in characters. A purchase of a thousand lines has about 100,000.
+#: Longest stored text of what others have sent, in characters. A purchase of a thousand lines has about 100,000.
 MAX_KEPT: Final = 100_000
 #: What may be half a secret at the end of a text that was cut.
 _TAIL: Final = 600
@@ -74,7 +74,7 @@ _SHAPES: Final = re.compile(
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a field of this name holds a secret."""
+    """Return whether a field of this name holds a secret."""
     plain = _SEPARATORS.sub("", name.lower())
     return plain in _NAMES or any(word in plain for word in _WORDS)
 
@@ -90,7 +90,7 @@ def redact(body: str, *, limit: int = MAX_KEPT) -> str:
 
 
 def open_part(action: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a buyer's action may be told to others than the buyer: the fields that hold no secret."""
+    """Return what others than the buyer may see of a buyer's action: the fields without a secret."""
     return {
         name: value
         for name, value in action.items()
@@ -149,7 +149,7 @@ def _redact_value(value: Any, layers: int) -> Any:
 
 
 def _replace(secret: Any) -> str:
-    """Say what stood there: that somebody sends card numbers is worth to be known."""
+    """Say what stood there: that a sender sends card numbers is worth knowing."""
     return card_numbers.REMOVED if card_numbers.has_card_number(secret) else REMOVED
 
 

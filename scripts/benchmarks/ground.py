@@ -101,7 +101,7 @@ class Ground:
         """Return checkouts a second of the whole engine, the backlog sent at once to workers that are up."""
         count = size or self.size
         lines = read_procfile()
-        changes["stall_seconds"] = STALL_SECONDS
+        changes["redeliver_after_seconds"] = STALL_SECONDS
         if agreeing:
             changes["gateway"] = AgreeingBank.name
             lines = {name: line.replace("workers.main:", "scripts.benchmarks.bank:") for name, line in lines.items()}

@@ -65,7 +65,7 @@ def measure_units(ground: Ground) -> Figures:
 def measure_growth(ground: Ground) -> Figures:
     """Throughput, the sweep's tick, the monitor and the list, with a million finished checkouts and with none."""
     for prefix, copies in (("", 0), ("grown_", GROWN)):
-        with ground.open(stall_seconds=STALL_SECONDS) as own:
+        with ground.open(redeliver_after_seconds=STALL_SECONDS) as own:
             engine = own.build()
             stock_shelf(engine.database, VARIANTS, ground.size + 1)
             carts = fill_carts(engine.database, ground.size + 1, VARIANTS)
@@ -86,7 +86,7 @@ def measure_growth(ground: Ground) -> Figures:
 
 def measure_memory(ground: Ground) -> Figures:
     """What the workers hold after fifty thousand checkouts, and after as many again."""
-    with ground.open(stall_seconds=STALL_SECONDS) as own:
+    with ground.open(redeliver_after_seconds=STALL_SECONDS) as own:
         engine = own.build()
         stock_shelf(engine.database, VARIANTS, 2 * MEMORY_SIZE)
         supervisor = own.serve()

@@ -28,7 +28,7 @@ OUTCOME: Final = text("""
 
 def measure_rush(ground: Ground) -> Figures:
     """Time to sold out, and to the last refusal; exactly as many are sold as there are."""
-    with ground.open(stall_seconds=STALL_SECONDS) as own:
+    with ground.open(redeliver_after_seconds=STALL_SECONDS) as own:
         engine = own.build()
         stock_shelf(engine.database, 1, UNITS)
         sends = start_all(engine, fill_carts(engine.database, BUYERS, 1))

@@ -96,7 +96,7 @@ def measure(engine: CheckoutEngine, carts: list[UUID], disturbance: Disturbance,
 
 
 def is_time(disturbance: Disturbance, second: int) -> bool:
-    """Tell whether somebody disturbs at the beginning of this second."""
+    """Return whether somebody disturbs at the beginning of this second."""
     if disturbance is Disturbance.CROWD:
         return second == CROWD_SECOND
     return disturbance is not Disturbance.NOBODY

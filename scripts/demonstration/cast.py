@@ -1,4 +1,4 @@
-"""Who plays in the demo and what must come of it: goods, buyers, and the figures at the end."""
+"""The cast of the demo and its expected results: goods, buyers, and the figures at the end."""
 
 from dataclasses import dataclass
 from typing import Any, Final

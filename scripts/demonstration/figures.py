@@ -146,9 +146,9 @@ def judge(figures: Figures, report: AuditReport, cancellation: Cancellation, kil
         ),
         Verdict(
             "audit",
-            f"{len(report.violations)} of {len(report.checked)} promises broken"
+            f"{len(report.violations)} of {len(report.checked)} invariants violated"
             if report.violations
-            else f"clean, {len(report.checked)} promises checked",
+            else f"clean, {len(report.checked)} invariants checked",
             not (report.violations or report.skipped or report.needs_review or figures.refused_messages),
         ),
     ]

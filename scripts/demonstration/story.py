@@ -81,7 +81,7 @@ class Story:
 
     def play(self) -> tuple[Cancellation, Kill]:
         """Play all acts. Raises Stuck, or Ended when asked to end."""
-        self.narrator.begin("A hold that nobody pays")
+        self.narrator.begin("A reservation that is never paid")
         forgotten = self._start(QUIN)
         self._await(forgotten, CheckoutState.AWAITING_PAYMENT)
         self.narrator.say(f"Quin starts a checkout, holds 3 teapots for {QUIN.ttl_seconds} s, and walks away.")
@@ -89,7 +89,7 @@ class Story:
         self._play_declines()
         cancellation = self._play_cancellation()
         kill = self._play_kill()
-        self.narrator.begin("And the hold that nobody paid?")
+        self.narrator.begin("The reservation that was never paid")
         self._await(forgotten, CheckoutState.EXPIRED)
         self.narrator.say("Quin's checkout has expired; the 3 teapots are back on the shelf.")
         return cancellation, kill
@@ -103,13 +103,13 @@ class Story:
         )
         say(f"{len(RUSH)} messages are on the queue {INTAKE}: a kettle and something else in each cart.")
         rows = self._until(
-            "every buyer of the rush holds a kettle or was told that none is left",
+            "every buyer of the rush has a kettle reserved or gets `out_of_stock`",
             lambda: self._read_rush(lambda row: row.phase >= 2 or row.failure_message),
         )
         failed = [row for row in rows if row.failure_message]
         say(f"{len(rows) - len(failed)} hold all that is in their carts, {len(failed)} hold nothing.")
         if failed:
-            say(f"These are told: {failed[0].failure_message}")
+            say(f"Their error: {failed[0].failure_message}")
         rows = self._until("the rush is over", lambda: self._read_rush(lambda row: row.state in TERMINAL))
         numbers = [row.number for row in rows if row.state == CheckoutState.COMPLETED]
         say(f"{len(numbers)} have paid: orders {min(numbers, default='-')} to {max(numbers, default='-')}.")
@@ -153,7 +153,7 @@ class Story:
         say("The bank authorises Ruth's card; before its answer arrives ...")
         say(f"... the {VICTIM} worker is killed (SIGKILL). The engine knows only that it asked.")
         self._until("the killed worker is started again", lambda: self.supervisor.restarts > restarts)
-        say("The worker is started again. Nobody repeats the call until the claim on it has run out.")
+        say("The worker is started again. The call is not repeated until its lease has expired.")
         done = self._await(ruth, CheckoutState.COMPLETED)
         seconds, booked = time.monotonic() - killed_at, self._read_call(ruth)
         say(f"Asked again with the same key, the bank repeats its answer: order {done.order_number}.")

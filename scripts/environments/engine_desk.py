@@ -33,7 +33,9 @@ def _check_reason(reason: str) -> str:
 
 CheckoutId = Annotated[UUID, typer.Argument(help="The checkout's id.")]
 Reason = Annotated[str, typer.Option(help="Why: it is written into the checkout's events.", callback=_check_reason)]
-Actor = Annotated[str, typer.Option(help="Who does it.", default_factory=getpass.getuser, show_default="you")]
+Actor = Annotated[
+    str, typer.Option(help="Name of the actor for the events.", default_factory=getpass.getuser, show_default="you")
+]
 Wait = Annotated[float, typer.Option(min=0, max=600, help="Wait for so many seconds until it has come to rest.")]
 
 

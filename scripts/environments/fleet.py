@@ -87,7 +87,7 @@ def run_fleet(
 
 
 def _is_worker(line: str) -> bool:
-    # The scheduler beats nowhere. Nothing waits for it: it only mends what went wrong.
+    # The scheduler has no heartbeat. Nothing waits for it: it only repairs what went wrong.
     return Path(shlex.split(line)[0]).name == "dramatiq"
 
 

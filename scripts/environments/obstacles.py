@@ -1,4 +1,4 @@
-"""What keeps a script from working at all, each told in one sentence with its remedy."""
+"""What keeps a script from working at all, each reported in one sentence with its remedy."""
 
 import contextlib
 from collections.abc import Iterator

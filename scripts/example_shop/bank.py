@@ -15,7 +15,7 @@ SANDBOX_PAGE: Final = "https://bank.example/authenticate/"
 
 
 def find_page(action: dict[str, str]) -> str:
-    """Return where to send a buyer: to the bank's page, and to ours where the bank is the sandbox."""
+    """Return where to send a buyer: to the bank's page, and to the shop's where the bank is the sandbox."""
     url = action.get("url", "")
     return f"/bank/{url.removeprefix(SANDBOX_PAGE)}" if url.startswith(SANDBOX_PAGE) else url
 

@@ -52,7 +52,7 @@ class Edge:
     def pay(self, checkout_id: str, token: str, total_minor: int, key: str) -> dict[str, Any]:
         """Pay what was shown. The same key, however often it is sent, pays once.
 
-        Whoever sends it again while the first is being worked on gets the first one's answer, once there is one.
+        A repeated request during the first gets the first one's answer, once there is one.
         """
         body = {"checkout_id": checkout_id, "payment": {"token": token}, "expected_total_minor": total_minor}
         ends_at = time.monotonic() + TIMEOUT_SECONDS

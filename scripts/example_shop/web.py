@@ -44,7 +44,7 @@ def render(request: Request, page: str, facts: Mapping[str, Any], *, status: int
 
 
 def keep_cart(response: Response, cart_id: UUID) -> None:
-    """Remember whose cart this is."""
+    """Remember the owner of this cart."""
     response.set_cookie(COOKIE, str(cart_id), httponly=True, samesite="lax")
 
 
@@ -60,7 +60,7 @@ def cart_of(request: Request) -> UUID:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form of ours; another site's page may not send one."""
+    """Return the fields of a form of the shop; another site's page may not send one."""
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         raise HTTPException(403, "This form was sent from another site.")

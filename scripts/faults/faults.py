@@ -94,7 +94,7 @@ class Tormentor:
 
     def lose_redis(self) -> str:
         """Have no Redis for four times the bound after which a message counts as lost: 20 s by default."""
-        seconds = 4 * self.place.settings.stall_seconds
+        seconds = 4 * self.place.settings.redeliver_after_seconds
         self.place.valkey.stop()
         time.sleep(seconds)
         self.place.valkey.start()
@@ -144,7 +144,7 @@ class Tormentor:
 
         with self._redis() as client:
             queue, ids = self._seek(client, take)
-            time.sleep(self.place.settings.stall_seconds * 1.5)
+            time.sleep(self.place.settings.redeliver_after_seconds * 1.5)
             client.rpush(QueueKeys.name(NAMESPACE, queue).waiting, *ids)
         return f"{len(ids)} of {queue}"
 

@@ -27,7 +27,7 @@ from scripts.local_servers.postgres import Postgres
 from scripts.local_servers.valkey import Valkey, find_port
 
 OWNER: Final = "chaos"
-#: As whom the processes connect.
+#: The users that the processes connect as.
 WORKER: Final = "chaos_worker"
 #: Phases that two processes share: when one is frozen, the other takes its work, and the first must not write any more.
 TWICE: Final[Mapping[str, int]] = {"inventory_reservation": 2, "payment_authorization": 2, "payment_capture": 2}
@@ -97,7 +97,7 @@ def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iter
             pool_size=3,
             log_level="warning",
             # Looks at what has ended come by the clock: at the end nothing may change by itself.
-            look_seconds=24 * 3600,
+            post_end_poll_seconds=24 * 3600,
             **changes,
         )
         database = connect_engine(settings, application_name="chaos", pool_size=4)

@@ -22,7 +22,7 @@ __all__ = ["NotReadable", "Refusal", "TaxFile", "Unit", "read_moment", "read_swi
 REQUIRED: Final = ("country", "name", "rate", "valid_from")
 #: These may be missing or empty.
 OPTIONAL: Final = ("region", "category", "on_shipping", "reverse_charge", "valid_until")
-#: What other programs call a column of ours.
+#: Names of the columns in other programs.
 CALLED: Final = {
     "state": "region",
     "state code": "region",

@@ -157,7 +157,7 @@ def build_settings(database_url: str, redis_url: str, **others: Any) -> Settings
     """Return the settings with these addresses, all else from the environment.
 
     Where no database is given and no gateway is named, it is the sandbox: what is in a database of our own is for
-    trying out. Not beside a secret of Stripe's: whoever has set one means something else.
+    trying out. Not beside a secret of Stripe's: with one set, something else is meant.
     """
     settings = Settings(database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **others)
     if settings.gateway or find_stripe(settings) or Urls().database_url is not None:

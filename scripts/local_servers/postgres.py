@@ -30,7 +30,7 @@ class EmbeddedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom PostgreSQL runs as when we are root: it refuses to run as root itself."""
+    """The account that runs PostgreSQL when this process is root: it refuses to run as root itself."""
 
     name: str
     uid: int
@@ -38,7 +38,7 @@ class Account:
 
 
 def find_account() -> Account | None:
-    """Return the account for PostgreSQL, or None when it is simply ours."""
+    """Return the account for PostgreSQL, or None when it is this process's own."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -51,7 +51,7 @@ def find_account() -> Account | None:
 
 
 def reach(place: Path, account: Account | None) -> bool:
-    """Tell whether the account can enter this folder and every one above it."""
+    """Return whether the account can enter this folder and every one above it."""
     if account is None:
         return True
     return all(
@@ -116,7 +116,7 @@ class Postgres:
         raise EmbeddedError(f"PostgreSQL did not start ({''.join(last)}); {OWN_SERVER}.{holder}")
 
     def is_running(self) -> bool:
-        """Tell whether the server's process lives."""
+        """Return whether the server's process lives."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:

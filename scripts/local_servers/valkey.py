@@ -48,7 +48,7 @@ class Valkey:
         raise EmbeddedError(f"Valkey did not start ({''.join(last)}); {OWN_SERVER}.")
 
     def is_running(self) -> bool:
-        """Tell whether the server's process lives, even if it is stopped and does not answer."""
+        """Return whether the server's process lives, even if it is stopped and does not answer."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
@@ -97,7 +97,7 @@ class Valkey:
 
 
 def find_port() -> int:
-    """Return a port of the loopback that nobody listens on now."""
+    """Return a port of the loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

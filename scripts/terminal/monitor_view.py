@@ -65,7 +65,7 @@ def list_lines(readout: Readout) -> Iterator[str]:
     for code, count in stats.failures.items():
         yield f"failure {code} {count}"
     for name, count in _attention(readout):
-        yield f"attention {name.replace(' ', '_')} {count}"
+        yield f"attention {name.replace(',', '').replace(' ', '_')} {count}"
 
 
 def _outcome(stats: Stats) -> list[tuple[str, str]]:
@@ -84,14 +84,14 @@ def _attention(readout: Readout) -> list[tuple[str, int]]:
     return [
         ("stuck", stats.stuck),
         ("needs review", stats.needs_review),
-        ("expired and held", stats.expired),
+        ("expired, stock held", stats.expired),
         ("payments unknown", stats.payments_unknown),
-        ("messages refused", stats.refused_messages),
-        ("webhooks to send", stats.deliveries_pending),
-        ("webhooks not taken", stats.deliveries_dead),
-        ("messages lost", stats.resent - stats.resent_slow),
-        ("messages slow", stats.resent_slow),
-        ("dead letters", sum(figures.dead for figures in readout.queues or ())),
+        ("messages rejected", stats.refused_messages),
+        ("webhooks pending", stats.deliveries_pending),
+        ("webhooks dead-lettered", stats.deliveries_dead_lettered),
+        ("redelivered, lost", stats.redelivered - stats.redelivered_slow),
+        ("redelivered, slow", stats.redelivered_slow),
+        ("dead-lettered", sum(figures.dead for figures in readout.queues or ())),
     ]
 
 
@@ -124,7 +124,7 @@ def _draw_queues(readout: Readout) -> RenderableType:
     if readout.queues is None:
         for queue, step in steps.items():
             table.add_row(_short(queue), *_describe_step(step))
-        return Group(table, plain("Redis did not answer: what waits in the queues cannot be seen.", "bold yellow"))
+        return Group(table, plain("Redis did not answer: the queues cannot be read.", "bold yellow"))
     for figures in readout.queues:
         found = steps.get(figures.queue)
         table.add_row(

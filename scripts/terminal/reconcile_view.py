@@ -12,7 +12,7 @@ from pipeline.reconciliation.orphaned_payments import Repair
 from scripts.environments.reconcile_run import ProviderAudit
 from scripts.terminal.output import plain
 
-#: Rows of one kind: on a screen enough to see a pattern, in JSON as many as of a broken promise.
+#: Rows of one kind: on a screen enough to see a pattern, in JSON as many as of a violated invariant.
 SHOWN_ROWS: Final = 10
 DESCRIBED_ROWS: Final = 100
 
@@ -47,7 +47,7 @@ def show_comparison(console: Console, audit: ProviderAudit, comparison: Comparis
             console.print(plain(f"        and {len(found) - SHOWN_ROWS} more", "yellow" if is_note else "red"))
     count = len(comparison.differences)
     result = "all agree" if not count else "1 difference" if count == 1 else f"{count} differences"
-    looked = f"{comparison.objects} objects at {audit.gateway}, {comparison.payments} payments of ours"
+    looked = f"{comparison.objects} objects at {audit.gateway}, {comparison.payments} payments of this database"
     since = f"since {audit.since:%Y-%m-%d %H:%M} UTC"
     console.print(plain(f"{looked}, {since}: {result}.", "bold red" if count else "bold"))
 
@@ -81,12 +81,12 @@ def describe_comparison(audit: ProviderAudit) -> dict[str, Any]:
 
 
 def _describe_finding(finding: Finding) -> dict[str, Any]:
-    ours, held = finding.ours, finding.held
+    local, held = finding.local, finding.held
     return {
         "checkout_id": str(finding.checkout_id),
-        "state": None if ours is None else ours.state,
+        "state": None if local is None else local.state,
         "reference": finding.reference,
-        "books": None if ours is None else ours.status,
+        "books": None if local is None else local.status,
         "provider": None if held is None else held.status,
         "order": _describe_money(finding.due),
         "kept": _describe_money(finding.kept),

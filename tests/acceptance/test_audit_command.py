@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from pipeline.audit.report import PROMISES
+from pipeline.audit.report import INVARIANTS
 from pipeline.settings import Settings
 from scripts.environments.waiting import read_waiting
 from tests.acceptance.auditor import BOOKS, run, write
@@ -37,7 +37,7 @@ def test_all_kept_is_exit_0_with_a_line_for_each_promise(tmp_path: Path, engine:
     done = run(tmp_path, settings)
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
-    assert [line.split()[:2] for line in lines] == [["ok", promise.name] for promise in PROMISES]
+    assert [line.split()[:2] for line in lines] == [["ok", promise.name] for promise in INVARIANTS]
     assert last == "38 promises, all kept."
 
 
@@ -85,7 +85,7 @@ def test_json_has_every_promise_and_the_rows_of_the_broken_ones(
         "needs_review": 1,
         "waiting": 0,
     }
-    assert [promise["name"] for promise in report["promises"]] == [promise.name for promise in PROMISES]
+    assert [promise["name"] for promise in report["promises"]] == [promise.name for promise in INVARIANTS]
     (broken,) = [promise for promise in report["promises"] if not promise["kept"]]
     assert (broken["name"], broken["count"]) == ("order_total_is_locked_total", 1)
     (row,) = broken["rows"]
@@ -120,7 +120,7 @@ def test_without_redis_it_says_so_and_checks_all_the_same(tmp_path: Path, engine
     done = run(tmp_path, settings, REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [
-        "Redis did not answer: a checkout whose message waits in a queue is reported as overdue too.",
+        "Redis did not answer: a checkout with a message in a queue is reported as overdue too.",
         "38 promises, all kept.",
     ]
 
@@ -134,7 +134,10 @@ def test_without_redis_it_says_so_and_checks_all_the_same(tmp_path: Path, engine
         ),
         ({"DATABASE_URL": "nonsense"}, "DATABASE_URL is not a database address: use one such as"),
         ({"REDIS_URL": "nonsense"}, "REDIS_URL is not a Redis address: use one such as"),
-        ({"CHECKOUT_STALL_SECONDS": "-1"}, "A setting is not valid: stall_seconds must be above 0."),
+        (
+            {"CHECKOUT_REDELIVER_AFTER_SECONDS": "-1"},
+            "A setting is not valid: redeliver_after_seconds must be above 0.",
+        ),
     ],
     ids=["database-away", "no-database-address", "no-redis-address", "bad-setting"],
 )

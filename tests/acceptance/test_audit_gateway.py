@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.audit.report import PROMISES
+from pipeline.audit.report import INVARIANTS
 from pipeline.reconciliation.findings import FindingKind
 from pipeline.settings import Settings
 from tests.acceptance.auditor import BOOKS, run, write
@@ -42,8 +42,8 @@ def test_books_that_agree_are_exit_0_with_a_line_for_each_kind(
     done = run(tmp_path, settings, "--gateway")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert [line.split()[:2] for line in lines[: len(PROMISES)]] == [["ok", promise.name] for promise in PROMISES]
-    assert lines[len(PROMISES)] == f"{len(PROMISES)} promises, all kept."
+    assert [line.split()[:2] for line in lines[: len(INVARIANTS)]] == [["ok", promise.name] for promise in INVARIANTS]
+    assert lines[len(INVARIANTS)] == f"{len(INVARIANTS)} promises, all kept."
     assert figures(done.stdout) == [("ok", kind, 0) for kind in KINDS]
     assert lines[-1].startswith("2 objects at sandbox, 2 payments of ours, since 20")
     assert lines[-1].endswith(" UTC: all agree.")
@@ -57,8 +57,8 @@ def test_a_difference_is_exit_1_with_what_to_do_and_nothing_is_touched(
     before = take_snapshot(engine)
     done = run(tmp_path, settings, "--gateway")
     assert (done.returncode, done.stderr) == (1, "")
-    assert f"{len(PROMISES)} promises, all kept." in done.stdout.splitlines()
-    assert [each for each in figures(done.stdout) if each[0] != "ok"] == [("DIFFERS", "stray_object", 1)]
+    assert f"{len(INVARIANTS)} promises, all kept." in done.stdout.splitlines()
+    assert [each for each in figures(done.stdout) if each[0] != "ok"] == [("DIFFERS", "orphaned_payment", 1)]
     assert (
         f"        checkout={FAILED}  reference=pay_3  This object over 7.50 EUR is open; the checkout is failed and has"
         " pay_2. --repair cancels it, or refunds what it took."
@@ -81,8 +81,8 @@ def test_a_repair_prints_what_it_did_and_the_next_run_finds_nothing(
     # Then
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:2] == [
-        f"Repaired (checkout {kept}, {own}, charged_without_order): gave back: 5.00 EUR.",
-        f"Repaired (checkout {doubled}, {stray}, stray_object): cancelled: 5.00 EUR.",
+        f"Repaired (checkout {kept}, {own}, charged_without_order): refunded: 5.00 EUR.",
+        f"Repaired (checkout {doubled}, {stray}, orphaned_payment): cancelled: 5.00 EUR.",
     ]
     assert figures(done.stdout) == [("ok", kind, 0) for kind in KINDS]
     assert bank_entries(shelf, own) == [("authorize", 500), ("capture", 500), ("refund", 500)]
@@ -122,7 +122,7 @@ def test_ten_rows_of_a_kind_are_shown_and_notes_do_not_fail(tmp_path: Path, engi
     done = run(tmp_path, settings, "--gateway", CHECKOUT_SANDBOX_DATABASE_URL=elsewhere)
     # Then
     assert (done.returncode, done.stderr) == (0, "")
-    assert [each for each in figures(done.stdout) if each[0] != "ok"] == [("note", "stranger", 12)]
+    assert [each for each in figures(done.stdout) if each[0] != "ok"] == [("note", "unknown_checkout", 12)]
     lines = done.stdout.splitlines()
     assert len([line for line in lines if line.startswith("        checkout=")]) == 10
     assert "        and 2 more" in lines
@@ -136,7 +136,7 @@ def test_json_has_the_findings_and_the_repairs_in_one_object(
     done = run(tmp_path, settings, "--json", "--gateway", "--repair")
     assert done.returncode == 1
     report: dict[str, Any] = json.loads(done.stdout)
-    assert [each["name"] for each in report["promises"]] == [promise.name for promise in PROMISES]
+    assert [each["name"] for each in report["promises"]] == [promise.name for promise in INVARIANTS]
     gateway = report.pop("gateway")
     findings = {each.pop("kind"): each for each in gateway.pop("findings")}
     assert gateway.pop("since").endswith("+00:00")
@@ -147,7 +147,7 @@ def test_json_has_the_findings_and_the_repairs_in_one_object(
         "differences": 1,
         "repairs": [
             {
-                "kind": "stray_object",
+                "kind": "orphaned_payment",
                 "checkout_id": FAILED,
                 "reference": "pay_3",
                 "did": "cancelled",
@@ -184,7 +184,7 @@ def test_the_window_is_given_in_hours(tmp_path: Path, engine: Engine, settings: 
     assert [each for each in figures(week.stdout) if each[0] != "ok"] == []
     assert week.stdout.splitlines()[-1].startswith("0 objects at sandbox, 2 payments of ours, since ")
     longer = run(tmp_path, settings, "--gateway", "--hours", "193")
-    assert [each for each in figures(longer.stdout) if each[0] != "ok"] == [("DIFFERS", "stray_object", 1)]
+    assert [each for each in figures(longer.stdout) if each[0] != "ok"] == [("DIFFERS", "orphaned_payment", 1)]
 
 
 @pytest.mark.parametrize("args", [["--repair"], ["--repair", "--json"], ["--gateway", "--hours", "0"]])
@@ -229,7 +229,7 @@ def test_a_provider_that_cannot_be_read_is_exit_2_and_never_all_well(
         ({"CHECKOUT_GATEWAY": "cowrie"}, "There is no gateway 'cowrie': set CHECKOUT_GATEWAY to one of"),
         ({"REDIS_URL": "nonsense"}, "REDIS_URL is not a Redis address: use one such as"),
         ({"DATABASE_URL": "postgresql://shop:secret@127.0.0.1:1/shop"}, "The database did not answer: connection"),
-        ({"CHECKOUT_GATEWAY_CLAIM_SECONDS": "1"}, "A call of sandbox can take 4 s: set CHECKOUT_GATEWAY_CLAIM_SECONDS"),
+        ({"CHECKOUT_GATEWAY_LEASE_SECONDS": "1"}, "A call of sandbox can take 4 s: set CHECKOUT_GATEWAY_LEASE_SECONDS"),
     ],
     ids=["no-such-gateway", "no-redis-address", "database-away", "claim-too-short"],
 )
@@ -251,6 +251,6 @@ def test_without_redis_it_repairs_all_the_same(
         own = adopt(shelf, kept, make_object(works.gateway, kept, "capture"))
     done = run(tmp_path, settings, "--gateway", "--repair", REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 0
-    assert f"Repaired (checkout {kept}, {own}, charged_without_order): gave back: 5.00 EUR." in done.stdout
+    assert f"Repaired (checkout {kept}, {own}, charged_without_order): refunded: 5.00 EUR." in done.stdout
     with engine.connect() as connection:
         assert connection.execute(text("SELECT status FROM payments")).scalar_one() == "refunded"

@@ -21,12 +21,12 @@ pytestmark = pytest.mark.acceptance
 
 #: So that a lost message, a dead worker and an absent Redis are over sooner: the proportions are those of the defaults.
 TIMES: Final = {
-    "CHECKOUT_STALL_SECONDS": "1.5",
+    "CHECKOUT_REDELIVER_AFTER_SECONDS": "1.5",
     "CHECKOUT_HEARTBEAT_SECONDS": "3",
-    "CHECKOUT_TICK_SECONDS": "0.5",
+    "CHECKOUT_SWEEP_INTERVAL_SECONDS": "0.5",
     "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "2",
     "CHECKOUT_SANDBOX_HANG_SECONDS": "2",
-    "CHECKOUT_GATEWAY_CLAIM_SECONDS": "3",
+    "CHECKOUT_GATEWAY_LEASE_SECONDS": "3",
 }
 
 

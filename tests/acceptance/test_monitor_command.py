@@ -70,7 +70,7 @@ def test_in_a_pipe_it_prints_one_fact_a_line(tmp_path: Path, settings: Settings)
     lines = done.stdout.splitlines()
     assert {
         "hours 24",
-        "gateway sandbox (play money: nobody pays)",
+        "gateway sandbox (play money: nothing is charged)",
         "state completed 1",
         "state awaiting_payment 0",
         "success 50.0%",

@@ -23,15 +23,15 @@ BOUND_SECONDS: Final = 15.0
 POSTGRES_BOUND_SECONDS: Final = 10.0
 #: Their places in the tests of processes are shorter; here they are what a user gets.
 DEFAULTS: Final = (
-    "stall_seconds",
-    "overdue_seconds",
-    "tick_seconds",
+    "redeliver_after_seconds",
+    "redeliver_always_after_seconds",
+    "sweep_interval_seconds",
     "heartbeat_seconds",
-    "idle_seconds",
+    "poll_interval_seconds",
     "retry_seconds",
     "retry_cap_seconds",
     "gateway_timeout_seconds",
-    "gateway_claim_seconds",
+    "gateway_lease_seconds",
 )
 #: The phase that two processes share, and before which everybody is held up.
 PHASE: Final = "order_creation"

@@ -19,7 +19,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from pipeline.audit.report import PROMISES
+from pipeline.audit.report import INVARIANTS
 from pipeline.settings import Settings
 from scripts.environments.ending import Ending
 from scripts.invoice_replay.invoices import read_invoices
@@ -199,7 +199,7 @@ def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(invoices: Path
         "stock_conserved": True,
         "stock_off": [],
         "audit_violations": 0,
-        "audit_promises": len(PROMISES),
+        "audit_promises": len(INVARIANTS),
         "broken": [],
         "file": "invoices.csv",
         "encoding": "windows-1252",
@@ -237,7 +237,7 @@ def test_what_is_not_in_stock_fails_as_a_whole_and_holds_nothing(invoices: Path)
         "units still held 0",
         "sold + left = stock yes, of 9",
         "revenue 7.50 GBP",
-        f"audit {len(PROMISES)} promises kept",
+        f"audit {len(INVARIANTS)} promises kept",
     ]
 
 
@@ -324,7 +324,7 @@ def test_ended_before_it_is_done_it_leaves_nothing_behind(
     servers = {**name_servers(settings), "CHECKOUT_SANDBOX_LATENCY_SECONDS": "3"}
     process = start(
         invoices,
-        {**servers, "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "20", "CHECKOUT_GATEWAY_CLAIM_SECONDS": "30"},
+        {**servers, "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "20", "CHECKOUT_GATEWAY_LEASE_SECONDS": "30"},
         "--json",
     )
     assert process.stderr is not None

@@ -28,7 +28,7 @@ PHASES: Final = frozenset(phase.queue for phase in CHAIN)
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A shop on the defaults' bounds, so that nothing is taken for lost that merely waits for its worker."""
     log = tmp_path_factory.mktemp("rolling") / "fleet.log"
-    with open_place(log, stall_seconds=30, overdue_seconds=60, heartbeat_seconds=15) as opened:
+    with open_place(log, redeliver_after_seconds=30, redeliver_always_after_seconds=60, heartbeat_seconds=15) as opened:
         empty(opened)
         opened.shelf.add_variant("cup", stock=10_000, price_minor=250)
         yield opened

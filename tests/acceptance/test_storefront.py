@@ -142,7 +142,7 @@ def test_a_cancelled_one(page: Page, place: Place) -> None:
 
 def test_a_bank_that_asks_and_is_told_yes(page: Page, place: Place) -> None:
     choose(page, "Cup")
-    pay(page, "A card whose bank asks you")
+    pay(page, "A card with 3-D Secure")
     page.get_by_role("link", name="Go to your bank").click()
     page.get_by_role("button", name="Approve the payment").click()
     assert facts(place, read_order(page)) == (450, 1, 1)
@@ -150,7 +150,7 @@ def test_a_bank_that_asks_and_is_told_yes(page: Page, place: Place) -> None:
 
 def test_a_bank_that_asks_and_is_told_no(page: Page, place: Place) -> None:
     choose(page, "Cup")
-    pay(page, "A card whose bank asks you")
+    pay(page, "A card with 3-D Secure")
     page.get_by_role("link", name="Go to your bank").click()
     page.get_by_role("button", name="Refuse it").click()
     expect(page.get_by_role("alert")).to_contain_text("The payment was declined (authentication_refused)")

@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, event, text
 
-from pipeline.audit.report import PROMISES, AuditReport, audit, bound_seconds, check, take_report
+from pipeline.audit.report import INVARIANTS, AuditReport, audit, check, take_report
+from pipeline.checkouts.conditions import bound_seconds
 from pipeline.pricing.quote import hash_quote
 from pipeline.pricing.storage import read_quotes
 from pipeline.settings import Settings
@@ -224,17 +225,17 @@ PLANTS: Final = (
     ),
     Plant("undone_price_lock_is_void", "UPDATE price_locks SET voided_at = NULL"),
     Plant("undone_order_is_cancelled", "UPDATE orders SET state = 'pending' WHERE state = 'cancelled'"),
-    Plant("undone_payment_is_let_go", "UPDATE payments SET status = 'authorized' WHERE status = 'cancelled'"),
-    Plant("undone_payment_is_let_go", "UPDATE payments SET status = 'captured' WHERE status = 'cancelled'"),
+    Plant("undone_payment_is_voided", "UPDATE payments SET status = 'authorized' WHERE status = 'cancelled'"),
+    Plant("undone_payment_is_voided", "UPDATE payments SET status = 'captured' WHERE status = 'cancelled'"),
     Plant("active_has_a_due_time", "UPDATE checkouts SET due_at = NULL, due_reason = NULL WHERE state = 'running'"),
     Plant("nothing_is_overdue", "UPDATE checkouts SET due_at = now() - interval '1 hour' WHERE state = 'running'"),
     Plant(
-        "holds_expire",
+        "reservations_expire",
         "UPDATE checkouts SET state = 'awaiting_payment', due_at = NULL, due_reason = NULL,"
         " expires_at = now() - interval '1 hour' WHERE state = 'running'",
     ),
     Plant(
-        "holds_expire",
+        "reservations_expire",
         "UPDATE checkouts SET state = 'action_required', expires_at = now() - interval '1 hour'"
         " WHERE state = 'running'",
     ),
@@ -279,7 +280,7 @@ PLANTS: Final = (
         "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES ('pay_9', 'refund', 1)",
     ),
     Plant(
-        "bank_knows_no_strangers",
+        "bank_has_no_orphaned_payments",
         "INSERT INTO sandbox.payments (reference, checkout_id, currency, amount_minor, status, authorized_minor,"
         " captured_minor, refunded_minor) VALUES ('pay_3', gen_random_uuid(), 'EUR', 500, 'open', 0, 0, 0)",
     ),
@@ -332,7 +333,7 @@ def test_consistent_books_keep_every_promise(books: Engine, settings: Settings) 
     with books.connect() as connection:
         report = take_report(connection, settings)
     assert report.violations == ()
-    assert report.checked == PROMISES
+    assert report.checked == INVARIANTS
     assert report.needs_review == 0
 
 
@@ -345,7 +346,7 @@ def test_a_broken_promise_is_reported_alone(connection: Connection, settings: Se
 
 
 def test_every_promise_is_planted() -> None:
-    names = [promise.name for promise in PROMISES]
+    names = [promise.name for promise in INVARIANTS]
     assert len(set(names)) == len(names)
     assert {plant.promise for plant in PLANTS} == set(names)
 
@@ -445,7 +446,7 @@ def test_books_of_a_bank_elsewhere_are_skipped(connection: Connection, settings:
         "bank_holds_no_authorization",
         "bank_charged_once",
         "bank_ledger_agrees",
-        "bank_knows_no_strangers",
+        "bank_has_no_orphaned_payments",
     }
 
 
@@ -474,7 +475,7 @@ def test_one_audit_sees_one_moment(books: Engine, settings: Settings) -> None:
         # then
         assert broken(during) == {}
         # One each, one for the count of reviews, and for the hashes three more: locks, their lines, no more locks.
-        assert len(statements) == len(PROMISES) + 1 + 3
+        assert len(statements) == len(INVARIANTS) + 1 + 3
         assert broken(take_report(connection, settings)) == {"stock_is_ledger": 1}
 
 

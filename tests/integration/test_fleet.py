@@ -65,7 +65,7 @@ def test_a_scratch_has_the_schema_and_an_empty_redis_database_and_is_gone_afterw
     with open_scratch(elsewhere, "try") as own:
         name = name_database(own)
         assert name.startswith("try_")
-        assert (own.gateway, own.sandbox_database_url, own.tick_seconds) == ("sandbox", own.database_url, 0.2)
+        assert (own.gateway, own.sandbox_database_url, own.sweep_interval_seconds) == ("sandbox", own.database_url, 0.2)
         database = create_engine(
             make_url(own.database_url.get_secret_value()).set(drivername="postgresql+psycopg"), pool_size=1
         )

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, TextClause, text
 
-from pipeline.audit.report import bound_seconds
+from pipeline.checkouts.conditions import bind_conditions
 from pipeline.operations.statistics import ACTIVE, DURATION, ENDED, FIGURES, RATES, Duration, Stats, read_stats
 from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
@@ -56,7 +56,7 @@ def test_an_empty_database_has_figures(engine: Engine, settings: Settings) -> No
     assert {(step.checkouts, step.oldest_seconds) for step in found.steps} == {(0, None)}
     assert [step.per_minute for step in found.steps] == [0] * 7 + [None]
     assert found.coupons_held == 0
-    assert (found.expired, found.stuck, found.needs_review, found.held_units, found.resent) == (0, 0, 0, 0, 0)
+    assert (found.expired, found.stuck, found.needs_review, found.held_units, found.redelivered) == (0, 0, 0, 0, 0)
 
 
 def test_the_figures_of_the_books(engine: Engine, settings: Settings) -> None:
@@ -75,7 +75,7 @@ def test_the_figures_of_the_books(engine: Engine, settings: Settings) -> None:
     assert found.duration == Duration(p50_seconds=2, p95_seconds=2, average_seconds=2)
     assert {step.name: step.checkouts for step in found.steps if step.checkouts} == {"price_lock": 1}
     assert (found.held_lines, found.held_units) == (1, 1)
-    assert (found.payments_unknown, found.refused_messages, found.resent, found.stuck) == (0, 0, 0, 0)
+    assert (found.payments_unknown, found.refused_messages, found.redelivered, found.stuck) == (0, 0, 0, 0)
 
 
 def test_the_window_bounds_what_ended_and_not_what_is_active(engine: Engine, settings: Settings) -> None:
@@ -96,7 +96,7 @@ def test_the_window_bounds_what_ended_and_not_what_is_active(engine: Engine, set
     assert (day.states["completed"], day.states["expired"], day.states["awaiting_payment"]) == (2, 1, 1)
     assert hour.success_rate == 1
     assert day.success_rate == pytest.approx(2 / 3)
-    assert (hour.resent, day.resent) == (0, 1)
+    assert (hour.redelivered, day.redelivered) == (0, 1)
     assert (hour.refused_messages, day.refused_messages) == (0, 1)
     assert hour.duration == Duration(1, 1, 1)
     assert day.duration is not None
@@ -128,15 +128,20 @@ def test_what_needs_attention_is_counted(engine: Engine, settings: Settings) -> 
     write(
         engine,
         BOOKS.read_text()
+        + add_active("awaiting_payment", phase=3, expires="-1 hour")
+        # Within the sweep's bound.
         + add_active("awaiting_payment", phase=3, expires="-1 s")
         + add_active("running", phase=1, due="-1 hour")
         + add_active("running", phase=1, due="-1 s")
         + add_active("needs_review", phase=6)
         # A running payment past its pivot does not expire.
-        + add_active("running", phase=5, expires="-1 s")
+        + add_active("running", phase=5, expires="-1 hour")
         + "UPDATE checkouts SET pivot_at = now() WHERE phase = 5;"
+        "INSERT INTO payment_operations"
+        " (checkout_id, kind, n, idempotency_key, amount_minor, status, fence, created_at)"
+        " SELECT checkout_id, 'void', 2, 'a', 1, 'unknown', 0, now() - interval '6 min' FROM payments LIMIT 1;"
         "INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence)"
-        " SELECT checkout_id, 'void', 2, 'a', 1, 'unknown', 0 FROM payments LIMIT 1;"
+        " SELECT checkout_id, 'void', 4, 'c', 1, 'unknown', 0 FROM payments LIMIT 1;"
         "INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence)"
         " SELECT checkout_id, 'void', 3, 'b', 1, 'intended', 0 FROM payments LIMIT 1",
     )
@@ -196,7 +201,7 @@ QUERIES: Final = {"active": ACTIVE, "ended": ENDED, "duration": DURATION, "figur
 
 
 def explain(connection: Connection, query: TextClause, settings: Settings) -> dict[str, Any]:
-    bound = {"bound_seconds": bound_seconds(settings), "window_seconds": 24 * 3600}
+    bound = {**bind_conditions(settings), "window_seconds": 24 * 3600}
     answer: list[dict[str, Any]] = connection.execute(text(f"EXPLAIN (FORMAT JSON) {query}"), bound).scalar_one()
     plan: dict[str, Any] = answer[0]["Plan"]
     return plan

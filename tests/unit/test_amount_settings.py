@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from pipeline.settings import Settings, SettingsError, read_settings
+from pipeline.settings import SettingsError, read_settings
 from tests.unit.test_build_order import SETTINGS
 
 URLS: dict[str, Any] = {"_env_file": None, "database_url": SecretStr("d"), "redis_url": SecretStr("r")}
@@ -20,11 +20,3 @@ def test_the_defaults() -> None:
 def test_what_cannot_be_read_says_what_to_set(name: str) -> None:
     with pytest.raises(SettingsError, match=rf"^Set CHECKOUT_{name.upper()}: .*'5000' is not an ISO 4217 currency"):
         read_settings(**URLS, **{name: "5000"})
-
-
-def test_the_former_names_are_amounts_of_the_shops_currency_for_one_release() -> None:
-    with pytest.warns(FutureWarning, match=r"CHECKOUT_MAX_TOTAL_MINOR .* set CHECKOUT_MAX_TOTALS=USD:500 instead"):
-        caps = Settings(**URLS, base_currency="USD", max_total_minor=500).total_caps
-    assert caps == {"EUR": 99_999_999, "USD": 500}
-    with pytest.warns(FutureWarning, match=r"set CHECKOUT_PRICE_DRIFT_TOLERANCES=EUR:0 instead"):
-        assert Settings(**URLS, price_drift_tolerance_minor=0).drift_tolerances == {"EUR": 0}

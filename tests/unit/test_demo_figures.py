@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import scripts.demo
-from pipeline.audit.report import PROMISES, AuditReport, Violation
+from pipeline.audit.report import INVARIANTS, AuditReport, Violation
 from pipeline.operations.statistics import QUEUES
 from pipeline.settings import Settings
 from scripts.demonstration.cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
@@ -30,7 +30,7 @@ FIGURES = Figures(
     held_reservations=0,
     refused_messages=0,
 )
-REPORT = AuditReport(violations=(), checked=PROMISES, skipped=(), needs_review=0)
+REPORT = AuditReport(violations=(), checked=INVARIANTS, skipped=(), needs_review=0)
 CANCELLATION = Cancellation(cart_was_locked=True, cart_is_open=True)
 KILL = Kill(worker="payment_authorization", killed=1, in_flight=True, restarts=1, authorizations=1, charges=1)
 
@@ -80,7 +80,7 @@ def test_a_wrong_figure_is_told(change: dict[str, Any], wrong: list[str]) -> Non
 def test_a_broken_promise_an_open_cart_and_a_kill_that_missed_are_told() -> None:
     violation = Violation("stock_is_ledger", "The ledger explains the stock.", 1, ())
     assert find_wrong(report=replace(REPORT, violations=(violation,))) == ["audit"]
-    assert find_wrong(report=replace(REPORT, skipped=PROMISES[:1])) == ["audit"]
+    assert find_wrong(report=replace(REPORT, skipped=INVARIANTS[:1])) == ["audit"]
     assert find_wrong(cancellation=Cancellation(cart_was_locked=False, cart_is_open=True)) == ["locks left"]
     for change in ({"killed": 0}, {"in_flight": False}, {"restarts": 0}, {"charges": 2}, {"authorizations": 2}):
         assert find_wrong(kill=replace(KILL, **change)) == ["killed worker"]
@@ -103,11 +103,11 @@ def test_the_demo_runs_every_queue_and_kills_a_worker_that_has_one() -> None:
 
 
 def test_settings_of_this_machine_change_nothing(settings: Settings) -> None:
-    odd = settings.model_copy(update={"max_lines": 1, "payment_tries": 1, "tick_seconds": 99.0})
+    odd = settings.model_copy(update={"max_lines": 1, "payment_attempts": 1, "sweep_interval_seconds": 99.0})
     found = scripts.demo.set_times(odd)
-    assert (found.max_lines, found.payment_tries, found.tick_seconds) == (1000, 3, 0.5)
+    assert (found.max_lines, found.payment_attempts, found.sweep_interval_seconds) == (1000, 3, 0.5)
     assert (found.database_url, found.redis_url) == (settings.database_url, settings.redis_url)
-    assert found.gateway_timeout_seconds < found.gateway_claim_seconds
+    assert found.gateway_timeout_seconds < found.gateway_lease_seconds
 
 
 def test_what_to_try_next_is_there() -> None:

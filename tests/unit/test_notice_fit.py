@@ -16,8 +16,8 @@ OURS, OTHER = UUID(int=1), UUID(int=2)
         pytest.param("pi_1", OURS, None, None, Match(OURS), id="the object is ours, its metadata gone"),
         pytest.param("pi_1", OURS, OTHER, None, Match(OURS), id="the object decides, not its metadata"),
         pytest.param(None, None, OURS, "pi_1", Match(OURS), id="no object, and a checkout of ours"),
-        pytest.param("pi_1", None, None, None, NotYet("it names no payment of ours"), id="a stranger"),
-        pytest.param(None, None, None, None, NotYet("it names no payment of ours"), id="nothing at all"),
+        pytest.param("pi_1", None, None, None, NotYet("it names no known payment"), id="a stranger"),
+        pytest.param(None, None, None, None, NotYet("it names no known payment"), id="nothing at all"),
         pytest.param(
             "pi_1",
             None,

@@ -62,9 +62,11 @@ def test_every_pattern_of_the_interface_is_told_in_words() -> None:
 
 def test_a_setting_that_is_wrong_is_told_with_its_variable() -> None:
     with pytest.raises(SettingsError) as caught:
-        read_settings(database_url="postgresql://x", redis_url="redis://x", ttl_minutes=0, tick_seconds="soon")
+        read_settings(
+            database_url="postgresql://x", redis_url="redis://x", ttl_minutes=0, sweep_interval_seconds="soon"
+        )
     assert str(caught.value) == (
-        "Set CHECKOUT_TTL_MINUTES: it must be above 0. Set CHECKOUT_TICK_SECONDS: it must be a number."
+        "Set CHECKOUT_TTL_MINUTES: it must be above 0. Set CHECKOUT_SWEEP_INTERVAL_SECONDS: it must be a number."
     )
 
 

@@ -198,7 +198,7 @@ def test_a_capture_turns_back_on_a_definite_no_alone() -> None:
 
 
 def test_a_capture_unknown_for_a_day_is_for_a_person_whose_retry_is_a_new_key() -> None:
-    old = operation(K.CAPTURE, S.UNKNOWN, age_seconds=SETTINGS.intent_max_age_seconds + 1)
+    old = operation(K.CAPTURE, S.UNKNOWN, age_seconds=SETTINGS.idempotency_key_max_age_seconds + 1)
     newer = operation(K.CAPTURE, S.UNKNOWN, n=2)
 
     assert plan_capture(MEMBER, books(P.AUTHORIZED, old), SETTINGS) == Review(
@@ -265,7 +265,7 @@ def test_without_a_reference_the_same_open_is_repeated() -> None:
 
 def test_an_open_that_stays_unknown_is_let_be() -> None:
     unknown = operation(K.OPEN, S.UNKNOWN, attempts=SETTINGS.max_undo_attempts)
-    old = operation(K.OPEN, S.UNKNOWN, age_seconds=SETTINGS.intent_max_age_seconds + 1)
+    old = operation(K.OPEN, S.UNKNOWN, age_seconds=SETTINGS.idempotency_key_max_age_seconds + 1)
 
     assert plan_undo(TURNED, books(P.NEW, unknown), SETTINGS) == Done()
     assert plan_undo(TURNED, books(P.NEW, old), SETTINGS) == Done()

@@ -10,7 +10,7 @@ from models.money import Money
 from models.states import CheckoutState, PaymentStatus
 from pipeline.gateways.gateway import Held
 from pipeline.reconciliation.explanations import MEANINGS, sentence
-from pipeline.reconciliation.findings import FindingKind, Ours, Remedy
+from pipeline.reconciliation.findings import FindingKind, LocalRecord, Remedy
 from pipeline.reconciliation.rules import judge, judge_unpaid
 
 ID: Final = UUID(int=7)
@@ -43,13 +43,13 @@ def make_ours(
     reference: str | None = "pay_1",
     order: Money | None = None,
     review: str | None = None,
-) -> Ours:
-    return Ours(ID, state, AT, "sandbox", "tok_ok", reference, PaymentStatus(status), TOTAL, order, review)
+) -> LocalRecord:
+    return LocalRecord(ID, state, AT, "sandbox", "tok_ok", reference, PaymentStatus(status), TOTAL, order, review)
 
 
-def find(held: Held, ours: Ours | None) -> tuple[str, str | None] | None:
+def find(held: Held, local: LocalRecord | None) -> tuple[str, str | None] | None:
     """Return the finding's kind and its remedy."""
-    finding = judge(held, ours)
+    finding = judge(held, local)
     return None if finding is None else (finding.kind.value, finding.remedy)
 
 
@@ -59,15 +59,15 @@ def find(held: Held, ours: Ours | None) -> tuple[str, str | None] | None:
     [
         ("cancelled", "cancelled", None),
         ("refunded", "refunded", None),
-        ("captured", "captured", ("charged_without_order", Remedy.LOOK)),
-        ("captured", "cancelled", ("charged_without_order", Remedy.LOOK)),
-        ("captured", "refunded", ("charged_without_order", Remedy.LOOK)),
-        ("authorized", "authorized", ("live_authorization", Remedy.LOOK)),
-        ("authorized", "cancelled", ("live_authorization", Remedy.LOOK)),
-        ("action_required", "action_required", ("live_authorization", Remedy.LOOK)),
-        ("refunded", "captured", ("books_behind", Remedy.LOOK)),
-        ("cancelled", "authorized", ("books_behind", Remedy.LOOK)),
-        ("open", "cancelled", ("books_behind", Remedy.LOOK)),
+        ("captured", "captured", ("charged_without_order", Remedy.RETRIEVE)),
+        ("captured", "cancelled", ("charged_without_order", Remedy.RETRIEVE)),
+        ("captured", "refunded", ("charged_without_order", Remedy.RETRIEVE)),
+        ("authorized", "authorized", ("live_authorization", Remedy.RETRIEVE)),
+        ("authorized", "cancelled", ("live_authorization", Remedy.RETRIEVE)),
+        ("action_required", "action_required", ("live_authorization", Remedy.RETRIEVE)),
+        ("refunded", "captured", ("status_differs", Remedy.RETRIEVE)),
+        ("cancelled", "authorized", ("status_differs", Remedy.RETRIEVE)),
+        ("open", "cancelled", ("status_differs", Remedy.RETRIEVE)),
     ],
 )
 def test_what_came_to_nothing_has_nothing_at_the_provider(
@@ -80,7 +80,7 @@ def test_what_came_to_nothing_has_nothing_at_the_provider(
     ("held", "books", "found"),
     [
         (make_held("captured"), "captured", None),
-        (make_held("captured"), "authorized", ("books_behind", None)),
+        (make_held("captured"), "authorized", ("status_differs", None)),
         (make_held("captured", refunded=1), "captured", ("amount_differs", None)),
         (make_held("captured", currency="USD"), "captured", ("amount_differs", None)),
         (make_held("refunded"), "captured", ("order_without_charge", None)),
@@ -107,9 +107,9 @@ def test_a_placed_order_has_just_its_total_at_the_provider(
 def test_money_of_a_checkout_that_waits_for_a_person_is_told_and_has_no_rule(
     provider: str, books: str, found: tuple[str, str | None] | None
 ) -> None:
-    ours = make_ours(CheckoutState.NEEDS_REVIEW, books)
-    assert find(make_held(provider), ours) == found
-    finding = judge(make_held(provider), ours)
+    local = make_ours(CheckoutState.NEEDS_REVIEW, books)
+    assert find(make_held(provider), local) == found
+    finding = judge(make_held(provider), local)
     if finding is not None:
         assert sentence(finding).endswith("settle it at the provider, then retry the checkout.")
 
@@ -137,14 +137,16 @@ def test_an_active_checkout_is_not_judged(state: CheckoutState, provider: str, r
 def test_another_object_is_a_stray_as_long_as_it_is_live(
     state: CheckoutState, own: str | None, provider: str, *, is_live: bool
 ) -> None:
-    remedy = None if state is CheckoutState.NEEDS_REVIEW else Remedy.TAKE_BACK
-    assert find(make_held(provider), make_ours(state, reference=own)) == (("stray_object", remedy) if is_live else None)
+    remedy = None if state is CheckoutState.NEEDS_REVIEW else Remedy.VOID_OR_REFUND
+    assert find(make_held(provider), make_ours(state, reference=own)) == (
+        ("orphaned_payment", remedy) if is_live else None
+    )
 
 
 def test_what_names_a_checkout_of_nobody_is_a_note_and_what_names_none_is_nothing() -> None:
     finding = judge(make_held("captured"), None)
     assert finding is not None
-    assert (finding.kind, finding.checkout_id, finding.is_note) == (FindingKind.STRANGER, ID, True)
+    assert (finding.kind, finding.checkout_id, finding.is_note) == (FindingKind.UNKNOWN_CHECKOUT, ID, True)
     assert (finding.remedy, finding.due, finding.kept) == (None, None, TOTAL)
     anonymous = Held("pay_1", None, PaymentStatus.CAPTURED, TOTAL, 500, 0, AT)
     assert judge(anonymous, None) is None
@@ -159,14 +161,14 @@ def test_an_order_that_costs_something_needs_an_object(order: Money | None, *, i
 
 
 def test_the_rule_does_not_get_in_the_way_of_a_person_who_was_asked() -> None:
-    review = "5.00 EUR could not be given back (lost): refund it at the provider, then retry."
-    ours = make_ours(CheckoutState.FAILED, "captured", review=review)
-    finding = judge(make_held("captured"), ours)
+    review = "5.00 EUR could not be refunded (lost): refund it at the provider, then retry."
+    local = make_ours(CheckoutState.FAILED, "captured", review=review)
+    finding = judge(make_held("captured"), local)
     assert finding is not None
     assert (finding.kind, finding.remedy) == (FindingKind.CHARGED_WITHOUT_ORDER, None)
     assert sentence(finding) == f"The provider has kept 5.00 EUR; the checkout is failed and has no order. {review}"
     # Once they have settled it, our books are brought up to it.
-    assert find(make_held("refunded"), ours) == ("books_behind", Remedy.LOOK)
+    assert find(make_held("refunded"), local) == ("status_differs", Remedy.RETRIEVE)
 
 
 def test_every_kind_has_its_meaning() -> None:

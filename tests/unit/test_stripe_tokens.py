@@ -1,4 +1,4 @@
-"""Tokens of Stripe's library in the browser, told apart by prefix."""
+"""Tokens of Stripe's library in the browser, distinguished by prefix."""
 
 import pytest
 

@@ -22,7 +22,7 @@ from workers.broker.queue_stats import NAMESPACE, SOCKET_SECONDS, QueueKeys, con
 
 #: Largest batch: a script unpacks a batch onto Lua's stack, which holds about 8,000 values.
 MAX_BATCH: Final = 1000
-#: Messages sent in one script: Redis serves nobody else meanwhile, and a thousand take it about 2 ms.
+#: Messages sent in one script: Redis serves no other client meanwhile, and a thousand take it about 2 ms.
 MAX_SEND: Final = 1000
 #: A message for later belongs into a row's `due_at`: dramatiq keeps delayed ones in a worker's memory.
 NO_DELAY: Final = "Messages cannot be delayed: write the time into the checkout's due_at, the sweep sends it then."
@@ -37,21 +37,23 @@ class BatchBroker(RedisBroker):
         url: str,
         on_refused: Callable[[Refusal], None],
         batch_size: int = 64,
-        idle_seconds: float = 0.5,
+        poll_interval_seconds: float = 0.5,
         heartbeat_seconds: float = 15,
         namespace: str = NAMESPACE,
         middleware: Iterable[Middleware] = (),
     ) -> None:
         """Connect at first use. Give it a Redis database of its own.
 
-        `on_refused` is called with each message that nobody can work on; when it returns, the message goes to the dead
+        `on_refused` is called with each invalid message; when it returns, the message goes to the dead
         letters, when it raises, the message stays. Of dramatiq's middleware only the current message is used: retries,
         time limits and the rest lose messages or interrupt between commit and send.
         """
         if not 1 <= batch_size <= MAX_BATCH:
             raise ValueError(f"batch_size is {batch_size}: say 1 to {MAX_BATCH}.")
-        if not 0 < idle_seconds < 1:
-            raise ValueError(f"idle_seconds is {idle_seconds}: say more than 0 and less than 1, workers must beat.")
+        if not 0 < poll_interval_seconds < 1:
+            raise ValueError(
+                f"poll_interval_seconds is {poll_interval_seconds}: say more than 0 and less than 1, workers must beat."
+            )
         super().__init__(  # type: ignore[no-untyped-call]  # dramatiq annotates its Redis broker in part
             client=connect_redis(url),
             middleware=[CurrentMessage(), MemberOption(), *middleware],
@@ -59,10 +61,10 @@ class BatchBroker(RedisBroker):
             maintenance_chance=1_000_000,
             heartbeat_timeout=int(heartbeat_seconds * 1000),
         )
-        self.wait_client = connect_redis(url, floor_seconds=idle_seconds + SOCKET_SECONDS)
+        self.wait_client = connect_redis(url, floor_seconds=poll_interval_seconds + SOCKET_SECONDS)
         self.worker_scripts = WorkerScripts.register(self.client)
         self.batch_size = batch_size
-        self.idle_seconds = idle_seconds
+        self.poll_interval_seconds = poll_interval_seconds
         self.beat_seconds = min(1.0, heartbeat_seconds / 4)
         self.on_refused = on_refused
         self._holdings: dict[str, Holdings] = {}
@@ -129,14 +131,14 @@ class BatchBroker(RedisBroker):
             self._holdings[queue_name],
             limit=max(1, prefetch // 2),
             batch_size=self.batch_size,
-            idle_seconds=self.idle_seconds,
+            poll_interval_seconds=self.poll_interval_seconds,
             beat_seconds=self.beat_seconds,
             read_member=self._read_member,
             on_refused=self.on_refused,
         )
 
     def _beat(self, queue_name: str) -> None:
-        # dramatiq's own fetch, of nothing: a heartbeat and, for this queue, the messages of dead workers given back.
+        # dramatiq's own fetch, of nothing: a heartbeat and, for this queue, the messages of crashed workers requeued.
         self.do_fetch(queue_name, 0)
 
     def _dispatch(self, command: str) -> Callable[..., Any]:

@@ -44,7 +44,7 @@ class BatchConsumer(Consumer):
         *,
         limit: int,
         batch_size: int,
-        idle_seconds: float,
+        poll_interval_seconds: float,
         beat_seconds: float,
         read_member: ReadMember,
         on_refused: Callable[[Refusal], None],
@@ -54,7 +54,7 @@ class BatchConsumer(Consumer):
         self._holdings = holdings
         self._limit = limit
         self._batch_size = batch_size
-        self._idle_seconds = idle_seconds
+        self._idle_seconds = poll_interval_seconds
         self._beat_seconds = beat_seconds
         self._read_member = read_member
         self._on_refused = on_refused
@@ -140,7 +140,7 @@ class BatchConsumer(Consumer):
             self._link.ack(gone)
 
     def _settle_refused(self) -> None:
-        """Record what was refused and put it with the dead letters; what could not be recorded waits a while.
+        """Record rejected messages and dead-letter them; one that could not be recorded waits a while.
 
         A message with a card number in it is recorded without it, and deleted.
         """
@@ -171,7 +171,7 @@ class BatchConsumer(Consumer):
         self._refused.clear()
 
     def _reclaim(self) -> None:
-        """Put back what Redis says is ours and is not here: the answer to a fetch, or to an ack, was lost."""
+        """Requeue what Redis lists for this worker and is not here: the answer to a fetch, or to an ack, was lost."""
         if time.monotonic() < self._reclaim_at:
             return
         fetched = self._link.read_fetched()
@@ -201,7 +201,7 @@ class BatchConsumer(Consumer):
         self._settle(message, self._link.ack)
 
     def nack(self, message: MessageProxy) -> None:
-        """Put a failed batch with the dead letters; otherwise like `ack`."""
+        """Dead-letter a failed batch; otherwise like `ack`."""
         self._settle(message, self._link.nack)
 
     def _settle(self, message: MessageProxy, settle: Callable[[Sequence[bytes]], None]) -> None:
@@ -225,7 +225,7 @@ class BatchConsumer(Consumer):
             self._holdings.remove(message.message_id)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Put batches back that nobody has worked on, and fetch no more.
+        """Requeue batches that have not been processed, and fetch no more.
 
         dramatiq calls this when it shuts down, and if an actor outlasts the shutdown's time-out it calls it while this
         consumer is still running. If Redis is away the batches come back when this worker counts as dead.

@@ -26,7 +26,7 @@ for at = 3, #KEYS, 3 do
 end
 """
 
-# By Redis's own clock: a worker whose host's clock is wrong would take all others for dead, or they it.
+# By Redis's own clock: a worker on a host with a wrong clock would regard all others as crashed, or they it.
 NOW: Final = """
 local time = redis.call("time")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -47,7 +47,7 @@ end
 return {{ids, redis.call("hmget", KEYS[2], unpack(ids))}}
 """
 
-#: KEYS: messages, acks. ARGV: ids. Only what is still ours is deleted.
+#: KEYS: messages, acks. ARGV: ids. Only what is still this worker's is deleted.
 ACK: Final = """
 for i = 1, #ARGV do
     if redis.call("srem", KEYS[2], ARGV[i]) > 0 then

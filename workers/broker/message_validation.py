@@ -23,7 +23,7 @@ REQUEST: Final = "request"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A message that nobody can work on: its queue, its body as text that any database can store, and why."""
+    """A rejected message: its queue, its body as text that any database can store, and the reason."""
 
     queue: str
     body: str
@@ -31,7 +31,7 @@ class Refusal:
 
     @property
     def has_secret(self) -> bool:
-        """Whether a card number or a secret stands in its body: such a message is not kept with the dead letters."""
+        """Whether a card number or a secret stands in its body: such a message is not dead-lettered."""
         return redact(self.body) != self.body
 
 

@@ -48,7 +48,7 @@ class QueueLink:
         self._scripts.ack(keys=[self._keys.messages, self._acks], args=ids)
 
     def nack(self, ids: Sequence[bytes]) -> None:
-        """Move messages that are still this worker's to the dead letters."""
+        """Dead-letter messages that are still this worker's."""
         keys = self._keys
         self._scripts.nack(keys=[keys.messages, self._acks, keys.dead, keys.dead_messages], args=ids)
 
@@ -62,5 +62,5 @@ class QueueLink:
         return cast("set[bytes]", self._client.smembers(self._acks))
 
     def wait_for_wake(self, seconds: float) -> None:
-        """Block until somebody sends a message, or somebody did since the last look, or for `seconds`."""
+        """Block until a message is sent, or was sent since the last poll, or for `seconds`."""
         self._wait_client.blpop([self._keys.wake], timeout=seconds)

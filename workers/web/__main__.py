@@ -1,4 +1,6 @@
-"""The HTTP process: `python -m workers.web`. Ends within its grace: who waits is answered with how things stand."""
+"""The HTTP process: `python -m workers.web`. Ends within its grace period: long polls are answered with the current
+status.
+"""
 
 import signal
 import sys
@@ -22,7 +24,7 @@ GRACE_SECONDS: Final = 10
 
 
 class Server(uvicorn.Server):
-    """Lets nobody wait on when it is told to end."""
+    """Ends all long polls when it is stopped."""
 
     def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
         """Serve this edge."""
@@ -53,13 +55,13 @@ def build_server(settings: Settings) -> Server:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     try:
         settings = read_settings()
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs(settings)
-    # Until the server has its own: told to end while it starts, it ends as well as later.
+    # Until the server has its own: a stop during the start works as well as a later one.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     try:
         server = build_server(settings)

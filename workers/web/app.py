@@ -35,7 +35,7 @@ from workers.web.routes import carts, health, metrics, webhooks
 from workers.web.routes import checkouts as checkout
 from workers.web.schemas.openapi import complete, name_operation
 
-#: Someone holds a line for this: a database that does not come back within these pauses is told as a 503.
+#: A client waits meanwhile: a database that does not come back within these pauses is reported as a 503.
 WAITS: Final = (0.02, 0.1, 0.5)
 
 PARTS: Final = (checkout, carts, webhooks, health, metrics, listing, statistics, dossiers, actions, sign_in)
@@ -94,7 +94,7 @@ def build_edge(settings: Settings) -> Edge:
     return Edge(
         settings=own,
         engine=engine,
-        waiting=Waiting((settings.listen_url or settings.database_url).get_secret_value()),
+        waiting=Waiting((settings.listen_database_url or settings.database_url).get_secret_value()),
         limits=RateLimits(settings.web_requests_per_minute),
         threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
     )
@@ -118,7 +118,7 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
 def _refuse_ended(connection: psycopg.Connection[Any], *_pool: object) -> None:
     """Have the pool's connections made anew once the server has ended this one: no request is refused for that.
 
-    Reads are not repeated as transactions are, and whoever came first after a restart would be told of it. Nothing was
+    Reads are not repeated as transactions are, and the first request after a restart would fail. Nothing was
     asked of an idle connection: what can be read from it is its end. The look takes microseconds, and no round trip.
     """
     look = select.poll()

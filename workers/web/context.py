@@ -1,4 +1,4 @@
-"""What every request of one process shares: the engine, its threads, who waits, and the limits."""
+"""What every request of one process shares: the engine, its threads, long polls, and rate limits."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One HTTP process. A thread is only taken while it works on the database: those who wait take none."""
+    """One HTTP process. A thread is only used while it works on the database: long polls use none."""
 
     settings: Settings
     engine: CheckoutEngine

@@ -1,4 +1,4 @@
-"""Looks whether checkouts get through: at most one look at a time, and at most one a second, whoever asks."""
+"""The health check: at most one at a time, and at most one a second, for all callers."""
 
 import asyncio
 import time
@@ -22,9 +22,9 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-#: Both servers answer within this, or are told as not answering: load balancers give a check two seconds or more.
+#: Both servers answer within this, or are reported as not answering: load balancers allow two seconds or more.
 BOUND_SECONDS: Final = 2.0
-#: One answer serves everybody for this long.
+#: One answer serves all callers for this long.
 SHARED_SECONDS: Final = 1.0
 
 DATABASE_AWAY: Final = Check(Health.UNHEALTHY, "PostgreSQL does not answer: nothing can be bought.")
@@ -100,7 +100,7 @@ class Checkup:
         try:
             return await self._database.answer()
         except (SQLAlchemyError, TimeoutError) as error:
-            # What it says may name hosts and users: the log is for that, the answer is for everybody.
+            # Its text may name hosts and users: it is logged; the answer is public.
             log.warning("health.database", error=repr(error))
             is_away = isinstance(error, TimeoutError) or is_transient(error)
             return lose_database(DATABASE_AWAY if is_away else SCHEMA_AWAY), datetime.now(UTC)
@@ -115,6 +115,6 @@ class Checkup:
 
 
 def _take_note(asked: asyncio.Future[T]) -> None:
-    # Nobody may be left to hear what it raised: asyncio would log that as forgotten.
+    # No caller may be left to receive the exception: asyncio would log it as never retrieved.
     if not asked.cancelled():
         asked.exception()

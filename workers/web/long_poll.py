@@ -1,7 +1,7 @@
 """Requests that wait for their checkout to come to rest, woken by PostgreSQL and not by asking again and again.
 
-One connection of its own LISTENs for all of them. It is a hint like any other message: whoever waits reads the row
-before and after, and a connection that was lost wakes everybody once it is back.
+One connection of its own LISTENs for all of them. It is a hint like any other message: a long poll reads the row
+before and after, and a connection that was lost wakes all of them once it is back.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ T = TypeVar("T")
 #: A connection is asked for a sign of life this often, and has this long for it; then another one is made.
 BEAT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 2.0
-#: Pause before the next connection. Meanwhile nobody is woken; whoever waits is answered when its time is up.
+#: Pause before the next connection. Meanwhile no long poll is woken; each is answered when its time is up.
 RETRY_SECONDS: Final = 0.5
 
 
 class Waiting:
-    """Who waits for which checkout. Lives on one event loop."""
+    """The long polls by checkout. Lives on one event loop."""
 
     def __init__(self, url: str) -> None:
         """Listen at this database, directly: LISTEN does not work through a transaction pooler."""
@@ -71,7 +71,7 @@ class Waiting:
             await asyncio.sleep(RETRY_SECONDS)
 
     def close(self) -> None:
-        """Answer everybody who waits with how things stand: the process is about to end."""
+        """Answer all long polls with the current status: the process is about to end."""
         self._closing = True
         self._wake_all()
 
@@ -81,7 +81,7 @@ class Waiting:
         ) as connection:
             await connection.execute(f"LISTEN {CHANNEL}".encode())
             self.listening.set()
-            # Whatever was said while nobody listened is in the rows by now.
+            # Whatever was notified without a listener is in the rows by now.
             self._wake_all()
             while True:
                 async for notice in connection.notifies(timeout=BEAT_SECONDS):

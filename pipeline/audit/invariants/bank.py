@@ -5,12 +5,12 @@ Only ended checkouts are compared: while one is active the bank may be ahead of 
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 
 BANK: Final = (
-    Promise(
+    Invariant(
         "bank_charge_is_order_total",
-        "What the bank took for an ended checkout, less what it gave back, is its placed order's total, or nothing.",
+        "What the bank captured for an ended checkout, less refunds, is its placed order's total, or nothing.",
         """
         SELECT c.id AS checkout_id, c.state, o.total_minor AS order_minor, b.kept_minor AS bank_minor
         FROM payments p JOIN checkouts c ON c.id = p.checkout_id
@@ -22,7 +22,7 @@ BANK: Final = (
         """,
         bank=True,
     ),
-    Promise(
+    Invariant(
         "bank_holds_no_authorization",
         "The bank holds no live authorisation for an ended checkout.",
         """
@@ -33,16 +33,16 @@ BANK: Final = (
         """,
         bank=True,
     ),
-    Promise(
+    Invariant(
         "bank_charged_once",
-        "The bank took money for a checkout at most once.",
+        "The bank captured money for a checkout at most once.",
         """
         SELECT checkout_id, count(*) AS charges, array_agg(reference ORDER BY reference) AS references_
         FROM sandbox.payments WHERE captured_minor > 0 GROUP BY checkout_id HAVING count(*) > 1
         """,
         bank=True,
     ),
-    Promise(
+    Invariant(
         "bank_ledger_agrees",
         "Every amount of a payment at the bank is the sum of the bank's own ledger.",
         """
@@ -62,9 +62,9 @@ BANK: Final = (
         """,
         bank=True,
     ),
-    Promise(
-        "bank_knows_no_strangers",
-        "Every payment at the bank belongs to a checkout of ours.",
+    Invariant(
+        "bank_has_no_orphaned_payments",
+        "Every payment at the bank belongs to a checkout in this database.",
         """
         SELECT b.reference, b.checkout_id, b.status AS bank_status, b.captured_minor
         FROM sandbox.payments b LEFT JOIN checkouts c ON c.id = b.checkout_id WHERE c.id IS NULL

@@ -1,14 +1,14 @@
-"""What was written down agrees with itself, whoever wrote it and by whatever SQL."""
+"""Stored facts agree with each other, also when they are written by other SQL."""
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 
 HISTORY: Final = (
-    Promise(
+    Invariant(
         "one_owner_throughout",
         "A checkout's order and its idempotency keys are its owner's, with its reference and cart; while it is active"
-        " its cart is nobody else's; its lock is in its currency.",
+        "its cart has no other owner; its price lock is in its currency.",
         """
         SELECT c.id AS checkout_id, 'order' AS what, o.owner, c.owner AS checkout_owner
         FROM checkouts c JOIN orders o ON o.checkout_id = c.id
@@ -27,9 +27,9 @@ HISTORY: Final = (
         WHERE l.currency <> c.currency AND o.id IS NULL
         """,
     ),
-    Promise(
+    Invariant(
         "operations_are_named",
-        "The key of a call at the payment provider names its checkout, its kind and its number; there are no more"
+        "The idempotency key of a gateway call names its checkout, its kind and its number; there are no more"
         " authorisations than cards.",
         """
         SELECT o.checkout_id, o.idempotency_key, o.kind, o.n, p.tries
@@ -38,21 +38,21 @@ HISTORY: Final = (
            OR (p.tries >= o.n OR o.kind <> 'authorize') IS NOT TRUE
         """,
     ),
-    Promise(
+    Invariant(
         "captures_follow_the_pivot",
-        "Nothing is taken before the point from which a checkout is only finished.",
+        "Nothing is captured before the pivot, after which a checkout only completes.",
         """
         SELECT c.id AS checkout_id, c.state, o.idempotency_key, o.status
         FROM payment_operations o JOIN checkouts c ON c.id = o.checkout_id
         WHERE o.kind = 'capture' AND c.pivot_at IS NULL
         """,
     ),
-    Promise(
+    Invariant(
         "payment_has_its_object",
-        "A payment of which anything is known names its object at the provider.",
+        "A payment with a status names its object at the provider.",
         "SELECT checkout_id, gateway, status FROM payments WHERE status <> 'new' AND reference IS NULL",
     ),
-    Promise(
+    Invariant(
         "order_numbers_were_drawn",
         "Every order number was drawn from its sequence.",
         """

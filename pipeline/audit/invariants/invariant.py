@@ -1,4 +1,4 @@
-"""One promise."""
+"""One invariant."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Invariant:
     """A name, its meaning in one sentence, and the query for rows that break it.
 
     A row names what broke and carries the figures that disagree. All queries of an audit read one snapshot, so they

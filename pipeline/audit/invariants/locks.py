@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 from pipeline.pricing.quote import hash_quote
 from pipeline.pricing.storage import read_quotes
 
@@ -20,7 +20,7 @@ NEXT: Final = text("""
 
 
 def find_forged(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Find price locks whose rows are not what their hash was made over. `none`: from before such hashes."""
+    """Find price locks with rows that differ from their hash. `none`: from before such hashes."""
     after = None
     while ids := list(connection.execute(NEXT, {"after": after, "chunk": CHUNK}).scalars()):
         for checkout_id, (quote, stored) in read_quotes(connection, ids).items():
@@ -30,8 +30,8 @@ def find_forged(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 LOCKS: Final = (
-    Promise("price_lock_is_unforged", "A price lock hashes to what was stored with it.", search=find_forged),
-    Promise(
+    Invariant("price_lock_is_unforged", "A price lock hashes to what was stored with it.", search=find_forged),
+    Invariant(
         "price_lock_adds_up",
         "The amounts of a price lock are the sums of its lines and of shipping.",
         """
@@ -48,7 +48,7 @@ LOCKS: Final = (
                    + coalesce(CAST(p.shipping ->> 'discount_minor' AS bigint), 0)) IS NOT TRUE
         """,
     ),
-    Promise(
+    Invariant(
         "coupon_uses_are_redemptions",
         "The uses of a coupon are its redemptions in force, and not more than its limit.",
         """
@@ -57,7 +57,7 @@ LOCKS: Final = (
         GROUP BY c.code HAVING c.used <> count(r.code) OR c.used > c.usage_limit
         """,
     ),
-    Promise(
+    Invariant(
         "undone_returns_coupons",
         "A checkout that failed, was cancelled or expired holds no coupon use.",
         """

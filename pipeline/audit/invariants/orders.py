@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 
 ORDERS: Final = (
-    Promise(
+    Invariant(
         "one_active_checkout",
         "A cart has at most one active checkout.",
         """
@@ -13,7 +13,7 @@ ORDERS: Final = (
         WHERE ended_at IS NULL GROUP BY cart_id HAVING count(*) > 1
         """,
     ),
-    Promise(
+    Invariant(
         "one_order",
         "A cart has at most one order that is not cancelled, and so has a checkout.",
         """
@@ -24,9 +24,9 @@ ORDERS: Final = (
         WHERE state <> 'cancelled' GROUP BY checkout_id HAVING count(*) > 1
         """,
     ),
-    Promise(
+    Invariant(
         "cart_completed_when_bought",
-        "The cart of a completed checkout is completed, and a cart whose checkouts all came to nothing is open.",
+        "The cart of a completed checkout is completed, and a cart without a completed checkout is open.",
         """
         SELECT k.id AS cart_id, k.state AS cart_state, count(*) FILTER (WHERE c.state = 'completed') AS completed
         FROM carts k JOIN checkouts c ON c.cart_id = k.id WHERE c.ended_at IS NOT NULL
@@ -34,7 +34,7 @@ ORDERS: Final = (
         HAVING (k.state = 'completed') <> (count(*) FILTER (WHERE c.state = 'completed') > 0)
         """,
     ),
-    Promise(
+    Invariant(
         "completed_is_placed",
         "A completed checkout has one placed order, with a number and of its own cart; no other checkout has one.",
         """
@@ -45,7 +45,7 @@ ORDERS: Final = (
         WHERE c.state IS NULL OR (o.orders = 1 AND o.numbers = 1 AND o.cart = c.cart_id::text) IS NOT TRUE
         """,
     ),
-    Promise(
+    Invariant(
         "lines_keep_their_variant",
         "Each line of a checkout is held and frozen as the variant that it was resolved to; what is frozen is held.",
         """
@@ -62,7 +62,7 @@ ORDERS: Final = (
                AND (r.variant_id IS DISTINCT FROM l.variant_id OR h.variant_ids IS NULL))
         """,
     ),
-    Promise(
+    Invariant(
         "order_lines_are_locked_lines",
         "The lines of an order are the lines of its price lock, to the unit and the minor unit.",
         """
@@ -76,7 +76,7 @@ ORDERS: Final = (
                                 l.subtotal_minor, l.discount_minor, l.tax_minor, l.total_minor, l.discounts, l.taxes)
         """,
     ),
-    Promise(
+    Invariant(
         "order_total_is_locked_total",
         "The amounts and addresses of an order are the frozen ones, in their currency, and the sums of its lines and of"
         " shipping; the lock of a placed order is in force.",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 
 # What our own books say of the money: succeeded operations by checkout.
 _MOVED = """(SELECT checkout_id, count(*) FILTER (WHERE kind = 'capture') AS captures,
@@ -12,15 +12,15 @@ _MOVED = """(SELECT checkout_id, count(*) FILTER (WHERE kind = 'capture') AS cap
              FROM payment_operations WHERE status = 'succeeded' GROUP BY checkout_id)"""
 
 PAYMENTS: Final = (
-    Promise(
+    Invariant(
         "operations_are_of_the_locked_total",
-        "Whatever is asked of the payment provider is asked for the frozen total.",
+        "Every gateway call is made for the frozen total.",
         """
         SELECT p.checkout_id, p.idempotency_key, p.amount_minor, l.total_minor
         FROM payment_operations p JOIN price_locks l USING (checkout_id) WHERE p.amount_minor <> l.total_minor
         """,
     ),
-    Promise(
+    Invariant(
         "completed_is_captured_once",
         "A completed checkout was captured once, for its order's total, and nothing was voided or refunded.",
         # An order of nothing needs no payment.
@@ -33,10 +33,10 @@ PAYMENTS: Final = (
                OR o.total_minor = 0 AND coalesce(m.captures, 0) = 0) IS NOT TRUE
         """,
     ),
-    Promise(
+    Invariant(
         "charge_is_order_total",
         "What an ended checkout was charged, less refunds, is the total of its placed order, or nothing.",
-        # A provider may decline a capture and take the money all the same: what was given back had been taken.
+        # A provider may decline a capture and still capture the money: what was refunded had been captured.
         f"""
         SELECT c.id AS checkout_id, c.state, o.total_minor AS order_minor, m.captured_minor, m.refunded_minor
         FROM checkouts c LEFT JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'
@@ -46,7 +46,7 @@ PAYMENTS: Final = (
               <> coalesce(o.total_minor, 0)
         """,
     ),
-    Promise(
+    Invariant(
         "ended_is_settled",
         "An ended checkout has no gateway call whose outcome is not known.",
         """

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 
 STOCK: Final = (
-    Promise(
+    Invariant(
         "reserved_is_held",
         "At every stock level, reserved is the sum of the reservations that hold it.",
         """
@@ -16,7 +16,7 @@ STOCK: Final = (
         WHERE coalesce(s.reserved, 0) <> coalesce(h.held, 0)
         """,
     ),
-    Promise(
+    Invariant(
         "no_oversell",
         "Reserved is never negative, and never above on hand unless the level may be backordered.",
         """
@@ -24,7 +24,7 @@ STOCK: Final = (
         WHERE reserved < 0 OR (reserved > on_hand AND NOT backorderable)
         """,
     ),
-    Promise(
+    Invariant(
         "stock_is_ledger",
         "On hand and reserved are the sums of the stock ledger.",
         """
@@ -38,7 +38,7 @@ STOCK: Final = (
         WHERE coalesce(s.on_hand, 0) <> coalesce(l.on_hand, 0) OR coalesce(s.reserved, 0) <> coalesce(l.reserved, 0)
         """,
     ),
-    Promise(
+    Invariant(
         "reservations_are_ledger",
         "What a checkout holds and has bought is what the stock ledger says it reserved, released and was sold.",
         """
@@ -54,7 +54,7 @@ STOCK: Final = (
         WHERE coalesce(r.held, 0) <> coalesce(l.held, 0) OR coalesce(r.sold, 0) <> coalesce(l.sold, 0)
         """,
     ),
-    Promise(
+    Invariant(
         "completed_stock_is_sold",
         "A completed checkout bought exactly the units of its order lines and holds no others.",
         """

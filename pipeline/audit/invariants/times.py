@@ -2,39 +2,36 @@
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
+from pipeline.checkouts.conditions import EXPIRED, STUCK
 
 TIMES: Final = (
-    Promise(
+    Invariant(
         "active_has_a_due_time",
-        "A checkout that is being worked on has a time at which the sweep looks after it.",
+        "A running or unwinding checkout has a time at which the sweep checks it.",
         """
         SELECT id AS checkout_id, state, phase FROM checkouts
         WHERE state IN ('running', 'unwinding') AND due_at IS NULL
         """,
     ),
-    Promise(
+    Invariant(
         "nothing_is_overdue",
         "No active checkout is past its due time by more than the sweep's bound, unless its message waits in a queue.",
-        """
+        f"""
         SELECT id AS checkout_id, state, phase, due_at, due_reason,
                round(extract(epoch FROM now() - due_at)) AS late_seconds
-        FROM checkouts
-        WHERE due_reason IS NOT NULL AND ended_at IS NULL AND state <> 'needs_review'
-          AND due_at < now() - make_interval(secs => :bound_seconds) AND id <> ALL (CAST(:queued AS uuid[]))
+        FROM checkouts c WHERE {STUCK} AND id <> ALL (CAST(:queued AS uuid[]))
         """,
     ),
-    Promise(
-        "holds_expire",
-        "No checkout waits for its buyer past its expiry by more than the sweep's bound.",
-        """
+    Invariant(
+        "reservations_expire",
+        "No checkout keeps its reservation past its expiry by more than the sweep's bound.",
+        f"""
         SELECT id AS checkout_id, state, expires_at, round(extract(epoch FROM now() - expires_at)) AS late_seconds
-        FROM checkouts
-        WHERE pivot_at IS NULL AND state IN ('awaiting_payment', 'action_required')
-          AND expires_at < now() - make_interval(secs => :bound_seconds)
+        FROM checkouts c WHERE {EXPIRED}
         """,
     ),
-    Promise(
+    Invariant(
         "one_ending_event",
         "An ended checkout has one ending event, of its own kind; an active one has none.",
         """

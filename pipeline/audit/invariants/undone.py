@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Promise
+from pipeline.audit.invariants.invariant import Invariant
 
 _CAME_TO_NOTHING: Final = "c.state IN ('failed', 'cancelled', 'expired')"
 
 UNDONE: Final = (
-    Promise(
+    Invariant(
         "undone_holds_no_stock",
         "A checkout that failed, was cancelled or expired holds no units and bought none.",
         f"""
@@ -16,7 +16,7 @@ UNDONE: Final = (
         WHERE {_CAME_TO_NOTHING} AND r.state <> 'released'
         """,
     ),
-    Promise(
+    Invariant(
         "undone_price_lock_is_void",
         "The price lock of a checkout that failed, was cancelled or expired is void.",
         f"""
@@ -24,7 +24,7 @@ UNDONE: Final = (
         WHERE {_CAME_TO_NOTHING} AND p.voided_at IS NULL
         """,
     ),
-    Promise(
+    Invariant(
         "undone_order_is_cancelled",
         "The order of a checkout that failed, was cancelled or expired is cancelled.",
         f"""
@@ -33,9 +33,9 @@ UNDONE: Final = (
         WHERE {_CAME_TO_NOTHING} AND o.state <> 'cancelled'
         """,
     ),
-    Promise(
-        "undone_payment_is_let_go",
-        "The payment of a checkout that failed, was cancelled or expired is neither authorised, taken nor pending.",
+    Invariant(
+        "undone_payment_is_voided",
+        "The payment of a checkout that failed, was cancelled or expired is neither authorised, captured nor pending.",
         f"""
         SELECT c.id AS checkout_id, c.state, p.status AS payment, p.reference
         FROM checkouts c JOIN payments p ON p.checkout_id = c.id

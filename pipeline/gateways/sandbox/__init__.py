@@ -1,6 +1,6 @@
 """A bank to try things on: its own books, on its own connection, with its own opinion of what happened.
 
-It honours idempotency keys for ever, commits in groups, survives the death of whoever called it, lets authorisations go
+It honours idempotency keys for ever, commits in groups, survives the crash of its caller, lets authorisations go
 after `CHECKOUT_SANDBOX_AUTHORIZATION_SECONDS`, and misbehaves when a token asks it to. A token is one word, or several
 joined with `+`:
 

@@ -38,7 +38,7 @@ class SandboxGateway:
         self._latency_seconds = settings.sandbox_latency_seconds
         secret = settings.sandbox_webhook_secret
         self._stamp = Stamp(secret) if secret.get_secret_value() else None
-        # One connection for the writer, one for whoever reads the books meanwhile.
+        # One connection for the writer, one for readers of the books.
         self._engine = connect_engine(settings, application_name="sandbox", pool_size=2, url=url, by_key=True)
         conduct = Conduct(
             hang_seconds=min(settings.sandbox_hang_seconds, settings.gateway_timeout_seconds),
@@ -93,11 +93,11 @@ class SandboxGateway:
         return self._ask(Unkeyed(Visit.RETRIEVE, call.reference))
 
     def approve(self, reference: str) -> Answer:
-        """Be the buyer who says yes at the bank's page."""
+        """Complete 3-D Secure as the buyer."""
         return self._ask(Unkeyed(Visit.APPROVE, reference))
 
     def refuse(self, reference: str) -> Answer:
-        """Be the buyer who says no at the bank's page: the object is open for another card."""
+        """Fail 3-D Secure as the buyer: the object is open for another card."""
         return self._ask(Unkeyed(Visit.REFUSE, reference))
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
@@ -109,7 +109,7 @@ class SandboxGateway:
     def events(self, after_id: int = 0, *, limit: int = 1000) -> list[SandboxEvent]:
         """Return the webhooks of what the bank did after this event, oldest first, signed now.
 
-        Lines of the ledger only: opening an object or cancelling one without an authorisation tells nobody. Raises
+        Lines of the ledger only: opening an object or cancelling one without an authorisation sends nothing. Raises
         SettingsError without a secret to sign them with.
         """
         if self._stamp is None:
@@ -121,11 +121,11 @@ class SandboxGateway:
         return list_objects(self._engine, since)
 
     def expire(self) -> int:
-        """Let go of all authorisations that have run out, without waiting for somebody to ask; return how many."""
+        """Void all expired authorisations, without waiting for a call; return how many."""
         return expire_authorizations(self._engine)
 
     def close(self) -> None:
-        """Answer what is waiting, end the thread, give back the connections."""
+        """Answer what is waiting, end the thread, close the connections."""
         self._writer.close()
         self._engine.dispose()
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-#: Per checkout: authorised and not yet taken or let go, taken, given back.
+#: Per checkout: authorised and not yet captured or voided, captured, refunded.
 TOTALS: Final = """
     SELECT checkout_id,
            coalesce(sum(authorized_minor) FILTER (WHERE status = 'authorized'), 0)::bigint AS authorized_minor,

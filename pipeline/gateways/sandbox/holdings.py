@@ -1,4 +1,4 @@
-"""The bank's whole books, for whoever compares them with their own."""
+"""The bank's whole books, for comparison."""
 
 from collections.abc import Iterator
 from datetime import datetime

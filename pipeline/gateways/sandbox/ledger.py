@@ -45,7 +45,7 @@ class Ledger:
         """Answer each request, in order; what they did is committed when this returns. Never raises for a database.
 
         A request the database refuses is answered alone, its neighbours go on. When the database itself is at fault
-        nobody can say what happened: every answer is Unknown.
+        the outcome is not known: every answer is Unknown.
         """
         try:
             with self._engine.begin() as connection:
@@ -94,7 +94,7 @@ class _Group:
         return replies
 
     def _let_go(self) -> None:
-        """Cancel what has run out, before anybody hears of it."""
+        """Cancel what has expired, before any answer."""
         if self.clock is None:
             return
         for effect in [lapse(held, self.clock) for held in self.objects.values()]:
@@ -102,7 +102,7 @@ class _Group:
                 self._keep(effect)
 
     def _find_refused(self) -> set[str]:
-        """Return the objects to be looked at whose open state is due to the buyer's no."""
+        """Return the objects to be retrieved that are open because the buyer failed 3-D Secure."""
         looked_at = {r.reference for r in self.requests if isinstance(r, Unkeyed) and r.visit is Visit.RETRIEVE}
         opened = [ref for ref, held in self.objects.items() if ref in looked_at and held.status is PaymentStatus.OPEN]
         return read_refused(self.connection, opened) if opened else set()
@@ -135,7 +135,7 @@ class _Group:
         return self.faults.spoil(fault, self._act(request) if kept is None else self._repeat(request, kept))
 
     def _is_in_use(self, request: Keyed) -> bool:
-        """Tell whether another call with this key is at work: elsewhere, in this group, or hanging."""
+        """Return whether another call with this key is at work: elsewhere, in this group, or hanging."""
         key = request.call.key
         seen = self.seen.get(key)
         if not self.free.issuperset(_keys_of(request)):
@@ -145,7 +145,7 @@ class _Group:
         return seen is not None and seen.calls == 1 and seen.age_seconds < self.faults.held_seconds(request)
 
     def _is_broken(self, request: Keyed) -> bool:
-        """Tell whether this key is the one that the request broke; the first to come is."""
+        """Return whether this key is the one that the request broke; the first to come is."""
         mark = _mark_of(request)
         broken = self._last(mark)
         if broken is None:

@@ -135,7 +135,7 @@ def lapse(held: PaymentObject, clock: Clock) -> Effect | None:
 
 
 def has_run_out(held: PaymentObject, clock: Clock) -> bool:
-    """Tell whether the object's authorisation was let go by the bank, or has to be."""
+    """Return whether the object's authorisation was let go by the bank, or has to be."""
     return held.authorized_until is not None and held.authorized_until <= clock.now
 
 

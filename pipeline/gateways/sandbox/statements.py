@@ -11,10 +11,10 @@ from sqlalchemy import Connection, text
 from models.states import PaymentStatus
 from pipeline.gateways.sandbox.rules import Entry, PaymentObject
 
-#: Seed of the key locks, so that they share no number with anybody else's advisory locks in this database.
+#: Seed of the key locks, so that they share no number with other advisory locks in this database.
 KEY_LOCKS: Final = 7_266_279
 
-# Held until the commit: whoever does not get it knows that another call with this key is at work at this moment.
+# Held until the commit: without it, another call with this key is running at this moment.
 LOCK_KEYS: Final = text(
     "SELECT key FROM unnest(CAST(:keys AS text[])) AS key WHERE pg_try_advisory_xact_lock(hashtextextended(key, :seed))"
 )
@@ -75,7 +75,7 @@ class SeenKey:
 
 
 def lock_keys(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Take the keys that nobody else is working on, until the commit; never waits."""
+    """Lock the keys that are free, until the commit; never waits."""
     return set(connection.execute(LOCK_KEYS, {"keys": list(keys), "seed": KEY_LOCKS}).scalars())
 
 
@@ -87,7 +87,7 @@ def read_keys(connection: Connection, keys: Collection[str]) -> dict[str, SeenKe
 def lock_objects(
     connection: Connection, references: Collection[str]
 ) -> tuple[dict[str, PaymentObject], datetime | None]:
-    """Lock these objects, in one order for everybody; return them, and the database's time if there are any."""
+    """Lock these objects, always in one order; return them, and the database's time if there are any."""
     rows = connection.execute(LOCK_OBJECTS, {"references": list(references)}).all()
     found = {
         row.reference: PaymentObject(
@@ -107,7 +107,7 @@ def lock_objects(
 
 
 def read_refused(connection: Connection, references: Collection[str]) -> set[str]:
-    """Return those of these objects whose last ledger line is the buyer's refusal."""
+    """Return those of these objects with the buyer's refusal as their last ledger line."""
     rows = connection.execute(READ_LAST_ENTRIES, {"references": list(references)})
     return {row.reference for row in rows if row.kind == "refuse"}
 

@@ -10,12 +10,12 @@ pages that call `createPaymentMethod`. Anything else (`tok_`, `src_`, `card_`, a
 
     open        a PaymentIntent, not confirmed: no money moves
     authorize   it is confirmed with the token; 3-D Secure is an action of the buyer
-    capture     its order total is captured; the rest, if any, is let go
+    capture     its order total is captured; the rest, if any, is voided
     cancel      it is cancelled, which releases an authorisation
-    refund      what was captured and not yet given back; a pending refund counts as given
+    refund      what was captured and not yet refunded; a pending refund counts as refunded
 
 Intents take cards only (wallets such as Apple Pay come as cards): few other methods can be authorised first and
-captured later, and what somebody switches on in the Dashboard must not change what a checkout does. The parameter is
+captured later, and what is switched on in the Dashboard must not change what a checkout does. The parameter is
 `allowed_payment_method_types`; this API version refuses `payment_method_types`.
 
 An intent is opened with a description, the recipient and, if given, the buyer's e-mail address for Stripe's receipt.

@@ -1,4 +1,4 @@
-"""Stripe's smallest units and ours: ISO 4217's, with the exceptions of https://docs.stripe.com/currencies."""
+"""Stripe's smallest units and those of the engine: ISO 4217's, with the exceptions of https://docs.stripe.com/currencies."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ _THOUSANDTHS: Final = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 
 
 #: The least that is charged, in Stripe's units; of the others one unit. A charge in another currency than that of the
-#: account is held against that one's least after conversion, which only Stripe can do (`amount_too_small`).
+#: account is compared with that one's minimum after conversion, which only Stripe can do (`amount_too_small`).
 _LEAST: Final = {
     "AED": 200,
     "AUD": 50,

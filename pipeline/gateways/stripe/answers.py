@@ -32,7 +32,7 @@ class Verb(StrEnum):
     RETRIEVE = "retrieve"
 
 
-#: `processing` is on its way to either end: no status of ours.
+#: `processing` may end either way: it maps to no status.
 _STATUSES: Final = {
     "requires_payment_method": PaymentStatus.OPEN,
     "requires_confirmation": PaymentStatus.OPEN,
@@ -93,7 +93,7 @@ def describe(intent: stripe.PaymentIntent) -> PaymentStatus | None:
 
 
 def sum_refunds(intent: stripe.PaymentIntent) -> int:
-    """Return what was given back, or is on its way, in Stripe's unit."""
+    """Return what was refunded, or is being refunded, in Stripe's unit."""
     charge = _charge_of(intent)
     # They are sent along only when asked for.
     refunds = getattr(charge, "refunds", None)
@@ -151,8 +151,8 @@ def _ask_buyer(intent: stripe.PaymentIntent) -> Answer:
 
 
 def _find_decline(verb: Verb, intent: stripe.PaymentIntent) -> stripe.PaymentIntent.LastPaymentError | None:
-    """Return what the last attempt failed on. A look tells it only where the call that made the attempt could not: the
-    buyer had been sent to their bank.
+    """Return what the last attempt failed on. A retrieval shows it only where the call that made the attempt could
+    not: the buyer had been sent to their bank.
     """
     error, charge = intent.last_payment_error, _charge_of(intent)
     if error is None or verb is Verb.AUTHORIZE:

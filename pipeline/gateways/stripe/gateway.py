@@ -119,7 +119,7 @@ class StripeGateway:
                     params["payment_method"] = id_
                 case ConfirmationToken(id_):
                     params["confirmation_token"] = id_
-                    # The token has values of its own for these, and gives way to ours: the page of the bank, and the
+                    # The token has values of its own for these, and the engine's win: the page of the bank, and the
                     # address that the order is frozen with.
                     params["use_stripe_sdk"] = self._return_url is None
                     if call.details.shipping is not None:
@@ -147,7 +147,7 @@ class StripeGateway:
         return self._ask(Verb.CAPTURE, call, capture)
 
     def cancel(self, call: Call) -> Answer:
-        """Cancel the PaymentIntent. No reason is given, so that Stripe's own cancellations can be told from ours."""
+        """Cancel the PaymentIntent. No reason is given, so that Stripe's own cancellations can be distinguished."""
 
         def cancel() -> Answer:
             intent = self._intents.cancel(_reference(call), None, {"idempotency_key": call.key})
@@ -156,7 +156,7 @@ class StripeGateway:
         return self._ask(Verb.CANCEL, call, cancel)
 
     def refund(self, call: Call) -> Answer:
-        """Refund whatever is left of what was captured: without an amount, nothing can be given back twice."""
+        """Refund whatever is left of what was captured: without an amount, nothing can be refunded twice."""
 
         def refund() -> Answer:
             made = self._refunds.create(
@@ -208,7 +208,7 @@ class StripeGateway:
         except Exception as error:  # noqa: BLE001 - a body of another shape, a bug in the SDK: the call may have worked
             answer = Unknown(f"malformed: {type(error).__name__}")
         if isinstance(answer, Transient | Misconfigured) and self._wire.is_in_doubt:
-            # Whoever refuses us now does not look at the key: an attempt before may have had its effect.
+            # A refusal now does not consider the key: an attempt before may have had its effect.
             answer = Unknown(f"{answer.error}, after an attempt without an answer")
         if isinstance(answer, Transient | Misconfigured | Unknown):
             log.warning(

@@ -34,7 +34,7 @@ def list_held(intents: Intents, since: datetime) -> Iterator[Held]:
 
 
 def _hold(intent: stripe.PaymentIntent) -> Held:
-    # On its way to being authorised is live for whoever has to clean up.
+    # One that is being authorised is live for a clean-up.
     status = describe(intent) or PaymentStatus.AUTHORIZED
     return Held(
         reference=intent.id,

@@ -66,7 +66,7 @@ def _text(found: Any) -> str:
 
 
 def find_checkout(metadata: Mapping[str, Any] | None) -> UUID | None:
-    """Return the checkout that the metadata names; None where it names none of ours."""
+    """Return the checkout that the metadata names; None where it names none."""
     try:
         return UUID((metadata or {})["checkout_id"])
     except (KeyError, ValueError, TypeError, AttributeError):

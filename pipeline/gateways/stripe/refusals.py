@@ -57,7 +57,7 @@ def explain(error: Exception, verb: Verb, reference: str | None, expected: Money
             return Transient(_details(error).get("code") or "rate_limit")
         case stripe.IdempotencyError():
             # The key was used with other parameters: a setting or a version has changed since. What that call did is
-            # what is asked for, and this one does not tell.
+            # what is asked for, and this one does not say.
             return Unknown("key_reused")
         case stripe.AuthenticationError() | stripe.PermissionError():
             return Misconfigured(f"access_refused ({error.http_status})")

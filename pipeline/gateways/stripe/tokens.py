@@ -1,4 +1,4 @@
-"""What the browser made to pay with: a ConfirmationToken or a PaymentMethod, told apart by prefix."""
+"""What the browser made to pay with: a ConfirmationToken or a PaymentMethod, distinguished by prefix."""
 
 import re
 from dataclasses import dataclass

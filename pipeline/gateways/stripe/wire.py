@@ -20,7 +20,7 @@ PAUSE_SECONDS: Final = stripe.HTTPClient.INITIAL_DELAY
 
 
 class _Attempts(threading.local):
-    """Of this thread's call: whether each attempt may have had an effect, as far as its answer told."""
+    """Of this thread's call: whether each attempt may have had an effect, as far as its answer shows."""
 
     def __init__(self) -> None:
         self.doubtful: list[bool] = []
@@ -77,14 +77,14 @@ class Wire(stripe.RequestsClient):
 
 
 def was_never_sent(error: stripe.APIConnectionError) -> bool:
-    """Tell whether no connection came about at all, so that Stripe has surely not seen the request."""
+    """Return whether no connection came about at all, so that Stripe has surely not seen the request."""
     return any(isinstance(each, (requests.ConnectTimeout, NewConnectionError)) for each in chain(error)) or (
         has_bad_certificate(error)
     )
 
 
 def has_bad_certificate(error: stripe.APIConnectionError) -> bool:
-    """Tell whether whoever answered could not prove to be Stripe: then nothing was said to them."""
+    """Return whether whoever answered could not prove to be Stripe: then nothing was said to them."""
     return any(isinstance(each, ssl.SSLCertVerificationError) for each in chain(error))
 
 

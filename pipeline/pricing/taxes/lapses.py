@@ -1,4 +1,5 @@
-"""Tax rates that have ended, or have not begun, where no other holds: nothing is due, and nobody has said so. Pure.
+"""Tax rates that have ended, or have not begun, where no other holds: nothing is due, though no rate of 0 says so.
+Pure.
 
 A country or region whose rates are known and whose goods are not taxed any more says so with a rate of 0, or with no
 rates at all. One that never had any is not taxed: the shop is not registered there.
@@ -48,6 +49,8 @@ def _is_missed(rate: LapsedRate, stands_in: Sequence[TaxRate], charged: Sequence
 
 
 def _is_missed_on_delivery(rate: LapsedRate, stands_in: Sequence[TaxRate]) -> bool:
-    """Tell whether delivery was taxed by it. One of the same name that leaves delivery out is a decision, no lapse."""
+    """Return whether delivery was taxed by it. One of the same name that leaves delivery out is a decision, no
+    lapse.
+    """
     taxed = rate.ended and rate.on_shipping and rate.category is None
     return taxed and not any(each.on_shipping or each.name == rate.name for each in stands_in)

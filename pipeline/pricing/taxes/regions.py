@@ -15,7 +15,7 @@ from pipeline.pricing.terms import TaxRate
 def object_to_region(address: Mapping[str, Any], rates: Sequence[TaxRate]) -> Rejected | None:
     """Refuse an address that does not say which of the country's regional rates apply: missing, unknown, too large.
 
-    Without this the region's tax would be lost, and nobody told.
+    Without this the region's tax would be lost without any report.
     """
     regions = {rate.region for rate in rates if rate.region is not None}
     if not regions:

@@ -52,7 +52,7 @@ def choose_shipping_rates(rates: Iterable[TaxRate]) -> tuple[TaxRate, ...]:
 
 
 def compute_taxes(items: Sequence[Taxable], rounding: TaxRounding, *, reverse_charged: bool) -> list[Taxed]:
-    """Tax every item, in their order. A buyer who accounts for them is not charged the rates that are marked for it."""
+    """Tax every item, in their order. Under reverse charge the rates that are marked for it are not charged."""
     shares = [_compute_shares(item) for item in items]
     if rounding is TaxRounding.LINE:
         amounts = [_round_line(item, exact) for item, exact in zip(items, shares, strict=True)]

@@ -1,14 +1,14 @@
-"""Who accounts for a tax: a buyer whose tax id was found to be theirs, in another country than the seller's.
+"""Reverse charge: a buyer with a validated tax id, in another country than the seller's, accounts for the tax.
 
-Whether an id is its holder's is found out by whoever may name prices (`tax_id_validated`), or by a validator:
+An id is validated by a caller that may name prices (`tax_id_validated`), or by a validator:
 
     class Vies:
-        def validate(self, tax_id: str) -> bool: ...   # raises when it cannot tell
+        def validate(self, tax_id: str) -> bool: ...   # raises when it cannot find out
 
     [project.entry-points."checkout_engine.tax_id_validators"]
     vies = "my_package:Vies"          # called with the settings; CHECKOUT_TAX_ID_VALIDATOR=vies chooses it
 
-It is asked at the door, before any transaction. What it cannot tell is no validation: the tax is charged.
+It is called in the service, before any transaction. No result is no validation: the tax is charged.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ def ask_validator(validator: TaxIdValidator | None, cart: CartContent | None, na
         return None if cart is None else cart.tax_id_validated
     try:
         valid = validator.validate(cart.tax_id)
-    except Exception as error:  # noqa: BLE001 (it is somebody else's code, asking somebody else's server)
+    except Exception as error:  # noqa: BLE001 (foreign code, which calls a foreign server)
         log.warning("tax_id.not_validated", validator=name, error=f"{type(error).__name__}: {error}"[:200])
         return None
     return TaxIdValidation(source=name, at=datetime.now(UTC)) if valid else None
@@ -66,7 +66,7 @@ def is_reverse_charged(
     """Say whether the buyer accounts for the taxes that are marked for it.
 
     Only with a validated id of the country that the goods go to, and never in the seller's own country: without
-    CHECKOUT_SELLER_COUNTRY nobody knows which that is, and the taxes are charged.
+    CHECKOUT_SELLER_COUNTRY that is unknown, and the taxes are charged.
     """
     if tax_id is None or validated is None or seller_country is None:
         return False

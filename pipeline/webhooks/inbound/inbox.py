@@ -53,7 +53,7 @@ class Inbox:
     """Looks at the payments that webhooks are about. Safe twice, safe late, safe out of order."""
 
     def __init__(self, executor: Executor, poller: PaymentPoller, settings: Settings) -> None:
-        """Take the driver that commits, and who looks at the provider's objects."""
+        """Take the executor that commits, and the poller that retrieves the provider's objects."""
         self.executor = executor
         self.poller = poller
         self.settings = settings
@@ -73,7 +73,7 @@ class Inbox:
     def _sort(
         self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[CallResult]
     ) -> Step:
-        """Claim those that are about a payment of ours, and put the others off."""
+        """Lease those that concern a known payment, and delay the others."""
         waiting, strays, found = {}, {}, {}
         for row in lock_inbound_webhooks(connection, ids, skip_locked=True):
             fit = find_fit(
@@ -92,7 +92,7 @@ class Inbox:
                 case _:
                     assert_never(fit)
         if found:
-            seconds = self.settings.gateway_claim_seconds
+            seconds = self.settings.gateway_lease_seconds
             connection.execute(CLAIM, {"ids": list(found), "claim_seconds": seconds})
         _close(connection, "unmatched", strays)
         self._put_off(connection, waiting, FIT_CAP_SECONDS)
@@ -120,7 +120,7 @@ class Inbox:
         ids: Sequence[UUID],
         _answers: Sequence[CallResult],
     ) -> Step:
-        """Settle those whose payment was looked at; the others are tried again."""
+        """Settle those with a retrieved payment; the others are retried."""
         rows = lock_inbound_webhooks(connection, ids)
         applied = [row for row in rows if matches[row.id] in looked]
         _close(connection, "applied", {row.id: None for row in applied})
@@ -138,7 +138,7 @@ class Inbox:
 
     def _put_off(self, connection: Connection, reasons: Mapping[Row[Any], str], cap_seconds: float) -> None:
         """Try these again later, twice as much later each time; after the last hour they are settled as unmatched."""
-        patience = timedelta(hours=self.settings.webhook_hours)
+        patience = timedelta(hours=self.settings.inbound_webhook_retry_hours)
         over = {row.id: reason for row, reason in reasons.items() if row.now - row.received_at > patience}
         _close(connection, "unmatched", over)
         again = {row.id: reason for row, reason in reasons.items() if row.id not in over}

@@ -31,16 +31,16 @@ Fit = Match | NotYet | Stray
 def find_fit(
     *, reference: str | None, holder_id: UUID | None, named_id: UUID | None, named_reference: str | None
 ) -> Fit:
-    """Tell which checkout's payment a webhook about the object `reference` is about.
+    """Return which checkout's payment a webhook about the object `reference` is about.
 
     `holder_id` is whose payment that object is. `named_id` is the payment that the object's metadata names, and
     `named_reference` that one's object: it counts only while there is none, because the event then came before the
-    answer to our own call, which will tell whether it is the one.
+    answer to the engine's own call, which will show whether it is the one.
     """
     if holder_id is not None:
         return Match(holder_id)
     if named_id is None:
-        return NotYet("it names no payment of ours")
+        return NotYet("it names no known payment")
     if named_reference is None:
         return NotYet(f"checkout {named_id} has no object at the provider yet")
     if reference is None:

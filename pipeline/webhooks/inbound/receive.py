@@ -14,8 +14,8 @@ from pipeline.messaging.ports import WEBHOOKS, OutgoingMessage
 from pipeline.security.redaction import redact
 from pipeline.settings import Settings
 
-#: Largest body: an event is one object as JSON, some kilobytes. The bound comes before the signature, so that whoever
-#: finds the address cannot have megabytes hashed.
+#: Largest body: an event is one object as JSON, some kilobytes. The bound comes before the signature, so that a sender
+#: that finds the address cannot have megabytes hashed.
 MAX_BODY: Final = 256 * 1024
 #: Longest event id, kind and reference; those of the providers we know have about 30 characters.
 MAX_NAME: Final = 255
@@ -90,7 +90,7 @@ def receive(connection: Connection, letter: VerifiedWebhook, settings: Settings)
             "checkout_id": notice.checkout_id,
             "body": letter.body,
             "relevant": notice.relevant,
-            "stall_seconds": settings.stall_seconds,
+            "stall_seconds": settings.redeliver_after_seconds,
         },
     ).scalar_one_or_none()
     if received_at is None:

@@ -69,11 +69,11 @@ class Dispatcher:
         self._driver = executor
         self._settings = settings
         self._resolve = resolve
-        self._networks = read_networks(settings.delivery_private_networks)
-        self._threads = ThreadPoolExecutor(settings.delivery_concurrency, thread_name_prefix="delivery")
+        self._networks = read_networks(settings.outbound_webhook_private_networks)
+        self._threads = ThreadPoolExecutor(settings.outbound_webhook_concurrency, thread_name_prefix="delivery")
 
     def run(self, ids: Sequence[UUID]) -> None:
-        """Make those of these deliveries that are due; what somebody else is making is left to them."""
+        """Make those of these deliveries that are due and not being made elsewhere."""
         parcels = self._claim(ids)
         assert_no_transaction()
         silent = Silent()
@@ -92,10 +92,14 @@ class Dispatcher:
         parcels: list[ClaimedDelivery] = []
 
         def work(connection: Connection) -> Step:
-            parcels[:] = [_pack(row) for row in lock_deliveries(connection, ids, self._settings.stall_seconds)]
+            parcels[:] = [
+                _pack(row) for row in lock_deliveries(connection, ids, self._settings.redeliver_after_seconds)
+            ]
             # All calls of a batch, one after the other on as many threads as there are, and the record after them.
-            rounds = -(-len(parcels) // self._settings.delivery_concurrency)
-            seconds = (rounds + 1) * self._settings.delivery_timeout_seconds + 2 * self._settings.stall_seconds
+            rounds = -(-len(parcels) // self._settings.outbound_webhook_concurrency)
+            seconds = (
+                rounds + 1
+            ) * self._settings.outbound_webhook_timeout_seconds + 2 * self._settings.redeliver_after_seconds
             connection.execute(CLAIM, {"ids": [each.id for each in parcels], "seconds": seconds})
             return Step()
 
@@ -113,7 +117,7 @@ class Dispatcher:
             event_id=parcel.event_id,
             networks=self._networks,
             resolve=self._resolve,
-            timeout_seconds=self._settings.delivery_timeout_seconds,
+            timeout_seconds=self._settings.outbound_webhook_timeout_seconds,
         )
         if answer.status is None:
             silent.add(parcel.endpoint_id)
@@ -131,7 +135,7 @@ class Dispatcher:
                 "statuses": [answer.status for _, answer in results],
                 "errors": [answer.error for _, answer in results],
                 "waits": [wait_seconds(parcel.attempts) for parcel, _ in results],
-                "hours": self._settings.delivery_hours,
+                "hours": self._settings.outbound_webhook_hours,
             },
         )
         return Step()
@@ -146,7 +150,7 @@ class Silent:
         self._lock = Lock()
 
     def has(self, endpoint_id: UUID) -> bool:
-        """Tell whether this one did not answer."""
+        """Return whether this one did not answer."""
         with self._lock:
             return endpoint_id in self._ids
 

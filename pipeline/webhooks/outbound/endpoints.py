@@ -1,4 +1,4 @@
-"""Endpoints: who is told, where, and of what; and the deliveries that an operator looks at and replays."""
+"""Endpoints: their addresses and event kinds; and the deliveries that an operator lists and replays."""
 
 import base64
 import secrets
@@ -55,7 +55,7 @@ REPLAY: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint, without its secret. Without `owner` it is told of everybody's checkouts."""
+    """An endpoint, without its secret. Without `owner` it gets the events of all owners' checkouts."""
 
     id: UUID
     owner: str | None
@@ -90,7 +90,7 @@ def add_endpoint(
     connection: Connection, settings: Settings, *, url: str, owner: str | None = None, kinds: Sequence[str] = ()
 ) -> tuple[Endpoint, str]:
     """Add an endpoint, for all kinds unless some are named; returns it and its secret. Raises Invalid."""
-    check_url(url, read_networks(settings.delivery_private_networks))
+    check_url(url, read_networks(settings.outbound_webhook_private_networks))
     unknown = sorted(set(kinds) - set(PUBLIC_KINDS))
     if unknown:
         reason = f"{', '.join(unknown)} is none of the events {', '.join(PUBLIC_KINDS)}"
@@ -115,7 +115,7 @@ def list_endpoints(connection: Connection) -> list[Endpoint]:
 
 
 def remove_endpoint(connection: Connection, endpoint_id: UUID) -> bool:
-    """Tell an endpoint nothing more, not even what was due; False if there is none."""
+    """Remove an endpoint, and drop what was due to it; False if there is none."""
     removed = connection.execute(REMOVE, {"id": endpoint_id}).rowcount == 1
     if removed:
         connection.execute(ABANDON, {"id": endpoint_id})

@@ -18,14 +18,14 @@ from pipeline.errors import Invalid
 from pipeline.webhooks.outbound.url_policy import ForbiddenAddressError, Network, Resolve, Target, find_target
 
 USER_AGENT: Final = "checkout-engine-webhooks/1"
-#: What of an answer is read: enough to tell an operator, too little to fill anybody's memory.
+#: How much of an answer is read: enough for an operator, too little to fill the memory.
 READ_BYTES: Final = 300
 GONE: Final = 410
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointResponse:
-    """What came of a call. Without `status` nobody answered; `error` says why it was not taken."""
+    """The result of a request. Without `status` there was no answer; `error` says why it was not delivered."""
 
     status: int | None = None
     error: str | None = None

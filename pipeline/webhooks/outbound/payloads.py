@@ -27,7 +27,7 @@ class Subject(Fact):
 
 
 class Reason(Fact):
-    """Why a checkout ended without an order, or waits for a person."""
+    """Why a checkout ended without an order, or needs review."""
 
     code: str
     phase: str | None
@@ -61,7 +61,7 @@ class FailureData(Subject):
 
 
 class ReviewData(Subject):
-    """What a person must settle."""
+    """What an operator must settle."""
 
     review: Reason
 
@@ -122,7 +122,7 @@ class CheckoutExpired(Event):
 
 
 class CheckoutNeedsReview(Event):
-    """No rule settles it: a person must look."""
+    """No rule settles it: it needs review."""
 
     type: Literal["checkout.needs_review"] = "checkout.needs_review"
     data: ReviewData

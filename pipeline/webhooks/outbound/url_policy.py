@@ -1,6 +1,6 @@
 """Where webhooks may go: never into a network that is not public, unless the settings name it.
 
-Whoever may register an endpoint chooses an address that our machines call. So the name is resolved once a call, every
+Anyone who may register an endpoint chooses an address that the engine calls. So the name is resolved once a call, every
 address it has is looked at, and the very one that was looked at is connected to: a second look-up could say another.
 """
 
@@ -77,7 +77,7 @@ def find_target(url: str, private_networks: Sequence[Network], resolve: Resolve)
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address, or the IPv4 address that it stands for, is reached over the internet alone."""
+    """Return whether an address, or the IPv4 address that it stands for, is reached over the internet alone."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address in NAT64:

@@ -228,7 +228,7 @@ def test_what_waits_in_memory_at_shutdown_goes_back(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"batch_size": 0}, {"batch_size": 1001}, {"idle_seconds": 0}, {"idle_seconds": 1}],
+    [{"batch_size": 0}, {"batch_size": 1001}, {"poll_interval_seconds": 0}, {"poll_interval_seconds": 1}],
     ids=lambda options: inspect.cleandoc(str(options)),
 )
 def test_impossible_options_are_refused(workshop: Workshop, options: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ def _has_calls(recorder: Recorder, count: int) -> bool:
 
 def test_an_idle_consumer_is_woken_at_once(workshop: Workshop) -> None:
     # Given a worker that would look by itself only every 0.9 s
-    broker = workshop.make_broker(idle_seconds=0.9)
+    broker = workshop.make_broker(poll_interval_seconds=0.9)
     recorder = workshop.record(broker)
     workshop.work(broker)
     waits = []
@@ -52,7 +52,7 @@ def test_after_a_queue_was_emptied_the_consumer_waits_before_it_looks_again(
 
     monkeypatch.setattr(QueueLink, "fetch", note_fetch)
     monkeypatch.setattr(QueueLink, "wait_for_wake", note_wait)
-    broker = workshop.make_broker(idle_seconds=0.9, batch_size=10)
+    broker = workshop.make_broker(poll_interval_seconds=0.9, batch_size=10)
     recorder = workshop.record(broker)
     workshop.work(broker)
     wait_until(lambda: steps[:2] == [0, None])
@@ -73,7 +73,7 @@ def test_after_a_queue_was_emptied_the_consumer_waits_before_it_looks_again(
 
 def test_a_message_without_a_wake_up_is_found_within_the_idle_time(workshop: Workshop) -> None:
     # Given
-    broker = workshop.make_broker(idle_seconds=0.3)
+    broker = workshop.make_broker(poll_interval_seconds=0.3)
     recorder = workshop.record(broker)
     workshop.work(broker)
     [checkout_id] = make_ids(1)
@@ -88,7 +88,7 @@ def test_a_message_without_a_wake_up_is_found_within_the_idle_time(workshop: Wor
 
 def test_what_one_consumer_leaves_wakes_the_next(workshop: Workshop) -> None:
     # Given two idle workers whose actors do not come back
-    brokers = [workshop.make_broker(idle_seconds=0.9, batch_size=10) for _ in range(2)]
+    brokers = [workshop.make_broker(poll_interval_seconds=0.9, batch_size=10) for _ in range(2)]
     recorders = [workshop.record(broker, shut=True) for broker in brokers]
     for broker in brokers:
         workshop.work(broker)

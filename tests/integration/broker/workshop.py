@@ -70,7 +70,11 @@ class Workshop:
 
     def make_broker(self, **options: Any) -> BatchBroker:
         """Return a broker with short times; what it refuses is in `refused`."""
-        defaults: dict[str, Any] = {"idle_seconds": 0.1, "heartbeat_seconds": 5, "on_refused": self.refused.append}
+        defaults: dict[str, Any] = {
+            "poll_interval_seconds": 0.1,
+            "heartbeat_seconds": 5,
+            "on_refused": self.refused.append,
+        }
         broker = BatchBroker(**(defaults | {"url": self.url} | options))
         self._brokers.append(broker)
         return broker

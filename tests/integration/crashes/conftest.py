@@ -23,11 +23,11 @@ from tests.pages import ROOT
 
 #: Nothing waits for a clock: whoever brings them back lets the time pass.
 TIMES = {
-    "stall_seconds": 5.0,
+    "redeliver_after_seconds": 5.0,
     "retry_seconds": 0.05,
     "retry_cap_seconds": 0.1,
     "gateway_timeout_seconds": 2.0,
-    "gateway_claim_seconds": 60.0,
+    "gateway_lease_seconds": 60.0,
 }
 ROUNDS = 40
 

@@ -22,7 +22,9 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def post(works: Works, shelf: Shelf, engine: Engine, settings: Settings) -> Iterator[Post]:
     """The courier beside the engine; 127.0.0.0/8 may be called."""
-    own = settings.model_copy(update={"delivery_private_networks": "127.0.0.0/8", "delivery_timeout_seconds": 0.5})
+    own = settings.model_copy(
+        update={"outbound_webhook_private_networks": "127.0.0.0/8", "outbound_webhook_timeout_seconds": 0.5}
+    )
     dispatcher = Dispatcher(works.executor, own)
     shelf.add_variant("cup", stock=50, price_minor=250)
     yield Post(works, shelf, engine, own, dispatcher)

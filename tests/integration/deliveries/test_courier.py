@@ -127,7 +127,7 @@ def test_an_endpoint_that_does_not_answer_stalls_no_other(post: Post, receiver: 
         post.tick()
         # Then the one has all, the other was tried by the few calls that were out at once
         assert len(receiver.got) == 21
-        assert len(hanging.got) <= post.settings.delivery_concurrency
+        assert len(hanging.got) <= post.settings.outbound_webhook_concurrency
     columns = "status, count(*), sum(attempts)"
     [(status, count, attempts)] = post.shelf.rows(
         f"SELECT {columns} FROM webhook_deliveries WHERE endpoint_id = :id GROUP BY 1", id=silent.id

@@ -20,11 +20,11 @@ FAILPOINTS: Final = ("before_commit", "before_send", "after_send", "before_call"
 
 #: Nothing runs out by itself: the machine decides when. Nobody gives up: that has tests of its own.
 PATIENT: Final[dict[str, Any]] = {
-    "stall_seconds": 3600,
-    "overdue_seconds": 7200,
+    "redeliver_after_seconds": 3600,
+    "redeliver_always_after_seconds": 7200,
     "retry_seconds": 3600,
     "retry_cap_seconds": 3600,
-    "gateway_claim_seconds": 3600,
+    "gateway_lease_seconds": 3600,
     "gateway_timeout_seconds": 5,
     "sandbox_hang_seconds": 0,
     "max_attempts": 1000,

@@ -84,7 +84,7 @@ def open_mail(engine: Engine, settings: Settings) -> Iterator[Mail]:
 
     No message is taken for lost however slow the machine: `make_due` says when a webhook is late.
     """
-    settings = settings.model_copy(update={"stall_seconds": 100})
+    settings = settings.model_copy(update={"redeliver_after_seconds": 100})
     bank = SandboxGateway(settings)
     spy = Spy(bank)
     with build_audited(engine, settings, spy) as works:

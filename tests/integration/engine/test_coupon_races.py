@@ -63,7 +63,7 @@ def expire(works: Works, shelf: Shelf, checkout_id: UUID) -> str:
 
 
 def decline(works: Works, shelf: Shelf, checkout_id: UUID) -> str:
-    for _ in range(works.settings.payment_tries):
+    for _ in range(works.settings.payment_attempts):
         assert used(shelf) == (1, 1, 0)
         works.pay(checkout_id, "tok_declined")
         works.pump()

@@ -30,7 +30,9 @@ def fair(engine: Engine, settings: Settings, shelf: Shelf) -> Iterator[Works]:
     """An engine whose transactions have ten lines, and goods for it. Whoever waits is seen; nobody waits too long."""
     for number in range(12):
         shelf.add_variant(f"cup-{number}", stock=500)
-    with build_audited(engine, settings.model_copy(update={"batch_lines": MOST_LINES, "stall_seconds": 60})) as works:
+    with build_audited(
+        engine, settings.model_copy(update={"batch_lines": MOST_LINES, "redeliver_after_seconds": 60})
+    ) as works:
         yield works
 
 
@@ -153,7 +155,7 @@ def test_large_baskets_get_through_while_small_ones_always_wait(fair: Works, she
 def test_whoever_waits_too_long_for_a_turn_waits_in_the_queue(engine: Engine, settings: Settings, shelf: Shelf) -> None:
     # Given a stall bound that runs out at once, and three large baskets with nobody behind them
     shelf.add_variant("cup", stock=100)
-    hasty = settings.model_copy(update={"batch_lines": 1, "stall_seconds": 1e-6})
+    hasty = settings.model_copy(update={"batch_lines": 1, "redeliver_after_seconds": 1e-6})
     with build_audited(engine, hasty) as works:
         ids = [works.start(shelf.add_cart(("cup", 1), ("cup", 1)), token="tok_ok") for _ in range(3)]
         # When a batch of them is worked on

@@ -198,9 +198,7 @@ def test_a_payment_for_a_cart_that_waits_to_be_paid_is_refused_and_not_lost(work
     with pytest.raises(Conflict) as refused:
         works.start(cart_id, token="tok_ok", idempotency_key="again")
     # Then they are told which one to pay, and nothing is written
-    assert str(refused.value) == (
-        f"Cart {cart_id} waits to be paid in checkout {checkout_id}: process that one, or cancel it."
-    )
+    assert str(refused.value) == (f"Checkout {checkout_id} of cart {cart_id} awaits payment: process it, or cancel it.")
     assert shelf.rows("SELECT count(*) FROM request_keys WHERE key = 'again'") == [(0,)]
     assert shelf.rows("SELECT count(*) FROM payments") == [(0,)]
     works.pay(checkout_id)

@@ -89,7 +89,7 @@ def test_past_the_pivot_it_is_refused(works: Works, shelf: Shelf, engine: Engine
     # Then
     assert refusal.value.code == "past_pivot"
     assert str(refusal.value) == (
-        f"The payment of checkout {checkout_id} is being taken: wait for the order, then cancel it in your shop."
+        f"The payment of checkout {checkout_id} is being captured: wait for the order, then cancel it in your shop."
     )
     assert take_snapshot(engine) == before
     works.pump()
@@ -158,7 +158,7 @@ def test_a_running_checkout_expires(works: Works, shelf: Shelf, engine: Engine, 
     status = works.status(checkout_id)
     assert status.state == "expired"
     assert status.failure is not None
-    assert status.failure.message == "The checkout ran out of time before it was paid: start a new one."
+    assert status.failure.message == "The checkout expired before it was paid: start a new one."
     assert shelf.stock("cup") == (5, 0)
     assert read_bank(engine, checkout_id) == NOTHING
     assert works.sweep().expired == 0

@@ -91,7 +91,7 @@ def test_a_buyer_who_must_act_cannot_pay_again(works: Works, shelf: Shelf) -> No
     checkout_id = works.start(shelf.add_cart(("cup", 1)), token="tok_action_required")
     works.pump()
     # When, then
-    busy = f"Checkout {checkout_id} waits for the buyer at their bank: have the buyer finish there, or cancel it."
+    busy = f"Checkout {checkout_id} awaits 3-D Secure: the buyer must complete it, or cancel the checkout."
     assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_busy", busy)
 
 

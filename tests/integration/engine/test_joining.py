@@ -149,7 +149,7 @@ def test_a_checkout_that_is_turning_back_answers_nobody_who_buys(works: Works, s
     works.run_phase("payment_authorization")
     assert works.states([running]) == ["unwinding"]
     # When the same cart is bought with a good card, or the same one
-    sentence = f"Checkout {running} of cart {cart_id} is on its way (unwinding): repeat the request in a moment."
+    sentence = f"Checkout {running} of cart {cart_id} is in progress (unwinding): repeat the request in a moment."
     for token in ("tok_ok", "tok_declined", None):
         again = lambda token=token: works.start(cart_id, token=token)  # noqa: E731 (read with its sentence)
         assert_refused(works, again, Conflict, "checkout_active", sentence)
@@ -168,11 +168,11 @@ def test_what_waits_to_be_paid_is_named_to_who_would_pay_it_and_not_to_who_wants
     shelf.add_variant("cup", stock=9, price_minor=250)
     cart_id = shelf.add_cart(("cup", 1))
     running = works.start(cart_id)
-    waits = f"Cart {cart_id} waits to be paid in checkout {running}: process that one, or cancel it."
+    waits = f"Checkout {running} of cart {cart_id} awaits payment: process it, or cancel it."
     changed = Cart.model_validate({"id": cart_id, "currency": "EUR", "lines": [{"sku": "cup", "quantity": 2}]})
     to_pay = partial(works.start, cart_id, token="tok_ok")
     another = {"owner": OWNER, "cart": changed.model_dump(), "payment": {"token": "tok_ok"}}
-    for _ in ("on its way", "frozen"):
+    for _ in ("in progress", "frozen"):
         # When the same cart is to be paid, with a reference and a total: that can be said to its checkout
         named = partial(to_pay, reference="4711", expected_total_minor=250)
         assert_refused(works, named, Conflict, "checkout_active", waits)

@@ -62,7 +62,7 @@ def test_a_second_card_by_the_cart_is_sent_to_the_checkout_that_waits_for_it(wor
     works.pump()
     assert works.states([running]) == ["awaiting_payment"]
     # When the next comes by the cart, it is not answered with the first one's refusal
-    sentence = f"Cart {cart_id} waits to be paid in checkout {running}: process that one, or cancel it."
+    sentence = f"Checkout {running} of cart {cart_id} awaits payment: process it, or cancel it."
     for token in ("tok_ok", "tok_declined"):
         again = lambda token=token: works.start(cart_id, token=token)  # noqa: E731 (read with its sentence)
         assert_refused(works, again, Conflict, "checkout_active", sentence)
@@ -112,6 +112,6 @@ def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
     by_cart, by_checkout = tell(lambda: works.start(cart_id, token=token)), tell(lambda: works.pay(running, token))
     # Then
     assert by_cart == by_checkout
-    sentence = f"Checkout {running} waits for the buyer at their bank: have the buyer finish there, or cancel it."
+    sentence = f"Checkout {running} awaits 3-D Secure: the buyer must complete it, or cancel the checkout."
     refusal = ("checkout_busy", sentence, {"checkout_id": str(running), "state": "action_required"})
     assert by_cart == (running if token == "tok_action_required" else refusal)

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, text
 
-from pipeline.audit.report import PROMISES, check
+from pipeline.audit.report import INVARIANTS, check
 from pipeline.errors import Refused
 from pipeline.messaging.ports import RESOLVE, UNWIND
 from pipeline.saga.chain import CHAIN
@@ -58,7 +58,7 @@ HEALING_ROUNDS: Final = 25
 
 #: The audit but for the hashes in one round trip: it is made after every step.
 ANY_BROKEN: Final = text(
-    f"SELECT {' OR '.join(f'EXISTS ({promise.sql})' for promise in PROMISES if promise.sql)}"
+    f"SELECT {' OR '.join(f'EXISTS ({promise.sql})' for promise in INVARIANTS if promise.sql)}"
     " OR EXISTS (SELECT FROM checkouts WHERE state = 'needs_review')"
 )
 
@@ -90,7 +90,7 @@ class CheckoutMachine(RuleBasedStateMachine):
         with engine.begin() as connection:
             empty_tables(connection)
         self.engine = engine
-        self.lenient = settings.model_copy(update={"overdue_seconds": 1e9})
+        self.lenient = settings.model_copy(update={"redeliver_always_after_seconds": 1e9})
         self.works = FailingWorks(engine, settings)
         self.shelf = Shelf(engine)
         self.ids: list[UUID] = []

@@ -47,11 +47,11 @@ def count(engine: Engine, settings: Settings) -> tuple[int, int]:
     with engine.connect() as connection:
         stats = read_stats(connection, settings)
         findings = {each.code: each for each in diagnose(connection, settings)}
-    lost, slow = findings["sent_again"], findings["sent_again_slow"]
-    assert (lost.count, slow.count) == (stats.resent - stats.resent_slow, stats.resent_slow)
+    lost, slow = findings["redelivered_lost"], findings["redelivered_slow"]
+    assert (lost.count, slow.count) == (stats.redelivered - stats.redelivered_slow, stats.redelivered_slow)
     assert (lost.severity is Severity.OK, slow.severity is Severity.OK) == (lost.count == 0, slow.count == 0)
     assert "lost" not in slow.sentence.replace("none was lost", "")
-    return stats.resent, stats.resent_slow
+    return stats.redelivered, stats.redelivered_slow
 
 
 def start(works: Works, shelf: Shelf, number: int = 1) -> list[UUID]:

@@ -91,7 +91,7 @@ def test_what_waits_beyond_any_patience_is_called_again_and_costs_no_attempt(
         time.sleep(0.005)
     queue = works.line.waiting["checkout.cart_validation"]
     queue.pop()
-    long = timedelta(seconds=2 * settings.overdue_seconds)
+    long = timedelta(seconds=2 * settings.redeliver_always_after_seconds)
     queue[0] = replace(queue[0], sent_at=queue[0].sent_at - long)
     shelf.run("UPDATE checkouts SET sent_at = sent_at - CAST(:long AS interval), due_at = now()", long=long)
     # When
@@ -148,7 +148,7 @@ def test_waits_double_and_the_hopeless_turns_back(works: Works, shelf: Shelf, se
         make_overdue(shelf)
         assert works.sweep().resent == 1
         row = shelf.row("SELECT extract(epoch FROM due_at - sent_at) AS wait FROM checkouts")
-        waits.append(float(row.wait) / settings.stall_seconds)
+        waits.append(float(row.wait) / settings.redeliver_after_seconds)
     works.line.lose_all()
     make_overdue(shelf)
     assert works.sweep() == SweepCounts(given_up=1)
@@ -211,6 +211,6 @@ def test_expiry_frees_the_stock_and_opens_the_cart(works: Works, shelf: Shelf, e
     status = works.status(checkout_id)
     assert status.state == "expired"
     assert status.failure is not None
-    assert status.failure.message == "The checkout ran out of time before it was paid: start a new one."
+    assert status.failure.message == "The checkout expired before it was paid: start a new one."
     assert shelf.stock("cup") == (10, 0)
     assert shelf.run("UPDATE cart_lines SET quantity = 1 WHERE cart_id = :id", id=cart_id) == 1

@@ -99,7 +99,7 @@ def test_what_was_put_off_is_called_on_once_and_keeps_its_tries(works: Works, sh
     # Then it waits for its message, as long as one does that has had two tries
     row = shelf.row("SELECT attempts, due_reason, sent_at, due_at - sent_at AS wait FROM checkouts")
     assert (row.attempts, row.due_reason) == (2, "stalled")
-    assert row.wait == timedelta(seconds=4 * works.settings.stall_seconds)
+    assert row.wait == timedelta(seconds=4 * works.settings.redeliver_after_seconds)
     (send,) = works.line.sent[-1:]
     assert (send.queue, send.checkout_id, send.sent_at) == ("checkout.cart_validation", checkout_id, row.sent_at)
     assert works.sweep() == SweepCounts()
@@ -124,7 +124,7 @@ def test_an_undo_whose_call_is_out_is_due_when_its_claim_has_run_out(
         works.pump()
         # Then nothing says that it cannot be undone
         assert works.states([checkout_id]) == ["cancelled"]
-        assert [tuple(each) for each in seen] == [("unwinding", "scheduled", None, settings.gateway_claim_seconds)]
+        assert [tuple(each) for each in seen] == [("unwinding", "scheduled", None, settings.gateway_lease_seconds)]
 
 
 def test_a_failure_that_is_told_too_late_changes_nothing(works: Works, shelf: Shelf, engine: Engine) -> None:

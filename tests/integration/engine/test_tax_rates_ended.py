@@ -103,7 +103,7 @@ def test_a_setting_refuses(engine: Engine, settings: Settings, shelf: Shelf, cas
         assert read_failure(works, checkout_id) == (
             "tax_rates_ended",
             "price_lock",
-            "No rate of {names} in {place} holds now: import those that do, or a rate of 0.".format(**case.missed),
+            "No rate of {names} in {place} is valid now: import valid ones, or a rate of 0.".format(**case.missed),
         )
         assert (shelf.stock("cup"), read_bank(engine, checkout_id)) == ((9, 0), NOTHING)
         for table in ("price_locks", "orders", "payment_operations"):

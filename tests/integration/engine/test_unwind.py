@@ -132,7 +132,7 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     assert status.review is not None
     assert (status.review.code, status.review.phase) == ("void_failed", "payment_capture")
     assert status.review.message == (
-        "5.00 EUR authorised could not be let go (cancel_declined): cancel it at the provider, then retry."
+        "5.00 EUR authorised could not be voided (cancel_declined): void it at the provider, then retry."
     )
     assert read_bank(engine, checkout_id) == Totals(500, 0, 0)
     assert shelf.stock("cup") == (5, 2)
@@ -144,7 +144,8 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
         works.service.release(checkout_id, actor="ops", reason="stuck")
     # Then
     assert (
-        str(refusal.value) == f"A person is looking at checkout {checkout_id}: wait for their answer, or ask support."
+        str(refusal.value)
+        == f"Checkout {checkout_id} needs review by an operator: wait for the result, or ask support."
     )
     assert take_snapshot(engine) == before
     # When it is retried and refused once more
@@ -179,7 +180,7 @@ def test_a_refused_refund_asks_a_person(engine: Engine, settings: Settings, shel
         status = works.status(checkout_id)
         assert (status.state, status.review and status.review.message) == (
             "needs_review",
-            "5.00 EUR could not be given back (refund_declined): refund it at the provider, then retry.",
+            "5.00 EUR could not be refunded (refund_declined): refund it at the provider, then retry.",
         )
         assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
         # When

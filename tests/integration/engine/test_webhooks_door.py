@@ -116,7 +116,7 @@ def test_a_webhook_is_stored_before_it_is_answered(
     assert (row.id, row.gateway, row.event_id, row.kind) == (received.id, "sandbox", "evt_1", "payment.authorized")
     assert (row.reference, row.checkout_id, row.body.encode()) == ("sbx_9", UUID(int=9), body)
     assert (row.status, row.attempts, row.last_error, row.settled_at) == ("received", 0, None, None)
-    assert row.wait == timedelta(seconds=settings.stall_seconds)
+    assert row.wait == timedelta(seconds=settings.redeliver_after_seconds)
     assert received == Received(row.id, created=True, sends=[OutgoingMessage(WEBHOOKS, row.id, row.received_at)])
     assert works.line.sent == list(received.sends)
 

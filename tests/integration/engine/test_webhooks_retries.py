@@ -49,7 +49,7 @@ def test_a_worker_that_dies_after_the_look_leaves_it_to_the_next_one(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     # Given
-    with open_mail(engine, settings.model_copy(update={"gateway_claim_seconds": 100})) as mail:
+    with open_mail(engine, settings.model_copy(update={"gateway_lease_seconds": 100})) as mail:
         works = mail.works
         [checkout_id] = approve_many(mail, shelf, 1)
         dying = Inbox(works.executor, DyingLooker(works.executor, works.settings), works.settings)
@@ -86,7 +86,7 @@ def test_a_lost_message_is_sent_again_by_the_sweep(mail: Mail, shelf: Shelf) -> 
     make_due(shelf)
     assert works.sweep() == SweepCounts(notices=1)
     [(sent_at,)] = shelf.rows(
-        "SELECT due_at - make_interval(secs => :stall) FROM webhook_inbox", stall=works.settings.stall_seconds
+        "SELECT due_at - make_interval(secs => :stall) FROM webhook_inbox", stall=works.settings.redeliver_after_seconds
     )
     assert [each.sent_at for each in works.line.waiting[WEBHOOKS]] == [sent_at]
     assert works.sweep() == SweepCounts()
@@ -143,7 +143,7 @@ def test_a_strangers_event_is_tried_ever_more_rarely_and_then_no_more(
         # When
         for attempt, seconds in enumerate([10, 20, 40], start=1):
             works.pump()
-            assert read_inbox(shelf) == [("evt_1", "received", attempt, "it names no payment of ours")]
+            assert read_inbox(shelf) == [("evt_1", "received", attempt, "it names no known payment")]
             assert seconds - 5 < wait_seconds(shelf) <= seconds
             make_due(shelf)
             works.sweep()
@@ -157,7 +157,7 @@ def test_a_strangers_event_is_tried_ever_more_rarely_and_then_no_more(
         works.sweep()
         works.pump()
         # Then
-        assert read_inbox(shelf) == [("evt_1", "unmatched", 32767, "it names no payment of ours")]
+        assert read_inbox(shelf) == [("evt_1", "unmatched", 32767, "it names no known payment")]
         row = shelf.row("SELECT due_at, settled_at IS NOT NULL AS settled FROM webhook_inbox")
         assert tuple(row) == (None, True)
         assert works.sweep() == SweepCounts()

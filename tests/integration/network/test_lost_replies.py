@@ -46,9 +46,9 @@ def works(proxy: Proxy, settings: Settings) -> Iterator[Works]:
     own = settings.model_copy(
         update={
             "database_url": SecretStr(through),
-            "stall_seconds": 0.2,
+            "redeliver_after_seconds": 0.2,
             "gateway_timeout_seconds": 0.5,
-            "gateway_claim_seconds": 1.0,
+            "gateway_lease_seconds": 1.0,
             "retry_seconds": 0.05,
             "retry_cap_seconds": 0.2,
         }

@@ -33,7 +33,9 @@ def running(proxy: Proxy, settings: Settings) -> Iterator[CheckoutEngine]:
     """Every actor on threads, its Redis behind the proxy."""
     url = make_url(settings.redis_url.get_secret_value()).set(host="127.0.0.1", port=proxy.port)
     through = SecretStr(url.render_as_string(hide_password=False))
-    with work(settings.model_copy(update={"redis_url": through, "idle_seconds": 0.1, "stall_seconds": 1})) as engine:
+    with work(
+        settings.model_copy(update={"redis_url": through, "poll_interval_seconds": 0.1, "redeliver_after_seconds": 1})
+    ) as engine:
         yield engine
 
 

@@ -17,7 +17,7 @@ from scripts import checkouts, cleanup, diagnose, release, retry
 from scripts.local_servers.embedded import ROOT
 from tests.harness import Shelf, Works
 
-PLAYING = "Payments go to sandbox (play money: nobody pays)."
+PLAYING = "Payments go to sandbox (play money: nothing is charged)."
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_release_is_refused_while_the_payment_is_taken(cup: Works, shelf: Shelf)
     refused = run(release.main, checkout_id, "--reason", "x")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
-        f"The payment of checkout {checkout_id} is being taken: wait for the order, then cancel it in your shop.\n"
+        f"The payment of checkout {checkout_id} is being captured: wait for the order, then cancel it in your shop.\n"
     )
     assert (cup.states([checkout_id]), shelf.rows("SELECT count(*) FROM events")) == (["awaiting_payment"], before)
 

@@ -44,7 +44,7 @@ WRONGS = {
         "INSERT INTO webhook_inbox (id, gateway, event_id, kind, body, attempts, due_at)"
         " VALUES (:id, 'sandbox', 'evt_1', 'k', '{}', 5, now())"
     ],
-    "deliveries_dead": [
+    "deliveries_dead_lettered": [
         ENDPOINT,
         "INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at)"
         " SELECT e.id, p.id, 'dead', NULL FROM events e, webhook_endpoints p LIMIT 1",
@@ -63,12 +63,13 @@ WRONGS = {
         "INSERT INTO exchange_rates (base, quote, rate, source, observed_at)"
         " VALUES ('EUR', 'USD', 1.1, 'ECB', now() - interval '9 days')"
     ],
-    "sent_again": ["INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')"],
-    "sent_again_slow": [
+    "redelivered_lost": ["INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')"],
+    "redelivered_slow": [
         "INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')",
         "INSERT INTO events (checkout_id, kind, data)"
         " SELECT checkout_id, 'sweep.slow', jsonb_build_object('resent', id) FROM events WHERE kind = 'sweep.resent'",
     ],
+    "sweep_late": ["UPDATE heartbeats SET at = now() - interval '30 s'"],
     "sweep_stopped": ["UPDATE heartbeats SET at = now() - interval '1 h'"],
 }
 
@@ -97,22 +98,23 @@ def test_all_is_well(shop: dict[str, object], engine: Engine, settings: Settings
 
 
 SINGULAR = {
-    "expired_locks": "1 checkout is past its time and still holds its stock",
+    "expired_locks": "1 checkout has expired and still holds its stock",
     "stuck_checkouts": "1 checkout is overdue",
-    "needs_review": "1 checkout waits for a person",
-    "payments_review": "1 payment of an ended checkout could not be given back",
-    "payments_unknown": "1 payment call has had no answer for five minutes",
+    "needs_review": "1 checkout needs review",
+    "payments_review": "1 payment of an ended checkout could not be voided or refunded",
+    "payments_unknown": "1 payment call has had an unknown outcome for five minutes",
     "held_by_ended": "1 reservation is held for a checkout that has ended",
-    "coupons_of_ended": "1 coupon use was not given back by its checkout that ended without an order lately",
-    "orders_without_checkout": "1 order is pending for a checkout that ended lately",
-    "messages_refused": "1 message could not be read",
-    "webhooks_failing": "1 webhook of the provider has been tried five times and more",
-    "deliveries_dead": "1 webhook of ours was not taken",
-    "tax_rates_ended": "1 group of tax rates (a country, a region, a category) holds no more",
+    "coupons_of_ended": "1 coupon use was not returned by its checkout that recently ended without an order",
+    "orders_without_checkout": "1 order is pending for a checkout that recently ended",
+    "messages_refused": "1 message was rejected as invalid",
+    "webhooks_failing": "1 inbound webhook has failed five times or more",
+    "deliveries_dead_lettered": "1 outbound webhook is dead-lettered",
+    "tax_rates_ended": "1 group of tax rates (a country, a region, a category) has ended",
     "keys_expiring": "1 API key expires within a week",
     "rates_too_old": "1 currency has only exchange rates that are too old",
-    "sent_again": "1 message was sent again by the sweep",
-    "sent_again_slow": "1 message was sent again by the sweep while a slow worker was still at it",
+    "redelivered_lost": "1 message was redelivered by the sweep",
+    "redelivered_slow": "1 message was redelivered by the sweep while a slow worker still processed it",
+    "sweep_late": "The sweep is late",
     "sweep_stopped": "The sweep has not run for a minute",
 }
 
@@ -137,7 +139,7 @@ def test_what_is_wrong_is_found(code: str, shop: dict[str, object], engine: Engi
 
 def test_the_queues_have_their_say() -> None:
     quiet = QueueFigures("checkout.intake", 0, 0, 0, None)
-    assert [(each.code, each.severity) for each in judge_queues([quiet])] == [("dead_letters", Severity.OK)]
+    assert [(each.code, each.severity) for each in judge_queues([quiet])] == [("dead_lettered", Severity.OK)]
     dead = QueueFigures("checkout.intake", 0, 0, 3, None)
     assert [(each.severity, each.count) for each in judge_queues([dead])] == [(Severity.WARNING, 3)]
     assert [(each.code, each.severity) for each in judge_queues(None)] == [("broker_away", Severity.CRITICAL)]

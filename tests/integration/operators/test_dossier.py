@@ -73,7 +73,7 @@ def test_one_that_waits_says_until_when_and_how_to_free_it(cup: Works, shelf: Sh
     until = f"{dossier.status.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     assert sentences(cup, dossier) == [
         (
-            f"It waits to be paid, and holds its stock until {until}; release it to free the stock now.",
+            f"It awaits payment and holds its stock until {until}; release it to free the stock now.",
             f"python scripts/release.py {checkout_id} --reason TEXT",
         )
     ]
@@ -96,7 +96,7 @@ def test_one_at_the_bank_and_one_on_its_way(cup: Works, shelf: Shelf) -> None:
     moving = cup.start(shelf.add_cart(("cup", 1)))
     # Then
     [(sentence, command)] = sentences(cup, read(cup, at_bank))
-    assert sentence.startswith("The buyer must act at the bank")
+    assert sentence.startswith("The buyer must complete 3-D Secure")
     assert command == f"python scripts/release.py {at_bank} --reason TEXT"
     [(sentence, command)] = sentences(cup, read(cup, moving))
     assert sentence.startswith("It is with checkout.cart_validation; the sweep looks after it at ")
@@ -122,7 +122,7 @@ def test_what_needs_a_person_says_what_to_settle(cup: Works, shelf: Shelf) -> No
     # When
     [(sentence, command)] = sentences(cup, read(cup, checkout_id))
     # Then
-    assert sentence.startswith("A person must settle this, then send it on. The payment provider refuses our access")
+    assert sentence.startswith("An operator must settle this, then retry it. The payment provider refuses access")
     assert command == f"python scripts/retry.py {checkout_id} --reason TEXT"
 
 

@@ -58,7 +58,7 @@ def test_the_hold_is_extended_to_the_window_once(
     def give_window(_verb: str, answer: Answer) -> Answer:
         return replace(answer, window_seconds=window) if isinstance(answer, ActionRequired) else answer
 
-    with open_stage(engine, settings, action_window_seconds=1200, payment_window_seconds=60) as stage:
+    with open_stage(engine, settings, buyer_action_timeout_seconds=1200, payment_window_seconds=60) as stage:
         stage.spy.replace = give_window
         # Given a hold that would be over in a minute
         checkout_id = stage.works.start(stage.shelf.add_cart(("cup", 2)), ttl_seconds=60)
@@ -76,7 +76,7 @@ def test_asking_again_and_again_holds_nothing_longer(
     engine: Engine, settings: Settings, ask: Callable[[Stage, UUID], object]
 ) -> None:
     # Given a buyer at the bank's page, whose hold is nearly over
-    with open_stage(engine, settings, payment_window_seconds=600, action_window_seconds=900) as stage:
+    with open_stage(engine, settings, payment_window_seconds=600, buyer_action_timeout_seconds=900) as stage:
         checkout_id, reference = start_challenged(stage)
         stage.shelf.run("UPDATE checkouts SET expires_at = now() + interval '30 s'")
         ends_at = read_expiry(stage, checkout_id)

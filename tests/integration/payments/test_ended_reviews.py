@@ -24,14 +24,14 @@ from tests.integration.payments.stage import PAID, RETURNED, Stage
         (
             ["authorize"],
             "cancel",
-            "7.00 EUR authorised could not be let go (cancel_declined): cancel it at the provider, then retry.",
+            "7.00 EUR authorised could not be voided (cancel_declined): void it at the provider, then retry.",
             "void_failed",
             NOTHING,
         ),
         (
             ["authorize", "capture"],
             "refund",
-            "7.00 EUR could not be given back (refund_declined): refund it at the provider, then retry.",
+            "7.00 EUR could not be refunded (refund_declined): refund it at the provider, then retry.",
             "refund_failed",
             RETURNED,
         ),
@@ -91,7 +91,7 @@ def test_a_refund_that_came_back_is_put_before_a_person(stage: Stage) -> None:
     assert review is not None
     assert (review.code, review.message) == (
         "refund_failed",
-        "7.00 EUR could not be given back (refund_returned): refund it at the provider, then retry.",
+        "7.00 EUR could not be refunded (refund_returned): refund it at the provider, then retry.",
     )
     assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.needs_review"]
     # When they retry
@@ -175,7 +175,7 @@ def test_a_bank_that_refuses_our_access_is_for_a_person_after_the_last_try(stage
     assert review is not None
     assert (review.code, review.message) == (
         "gateway_misconfigured",
-        "The payment provider refuses our access (access_refused): correct its keys, then retry.",
+        "The payment provider refuses access (access_refused): correct its API keys, then retry.",
     )
     assert [each for each, _ in stage.spy.calls].count("refund") == stage.settings.max_attempts
     assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.needs_review"]

@@ -14,7 +14,7 @@ from tests.harness import OWNER
 from tests.integration.payments.stage import HELD, PAID, Stage, expect_nothing, open_stage
 
 LET_GO: Final = [("authorize", 700), ("cancel", 700)]
-SENTENCE: Final = "The authorisation of the payment ran out before the money was taken: start again."
+SENTENCE: Final = "The authorisation of the payment expired before it was captured: start again."
 
 
 def authorize(stage: Stage, token: str = "tok_ok") -> UUID:

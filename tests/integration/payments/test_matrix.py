@@ -86,8 +86,8 @@ def assert_review(stage: Stage, case: Case, checkout_id: UUID) -> None:
     assert (
         review.message
         == {
-            "void": "7.00 EUR authorised could not be let go (cancel_declined): cancel it at the provider, then retry.",
-            "refund": "7.00 EUR could not be given back (refund_declined): refund it at the provider, then retry.",
+            "void": "7.00 EUR authorised could not be voided (cancel_declined): void it at the provider, then retry.",
+            "refund": "7.00 EUR could not be refunded (refund_declined): refund it at the provider, then retry.",
         }[case.verb]
     )
 

@@ -21,7 +21,7 @@ from tests.integration.payments.stage import PAID, Stage, open_stage
 NARROW: Final[dict[str, Any]] = {
     "gateway_concurrency": 1,
     "gateway_timeout_seconds": 0.3,
-    "gateway_claim_seconds": 1.0,
+    "gateway_lease_seconds": 1.0,
 }
 
 CLAIM: Final = "SELECT claimed_until, attempts FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"

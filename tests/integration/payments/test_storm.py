@@ -30,8 +30,8 @@ def test_a_thousand_checkouts_through_a_bank_that_fails_a_fifth_of_its_calls(
             "sandbox_fault_rate": 0.2,
             "sandbox_fault_seed": seed,
             "pool_size": 12,
-            "stall_seconds": 5,
-            "overdue_seconds": 20,
+            "redeliver_after_seconds": 5,
+            "redeliver_always_after_seconds": 20,
         }
     )
     with open_market(storm, seed) as market:

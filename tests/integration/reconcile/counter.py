@@ -62,12 +62,12 @@ def facts(comparison: Comparison) -> list[Facts]:
 
 
 def _facts(finding: Finding) -> Facts:
-    ours, held = finding.ours, finding.held
+    local, held = finding.local, finding.held
     return (
         finding.kind.value,
         finding.checkout_id,
         finding.reference,
-        None if ours is None or ours.status is None else ours.status.value,
+        None if local is None or local.status is None else local.status.value,
         None if held is None else held.status.value,
         None if finding.due is None else finding.due.minor,
         None if finding.kept is None else finding.kept.minor,
@@ -127,7 +127,7 @@ def repair_events(shelf: Shelf, checkout_id: UUID) -> list[tuple[str, str, str]]
     """Return the events that repairs left: kind, amount, status."""
     sql = """
         SELECT kind, data->>'amount', data->>'status' FROM events
-        WHERE checkout_id = :id AND kind IN ('payment.reconciled', 'payment.stray_settled') ORDER BY id
+        WHERE checkout_id = :id AND kind IN ('payment.reconciled', 'payment.orphan_settled') ORDER BY id
     """
     return [(kind, amount, status) for kind, amount, status in shelf.rows(sql, id=checkout_id)]
 

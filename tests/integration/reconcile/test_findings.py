@@ -62,7 +62,7 @@ def test_clean_books_have_no_findings(works: Works, shelf: Shelf) -> None:
     [
         ("capture", ("charged_without_order", "captured", 500, None)),
         ("authorize", ("live_authorization", "authorized", 0, 500)),
-        ("refund", ("books_behind", "refunded", 0, None)),
+        ("refund", ("status_differs", "refunded", 0, None)),
     ],
 )
 def test_what_the_bank_has_of_a_failed_checkout(
@@ -154,7 +154,7 @@ def test_a_stray_is_found_beside_an_order_and_beside_nothing(
     books = "captured" if order else "cancelled"
     stray = make_object(works.gateway, checkout_id, upto)
     assert facts(compare(works)) == [
-        ("stray_object", checkout_id, stray, books, provider, order, kept, authorized),
+        ("orphaned_payment", checkout_id, stray, books, provider, order, kept, authorized),
     ]
 
 
@@ -169,7 +169,7 @@ def test_an_object_whose_reference_we_never_heard_is_a_stray(works: Works, shelf
     stray = make_object(works.gateway, checkout_id, "open")
     shelf.force("UPDATE payments SET reference = NULL, status = 'new'")
     comparison = compare(works)
-    assert facts(comparison) == [("stray_object", checkout_id, stray, "new", "open", None, 0, None)]
+    assert facts(comparison) == [("orphaned_payment", checkout_id, stray, "new", "open", None, 0, None)]
     assert sentence(comparison.findings[0]) == (
         "This object over 5.00 EUR is open; the checkout is failed and has no object of its own."
         " --repair cancels it, or refunds what it took."
@@ -195,7 +195,7 @@ def test_a_stranger_is_a_note(works: Works, shelf: Shelf) -> None:
     nobody = uuid4()
     stranger = make_object(works.gateway, nobody, "capture")
     comparison = compare(works)
-    assert facts(comparison) == [("stranger", nobody, stranger, None, "captured", None, 500, None)]
+    assert facts(comparison) == [("unknown_checkout", nobody, stranger, None, "captured", None, 500, None)]
     assert comparison.differences == ()
 
 
@@ -232,7 +232,7 @@ def test_a_payment_of_another_gateway_is_not_looked_for_here(works: Works, shelf
     assert (comparison.findings, comparison.payments) == ((), 0)
     # but an object of this one that names it is a stray
     stray = make_object(works.gateway, checkout_id, "authorize")
-    assert facts(compare(works)) == [("stray_object", checkout_id, stray, "captured", "authorized", 500, 0, 500)]
+    assert facts(compare(works)) == [("orphaned_payment", checkout_id, stray, "captured", "authorized", 500, 0, 500)]
 
 
 def test_what_is_older_than_the_window_is_left_out_on_both_sides(works: Works, shelf: Shelf) -> None:
@@ -260,7 +260,7 @@ def test_everything_at_once_is_one_finding_each(works: Works, shelf: Shelf) -> N
     assert facts(comparison) == [
         ("charged_without_order", charged, held, "cancelled", "captured", None, 500, None),
         ("order_without_charge", unpaid, own_reference(works.engine, unpaid), "captured", "refunded", 500, 0, None),
-        ("stranger", nobody, stranger, None, "open", None, 0, None),
-        ("stray_object", doubled, stray, "captured", "captured", 500, 500, None),
+        ("unknown_checkout", nobody, stranger, None, "open", None, 0, None),
+        ("orphaned_payment", doubled, stray, "captured", "captured", 500, 500, None),
     ]
     assert (len(comparison.differences), comparison.objects, comparison.payments) == (3, 6, 3)

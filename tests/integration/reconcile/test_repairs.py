@@ -42,7 +42,7 @@ def test_money_kept_without_an_order_is_given_back(works: Works, shelf: Shelf) -
     # When
     repairs = repair(works, compare(works).findings)
     # Then
-    assert outcomes(repairs) == [("charged_without_order", "gave back", "5.00 EUR", None)]
+    assert outcomes(repairs) == [("charged_without_order", "refunded", "5.00 EUR", None)]
     assert bank_entries(shelf, reference) == [("authorize", 500), ("capture", 500), ("refund", 500)]
     assert read_bank(shelf.engine, checkout_id) == Totals(0, 500, 500)
     assert shelf.rows("SELECT status FROM payments") == [("refunded",)]
@@ -54,7 +54,7 @@ def test_a_live_authorisation_is_let_go(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf, "tok_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "authorize"))
     repairs = repair(works, compare(works).findings)
-    assert outcomes(repairs) == [("live_authorization", "let go", "5.00 EUR", None)]
+    assert outcomes(repairs) == [("live_authorization", "voided", "5.00 EUR", None)]
     assert bank_entries(shelf, reference) == [("authorize", 500), ("cancel", 500)]
     assert repair_events(shelf, checkout_id) == [("payment.reconciled", "5.00 EUR", "cancelled")]
     assert_clean(works)
@@ -64,7 +64,7 @@ def test_books_that_are_behind_are_brought_up(works: Works, shelf: Shelf) -> Non
     checkout_id = check_out(works, shelf, "tok_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "refund"))
     repairs = repair(works, compare(works).findings)
-    assert outcomes(repairs) == [("books_behind", "wrote down as refunded", "5.00 EUR", None)]
+    assert outcomes(repairs) == [("status_differs", "recorded as refunded", "5.00 EUR", None)]
     assert bank_entries(shelf, reference) == [("authorize", 500), ("capture", 500), ("refund", 500)]
     assert shelf.rows("SELECT status FROM payments") == [("refunded",)]
     assert repair_events(shelf, checkout_id) == [("payment.reconciled", "5.00 EUR", "refunded")]
@@ -86,7 +86,7 @@ def test_a_lost_answer_is_asked_for_again_and_money_goes_back_once(
     # When
     repairs = repair(works, compare(works).findings)
     # Then
-    assert [(each.did, each.reason) for each in repairs] == [("refunded" if is_stray else "gave back", None)]
+    assert [(each.did, each.reason) for each in repairs] == [("refunded" if is_stray else "refunded", None)]
     assert bank_entries(shelf, reference) == [("authorize", 500), ("capture", 500), ("refund", 500)]
     assert_clean(works)
 
@@ -101,7 +101,7 @@ def test_money_that_the_bank_does_not_give_back_goes_to_a_person_and_is_left_to_
     repairs = repair(works, compare(works).findings)
     # Then
     review = shelf.row("SELECT review->>'message' AS message FROM payments").message
-    assert review.startswith("5.00 EUR could not be given back")
+    assert review.startswith("5.00 EUR could not be refunded")
     assert outcomes(repairs) == [("charged_without_order", "not settled", None, review)]
     (standing,) = compare(works).findings
     assert (standing.kind, standing.remedy) == ("charged_without_order", None)
@@ -116,7 +116,7 @@ def test_money_that_the_bank_does_not_give_back_goes_to_a_person_and_is_left_to_
             f"INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES ('{reference}', 'refund', 500)"
         )
     assert outcomes(repair(works, compare(works).findings)) == [
-        ("books_behind", "wrote down as refunded", "5.00 EUR", None)
+        ("status_differs", "recorded as refunded", "5.00 EUR", None)
     ]
     assert shelf.row("SELECT review FROM payments").review is None
     assert_clean(works)
@@ -151,7 +151,7 @@ def test_what_has_no_rule_is_not_touched(works: Works, shelf: Shelf) -> None:
             ("amount_differs", own),
             ("missing_at_provider", gone),
             ("live_authorization", own_reference(works.engine, reviewed)),
-            ("stray_object", stray),
+            ("orphaned_payment", stray),
         ]
     )
     assert repairs == []
@@ -172,7 +172,7 @@ def test_two_repairs_at_once_give_money_back_once(works: Works, shelf: Shelf) ->
     assert [[each.is_settled for each in repairs] for repairs in both] == [[True, True], [True, True]]
     for reference in (own, stray):
         assert bank_entries(shelf, reference) == [("authorize", 500), ("capture", 500), ("refund", 500)]
-    assert repair_events(shelf, doubled) == [("payment.stray_settled", "5.00 EUR", "refunded")]
+    assert repair_events(shelf, doubled) == [("payment.orphan_settled", "5.00 EUR", "refunded")]
     assert_clean(works)
 
 
@@ -181,7 +181,7 @@ def test_more_than_a_batch_is_settled(engine: Engine, settings: Settings, shelf:
         ids = [check_out(works, shelf, "tok_declined") for _ in range(10)]
         references = [adopt(shelf, each, make_object(works.gateway, each, "capture")) for each in ids]
         repairs = repair(works, compare(works).findings)
-        assert [(each.did, each.reason) for each in repairs] == [("gave back", None)] * 10
+        assert [(each.did, each.reason) for each in repairs] == [("refunded", None)] * 10
         assert [bank_entries(shelf, each)[-1] for each in references] == [("refund", 500)] * 10
         assert_clean(works)
 
@@ -201,12 +201,12 @@ def test_a_provider_that_does_not_answer_leaves_all_as_it_was(engine: Engine, se
         with pytest.raises(Unavailable) as refusal:
             repair(works, findings)
         # Then
-        assert refusal.value.detail == {"reason": "not one look was answered"}
+        assert refusal.value.detail == {"reason": "no payment was retrieved"}
         assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
         assert repair_events(shelf, checkout_id) == []
         # and it is settled once it answers
         works.executor.gateway = works.gateway
-        assert outcomes(repair(works, findings)) == [("charged_without_order", "gave back", "5.00 EUR", None)]
+        assert outcomes(repair(works, findings)) == [("charged_without_order", "refunded", "5.00 EUR", None)]
         assert_clean(works)
 
 

@@ -49,12 +49,12 @@ def test_a_stray_is_taken_back(
     # When
     repairs = repair(works, compare(works).findings)
     # Then
-    assert outcomes(repairs) == [("stray_object", did, "5.00 EUR", None)]
+    assert outcomes(repairs) == [("orphaned_payment", did, "5.00 EUR", None)]
     assert bank_entries(shelf, stray) == entries
     assert shelf.rows("SELECT status FROM sandbox.payments WHERE reference = :r", r=stray) == [(status,)]
     verb = "refund" if did == "refunded" else "cancel"
     assert shelf.rows("SELECT calls FROM sandbox.requests WHERE key = :k", k=f"reconcile:{stray}:{verb}") == [(1,)]
-    assert repair_events(shelf, checkout_id) == [("payment.stray_settled", "5.00 EUR", status)]
+    assert repair_events(shelf, checkout_id) == [("payment.orphan_settled", "5.00 EUR", status)]
     assert_clean(works)
 
 
@@ -62,7 +62,7 @@ def test_a_second_charge_of_an_order_is_given_back_and_the_first_stays(works: Wo
     checkout_id = check_out(works, shelf)
     stray = make_object(works.gateway, checkout_id, "capture")
     repairs = repair(works, compare(works).findings)
-    assert outcomes(repairs) == [("stray_object", "refunded", "5.00 EUR", None)]
+    assert outcomes(repairs) == [("orphaned_payment", "refunded", "5.00 EUR", None)]
     assert bank_entries(shelf, stray) == [("authorize", 500), ("capture", 500), ("refund", 500)]
     assert bank_entries(shelf, own_reference(works.engine, checkout_id)) == [("authorize", 500), ("capture", 500)]
     assert read_bank(shelf.engine, checkout_id) == Totals(0, 1000, 500)
@@ -78,9 +78,9 @@ def test_a_stray_that_may_be_what_pays_the_order_is_left_alone(works: Works, she
     # When
     repairs = repair(works, findings)
     # Then
-    assert sorted(each.kind for each in findings) == ["order_without_charge", "stray_object"]
-    reason = "the order's own payment is not taken, and this may be what pays it"
-    assert outcomes(repairs) == [("stray_object", "left alone", None, reason)]
+    assert sorted(each.kind for each in findings) == ["order_without_charge", "orphaned_payment"]
+    reason = "the order's own payment is not captured, and this may be what pays it"
+    assert outcomes(repairs) == [("orphaned_payment", "left alone", None, reason)]
     assert bank_entries(shelf, stray) == [("authorize", 500), ("capture", 500)]
     assert take_snapshot(works.engine) == before
 
@@ -92,7 +92,7 @@ def test_a_stray_that_has_become_the_checkouts_own_is_left_alone(works: Works, s
     adopt(shelf, checkout_id, stray)
     before = take_snapshot(works.engine)
     assert outcomes(repair(works, findings)) == [
-        ("stray_object", "left alone", None, "the checkout has changed"),
+        ("orphaned_payment", "left alone", None, "the checkout has changed"),
     ]
     assert take_snapshot(works.engine) == before
 
@@ -105,7 +105,7 @@ def test_a_stray_that_the_bank_does_not_give_back_stands(works: Works, shelf: Sh
     # When
     repairs = repair(works, compare(works).findings)
     # Then
-    assert outcomes(repairs) == [("stray_object", "not settled", None, "the provider refuses: refund_declined")]
+    assert outcomes(repairs) == [("orphaned_payment", "not settled", None, "the provider refuses: refund_declined")]
     assert bank_entries(shelf, stray) == [("authorize", 500), ("capture", 500)]
     assert repair_events(shelf, checkout_id) == []
     assert facts(compare(works)) == found

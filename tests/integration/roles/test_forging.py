@@ -49,7 +49,7 @@ RUBBISH: Final = (
 def engine_at_work(settings: Settings, works: Works) -> Iterator[CheckoutEngine]:
     """Every actor on threads, on a real Redis."""
     del works
-    with work(settings.model_copy(update={"idle_seconds": 0.1})) as running:
+    with work(settings.model_copy(update={"poll_interval_seconds": 0.1})) as running:
         yield running
 
 

@@ -35,7 +35,7 @@ def stripe_settings(url: str) -> dict[str, Any]:
         "stripe_webhook_secret": SecretStr(WEBHOOK_SECRET),
         "stripe_api_base": url,
         "gateway_timeout_seconds": TIMEOUT_SECONDS,
-        "gateway_claim_seconds": 6,
+        "gateway_lease_seconds": 6,
     }
 
 

@@ -19,7 +19,7 @@ from workers.bootstrap import CheckoutEngine
 from workers.web.__main__ import Server
 
 #: Patient enough for a busy machine.
-TIMES: Final = {"stall_seconds": 2.0, "gateway_timeout_seconds": 2.0, "gateway_claim_seconds": 3.0}
+TIMES: Final = {"redeliver_after_seconds": 2.0, "gateway_timeout_seconds": 2.0, "gateway_lease_seconds": 3.0}
 #: All tests sign in from one address.
 MANY: Final = {"web_sign_ins_per_minute": 1000}
 

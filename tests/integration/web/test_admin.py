@@ -197,7 +197,7 @@ def test_pages_say_the_same(stage: Stage, cup: httpx2.Client, browser: httpx2.Cl
     assert (listed.status_code, listed.headers["vary"], listed.headers["cache-control"]) == (200, "Accept", "no-store")
     assert f'href="{LIST}/{checkout_id}"' in listed.text
     opened = browser.get(f"{LIST}/{checkout_id}")
-    assert 'class="loud">Payments: sandbox (play money: nobody pays)<' in listed.text
+    assert 'class="loud">Payments: sandbox (play money: nothing is charged)<' in listed.text
     for page in (listed.text, opened.text):
         assert ("<script" in page, "&lt;script&gt;" in page) == (False, True)
     assert "Waiting for payment" in opened.text

@@ -85,7 +85,7 @@ def test_what_a_payment_lacks_is_told_and_nothing_is_charged(stage: Stage, cup: 
     # Then
     sentence = "There is something to pay, and the request carries no payment: send its token."
     check(unpaid, 422, "payment_required", sentence)
-    sentence = f"Cart {cart_id} waits to be paid in checkout {checkout_id}: process that one, or cancel it."
+    sentence = f"Checkout {checkout_id} of cart {cart_id} awaits payment: process it, or cancel it."
     check(of_the_cart, 409, "checkout_active", sentence, checkout_id=checkout_id)
     # The first is the answer to its key; the second is about the checkout that it is told of.
     assert count(stage) == {**before, "request_answers": 1}
@@ -142,7 +142,9 @@ def test_what_is_being_taken_is_not_cancelled(stage: Stage, cup: httpx2.Client) 
     # When
     answer = cup.post("/checkout/cancel", json={"checkout_id": checkout_id})
     # Then
-    sentence = f"The payment of checkout {checkout_id} is being taken: wait for the order, then cancel it in your shop."
+    sentence = (
+        f"The payment of checkout {checkout_id} is being captured: wait for the order, then cancel it in your shop."
+    )
     check(answer, 409, "past_pivot", sentence, checkout_id=checkout_id)
     spin_until(lambda: read_status(cup, checkout_id=checkout_id)["state"] == "completed", "the order")
 
@@ -160,7 +162,7 @@ def test_a_cancelled_one_that_a_person_must_look_at_is_not_undone(stage: Stage, 
     assert (answer.status_code, answer.json()["state"], answer.json()["locked"]) == (202, "needs_review", True)
     again = cup.post("/checkout/cancel", json={"cart_id": str(cart_id)})
     checkout_id = answer.json()["checkout_id"]
-    sentence = f"A person is looking at checkout {checkout_id}: wait for their answer, or ask support."
+    sentence = f"Checkout {checkout_id} needs review by an operator: wait for the result, or ask support."
     check(again, 409, "needs_review", sentence, checkout_id=checkout_id)
 
 

@@ -29,8 +29,8 @@ MEMORY_FACTOR: Final = 24
 CHANGES: Final = {
     "web_requests_per_minute": 10**6,
     "web_sign_ins_per_minute": 10**6,
-    "web_wait_cap_seconds": 1,
-    "web_backlog_seconds": 10**6,
+    "web_max_wait_seconds": 1,
+    "web_load_shed_after_seconds": 10**6,
 }
 
 Ask = Callable[[Shot], Awaitable[int]]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, make_url, text
 
-from pipeline.audit.report import bound_seconds
+from pipeline.checkouts.conditions import bound_seconds
 from pipeline.database.migrations import read_head
 from pipeline.operations.health import ASKED, Check, Health, check_database
 from pipeline.settings import Settings
@@ -170,7 +170,7 @@ def check(connection: Connection, settings: Settings, name: str) -> Check:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "tick_seconds", "status"),
+    ("seconds", "sweep_interval_seconds", "status"),
     [
         (10, 0.2, Health.HEALTHY),
         (10.01, 0.2, Health.DEGRADED),
@@ -182,11 +182,13 @@ def check(connection: Connection, settings: Settings, name: str) -> Check:
     ],
 )
 def test_a_sweep_is_late_and_then_dead(
-    engine: Engine, settings: Settings, seconds: float, tick_seconds: float, status: Health
+    engine: Engine, settings: Settings, seconds: float, sweep_interval_seconds: float, status: Health
 ) -> None:
     with pretend(engine) as connection:
         connection.execute(text(LATE), {"seconds": seconds})
-        found = check(connection, settings.model_copy(update={"tick_seconds": tick_seconds}), "sweep_age")
+        found = check(
+            connection, settings.model_copy(update={"sweep_interval_seconds": sweep_interval_seconds}), "sweep_age"
+        )
     assert (found.status, found.count) == (status, int(seconds))
 
 
@@ -259,9 +261,7 @@ def test_rates_that_are_all_too_old_degrade(
     assert ("python scripts/catalog.py rates FILE" in found.message) == (status == "degraded")
 
 
-def test_who_waits_for_a_person_is_told_and_a_webhook_that_was_not_taken_degrades(
-    engine: Engine, settings: Settings
-) -> None:
+def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine, settings: Settings) -> None:
     with pretend(engine) as connection:
         for _ in range(2):
             connection.execute(text(CHECKOUT), {"state": "needs_review", "review": "{}", "seconds": 3600})
@@ -273,7 +273,7 @@ def test_who_waits_for_a_person_is_told_and_a_webhook_that_was_not_taken_degrade
         )
         checks, _ = check_database(connection, settings, HEAD)
     found = {name: (each.status, each.count) for name, each in checks.items() if each.count}
-    assert found == {"needs_review": (Health.HEALTHY, 2), "webhooks_not_taken": (Health.DEGRADED, 1)}
+    assert found == {"needs_review": (Health.DEGRADED, 2), "deliveries_dead_lettered": (Health.DEGRADED, 1)}
 
 
 def test_a_query_that_hangs_is_told_within_two_seconds(edge_settings: Settings, engine: Engine) -> None:

@@ -96,7 +96,7 @@ def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
         assert (by_cart.status_code, by_cart.json()) == (202, first.json())
         assert stored_keys(stage) == ["k1", "k2", "k3"]
     else:
-        busy = f"Checkout {checkout_id} waits for the buyer at their bank: have the buyer finish there, or cancel it."
+        busy = f"Checkout {checkout_id} awaits 3-D Secure: the buyer must complete it, or cancel the checkout."
         check(by_cart, 409, "checkout_busy", busy, checkout_id=checkout_id)
         assert stored_keys(stage) == ["k1"]
     cup.post("/checkout/cancel", json={"checkout_id": checkout_id}, headers=PREFER)

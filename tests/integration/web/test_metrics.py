@@ -54,7 +54,7 @@ def test_the_figures_are_those_of_the_database(stage: Stage) -> None:
     assert states == {"completed": 1, "failed": 1, "awaiting_payment": 1, "running": 0}
     assert value("failures", code="payment_declined") == 1
     assert (value("success_ratio"), value("reservations_held_units"), value("broker_up")) == (0.5, 2, 1)
-    assert (value("messages_resent"), value("needs_review"), value("deliveries_dead")) == (0, 0, 0)
+    assert (value("messages_redelivered"), value("needs_review"), value("deliveries_dead_lettered")) == (0, 0, 0)
     assert 0 <= value("sweep_age_seconds") < 60
     assert {dict(labels)["queue"] for name, labels in found if name == "checkout_queue_waiting"} == set(QUEUES)
     assert value("http_requests_total", route="/checkout", method="POST", status="402") >= 1
@@ -97,8 +97,8 @@ def test_the_lines_of_a_reading(engine: Engine, settings: Settings, sweep_age: f
         'checkout_queue_waiting{queue="checkout.unwind"} 0.0',
         'checkout_queue_in_flight{queue="checkout.intake"} 2.0',
         'checkout_queue_in_flight{queue="checkout.unwind"} 0.0',
-        'checkout_queue_dead{queue="checkout.intake"} 1.0',
-        'checkout_queue_dead{queue="checkout.unwind"} 0.0',
+        'checkout_queue_dead_lettered{queue="checkout.intake"} 1.0',
+        'checkout_queue_dead_lettered{queue="checkout.unwind"} 0.0',
         'checkout_queue_oldest_seconds{queue="checkout.intake"} 4.0',
     ]
     # Nothing has ended: no rate and no duration, instead of one that was made up.

@@ -143,7 +143,7 @@ def test_tries_are_limited_by_address(stage: Stage, monkeypatch: pytest.MonkeyPa
     key_id, token = make_token(stage)
     assert [sign_in(stage, "wrong").status_code for _ in range(3)] == [401] * 3
     refused = sign_in(stage, token)
-    assert (refused.status_code, "At most 3 tries to sign in" in refused.text, count(stage)) == (429, True, 0)
+    assert (refused.status_code, "At most 3 sign-in attempts" in refused.text, count(stage)) == (429, True, 0)
     # ... and as JSON, with when to come again
     told = httpx2.post(f"{stage.url}/admin/sign-in", data={"key": token}, headers={"Origin": stage.url})
     assert (told.status_code, told.json()["code"]) == (429, "sign_ins_limited")

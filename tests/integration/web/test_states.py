@@ -66,7 +66,7 @@ def fail_with(code: str, phase: str | None, message: str, **detail: object) -> d
 
 DECLINED: Final = "The payment was declined (card_declined): try another payment method."
 CANCELLED: Final = fail_with("cancelled", None, "The checkout was cancelled by the buyer.")
-OVER: Final = "The checkout ran out of time before it was paid: start a new one."
+OVER: Final = "The checkout expired before it was paid: start a new one."
 EARLY: Final = {"totals": None, "tries": None}
 OPEN: Final = {"locked": False, "can_checkout": True, "phase": 0, "phase_name": None}
 
@@ -75,7 +75,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
     CheckoutState.RUNNING: {
         **EARLY,
         "state_name": "In progress",
-        "message": "The checkout is on its way: ask again in a moment.",
+        "message": "The checkout is in progress: ask again in a moment.",
         "phase": 1,
         "phase_name": "cart_validation",
     },
@@ -87,7 +87,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
     },
     CheckoutState.ACTION_REQUIRED: {
         "state_name": "Waiting for the buyer's bank",
-        "message": "The buyer must confirm the payment at their bank: send them where `action` says, or cancel.",
+        "message": "The buyer must complete 3-D Secure: redirect them as `action` says, or cancel.",
         "can_resume": True,
         "action": "https://bank.example/authenticate/{reference}",
     },
@@ -101,7 +101,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
     },
     CheckoutState.NEEDS_REVIEW: {
         "state_name": "Being looked at",
-        "message": "A person is looking at this checkout: wait for their answer, or ask support.",
+        "message": "The checkout needs review by an operator: wait for the result, or ask support.",
         "phase": 5,
         "phase_name": "order_creation",
     },

@@ -138,7 +138,7 @@ def test_429_and_what_is_left(stage: Stage, edge_settings: Settings) -> None:
     assert left == [f'"key";r={n}' for n in (2, 1, 0, 0, 2)]
     seconds = int(answers[3].headers["retry-after"])
     assert 1 <= seconds <= 60
-    sentence = f"At most 3 requests a minute may come with this API key: wait {seconds} seconds."
+    sentence = f"This API key may make at most 3 requests a minute: wait {seconds} seconds."
     check(answers[3], 429, "rate_limited", sentence)
 
 

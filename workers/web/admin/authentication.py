@@ -1,4 +1,4 @@
-"""Who may come in here: a key with the scope `admin`, or a browser that has shown one; and how each is answered."""
+"""Authentication of the admin: an API key with the scope `admin`, or a browser session made with one."""
 
 import json
 from typing import ClassVar, Final
@@ -21,7 +21,7 @@ from workers.web.responses.problem_details import Problem, render
 FORM: Final = "application/x-www-form-urlencoded"
 SIGN_IN: Final = "/admin/sign-in"
 LIST: Final = "/admin/checkout-locks"
-#: No form of ours has more than three.
+#: No form has more than three.
 MAX_FIELDS: Final = 20
 
 
@@ -58,7 +58,7 @@ class DeskRoute(AdminRoute):
         return await _read_form(admitted) if read_media_type(admitted) == FORM else admitted
 
     async def identify(self, request: Request) -> Caller:
-        """Return whose key, or whose session, it is."""
+        """Return the API key of the request or of its session."""
         if "authorization" in request.headers:
             return await identify(request)
         token = read_cookie(request)
@@ -70,7 +70,7 @@ class DeskRoute(AdminRoute):
         return caller
 
     def refuse(self, problem: Problem, request: Request) -> Response:
-        """Answer with a page where a page was asked for; who has not signed in does that first, and comes back."""
+        """Answer with a page where a page was asked for; without a session, sign-in comes first and leads back."""
         if problem.code is Code.API_KEY_INVALID and wants_page(request):
             query: str = request.scope["query_string"].decode("latin-1")
             path: str = request.scope["path"]

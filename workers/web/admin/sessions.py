@@ -38,7 +38,7 @@ def drop_cookie(request: Request, response: Response) -> None:
 
 
 def needs_https(request: Request) -> bool:
-    """Tell whether the cookie is for https alone: everywhere but on the machine itself.
+    """Return whether the cookie is for https alone: everywhere but on the machine itself.
 
     A proxy that ends TLS on another host speaks http with us, and what it says of its client is only believed of the
     proxies in `CHECKOUT_WEB_TRUSTED_PROXIES`. The name that the browser asked for shows it too: it is no loopback's.

@@ -9,8 +9,8 @@ from typing import Final
 from pipeline.errors import Code, Refused
 
 WINDOW_SECONDS: Final = 60.0
-#: All together may try as often as so many who try as often as one may. A key is 256 random bits, which nobody guesses:
-#: the bounds are for what a try costs, 2 ms, and for the log.
+#: All addresses together may make as many attempts as so many single ones. A key has 256 random bits, too many to
+#: guess: the bounds are for what a try costs, 2 ms, and for the log.
 CLIENTS: Final = 30
 
 
@@ -27,7 +27,7 @@ class SignInTries:
         now, client = time.monotonic(), name_network(address)
         while self._tries and self._tries[0][0] <= now - WINDOW_SECONDS:
             self._tries.popleft()
-        # The bound of one comes first: whoever is beyond it takes nothing from the others.
+        # The limit of one address comes first: an address over it uses up nothing of the others' limit.
         for limit, counted in (
             (self._of_one, [at for at, name in self._tries if name == client]),
             (self._of_all, [at for at, _ in self._tries]),
@@ -39,7 +39,7 @@ class SignInTries:
 
 
 def name_network(address: str) -> str:
-    """Return whom an address belongs to: of IPv6 one has at least a /64, of IPv4 a single one."""
+    """Return the network that counts as one client: a /64 of IPv6, a single address of IPv4."""
     try:
         read = ip_address(address)
     except ValueError:

@@ -29,12 +29,12 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 CARRIERS: Final = (CartForm, CheckoutForm)
 #: Everything else that is sent here is some hundred bytes.
 MAX_FORM_BYTES: Final = 16 * 1024
-#: In the log and in the measures, of a request whose client has gone before it had sent it all. As nginx has it.
+#: In logs and metrics, for a request that its client has not sent completely. As nginx has it.
 CLIENT_GONE: Final = 499
 
 
 class OpenRoute(APIRoute):
-    """A route for everybody: what it raises becomes a problem, and one line is logged."""
+    """A public route: what it raises becomes a problem, and one line is logged."""
 
     scope_needed: ClassVar[Scope | None] = None
     media_types: ClassVar[frozenset[str]] = frozenset({"application/json"})
@@ -51,9 +51,9 @@ class OpenRoute(APIRoute):
             headers = dict(HEADERS)
             try:
                 response = await handler(await self.admit(request, headers))
-            except Exception as error:  # noqa: BLE001 (explained to the caller, and logged when nobody foresaw it)
+            except Exception as error:  # noqa: BLE001 (explained to the caller, and logged when unexpected)
                 if ClientDisconnect in {type(error), type(error.__cause__)}:
-                    # There is nobody to answer any more.
+                    # The client is gone.
                     response = Response(status_code=CLIENT_GONE)
                 else:
                     response = self.refuse(explain(error, request), request)
@@ -87,7 +87,7 @@ class OpenRoute(APIRoute):
         return settings.web_max_body_bytes if form in CARRIERS else min(self.max_bytes, settings.web_max_body_bytes)
 
     async def identify(self, request: Request) -> Caller:
-        """Return who asks."""
+        """Return the caller."""
         return await identify(request)
 
     def refuse(self, problem: Problem, request: Request) -> Response:  # noqa: ARG002 (others answer by what is asked)
@@ -108,7 +108,7 @@ class AdminRoute(OpenRoute):
 
 
 async def identify(request: Request) -> Caller:
-    """Return whose key the request carries; Refused when it carries none that lives."""
+    """Return the API key of the request; Refused when it carries no valid one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     caller = None
     if scheme.lower() == "bearer" and token:
@@ -119,7 +119,7 @@ async def identify(request: Request) -> Caller:
 
 
 def caller_of(request: Request) -> Caller:
-    """Return who asks, on a route that needs a key."""
+    """Return the caller, on a route that needs an API key."""
     caller = request.state.caller
     assert isinstance(caller, Caller)  # noqa: S101 (put there by the guard)
     return caller

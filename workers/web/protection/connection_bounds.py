@@ -131,7 +131,7 @@ class BoundedProtocol(H11Protocol):
             self._drop_unread()
 
     def timeout_keep_alive_handler(self) -> None:
-        """End an idle connection, also one whose last answer is not being read."""
+        """End an idle connection, also one that does not read its last answer."""
         super().timeout_keep_alive_handler()
         self._drop_unread()
 
@@ -149,7 +149,7 @@ class BoundedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP; once an answer is under way, the connection ends instead."""
         if self.cycle is not None:
-            # What the application still has to say has nobody to hear it.
+            # The client does not receive what the application still sends.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -162,7 +162,7 @@ class BoundedProtocol(H11Protocol):
         return False
 
     def _is_head_too_large(self, data: bytes) -> bool:
-        """Tell it before h11 reads a line: it takes a whole head, of any size, if that comes at once."""
+        """Check it before h11 reads a line: h11 accepts a whole head, of any size, if that comes at once."""
         so_far: bytes = self.conn.trailing_data[0]
         head = so_far + data[: MAX_HEAD_BYTES + 1]
         end = _HEAD_END.search(head)

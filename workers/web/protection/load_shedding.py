@@ -1,4 +1,4 @@
-"""Refuses what is new while what is under way does not get through: buyers are told at once, not after a minute."""
+"""Load shedding: new checkouts are refused while started ones wait too long for their workers."""
 
 import math
 import time
@@ -10,11 +10,11 @@ from pipeline.errors import Code, Unavailable
 from pipeline.saga.chain import CHAIN
 from workers.web.context import Edge
 
-#: One look serves everybody for this long.
+#: One reading serves all requests for this long.
 SHARED_SECONDS: Final = 1.0
 
-# The oldest of each phase, by the index: of each, one row is read. What was sent again is left out: one checkout that
-# nobody can work on would otherwise keep everybody out.
+# The oldest of each phase, by the index: of each, one row is read. What was redelivered is left out: one checkout that
+# no worker can process would otherwise keep all others out.
 WAITED: Final = text("""
     SELECT CAST(coalesce(max(extract(epoch FROM now() - oldest.sent_at)), 0) AS float8)
     FROM generate_series(0, :last) AS done (phases),
@@ -30,14 +30,14 @@ class Pressure:
     def __init__(self, edge: Edge) -> None:
         """Look through this edge's connections."""
         self._edge = edge
-        self._bound = edge.settings.web_backlog_seconds
+        self._bound = edge.settings.web_load_shed_after_seconds
         self._waited_seconds = 0.0
         self._until = 0.0
 
     async def admit(self) -> None:
         """Return if a new checkout may start; Unavailable while one has waited for its worker beyond the bound."""
         if time.monotonic() >= self._until:
-            # Whoever comes while this one looks goes by the last look: a database that hangs holds up nobody here.
+            # Requests during a reading use the last one: a database that hangs delays no request here.
             self._until = time.monotonic() + SHARED_SECONDS
             self._waited_seconds = await self._edge.read(read_waited)
         if self._waited_seconds > self._bound:

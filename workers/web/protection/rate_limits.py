@@ -45,7 +45,7 @@ class RateLimits:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def count(self, key_id: str) -> Allowance:
-        """Count one request and tell what is left."""
+        """Count one request and return what is left."""
         granted = self._limiter.hit(self._item, key_id)
         window = self._limiter.get_window_stats(self._item, key_id)
         reset_seconds = max(1, math.ceil(window.reset_time - time.time()))
@@ -53,7 +53,7 @@ class RateLimits:
 
 
 class BoundedRequest(Request):
-    """A request whose body is bounded, whatever its Content-Length says, and read as JSON by `read_json`.
+    """A request with a bounded body, whatever its Content-Length says, read as JSON by `read_json`.
 
     Reading it raises Refused: too large, or not here in time.
     """

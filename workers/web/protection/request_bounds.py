@@ -20,7 +20,7 @@ MAX_HEADERS: Final = 100
 MAX_PATH_BYTES: Final = 2048
 MAX_QUERY_BYTES: Final = 8192
 MAX_PARAMETERS: Final = 100
-#: A header of cookies beyond this is not read: ours has 43 characters.
+#: A header of cookies beyond this is not read: the session cookie has 43 characters.
 MAX_COOKIE_BYTES: Final = 4096
 
 
@@ -50,7 +50,7 @@ class RequestBounds:
             log.info("request.refused", code=refusal.code, status=response.status_code)
             await response(scope, receive, send)
             return
-        # In its place: what routes write into the scope is read by who stands before this.
+        # In its place: what routes write into the scope is read by the layers before this.
         scope["headers"] = keep_cookie(scope["headers"], self._cookie)
         await self._app(scope, receive, send)
 
@@ -71,8 +71,8 @@ def find_excess(scope: Scope) -> Refused | None:
 def keep_cookie(headers: list[tuple[bytes, bytes]], name: bytes) -> list[tuple[bytes, bytes]]:
     """Return the headers with no cookie but the named one, and that only if it is safe to parse.
 
-    Not parsed are a header of more than `MAX_COOKIE_BYTES` and a value with a quote or a backslash: whoever sends such
-    a cookie has, to us, sent none.
+    Not parsed are a header of more than `MAX_COOKIE_BYTES` and a value with a quote or a backslash: a client that
+    sends such a cookie has, to us, sent none.
     """
     if all(key != b"cookie" for key, _ in headers):
         return headers

@@ -18,7 +18,7 @@ from workers.web.context import Edge
 from workers.web.responses.problem_details import make_problem, render
 from workers.web.responses.serializers import view_checkout
 
-#: When to ask again about a checkout that is on its way: seven phases take tenths of a second.
+#: When to ask again about a checkout in progress: all phases together take tenths of a second.
 RETRY_AFTER_SECONDS: Final = 1
 
 
@@ -58,7 +58,7 @@ async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Htt
 def answer_buyer(outcome: HttpOutcome, *, paying: bool, waited: int) -> Response:
     """Answer with the order or the quote, with why there is none, or with where it stands.
 
-    200: it rests, and well. 202: it is on its way, or waits for the bank or for a person. Else a problem.
+    200: it is in a stable, good state. 202: it is in progress, or awaits 3-D Secure or review. Else a problem.
     """
     status = outcome.status
     failed = status.state in ENDINGS or (paying and outcome.was_declined)
@@ -76,7 +76,7 @@ def answer_buyer(outcome: HttpOutcome, *, paying: bool, waited: int) -> Response
 
 
 def answer_cancel(outcome: HttpOutcome, *, waited: int) -> Response:
-    """Answer with how the cancelled checkout stands: 200 once all is undone, 202 before and while a person looks.
+    """Answer with the cancelled checkout's status: 200 once all is undone, 202 before that and in review.
 
     Raises Conflict for one that has become an order, be it that it did so just before it was to be cancelled.
     """

@@ -106,7 +106,9 @@ def render(problem: Problem) -> Response:
 
 
 def explain(error: Exception, request: Request) -> Problem:
-    """Return the problem of anything that was raised; what nobody foresaw is logged, and told without its text."""
+    """Return the problem of anything that was raised; an unexpected exception is logged, and reported without its
+    text.
+    """
     match error:
         case CheckoutError():
             return explain_refusal(error)

@@ -22,13 +22,11 @@ from workers.web.schemas.responses import (
 )
 
 MESSAGES: Final[Mapping[CheckoutState, str]] = {
-    CheckoutState.RUNNING: "The checkout is on its way: ask again in a moment.",
+    CheckoutState.RUNNING: "The checkout is in progress: ask again in a moment.",
     CheckoutState.AWAITING_PAYMENT: "Stock and prices are held until {expires_at}: pay, or cancel.",
-    CheckoutState.ACTION_REQUIRED: (
-        "The buyer must confirm the payment at their bank: send them where `action` says, or cancel."
-    ),
+    CheckoutState.ACTION_REQUIRED: ("The buyer must complete 3-D Secure: redirect them as `action` says, or cancel."),
     CheckoutState.UNWINDING: "The checkout is being undone: ask again in a moment.",
-    CheckoutState.NEEDS_REVIEW: "A person is looking at this checkout: wait for their answer, or ask support.",
+    CheckoutState.NEEDS_REVIEW: "The checkout needs review by an operator: wait for the result, or ask support.",
     CheckoutState.COMPLETED: "The order is placed: its number is {order_number}.",
     **dict.fromkeys(ENDINGS, "The checkout has ended: start a new one."),
 }
@@ -106,7 +104,7 @@ def view_checkout(status: Status, quote: tuple[Quote, str] | None) -> CheckoutVi
 
 
 def _tell(status: Status) -> str:
-    # Why it turns back is in `failure`; what to do while it does is to wait, whatever the reason advises for later.
+    # Why it unwinds is in `failure`; what to do meanwhile is to wait, whatever the reason advises for later.
     if status.failure is not None and status.state not in {CheckoutState.UNWINDING, CheckoutState.NEEDS_REVIEW}:
         return status.failure.message
     until = status.expires_at.isoformat(timespec="seconds")

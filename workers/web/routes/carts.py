@@ -42,6 +42,8 @@ async def put_cart(request: Request, response: Response, cart_id: CartId, form: 
     responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
 )
 async def read_cart(request: Request, cart_id: CartId) -> CartView:
-    """Return a cart. A locked one can be read: `locked_by` and `expires_at` say whose checkout holds it until when."""
+    """Return a cart. A locked one can be read: `locked_by` and `expires_at` name the owner of the cart lock and its
+    end.
+    """
     edge, owner = edge_of(request), caller_of(request).owner
     return await edge.run(lambda: view_cart(edge.service.read_cart(owner, cart_id), owner))

@@ -43,7 +43,7 @@ Key = Annotated[
 
 UNDONE: Final[dict[int | str, dict[str, Any]]] = {
     200: {**RESTS[200], "description": "Everything is undone: the cart is open again"},
-    202: {**RESTS[202], "description": "It is being undone, or a person looks at it: `Location` is where to ask"},
+    202: {**RESTS[202], "description": "It is being undone, or needs review: `Location` is where to ask"},
 }
 
 
@@ -63,13 +63,13 @@ async def start_checkout(
     """Start the checkout of a cart, or return the one that it has.
 
     Its stock and prices are held from then on. Safe to repeat: a cart has one checkout at a time, and one that waited
-    for the buyer's bank is looked at again. 202 while it is on its way, 200 with the quote once that is frozen.
+    for 3-D Secure is polled again. 202 while it is in progress, 200 with the quote once that is frozen.
     """
     edge, owner = edge_of(request), caller_of(request).owner
     await pressure_of(request).admit()
     wanted = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
     checkout_id = await edge.run(lambda: _start(edge.service, wanted))
-    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
     return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=False, waited=seconds)
 
 
@@ -93,7 +93,7 @@ async def process_checkout(
     if form.checkout_id is None:
         # What has been started is finished: its stock is held.
         await pressure_of(request).admit()
-    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
     return await purchase(edge, form.ask(caller.owner, key), key, seconds)
 
 
@@ -107,9 +107,9 @@ async def read_checkout_status(
     checkout_id: Annotated[
         UUID | None, Query(description="a checkout of yours, or ...", examples=[CHECKOUT_ID])
     ] = None,
-    cart_id: Annotated[UUID | None, Query(description="... the cart whose newest checkout is meant")] = None,
+    cart_id: Annotated[UUID | None, Query(description="... the cart, of which the newest checkout is returned")] = None,
 ) -> StatusView:
-    """Tell where a checkout, or a cart, stands."""
+    """Return the status of a checkout, or of a cart's newest one."""
     if (checkout_id is None) == (cart_id is None):
         raise Invalid(Code.REQUEST_INVALID, reason="name either checkout_id or cart_id")
     edge, owner = edge_of(request), caller_of(request).owner
@@ -124,11 +124,11 @@ async def read_checkout_status(
 async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = None) -> Response:
     """Cancel a checkout: everything is undone, the cart is open again. Safe to repeat.
 
-    Refused once the payment is being taken (`past_pivot`), and of one that has become an order.
+    Refused once the payment is being captured (`past_pivot`), and of one that has become an order.
     """
     edge, owner = edge_of(request), caller_of(request).owner
     checkout_id = await edge.run(lambda: _cancel(edge.service, owner, form))
-    seconds = read_wait(prefer, edge.settings.web_wait_cap_seconds)
+    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
     return answer_cancel(await settle(edge, checkout_id, owner, seconds), waited=seconds)
 
 

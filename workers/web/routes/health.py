@@ -52,7 +52,9 @@ UNHEALTHY: Final[dict[int | str, dict[str, Any]]] = {
 
 @router.get("/health/checkout", response_description="Checkouts get through", responses=UNHEALTHY)
 async def read_health(request: Request, response: Response) -> HealthView:
-    """Tell whether checkouts get through: 503 when they do not, 200 when they do, be it later or not all (degraded)."""
+    """Return whether checkouts get through: 503 when they do not, 200 when they do, be it later or not all
+    (degraded).
+    """
     checkup: Checkup = request.app.state.checkup
     report = await checkup.report()
     if report.status is Health.UNHEALTHY:

@@ -36,10 +36,10 @@ async def read_metrics(request: Request) -> Response:
     registry: CollectorRegistry = request.app.state.registry
     edge = edge_of(request)
 
-    def look(connection: Connection) -> tuple[Stats, float | None]:
+    def read(connection: Connection) -> tuple[Stats, float | None]:
         return read_stats(connection, edge.settings, hours=HOURS), read_sweep_age(connection)
 
-    stats, sweep_age = await edge.read(look)
+    stats, sweep_age = await edge.read(read)
     queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
     figures = Figures(Readout(stats, queues, describe_choice(edge.settings)), sweep_age)
     body = await edge.run(lambda: generate_latest(figures) + generate_latest(registry))
@@ -60,30 +60,40 @@ class Figures(CollectorRegistry):
         yield _family("checkouts", "Active checkouts, and those that ended in the last hour", "state", stats.states)
         yield _family("failures", "Ended without an order in the last hour, by code", "code", stats.failures)
         waiting = {step.name: step.checkouts for step in stats.steps}
-        yield _family("phase_checkouts", "Checkouts that a phase, or the unwind, has yet to work on", "phase", waiting)
+        yield _family("phase_checkouts", "Checkouts that wait for a phase or for the unwind", "phase", waiting)
         oldest = {step.name: step.oldest_seconds or 0.0 for step in stats.steps}
-        yield _family("phase_oldest_seconds", "How long the oldest of them has waited", "phase", oldest)
+        yield _family("phase_oldest_seconds", "Age of the oldest of them", "phase", oldest)
         if stats.duration is not None:
             durations = {"0.5": stats.duration.p50_seconds, "0.95": stats.duration.p95_seconds}
-            yield _family("duration_seconds", "From start to placed order, in the last hour", "quantile", durations)
+            yield _family(
+                "duration_seconds", "Duration from start to placed order, in the last hour", "quantile", durations
+            )
         if stats.success_rate is not None:
-            yield _single("success_ratio", "Completed of all that ended in the last hour", stats.success_rate)
+            yield _single(
+                "success_ratio", "Share of completed among those that ended in the last hour", stats.success_rate
+            )
         for name, text, value in (
-            ("expired", "Past their time, and not swept yet", stats.expired),
+            ("expired", "Expired for longer than the sweep's bound, stock still held", stats.expired),
             ("stuck", "Overdue by more than the sweep's bound", stats.stuck),
-            ("needs_review", "Waiting for a person", stats.needs_review),
-            ("reservations_held_lines", "Lines that hold stock", stats.held_lines),
-            ("reservations_held_units", "Units held", stats.held_units),
-            ("payments_unknown", "Payment calls without an answer", stats.payments_unknown),
-            ("deliveries_pending", "Webhooks of ours to be sent", stats.deliveries_pending),
-            ("deliveries_dead", "Webhooks of ours that were not taken", stats.deliveries_dead),
-            ("messages_refused", "Messages nobody could read, in the last hour", stats.refused_messages),
-            ("messages_resent", "Messages the sweep sent again in the last hour: 0 when all is well", stats.resent),
-            ("messages_resent_slow", "Those of them that a slow worker had: none was lost", stats.resent_slow),
+            ("needs_review", "Checkouts that need review", stats.needs_review),
+            ("reservations_held_lines", "Lines with a reservation", stats.held_lines),
+            ("reservations_held_units", "Units of stock held by reservations", stats.held_units),
+            ("payments_unknown", "Payment calls with an unknown outcome for five minutes", stats.payments_unknown),
+            ("deliveries_pending", "Outbound webhooks to be delivered", stats.deliveries_pending),
+            ("deliveries_dead_lettered", "Dead-lettered outbound webhooks", stats.deliveries_dead_lettered),
+            ("messages_rejected", "Messages rejected as invalid in the last hour", stats.refused_messages),
+            (
+                "messages_redelivered",
+                "Messages redelivered by the sweep in the last hour: normally 0",
+                stats.redelivered,
+            ),
+            ("messages_redelivered_slow", "Those of them that a slow worker still processed", stats.redelivered_slow),
         ):
             yield _single(name, text, value)
         if self._sweep_age is not None:
-            yield _single("sweep_age_seconds", "Since the sweep last ran; absent when it never has", self._sweep_age)
+            yield _single(
+                "sweep_age_seconds", "Age of the sweep's heartbeat; absent if it has never run", self._sweep_age
+            )
         yield _single("broker_up", "Whether Redis answers", float(self._readout.queues is not None))
         yield from _queue_families(self._readout)
 
@@ -91,12 +101,10 @@ class Figures(CollectorRegistry):
 def _queue_families(readout: Readout) -> Iterator[Metric]:
     found = readout.queues or ()
     yield _family("queue_waiting", "Messages waiting", "queue", {each.queue: each.waiting for each in found})
-    yield _family(
-        "queue_in_flight", "Messages being worked on", "queue", {each.queue: each.in_flight for each in found}
-    )
-    yield _family("queue_dead", "Dead letters", "queue", {each.queue: each.dead for each in found})
+    yield _family("queue_in_flight", "Messages in processing", "queue", {each.queue: each.in_flight for each in found})
+    yield _family("queue_dead_lettered", "Dead-lettered messages", "queue", {each.queue: each.dead for each in found})
     ages = {each.queue: age for each in found if (age := readout.age_seconds(each)) is not None}
-    yield _family("queue_oldest_seconds", "How long the oldest message has waited", "queue", ages)
+    yield _family("queue_oldest_seconds", "Age of the oldest message", "queue", ages)
 
 
 def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:

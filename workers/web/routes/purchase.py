@@ -20,7 +20,7 @@ CLAIM_MARGIN_SECONDS: Final = 10
 #: the same key buys.
 _NOT_KEPT: Final = frozenset(
     {Code.KEY_CONFLICT, Code.KEY_RUNNING, Code.CHECKOUT_ACTIVE, Code.CHECKOUT_BUSY, Code.CART_LOCKED}
-    # Raised, it is about the quote of another request's checkout; that of its own turns back, and is returned.
+    # Raised, it is about the quote of another request's checkout; its own checkout unwinds, and is returned.
     | {Code.PRICE_CHANGED}
 )
 

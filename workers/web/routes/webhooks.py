@@ -43,7 +43,7 @@ class ReceivedView(BaseModel):
 async def receive_webhook(
     request: Request, gateway: Annotated[str, Path(description="the payment provider", examples=["sandbox"])]
 ) -> ReceivedView:
-    """Take a webhook of the payment provider. It needs no key: its signature says whose it is."""
+    """Receive an inbound webhook of the payment provider. It needs no API key: its signature identifies the sender."""
     edge = edge_of(request)
     body, headers = await request.body(), dict(request.headers)
     await edge.run(lambda: edge.service.receive_webhook(gateway, body, headers))

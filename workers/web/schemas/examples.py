@@ -1,4 +1,4 @@
-"""The examples of the documents: one purchase of one kettle, told throughout."""
+"""The examples of the documents: one purchase of one kettle throughout."""
 
 from string import Formatter
 from typing import Any, Final

@@ -30,7 +30,7 @@ def _always(*headers: str) -> dict[str, Any]:
 
 RETRY_AFTER: Final = _header("seconds after which to ask again", "integer")
 REPLAYED: Final = _header("`true` for the repeat of an answer")
-#: Of every answer that tells of a checkout.
+#: Of every answer about a checkout.
 ABOUT: Final = {
     "Location": _header("the address of the checkout's status"),
     "Preference-Applied": _header("the wait that was granted"),
@@ -49,7 +49,7 @@ RESTS: Final[dict[int | str, dict[str, Any]]] = {
     },
     202: {
         "model": CheckoutView,
-        "description": "On its way, or waiting for the bank or a person: `Location` is where to ask",
+        "description": "In progress, or awaiting 3-D Secure or review: `Location` is where to ask",
         "headers": ABOUT | _always("Location"),
     },
 }

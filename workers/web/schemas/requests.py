@@ -1,4 +1,4 @@
-"""What comes in over HTTP. Who asks is never in a body: that is the key's owner."""
+"""HTTP requests. The caller is never in a body: it is the API key's owner."""
 
 from typing import Self
 from uuid import UUID

@@ -17,7 +17,7 @@ class View(BaseModel):
 
 
 class FailureView(View):
-    """Why a checkout turned back or, while it waits to be paid, why the last card was declined."""
+    """Why a checkout unwinds or, while it awaits payment, why the last card was declined."""
 
     code: str
     phase: str | None = None
@@ -136,7 +136,8 @@ class StoredLine(CartLine):
 
 
 class CartView(View):
-    """A cart as it stands. While a checkout holds it, `locked_by` names whose, and `expires_at` until when.
+    """A cart as it stands. While a checkout locks it, `locked_by` names its owner, and `expires_at` the end of the
+    lock.
 
     A cart that was written by SQL is shown as it was written: the checkout says what is wrong with it.
     """

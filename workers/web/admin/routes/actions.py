@@ -30,7 +30,7 @@ PROBLEMS: Final = describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500,
 async def release_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
     """Release a checkout: everything is undone, its cart is free. Safe to repeat.
 
-    Refused once the payment is being taken (`past_pivot`), and while a person looks at it (`needs_review`).
+    Refused once the payment is being captured (`past_pivot`), and while the checkout needs review (`needs_review`).
     """
     edge, actor = edge_of(request), name_actor(caller_of(request))
     admitted = await edge.run(lambda: edge.service.release(checkout_id, actor=actor, reason=form.reason))
@@ -40,18 +40,18 @@ async def release_checkout(request: Request, checkout_id: CheckoutId, form: Reas
 @router.post(
     f"{LIST}/{{checkout_id}}/retry",
     response_model=ActedView,
-    response_description="It goes on, or waited for nobody",
+    response_description="It is retried, or needed no review",
     responses=PROBLEMS,
 )
 async def retry_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
-    """Send on a checkout that waits for a person, or try again to give back what an ended one still has."""
+    """Retry a checkout that needs review, or the failed void or refund of an ended one."""
     edge, actor = edge_of(request), name_actor(caller_of(request))
     admitted = await edge.run(lambda: edge.service.retry(checkout_id, actor=actor, reason=form.reason))
     return await _answer(request, checkout_id, "retry", changed=admitted.created)
 
 
 def name_actor(caller: Caller) -> str:
-    """Return who acts, as the events keep it: the key's name, and its id, since two may have one name."""
+    """Return the actor for the events: the API key's name, and its id, since two may have one name."""
     return f"{caller.name} (key {caller.key_id})"
 
 

@@ -35,7 +35,7 @@ SAID: Final = {
     responses=PAGE | describe_problems(401, 403, 404, 422, 429, 500, 503),
 )
 async def read_checkout(request: Request, checkout_id: CheckoutId) -> Response | DossierView:
-    """Tell everything about a checkout: cart, reservations, frozen prices, payment, order, events, and what to do."""
+    """Return everything about a checkout: cart, reservations, price lock, payment, order, events, and advice."""
     edge = edge_of(request)
 
     def look(connection: Connection) -> Dossier:

@@ -26,7 +26,7 @@ PAGE_SIZE: Final = 50
 
 
 def _begin_dated(given: object) -> object:
-    # A bare number would be read as seconds since 1970: nobody means that.
+    # A bare number would be read as seconds since 1970, which is never meant.
     if isinstance(given, str) and not re.match(r"\d{4}-\d{2}-\d{2}", given, re.ASCII):
         raise ValueError("it is not a date such as 2026-11-26, with or without a time")
     return given

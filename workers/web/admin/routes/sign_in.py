@@ -38,7 +38,7 @@ async def sign_in(request: Request) -> Response:
     key, target = (fields.get(name, "").strip() for name in ("key", "next"))
     edge = edge_of(request)
     caller = await edge.read(lambda connection: find_caller(connection, key))
-    # The public half of what has the form of a key: which one somebody tries to use may be told.
+    # The public half of what has the form of a key: which one is used may be logged.
     known = {"key_id": read_key_id(key), "client": address}
     if caller is None or Scope.ADMIN not in caller.scopes:
         log.warning("sign_in.refused", **known)
@@ -79,6 +79,6 @@ def _show(request: Request, target: str | None, objection: str | None = None) ->
 
 
 def _choose(target: str | None) -> str:
-    """Return where to go: to a page of ours, and nowhere else whatever the link has said."""
+    """Return where to go: to a page of the admin, and nowhere else whatever the link names."""
     is_ours = target is not None and (target == LIST or target.startswith((f"{LIST}/", f"{LIST}?")))
     return target if is_ours and target is not None else LIST

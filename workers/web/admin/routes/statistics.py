@@ -1,9 +1,9 @@
 """`GET /admin/checkout-locks/statistics`: what the monitor shows."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
 from models.states import ACTIVE, CheckoutState
@@ -19,8 +19,11 @@ from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
 
 
+ANSWER: Final = TypeAdapter(StatisticsView)
+
+
 class Wanted(BaseModel):
-    """What the figures may be asked for."""
+    """Parameters of the query."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,10 +37,10 @@ class Wanted(BaseModel):
     responses=PAGE | describe_problems(401, 403, 422, 429, 500, 503),
 )
 async def read_statistics(request: Request, wanted: Annotated[Wanted, Query()]) -> Response | StatisticsView:
-    """Tell what is active now, and what ended in the last hours: by state, by failure, with durations and queues."""
+    """Return what is active now, and what ended in the last hours: by state, by failure, with durations and queues."""
     readout = await _read(edge_of(request), wanted.hours)
     if not wants_page(request):
-        return StatisticsView.model_validate(readout.describe())
+        return ANSWER.validate_python(readout.describe())
     facts: dict[str, Any] = {
         "title": "Statistics",
         "readout": readout,

@@ -36,10 +36,10 @@ STATISTICS: Final[dict[str, Any]] = {
     "coupons_held": 0,
     "payments_unknown": 0,
     "deliveries_pending": 0,
-    "deliveries_dead": 0,
+    "deliveries_dead_lettered": 0,
     "refused_messages": 0,
-    "resent": 0,
-    "resent_slow": 0,
+    "redelivered": 0,
+    "redelivered_slow": 0,
     "queues": [
         {"queue": "checkout.cart_validation", "waiting": 0, "in_flight": 0, "dead": 0, "oldest_seconds": None},
     ],
@@ -61,8 +61,8 @@ DOSSIER: Final[dict[str, Any]] = {
     "webhooks_of_ours": [],
     "advice": [
         {
-            "sentence": "It waits to be paid, and holds its stock until 2026-11-26 12:15:00+00:00; release it to free"
-            " the stock now.",
+            "sentence": "It awaits payment and holds its stock until 2026-11-26 12:15:00 UTC; release it to free the"
+            " stock now.",
             "command": f"python scripts/release.py {CHECKOUT_ID} --reason TEXT",
         }
     ],

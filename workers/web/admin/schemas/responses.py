@@ -1,5 +1,6 @@
-"""What the admin's addresses answer as JSON."""
+"""JSON responses of the admin API."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from pydantic import ConfigDict, Field
 from models.states import CheckoutState
 from pipeline.carts.cart_input import Model
 from pipeline.field_types.kinds import Reason
+from pipeline.operations.statistics import Stats
 from workers.web.admin.schemas.examples import ACTED, DOSSIER, ENTRY, REASON, STATISTICS
 from workers.web.schemas.responses import View
 
@@ -42,25 +44,8 @@ class ListView(View):
     next_before: UUID | None = None
 
 
-class StepView(View):
-    """A phase, or `unwind`: what it has yet to do, how long the oldest has waited, what it completed in a minute."""
-
-    name: str
-    checkouts: int
-    oldest_seconds: float | None = None
-    per_minute: int | None = None
-
-
-class DurationView(View):
-    """From start to placed order."""
-
-    p50_seconds: float
-    p95_seconds: float
-    average_seconds: float
-
-
 class QueueView(View):
-    """What Redis says of a queue."""
+    """The figures of a queue in Redis; `dead` counts dead-lettered messages."""
 
     queue: str
     waiting: int
@@ -69,36 +54,18 @@ class QueueView(View):
     oldest_seconds: float | None = None
 
 
-class StatisticsView(View):
+@dataclass(frozen=True, kw_only=True)
+class StatisticsView(Stats):
     """All figures: active checkouts, and those that ended in the last `hours`; `queues` is null without Redis."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [STATISTICS]})
+    __pydantic_config__ = ConfigDict(json_schema_extra={"examples": [STATISTICS]})
 
-    at: datetime
-    hours: float
-    states: dict[str, int]
-    success_rate: float | None = None
-    failures: dict[str, int]
-    duration: DurationView | None = None
-    steps: list[StepView]
-    expired: int
-    stuck: int
-    needs_review: int
-    held_lines: int
-    held_units: int
-    coupons_held: int
-    payments_unknown: int
-    deliveries_pending: int
-    deliveries_dead: int
-    refused_messages: int
-    resent: int
-    resent_slow: int
     queues: list[QueueView] | None = None
     gateway: str
 
 
 class AdviceView(View):
-    """What there is to know, or to do, with the command that does it."""
+    """One piece of advice, with the command that follows it."""
 
     sentence: str
     command: str | None = None
@@ -133,7 +100,7 @@ class ReasonForm(Model):
 
 
 class ActedView(View):
-    """What came of it; `changed` is false when there was nothing to do."""
+    """The result; `changed` is false when there was nothing to do."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ACTED]})
 

@@ -24,12 +24,12 @@ FOLDER: Final = Path(__file__).parent
 
 
 def wants_page(request: Request) -> bool:
-    """Tell whether a page is wanted: browsers name text/html, programs do not."""
+    """Return whether a page is wanted: browsers name text/html, programs do not."""
     return "text/html" in request.headers.get("accept", "")
 
 
 def render_page(request: Request, name: str, facts: Mapping[str, Any], *, status: int = 200) -> Response:
-    """Return a page. `title` must be among its facts; who has signed in is known from the request."""
+    """Return a page. `title` must be among its facts; the session is known from the request."""
     caller = getattr(request.state, "caller", None)
     gateway = read_choice(request.app.state.edge.settings)
     shared = {"caller": caller, "path": request.url.path, "gateway": gateway}
@@ -53,7 +53,7 @@ def _load() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.globals["style"] = Markup(_read_style())  # noqa: S704 (a file of ours)
+    pages.globals["style"] = Markup(_read_style())  # noqa: S704 (a file of this package)
     pages.filters |= {
         "facts": _write_facts,
         "moment": _write_moment,

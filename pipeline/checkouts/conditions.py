@@ -1,0 +1,76 @@
+"""Expired, stuck, needs review, unknown: one definition each, as SQL over `checkouts`, `payments` and their calls.
+
+The sweep, the audit's invariants, health, diagnostics, statistics and metrics all use these. `bind_conditions` gives
+the values that they bind.
+"""
+
+from typing import Final
+
+from models.states import ACTIVE_SQL
+from pipeline.settings import Settings
+
+#: A gateway call whose outcome is unknown for longer than this needs an operator: a provider's bad minute is shorter.
+UNKNOWN_SECONDS: Final = 300.0
+
+#: A sweep that missed ten runs is late, one that missed sixty has stopped; with a short interval, so many seconds.
+LATE_SWEEPS: Final = 10
+STOPPED_SWEEPS: Final = 60
+
+
+def _expires(moment: str) -> str:
+    # A call in flight at the gateway is settled first; only then the checkout expires.
+    return f"""(c.pivot_at IS NULL AND c.state IN ('running', 'awaiting_payment', 'action_required')
+        AND c.expires_at <= {moment}
+        AND NOT EXISTS (SELECT FROM payment_operations o
+                        WHERE o.checkout_id = c.id AND o.status IN ('intended', 'unknown')))"""
+
+
+_BOUND: Final = "now() - make_interval(secs => :bound_seconds)"
+
+#: A checkout `c` that the sweep may expire now.
+MAY_EXPIRE: Final = _expires("now()")
+#: Expired: a checkout `c` that should have been expired, and has not been within the sweep's bound.
+EXPIRED: Final = _expires(_BOUND)
+#: Stuck: an active checkout `c` that is overdue by more than the sweep's bound. One in review waits for an operator.
+STUCK: Final = f"""(c.state IN ({ACTIVE_SQL}) AND c.state <> 'needs_review' AND c.due_reason IS NOT NULL
+        AND c.due_at < {_BOUND})"""
+#: Needs review: a checkout `c` that the engine could not settle. The second condition is that of an index.
+NEEDS_REVIEW: Final = f"(c.state = 'needs_review' AND c.state IN ({ACTIVE_SQL}))"
+#: The same of a payment `p` whose checkout has ended.
+PAYMENT_NEEDS_REVIEW: Final = "(p.review IS NOT NULL)"
+#: Unknown: a gateway call `o` without an outcome for five minutes. The first condition is that of an index.
+UNKNOWN: Final = """(o.status IN ('intended', 'unknown') AND o.status = 'unknown'
+        AND o.created_at < now() - make_interval(secs => :unknown_seconds))"""
+
+COUNT_EXPIRED: Final = f"SELECT count(*) FROM checkouts c WHERE {EXPIRED}"
+COUNT_STUCK: Final = f"SELECT count(*) FROM checkouts c WHERE {STUCK}"
+COUNT_NEEDS_REVIEW: Final = f"SELECT count(*) FROM checkouts c WHERE {NEEDS_REVIEW}"
+COUNT_PAYMENTS_REVIEW: Final = f"SELECT count(*) FROM payments p WHERE {PAYMENT_NEEDS_REVIEW}"
+COUNT_UNKNOWN: Final = f"SELECT count(*) FROM payment_operations o WHERE {UNKNOWN}"
+#: Dead-lettered: an outbound webhook that no attempt could deliver.
+COUNT_DEAD_LETTERED: Final = "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead'"
+
+
+def bound_seconds(settings: Settings) -> float:
+    """Return how late a checkout may be before something is wrong.
+
+    The sweep redelivers in any case after `redeliver_always_after_seconds`; what it redelivered may be lost again,
+    twice, and some runs of the sweep may be missed.
+    """
+    waits = settings.redeliver_always_after_seconds + 2 * settings.redeliver_after_seconds
+    return waits + 5 * settings.sweep_interval_seconds
+
+
+def late_sweep_seconds(settings: Settings) -> float:
+    """Return the age of the sweep's heartbeat from which it is late."""
+    return max(LATE_SWEEPS, LATE_SWEEPS * settings.sweep_interval_seconds)
+
+
+def stopped_sweep_seconds(settings: Settings) -> float:
+    """Return the age of the sweep's heartbeat from which it has stopped."""
+    return max(STOPPED_SWEEPS, STOPPED_SWEEPS * settings.sweep_interval_seconds)
+
+
+def bind_conditions(settings: Settings) -> dict[str, float]:
+    """Return the values that the conditions bind."""
+    return {"bound_seconds": bound_seconds(settings), "unknown_seconds": UNKNOWN_SECONDS}

@@ -1,3 +1,4 @@
+## The name says when it runs and what it does, `0002_pre_add_order_changes`: docs/production.md, Migrations.
 """${message}."""
 
 from alembic import op
@@ -11,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Expand the schema."""
+    """Expand the schema (pre), or remove what no code uses any more (post)."""
     ${upgrades if upgrades else "pass"}
 
 

@@ -1,4 +1,4 @@
-"""What a buyer wants. Read-only while an active checkout holds it (see models/guards.py)."""
+"""What a buyer wants. Read-only while an active checkout holds it (migrations/sql/0001/guards.sql)."""
 
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,7 @@
 """States of a checkout, and the one place that says which transitions exist.
 
-The trigger `checkout_guard` is generated from TRANSITIONS, those of models/history.py from the other tables here, the
-docs are drawn from them, and everything else is refused.
+The triggers `checkout_guard` and `transitions` of migrations/sql allow the same ones and refuse everything else; tests
+try every pair. The docs are drawn from the tables here.
 """
 
 from enum import StrEnum

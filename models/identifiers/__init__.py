@@ -1,8 +1,8 @@
 """Names by which things are found: one normaliser for each kind, used at every door and by the schema alike.
 
 A normaliser returns the one form in which a name is stored and compared, or raises ValueError with a sentence for its
-sender. Normalising twice is normalising once. `sql.py` makes the schema's functions
-from the same tables.
+sender. Normalising twice is normalising once. The schema's own function, `normalize_name` in migrations/sql, does the
+same with the same tables of characters.
 """
 
 from models.identifiers.countries import normalize_country

@@ -3,6 +3,7 @@
 import random
 import unicodedata
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from typing import Final
 
 import pytest
@@ -15,7 +16,18 @@ from models.identifiers import (
     normalize_location,
     normalize_sku,
 )
-from models.identifiers.sql import NameKind
+from models.identifiers.characters import BLANKS, INVISIBLE, LOOK_ALIKES, map_capitals, map_case
+
+
+class NameKind(StrEnum):
+    """What is compared of a name."""
+
+    SEEN = "seen"  #: a sku, the name of a tax as it is shown
+    FOLDED = "folded"  #: a location, a tax category, the name of a tax as it is compared
+    CUSTOMER = "customer"
+    COUPON = "coupon"
+    LOOK_ALIKE = "look_alike"  #: which skus can be taken for each other
+
 
 SIDES: Final[dict[NameKind, Callable[[str], str]]] = {
     NameKind.SEEN: normalize_sku,
@@ -100,6 +112,26 @@ def test_both_sides_agree_about_names_of_hard_characters(engine: Engine, kind: N
     assert differ == [], f"seed {seed}"
     if kind is not NameKind.LOOK_ALIKE:
         assert theirs(engine, kind, answers) == answers, f"seed {seed}"
+
+
+def test_the_function_has_the_characters_of_the_code(engine: Engine) -> None:
+    """They are written as here: whoever changes one side finds the text for a migration in this failure."""
+    look_alike = {code: ord(letter) for code, letter in LOOK_ALIKES.items()}
+    with engine.connect() as connection:
+        body: str = connection.execute(text("SELECT prosrc FROM pg_proc WHERE proname = 'normalize_name'")).scalar_one()
+    for part in (
+        f"blanks CONSTANT text := {quote(BLANKS)};",
+        f"invisible CONSTANT text := {quote(INVISIBLE)};",
+        f"{quote(map_case())} || invisible, {quote(map_case().values())});",
+        f"{quote(map_capitals())}, {quote(map_capitals().values())});",
+        f"{quote(look_alike)}, {quote(look_alike.values())});",
+    ):
+        assert part in body
+
+
+def quote(codes: Iterable[int]) -> str:
+    """Return the characters as an SQL string that shows none of them."""
+    return "E'" + "".join(f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}" for code in codes) + "'"
 
 
 def _is_hard(character: str) -> bool:

@@ -8,7 +8,7 @@ from psycopg import Error
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from models.guards import APPEND_ONLY, APPEND_ONLY_TABLES, BAD_TRANSITION, CART_LOCKED
+from models.guards import APPEND_ONLY, BAD_TRANSITION, CART_LOCKED
 from models.states import TRANSITIONS, CheckoutState
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import take_snapshot
@@ -95,7 +95,10 @@ def test_lines_of_a_locked_cart_cannot_be_truncated(works: Works, shelf: Shelf) 
     assert refuse(shelf, "TRUNCATE cart_lines") == CART_LOCKED
 
 
-@pytest.mark.parametrize("table", APPEND_ONLY_TABLES)
+@pytest.mark.parametrize(
+    "table",
+    ["checkout_lines", "events", "order_lines", "price_lock_lines", "request_keys", "stock_movements"],
+)
 @pytest.mark.parametrize("what", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_history_is_neither_changed_nor_removed(
     works: Works, shelf: Shelf, engine: Engine, table: str, what: str

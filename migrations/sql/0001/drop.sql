@@ -1,0 +1,25 @@
+-- The way back: nothing is left.
+
+DROP TABLE
+    sandbox.payments, sandbox.entries, sandbox.requests,
+    api_keys, admin_sessions, request_answers, webhook_endpoints, webhook_deliveries, heartbeats,
+    orders, order_lines,
+    payments, payment_operations, webhook_inbox,
+    price_locks, price_lock_lines, redemptions,
+    reservations, stock_movements,
+    checkouts, checkout_lines, events, request_keys, refused_messages,
+    tax_rates, exchange_rates, promotions, coupons,
+    variants, derived_skus, prices, locations, stock_levels,
+    carts, cart_lines;
+DROP FUNCTION
+    normalize_names(),
+    cart_guard(),
+    cart_lines_guard(),
+    append_only_guard(),
+    price_lock_guard(),
+    checkout_guard(),
+    frozen_guard(),
+    transition_guard(),
+    normalize_name(text, text);
+DROP SEQUENCE order_numbers;
+DROP SCHEMA sandbox;

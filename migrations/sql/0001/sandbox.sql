@@ -1,0 +1,40 @@
+-- The sandbox bank keeps its own books, in its own schema.
+
+CREATE SCHEMA IF NOT EXISTS sandbox;
+
+CREATE TABLE sandbox.payments (
+    reference text NOT NULL,
+    checkout_id uuid NOT NULL,
+    currency char(3) NOT NULL,
+    amount_minor bigint NOT NULL,
+    status text NOT NULL,
+    authorized_minor bigint NOT NULL,
+    captured_minor bigint NOT NULL,
+    refunded_minor bigint NOT NULL,
+    created_at timestamptz DEFAULT now() NOT NULL,
+    authorized_until timestamptz,
+    CONSTRAINT payments_pkey PRIMARY KEY (reference),
+    CONSTRAINT payments_status_check CHECK (status IN ('open', 'action_required', 'authorized', 'captured',
+        'cancelled', 'refunded')),
+    CONSTRAINT payments_amounts_check CHECK (captured_minor <= authorized_minor AND refunded_minor <= captured_minor)
+);
+CREATE INDEX payments_checkout_id_idx ON sandbox.payments (checkout_id);
+
+CREATE TABLE sandbox.entries (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    reference text NOT NULL,
+    kind text NOT NULL,
+    amount_minor bigint NOT NULL,
+    at timestamptz DEFAULT now() NOT NULL,
+    CONSTRAINT entries_pkey PRIMARY KEY (id)
+);
+CREATE INDEX entries_reference_idx ON sandbox.entries (reference);
+
+CREATE TABLE sandbox.requests (
+    key text NOT NULL,
+    fingerprint text NOT NULL,
+    calls integer NOT NULL,
+    answer jsonb,
+    created_at timestamptz DEFAULT now() NOT NULL,
+    CONSTRAINT requests_pkey PRIMARY KEY (key)
+);

@@ -1,0 +1,14 @@
+-- Functions look where the tables are, and never where a session says: else a temporary table, or one of another schema,
+-- with the name of one of these would be read instead. Unless it is named, `pg_temp` comes first. The schema is the one
+-- in which the functions have just been made: `public`, unless the owner's connection says otherwise.
+
+DO $$ DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'normalize_names', 'cart_guard', 'cart_lines_guard', 'append_only_guard',
+        'price_lock_guard', 'checkout_guard', 'frozen_guard', 'transition_guard'
+    ] LOOP
+        EXECUTE format('ALTER FUNCTION %I() SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
+    END LOOP;
+END $$;

@@ -39,7 +39,7 @@ class IntakePrices(StrEnum):
 class TaxRatesEnded(StrEnum):
     """What becomes of a checkout where a country or region had tax rates and none of them holds now."""
 
-    TELL = "tell"  # it goes on without them; an event, `diagnose` and health say so
+    TELL = "tell"  # it goes on without them; an event, `checkout diagnose` and health say so
     REFUSE = "refuse"
 
 

@@ -1,4 +1,4 @@
-"""Lists checkouts, newest first: `python scripts/checkouts.py --state needs_review --owner shop-1`. Reads only.
+"""Lists checkouts, newest first: `checkout checkouts list --state needs_review --owner shop-1`. Reads only.
 
 Exit codes: 0 shown, 2 the database cannot be reached.
 """
@@ -28,7 +28,7 @@ def main(
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="At most so many.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Find checkouts by state, owner, cart and time; `diagnose --checkout ID` then tells everything about one."""
+    """Find checkouts by state, owner, cart and time; `checkout checkouts show ID` then tells everything about one."""
     wanted = Filter(state, owner, cart, _utc(since), _utc(until), before)
     with open_desk("checkouts") as (connection, _):
         page = read_page(connection, wanted, limit=limit)

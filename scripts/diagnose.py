@@ -1,4 +1,4 @@
-"""Tells what is wrong, and which command helps: `python scripts/diagnose.py [--checkout ID]`. Reads only.
+"""Tells what is wrong, and which command helps: `checkout diagnose [--checkout ID]`. Reads only.
 
 Exit codes: 0 nothing critical (of a checkout: it is there), 1 something critical, or no such checkout, 2 the database
 cannot be reached.

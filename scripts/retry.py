@@ -1,4 +1,4 @@
-"""Sets a checkout going again that waits for a person: `python scripts/retry.py ID --reason "keys corrected"`.
+"""Sets a checkout going again that waits for a person: `checkout checkouts retry ID --reason "keys corrected"`.
 
 Exit codes: 0 it goes on; 1 refused (no such checkout, or nobody was asked about it); 2 the database cannot be reached.
 """

@@ -8,6 +8,7 @@ from typing import Any, Final, assert_never
 from models.states import ACTIVE, CheckoutState
 from pipeline.audit.report import bound_seconds
 from pipeline.operations.checkout_detail import Dossier
+from pipeline.operations.commands import CommandLine
 from pipeline.saga.forward import queue_of
 from pipeline.settings import Settings
 
@@ -56,11 +57,7 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
             )
         case CheckoutState.NEEDS_REVIEW:
             why = "" if status.review is None else f" {status.review.message}"
-            advice.append(
-                Advice(
-                    f"A person must settle this, then send it on.{why}", f"python scripts/retry.py {id_} --reason TEXT"
-                )
-            )
+            advice.append(Advice(f"A person must settle this, then send it on.{why}", CommandLine.RETRY.of(id_)))
         case CheckoutState.COMPLETED:
             advice.append(Advice(f"It is order {status.order_number}: nothing is left to do."))
         case CheckoutState.FAILED | CheckoutState.CANCELLED | CheckoutState.EXPIRED:
@@ -69,7 +66,7 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
         case _:
             assert_never(status.state)
     if status.review is not None and status.state is not CheckoutState.NEEDS_REVIEW:
-        command = f"python scripts/retry.py {id_} --reason TEXT"
+        command = CommandLine.RETRY.of(id_)
         advice.append(Advice(f"Money of it could not be given back: {status.review.message}", command))
     if dossier.standing["pivot_at"] is not None and status.state is CheckoutState.RUNNING:
         advice.append(Advice("Its payment is being taken: it cannot be released any more, it is finished forward."))
@@ -93,15 +90,15 @@ def _advise_working(dossier: Dossier, settings: Settings) -> Advice:
     if due_at is not None and standing["now"] - due_at > timedelta(seconds=bound_seconds(settings)):
         return Advice(
             f"It is overdue: the worker of {queue} does not run, or its messages are not delivered.",
-            "python scripts/monitor.py",
+            CommandLine.MONITOR,
         )
     when = "" if due_at is None else f"; the sweep looks after it at {_tell(due_at)}"
     reason = "" if standing["last_error"] is None else f" Last: {standing['last_error']}."
-    return Advice(f"It is with {queue}{when}.{reason}", "python scripts/monitor.py --watch")
+    return Advice(f"It is with {queue}{when}.{reason}", CommandLine.MONITOR_WATCH)
 
 
 def _release(dossier: Dossier) -> str:
-    return f"python scripts/release.py {dossier.status.checkout_id} --reason TEXT"
+    return CommandLine.RELEASE.of(dossier.status.checkout_id)
 
 
 def _tell(at: datetime) -> str:

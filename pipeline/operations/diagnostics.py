@@ -13,6 +13,7 @@ from pipeline.catalog.exchange_rates import NEWEST
 from pipeline.catalog.tax_rates import COUNT_LAPSED
 from pipeline.errors.wording import fill
 from pipeline.gateways.choice import describe_choice, read_choice
+from pipeline.operations.commands import CommandLine
 from pipeline.operations.health import EXPIRED, UNANSWERED, UNKNOWN_SECONDS
 from pipeline.saga.slow import LOST_COUNT, SLOW_COUNT
 from pipeline.settings import Settings
@@ -57,7 +58,7 @@ QUESTIONS: Final = (
         "expired_locks",
         Severity.WARNING,
         EXPIRED,
-        "python scripts/cleanup.py",
+        CommandLine.CLEANUP,
         """SELECT count(*) FROM checkouts
            WHERE pivot_at IS NULL AND state IN ('running', 'awaiting_payment', 'action_required')
              AND expires_at < now() - make_interval(secs => :bound_seconds)""",
@@ -66,7 +67,7 @@ QUESTIONS: Final = (
         "stuck_checkouts",
         Severity.CRITICAL,
         "{count:checkout is|checkouts are} overdue: a worker does not run, or the scheduler",
-        "python scripts/monitor.py",
+        CommandLine.MONITOR,
         f"""SELECT count(*) FROM checkouts
             WHERE state IN ({ACTIVE_SQL}) AND due_at < now() - make_interval(secs => :bound_seconds)""",
     ),
@@ -74,21 +75,21 @@ QUESTIONS: Final = (
         "needs_review",
         Severity.WARNING,
         "{count:checkout waits|checkouts wait} for a person",
-        "python scripts/diagnose.py --checkout ID, then python scripts/retry.py ID --reason TEXT",
+        f"{CommandLine.SHOW}, then {CommandLine.RETRY}",
         f"SELECT count(*) FROM checkouts WHERE state = 'needs_review' AND state IN ({ACTIVE_SQL})",
     ),
     _Question(
         "payments_review",
         Severity.CRITICAL,
         "{count:payment of an ended checkout|payments of ended checkouts} could not be given back",
-        "python scripts/audit.py --gateway",
+        CommandLine.RECONCILE,
         "SELECT count(*) FROM payments WHERE review IS NOT NULL",
     ),
     _Question(
         "payments_unknown",
         Severity.WARNING,
         UNANSWERED,
-        "python scripts/audit.py --gateway",
+        CommandLine.RECONCILE,
         """SELECT count(*) FROM payment_operations WHERE status IN ('intended', 'unknown') AND status = 'unknown'
              AND created_at < now() - make_interval(secs => :unknown_seconds)""",
     ),
@@ -96,7 +97,7 @@ QUESTIONS: Final = (
         "held_by_ended",
         Severity.CRITICAL,
         "{count:reservation is held for a checkout that has|reservations are held for checkouts that have} ended",
-        "python scripts/audit.py",
+        CommandLine.AUDIT,
         f"""SELECT count(*) FROM reservations r JOIN checkouts c ON c.id = r.checkout_id
             WHERE r.state = 'held' AND c.state NOT IN ({ACTIVE_SQL})""",
     ),
@@ -105,7 +106,7 @@ QUESTIONS: Final = (
         Severity.CRITICAL,
         "{count:coupon use was not given back by its checkout|coupon uses were not given back by checkouts} that ended"
         " without an order lately",
-        "python scripts/audit.py",
+        CommandLine.AUDIT,
         f"""SELECT count(*) FROM redemptions r WHERE r.returned_at IS NULL
             AND r.checkout_id IN (SELECT c.id {_ORPHANS} AND c.state <> 'completed')""",
     ),
@@ -113,7 +114,7 @@ QUESTIONS: Final = (
         "orders_without_checkout",
         Severity.CRITICAL,
         "{count:order is pending for a checkout|orders are pending for checkouts} that ended lately",
-        "python scripts/audit.py",
+        CommandLine.AUDIT,
         f"""SELECT count(*) FROM orders o WHERE o.state = 'pending' AND o.checkout_id IN (SELECT c.id {_ORPHANS})""",
     ),
     _Question(
@@ -135,7 +136,7 @@ QUESTIONS: Final = (
         "deliveries_dead",
         Severity.WARNING,
         "{count:webhook of ours was|webhooks of ours were} not taken",
-        "python scripts/webhooks.py deliveries --dead, then python scripts/webhooks.py replay",
+        f"{CommandLine.LIST_DEAD_DELIVERIES}, then {CommandLine.REPLAY_DELIVERIES}",
         "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead'",
     ),
     _Question(
@@ -151,7 +152,7 @@ QUESTIONS: Final = (
         "keys_expiring",
         Severity.WARNING,
         "{count:API key expires|API keys expire} within a week",
-        "python scripts/keys.py list",
+        CommandLine.LIST_KEYS,
         """SELECT count(*) FROM api_keys
            WHERE revoked_at IS NULL AND expires_at BETWEEN now() AND now() + interval '7 days'
              AND expires_at - created_at > interval '7 days'""",
@@ -160,7 +161,7 @@ QUESTIONS: Final = (
         "rates_too_old",
         Severity.WARNING,
         "{count:currency has|currencies have} only exchange rates that are too old: carts that need one are refused",
-        "python scripts/catalog.py rates FILE",
+        CommandLine.IMPORT_RATES,
         f"""SELECT CASE WHEN ({NEWEST}) < now() - make_interval(hours => :rate_hours)
                         THEN (SELECT count(DISTINCT quote) FROM exchange_rates) ELSE 0 END""",
     ),
@@ -169,7 +170,7 @@ QUESTIONS: Final = (
         Severity.WARNING,
         "{count:message was|messages were} sent again by the sweep and the first run never came back: Redis lost"
         " it, or its worker died, or the database was away",
-        "python scripts/monitor.py",
+        CommandLine.MONITOR,
         LOST_COUNT,
     ),
     _Question(
@@ -178,7 +179,7 @@ QUESTIONS: Final = (
         "{count:message was|messages were} sent again by the sweep while a slow worker was still at it: none was"
         " lost; the machine is busy, a worker was stopped for a while, or CHECKOUT_STALL_SECONDS is too short for this"
         " machine",
-        "python scripts/monitor.py",
+        CommandLine.MONITOR,
         SLOW_COUNT,
     ),
     _Question(

@@ -12,9 +12,10 @@ from pipeline.audit.report import bound_seconds
 from pipeline.catalog.exchange_rates import NEWEST, is_too_old
 from pipeline.catalog.tax_rates import COUNT_LAPSED
 from pipeline.errors.wording import fill
+from pipeline.operations.commands import CommandLine
 from pipeline.settings import Settings
 
-#: What health and `diagnose` both say.
+#: What health and `checkout diagnose` both say.
 EXPIRED: Final = (
     "{count:checkout is past its time and still holds its stock"
     "|checkouts are past their time and still hold their stock}"
@@ -118,12 +119,14 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
         "sweep_age": _check_sweep(row.sweep_age, settings),
         "payments_unknown": _count(row.unknown, UNANSWERED),
         "webhooks_not_taken": _count(
-            row.dead, "{count:webhook of ours was|webhooks of ours were} not taken: `webhooks deliveries --dead`"
+            row.dead,
+            "{count:webhook of ours was|webhooks of ours were} not taken: `" + CommandLine.LIST_DEAD_DELIVERIES + "`",
         ),
         "exchange_rates": _check_rates(row.newest_rate_at, row.at, settings),
         "tax_rates_ended": _count(
             row.taxes_lapsed,
-            "{count:group of tax rates holds|groups of tax rates hold} no more, and none follows: look with `diagnose`",
+            "{count:group of tax rates holds|groups of tax rates hold} no more, and none follows: look with"
+            f" `{CommandLine.DIAGNOSE}`",
         ),
         "needs_review": Check(Health.HEALTHY, "Checkouts that wait for a person.", row.reviews),
     }
@@ -164,7 +167,7 @@ def _check_rates(newest: datetime | None, now: datetime, settings: Settings) -> 
         return Check(
             Health.DEGRADED,
             f"The newest is of {newest:%Y-%m-%d}, older than {settings.rate_max_age_hours} h: carts that need one are"
-            " refused. Import today's with `python scripts/catalog.py rates FILE`.",
+            f" refused. Import today's with `{CommandLine.IMPORT_RATES}`.",
             age,
         )
     return Check(Health.HEALTHY, "Seconds since the newest was observed.", age)

@@ -74,7 +74,7 @@ def test_one_that_waits_says_until_when_and_how_to_free_it(cup: Works, shelf: Sh
     assert sentences(cup, dossier) == [
         (
             f"It waits to be paid, and holds its stock until {until}; release it to free the stock now.",
-            f"python scripts/release.py {checkout_id} --reason TEXT",
+            f"checkout checkouts release {checkout_id} --reason TEXT",
         )
     ]
 
@@ -97,10 +97,10 @@ def test_one_at_the_bank_and_one_on_its_way(cup: Works, shelf: Shelf) -> None:
     # Then
     [(sentence, command)] = sentences(cup, read(cup, at_bank))
     assert sentence.startswith("The buyer must act at the bank")
-    assert command == f"python scripts/release.py {at_bank} --reason TEXT"
+    assert command == f"checkout checkouts release {at_bank} --reason TEXT"
     [(sentence, command)] = sentences(cup, read(cup, moving))
     assert sentence.startswith("It is with checkout.cart_validation; the sweep looks after it at ")
-    assert command == "python scripts/monitor.py --watch"
+    assert command == "checkout monitor --watch"
     # When nobody has come for long
     shelf.run("UPDATE checkouts SET due_at = now() - interval '1 h' WHERE id = :id", id=moving)
     [(sentence, _)] = sentences(cup, read(cup, moving))
@@ -123,7 +123,7 @@ def test_what_needs_a_person_says_what_to_settle(cup: Works, shelf: Shelf) -> No
     [(sentence, command)] = sentences(cup, read(cup, checkout_id))
     # Then
     assert sentence.startswith("A person must settle this, then send it on. The payment provider refuses our access")
-    assert command == f"python scripts/retry.py {checkout_id} --reason TEXT"
+    assert command == f"checkout checkouts retry {checkout_id} --reason TEXT"
 
 
 def test_an_unknown_one_is_not_there(cup: Works) -> None:

@@ -256,7 +256,7 @@ def test_rates_that_are_all_too_old_degrade(
         found = check(connection, settings.model_copy(update={"rate_max_age_hours": 120}), "exchange_rates")
     assert found.status.value == status
     assert found.count == (None if hours is None else round(hours * 3600))
-    assert ("python scripts/catalog.py rates FILE" in found.message) == (status == "degraded")
+    assert ("checkout catalog rates FILE" in found.message) == (status == "degraded")
 
 
 def test_who_waits_for_a_person_is_told_and_a_webhook_that_was_not_taken_degrades(

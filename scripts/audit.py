@@ -1,4 +1,4 @@
-"""Checks every invariant: `python scripts/audit.py [--json]`. Reads only; run it at any moment, workers may be at work.
+"""Checks every invariant: `checkout audit [--json]`. Reads only; run it at any moment, workers may be at work.
 
 `--gateway` also compares our books with the payment provider's, over the last `--hours`; `--repair` settles first what
 has a safe rule. Exit codes: 0 all kept, 1 one is broken or a difference stands, 2 the audit, or the provider, could not

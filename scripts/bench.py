@@ -1,4 +1,4 @@
-"""Measures the engine beside stock dramatiq, in turn, on one machine: `python scripts/bench.py [--only PARTS]`.
+"""Measures the engine beside stock dramatiq, in turn, on one machine: `checkout bench [--only PARTS]`.
 
 Absolute figures mean little on a shared machine; the ratios of one run do. Throughput is makespan: from the first
 phase-1 commit to the last checkout done, the backlog sent at once to workers that are up. Latency is from start to

@@ -1,6 +1,6 @@
-"""Fills the catalog: `scripts/catalog.py import FILE.csv --currency USD`, `scripts/catalog.py stock SKU +5`.
+"""Fills the catalog: `checkout catalog import FILE.csv --currency USD`, `checkout catalog stock SKU +5`.
 
-What decides prices beside the price list: `scripts/catalog.py rates FILE`, `scripts/catalog.py tax FILE.csv`.
+What decides prices beside the price list: `checkout catalog rates FILE`, `checkout catalog tax FILE.csv`.
 
 Exit codes: 0 everything was imported or set, 1 nothing was, 2 the call itself is wrong (file, columns, currency,
 location), 3 a part was: rows were refused.
@@ -17,6 +17,7 @@ from models.identifiers import normalize_location
 from models.money import minor_digits
 from pipeline.catalog import variants as catalog
 from pipeline.database.connections import transaction
+from scripts.command_table import COMMANDS
 from scripts.importers.catalog_desk import PARTLY, AsJson, Refusals, keep_refused_rows, open_catalog, read_file, stop
 from scripts.importers.catalog_tables import import_rates, import_taxes
 from scripts.importers.product_import import ImportOptions, check_options, import_export
@@ -27,7 +28,9 @@ from scripts.importers.stock_quantity import read_count_time, read_stock_change
 from scripts.terminal.output import say, say_json
 from scripts.terminal.progress import show_progress
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Fill the catalog.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=COMMANDS["catalog"].help
+)
 
 
 def _check_location(code: str) -> str:

@@ -1,4 +1,4 @@
-"""Breaks everything while buyers buy, and proves that nothing was lost: `python scripts/chaos.py --checkouts 2000`.
+"""Breaks everything while buyers buy, and proves that nothing was lost: `checkout chaos --checkouts 2000`.
 
 Real servers of its own, real worker processes, a bank that fails; faults at moments that the seed chooses. No message
 may be in a queue before the commit that it follows. At the end every client's history is compared with the books,

@@ -1,4 +1,4 @@
-"""Lists checkouts, newest first: `python scripts/checkouts.py --state needs_review --owner shop-1`. Reads only.
+"""Lists checkouts, newest first: `checkout checkouts list --state needs_review --owner shop-1`. Reads only.
 
 Exit codes: 0 shown, 2 the database cannot be reached.
 """

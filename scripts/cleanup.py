@@ -1,4 +1,4 @@
-"""Expires now what has run out of time, as the sweep does: `python scripts/cleanup.py`. Prints counts.
+"""Expires now what has run out of time, as the sweep does: `checkout checkouts cleanup`. Prints counts.
 
 Exit codes: 0 done, 2 the database cannot be reached. Without Redis it expires all the same; the sweep sends later.
 """

@@ -11,6 +11,7 @@ import typer
 from pydantic import SecretStr
 
 from pipeline.gateways.choice import SANDBOX
+from pipeline.operations.commands import CommandLine
 from pipeline.settings import Settings
 from scripts.local_servers.embedded import ROOT
 from scripts.terminal.output import say
@@ -51,7 +52,7 @@ def main(
     stale = find_stale(DOCS)
     for name in stale:
         if check:
-            say(f"docs/{name} is not what the code says: run `python3 scripts/dev.py contracts`.", err=True)
+            say(f"docs/{name} is not what the code says: run `{CommandLine.CONTRACTS}`.", err=True)
         else:
             (DOCS / name).write_text(build_contracts()[name])
             say(f"docs/{name} written.")

@@ -1,4 +1,4 @@
-"""The engine at work, in under half a minute: `python -m scripts.demo [--json] [--keep] [--log FILE]`.
+"""The engine at work, in under half a minute: `checkout demo [--json] [--keep] [--log FILE]`.
 
 A sold-out rush, declined cards, a cancellation, a reservation that expires, a worker killed during a payment: played on
 real PostgreSQL, real Redis or Valkey and real worker processes, in databases of the demo's own. At the end everything
@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pipeline.operations.commands import CommandLine
 from pipeline.operations.statistics import QUEUES
 from pipeline.settings import Settings
 from scripts.audit import run_audit
@@ -45,9 +46,9 @@ TIMES: Final[dict[str, Any]] = {
 }
 
 NEXT: Final = (
-    ("python3 scripts/dev.py up", "keep the engine running, one worker process for each queue"),
-    ("python3 scripts/dev.py monitor --watch", "beside it: what is going on, each second"),
-    ("python3 scripts/dev.py replay FILE.csv", "a file of real invoices through the whole pipeline"),
+    (CommandLine.UP, "keep the engine running, one worker process for each queue"),
+    (CommandLine.MONITOR_WATCH, "beside it: what is going on, each second"),
+    (CommandLine.REPLAY_INVOICES, "a file of real invoices through the whole pipeline"),
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -156,7 +157,7 @@ def _conclude(seconds: float, kept: str | None, *, holds: bool) -> Text:
     lines = Text.assemble("\n", verdict, f", after {seconds:.0f} s.")
     if kept:
         lines.append(f" The database {kept} is kept.")
-    lines.append(" Next:\n")
+    lines.append(" Next, after `source .venv/bin/activate` where `checkout` is not found:\n")
     width = max(len(command) for command, _ in NEXT)
     for command, meaning in NEXT:
         lines.append(f"\n  {command:<{width}}  ", "bold").append(meaning, "dim")

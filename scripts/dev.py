@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Make `.venv`, install into it what is missing, and run a tool: `python3 scripts/dev.py demo`. Standard library only.
+"""Make `.venv`, install into it what is missing, and run `test`, `lint` or a command of `checkout` in it.
 
-The second run finds everything in place and starts the tool at once. Each command is printed before it runs, so that
-so that users of an own environment see what to type.
+`python3 scripts/dev.py demo` is `checkout demo` without an environment of one's own. Standard library only. The second
+run finds everything in place and starts at once. Each command is printed before it runs, so that those who keep an
+environment of their own see what to type.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import runpy
 import shlex
 import shutil
 import signal
@@ -35,28 +37,10 @@ CHECKS = (
     ("python", "-m", "scripts.security"),
 )
 
+#: What runs here; everything else is a command of `checkout`, which stands in scripts/command_table.py.
 TOOLS = {
-    "demo": "the engine at work: a sold-out rush, a declined card, a killed worker; ends with one table",
     "test": "every check and every test; with arguments, pytest alone with these",
     "lint": "the checks of `test`: ruff, mypy, import-linter, deptry, security",
-    "up": "keep every process of the Procfile running, with PostgreSQL and Valkey from wheels if none are set",
-    "replay": "run a file of real invoices through the pipeline",
-    "catalog": "import products, set stock",
-    "keys": "make, list and revoke API keys of the HTTP edge",
-    "contracts": "write docs/openapi.json and docs/asyncapi.json from the code",
-    "webhooks": "outbound webhooks: endpoints and dead-lettered deliveries",
-    "shop": "an example shop over the HTTP edge",
-    "monitor": "what is going on: states, queues, failures, durations",
-    "checkouts": "find checkouts by state, owner, cart and time",
-    "diagnose": "what is wrong, or everything about one checkout, and the command that helps",
-    "cleanup": "expire now what has run out of time",
-    "release": "release the cart of a checkout, with a reason",
-    "retry": "retry a checkout that needs review",
-    "audit": "check every invariant against the database",
-    "chaos": "break everything while buyers buy, and prove that nothing is lost",
-    "roles": "least-privilege roles of the database",
-    "security": "known vulnerabilities of the packages, secrets in the files",
-    "bench": "measure throughput and latency beside stock dramatiq",
 }
 
 
@@ -74,9 +58,15 @@ def check_python(version: tuple[int, ...]) -> None:
 
 
 def check_tool(name: str) -> None:
-    """Refuse a name that is not a tool."""
-    if name not in {"test", "lint"} and not (name.isidentifier() and (ROOT / "scripts" / f"{name}.py").exists()):
-        raise Obstacle(f"There is no tool `{name}`; `python3 scripts/dev.py --help` lists them.")
+    """Refuse a name that is neither a tool nor a command."""
+    if name not in TOOLS and name not in read_commands():
+        raise Obstacle(f"There is no tool or command `{name}`; `python3 scripts/dev.py --help` lists them.")
+
+
+def read_commands() -> dict[str, str]:
+    """Return the help of each command of `checkout`, without importing any."""
+    table = runpy.run_path(str(ROOT / "scripts" / "command_table.py"))["COMMANDS"]
+    return {name: entry.help for name, entry in table.items() if " " not in name}
 
 
 def name_inputs() -> str:
@@ -188,40 +178,41 @@ def run_tests(arguments: list[str]) -> int:
     return become([str(BIN / "pytest"), *(arguments or PARALLEL)])
 
 
-def run_script(name: str, arguments: list[str]) -> int:
-    """Become the script. Paths among the arguments are from here."""
-    return become([str(BIN / "python"), "-m", f"scripts.{name}", *arguments])
+def run_command(arguments: list[str]) -> int:
+    """Become `checkout`. Paths among the arguments are from here."""
+    return become([str(BIN / "checkout"), *arguments])
 
 
 def list_tools() -> str:
     """Return the help text."""
-    names = [name for name in TOOLS if name in {"test", "lint"} or (ROOT / "scripts" / f"{name}.py").exists()]
     return "\n".join(
         [
             "usage: python3 scripts/dev.py TOOL [ARGUMENT ...]",
             "",
-            *(f"  {name:<10} {TOOLS[name]}" for name in names),
+            *(f"  {name:<10} {about}" for name, about in TOOLS.items()),
             "",
-            "Any other script of scripts/ runs by its name too; `TOOL --help` lists its arguments.",
+            "Or a command of `checkout`; `COMMAND --help` shows its arguments.",
+            "",
+            *(f"  {name:<10} {about}" for name, about in read_commands().items()),
         ]
     )
 
 
 def main(arguments: list[str]) -> int:
     """Run the tool that the arguments name and return its exit code."""
-    if not arguments or arguments[0] in {"-h", "--help", "help"}:
-        print(list_tools())
-        return 0 if arguments else 2
-    name, rest = arguments[0], arguments[1:]
     try:
         check_python(sys.version_info[:2])
+        if not arguments or arguments[0] in {"-h", "--help", "help"}:
+            print(list_tools())
+            return 0 if arguments else 2
+        name, rest = arguments[0], arguments[1:]
         check_tool(name)
         prepare()
         if name == "lint":
             return run_checks()
         if name == "test":
             return (0 if rest else run_checks()) or run_tests(rest)
-        return run_script(name, rest)
+        return run_command(arguments)
     except Obstacle as obstacle:
         print(obstacle, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Reports what is wrong, and the command for it: `python scripts/diagnose.py [--checkout ID]`. Reads only.
+"""Reports what is wrong, and the command for it: `checkout diagnose [--checkout ID]`. Reads only.
 
 Exit codes: 0 nothing critical (of a checkout: it is there), 1 something critical, or no such checkout, 2 the database
 cannot be reached.

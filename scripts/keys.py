@@ -1,4 +1,4 @@
-"""API keys of the HTTP edge: `scripts/keys.py create --owner shop-1`, `list`, `revoke ID`.
+"""API keys of the HTTP edge: `checkout keys create --owner shop-1`, `list`, `revoke ID`.
 
 Exit codes: 0 done, 1 refused (no such key, a name that is none), 2 the database cannot be reached.
 """
@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from pipeline.operations.commands import CommandLine
 from pipeline.security.api_keys import KeyRecord, Scope, create_key, list_keys, revoke_key
+from scripts.command_table import COMMANDS
 from scripts.environments.desk import open_desk, print_rows, refuse
 from scripts.terminal.output import say, say_json
 
@@ -55,7 +57,7 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The id of the key: the pa
     with open_desk("keys") as (connection, _):
         record = revoke_key(connection, key_id)
     if record is None:
-        refuse(f"There is no key {key_id}: `keys list` shows them.")
+        refuse(f"There is no key {key_id}: `{CommandLine.LIST_KEYS}` shows them.")
     say(f"Key {key_id} is revoked.")
 
 

@@ -1,4 +1,4 @@
-"""Shows what is going on: `python scripts/monitor.py [--hours 24] [--json] [--watch]`. Reads only.
+"""Shows what is going on: `checkout monitor [--hours 24] [--json] [--watch]`. Reads only.
 
 Exit codes: 0 shown (also after Ctrl-C while watching), 2 the database cannot be read. Without Redis everything but the
 queues is shown.

@@ -1,4 +1,4 @@
-"""Releases the cart of a checkout: everything is undone. `python scripts/release.py ID --reason "buyer called"`.
+"""Releases the cart of a checkout: everything is undone. `checkout checkouts release ID --reason "buyer called"`.
 
 Exit codes: 0 released, or it had ended already; 1 refused (no such checkout, or its payment is being taken); 2 the
 database cannot be reached.

@@ -1,4 +1,4 @@
-"""Runs a file of invoices through the pipeline: `scripts/replay.py FILE.csv [--stock N] [--vat PERCENT] [--json]`.
+"""Runs a file of invoices through the pipeline: `checkout replay FILE.csv [--stock N] [--vat PERCENT] [--json]`.
 
 Real worker processes, on a database and a Redis database of its own beside the given ones, or on servers started for
 the moment. Exit codes: 0 every checkout ended and no invariant is violated, 1 not so, 2 the file or the call is of no

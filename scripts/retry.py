@@ -1,4 +1,4 @@
-"""Retries a checkout that needs review: `python scripts/retry.py ID --reason "keys corrected"`.
+"""Retries a checkout that needs review: `checkout checkouts retry ID --reason "keys corrected"`.
 
 Exit codes: 0 it is retried; 1 refused (no such checkout, or it needs no review); 2 the database cannot be reached.
 """

@@ -1,4 +1,4 @@
-"""The database's roles: `python scripts/roles.py apply`, after each migration, or `show` for use in SQL by hand.
+"""The database's roles: `checkout roles apply`, after each migration, or `show` for use in SQL by hand.
 
 Exit codes: 0 done, 2 the database cannot be reached, or does not let this user.
 """
@@ -6,10 +6,13 @@ Exit codes: 0 done, 2 the database cannot be reached, or does not let this user.
 import typer
 
 from pipeline.database.roles import Role, grant, list_statements
+from scripts.command_table import COMMANDS
 from scripts.environments.desk import open_desk
 from scripts.terminal.output import say
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=COMMANDS["roles"].help
+)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Looks for known vulnerabilities of the pinned packages, and for secrets in the files: `python -m scripts.security`.
+"""Looks for known vulnerabilities of the pinned packages, and for secrets in the files: `checkout security`.
 
 Exit codes: 0 nothing was found, 1 something was. What could not be looked for (advisories offline or behind a mirror,
 secrets outside of a git checkout) is said, and never that nothing was found there; with `--strict` it is exit code 1.

@@ -1,4 +1,4 @@
-"""An example shop over the HTTP edge: goods, a cart, a quote, four ways to pay. Run it beside `up`.
+"""An example shop over the HTTP edge: goods, a cart, a quote, four ways to pay. Run it beside `checkout up`.
 
 What a storefront team writes is in `storefront_edge.py` (six requests) and in the routes below. Payments go to the
 sandbox bank, whose page the shop shows itself. Exit codes: 0 ended, 2 the engine's database cannot be reached.

@@ -16,6 +16,7 @@ import typer
 
 from pipeline.database.connections import connect_engine, transaction
 from pipeline.gateways.choice import require_choice
+from pipeline.operations.commands import CommandLine
 from pipeline.security.api_keys import Scope, create_key, find_caller
 from pipeline.security.printable import make_printable
 from scripts.environments.fleet import read_procfile
@@ -92,7 +93,7 @@ def show_key(path: Path, env: Mapping[str, str]) -> None:
     On a database that was given, only how to make one: its keys are its owner's business.
     """
     if Urls().database_url:
-        print("API keys: python3 scripts/dev.py keys create --owner NAME", flush=True)
+        print(f"API keys: {CommandLine.CREATE_KEY}", flush=True)
         return
     settings = build_settings(env["DATABASE_URL"], env["REDIS_URL"])
     engine = connect_engine(settings, application_name="up", pool_size=1)

@@ -10,13 +10,15 @@ from uuid import UUID
 import typer
 
 from models.states import DeliveryStatus
+from pipeline.operations.commands import CommandLine
 from pipeline.webhooks.outbound.endpoints import add_endpoint, list_deliveries, list_endpoints, remove_endpoint
 from pipeline.webhooks.outbound.endpoints import replay as replay_deliveries
+from scripts.command_table import COMMANDS
 from scripts.environments.desk import open_desk, print_rows, refuse
 from scripts.terminal.output import say, say_json
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Manage outbound webhooks."
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=COMMANDS["webhooks"].help
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -61,7 +63,7 @@ def remove(endpoint_id: Annotated[UUID, typer.Argument(help="The endpoint's id."
     with open_desk("webhooks") as (connection, _):
         removed = remove_endpoint(connection, endpoint_id)
     if not removed:
-        refuse(f"There is no active endpoint {endpoint_id}: `webhooks list` shows them.")
+        refuse(f"There is no active endpoint {endpoint_id}: `{CommandLine.LIST_WEBHOOKS}` shows them.")
     say(f"Endpoint {endpoint_id} is removed.")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, assert_never
 from models.states import ACTIVE, CheckoutState
 from pipeline.checkouts.conditions import bound_seconds
 from pipeline.operations.checkout_detail import Dossier
+from pipeline.operations.commands import CommandLine
 from pipeline.saga.forward import queue_of
 from pipeline.settings import Settings
 
@@ -57,11 +58,7 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
             )
         case CheckoutState.NEEDS_REVIEW:
             why = "" if status.review is None else f" {status.review.message}"
-            advice.append(
-                Advice(
-                    f"An operator must settle this, then retry it.{why}", f"python scripts/retry.py {id_} --reason TEXT"
-                )
-            )
+            advice.append(Advice(f"An operator must settle this, then retry it.{why}", CommandLine.RETRY.of(id_)))
         case CheckoutState.COMPLETED:
             advice.append(Advice(f"It is order {status.order_number}: nothing is left to do."))
         case CheckoutState.FAILED | CheckoutState.CANCELLED | CheckoutState.EXPIRED:
@@ -70,7 +67,7 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
         case _:
             assert_never(status.state)
     if status.review is not None and status.state is not CheckoutState.NEEDS_REVIEW:
-        command = f"python scripts/retry.py {id_} --reason TEXT"
+        command = CommandLine.RETRY.of(id_)
         advice.append(Advice(f"Its payment could not be voided or refunded: {status.review.message}", command))
     if dossier.standing["pivot_at"] is not None and status.state is CheckoutState.RUNNING:
         advice.append(Advice("Its payment is being captured: it cannot be released any more, and it completes."))
@@ -94,15 +91,15 @@ def _advise_working(dossier: Dossier, settings: Settings) -> Advice:
     if due_at is not None and standing["now"] - due_at > timedelta(seconds=bound_seconds(settings)):
         return Advice(
             f"It is overdue: the worker of {queue} does not run, or its messages are not delivered.",
-            "python scripts/monitor.py",
+            CommandLine.MONITOR,
         )
     when = "" if due_at is None else f"; the sweep checks it at {_format(due_at)}"
     reason = "" if standing["last_error"] is None else f" Last: {standing['last_error']}."
-    return Advice(f"It is in {queue}{when}.{reason}", "python scripts/monitor.py --watch")
+    return Advice(f"It is in {queue}{when}.{reason}", CommandLine.MONITOR_WATCH)
 
 
 def _release(dossier: Dossier) -> str:
-    return f"python scripts/release.py {dossier.status.checkout_id} --reason TEXT"
+    return CommandLine.RELEASE.of(dossier.status.checkout_id)
 
 
 def _format(at: datetime) -> str:

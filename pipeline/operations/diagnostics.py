@@ -23,6 +23,7 @@ from pipeline.checkouts.conditions import (
 )
 from pipeline.errors.wording import fill
 from pipeline.gateways.choice import describe_choice, read_choice
+from pipeline.operations.commands import CommandLine
 from pipeline.operations.health import DEAD_LETTERED, EXPIRED, NEEDS_REVIEW, PAYMENTS_REVIEW, STUCK, UNKNOWN
 from pipeline.saga.slow import LOST_COUNT, SLOW_COUNT
 from pipeline.settings import Settings
@@ -69,36 +70,36 @@ QUESTIONS: Final = (
         "expired_locks",
         Severity.WARNING,
         EXPIRED,
-        "python scripts/cleanup.py",
+        CommandLine.CLEANUP,
         COUNT_EXPIRED,
     ),
-    _Question("stuck_checkouts", Severity.CRITICAL, STUCK, "python scripts/monitor.py", COUNT_STUCK),
+    _Question("stuck_checkouts", Severity.CRITICAL, STUCK, CommandLine.MONITOR, COUNT_STUCK),
     _Question(
         "needs_review",
         Severity.WARNING,
         NEEDS_REVIEW,
-        "python scripts/diagnose.py --checkout ID, then python scripts/retry.py ID --reason TEXT",
+        f"{CommandLine.SHOW}, then {CommandLine.RETRY}",
         COUNT_NEEDS_REVIEW,
     ),
     _Question(
         "payments_review",
         Severity.CRITICAL,
         PAYMENTS_REVIEW,
-        "python scripts/audit.py --gateway",
+        CommandLine.RECONCILE,
         COUNT_PAYMENTS_REVIEW,
     ),
     _Question(
         "payments_unknown",
         Severity.WARNING,
         UNKNOWN,
-        "python scripts/audit.py --gateway",
+        CommandLine.RECONCILE,
         COUNT_UNKNOWN,
     ),
     _Question(
         "held_by_ended",
         Severity.CRITICAL,
         "{count:reservation is held for a checkout that has|reservations are held for checkouts that have} ended",
-        "python scripts/audit.py",
+        CommandLine.AUDIT,
         f"""SELECT count(*) FROM reservations r JOIN checkouts c ON c.id = r.checkout_id
             WHERE r.state = 'held' AND c.state NOT IN ({ACTIVE_SQL})""",
     ),
@@ -107,7 +108,7 @@ QUESTIONS: Final = (
         Severity.CRITICAL,
         "{count:coupon use was not returned by its checkout|coupon uses were not returned by checkouts} that recently"
         " ended without an order",
-        "python scripts/audit.py",
+        CommandLine.AUDIT,
         f"""SELECT count(*) FROM redemptions r WHERE r.returned_at IS NULL
             AND r.checkout_id IN (SELECT c.id {_ORPHANS} AND c.state <> 'completed')""",
     ),
@@ -115,7 +116,7 @@ QUESTIONS: Final = (
         "orders_without_checkout",
         Severity.CRITICAL,
         "{count:order is pending for a checkout|orders are pending for checkouts} that recently ended",
-        "python scripts/audit.py",
+        CommandLine.AUDIT,
         f"""SELECT count(*) FROM orders o WHERE o.state = 'pending' AND o.checkout_id IN (SELECT c.id {_ORPHANS})""",
     ),
     _Question(
@@ -137,7 +138,7 @@ QUESTIONS: Final = (
         "deliveries_dead_lettered",
         Severity.WARNING,
         DEAD_LETTERED,
-        "python scripts/webhooks.py deliveries --dead, then python scripts/webhooks.py replay",
+        f"{CommandLine.LIST_DEAD_DELIVERIES}, then {CommandLine.REPLAY_DELIVERIES}",
         COUNT_DEAD_LETTERED,
     ),
     _Question(
@@ -153,7 +154,7 @@ QUESTIONS: Final = (
         "keys_expiring",
         Severity.WARNING,
         "{count:API key expires|API keys expire} within a week",
-        "python scripts/keys.py list",
+        CommandLine.LIST_KEYS,
         """SELECT count(*) FROM api_keys
            WHERE revoked_at IS NULL AND expires_at BETWEEN now() AND now() + interval '7 days'
              AND expires_at - created_at > interval '7 days'""",
@@ -162,7 +163,7 @@ QUESTIONS: Final = (
         "rates_too_old",
         Severity.WARNING,
         "{count:currency has|currencies have} only exchange rates that are too old: carts that need one are refused",
-        "python scripts/catalog.py rates FILE",
+        CommandLine.IMPORT_RATES,
         f"""SELECT CASE WHEN ({NEWEST}) < now() - make_interval(hours => :rate_hours)
                         THEN (SELECT count(DISTINCT quote) FROM exchange_rates) ELSE 0 END""",
     ),
@@ -171,7 +172,7 @@ QUESTIONS: Final = (
         Severity.WARNING,
         "{count:message was|messages were} redelivered by the sweep and the first delivery never finished: Redis lost"
         " it, or its worker crashed, or the database was unavailable",
-        "python scripts/monitor.py",
+        CommandLine.MONITOR,
         LOST_COUNT,
     ),
     _Question(
@@ -180,7 +181,7 @@ QUESTIONS: Final = (
         "{count:message was|messages were} redelivered by the sweep while a slow worker still processed it: none was"
         " lost; the machine is busy, a worker was suspended, or CHECKOUT_REDELIVER_AFTER_SECONDS is too short for this"
         " machine",
-        "python scripts/monitor.py",
+        CommandLine.MONITOR,
         SLOW_COUNT,
     ),
     _Question(

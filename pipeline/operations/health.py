@@ -21,6 +21,7 @@ from pipeline.checkouts.conditions import (
     stopped_sweep_seconds,
 )
 from pipeline.errors.wording import fill
+from pipeline.operations.commands import CommandLine
 from pipeline.settings import Settings
 
 #: The sentences of health and `diagnose`.
@@ -155,7 +156,7 @@ def _check_rates(newest: datetime | None, now: datetime, settings: Settings) -> 
         return Check(
             Health.DEGRADED,
             f"The newest is of {newest:%Y-%m-%d}, older than {settings.rate_max_age_hours} h: carts that need one are"
-            " refused. Import today's with `python scripts/catalog.py rates FILE`.",
+            f" refused. Import today's with `{CommandLine.IMPORT_RATES}`.",
             age,
         )
     return Check(Health.HEALTHY, "Seconds since the newest was observed.", age)

@@ -51,7 +51,7 @@ def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
 
 
 def time_looks(engine: CheckoutEngine, settings: Settings) -> dict[str, float]:
-    """Return the median milliseconds of a tick of the sweep, of what `monitor` reads, and of the list of checkouts."""
+    """Return the median milliseconds of a tick of the sweep, what the monitor reads, and the list of checkouts."""
     with Redis.from_url(settings.redis_url.get_secret_value()) as client:
 
         def list_checkouts() -> None:

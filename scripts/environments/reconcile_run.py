@@ -1,4 +1,4 @@
-"""The comparison with the payment provider, and the repairs, as `scripts/audit.py` runs them."""
+"""The comparison with the payment provider, and the repairs, as `checkout reconcile` runs them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Imports of tables of rates: `scripts/catalog.py rates FILE`, `scripts/catalog.py tax FILE.csv`.
+"""Imports of tables of rates: `checkout catalog rates FILE`, `checkout catalog tax FILE.csv`.
 
 Exit codes: 0 all of it is stored, 1 nothing is, 2 the file as a whole is of no use, 3 some of it is, or what is stored
 now is too old to be used.

@@ -14,13 +14,14 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.gateways.choice import SANDBOX, find_stripe
+from pipeline.operations.commands import CommandLine
 from pipeline.settings import Settings
 from scripts.local_servers.postgres import EmbeddedError
 
 __all__ = ["EmbeddedError", "Servers", "find_urls", "open_settings", "serve", "start"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-#: Written by a running `up`, so that scripts started beside it find the same servers.
+#: Written by a running `checkout up`, so that scripts started beside it find the same servers.
 STATE: Final = ROOT / ".local" / "servers.json"
 
 
@@ -111,7 +112,7 @@ def start(
 
 
 def find_urls(state: Path = STATE) -> tuple[str, str] | None:
-    """Return the addresses of the database and of Redis: the environment's, else `.env`'s, else a running `up`'s."""
+    """Return the addresses of the database and of Redis: from the environment, `.env`, or a running `checkout up`."""
     given = Urls()
     facts = read_state(state)
     database_url = given.database_url or facts.get("database_url")
@@ -137,7 +138,7 @@ def open_settings(state: Path = STATE) -> Settings:
     urls = find_urls(state)
     if urls is None:
         raise EmbeddedError(
-            "No database is known here: run `python3 scripts/dev.py up` beside this, or set DATABASE_URL and REDIS_URL."
+            f"No database is known here: run `{CommandLine.UP}` beside this, or set DATABASE_URL and REDIS_URL."
         )
     return build_settings(*urls)
 

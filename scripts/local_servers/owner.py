@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
+from pipeline.operations.commands import CommandLine
 from scripts.environments.reaper import discard
 from scripts.local_servers.postgres import EmbeddedError, Postgres, find_account, reach
 from scripts.local_servers.valkey import Valkey
@@ -133,7 +134,9 @@ def claim(state: Path | None) -> Iterator[IO[str] | None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise EmbeddedError(f"The servers of {state.parent} are already running; stop the other `up`.") from None
+            raise EmbeddedError(
+                f"The servers of {state.parent} are already running; stop the other `{CommandLine.UP}`."
+            ) from None
         file.truncate(0)
         try:
             yield file

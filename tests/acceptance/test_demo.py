@@ -130,7 +130,7 @@ def test_the_demo_tells_its_story_on_servers_of_its_own() -> None:
         "locks left": "0",
         "audit": f"clean, {len(INVARIANTS)} promises checked",
     }
-    assert len([line for line in lines if line.startswith("  python3 scripts/dev.py ")]) == 3
+    assert len([line for line in lines if line.startswith("  checkout ")]) == 3
 
 
 def test_json_is_one_object_and_the_databases_on_given_servers_are_gone(server_urls: tuple[str, str]) -> None:

@@ -1,6 +1,5 @@
 """Every command, setting and statement of the documents is carried out, as it is written."""
 
-import importlib
 import json
 import os
 import re
@@ -8,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,18 +15,18 @@ from typing import Any, Final
 import dramatiq
 import httpx2
 import pytest
-import typer
 import yaml
 from redis import Redis
 from sqlalchemy import text
 from typer.testing import CliRunner
 
 from pipeline.webhooks.outbound.payloads import EVENT
+from scripts.cli import app
 from scripts.environments.supervisor import build_env
 from scripts.local_servers.embedded import ROOT
 from tests.acceptance.edge_place import Place, empty, open_place, wait_until
 from tests.acceptance.test_replay import INVOICES
-from tests.pages import PAGES, Block, read_blocks
+from tests.pages import Block, read_blocks
 from tests.unit.exports import HEADER, row
 from tests.unit.reference_rates import DAILY_XML
 from workers.intake import read_request
@@ -53,7 +52,8 @@ LASTING: Final = {
     "python -m workers.scheduler": "scheduler.started",
     "python -m workers.web": "web.started",
 }
-INLINE: Final = re.compile(r"`(?:python3? )?scripts/(?:dev\.py )?(\w+)(?:\.py)?((?: [^`]*)?)`")
+#: Where this environment has its commands.
+BIN: Final = Path(sys.executable).parent
 
 
 @pytest.fixture(scope="module")
@@ -100,38 +100,28 @@ def fill_in(command: str, place: Place) -> str:
     if command.endswith(" ID"):
         table = "webhook_endpoints" if " webhooks " in command else "api_keys"
         add = "webhooks add https://shop.example/hook" if " webhooks " in command else "keys create --owner shop-2"
-        assert run_script(add).exit_code == 0
+        assert run_checkout(add).exit_code == 0
         [(found,)] = place.shelf.rows(f"SELECT id FROM {table} ORDER BY created_at DESC LIMIT 1")
         return command.removesuffix("ID") + str(found)
     return command.replace(" SKU ", " kettle ")
 
 
-def run_script(command: str) -> Any:
-    """Run a script by its name and arguments, in this process."""
-    name, *arguments = shlex.split(command)
-    module = importlib.import_module(f"scripts.{name}")
-    return CliRunner().invoke(find_app(module), arguments)
-
-
-def find_app(module: Any) -> typer.Typer:
-    """Return a script's command line."""
-    if hasattr(module, "app"):
-        app: typer.Typer = module.app
-        return app
-    app = typer.Typer()
-    app.command()(module.main)
-    return app
+def run_checkout(arguments: str) -> Any:
+    """Run the command with these arguments, in this process."""
+    return CliRunner().invoke(app, shlex.split(arguments))
 
 
 def start_lasting(command: str, sign: str) -> None:
     """Start a command, wait for its sign, tell it to end, and see it end well."""
-    line = command.replace("python3 scripts/dev.py ", "python -m scripts.").replace("python -m", f"{sys.executable} -m")
-    if line.startswith("dramatiq"):
-        line = f"{Path(sys.executable).parent}/{line}"
     env = {**os.environ, "CHECKOUT_WEB_PORT": "0", "CHECKOUT_LOG_LEVEL": "info", "PYTHONUNBUFFERED": "1"}
-    port = ["--port", "0"] if "storefront" in line else []
+    port = ["--port", "0"] if command == "checkout shop" else []
     with subprocess.Popen(
-        [*shlex.split(line), *port], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*shlex.split(f"{BIN}/{command}"), *port],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         seen = []
@@ -142,9 +132,9 @@ def start_lasting(command: str, sign: str) -> None:
         else:
             pytest.fail(f"{command} ended without {sign!r}: {seen}")
         # What a person looks at ends with Ctrl-C, the rest as a supervisor ends it.
-        process.send_signal(signal.SIGINT if "scripts." in line else signal.SIGTERM)
+        process.send_signal(signal.SIGINT if command.startswith("checkout ") else signal.SIGTERM)
         process.stdout.read()
-        assert process.wait(20) in ({0, 130} if "scripts." in line else {0}), seen
+        assert process.wait(20) in ({0, 130} if command.startswith("checkout ") else {0}), seen
 
 
 @pytest.mark.parametrize(("where", "command"), commands(), ids=[f"{where}-{line}" for where, line in commands()])
@@ -157,33 +147,9 @@ def test_a_command(place: Place, where: str, command: str) -> None:
         if command.startswith(begin):
             start_lasting(command, sign)
             return
-    assert command.startswith("python3 scripts/dev.py ")
-    result = run_script(fill_in(command, place).removeprefix("python3 scripts/dev.py "))
+    assert command.startswith("checkout ")
+    result = run_checkout(fill_in(command, place).removeprefix("checkout "))
     assert result.exit_code == 0, result.output
-
-
-def test_commands_within_the_text_are_there() -> None:
-    found = 0
-    for page in PAGES:
-        for name, rest in INLINE.findall(page.read_text()):
-            if name in {"demo", "test", "dev"} or name not in {path.stem for path in (ROOT / "scripts").glob("*.py")}:
-                assert (ROOT / "scripts" / f"{name}.py").is_file() or name in {"test", "lint"}, name
-                continue
-            arguments = shlex.split(rest)
-            module = importlib.import_module(f"scripts.{name}")
-            if not arguments or not (hasattr(module, "app") or hasattr(module, "main")):
-                continue
-            known = list_options(typer.main.get_command(find_app(module)))
-            assert {each for each in arguments if each.startswith("--")} <= known, (page.name, name, rest)
-            found += 1
-    assert found > 10
-
-
-def list_options(command: Any) -> set[str]:
-    """Return every option of a command and of its parts."""
-    options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    parts: Mapping[str, Any] = getattr(command, "commands", {})
-    return options.union(*(list_options(part) for part in parts.values()))
 
 
 def test_a_message_of_dramatiqs(place: Place) -> None:

@@ -46,7 +46,7 @@ def resolve(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_both_are_what_the_code_says() -> None:
-    assert contracts.find_stale(contracts.DOCS) == [], "run `python3 scripts/dev.py contracts`"
+    assert contracts.find_stale(contracts.DOCS) == [], "run `checkout contracts`"
 
 
 def test_one_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_one_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # Then nothing is written
     assert checked.exit_code == 1
     assert checked.stderr.splitlines() == [
-        f"docs/{name} is not what the code says: run `python3 scripts/dev.py contracts`."
+        f"docs/{name} is not what the code says: run `checkout contracts`."
         for name in ("openapi.json", "asyncapi.json")
     ]
     assert (tmp_path / "openapi.json").read_text() == "{}\n"

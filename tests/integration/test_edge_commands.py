@@ -56,7 +56,7 @@ def test_a_key_is_made_listed_and_revoked(shelf: Shelf) -> None:
     assert (revoked.exit_code, revoked.stdout) == (0, f"Key {key_id} is revoked.\n")
     assert read(keys.app, "list")[0]["revoked_at"] is not None
     unknown = run(keys.app, "revoke", "nobody")
-    assert (unknown.exit_code, unknown.stderr) == (1, "There is no key nobody: `keys list` shows them.\n")
+    assert (unknown.exit_code, unknown.stderr) == (1, "There is no key nobody: `checkout keys list` shows them.\n")
 
 
 def test_a_key_without_an_owner_is_refused(shelf: Shelf) -> None:
@@ -138,4 +138,4 @@ def test_up_shows_a_key_and_the_same_at_its_next_start(
     monkeypatch.setenv("DATABASE_URL", env["DATABASE_URL"])
     capsys.readouterr()
     show_key(path, env)
-    assert capsys.readouterr().out == "API keys: python3 scripts/dev.py keys create --owner NAME\n"
+    assert capsys.readouterr().out == "API keys: checkout keys create --owner NAME\n"

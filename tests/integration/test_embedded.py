@@ -124,7 +124,7 @@ def test_the_environment_wins_then_the_env_file_then_running_servers(
 def test_a_second_owner_of_the_same_folder_is_refused(servers: Servers, data: Path) -> None:
     with pytest.raises(EmbeddedError) as caught:
         start(data, state=data.parent / "servers.json")
-    assert str(caught.value) == f"The servers of {data.parent} are already running; stop the other `up`."
+    assert str(caught.value) == f"The servers of {data.parent} are already running; stop the other `checkout up`."
     assert answers(servers)
 
 
@@ -135,7 +135,7 @@ def test_a_state_file_whose_owner_is_gone_counts_for_nothing(quiet_folder: Path)
     # Then
     assert read_state(state) == {}
     assert find_urls(state) is None
-    with pytest.raises(EmbeddedError, match=r"run `python3 scripts/dev.py up` beside this"):
+    with pytest.raises(EmbeddedError, match=r"run `checkout up` beside this"):
         open_settings(state)
 
 

@@ -10,15 +10,23 @@ from pathlib import Path
 import pytest
 
 from scripts import dev
+from scripts.command_table import COMMANDS
+
+#: `dev.py` in the environment that runs this test.
+FORWARD = (
+    "import pathlib, sys; from scripts import dev; dev.prepare = lambda: None;"
+    "dev.BIN = pathlib.Path(sys.executable).parent; dev.main(sys.argv[1:])"
+)
 
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with the two lists of packages and one script, and without an environment."""
+    """A checkout with the two lists of packages and the table of commands, and without an environment."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'copy'\n")
     (tmp_path / "scripts" / "constraints.txt").write_text("")
-    (tmp_path / "scripts" / "demo.py").write_text("")
+    table = Path(dev.__file__).with_name("command_table.py")
+    (tmp_path / "scripts" / "command_table.py").write_text(table.read_text())
     monkeypatch.setattr(dev, "ROOT", tmp_path)
     monkeypatch.setattr(dev, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(dev, "BIN", tmp_path / ".venv" / "bin")
@@ -164,19 +172,36 @@ def test_a_python_that_can_make_no_environment_says_what_to_install() -> None:
         dev.choose_maker({"venv"}, {})
 
 
-def test_help_lists_what_is_there(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_tools_and_every_command_before_there_is_an_environment(
+    copy: Path, ran: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert dev.main(["--help"]) == 0
     named = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-    assert named == ["demo", "test", "lint"]
+    assert named == ["test", "lint", *(name for name in COMMANDS if " " not in name)]
+    assert ran == []
 
 
-@pytest.mark.parametrize("name", ["nothing", "../demo", "demo.py"])
+@pytest.mark.parametrize("name", ["nothing", "../demo", "demo.py", "checkouts list", "servers"])
 def test_an_unknown_tool_is_refused_before_anything_is_installed(
     copy: Path, ran: list[list[str]], capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     assert dev.main([name]) == 2
-    assert capsys.readouterr().err == f"There is no tool `{name}`; `python3 scripts/dev.py --help` lists them.\n"
+    error = f"There is no tool or command `{name}`; `python3 scripts/dev.py --help` lists them.\n"
+    assert capsys.readouterr().err == error
     assert ran == []
+
+
+def test_everything_else_is_forwarded_to_checkout_in_the_environment() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORWARD, "checkouts", "retry", "--help"],
+        cwd=Path(dev.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[0].endswith("/checkout checkouts retry --help")
+    assert "Usage: checkout checkouts retry [OPTIONS]" in done.stdout
 
 
 def test_checks_stop_at_the_first_failure_with_its_code(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

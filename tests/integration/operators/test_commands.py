@@ -13,7 +13,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from pipeline.settings import Settings
-from scripts import checkouts, cleanup, diagnose, release, retry
+from scripts import audit, checkouts, cleanup, diagnose, release, retry
+from scripts.cli import app as one_command
 from scripts.local_servers.embedded import ROOT
 from tests.harness import Shelf, Works
 
@@ -196,3 +197,39 @@ def test_a_database_that_is_away_is_said_in_a_sentence(cup: Works, monkeypatch: 
         result = run(main, *arguments)
         assert result.exit_code == 2
         assert result.stderr.startswith("The database did not answer: ")
+
+
+def test_checkouts_show_is_diagnose_of_one(cup: Works, shelf: Shelf) -> None:
+    checkout_id = start(cup, shelf)
+    shown = CliRunner().invoke(one_command, ["checkouts", "show", str(checkout_id), "--json"])
+    diagnosed = run(diagnose.main, "--checkout", checkout_id, "--json")
+    assert (shown.exit_code, diagnosed.exit_code) == (0, 0)
+    told, other = json.loads(shown.stdout), json.loads(diagnosed.stdout)
+    assert (told["standing"].pop("now"), other["standing"].pop("now")) != (None, None)
+    assert told == other
+    assert told["advice"][0]["command"] == f"checkout checkouts release {checkout_id} --reason TEXT"
+    unknown = CliRunner().invoke(one_command, ["checkouts", "show", str(uuid4())])
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+
+
+def test_reconcile_is_the_audit_with_the_gateway(cup: Works, shelf: Shelf) -> None:
+    start(cup, shelf)
+    cup.sweep()
+    reconciled = CliRunner().invoke(one_command, ["reconcile", "--hours", "2"])
+    audited = CliRunner().invoke(audit.app, ["--gateway", "--hours", "2"])
+    assert (reconciled.exit_code, audited.exit_code) == (0, 0), reconciled.output
+    # ... but for the moment since which was compared, in the last line
+    assert reconciled.stdout.splitlines()[:-1] == audited.stdout.splitlines()[:-1]
+    assert ", since 20" in reconciled.stdout.splitlines()[-1]
+
+
+def test_the_advice_that_is_shown_is_carried_out(cup: Works, shelf: Shelf) -> None:
+    # Given what `checkouts show` advises
+    checkout_id = start(cup, shelf)
+    shown = CliRunner().invoke(one_command, ["checkouts", "show", str(checkout_id), "--json"])
+    program, *arguments = json.loads(shown.stdout)["advice"][0]["command"].split()
+    # When it is typed
+    released = CliRunner().invoke(one_command, arguments)
+    # Then
+    assert (program, released.exit_code) == ("checkout", 0)
+    assert released.stdout == f"Checkout {checkout_id} is released and is unwinding now.\n"

@@ -258,7 +258,7 @@ def test_rates_that_are_all_too_old_degrade(
         found = check(connection, settings.model_copy(update={"rate_max_age_hours": 120}), "exchange_rates")
     assert found.status.value == status
     assert found.count == (None if hours is None else round(hours * 3600))
-    assert ("python scripts/catalog.py rates FILE" in found.message) == (status == "degraded")
+    assert ("checkout catalog rates FILE" in found.message) == (status == "degraded")
 
 
 def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine, settings: Settings) -> None:

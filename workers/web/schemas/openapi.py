@@ -14,7 +14,7 @@ from workers.web.schemas.responses import CheckoutView
 
 #: For the document alone; the guard reads the header before anything else is done.
 BEARER: Final = Security(
-    HTTPBearer(auto_error=False, scheme_name="apiKey", description="An API key, made with `scripts/keys.py create`")
+    HTTPBearer(auto_error=False, scheme_name="apiKey", description="An API key, made with `checkout keys create`")
 )
 
 _REF: Final = "#/components/schemas/{model}"

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from pipeline.database.connections import transaction
+from pipeline.operations.commands import CommandLine
 from pipeline.security.admin_sessions import close_session, open_session
 from pipeline.security.api_keys import Scope, find_caller, read_key_id
 from workers.web.admin.authentication import LIST, SIGN_IN, DoorRoute, read_fields
@@ -19,7 +20,7 @@ log = structlog.get_logger()
 
 router = APIRouter(route_class=DoorRoute, include_in_schema=False)
 
-REFUSED: Final = "This is no live key with the scope admin: make one with `keys create --scope admin`."
+REFUSED: Final = f"This is no live key with the scope admin: make one with `{CommandLine.CREATE_ADMIN_KEY}`."
 
 
 @router.get(SIGN_IN)

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from pipeline.operations.commands import CommandLine
 from workers.web.schemas.examples import CART_ID, CHECKOUT_ID
 
 ENTRY: Final[dict[str, Any]] = {
@@ -63,7 +64,7 @@ DOSSIER: Final[dict[str, Any]] = {
         {
             "sentence": "It awaits payment and holds its stock until 2026-11-26 12:15:00 UTC; release it to free the"
             " stock now.",
-            "command": f"python scripts/release.py {CHECKOUT_ID} --reason TEXT",
+            "command": CommandLine.RELEASE.of(CHECKOUT_ID),
         }
     ],
 }

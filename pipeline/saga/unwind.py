@@ -15,8 +15,8 @@ from pipeline.messaging.ports import UNWIND
 from pipeline.payments.late_funds import close_reviews, request_review
 from pipeline.payments.leases import CallResult, PlannedCall, take_leases
 from pipeline.payments.payment import Intent, PaymentState
-from pipeline.payments.plan import plan_undo
 from pipeline.payments.storage import abandon, load_payments, store_results
+from pipeline.payments.undo import plan_undo
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, TransactionPhase
 from pipeline.saga.executor import Executor, Lane, Step

@@ -3,8 +3,8 @@
 from models.states import OperationKind, OperationStatus, PaymentStatus
 from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Review
 from pipeline.errors import Code
-from pipeline.gateways.gateway import ALREADY_CAPTURED
-from pipeline.payments.payment import VERBS, Intent, PaymentState, Verb
+from pipeline.gateways.gateway import ALREADY_CAPTURED, Verb
+from pipeline.payments.payment import VERBS, Intent, PaymentState
 from pipeline.payments.retry_policy import (
     back_off,
     is_asked_again,

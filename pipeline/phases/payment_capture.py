@@ -7,8 +7,9 @@ from models.states import OperationKind, OperationStatus, PaymentStatus
 from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.errors import Code
 from pipeline.gateways.gateway import AUTHORIZATION_EXPIRED as EXPIRED
+from pipeline.gateways.gateway import Verb
 from pipeline.payments import undo
-from pipeline.payments.payment import Intent, PaymentState, Verb
+from pipeline.payments.payment import Intent, PaymentState
 from pipeline.payments.retry_policy import repeat_until_known
 from pipeline.settings import Settings
 

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, text
 from models.states import CheckoutState
 from pipeline.checkouts.batch import LockedCheckout, Retry, Review, Wait
 from pipeline.checkouts.events import Happened, execute_with_events, with_events
-from pipeline.errors import sentence
 from pipeline.messaging.ports import UNWIND, OutgoingMessage
 from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, next_phase
 from pipeline.settings import Settings
@@ -179,15 +178,7 @@ def move_to_review(connection: Connection, phase: str, reviews: Mapping[UUID, Re
     """Put these checkouts in front of a person, with the reason."""
     if not reviews:
         return
-    facts = {
-        id_: {
-            "code": each.code,
-            "phase": phase,
-            "message": sentence(each.code, each.detail),
-            "detail": dict(each.detail),
-        }
-        for id_, each in reviews.items()
-    }
+    facts = {id_: each.describe(phase) for id_, each in reviews.items()}
     rows = [json.dumps(each, default=str) for each in facts.values()]
     execute_with_events(
         connection,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, text
 
 from models.states import CheckoutState
 from pipeline.errors import Code, NotFound, sentence
-from pipeline.saga.chain import CHAIN
+from pipeline.saga.chain import find_phase, next_phase
 
 # The newest checkout of a cart: its active one if there is one (ids are in time's order).
 _STATUS: Final = """
@@ -142,7 +142,7 @@ def read_status(
         reference=row.reference,
         state=CheckoutState(row.state),
         phase=row.phase,
-        phase_name=CHAIN[row.phase - 1].name if row.phase else None,
+        phase_name=find_phase(row.phase).name if row.phase else None,
         currency=row.currency,
         totals=None if row.total_minor is None else Totals(**{name: getattr(row, name) for name in _TOTALS}),
         quote_hash=row.quote_hash,
@@ -163,5 +163,5 @@ def _find_failure(row: Row[Any]) -> Failure | None:
     if row.state == CheckoutState.AWAITING_PAYMENT and row.declined is not None:
         detail = {"reason": row.declined, "try": row.tries}
         code = Code.PAYMENT_DECLINED
-        return Failure(code, "payment_authorization", sentence(code, detail), detail)
+        return Failure(code, next_phase(row.phase).name, sentence(code, detail), detail)
     return None

@@ -24,6 +24,9 @@ from pipeline.pricing.storage import freeze_quotes
 from pipeline.pricing.terms import Quote
 from pipeline.settings import Settings, TaxRatesEnded
 
+#: As the chain calls it: a phase has the name of its file.
+NAME: Final = __name__.rpartition(".")[2]
+
 VOID: Final = text("""
     UPDATE price_locks SET voided_at = now() WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND voided_at IS NULL
 """)
@@ -60,7 +63,7 @@ def do(
         desk.redeem()
         freeze_quotes(connection, quotes)
         told = {id_: facts for id_, facts in untaxed.items() if id_ in quotes}
-        write_events(connection, "checkout.tax_rates_ended", list(told), phase="price_lock", data=told)
+        write_events(connection, "checkout.tax_rates_ended", list(told), phase=NAME, data=told)
     return outcomes
 
 

@@ -21,7 +21,7 @@ from pipeline.payments.leases import CallResult, take_leases
 from pipeline.payments.payment import LIVE, Intent, PaymentState
 from pipeline.payments.storage import load_payments, store_results
 from pipeline.saga import backward, forward
-from pipeline.saga.chain import CHAIN, GatewayPhase
+from pipeline.saga.chain import GatewayPhase, next_phase
 from pipeline.saga.executor import Executor, Step
 from pipeline.settings import Settings
 
@@ -113,7 +113,7 @@ class PaymentPoller:
                 # The buyer went back to the bank after a no of theirs, and it was paid after all.
                 return self._resume(connection, member) if books.status is PaymentStatus.AUTHORIZED else []
             case CheckoutState.RUNNING:
-                goes_on = changed and isinstance(CHAIN[member.phase].work, GatewayPhase)
+                goes_on = changed and isinstance(next_phase(member.phase).work, GatewayPhase)
                 return [_send(member)] if goes_on else []
             case CheckoutState.UNWINDING:
                 return [_send(member)]

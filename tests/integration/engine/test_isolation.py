@@ -124,7 +124,7 @@ def test_a_phase_that_raises_for_one_is_run_for_the_others(
             raise KeyError("a bug")
         return work.do(connection, batch, settings)
 
-    buggy = Phase(phase.number, phase.name, TransactionPhase(raise_for_one, work.undo), phase.awaits_payment)
+    buggy = replace(phase, work=TransactionPhase(raise_for_one, work.undo))
     # When
     works.runner.run(buggy, ids)
     # Then the batch was tried as one, and then each alone

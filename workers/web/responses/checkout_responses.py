@@ -18,7 +18,7 @@ from workers.web.context import Edge
 from workers.web.responses.problem_details import make_problem, render
 from workers.web.responses.serializers import view_checkout
 
-#: When to ask again about a checkout that is on its way: seven phases take tenths of a second.
+#: When to ask again about a checkout that is on its way: all phases together take tenths of a second.
 RETRY_AFTER_SECONDS: Final = 1
 
 

@@ -56,7 +56,7 @@ class StatusView(View):
     checkout_id: UUID | None = None
     state: CheckoutState | None = None
     state_name: str | None = None
-    phase: int | None = Field(default=None, ge=0, le=7, description="completed phases; while undone, those left")
+    phase: int | None = Field(default=None, ge=0, description="completed phases; while undone, those left")
     phase_name: str | None = None
     reference: str | None = None
     currency: str | None = None

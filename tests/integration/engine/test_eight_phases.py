@@ -32,7 +32,7 @@ def test_a_checkout_goes_through_all_eight(works: Works, shelf: Shelf, check: Fr
     works.pump()
     # Then
     status = works.status(checkout_id)
-    assert (status.state, status.phase, status.phase_name) == ("completed", 8, "stock_commit")
+    assert (status.state, status.phases_completed, status.phase_name) == ("completed", 8, "stock_commit")
     assert (status.total_minor, shelf.stock("cup")) == (500, (1, 0))
     assert [send.queue for send in works.line.sent] == [phase.queue for phase in get_chain()]
     assert [name for (name,) in shelf.rows(COMPLETED)] == [phase.name for phase in get_chain()]
@@ -45,20 +45,20 @@ def test_a_checkout_that_waits_for_the_buyer_goes_on_with_it(works: Works, shelf
     shelf.add_variant("cup", stock=3, price_minor=250)
     checkout_id = works.start(shelf.add_cart(("cup", 2)))
     works.pump()
-    assert (works.status(checkout_id).state, works.status(checkout_id).phase) == ("awaiting_payment", 3)
+    assert (works.status(checkout_id).state, works.status(checkout_id).phases_completed) == ("awaiting_payment", 3)
     assert check.done == []
     # When a card is declined, it has passed the check already
     works.pay(checkout_id, "tok_declined")
     works.pump()
     status = works.status(checkout_id)
-    assert (status.state, status.phase) == ("awaiting_payment", 4)
+    assert (status.state, status.phases_completed) == ("awaiting_payment", 4)
     assert status.failure is not None
     assert status.failure.phase == "payment_authorization"
     # When
     works.pay(checkout_id, "tok_ok")
     works.pump()
     # Then
-    assert (works.status(checkout_id).state, works.status(checkout_id).phase) == ("completed", 8)
+    assert (works.status(checkout_id).state, works.status(checkout_id).phases_completed) == ("completed", 8)
     assert check.done == [checkout_id]
 
 
@@ -70,7 +70,7 @@ def test_its_no_undoes_what_came_before(works: Works, shelf: Shelf, check: Fraud
     works.pump()
     # Then
     status = works.status(checkout_id)
-    assert (status.state, status.phase, status.order_number) == ("failed", 0, None)
+    assert (status.state, status.phases_completed, status.order_number) == ("failed", 0, None)
     assert status.failure is not None
     assert (status.failure.code, status.failure.phase) == ("total_too_large", NAME)
     assert [name for (name,) in shelf.rows(UNDONE)] == ["price_lock", "inventory_reservation"]
@@ -84,7 +84,7 @@ def test_it_is_undone_when_a_later_phase_says_no(works: Works, shelf: Shelf, che
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_declined")
     works.pump()
     # Then
-    assert (works.status(checkout_id).state, works.status(checkout_id).phase) == ("failed", 0)
+    assert (works.status(checkout_id).state, works.status(checkout_id).phases_completed) == ("failed", 0)
     assert [name for (name,) in shelf.rows(UNDONE)] == [
         "payment_authorization",
         NAME,
@@ -103,7 +103,7 @@ def test_its_no_after_the_capture_refunds(works: Works, shelf: Shelf, monkeypatc
     works.pump()
     # Then
     status = works.status(checkout_id)
-    assert (status.state, status.phase) == ("failed", 0)
+    assert (status.state, status.phases_completed) == ("failed", 0)
     assert [name for (name,) in shelf.rows(UNDONE)] == [
         "payment_capture",
         "order_creation",
@@ -129,5 +129,5 @@ def test_the_sweep_redelivers_to_its_queue_and_to_the_last(
     assert works.sweep().resent == 1
     works.pump()
     # Then
-    assert (works.status(checkout_id).state, works.status(checkout_id).phase) == ("completed", 8)
+    assert (works.status(checkout_id).state, works.status(checkout_id).phases_completed) == ("completed", 8)
     assert check.done == [checkout_id]

@@ -30,7 +30,7 @@ def test_the_edge_shows_eight_phases(
         # Then
         assert answer.status_code == 200, answer.text
         status = read_status(client, checkout_id=answer.json()["checkout_id"])
-        assert (status["state"], status["phase"], status["phase_name"]) == ("completed", 8, "stock_commit")
+        assert (status["state"], status["phases_completed"], status["phase_name"]) == ("completed", 8, "stock_commit")
         statistics = client.get("/admin/checkout-locks/statistics").json()
         assert [step["name"] for step in statistics["steps"]] == [*(phase.name for phase in get_chain()), "unwind"]
         assert [step["per_minute"] for step in statistics["steps"][:-1]] == [1] * 8

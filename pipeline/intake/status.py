@@ -84,7 +84,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One checkout as its owner sees it. `totals` are frozen from phase 3 on.
+    """One checkout as its owner sees it. `totals` are frozen once the prices are locked.
 
     `failure` says why it turned back or, while it waits to be paid, why the last card was declined.
 

@@ -1,4 +1,4 @@
-"""Phase 4: authorise exactly the frozen total. Undo: void, or refund if it turned out captured."""
+"""Authorise exactly the frozen total. Undo: void, or refund if it turned out captured."""
 
 from typing import Final
 

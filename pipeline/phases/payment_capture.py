@@ -1,4 +1,4 @@
-"""Phase 6: capture exactly the order total; its intent is the pivot. Undo: refund what was taken."""
+"""Capture exactly the order total; its intent is the pivot. Undo: refund what was taken."""
 
 from datetime import timedelta
 from typing import Final

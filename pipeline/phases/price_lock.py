@@ -1,8 +1,9 @@
-"""Phase 3: compute and freeze the quote, redeem coupon uses, hold the total against what the caller expects.
+"""Compute and freeze the quote, redeem coupon uses, hold the total against what the caller expects.
 
-Undo: void the lock, give the coupon uses back. Between phase 1 and here a price may have ended, or a variant been
-deleted, so a line may have lost either: rejected as in phase 1. What is sold is the variant that phase 1 resolved,
-under the sku, title and category that the catalog gives it now; one that has been deactivated since is still sold.
+Undo: void the lock, give the coupon uses back. Between the validation and here a price may have ended, or a variant
+been deleted, so a line may have lost either: rejected as in the validation. What is sold is the variant that it
+resolved, under the sku, title and category that the catalog gives it now; one that has been deactivated since is
+still sold.
 """
 
 from collections.abc import Mapping, Sequence

@@ -54,7 +54,7 @@ def wait_before_repeat(
     member: LockedCheckout, books: PaymentState, operation: Operation, settings: Settings
 ) -> Retry | None:
     """Wait while somebody makes the call, and between repeats."""
-    return wait_for_lease(member, operation) or back_off(member, books, operation, settings)
+    return wait_for_lease(member, operation) or pause_between_repeats(member, books, operation, settings)
 
 
 def wait_for_stragglers(member: LockedCheckout, books: PaymentState) -> Retry | None:
@@ -65,13 +65,17 @@ def wait_for_stragglers(member: LockedCheckout, books: PaymentState) -> Retry | 
 
 
 def wait_for_lease(member: LockedCheckout, operation: Operation) -> Retry | None:
+    """Wait while somebody makes the call, until their lease has surely run out."""
     if operation.claimed_until is None or operation.claimed_until <= member.now:
         return None
     wait = operation.claimed_until - member.now + _MARGIN
     return Retry(wait.total_seconds(), f"{operation.kind} is being called")
 
 
-def back_off(member: LockedCheckout, books: PaymentState, operation: Operation, settings: Settings) -> Retry | None:
+def pause_between_repeats(
+    member: LockedCheckout, books: PaymentState, operation: Operation, settings: Settings
+) -> Retry | None:
+    """Wait for twice as long before each repeat, over all keys of the call; not when it was asked for again."""
     attempts = books.attempts(operation.kind)
     if attempts == 0 or operation.updated_at is None or is_asked_again(member, operation):
         return None

@@ -6,9 +6,9 @@ from pipeline.errors import Code
 from pipeline.gateways.gateway import ALREADY_CAPTURED, Verb
 from pipeline.payments.payment import VERBS, Intent, PaymentState
 from pipeline.payments.retry_policy import (
-    back_off,
     is_asked_again,
     is_too_old,
+    pause_between_repeats,
     repeat_until_known,
     wait_for_lease,
     wait_for_stragglers,
@@ -48,7 +48,7 @@ def _plan_unopened(member: LockedCheckout, books: PaymentState, settings: Settin
         return claimed
     if operation.attempts >= settings.max_undo_attempts or is_too_old(member, operation, settings):
         return Done()
-    return back_off(member, books, operation, settings) or Intent(OperationKind.OPEN, 1, Verb.OPEN)
+    return pause_between_repeats(member, books, operation, settings) or Intent(OperationKind.OPEN, 1, Verb.OPEN)
 
 
 def _undo(member: LockedCheckout, books: PaymentState, kind: OperationKind, settings: Settings) -> PhaseResult | Intent:

@@ -35,10 +35,11 @@ class Reservation(Base):
 
 
 class CheckoutLine(Base):
-    """Which variant a line of a checkout is: decided once, in phase 1, and never again. Every later phase goes by it.
+    """Which variant a line of a checkout is: decided once, by the first phase, and never again.
 
-    A sku is looked up nowhere else: it may be given to another variant at any moment. `variant_id` is not a foreign
-    key: it would lock the variant's row in each checkout, and what a reservation holds cannot be deleted anyway.
+    Every later phase goes by it. A sku is looked up nowhere else: it may be given to another variant at any moment.
+    `variant_id` is not a foreign key: it would lock the variant's row in each checkout, and what a reservation holds
+    cannot be deleted anyway.
     """
 
     __tablename__ = "checkout_lines"

@@ -1,4 +1,4 @@
-"""The order: written pending in phase 5 from the frozen rows, placed with its number in phase 7."""
+"""The order: written pending from the frozen rows, placed with its number once the payment is captured."""
 
 from datetime import datetime
 from typing import Any

@@ -12,7 +12,7 @@ class CheckoutState(StrEnum):
     """Where one attempt to buy one cart stands."""
 
     RUNNING = "running"  # a phase is queued or in progress
-    AWAITING_PAYMENT = "awaiting_payment"  # phases 1-3 done, stock reserved, prices locked; it awaits payment
+    AWAITING_PAYMENT = "awaiting_payment"  # stock reserved, prices locked; it awaits payment
     ACTION_REQUIRED = "action_required"  # the buyer must complete 3-D Secure
     UNWINDING = "unwinding"  # undos run, newest first
     NEEDS_REVIEW = "needs_review"  # could not be settled automatically: it needs review
@@ -163,7 +163,7 @@ class DeliveryStatus(StrEnum):
 
 
 class OrderState(StrEnum):
-    """An order is written `pending` in phase 5 and `placed` in phase 7."""
+    """An order is written `pending` before the payment is captured, and `placed` after it."""
 
     PENDING = "pending"
     PLACED = "placed"

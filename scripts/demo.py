@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.operations.commands import CommandLine
-from pipeline.operations.statistics import QUEUES
+from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
 from scripts.audit import run_audit
 from scripts.demonstration.cast import stock_shop
@@ -136,7 +136,7 @@ def group_lines(procfile: dict[str, str]) -> dict[str, str]:
 
     The Procfile has one process for each queue; to start these takes longer than the story.
     """
-    others = " ".join(queue for queue in QUEUES if queue != f"checkout.{VICTIM}")
+    others = " ".join(queue for queue in list_queues() if queue != f"checkout.{VICTIM}")
     return {
         "worker": f"dramatiq workers.main:build_broker -p 1 -t 4 --worker-shutdown-timeout 10000 -Q {others}",
         VICTIM: procfile[VICTIM],

@@ -11,7 +11,6 @@ import typer
 
 from pipeline.operations.commands import CommandLine
 from pipeline.security.api_keys import KeyRecord, Scope, create_key, list_keys, revoke_key
-from scripts.command_table import COMMANDS
 from scripts.environments.desk import open_desk, print_rows, refuse
 from scripts.terminal.output import say, say_json
 

@@ -22,7 +22,7 @@ from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
 from pipeline.intake.service import CheckoutService
 from pipeline.intake.status import Status
 from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, Head, OutgoingMessage
-from pipeline.saga.chain import CHAIN
+from pipeline.saga.chain import get_chain
 from pipeline.saga.executor import Executor
 from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.resolve import resolve
@@ -101,7 +101,7 @@ class Works:
 
     def run_phase(self, name: str, *, batch: int = 64) -> int:
         """Work on one batch of one queue; returns how many messages it took."""
-        phase = next(each for each in CHAIN if each.name == name)
+        phase = next(each for each in get_chain() if each.name == name)
         ids = self.line.take(phase.queue, batch)
         if ids:
             self.runner.run(phase, ids)
@@ -109,9 +109,10 @@ class Works:
 
     def pump(self, *, until: str | None = None, batch: int = 64) -> None:
         """Work until every queue is empty, or until only queues from the phase `until` on hold messages."""
-        stop = next((each.number for each in CHAIN if each.name == until), len(CHAIN) + 1)
+        chain = get_chain()
+        stop = next((each.number for each in chain if each.name == until), len(chain) + 1)
         while True:
-            took = sum(self.run_phase(each.name, batch=batch) for each in CHAIN if each.number < stop)
+            took = sum(self.run_phase(each.name, batch=batch) for each in chain if each.number < stop)
             if ids := self.line.take(UNWIND, batch):
                 self.unwinder.run(ids)
             if late := self.line.take(RESOLVE, batch):

@@ -12,7 +12,7 @@ import dramatiq
 import structlog
 
 from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
-from pipeline.saga.chain import CHAIN, Phase
+from pipeline.saga.chain import Phase, get_chain
 from pipeline.saga.resolve import resolve
 from pipeline.saga.sweep import sweep
 from workers.bootstrap import CheckoutEngine
@@ -28,7 +28,7 @@ INTAKE_PRIORITY: Final = 100
 
 def declare_actors(engine: CheckoutEngine) -> None:
     """Declare every actor on the engine's broker."""
-    for phase in CHAIN:
+    for phase in get_chain():
         _declare(engine.broker, phase.queue, _run_phase(engine, phase), priority=INTAKE_PRIORITY - 10 * phase.number)
     _declare(engine.broker, UNWIND, lambda *ids: engine.unwinder.run(_ids(ids)), priority=50)
     _declare(engine.broker, RESOLVE, _resolve(engine), priority=50)

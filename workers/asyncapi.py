@@ -7,8 +7,8 @@ from pydantic.json_schema import models_json_schema
 from pipeline.errors import Code, sentence
 from pipeline.intake.requests import StartRequest
 from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
-from pipeline.operations.statistics import QUEUES
-from pipeline.saga.chain import CHAIN
+from pipeline.operations.statistics import list_queues
+from pipeline.saga.chain import find_phase, get_chain
 from pipeline.webhooks.outbound.payloads import (
     CheckoutActionRequired,
     CheckoutCancelled,
@@ -35,9 +35,8 @@ EVENTS: Final[tuple[type[Event], ...]] = (
 
 _REF: Final = "#/components/schemas/{model}"
 
-#: What the id on each queue is the id of, and who sends it.
+#: What the id on each queue is the id of, beside those of the phases.
 PURPOSES: Final[dict[str, str]] = {
-    **{phase.queue: f"A checkout whose phase {phase.number}, {phase.name}, is next." for phase in CHAIN},
     UNWIND: "A checkout that is being undone.",
     RESOLVE: "A checkout with a payment of unknown outcome.",
     WEBHOOKS: "A webhook of the payment provider, by its id in `webhook_inbox`.",
@@ -59,16 +58,16 @@ EXAMPLE_DATA: Final[dict[str, Any]] = {
     "owner": "shop-1",
     "reference": "4711",
     "currency": "EUR",
-    "phase": "price_lock",
+    "phase": find_phase(3).name,
     "action": {"type": "redirect", "url": "https://bank.example/authenticate/4711"},
     "order_number": 1001,
     "total_minor": 3900,
 }
 REASONS: Final[dict[type[Event], tuple[Code, str | None]]] = {
-    CheckoutFailed: (Code.OUT_OF_STOCK, "inventory_reservation"),
+    CheckoutFailed: (Code.OUT_OF_STOCK, find_phase(2).name),
     CheckoutCancelled: (Code.CANCELLED, None),
     CheckoutExpired: (Code.EXPIRED, None),
-    CheckoutNeedsReview: (Code.PAYMENT_UNRESOLVED, "payment_capture"),
+    CheckoutNeedsReview: (Code.PAYMENT_UNRESOLVED, find_phase(6).name),
 }
 
 
@@ -76,7 +75,7 @@ def build_document() -> dict[str, Any]:
     """Return the document (AsyncAPI 3.0)."""
     models: list[Any] = [(model, "validation") for model in (StartRequest, *EVENTS)]
     _, schemas = models_json_schema(models, ref_template=_REF)
-    channels = {queue: _describe_queue(queue) for queue in QUEUES}
+    channels = {queue: _describe_queue(queue) for queue in list_queues()}
     channels["webhooks"] = {
         "address": None,
         "description": "Your endpoint: `POST`, signed as Standard Webhooks has it, at least once.",
@@ -120,6 +119,11 @@ def _describe_queue(queue: str) -> dict[str, Any]:
     }
 
 
+def _describe_ids(queue: str) -> str:
+    phase = next((each for each in get_chain() if each.queue == queue), None)
+    return PURPOSES[queue] if phase is None else f"A checkout whose phase {phase.number}, {phase.name}, is next."
+
+
 def _describe_message(queue: str) -> dict[str, Any]:
     if queue == INTAKE:
         # What a message cannot do without, and HTTP has in a header.
@@ -134,7 +138,7 @@ def _describe_message(queue: str) -> dict[str, Any]:
         argument, summary, example = {"type": "object"}, "A tick of the sweep, for operators.", {}
     else:
         argument = {"type": "string", "format": "uuid"}
-        summary, example = PURPOSES[queue], CHECKOUT_ID
+        summary, example = _describe_ids(queue), CHECKOUT_ID
     return {
         "summary": summary,
         "payload": {"allOf": [{"$ref": _REF.format(model="Envelope")}, _narrow(queue, argument)]},

@@ -7,13 +7,13 @@ import structlog
 from dramatiq import Broker, Middleware, Worker
 from sqlalchemy import Engine
 
-from pipeline.database.connections import connect_engine, transaction
-from pipeline.errors import Code, sentence
+from pipeline.database.connections import connect_engine
+from pipeline.errors import Code
 from pipeline.gateways.choice import Money, read_choice
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.registry import build_gateway, fit_claim
 from pipeline.intake.service import CheckoutService
-from pipeline.messaging.rejected_messages import record_rejected_message
+from pipeline.messaging.rejected_messages import keep_rejected_message
 from pipeline.saga.executor import LINGER_SECONDS, TRANSIENT_WAITS, Executor
 from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.runner import Runner
@@ -83,12 +83,8 @@ def build_engine(
     database = connect_engine(settings, application_name=name, by_key=by_key)
 
     def keep_refusal(refusal: Refusal) -> None:
-        message = sentence(Code.MESSAGE_INVALID, {"reason": refusal.reason})
-        with transaction(database) as connection:
-            record_rejected_message(
-                connection, queue=refusal.queue, body=refusal.body, code=Code.MESSAGE_INVALID, message=message
-            )
-        log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
+        facts = {"reason": refusal.reason}
+        keep_rejected_message(database, queue=refusal.queue, body=refusal.body, code=Code.MESSAGE_INVALID, facts=facts)
 
     broker = BatchBroker(
         url=settings.redis_url.get_secret_value(),

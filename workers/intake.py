@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from pipeline.checkouts.batch import share_out
-from pipeline.database.connections import is_transient, transaction
-from pipeline.errors import Code, Refused, sentence
+from pipeline.database.connections import is_transient
+from pipeline.errors import Code, Refused
 from pipeline.errors.objections import explain_first
 from pipeline.field_types.kinds import MAX_REASON
 from pipeline.intake.requests import StartRequest
 from pipeline.messaging.ports import INTAKE
-from pipeline.messaging.rejected_messages import record_rejected_message
+from pipeline.messaging.rejected_messages import keep_rejected_message
 from pipeline.security.card_numbers import redact
 from pipeline.settings import IntakePrices
 from workers.bootstrap import CheckoutEngine
@@ -134,14 +134,11 @@ def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Seq
 
 
 def _refuse(engine: CheckoutEngine, body: dict[str, Any], refusal: Refused) -> None:
-    message = sentence(refusal.code, refusal.detail)
-
-    def record_rejected() -> None:
-        with transaction(engine.database) as connection:
-            record_rejected_message(connection, queue=INTAKE, body=json.dumps(body), code=refusal.code, message=message)
-
-    _patiently(record_rejected)
-    log.warning("message.refused", queue=INTAKE, code=refusal.code)
+    _patiently(
+        lambda: keep_rejected_message(
+            engine.database, queue=INTAKE, body=json.dumps(body), code=refusal.code, facts=refusal.detail
+        )
+    )
 
 
 def _patiently(work: Callable[[], T]) -> T:

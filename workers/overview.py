@@ -6,7 +6,7 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
-from pipeline.operations.statistics import QUEUES, Stats
+from pipeline.operations.statistics import Stats, list_queues
 from workers.broker.queue_stats import NAMESPACE, QueueFigures, queue_figures
 
 
@@ -43,7 +43,7 @@ class Readout:
 def read_queues(client: redis.Redis) -> tuple[QueueFigures, ...] | None:
     """Return the figures of every queue, or None when Redis does not answer."""
     try:
-        return tuple(queue_figures(client, NAMESPACE, QUEUES))
+        return tuple(queue_figures(client, NAMESPACE, list_queues()))
     except (RedisError, OSError):
         return None
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from models.states import CheckoutState
 from pipeline.checkouts.expected import Expected
-from pipeline.errors import Code
+from pipeline.errors import Code, sentence
 
 T = TypeVar("T")
 
@@ -166,6 +166,15 @@ class Review:
 
     code: Code
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def describe(self, phase: str | None) -> dict[str, Any]:
+        """Return the review document, as it stands in the row, in the event and in the API."""
+        return {
+            "code": self.code,
+            "phase": phase,
+            "message": sentence(self.code, self.detail),
+            "detail": dict(self.detail),
+        }
 
 
 PhaseResult = Done | Rejected | Wait | Retry | Review

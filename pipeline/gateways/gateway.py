@@ -7,11 +7,27 @@ with `pytest --gateway`. Nothing else of the engine knows a provider.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, Protocol
 from uuid import UUID
 
 from models.money import Money
 from models.states import PaymentStatus
+
+
+class Verb(StrEnum):
+    """What is asked of a provider: the methods of `Gateway` that are about one payment."""
+
+    OPEN = "open"
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    CANCEL = "cancel"
+    REFUND = "refund"
+    RETRIEVE = "retrieve"
+
+
+#: The verbs that carry an idempotency key.
+KEYED_VERBS: Final = tuple(verb for verb in Verb if verb is not Verb.RETRIEVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from pipeline.payments.late_funds import close_reviews
 from pipeline.pricing.drift import find_drift, find_tolerance
 from pipeline.pricing.storage import read_quotes
 from pipeline.saga import backward, forward
-from pipeline.saga.chain import CHAIN
+from pipeline.saga.chain import next_phase
 from pipeline.settings import Settings
 
 KEY: Final = text("SELECT checkout_id, fingerprint FROM request_keys WHERE owner = :owner AND key = :key")
@@ -126,7 +126,7 @@ def start(
     if request.payment is not None:
         _pay(connection, checkout_id, request.payment, settings)
     write_events(connection, "checkout.started", [checkout_id])
-    return CommandResult(checkout_id, created=True, sends=[OutgoingMessage(CHAIN[0].queue, checkout_id, sent_at)])
+    return CommandResult(checkout_id, created=True, sends=[OutgoingMessage(next_phase(0).queue, checkout_id, sent_at)])
 
 
 def process(connection: Connection, request: ProcessRequest, settings: Settings) -> CommandResult:

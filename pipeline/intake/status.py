@@ -8,15 +8,17 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from models.states import CheckoutState
+from pipeline.checkouts.progress import PROGRESS
 from pipeline.errors import Code, NotFound, sentence
-from pipeline.saga.chain import CHAIN
+from pipeline.saga.chain import find_phase, next_phase
 
 # The newest checkout of a cart: its active one if there is one (ids are in time's order).
-_STATUS: Final = """
-    SELECT c.id, c.cart_id, c.owner, c.reference, c.state, c.phase, c.currency, c.expires_at, c.created_at, c.ended_at,
+_STATUS: Final = f"""
+    SELECT c.id, c.cart_id, c.owner, c.reference, c.state, {PROGRESS}, c.currency, c.expires_at, c.created_at,
+           c.ended_at,
            coalesce(c.review, p.review) AS review, c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
            l.subtotal_minor, l.discount_minor, l.shipping_minor, l.tax_minor, l.total_minor, l.hash AS quote_hash,
-           o.id AS order_id, o.number AS order_number, o.placed_at, {action} AS action, p.tries,
+           o.id AS order_id, o.number AS order_number, o.placed_at, {{action}} AS action, p.tries,
            (SELECT d.code FROM payment_operations d WHERE d.checkout_id = c.id AND d.kind = 'authorize'
                 AND d.n = p.tries AND d.status = 'declined') AS declined
     FROM checkouts c
@@ -82,9 +84,12 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One checkout as its owner sees it. `totals` are frozen from phase 3 on.
+    """One checkout as its owner sees it. `totals` are frozen once the prices are locked.
 
     `failure` says why it unwinds or, while it awaits payment, why the last card was declined.
+
+    `phases_completed` is None while it is undone, and `phases_to_undo` otherwise. `phase_name` is the newest completed
+    one, or the next to undo.
 
     `review` says what an operator must settle: what keeps it in `needs_review`, or money of one that has ended.
     """
@@ -94,7 +99,8 @@ class Status:
     owner: str
     reference: str | None
     state: CheckoutState
-    phase: int
+    phases_completed: int | None
+    phases_to_undo: int | None
     phase_name: str | None
     currency: str
     totals: Totals | None
@@ -141,8 +147,9 @@ def read_status(
         owner=row.owner,
         reference=row.reference,
         state=CheckoutState(row.state),
-        phase=row.phase,
-        phase_name=CHAIN[row.phase - 1].name if row.phase else None,
+        phases_completed=row.phases_completed,
+        phases_to_undo=row.phases_to_undo,
+        phase_name=find_phase(number).name if (number := row.phases_completed or row.phases_to_undo) else None,
         currency=row.currency,
         totals=None if row.total_minor is None else Totals(**{name: getattr(row, name) for name in _TOTALS}),
         quote_hash=row.quote_hash,
@@ -163,5 +170,5 @@ def _find_failure(row: Row[Any]) -> Failure | None:
     if row.state == CheckoutState.AWAITING_PAYMENT and row.declined is not None:
         detail = {"reason": row.declined, "try": row.tries}
         code = Code.PAYMENT_DECLINED
-        return Failure(code, "payment_authorization", sentence(code, detail), detail)
+        return Failure(code, next_phase(row.phases_completed).name, sentence(code, detail), detail)
     return None

@@ -1,12 +1,17 @@
 """Rejected messages, kept with their reason for an operator."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from sqlalchemy import Connection, text
+import structlog
+from sqlalchemy import Connection, Engine, text
 
-from pipeline.errors import Code
+from pipeline.database.connections import transaction
+from pipeline.errors import Code, sentence
 from pipeline.security import redaction
 from pipeline.security.card_numbers import redact
+
+log = structlog.get_logger()
 
 #: Longest reason kept, in characters: a sentence.
 MAX_MESSAGE: Final = 2000
@@ -14,6 +19,14 @@ MAX_MESSAGE: Final = 2000
 INSERT: Final = text("""
     INSERT INTO refused_messages (queue, body, code, message) VALUES (:queue, :body, :code, :message)
 """)
+
+
+def keep_rejected_message(database: Engine, *, queue: str, body: str, code: Code, facts: Mapping[str, Any]) -> None:
+    """Keep a refused message in a transaction of its own, with the code's sentence over these facts, and log it."""
+    message = sentence(code, facts)
+    with transaction(database) as connection:
+        record_rejected_message(connection, queue=queue, body=body, code=code, message=message)
+    log.warning("message.refused", queue=queue, code=code, reason=redact(message, MAX_MESSAGE))
 
 
 def record_rejected_message(connection: Connection, *, queue: str, body: str, code: Code, message: str) -> None:

@@ -86,7 +86,7 @@ def describe(dossier: Dossier, advice: Sequence[Advice]) -> dict[str, Any]:
 
 def _advise_working(dossier: Dossier, settings: Settings) -> Advice:
     status, standing = dossier.status, dossier.standing
-    queue = queue_of(status.state, status.phase)
+    queue = queue_of(status.state, status.phases_completed or 0)
     due_at = standing["due_at"]
     if due_at is not None and standing["now"] - due_at > timedelta(seconds=bound_seconds(settings)):
         return Advice(

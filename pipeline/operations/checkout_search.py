@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
+from pipeline.checkouts.progress import PROGRESS
 
 #: The largest page.
 MAX_PAGE: Final = 200
@@ -20,8 +21,9 @@ SLACK: Final = timedelta(hours=1)
 MAX_MILLIS: Final = 2**48 - 1
 
 # Every condition that is not asked for is left out, so that the planner sees which index serves.
-_SELECT: Final = """
-    SELECT c.id, c.cart_id, c.owner, c.reference, c.state, c.phase, c.currency, c.expires_at, c.created_at, c.ended_at,
+_SELECT: Final = f"""
+    SELECT c.id, c.cart_id, c.owner, c.reference, c.state, {PROGRESS}, c.currency, c.expires_at, c.created_at,
+           c.ended_at,
            c.failure_code, l.total_minor, o.number AS order_number
     FROM checkouts c LEFT JOIN price_locks l ON l.checkout_id = c.id LEFT JOIN orders o ON o.checkout_id = c.id
 """
@@ -56,7 +58,8 @@ class Entry:
     owner: str
     reference: str | None
     state: CheckoutState
-    phase: int
+    phases_completed: int | None
+    phases_to_undo: int | None
     currency: str
     total_minor: int | None
     order_number: int | None

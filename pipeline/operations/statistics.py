@@ -22,13 +22,9 @@ from pipeline.checkouts.conditions import (
     bind_conditions,
 )
 from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
-from pipeline.saga.chain import CHAIN
+from pipeline.saga.chain import get_chain
 from pipeline.saga.slow import SLOW_COUNT
 from pipeline.settings import Settings
-
-#: Queues whose messages name checkouts, in the order of the work.
-CHECKOUT_QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
-QUEUES: Final = (INTAKE, *CHECKOUT_QUEUES, WEBHOOKS, DELIVERIES, SWEEP)
 
 #: Codes shown by name; the rest is one figure. A healthy shop has fewer.
 TOP_CODES: Final = 10
@@ -163,13 +159,23 @@ def read_stats(connection: Connection, settings: Settings, *, hours: float = 24)
     )
 
 
+def list_checkout_queues() -> list[str]:
+    """Return the queues whose messages name checkouts, in the order of the work."""
+    return [*(phase.queue for phase in get_chain()), UNWIND, RESOLVE]
+
+
+def list_queues() -> list[str]:
+    """Return every queue, in the order of the work."""
+    return [INTAKE, *list_checkout_queues(), WEBHOOKS, DELIVERIES, SWEEP]
+
+
 def _steps(active: Any, rates: Mapping[str, int]) -> tuple[Step, ...]:
     """Running checkouts by the phase they are before; unwinding ones together."""
     running = {row["phase"]: row for row in active if row["state"] == CheckoutState.RUNNING}
     idle = {"checkouts": 0, "oldest_seconds": None}
     phases = [
         Step(phase.name, row["checkouts"], row["oldest_seconds"], rates.get(phase.name, 0))
-        for phase in CHAIN
+        for phase in get_chain()
         for row in [running.get(phase.number - 1, idle)]
     ]
     unwinding = [row for row in active if row["state"] == CheckoutState.UNWINDING]

@@ -7,9 +7,8 @@ from typing import Final, assert_never
 import structlog
 
 from pipeline.database.connections import assert_no_transaction
-from pipeline.gateways.gateway import Answer, Gateway, Misconfigured, Unknown
+from pipeline.gateways.gateway import Answer, Gateway, Misconfigured, Unknown, Verb
 from pipeline.payments.leases import CallResult, PlannedCall
-from pipeline.payments.payment import Verb
 
 log = structlog.get_logger()
 

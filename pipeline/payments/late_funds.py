@@ -10,7 +10,6 @@ from sqlalchemy import Connection, text
 from models.states import OperationKind, OperationStatus
 from pipeline.checkouts.batch import Review
 from pipeline.checkouts.events import write_events
-from pipeline.errors import sentence
 from pipeline.payments.payment import PaymentState
 
 # An ended checkout stays ended, its cart is free: what is left to settle stands with its payment, once.
@@ -54,15 +53,7 @@ def request_review(connection: Connection, reviews: Mapping[UUID, Review]) -> No
     """Move the payments of these ended checkouts to review, with the money and the reason."""
     if not reviews:
         return
-    facts = {
-        id_: {
-            "code": each.code,
-            "phase": None,
-            "message": sentence(each.code, each.detail),
-            "detail": dict(each.detail),
-        }
-        for id_, each in reviews.items()
-    }
+    facts = {id_: each.describe(None) for id_, each in reviews.items()}
     rows = [json.dumps(facts[id_], default=str) for id_ in reviews]
     asked = connection.execute(ASK, {"ids": list(reviews), "reviews": rows}).scalars().all()
     write_events(connection, "payment.needs_review", asked, data=facts)

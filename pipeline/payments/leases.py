@@ -8,10 +8,10 @@ from sqlalchemy import Connection, text
 
 from models.states import OperationKind, OperationStatus, PaymentStatus
 from pipeline.checkouts.batch import LockedCheckout
-from pipeline.gateways.gateway import Answer, Call
+from pipeline.gateways.gateway import Answer, Call, Verb
 from pipeline.payments.details import DETAILS, read_details
 from pipeline.payments.operation import Operation
-from pipeline.payments.payment import Intent, PaymentState, Verb
+from pipeline.payments.payment import Intent, PaymentState
 from pipeline.settings import Settings
 
 #: In the order of the fields of `Operation`.

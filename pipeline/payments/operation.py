@@ -76,7 +76,22 @@ def outcome_of(kind: OperationKind, status: PaymentStatus) -> OperationStatus:
     return OperationStatus.DECLINED if ended else OperationStatus.UNKNOWN
 
 
-def settle_ended(operation: Operation, status: PaymentStatus) -> Operation:
+def settle_by_status(
+    operations: Sequence[Operation], status: PaymentStatus, *, retrieved: bool
+) -> tuple[Operation, ...]:
+    """Settle all operations of a payment by its status: the one place where these rules are applied.
+
+    `retrieved` says that the object was retrieved in that status: only that proves that a refund did not last.
+    """
+    if status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):
+        operations = [_settle_ended(each, status) for each in operations]
+    if status is PaymentStatus.CAPTURED:
+        operations = _settle_captured(operations)
+    settled = _supersede(operations)
+    return _reopen_refunds(settled) if retrieved and status is PaymentStatus.CAPTURED else settled
+
+
+def _settle_ended(operation: Operation, status: PaymentStatus) -> Operation:
     """Settle what was unanswered when the object reached its final status."""
     if not is_pending(operation):
         return operation
@@ -85,7 +100,7 @@ def settle_ended(operation: Operation, status: PaymentStatus) -> Operation:
     return settle(operation, OperationStatus.DECLINED, SETTLED_BY_CANCEL)
 
 
-def settle_captured(operations: Sequence[Operation]) -> list[Operation]:
+def _settle_captured(operations: Sequence[Operation]) -> list[Operation]:
     """Settle the capture that is still unanswered when the money is seen to be taken, whatever showed it.
 
     A look that was planned before the capture can be the first to see it; its checkout then goes on, and an answer that
@@ -98,7 +113,7 @@ def settle_captured(operations: Sequence[Operation]) -> list[Operation]:
     return [settle(each, OperationStatus.SUCCEEDED, None) if each is first else each for each in operations]
 
 
-def supersede(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+def _supersede(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """Leave one success to each kind that can only happen once: the first; the rest of its keys come to nothing."""
     first = {
         kind: min(n)
@@ -113,7 +128,7 @@ def supersede(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     )
 
 
-def reopen_refunds(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+def _reopen_refunds(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """Take refunds for failed that had been accepted, now that the money is with the provider again."""
     return tuple(
         replace(each, status=OperationStatus.DECLINED, code=REFUND_RETURNED)

@@ -6,7 +6,6 @@ Pure: no I/O. `pipeline/payments/storage.py` reads and writes these; the payment
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final, assert_never
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from pipeline.gateways.gateway import (
     Succeeded,
     Transient,
     Unknown,
+    Verb,
 )
 from pipeline.payments.operation import (
     EFFECTS,
@@ -28,24 +28,9 @@ from pipeline.payments.operation import (
     is_pending,
     miss,
     outcome_of,
-    reopen_refunds,
     settle,
-    settle_captured,
-    settle_ended,
-    supersede,
+    settle_by_status,
 )
-
-
-class Verb(StrEnum):
-    """What is called at the gateway."""
-
-    OPEN = "open"
-    AUTHORIZE = "authorize"
-    CAPTURE = "capture"
-    CANCEL = "cancel"
-    REFUND = "refund"
-    RETRIEVE = "retrieve"
-
 
 VERBS: Final = {
     OperationKind.OPEN: Verb.OPEN,
@@ -187,9 +172,7 @@ class PaymentState:
                     freed = settle(operation, OperationStatus.SUCCEEDED, None)
                 elif asked_before:
                     freed = settle(operation, OperationStatus.DECLINED, f"payment_is_{answer.status}")
-                books = self._with(freed, answer.status, answer.reference, until=answer.authorized_until)
-                returned = answer.status is PaymentStatus.CAPTURED
-                return replace(books, operations=reopen_refunds(books.operations)) if returned else books
+                return self._with(freed, answer.status, answer.reference, until=answer.authorized_until, retrieved=True)
             case Declined() if asked_before:
                 return self.apply_result(operation, answer)
             case ActionRequired() | Unknown() | Transient() | Misconfigured() if asked_before:
@@ -220,20 +203,22 @@ class PaymentState:
         )
 
     def _with(
-        self, changed: Operation, status: PaymentStatus, reference: str | None, *, until: datetime | None = None
+        self,
+        changed: Operation,
+        status: PaymentStatus,
+        reference: str | None,
+        *,
+        until: datetime | None = None,
+        retrieved: bool = False,
     ) -> "PaymentState":
         """Write an operation and the payment's status in, and what they say of the other operations."""
         operations = [changed if each.id == changed.id else each for each in self.operations]
-        if status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):
-            operations = [settle_ended(each, status) for each in operations]
-        if status is PaymentStatus.CAPTURED:
-            operations = settle_captured(operations)
         return replace(
             self,
             status=status,
             reference=reference,
             action=self.action if status is PaymentStatus.ACTION_REQUIRED else None,
-            operations=supersede(operations),
+            operations=settle_by_status(operations, status, retrieved=retrieved),
             authorized_until=until or self.authorized_until,
             answered=True,
         )

@@ -1,1 +1,1 @@
-"""The seven phases, one file each, do and undo side by side."""
+"""The phases, one file each, do and undo side by side."""

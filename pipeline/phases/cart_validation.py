@@ -1,8 +1,9 @@
-"""Phase 1: can this cart be sold at all? Which variant is each line? It holds nothing, so there is nothing to undo.
+"""Can this cart be sold at all? Which variant is each line? It holds nothing, so there is nothing to undo.
 
 The cart is read-only from the start of the checkout on, so what is found here stays true of it; stock is only looked
-at, to refuse early: phase 2 holds it. So is what the cart would come to now, where the gateway does not charge every
-amount: phase 3 prices it for good. A sku is looked up here and never again: each line's variant is written down.
+at, to refuse early: the reservation holds it. So is what the cart would come to now, where the gateway does not charge
+every amount: the price lock prices it for good. A sku is looked up here and never again: each line's
+variant is written down.
 """
 
 from collections import defaultdict
@@ -84,7 +85,7 @@ def validate(basket: Basket, available: Mapping[int, int | None], settings: Sett
     for line in basket.lines:
         if objection := _object_to_line(line, basket, settings):
             return objection
-    # What has to be converted first is added up in phase 3: amounts of two currencies have no sum.
+    # What has to be converted first is added up by the price lock: amounts of two currencies have no sum.
     ready = [line for line in basket.lines if not line.needs_conversion(basket.currency)]
     if sum(line.quantity * (line.price_minor or 0) for line in ready) > MAX_MINOR:
         return Rejected(Code.TOTAL_TOO_LARGE)

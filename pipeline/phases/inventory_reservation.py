@@ -1,4 +1,4 @@
-"""Phase 2: hold every line, all or nothing, atomically. Undo: release.
+"""Hold every line, all or nothing, atomically. Undo: release.
 
 One lock, one update and one insert for a whole batch, so that a rush on one variant costs one row lock a batch
 instead of one a buyer.
@@ -18,7 +18,7 @@ from pipeline.checkouts.locks import lock_held_stock, lock_stock
 from pipeline.errors import Code
 from pipeline.settings import Settings
 
-# By the variants that phase 1 has resolved: a sku may have been given to another since.
+# By the variants that the validation has resolved: a sku may have been given to another since.
 WANTED: Final = text("""
     SELECT k.id AS checkout_id, l.line, r.line IS NOT NULL AS resolved, v.id AS variant_id, l.sku, l.quantity
     FROM checkouts k JOIN cart_lines l ON l.cart_id = k.cart_id

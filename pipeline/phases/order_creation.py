@@ -1,4 +1,4 @@
-"""Phase 5: write the order and its lines from the frozen rows, pending. Undo: cancel it (kept, never deleted)."""
+"""Write the order and its lines from the frozen rows, pending. Undo: cancel it (kept, never deleted)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -1,8 +1,9 @@
-"""Phase 3: compute and freeze the quote, redeem coupon uses, hold the total against what the caller expects.
+"""Compute and freeze the quote, redeem coupon uses, hold the total against what the caller expects.
 
-Undo: void the lock, give the coupon uses back. Between phase 1 and here a price may have ended, or a variant been
-deleted, so a line may have lost either: rejected as in phase 1. What is sold is the variant that phase 1 resolved,
-under the sku, title and category that the catalog gives it now; one that has been deactivated since is still sold.
+Undo: void the lock, give the coupon uses back. Between the validation and here a price may have ended, or a variant
+been deleted, so a line may have lost either: rejected as in the validation. What is sold is the variant that it
+resolved, under the sku, title and category that the catalog gives it now; one that has been deactivated since is
+still sold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,9 @@ from pipeline.pricing.loader import Terms, describe_lapsed, find_lapsed_rates, l
 from pipeline.pricing.storage import freeze_quotes
 from pipeline.pricing.terms import Quote
 from pipeline.settings import Settings, TaxRatesEnded
+
+#: As the chain calls it: a phase has the name of its file.
+NAME: Final = __name__.rpartition(".")[2]
 
 VOID: Final = text("""
     UPDATE price_locks SET voided_at = now() WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND voided_at IS NULL
@@ -60,7 +64,7 @@ def do(
         desk.redeem()
         freeze_quotes(connection, quotes)
         told = {id_: facts for id_, facts in untaxed.items() if id_ in quotes}
-        write_events(connection, "checkout.tax_rates_ended", list(told), phase="price_lock", data=told)
+        write_events(connection, "checkout.tax_rates_ended", list(told), phase=NAME, data=told)
     return outcomes
 
 

@@ -1,4 +1,4 @@
-"""Phase 7: reserved becomes sold, the order gets its number, the cart is completed.
+"""Reserved becomes sold, the order gets its number, the cart is completed.
 
 The money is taken: nothing here may fail for a business reason. Every row it needs was written and checked by earlier
 phases under the same lock, so there is no undo either.

@@ -13,7 +13,7 @@ from pipeline.checkouts.batch import LockedCheckout, Rejected
 from pipeline.checkouts.events import Happened, execute_with_events, with_events
 from pipeline.errors import sentence
 from pipeline.messaging.ports import RESOLVE, UNWIND, OutgoingMessage
-from pipeline.saga.chain import CHAIN, first_undo, undoable
+from pipeline.saga.chain import find_phase, first_undo, skip_settled
 from pipeline.settings import Settings
 
 BEGIN: Final = with_events("""
@@ -101,10 +101,8 @@ def step_down(connection: Connection, number: int, members: Sequence[LockedCheck
     if not members:
         return False
     ids = [member.id for member in members]
-    undone = Happened("checkout.phase_undone", ids, CHAIN[number - 1].name)
-    left = number - 1
-    while left and not undoable(CHAIN[left - 1]):
-        left -= 1
+    undone = Happened("checkout.phase_undone", ids, find_phase(number).name)
+    left = skip_settled(number - 1)
     if left == 0:
         finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members}, settings, undone)
         return False

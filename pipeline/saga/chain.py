@@ -1,7 +1,7 @@
-"""The chain: the one list of the seven phases. A phase is added here and nowhere else."""
+"""The chain: the one list of the phases. A phase is one file in `pipeline/phases/` and one line here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -70,12 +70,15 @@ class GatewayPhase:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One step of the chain. After a phase with `awaits_payment` a checkout without a payment waits for the buyer."""
+    """One step of the chain. After a phase with `awaits_payment` a checkout without a payment waits for the buyer.
 
-    number: int
+    `number` is its place in the chain, from 1 on.
+    """
+
     name: str
     work: TransactionPhase | GatewayPhase
     awaits_payment: bool = False
+    number: int = 0
 
     @property
     def queue(self) -> str:
@@ -83,20 +86,40 @@ class Phase:
         return f"checkout.{self.name}"
 
 
-CHAIN: Final = (
-    Phase(1, "cart_validation", QuotingPhase(cart_validation.do, cart_validation.undo)),
-    Phase(2, "inventory_reservation", TransactionPhase(inventory_reservation.do, inventory_reservation.undo)),
-    Phase(3, "price_lock", QuotingPhase(price_lock.do, price_lock.undo), awaits_payment=True),
-    Phase(4, "payment_authorization", GatewayPhase(payment_authorization.plan, payment_authorization.plan_undo)),
-    Phase(5, "order_creation", TransactionPhase(order_creation.do, order_creation.undo)),
-    Phase(6, "payment_capture", GatewayPhase(payment_capture.plan, payment_capture.plan_undo, pivot=True)),
-    Phase(7, "stock_commit", TransactionPhase(stock_commit.do, stock_commit.undo)),
+def link(*phases: Phase) -> tuple[Phase, ...]:
+    """Make a chain of these phases: each gets the number of its place."""
+    return tuple(replace(phase, number=number) for number, phase in enumerate(phases, start=1))
+
+
+CHAIN: Final = link(
+    Phase("cart_validation", QuotingPhase(cart_validation.do, cart_validation.undo)),
+    Phase("inventory_reservation", TransactionPhase(inventory_reservation.do, inventory_reservation.undo)),
+    Phase("price_lock", QuotingPhase(price_lock.do, price_lock.undo), awaits_payment=True),
+    Phase("payment_authorization", GatewayPhase(payment_authorization.plan, payment_authorization.plan_undo)),
+    Phase("order_creation", TransactionPhase(order_creation.do, order_creation.undo)),
+    Phase("payment_capture", GatewayPhase(payment_capture.plan, payment_capture.plan_undo, pivot=True)),
+    Phase("stock_commit", TransactionPhase(stock_commit.do, stock_commit.undo)),
 )
+
+
+def get_chain() -> tuple[Phase, ...]:
+    """Return the phases in order. The engine asks at each use and keeps no copy, so that another list is one change."""
+    return CHAIN
+
+
+def find_phase(number: int) -> Phase:
+    """Return the phase with this number."""
+    return get_chain()[number - 1]
 
 
 def next_phase(completed: int) -> Phase:
     """Return the phase that follows this many completed ones."""
-    return CHAIN[completed]
+    return get_chain()[completed]
+
+
+def is_last(phase: Phase) -> bool:
+    """Tell whether a checkout is completed with this phase."""
+    return phase.number == len(get_chain())
 
 
 def first_undo(completed: int) -> int:
@@ -105,10 +128,16 @@ def first_undo(completed: int) -> int:
     A gateway phase may have written operations before it completed: the unwind begins with it, and finds nothing to do
     if it had not begun.
     """
-    started = completed + 1 if completed < len(CHAIN) and isinstance(CHAIN[completed].work, GatewayPhase) else completed
-    while started and not undoable(CHAIN[started - 1]):
-        started -= 1
-    return started
+    chain = get_chain()
+    is_calling = completed < len(chain) and isinstance(chain[completed].work, GatewayPhase)
+    return skip_settled(completed + 1 if is_calling else completed)
+
+
+def skip_settled(number: int) -> int:
+    """Return the number of the newest phase, up to this one, that has anything to undo; 0 for none."""
+    while number and not undoable(find_phase(number)):
+        number -= 1
+    return number
 
 
 def undoable(phase: Phase) -> bool:

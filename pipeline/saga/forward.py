@@ -10,9 +10,8 @@ from sqlalchemy import Connection, text
 from models.states import CheckoutState
 from pipeline.checkouts.batch import LockedCheckout, Retry, Review, Wait
 from pipeline.checkouts.events import Happened, execute_with_events, with_events
-from pipeline.errors import sentence
 from pipeline.messaging.ports import UNWIND, OutgoingMessage
-from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, next_phase
+from pipeline.saga.chain import GatewayPhase, Phase, is_last, next_phase
 from pipeline.settings import Settings
 
 # :stall_seconds null means that nothing is due: the checkout waits for the buyer, or is over. With :window_seconds the
@@ -88,12 +87,11 @@ def advance(
 ) -> list[OutgoingMessage]:
     """Record that these checkouts completed `phase`, and return the messages that call on the next one."""
     sends: list[OutgoingMessage] = []
-    last = phase.number == len(CHAIN)
     authorizes = isinstance(phase.work, GatewayPhase) and not phase.work.pivot
     waiting = [each for each in members if phase.awaits_payment and not each.payment_given]
     going = [each for each in members if not (phase.awaits_payment and not each.payment_given)]
     for group, state in (
-        (going, CheckoutState.COMPLETED if last else CheckoutState.RUNNING),
+        (going, CheckoutState.COMPLETED if is_last(phase) else CheckoutState.RUNNING),
         (waiting, CheckoutState.AWAITING_PAYMENT),
     ):
         if not group:
@@ -181,15 +179,7 @@ def move_to_review(connection: Connection, phase: str, reviews: Mapping[UUID, Re
     """Move these checkouts to review, with the reason."""
     if not reviews:
         return
-    facts = {
-        id_: {
-            "code": each.code,
-            "phase": phase,
-            "message": sentence(each.code, each.detail),
-            "detail": dict(each.detail),
-        }
-        for id_, each in reviews.items()
-    }
+    facts = {id_: each.describe(phase) for id_, each in reviews.items()}
     rows = [json.dumps(each, default=str) for each in facts.values()]
     execute_with_events(
         connection,

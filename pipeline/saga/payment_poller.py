@@ -14,14 +14,14 @@ from models.states import ENDINGS, CheckoutState, OperationStatus, PaymentStatus
 from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded
+from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded, Verb
 from pipeline.messaging.ports import RESOLVE, OutgoingMessage
 from pipeline.payments.late_funds import close_reviews
 from pipeline.payments.leases import CallResult, take_leases
-from pipeline.payments.payment import LIVE, Intent, PaymentState, Verb
+from pipeline.payments.payment import LIVE, Intent, PaymentState
 from pipeline.payments.storage import load_payments, store_results
 from pipeline.saga import backward, forward
-from pipeline.saga.chain import CHAIN, GatewayPhase
+from pipeline.saga.chain import GatewayPhase, next_phase
 from pipeline.saga.executor import Executor, Step
 from pipeline.settings import Settings
 
@@ -115,7 +115,7 @@ class PaymentPoller:
                 # The buyer returned to the bank after declining, and paid after all.
                 return self._resume(connection, member) if books.status is PaymentStatus.AUTHORIZED else []
             case CheckoutState.RUNNING:
-                goes_on = changed and isinstance(CHAIN[member.phase].work, GatewayPhase)
+                goes_on = changed and isinstance(next_phase(member.phase).work, GatewayPhase)
                 return [_send(member)] if goes_on else []
             case CheckoutState.UNWINDING:
                 return [_send(member)]

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from models.states import ENDINGS, CheckoutState
 from pipeline.payments.payment import LIVE
-from pipeline.saga.chain import CHAIN, next_phase
+from pipeline.saga.chain import get_chain, next_phase
 from pipeline.saga.executor import Executor
 from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.runner import Runner
@@ -33,7 +33,7 @@ def resolve(executor: Executor, runner: Runner, unwinder: Unwinder, poller: Paym
     back: list[UUID] = []
     ended: list[UUID] = []
     for row in executor.read(lambda connection: connection.execute(WHERE, {"ids": list(ids)}).all()):
-        if row.state == CheckoutState.RUNNING and row.phase < len(CHAIN):
+        if row.state == CheckoutState.RUNNING and row.phase < len(get_chain()):
             forward[row.phase].append(row.id)
         elif row.state in ENDINGS and row.payment not in LIVE:
             ended.append(row.id)

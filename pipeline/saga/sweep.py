@@ -26,7 +26,7 @@ from pipeline.checkouts.locks import (
 from pipeline.errors import Code
 from pipeline.messaging.ports import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, OutgoingMessage
 from pipeline.saga import backward
-from pipeline.saga.chain import CHAIN, GatewayPhase, next_phase
+from pipeline.saga.chain import GatewayPhase, get_chain, next_phase
 from pipeline.saga.executor import Executor, Step
 from pipeline.saga.retention import delete_expired, record_heartbeat
 from pipeline.saga.runner import give_up
@@ -73,10 +73,11 @@ class Station:
     phases: tuple[int, ...]
 
 
-STATIONS: Final = (
-    *(Station(phase.queue, CheckoutState.RUNNING, (phase.number - 1,)) for phase in CHAIN),
-    Station(UNWIND, CheckoutState.UNWINDING, tuple(range(len(CHAIN) + 1))),
-)
+def list_stations() -> list[Station]:
+    """Return a station for each phase, and the unwind's."""
+    chain = get_chain()
+    phases = [Station(phase.queue, CheckoutState.RUNNING, (phase.number - 1,)) for phase in chain]
+    return [*phases, Station(UNWIND, CheckoutState.UNWINDING, tuple(range(len(chain) + 1)))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +103,15 @@ def sweep(executor: Executor, backlog: Backlog, settings: Settings) -> SweepCoun
     executor.run(record_heartbeat)
     counts = executor.run(tick.expire).counts
     counts += executor.run(lambda connection: delete_expired(connection, settings)).counts
-    heads = backlog.heads([*(station.queue for station in STATIONS), WEBHOOKS, DELIVERIES])
+    stations = list_stations()
+    heads = backlog.heads([*(station.queue for station in stations), WEBHOOKS, DELIVERIES])
     if heads is None:
         log.warning("sweep.blind", **counts)
         return SweepCounts(**counts)
     counts += executor.run(tick.call_scheduled).counts
     counts += executor.run(partial(tick.redeliver_inbound_webhooks, heads.get(WEBHOOKS))).counts
     counts += executor.run(partial(tick.send_deliveries, heads.get(DELIVERIES))).counts
-    for station in STATIONS:
+    for station in stations:
         counts += executor.run(partial(tick.resend, station, heads.get(station.queue))).counts
     if counts:
         log.info("sweep.ran", **counts)

@@ -15,10 +15,10 @@ from pipeline.messaging.ports import UNWIND
 from pipeline.payments.late_funds import close_reviews, request_review
 from pipeline.payments.leases import CallResult, PlannedCall, take_leases
 from pipeline.payments.payment import Intent, PaymentState
-from pipeline.payments.plan import plan_undo
 from pipeline.payments.storage import abandon, load_payments, store_results
+from pipeline.payments.undo import plan_undo
 from pipeline.saga import backward, forward
-from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, TransactionPhase
+from pipeline.saga.chain import GatewayPhase, Phase, TransactionPhase, find_phase
 from pipeline.saga.executor import Executor, Lane, Step
 from pipeline.saga.runner import pursue_late_funds
 from pipeline.saga.slow import Watch
@@ -66,7 +66,7 @@ class Unwinder:
         if not turning:
             return step
         number = max(each.phase for each in turning)
-        phase = CHAIN[number - 1]
+        phase = find_phase(number)
         group = [each for each in turning if each.phase == number]
         rest = [each.id for each in turning if each.phase < number]
         if self._undo(connection, phase, group, books, step):
@@ -169,7 +169,7 @@ class Unwinder:
 def fail_undo(connection: Connection, member: LockedCheckout, error: str, settings: Settings) -> None:
     """Delay an undo that failed, with exponential back-off; after the last attempt, move to review."""
     attempts = member.attempts + 1
-    phase = CHAIN[max(member.phase, 1) - 1].name
+    phase = find_phase(max(member.phase, 1)).name
     if attempts >= settings.max_undo_attempts:
         detail = {"phase": phase, "attempts": attempts, "error": error[:500]}
         forward.move_to_review(connection, phase, {member.id: Review(Code.UNDO_FAILED, detail)})

@@ -21,8 +21,9 @@ PIVOT: Final = f"""UPDATE checkouts SET due_at = now() + interval '6 s', due_rea
     updated_at = now() WHERE id = {ID}"""
 MOVE: Final = f"""UPDATE checkouts SET phase = {{number}}, sent_at = now(), due_at = now() + interval '5 s',
     due_reason = 'stalled', updated_at = now() WHERE id = {ID} AND state = 'running' AND phase = {{number}} - 1"""
-COMPLETE: Final = f"""UPDATE checkouts SET state = 'completed', phase = 7, sent_at = NULL, due_at = NULL,
-    due_reason = NULL, updated_at = now(), ended_at = now() WHERE id = {ID} AND state = 'running' AND phase = 6"""
+COMPLETE: Final = f"""UPDATE checkouts SET state = 'completed', phase = {{number}}, sent_at = NULL, due_at = NULL,
+    due_reason = NULL, updated_at = now(), ended_at = now()
+    WHERE id = {ID} AND state = 'running' AND phase = {{number}} - 1"""
 PAY: Final = f"UPDATE payments SET status = '{{status}}', updated_at = now() WHERE checkout_id = {ID}"
 SETTLE: Final = f"""UPDATE payment_operations SET status = 'succeeded', claimed_until = NULL, updated_at = now()
     WHERE checkout_id = {ID} AND kind = '{{kind}}' AND n = 1"""
@@ -63,7 +64,8 @@ class Script:
             if phase.number < len(CHAIN):
                 statements.append(MOVE.format(number=phase.number))
             else:
-                statements += [COMPLETE, *self._insert("events", "kind = 'checkout.completed'")]
+                end = COMPLETE.format(number=phase.number)
+                statements += [end, *self._insert("events", "kind = 'checkout.completed'")]
             parts += ["BEGIN;", *(f"{' '.join(statement.split())};" for statement in statements), "COMMIT;"]
         return "\n".join(parts) + "\n"
 

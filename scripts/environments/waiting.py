@@ -6,7 +6,7 @@ from uuid import UUID
 
 from redis.client import Redis
 
-from pipeline.operations.statistics import CHECKOUT_QUEUES
+from pipeline.operations.statistics import list_checkout_queues
 from workers.broker.queue_stats import NAMESPACE, QueueKeys
 
 #: Messages read in one round trip.
@@ -16,7 +16,7 @@ PAGE: Final = 1000
 def read_waiting(client: Redis, namespace: str = NAMESPACE) -> frozenset[UUID]:
     """Return the checkouts named by any message of any queue. Raises what the client raises when Redis is away."""
     found: set[UUID] = set()
-    for queue in CHECKOUT_QUEUES:
+    for queue in list_checkout_queues():
         for _, body in client.hscan_iter(QueueKeys.name(namespace, queue).messages, count=PAGE):
             found.update(_named(body))
     return frozenset(found)

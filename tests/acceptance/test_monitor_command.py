@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from pipeline.operations.statistics import QUEUES
+from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
 
 pytestmark = pytest.mark.acceptance
@@ -82,7 +82,7 @@ def test_in_a_pipe_it_prints_one_fact_a_line(tmp_path: Path, settings: Settings)
         "failure payment_declined 1",
         "attention stuck 0",
     } <= set(lines)
-    assert len([line for line in lines if line.startswith("queue ")]) == len(QUEUES)
+    assert len([line for line in lines if line.startswith("queue ")]) == len(list_queues())
     assert "\x1b" not in done.stdout
 
 

@@ -19,17 +19,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from pipeline.gateways.gateway import Gateway
-
-
-class Verb(StrEnum):
-    """The calls that carry an idempotency key."""
-
-    OPEN = "open"
-    AUTHORIZE = "authorize"
-    CAPTURE = "capture"
-    CANCEL = "cancel"
-    REFUND = "refund"
+from pipeline.gateways.gateway import Gateway, Verb
 
 
 class Fault(StrEnum):

@@ -9,16 +9,16 @@ from uuid import uuid4
 import pytest
 
 from models.money import Money
-from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded
+from pipeline.gateways.gateway import KEYED_VERBS, Answer, Call, Declined, Succeeded, Verb
 from tests.conformance.purchase import AUTHORIZED, OPEN, STEPS, Purchase
-from tests.conformance.subject import Subject, Verb
+from tests.conformance.subject import Subject
 
 ODD_TOKENS = [" ", "no such token", "\N{CREDIT CARD}", "x" * 255, "a\x00b", "\ud800", "../../v1/refunds", "tok+tok"]
 ODD_REFERENCES = ["no such object", "\N{SNOWMAN}", "x" * 5000, "a\x00b", "\ud800", "../../v1/refunds", "a b\r\nc: d"]
 
 
 @pytest.mark.parametrize("token", ODD_TOKENS, ids=ascii)
-@pytest.mark.parametrize("verb", Verb)
+@pytest.mark.parametrize("verb", KEYED_VERBS)
 def test_no_token_makes_a_verb_raise(purchase: Purchase, verb: Verb, token: str) -> None:
     """The token comes from outside, as it is: authorising with nonsense never succeeds."""
     purchase.bring_to(STEPS[verb][0])
@@ -32,7 +32,7 @@ def test_no_token_makes_a_verb_raise(purchase: Purchase, verb: Verb, token: str)
 
 
 @pytest.mark.parametrize("reference", ODD_REFERENCES, ids=lambda text: ascii(text)[:30])
-@pytest.mark.parametrize("verb", [verb for verb in Verb if verb is not Verb.OPEN])
+@pytest.mark.parametrize("verb", [verb for verb in KEYED_VERBS if verb is not Verb.OPEN])
 def test_no_reference_makes_a_verb_raise(purchase: Purchase, verb: Verb, reference: str) -> None:
     """An object that cannot be is not there, and nothing comes of it."""
     purchase.bring_to(AUTHORIZED)
@@ -43,7 +43,7 @@ def test_no_reference_makes_a_verb_raise(purchase: Purchase, verb: Verb, referen
     purchase.assert_stands(AUTHORIZED)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in Verb if verb is not Verb.OPEN])
+@pytest.mark.parametrize("verb", [verb for verb in KEYED_VERBS if verb is not Verb.OPEN])
 def test_no_reference_at_all_makes_no_verb_raise(purchase: Purchase, verb: Verb) -> None:
     """A call without an object has none to act on."""
     call = replace(purchase.call(), reference=None)

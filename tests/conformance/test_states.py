@@ -13,9 +13,10 @@ from pipeline.gateways.gateway import (
     Answer,
     Declined,
     Succeeded,
+    Verb,
 )
 from tests.conformance.purchase import AUTHORIZED, CANCELLED, CAPTURED, OPEN, PENDING, REFUNDED, Purchase, need
-from tests.conformance.subject import Subject, Verb
+from tests.conformance.subject import Subject
 
 
 def assert_declined(answer: Answer, code: str) -> None:

@@ -18,9 +18,10 @@ from pipeline.gateways.gateway import (
     Succeeded,
     Transient,
     Unknown,
+    Verb,
 )
 from pipeline.payments.operation import MISCONFIGURED, REFUND_RETURNED, SETTLED_BY_CANCEL, SUPERSEDED, Operation
-from pipeline.payments.payment import VERBS, PaymentState, Verb
+from pipeline.payments.payment import VERBS, PaymentState
 
 K, S, P = OperationKind, OperationStatus, PaymentStatus
 

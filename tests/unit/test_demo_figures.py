@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import scripts.demo
 from pipeline.audit.report import INVARIANTS, AuditReport, Violation
-from pipeline.operations.statistics import QUEUES
+from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
 from scripts.demonstration.cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
 from scripts.demonstration.figures import Figures, Shelf, judge
@@ -96,8 +96,8 @@ def test_the_cast_adds_up() -> None:
 def test_the_demo_runs_every_queue_and_kills_a_worker_that_has_one() -> None:
     lines = scripts.demo.group_lines(read_procfile())
     queues = [word for line in lines.values() for word in line.split() if word.startswith("checkout.")]
-    assert sorted(queues) == sorted(QUEUES)
-    assert [word for word in lines["payment_authorization"].split() if word in QUEUES] == [
+    assert sorted(queues) == sorted(list_queues())
+    assert [word for word in lines["payment_authorization"].split() if word in list_queues()] == [
         "checkout.payment_authorization"
     ]
 

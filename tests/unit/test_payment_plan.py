@@ -12,10 +12,12 @@ from models.states import CheckoutState, OperationKind, OperationStatus, Payment
 from pipeline.checkouts.batch import Done, LockedCheckout, Rejected, Retry, Review, Wait
 from pipeline.checkouts.expected import Expected
 from pipeline.errors import Code
-from pipeline.gateways.gateway import ALREADY_CAPTURED, ActionRequired
+from pipeline.gateways.gateway import ALREADY_CAPTURED, ActionRequired, Verb
 from pipeline.payments.operation import MISCONFIGURED, REFUND_RETURNED, Operation
-from pipeline.payments.payment import Intent, PaymentState, Verb
-from pipeline.payments.plan import plan_authorization, plan_capture, plan_undo
+from pipeline.payments.payment import Intent, PaymentState
+from pipeline.payments.undo import plan_undo
+from pipeline.phases.payment_authorization import plan as plan_authorization
+from pipeline.phases.payment_capture import plan as plan_capture
 from pipeline.settings import Settings
 
 K, S, P = OperationKind, OperationStatus, PaymentStatus

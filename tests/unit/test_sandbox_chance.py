@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from models.money import Money
-from pipeline.gateways.gateway import Call, Declined, Succeeded, Transient, Unknown
+from pipeline.gateways.gateway import Call, Declined, Succeeded, Transient, Unknown, Verb
 from pipeline.gateways.sandbox.faults import CHANCES, HEARD, LASTING, WITHOUT_EFFECT, Conduct, Faults
-from pipeline.gateways.sandbox.requests import Keyed, Reply, Verb
+from pipeline.gateways.sandbox.requests import Keyed, Reply
 from pipeline.gateways.sandbox.tokens import Fault
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.gateways.sandbox.requests import Verb
+from pipeline.gateways.gateway import KEYED_VERBS, Verb
 from pipeline.gateways.sandbox.tokens import Fault, Token, TokenOutcome, find_fault, parse_token
 
 
@@ -11,7 +11,7 @@ def test_a_word_alone_is_an_outcome(outcome: TokenOutcome) -> None:
     assert parse_token(f"tok_{outcome}") == Token(outcome, {})
 
 
-@pytest.mark.parametrize("verb", Verb)
+@pytest.mark.parametrize("verb", KEYED_VERBS)
 @pytest.mark.parametrize("fault", Fault)
 def test_a_fault_alone_is_a_card_that_works_otherwise(verb: Verb, fault: Fault) -> None:
     assert parse_token(f"tok_{verb}_{fault}") == Token(TokenOutcome.OK, {verb: fault})
@@ -42,4 +42,4 @@ def test_words_are_joined_with_plus() -> None:
 )
 def test_anything_else_is_no_token_and_asks_for_no_fault(text: str) -> None:
     assert parse_token(text) is None
-    assert [find_fault(verb, text) for verb in Verb] == [None] * 5
+    assert [find_fault(verb, text) for verb in KEYED_VERBS] == [None] * len(KEYED_VERBS)

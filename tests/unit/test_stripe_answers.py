@@ -7,8 +7,8 @@ import pytest
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded, Unknown
-from pipeline.gateways.stripe.answers import Verb, describe, read_intent, read_refund
+from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded, Unknown, Verb
+from pipeline.gateways.stripe.answers import describe, read_intent, read_refund
 from tests.unit.intents import (
     REFERENCE,
     SECRET,

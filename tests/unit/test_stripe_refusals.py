@@ -11,8 +11,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError
 
 from models.states import PaymentStatus
-from pipeline.gateways.gateway import Answer, Declined, Misconfigured, Succeeded, Transient, Unknown
-from pipeline.gateways.stripe.answers import Verb
+from pipeline.gateways.gateway import Answer, Declined, Misconfigured, Succeeded, Transient, Unknown, Verb
 from pipeline.gateways.stripe.refusals import explain
 from tests.unit.intents import REFERENCE, TOTAL, make_error, write_intent
 

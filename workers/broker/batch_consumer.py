@@ -161,7 +161,6 @@ class BatchConsumer(Consumer):
                 self._postponed_until = time.monotonic() + POSTPONE_SECONDS
                 self._postpone_refused()
                 break
-            log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
             self._refused.popleft()
             # Dead letters keep the message as it came, for a week: one with a secret in it is gone instead.
             (self._link.ack if refusal.has_secret else self._link.nack)([redis_id])

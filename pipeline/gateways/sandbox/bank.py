@@ -9,12 +9,12 @@ from typing import Final
 from models.money import MAX_MINOR, Money, minor_digits
 from pipeline.database.connections import connect_engine
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotChargeable, Unknown
+from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotChargeable, Unknown, Verb
 from pipeline.gateways.sandbox.faults import Conduct
 from pipeline.gateways.sandbox.holdings import expire_authorizations, list_objects
 from pipeline.gateways.sandbox.ledger import Ledger
 from pipeline.gateways.sandbox.notices import SandboxEvent, Stamp, list_events
-from pipeline.gateways.sandbox.requests import Keyed, Reply, Request, Unkeyed, Verb, Visit
+from pipeline.gateways.sandbox.requests import Keyed, Reply, Request, Unkeyed, Visit
 from pipeline.gateways.sandbox.writer import Writer
 from pipeline.settings import Settings, SettingsError
 

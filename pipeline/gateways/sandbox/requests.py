@@ -5,17 +5,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.gateways.gateway import Answer, Call, Details
-
-
-class Verb(StrEnum):
-    """Calls that carry an idempotency key."""
-
-    OPEN = "open"
-    AUTHORIZE = "authorize"
-    CAPTURE = "capture"
-    CANCEL = "cancel"
-    REFUND = "refund"
+from pipeline.gateways.gateway import Answer, Call, Details, Verb
 
 
 class Visit(StrEnum):
@@ -28,7 +18,7 @@ class Visit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """One call with its verb."""
+    """One call with its verb, which carries an idempotency key."""
 
     verb: Verb
     call: Call

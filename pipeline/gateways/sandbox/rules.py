@@ -20,9 +20,10 @@ from pipeline.gateways.gateway import (
     Declined,
     Misconfigured,
     Succeeded,
+    Verb,
 )
 from pipeline.gateways.sandbox.answers import Decided
-from pipeline.gateways.sandbox.requests import Verb, Visit
+from pipeline.gateways.sandbox.requests import Visit
 from pipeline.gateways.sandbox.tokens import Fault, TokenOutcome, find_fault, parse_token
 
 
@@ -94,6 +95,7 @@ REFUSALS: Final[dict[Verb, dict[PaymentStatus, str]]] = {
         PaymentStatus.AUTHORIZED: "not_captured",
         PaymentStatus.CANCELLED: "not_captured",
     },
+    Verb.RETRIEVE: {},
 }
 
 UNKNOWN_OBJECT: Final = Effect(Misconfigured("payment_unknown"))
@@ -155,6 +157,8 @@ def _change(verb: Verb, call: Call, held: PaymentObject, clock: Clock) -> Effect
             return _cancel(held)
         case Verb.REFUND:
             return _refund(call, held)
+        case Verb.RETRIEVE:
+            raise ValueError("a look carries no key: it is a visit")
         case _:
             assert_never(verb)
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from pipeline.gateways.sandbox.requests import Verb
+from pipeline.gateways.gateway import KEYED_VERBS, Verb
 
 PREFIX: Final = "tok_"
 
@@ -44,7 +44,7 @@ class Token:
 
 
 OUTCOMES: Final = {f"{PREFIX}{outcome}": outcome for outcome in TokenOutcome}
-FAULTS: Final = {f"{PREFIX}{verb}_{fault}": (verb, fault) for verb in Verb for fault in Fault}
+FAULTS: Final = {f"{PREFIX}{verb}_{fault}": (verb, fault) for verb in KEYED_VERBS for fault in Fault}
 
 
 @lru_cache(maxsize=1024)

@@ -1,7 +1,6 @@
 """What a PaymentIntent or a refund says, as one of our answers. Pure."""
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Final
 
 import stripe
@@ -17,20 +16,9 @@ from pipeline.gateways.gateway import (
     Declined,
     Succeeded,
     Unknown,
+    Verb,
 )
 from pipeline.gateways.stripe.amounts import to_stripe
-
-
-class Verb(StrEnum):
-    """What was asked of Stripe."""
-
-    OPEN = "open"
-    AUTHORIZE = "authorize"
-    CAPTURE = "capture"
-    CANCEL = "cancel"
-    REFUND = "refund"
-    RETRIEVE = "retrieve"
-
 
 #: `processing` may end either way: it maps to no status.
 _STATUSES: Final = {

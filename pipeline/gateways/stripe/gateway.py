@@ -21,10 +21,11 @@ from pipeline.gateways.gateway import (
     NotChargeable,
     Transient,
     Unknown,
+    Verb,
 )
 from pipeline.gateways.stripe import ledger, notices
 from pipeline.gateways.stripe.amounts import find_chargeable, to_stripe
-from pipeline.gateways.stripe.answers import Verb, read_intent, read_refund
+from pipeline.gateways.stripe.answers import read_intent, read_refund
 from pipeline.gateways.stripe.particulars import describe_purchase, write_metadata, write_shipping
 from pipeline.gateways.stripe.refusals import PAYMENT_METHOD_UNKNOWN, explain
 from pipeline.gateways.stripe.tokens import ConfirmationToken, PaymentMethod, read_token

@@ -18,8 +18,9 @@ from pipeline.gateways.gateway import (
     Succeeded,
     Transient,
     Unknown,
+    Verb,
 )
-from pipeline.gateways.stripe.answers import AUTHENTICATION_FAILED, Verb, read_intent
+from pipeline.gateways.stripe.answers import AUTHENTICATION_FAILED, read_intent
 from pipeline.gateways.stripe.wire import chain, has_bad_certificate, was_never_sent
 
 #: The object did not stand as the verb needs it. Where the error carries it, it says how it stands.

@@ -80,7 +80,7 @@ class CheckoutStarted(Event):
 
 
 class CheckoutPhaseCompleted(Event):
-    """One of the seven phases is done."""
+    """A phase is done."""
 
     type: Literal["checkout.phase_completed"] = "checkout.phase_completed"
     data: PhaseData

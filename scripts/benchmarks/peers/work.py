@@ -33,7 +33,7 @@ ADVANCE: Final = with_events("""
 """)
 COMPLETE: Final = with_events("""
     UPDATE checkouts
-    SET phase = 7, state = 'completed', due_at = NULL, due_reason = NULL, ended_at = now(), updated_at = now()
+    SET phase = :phase, state = 'completed', due_at = NULL, due_reason = NULL, ended_at = now(), updated_at = now()
     WHERE id = :id
 """)
 OPERATIONS: Final = text(r"""
@@ -72,9 +72,8 @@ class HandWork:
         self._work(connection, number, member)
         done = Happened("checkout.phase_completed", [checkout_id], CHAIN[number - 1].name)
         if number == len(CHAIN):
-            execute_with_events(
-                connection, COMPLETE, {"id": checkout_id}, done, Happened("checkout.completed", [checkout_id])
-            )
+            completed = Happened("checkout.completed", [checkout_id])
+            execute_with_events(connection, COMPLETE, {"id": checkout_id, "phase": number}, done, completed)
         else:
             execute_with_events(connection, ADVANCE, {"id": checkout_id, "phase": number}, done)
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from models.states import CheckoutState
 from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.saga import runner, unwind
+from pipeline.saga import chain, runner
 from pipeline.saga.chain import CHAIN, TransactionPhase
 from pipeline.saga.executor import Executor
 
@@ -39,8 +39,7 @@ def skip_release() -> None:
     number, phase = next((index, each) for index, each in enumerate(CHAIN) if each.name == "inventory_reservation")
     assert isinstance(phase.work, TransactionPhase)
     broken = replace(phase, work=replace(phase.work, undo=undo))
-    chain = (*CHAIN[:number], broken, *CHAIN[number + 1 :])
-    setattr(unwind, "CHAIN", chain)  # noqa: B010 (a name that is not to be assigned)
+    setattr(chain, "CHAIN", (*CHAIN[:number], broken, *CHAIN[number + 1 :]))  # noqa: B010 (a name that is not to be assigned)
 
 
 def forget_the_guard() -> None:

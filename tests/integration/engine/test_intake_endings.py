@@ -34,7 +34,7 @@ def bring_to(works: Works, shelf: Shelf, completed: int, *, card: str | None = "
     shelf.add_variant("cup", stock=5, price_minor=250)
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token=card)
     works.pump(until=CHAIN[completed].name if completed < len(CHAIN) else None)
-    assert works.status(checkout_id).phase == completed
+    assert works.status(checkout_id).phases_completed == completed
     return checkout_id
 
 
@@ -62,7 +62,7 @@ def test_before_the_pivot_everything_is_undone(
     # Then
     status = works.status(checkout_id)
     code = "cancelled" if turn_back is cancel else "released"
-    assert (status.state, status.phase, status.order_number) == ("cancelled", 0, None)
+    assert (status.state, status.phases_completed, status.order_number) == ("cancelled", 0, None)
     assert status.failure is not None
     assert (status.failure.code, status.failure.message) == (code, SENTENCES[code])
     assert shelf.stock("cup") == (5, 0)

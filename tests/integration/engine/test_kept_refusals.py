@@ -3,9 +3,10 @@
 import json
 
 from sqlalchemy import Engine
+from structlog.testing import capture_logs
 
 from pipeline.errors import Code
-from pipeline.messaging.rejected_messages import record_rejected_message
+from pipeline.messaging.rejected_messages import keep_rejected_message, record_rejected_message
 from pipeline.security.redaction import MAX_KEPT
 from tests.harness import Shelf
 
@@ -48,3 +49,13 @@ def test_a_message_of_a_megabyte_is_kept_in_part(engine: Engine, shelf: Shelf) -
     lengths = [row[0] for row in shelf.rows("SELECT char_length(body) FROM refused_messages ORDER BY id")]
     assert len(lengths) == 2
     assert all(MAX_KEPT - 700 <= length <= MAX_KEPT for length in lengths), lengths
+
+
+def test_a_refusal_is_kept_with_the_sentence_of_its_code(engine: Engine, shelf: Shelf) -> None:
+    with capture_logs() as logged:
+        facts = {"reason": "the card 4242424242424242 is in it"}
+        keep_rejected_message(engine, queue="q", body="{}", code=Code.MESSAGE_INVALID, facts=facts)
+    [(queue, body, code, message)] = shelf.rows("SELECT queue, body, code, message FROM refused_messages")
+    assert (queue, body, code) == ("q", "{}", "message_invalid")
+    assert "4242" not in message
+    assert [(each["event"], each["queue"], each["reason"]) for each in logged] == [("message.refused", "q", message)]

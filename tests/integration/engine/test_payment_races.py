@@ -246,7 +246,7 @@ def test_the_sweep_leaves_alone_what_a_worker_is_working_on(
     working.result(10)
     # Then
     assert (counts.resent, counts.expired, rival.line.sent) == (0, 0, [])
-    assert works.status(checkout_id).phase == 3
+    assert works.status(checkout_id).phases_completed == 3
     # and it expires as soon as the worker lets go
     assert rival.sweep().expired == 1
     rival.pump()

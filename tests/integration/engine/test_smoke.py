@@ -12,7 +12,7 @@ def test_straight_through(works: Works, shelf: Shelf) -> None:
     works.pump()
     # Then
     status = works.status(checkout_id)
-    assert (status.state, status.phase, status.total_minor) == ("completed", 7, 500)
+    assert (status.state, status.phases_completed, status.total_minor) == ("completed", 7, 500)
     assert status.order_number is not None
     assert shelf.stock("cup") == (1, 0)
     assert works.sweep().resent == 0

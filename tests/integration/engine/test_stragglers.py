@@ -70,8 +70,8 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         works.run_phase(PHASE)
         # Then the thread is back while the call is out, and the other one goes on
         assert bank.waiting == 1
-        spin_until(lambda: works.status(quick).phase == 4, "the quick one has gone on")
-        assert works.status(slow).phase == 3
+        spin_until(lambda: works.status(quick).phases_completed == 4, "the quick one has gone on")
+        assert works.status(slow).phases_completed == 3
         works.pump()
         assert works.states([slow, quick]) == ["running", "completed"]
         # ... nobody makes the call that is out a second time
@@ -81,7 +81,7 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         bank.go.set()
         works.executor.finish()
         # Then its answer was written down, and it goes on by itself
-        assert works.status(slow).phase == 4
+        assert works.status(slow).phases_completed == 4
         works.pump()
         assert works.states([slow]) == ["completed"]
         assert read_bank(engine, slow) == TAKEN

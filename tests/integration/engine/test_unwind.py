@@ -128,7 +128,7 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     works.pump()
     # Then
     status = works.status(checkout_id)
-    assert (status.state, status.phase) == ("needs_review", 6)
+    assert (status.state, status.phases_completed, status.phases_to_undo) == ("needs_review", None, 6)
     assert status.review is not None
     assert (status.review.code, status.review.phase) == ("void_failed", "payment_capture")
     assert status.review.message == (

@@ -33,7 +33,7 @@ def test_pages_follow_each_other_newest_first(shop: list[Any], engine: Engine) -
     assert [entry.id for page in (first, second, last) for entry in page.entries] == shop[::-1]
     assert (first.next_before, second.next_before, last.next_before) == (shop[3], shop[1], None)
     order = first.entries[1]
-    assert (order.state, order.reference, order.total_minor, order.phase) == ("completed", "4711", 250, 7)
+    assert (order.state, order.reference, order.total_minor, order.phases_completed) == ("completed", "4711", 250, 7)
     assert order.order_number is not None
 
 

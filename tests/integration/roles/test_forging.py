@@ -11,7 +11,7 @@ from dramatiq import Message
 from sqlalchemy import Engine
 
 from pipeline.audit.report import audit
-from pipeline.operations.statistics import QUEUES
+from pipeline.operations.statistics import list_queues
 from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
 from tests.harness import ADDRESS, Shelf, Works
@@ -102,7 +102,7 @@ def test_any_id_on_any_queue_as_often_as_one_likes(
 ) -> None:
     before = read_facts(shelf)
     # When each id there is, and some that there are not, come on every queue, three times, with made-up options
-    for queue in QUEUES:
+    for queue in list_queues():
         for id_ in [*standing, uuid4(), shelf.rows("SELECT id FROM carts")[0][0]]:
             for _ in range(3):
                 write(engine_at_work, queue, make_body(queue, str(id_), fence=99, phase=6, amount_minor=1))
@@ -115,7 +115,7 @@ def test_any_id_on_any_queue_as_often_as_one_likes(
 
 def test_rubbish_on_every_queue(engine_at_work: CheckoutEngine, standing: list[UUID], shelf: Shelf) -> None:
     before = read_facts(shelf)
-    for queue in QUEUES:
+    for queue in list_queues():
         for body in (
             *RUBBISH,
             make_body(queue, actor="sweep"),

@@ -12,11 +12,11 @@ from sqlalchemy import Engine, event, make_url, text
 
 from models.states import PaymentStatus
 from pipeline.database.connections import connect_engine
-from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded, Unknown
+from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded, Unknown, Verb
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.faults import Conduct
 from pipeline.gateways.sandbox.ledger import Ledger
-from pipeline.gateways.sandbox.requests import Keyed, Verb
+from pipeline.gateways.sandbox.requests import Keyed
 from pipeline.gateways.sandbox.statements import lock_keys
 from pipeline.settings import Settings
 from tests.integration.sandbox.customer import AMOUNT, Customer

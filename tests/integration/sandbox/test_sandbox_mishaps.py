@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import PaymentStatus
-from pipeline.gateways.gateway import Answer, Call, Misconfigured, Succeeded, Transient, Unknown
+from pipeline.gateways.gateway import Answer, Call, Misconfigured, Succeeded, Transient, Unknown, Verb
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.faults import Conduct, Faults
 from pipeline.gateways.sandbox.ledger import Ledger
-from pipeline.gateways.sandbox.requests import Keyed, Unkeyed, Verb, Visit
+from pipeline.gateways.sandbox.requests import Keyed, Unkeyed, Visit
 from pipeline.gateways.sandbox.tokens import Fault
 from pipeline.settings import Settings
 from tests.integration.sandbox.customer import Customer

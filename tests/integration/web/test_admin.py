@@ -73,6 +73,7 @@ def test_the_list_is_filtered_and_paged(stage: Stage, cup: httpx2.Client, desk: 
     assert [each["id"] for each in second["checkouts"]] == [str(ids[0])]
     assert (first["next_before"], second["next_before"]) == (str(ids[1]), None)
     newest = first["checkouts"][0]
+    assert (newest["phases_completed"], newest["phases_to_undo"]) == (7, None)
     assert (newest["state"], newest["total_minor"], newest["order_number"], newest["owner"]) == (
         "completed",
         250,
@@ -201,6 +202,7 @@ def test_pages_say_the_same(stage: Stage, cup: httpx2.Client, browser: httpx2.Cl
     for page in (listed.text, opened.text):
         assert ("<script" in page, "&lt;script&gt;" in page) == (False, True)
     assert "Waiting for payment" in opened.text
+    assert "<dd>3 of 7: price lock</dd>" in opened.text
     assert browser.get(f"{LIST}/statistics").status_code == 200
     none = browser.get(f"{LIST}/{uuid4()}")
     assert (none.status_code, "There is no checkout" in none.text) == (404, True)

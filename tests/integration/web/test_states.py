@@ -68,7 +68,7 @@ DECLINED: Final = "The payment was declined (card_declined): try another payment
 CANCELLED: Final = fail_with("cancelled", None, "The checkout was cancelled by the buyer.")
 OVER: Final = "The checkout expired before it was paid: start a new one."
 EARLY: Final = {"totals": None, "tries": None}
-OPEN: Final = {"locked": False, "can_checkout": True, "phase": 0, "phase_name": None}
+OPEN: Final = {"locked": False, "can_checkout": True, "phases_completed": 0, "phase_name": None}
 
 #: What differs from a paid checkout in the midst of its way.
 EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
@@ -76,7 +76,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
         **EARLY,
         "state_name": "In progress",
         "message": "The checkout is in progress: ask again in a moment.",
-        "phase": 1,
+        "phases_completed": 1,
         "phase_name": "cart_validation",
     },
     CheckoutState.AWAITING_PAYMENT: {
@@ -94,7 +94,8 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
     CheckoutState.UNWINDING: {
         "state_name": "Being undone",
         "message": "The checkout is being undone: ask again in a moment.",
-        "phase": 2,
+        "phases_completed": None,
+        "phases_to_undo": 2,
         "phase_name": "inventory_reservation",
         "tries": None,
         "failure": CANCELLED,
@@ -102,14 +103,14 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
     CheckoutState.NEEDS_REVIEW: {
         "state_name": "Being looked at",
         "message": "The checkout needs review by an operator: wait for the result, or ask support.",
-        "phase": 5,
+        "phases_completed": 5,
         "phase_name": "order_creation",
     },
     CheckoutState.COMPLETED: {
         "state_name": "Completed",
         "message": "The order is placed: its number is {order_number}.",
         "locked": False,
-        "phase": 7,
+        "phases_completed": 7,
         "phase_name": "stock_commit",
         "reference": "4711",
     },
@@ -141,7 +142,8 @@ MIDWAY: Final[dict[str, Any]] = {
     "locked": True,
     "can_checkout": False,
     "can_resume": False,
-    "phase": 3,
+    "phases_completed": 3,
+    "phases_to_undo": None,
     "phase_name": "price_lock",
     "reference": None,
     "currency": "EUR",
@@ -169,7 +171,7 @@ def test_a_state_is_told_whole(stage: Stage, cup: httpx2.Client, state: Checkout
 
         def is_there() -> bool:
             seen = read_status(cup, cart_id=cart_id)
-            return (seen["state"], seen["phase"]) == (state, expected["phase"])
+            return (seen["state"], seen["phase_name"]) == (state, expected["phase_name"])
 
         spin_until(is_there, state)
         # Then it is the same by the cart as by the checkout

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from pipeline.errors import Code, Unavailable
-from pipeline.saga.chain import CHAIN
+from pipeline.saga.chain import get_chain
 from workers.web.context import Edge
 
 #: One reading serves all requests for this long.
@@ -46,5 +46,5 @@ class Pressure:
 
 def read_waited(connection: Connection) -> float:
     """Return for how long the oldest fresh message of any phase has been waiting, in seconds."""
-    seconds: float = connection.execute(WAITED, {"last": len(CHAIN) - 1}).scalar_one()
+    seconds: float = connection.execute(WAITED, {"last": len(get_chain()) - 1}).scalar_one()
     return seconds

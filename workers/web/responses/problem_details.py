@@ -17,6 +17,7 @@ from pipeline.database.connections import is_transient
 from pipeline.errors import CheckoutError, Code, Invalid, Refused, Unavailable
 from pipeline.errors.objections import explain_objection
 from pipeline.field_types.kinds import MAX_REASON
+from pipeline.saga.chain import find_phase
 from pipeline.security.card_numbers import redact
 from workers.web.responses.status_codes import RETRY_AFTER_SECONDS, STATUSES, TITLES
 
@@ -51,7 +52,7 @@ class Problem(BaseModel):
                     "detail": '"kettle" is sold out: remove it.',
                     "code": "out_of_stock",
                     "checkout_id": "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11",
-                    "phase": "inventory_reservation",
+                    "phase": find_phase(2).name,
                     "facts": {"sku": "kettle", "requested": 1, "available": 0},
                 }
             ]

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pipeline.errors import Code
 from pipeline.errors.tree import SENTENCES
+from pipeline.saga.chain import CHAIN, Phase
 
 ADDRESS: Final[dict[str, Any]] = {
     "name": "Ada Lovelace",
@@ -33,6 +34,9 @@ STORED_CART: Final[dict[str, Any]] = {
     "updated_at": "2026-11-26T11:59:00Z",
 }
 
+#: Where the purchase waits.
+WAITING_AFTER: Final[Phase] = next(phase for phase in CHAIN if phase.awaits_payment)
+
 STATUS: Final[dict[str, Any]] = {
     "cart_id": CART_ID,
     "locked": True,
@@ -42,8 +46,9 @@ STATUS: Final[dict[str, Any]] = {
     "checkout_id": CHECKOUT_ID,
     "state": "awaiting_payment",
     "state_name": "Waiting for payment",
-    "phase": 3,
-    "phase_name": "price_lock",
+    "phases_completed": WAITING_AFTER.number,
+    "phases_to_undo": None,
+    "phase_name": WAITING_AFTER.name,
     "reference": "4711",
     "currency": "EUR",
     "totals": {
@@ -123,7 +128,7 @@ FACTS: Final[dict[str, Any]] = {
     "observed_at": "2026-11-19",
     "path": 2048,
     "on_hand": 5,
-    "phase": "payment_capture",
+    "phase": CHAIN[-2].name,
     "place": "GB",
     "price": "1.90 HUF",
     "quantity": 1,

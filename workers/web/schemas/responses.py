@@ -56,8 +56,9 @@ class StatusView(View):
     checkout_id: UUID | None = None
     state: CheckoutState | None = None
     state_name: str | None = None
-    phase: int | None = Field(default=None, ge=0, le=7, description="completed phases; while undone, those left")
-    phase_name: str | None = None
+    phases_completed: int | None = Field(default=None, ge=0, description="null while the checkout is undone")
+    phases_to_undo: int | None = Field(default=None, ge=0, description="while the checkout is undone: the phases left")
+    phase_name: str | None = Field(default=None, description="the newest completed phase, or the next one to undo")
     reference: str | None = None
     currency: str | None = None
     totals: TotalsView | None = None

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from pipeline.operations.advice import advise, can_release, can_retry, describe
 from pipeline.operations.checkout_detail import Dossier, read_dossier
+from pipeline.saga.chain import get_chain
 from workers.web.admin.authentication import LIST, DeskRoute
 from workers.web.admin.schemas.responses import DossierView
 from workers.web.admin.templates import render_page, wants_page
@@ -48,6 +49,7 @@ async def read_checkout(request: Request, checkout_id: CheckoutId) -> Response |
     facts: dict[str, Any] = {
         "title": f"Checkout {checkout_id}",
         "status": dossier.status,
+        "phases": len(get_chain()),
         "standing": dossier.standing,
         "events": dossier.section("events").records,
         "tables": [each for each in dossier.sections if each.rows and each.title != "events"],

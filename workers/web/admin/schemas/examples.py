@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from pipeline.operations.commands import CommandLine
-from workers.web.schemas.examples import CART_ID, CHECKOUT_ID
+from pipeline.saga.chain import CHAIN
+from workers.web.schemas.examples import CART_ID, CHECKOUT_ID, WAITING_AFTER
 
 ENTRY: Final[dict[str, Any]] = {
     "id": CHECKOUT_ID,
@@ -11,7 +12,8 @@ ENTRY: Final[dict[str, Any]] = {
     "owner": "shop-1",
     "reference": "4711",
     "state": "awaiting_payment",
-    "phase": 3,
+    "phases_completed": WAITING_AFTER.number,
+    "phases_to_undo": None,
     "currency": "EUR",
     "total_minor": 3900,
     "order_number": None,
@@ -28,7 +30,7 @@ STATISTICS: Final[dict[str, Any]] = {
     "success_rate": 0.75,
     "failures": {"out_of_stock": 1},
     "duration": {"p50_seconds": 0.06, "p95_seconds": 0.11, "average_seconds": 0.07},
-    "steps": [{"name": "cart_validation", "checkouts": 0, "oldest_seconds": None, "per_minute": 4}],
+    "steps": [{"name": CHAIN[0].name, "checkouts": 0, "oldest_seconds": None, "per_minute": 4}],
     "expired": 0,
     "stuck": 0,
     "needs_review": 0,
@@ -42,7 +44,7 @@ STATISTICS: Final[dict[str, Any]] = {
     "redelivered": 0,
     "redelivered_slow": 0,
     "queues": [
-        {"queue": "checkout.cart_validation", "waiting": 0, "in_flight": 0, "dead": 0, "oldest_seconds": None},
+        {"queue": CHAIN[0].queue, "waiting": 0, "in_flight": 0, "dead": 0, "oldest_seconds": None},
     ],
     "gateway": "stripe (real money)",
 }

@@ -25,7 +25,8 @@ class EntryView(View):
     owner: str
     reference: str | None = None
     state: CheckoutState
-    phase: int
+    phases_completed: int | None = None
+    phases_to_undo: int | None = None
     currency: str
     total_minor: int | None = None
     order_number: int | None = None

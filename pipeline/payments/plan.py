@@ -5,6 +5,7 @@ from typing import Final
 
 from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
 from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait
+from pipeline.database.backoff import back_off
 from pipeline.errors import Code
 from pipeline.gateways.gateway import ALREADY_CAPTURED, AMOUNT_REFUSALS
 from pipeline.gateways.gateway import AUTHORIZATION_EXPIRED as EXPIRED
@@ -212,7 +213,6 @@ def _backing_off(member: LockedCheckout, books: PaymentState, operation: Operati
     attempts = books.attempts(operation.kind)
     if attempts == 0 or operation.updated_at is None or _is_asked_again(member, operation):
         return None
-    # 2 ** 20 is beyond any cap.
-    wait = min(settings.retry_seconds * 2 ** min(attempts - 1, 20), settings.retry_cap_seconds)
+    wait = back_off(attempts - 1, first_seconds=settings.retry_seconds, longest_seconds=settings.retry_cap_seconds)
     left = wait - (member.now - operation.updated_at).total_seconds()
     return Retry(left, f"{operation.kind} is unknown: {operation.code}") if left > 0 else None

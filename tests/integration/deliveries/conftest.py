@@ -23,7 +23,7 @@ def receiver() -> Iterator[Receiver]:
 def post(works: Works, shelf: Shelf, engine: Engine, settings: Settings) -> Iterator[Post]:
     """The courier beside the engine; 127.0.0.0/8 may be called."""
     own = settings.model_copy(update={"delivery_private_networks": "127.0.0.0/8", "delivery_timeout_seconds": 0.5})
-    dispatcher = Dispatcher(works.executor, own)
+    dispatcher = Dispatcher(works.transactions, own)
     shelf.add_variant("cup", stock=50, price_minor=250)
     yield Post(works, shelf, engine, own, dispatcher)
     dispatcher.close()

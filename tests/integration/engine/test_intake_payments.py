@@ -21,13 +21,13 @@ def test_a_repeated_payment_is_the_same_payment(works: Works, shelf: Shelf, engi
     # When
     second = works.pay(checkout_id, idempotency_key="p1")
     # Then
-    assert (first.created, second.created) == (True, False)
+    assert (first.changed, second.changed) == (True, False)
     assert take_snapshot(engine) == before
     # When it is over
     works.pump()
     third = works.pay(checkout_id, idempotency_key="p1")
     # Then
-    assert (third.created, third.checkout_id) == (False, checkout_id)
+    assert (third.changed, third.checkout_id) == (False, checkout_id)
     conflict = 'Idempotency key "p1" was used for another request: use a new key for a new request.'
     other = lambda: works.pay(checkout_id, "tok_declined", idempotency_key="p1")  # noqa: E731 (read with its sentence)
     assert_refused(works, other, Conflict, "idempotency_conflict", conflict)

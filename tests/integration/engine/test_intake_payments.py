@@ -75,6 +75,7 @@ def test_a_buyer_who_confirms_another_total_is_charged_nothing_and_holds_nothing
         works.pay(checkout_id, expected_total_minor=249)
     # Then the difference is told line by line, no money has moved, and the stock is free again
     assert str(refused.value) == "The total is 250, not the expected 249: show it and ask again."
+    assert refused.value.committed
     assert [line["total_minor"] for line in refused.value.detail["lines"]] == [250]
     works.pump()
     failure = works.status(checkout_id).failure

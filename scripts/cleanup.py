@@ -27,7 +27,7 @@ def main(
     totals: Counter[str] = Counter()
     with open_engine("cleanup") as engine:
         for _ in range(ticks):
-            counts = asdict(sweep(engine.executor, engine.backlog, engine.settings))
+            counts = asdict(sweep(engine.transactions, engine.publisher, engine.backlog, engine.settings))
             totals.update(counts)
             if not counts["expired"]:
                 break

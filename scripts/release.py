@@ -15,7 +15,7 @@ def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 
     with open_engine("release") as engine:
         admitted = engine.service.release(checkout_id, actor=actor, reason=reason)
         state = wait_for_rest(engine, checkout_id, wait)
-    if admitted.created:
+    if admitted.changed:
         say(f"Checkout {checkout_id} is released and is {state} now.")
     else:
         say(f"Checkout {checkout_id} is {state} already: nothing was changed.")

@@ -15,7 +15,7 @@ def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 
     with open_engine("retry") as engine:
         admitted = engine.service.retry(checkout_id, actor=actor, reason=reason)
         state = wait_for_rest(engine, checkout_id, wait)
-    if not admitted.created:
+    if not admitted.changed:
         refuse(f"Checkout {checkout_id} is {state} and needs no review: there is nothing to retry.")
     say(f"Checkout {checkout_id} goes on and is {state} now.")
 

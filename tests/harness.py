@@ -15,6 +15,7 @@ from sqlalchemy.engine import Row
 from models.cart import Cart, CartLine
 from models.catalog import Price, Variant
 from models.pricing import Coupon, ExchangeRate, Promotion, TaxRate
+from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.registry import build_gateway
 from pipeline.intake.commands import CommandResult
@@ -38,18 +39,18 @@ ADDRESS = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "Lon
 
 @dataclass
 class Line:
-    """Queues in memory: a Sender and a Backlog. `away` plays a broker that cannot be reached."""
+    """Queues in memory: a Publisher and a Backlog. `away` plays a broker that cannot be reached."""
 
     waiting: dict[str, deque[OutgoingMessage]] = field(default_factory=dict)
     away: bool = False
     sent: list[OutgoingMessage] = field(default_factory=list)
 
-    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
+    def send(self, messages: Sequence[OutgoingMessage]) -> bool:
         """Queue the messages, in order; each says all that the real one needs."""
         if self.away:
             return False
-        for each in sends:
-            assert isinstance(each.checkout_id, UUID), each
+        for each in messages:
+            assert isinstance(each.subject_id, UUID), each
             assert each.sent_at.tzinfo is not None, each
             assert each.queue.startswith("checkout."), each
             self.sent.append(each)
@@ -69,7 +70,7 @@ class Line:
     def take(self, queue: str, limit: int = 64) -> list[UUID]:
         """Hand over a batch."""
         ready = self.waiting.get(queue, deque())
-        return [ready.popleft().checkout_id for _ in range(min(limit, len(ready)))]
+        return [ready.popleft().subject_id for _ in range(min(limit, len(ready)))]
 
     def lose_all(self) -> None:
         """Forget every message, as an emptied Redis does."""
@@ -79,20 +80,27 @@ class Line:
 class Works:
     """The whole engine in one thread, stepped by the test."""
 
-    def __init__(self, engine: Engine, settings: Settings, gateway: Gateway | None = None) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, gateway: Gateway | None = None, line: Line | None = None
+    ) -> None:
         """Put it together."""
-        self.engine, self.settings, self.line = engine, settings, Line()
+        self.engine, self.settings, self.line = engine, settings, line or Line()
         self.gateway = gateway or build_gateway(settings)
-        self.wire(Executor(engine, self.line, self.gateway, settings, backlog=self.line))
+        self.use(self.gateway, backlog=self.line)
 
-    def wire(self, executor: Executor) -> None:
-        """Build everything anew upon a driver."""
-        self.executor = executor
-        self.runner = Runner(executor, self.settings)
+    def use(self, gateway: Gateway, *, waits: Sequence[float] = TRANSIENT_WAITS, **how: Any) -> None:
+        """Build everything anew upon this gateway; `how` is for the executor. Whoever has used another closes it."""
+        transactions = TransactionRunner(self.engine, waits=waits)
+        self.wire(transactions, Executor(transactions, self.line, gateway, self.settings, **how), gateway)
+
+    def wire(self, transactions: TransactionRunner, executor: Executor, gateway: Gateway) -> None:
+        """Build everything anew upon these."""
+        self.transactions, self.executor = transactions, executor
+        self.runner = Runner(executor, gateway, self.settings)
         self.unwinder = Unwinder(executor, self.settings)
         self.poller = PaymentPoller(executor, self.settings)
         self.inbox = Inbox(executor, self.poller, self.settings)
-        self.service = CheckoutService(executor, self.settings)
+        self.service = CheckoutService(self.engine, transactions, self.line, gateway, self.settings)
 
     def close(self) -> None:
         """Give back threads and connections."""
@@ -116,7 +124,7 @@ class Works:
             if ids := self.line.take(UNWIND, batch):
                 self.unwinder.run(ids)
             if late := self.line.take(RESOLVE, batch):
-                resolve(self.executor, self.runner, self.unwinder, self.poller, late)
+                resolve(self.transactions, self.runner, self.unwinder, self.poller, late)
             if notices := self.line.take(WEBHOOKS, batch):
                 self.inbox.run(notices)
             if not took and not ids and not late and not notices:
@@ -124,7 +132,7 @@ class Works:
 
     def sweep(self) -> SweepCounts:
         """Run one tick."""
-        return sweep(self.executor, self.line, self.settings)
+        return sweep(self.transactions, self.line, self.line, self.settings)
 
     def start(self, cart_id: UUID, *, token: str | None = None, owner: str = OWNER, **others: Any) -> UUID:
         """Start a checkout; with a token, straight through."""

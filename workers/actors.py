@@ -67,14 +67,14 @@ def _run_phase(engine: CheckoutEngine, phase: Phase) -> Callable[..., None]:
 
 def _resolve(engine: CheckoutEngine) -> Callable[..., None]:
     def run(*ids: str) -> None:
-        resolve(engine.executor, engine.runner, engine.unwinder, engine.poller, _ids(ids))
+        resolve(engine.transactions, engine.runner, engine.unwinder, engine.poller, _ids(ids))
 
     return run
 
 
 def _sweep(engine: CheckoutEngine) -> Callable[..., None]:
     def run(*_requests: dict[str, Any]) -> None:
-        sweep(engine.executor, engine.backlog, engine.settings)
+        sweep(engine.transactions, engine.publisher, engine.backlog, engine.settings)
 
     return run
 

@@ -8,13 +8,14 @@ from dramatiq import Broker, Middleware, Worker
 from sqlalchemy import Engine
 
 from pipeline.database.connections import connect_engine
+from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
 from pipeline.errors import Code
 from pipeline.gateways.choice import Money, read_choice
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.registry import build_gateway, fit_claim
 from pipeline.intake.service import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
-from pipeline.saga.executor import LINGER_SECONDS, TRANSIENT_WAITS, Executor
+from pipeline.saga.executor import LINGER_SECONDS, Executor
 from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.runner import Runner
 from pipeline.saga.unwind import Unwinder
@@ -35,7 +36,10 @@ class CheckoutEngine:
 
     settings: Settings
     database: Engine
+    transactions: TransactionRunner
+    gateway: Gateway
     broker: BatchBroker
+    publisher: RedisSender
     backlog: RedisBacklog
     executor: Executor
     runner: Runner
@@ -49,7 +53,7 @@ class CheckoutEngine:
         """Give back threads and connections."""
         self.dispatcher.close()
         self.executor.close()
-        self.executor.gateway.close()
+        self.gateway.close()
         self.broker.close()
         self.database.dispose()
 
@@ -58,13 +62,13 @@ class Farewell(Middleware):
     """At the end of a worker, waits for the answers of calls that its batches have left behind."""
 
     def __init__(self, executor: Executor) -> None:
-        """Wait for what this driver has out."""
-        self._driver = executor
+        """Wait for what this executor has out."""
+        self._executor = executor
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Return once all is written down, before the connections are closed."""
         del broker, worker
-        self._driver.finish()
+        self._executor.finish()
 
 
 def build_engine(
@@ -96,29 +100,26 @@ def build_engine(
     gateway = gateway or build_gateway(settings)
     settings = fit_claim(settings, gateway)
     backlog = RedisBacklog(broker.client, namespace=broker.namespace)
-    executor = Executor(
-        database,
-        RedisSender(broker),
-        gateway,
-        settings,
-        waits=waits,
-        linger_seconds=LINGER_SECONDS,
-        backlog=backlog,
-    )
+    publisher = RedisSender(broker)
+    transactions = TransactionRunner(database, waits=waits)
+    executor = Executor(transactions, publisher, gateway, settings, linger_seconds=LINGER_SECONDS, backlog=backlog)
     broker.add_middleware(Farewell(executor))
     poller = PaymentPoller(executor, settings)
     return CheckoutEngine(
         settings=settings,
         database=database,
+        transactions=transactions,
+        gateway=gateway,
         broker=broker,
+        publisher=publisher,
         backlog=backlog,
         executor=executor,
-        runner=Runner(executor, settings),
+        runner=Runner(executor, gateway, settings),
         unwinder=Unwinder(executor, settings),
         poller=poller,
         inbox=Inbox(executor, poller, settings),
-        dispatcher=Dispatcher(executor, settings),
-        service=CheckoutService(executor, settings),
+        dispatcher=Dispatcher(transactions, settings),
+        service=CheckoutService(database, transactions, publisher, gateway, settings),
     )
 
 

@@ -130,7 +130,7 @@ def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Seq
         if isinstance(answer, Refused):
             _refuse(engine, body, answer)
         else:
-            log.info("checkout.admitted", checkout_id=str(answer.checkout_id), created=answer.created)
+            log.info("checkout.admitted", checkout_id=str(answer.checkout_id), created=answer.changed)
 
 
 def _refuse(engine: CheckoutEngine, body: dict[str, Any], refusal: Refused) -> None:

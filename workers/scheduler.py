@@ -23,7 +23,7 @@ log = structlog.get_logger()
 def tick(engine: CheckoutEngine) -> None:
     """Sweep once. What goes wrong is logged: the next tick is a second away."""
     try:
-        sweep(engine.executor, engine.backlog, engine.settings)
+        sweep(engine.transactions, engine.publisher, engine.backlog, engine.settings)
     except Exception as error:
         if is_transient(error):
             log.warning("sweep.deferred", error=str(error))

@@ -224,7 +224,12 @@ class CheckoutError(Exception):
 
 
 class Refused(CheckoutError):
-    """The request cannot be carried out as it stands, and nothing was changed."""
+    """The request cannot be carried out as it stands.
+
+    Nothing was changed, unless it is `committed`: then it is raised once what it led to has committed.
+    """
+
+    committed: bool = False
 
 
 class Invalid(Refused):

@@ -60,15 +60,15 @@ PAY: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a request led to. `created` is False when the answer is an earlier or an already running checkout.
+    """What a request led to. `changed` is False when it found its checkout as it should be, and left it alone.
 
-    `refusal` is raised to the caller once what it led to has committed.
+    `rejection` is raised to the caller once what it led to has committed.
     """
 
     checkout_id: UUID
-    created: bool
-    sends: Sequence[OutgoingMessage] = ()
-    refusal: Refused | None = None
+    changed: bool
+    messages: Sequence[OutgoingMessage] = ()
+    rejection: Refused | None = None
 
 
 def start(
@@ -101,7 +101,7 @@ def start(
             raise active.refuse(request.owner)
         join_cart(connection, request, active, settings)
         _bind_key(connection, request, active.id)
-        return CommandResult(active.id, created=False)
+        return CommandResult(active.id, changed=False)
     if cart.state == CartState.COMPLETED:
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
     connection.execute(TURN, {"cart_id": cart_id})
@@ -126,7 +126,9 @@ def start(
     if request.payment is not None:
         _pay(connection, checkout_id, request.payment, settings)
     write_events(connection, "checkout.started", [checkout_id])
-    return CommandResult(checkout_id, created=True, sends=[OutgoingMessage(next_phase(0).queue, checkout_id, sent_at)])
+    return CommandResult(
+        checkout_id, changed=True, messages=[OutgoingMessage(next_phase(0).queue, checkout_id, sent_at)]
+    )
 
 
 def process(connection: Connection, request: ProcessRequest, settings: Settings) -> CommandResult:
@@ -145,7 +147,7 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
     if not early and member.state is not CheckoutState.AWAITING_PAYMENT:
         join_payment(connection, request, member, settings)
         _bind_key(connection, request, member.id)
-        return CommandResult(member.id, created=False)
+        return CommandResult(member.id, changed=False)
     frozen = read_quotes(connection, [member.id]).get(member.id)
     if request.payment is None and (frozen is None or frozen[0].total_minor > 0):
         raise Invalid(Code.PAYMENT_REQUIRED)
@@ -155,13 +157,14 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
         if drift is not None:
             # What the buyer saw is not what is frozen: nothing is charged, and nothing is held for it any longer.
             why = {member.id: Rejected(Code.PRICE_CHANGED, drift)}
-            sends = backward.begin(connection, [member], why, settings, ending=CheckoutState.FAILED)
-            refusal = Conflict(Code.PRICE_CHANGED, **drift)
-            return CommandResult(member.id, created=False, sends=sends, refusal=refusal)
+            messages = backward.begin(connection, [member], why, settings, ending=CheckoutState.FAILED)
+            rejection = Conflict(Code.PRICE_CHANGED, **drift)
+            rejection.committed = True
+            return CommandResult(member.id, changed=True, messages=messages, rejection=rejection)
     _bind_key(connection, request, member.id)
     if request.payment is not None:
         _pay(connection, member.id, request.payment, settings)
-    sends = forward.resume_checkout(
+    messages = forward.resume_checkout(
         connection,
         member,
         settings,
@@ -170,16 +173,16 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
         expected=_expected_columns(request),
     )
     # One that has not reached its quote yet is running already: its message is not sent twice.
-    return CommandResult(member.id, created=True, sends=[] if early else sends)
+    return CommandResult(member.id, changed=True, messages=[] if early else messages)
 
 
 def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> CommandResult:
     """Poll a payment that waited for 3-D Secure, after the buyer has acted. Extends no reservation."""
     member = _owned(connection, checkout_id, owner)
     if member.state is not CheckoutState.ACTION_REQUIRED:
-        return CommandResult(checkout_id, created=False)
-    sends = forward.resume_checkout(connection, member, settings, event="checkout.resumed")
-    return CommandResult(checkout_id, created=True, sends=sends)
+        return CommandResult(checkout_id, changed=False)
+    messages = forward.resume_checkout(connection, member, settings, event="checkout.resumed")
+    return CommandResult(checkout_id, changed=True, messages=messages)
 
 
 def cancel(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> CommandResult:
@@ -194,7 +197,7 @@ def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, 
     # The sentence ends itself.
     told = detail | {"reason": reason.rstrip(". ")}
     released = _turn_back(connection, member, Rejected(Code.RELEASED, told), settings)
-    if released.created:
+    if released.changed:
         write_events(connection, "checkout.released", [checkout_id], data={checkout_id: detail})
     return released
 
@@ -206,23 +209,23 @@ def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, se
     """
     member = _owned(connection, checkout_id, None)
     if member.state in ENDINGS and close_reviews(connection, [member.id], actor=actor, reason=reason):
-        return CommandResult(member.id, created=True, sends=backward.retry_undo(connection, member))
+        return CommandResult(member.id, changed=True, messages=backward.retry_undo(connection, member))
     if member.state is not CheckoutState.NEEDS_REVIEW:
-        return CommandResult(checkout_id, created=False)
+        return CommandResult(checkout_id, changed=False)
     detail = {"actor": actor, "reason": reason}
-    sends = forward.resume_checkout(connection, member, settings, event="checkout.retried", detail=detail)
-    return CommandResult(checkout_id, created=True, sends=sends)
+    messages = forward.resume_checkout(connection, member, settings, event="checkout.retried", detail=detail)
+    return CommandResult(checkout_id, changed=True, messages=messages)
 
 
 def _turn_back(connection: Connection, member: LockedCheckout, why: Rejected, settings: Settings) -> CommandResult:
     if member.state in TERMINAL or member.state is CheckoutState.UNWINDING:
-        return CommandResult(member.id, created=False)
+        return CommandResult(member.id, changed=False)
     if member.state is CheckoutState.NEEDS_REVIEW:
         raise Conflict(Code.NEEDS_REVIEW, checkout_id=str(member.id))
     if member.pivot_at is not None:
         raise Conflict(Code.PAST_PIVOT, checkout_id=str(member.id))
-    sends = backward.begin(connection, [member], {member.id: why}, settings, ending=CheckoutState.CANCELLED)
-    return CommandResult(member.id, created=True, sends=sends)
+    messages = backward.begin(connection, [member], {member.id: why}, settings, ending=CheckoutState.CANCELLED)
+    return CommandResult(member.id, changed=True, messages=messages)
 
 
 def _owned(connection: Connection, checkout_id: UUID, owner: str | None) -> LockedCheckout:
@@ -242,7 +245,7 @@ def _replay(connection: Connection, request: StartRequest | ProcessRequest) -> C
         return None
     if seen.fingerprint != fingerprint(request):
         raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)
-    return CommandResult(seen.checkout_id, created=False)
+    return CommandResult(seen.checkout_id, changed=False)
 
 
 def _expected_columns(request: StartRequest | ProcessRequest) -> dict[str, Any]:

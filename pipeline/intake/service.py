@@ -4,64 +4,82 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from pipeline.carts.cart_input import Cart, TaxIdValidation
 from pipeline.carts.editing import StoredCart, put_cart, read_cart
 from pipeline.database.connections import reading
+from pipeline.database.transactions import TransactionRunner
 from pipeline.errors import Code, NotFound, Refused
+from pipeline.gateways.gateway import Gateway
 from pipeline.intake import commands as intake
 from pipeline.intake.commands import CommandResult
 from pipeline.intake.idempotency import IdempotentRequest, StoredResponse, claim, keep
 from pipeline.intake.requests import ProcessRequest, StartRequest
 from pipeline.intake.status import Status, read_status
-from pipeline.messaging.ports import OutgoingMessage
-from pipeline.pricing.taxes.tax_ids import ask_validator, build_validator
-from pipeline.saga.executor import Executor, Step
+from pipeline.messaging.ports import OutgoingMessage, Publisher
+from pipeline.pricing.taxes.tax_ids import TaxIdValidator, ask_validator, build_validator
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.receive import Received, receive, verify_webhook
 
 T = TypeVar("T")
+Answered = TypeVar("Answered", bound=CommandResult | StoredResponse)
 
 
 class CheckoutService:
     """One transaction a request; messages go out after its commit, best effort: the sweep sends what could not go."""
 
-    def __init__(self, executor: Executor, settings: Settings) -> None:
-        """Take the driver that commits and sends."""
-        self.executor = executor
-        self.settings = settings
-        self.validator = build_validator(settings)
+    def __init__(
+        self,
+        database: Engine,
+        transactions: TransactionRunner,
+        publisher: Publisher,
+        gateway: Gateway,
+        settings: Settings,
+        *,
+        validator: TaxIdValidator | None = None,
+    ) -> None:
+        """Take what reads, what commits, what sends, and the gateway, which verifies its webhooks.
+
+        `validator` takes the place of the one that the settings name.
+        """
+        self._database = database
+        self._transactions = transactions
+        self._publisher = publisher
+        self._gateway = gateway
+        self._settings = settings
+        self._validator = validator or build_validator(settings)
 
     def start(self, request: StartRequest) -> CommandResult:
         """Start a checkout."""
         validated = self._validate(request.cart)
-        return self._admit(lambda connection: intake.start(connection, request, self.settings, validated))
+        return self._admit(lambda connection: intake.start(connection, request, self._settings, validated))
 
     def start_many(self, requests: Sequence[StartRequest]) -> list[CommandResult | Refused]:
         """Start many checkouts in one transaction; one that is refused leaves the others alone."""
-        answers: dict[int, CommandResult | Refused] = {}
         validated = [self._validate(request.cart) for request in requests]
 
-        def work(connection: Connection) -> Step:
-            answers.clear()
+        def work(connection: Connection) -> list[CommandResult | Refused]:
+            answers: dict[int, CommandResult | Refused] = {}
             # Carts are locked in the order of their ids, as everywhere.
             for index in sorted(range(len(requests)), key=lambda each: requests[each].wanted_cart_id):
                 try:
                     with connection.begin_nested():
-                        answers[index] = intake.start(connection, requests[index], self.settings, validated[index])
+                        answers[index] = intake.start(connection, requests[index], self._settings, validated[index])
                 except Refused as refusal:
                     answers[index] = refusal
-            return Step(
-                sends=[send for each in answers.values() if isinstance(each, CommandResult) for send in each.sends]
-            )
+            return [answers[index] for index in range(len(requests))]
 
-        self.executor.run(work)
-        return [answers[index] for index in range(len(requests))]
+        return self._commit(
+            work,
+            lambda answers: [
+                message for each in answers if isinstance(each, CommandResult) for message in each.messages
+            ],
+        )
 
     def process(self, request: ProcessRequest) -> CommandResult:
         """Pay a started checkout."""
-        return self._admit(lambda connection: intake.process(connection, request, self.settings))
+        return self._admit(lambda connection: intake.process(connection, request, self._settings))
 
     def purchase(
         self, request: StartRequest | ProcessRequest, asked: IdempotentRequest, claim_seconds: float
@@ -69,7 +87,7 @@ class CheckoutService:
         """Pay, by a request whose answer will be kept: its first answer, if it has had one.
 
         Raises what `start` and `process` raise before anything is changed, and Conflict while the same request is being
-        worked on. A refusal that has turned its checkout back is in what is returned: it is committed, and an answer.
+        worked on. A refusal that is `committed` is raised too, and is an answer.
         """
 
         validated = self._validate(request.cart) if isinstance(request, StartRequest) else None
@@ -78,10 +96,12 @@ class CheckoutService:
             if (answer := claim(connection, asked, claim_seconds)) is not None:
                 return answer
             if isinstance(request, StartRequest):
-                return intake.start(connection, request, self.settings, validated)
-            return intake.process(connection, request, self.settings)
+                return intake.start(connection, request, self._settings, validated)
+            return intake.process(connection, request, self._settings)
 
-        return self._commit(work, lambda each: each.sends if isinstance(each, CommandResult) else ())
+        return _raise_rejection(
+            self._commit(work, lambda each: each.messages if isinstance(each, CommandResult) else ())
+        )
 
     def keep_response(self, asked: IdempotentRequest, answer: StoredResponse, *, claimed: bool) -> None:
         """Keep what a request was answered, for its repeats."""
@@ -90,28 +110,28 @@ class CheckoutService:
     def put_cart(self, owner: str, cart: Cart) -> bool:
         """Write a cart whole; True when it is new."""
         validated = self._validate(cart)
-        return self._commit(lambda connection: put_cart(connection, owner, cart, self.settings, validated))
+        return self._commit(lambda connection: put_cart(connection, owner, cart, self._settings, validated))
 
     def read_cart(self, owner: str, cart_id: UUID) -> StoredCart:
         """Return a cart."""
-        with reading(self.executor.database) as connection:
+        with reading(self._database) as connection:
             return read_cart(connection, owner, cart_id)
 
     def resume(self, checkout_id: UUID, owner: str) -> CommandResult:
         """Go on after the buyer has acted at the bank."""
-        return self._admit(lambda connection: intake.resume(connection, checkout_id, owner, self.settings))
+        return self._admit(lambda connection: intake.resume(connection, checkout_id, owner, self._settings))
 
     def cancel(self, checkout_id: UUID, owner: str) -> CommandResult:
         """Cancel a checkout."""
-        return self._admit(lambda connection: intake.cancel(connection, checkout_id, owner, self.settings))
+        return self._admit(lambda connection: intake.cancel(connection, checkout_id, owner, self._settings))
 
     def release(self, checkout_id: UUID, *, actor: str, reason: str) -> CommandResult:
         """Release a cart for an operator."""
-        return self._admit(lambda connection: intake.release(connection, checkout_id, actor, reason, self.settings))
+        return self._admit(lambda connection: intake.release(connection, checkout_id, actor, reason, self._settings))
 
     def retry(self, checkout_id: UUID, *, actor: str, reason: str) -> CommandResult:
         """Set a checkout that needed review going again."""
-        return self._admit(lambda connection: intake.retry(connection, checkout_id, actor, reason, self.settings))
+        return self._admit(lambda connection: intake.retry(connection, checkout_id, actor, reason, self._settings))
 
     def receive_webhook(self, gateway_name: str, body: bytes, headers: Mapping[str, str]) -> Received:
         """Store a provider's webhook. It may be answered with a 200 exactly when this has returned.
@@ -119,37 +139,37 @@ class CheckoutService:
         Raises NotFound or Invalid for what must be refused, and whatever kept it from being committed: the provider
         then sends it again.
         """
-        if gateway_name != self.settings.gateway:
+        if gateway_name != self._settings.gateway:
             raise NotFound(Code.GATEWAY_UNKNOWN, gateway=gateway_name)
-        letter = verify_webhook(gateway_name, self.executor.gateway, body, headers)
-        return self._commit(lambda connection: receive(connection, letter, self.settings), lambda each: each.sends)
+        letter = verify_webhook(gateway_name, self._gateway, body, headers)
+        return self._commit(lambda connection: receive(connection, letter, self._settings), lambda each: each.messages)
 
     def status(
         self, *, checkout_id: UUID | None = None, cart_id: UUID | None = None, owner: str | None = None
     ) -> Status:
         """Return where a checkout stands."""
-        with reading(self.executor.database) as connection:
+        with reading(self._database) as connection:
             return read_status(connection, checkout_id=checkout_id, cart_id=cart_id, owner=owner)
 
     def _validate(self, cart: Cart | None) -> TaxIdValidation | None:
         """Ask about the cart's tax id, with no transaction open."""
-        return ask_validator(self.validator, cart, self.settings.tax_id_validator)
+        return ask_validator(self._validator, cart, self._settings.tax_id_validator)
 
     def _admit(self, work: Callable[[Connection], CommandResult]) -> CommandResult:
-        admitted = self._commit(work, lambda each: each.sends)
-        if admitted.refusal is not None:
-            raise admitted.refusal
-        return admitted
+        return _raise_rejection(self._commit(work, lambda each: each.messages))
 
     def _commit(
-        self, work: Callable[[Connection], T], find_sends: Callable[[T], Sequence[OutgoingMessage]] = lambda _: ()
+        self, work: Callable[[Connection], T], find_messages: Callable[[T], Sequence[OutgoingMessage]] = lambda _: ()
     ) -> T:
         """Return what `work` returned in the transaction that committed; its messages go out after that."""
-        done: list[T] = []
+        done = self._transactions.run(work)
+        if messages := find_messages(done):
+            self._publisher.send(messages)
+        return done
 
-        def run(connection: Connection) -> Step:
-            done.append(work(connection))
-            return Step(sends=list(find_sends(done[-1])))
 
-        self.executor.run(run)
-        return done[-1]
+def _raise_rejection(done: Answered) -> Answered:
+    """Return what was committed, or raise the rejection in it."""
+    if isinstance(done, CommandResult) and done.rejection is not None:
+        raise done.rejection
+    return done

@@ -16,20 +16,20 @@ SWEEP: Final = "checkout.sweep"
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One message to be: this checkout, on this queue. `sent_at` is the database's clock at the commit it follows.
+    """One message to be sent. `sent_at` is the database's clock at the commit it follows.
 
-    On the queues of webhooks and of deliveries the id is their own.
+    `subject_id` names what its queue works on: a checkout, an inbound webhook or a delivery.
     """
 
     queue: str
-    checkout_id: UUID
+    subject_id: UUID
     sent_at: datetime
 
 
 class Publisher(Protocol):
     """Carries messages. Called after commit, never inside a transaction."""
 
-    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
+    def send(self, messages: Sequence[OutgoingMessage]) -> bool:
         """Send all in one round trip, best effort: False (and a log line) when they could not be sent, never raises.
 
         A message that was not sent is not lost: the checkout's `due_at` makes the sweep send it.

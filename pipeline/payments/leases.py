@@ -20,33 +20,37 @@ OPERATION: Final = ", ".join(f"payment_operations.{column}" for column in _COLUM
 
 # In one round trip: the checkouts that are held for the call, and the call.
 # While its call is out, a checkout is due only when the claim has run out, and its stock is held for the payment. A
-# look holds nothing longer: a storefront may ask as often as it likes. What was held within the last tenth of a claim
-# is left as it is: a sweep that comes so much too early finds the claim in the books, and waits for it.
-# A look claims the operation that it may settle, and is no new attempt of it: the fence stays.
+# status poll holds nothing longer: a storefront may ask as often as it likes. What was held within the last tenth of a
+# claim is left as it is: a sweep that comes so much too early finds the claim in the books, and waits for it.
+# A status poll claims the operation that it may settle, and is no new attempt of it: :polling names its checkout, and
+# the fence stays.
 CLAIM: Final = text(f"""
     WITH held AS (
         UPDATE checkouts
         SET due_at = now() + make_interval(secs => :claim_seconds), due_reason = 'scheduled', updated_at = now(),
-            expires_at = CASE WHEN id = ANY(CAST(:looking AS uuid[])) THEN expires_at
+            expires_at = CASE WHEN id = ANY(CAST(:polling AS uuid[])) THEN expires_at
                               ELSE greatest(expires_at, now() + make_interval(secs => :window_seconds)) END,
             pivot_at = CASE WHEN :pivot THEN coalesce(pivot_at, now()) ELSE pivot_at END
         WHERE id = ANY(CAST(:holding AS uuid[]))
           AND (due_reason IS DISTINCT FROM 'scheduled' OR due_at < now() + make_interval(secs => 0.9 * :claim_seconds)
                OR (:pivot AND pivot_at IS NULL)
-               OR (id <> ALL(CAST(:looking AS uuid[]))
+               OR (id <> ALL(CAST(:polling AS uuid[]))
                    AND expires_at < now() + make_interval(secs => :window_seconds - 0.1 * :claim_seconds)))
     )
     INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, fence, claimed_until)
-    SELECT id, kind, n, id || ':' || kind || ':' || n, amount, CASE WHEN look THEN -1 ELSE fence END,
-           now() + make_interval(secs => :claim_seconds)
+    SELECT id, kind, n, id || ':' || kind || ':' || n, amount, fence, now() + make_interval(secs => :claim_seconds)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:ns AS smallint[]), CAST(:amounts AS bigint[]),
-                CAST(:fences AS integer[]), CAST(:looks AS boolean[])) AS intended (id, kind, n, amount, fence, look)
+                CAST(:fences AS integer[])) AS intended (id, kind, n, amount, fence)
     ON CONFLICT (checkout_id, kind, n) DO UPDATE
-    SET fence = greatest(EXCLUDED.fence, payment_operations.fence), claimed_until = EXCLUDED.claimed_until,
-        updated_at = CASE WHEN EXCLUDED.fence < 0 THEN payment_operations.updated_at ELSE now() END,
+    SET claimed_until = EXCLUDED.claimed_until,
+        fence = CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[])) THEN payment_operations.fence
+                     ELSE greatest(EXCLUDED.fence, payment_operations.fence) END,
+        updated_at = CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[])) THEN payment_operations.updated_at
+                          ELSE now() END,
         -- A claim that ran out without an answer: its caller died, and that counts.
         attempts = payment_operations.attempts
-                   + CASE WHEN EXCLUDED.fence < 0 OR payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
+                   + CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[]))
+                               OR payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
     RETURNING checkout_id, idempotency_key, amount_minor, {DETAILS}, {OPERATION}
 """)
 
@@ -68,8 +72,8 @@ class PlannedCall:
     seen: PaymentStatus
 
     @property
-    def look(self) -> bool:
-        """Whether it only looks."""
+    def is_poll(self) -> bool:
+        """Whether it only asks for the payment's status."""
         return self.verb is Verb.RETRIEVE
 
 
@@ -93,7 +97,8 @@ def take_leases(
     meanwhile.
 
     Their checkouts are held for it: the sweep stays away, and their stock and prices last until the payment is through.
-    Not with `hold=False`, for looks beside the work. With `pivot`, from here on nothing is undone by wish or by time.
+    Not with `hold=False`, for status polls beside the work. With `pivot`, from here on nothing is undone by wish
+    or by time. Each checkout has one intent.
     Raises AmountError, with nothing to be committed.
     """
     if not intents:
@@ -107,13 +112,12 @@ def take_leases(
             "window_seconds": settings.payment_window_seconds,
             "pivot": pivot,
             "holding": ids if hold else [],
-            "looking": [member.id for member, _, intent in intents if intent.verb is Verb.RETRIEVE],
+            "polling": [member.id for member, _, intent in intents if intent.verb is Verb.RETRIEVE],
             "ids": ids,
             "kinds": [intent.kind for _, _, intent in intents],
             "ns": [intent.n for _, _, intent in intents],
             "amounts": [books.amount.minor for _, books, _ in intents],
             "fences": [member.fence for member, _, _ in intents],
-            "looks": [intent.verb is Verb.RETRIEVE for _, _, intent in intents],
         },
     )
     planned = []

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from pipeline.checkouts.batch import LockedCheckout, PhaseResult, Retry, Review
+from pipeline.database.backoff import back_off
 from pipeline.errors import Code
 from pipeline.payments.operation import MISCONFIGURED, Operation
 from pipeline.payments.payment import VERBS, Intent, PaymentState
@@ -79,7 +80,6 @@ def pause_between_repeats(
     attempts = books.attempts(operation.kind)
     if attempts == 0 or operation.updated_at is None or is_asked_again(member, operation):
         return None
-    # 2 ** 20 is beyond any cap.
-    wait = min(settings.retry_seconds * 2 ** min(attempts - 1, 20), settings.retry_cap_seconds)
+    wait = back_off(attempts - 1, first_seconds=settings.retry_seconds, longest_seconds=settings.retry_cap_seconds)
     left = wait - (member.now - operation.updated_at).total_seconds()
     return Retry(left, f"{operation.kind} is unknown: {operation.code}") if left > 0 else None

@@ -107,7 +107,7 @@ def _record(books: PaymentState, operation: Operation, answered: CallResult, now
         return books if is_taken_over else books.free(operation)
     # A back-off counts from the answer: from the call, a time-out would have used it up already.
     current = replace(operation, updated_at=now)
-    if answered.planned.look:
+    if answered.planned.is_poll:
         after = books.apply_retrieved_status(current, answered.answer, answered.planned.seen)
     else:
         after = books.apply_result(current, answered.answer)
@@ -160,7 +160,7 @@ def _note_late(connection: Connection, members: Sequence[LockedCheckout], answer
             "status": each.answer.status if isinstance(each.answer, Succeeded) else None,
         }
         for each in answers
-        if not each.planned.look
+        if not each.planned.is_poll
         and each.answer is not None
         and fences[each.planned.call.checkout_id] != each.planned.operation.fence
     }

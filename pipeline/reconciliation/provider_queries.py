@@ -6,6 +6,7 @@ from typing import Final, assert_never
 
 from models.money import Money
 from models.states import PaymentStatus
+from pipeline.database.backoff import back_off
 from pipeline.database.connections import assert_no_transaction
 from pipeline.errors import Code, Unavailable
 from pipeline.gateways.gateway import (
@@ -32,7 +33,8 @@ def insist(ask: Callable[[Call], Answer], call: Call, settings: Settings) -> Ans
     answer: Answer = Unknown("not asked")
     for attempt in range(TRIES):
         if attempt:
-            time.sleep(min(settings.retry_seconds * 2 ** (attempt - 1), settings.retry_cap_seconds))
+            first, longest = settings.retry_seconds, settings.retry_cap_seconds
+            time.sleep(back_off(attempt - 1, first_seconds=first, longest_seconds=longest))
         assert_no_transaction()
         answer = ask(call)
         if not isinstance(answer, Transient | Unknown):

@@ -5,16 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy import Engine
+
 from models.states import PaymentStatus
 from pipeline.checkouts.events import write_events
 from pipeline.database.connections import transaction
 from pipeline.errors import Code, Unavailable
+from pipeline.gateways.gateway import Gateway
 from pipeline.payments.payment import LIVE
 from pipeline.reconciliation.findings import Finding, LocalRecord, Remedy
 from pipeline.reconciliation.local_records import read_one
 from pipeline.reconciliation.orphaned_payments import Repair, void_or_refund
 from pipeline.reconciliation.provider_queries import look_at
-from pipeline.saga.executor import Executor
 from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
@@ -29,12 +31,15 @@ Tell = Callable[[Repair], None]
 class Repairer:
     """Safe to run twice, at once, and beside the workers: whatever it calls, it calls with keys or under claims."""
 
-    def __init__(self, executor: Executor, poller: PaymentPoller, unwinder: Unwinder, settings: Settings) -> None:
-        """Take what looks and what takes back; the driver has the database and the gateway."""
-        self.executor = executor
-        self.poller = poller
-        self.unwinder = unwinder
-        self.settings = settings
+    def __init__(
+        self, database: Engine, gateway: Gateway, poller: PaymentPoller, unwinder: Unwinder, settings: Settings
+    ) -> None:
+        """Take the database and the provider, what polls payments, and what voids or refunds them."""
+        self._database = database
+        self._gateway = gateway
+        self._poller = poller
+        self._unwinder = unwinder
+        self._settings = settings
 
     def repair(self, findings: Sequence[Finding], tell: Tell | None = None) -> list[Repair]:
         """Settle those of these findings that have a rule; what was settled is an event on its checkout.
@@ -49,12 +54,12 @@ class Repairer:
                 tell(repair)
 
         looks = [each for each in findings if each.remedy is Remedy.RETRIEVE]
-        for start in range(0, len(looks), self.settings.batch_size):
-            for finding, local in self._settle(looks[start : start + self.settings.batch_size]):
+        for start in range(0, len(looks), self._settings.batch_size):
+            for finding, local in self._settle(looks[start : start + self._settings.batch_size]):
                 note(self._report(finding, local))
         for finding in findings:
             if finding.remedy is Remedy.VOID_OR_REFUND:
-                note(void_or_refund(finding, self.executor.database, self.executor.gateway, self.settings))
+                note(void_or_refund(finding, self._database, self._gateway, self._settings))
         return repairs
 
     def _settle(self, findings: Sequence[Finding]) -> list[tuple[Finding, LocalRecord | None]]:
@@ -65,17 +70,17 @@ class Repairer:
         left = {each.checkout_id for each in findings}
         seen: set[UUID] = set()
         stand: dict[UUID, LocalRecord] = {}
-        ends_at = time.monotonic() + PATIENCE_LEASES * self.settings.gateway_lease_seconds
+        ends_at = time.monotonic() + PATIENCE_LEASES * self._settings.gateway_lease_seconds
         while left:
             if unseen := sorted(left - seen):
-                seen |= self.poller.run(unseen)
-            self.unwinder.run(sorted(left & seen))
-            stand |= {id_: read_one(self.executor.database, id_) for id_ in left & seen}
+                seen |= self._poller.run(unseen)
+            self._unwinder.run(sorted(left & seen))
+            stand |= {id_: read_one(self._database, id_) for id_ in left & seen}
             left -= {id_ for id_ in left & seen if stand[id_].review is not None or stand[id_].status not in LIVE}
             if time.monotonic() > ends_at:
                 break
             if left:
-                time.sleep(min(self.settings.retry_seconds, self.settings.retry_cap_seconds))
+                time.sleep(min(self._settings.retry_seconds, self._settings.retry_cap_seconds))
         if not seen:
             raise Unavailable(Code.GATEWAY_UNAVAILABLE, reason="no payment was retrieved")
         return [(each, stand.get(each.checkout_id)) for each in findings]
@@ -90,7 +95,7 @@ class Repairer:
             return Repair(finding, "not settled", reason=local.review)
         if local.reference is None or local.status in LIVE:
             return Repair(finding, "not settled", reason="it is being retried")
-        held = look_at(self.executor.gateway, local.reference, local, finding.held, self.settings)
+        held = look_at(self._gateway, local.reference, local, finding.held, self._settings)
         if held is None or held.status is not local.status:
             return Repair(
                 finding, "not settled", reason=f"the stored status is {local.status}, and the provider's is not"
@@ -115,5 +120,5 @@ class Repairer:
             "was": was,
             "status": status,
         }
-        with transaction(self.executor.database) as connection:
+        with transaction(self._database) as connection:
             write_events(connection, "payment.reconciled", [finding.checkout_id], data={finding.checkout_id: facts})

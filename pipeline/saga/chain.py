@@ -58,7 +58,7 @@ class QuotingPhase(TransactionPhase):
 
 @dataclass(frozen=True, slots=True)
 class GatewayPhase:
-    """A phase that calls the gateway: it plans on our books, the driver calls, it plans again.
+    """A phase that calls the gateway: it plans on our books, the executor calls, it plans again.
 
     Once the intent of a `pivot` phase is committed, nothing is undone by wish or by time.
     """

@@ -1,28 +1,28 @@
-"""Runs steps over batches: short transactions, gateway calls between them; a failing checkout is isolated.
+"""Runs steps over batches: short transactions, gateway calls between them, a failing checkout isolated from its batch.
 
 A step is one transaction over some checkouts. It may ask for gateway calls, for messages to be sent, and for some of
-its checkouts to be stepped again. The driver commits, sends, calls with no transaction open, and hands the answers to
+its checkouts to be stepped again. The executor commits, sends, calls with no transaction open, and hands the answers to
 the next step as they arrive, so that one slow call never holds its batch. Nor does it hold the thread: after a moment
 the calls that are still in flight are left to another one, and the queue is served. Large baskets
 are processed by one thread at a time, and after each group of them the rest waits behind the queue.
 """
 
 import math
-import random
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from pipeline.database.connections import is_transient, transaction
+from pipeline.database.connections import is_transient
+from pipeline.database.transactions import TransactionRunner
 from pipeline.gateways.gateway import Gateway
 from pipeline.messaging.ports import Backlog, OutgoingMessage, Publisher
 from pipeline.payments.gateway_calls import Calls, gather
@@ -32,14 +32,9 @@ from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
-#: Repeats of a transaction that the database could not carry through. About 3.6 s in all, well inside a shutdown's
-#: grace: a deadlock or a restart that is over by then costs nothing, a longer outage is left to the sweep.
-TRANSIENT_WAITS: Final = (0.02, 0.1, 0.5, 1.0, 2.0)
-
-#: How often the last of these is waited out once more for the answers of a gateway. Without them everybody waits until
-#: their calls' claims have run out, 13 s at Stripe; 7.6 s of repeats are over within 10 s of a database's return.
+#: How often the longest pause before a repeat is made once more for the answers of a gateway. Without them everybody
+#: waits until their calls' claims have run out, 13 s at Stripe; 7.6 s of repeats are over within 10 s of a database's
+#: return.
 ANSWER_REPEATS: Final = 2
 
 #: A batch waits this long for its calls, then leaves those that are still out behind. Longer than a healthy bank takes
@@ -52,14 +47,13 @@ class Step:
     """What a step leaves to be done once it has committed: `again` holds groups to be stepped once more.
 
     `heavy` holds such groups as come after all others, one at a time, and may give way between them. `began` is when
-    its transaction did, by this process's monotonic clock; the driver writes it.
+    its transaction did, by this process's monotonic clock; the executor writes it.
     """
 
     calls: list[PlannedCall] = field(default_factory=list)
-    sends: list[OutgoingMessage] = field(default_factory=list)
+    messages: list[OutgoingMessage] = field(default_factory=list)
     again: list[list[UUID]] = field(default_factory=list)
     heavy: list[list[UUID]] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
     began: float = 0.0
 
 
@@ -100,31 +94,27 @@ class Way:
 
 
 class Executor:
-    """Shared by the runner and the unwind. Thread-safe; one a process."""
+    """Shared by all that step checkouts. Thread-safe; one a process."""
 
     def __init__(
         self,
-        database: Engine,
-        sender: Publisher,
+        transactions: TransactionRunner,
+        publisher: Publisher,
         gateway: Gateway,
         settings: Settings,
         *,
-        waits: Sequence[float] = TRANSIENT_WAITS,
         linger_seconds: float = math.inf,
         backlog: Backlog | None = None,
     ) -> None:
         """Take what the steps need. The gateway's calls in flight are bounded for the whole process.
 
-        `waits` are the pauses before a transaction is repeated that the database could not carry through. After
-        `linger_seconds` a drive that may leaves its calls behind: as many as half of those that can be in flight, so
-        that there is room for those of others, and no more are claimed than can be made. `backlog` tells whether
+        After `linger_seconds` a drive that may leaves its calls behind: as many as half of those that can be in flight,
+        so that there is room for those of others, and no more are claimed than can be made. `backlog` tells whether
         messages wait, behind which heavy groups are put; without it they never are.
         """
-        self._waits = waits
-        self._answer_waits = (*waits, *(tuple(waits[-1:]) * ANSWER_REPEATS))
-        self.database = database
-        self.sender = sender
-        self.gateway = gateway
+        self._transactions = transactions
+        self._publisher = publisher
+        self._gateway = gateway
         patience_seconds = settings.gateway_lease_seconds - gateway.call_seconds
         self._calls = Calls(settings.gateway_concurrency, patience_seconds)
         self._linger_seconds = linger_seconds
@@ -164,14 +154,13 @@ class Executor:
         while tasks or in_flight:
             while tasks:
                 for done in self._attempt(tasks.popleft(), way):
-                    if done.sends:
-                        self.sender.send(done.sends)
+                    self._publish(done)
                     tasks.extend(Task(group) for group in done.again)
                     if way.lane is None:
                         tasks.extend(Task(group) for group in done.heavy)
                     else:
                         heavy += [Load(group, way) for group in done.heavy]
-                    in_flight.update(self._calls.submit(self.gateway, planned, done.began) for planned in done.calls)
+                    in_flight.update(self._calls.submit(self._gateway, planned, done.began) for planned in done.calls)
             if in_flight:
                 left_seconds = leave_at - time.monotonic()
                 if left_seconds <= 0 and self._leave(in_flight, way):
@@ -202,7 +191,7 @@ class Executor:
                 groups.setdefault(load.way.lane.queue, (load.way.lane, []))[1].extend(load.ids)
         for lane, ids in groups.values():
             try:
-                self.run(partial(lane.send_back, ids))
+                self._publish(self._step(partial(lane.send_back, ids)))
             except Exception as error:  # noqa: BLE001 (the sweep comes back to them)
                 log.warning("batch.deferred", checkout_ids=_names(ids), error=repr(error))
             else:
@@ -228,17 +217,6 @@ class Executor:
                 self._left -= count
                 self._left_changed.notify_all()
 
-    def run(self, work: Callable[[Connection], Step]) -> Step:
-        """Run one transaction, repeated while the database is the one that fails, and send what it asks for."""
-        done = self._step(work, self._waits)
-        if done.sends:
-            self.sender.send(done.sends)
-        return done
-
-    def read(self, work: Callable[[Connection], T]) -> T:
-        """Run one transaction that leaves nothing to be done, repeated while the database is the one that fails."""
-        return self._transact(work, self._waits)
-
     def close(self) -> None:
         """Wait for the calls in flight, and for what was left behind, and end the threads."""
         self._keepers.shutdown()
@@ -246,8 +224,8 @@ class Executor:
 
     def _attempt(self, task: Task, way: Way) -> list[Step]:
         try:
-            waits = self._answer_waits if task.answers else self._waits
-            return [self._step(lambda connection: way.step(connection, task.ids, task.answers), waits)]
+            repeats = ANSWER_REPEATS if task.answers else 0
+            return [self._step(lambda connection: way.step(connection, task.ids, task.answers), more_repeats=repeats)]
         except Exception as error:  # noqa: BLE001 (whatever a step raises is isolated, counted and logged here)
             if is_transient(error):
                 log.warning("batch.deferred", checkout_ids=_names(task.ids), error=str(error))
@@ -260,31 +238,23 @@ class Executor:
     def _fail(self, checkout_id: UUID, error: Exception, fail: FailFunction) -> list[Step]:
         log.error("checkout.raised", checkout_id=str(checkout_id), error=repr(error), exc_info=error)
         try:
-            return [self._step(lambda connection: fail(connection, checkout_id, error), self._waits)]
+            return [self._step(lambda connection: fail(connection, checkout_id, error))]
         except Exception as again:  # the sweep comes back to it
             log.exception("checkout.failure_not_recorded", checkout_id=str(checkout_id), error=repr(again))
             return []
 
-    def _step(self, work: Callable[[Connection], Step], waits: Sequence[float]) -> Step:
+    def _publish(self, done: Step) -> None:
+        if done.messages:
+            self._publisher.send(done.messages)
+
+    def _step(self, work: Callable[[Connection], Step], *, more_repeats: int = 0) -> Step:
         def begin(connection: Connection) -> Step:
             began = time.monotonic()
             step = work(connection)
             step.began = began
             return step
 
-        return self._transact(begin, waits)
-
-    def _transact(self, work: Callable[[Connection], T], waits: Sequence[float]) -> T:
-        for pause in (*waits, None):
-            try:
-                with transaction(self.database) as connection:
-                    return work(connection)
-            except Exception as error:
-                if pause is None or not is_transient(error):
-                    raise
-                log.info("transaction.repeated", error=str(error))
-                time.sleep(pause * (0.5 + random.random()))  # noqa: S311 (spreads repeats, guards nothing)
-        raise AssertionError("the last pause is None")
+        return self._transactions.run(begin, more_repeats=more_repeats)
 
 
 def _names(ids: Sequence[UUID]) -> list[str]:

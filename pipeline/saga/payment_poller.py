@@ -32,9 +32,9 @@ class PaymentPoller:
     """
 
     def __init__(self, executor: Executor, settings: Settings) -> None:
-        """Take the driver that commits, sends and calls."""
-        self.executor = executor
-        self.settings = settings
+        """Take what commits, sends and calls."""
+        self._executor = executor
+        self._settings = settings
 
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
         """Look at the payments of these checkouts.
@@ -46,18 +46,18 @@ class PaymentPoller:
         def step(connection: Connection, ids: Sequence[UUID], answers: Sequence[CallResult]) -> Step:
             members = lock_checkouts(connection, ids)
             if answers:
-                done, sends = self._take_in(connection, members, answers)
+                done, messages = self._take_in(connection, members, answers)
                 # Repeated when its commit fails: a set, so that this is harmless.
                 seen.update(done)
-                return Step(sends=sends)
+                return Step(messages=messages)
             return self._ask(connection, members, seen)
 
         def fail(connection: Connection, checkout_id: UUID, error: Exception) -> Step:
-            del connection, error  # the driver has logged it
+            del connection, error  # the executor has logged it
             seen.discard(checkout_id)
             return Step()
 
-        self.executor.drive(ids, step, fail)
+        self._executor.drive(ids, step, fail)
         return seen
 
     def _ask(self, connection: Connection, members: Sequence[LockedCheckout], seen: set[UUID]) -> Step:
@@ -74,14 +74,14 @@ class PaymentPoller:
                     seen.add(member.id)
             elif operation.claimed_until is None or operation.claimed_until <= member.now:
                 intents.append((member, held, Intent(operation.kind, operation.n, Verb.RETRIEVE)))
-        return Step(calls=take_leases(connection, intents, self.settings, hold=False))
+        return Step(calls=take_leases(connection, intents, self._settings, hold=False))
 
     def _take_in(
         self, connection: Connection, members: Sequence[LockedCheckout], answers: Sequence[CallResult]
     ) -> tuple[set[UUID], list[OutgoingMessage]]:
         before = load_payments(connection, [each.id for each in members])
         after = store_results(connection, members, answers, before)
-        sends = [send for member in members for send in self._follow(connection, member, before, after)]
+        messages = [each for member in members for each in self._follow(connection, member, before, after)]
         definite = {
             each.planned.call.checkout_id
             for each in answers
@@ -91,11 +91,11 @@ class PaymentPoller:
         answered = [id_ for id_ in ended if id_ in definite]
         # What needed review is settled, perhaps by an operator in the provider's dashboard.
         close_reviews(connection, answered)
-        backward.schedule_next_poll(connection, answered, self.settings)
+        backward.schedule_next_poll(connection, answered, self._settings)
         backward.schedule_next_poll(
-            connection, [id_ for id_ in ended if id_ not in definite], self.settings, answered=False
+            connection, [id_ for id_ in ended if id_ not in definite], self._settings, answered=False
         )
-        return definite, sends
+        return definite, messages
 
     def _follow(
         self,
@@ -127,7 +127,7 @@ class PaymentPoller:
                 assert_never(member.state)
 
     def _resume(self, connection: Connection, member: LockedCheckout) -> list[OutgoingMessage]:
-        return forward.resume_checkout(connection, member, self.settings, event="checkout.resumed")
+        return forward.resume_checkout(connection, member, self._settings, event="checkout.resumed")
 
     def _void_or_refund(
         self, connection: Connection, member: LockedCheckout, was: PaymentState, books: PaymentState

@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from models.states import ENDINGS, CheckoutState
+from pipeline.database.transactions import TransactionRunner
 from pipeline.payments.payment import LIVE
 from pipeline.saga.chain import get_chain, next_phase
-from pipeline.saga.executor import Executor
 from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.runner import Runner
 from pipeline.saga.unwind import Unwinder
@@ -24,7 +24,13 @@ WHERE: Final = text("""
 """)
 
 
-def resolve(executor: Executor, runner: Runner, unwinder: Unwinder, poller: PaymentPoller, ids: Sequence[UUID]) -> None:
+def resolve(
+    transactions: TransactionRunner,
+    runner: Runner,
+    unwinder: Unwinder,
+    poller: PaymentPoller,
+    ids: Sequence[UUID],
+) -> None:
     """Hand each checkout to what works on it now. They check again under the row's lock.
 
     Its phase, or the unwind, also for what is live after the end; what has ended otherwise is looked at.
@@ -32,7 +38,7 @@ def resolve(executor: Executor, runner: Runner, unwinder: Unwinder, poller: Paym
     forward: dict[int, list[UUID]] = defaultdict(list)
     back: list[UUID] = []
     ended: list[UUID] = []
-    for row in executor.read(lambda connection: connection.execute(WHERE, {"ids": list(ids)}).all()):
+    for row in transactions.read(lambda connection: connection.execute(WHERE, {"ids": list(ids)}).all()):
         if row.state == CheckoutState.RUNNING and row.phase < len(get_chain()):
             forward[row.phase].append(row.id)
         elif row.state in ENDINGS and row.payment not in LIVE:

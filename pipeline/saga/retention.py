@@ -1,11 +1,9 @@
 """What the sweep does beside its checkouts: a sign of life, and forgetting what has served its time."""
 
-from collections import Counter
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-from pipeline.saga.executor import Step
 from pipeline.settings import Settings
 
 #: The HTTP edge keeps an answer for a day, as providers do; `request_keys` is for ever.
@@ -54,14 +52,13 @@ FORGET_SESSIONS: Final = text("""
 """)
 
 
-def record_heartbeat(connection: Connection) -> Step:
+def record_heartbeat(connection: Connection) -> None:
     """Record that the sweep runs: `GET /health/checkout` reports when it does not."""
     connection.execute(BEAT)
-    return Step()
 
 
-def delete_expired(connection: Connection, settings: Settings) -> Step:
-    """Delete what has been kept for its time, at most a tick's worth of each.
+def delete_expired(connection: Connection, settings: Settings) -> int:
+    """Delete what has been kept for its time, at most a tick's worth of each; return how many rows.
 
     Old answers, deliveries that were taken, messages that were refused, webhooks that are settled, and sessions that
     are over.
@@ -74,5 +71,4 @@ def delete_expired(connection: Connection, settings: Settings) -> Step:
         (FORGET_NOTICES, settings.webhook_inbox_keep_days),
     ):
         gone += connection.execute(statement, {"days": days, "limit": limit}).rowcount
-    gone += connection.execute(FORGET_SESSIONS, {"limit": limit}).rowcount
-    return Step(counts=+Counter(forgotten=gone))
+    return gone + connection.execute(FORGET_SESSIONS, {"limit": limit}).rowcount

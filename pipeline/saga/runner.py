@@ -8,17 +8,18 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from models.states import ENDINGS, CheckoutState
+from models.states import CheckoutState
 from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait, split_by_attempts
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.errors import Code
-from pipeline.messaging.ports import RESOLVE, UNWIND, OutgoingMessage
+from pipeline.gateways.gateway import Gateway
+from pipeline.messaging.ports import OutgoingMessage
 from pipeline.payments.leases import CallResult, PlannedCall, take_leases
-from pipeline.payments.payment import LIVE, Intent, PaymentState
+from pipeline.payments.payment import Intent, PaymentState
 from pipeline.payments.storage import load_payments, store_results
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import GatewayPhase, Phase, QuotingPhase, TransactionPhase
 from pipeline.saga.executor import Executor, Lane, Step
+from pipeline.saga.failure_policy import fail_phase, pursue_late_funds
 from pipeline.saga.slow import Watch
 from pipeline.settings import Settings
 
@@ -28,19 +29,20 @@ log = structlog.get_logger()
 class Runner:
     """The only code that moves a checkout forward. Safe twice, safe late, safe out of order: the row decides."""
 
-    def __init__(self, executor: Executor, settings: Settings) -> None:
-        """Take the driver that commits, sends and calls."""
-        self.executor = executor
-        self.settings = settings
+    def __init__(self, executor: Executor, gateway: Gateway, settings: Settings) -> None:
+        """Take what commits, sends and calls, and the gateway, which says what it can charge."""
+        self._executor = executor
+        self._gateway = gateway
+        self._settings = settings
 
     def run(self, phase: Phase, ids: Sequence[UUID]) -> None:
         """Run `phase` for those of these checkouts that stand right before it; the others are left alone."""
         # What is done at a gateway is the same for any number of lines.
-        most_lines = self.settings.batch_lines if isinstance(phase.work, TransactionPhase) else None
+        most_lines = self._settings.batch_lines if isinstance(phase.work, TransactionPhase) else None
         watch = Watch(phase.queue)
         lane = Lane(phase.queue, partial(self._step, phase, watch, None), partial(self._send_back, phase))
         step = partial(self._step, phase, watch, most_lines)
-        self.executor.drive(ids, step, partial(self._fail, phase), may_leave=True, lane=lane)
+        self._executor.drive(ids, step, partial(self._fail, phase), may_leave=True, lane=lane)
 
     def _step(
         self,
@@ -55,30 +57,30 @@ class Runner:
         members = lock_checkouts(connection, ids)
         watch.mark(connection, members, partial(is_before, phase=phase), held_seconds)
         books = store_results(connection, members, answers) if answers else {}
-        step = Step(sends=pursue_late_funds(connection, members, books))
+        step = Step(messages=pursue_late_funds(connection, members, books))
         parts = split_by_attempts([each for each in members if is_before(each, phase)], most_lines)
         ready, step.again, step.heavy = parts.now, parts.again, parts.heavy
-        forward.set_aside(connection, step.heavy, self.settings)
+        forward.set_aside(connection, step.heavy, self._settings)
         if not ready:
             return step
         outcomes: Mapping[UUID, PhaseResult]
         match phase.work:
             case QuotingPhase():
-                outcomes = phase.work.do(connection, ready, self.settings, self.executor.gateway.chargeable)
+                outcomes = phase.work.do(connection, ready, self._settings, self._gateway.chargeable)
             case TransactionPhase():
-                outcomes = phase.work.do(connection, ready, self.settings)
+                outcomes = phase.work.do(connection, ready, self._settings)
             case GatewayPhase():
                 outcomes, step.calls = self._plan(connection, phase.work, ready, books)
             case _:
                 assert_never(phase.work)
-        step.sends += settle(
-            connection, phase, [each for each in ready if each.id in outcomes], outcomes, self.settings
+        step.messages += settle(
+            connection, phase, [each for each in ready if each.id in outcomes], outcomes, self._settings
         )
         return step
 
     def _send_back(self, phase: Phase, ids: Sequence[UUID], connection: Connection) -> Step:
         waiting = [each for each in lock_checkouts(connection, ids) if is_before(each, phase)]
-        return Step(sends=forward.send_back(connection, waiting, phase.queue, self.settings))
+        return Step(messages=forward.send_back(connection, waiting, phase.queue, self._settings))
 
     def _plan(
         self,
@@ -88,23 +90,17 @@ class Runner:
         known: Mapping[UUID, PaymentState],
     ) -> tuple[dict[UUID, PhaseResult], list[PlannedCall]]:
         books = {**load_payments(connection, [each.id for each in ready if each.id not in known]), **known}
-        plans = {each.id: work.plan(each, books[each.id], self.settings) for each in ready}
+        plans = {each.id: work.plan(each, books[each.id], self._settings) for each in ready}
         intents = [(each, books[each.id], plan) for each in ready if isinstance(plan := plans[each.id], Intent)]
-        calls = take_leases(connection, intents, self.settings, pivot=work.pivot)
+        calls = take_leases(connection, intents, self._settings, pivot=work.pivot)
         return {id_: plan for id_, plan in plans.items() if not isinstance(plan, Intent)}, calls
 
     def _fail(self, phase: Phase, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
         """Count the attempt of a checkout that raised, and give up on it after the last."""
         step = Step()
         for member in lock_checkouts(connection, [checkout_id]):
-            if not is_before(member, phase):
-                continue
-            attempts = member.attempts + 1
-            if attempts >= self.settings.max_attempts:
-                step.sends += give_up(connection, phase, member, repr(error), self.settings)
-            else:
-                seconds = min(self.settings.retry_seconds * 2 ** (attempts - 1), self.settings.retry_cap_seconds)
-                forward.schedule_retry(connection, [(member, seconds, repr(error)[:1000], attempts)])
+            if is_before(member, phase):
+                step.messages += fail_phase(connection, phase, member, repr(error), self._settings)
         return step
 
 
@@ -158,30 +154,3 @@ def settle(
         reviews=len(reviews),
     )
     return sends
-
-
-def give_up(
-    connection: Connection, phase: Phase, member: LockedCheckout, error: str, settings: Settings
-) -> list[OutgoingMessage]:
-    """End a checkout that raises or crashes its worker each time: unwind it, or, past the pivot, move it to review."""
-    detail = {"phase": phase.name, "attempts": member.attempts + 1, "error": error[:500]}
-    if member.pivot_at is not None:
-        forward.move_to_review(connection, phase.name, {member.id: Review(Code.ATTEMPTS_EXHAUSTED, detail)})
-        return []
-    rejections = {member.id: Rejected(Code.ATTEMPTS_EXHAUSTED, detail)}
-    return backward.begin(connection, [member], rejections, settings, ending=CheckoutState.FAILED, phase=phase.name)
-
-
-def pursue_late_funds(
-    connection: Connection, members: Sequence[LockedCheckout], books: Mapping[UUID, PaymentState]
-) -> list[OutgoingMessage]:
-    """Resume checkouts with an answer that came after they had begun to unwind.
-
-    An unwind may be waiting for just this answer; what is live after the end is voided or refunded.
-    """
-    late = [each for each in members if each.state in ENDINGS and each.id in books and books[each.id].status in LIVE]
-    forward.schedule_retry(connection, [(each, 0.0, "late funds", each.attempts) for each in late])
-    turning = [each for each in members if each.state is CheckoutState.UNWINDING and each.id in books]
-    return [OutgoingMessage(RESOLVE, each.id, each.now) for each in late] + [
-        OutgoingMessage(UNWIND, each.id, each.now) for each in turning
-    ]

@@ -4,8 +4,8 @@ Safe to run many times at once (SKIP LOCKED, bounded), with Redis away (nothing 
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -23,26 +23,28 @@ from pipeline.checkouts.locks import (
     lock_scheduled,
     lock_stalled,
 )
+from pipeline.database.backoff import back_off_sql
+from pipeline.database.transactions import TransactionRunner
 from pipeline.errors import Code
-from pipeline.messaging.ports import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, OutgoingMessage
+from pipeline.messaging.ports import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, OutgoingMessage, Publisher
 from pipeline.saga import backward
 from pipeline.saga.chain import GatewayPhase, get_chain, next_phase
-from pipeline.saga.executor import Executor, Step
+from pipeline.saga.failure_policy import fail_undo, give_up
 from pipeline.saga.retention import delete_expired, record_heartbeat
-from pipeline.saga.runner import give_up
-from pipeline.saga.unwind import fail_undo
 from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
-# The wait doubles with each attempt, so that a long outage ends in a trickle and not in a flood. What was sent after
-# :head is still waiting in its queue: called again only because it waits so long, and no attempt of it.
-CALL_AGAIN: Final = text("""
+# The wait doubles with each attempt, up to 16 times the first, so that a long outage ends in a trickle and not in a
+# flood. What was sent after :head is still waiting in its queue: called again only because it waits so long, and no
+# attempt of it.
+_STALL: Final = back_off_sql("attempts", first_seconds=":stall_seconds", longest_seconds="16 * :stall_seconds")
+CALL_AGAIN: Final = text(f"""
     UPDATE checkouts
     SET sent_at = now(), due_reason = 'stalled', updated_at = now(),
         attempts = attempts + CASE WHEN CAST(:counted AS boolean)
                                         AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head) THEN 1 ELSE 0 END,
-        due_at = now() + make_interval(secs => :stall_seconds * power(2, least(attempts, 4)))
+        due_at = now() + make_interval(secs => {_STALL})
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -97,22 +99,38 @@ class SweepCounts:
     forgotten: int = 0
 
 
-def sweep(executor: Executor, backlog: Backlog, settings: Settings) -> SweepCounts:
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one transaction of a tick did, and the messages to send once it has committed."""
+
+    messages: Sequence[OutgoingMessage] = ()
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def sweep(transactions: TransactionRunner, publisher: Publisher, backlog: Backlog, settings: Settings) -> SweepCounts:
     """Run one tick and return its counts."""
     tick = Tick(settings)
-    executor.run(record_heartbeat)
-    counts = executor.run(tick.expire).counts
-    counts += executor.run(lambda connection: delete_expired(connection, settings)).counts
+    counts: Counter[str] = Counter()
+
+    def run(work: Callable[[Connection], Swept]) -> None:
+        done = transactions.run(work)
+        if done.messages:
+            publisher.send(done.messages)
+        counts.update(done.counts)
+
+    transactions.run(record_heartbeat)
+    run(tick.expire)
+    counts += Counter(forgotten=transactions.run(partial(delete_expired, settings=settings)))
     stations = list_stations()
     heads = backlog.heads([*(station.queue for station in stations), WEBHOOKS, DELIVERIES])
     if heads is None:
         log.warning("sweep.blind", **counts)
         return SweepCounts(**counts)
-    counts += executor.run(tick.call_scheduled).counts
-    counts += executor.run(partial(tick.redeliver_inbound_webhooks, heads.get(WEBHOOKS))).counts
-    counts += executor.run(partial(tick.send_deliveries, heads.get(DELIVERIES))).counts
+    run(tick.call_scheduled)
+    run(partial(tick.redeliver_inbound_webhooks, heads.get(WEBHOOKS)))
+    run(partial(tick.send_deliveries, heads.get(DELIVERIES)))
     for station in stations:
-        counts += executor.run(partial(tick.resend, station, heads.get(station.queue))).counts
+        run(partial(tick.resend, station, heads.get(station.queue)))
     if counts:
         log.info("sweep.ran", **counts)
     return SweepCounts(**counts)
@@ -124,14 +142,14 @@ class Tick:
 
     settings: Settings
 
-    def expire(self, connection: Connection) -> Step:
+    def expire(self, connection: Connection) -> Swept:
         """Expire checkouts without a gateway call in flight."""
         members = lock_expired(connection, self.settings.sweep_limit)
         rejections = {member.id: Rejected(Code.EXPIRED) for member in members}
-        sends = backward.begin(connection, members, rejections, self.settings, ending=CheckoutState.EXPIRED)
-        return Step(sends=sends, counts=+Counter(expired=len(members)))
+        messages = backward.begin(connection, members, rejections, self.settings, ending=CheckoutState.EXPIRED)
+        return Swept(messages, counts=+Counter(expired=len(members)))
 
-    def call_scheduled(self, connection: Connection) -> Step:
+    def call_scheduled(self, connection: Connection) -> Swept:
         """Call on checkouts that asked for it: unknown outcomes, claims that ran out, undos that failed."""
         members = lock_scheduled(connection, self.settings.sweep_limit)
         asking = [member.id for member in members if queue_for(member) == RESOLVE]
@@ -139,10 +157,10 @@ class Tick:
             seconds = self.settings.gateway_lease_seconds
             connection.execute(ASK_AGAIN, {"ids": asking, "claim_seconds": seconds})
         self._call_again(connection, [member for member in members if member.id not in asking], counted=False)
-        sends = [OutgoingMessage(queue_for(member), member.id, member.now) for member in members]
-        return Step(sends=sends, counts=+Counter(scheduled=len(members)))
+        messages = [OutgoingMessage(queue_for(member), member.id, member.now) for member in members]
+        return Swept(messages, counts=+Counter(scheduled=len(members)))
 
-    def resend(self, station: Station, head: Head | None, connection: Connection) -> Step:
+    def resend(self, station: Station, head: Head | None, connection: Connection) -> Swept:
         """Redeliver to checkouts with a message that was lost, or crashed without committing; end those out of
         attempts.
 
@@ -168,12 +186,12 @@ class Tick:
         again = [member for member in members if member.attempts < limit]
         self._call_again(connection, again, counted=True, head=before)
         write_events(connection, "sweep.resent", [member.id for member in again], phase=station.queue)
-        sends = [OutgoingMessage(station.queue, member.id, member.now) for member in again]
+        messages = [OutgoingMessage(station.queue, member.id, member.now) for member in again]
         for member in hopeless:
-            sends += self._give_up(connection, member)
-        return Step(sends=sends, counts=+Counter(resent=len(again), given_up=len(hopeless)))
+            messages += self._give_up(connection, member)
+        return Swept(messages, counts=+Counter(resent=len(again), given_up=len(hopeless)))
 
-    def redeliver_inbound_webhooks(self, head: Head | None, connection: Connection) -> Step:
+    def redeliver_inbound_webhooks(self, head: Head | None, connection: Connection) -> Swept:
         """Redeliver inbound webhooks that are due for a retry, or with a lost message.
 
         No more than the queue is short of one tick's worth: a backlog is never doubled.
@@ -182,18 +200,16 @@ class Tick:
         if due:
             ids = [row.id for row in due]
             connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.redeliver_after_seconds})
-        return Step(
-            sends=[OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due))
-        )
+        return Swept([OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due)))
 
-    def send_deliveries(self, head: Head | None, connection: Connection) -> Step:
+    def send_deliveries(self, head: Head | None, connection: Connection) -> Swept:
         """Send outbound webhooks that are due, first or as a retry; no backlog is doubled."""
         due = lock_due_deliveries(connection, self._room(head))
         if due:
             ids = [row.id for row in due]
             connection.execute(RESEND_DELIVERIES, {"ids": ids, "stall_seconds": self.settings.redeliver_after_seconds})
-        return Step(
-            sends=[OutgoingMessage(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due))
+        return Swept(
+            [OutgoingMessage(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due))
         )
 
     def _room(self, head: Head | None) -> int:

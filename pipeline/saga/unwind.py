@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 from models.states import ENDINGS, CheckoutState
 from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait, split_by_attempts
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.errors import Code
 from pipeline.messaging.ports import UNWIND
 from pipeline.payments.late_funds import close_reviews, request_review
 from pipeline.payments.leases import CallResult, PlannedCall, take_leases
@@ -20,7 +19,7 @@ from pipeline.payments.undo import plan_undo
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import GatewayPhase, Phase, TransactionPhase, find_phase
 from pipeline.saga.executor import Executor, Lane, Step
-from pipeline.saga.runner import pursue_late_funds
+from pipeline.saga.failure_policy import fail_undo, pursue_late_funds
 from pipeline.saga.slow import Watch
 from pipeline.settings import Settings
 
@@ -29,9 +28,9 @@ class Unwinder:
     """The only code that moves a checkout back. Undo is safe twice and safe without its do."""
 
     def __init__(self, executor: Executor, settings: Settings) -> None:
-        """Take the driver that commits, sends and calls."""
-        self.executor = executor
-        self.settings = settings
+        """Take what commits, sends and calls."""
+        self._executor = executor
+        self._settings = settings
 
     def run(self, ids: Sequence[UUID]) -> None:
         """Unwind those of these checkouts that are unwinding, as far as it goes now.
@@ -40,8 +39,8 @@ class Unwinder:
         """
         watch = Watch(UNWIND)
         lane = Lane(UNWIND, partial(self._step, watch, None), self._send_back)
-        step = partial(self._step, watch, self.settings.batch_lines)
-        self.executor.drive(ids, step, self._fail, may_leave=True, lane=lane)
+        step = partial(self._step, watch, self._settings.batch_lines)
+        self._executor.drive(ids, step, self._fail, may_leave=True, lane=lane)
 
     def _step(
         self,
@@ -62,7 +61,7 @@ class Unwinder:
             step.calls += self._void_or_refund_late(connection, ended)
         parts = split_by_attempts([each for each in members if each.state is CheckoutState.UNWINDING], most_lines)
         turning, step.again, step.heavy = parts.now, parts.again, parts.heavy
-        forward.set_aside(connection, step.heavy, self.settings)
+        forward.set_aside(connection, step.heavy, self._settings)
         if not turning:
             return step
         number = max(each.phase for each in turning)
@@ -77,7 +76,7 @@ class Unwinder:
 
     def _send_back(self, ids: Sequence[UUID], connection: Connection) -> Step:
         turning = [each for each in lock_checkouts(connection, ids) if each.state is CheckoutState.UNWINDING]
-        return Step(sends=forward.send_back(connection, turning, UNWIND, self.settings))
+        return Step(messages=forward.send_back(connection, turning, UNWIND, self._settings))
 
     def _undo(
         self,
@@ -92,10 +91,10 @@ class Unwinder:
             case TransactionPhase():
                 if phase.work.undo is not None:
                     phase.work.undo(connection, group)
-                return backward.step_down(connection, phase.number, group, self.settings)
+                return backward.step_down(connection, phase.number, group, self._settings)
             case GatewayPhase():
                 undone = self._plan(connection, phase, phase.work, group, books, step)
-                return backward.step_down(connection, phase.number, undone, self.settings)
+                return backward.step_down(connection, phase.number, undone, self._settings)
             case _:
                 assert_never(phase.work)
 
@@ -109,7 +108,7 @@ class Unwinder:
         step: Step,
     ) -> list[LockedCheckout]:
         books = {**load_payments(connection, [each.id for each in group if each.id not in known]), **known}
-        plans = {each.id: work.plan_undo(each, books.get(each.id), self.settings) for each in group}
+        plans = {each.id: work.plan_undo(each, books.get(each.id), self._settings) for each in group}
         step.calls += self._claim(connection, group, books, plans)
         undone: list[LockedCheckout] = []
         retries: dict[UUID, Retry] = {}
@@ -142,19 +141,19 @@ class Unwinder:
         plans: Mapping[UUID, PhaseResult | Intent],
     ) -> list[PlannedCall]:
         intents = [(each, books[each.id], plan) for each in group if isinstance(plan := plans[each.id], Intent)]
-        return take_leases(connection, intents, self.settings)
+        return take_leases(connection, intents, self._settings)
 
     def _void_or_refund_late(self, connection: Connection, ended: Sequence[LockedCheckout]) -> list[PlannedCall]:
         """Void or refund late funds. Where that fails, the payment moves to review."""
         books = load_payments(connection, [each.id for each in ended])
-        plans = {each.id: plan_undo(each, books.get(each.id), self.settings) for each in ended}
+        plans = {each.id: plan_undo(each, books.get(each.id), self._settings) for each in ended}
         retries = {id_: plan for id_, plan in plans.items() if isinstance(plan, Retry)}
         forward.schedule(connection, [each for each in ended if each.id in retries], retries)
         reviews = {id_: plan for id_, plan in plans.items() if isinstance(plan, Review)}
         request_review(connection, reviews)
         settled = [each.id for each in ended if isinstance(plans[each.id], Done)]
         close_reviews(connection, settled)
-        backward.schedule_next_poll(connection, [*settled, *reviews], self.settings)
+        backward.schedule_next_poll(connection, [*settled, *reviews], self._settings)
         return self._claim(connection, ended, books, plans)
 
     def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
@@ -162,17 +161,5 @@ class Unwinder:
         for member in lock_checkouts(connection, [checkout_id]):
             if member.state is not CheckoutState.UNWINDING:
                 continue
-            fail_undo(connection, member, repr(error), self.settings)
+            fail_undo(connection, member, repr(error), self._settings)
         return Step()
-
-
-def fail_undo(connection: Connection, member: LockedCheckout, error: str, settings: Settings) -> None:
-    """Delay an undo that failed, with exponential back-off; after the last attempt, move to review."""
-    attempts = member.attempts + 1
-    phase = find_phase(max(member.phase, 1)).name
-    if attempts >= settings.max_undo_attempts:
-        detail = {"phase": phase, "attempts": attempts, "error": error[:500]}
-        forward.move_to_review(connection, phase, {member.id: Review(Code.UNDO_FAILED, detail)})
-    else:
-        seconds = min(settings.retry_seconds * 2 ** (attempts - 1), settings.retry_cap_seconds)
-        forward.schedule_retry(connection, [(member, seconds, error[:1000], attempts)])

@@ -110,7 +110,7 @@ class Ground:
             stock_shelf(engine.database, variants, count)
             sends = start_all(engine, fill_carts(engine.database, count, variants))
             own.serve(lines, scale)
-            engine.executor.sender.send(sends)
+            engine.publisher.send(sends)
             return count / self.wait(lambda: read_makespan(engine.database))
 
     def audit(self, settings: Settings) -> None:

@@ -59,7 +59,7 @@ def time_looks(engine: CheckoutEngine, settings: Settings) -> dict[str, float]:
                 read_page(connection, Filter())
 
         return {
-            "sweep_ms": _time(lambda: sweep(engine.executor, engine.backlog, settings)),
+            "sweep_ms": _time(lambda: sweep(engine.transactions, engine.publisher, engine.backlog, settings)),
             "monitor_ms": _time(lambda: read(engine.database, client, settings, 24)),
             "list_ms": _time(list_checkouts),
         }

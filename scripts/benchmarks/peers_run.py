@@ -109,9 +109,9 @@ def _start(
     # Only now: the sweep sends what it takes for lost, five seconds after its start.
     sends = start_all(engine, carts)
     if peer is None:
-        engine.executor.sender.send(sends)
+        engine.publisher.send(sends)
     else:
-        peer.send(settings, [each.checkout_id for each in sends])
+        peer.send(settings, [each.subject_id for each in sends])
     return supervisor
 
 

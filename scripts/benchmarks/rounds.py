@@ -77,7 +77,7 @@ def measure_growth(ground: Ground) -> Figures:
             take_stock(engine.database)
             began = time.time()
             sends = start_all(engine, carts[1:])
-            engine.executor.sender.send(sends)
+            engine.publisher.send(sends)
             seconds = ground.wait(lambda: read_makespan(engine.database, since=began))  # noqa: B023 (done at once)
             yield f"{prefix}per_second", ground.size / seconds
             for name, milliseconds in time_looks(engine, own.settings).items():
@@ -92,7 +92,7 @@ def measure_memory(ground: Ground) -> Figures:
         supervisor = own.serve()
         for prefix in ("first", "second"):
             sends = start_all(engine, fill_carts(engine.database, MEMORY_SIZE, VARIANTS))
-            engine.executor.sender.send(sends)
+            engine.publisher.send(sends)
             ground.wait(lambda: read_makespan(engine.database))
             yield f"{prefix}_megabytes", read_memory(supervisor)
 

@@ -33,7 +33,7 @@ def measure_rush(ground: Ground) -> Figures:
         stock_shelf(engine.database, 1, UNITS)
         sends = start_all(engine, fill_carts(engine.database, BUYERS, 1))
         own.serve()
-        engine.executor.sender.send(sends)
+        engine.publisher.send(sends)
         ground.wait(lambda: read_makespan(engine.database))
         with engine.database.connect() as connection:
             rush = connection.execute(OUTCOME).one()

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from models.states import ACTIVE_SQL
 from pipeline.catalog.variants import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
 from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.intake.service import CheckoutService
 from pipeline.messaging.ports import OutgoingMessage
 from workers.bootstrap import CheckoutEngine
 
@@ -49,13 +50,13 @@ LEFT: Final = text(f"SELECT EXISTS (SELECT FROM checkouts WHERE state IN ({ACTIV
 
 @dataclass(slots=True)
 class Pocket:
-    """A sender that keeps the messages, to send them all when the clock starts."""
+    """A publisher that keeps the messages, to send them all when the clock starts."""
 
-    sends: list[OutgoingMessage] = field(default_factory=list)
+    kept: list[OutgoingMessage] = field(default_factory=list)
 
-    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
+    def send(self, messages: Sequence[OutgoingMessage]) -> bool:
         """Keep them."""
-        self.sends.extend(sends)
+        self.kept.extend(messages)
         return True
 
 
@@ -86,14 +87,11 @@ def start_checkout(engine: CheckoutEngine, cart_id: UUID) -> UUID:
 
 def start_all(engine: CheckoutEngine, cart_ids: Sequence[UUID]) -> list[OutgoingMessage]:
     """Start the checkouts and return their first messages, unsent."""
-    pocket, usual = Pocket(), engine.executor.sender
-    engine.executor.sender = pocket
-    try:
-        for first in range(0, len(cart_ids), 100):
-            engine.service.start_many([_request(cart_id) for cart_id in cart_ids[first : first + 100]])
-    finally:
-        engine.executor.sender = usual
-    return pocket.sends
+    pocket = Pocket()
+    service = CheckoutService(engine.database, engine.transactions, pocket, engine.gateway, engine.settings)
+    for first in range(0, len(cart_ids), 100):
+        service.start_many([_request(cart_id) for cart_id in cart_ids[first : first + 100]])
+    return pocket.kept
 
 
 def read_makespan(database: Engine, since: float = 0) -> float | None:

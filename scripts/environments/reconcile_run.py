@@ -50,7 +50,7 @@ def compare_with_provider(
     engine = build_engine(settings, "audit")
     try:
         since = read_clock(engine.database) - timedelta(hours=hours)
-        audit = ProviderAudit(engine.executor.gateway.name, since)
+        audit = ProviderAudit(engine.gateway.name, since)
         try:
             audit.comparison = _compare(engine, since, notes)
             if repair:
@@ -66,7 +66,7 @@ def compare_with_provider(
 
 def _compare(engine: CheckoutEngine, since: datetime, notes: Console) -> Comparison:
     with _show_progress(notes) as tell:
-        return reconcile(engine.database, engine.executor.gateway, engine.settings, since, tell=tell)
+        return reconcile(engine.database, engine.gateway, engine.settings, since, tell=tell)
 
 
 def _repair(
@@ -76,7 +76,8 @@ def _repair(
         audit.repairs.append(repair)
         tell(repair)
 
-    Repairer(engine.executor, engine.poller, engine.unwinder, engine.settings).repair(comparison.findings, note)
+    repairer = Repairer(engine.database, engine.gateway, engine.poller, engine.unwinder, engine.settings)
+    repairer.repair(comparison.findings, note)
 
 
 @contextmanager

@@ -130,10 +130,10 @@ class Tormentor:
         sql = text("SELECT id, now() FROM checkouts ORDER BY random() LIMIT :limit")
         with self.place.database.connect() as connection:
             rows = connection.execute(sql, {"limit": HANDFUL}).all()
-        sends = [OutgoingMessage(queue, id_, now) for id_, now in rows for queue in self.dice.sample(QUEUES, 3)]
-        self.announce(Call(send.queue, send.checkout_id) for send in sends)
-        RedisSender(self.broker).send(sends)
-        return f"{len(sends)} messages"
+        messages = [OutgoingMessage(queue, id_, now) for id_, now in rows for queue in self.dice.sample(QUEUES, 3)]
+        self.announce(Call(each.queue, each.subject_id) for each in messages)
+        RedisSender(self.broker).send(messages)
+        return f"{len(messages)} messages"
 
     def delay_messages(self) -> str:
         """Take waiting messages away, and bring them back after they have been sent again."""

@@ -161,7 +161,7 @@ class Buyers:
             payment = None if card is None else PaymentInput(token=card)
             requests.append(StartRequest(owner=OWNER, cart_id=cart_id, payment=payment, idempotency_key=str(uuid4())))
         answers = self._door.start_many(requests)
-        assert all(isinstance(answer, CommandResult) and answer.created for answer in answers), answers
+        assert all(isinstance(answer, CommandResult) and answer.changed for answer in answers), answers
 
     def _pay(self) -> None:
         """Pay what was shown, at leisure. It is never refused: nothing that was shown has moved."""

@@ -1,4 +1,4 @@
-"""The pipeline's sender, over the broker."""
+"""The pipeline's publisher, over the broker."""
 
 import threading
 import time
@@ -30,17 +30,17 @@ class RedisSender:
         self._failing = False
         self._closed_until = 0.0
 
-    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
+    def send(self, messages: Sequence[OutgoingMessage]) -> bool:
         """Send all in one round trip; False, at once or within a second, when Redis is away. Never raises for that."""
-        if not sends:
+        if not messages:
             return True
         if not self._may_try():
-            log.debug("send.skipped", count=len(sends))
+            log.debug("send.skipped", count=len(messages))
             return False
         try:
-            self._broker.enqueue_many([_to_message(send) for send in sends])
+            self._broker.enqueue_many([_to_message(each) for each in messages])
         except (RedisError, OSError) as error:
-            log.warning("send.failed", count=len(sends), error=repr(error))
+            log.warning("send.failed", count=len(messages), error=repr(error))
             self._note(failing=True)
             return False
         self._note(failing=False)
@@ -62,11 +62,11 @@ class RedisSender:
             self._closed_until = self._clock() + PAUSE_SECONDS
 
 
-def _to_message(send: OutgoingMessage) -> Message[None]:
+def _to_message(message: OutgoingMessage) -> Message[None]:
     return Message(
-        queue_name=send.queue,
-        actor_name=send.queue.removeprefix("checkout."),
-        args=(str(send.checkout_id),),
+        queue_name=message.queue,
+        actor_name=message.queue.removeprefix("checkout."),
+        args=(str(message.subject_id),),
         kwargs={},
-        options={"sent_at": to_millis(send.sent_at)},
+        options={"sent_at": to_millis(message.sent_at)},
     )

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, text
 
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_inbound_webhooks
+from pipeline.database.backoff import back_off_sql
 from pipeline.database.connections import is_transient
 from pipeline.payments.leases import CallResult
 from pipeline.saga.executor import Executor, Step
@@ -32,11 +33,12 @@ CLAIM: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# `attempts` is a small integer, and 2^30 s are beyond any cap.
-POSTPONE: Final = text("""
+# `attempts` is a small integer.
+_WAIT: Final = back_off_sql("n.attempts", first_seconds=":retry_seconds", longest_seconds=":cap_seconds")
+POSTPONE: Final = text(f"""
     UPDATE webhook_inbox n
     SET attempts = least(n.attempts + 1, 32767), last_error = p.reason,
-        due_at = now() + make_interval(secs => least(:retry_seconds * power(2, least(n.attempts, 30)), :cap_seconds))
+        due_at = now() + make_interval(secs => {_WAIT})
     FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS p (id, reason)
     WHERE n.id = p.id
 """)
@@ -53,10 +55,10 @@ class Inbox:
     """Looks at the payments that webhooks are about. Safe twice, safe late, safe out of order."""
 
     def __init__(self, executor: Executor, poller: PaymentPoller, settings: Settings) -> None:
-        """Take the executor that commits, and the poller that retrieves the provider's objects."""
-        self.executor = executor
-        self.poller = poller
-        self.settings = settings
+        """Take what commits and isolates, and what polls the provider."""
+        self._executor = executor
+        self._poller = poller
+        self._settings = settings
 
     def run(self, ids: Sequence[UUID]) -> None:
         """Work on those of these webhooks that are not settled; many about one checkout make one look.
@@ -64,11 +66,11 @@ class Inbox:
         A worker that dies on the way leaves them due again once the claim has run out.
         """
         matches: dict[UUID, UUID] = {}
-        self.executor.drive(ids, partial(self._sort, matches), self._fail)
+        self._executor.drive(ids, partial(self._sort, matches), self._fail)
         if matches:
             # Nothing is locked and no transaction is open while the provider is asked.
             looked = self._look(list(dict.fromkeys(matches.values())))
-            self.executor.drive(list(matches), partial(self._settle, matches, looked), self._fail)
+            self._executor.drive(list(matches), partial(self._settle, matches, looked), self._fail)
 
     def _sort(
         self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[CallResult]
@@ -92,7 +94,7 @@ class Inbox:
                 case _:
                     assert_never(fit)
         if found:
-            seconds = self.settings.gateway_lease_seconds
+            seconds = self._settings.gateway_lease_seconds
             connection.execute(CLAIM, {"ids": list(found), "claim_seconds": seconds})
         _close(connection, "unmatched", strays)
         self._put_off(connection, waiting, FIT_CAP_SECONDS)
@@ -102,7 +104,7 @@ class Inbox:
     def _look(self, checkout_ids: list[UUID]) -> set[UUID]:
         """Look at these checkouts; one that makes the look fail does not take the others along."""
         try:
-            return self.poller.run(checkout_ids)
+            return self._poller.run(checkout_ids)
         except Exception as error:
             if is_transient(error):
                 raise
@@ -126,19 +128,19 @@ class Inbox:
         _close(connection, "applied", {row.id: None for row in applied})
         _note_applied(connection, [(matches[row.id], {"event_id": row.event_id, "kind": row.kind}) for row in applied])
         unanswered = {row: "the provider gave no answer" for row in rows if matches[row.id] not in looked}
-        self._put_off(connection, unanswered, self.settings.retry_cap_seconds)
+        self._put_off(connection, unanswered, self._settings.retry_cap_seconds)
         return Step()
 
     def _fail(self, connection: Connection, notice_id: UUID, error: Exception) -> Step:
         """Count the attempt of one that raised."""
         reason = repr(error)[:1000].replace("\x00", "\ufffd")
         rows = lock_inbound_webhooks(connection, [notice_id])
-        self._put_off(connection, dict.fromkeys(rows, reason), self.settings.retry_cap_seconds)
+        self._put_off(connection, dict.fromkeys(rows, reason), self._settings.retry_cap_seconds)
         return Step()
 
     def _put_off(self, connection: Connection, reasons: Mapping[Row[Any], str], cap_seconds: float) -> None:
         """Try these again later, twice as much later each time; after the last hour they are settled as unmatched."""
-        patience = timedelta(hours=self.settings.inbound_webhook_retry_hours)
+        patience = timedelta(hours=self._settings.inbound_webhook_retry_hours)
         over = {row.id: reason for row, reason in reasons.items() if row.now - row.received_at > patience}
         _close(connection, "unmatched", over)
         again = {row.id: reason for row, reason in reasons.items() if row.id not in over}
@@ -148,7 +150,7 @@ class Inbox:
                 {
                     "ids": list(again),
                     "reasons": list(again.values()),
-                    "retry_seconds": self.settings.retry_seconds,
+                    "retry_seconds": self._settings.retry_seconds,
                     "cap_seconds": cap_seconds,
                 },
             )

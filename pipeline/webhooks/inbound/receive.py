@@ -52,7 +52,7 @@ class Received:
 
     id: UUID
     created: bool
-    sends: Sequence[OutgoingMessage] = ()
+    messages: Sequence[OutgoingMessage] = ()
 
 
 def verify_webhook(name: str, gateway: Gateway, body: bytes, headers: Mapping[str, str]) -> VerifiedWebhook:
@@ -96,8 +96,8 @@ def receive(connection: Connection, letter: VerifiedWebhook, settings: Settings)
     if received_at is None:
         known = {"gateway": letter.gateway, "event_id": notice.event_id}
         return Received(connection.execute(FIND, known).scalar_one(), created=False)
-    sends = [OutgoingMessage(WEBHOOKS, notice_id, received_at)] if notice.relevant else []
-    return Received(notice_id, created=True, sends=sends)
+    messages = [OutgoingMessage(WEBHOOKS, notice_id, received_at)] if notice.relevant else []
+    return Received(notice_id, created=True, messages=messages)
 
 
 def _is_storable(value: str) -> bool:

@@ -12,8 +12,9 @@ import structlog
 from sqlalchemy import Connection, Row, text
 
 from pipeline.checkouts.locks import lock_deliveries
+from pipeline.database.backoff import back_off
 from pipeline.database.connections import assert_no_transaction
-from pipeline.saga.executor import Executor, Step
+from pipeline.database.transactions import TransactionRunner
 from pipeline.settings import Settings
 from pipeline.webhooks.outbound.http_client import EndpointResponse, post
 from pipeline.webhooks.outbound.payloads import write_body
@@ -64,9 +65,9 @@ class ClaimedDelivery:
 class Dispatcher:
     """Makes deliveries. Safe twice, safe late: what a dead worker had claimed is due again when its claim runs out."""
 
-    def __init__(self, executor: Executor, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
-        """Take the driver that commits; `resolve` finds the addresses of hosts."""
-        self._driver = executor
+    def __init__(self, transactions: TransactionRunner, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
+        """Take what commits; `resolve` finds the addresses of hosts."""
+        self._transactions = transactions
         self._settings = settings
         self._resolve = resolve
         self._networks = read_networks(settings.outbound_webhook_private_networks)
@@ -80,7 +81,7 @@ class Dispatcher:
         answers = self._threads.map(lambda parcel: self._deliver(parcel, silent), parcels)
         results = list(zip(parcels, answers, strict=True))
         if results:
-            self._driver.run(lambda connection: self._record(connection, results))
+            self._transactions.run(lambda connection: self._record(connection, results))
             taken = sum(answer.taken for _, answer in results)
             log.info("deliveries.made", taken=taken, not_taken=len(results) - taken)
 
@@ -89,22 +90,17 @@ class Dispatcher:
         self._threads.shutdown()
 
     def _claim(self, ids: Sequence[UUID]) -> list[ClaimedDelivery]:
-        parcels: list[ClaimedDelivery] = []
-
-        def work(connection: Connection) -> Step:
-            parcels[:] = [
-                _pack(row) for row in lock_deliveries(connection, ids, self._settings.redeliver_after_seconds)
-            ]
+        def work(connection: Connection) -> list[ClaimedDelivery]:
+            parcels = [_pack(row) for row in lock_deliveries(connection, ids, self._settings.redeliver_after_seconds)]
             # All calls of a batch, one after the other on as many threads as there are, and the record after them.
             rounds = -(-len(parcels) // self._settings.outbound_webhook_concurrency)
             seconds = (
                 rounds + 1
             ) * self._settings.outbound_webhook_timeout_seconds + 2 * self._settings.redeliver_after_seconds
             connection.execute(CLAIM, {"ids": [each.id for each in parcels], "seconds": seconds})
-            return Step()
+            return parcels
 
-        self._driver.run(work)
-        return parcels
+        return self._transactions.run(work)
 
     def _deliver(self, parcel: ClaimedDelivery, silent: "Silent") -> EndpointResponse:
         """Call one endpoint; one that has just not answered is spared the others of this run."""
@@ -124,7 +120,7 @@ class Dispatcher:
             log.warning("delivery.unanswered", delivery_id=str(parcel.id), error=answer.error)
         return answer
 
-    def _record(self, connection: Connection, results: Sequence[tuple[ClaimedDelivery, EndpointResponse]]) -> Step:
+    def _record(self, connection: Connection, results: Sequence[tuple[ClaimedDelivery, EndpointResponse]]) -> None:
         connection.execute(
             RECORD,
             {
@@ -138,7 +134,6 @@ class Dispatcher:
                 "hours": self._settings.outbound_webhook_hours,
             },
         )
-        return Step()
 
 
 class Silent:
@@ -162,7 +157,7 @@ class Silent:
 
 def wait_seconds(attempts: int) -> float:
     """Return how long to wait after one more failure, spread by a fifth so that many do not come at once."""
-    wait = min(FIRST_WAIT_SECONDS * 2.0 ** min(attempts, 20), LONGEST_WAIT_SECONDS)
+    wait = back_off(attempts, first_seconds=FIRST_WAIT_SECONDS, longest_seconds=LONGEST_WAIT_SECONDS)
     return wait * (0.9 + 0.2 * random.random())  # noqa: S311 (spreads calls, guards nothing)
 
 

@@ -37,8 +37,8 @@ def test_sends_arrive_at_their_actors(workshop: Workshop) -> None:
     assert sent is True
     assert [len(bodies) for bodies in stored] == [3, 2]
     assert all(b'"sent_at":1772366400123,' in body for bodies in stored for body in bodies)
-    wait_until(lambda: lock.calls == [tuple(str(send.checkout_id) for send in locks)])
-    wait_until(lambda: unwind.calls == [tuple(str(send.checkout_id) for send in unwinds)])
+    wait_until(lambda: lock.calls == [tuple(str(send.subject_id) for send in locks)])
+    wait_until(lambda: unwind.calls == [tuple(str(send.subject_id) for send in unwinds)])
 
 
 def test_nothing_to_send_is_sent_without_redis(free_port: int) -> None:

@@ -20,8 +20,8 @@ def send_before_commit() -> None:
     def run(self: Executor, task: Any, way: Any) -> Any:
         def eager(connection: Connection, ids: Any, answers: Any) -> Any:
             done = way.step(connection, ids, answers)
-            self.sender.send(done.sends)
-            done.sends = []
+            self._publisher.send(done.messages)
+            done.messages = []
             return done
 
         return attempt(self, task, replace(way, step=eager))

@@ -49,7 +49,7 @@ class Crashes:
         story = SCENES[scene]
         ids = [self.works.start(self.shelf.add_cart(("cup", 1)), token=story.token) for _ in range(count)]
         story.prepare(self.works, self.shelf, ids)
-        waiting = [[each.queue, str(each.checkout_id), each.sent_at.isoformat()] for each in self._take_waiting()]
+        waiting = [[each.queue, str(each.subject_id), each.sent_at.isoformat()] for each in self._take_waiting()]
         order = {
             "scene": scene,
             "ids": [str(each) for each in ids],

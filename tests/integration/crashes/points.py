@@ -5,6 +5,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from pipeline.database.connections import assert_no_transaction
+from pipeline.database.transactions import TransactionRunner
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.messaging.ports import OutgoingMessage
 from pipeline.saga.chain import Phase
@@ -71,32 +73,43 @@ class TracingLine(Line):
         super().__init__()
         self._trace = trace
 
-    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
+    def send(self, messages: Sequence[OutgoingMessage]) -> bool:
         """Queue the messages. None may leave before what it follows from is committed."""
         try:
             assert_no_transaction()
         except RuntimeError:
             self._trace.objections.append("a message was sent inside a transaction")
         self._trace.pass_by("before send")
-        sent = super().send(sends)
+        sent = super().send(messages)
         self._trace.pass_by("after send")
         return sent
 
 
-class TracingDriver(Executor):
-    """A driver that notes its commits."""
+class TracingTransactions(TransactionRunner):
+    """Transactions that note their commits."""
 
     trace: Trace
 
-    def _transact(self, work: Callable[[Connection], Any], waits: Sequence[float]) -> Any:
+    def _repeat(
+        self,
+        begin: Callable[[], AbstractContextManager[Connection]],
+        work: Callable[[Connection], Any],
+        waits: Sequence[float],
+    ) -> Any:
         def noted(connection: Connection) -> Any:
-            step = work(connection)
+            done = work(connection)
             self.trace.pass_by("before commit")
-            return step
+            return done
 
-        step = super()._transact(noted, waits)
+        done = super()._repeat(begin, noted, waits)
         self.trace.pass_by("after commit")
-        return step
+        return done
+
+
+class TracingExecutor(Executor):
+    """An executor that notes the steps that raise."""
+
+    trace: Trace
 
     def _fail(self, checkout_id: UUID, error: Exception, fail: Any) -> Any:
         # What the tables have to refuse, the code has got wrong.
@@ -139,10 +152,12 @@ class TracingWorks(Works):
         super().__init__(engine, settings, bank)
         self.executor.close()
         self.line = TracingLine(trace)
-        executor = TracingDriver(engine, self.line, spy, settings)
+        transactions = TracingTransactions(engine)
+        transactions.trace = trace
+        executor = TracingExecutor(transactions, self.line, spy, settings)
         executor.trace = trace
-        self.wire(executor)
-        self.runner = TracingRunner(executor, settings)
+        self.wire(transactions, executor, spy)
+        self.runner = TracingRunner(executor, spy, settings)
         self.runner.trace = trace
         self.unwinder = TracingUnwinder(executor, settings)
         self.unwinder.trace = trace

@@ -25,7 +25,7 @@ def post(works: Works, shelf: Shelf, engine: Engine, settings: Settings) -> Iter
     own = settings.model_copy(
         update={"outbound_webhook_private_networks": "127.0.0.0/8", "outbound_webhook_timeout_seconds": 0.5}
     )
-    dispatcher = Dispatcher(works.executor, own)
+    dispatcher = Dispatcher(works.transactions, own)
     shelf.add_variant("cup", stock=50, price_minor=250)
     yield Post(works, shelf, engine, own, dispatcher)
     dispatcher.close()

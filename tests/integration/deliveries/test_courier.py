@@ -9,7 +9,6 @@ from sqlalchemy import text
 
 from pipeline.checkouts.events import write_events
 from pipeline.messaging.ports import DELIVERIES
-from pipeline.saga.executor import Step
 from pipeline.saga.sweep import sweep
 from pipeline.webhooks.outbound.dispatcher import Dispatcher, wait_seconds
 from pipeline.webhooks.outbound.endpoints import list_deliveries, remove_endpoint, replay
@@ -151,7 +150,7 @@ def test_two_couriers_bring_each_once(post: Post, receiver: Receiver) -> None:
         post.buy()
     post.works.sweep()
     ids: list[UUID] = post.works.line.take(DELIVERIES, 500)
-    rival = Dispatcher(post.works.executor, post.settings)
+    rival = Dispatcher(post.works.transactions, post.settings)
     # When both are given every message
     threads = [threading.Thread(target=each.run, args=[ids]) for each in (post.dispatcher, rival)]
     for thread in threads:
@@ -188,7 +187,7 @@ def test_a_backlog_is_not_doubled(post: Post, receiver: Receiver) -> None:
     # When
     post.make_due()
     small = post.works.settings.model_copy(update={"sweep_limit": 9})
-    counts = sweep(post.works.executor, post.works.line, small)
+    counts = sweep(post.works.transactions, post.works.line, post.works.line, small)
     # Then
     assert (told, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 9, 0, 9)
 
@@ -214,11 +213,10 @@ def test_nothing_is_locked_while_an_endpoint_is_called(post: Post, receiver: Rec
     post.works.sweep()
     ids = post.works.line.take(DELIVERIES)
 
-    def inside(_connection: object) -> Step:
+    def inside(_connection: object) -> None:
         with pytest.raises(RuntimeError, match="inside a database transaction"):
             post.dispatcher.run(ids)
-        return Step()
 
     # When, then
-    post.works.executor.run(inside)
+    post.works.transactions.run(inside)
     assert receiver.got == []

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Engine, event
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
 from pipeline.saga.chain import CHAIN
-from pipeline.saga.executor import Executor
 from pipeline.saga.resolve import resolve
 from pipeline.settings import Settings
 from tests.harness import Line, Works
@@ -70,10 +69,10 @@ class FailingLine(Line):
         super().__init__()
         self._failpoints = failpoints
 
-    def send(self, sends: Sequence[OutgoingMessage]) -> bool:
+    def send(self, messages: Sequence[OutgoingMessage]) -> bool:
         """Queue the messages, or end."""
         self._failpoints.pass_by("before_send")
-        sent = super().send(sends)
+        sent = super().send(messages)
         self._failpoints.pass_by("after_send")
         return sent
 
@@ -99,7 +98,7 @@ class FailingWorks(Works):
     def restart(self) -> None:
         """Begin anew, as a process does: calls that were out are over, their answers are heard by nobody."""
         self.executor.close()
-        self.wire(Executor(self.engine, self.line, self.spy, self.settings))
+        self.use(self.spy)
 
     def close(self) -> None:
         """Give back threads and connections, and the engine as it was."""
@@ -111,7 +110,7 @@ class FailingWorks(Works):
         if queue == UNWIND:
             self.unwinder.run(ids)
         elif queue == RESOLVE:
-            resolve(self.executor, self.runner, self.unwinder, self.poller, ids)
+            resolve(self.transactions, self.runner, self.unwinder, self.poller, ids)
         elif queue == WEBHOOKS:
             self.inbox.run(ids)
         else:

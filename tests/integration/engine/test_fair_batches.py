@@ -83,7 +83,7 @@ def test_a_gateway_is_asked_for_large_baskets_together(fair: Works, shelf: Shelf
     fair.line.sent.clear()
     fair.run_phase("payment_authorization")
     # One batch: none of them was left to a later one.
-    assert sorted(send.checkout_id for send in fair.line.sent) == ids
+    assert sorted(send.subject_id for send in fair.line.sent) == ids
     fair.pump()
 
 
@@ -94,7 +94,7 @@ def test_large_baskets_give_way_to_whoever_waits(fair: Works, shelf: Shelf) -> N
     assert fair.run_phase("cart_validation", batch=4) == 4
     # Then one of them was worked on, and the others wait behind the small one, each with one message
     assert read_order(shelf, "checkout.phase_completed", "cart_validation") == [[large[0]]]
-    assert [send.checkout_id for send in fair.line.waiting[queue]] == [small, *large[1:]]
+    assert [send.subject_id for send in fair.line.waiting[queue]] == [small, *large[1:]]
     # And nothing of them counts as lost
     shelf.run("UPDATE checkouts SET due_at = now() - interval '1 second'")
     assert fair.sweep().resent == 0
@@ -113,7 +113,7 @@ def test_the_rest_of_many_small_baskets_gives_way_as_well(fair: Works, shelf: Sh
     fair.run_phase("cart_validation", batch=12)
     # Then two transactions were made before whoever waits was served
     assert read_order(shelf, "checkout.phase_completed", "cart_validation") == [many[:3], many[3:6]]
-    assert [send.checkout_id for send in fair.line.waiting["checkout.cart_validation"]] == [late, *many[6:]]
+    assert [send.subject_id for send in fair.line.waiting["checkout.cart_validation"]] == [late, *many[6:]]
     fair.pump()
     assert fair.states([*many, late]) == ["completed"] * 13
 
@@ -124,12 +124,12 @@ def test_undoing_gives_way_too(fair: Works, shelf: Shelf) -> None:
     [small] = start(fair, shelf, 1, token="tok_declined")
     fair.pump(until="payment_authorization")
     fair.run_phase("payment_authorization")
-    assert [send.checkout_id for send in fair.line.waiting[UNWIND]] == [*large, small]
+    assert [send.subject_id for send in fair.line.waiting[UNWIND]] == [*large, small]
     # When a batch of the large ones is undone
     fair.unwinder.run(fair.line.take(UNWIND, 4))
     # Then one of them is, and the others wait behind the small one
     assert fair.states([*large, small]) == ["failed", *["unwinding"] * 4]
-    assert [send.checkout_id for send in fair.line.waiting[UNWIND]] == [small, *large[1:]]
+    assert [send.subject_id for send in fair.line.waiting[UNWIND]] == [small, *large[1:]]
     fair.pump()
     assert fair.states([*large, small]) == ["failed"] * 5
     assert read_order(shelf, "checkout.phase_undone", "inventory_reservation") == [
@@ -161,7 +161,7 @@ def test_whoever_waits_too_long_for_a_turn_waits_in_the_queue(engine: Engine, se
         # When a batch of them is worked on
         works.run_phase("cart_validation")
         # Then the second and third wait in the queue again, instead of in memory past their time
-        assert [send.checkout_id for send in works.line.waiting["checkout.cart_validation"]] == ids[1:]
+        assert [send.subject_id for send in works.line.waiting["checkout.cart_validation"]] == ids[1:]
         works.pump()
         assert works.states(ids) == ["completed"] * 3
         assert [kind for kind, _ in chain(*(read_events(engine, each) for each in ids))].count("sweep.resent") == 0

@@ -23,7 +23,7 @@ def test_the_same_key_with_the_same_request_is_the_same_answer(works: Works, she
     # When
     second = works.service.start(request)
     # Then
-    assert (first.created, second.created, second.checkout_id) == (True, False, first.checkout_id)
+    assert (first.changed, second.changed, second.checkout_id) == (True, False, first.checkout_id)
     assert take_snapshot(engine) == before
     assert len(works.line.sent) == 1
     # When it comes once more, long after the end
@@ -31,7 +31,7 @@ def test_the_same_key_with_the_same_request_is_the_same_answer(works: Works, she
     before = take_snapshot(engine)
     third = works.service.start(request)
     # Then
-    assert (third.created, third.checkout_id) == (False, first.checkout_id)
+    assert (third.changed, third.checkout_id) == (False, first.checkout_id)
     assert take_snapshot(engine) == before
 
 
@@ -163,7 +163,7 @@ def test_a_cart_that_comes_along_replaces_an_open_one(works: Works, shelf: Shelf
     assert works.status(checkout_id).currency == "EUR"
     # When it comes along again while it is locked: as it is, and changed
     again = works.service.start(StartRequest(owner=OWNER, cart=cart, idempotency_key="k2"))
-    assert (again.created, again.checkout_id) == (False, checkout_id)
+    assert (again.changed, again.checkout_id) == (False, checkout_id)
     more = cart.model_copy(update={"lines": [CartLine(sku="cup", quantity=2)]})
     # Then the running checkout is no answer to the changed one
     sentence = (

@@ -21,13 +21,13 @@ def test_a_repeated_payment_is_the_same_payment(works: Works, shelf: Shelf, engi
     # When
     second = works.pay(checkout_id, idempotency_key="p1")
     # Then
-    assert (first.created, second.created) == (True, False)
+    assert (first.changed, second.changed) == (True, False)
     assert take_snapshot(engine) == before
     # When it is over
     works.pump()
     third = works.pay(checkout_id, idempotency_key="p1")
     # Then
-    assert (third.created, third.checkout_id) == (False, checkout_id)
+    assert (third.changed, third.checkout_id) == (False, checkout_id)
     conflict = 'Idempotency key "p1" was used for another request: use a new key for a new request.'
     other = lambda: works.pay(checkout_id, "tok_declined", idempotency_key="p1")  # noqa: E731 (read with its sentence)
     assert_refused(works, other, Conflict, "idempotency_conflict", conflict)
@@ -75,6 +75,7 @@ def test_a_buyer_who_confirms_another_total_is_charged_nothing_and_holds_nothing
         works.pay(checkout_id, expected_total_minor=249)
     # Then the difference is told line by line, no money has moved, and the stock is free again
     assert str(refused.value) == "The total is 250, not the expected 249: show it and ask again."
+    assert refused.value.committed
     assert [line["total_minor"] for line in refused.value.detail["lines"]] == [250]
     works.pump()
     failure = works.status(checkout_id).failure

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.saga.chain import CHAIN, Phase, TransactionPhase
-from pipeline.saga.unwind import fail_undo
+from pipeline.saga.failure_policy import fail_undo
 from pipeline.settings import Settings
 from tests.harness import Shelf, Works
 from tests.integration.engine.workbench import (
@@ -96,13 +96,13 @@ def test_past_the_pivot_a_person_is_asked_and_their_retry_finishes_it(
     # Then
     assert take_snapshot(engine) == before
     # When a person retries
-    assert works.service.retry(poisoned, actor="ops", reason="trigger removed").created
+    assert works.service.retry(poisoned, actor="ops", reason="trigger removed").changed
     works.pump()
     # Then
     status = works.status(poisoned)
     assert (status.state, status.review, status.failure) == ("completed", None, None)
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((15, 0), (10, 0))
-    assert works.service.retry(poisoned, actor="ops", reason="again").created is False
+    assert works.service.retry(poisoned, actor="ops", reason="again").changed is False
     assert shelf.rows("SELECT data FROM events WHERE kind = 'checkout.retried'") == [
         ({"actor": "ops", "reason": "trigger removed"},)
     ]

@@ -74,10 +74,10 @@ def test_who_says_the_same_under_another_key_is_given_the_same_checkout(
     works: Works, shelf: Shelf, running: UUID
 ) -> None:
     same = ask(works, REQUEST, "k2")
-    assert same == CommandResult(running, created=False)
+    assert same == CommandResult(running, changed=False)
     # the cart by its name is the cart that is there
     by_id = ask(works, {**REQUEST, "cart": None, "cart_id": CART["id"]}, "k3")
-    assert by_id == CommandResult(running, created=False)
+    assert by_id == CommandResult(running, changed=False)
     assert shelf.rows("SELECT key, checkout_id FROM request_keys ORDER BY key") == [
         (key, running) for key in ("k1", "k2", "k3")
     ]
@@ -134,9 +134,9 @@ def test_another_payment_is_not_the_one_that_is_under_way(works: Works, running:
 
 def test_who_only_looks_is_shown_what_there_is(works: Works, running: UUID) -> None:
     look = StartRequest(owner=OWNER, cart_id=UUID(CART["id"]), ttl_seconds=60)
-    assert works.service.start(look) == CommandResult(running, created=False)
+    assert works.service.start(look) == CommandResult(running, changed=False)
     # a message that names nothing but its cart may wait for it too
-    assert ask(works, {"owner": OWNER, "cart_id": CART["id"]}, "k2") == CommandResult(running, created=False)
+    assert ask(works, {"owner": OWNER, "cart_id": CART["id"]}, "k2") == CommandResult(running, changed=False)
     works.pump()
 
 

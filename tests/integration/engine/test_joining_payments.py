@@ -79,7 +79,7 @@ def test_a_payment_under_way_is_joined_by_its_checkout_too(works: Works, shelf: 
     works.pump()
     works.pay(running, expected_total_minor=250)
     # When the same is said under another key, and another payment under a third
-    assert works.pay(running, idempotency_key="again").created is False
+    assert works.pay(running, idempotency_key="again").changed is False
     busy = f"Checkout {running} is running and has its payment: wait for its outcome."
     for other in ("tok_other", None):
         again = lambda token=other: works.pay(running, token)  # noqa: E731 (read with its sentence)

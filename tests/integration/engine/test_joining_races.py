@@ -50,14 +50,14 @@ def test_two_payments_for_one_checkout(works: Works, rival: Works, crowd: Crowd,
         bad = crowd.begin_blocked(partial(works.pay, checkout_id, "tok_declined", idempotency_key="k1"))
         good = crowd.begin_blocked(partial(rival.pay, checkout_id, "tok_ok", idempotency_key="k2"))
     # Then
-    assert bad.result(10).created
+    assert bad.result(10).changed
     refusal = good.exception(10)
     assert isinstance(refusal, Conflict)
     assert refusal.code is Code.CHECKOUT_BUSY
     # When the first card was declined, the second pays under its own key
     pump_both(works, rival)
     assert works.states([checkout_id]) == ["awaiting_payment"]
-    assert rival.pay(checkout_id, "tok_ok", idempotency_key="k2").created
+    assert rival.pay(checkout_id, "tok_ok", idempotency_key="k2").changed
     pump_both(works, rival)
     assert works.states([checkout_id]) == ["completed"]
     assert read_bank(engine, checkout_id).captured_minor == 250
@@ -124,7 +124,7 @@ def test_of_two_messages_in_one_batch_the_second_is_refused_by_name(works: Works
     first, same, *_ = answers
     assert isinstance(first, CommandResult)
     assert isinstance(same, CommandResult)
-    assert (first.checkout_id, first.created, same.created) == (same.checkout_id, True, False)
+    assert (first.checkout_id, first.changed, same.changed) == (same.checkout_id, True, False)
     works.pump()
     assert shelf.rows("SELECT state, count(*) FROM checkouts GROUP BY 1") == [("completed", 2)]
     assert shelf.rows("SELECT key FROM request_keys ORDER BY 1") == [("k1",), ("k2",), ("k5",)]

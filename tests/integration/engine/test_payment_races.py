@@ -24,7 +24,8 @@ AUTHORIZATION, CAPTURE = PHASES["payment_authorization"], PHASES["payment_captur
 def watch(works: Works) -> Spy:
     """Put a spy between the engine and its bank."""
     spy = Spy(works.gateway)
-    works.executor.gateway = spy
+    works.executor.close()
+    works.use(spy, backlog=works.line)
     return spy
 
 
@@ -183,7 +184,7 @@ def test_an_answer_that_comes_late_calls_the_unwind_beside_one_in_time(
     gate.open()
     opening.result(10)
     # Then the one is called back, and the other goes on
-    assert UNWIND in [send.queue for send in works.line.sent if send.checkout_id == late]
+    assert UNWIND in [send.queue for send in works.line.sent if send.subject_id == late]
     assert settle(rival, [late, timely]) == ["cancelled", "completed"]
 
 
@@ -201,7 +202,7 @@ def test_a_payment_that_is_first_keeps_the_sweep_from_expiring(works: Works, riv
         admitted = intake.process(connection, request, works.settings)
         connection.execute(text("SELECT pg_sleep(0.06)"))
         counts = rival.sweep()
-    works.line.send(admitted.sends)
+    works.line.send(admitted.messages)
     works.pump()
     # Then
     assert counts.expired == 0
@@ -218,10 +219,10 @@ def test_an_expiry_that_is_first_refuses_the_payment(works: Works, rival: Works,
     shelf.run("UPDATE checkouts SET expires_at = now()")
     # When the payment comes while the expiry has not committed
     with shelf.engine.begin() as connection:
-        step = Tick(works.settings).expire(connection)
+        swept = Tick(works.settings).expire(connection)
         payment = crowd.begin_blocked(lambda: rival.pay(checkout_id))
     error = payment.exception(10)
-    works.line.send(step.sends)
+    works.line.send(swept.messages)
     works.pump()
     # Then
     assert isinstance(error, Conflict)
@@ -290,7 +291,7 @@ def test_two_sweeps_at_once_call_each_checkout_once(works: Works, rival: Works, 
     counts = [side.result(10).resent for side in sides]
     # Then
     assert counts == [30, 20]
-    assert Counter(send.checkout_id for send in (*works.line.sent, *rival.line.sent)) == dict.fromkeys(ids, 1)
+    assert Counter(send.subject_id for send in (*works.line.sent, *rival.line.sent)) == dict.fromkeys(ids, 1)
     assert count_events(shelf.engine, "sweep.resent", ids) == 50
     pump_both(works, rival)
     assert Counter(works.states(ids)) == {"completed": 50}

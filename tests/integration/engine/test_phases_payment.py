@@ -251,7 +251,7 @@ def test_a_buyer_who_approves_too_late_is_not_charged(works: Works, shelf: Shelf
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["expired"]
-    assert works.service.resume(checkout_id, OWNER).created is False
+    assert works.service.resume(checkout_id, OWNER).changed is False
     assert read_bank(engine, checkout_id) == NOTHING
 
 

@@ -99,7 +99,7 @@ def test_the_same_cart_is_started_twice_at_once_by_its_owner(
     admitted = [side.result(10) for side in sides]
     # Then both have the same checkout, which one of them created
     assert admitted[0].checkout_id == admitted[1].checkout_id
-    assert sorted(each.created for each in admitted) == [False, True]
+    assert sorted(each.changed for each in admitted) == [False, True]
     assert shelf.rows("SELECT count(*) FROM checkouts") == [(1,)]
     assert shelf.rows("SELECT count(*) FROM request_keys") == [(2,)]
     pump_both(works, rival)
@@ -138,7 +138,7 @@ def test_the_same_key_twice_at_once_is_one_checkout(works: Works, rival: Works, 
         first = intake.start(connection, same, works.settings)
         second = crowd.begin_blocked(lambda: rival.service.start(same))
     # Then
-    assert second.result(10) == CommandResult(first.checkout_id, created=False)
+    assert second.result(10) == CommandResult(first.checkout_id, changed=False)
     assert shelf.rows("SELECT checkout_id FROM request_keys") == [(first.checkout_id,)]
     assert shelf.rows("SELECT id FROM checkouts") == [(first.checkout_id,)]
 
@@ -173,7 +173,7 @@ def test_a_key_is_answered_even_when_its_checkout_ended_before_we_got_the_cart(
         first = intake.start(connection, same, works.settings).checkout_id
         intake.cancel(connection, first, OWNER, works.settings)
     # Then it is answered like any repeat
-    assert second.result(10) == CommandResult(first, created=False)
+    assert second.result(10) == CommandResult(first, changed=False)
     assert shelf.rows("SELECT id FROM checkouts") == [(first,)]
 
 
@@ -226,7 +226,7 @@ def test_a_start_meets_the_end_of_its_cart_fifty_times(works: Works, rival: Work
         if isinstance(started, Conflict):
             assert started.code is Code.CART_COMPLETED
         else:
-            assert started == CommandResult(checkout_id, created=False)
+            assert started == CommandResult(checkout_id, changed=False)
     assert works.states(ids) == ["completed"] * 50
     assert shelf.rows("SELECT count(*) FROM checkouts") == [(50,)]
     rival.engine.dispose()

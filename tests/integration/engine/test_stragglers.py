@@ -14,7 +14,6 @@ from pipeline.gateways.sandbox.books import Totals
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.messaging.ports import UNWIND
 from pipeline.saga.chain import CHAIN
-from pipeline.saga.executor import Executor
 from pipeline.settings import Settings
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import Spy, build_audited, read_bank
@@ -49,7 +48,7 @@ def open_works(engine: Engine, settings: Settings, bank: SlowBank) -> Iterator[W
     """Give the engine as processes have it: a batch leaves what is slow."""
     with build_audited(engine, settings, Spy(build_gateway(settings), before=bank.hold)) as works:
         works.executor.close()
-        works.wire(Executor(engine, works.line, works.gateway, settings, linger_seconds=0.05))
+        works.use(works.gateway, linger_seconds=0.05)
         try:
             yield works
         finally:

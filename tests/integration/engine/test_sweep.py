@@ -59,7 +59,7 @@ def test_a_backlog_is_never_doubled(works: Works, shelf: Shelf, late_seconds: in
     # When the sweep looks
     assert works.sweep() == SweepCounts()
     # Then each has one message still
-    assert [send.checkout_id for send in works.line.sent] == ids
+    assert [send.subject_id for send in works.line.sent] == ids
     works.pump()
 
 
@@ -99,7 +99,7 @@ def test_what_waits_beyond_any_patience_is_called_again_and_costs_no_attempt(
     # Then no worker had them, so that none has failed; and each message says when it was sent
     assert [attempts(shelf, each) for each in ids] == [0, 0]
     rows = shelf.rows("SELECT id, sent_at FROM checkouts ORDER BY id")
-    assert sorted((send.checkout_id, send.sent_at) for send in works.line.sent[-2:]) == rows
+    assert sorted((send.subject_id, send.sent_at) for send in works.line.sent[-2:]) == rows
     works.pump()
     assert works.states(ids) == ["completed"] * 2
 
@@ -189,7 +189,7 @@ def test_what_is_scheduled_goes_to_its_own_queue_and_costs_no_attempt(works: Wor
     time.sleep(works.settings.retry_seconds)
     shelf.run("UPDATE checkouts SET due_at = now() - interval '1 second'")
     assert works.sweep() == SweepCounts(scheduled=1)
-    assert {send.queue for send in works.line.sent if send.checkout_id == checkout_id} >= {"checkout.resolve"}
+    assert {send.queue for send in works.line.sent if send.subject_id == checkout_id} >= {"checkout.resolve"}
     assert attempts(shelf, checkout_id) == 0
     works.pump()
     # Then

@@ -61,7 +61,7 @@ def test_those_that_have_a_try_left_are_called_again_beside_the_hopeless(works: 
     # When
     assert works.sweep() == SweepCounts(resent=1, given_up=1)
     # Then both go on: one forward, one back
-    assert sorted((send.queue, send.checkout_id) for send in works.line.sent[-2:]) == [
+    assert sorted((send.queue, send.subject_id) for send in works.line.sent[-2:]) == [
         ("checkout.price_lock", other),
         ("checkout.unwind", hopeless),
     ]
@@ -101,7 +101,7 @@ def test_what_was_put_off_is_called_on_once_and_keeps_its_tries(works: Works, sh
     assert (row.attempts, row.due_reason) == (2, "stalled")
     assert row.wait == timedelta(seconds=4 * works.settings.redeliver_after_seconds)
     (send,) = works.line.sent[-1:]
-    assert (send.queue, send.checkout_id, send.sent_at) == ("checkout.cart_validation", checkout_id, row.sent_at)
+    assert (send.queue, send.subject_id, send.sent_at) == ("checkout.cart_validation", checkout_id, row.sent_at)
     assert works.sweep() == SweepCounts()
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 
 from pipeline.carts.cart_input import Cart
 from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.intake.service import CheckoutService
 from pipeline.pricing.taxes import tax_ids
 from pipeline.pricing.taxes.tax_ids import build_validator
 from pipeline.settings import Settings, SettingsError
@@ -61,6 +62,13 @@ def buy(works: Works, cart: Cart) -> UUID:
     return works.service.start(request).checkout_id
 
 
+def use(works: Works, office: Office, settings: Settings) -> None:
+    """Let this office be asked."""
+    works.service = CheckoutService(
+        works.engine, works.transactions, works.line, works.gateway, settings, validator=office
+    )
+
+
 @pytest.mark.parametrize(
     ("tax_id", "closed", "tax", "source"),
     [("DE136695976", False, 0, "office"), ("DE136695976", True, 200, None), ("DE 129273398", False, 200, None)],
@@ -74,8 +82,7 @@ def test_the_office_decides(
     office = Office(engine, closed)
     chosen = settings.model_copy(update={"seller_country": "FR"})
     with build_audited(engine, chosen) as works:
-        works.service.validator = office
-        works.service.settings = chosen.model_copy(update={"tax_id_validator": "office"})
+        use(works, office, chosen.model_copy(update={"tax_id_validator": "office"}))
         checkout_id = buy(works, bring(tax_id))
         works.pump()
         assert works.status(checkout_id).total_minor == 1000 + tax
@@ -90,7 +97,7 @@ def test_nobody_is_asked_about_what_came_validated_or_without_an_id(
     shelf.add_variant("cup", price_minor=1000, tax_included=False)
     office = Office(engine)
     with build_audited(engine, settings) as works:
-        works.service.validator = office
+        use(works, office, settings)
         buy(works, bring("DE136695976", tax_id_validated={"source": "us", "at": "2026-11-28T15:00:00+01:00"}))
         works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
         works.pump()
@@ -104,8 +111,7 @@ def test_who_says_the_same_again_joins_whatever_the_office_says_by_then(
     shelf.add_variant("cup", price_minor=1000)
     office, cart = Office(engine), bring("DE136695976")
     with build_audited(engine, settings) as works:
-        works.service.validator = office
-        works.service.settings = settings.model_copy(update={"tax_id_validator": "office"})
+        use(works, office, settings.model_copy(update={"tax_id_validator": "office"}))
         first = buy(works, cart)
         office.closed = True
         assert buy(works, cart) == first

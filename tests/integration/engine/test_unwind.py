@@ -292,10 +292,10 @@ def test_endings_are_final(works: Works, shelf: Shelf, engine: Engine) -> None:
     before = take_snapshot(engine)
     # When
     for each in ids:
-        assert works.service.cancel(each, OWNER).created is False
-        assert works.service.release(each, actor="ops", reason="tidy").created is False
-        assert works.service.retry(each, actor="ops", reason="tidy").created is False
-        assert works.service.resume(each, OWNER).created is False
+        assert works.service.cancel(each, OWNER).changed is False
+        assert works.service.release(each, actor="ops", reason="tidy").changed is False
+        assert works.service.retry(each, actor="ops", reason="tidy").changed is False
+        assert works.service.resume(each, OWNER).changed is False
     works.unwinder.run(ids)
     works.sweep()
     works.pump()

@@ -128,7 +128,7 @@ def test_two_sweeps_at_once_send_each_once(mail: Mail, shelf: Shelf) -> None:
     counts = at_once(works.sweep, works.sweep)
 
     assert sum(each.notices for each in counts) == 20
-    assert len({send.checkout_id for send in works.line.waiting[WEBHOOKS]}) == 20
+    assert len({send.subject_id for send in works.line.waiting[WEBHOOKS]}) == 20
 
 
 def test_settled_and_unknown_webhooks_are_left_alone(mail: Mail, shelf: Shelf) -> None:

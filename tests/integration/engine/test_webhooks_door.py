@@ -117,8 +117,8 @@ def test_a_webhook_is_stored_before_it_is_answered(
     assert (row.reference, row.checkout_id, row.body.encode()) == ("sbx_9", UUID(int=9), body)
     assert (row.status, row.attempts, row.last_error, row.settled_at) == ("received", 0, None, None)
     assert row.wait == timedelta(seconds=settings.redeliver_after_seconds)
-    assert received == Received(row.id, created=True, sends=[OutgoingMessage(WEBHOOKS, row.id, row.received_at)])
-    assert works.line.sent == list(received.sends)
+    assert received == Received(row.id, created=True, messages=[OutgoingMessage(WEBHOOKS, row.id, row.received_at)])
+    assert works.line.sent == list(received.messages)
 
 
 def test_a_body_of_just_the_largest_size_is_accepted(works: Works, shelf: Shelf, settings: Settings) -> None:
@@ -181,7 +181,7 @@ def test_an_event_of_an_unknown_kind_is_stored_and_left_alone(
     # When
     received = works.service.receive_webhook(GATEWAY, body, headers)
     # Then
-    assert (received.created, received.sends, works.line.sent) == (True, [], [])
+    assert (received.created, received.messages, works.line.sent) == (True, [], [])
     row = shelf.row("SELECT kind, status, due_at, settled_at = received_at AS at_once FROM webhook_inbox")
     assert tuple(row) == ("account.updated", "ignored", None, True)
     # ... whoever asks for it
@@ -192,14 +192,13 @@ def test_an_event_of_an_unknown_kind_is_stored_and_left_alone(
     assert works.service.receive_webhook(GATEWAY, body, headers) == Received(received.id, created=False)
 
 
-def test_nothing_is_answered_while_the_database_is_away(
-    works: Works, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_answered_while_the_database_is_away(works: Works, settings: Settings) -> None:
     # Given a server that nobody runs
-    monkeypatch.setattr("pipeline.saga.executor.TRANSIENT_WAITS", (0.01,))
     away = connect_engine(settings, application_name="away", url="postgresql://nobody@127.0.0.1:1/nothing")
     body, headers = signed(make_body())(settings)
     with build_works(away, settings) as cut_off:
+        cut_off.executor.close()
+        cut_off.use(cut_off.gateway, waits=(0.01,))
         # When
         with pytest.raises(DBAPIError):
             cut_off.service.receive_webhook(GATEWAY, body, headers)

@@ -45,7 +45,7 @@ def test_a_buyers_yes_reaches_the_order_through_the_queue(engine: Engine, settin
     with run_workers(settings) as built:
         checkout_id = built.service.start(request).checkout_id
         wait_until(lambda: built.service.status(checkout_id=checkout_id).state is CheckoutState.ACTION_REQUIRED)
-        bank = built.executor.gateway
+        bank = built.gateway
         assert isinstance(bank, SandboxGateway)
         bank.approve(read_reference(shelf, checkout_id))
         # When

@@ -47,10 +47,10 @@ def test_what_costs_nothing_is_confirmed(works: Works, shelf: Shelf, token: str 
     again = works.pay(checkout_id, token, idempotency_key="p1", expected_total_minor=0)
     works.pump()
     # Then
-    assert (first.created, again.created) == (True, False)
+    assert (first.changed, again.changed) == (True, False)
     assert_bought_for_nothing(works, shelf, checkout_id)
     ended = works.pay(checkout_id, token, idempotency_key="p1", expected_total_minor=0)
-    assert ended.created is False
+    assert ended.changed is False
 
 
 def test_what_costs_nothing_and_is_not_confirmed_expires(works: Works, shelf: Shelf) -> None:

@@ -93,7 +93,7 @@ def assert_refused(works: Works, act: Callable[[], object], kind: type[Refused],
     before, sent = take_snapshot(works.engine), len(works.line.sent)
     with pytest.raises(kind) as refusal:
         act()
-    assert (refusal.value.code, str(refusal.value)) == (code, sentence)
+    assert (refusal.value.code, str(refusal.value), refusal.value.committed) == (code, sentence, False)
     assert take_snapshot(works.engine) == before
     assert len(works.line.sent) == sent
 

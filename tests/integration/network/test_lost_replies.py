@@ -103,7 +103,7 @@ def test_an_answer_to_a_start_is_lost(
     shelf.add_variant("cup", stock=9, price_minor=250)
     cart_id = shelf.add_cart(("cup", 1))
     proxy.lose = once(b"COMMIT")
-    # When the answer to the commit of the start is lost, the driver repeats it: the same key finds the same checkout
+    # When the answer to the commit of the start is lost, it is repeated: the same key finds the same checkout
     checkout_id = works.start(cart_id, token="tok_ok", idempotency_key="key")
     assert proxy.lost == 1
     assert works.start(cart_id, token="tok_ok", idempotency_key="key") == checkout_id

@@ -56,7 +56,7 @@ def test_the_answer_to_any_send_is_lost(
     checkout_id = running.service.start(request).checkout_id
 
     def is_over() -> bool:
-        sweep(running.executor, running.backlog, running.settings)
+        sweep(running.transactions, running.publisher, running.backlog, running.settings)
         return shelf.rows("SELECT state FROM checkouts WHERE id = :id", id=checkout_id) == [("completed",)]
 
     spin_until(is_over, "it is bought")

@@ -42,7 +42,7 @@ def by_webhook(stage: Stage, checkout_id: UUID) -> None:
 
 def by_resume(stage: Stage, checkout_id: UUID) -> None:
     """Hear from the buyer who comes back."""
-    assert stage.works.service.resume(checkout_id, OWNER).created
+    assert stage.works.service.resume(checkout_id, OWNER).changed
 
 
 def by_both(stage: Stage, checkout_id: UUID) -> None:

@@ -115,9 +115,7 @@ class Market:
         self.bank = SandboxGateway(self.settings)
         self.spy = Spy(self.bank, replace=self._hear)
         self.line = SharedLine()
-        self.works = [Works(self.engine, self.settings, self.spy) for _ in range(ENGINES)]
-        for each in self.works:
-            each.line = each.executor.sender = self.line
+        self.works = [Works(self.engine, self.settings, self.spy, self.line) for _ in range(ENGINES)]
         self.service = self.works[0].service
         self._pool = ThreadPoolExecutor(ENGINES)
         self._last_event = 0

@@ -38,7 +38,7 @@ def test_whoever_never_comes_back_leaves_nothing(stage: Stage, begin: Callable[[
     assert stage.bank.approve(reference) == Declined("payment_cancelled", "The payment is cancelled.")
     assert stage.entries() == []
     # ... and a storefront that asks is told how it ended
-    assert not stage.works.service.resume(checkout_id, OWNER).created
+    assert not stage.works.service.resume(checkout_id, OWNER).changed
     assert stage.works.status(checkout_id).action is None
 
 
@@ -62,7 +62,7 @@ def test_an_approval_between_the_expiry_and_the_cancellation_is_let_go(stage: St
     # When the buyer says yes now, and all that can tell of it does
     assert isinstance(stage.bank.approve(reference), Succeeded)
     stage.mail.deliver_new()
-    assert not stage.works.service.resume(checkout_id, OWNER).created
+    assert not stage.works.service.resume(checkout_id, OWNER).changed
     stage.pump()
     # Then
     assert stage.works.status(checkout_id).state is CheckoutState.EXPIRED

@@ -121,7 +121,7 @@ def test_a_completed_checkout_is_never_touched_by_a_look(stage: Stage, change: s
     calls = len(stage.spy.calls)
     # When everything that looks does
     assert stage.works.poller.run([checkout_id]) == {checkout_id}
-    resolve(stage.works.executor, stage.works.runner, stage.works.unwinder, stage.works.poller, [checkout_id])
+    resolve(stage.works.transactions, stage.works.runner, stage.works.unwinder, stage.works.poller, [checkout_id])
     stage.works.unwinder.run([checkout_id])
     stage.works.sweep()
     stage.pump()

@@ -57,14 +57,14 @@ def test_what_the_bank_does_not_give_back_is_put_before_a_person_once(
     made = [each for each, _ in stage.spy.calls].count(verb)
     assert stage.works.sweep().scheduled == 0
     # When they retry and the bank has not changed its mind
-    assert stage.works.service.retry(checkout_id, actor="ops", reason="try again").created
+    assert stage.works.service.retry(checkout_id, actor="ops", reason="try again").changed
     stage.wait(checkout_id, lambda: stage.works.status(checkout_id).review is not None)
     # Then they are asked again, after a call under a new key
     assert [each for each, _ in stage.spy.calls].count(verb) == made + 1
     assert late_events(stage, checkout_id)[2:] == ["payment.review_closed", "payment.needs_review"]
     # When the bank plays along
     stage.shelf.run("UPDATE payments SET token = 'tok_ok'")
-    assert stage.works.service.retry(checkout_id, actor="ops", reason="they opened it").created
+    assert stage.works.service.retry(checkout_id, actor="ops", reason="they opened it").changed
     stage.wait(checkout_id, lambda: stage.totals(checkout_id) == left)
     # Then it is settled, under a key of its own
     assert stage.works.status(checkout_id).review is None
@@ -72,7 +72,7 @@ def test_what_the_bank_does_not_give_back_is_put_before_a_person_once(
     keys = [each for each in stage.operations(checkout_id) if each[0] == undo]
     assert [status for *_, status in keys][-3:] == ["declined", "declined", "succeeded"]
     assert [n for _, n, _ in keys] == list(range(1, len(keys) + 1))
-    assert not stage.works.service.retry(checkout_id, actor="ops", reason="once more").created
+    assert not stage.works.service.retry(checkout_id, actor="ops", reason="once more").changed
     look(stage)
     assert stage.totals(checkout_id) == left
 

@@ -72,7 +72,7 @@ class Trouble:
             if self.case.way == "retry":
                 self._deliver_again(call)
         except Exception as error:
-            # On a thread of the driver's, which takes any exception for a bank that fell silent.
+            # On a thread of the executor's, which takes any exception for a bank that fell silent.
             self.failures.append(error)
             raise
         if self.case.fault == "crash" and self.calls == 1:

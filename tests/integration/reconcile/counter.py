@@ -45,7 +45,8 @@ def compare(works: Works, gateway: Gateway | None = None) -> Comparison:
 
 def repair(works: Works, findings: Sequence[Finding]) -> list[Repair]:
     """Settle what has a rule."""
-    return Repairer(works.executor, works.poller, works.unwinder, works.settings).repair(findings)
+    repairer = Repairer(works.engine, works.gateway, works.poller, works.unwinder, works.settings)
+    return repairer.repair(findings)
 
 
 def outcomes(repairs: Sequence[Repair]) -> list[tuple[str, str, str | None, str | None]]:

@@ -196,7 +196,8 @@ def test_a_provider_that_does_not_answer_leaves_all_as_it_was(engine: Engine, se
         def be_away(_verb: str, _answer: Answer) -> Answer:
             return Unknown("timeout")
 
-        works.executor.gateway = Spy(works.gateway, replace=be_away)
+        works.executor.close()
+        works.use(Spy(works.gateway, replace=be_away))
         # When
         with pytest.raises(Unavailable) as refusal:
             repair(works, findings)
@@ -205,7 +206,8 @@ def test_a_provider_that_does_not_answer_leaves_all_as_it_was(engine: Engine, se
         assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
         assert repair_events(shelf, checkout_id) == []
         # and it is settled once it answers
-        works.executor.gateway = works.gateway
+        works.executor.close()
+        works.use(works.gateway)
         assert outcomes(repair(works, findings)) == [("charged_without_order", "refunded", "5.00 EUR", None)]
         assert_clean(works)
 

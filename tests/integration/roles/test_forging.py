@@ -124,7 +124,8 @@ def test_rubbish_on_every_queue(engine_at_work: CheckoutEngine, standing: list[U
         ):
             write(engine_at_work, queue, body)
     wait_for_silence(engine_at_work)
-    sweep(engine_at_work.executor, engine_at_work.backlog, engine_at_work.settings)
+    engines = engine_at_work
+    sweep(engines.transactions, engines.publisher, engines.backlog, engines.settings)
     assert read_facts(shelf) == before
 
 

@@ -69,7 +69,7 @@ class Stage:
     @property
     def bank(self) -> SandboxGateway:
         """The payment provider."""
-        gateway = self.workers.executor.gateway
+        gateway = self.workers.gateway
         assert isinstance(gateway, SandboxGateway)
         return gateway
 
@@ -84,7 +84,7 @@ class Stage:
 
     def sweep(self) -> None:
         """Run one tick."""
-        sweep(self.workers.executor, self.workers.backlog, self.settings)
+        sweep(self.workers.transactions, self.workers.publisher, self.workers.backlog, self.settings)
 
     def hurry(self) -> bool:
         """Have what is to be tried again later tried now."""

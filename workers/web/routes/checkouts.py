@@ -150,7 +150,7 @@ def _start(service: CheckoutService, wanted: StartRequest) -> UUID:
             return service.status(cart_id=wanted.cart_id, owner=wanted.owner).checkout_id
         except NotFound:
             raise refusal from None
-    if not admitted.created:
+    if not admitted.changed:
         service.resume(admitted.checkout_id, wanted.owner)
     return admitted.checkout_id
 

@@ -16,12 +16,17 @@ from workers.web.responses.problem_details import explain_refusal, render
 #: leaves its caller's repeats at `idempotency_running` for no longer.
 CLAIM_MARGIN_SECONDS: Final = 10
 
-#: Not answers to the request: to its key, or about another request that is under way. When that has come to nothing,
-#: the same key buys.
+#: Unless it is committed, a refusal for one of these is no answer to the request: it is about its key, or about another
+#: request that is under way. When that has come to nothing, the same key buys.
 _NOT_KEPT: Final = frozenset(
-    {Code.KEY_CONFLICT, Code.KEY_RUNNING, Code.CHECKOUT_ACTIVE, Code.CHECKOUT_BUSY, Code.CART_LOCKED}
-    # Raised, it is about the quote of another request's checkout; its own checkout unwinds, and is returned.
-    | {Code.PRICE_CHANGED}
+    {
+        Code.KEY_CONFLICT,
+        Code.KEY_RUNNING,
+        Code.CHECKOUT_ACTIVE,
+        Code.CHECKOUT_BUSY,
+        Code.CART_LOCKED,
+        Code.PRICE_CHANGED,
+    }
 )
 
 
@@ -33,14 +38,11 @@ async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, 
         admitted = await edge.run(lambda: edge.service.purchase(intent, asked, seconds + CLAIM_MARGIN_SECONDS))
         if isinstance(admitted, StoredResponse):
             return _replay(admitted)
-        if admitted.refusal is None:
-            response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
-        else:
-            response = render(explain_refusal(admitted.refusal))
+        response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
     except Refused as refusal:
-        if refusal.code in _NOT_KEPT:
+        if refusal.code in _NOT_KEPT and not refusal.committed:
             raise
-        claimed = False
+        claimed = refusal.committed
         response = render(explain_refusal(refusal))
     answer = StoredResponse(response.status_code, dict(response.headers), bytes(response.body).decode())
     await edge.run(lambda: edge.service.keep_response(asked, answer, claimed=claimed))

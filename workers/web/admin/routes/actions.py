@@ -34,7 +34,7 @@ async def release_checkout(request: Request, checkout_id: CheckoutId, form: Reas
     """
     edge, actor = edge_of(request), name_actor(caller_of(request))
     admitted = await edge.run(lambda: edge.service.release(checkout_id, actor=actor, reason=form.reason))
-    return await _answer(request, checkout_id, "release", changed=admitted.created)
+    return await _answer(request, checkout_id, "release", changed=admitted.changed)
 
 
 @router.post(
@@ -47,7 +47,7 @@ async def retry_checkout(request: Request, checkout_id: CheckoutId, form: Reason
     """Retry a checkout that needs review, or the failed void or refund of an ended one."""
     edge, actor = edge_of(request), name_actor(caller_of(request))
     admitted = await edge.run(lambda: edge.service.retry(checkout_id, actor=actor, reason=form.reason))
-    return await _answer(request, checkout_id, "retry", changed=admitted.created)
+    return await _answer(request, checkout_id, "retry", changed=admitted.changed)
 
 
 def name_actor(caller: Caller) -> str:

@@ -1,0 +1,58 @@
+"""Transactions, repeated while the database is the one that fails."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, TypeVar
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from pipeline.database.connections import is_transient, reading, transaction
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+#: Pauses before a transaction is repeated that the database could not carry through. About 3.6 s in all, well inside a
+#: shutdown's grace: a deadlock or a restart that is over by then costs nothing, a longer outage is left to the sweep.
+TRANSIENT_WAITS: Final = (0.02, 0.1, 0.5, 1.0, 2.0)
+
+
+class TransactionRunner:
+    """Runs work in transactions of its own. Thread-safe; it sends nothing and knows nothing of checkouts."""
+
+    def __init__(self, database: Engine, *, waits: Sequence[float] = TRANSIENT_WAITS) -> None:
+        """Take the engine. `waits` are the pauses before a transaction is repeated."""
+        self._database = database
+        self._waits = tuple(waits)
+
+    def run(self, work: Callable[[Connection], T], *, more_repeats: int = 0) -> T:
+        """Return what `work` returned in the transaction that committed.
+
+        `work` is called once for each try: what it does outside the database must be harmless twice. With
+        `more_repeats` the longest pause is made so many times more.
+        """
+        return self._repeat(lambda: transaction(self._database), work, (*self._waits, *self._waits[-1:] * more_repeats))
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` read."""
+        return self._repeat(lambda: reading(self._database), work, self._waits)
+
+    def _repeat(
+        self,
+        begin: Callable[[], AbstractContextManager[Connection]],
+        work: Callable[[Connection], T],
+        waits: Sequence[float],
+    ) -> T:
+        for pause in (*waits, None):
+            try:
+                with begin() as connection:
+                    return work(connection)
+            except Exception as error:
+                if pause is None or not is_transient(error):
+                    raise
+                log.info("transaction.repeated", error=str(error))
+                time.sleep(pause * (0.5 + random.random()))  # noqa: S311 (spreads repeats, guards nothing)
+        raise AssertionError("the last pause is None")

@@ -41,7 +41,6 @@ SHORT_TIMES: Final[dict[str, Any]] = {
     "retry_cap_seconds": 0.4,
     "gateway_timeout_seconds": 0.5,
     "gateway_claim_seconds": 1,
-    "sandbox_hang_seconds": 0.1,
 }
 
 # In CI the same examples every time; elsewhere new ones, and a failure prints what repeats it.
@@ -176,11 +175,10 @@ def run_settings(database_url: str, redis_database: str) -> Settings:
     return Settings(
         _env_file=None,
         gateway="sandbox",
-        sandbox_webhook_secret=SANDBOX_SECRET,
         database_url=SecretStr(database_url),
         redis_url=SecretStr(redis_database),
         **SHORT_TIMES,
-    )
+    ).with_gateway_options(webhook_secret=SANDBOX_SECRET, hang_seconds=0.1)
 
 
 @pytest.fixture

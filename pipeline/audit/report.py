@@ -16,6 +16,7 @@ from pipeline.audit.invariants.payments import PAYMENTS
 from pipeline.audit.invariants.stock import STOCK
 from pipeline.audit.invariants.times import TIMES
 from pipeline.audit.invariants.undone import UNDONE
+from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
 
 PROMISES: Final[tuple[Promise, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
@@ -99,7 +100,8 @@ def bound_seconds(settings: Settings) -> float:
 
 def _bank_is_here(settings: Settings) -> bool:
     # The sandbox bank may keep its books in another database, which one snapshot cannot reach.
-    return settings.sandbox_database_url is None or settings.sandbox_database_url == settings.database_url
+    own = SandboxSettings.read(settings).database_url
+    return own is None or own == settings.database_url
 
 
 def _find(connection: Connection, promise: Promise, facts: Mapping[str, Any]) -> Violation | None:

@@ -10,11 +10,11 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from pipeline.database.connections import connect_engine
+from pipeline.gateways.conformance.subject import Fault, Subject, Tokens, Verb, Webhook
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import Stamp
 from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
-from tests.conformance.subject import Fault, Subject, Tokens, Verb, Webhook
 
 #: The words of the bank's tokens. It has no network: what happens to connections is not among them.
 WORDS: Final = {

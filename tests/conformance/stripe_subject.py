@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import stripe
 
-from tests.conformance.subject import Fault, Subject, Tokens, Verb, Webhook
+from pipeline.gateways.conformance.subject import Fault, Subject, Tokens, Verb, Webhook
 from tests.integration.stripe.front import Front, run_front
 from tests.integration.stripe.local import Local, run_local
 from tests.integration.stripe.setting import WEBHOOK_SECRET, run_gateway

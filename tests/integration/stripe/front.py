@@ -17,7 +17,7 @@ from threading import Event, Lock, Thread
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.conformance.subject import Fault, Verb
+from pipeline.gateways.conformance.subject import Fault, Verb
 from tests.integration.stripe.local import Local, Reply
 from tests.integration.stripe.provider import Provider, refuse
 

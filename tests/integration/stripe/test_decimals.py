@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
+from pipeline.gateways.conformance.subject import Verb
 from pipeline.settings import Settings
-from tests.conformance.subject import Verb
 from tests.harness import Shelf, Works
 from tests.integration.engine.counter import read_failure
 from tests.integration.engine.workbench import build_audited

@@ -7,10 +7,10 @@ import pytest
 import stripe
 from sqlalchemy import Engine
 
+from pipeline.gateways.conformance.subject import Fault, Verb
 from pipeline.gateways.gateway import Declined, Succeeded
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings
-from tests.conformance.subject import Fault, Verb
 from tests.harness import ADDRESS, Shelf, Works
 from tests.integration.engine.workbench import build_audited, settle
 from tests.integration.stripe.front import Front

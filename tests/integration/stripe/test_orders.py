@@ -8,10 +8,10 @@ import stripe
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
+from pipeline.gateways.conformance.subject import Fault, Verb
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings
 from tests.conformance.stripe_subject import act_as_buyer, make_notice
-from tests.conformance.subject import Fault, Verb
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import RESTING, build_audited, settle
 from tests.integration.stripe.front import Front

@@ -9,11 +9,11 @@ import stripe
 from models.money import Money
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
+from pipeline.gateways.conformance.subject import Verb
 from pipeline.gateways.gateway import ActionRequired, Call, Declined, Succeeded
 from pipeline.gateways.registry import build_gateway, fit_claim
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings, SettingsError
-from tests.conformance.subject import Verb
 from tests.integration.stripe.front import Front
 from tests.integration.stripe.local import KEY, Local
 from tests.integration.stripe.purse import Purse, authorize_intent, make_call, open_intent

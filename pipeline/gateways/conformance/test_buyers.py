@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipeline.gateways.conformance.purchase import AUTHORIZED, CANCELLED, CAPTURED, OPEN, PENDING, Purchase, need
+from pipeline.gateways.conformance.subject import Buyer, Subject, Verb
 from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded
-from tests.conformance.purchase import AUTHORIZED, CANCELLED, CAPTURED, OPEN, PENDING, Purchase, need
-from tests.conformance.subject import Buyer, Subject, Verb
 
 
 @pytest.fixture

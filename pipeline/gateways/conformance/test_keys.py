@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from models.money import Money
+from pipeline.gateways.conformance.purchase import AUTHORIZED, CAPTURED, MINOR, OPEN, STEPS, Purchase, need
+from pipeline.gateways.conformance.subject import Verb
 from pipeline.gateways.gateway import Answer, Details, Recipient, Succeeded, Unknown
-from tests.conformance.purchase import AUTHORIZED, CAPTURED, MINOR, OPEN, STEPS, Purchase, need
-from tests.conformance.subject import Verb
 
 RIVALS = 8
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
+from pipeline.gateways.conformance.purchase import STEPS, Purchase, need
+from pipeline.gateways.conformance.subject import Fault, Verb
 from pipeline.gateways.gateway import Answer, Call, Misconfigured, Succeeded, Transient, Unknown
-from tests.conformance.purchase import STEPS, Purchase, need
-from tests.conformance.subject import Fault, Verb
 
 #: Nothing happened, and nobody can know: `Unknown`, until the same key is repeated.
 HIDDEN: Final = [Fault.TIMEOUT_BEFORE, Fault.ERROR_BEFORE, Fault.BROKEN_BEFORE]

@@ -9,8 +9,8 @@ import pytest
 
 from models.money import Money
 from models.states import PaymentStatus
+from pipeline.gateways.conformance.subject import Subject, Verb
 from pipeline.gateways.gateway import ActionRequired, Answer, Call, Succeeded, Transient, Unknown
-from tests.conformance.subject import Subject, Verb
 
 T = TypeVar("T")
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from models.identifiers import normalize_country
@@ -110,14 +110,15 @@ class Settings(BaseSettings):
     #: Longest block while a queue is empty; also the longest wait for a message that came without a wake-up.
     poll_interval_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
-    #: No default: the sandbox accepts test cards, and an order paid with one is an order. The embedded servers set it
-    #: themselves (scripts/local_servers/embedded.py).
+    #: The name of an installed gateway, which has settings of its own (pipeline/gateways/settings.py). No default: an
+    #: order paid with play money is an order. The embedded servers choose that for themselves
+    #: (scripts/local_servers/embedded.py).
     gateway: str = ""
     #: A gateway call times out, its outcome unknown, after this long ...
     gateway_timeout_seconds: Seconds = 4
     #: ... and no other worker makes the same call for this long; 0 means the longest call of this gateway and 2.5 s in
-    #: the queue of its process. A worker that crashes during a call costs that and a sweep: 7.5 s at the sandbox, and
-    #: 14 s at Stripe, whose SDK repeats a call once, 10.5 s in all.
+    #: the queue of its process. A worker that crashes during a call costs that and a sweep: 7.5 s where nothing is
+    #: repeated within a call, and 14 s where an SDK repeats it once, 10.5 s in all.
     gateway_lease_seconds: Annotated[float, Field(ge=0)] = 0
     #: Calls out at once, in each process: one for each of a batch, so that their answers are written together.
     gateway_concurrency: Count = 64
@@ -132,24 +133,6 @@ class Settings(BaseSettings):
     post_end_poll_hours: Count = 24
     #: An inbound webhook that matches no payment is retried for as long as providers redeliver one.
     inbound_webhook_retry_hours: Count = 72
-
-    stripe_api_key: SecretStr | None = None
-    stripe_webhook_secret: SecretStr | None = None
-    #: Where Stripe's API is, if not at Stripe.
-    stripe_api_base: str | None = None
-    #: Where a bank's page sends the buyer back to; without it, Stripe's own library shows the challenge in the page.
-    stripe_return_url: str | None = None
-
-    #: The sandbox bank: pause before each answer, how long it hangs on a time-out token, and its own database.
-    sandbox_latency_seconds: Annotated[float, Field(ge=0)] = 0
-    sandbox_hang_seconds: Annotated[float, Field(ge=0)] = 5
-    sandbox_database_url: SecretStr | None = None
-    #: The share of its calls that go wrong, in ways chosen by this seed, and how long an authorisation lives.
-    sandbox_fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
-    sandbox_fault_seed: int = 0
-    sandbox_authorization_seconds: Seconds = 7 * 24 * 3600
-    #: What its webhooks are signed with; without one it sends none, and none is accepted.
-    sandbox_webhook_secret: SecretStr = SecretStr("")
 
     #: The HTTP edge: where it listens, its connections (and threads, one each), and the longest `Prefer: wait`. Proxies
     #: commonly time out after 60 s.
@@ -212,6 +195,27 @@ class Settings(BaseSettings):
         former = FormerNamesSource(settings_cls, env_settings, dotenv_settings)
         return init_settings, env_settings, dotenv_settings, file_secret_settings, former
 
+    #: Settings of the gateway that are given in code; None: it reads the environment. Not a variable of its own.
+    _gateway_options: Mapping[str, Any] | None = PrivateAttr(default=None)
+
+    @property
+    def gateway_options(self) -> Mapping[str, Any] | None:
+        """Settings of the gateway, by their field, that win over the environment; None: the environment has them all.
+
+        Where they are given, no `.env` file is read for the gateway.
+        """
+        return self._gateway_options
+
+    def with_gateway_options(self, **options: Any) -> Self:
+        """Return settings with these of the gateway's own, beside those given before."""
+        return self.with_gateway(self.gateway, **{**(self._gateway_options or {}), **options})
+
+    def with_gateway(self, name: str, **options: Any) -> Self:
+        """Return settings with this gateway, and these of its own and no others."""
+        copied = self.model_copy(update={"gateway": name})
+        copied._gateway_options = options  # noqa: SLF001 (a copy of this object)
+        return copied
+
     @field_validator("seller_country")
     @classmethod
     def _country(cls, country: str | None) -> str | None:
@@ -256,11 +260,21 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError(" ".join(_explain(str(each["loc"][0]), each) for each in error.errors())) from None
+        raise SettingsError(explain_invalid(Settings, error)) from None
 
 
-def _explain(name: str, mistake: Mapping[str, object]) -> str:
-    known = Settings.model_fields.get(name)
+def name_variable(model: type[BaseSettings], name: str) -> str:
+    """Return the environment variable of a setting."""
+    known = model.model_fields.get(name)
     alias = known.validation_alias if known is not None else None
-    variable = alias if isinstance(alias, str) else name if name.isupper() else f"CHECKOUT_{name.upper()}"
-    return f"Set {variable}: {explain_objection(('it',), mistake).removeprefix('it: ')}."
+    if isinstance(alias, str):
+        return alias
+    return name if name.isupper() else f"{model.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def explain_invalid(model: type[BaseSettings], error: ValidationError) -> str:
+    """Return one sentence for each mistake in the environment, with the variable to set."""
+    return " ".join(
+        f"Set {name_variable(model, str(each['loc'][0]))}: {explain_objection(('it',), each).removeprefix('it: ')}."
+        for each in error.errors()
+    )

@@ -97,7 +97,7 @@ def torment(
         log = FleetLog(folder / "fleet.log")
         stack.callback(log.close)
         rate = GATEWAY_RATE if GATEWAY in kinds else 0.0
-        place = stack.enter_context(open_place(ending, seed, log, sandbox_fault_rate=rate))
+        place = stack.enter_context(open_place(ending, seed, log, fault_rate=rate))
         stock_shop(place, count)
         doorman = Doorman(count, [moment for moment, _ in plan])
         load = Load(place, plan_buyers(seed, count), doorman.room)

@@ -10,10 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import SecretStr
 
-from pipeline.gateways.choice import SANDBOX
 from pipeline.operations.commands import CommandLine
 from pipeline.settings import Settings
-from scripts.local_servers.embedded import ROOT
+from scripts.local_servers.embedded import ROOT, SANDBOX
 from scripts.terminal.output import say
 from workers import asyncapi
 from workers.web.app import build_app

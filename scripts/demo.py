@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.operations.commands import CommandLine
 from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
@@ -36,14 +37,13 @@ from workers.logs import configure_logs
 #: The bank takes a moment for each answer. A claim outlasts the longest call, as it must, and runs out while one
 #: watches; a dead worker is missed as soon.
 TIMES: Final[dict[str, Any]] = {
-    "sandbox_latency_seconds": 0.2,
-    "sandbox_hang_seconds": 3,
     "gateway_timeout_seconds": 3,
     "gateway_lease_seconds": 4,
     "sweep_interval_seconds": 0.5,
     "heartbeat_seconds": 5,
     "log_format": "json",
 }
+BANK_TIMES: Final[dict[str, Any]] = {"latency_seconds": 0.2, "hang_seconds": 3}
 
 NEXT: Final = (
     (CommandLine.UP, "keep the engine running, one worker process for each queue"),
@@ -126,9 +126,10 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
 
 def set_times(settings: Settings) -> Settings:
     """Return the settings of the demo: the engine's own defaults and short times, whatever this machine is set to."""
-    addresses = {"database_url", "redis_url", "sandbox_database_url", "gateway"}
+    addresses = {"database_url", "redis_url", "gateway"}
     defaults = {name: field.default for name, field in Settings.model_fields.items() if name not in addresses}
-    return settings.model_copy(update=defaults | TIMES)
+    bank = {name: field.default for name, field in SandboxSettings.model_fields.items() if name != "database_url"}
+    return settings.model_copy(update=defaults | TIMES).with_gateway_options(**bank | BANK_TIMES)
 
 
 def group_lines(procfile: dict[str, str]) -> dict[str, str]:

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import pytest
 import structlog
@@ -17,11 +16,10 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from models.tables import Base
 from pipeline.audit.report import audit
 from pipeline.database.connections import connect_engine
-from pipeline.database.migrations import migrate
+from pipeline.database.temporary import open_database
 from pipeline.settings import Settings
 from scripts.environments.reaper import mark
 from scripts.local_servers.embedded import start
-from tests.conformance.choice import load_build
 from tests.harness import Shelf, Works, build_works
 
 #: The environment as it was found. Tests see none of it: a laptop's settings change no result.
@@ -42,7 +40,6 @@ SHORT_TIMES: Final[dict[str, Any]] = {
     "retry_cap_seconds": 0.4,
     "gateway_timeout_seconds": 0.5,
     "gateway_lease_seconds": 1,
-    "sandbox_hang_seconds": 0.1,
 }
 
 # In CI the same examples every time; elsewhere new ones, and a failure prints what repeats it.
@@ -61,28 +58,15 @@ SANDBOX_SECRET: Final = SecretStr("whsec_dGVzdHMtb2YtdGhlLXNhbmRib3gtYmFuaw==")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let an author of an adapter put it to the test: docs/gateways.md."""
-    parser.addoption(
-        "--gateway", metavar="PACKAGE.MODULE:BUILD", help="run the conformance suite alone, on this adapter"
-    )
+    """Let the fuzz of the routes be longer, or another one."""
     parser.addoption("--fuzz", type=int, default=150, metavar="REQUESTS", help="how many the fuzz of the routes sends")
     parser.addoption("--fuzz-seed", type=int, default=0, metavar="SEED", help="... and which: 0 draws a seed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a `--gateway` that is none before anything is started, and have all that is started end with the run."""
-    if (path := config.getoption("gateway")) is not None:
-        load_build(path)
+    """Have all that is started end with the run."""
+    del config
     os.environ.update(mark())
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `--gateway`, leave only what puts an adapter to the test."""
-    if config.getoption("gateway") is None:
-        return None
-    suite = Path(__file__).parent / "conformance"
-    is_on_the_way = collection_path in suite.parents or suite in (collection_path, *collection_path.parents)
-    return None if is_on_the_way else True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -127,22 +111,8 @@ def spare_the_disk(url: str) -> None:
 @pytest.fixture(scope="session")
 def database_url(server_urls: tuple[str, str]) -> Iterator[str]:
     """A database of this run alone, with the schema. Its role must be a superuser, to empty append-only tables."""
-    server = make_url(server_urls[0]).set(drivername="postgresql+psycopg")
-    name = f"checkout_test_{os.getpid()}_{uuid4().hex[:6]}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    try:
-        url = server.set(drivername="postgresql", database=name)
-        own = create_engine(url.set(drivername="postgresql+psycopg"))
-        with own.begin() as connection:
-            migrate(connection)
-        own.dispose()
-        yield url.render_as_string(hide_password=False)
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
+    with open_database(server_urls[0], "checkout_test") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -178,11 +148,10 @@ def run_settings(database_url: str, redis_database: str) -> Settings:
     return Settings(
         _env_file=None,
         gateway="sandbox",
-        sandbox_webhook_secret=SANDBOX_SECRET,
         database_url=SecretStr(database_url),
         redis_url=SecretStr(redis_database),
         **SHORT_TIMES,
-    )
+    ).with_gateway_options(webhook_secret=SANDBOX_SECRET, hang_seconds=0.1)
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """An engine inside the test: real PostgreSQL, real runner and unwind, and a hand-written queue that can misbehave."""
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,131 +13,55 @@ from sqlalchemy.engine import Row
 from models.cart import Cart, CartLine
 from models.catalog import Price, Variant
 from models.pricing import Coupon, ExchangeRate, Promotion, TaxRate
-from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.registry import build_gateway
 from pipeline.intake.commands import CommandResult
-from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
-from pipeline.intake.service import CheckoutService
-from pipeline.intake.status import Status
-from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, Head, OutgoingMessage
-from pipeline.saga.chain import get_chain
-from pipeline.saga.executor import Executor
-from pipeline.saga.payment_poller import PaymentPoller
-from pipeline.saga.resolve import resolve
-from pipeline.saga.runner import Runner
-from pipeline.saga.sweep import SweepCounts, sweep
-from pipeline.saga.unwind import Unwinder
+from pipeline.intake.requests import PaymentInput, ProcessRequest
+from pipeline.messaging.ports import OutgoingMessage
 from pipeline.settings import Settings
-from pipeline.webhooks.inbound.inbox import Inbox
+from pipeline.testing import ADDRESS, OWNER, InProcessEngine, MemoryQueues
 
-OWNER = "shop-1"
-ADDRESS = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "country": "GB"}
+__all__ = ["ADDRESS", "OWNER", "Line", "Shelf", "Works", "build_works"]
 
 
-@dataclass
-class Line:
-    """Queues in memory: a Publisher and a Backlog. `away` plays a broker that cannot be reached."""
-
-    waiting: dict[str, deque[OutgoingMessage]] = field(default_factory=dict)
-    away: bool = False
-    sent: list[OutgoingMessage] = field(default_factory=list)
+class Line(MemoryQueues):
+    """Queues in memory that check what is sent."""
 
     def send(self, messages: Sequence[OutgoingMessage]) -> bool:
-        """Queue the messages, in order; each says all that the real one needs."""
-        if self.away:
-            return False
+        """Queue the messages; each says all that the real one needs."""
         for each in messages:
             assert isinstance(each.subject_id, UUID), each
             assert each.sent_at.tzinfo is not None, each
             assert each.queue.startswith("checkout."), each
-            self.sent.append(each)
-            self.waiting.setdefault(each.queue, deque()).append(each)
-        return True
-
-    def heads(self, queues: Sequence[str]) -> Mapping[str, Head] | None:
-        """Return the oldest waiting message of each queue."""
-        if self.away:
-            return None
-        return {
-            queue: Head(self.waiting[queue][0].sent_at, len(self.waiting[queue]))
-            for queue in queues
-            if self.waiting.get(queue)
-        }
-
-    def take(self, queue: str, limit: int = 64) -> list[UUID]:
-        """Hand over a batch."""
-        ready = self.waiting.get(queue, deque())
-        return [ready.popleft().subject_id for _ in range(min(limit, len(ready)))]
-
-    def lose_all(self) -> None:
-        """Forget every message, as an emptied Redis does."""
-        self.waiting.clear()
+        return super().send(messages)
 
 
-class Works:
+class Works(InProcessEngine):
     """The whole engine in one thread, stepped by the test."""
 
     def __init__(
         self, engine: Engine, settings: Settings, gateway: Gateway | None = None, line: Line | None = None
     ) -> None:
         """Put it together."""
-        self.engine, self.settings, self.line = engine, settings, line or Line()
-        self.gateway = gateway or build_gateway(settings)
-        self.use(self.gateway, backlog=self.line)
+        super().__init__(engine, settings, gateway or build_gateway(settings), line or Line())
 
-    def use(self, gateway: Gateway, *, waits: Sequence[float] = TRANSIENT_WAITS, **how: Any) -> None:
-        """Build everything anew upon this gateway; `how` is for the executor. Whoever has used another closes it."""
-        transactions = TransactionRunner(self.engine, waits=waits)
-        self.wire(transactions, Executor(transactions, self.line, gateway, self.settings, **how), gateway)
+    @property
+    def engine(self) -> Engine:
+        """The database."""
+        return self.database
 
-    def wire(self, transactions: TransactionRunner, executor: Executor, gateway: Gateway) -> None:
-        """Build everything anew upon these."""
-        self.transactions, self.executor = transactions, executor
-        self.runner = Runner(executor, gateway, self.settings)
-        self.unwinder = Unwinder(executor, self.settings)
-        self.poller = PaymentPoller(executor, self.settings)
-        self.inbox = Inbox(executor, self.poller, self.settings)
-        self.service = CheckoutService(self.engine, transactions, self.line, gateway, self.settings)
+    @property
+    def line(self) -> MemoryQueues:
+        """The queues."""
+        return self.queues
 
-    def close(self) -> None:
-        """Give back threads and connections."""
-        self.executor.close()
-        self.gateway.close()
-
-    def run_phase(self, name: str, *, batch: int = 64) -> int:
-        """Work on one batch of one queue; returns how many messages it took."""
-        phase = next(each for each in get_chain() if each.name == name)
-        ids = self.line.take(phase.queue, batch)
-        if ids:
-            self.runner.run(phase, ids)
-        return len(ids)
+    @line.setter
+    def line(self, queues: MemoryQueues) -> None:
+        self.queues = queues
 
     def pump(self, *, until: str | None = None, batch: int = 64) -> None:
         """Work until every queue is empty, or until only queues from the phase `until` on hold messages."""
-        chain = get_chain()
-        stop = next((each.number for each in chain if each.name == until), len(chain) + 1)
-        while True:
-            took = sum(self.run_phase(each.name, batch=batch) for each in chain if each.number < stop)
-            if ids := self.line.take(UNWIND, batch):
-                self.unwinder.run(ids)
-            if late := self.line.take(RESOLVE, batch):
-                resolve(self.transactions, self.runner, self.unwinder, self.poller, late)
-            if notices := self.line.take(WEBHOOKS, batch):
-                self.inbox.run(notices)
-            if not took and not ids and not late and not notices:
-                return
-
-    def sweep(self) -> SweepCounts:
-        """Run one tick."""
-        return sweep(self.transactions, self.line, self.line, self.settings)
-
-    def start(self, cart_id: UUID, *, token: str | None = None, owner: str = OWNER, **others: Any) -> UUID:
-        """Start a checkout; with a token, straight through."""
-        payment = None if token is None else PaymentInput(token=token)
-        key = others.pop("idempotency_key", str(uuid4()))
-        request = StartRequest(owner=owner, cart_id=cart_id, payment=payment, idempotency_key=key, **others)
-        return self.service.start(request).checkout_id
+        self.run(until=until, batch=batch)
 
     def pay(self, checkout_id: UUID, token: str | None = "tok_ok", **others: Any) -> CommandResult:
         """Pay a started checkout; without a token, confirm one that costs nothing."""
@@ -154,10 +76,6 @@ class Works:
                 **others,
             )
         )
-
-    def status(self, checkout_id: UUID) -> Status:
-        """Tell where a checkout stands."""
-        return self.service.status(checkout_id=checkout_id)
 
     def states(self, ids: Sequence[UUID]) -> list[str]:
         """Return the states of these checkouts in their order."""

@@ -33,10 +33,11 @@ TIMES: Final[dict[str, Any]] = {
     "retry_cap_seconds": 1,
     "gateway_timeout_seconds": 2,
     "gateway_lease_seconds": 3,
-    "sandbox_latency_seconds": 0.02,
     "batch_size": 16,
     "log_level": "warning",
 }
+#: ... of the sandbox bank.
+BANK_TIMES: Final[dict[str, Any]] = {"latency_seconds": 0.02}
 
 STANDING: Final = text("""
     SELECT state, phase, due_reason, attempts, last_error, failure_code, count(*) AS checkouts

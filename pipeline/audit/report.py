@@ -17,6 +17,7 @@ from pipeline.audit.invariants.stock import STOCK
 from pipeline.audit.invariants.times import TIMES
 from pipeline.audit.invariants.undone import UNDONE
 from pipeline.checkouts.conditions import COUNT_NEEDS_REVIEW, COUNT_PAYMENTS_REVIEW, bind_conditions
+from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
 
 INVARIANTS: Final[tuple[Invariant, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES, *BANK)
@@ -89,7 +90,8 @@ def check(connection: Connection, settings: Settings, *, queued: Collection[UUID
 
 def _bank_is_here(settings: Settings) -> bool:
     # The sandbox bank may keep its books in another database, which one snapshot cannot reach.
-    return settings.sandbox_database_url is None or settings.sandbox_database_url == settings.database_url
+    own = SandboxSettings.read(settings).database_url
+    return own is None or own == settings.database_url
 
 
 def _find(connection: Connection, promise: Invariant, facts: Mapping[str, Any]) -> Violation | None:

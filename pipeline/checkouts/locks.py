@@ -43,7 +43,7 @@ STALLED: Final = text(f"""
     SELECT {_MEMBER} FROM checkouts
     WHERE due_reason = 'stalled' AND state = :state AND phase = ANY(CAST(:phases AS smallint[])) AND due_at <= now()
       AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head
-           OR (sent_at < now() - make_interval(secs => :overdue_seconds)
+           OR (sent_at < now() - make_interval(secs => :redeliver_always_after_seconds)
                AND CAST(:waiting AS bigint) < (
                    SELECT count(*) FROM checkouts
                    WHERE due_reason = 'stalled' AND state = :state AND phase = ANY(CAST(:phases AS smallint[])))))
@@ -102,7 +102,7 @@ DELIVERIES: Final = text("""
     FROM webhook_deliveries d
     JOIN webhook_endpoints p ON p.id = d.endpoint_id JOIN events e ON e.id = d.event_id
     JOIN checkouts c ON c.id = e.checkout_id LEFT JOIN orders o ON o.checkout_id = c.id
-    WHERE d.id = ANY(CAST(:ids AS uuid[])) AND d.due_at <= now() + make_interval(secs => :stall_seconds)
+    WHERE d.id = ANY(CAST(:ids AS uuid[])) AND d.due_at <= now() + make_interval(secs => :redeliver_after_seconds)
     ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
 """)
 
@@ -174,9 +174,9 @@ def lock_due_inbound_webhooks(connection: Connection, limit: int) -> Sequence[Ro
     return connection.execute(DUE_NOTICES, {"limit": limit}).all()
 
 
-def lock_deliveries(connection: Connection, ids: Sequence[UUID], stall_seconds: float) -> Sequence[Row[Any]]:
+def lock_deliveries(connection: Connection, ids: Sequence[UUID], redeliver_after_seconds: float) -> Sequence[Row[Any]]:
     """Lock those of these deliveries that are due and not being made, with their contents."""
-    return connection.execute(DELIVERIES, {"ids": list(ids), "stall_seconds": stall_seconds}).all()
+    return connection.execute(DELIVERIES, {"ids": list(ids), "redeliver_after_seconds": redeliver_after_seconds}).all()
 
 
 def lock_due_deliveries(connection: Connection, limit: int) -> Sequence[Row[Any]]:

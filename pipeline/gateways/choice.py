@@ -1,31 +1,19 @@
 """Which payment provider the settings choose, and with what money: said by every process, view and command.
 
-The sandbox is never chosen by accident. Where no gateway is named, or the sandbox beside a secret of Stripe's, nothing
-starts.
+Play money is never chosen by accident. Where no gateway is named, or one of play money beside a secret of another
+provider, nothing starts.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
-from pydantic import SecretStr
-
+from pipeline.gateways.installed import is_installed, list_gateways, load_gateway
+from pipeline.gateways.settings import GatewaySettings, Money
 from pipeline.settings import Settings, SettingsError
 
-SANDBOX: Final = "sandbox"
-STRIPE: Final = "stripe"
-
-#: How Stripe's keys of its test mode begin: secret and restricted ones.
-_TEST_KEYS: Final = ("sk_test_", "rk_test_")
-
-
-class Money(StrEnum):
-    """What is moved by a payment."""
-
-    PLAY = "play"  # the sandbox's: no buyer pays, and an order is an order all the same
-    TEST = "test"  # the provider's own test mode
-    REAL = "real"
-
+__all__ = ["Choice", "Money", "describe_choice", "find_real", "read_choice", "require_choice"]
 
 _WORDS: Final = {
     Money.PLAY: "play money: nothing is charged",
@@ -47,14 +35,25 @@ class Choice:
         return f"{self.name} ({_WORDS[self.money]})"
 
 
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A secret of a provider that is set though the provider is not chosen."""
+
+    gateway: str
+    variable: str
+
+
+@lru_cache(maxsize=16)
 def read_choice(settings: Settings) -> Choice | None:
-    """Return what the settings choose; None when they choose nothing. An adapter of others moves real money."""
+    """Return what the settings choose; None when they choose nothing. A gateway that is not installed is real money.
+
+    The environment is read once for the same settings: every page and every health check says the choice.
+    """
     if not settings.gateway:
         return None
-    if settings.gateway == SANDBOX:
-        return Choice(SANDBOX, Money.PLAY)
-    is_test = settings.gateway == STRIPE and _reveal(settings.stripe_api_key).startswith(_TEST_KEYS)
-    return Choice(settings.gateway, Money.TEST if is_test else Money.REAL)
+    is_known = is_installed(settings.gateway)
+    money = load_gateway(settings.gateway).read(settings).money if is_known else Money.REAL
+    return Choice(settings.gateway, money)
 
 
 def describe_choice(settings: Settings) -> str:
@@ -66,29 +65,40 @@ def describe_choice(settings: Settings) -> str:
 def require_choice(settings: Settings) -> Choice:
     """Return what the settings choose; SettingsError says what to set when that is nothing, or contradicts itself."""
     choice = read_choice(settings)
-    stripes = find_stripe(settings)
-    if choice is None and stripes is not None:
-        raise SettingsError(
-            f"{stripes} is set and CHECKOUT_GATEWAY is not: set CHECKOUT_GATEWAY=stripe, or remove {stripes}."
-        )
+    if choice is not None and choice.money is not Money.PLAY:
+        return choice
+    sign = find_real(settings)
+    if sign is not None:
+        chosen = f"{sign.variable} is set and CHECKOUT_GATEWAY is not"
+        if choice is not None:
+            chosen = f"CHECKOUT_GATEWAY={choice.name} takes play money and {sign.variable} is set"
+        raise SettingsError(f"{chosen}: set CHECKOUT_GATEWAY={sign.gateway}, or remove {sign.variable}.")
     if choice is None:
-        raise SettingsError(
-            "No payment provider is chosen: set CHECKOUT_GATEWAY=stripe, or CHECKOUT_GATEWAY=sandbox for play money."
-        )
-    if choice.name == SANDBOX and stripes is not None:
-        raise SettingsError(
-            f"CHECKOUT_GATEWAY=sandbox takes play money and {stripes} is set: "
-            f"set CHECKOUT_GATEWAY=stripe, or remove {stripes}."
-        )
+        raise SettingsError(f"No payment provider is chosen: set {_list_choices(settings)}.")
     return choice
 
 
-def find_stripe(settings: Settings) -> str | None:
-    """Return the variable that shows that Stripe is meant, if one of its secrets is set."""
-    if _reveal(settings.stripe_api_key):
-        return "CHECKOUT_STRIPE_API_KEY"
-    return "CHECKOUT_STRIPE_WEBHOOK_SECRET" if _reveal(settings.stripe_webhook_secret) else None
+def find_real(settings: Settings) -> Sign | None:
+    """Return a secret that is set of a provider that moves more than play money, and is not the one chosen."""
+    for name, own in _read_all(settings):
+        if name != settings.gateway and own.money is not Money.PLAY and (variable := own.find_secret()):
+            return Sign(name, variable)
+    return None
 
 
-def _reveal(secret: SecretStr | None) -> str:
-    return "" if secret is None else secret.get_secret_value().strip()
+def _read_all(settings: Settings) -> Iterator[tuple[str, GatewaySettings]]:
+    for name, gateway in list_gateways().items():
+        try:
+            own = gateway.read(settings)
+        except SettingsError:
+            continue  # it is not built: what its settings lack keeps nobody from starting
+        yield name, own
+
+
+def _list_choices(settings: Settings) -> str:
+    """Return what CHECKOUT_GATEWAY may be set to, play money last."""
+    moneys = {name: own.money for name, own in _read_all(settings)}
+    real = [f"CHECKOUT_GATEWAY={name}" for name, money in moneys.items() if money is not Money.PLAY]
+    play = [f"CHECKOUT_GATEWAY={name} for play money" for name, money in moneys.items() if money is Money.PLAY]
+    *others, last = [*real, *play] or ["CHECKOUT_GATEWAY, and install a gateway"]
+    return f"{', '.join(others)}, or {last}" if others else last

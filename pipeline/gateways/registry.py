@@ -1,16 +1,11 @@
-"""The gateways there are: whatever is installed under the entry-point group, by the name that `CHECKOUT_GATEWAY` gives.
+"""Builds the gateway that `CHECKOUT_GATEWAY` names, from its own settings, which are read here."""
 
-An entry point is a callable that takes the settings and returns a `Gateway`, or raises SettingsError.
-"""
-
-from importlib.metadata import entry_points
-from typing import Final, cast
+from typing import Final
 
 from pipeline.gateways.choice import require_choice
 from pipeline.gateways.gateway import Gateway
+from pipeline.gateways.installed import load_gateway
 from pipeline.settings import Settings, SettingsError
-
-GROUP: Final = "checkout_engine.gateways"
 
 #: A claim must outlast its call by this much, or two workers could make the same call at once.
 CLAIM_MARGIN_SECONDS: Final = 0.2
@@ -23,11 +18,7 @@ TURN_SECONDS: Final = 2.5
 def build_gateway(settings: Settings) -> Gateway:
     """Return the gateway of the settings; SettingsError says what to set when there is none. Close it at the end."""
     require_choice(settings)
-    found = entry_points(group=GROUP)
-    if settings.gateway not in found.names:
-        known = ", ".join(sorted(found.names))
-        raise SettingsError(f"There is no gateway {settings.gateway!r}: set CHECKOUT_GATEWAY to one of {known}.")
-    gateway = cast("Gateway", found[settings.gateway].load()(settings))
+    gateway = load_gateway(settings.gateway).read(settings).build(settings)
     if not hasattr(gateway, "chargeable"):
         gateway.close()
         raise SettingsError(

@@ -48,7 +48,7 @@ INSERT: Final = text("""
     VALUES (:id, :cart_id, :owner, :reference, :currency, :paying, :paying,
             (SELECT count(*) FROM cart_lines WHERE cart_id = :cart_id), :expected_total_minor, :expected_hash,
             CAST(:expected_lines AS jsonb), now() + make_interval(secs => :ttl_seconds),
-            now(), now() + make_interval(secs => :stall_seconds), 'stalled')
+            now(), now() + make_interval(secs => :redeliver_after_seconds), 'stalled')
     RETURNING now() AS sent_at
 """)
 
@@ -119,7 +119,7 @@ def start(
             "paying": request.payment is not None,
             **_expected_columns(request),
             "ttl_seconds": ttl_seconds,
-            "stall_seconds": settings.redeliver_after_seconds,
+            "redeliver_after_seconds": settings.redeliver_after_seconds,
         },
     ).scalar_one()
     _bind_key(connection, request, checkout_id)

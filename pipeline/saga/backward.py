@@ -21,7 +21,7 @@ BEGIN: Final = with_events("""
     SET state = 'unwinding', fence = c.fence + 1, phase = b.phase, ending = :ending, attempts = 0, last_error = NULL,
         failure_code = b.code, failure_phase = :failure_phase, failure_message = b.message,
         failure_detail = CAST(b.detail AS jsonb),
-        sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
+        sent_at = now(), due_at = now() + make_interval(secs => :redeliver_after_seconds), due_reason = 'stalled',
         updated_at = now()
     FROM unnest(CAST(:ids AS uuid[]), CAST(:phases AS smallint[]), CAST(:codes AS text[]), CAST(:messages AS text[]),
                 CAST(:details AS text[])) AS b (id, phase, code, message, detail)
@@ -31,7 +31,7 @@ BEGIN: Final = with_events("""
 STEP_DOWN: Final = with_events("""
     UPDATE checkouts
     SET phase = :phase, attempts = 0, last_error = NULL, sent_at = now(),
-        due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled', updated_at = now()
+        due_at = now() + make_interval(secs => :redeliver_after_seconds), due_reason = 'stalled', updated_at = now()
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -39,7 +39,7 @@ STEP_DOWN: Final = with_events("""
 FINISH: Final = with_events("""
     UPDATE checkouts c
     SET state = c.ending, phase = 0, ended_at = now(), updated_at = now(),
-        due_at = CASE WHEN p.reference IS NULL THEN NULL ELSE now() + make_interval(secs => :look_seconds) END,
+        due_at = CASE WHEN p.reference IS NULL THEN NULL ELSE now() + make_interval(secs => :post_end_poll_seconds) END,
         due_reason = CASE WHEN p.reference IS NULL THEN NULL ELSE 'scheduled' END
     FROM checkouts same LEFT JOIN payments p ON p.checkout_id = same.id
     WHERE c.id = same.id AND c.id = ANY(CAST(:ids AS uuid[]))
@@ -50,9 +50,10 @@ FINISH: Final = with_events("""
 REST: Final = text("""
     UPDATE checkouts
     SET due_at = next.at, due_reason = CASE WHEN next.at IS NULL THEN NULL ELSE 'scheduled' END, last_error = NULL
-    FROM (SELECT c.id, CASE WHEN p.reference IS NOT NULL AND now() - ended_at < make_interval(hours => :look_hours)
-                            THEN now() + greatest(make_interval(secs => :look_seconds), :share * (now() - ended_at))
-                       END AS at
+    FROM (SELECT c.id,
+                 CASE WHEN p.reference IS NOT NULL AND now() - ended_at < make_interval(hours => :post_end_poll_hours)
+                      THEN now() + greatest(make_interval(secs => :post_end_poll_seconds), :share * (now() - ended_at))
+                 END AS at
           FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id WHERE c.id = ANY(CAST(:ids AS uuid[]))) next
     WHERE checkouts.id = next.id AND due_at <= now() + make_interval(secs => :claim_seconds)
 """)
@@ -88,7 +89,7 @@ def begin(
             "details": [json.dumps(each.detail, default=str) for each in reasons],
             "ending": ending,
             "failure_phase": phase,
-            "stall_seconds": settings.redeliver_after_seconds,
+            "redeliver_after_seconds": settings.redeliver_after_seconds,
         },
         Happened("checkout.unwinding", list(facts), phase, facts),
     )
@@ -107,7 +108,10 @@ def step_down(connection: Connection, number: int, members: Sequence[LockedCheck
         finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members}, settings, undone)
         return False
     execute_with_events(
-        connection, STEP_DOWN, {"ids": ids, "phase": left, "stall_seconds": settings.redeliver_after_seconds}, undone
+        connection,
+        STEP_DOWN,
+        {"ids": ids, "phase": left, "redeliver_after_seconds": settings.redeliver_after_seconds},
+        undone,
     )
     return True
 
@@ -123,24 +127,28 @@ def finish(
         by_ending[ending].append(id_)
     ended = [Happened(f"checkout.{ending}", ids) for ending, ids in by_ending.items()]
     execute_with_events(
-        connection, FINISH, {"ids": list(endings), "look_seconds": settings.post_end_poll_seconds}, *before, *ended
+        connection,
+        FINISH,
+        {"ids": list(endings), "post_end_poll_seconds": settings.post_end_poll_seconds},
+        *before,
+        *ended,
     )
 
 
 def schedule_next_poll(
     connection: Connection, ids: Sequence[UUID], settings: Settings, *, answered: bool = True
 ) -> None:
-    """Let ended checkouts be until they are looked at again: sooner when the provider did not answer this look.
+    """Schedule the next poll of ended checkouts: sooner when the provider did not answer this one.
 
-    The last answered look is made at most three times `look_hours` after the end: until then an answer is asked for.
+    The last answered poll is made at most three times `post_end_poll_hours` after the end: until then it is repeated.
     """
     if ids:
         connection.execute(
             REST,
             {
                 "ids": list(ids),
-                "look_seconds": settings.post_end_poll_seconds,
-                "look_hours": settings.post_end_poll_hours if answered else 3 * settings.post_end_poll_hours,
+                "post_end_poll_seconds": settings.post_end_poll_seconds,
+                "post_end_poll_hours": settings.post_end_poll_hours if answered else 3 * settings.post_end_poll_hours,
                 "share": 2.0 if answered else 0.25,
                 "claim_seconds": settings.gateway_lease_seconds,
             },

@@ -14,13 +14,14 @@ from pipeline.messaging.ports import UNWIND, OutgoingMessage
 from pipeline.saga.chain import GatewayPhase, Phase, is_last, next_phase
 from pipeline.settings import Settings
 
-# :stall_seconds null means that nothing is due: the checkout waits for the buyer, or is over. With :window_seconds the
-# hold is extended by an authorisation, so that it never runs out under a running payment, but not beyond its own life.
+# :redeliver_after_seconds null means that nothing is due: the checkout waits for the buyer, or has ended. With
+# :window_seconds the reservation is extended by an authorisation, so that it does not expire during a payment, but not
+# beyond the authorisation's own life.
 ADVANCE: Final = with_events("""
     UPDATE checkouts
     SET phase = :phase, state = :state, attempts = 0, last_error = NULL, sent_at = now(),
-        due_at = now() + make_interval(secs => CAST(:stall_seconds AS double precision)),
-        due_reason = CASE WHEN CAST(:stall_seconds AS double precision) IS NULL THEN NULL ELSE 'stalled' END,
+        due_at = now() + make_interval(secs => CAST(:redeliver_after_seconds AS double precision)),
+        due_reason = CASE WHEN CAST(:redeliver_after_seconds AS double precision) IS NULL THEN NULL ELSE 'stalled' END,
         ended_at = CASE WHEN :state = 'completed' THEN now() END, updated_at = now(),
         expires_at = CASE WHEN CAST(:window_seconds AS double precision) IS NULL THEN expires_at ELSE
             least(greatest(expires_at, now() + make_interval(secs => CAST(:window_seconds AS double precision))),
@@ -47,13 +48,13 @@ SCHEDULE: Final = text("""
 
 SEND_BACK: Final = text("""
     UPDATE checkouts
-    SET sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
+    SET sent_at = now(), due_at = now() + make_interval(secs => :redeliver_after_seconds), due_reason = 'stalled',
         updated_at = now()
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
 SET_ASIDE: Final = text("""
-    UPDATE checkouts SET due_at = now() + make_interval(secs => :stall_seconds), updated_at = now()
+    UPDATE checkouts SET due_at = now() + make_interval(secs => :redeliver_after_seconds), updated_at = now()
     WHERE id = ANY(CAST(:ids AS uuid[])) AND due_reason = 'stalled'
 """)
 
@@ -71,7 +72,7 @@ CALL_ON: Final = with_events("""
         expected_total_minor = coalesce(CAST(:expected_total_minor AS bigint), expected_total_minor),
         expected_hash = coalesce(:expected_hash, expected_hash),
         expected_lines = coalesce(CAST(:expected_lines AS jsonb), expected_lines),
-        sent_at = now(), due_at = now() + make_interval(secs => :stall_seconds), due_reason = 'stalled',
+        sent_at = now(), due_at = now() + make_interval(secs => :redeliver_after_seconds), due_reason = 'stalled',
         expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds)), updated_at = now(),
         -- What goes forward again has not failed: why it was looked at stands in its events.
         failure_code = CASE WHEN :state = 'unwinding' THEN failure_code END,
@@ -108,7 +109,7 @@ def advance(
                 "ids": ids,
                 "phase": phase.number,
                 "state": state,
-                "stall_seconds": settings.redeliver_after_seconds if running else None,
+                "redeliver_after_seconds": settings.redeliver_after_seconds if running else None,
                 "window_seconds": settings.payment_window_seconds if authorizes else None,
                 "margin_seconds": settings.authorization_margin_seconds,
             },
@@ -160,7 +161,7 @@ def set_aside(connection: Connection, groups: Sequence[Sequence[UUID]], settings
     """Let checkouts wait in this process's memory for half of what makes a message count as lost, and not longer."""
     if groups:
         ids = [id_ for group in groups for id_ in group]
-        connection.execute(SET_ASIDE, {"ids": ids, "stall_seconds": settings.redeliver_after_seconds})
+        connection.execute(SET_ASIDE, {"ids": ids, "redeliver_after_seconds": settings.redeliver_after_seconds})
 
 
 def send_back(
@@ -170,7 +171,7 @@ def send_back(
     if not members:
         return []
     connection.execute(
-        SEND_BACK, {"ids": [each.id for each in members], "stall_seconds": settings.redeliver_after_seconds}
+        SEND_BACK, {"ids": [each.id for each in members], "redeliver_after_seconds": settings.redeliver_after_seconds}
     )
     return [OutgoingMessage(queue, each.id, each.now) for each in members]
 
@@ -211,7 +212,7 @@ def resume_checkout(
             "id": member.id,
             "state": state,
             "turn": member.state is CheckoutState.NEEDS_REVIEW,
-            "stall_seconds": settings.redeliver_after_seconds,
+            "redeliver_after_seconds": settings.redeliver_after_seconds,
             "hold_seconds": hold_seconds,
             **(expected or {"expected_total_minor": None, "expected_hash": None, "expected_lines": None}),
         },

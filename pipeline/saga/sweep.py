@@ -38,7 +38,9 @@ log = structlog.get_logger()
 # The wait doubles with each attempt, up to 16 times the first, so that a long outage ends in a trickle and not in a
 # flood. What was sent after :head is still waiting in its queue: called again only because it waits so long, and no
 # attempt of it.
-_STALL: Final = back_off_sql("attempts", first_seconds=":stall_seconds", longest_seconds="16 * :stall_seconds")
+_STALL: Final = back_off_sql(
+    "attempts", first_seconds=":redeliver_after_seconds", longest_seconds="16 * :redeliver_after_seconds"
+)
 CALL_AGAIN: Final = text(f"""
     UPDATE checkouts
     SET sent_at = now(), due_reason = 'stalled', updated_at = now(),
@@ -56,12 +58,12 @@ ASK_AGAIN: Final = text("""
 """)
 
 RESEND_NOTICES: Final = text("""
-    UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :stall_seconds)
+    UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
 RESEND_DELIVERIES: Final = text("""
-    UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :stall_seconds)
+    UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -176,7 +178,7 @@ class Tick:
             phases=list(station.phases),
             head=before,
             waiting=None if head is None else head.waiting,
-            overdue_seconds=self.settings.redeliver_always_after_seconds,
+            redeliver_always_after_seconds=self.settings.redeliver_always_after_seconds,
             limit=self.settings.sweep_limit,
         )
         limit = (
@@ -199,7 +201,9 @@ class Tick:
         due = lock_due_inbound_webhooks(connection, self._room(head))
         if due:
             ids = [row.id for row in due]
-            connection.execute(RESEND_NOTICES, {"ids": ids, "stall_seconds": self.settings.redeliver_after_seconds})
+            connection.execute(
+                RESEND_NOTICES, {"ids": ids, "redeliver_after_seconds": self.settings.redeliver_after_seconds}
+            )
         return Swept([OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due)))
 
     def send_deliveries(self, head: Head | None, connection: Connection) -> Swept:
@@ -207,7 +211,9 @@ class Tick:
         due = lock_due_deliveries(connection, self._room(head))
         if due:
             ids = [row.id for row in due]
-            connection.execute(RESEND_DELIVERIES, {"ids": ids, "stall_seconds": self.settings.redeliver_after_seconds})
+            connection.execute(
+                RESEND_DELIVERIES, {"ids": ids, "redeliver_after_seconds": self.settings.redeliver_after_seconds}
+            )
         return Swept(
             [OutgoingMessage(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due))
         )
@@ -226,7 +232,7 @@ class Tick:
                     "ids": [member.id for member in members],
                     "counted": counted,
                     "head": head,
-                    "stall_seconds": self.settings.redeliver_after_seconds,
+                    "redeliver_after_seconds": self.settings.redeliver_after_seconds,
                 },
             )
 

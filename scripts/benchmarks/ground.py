@@ -67,11 +67,11 @@ class Ground:
         self.violations: list[str] = []
 
     @contextmanager
-    def open(self, *, audited: bool = True, **changes: Any) -> Iterator[Round]:
-        """Open a round with these settings changed; at its end the audit is taken."""
+    def open(self, *, audited: bool = True, bank_seconds: float = 0, **changes: Any) -> Iterator[Round]:
+        """Open a round with these settings changed, at a bank that takes so long; at its end the audit is taken."""
         with ExitStack() as outer:
             scratch = outer.enter_context(open_scratch(self.settings, "bench"))
-            settings = scratch.model_copy(update=changes)
+            settings = scratch.with_gateway_options(latency_seconds=bank_seconds).model_copy(update=changes)
             folder = outer.enter_context(temporary_folder("checkout-bench-"))
             with ExitStack() as stack:
                 log = FleetLog(folder / "workers.log")

@@ -2,7 +2,7 @@
 
 import time
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.copies import take_stock
@@ -45,7 +45,8 @@ def measure_crashes(ground: Ground, names: tuple[str, ...]) -> Figures:
     for name in names:
         is_ours = name == ENGINE
         # Of a peer that finishes all: what others leave behind in the middle of their work is theirs.
-        with ground.open(audited=False, **({} if is_ours else {"gateway": AgreeingBank.name})) as own:
+        changes: dict[str, Any] = {} if is_ours else {"gateway": AgreeingBank.name}
+        with ground.open(audited=False, **changes) as own:
             engine = own.build(agreeing=not is_ours)
             done, seconds = measure_crash(name, own.settings, engine, own.log, ground.ending)
             yield f"{name}_finished_of_400", done
@@ -58,7 +59,7 @@ def measure_units(ground: Ground) -> Figures:
     """One and two units of the two phases that wait for a bank which takes its time."""
     for units in (1, 2):
         scale = {"payment_authorization": units, "payment_capture": units}
-        rate = ground.rush_through(scale=scale, size=UNITS_SIZE, sandbox_latency_seconds=BANK_SECONDS)
+        rate = ground.rush_through(scale=scale, size=UNITS_SIZE, bank_seconds=BANK_SECONDS)
         yield f"units_{units}_per_second", rate
 
 

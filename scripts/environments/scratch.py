@@ -15,8 +15,10 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.database.connections import connect_engine
 from pipeline.database.migrations import migrate
+from pipeline.gateways.installed import read_options
 from pipeline.settings import Settings
 from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.local_servers.embedded import SANDBOX
 
 #: Redis has sixteen databases unless told otherwise; 0 is everybody's.
 REDIS_DATABASES: Final = range(15, 0, -1)
@@ -36,17 +38,9 @@ def open_scratch(settings: Settings, name: str, *, keep: bool = False) -> Iterat
     with ExitStack() as stack:
         database_url = stack.enter_context(_own_database(settings, f"{name}_{uuid4().hex[:12]}", keep=keep))
         redis_url = stack.enter_context(_own_redis(settings))
-        own = settings.model_copy(
-            update={
-                "database_url": database_url,
-                "redis_url": redis_url,
-                "gateway": "sandbox",
-                # Empty, and not left out: else processes would find it in `.env`, and rightly start nothing beside it.
-                "stripe_api_key": SecretStr(""),
-                "stripe_webhook_secret": SecretStr(""),
-                "sandbox_database_url": database_url,
-            }
-        )
+        update = {"database_url": database_url, "redis_url": redis_url, "gateway": SANDBOX}
+        own = settings.model_copy(update=update)
+        own = own.with_gateway_options(**{**read_options(own), "database_url": database_url})
         engine = connect_engine(own, application_name="schema", pool_size=1, statement_timeout_seconds=0)
         with explain_obstacles():
             try:

@@ -15,7 +15,8 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from pipeline.settings import Settings
+from pipeline.gateways.installed import list_gateways, read_options
+from pipeline.settings import Settings, name_variable
 from scripts.environments.reaper import mark
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -33,14 +34,31 @@ Write = Callable[[str, str], None]
 def build_env(settings: Settings) -> dict[str, str]:
     """Return an environment in which a process reads exactly these settings, and finds this Python's commands first."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("CHECKOUT_")}
-    for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
-        if value is not None:
-            plain = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-            env[str(field.validation_alias or f"CHECKOUT_{name.upper()}")] = plain
+    env |= _build_gateway_env(settings)
+    env |= {
+        name_variable(Settings, name): _reveal(value)
+        for name in Settings.model_fields
+        if (value := getattr(settings, name)) is not None
+    }
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
     env["PYTHONUNBUFFERED"] = "1"
     return env
+
+
+def _build_gateway_env(settings: Settings) -> dict[str, str]:
+    env: dict[str, str] = {}
+    for name, gateway in list_gateways().items():
+        if name == settings.gateway:
+            values = read_options(settings)
+            env |= {name_variable(gateway, each): _reveal(values[each]) for each in values if values[each] is not None}
+        else:
+            # Empty, and not left out: else processes would find them in `.env`, and rightly start nothing beside them.
+            env |= {name_variable(gateway, secret): "" for secret in gateway.list_secrets()}
+    return env
+
+
+def _reveal(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 @dataclass

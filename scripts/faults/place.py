@@ -22,6 +22,7 @@ from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
 from scripts.environments.obstacles import Obstacle
 from scripts.environments.supervisor import Supervisor
+from scripts.local_servers.embedded import SANDBOX
 from scripts.local_servers.owner import make_folder
 from scripts.local_servers.postgres import Postgres
 from scripts.local_servers.valkey import Valkey, find_port
@@ -72,8 +73,11 @@ class Place:
 
 
 @contextmanager
-def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iterator[Place]:
-    """Start servers and processes for one run, and leave nothing behind. Servers in the environment are not used."""
+def open_place(ending: Ending, seed: int, log: FleetLog, *, fault_rate: float = 0, **changes: Any) -> Iterator[Place]:
+    """Start servers and processes for one run, and leave nothing behind. Servers in the environment are not used.
+
+    `fault_rate` is the share of the bank's calls that go wrong.
+    """
     with ExitStack() as stack:
         folder = make_folder()
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -85,12 +89,7 @@ def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iter
         settings = read_settings(
             database_url=SecretStr(postgres.url),
             redis_url=SecretStr(valkey.url),
-            sandbox_database_url=None,
-            gateway="sandbox",
-            stripe_api_key=SecretStr(""),
-            stripe_webhook_secret=SecretStr(""),
-            sandbox_webhook_secret=SecretStr(draw_secret()),
-            sandbox_fault_seed=seed,
+            gateway=SANDBOX,
             web_port=find_port(),
             web_requests_per_minute=10_000_000,
             web_connections=4,
@@ -99,6 +98,8 @@ def open_place(ending: Ending, seed: int, log: FleetLog, **changes: Any) -> Iter
             # Looks at what has ended come by the clock: at the end nothing may change by itself.
             post_end_poll_seconds=24 * 3600,
             **changes,
+        ).with_gateway_options(
+            webhook_secret=SecretStr(draw_secret()), fault_seed=seed, fault_rate=fault_rate, database_url=None
         )
         database = connect_engine(settings, application_name="chaos", pool_size=4)
         stack.callback(database.dispose)

@@ -13,12 +13,15 @@ from typing import Any, Final
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pipeline.gateways.choice import SANDBOX, find_stripe
+from pipeline.gateways.choice import find_real
 from pipeline.operations.commands import CommandLine
 from pipeline.settings import Settings
 from scripts.local_servers.postgres import EmbeddedError
 
 __all__ = ["EmbeddedError", "Servers", "find_urls", "open_settings", "serve", "start"]
+
+#: What takes play money where nothing else is chosen: what is in a database of our own is for trying out.
+SANDBOX: Final = "sandbox"
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: Written by a running `checkout up`, so that scripts started beside it find the same servers.
@@ -157,10 +160,10 @@ def serve() -> Iterator[Settings]:
 def build_settings(database_url: str, redis_url: str, **others: Any) -> Settings:
     """Return the settings with these addresses, all else from the environment.
 
-    Where no database is given and no gateway is named, it is the sandbox: what is in a database of our own is for
-    trying out. Not beside a secret of Stripe's: with one set, something else is meant.
+    Where no database is given and no gateway is named, it is the sandbox. Not beside a secret of another provider:
+    whoever has set one means something else.
     """
     settings = Settings(database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **others)
-    if settings.gateway or find_stripe(settings) or Urls().database_url is not None:
+    if settings.gateway or Urls().database_url is not None or find_real(settings):
         return settings
     return settings.model_copy(update={"gateway": SANDBOX})

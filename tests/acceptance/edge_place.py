@@ -27,7 +27,7 @@ from scripts.local_servers.postgres import Postgres
 from scripts.local_servers.valkey import Valkey, find_port
 from tests.conftest import SANDBOX_SECRET, empty_tables, spare_the_disk
 from tests.harness import ADDRESS, OWNER, Shelf
-from tests.processes import TIMES, Processes, run_processes
+from tests.processes import BANK_TIMES, TIMES, Processes, run_processes
 
 SECONDS: Final = 40.0
 #: As whom the processes connect.
@@ -139,10 +139,9 @@ def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]
             database_url=SecretStr(postgres.url),
             redis_url=SecretStr(valkey.url),
             gateway="sandbox",
-            sandbox_webhook_secret=SANDBOX_SECRET,
             web_sign_ins_per_minute=1000,
             **{**TIMES, "web_port": port, "web_requests_per_minute": 100_000, **changes},
-        )
+        ).with_gateway_options(webhook_secret=SANDBOX_SECRET, **BANK_TIMES)
         admin = create_engine(make_url(postgres.url).set(drivername="postgresql+psycopg"))
         with admin.begin() as connection:
             migrate(connection)

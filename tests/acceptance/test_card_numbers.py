@@ -18,7 +18,7 @@ from pipeline.messaging.ports import INTAKE
 from pipeline.security.card_numbers import has_card_number
 from pipeline.settings import Settings
 from tests.harness import ADDRESS, Shelf
-from tests.processes import TIMES, Processes, encode_message, push_raw, run_processes
+from tests.processes import BANK_TIMES, TIMES, Processes, encode_message, push_raw, run_processes
 
 pytestmark = pytest.mark.acceptance
 
@@ -35,7 +35,7 @@ def processes(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Pro
     """One worker for both queues that says all it can."""
     times = TIMES | {"log_level": "debug"}
     urls: dict[str, Any] = {"database_url": SecretStr(database_url), "redis_url": SecretStr(redis_url)}
-    settings = Settings(_env_file=None, gateway="sandbox", **urls, **times)
+    settings = Settings(_env_file=None, gateway="sandbox", **urls, **times).with_gateway_options(**BANK_TIMES)
     with run_processes(settings, tmp_path / "log", LINES) as running:
         yield running
 

@@ -24,7 +24,7 @@ from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
 from pipeline.settings import Settings
 from tests.acceptance.meddler import CHANGES, EDITS, JOURNAL
 from tests.harness import Shelf
-from tests.processes import TIMES, run_processes
+from tests.processes import BANK_TIMES, TIMES, run_processes
 from workers.bootstrap import CheckoutEngine, build_engine
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
@@ -198,7 +198,7 @@ def test_whatever_changes_and_whoever_edits_what_was_locked_is_what_is_paid(
     begun = time.monotonic()
     dice = random.Random(SEED)
     urls: dict[str, Any] = {"database_url": SecretStr(database_url), "redis_url": SecretStr(redis_url)}
-    settings = Settings(_env_file=None, gateway="sandbox", **urls, **TIMES)
+    settings = Settings(_env_file=None, gateway="sandbox", **urls, **TIMES).with_gateway_options(**BANK_TIMES)
     shelf, carts = Shelf(engine), fill_shop(engine, dice)
     journal.execute(JOURNAL)
     # When

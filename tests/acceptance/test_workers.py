@@ -24,7 +24,7 @@ from pipeline.settings import Settings
 from scripts.environments.fleet import read_procfile
 from scripts.local_servers.valkey import Valkey
 from tests.harness import ADDRESS, Shelf
-from tests.processes import TIMES, Processes, encode_message, find_holders, push_raw, run_processes
+from tests.processes import BANK_TIMES, TIMES, Processes, encode_message, find_holders, push_raw, run_processes
 from workers.bootstrap import CheckoutEngine, build_engine
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
@@ -61,7 +61,7 @@ def service(engine: Engine, processes: Processes) -> Iterator[CheckoutEngine]:
 
 def build_settings(database_url: str, redis_url: str) -> Settings:
     urls: dict[str, Any] = {"database_url": SecretStr(database_url), "redis_url": SecretStr(redis_url)}
-    return Settings(_env_file=None, gateway="sandbox", **urls, **TIMES)
+    return Settings(_env_file=None, gateway="sandbox", **urls, **TIMES).with_gateway_options(**BANK_TIMES)
 
 
 def build_request(**changes: Any) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from pipeline.database.connections import connect_engine
+from pipeline.gateways.conformance.subject import Fault, Subject, Tokens, Webhook
 from pipeline.gateways.gateway import Verb
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import Stamp
+from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
-from tests.conformance.subject import Fault, Subject, Tokens, Webhook
 
 #: The words of the bank's tokens. It has no network: what happens to connections is not among them.
 WORDS: Final = {
@@ -40,10 +41,10 @@ SUMS: Final = text(
 def build(settings: Settings) -> Iterator[Subject]:
     """Give the bank over a real database."""
     # Long enough that a busy machine is not taken for a bank that does not answer.
-    patient = settings.model_copy(update={"gateway_timeout_seconds": 2, "sandbox_hang_seconds": 0.2})
+    patient = settings.model_copy(update={"gateway_timeout_seconds": 2}).with_gateway_options(hang_seconds=0.2)
     gateway = SandboxGateway(patient)
     engine = connect_engine(settings, application_name="conformance", pool_size=1)
-    books = _Books(engine, gateway, Stamp(settings.sandbox_webhook_secret))
+    books = _Books(engine, gateway, Stamp(SandboxSettings.read(settings).webhook_secret))
     yield Subject(
         gateway=gateway,
         tokens=Tokens(ok="tok_ok", declined="tok_declined", action="tok_action_required"),

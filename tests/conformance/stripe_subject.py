@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import stripe
 
+from pipeline.gateways.conformance.subject import Fault, Subject, Tokens, Webhook
 from pipeline.gateways.gateway import Verb
-from tests.conformance.subject import Fault, Subject, Tokens, Webhook
 from tests.integration.stripe.front import Front, run_front
 from tests.integration.stripe.local import Local, run_local
 from tests.integration.stripe.setting import WEBHOOK_SECRET, run_gateway

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from models.money import Money, minor_digits
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
+from pipeline.gateways.conformance.subject import Subject, Tokens, Webhook
 from pipeline.gateways.gateway import (
     ALREADY_CAPTURED,
     PAYMENT_CANCELLED,
@@ -26,7 +27,6 @@ from pipeline.gateways.gateway import (
     NotChargeable,
     Succeeded,
 )
-from tests.conformance.subject import Subject, Tokens, Webhook
 
 OPEN, AUTHORIZED, CAPTURED = PaymentStatus.OPEN, PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED
 CANCELLED, REFUNDED = PaymentStatus.CANCELLED, PaymentStatus.REFUNDED

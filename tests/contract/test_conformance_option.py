@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.choice import load_build
+from pipeline.gateways.conformance.loading import load_build
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +32,7 @@ def test_an_adapter_that_does_everything_right_passes_without_any_server() -> No
 def test_the_mistakes_of_a_careless_adapter_are_found() -> None:
     done = run_suite("--gateway", "tests.contract.paper_bank:build_careless")
 
-    failed = set(re.findall(r"^FAILED tests/conformance/\S+::(\w+)", done.stdout, re.MULTILINE))
+    failed = set(re.findall(r"^FAILED pipeline/gateways/conformance/\S+::(\w+)", done.stdout, re.MULTILINE))
     assert done.returncode == 1
     assert failed >= {
         "test_a_repeated_key_gives_the_same_answer_and_one_effect",

@@ -438,7 +438,7 @@ def test_the_bank_is_ahead_of_an_active_checkout(connection: Connection, setting
 
 def test_books_of_a_bank_elsewhere_are_skipped(connection: Connection, settings: Settings) -> None:
     connection.exec_driver_sql("DELETE FROM sandbox.payments; DELETE FROM sandbox.entries")
-    elsewhere = settings.model_copy(update={"sandbox_database_url": SecretStr("postgresql:///bank")})
+    elsewhere = settings.with_gateway_options(database_url=SecretStr("postgresql:///bank"))
     report = check(connection, elsewhere)
     assert broken(report) == {}
     assert {promise.name for promise in report.skipped} == {

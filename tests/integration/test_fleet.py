@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import Engine, create_engine, make_url, text
 
+from pipeline.gateways.installed import read_options
 from pipeline.settings import Settings
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, run_fleet
@@ -61,11 +62,15 @@ def count_databases(engine: Engine, name: str) -> int:
 def test_a_scratch_has_the_schema_and_an_empty_redis_database_and_is_gone_afterwards(
     settings: Settings, engine: Engine
 ) -> None:
-    elsewhere = settings.model_copy(update={"gateway": "other", "sandbox_database_url": SecretStr("postgresql://far")})
-    with open_scratch(elsewhere, "try") as own:
+    elsewhere = settings.with_gateway_options(database_url=SecretStr("postgresql://far"))
+    with open_scratch(elsewhere.model_copy(update={"gateway": "other"}), "try") as own:
         name = name_database(own)
         assert name.startswith("try_")
-        assert (own.gateway, own.sandbox_database_url, own.sweep_interval_seconds) == ("sandbox", own.database_url, 0.2)
+        assert (own.gateway, read_options(own)["database_url"], own.sweep_interval_seconds) == (
+            "sandbox",
+            own.database_url,
+            0.2,
+        )
         database = create_engine(
             make_url(own.database_url.get_secret_value()).set(drivername="postgresql+psycopg"), pool_size=1
         )

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -171,3 +172,25 @@ def test_the_environment_of_a_process_says_what_the_settings_say(monkeypatch: py
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     assert Settings(_env_file=None) == given
+
+
+def test_the_environment_of_a_process_has_the_gateways_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the sandbox, and a secret of another provider's in the environment
+    urls: dict[str, Any] = {"database_url": SecretStr("d"), "redis_url": SecretStr("r")}
+    given = Settings(_env_file=None, **urls).with_gateway("sandbox", fault_seed=7, webhook_secret=SecretStr("whsec_x"))
+    monkeypatch.setenv("CHECKOUT_STRIPE_API_KEY", "sk_live_x")
+    # When
+    env = build_env(given)
+    # Then
+    own = {name: value for name, value in env.items() if name.startswith(("CHECKOUT_SANDBOX_", "CHECKOUT_STRIPE_"))}
+    assert own == {
+        "CHECKOUT_SANDBOX_LATENCY_SECONDS": "0.0",
+        "CHECKOUT_SANDBOX_HANG_SECONDS": "5.0",
+        "CHECKOUT_SANDBOX_FAULT_RATE": "0.0",
+        "CHECKOUT_SANDBOX_FAULT_SEED": "7",
+        "CHECKOUT_SANDBOX_AUTHORIZATION_SECONDS": "604800.0",
+        "CHECKOUT_SANDBOX_WEBHOOK_SECRET": "whsec_x",
+        # Empty, so that a `.env` file beside the process cannot set them.
+        "CHECKOUT_STRIPE_API_KEY": "",
+        "CHECKOUT_STRIPE_WEBHOOK_SECRET": "",
+    }

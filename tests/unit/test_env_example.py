@@ -2,12 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
+from pydantic_settings import BaseSettings
 
-from pipeline.settings import Settings
+from pipeline.gateways.sandbox.settings import SandboxSettings
+from pipeline.gateways.stripe.settings import StripeSettings
+from pipeline.settings import Settings, name_variable
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
+MODELS: list[type[BaseSettings]] = [Settings, SandboxSettings, StripeSettings]
 URLS = ["DATABASE_URL", "REDIS_URL"]
 
 
@@ -17,7 +22,7 @@ def read_example() -> dict[str, str]:
 
 def test_every_setting_is_in_the_example_and_nothing_else() -> None:
     # Given
-    names = {str(field.validation_alias or f"CHECKOUT_{name.upper()}") for name, field in Settings.model_fields.items()}
+    names = [name_variable(model, name) for model in MODELS for name in model.model_fields]
     # When
     shown = read_example()
     # Then
@@ -26,13 +31,15 @@ def test_every_setting_is_in_the_example_and_nothing_else() -> None:
 
 def test_the_example_taken_as_it_is_changes_no_setting(tmp_path: Path) -> None:
     # Given
-    plain = Settings(_env_file=None, database_url=SecretStr("d"), redis_url=SecretStr("r"))
+    urls: dict[str, Any] = {"database_url": SecretStr("d"), "redis_url": SecretStr("r")}
     copy = tmp_path / ".env"
     # When every line is uncommented, except the two addresses and what is empty
     lines = [f"{name}={value}" for name, value in read_example().items() if value and name not in URLS]
     copy.write_text("\n".join(["DATABASE_URL=d", "REDIS_URL=r", *lines]))
     # Then
-    assert Settings(_env_file=copy) == plain
+    assert Settings(_env_file=copy) == Settings(_env_file=None, **urls)
+    for model in (SandboxSettings, StripeSettings):
+        assert model(_env_file=copy) == model(_env_file=None)
 
 
 def test_the_example_is_all_comments() -> None:

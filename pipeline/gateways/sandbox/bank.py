@@ -15,6 +15,7 @@ from pipeline.gateways.sandbox.holdings import expire_authorizations, list_objec
 from pipeline.gateways.sandbox.ledger import Ledger
 from pipeline.gateways.sandbox.notices import SandboxEvent, Stamp, list_events
 from pipeline.gateways.sandbox.requests import Keyed, Reply, Request, Unkeyed, Visit
+from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.gateways.sandbox.writer import Writer
 from pipeline.settings import Settings, SettingsError
 
@@ -30,22 +31,22 @@ class SandboxGateway:
 
     name = "sandbox"
 
-    def __init__(self, settings: Settings) -> None:
-        """Connect to nothing and start nothing yet: both happen at the first call."""
-        own = settings.sandbox_database_url
-        url = None if own is None else own.get_secret_value()
+    def __init__(self, settings: Settings, own: SandboxSettings | None = None) -> None:
+        """Connect to nothing and start nothing yet: both happen at the first call. `own` is read unless it is given."""
+        own = own or SandboxSettings.read(settings)
+        url = None if own.database_url is None else own.database_url.get_secret_value()
         self._timeout_seconds = settings.gateway_timeout_seconds
-        self._latency_seconds = settings.sandbox_latency_seconds
-        secret = settings.sandbox_webhook_secret
+        self._latency_seconds = own.latency_seconds
+        secret = own.webhook_secret
         self._stamp = Stamp(secret) if secret.get_secret_value() else None
         # One connection for the writer, one for readers of the books.
         self._engine = connect_engine(settings, application_name="sandbox", pool_size=2, url=url, by_key=True)
         conduct = Conduct(
-            hang_seconds=min(settings.sandbox_hang_seconds, settings.gateway_timeout_seconds),
+            hang_seconds=min(own.hang_seconds, settings.gateway_timeout_seconds),
             slow_seconds=settings.gateway_timeout_seconds / 2,
-            authorization_seconds=settings.sandbox_authorization_seconds,
-            fault_rate=settings.sandbox_fault_rate,
-            fault_seed=settings.sandbox_fault_seed,
+            authorization_seconds=own.authorization_seconds,
+            fault_rate=own.fault_rate,
+            fault_seed=own.fault_seed,
         )
         self._ledger = Ledger(self._engine, conduct)
         self._writer = Writer(self._ledger.carry_out)

@@ -28,6 +28,7 @@ from pipeline.gateways.stripe.amounts import find_chargeable, to_stripe
 from pipeline.gateways.stripe.answers import read_intent, read_refund
 from pipeline.gateways.stripe.particulars import describe_purchase, write_metadata, write_shipping
 from pipeline.gateways.stripe.refusals import PAYMENT_METHOD_UNKNOWN, explain
+from pipeline.gateways.stripe.settings import StripeSettings
 from pipeline.gateways.stripe.tokens import ConfirmationToken, PaymentMethod, read_token
 from pipeline.gateways.stripe.wire import REPEATS, Wire
 from pipeline.settings import Settings, SettingsError
@@ -40,9 +41,10 @@ class StripeGateway:
 
     name = "stripe"
 
-    def __init__(self, settings: Settings) -> None:
-        """Connect to nothing yet. Raises SettingsError without a secret key."""
-        key = settings.stripe_api_key.get_secret_value().strip() if settings.stripe_api_key is not None else ""
+    def __init__(self, settings: Settings, own: StripeSettings | None = None) -> None:
+        """Connect to nothing yet; `own` is read unless it is given. Raises SettingsError without a secret key."""
+        own = own or StripeSettings.read(settings)
+        key = own.api_key.get_secret_value().strip() if own.api_key is not None else ""
         if not key or key.startswith("pk_"):
             raise SettingsError("Set CHECKOUT_STRIPE_API_KEY to Stripe's secret key (sk_... or rk_...).")
         # There is no such switch for one client. It also keeps the SDK from writing an id of the machine to its home.
@@ -50,7 +52,7 @@ class StripeGateway:
         # Its debug lines are whole bodies, client secrets included.
         logging.getLogger("stripe").setLevel(logging.WARNING)
         self._wire = Wire(settings.gateway_timeout_seconds, settings.gateway_concurrency)
-        base = settings.stripe_api_base
+        base = own.api_base
         client = stripe.StripeClient(
             key,
             http_client=self._wire,
@@ -58,8 +60,8 @@ class StripeGateway:
             base_addresses={"api": base.rstrip("/")} if base else {},
         )
         self._intents, self._refunds = client.v1.payment_intents, client.v1.refunds
-        self._return_url = settings.stripe_return_url
-        self._secrets = settings.stripe_webhook_secret
+        self._return_url = own.return_url
+        self._secrets = own.webhook_secret
 
     @property
     def call_seconds(self) -> float:

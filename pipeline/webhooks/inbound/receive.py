@@ -25,7 +25,7 @@ STORE: Final = text("""
     INSERT INTO webhook_inbox (id, gateway, event_id, kind, reference, checkout_id, body, status, due_at, settled_at)
     VALUES (:id, :gateway, :event_id, :kind, :reference, :checkout_id, :body,
             CASE WHEN :relevant THEN 'received' ELSE 'ignored' END,
-            CASE WHEN :relevant THEN now() + make_interval(secs => :stall_seconds) END,
+            CASE WHEN :relevant THEN now() + make_interval(secs => :redeliver_after_seconds) END,
             CASE WHEN :relevant THEN NULL ELSE now() END)
     ON CONFLICT (gateway, event_id) DO NOTHING
     RETURNING received_at
@@ -90,7 +90,7 @@ def receive(connection: Connection, letter: VerifiedWebhook, settings: Settings)
             "checkout_id": notice.checkout_id,
             "body": letter.body,
             "relevant": notice.relevant,
-            "stall_seconds": settings.redeliver_after_seconds,
+            "redeliver_after_seconds": settings.redeliver_after_seconds,
         },
     ).scalar_one_or_none()
     if received_at is None:

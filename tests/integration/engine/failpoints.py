@@ -25,7 +25,6 @@ PATIENT: Final[dict[str, Any]] = {
     "retry_cap_seconds": 3600,
     "gateway_lease_seconds": 3600,
     "gateway_timeout_seconds": 5,
-    "sandbox_hang_seconds": 0,
     "max_attempts": 1000,
     "max_undo_attempts": 1000,
 }

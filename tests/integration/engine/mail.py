@@ -14,6 +14,7 @@ from models.states import CheckoutState
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.gateways.sandbox.notices import SandboxEvent
+from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.receive import Received
 from tests.harness import Shelf, Works
@@ -70,7 +71,7 @@ def sign(
 ) -> dict[str, str]:
     """Return the headers of a webhook sent now, or at another time or with another secret."""
     moment = at or datetime.now(UTC)
-    stamp = Webhook(secret or settings.sandbox_webhook_secret.get_secret_value())
+    stamp = Webhook(secret or SandboxSettings.read(settings).webhook_secret.get_secret_value())
     return {
         "webhook-id": event_id,
         "webhook-timestamp": str(int(moment.timestamp())),

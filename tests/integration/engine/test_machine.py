@@ -291,7 +291,7 @@ class CheckoutMachine(RuleBasedStateMachine):
 def test_the_promises_hold_whatever_happens(engine: Engine, settings: Settings) -> None:
     class Here(CheckoutMachine):
         def __init__(self) -> None:
-            super().__init__(engine, settings.model_copy(update=PATIENT))
+            super().__init__(engine, settings.model_copy(update=PATIENT).with_gateway_options(hang_seconds=0))
 
     run_state_machine_as_test(
         Here,

@@ -59,8 +59,8 @@ def assert_ran_out(stage: Stage, checkout_id: UUID) -> None:
 @pytest.mark.parametrize("card", ["tok_ok", "tok_action_required"])
 def test_the_hold_ends_before_the_authorisation_does(engine: Engine, settings: Settings, card: str) -> None:
     # Given a bank that keeps authorisations for two minutes, half of which we do not rely on
-    lives = {"sandbox_authorization_seconds": 120, "authorization_margin_seconds": 60, "payment_window_seconds": 600}
-    with open_stage(engine, settings, **lives) as stage:
+    lives = {"authorization_margin_seconds": 60, "payment_window_seconds": 600}
+    with open_stage(engine, settings.with_gateway_options(authorization_seconds=120), **lives) as stage:
         checkout_id = stage.start(card)
         if card != "tok_ok":
             stage.pump()
@@ -141,8 +141,8 @@ def test_what_was_taken_in_time_stays_taken(stage: Stage) -> None:
 
 def test_with_all_workers_down_the_sweep_lets_go_before_the_bank_does(engine: Engine, settings: Settings) -> None:
     # Given a bank that keeps authorisations for 4 s, of which we rely on the first
-    lives = {"sandbox_authorization_seconds": 4, "authorization_margin_seconds": 3}
-    with open_stage(engine, settings, **lives) as stage:
+    short = settings.with_gateway_options(authorization_seconds=4)
+    with open_stage(engine, short, authorization_margin_seconds=3) as stage:
         checkout_id = authorize(stage)
         # When nobody takes the capture's message, and only the sweep is at work
         stage.works.line.lose_all()

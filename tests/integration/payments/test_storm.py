@@ -27,13 +27,11 @@ def test_a_thousand_checkouts_through_a_bank_that_fails_a_fifth_of_its_calls(
     print(f"seed {seed}")  # noqa: T201 (what repeats a failure)
     storm = settings.model_copy(
         update={
-            "sandbox_fault_rate": 0.2,
-            "sandbox_fault_seed": seed,
             "pool_size": 12,
             "redeliver_after_seconds": 5,
             "redeliver_always_after_seconds": 20,
         }
-    )
+    ).with_gateway_options(fault_rate=0.2, fault_seed=seed)
     with open_market(storm, seed) as market:
         # Given
         market.open(COUNT)
@@ -84,7 +82,7 @@ def assert_bank_is_orders(market: Market) -> None:
     assert [id_ for id_, each in totals.items() if each.authorized_minor] == []
     sold = sum(placed.values()) // 350
     assert market.shelf.stock("cup") == (2 * COUNT - sold, 0)
-    calm = SandboxGateway(market.settings.model_copy(update={"sandbox_fault_rate": 0}))
+    calm = SandboxGateway(market.settings.with_gateway_options(fault_rate=0))
     try:
         found = reconcile(market.engine, calm, market.settings, datetime.now(UTC) - timedelta(hours=1))
     finally:

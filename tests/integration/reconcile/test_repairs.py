@@ -221,7 +221,7 @@ def test_a_bank_of_which_every_fifth_call_fails_is_settled_all_the_same(
         references = [adopt(shelf, each, make_object(works.gateway, each, "capture")) for each in kept]
         doubled = [check_out(works, shelf, "tok_declined") for _ in range(12)]
         references += [make_object(works.gateway, each, "capture") for each in doubled]
-    shaky = settings.model_copy(update={"sandbox_fault_rate": 0.2, "sandbox_fault_seed": 4})
+    shaky = settings.with_gateway_options(fault_rate=0.2, fault_seed=4)
     with build_works(engine, shaky) as works:
         # When
         findings = compare(works).findings

@@ -51,7 +51,7 @@ def shop(worker: Engine, settings: Settings, shelf: Shelf) -> Iterator[Works]:
     shelf.add_variant("cup", stock=9, price_minor=250)
     shelf.add_coupon("TEN", limit=5)
     url = SecretStr(worker.url.render_as_string(hide_password=False))
-    own = settings.model_copy(update={"database_url": url, "sandbox_database_url": None})
+    own = settings.model_copy(update={"database_url": url}).with_gateway_options(database_url=None)
     with build_works(worker, own) as works:
         yield works
 

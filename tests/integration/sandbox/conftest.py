@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 @pytest.fixture
 def patient(settings: Settings) -> Settings:
     """Settings under which a busy machine is not taken for a bank that does not answer."""
-    return settings.model_copy(update={"gateway_timeout_seconds": 20.0, "sandbox_hang_seconds": 0.2})
+    return settings.model_copy(update={"gateway_timeout_seconds": 20.0}).with_gateway_options(hang_seconds=0.2)
 
 
 @pytest.fixture

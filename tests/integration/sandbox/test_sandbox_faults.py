@@ -175,8 +175,10 @@ def test_a_hanging_key_is_in_use_for_everybody_until_the_hang_is_over(
 
 
 def test_latency_is_paid_and_never_more_than_the_timeout(patient: Settings, engine: Engine) -> None:
-    slow = SandboxGateway(patient.model_copy(update={"sandbox_latency_seconds": 0.1}))
-    absent = SandboxGateway(patient.model_copy(update={"sandbox_latency_seconds": 60, "gateway_timeout_seconds": 0.1}))
+    slow = SandboxGateway(patient.with_gateway_options(latency_seconds=0.1))
+    absent = SandboxGateway(
+        patient.model_copy(update={"gateway_timeout_seconds": 0.1}).with_gateway_options(latency_seconds=60)
+    )
     started = time.monotonic()
     customer = Customer(slow, engine).open()
     opened = time.monotonic()
@@ -199,11 +201,13 @@ from pydantic import SecretStr
 from models.money import Money
 from pipeline.gateways.gateway import Call
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
 
 database_url, checkout_id, reference = sys.argv[1:]
-bank = SandboxGateway(Settings(_env_file=None, database_url=SecretStr(database_url), redis_url=SecretStr("redis://"),
-                               gateway_timeout_seconds=60, sandbox_hang_seconds=60))
+settings = Settings(_env_file=None, database_url=SecretStr(database_url), redis_url=SecretStr("redis://"),
+                    gateway_timeout_seconds=60)
+bank = SandboxGateway(settings, SandboxSettings(_env_file=None, hang_seconds=60))
 bank.capture(Call(UUID(checkout_id), "kill", Money(1250, "EUR"), "tok_capture_timeout_after", reference))
 """
 

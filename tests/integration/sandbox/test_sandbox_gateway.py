@@ -222,4 +222,4 @@ def test_the_registry_builds_the_sandbox_and_names_what_it_knows(settings: Setti
     with pytest.raises(SettingsError, match=r"no gateway 'bazaar': set CHECKOUT_GATEWAY to one of sandbox, stripe\.$"):
         build_gateway(settings.model_copy(update={"gateway": "bazaar"}))
     with pytest.raises(SettingsError, match=r"^Set CHECKOUT_SANDBOX_WEBHOOK_SECRET to whsec_ and some base64\.$"):
-        build_gateway(settings.model_copy(update={"sandbox_webhook_secret": SecretStr("whsec_")}))
+        build_gateway(settings.with_gateway_options(webhook_secret=SecretStr("whsec_")))

@@ -10,6 +10,7 @@ from models.states import PaymentStatus
 from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.books import Totals, read_totals
+from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
 from tests.integration.sandbox.customer import Customer
 
@@ -44,7 +45,7 @@ def test_an_authorisation_says_until_when_by_the_clock_of_the_database(
 
     assert isinstance(answer, Succeeded)
     assert answer.authorized_until is not None
-    lives = timedelta(seconds=patient.sandbox_authorization_seconds)
+    lives = timedelta(seconds=SandboxSettings.read(patient).authorization_seconds)
     assert before + lives <= answer.authorized_until <= before + lives + timedelta(minutes=1)
     assert answer == bank.retrieve(customer.call()) == customer.standing()
 
@@ -88,7 +89,7 @@ def test_what_has_run_out_stays_so(bank: SandboxGateway, engine: Engine) -> None
 
 
 def test_what_was_cancelled_in_time_has_not_run_out(patient: Settings, engine: Engine) -> None:
-    brief = SandboxGateway(patient.model_copy(update={"sandbox_authorization_seconds": 0.3}))
+    brief = SandboxGateway(patient.with_gateway_options(authorization_seconds=0.3))
     customer = Customer(brief, engine).bring_to(PaymentStatus.AUTHORIZED)
     assert brief.cancel(customer.call()) == cancelled(customer)
     with engine.connect() as connection:
@@ -101,7 +102,7 @@ def test_what_was_cancelled_in_time_has_not_run_out(patient: Settings, engine: E
 
 
 def test_a_short_life_ends_by_itself(patient: Settings, engine: Engine) -> None:
-    brief = SandboxGateway(patient.model_copy(update={"sandbox_authorization_seconds": 0.001}))
+    brief = SandboxGateway(patient.with_gateway_options(authorization_seconds=0.001))
     customer = Customer(brief, engine).open()
     assert isinstance(brief.authorize(customer.call()), Succeeded)
     with engine.connect() as connection:

@@ -215,7 +215,7 @@ def test_chance_spoils_calls_and_never_the_books(bank: SandboxGateway, engine: E
 
 
 def test_the_settings_reach_the_bank(patient: Settings, engine: Engine) -> None:
-    moody = SandboxGateway(patient.model_copy(update={"sandbox_fault_rate": 0.99, "sandbox_hang_seconds": 0}))
+    moody = SandboxGateway(patient.with_gateway_options(fault_rate=0.99, hang_seconds=0))
     call = Customer(moody, engine).call(key="moody")
     expected = Faults(Conduct(fault_rate=0.99)).of_call(Keyed(Verb.OPEN, call), 0)
 

@@ -16,6 +16,7 @@ from pipeline.gateways.gateway import InboundWebhook
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.notices import Stamp
 from pipeline.settings import Settings, SettingsError
+from tests.conftest import SANDBOX_SECRET
 from tests.integration.sandbox.customer import Customer
 
 
@@ -68,7 +69,7 @@ def test_any_library_of_the_standard_verifies_it(bank: SandboxGateway, engine: E
     Customer(bank, engine).bring_to(PaymentStatus.AUTHORIZED)
     (event,) = bank.events()
 
-    verified = Webhook(patient.sandbox_webhook_secret.get_secret_value()).verify(event.body, event.headers)
+    verified = Webhook(SANDBOX_SECRET.get_secret_value()).verify(event.body, event.headers)
 
     assert verified == json.loads(event.body)
 
@@ -76,7 +77,7 @@ def test_any_library_of_the_standard_verifies_it(bank: SandboxGateway, engine: E
 def test_another_secret_signs_for_nobody(bank: SandboxGateway, engine: Engine, patient: Settings) -> None:
     Customer(bank, engine).bring_to(PaymentStatus.AUTHORIZED)
     secret = SecretStr(f"whsec_{b64encode(b'of another bank').decode()}")
-    stranger = SandboxGateway(patient.model_copy(update={"sandbox_webhook_secret": secret}))
+    stranger = SandboxGateway(patient.with_gateway_options(webhook_secret=secret))
     (event,) = stranger.events()
 
     assert stranger.read_webhook(event.body, event.headers).kind == "payment.authorized"
@@ -89,14 +90,14 @@ def test_another_secret_signs_for_nobody(bank: SandboxGateway, engine: Engine, p
     [(timedelta(minutes=6), "message timestamp too old"), (timedelta(minutes=-6), "message timestamp too new")],
 )
 def test_a_webhook_has_its_time(bank: SandboxGateway, patient: Settings, age: timedelta, reason: str) -> None:
-    headers = Stamp(patient.sandbox_webhook_secret).sign("evt_1", "{}", at=datetime.now(UTC) - age)
+    headers = Stamp(SANDBOX_SECRET).sign("evt_1", "{}", at=datetime.now(UTC) - age)
 
     assert reason_of(bank, b"{}", headers) == reason
 
 
 @pytest.mark.parametrize("missing", ["webhook-id", "webhook-timestamp", "webhook-signature"])
 def test_without_one_of_its_headers_it_is_nobodys(bank: SandboxGateway, patient: Settings, missing: str) -> None:
-    headers = Stamp(patient.sandbox_webhook_secret).sign("evt_1", "{}", at=datetime.now(UTC))
+    headers = Stamp(SANDBOX_SECRET).sign("evt_1", "{}", at=datetime.now(UTC))
     del headers[missing]
 
     assert reason_of(bank, b"{}", headers) == "missing required headers"
@@ -120,14 +121,14 @@ CAPTURED = '{{"type": "payment.captured", "timestamp": "{}", "data": {}}}'
 def test_a_signed_body_of_another_form_is_refused_without_repeating_it(
     bank: SandboxGateway, patient: Settings, body: str
 ) -> None:
-    headers = Stamp(patient.sandbox_webhook_secret).sign("evt_1", body, at=datetime.now(UTC))
+    headers = Stamp(SANDBOX_SECRET).sign("evt_1", body, at=datetime.now(UTC))
 
     assert reason_of(bank, body.encode(), headers) == "it cannot be read"
 
 
 def test_a_kind_that_the_bank_does_not_have_is_of_no_concern(bank: SandboxGateway, patient: Settings) -> None:
     body = '{"type": "statement.ready", "timestamp": "2026-11-23T12:00:00Z", "data": {"reference": 7}}'
-    headers = Stamp(patient.sandbox_webhook_secret).sign("evt_1", body, at=datetime.now(UTC))
+    headers = Stamp(SANDBOX_SECRET).sign("evt_1", body, at=datetime.now(UTC))
 
     notice = bank.read_webhook(body.encode(), headers)
 
@@ -147,7 +148,7 @@ def test_a_webhook_of_somebody_elses_object_is_read_too(bank: SandboxGateway, pa
         '{"type": "payment.captured", "timestamp": "2026-11-23T12:00:00Z",'
         f' "data": {{"reference": "sbx_unheard_of", "checkout_id": "{checkout_id}", "more": [1]}}, "more": 2}}'
     )
-    headers = Stamp(patient.sandbox_webhook_secret).sign("evt_1", body, at=datetime.now(UTC))
+    headers = Stamp(SANDBOX_SECRET).sign("evt_1", body, at=datetime.now(UTC))
 
     assert bank.read_webhook(body.encode(), headers) == InboundWebhook(
         "evt_1", "payment.captured", "sbx_unheard_of", checkout_id

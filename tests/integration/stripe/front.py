@@ -17,8 +17,8 @@ from threading import Event, Lock, Thread
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from pipeline.gateways.conformance.subject import Fault
 from pipeline.gateways.gateway import Verb
-from tests.conformance.subject import Fault
 from tests.integration.stripe.local import Local, Reply
 from tests.integration.stripe.provider import Provider, refuse
 

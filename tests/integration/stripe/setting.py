@@ -1,6 +1,6 @@
 """A Stripe adapter on a front on localstripe: how tests build one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -18,31 +18,25 @@ TIMEOUT_SECONDS: Final = 1.0
 
 def make_settings(url: str, **others: Any) -> Settings:
     """Return settings for a gateway alone: there is no database behind them."""
-    values: dict[str, Any] = {
+    urls: dict[str, Any] = {
         "database_url": SecretStr("postgresql://nowhere/none"),
         "redis_url": SecretStr("redis://nowhere"),
-        **stripe_settings(url),
-        **others,
     }
-    return Settings(_env_file=None, **values)
+    return choose_stripe(Settings(_env_file=None, **urls), url, **others)
 
 
-def stripe_settings(url: str) -> dict[str, Any]:
-    """Return the settings that choose Stripe, at this address."""
-    return {
-        "gateway": "stripe",
-        "stripe_api_key": SecretStr(KEY),
-        "stripe_webhook_secret": SecretStr(WEBHOOK_SECRET),
-        "stripe_api_base": url,
-        "gateway_timeout_seconds": TIMEOUT_SECONDS,
-        "gateway_lease_seconds": 6,
-    }
+def choose_stripe(settings: Settings, url: str, **others: Any) -> Settings:
+    """Return the settings with Stripe at this address; `others` are the engine's own."""
+    times = {"gateway_timeout_seconds": TIMEOUT_SECONDS, "gateway_lease_seconds": 6}
+    return settings.model_copy(update=times | others).with_gateway(
+        "stripe", api_key=SecretStr(KEY), webhook_secret=SecretStr(WEBHOOK_SECRET), api_base=url
+    )
 
 
 @contextmanager
-def run_gateway(url: str, **others: Any) -> Iterator[StripeGateway]:
-    """Give an adapter that is closed at the end."""
-    gateway = StripeGateway(make_settings(url, **others))
+def run_gateway(url: str, *, own: Mapping[str, Any] | None = None, **others: Any) -> Iterator[StripeGateway]:
+    """Give an adapter that is closed at the end; `own` are settings of Stripe's."""
+    gateway = StripeGateway(make_settings(url, **others).with_gateway_options(**(own or {})))
     try:
         yield gateway
     finally:

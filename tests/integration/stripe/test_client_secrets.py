@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from pipeline.checkouts.locks import lock_deliveries
@@ -17,14 +16,13 @@ from tests.integration.engine.workbench import build_audited, take_snapshot
 from tests.integration.stripe.front import Front
 from tests.integration.stripe.local import Local
 from tests.integration.stripe.purse import Purse
-from tests.integration.stripe.setting import stripe_settings
+from tests.integration.stripe.setting import choose_stripe
 
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
     """The engine with Stripe, told of everything; the audit must be clean at the end."""
-    own = stripe_settings(front.url) | {"stripe_webhook_secret": SecretStr("whsec_" + "front" * 4)}
-    with build_audited(engine, settings.model_copy(update=own)) as built:
+    with build_audited(engine, choose_stripe(settings, front.url)) as built:
         yield built
 
 

@@ -12,13 +12,13 @@ from tests.harness import Shelf, Works, build_works
 from tests.integration.reconcile.counter import compare, make_object, move, outcomes, own_reference, repair
 from tests.integration.stripe.front import Front
 from tests.integration.stripe.purse import Purse
-from tests.integration.stripe.setting import stripe_settings
+from tests.integration.stripe.setting import choose_stripe
 
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
     """The engine with `CHECKOUT_GATEWAY=stripe`."""
-    with build_works(engine, settings.model_copy(update=stripe_settings(front.url))) as built:
+    with build_works(engine, choose_stripe(settings, front.url)) as built:
         assert isinstance(built.gateway, StripeGateway)
         yield built
 

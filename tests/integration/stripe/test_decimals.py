@@ -12,13 +12,12 @@ from tests.integration.engine.counter import read_failure
 from tests.integration.engine.workbench import build_audited
 from tests.integration.stripe.front import Front
 from tests.integration.stripe.purse import Purse
-from tests.integration.stripe.setting import stripe_settings
+from tests.integration.stripe.setting import choose_stripe
 
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
-    own = {**stripe_settings(front.url), "base_currency": "KWD"}
-    with build_audited(engine, settings.model_copy(update=own)) as built:
+    with build_audited(engine, choose_stripe(settings, front.url, base_currency="KWD")) as built:
         yield built
 
 

@@ -7,16 +7,16 @@ import pytest
 import stripe
 from sqlalchemy import Engine
 
+from pipeline.gateways.conformance.subject import Fault
 from pipeline.gateways.gateway import Declined, Succeeded, Verb
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings
-from tests.conformance.subject import Fault
 from tests.harness import ADDRESS, Shelf, Works
 from tests.integration.engine.workbench import build_audited, settle
 from tests.integration.stripe.front import Front
 from tests.integration.stripe.local import KEY
 from tests.integration.stripe.purse import Purse, make_call, open_intent
-from tests.integration.stripe.setting import run_gateway, stripe_settings
+from tests.integration.stripe.setting import choose_stripe, run_gateway
 
 FULL = ADDRESS | {"region": "LND", "postal_code": "SW1Y 4LE", "email": "ada@example.com"}
 SHIPPING = {
@@ -34,7 +34,7 @@ SHIPPING = {
 @pytest.fixture
 def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
     """The engine with `CHECKOUT_GATEWAY=stripe`; the audit must be clean at the end."""
-    with build_audited(engine, settings.model_copy(update=stripe_settings(front.url))) as built:
+    with build_audited(engine, choose_stripe(settings, front.url)) as built:
         yield built
 
 
@@ -125,7 +125,7 @@ def test_where_the_buyer_meets_the_bank_is_our_setting_and_not_the_tokens(
     front: Front, purse: Purse, return_url: str | None, uses_sdk: str
 ) -> None:
     token = front.provider.make_confirmation_token(purse.challenged)
-    with run_gateway(front.url, stripe_return_url=return_url) as gateway:
+    with run_gateway(front.url, own={"return_url": return_url}) as gateway:
         reference = open_intent(gateway)
         answer = gateway.authorize(make_call(reference, token=token))
     [confirmed] = front.find(Verb.AUTHORIZE)

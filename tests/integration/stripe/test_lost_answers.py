@@ -7,9 +7,9 @@ import pytest
 import stripe
 
 from models.states import PaymentStatus
+from pipeline.gateways.conformance.subject import Fault
 from pipeline.gateways.gateway import Answer, Declined, Misconfigured, Succeeded, Transient, Unknown, Verb
 from pipeline.gateways.stripe.gateway import StripeGateway
-from tests.conformance.subject import Fault
 from tests.integration.stripe.front import Front
 from tests.integration.stripe.local import Local
 from tests.integration.stripe.purse import Purse, authorize_intent, make_call, open_intent

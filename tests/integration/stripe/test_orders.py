@@ -8,17 +8,17 @@ import stripe
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
+from pipeline.gateways.conformance.subject import Fault
 from pipeline.gateways.gateway import Verb
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings
 from tests.conformance.stripe_subject import act_as_buyer, make_notice
-from tests.conformance.subject import Fault
 from tests.harness import OWNER, Shelf, Works
 from tests.integration.engine.workbench import RESTING, build_audited, settle
 from tests.integration.stripe.front import Front
 from tests.integration.stripe.local import KEY, Local
 from tests.integration.stripe.purse import Purse
-from tests.integration.stripe.setting import stripe_settings
+from tests.integration.stripe.setting import choose_stripe
 
 OPERATIONS = "SELECT kind, n, status FROM payment_operations WHERE checkout_id = :id ORDER BY id"
 WAITING = frozenset({CheckoutState.ACTION_REQUIRED})
@@ -27,7 +27,7 @@ WAITING = frozenset({CheckoutState.ACTION_REQUIRED})
 @pytest.fixture
 def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
     """The engine with `CHECKOUT_GATEWAY=stripe`; the audit must be clean at the end."""
-    with build_audited(engine, settings.model_copy(update=stripe_settings(front.url))) as built:
+    with build_audited(engine, choose_stripe(settings, front.url)) as built:
         assert isinstance(built.gateway, StripeGateway)
         yield built
 

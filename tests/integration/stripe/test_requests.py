@@ -76,7 +76,7 @@ def named(call: Call) -> dict[str, str]:
 
 
 def test_with_a_return_address_the_buyer_is_sent_to_the_banks_page(front: Front, purse: Purse) -> None:
-    with run_gateway(front.url, stripe_return_url="https://shop.example/back") as gateway:
+    with run_gateway(front.url, own={"return_url": "https://shop.example/back"}) as gateway:
         reference = open_intent(gateway)
         answer = gateway.authorize(make_call(reference, token=purse.challenged))
     assert answer == ActionRequired(
@@ -166,7 +166,7 @@ def test_many_threads_share_connections_and_not_answers(
 
 def test_webhooks_without_their_secret_are_refused_with_what_to_set(front: Front) -> None:
     with (
-        run_gateway(front.url, stripe_webhook_secret=None) as gateway,
+        run_gateway(front.url, own={"webhook_secret": None}) as gateway,
         pytest.raises(Invalid, match="CHECKOUT_STRIPE_WEBHOOK_SECRET is not set") as refusal,
     ):
         gateway.read_webhook(b"{}", {"stripe-signature": "t=1,v1=00"})
@@ -176,7 +176,7 @@ def test_webhooks_without_their_secret_are_refused_with_what_to_set(front: Front
 @pytest.mark.parametrize("key", [None, "", "  ", "pk_test_1"])
 def test_without_a_secret_key_it_says_what_to_set(key: str | None) -> None:
     with pytest.raises(SettingsError, match=r"^Set CHECKOUT_STRIPE_API_KEY to Stripe's secret key \(sk_"):
-        build_gateway(make_settings("http://127.0.0.1:1", stripe_api_key=key))
+        build_gateway(make_settings("http://127.0.0.1:1").with_gateway_options(api_key=key))
 
 
 def test_a_claim_shorter_than_a_call_is_refused_with_what_to_set() -> None:

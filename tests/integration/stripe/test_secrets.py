@@ -8,9 +8,9 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from pipeline.gateways.conformance.subject import Fault
 from pipeline.gateways.gateway import Answer, Verb
 from pipeline.gateways.stripe.gateway import StripeGateway
-from tests.conformance.subject import Fault
 from tests.integration.stripe.front import Front
 from tests.integration.stripe.local import KEY, Local
 from tests.integration.stripe.purse import Purse, make_call, open_intent

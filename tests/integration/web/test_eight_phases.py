@@ -20,7 +20,7 @@ def test_the_edge_shows_eight_phases(
     # Given workers and an edge that were started with eight phases
     del redis_url
     insert_phase(monkeypatch, after="price_lock")
-    settings = run_settings.model_copy(update={"stall_seconds": 2.0})
+    settings = run_settings.model_copy(update={"redeliver_after_seconds": 2.0})
     with work(settings) as workers, serve(settings) as server:
         stage = Stage(settings, server, workers, engine, shelf, find_url(server))
         shelf.add_variant("cup", stock=9, price_minor=250)

@@ -5,9 +5,18 @@ from uuid import UUID
 
 from models.money import Money
 from models.states import PaymentStatus
+from pipeline.gateways.conformance.purchase import (
+    AUTHORIZED,
+    CANCELLED,
+    CAPTURED,
+    MINOR,
+    OPEN,
+    PENDING,
+    REFUNDED,
+    Purchase,
+)
+from pipeline.gateways.conformance.subject import Subject
 from pipeline.gateways.gateway import Held
-from tests.conformance.purchase import AUTHORIZED, CANCELLED, CAPTURED, MINOR, OPEN, PENDING, REFUNDED, Purchase
-from tests.conformance.subject import Subject
 
 #: What the clocks of the provider and of this machine may differ by.
 CLOCKS: timedelta = timedelta(minutes=5)

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from models.money import Money
+from pipeline.gateways.conformance.purchase import AUTHORIZED, CAPTURED, MINOR, OPEN, STEPS, Purchase, need
 from pipeline.gateways.gateway import KEYED_VERBS, Answer, Details, Recipient, Succeeded, Unknown, Verb
-from tests.conformance.purchase import AUTHORIZED, CAPTURED, MINOR, OPEN, STEPS, Purchase, need
 
 RIVALS = 8
 

@@ -9,8 +9,8 @@ import pytest
 
 from models.money import Money
 from models.states import PaymentStatus
+from pipeline.gateways.conformance.subject import Subject
 from pipeline.gateways.gateway import ActionRequired, Answer, Call, Succeeded, Transient, Unknown, Verb
-from tests.conformance.subject import Subject
 
 T = TypeVar("T")
 

@@ -1,16 +1,13 @@
-"""Which adapters the suite is run on."""
+"""Which adapter the suite is run on: finds what builds it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import Final, cast
+from typing import cast
 
 import pytest
 
-from tests.conformance.subject import Subject
-
-#: Without `--gateway`: our own.
-OURS: Final = ("tests.conformance.sandbox_subject:build", "tests.conformance.stripe_subject:build")
+from pipeline.gateways.conformance.subject import Subject
 
 Build = Callable[..., AbstractContextManager[Subject]]
 

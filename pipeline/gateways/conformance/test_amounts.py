@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 
 from models.money import Money, minor_digits
+from pipeline.gateways.conformance.subject import Subject
 from pipeline.gateways.gateway import Call, Declined, NotChargeable, Succeeded
-from tests.conformance.subject import Subject
 
 CURRENCIES = ["EUR", "USD", "JPY", "KWD", "BHD", "TND", "ISK", "UGX", "MGA", "HUF", "TWD", "IDR", "CLF", "IQD"]
 AMOUNTS = [1, 4, 5, 9, 10, 49, 50, 99, 1234, 5124, 5125, 99_999, 100_000_000, 10**12 + 1, 2**63 - 1]

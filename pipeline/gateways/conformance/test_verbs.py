@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from models.states import PaymentStatus
-from pipeline.gateways.gateway import KEYED_VERBS, Declined, Misconfigured, Succeeded, Verb
-from tests.conformance.purchase import (
+from pipeline.gateways.conformance.purchase import (
     AUTHORIZED,
     CANCELLED,
     CAPTURED,
@@ -17,7 +16,8 @@ from tests.conformance.purchase import (
     Purchase,
     need,
 )
-from tests.conformance.subject import Subject
+from pipeline.gateways.conformance.subject import Subject
+from pipeline.gateways.gateway import KEYED_VERBS, Declined, Misconfigured, Succeeded, Verb
 
 
 def test_it_has_a_name_and_bounds_its_calls(subject: Subject) -> None:

@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
+from pipeline.gateways.conformance.purchase import STEPS, Purchase, need
+from pipeline.gateways.conformance.subject import Fault
 from pipeline.gateways.gateway import KEYED_VERBS, Answer, Call, Misconfigured, Succeeded, Transient, Unknown, Verb
-from tests.conformance.purchase import STEPS, Purchase, need
-from tests.conformance.subject import Fault
 
 #: Nothing happened, and nobody can know: `Unknown`, until the same key is repeated.
 HIDDEN: Final = [Fault.TIMEOUT_BEFORE, Fault.ERROR_BEFORE, Fault.BROKEN_BEFORE]

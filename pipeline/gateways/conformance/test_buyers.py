@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipeline.gateways.conformance.purchase import AUTHORIZED, CANCELLED, CAPTURED, OPEN, PENDING, Purchase, need
+from pipeline.gateways.conformance.subject import Buyer, Subject
 from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded, Verb
-from tests.conformance.purchase import AUTHORIZED, CANCELLED, CAPTURED, OPEN, PENDING, Purchase, need
-from tests.conformance.subject import Buyer, Subject
 
 
 @pytest.fixture

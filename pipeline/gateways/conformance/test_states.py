@@ -6,6 +6,17 @@ from threading import Barrier
 import pytest
 
 from models.states import PaymentStatus
+from pipeline.gateways.conformance.purchase import (
+    AUTHORIZED,
+    CANCELLED,
+    CAPTURED,
+    OPEN,
+    PENDING,
+    REFUNDED,
+    Purchase,
+    need,
+)
+from pipeline.gateways.conformance.subject import Subject
 from pipeline.gateways.gateway import (
     ALREADY_CAPTURED,
     AUTHORIZATION_EXPIRED,
@@ -15,8 +26,6 @@ from pipeline.gateways.gateway import (
     Succeeded,
     Verb,
 )
-from tests.conformance.purchase import AUTHORIZED, CANCELLED, CAPTURED, OPEN, PENDING, REFUNDED, Purchase, need
-from tests.conformance.subject import Subject
 
 
 def assert_declined(answer: Answer, code: str) -> None:

@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 
 from pipeline.errors import Code, Invalid
-from tests.conformance.purchase import AUTHORIZED, Purchase, need
-from tests.conformance.subject import Subject, Webhook
+from pipeline.gateways.conformance.purchase import AUTHORIZED, Purchase, need
+from pipeline.gateways.conformance.subject import Subject, Webhook
 
 #: Older than any provider's tolerance.
 LONG_AGO_SECONDS = 24 * 3600

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from models.money import Money
+from pipeline.gateways.conformance.purchase import AUTHORIZED, OPEN, STEPS, Purchase
+from pipeline.gateways.conformance.subject import Subject
 from pipeline.gateways.gateway import KEYED_VERBS, Answer, Call, Declined, Succeeded, Verb
-from tests.conformance.purchase import AUTHORIZED, OPEN, STEPS, Purchase
-from tests.conformance.subject import Subject
 
 ODD_TOKENS = [" ", "no such token", "\N{CREDIT CARD}", "x" * 255, "a\x00b", "\ud800", "../../v1/refunds", "tok+tok"]
 ODD_REFERENCES = ["no such object", "\N{SNOWMAN}", "x" * 5000, "a\x00b", "\ud800", "../../v1/refunds", "a b\r\nc: d"]

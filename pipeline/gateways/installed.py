@@ -1,0 +1,43 @@
+"""The gateways there are: what is installed under the entry-point group, by the name that `CHECKOUT_GATEWAY` gives."""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from pipeline.gateways.settings import GatewaySettings
+from pipeline.settings import Settings, SettingsError
+
+GROUP: Final = "checkout_engine.gateways"
+
+
+def list_gateways() -> dict[str, type[GatewaySettings]]:
+    """Return the settings class of each installed gateway by its name, in the order of the names."""
+    found = entry_points(group=GROUP)
+    return {name: load_gateway(name) for name in sorted(found.names)}
+
+
+def load_gateway(name: str) -> type[GatewaySettings]:
+    """Return the settings class of a gateway; SettingsError when none of that name is installed, or an older one."""
+    found = entry_points(group=GROUP)
+    if name not in found.names:
+        known = ", ".join(sorted(found.names))
+        raise SettingsError(f"There is no gateway {name!r}: set CHECKOUT_GATEWAY to one of {known}.")
+    loaded = found[name].load()
+    if not isinstance(loaded, type) or not issubclass(loaded, GatewaySettings):
+        raise SettingsError(
+            f"The gateway {name} is of an earlier release: install one of it that is announced by its settings."
+        )
+    return loaded
+
+
+def read_options(settings: Settings) -> Mapping[str, Any]:
+    """Return all settings of the chosen gateway by their field, as it would be built now; none of one not installed."""
+    if not is_installed(settings.gateway):
+        return {}
+    own = load_gateway(settings.gateway).read(settings)
+    return {name: getattr(own, name) for name in type(own).model_fields}
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether there is a gateway of this name."""
+    return name in entry_points(group=GROUP).names

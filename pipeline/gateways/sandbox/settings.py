@@ -1,0 +1,40 @@
+"""The sandbox bank's own settings: `CHECKOUT_SANDBOX_...`."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from pipeline.gateways.gateway import Gateway
+from pipeline.gateways.settings import GatewaySettings, Money
+from pipeline.settings import Seconds, Settings
+
+
+class SandboxSettings(GatewaySettings):
+    """How the bank behaves, and where its books are."""
+
+    model_config = SettingsConfigDict(env_prefix="CHECKOUT_SANDBOX_")
+
+    name: ClassVar[str] = "sandbox"
+
+    #: Pause before each answer, how long it hangs on a time-out token, and its own database.
+    latency_seconds: Annotated[float, Field(ge=0)] = 0
+    hang_seconds: Annotated[float, Field(ge=0)] = 5
+    database_url: SecretStr | None = None
+    #: The share of its calls that go wrong, in ways chosen by this seed, and how long an authorisation lives.
+    fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
+    fault_seed: int = 0
+    authorization_seconds: Seconds = 7 * 24 * 3600
+    #: What its webhooks are signed with; without one it sends none, and none is taken for its.
+    webhook_secret: SecretStr = SecretStr("")
+
+    @property
+    def money(self) -> Money:
+        """Nobody pays."""
+        return Money.PLAY
+
+    def build(self, settings: Settings) -> Gateway:
+        """Return the bank's counter."""
+        from pipeline.gateways.sandbox.bank import SandboxGateway  # noqa: PLC0415 (read often, built once)
+
+        return SandboxGateway(settings, self)

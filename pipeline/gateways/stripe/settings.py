@@ -1,0 +1,40 @@
+"""Stripe's own settings: `CHECKOUT_STRIPE_...`."""
+
+from typing import ClassVar, Final
+
+from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from pipeline.gateways.gateway import Gateway
+from pipeline.gateways.settings import GatewaySettings, Money
+from pipeline.settings import Settings
+
+#: How Stripe's keys of its test mode begin: secret and restricted ones.
+TEST_KEYS: Final = ("sk_test_", "rk_test_")
+
+
+class StripeSettings(GatewaySettings):
+    """Keys, and addresses."""
+
+    model_config = SettingsConfigDict(env_prefix="CHECKOUT_STRIPE_")
+
+    name: ClassVar[str] = "stripe"
+
+    api_key: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    #: Where Stripe's API is, if not at Stripe.
+    api_base: str | None = None
+    #: Where a bank's page sends the buyer back to; without it, Stripe's own library shows the challenge in the page.
+    return_url: str | None = None
+
+    @property
+    def money(self) -> Money:
+        """Test money with a key of the test mode."""
+        key = "" if self.api_key is None else self.api_key.get_secret_value().strip()
+        return Money.TEST if key.startswith(TEST_KEYS) else Money.REAL
+
+    def build(self, settings: Settings) -> Gateway:
+        """Return the adapter."""
+        from pipeline.gateways.stripe.gateway import StripeGateway  # noqa: PLC0415 (the SDK is large)
+
+        return StripeGateway(settings, self)

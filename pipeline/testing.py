@@ -1,0 +1,219 @@
+"""The engine in this process, for tests of adapters and integrations: real PostgreSQL, queues in memory, one thread.
+
+    with checkout_engine() as engine:
+        engine.add_variant("cup", stock=3, price_minor=450)
+        checkout_id = engine.start(engine.add_cart(("cup", 1)), token="tok_ok")
+        assert engine.settle(checkout_id) is CheckoutState.COMPLETED
+        assert engine.audit() == []
+
+The database is a new one on the server of DATABASE_URL, or on an embedded server that is started for the moment (the
+extra `embedded`). It is dropped at the end.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from models.states import CheckoutState
+from pipeline.audit.report import Violation, audit
+from pipeline.carts.cart_input import Cart
+from pipeline.catalog.stock import set_stock
+from pipeline.catalog.stock_rows import StockRow
+from pipeline.catalog.variants import PriceRow, VariantRow, set_prices, upsert_variants
+from pipeline.database.connections import connect_engine
+from pipeline.database.temporary import OpenServer, open_settings
+from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
+from pipeline.gateways.gateway import Gateway
+from pipeline.gateways.registry import build_gateway, fit_claim
+from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.intake.service import CheckoutService
+from pipeline.intake.status import Status
+from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, Head, OutgoingMessage
+from pipeline.saga.chain import get_chain
+from pipeline.saga.executor import Executor
+from pipeline.saga.payment_poller import PaymentPoller
+from pipeline.saga.resolve import resolve
+from pipeline.saga.runner import Runner
+from pipeline.saga.sweep import SweepCounts, sweep
+from pipeline.saga.unwind import Unwinder
+from pipeline.settings import Settings
+from pipeline.webhooks.inbound.inbox import Inbox
+from pipeline.webhooks.outbound.endpoints import draw_secret
+
+#: Owner of the carts and checkouts, and where they are sent, unless a test says otherwise.
+OWNER: Final = "shop-1"
+ADDRESS: Final = {
+    "name": "Ada Lovelace",
+    "line1": "12 St James's Square",
+    "city": "London",
+    "country": "GB",
+}
+
+LOOK_SECONDS: Final = 0.02
+BATCH: Final = 64
+
+
+@dataclass
+class MemoryQueues:
+    """A publisher and a backlog in memory. `away` plays a broker that cannot be reached."""
+
+    waiting: dict[str, deque[OutgoingMessage]] = field(default_factory=dict)
+    away: bool = False
+    sent: list[OutgoingMessage] = field(default_factory=list)
+
+    def send(self, messages: Sequence[OutgoingMessage]) -> bool:
+        """Queue the messages, in order."""
+        if self.away:
+            return False
+        for each in messages:
+            self.sent.append(each)
+            self.waiting.setdefault(each.queue, deque()).append(each)
+        return True
+
+    def heads(self, queues: Sequence[str]) -> Mapping[str, Head] | None:
+        """Return the oldest waiting message of each queue."""
+        if self.away:
+            return None
+        return {
+            queue: Head(self.waiting[queue][0].sent_at, len(self.waiting[queue]))
+            for queue in queues
+            if self.waiting.get(queue)
+        }
+
+    def take(self, queue: str, limit: int = BATCH) -> list[UUID]:
+        """Hand over a batch."""
+        ready = self.waiting.get(queue, deque())
+        return [ready.popleft().subject_id for _ in range(min(limit, len(ready)))]
+
+    def lose_all(self) -> None:
+        """Forget every message, as an emptied Redis does."""
+        self.waiting.clear()
+
+
+class InProcessEngine:
+    """The whole engine in one thread, stepped by the test. `service` is what a shop calls."""
+
+    def __init__(
+        self, database: Engine, settings: Settings, gateway: Gateway, queues: MemoryQueues | None = None
+    ) -> None:
+        """Put it together upon a database that has the schema."""
+        self.database, self.settings, self.gateway = database, settings, gateway
+        self.queues = queues or MemoryQueues()
+        self.use(gateway, backlog=self.queues)
+
+    def use(self, gateway: Gateway, *, waits: Sequence[float] = TRANSIENT_WAITS, **how: Any) -> None:
+        """Build everything anew upon this gateway; `how` is for the executor. Whoever has used another closes it."""
+        transactions = TransactionRunner(self.database, waits=waits)
+        self.wire(transactions, Executor(transactions, self.queues, gateway, self.settings, **how), gateway)
+
+    def wire(self, transactions: TransactionRunner, executor: Executor, gateway: Gateway) -> None:
+        """Build everything anew upon these."""
+        self.transactions, self.executor = transactions, executor
+        self.runner = Runner(executor, gateway, self.settings)
+        self.unwinder = Unwinder(executor, self.settings)
+        self.poller = PaymentPoller(executor, self.settings)
+        self.inbox = Inbox(executor, self.poller, self.settings)
+        self.service = CheckoutService(self.database, transactions, self.queues, gateway, self.settings)
+
+    def close(self) -> None:
+        """Close threads and connections of the executor and the gateway."""
+        self.executor.close()
+        self.gateway.close()
+
+    def run_phase(self, name: str, *, batch: int = BATCH) -> int:
+        """Work on one batch of one phase's queue; returns how many messages it took."""
+        phase = next(each for each in get_chain() if each.name == name)
+        ids = self.queues.take(phase.queue, batch)
+        if ids:
+            self.runner.run(phase, ids)
+        return len(ids)
+
+    def run(self, *, until: str | None = None, batch: int = BATCH) -> None:
+        """Work until every queue is empty, or until only queues from the phase `until` on hold messages."""
+        chain = get_chain()
+        stop = next((each.number for each in chain if each.name == until), len(chain) + 1)
+        while True:
+            took = sum(self.run_phase(each.name, batch=batch) for each in chain if each.number < stop)
+            if undone := self.queues.take(UNWIND, batch):
+                self.unwinder.run(undone)
+            if late := self.queues.take(RESOLVE, batch):
+                resolve(self.transactions, self.runner, self.unwinder, self.poller, late)
+            if webhooks := self.queues.take(WEBHOOKS, batch):
+                self.inbox.run(webhooks)
+            if not (took or undone or late or webhooks):
+                return
+
+    def sweep(self) -> SweepCounts:
+        """Run one tick of the scheduler: what is due is sent again."""
+        return sweep(self.transactions, self.queues, self.queues, self.settings)
+
+    def settle(self, checkout_id: UUID, *, seconds: float = 30) -> CheckoutState:
+        """Run and sweep until the checkout has ended, or awaits its buyer or a review; return its state."""
+        ends_at = time.monotonic() + seconds
+        moving = (CheckoutState.RUNNING, CheckoutState.UNWINDING)
+        self.run()
+        while (state := self.status(checkout_id).state) in moving and time.monotonic() < ends_at:
+            time.sleep(LOOK_SECONDS)
+            self.sweep()
+            self.run()
+        return state
+
+    def start(self, cart_id: UUID, *, token: str | None = None, owner: str = OWNER, **others: Any) -> UUID:
+        """Start a checkout; with a token, straight through to its end."""
+        payment = None if token is None else PaymentInput(token=token)
+        key = others.pop("idempotency_key", str(uuid4()))
+        request = StartRequest(owner=owner, cart_id=cart_id, payment=payment, idempotency_key=key, **others)
+        return self.service.start(request).checkout_id
+
+    def status(self, checkout_id: UUID) -> Status:
+        """Return where a checkout stands."""
+        return self.service.status(checkout_id=checkout_id)
+
+    def audit(self) -> list[Violation]:
+        """Check every invariant of the audit on what is stored; none is broken when all is well."""
+        with self.database.connect() as connection:
+            return audit(connection, self.settings)
+
+    def add_variant(self, sku: str, *, stock: int = 10, price_minor: int = 250, currency: str = "EUR") -> None:
+        """Put a variant on sale, with its units at the location `main`."""
+        with self.database.begin() as connection:
+            upsert_variants(connection, [VariantRow(sku, f"The {sku}")])
+            set_prices(connection, [PriceRow(sku, currency, price_minor)])
+            set_stock(connection, [StockRow(sku, "main", stock)], create_locations=True)
+
+    def add_cart(self, *lines: tuple[str, int], currency: str = "EUR", owner: str = OWNER, **others: Any) -> UUID:
+        """Fill a cart with (sku, quantity); `others` are fields of `Cart`."""
+        content = {"shipping_address": ADDRESS, **others}
+        given = [{"sku": sku, "quantity": quantity} for sku, quantity in lines]
+        cart = Cart.model_validate({"id": uuid4(), "currency": currency, "lines": given, **content})
+        self.service.put_cart(owner, cart)
+        return cart.id
+
+
+@contextmanager
+def checkout_engine(
+    gateway: Gateway | None = None, *, open_server: OpenServer | None = None, **changes: Any
+) -> Iterator[InProcessEngine]:
+    """Give an engine on an empty database of its own, closed and dropped at the end.
+
+    `gateway` is an adapter under test; without one it is the sandbox bank, whose tokens are listed in
+    `pipeline.gateways.sandbox`. `changes` are settings. `open_server` gives the address of a PostgreSQL server.
+    """
+    with open_settings(open_server, **changes) as given:
+        sandbox = given.with_gateway("sandbox", webhook_secret=SecretStr(draw_secret()))
+        settings = sandbox if gateway is None else given.with_gateway(gateway.name)
+        built = gateway or build_gateway(settings)
+        database = connect_engine(settings, application_name="testing")
+        engine = InProcessEngine(database, fit_claim(settings, built), built)
+        try:
+            yield engine
+        finally:
+            engine.close()
+            database.dispose()

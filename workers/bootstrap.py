@@ -88,7 +88,7 @@ def build_engine(
             record_rejected_message(
                 connection, queue=refusal.queue, body=refusal.body, code=Code.MESSAGE_INVALID, message=message
             )
-        log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
+        log.warning("message.rejected", queue=refusal.queue, reason=refusal.reason)
 
     broker = BatchBroker(
         url=settings.redis_url.get_secret_value(),

@@ -141,7 +141,7 @@ def _refuse(engine: CheckoutEngine, body: dict[str, Any], refusal: Refused) -> N
             record_rejected_message(connection, queue=INTAKE, body=json.dumps(body), code=refusal.code, message=message)
 
     _patiently(record_rejected)
-    log.warning("message.refused", queue=INTAKE, code=refusal.code)
+    log.warning("message.rejected", queue=INTAKE, code=refusal.code)
 
 
 def _patiently(work: Callable[[], T]) -> T:

@@ -136,7 +136,7 @@ class PaymentPoller:
             return []
         if books.status is not was.status:
             facts = {"was": was.status, "status": books.status, "amount": str(books.amount)}
-            write_events(connection, "payment.turned_up", [member.id], data={member.id: facts})
+            write_events(connection, "payment.late_funds", [member.id], data={member.id: facts})
         forward.schedule_retry(connection, [(member, 0.0, "late funds", member.attempts)])
         return [OutgoingMessage(RESOLVE, member.id, member.now)]
 

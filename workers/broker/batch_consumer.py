@@ -157,11 +157,11 @@ class BatchConsumer(Consumer):
                 self._on_refused(refusal)
             except Exception:
                 # Whatever it was, the message must stay until it is recorded, and its neighbours must go on.
-                log.exception("message.refusal_not_recorded", queue=refusal.queue, reason=refusal.reason)
+                log.exception("message.rejection_not_recorded", queue=refusal.queue, reason=refusal.reason)
                 self._postponed_until = time.monotonic() + POSTPONE_SECONDS
                 self._postpone_refused()
                 break
-            log.warning("message.refused", queue=refusal.queue, reason=refusal.reason)
+            log.warning("message.rejected", queue=refusal.queue, reason=refusal.reason)
             self._refused.popleft()
             # Dead letters keep the message as it came, for a week: one with a secret in it is gone instead.
             (self._link.ack if refusal.has_secret else self._link.nack)([redis_id])

@@ -107,9 +107,9 @@ class Inbox:
             if is_transient(error):
                 raise
             if len(checkout_ids) == 1:
-                log.exception("look.raised", checkout_id=str(checkout_ids[0]))
+                log.exception("poll.raised", checkout_id=str(checkout_ids[0]))
                 return set()
-            log.warning("look.isolated", checkout_ids=[str(each) for each in checkout_ids], error=repr(error))
+            log.warning("poll.isolated", checkout_ids=[str(each) for each in checkout_ids], error=repr(error))
             return {looked for each in checkout_ids for looked in self._look([each])}
 
     def _settle(

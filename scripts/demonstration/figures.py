@@ -184,7 +184,7 @@ def describe(figures: Figures, report: AuditReport, cancellation: Cancellation, 
         },
         "locks_left": figures.locked_carts + figures.held_reservations,
         "audit": {
-            "promises": len(report.checked),
-            "violations": {each.promise: each.count for each in report.violations},
+            "invariants": len(report.checked),
+            "violations": {each.invariant: each.count for each in report.violations},
         },
     }

@@ -145,7 +145,7 @@ def judge(place: Place, history: History, ending: Ending, *, replay_seconds: flo
     with place.database.connect() as connection:
         found = take_report(connection, place.settings).violations
     verdict.audit_violations = len(found)
-    verdict.violations += [f"{each.promise}: {each.meaning} ({each.count} rows)" for each in found]
+    verdict.violations += [f"{each.invariant}: {each.meaning} ({each.count} rows)" for each in found]
     return verdict
 
 

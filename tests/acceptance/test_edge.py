@@ -29,7 +29,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 def place(opened: Place) -> Iterator[Place]:
-    """The shop, empty. Whatever a test does with it, every promise is kept at its end."""
+    """The shop, empty. Whatever a test does with it, every invariant is kept at its end."""
     empty(opened)
     opened.shelf.add_variant("cup", stock=UNITS, price_minor=250)
     yield opened

@@ -1,4 +1,4 @@
-"""What breaks a promise about history, and nothing else: the promise, the SQL past every guard, the rows."""
+"""What breaks an invariant about history, and nothing else: the invariant, the SQL past every guard, the rows."""
 
 from typing import Final
 

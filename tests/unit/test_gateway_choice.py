@@ -67,8 +67,8 @@ def test_what_is_not_chosen_clearly_does_not_start(given: dict[str, Any], senten
         ({"gateway": "sandbox"}, "sandbox (play money: nothing is charged)"),
         ({"gateway": "sandbox", "stripe_api_key": SecretStr(" ")}, "sandbox (play money: nothing is charged)"),
         ({"gateway": "stripe", "stripe_api_key": LIVE}, "stripe (real money)"),
-        ({"gateway": "stripe", "stripe_api_key": SecretStr("sk_test_x")}, "stripe (test mode: nobody pays)"),
-        ({"gateway": "stripe", "stripe_api_key": TEST}, "stripe (test mode: nobody pays)"),
+        ({"gateway": "stripe", "stripe_api_key": SecretStr("sk_test_x")}, "stripe (test mode: nothing is charged)"),
+        ({"gateway": "stripe", "stripe_api_key": TEST}, "stripe (test mode: nothing is charged)"),
         ({"gateway": "of_others"}, "of_others (real money)"),
     ],
 )

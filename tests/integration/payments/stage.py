@@ -110,7 +110,7 @@ class Stage:
         return [kind for (kind,) in self.shelf.rows(sql, id=checkout_id)]
 
     def assert_books(self) -> None:
-        """Assert that the bank's ledger agrees with its objects, and our promises with both."""
+        """Assert that the bank's ledger agrees with its objects, and our invariants with both."""
         with self.engine.connect() as connection:
             assert connection.execute(text(DISAGREEMENTS)).all() == []
             connection.rollback()

@@ -62,7 +62,7 @@ def test_cleanup_expires_what_has_run_out_of_time(cup: Works, shelf: Shelf) -> N
 def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf) -> None:
     cup.sweep()
     well = run(diagnose.main)
-    assert (well.exit_code, well.stdout) == (0, f"{PLAYING}\n19 of 19 checks are well.\n")
+    assert (well.exit_code, well.stdout) == (0, f"{PLAYING}\n20 of 20 checks are well.\n")
     # When the sweep stands still, and a message was refused
     shelf.run("UPDATE heartbeats SET at = now() - interval '1 h'")
     shelf.run("INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
@@ -180,7 +180,7 @@ def test_retry_sends_on_what_waits_for_a_person(cup: Works, shelf: Shelf) -> Non
     assert told == [({"actor": getpass.getuser(), "reason": "keys corrected"},)]
     nothing = run(retry.main, checkout_id, "--reason", "again")
     assert nothing.exit_code == 1
-    assert nothing.stderr.endswith("waits for nobody: there is nothing to try again.\n")
+    assert nothing.stderr.endswith("needs no review: there is nothing to retry.\n")
 
 
 @pytest.mark.parametrize("main", [release.main, retry.main], ids=["release", "retry"])

@@ -99,7 +99,7 @@ def test_one_at_the_bank_and_one_on_its_way(cup: Works, shelf: Shelf) -> None:
     assert sentence.startswith("The buyer must complete 3-D Secure")
     assert command == f"python scripts/release.py {at_bank} --reason TEXT"
     [(sentence, command)] = sentences(cup, read(cup, moving))
-    assert sentence.startswith("It is with checkout.cart_validation; the sweep looks after it at ")
+    assert sentence.startswith("It is in checkout.cart_validation; the sweep checks it at ")
     assert command == "python scripts/monitor.py --watch"
     # When nobody has come for long
     shelf.run("UPDATE checkouts SET due_at = now() - interval '1 h' WHERE id = :id", id=moving)

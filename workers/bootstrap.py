@@ -58,13 +58,13 @@ class Farewell(Middleware):
     """At the end of a worker, waits for the answers of calls that its batches have left behind."""
 
     def __init__(self, executor: Executor) -> None:
-        """Wait for what this driver has out."""
-        self._driver = executor
+        """Wait for the calls in flight."""
+        self._executor = executor
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Return once all is written down, before the connections are closed."""
         del broker, worker
-        self._driver.finish()
+        self._executor.finish()
 
 
 def build_engine(

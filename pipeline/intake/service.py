@@ -28,7 +28,7 @@ class CheckoutService:
     """One transaction a request; messages go out after its commit, best effort: the sweep sends what could not go."""
 
     def __init__(self, executor: Executor, settings: Settings) -> None:
-        """Take the driver that commits and sends."""
+        """Take the transaction runner that commits and sends."""
         self.executor = executor
         self.settings = settings
         self.validator = build_validator(settings)

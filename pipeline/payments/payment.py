@@ -78,7 +78,7 @@ _CERTAIN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What to call next: a new operation, a repeat of one (same key), or a look at the object."""
+    """What to call next: a new operation, a repeat of one (same key), or a retrieval of the object."""
 
     kind: OperationKind
     n: int

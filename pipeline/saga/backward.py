@@ -35,7 +35,7 @@ STEP_DOWN: Final = with_events("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# What ends with an object at the provider is looked at again, for a day and ever more rarely.
+# What ends with an object at the provider is polled for a day, with growing intervals.
 FINISH: Final = with_events("""
     UPDATE checkouts c
     SET state = c.ending, phase = 0, ended_at = now(), updated_at = now(),
@@ -132,7 +132,7 @@ def finish(
 def schedule_next_poll(
     connection: Connection, ids: Sequence[UUID], settings: Settings, *, answered: bool = True
 ) -> None:
-    """Let ended checkouts be until they are looked at again: sooner when the provider did not answer this look.
+    """Schedule the next poll of ended checkouts: sooner when the provider did not answer this one.
 
     The last answered look is made at most three times `look_hours` after the end: until then an answer is asked for.
     """

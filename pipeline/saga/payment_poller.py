@@ -1,4 +1,4 @@
-"""Looks at payments at the provider, when something says that it knows more than we do.
+"""Polls payments at the provider, when it may know more than this database.
 
 A webhook, the day after an end, the reconciler: none of them is believed, all of them make us ask. So it does not
 matter in which order they come, or how often.
@@ -37,7 +37,7 @@ class PaymentPoller:
         self.settings = settings
 
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Look at the payments of these checkouts.
+        """Retrieve the payments of these checkouts.
 
         Returns those that were retrieved, or have nothing to retrieve: the caller asks for the others again.
         """

@@ -1,4 +1,4 @@
-"""Buyers of every kind, from a seed, and what each was told: the history that the end is held against."""
+"""Buyers of every kind, from a seed, and what each was answered: the history that the end is compared with."""
 
 import json
 import random

@@ -19,7 +19,7 @@ class Verb(StrEnum):
 
 
 class Visit(StrEnum):
-    """Requests without a key: a look at the object, and the buyer at the bank's page."""
+    """Requests without a key: a retrieval of the object, and the buyer at the bank's page."""
 
     RETRIEVE = "retrieve"
     APPROVE = "approve"

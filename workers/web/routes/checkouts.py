@@ -1,4 +1,4 @@
-"""The routes of a checkout: start it, pay it, look at it, cancel it."""
+"""The routes of a checkout: start, pay, status, cancel."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -145,7 +145,7 @@ def _start(service: CheckoutService, wanted: StartRequest) -> UUID:
     except Conflict as refusal:
         if refusal.code is not Code.CART_COMPLETED:
             raise
-        # A page that is refreshed after the purchase shows the order; a stranger's is not shown.
+        # A page that is refreshed after the purchase shows the order; another owner's is not shown.
         try:
             return service.status(cart_id=wanted.cart_id, owner=wanted.owner).checkout_id
         except NotFound:

@@ -15,7 +15,7 @@ router = APIRouter(route_class=OpenRoute, tags=["operation"])
 
 
 class CheckView(BaseModel):
-    """One thing that was looked at; `count` where there is something to count."""
+    """One check; `count` where there is something to count."""
 
     model_config = ConfigDict(from_attributes=True)
 

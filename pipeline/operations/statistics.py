@@ -91,8 +91,8 @@ class Step:
 
     name: str
     checkouts: int
-    oldest_seconds: float | None
-    per_minute: int | None
+    oldest_seconds: float | None = None
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

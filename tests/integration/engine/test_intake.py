@@ -184,7 +184,7 @@ def test_many_starts_in_one_transaction_leave_each_other_alone(works: Works, she
     )
     works.pump()
     # Then
-    assert [type(each).__name__ for each in answers] == ["Admitted", "NotFound", "Admitted"]
+    assert [type(each).__name__ for each in answers] == ["CommandResult", "NotFound", "CommandResult"]
     assert shelf.rows("SELECT state, count(*) FROM checkouts GROUP BY 1") == [("awaiting_payment", 2)]
 
 

@@ -73,7 +73,7 @@ def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf
         PLAYING,
         "critical: The sweep has not run for a minute: start the scheduler.",
         "  python -m workers.scheduler",
-        "warning: 1 message could not be read: refused_messages says why.",
+        "warning: 1 message was rejected as invalid: see the table refused_messages.",
         "  psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
         "17 of 19 checks are well.",
     ]

@@ -93,7 +93,7 @@ class Checkout(Base):
 class RequestKey(Base):
     """An idempotency key, per owner, for ever: a message can come back after days, so no time window will do."""
 
-    __tablename__ = "request_keys"
+    __tablename__ = "idempotency_keys"
     __table_args__ = (max_length("key", MAX_REFERENCE), Index(None, "checkout_id"))
 
     owner: Mapped[str] = mapped_column(primary_key=True)
@@ -127,7 +127,7 @@ class Event(Base):
 class RefusedMessage(Base):
     """A message that no actor will ever accept, with its reason, for an operator to see."""
 
-    __tablename__ = "refused_messages"
+    __tablename__ = "rejected_messages"
 
     id: Mapped[BigId]
     queue: Mapped[str]

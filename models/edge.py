@@ -56,12 +56,12 @@ class AdminSession(Base):
 
 
 class RequestAnswer(Base):
-    """What a `POST /checkout` was answered, by its idempotency key, for a day; `request_keys` remembers for ever.
+    """What a `POST /checkout` was answered, by its idempotency key, for a day; `idempotency_keys` remembers for ever.
 
-    Without `status` the request is being processed; once `claimed_until` has passed, no worker does.
+    Without `status` the request is being processed; once `leased_until` has passed, no worker does.
     """
 
-    __tablename__ = "request_answers"
+    __tablename__ = "stored_responses"
     __table_args__ = (
         max_length("key", MAX_REFERENCE),
         CheckConstraint("(status IS NULL) = (body IS NULL)", name="answered"),
@@ -71,7 +71,7 @@ class RequestAnswer(Base):
     owner: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]
-    claimed_until: Mapped[Moment]
+    leased_until: Mapped[Moment]
     status: Mapped[Small | None]
     headers: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     body: Mapped[str | None]

@@ -43,7 +43,7 @@ class PaymentOperation(Base):
     """One intended call.
 
     The key names the intention (`<checkout>:<kind>:<n>`): a repeat keeps it, a new attempt is n+1. Until
-    `claimed_until` only the holder of the lease calls. `fence` is the checkout's when the call was last leased: an
+    `leased_until` only the holder of the lease calls. `fence` is the checkout's when the call was last leased: an
     answer under another is late.
     """
 
@@ -76,7 +76,7 @@ class PaymentOperation(Base):
     amount_minor: Mapped[Minor]
     status: Mapped[str] = mapped_column(server_default=OperationStatus.INTENDED.value)
     fence: Mapped[int]
-    claimed_until: Mapped[datetime | None]
+    leased_until: Mapped[datetime | None]
     attempts: Mapped[Small] = mapped_column(server_default=text("0"))
     code: Mapped[str | None]
     last_error: Mapped[str | None]

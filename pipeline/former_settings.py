@@ -33,6 +33,7 @@ FORMER_NAMES: Final[Mapping[str, str]] = {
     "web_wait_cap_seconds": "web_max_wait_seconds",
     "listen_url": "listen_database_url",
     "payment_tries": "payment_attempts",
+    "refused_messages_keep_days": "rejected_messages_keep_days",
     "price_drift_tolerance_minor": "price_drift_tolerances",
     "max_total_minor": "max_totals",
 }

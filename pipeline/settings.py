@@ -169,7 +169,7 @@ class Settings(BaseSettings):
 
     #: For how long rejected messages, and settled inbound webhooks, are kept. Providers redeliver a webhook for three
     #: days, and an operator may come back from a holiday.
-    refused_messages_keep_days: Count = 30
+    rejected_messages_keep_days: Count = 30
     webhook_inbox_keep_days: Count = 30
 
     #: Connections of one process, and the time limits that keep a hung one from holding row locks.

@@ -1,8 +1,8 @@
 """Checks every invariant: `checkout audit [--json]`. Reads only; run it at any moment, workers may be at work.
 
 `--gateway` also compares our books with the payment provider's, over the last `--hours`; `--repair` settles first what
-has a safe rule. Exit codes: 0 all kept, 1 one is broken or a difference stands, 2 the audit, or the provider, could not
-be read.
+has a safe rule. Exit codes: 0 all hold, 1 one is violated or a difference stands, 2 the audit, or the provider, could
+not be read.
 """
 
 from collections.abc import Mapping
@@ -95,21 +95,21 @@ def run_audit(settings: Settings) -> tuple[AuditReport, int | None]:
 
 def describe(report: AuditReport, waiting: int | None) -> dict[str, Any]:
     """Return the report as one JSON object."""
-    broken = {violation.promise: violation for violation in report.violations}
-    promises = [
+    broken = {violation.invariant: violation for violation in report.violations}
+    invariants = [
         {
-            "name": promise.name,
-            "meaning": promise.meaning,
-            "kept": promise.name not in broken,
-            "count": broken[promise.name].count if promise.name in broken else 0,
-            "rows": [_plain(row) for row in broken[promise.name].rows] if promise.name in broken else [],
+            "name": invariant.name,
+            "meaning": invariant.meaning,
+            "kept": invariant.name not in broken,
+            "count": broken[invariant.name].count if invariant.name in broken else 0,
+            "rows": [_plain(row) for row in broken[invariant.name].rows] if invariant.name in broken else [],
         }
-        for promise in report.checked
+        for invariant in report.checked
     ]
     return {
         "violations": len(report.violations),
-        "promises": promises,
-        "skipped": [promise.name for promise in report.skipped],
+        "invariants": invariants,
+        "skipped": [invariant.name for invariant in report.skipped],
         "needs_review": report.needs_review,
         "waiting": waiting,
     }
@@ -117,13 +117,15 @@ def describe(report: AuditReport, waiting: int | None) -> dict[str, Any]:
 
 def show(console: Console, report: AuditReport, waiting: int | None) -> None:
     """Print a line for each invariant, and the first rows of each that is violated."""
-    broken = {violation.promise: violation for violation in report.violations}
-    width = max(len(promise.name) for promise in report.checked)
-    for promise in report.checked:
-        violation = broken.get(promise.name)
+    broken = {violation.invariant: violation for violation in report.violations}
+    width = max(len(invariant.name) for invariant in report.checked)
+    for invariant in report.checked:
+        violation = broken.get(invariant.name)
         verdict, style = ("ok", "green") if violation is None else ("BROKEN", "bold red")
         console.print(
-            Text.assemble((f"{verdict:<7}", style), (f"{promise.name:<{width}}  ", "bold"), (promise.meaning, "dim"))
+            Text.assemble(
+                (f"{verdict:<7}", style), (f"{invariant.name:<{width}}  ", "bold"), (invariant.meaning, "dim")
+            )
         )
         if violation is None:
             continue
@@ -138,10 +140,10 @@ def show(console: Console, report: AuditReport, waiting: int | None) -> None:
         )
     if waiting is None:
         console.print("Redis did not answer: a checkout with a message in a queue is reported as overdue too.")
-    found = f"{len(report.violations)} broken" if report.violations else "all kept"
+    found = f"{len(report.violations)} violated" if report.violations else "all hold"
     review = f"; checkouts that need review: {report.needs_review}" if report.needs_review else ""
     console.print(
-        plain(f"{len(report.checked)} promises, {found}{review}.", "bold red" if report.violations else "bold")
+        plain(f"{len(report.checked)} invariants, {found}{review}.", "bold red" if report.violations else "bold")
     )
 
 

@@ -100,7 +100,7 @@ def watch_live(console: Console, engine: Engine, client: Redis, settings: Settin
                     view = plain(str(obstacle), "bold red")
                 live.update(view, refresh=True)
     finally:
-        # The screen is given back as it was, also when Ctrl-C comes while it is being taken; the last view stays.
+        # The screen is restored, also when Ctrl-C comes while it is being taken; the last view stays.
         if console.is_alt_screen:
             console.set_alt_screen(False)
             console.show_cursor()

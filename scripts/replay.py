@@ -225,8 +225,8 @@ def _describe(
         "stock_conserved": not off,
         "stock_off": off,
         "audit_violations": len(report.violations),
-        "audit_promises": len(report.checked),
-        "broken": [violation.promise for violation in report.violations],
+        "audit_invariants": len(report.checked),
+        "broken": [violation.invariant for violation in report.violations],
         "seconds": round(seconds, 2),
         "file": file.name,
         "encoding": invoices.encoding,
@@ -253,7 +253,7 @@ def _show(console: Console, currency: str, outcome: ReplayOutcome, report: Audit
     table.add_row("revenue", str(Money(outcome.revenue_minor, currency)))
     if outcome.tax_minor:
         table.add_row("tax in it", str(Money(outcome.tax_minor, currency)))
-    broken = ", ".join(violation.promise for violation in report.violations)
+    broken = ", ".join(violation.invariant for violation in report.violations)
     audit = f"violated: {broken}" if broken else f"{len(report.checked)} invariants hold"
     table.add_row("audit", audit, style="bold red" if broken else "green")
     table.add_row("seconds", f"{seconds:.1f}")

@@ -62,7 +62,7 @@ class Farewell(Middleware):
     """At the end of a worker, waits for the answers of calls that its batches have left behind."""
 
     def __init__(self, executor: Executor) -> None:
-        """Wait for what this executor has out."""
+        """Wait for the calls in flight."""
         self._executor = executor
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:

@@ -31,7 +31,7 @@ SHOWN_ROWS: Final = 100
 class Violation:
     """A violated invariant: how many rows violate it, and the first of them."""
 
-    promise: str
+    invariant: str
     meaning: str
     count: int
     rows: tuple[Mapping[str, Any], ...]
@@ -75,13 +75,13 @@ def take_report(connection: Connection, settings: Settings, *, queued: Collectio
 
 def check(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
     """Check every invariant within the connection's own transaction, whatever that sees."""
-    checked = tuple(promise for promise in INVARIANTS if not promise.bank or _bank_is_here(settings))
+    checked = tuple(invariant for invariant in INVARIANTS if not invariant.bank or _bank_is_here(settings))
     facts = {**bind_conditions(settings), "queued": list(queued)}
-    found = [_find(connection, promise, facts) for promise in checked]
+    found = [_find(connection, invariant, facts) for invariant in checked]
     return AuditReport(
         violations=tuple(violation for violation in found if violation is not None),
         checked=checked,
-        skipped=tuple(promise for promise in INVARIANTS if promise not in checked),
+        skipped=tuple(invariant for invariant in INVARIANTS if invariant not in checked),
         needs_review=connection.execute(
             text(f"SELECT ({COUNT_NEEDS_REVIEW}) + ({COUNT_PAYMENTS_REVIEW})")
         ).scalar_one(),
@@ -94,16 +94,16 @@ def _bank_is_here(settings: Settings) -> bool:
     return own is None or own == settings.database_url
 
 
-def _find(connection: Connection, promise: Invariant, facts: Mapping[str, Any]) -> Violation | None:
-    if promise.search is not None:
-        found = list(promise.search(connection))
-        return Violation(promise.name, promise.meaning, len(found), tuple(found[:SHOWN_ROWS])) if found else None
+def _find(connection: Connection, invariant: Invariant, facts: Mapping[str, Any]) -> Violation | None:
+    if invariant.search is not None:
+        found = list(invariant.search(connection))
+        return Violation(invariant.name, invariant.meaning, len(found), tuple(found[:SHOWN_ROWS])) if found else None
     # In order, so that two audits of the same rows show the same ones first, whichever plan found them.
     first = f"""
-        SELECT count(*) OVER () AS total_, broken.* FROM ({promise.sql}) broken ORDER BY broken LIMIT {SHOWN_ROWS}
+        SELECT count(*) OVER () AS total_, broken.* FROM ({invariant.sql}) broken ORDER BY broken LIMIT {SHOWN_ROWS}
     """
     rows = [dict(row) for row in connection.execute(text(first), facts).mappings()]
     if not rows:
         return None
     totals = [row.pop("total_") for row in rows]
-    return Violation(promise.name, promise.meaning, totals[0], tuple(rows))
+    return Violation(invariant.name, invariant.meaning, totals[0], tuple(rows))

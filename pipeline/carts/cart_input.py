@@ -1,4 +1,4 @@
-"""A cart as an upstream sends it, checked at the door. Unknown fields are ignored; everything known is strict."""
+"""A cart as an upstream sends it, checked on receipt. Unknown fields are ignored; everything known is strict."""
 
 from typing import Annotated, Any, Self
 from uuid import UUID

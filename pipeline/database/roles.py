@@ -44,8 +44,8 @@ WORKER: Final[Mapping[str, tuple[str, ...]]] = {
     "cart_lines": ("INSERT", "UPDATE", "DELETE"),
     "checkouts": ("INSERT", _update("checkouts")),
     "checkout_lines": ("INSERT",),
-    "request_keys": ("INSERT",),
-    "request_answers": ("INSERT", "UPDATE (claimed_until, status, headers, body)", "DELETE"),
+    "idempotency_keys": ("INSERT",),
+    "stored_responses": ("INSERT", "UPDATE (leased_until, status, headers, body)", "DELETE"),
     "events": ("INSERT",),
     "reservations": ("INSERT", "UPDATE (state)"),
     "stock_levels": ("UPDATE (reserved, on_hand)",),
@@ -64,7 +64,7 @@ WORKER: Final[Mapping[str, tuple[str, ...]]] = {
         "UPDATE (status, attempts, due_at, last_status, last_error, ended_at)",
         "DELETE",
     ),
-    "refused_messages": ("INSERT", "DELETE"),
+    "rejected_messages": ("INSERT", "DELETE"),
     "admin_sessions": ("INSERT", "DELETE"),
     "heartbeats": ("INSERT", "UPDATE"),
 }
@@ -91,10 +91,10 @@ SECRETS: Final[Mapping[str, frozenset[str]]] = {
     # The buyer's 3-D Secure action: with it, anyone can act in place of the buyer.
     "payments": frozenset({"token", "action"}),
     # What others have sent: secrets are removed before it is stored, as far as they can be recognised.
-    "refused_messages": frozenset({"body"}),
+    "rejected_messages": frozenset({"body"}),
     "webhook_inbox": frozenset({"body"}),
     "webhook_endpoints": frozenset({"secret"}),
-    "request_answers": frozenset({"body", "headers"}),
+    "stored_responses": frozenset({"body", "headers"}),
 }
 
 #: A session makes nothing of its own: no table with a name of the engine's, whatever would trust it. PUBLIC is every

@@ -244,7 +244,8 @@ class Gateway(Protocol):
         """Give the captured amount back. `Succeeded(.., REFUNDED)`, also when it was refunded before."""
 
     def retrieve(self, call: Call) -> Answer:
-        """Look at the object: `Succeeded(.., status)`, `ActionRequired`, `Unknown`; `Misconfigured` if it is not there.
+        """Retrieve the object: `Succeeded(.., status)`, `ActionRequired`, `Unknown`; `Misconfigured` if it is not
+        there.
 
         `Declined` after the buyer has refused, until the next authorisation. A captured object whose refund failed
         stands at CAPTURED. Only what it says is there may be relied on: absence now is not absence later.

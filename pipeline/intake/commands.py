@@ -31,10 +31,10 @@ from pipeline.saga import backward, forward
 from pipeline.saga.chain import next_phase
 from pipeline.settings import Settings
 
-KEY: Final = text("SELECT checkout_id, fingerprint FROM request_keys WHERE owner = :owner AND key = :key")
+KEY: Final = text("SELECT checkout_id, fingerprint FROM idempotency_keys WHERE owner = :owner AND key = :key")
 
 BIND_KEY: Final = text("""
-    INSERT INTO request_keys (owner, key, action, fingerprint, checkout_id)
+    INSERT INTO idempotency_keys (owner, key, action, fingerprint, checkout_id)
     VALUES (:owner, :key, :action, :fingerprint, :checkout_id)
     ON CONFLICT DO NOTHING
 """)

@@ -1,7 +1,7 @@
 """What a payment request was answered, by its idempotency key: the same answer again, for a day.
 
 The claim is written in the transaction that does the work, so that a worker that dies leaves either nothing or the
-checkout and a claim that runs out; `request_keys` makes the repeat find that checkout. After a day only that is left.
+checkout and a claim that runs out; `idempotency_keys` makes the repeat find that checkout. After a day only that is left.
 """
 
 import json
@@ -14,20 +14,20 @@ from sqlalchemy import Connection, text
 from pipeline.errors import Code, Conflict
 
 CLAIM: Final = text("""
-    INSERT INTO request_answers (owner, key, fingerprint, claimed_until)
+    INSERT INTO stored_responses (owner, key, fingerprint, leased_until)
     VALUES (:owner, :key, :fingerprint, now() + make_interval(secs => :seconds))
-    ON CONFLICT (owner, key) DO UPDATE SET claimed_until = EXCLUDED.claimed_until
-    WHERE request_answers.status IS NULL AND request_answers.claimed_until < now()
-      AND request_answers.fingerprint = EXCLUDED.fingerprint
+    ON CONFLICT (owner, key) DO UPDATE SET leased_until = EXCLUDED.leased_until
+    WHERE stored_responses.status IS NULL AND stored_responses.leased_until < now()
+      AND stored_responses.fingerprint = EXCLUDED.fingerprint
 """)
 
 FIND: Final = text("""
-    SELECT fingerprint, status, headers, body FROM request_answers WHERE owner = :owner AND key = :key
+    SELECT fingerprint, status, headers, body FROM stored_responses WHERE owner = :owner AND key = :key
 """)
 
 # The first answer is the answer: what is written once is never written over.
 KEEP: Final = text("""
-    INSERT INTO request_answers AS a (owner, key, fingerprint, claimed_until, status, headers, body)
+    INSERT INTO stored_responses AS a (owner, key, fingerprint, leased_until, status, headers, body)
     VALUES (:owner, :key, :fingerprint, now(), :status, CAST(:headers AS jsonb), :body)
     ON CONFLICT (owner, key) DO UPDATE SET status = EXCLUDED.status, headers = EXCLUDED.headers, body = EXCLUDED.body
     WHERE a.status IS NULL AND a.fingerprint = EXCLUDED.fingerprint AND CAST(:claimed AS boolean)

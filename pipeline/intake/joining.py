@@ -100,7 +100,7 @@ def _object_to_amounts(
 ) -> dict[str, Any] | None:
     """Return how the frozen quote differs from what a request expects; {} if none is frozen and others are expected.
 
-    `asked` is what the checkout was asked to expect: it turns back in phase 3 when that does not hold.
+    `asked` is what the checkout was asked to expect: it unwinds in phase 3 when that does not hold.
     """
     expected = read_expected(request)
     if expected == asked or (expected == Expected() and not claims_all):

@@ -1,4 +1,4 @@
-"""What comes in from outside: requests, checked at the door.
+"""Requests from outside, checked on receipt.
 
 `StartRequest` is also the body of a message on `checkout.intake`. Unknown fields are ignored, so that an upstream may
 be newer than the engine; everything known is strict.

@@ -45,7 +45,7 @@ class Head:
 
 
 class Backlog(Protocol):
-    """Looks at the queues."""
+    """Reads the queues."""
 
     def heads(self, queues: Sequence[str]) -> Mapping[str, Head] | None:
         """Return the head of each queue that is not empty, or None when the broker cannot be reached."""

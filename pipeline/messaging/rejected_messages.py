@@ -17,20 +17,20 @@ log = structlog.get_logger()
 MAX_MESSAGE: Final = 2000
 
 INSERT: Final = text("""
-    INSERT INTO refused_messages (queue, body, code, message) VALUES (:queue, :body, :code, :message)
+    INSERT INTO rejected_messages (queue, body, code, message) VALUES (:queue, :body, :code, :message)
 """)
 
 
 def keep_rejected_message(database: Engine, *, queue: str, body: str, code: Code, facts: Mapping[str, Any]) -> None:
-    """Keep a refused message in a transaction of its own, with the code's sentence over these facts, and log it."""
+    """Keep a rejected message in a transaction of its own, with the code's sentence over these facts, and log it."""
     message = sentence(code, facts)
     with transaction(database) as connection:
         record_rejected_message(connection, queue=queue, body=body, code=code, message=message)
-    log.warning("message.refused", queue=queue, code=code, reason=redact(message, MAX_MESSAGE))
+    log.warning("message.rejected", queue=queue, code=code, reason=redact(message, MAX_MESSAGE))
 
 
 def record_rejected_message(connection: Connection, *, queue: str, body: str, code: Code, message: str) -> None:
-    """Keep a refused message. Its body and reason are stored as they came, but for card numbers, whatever the reason.
+    """Keep a rejected message. Its body and reason are stored as they came, but for card numbers, whatever the reason.
 
     The body is cut to `redaction.MAX_KEPT` characters, and loses its payment tokens, security codes and other secrets
     too; the reason is cut to `MAX_MESSAGE`. Nor are NULs stored, which no text column holds.

@@ -122,9 +122,9 @@ QUESTIONS: Final = (
     _Question(
         "messages_refused",
         Severity.WARNING,
-        "{count:message was|messages were} rejected as invalid: see the table refused_messages",
-        "psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
-        """SELECT count(*) FROM refused_messages
+        "{count:message was|messages were} rejected as invalid: see the table rejected_messages",
+        "psql -c 'SELECT code, message, count(*) FROM rejected_messages GROUP BY 1, 2'",
+        """SELECT count(*) FROM rejected_messages
            WHERE received_at > now() - make_interval(secs => :window_seconds)""",
     ),
     _Question(
@@ -231,7 +231,7 @@ def judge_queues(queues: Sequence[Any] | None) -> list[Finding]:
             "dead_lettered",
             Severity.WARNING if dead else Severity.OK,
             dead,
-            fill("{count:message is|messages are} dead-lettered: see the table refused_messages.", {"count": dead})
+            fill("{count:message is|messages are} dead-lettered: see the table rejected_messages.", {"count": dead})
             if dead
             else "None.",
         )

@@ -68,8 +68,8 @@ FIGURES: Final = text(f"""
             WHERE r.returned_at IS NULL AND c.state IN ({ACTIVE_SQL})) AS coupons_held,
            (SELECT count(*) FROM webhook_deliveries WHERE due_at IS NOT NULL) AS deliveries_pending,
            ({COUNT_DEAD_LETTERED}) AS deliveries_dead_lettered,
-           (SELECT count(*) FROM refused_messages
-            WHERE received_at > now() - make_interval(secs => :window_seconds)) AS refused_messages,
+           (SELECT count(*) FROM rejected_messages
+            WHERE received_at > now() - make_interval(secs => :window_seconds)) AS rejected_messages,
            (SELECT count(*) FROM events
             WHERE kind = 'sweep.resent' AND at > now() - make_interval(secs => :window_seconds)) AS redelivered,
            ({SLOW_COUNT}) AS redelivered_slow
@@ -87,8 +87,8 @@ class Step:
 
     name: str
     checkouts: int
-    oldest_seconds: float | None
-    per_minute: int | None
+    oldest_seconds: float | None = None
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Stats:
     payments_unknown: int
     deliveries_pending: int
     deliveries_dead_lettered: int
-    refused_messages: int
+    rejected_messages: int
     redelivered: int
     redelivered_slow: int
 

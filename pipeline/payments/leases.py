@@ -15,7 +15,7 @@ from pipeline.payments.payment import Intent, PaymentState
 from pipeline.settings import Settings
 
 #: In the order of the fields of `Operation`.
-_COLUMNS: Final = "kind n status fence attempts id claimed_until code last_error created_at updated_at"
+_COLUMNS: Final = "kind n status fence attempts id leased_until code last_error created_at updated_at"
 OPERATION: Final = ", ".join(f"payment_operations.{column}" for column in _COLUMNS.split(" "))
 
 # In one round trip: the checkouts that are held for the call, and the call.
@@ -37,12 +37,12 @@ CLAIM: Final = text(f"""
                OR (id <> ALL(CAST(:polling AS uuid[]))
                    AND expires_at < now() + make_interval(secs => :window_seconds - 0.1 * :claim_seconds)))
     )
-    INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, fence, claimed_until)
+    INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, fence, leased_until)
     SELECT id, kind, n, id || ':' || kind || ':' || n, amount, fence, now() + make_interval(secs => :claim_seconds)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:ns AS smallint[]), CAST(:amounts AS bigint[]),
                 CAST(:fences AS integer[])) AS intended (id, kind, n, amount, fence)
     ON CONFLICT (checkout_id, kind, n) DO UPDATE
-    SET claimed_until = EXCLUDED.claimed_until,
+    SET leased_until = EXCLUDED.leased_until,
         fence = CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[])) THEN payment_operations.fence
                      ELSE greatest(EXCLUDED.fence, payment_operations.fence) END,
         updated_at = CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[])) THEN payment_operations.updated_at
@@ -50,7 +50,7 @@ CLAIM: Final = text(f"""
         -- A claim that ran out without an answer: its caller died, and that counts.
         attempts = payment_operations.attempts
                    + CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[]))
-                               OR payment_operations.claimed_until IS NULL THEN 0 ELSE 1 END
+                               OR payment_operations.leased_until IS NULL THEN 0 ELSE 1 END
     RETURNING checkout_id, idempotency_key, amount_minor, {DETAILS}, {OPERATION}
 """)
 

@@ -42,7 +42,7 @@ class Operation:
     fence: int
     attempts: int
     id: int | None = None
-    claimed_until: datetime | None = None
+    leased_until: datetime | None = None
     code: str | None = None
     last_error: str | None = None
     created_at: datetime | None = None
@@ -56,7 +56,7 @@ def is_pending(operation: Operation) -> bool:
 
 def settle(operation: Operation, status: OperationStatus, code: str | None, error: str | None = None) -> Operation:
     """Return the operation with its outcome; its lease has ended."""
-    return replace(operation, status=status, code=code, last_error=error or None, claimed_until=None)
+    return replace(operation, status=status, code=code, last_error=error or None, leased_until=None)
 
 
 def miss(operation: Operation, code: str, error: str) -> Operation:

@@ -63,7 +63,7 @@ _CERTAIN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What to call next: a new operation, a repeat of one (same key), or a look at the object."""
+    """What to call next: a new operation, a repeat of one (same key), or a retrieval of the object."""
 
     kind: OperationKind
     n: int
@@ -159,7 +159,7 @@ class PaymentState:
         What a look shows is there; what it does not show may still come. Once the books have moved on, an older look
         is old news.
         """
-        freed = replace(operation, claimed_until=None)
+        freed = replace(operation, leased_until=None)
         if self.status is not seen:
             return self._with(freed, self.status, self.reference)
         asked_before = operation.status is OperationStatus.ACTION_REQUIRED
@@ -187,7 +187,7 @@ class PaymentState:
 
     def free(self, operation: Operation) -> "PaymentState":
         """Return the payment with the lease of a call that was not made released."""
-        freed = replace(operation, claimed_until=None)
+        freed = replace(operation, leased_until=None)
         return replace(self, operations=[freed if each.id == operation.id else each for each in self.operations])
 
     def hold(self, operation: Operation) -> "PaymentState":
@@ -195,7 +195,7 @@ class PaymentState:
         return replace(
             self,
             operations=[
-                replace(each, claimed_until=operation.claimed_until)
+                replace(each, leased_until=operation.leased_until)
                 if each.id == operation.id and is_pending(each)
                 else each
                 for each in self.operations

@@ -67,9 +67,9 @@ def wait_for_stragglers(member: LockedCheckout, books: PaymentState) -> Retry | 
 
 def wait_for_lease(member: LockedCheckout, operation: Operation) -> Retry | None:
     """Wait while somebody makes the call, until their lease has surely run out."""
-    if operation.claimed_until is None or operation.claimed_until <= member.now:
+    if operation.leased_until is None or operation.leased_until <= member.now:
         return None
-    wait = operation.claimed_until - member.now + _MARGIN
+    wait = operation.leased_until - member.now + _MARGIN
     return Retry(wait.total_seconds(), f"{operation.kind} is being called")
 
 

@@ -38,10 +38,10 @@ SETTLE: Final = text("""
     WITH settled AS (
         UPDATE payment_operations o
         SET status = s.status, code = s.code, last_error = s.last_error, attempts = s.attempts,
-            claimed_until = s.claimed_until, updated_at = now()
+            leased_until = s.leased_until, updated_at = now()
         FROM unnest(CAST(:operation_ids AS bigint[]), CAST(:operation_statuses AS text[]), CAST(:codes AS text[]),
                     CAST(:errors AS text[]), CAST(:attempts AS smallint[]), CAST(:claims AS timestamptz[]))
-             AS s (id, status, code, last_error, attempts, claimed_until)
+             AS s (id, status, code, last_error, attempts, leased_until)
         WHERE o.id = s.id
     )
     UPDATE payments p
@@ -54,7 +54,7 @@ SETTLE: Final = text("""
 """)
 
 ABANDON: Final = text("""
-    UPDATE payment_operations SET status = 'declined', code = 'abandoned', claimed_until = NULL, updated_at = now()
+    UPDATE payment_operations SET status = 'declined', code = 'abandoned', leased_until = NULL, updated_at = now()
     WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND status IN ('intended', 'unknown')
 """)
 
@@ -102,7 +102,7 @@ def store_results(
 
 def _record(books: PaymentState, operation: Operation, answered: CallResult, now: datetime) -> PaymentState:
     # A caller that was suspended for longer than its lease: the next lease is kept.
-    is_taken_over = operation.claimed_until != answered.planned.operation.claimed_until
+    is_taken_over = operation.leased_until != answered.planned.operation.leased_until
     if answered.answer is None:
         return books if is_taken_over else books.free(operation)
     # A back-off counts from the answer: from the call, a time-out would have used it up already.
@@ -137,7 +137,7 @@ def _write(connection: Connection, before: Mapping[UUID, PaymentState], after: M
                 "codes": [each.code for each in operations],
                 "errors": [each.last_error for each in operations],
                 "attempts": [each.attempts for each in operations],
-                "claims": [each.claimed_until for each in operations],
+                "claims": [each.leased_until for each in operations],
                 "checkout_ids": [books.checkout_id for books in payments],
                 "statuses": [books.status for books in payments],
                 "references": [books.reference for books in payments],

@@ -63,7 +63,7 @@ EXCHANGE: Final = text("""
     ORDER BY base, quote, observed_at DESC, id DESC
 """)
 
-#: What an upstream wrote into a cart with SQL of its own has not come through the door: it is checked here.
+#: What an upstream wrote into a cart with SQL of its own has not come through the service: it is checked here.
 DISCOUNTS: Final = TypeAdapter(list[DiscountInput])
 TAXES: Final = TypeAdapter(list[TaxInput])
 

@@ -20,9 +20,9 @@ from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
-#: Second looks at once: one takes a provider some tenths of a second.
+#: Second retrievals at once: one takes a provider some tenths of a second.
 LOOKERS: Final = 8
-#: A checkout that changed while it was looked at is looked at again, but not for ever.
+#: A checkout that changed during its retrieval is retrieved again, but not for ever.
 LOOKS: Final = 3
 
 #: Told what is being done ("listed", "looked at again") and how many objects it has been done for.

@@ -35,7 +35,7 @@ STEP_DOWN: Final = with_events("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# What ends with an object at the provider is looked at again, for a day and ever more rarely.
+# What ends with an object at the provider is polled for a day, with growing intervals.
 FINISH: Final = with_events("""
     UPDATE checkouts c
     SET state = c.ending, phase = 0, ended_at = now(), updated_at = now(),

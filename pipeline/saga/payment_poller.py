@@ -1,4 +1,4 @@
-"""Looks at payments at the provider, when something says that it knows more than we do.
+"""Polls payments at the provider, when it may know more than this database.
 
 A webhook, the day after an end, the reconciler: none of them is believed, all of them make us ask. So it does not
 matter in which order they come, or how often.
@@ -37,7 +37,7 @@ class PaymentPoller:
         self._settings = settings
 
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Look at the payments of these checkouts.
+        """Retrieve the payments of these checkouts.
 
         Returns those that were retrieved, or have nothing to retrieve: the caller asks for the others again.
         """
@@ -72,7 +72,7 @@ class PaymentPoller:
                 # No reference to retrieve: repeating the call in flight shows more.
                 if not held.unsettled:
                     seen.add(member.id)
-            elif operation.claimed_until is None or operation.claimed_until <= member.now:
+            elif operation.leased_until is None or operation.leased_until <= member.now:
                 intents.append((member, held, Intent(operation.kind, operation.n, Verb.RETRIEVE)))
         return Step(calls=take_leases(connection, intents, self._settings, hold=False))
 
@@ -136,7 +136,7 @@ class PaymentPoller:
             return []
         if books.status is not was.status:
             facts = {"was": was.status, "status": books.status, "amount": str(books.amount)}
-            write_events(connection, "payment.turned_up", [member.id], data={member.id: facts})
+            write_events(connection, "payment.late_funds", [member.id], data={member.id: facts})
         forward.schedule_retry(connection, [(member, 0.0, "late funds", member.attempts)])
         return [OutgoingMessage(RESOLVE, member.id, member.now)]
 

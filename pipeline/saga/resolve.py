@@ -1,4 +1,4 @@
-"""Unknown outcomes, and looks at what has ended: asks until the provider's answer is known.
+"""Unknown outcomes, and polls of what has ended: asks until the provider's answer is known.
 
 On a queue of its own, away from healthy payments.
 """

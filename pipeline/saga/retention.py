@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from pipeline.settings import Settings
 
-#: The HTTP edge keeps an answer for a day, as providers do; `request_keys` is for ever.
+#: The HTTP edge keeps an answer for a day, as providers do; `idempotency_keys` is for ever.
 ANSWER_HOURS: Final = 24
 
 # Not more often than it is looked at: many sweeps at once write it once.
@@ -16,8 +16,8 @@ BEAT: Final = text("""
 """)
 
 FORGET_ANSWERS: Final = text("""
-    DELETE FROM request_answers
-    WHERE (owner, key) IN (SELECT owner, key FROM request_answers
+    DELETE FROM stored_responses
+    WHERE (owner, key) IN (SELECT owner, key FROM stored_responses
                            WHERE created_at < now() - make_interval(hours => :hours)
                            ORDER BY created_at LIMIT :limit)
 """)
@@ -30,8 +30,8 @@ FORGET_DELIVERIES: Final = text("""
 """)
 
 FORGET_REFUSED: Final = text("""
-    DELETE FROM refused_messages
-    WHERE id IN (SELECT id FROM refused_messages WHERE received_at < now() - make_interval(days => :days)
+    DELETE FROM rejected_messages
+    WHERE id IN (SELECT id FROM rejected_messages WHERE received_at < now() - make_interval(days => :days)
                  ORDER BY received_at LIMIT :limit)
 """)
 
@@ -67,7 +67,7 @@ def delete_expired(connection: Connection, settings: Settings) -> int:
     gone = connection.execute(FORGET_ANSWERS, {"hours": ANSWER_HOURS, "limit": limit}).rowcount
     for statement, days in (
         (FORGET_DELIVERIES, settings.outbound_webhook_keep_days),
-        (FORGET_REFUSED, settings.refused_messages_keep_days),
+        (FORGET_REFUSED, settings.rejected_messages_keep_days),
         (FORGET_NOTICES, settings.webhook_inbox_keep_days),
     ):
         gone += connection.execute(statement, {"days": days, "limit": limit}).rowcount

@@ -59,7 +59,7 @@ class AgreeingBank:
         return iter(())
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """There is nothing to close."""
 
 
 def build_broker() -> BatchBroker:

@@ -15,7 +15,7 @@ TABLES: Final[Mapping[str, str]] = {
     "cart_lines": "cart_id = (SELECT cart_id FROM checkouts WHERE id = :id)",
     "checkouts": "id = :id",
     "checkout_lines": "checkout_id = :id",
-    "request_keys": "checkout_id = :id",
+    "idempotency_keys": "checkout_id = :id",
     "events": "checkout_id = :id",
     "reservations": "checkout_id = :id",
     "stock_movements": "checkout_id = :id",

@@ -43,7 +43,7 @@ STARTED: Final = {
     "due_reason": "'stalled'",
     "expires_at": "now() + interval '1 day'",
 }
-ORIGINALS: Final = ("carts", "cart_lines", "checkouts", "request_keys", "events")
+ORIGINALS: Final = ("carts", "cart_lines", "checkouts", "idempotency_keys", "events")
 
 
 def measure_floor(ground: Ground) -> Figures:

@@ -119,6 +119,6 @@ class Ground:
         try:
             with database.connect() as connection:
                 found = take_report(connection, settings).violations
-                self.violations += [f"{each.promise}: {each.meaning} ({each.count} rows)" for each in found]
+                self.violations += [f"{each.invariant}: {each.meaning} ({each.count} rows)" for each in found]
         finally:
             database.dispose()

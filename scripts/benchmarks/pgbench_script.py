@@ -25,7 +25,7 @@ COMPLETE: Final = f"""UPDATE checkouts SET state = 'completed', phase = {{number
     due_reason = NULL, updated_at = now(), ended_at = now()
     WHERE id = {ID} AND state = 'running' AND phase = {{number}} - 1"""
 PAY: Final = f"UPDATE payments SET status = '{{status}}', updated_at = now() WHERE checkout_id = {ID}"
-SETTLE: Final = f"""UPDATE payment_operations SET status = 'succeeded', claimed_until = NULL, updated_at = now()
+SETTLE: Final = f"""UPDATE payment_operations SET status = 'succeeded', leased_until = NULL, updated_at = now()
     WHERE checkout_id = {ID} AND kind = '{{kind}}' AND n = 1"""
 RESERVE: Final = "UPDATE stock_levels SET reserved = reserved + 1 WHERE variant_id = {variant}"
 SELL: Final = "UPDATE stock_levels SET on_hand = on_hand - 1, reserved = reserved - 1 WHERE variant_id = {variant}"

@@ -33,7 +33,7 @@ LOCKS: Final = text(f"""
     SELECT (SELECT count(*) FROM checkouts WHERE state IN ({ACTIVE_SQL})) AS carts,
            (SELECT count(*) FROM reservations WHERE state = 'held') AS reservations
 """)
-REFUSED: Final = text("SELECT count(*) FROM refused_messages")
+REFUSED: Final = text("SELECT count(*) FROM rejected_messages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Figures:
     orders: int
     locked_carts: int
     held_reservations: int
-    refused_messages: int
+    rejected_messages: int
 
 
 def read_figures(database: Engine) -> Figures:
@@ -96,7 +96,7 @@ def _count(connection: Connection) -> Figures:
         orders=money.orders,
         locked_carts=locks.carts,
         held_reservations=locks.reservations,
-        refused_messages=connection.execute(REFUSED).scalar_one(),
+        rejected_messages=connection.execute(REFUSED).scalar_one(),
     )
 
 
@@ -149,7 +149,7 @@ def judge(figures: Figures, report: AuditReport, cancellation: Cancellation, kil
             f"{len(report.violations)} of {len(report.checked)} invariants violated"
             if report.violations
             else f"clean, {len(report.checked)} invariants checked",
-            not (report.violations or report.skipped or report.needs_review or figures.refused_messages),
+            not (report.violations or report.skipped or report.needs_review or figures.rejected_messages),
         ),
     ]
 
@@ -184,7 +184,7 @@ def describe(figures: Figures, report: AuditReport, cancellation: Cancellation, 
         },
         "locks_left": figures.locked_carts + figures.held_reservations,
         "audit": {
-            "promises": len(report.checked),
-            "violations": {each.promise: each.count for each in report.violations},
+            "invariants": len(report.checked),
+            "violations": {each.invariant: each.count for each in report.violations},
         },
     }

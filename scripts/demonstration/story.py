@@ -70,7 +70,7 @@ class Kill:
 
 
 class Story:
-    """Plays the buyers at the engine's door, and bad luck."""
+    """Plays the buyers of the service, and bad luck."""
 
     def __init__(self, engine: CheckoutEngine, supervisor: Supervisor, ending: Ending, narrator: Narrator) -> None:
         """Take the engine to buy from, the workers to kill one of, and who is told."""

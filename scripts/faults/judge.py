@@ -37,11 +37,11 @@ WITNESSES: Final = text("""
 STANDING: Final = text("SELECT id, state || phase || fence FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
 LEFT: Final = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL AND state <> 'needs_review'")
 STATES: Final = text("SELECT state, count(*) AS checkouts FROM checkouts GROUP BY state")
-KNOWN: Final = text("SELECT key, checkout_id FROM request_keys WHERE owner = :owner")
+KNOWN: Final = text("SELECT key, checkout_id FROM idempotency_keys WHERE owner = :owner")
 LAST_WEBHOOK: Final = text("SELECT coalesce(max(id), 0) FROM sandbox.entries")
 # Without a message: calls that hang are still out when theirs is done with, a webhook may wait for its next try.
 PENDING: Final = text("""
-    SELECT (SELECT count(*) FROM payment_operations WHERE claimed_until > now())
+    SELECT (SELECT count(*) FROM payment_operations WHERE leased_until > now())
            + (SELECT count(*) FROM webhook_inbox WHERE due_at IS NOT NULL)
 """)
 EXISTING: Final = text("SELECT id FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
@@ -54,7 +54,7 @@ TABLES: Final = text("""
 HASH: Final = "hashtextextended((to_jsonb(t) - 'updated_at')::text, 0)"
 
 #: Written by what watches and tells, not by what is bought: signs of life, refused messages, answers over HTTP.
-ASIDE: Final = frozenset({"public.heartbeats", "public.refused_messages", "public.request_answers"})
+ASIDE: Final = frozenset({"public.heartbeats", "public.rejected_messages", "public.stored_responses"})
 #: Messages that came too early, of those told one by one.
 EXAMPLES: Final = 3
 #: Longest that a witness may take. What takes longer is stuck, and counted so at the end.
@@ -145,7 +145,7 @@ def judge(place: Place, history: History, ending: Ending, *, replay_seconds: flo
     with place.database.connect() as connection:
         found = take_report(connection, place.settings).violations
     verdict.audit_violations = len(found)
-    verdict.violations += [f"{each.promise}: {each.meaning} ({each.count} rows)" for each in found]
+    verdict.violations += [f"{each.invariant}: {each.meaning} ({each.count} rows)" for each in found]
     return verdict
 
 

@@ -1,4 +1,4 @@
-"""Buyers of every kind, from a seed, and what each was told: the history that the end is held against."""
+"""Buyers of every kind, from a seed, and what each was answered: the history that the end is compared with."""
 
 import json
 import random
@@ -234,7 +234,7 @@ class Load:
         self.history.gave_up.append(buyer.key)
 
     def _find(self, key: str) -> UUID | None:
-        sql = text("SELECT checkout_id FROM request_keys WHERE owner = :owner AND key = :key")
+        sql = text("SELECT checkout_id FROM idempotency_keys WHERE owner = :owner AND key = :key")
         try:
             with self.place.database.connect() as connection:
                 found: UUID | None = connection.execute(sql, {"owner": OWNER, "key": key}).scalar_one_or_none()

@@ -51,7 +51,7 @@ TERMINAL_SQL: Final = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
 PROGRESS: Final = text(f"""
     SELECT count(*) AS started, count(*) FILTER (WHERE state IN ({TERMINAL_SQL})) AS ended,
            coalesce(sum(phase), 0) AS phases, coalesce(sum(fence), 0) AS fences, count(DISTINCT state) AS states,
-           (SELECT count(*) FROM refused_messages) AS refused
+           (SELECT count(*) FROM rejected_messages) AS refused
     FROM checkouts
 """)
 
@@ -60,7 +60,7 @@ OUTCOMES: Final = text(f"""
     FROM checkouts GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """)
 
-REFUSED: Final = text("SELECT code, count(*) AS messages FROM refused_messages GROUP BY code ORDER BY code")
+REFUSED: Final = text("SELECT code, count(*) AS messages FROM rejected_messages GROUP BY code ORDER BY code")
 
 SOLD: Final = text("""
     SELECT l.sku, CAST(sum(l.quantity) AS bigint) AS units, CAST(sum(l.total_minor) AS bigint) AS minor

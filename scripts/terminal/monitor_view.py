@@ -86,7 +86,7 @@ def _attention(readout: Readout) -> list[tuple[str, int]]:
         ("needs review", stats.needs_review),
         ("expired, stock held", stats.expired),
         ("payments unknown", stats.payments_unknown),
-        ("messages rejected", stats.refused_messages),
+        ("messages rejected", stats.rejected_messages),
         ("webhooks pending", stats.deliveries_pending),
         ("webhooks dead-lettered", stats.deliveries_dead_lettered),
         ("redelivered, lost", stats.redelivered - stats.redelivered_slow),

@@ -90,7 +90,7 @@ class Place:
         wait_until(lambda: read() == wanted, f"{wanted}, not {read()}")
 
     def assert_sound(self) -> None:
-        """Assert that every promise is kept."""
+        """Assert that every invariant is kept."""
         with self.engine.connect() as connection:
             assert audit(connection, self.settings) == []
 

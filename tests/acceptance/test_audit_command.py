@@ -37,8 +37,8 @@ def test_all_kept_is_exit_0_with_a_line_for_each_promise(tmp_path: Path, engine:
     done = run(tmp_path, settings)
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
-    assert [line.split()[:2] for line in lines] == [["ok", promise.name] for promise in INVARIANTS]
-    assert last == "38 promises, all kept."
+    assert [line.split()[:2] for line in lines] == [["ok", invariant.name] for invariant in INVARIANTS]
+    assert last == "38 invariants, all hold."
 
 
 def test_a_broken_promise_is_exit_1_with_its_first_ten_rows(tmp_path: Path, engine: Engine, settings: Settings) -> None:
@@ -64,7 +64,7 @@ def test_a_broken_promise_is_exit_1_with_its_first_ten_rows(tmp_path: Path, engi
         "ledger_reserved=None",
     ]
     assert lines[broken[0] + 11] == "       and 2 more"
-    assert lines[-1] == "38 promises, 1 broken."
+    assert lines[-1] == "38 invariants, 1 violated."
 
 
 def test_json_has_every_promise_and_the_rows_of_the_broken_ones(
@@ -79,14 +79,14 @@ def test_json_has_every_promise_and_the_rows_of_the_broken_ones(
     done = run(tmp_path, settings, "--json")
     assert done.returncode == 1
     report: dict[str, Any] = json.loads(done.stdout)
-    assert {key: value for key, value in report.items() if key != "promises"} == {
+    assert {key: value for key, value in report.items() if key != "invariants"} == {
         "violations": 1,
         "skipped": [],
         "needs_review": 1,
         "waiting": 0,
     }
-    assert [promise["name"] for promise in report["promises"]] == [promise.name for promise in INVARIANTS]
-    (broken,) = [promise for promise in report["promises"] if not promise["kept"]]
+    assert [invariant["name"] for invariant in report["invariants"]] == [invariant.name for invariant in INVARIANTS]
+    (broken,) = [invariant for invariant in report["invariants"] if not invariant["kept"]]
     assert (broken["name"], broken["count"]) == ("order_total_is_locked_total", 1)
     (row,) = broken["rows"]
     assert row.pop("voided_at") is not None
@@ -121,7 +121,7 @@ def test_without_redis_it_says_so_and_checks_all_the_same(tmp_path: Path, engine
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [
         "Redis did not answer: a checkout with a message in a queue is reported as overdue too.",
-        "38 promises, all kept.",
+        "38 invariants, all hold.",
     ]
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.acceptance
 KINDS: Final = [kind.value for kind in FindingKind]
 FAILED: Final = "00000000-0000-7000-8000-000000000002"
 
-#: A second object of the failed checkout, open, so that the promises about the bank's money stay kept.
+#: A second object of the failed checkout, open, so that the invariants about the bank's money stay kept.
 STRAY: Final = f"""
     INSERT INTO sandbox.payments (reference, checkout_id, currency, amount_minor, status, authorized_minor,
                                   captured_minor, refunded_minor)
@@ -42,8 +42,10 @@ def test_books_that_agree_are_exit_0_with_a_line_for_each_kind(
     done = run(tmp_path, settings, "--gateway")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert [line.split()[:2] for line in lines[: len(INVARIANTS)]] == [["ok", promise.name] for promise in INVARIANTS]
-    assert lines[len(INVARIANTS)] == f"{len(INVARIANTS)} promises, all kept."
+    assert [line.split()[:2] for line in lines[: len(INVARIANTS)]] == [
+        ["ok", invariant.name] for invariant in INVARIANTS
+    ]
+    assert lines[len(INVARIANTS)] == f"{len(INVARIANTS)} invariants, all hold."
     assert figures(done.stdout) == [("ok", kind, 0) for kind in KINDS]
     assert lines[-1].startswith("2 objects at sandbox, 2 payments of ours, since 20")
     assert lines[-1].endswith(" UTC: all agree.")
@@ -57,11 +59,11 @@ def test_a_difference_is_exit_1_with_what_to_do_and_nothing_is_touched(
     before = take_snapshot(engine)
     done = run(tmp_path, settings, "--gateway")
     assert (done.returncode, done.stderr) == (1, "")
-    assert f"{len(INVARIANTS)} promises, all kept." in done.stdout.splitlines()
+    assert f"{len(INVARIANTS)} invariants, all hold." in done.stdout.splitlines()
     assert [each for each in figures(done.stdout) if each[0] != "ok"] == [("DIFFERS", "orphaned_payment", 1)]
     assert (
         f"        checkout={FAILED}  reference=pay_3  This object over 7.50 EUR is open; the checkout is failed and has"
-        " pay_2. --repair cancels it, or refunds what it took."
+        " pay_2. --repair voids it, or refunds what it captured."
     ) in done.stdout.splitlines()
     assert done.stdout.splitlines()[-1].endswith(" UTC: 1 difference.")
     assert take_snapshot(engine) == before
@@ -136,7 +138,7 @@ def test_json_has_the_findings_and_the_repairs_in_one_object(
     done = run(tmp_path, settings, "--json", "--gateway", "--repair")
     assert done.returncode == 1
     report: dict[str, Any] = json.loads(done.stdout)
-    assert [each["name"] for each in report["promises"]] == [promise.name for promise in INVARIANTS]
+    assert [each["name"] for each in report["invariants"]] == [invariant.name for invariant in INVARIANTS]
     gateway = report.pop("gateway")
     findings = {each.pop("kind"): each for each in gateway.pop("findings")}
     assert gateway.pop("since").endswith("+00:00")
@@ -209,7 +211,7 @@ def test_a_provider_that_cannot_be_read_is_exit_2_and_never_all_well(
     sentence = "The payment provider does not answer (its database failed): try again later."
     # When
     done = run(tmp_path, settings, "--gateway", **bank)
-    # Then the promises are told, and of the comparison only that it failed
+    # Then the invariants are reported, and of the comparison only that it failed
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == sentence
     assert figures(done.stdout) == []

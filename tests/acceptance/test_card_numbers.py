@@ -124,7 +124,7 @@ def test_a_card_number_on_a_queue_is_kept_nowhere(
     push_raw(client, PRICE_LOCK, encode_message(PRICE_LOCK, CARDS[1]))
     # Then each is written down once, with its reason, and its neighbours are checkouts
     count = len(refused) + len(other) + len(unreadable) + 2
-    written = text("SELECT count(*) FROM refused_messages")
+    written = text("SELECT count(*) FROM rejected_messages")
     started = text("SELECT count(*) FROM checkouts")
     processes.wait_until(engine, lambda c: c.execute(written).scalar_one() >= count, "all are written down")
     processes.wait_until(
@@ -132,17 +132,17 @@ def test_a_card_number_on_a_queue_is_kept_nowhere(
     )
     processes.wait_until(engine, lambda _: not client.hlen(f"dramatiq:{INTAKE}.msgs"), "the queue is empty")
     processes.wait_until(engine, lambda _: not client.hlen(f"dramatiq:{PRICE_LOCK}.msgs"), "the other queue too")
-    codes = shelf.rows("SELECT queue, code, count(*) FROM refused_messages GROUP BY 1, 2 ORDER BY 1, 2")
+    codes = shelf.rows("SELECT queue, code, count(*) FROM rejected_messages GROUP BY 1, 2 ORDER BY 1, 2")
     assert codes == [
         (INTAKE, "card_number_refused", len(refused)),
         (INTAKE, "message_invalid", len(unreadable) + 1),
         (INTAKE, "request_invalid", len(other)),
         (PRICE_LOCK, "message_invalid", 1),
     ]
-    assert shelf.rows("SELECT DISTINCT message FROM refused_messages WHERE code = 'card_number_refused'") == [
+    assert shelf.rows("SELECT DISTINCT message FROM rejected_messages WHERE code = 'card_number_refused'") == [
         (SENTENCES[Code.CARD_NUMBER],)
     ]
-    bodies = "SELECT count(*) FROM refused_messages WHERE body LIKE '%[card number removed]%'"
+    bodies = "SELECT count(*) FROM rejected_messages WHERE body LIKE '%[card number removed]%'"
     assert shelf.rows(bodies) == [(count - 1,)]
     # ... none is in the database, and the only dead letter is the one without
     assert_clean(dump_database(engine))

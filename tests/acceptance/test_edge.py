@@ -29,7 +29,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 def place(opened: Place) -> Iterator[Place]:
-    """The shop, empty. Whatever a test does with it, every promise is kept at its end."""
+    """The shop, empty. Whatever a test does with it, every invariant is kept at its end."""
     empty(opened)
     opened.shelf.add_variant("cup", stock=UNITS, price_minor=250)
     yield opened
@@ -143,9 +143,9 @@ def test_while_postgresql_is_away_everything_is_refused_and_nothing_is_lost(plac
         place.wait_for_edge()
         # And nothing of what was refused is there
         place.wait_for_states({"completed": 1})
-        assert place.shelf.rows("SELECT key FROM request_answers") == [("order-1",)]
+        assert place.shelf.rows("SELECT key FROM stored_responses") == [("order-1",)]
         # When both are asked for again
-        place.shelf.run("UPDATE request_answers SET claimed_until = now()")
+        place.shelf.run("UPDATE stored_responses SET leased_until = now()")
         again = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
         second = client.post("/checkout", json=ask(make_cart("cup")), headers=key("order-2", wait=20))
     # Then each is one order, and the news is heard again without a restart
@@ -170,7 +170,7 @@ def test_an_edge_that_is_killed_pays_nothing_twice(place: Place) -> None:
         place.wait_for_edge()
         # Then a repeat is told to wait while the dead one's claim lasts, and after it gets the one order
         early = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
-        place.shelf.run("UPDATE request_answers SET claimed_until = now()")
+        place.shelf.run("UPDATE stored_responses SET leased_until = now()")
         late = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
     assert (early.status_code, early.json()["code"]) == (409, "idempotency_running")
     assert (late.status_code, late.json()["state"]) == (200, "completed")

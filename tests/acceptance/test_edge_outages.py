@@ -34,7 +34,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 def place(opened: Place) -> Iterator[Place]:
-    """The shop, with forty cups alone. Whatever a test does with it, every promise is kept at its end."""
+    """The shop, with forty cups alone. Whatever a test does with it, every invariant is kept at its end."""
     empty(opened)
     opened.shelf.add_variant("cup", stock=40, price_minor=250)
     yield opened
@@ -211,7 +211,7 @@ def test_what_is_refused_while_postgresql_is_away_is_taken_when_it_is_back(place
             assert place.shelf.rows("SELECT count(*) FROM checkouts") == [(2,)]
         # And when it is back, the same is taken: the purchase once its first claim has run out
         assert stand(pay(client, second, wait=20)) == (409, "idempotency_running")
-        place.shelf.run("UPDATE request_answers SET claimed_until = now() WHERE status IS NULL")
+        place.shelf.run("UPDATE stored_responses SET leased_until = now() WHERE status IS NULL")
         assert stand(pay(client, second, wait=20)) == (200, "completed")
         assert bring_news().json() == {"received": True}
         place.wait_for_states({"completed": 2})

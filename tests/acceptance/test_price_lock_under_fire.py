@@ -212,11 +212,11 @@ def test_whatever_changes_and_whoever_edits_what_was_locked_is_what_is_paid(
                 assert meddler.returncode == 0
         finally:
             built.close()
-    # Then every promise is kept
+    # Then every invariant is kept
     with engine.connect() as connection:
         report = take_report(connection, settings)
     assert list(report.violations) == []
-    assert {"price_lock_is_unforged", "price_lock_adds_up"} <= {promise.name for promise in report.checked}
+    assert {"price_lock_is_unforged", "price_lock_adds_up"} <= {invariant.name for invariant in report.checked}
     assert len(report.checked) >= 28
     # ... all sold but what may fail
     ends = Counter(dict(shelf.rows("SELECT coalesce(failure_code, state), count(*) FROM checkouts GROUP BY 1")))

@@ -84,7 +84,7 @@ def start_some(place: Place, token: str = "tok_ok") -> None:
             assert client.post("/checkout", json=ask(make_cart("cup"), token), headers=key(number)).status_code == 202
     there = "SELECT count(*) FROM checkouts WHERE phase = 4"
     if token != "tok_ok":
-        there = "SELECT count(*) FROM payment_operations WHERE kind = 'authorize' AND claimed_until > now()"
+        there = "SELECT count(*) FROM payment_operations WHERE kind = 'authorize' AND leased_until > now()"
     wait_until(lambda: place.shelf.rows(there) == [(COUNT,)], "they are there")
 
 

@@ -199,7 +199,7 @@ def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(invoices: Path
         "stock_conserved": True,
         "stock_off": [],
         "audit_violations": 0,
-        "audit_promises": len(INVARIANTS),
+        "audit_invariants": len(INVARIANTS),
         "broken": [],
         "file": "invoices.csv",
         "encoding": "windows-1252",
@@ -237,7 +237,7 @@ def test_what_is_not_in_stock_fails_as_a_whole_and_holds_nothing(invoices: Path)
         "units still held 0",
         "sold + left = stock yes, of 9",
         "revenue 7.50 GBP",
-        f"audit {len(INVARIANTS)} promises kept",
+        f"audit {len(INVARIANTS)} invariants hold",
     ]
 
 

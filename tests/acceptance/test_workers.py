@@ -234,12 +234,12 @@ def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes,
     # Then the good ones are bought
     processes.assert_all_sold(engine, len(bad))
     # ... each bad one is written down once, with its reason
-    is_recorded = text("SELECT count(*) >= :count FROM refused_messages")
+    is_recorded = text("SELECT count(*) >= :count FROM rejected_messages")
     processes.wait_until(
         engine, lambda c: c.execute(is_recorded, {"count": len(bad) + 1}).scalar_one(), "all are recorded"
     )
     with engine.connect() as connection:
-        rows = connection.execute(text("SELECT queue, code, message FROM refused_messages")).all()
+        rows = connection.execute(text("SELECT queue, code, message FROM rejected_messages")).all()
     codes = sorted((row.queue, row.code) for row in rows)
     assert codes == sorted(
         [("checkout.price_lock", "message_invalid")]

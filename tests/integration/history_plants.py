@@ -1,4 +1,4 @@
-"""What breaks a promise about history, and nothing else: the promise, the SQL past every guard, the rows."""
+"""What breaks an invariant about history, and nothing else: the invariant, the SQL past every guard, the rows."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ HISTORY_PLANTS: Final = (
     ),
     (
         "one_owner_throughout",
-        "INSERT INTO request_keys (owner, key, action, fingerprint, checkout_id)"
+        "INSERT INTO idempotency_keys (owner, key, action, fingerprint, checkout_id)"
         f" VALUES ('thief', 'k', 'start', 'f', {RUNNING})",
         1,
     ),

@@ -1,4 +1,4 @@
-"""The audit: silent over consistent books, and each promise reported when, and only when, it is broken."""
+"""The audit: silent over consistent books, and each invariant reported when, and only when, it is broken."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ RUNNING: Final = UUID("00000000-0000-7000-8000-000000000003")
 
 @dataclass(frozen=True)
 class Plant:
-    """A broken promise: the SQL that breaks it, past every guard, and the rows that then break it."""
+    """A broken invariant: the SQL that breaks it, past every guard, and the rows that then break it."""
 
-    promise: str
+    invariant: str
     sql: str
     rows: int = 1
 
@@ -41,7 +41,7 @@ def cart_id(n: int) -> str:
 
 
 def empty_order(state: str, number: str, checkout: int, cart: int) -> str:
-    """SQL of an order of nothing, with its lock: it breaks no promise about amounts and lines."""
+    """SQL of an order of nothing, with its lock: it breaks no invariant about amounts and lines."""
     return (
         "INSERT INTO price_locks (checkout_id, currency, subtotal_minor, discount_minor, shipping_minor, tax_minor,"
         f" total_minor, rounding, shipping_address, hash) VALUES ({checkout_id(checkout)}, 'EUR', 0, 0, 0, 0, 0,"
@@ -321,7 +321,7 @@ def write_hashes(connection: Connection) -> None:
 
 
 def broken(report: AuditReport) -> dict[str, int]:
-    return {violation.promise: violation.count for violation in report.violations}
+    return {violation.invariant: violation.count for violation in report.violations}
 
 
 def test_an_empty_database_keeps_every_promise(engine: Engine, settings: Settings) -> None:
@@ -337,18 +337,18 @@ def test_consistent_books_keep_every_promise(books: Engine, settings: Settings) 
     assert report.needs_review == 0
 
 
-@pytest.mark.parametrize("plant", PLANTS, ids=[f"{plant.promise}-{n}" for n, plant in enumerate(PLANTS)])
+@pytest.mark.parametrize("plant", PLANTS, ids=[f"{plant.invariant}-{n}" for n, plant in enumerate(PLANTS)])
 def test_a_broken_promise_is_reported_alone(connection: Connection, settings: Settings, plant: Plant) -> None:
     connection.exec_driver_sql(plant.sql)
-    if plant.promise != "price_lock_is_unforged":
+    if plant.invariant != "price_lock_is_unforged":
         write_hashes(connection)
-    assert broken(check(connection, settings)) == {plant.promise: plant.rows}
+    assert broken(check(connection, settings)) == {plant.invariant: plant.rows}
 
 
 def test_every_promise_is_planted() -> None:
-    names = [promise.name for promise in INVARIANTS]
+    names = [invariant.name for invariant in INVARIANTS]
     assert len(set(names)) == len(names)
-    assert {plant.promise for plant in PLANTS} == set(names)
+    assert {plant.invariant for plant in PLANTS} == set(names)
 
 
 def test_a_violation_names_what_broke_and_its_figures(connection: Connection, settings: Settings) -> None:
@@ -441,7 +441,7 @@ def test_books_of_a_bank_elsewhere_are_skipped(connection: Connection, settings:
     elsewhere = settings.with_gateway_options(database_url=SecretStr("postgresql:///bank"))
     report = check(connection, elsewhere)
     assert broken(report) == {}
-    assert {promise.name for promise in report.skipped} == {
+    assert {invariant.name for invariant in report.skipped} == {
         "bank_charge_is_order_total",
         "bank_holds_no_authorization",
         "bank_charged_once",
@@ -458,7 +458,7 @@ def test_another_gateway_is_not_compared_with_the_sandbox(connection: Connection
 
 
 def test_one_audit_sees_one_moment(books: Engine, settings: Settings) -> None:
-    # given books that somebody breaks, for all to see, while the audit is at its first promise
+    # given books that somebody breaks, for all to see, while the audit is at its first invariant
     statements: list[str] = []
 
     def break_books(_connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:

@@ -75,7 +75,7 @@ def test_the_figures_of_the_books(engine: Engine, settings: Settings) -> None:
     assert found.duration == Duration(p50_seconds=2, p95_seconds=2, average_seconds=2)
     assert {step.name: step.checkouts for step in found.steps if step.checkouts} == {"price_lock": 1}
     assert (found.held_lines, found.held_units) == (1, 1)
-    assert (found.payments_unknown, found.refused_messages, found.redelivered, found.stuck) == (0, 0, 0, 0)
+    assert (found.payments_unknown, found.rejected_messages, found.redelivered, found.stuck) == (0, 0, 0, 0)
 
 
 def test_the_window_bounds_what_ended_and_not_what_is_active(engine: Engine, settings: Settings) -> None:
@@ -88,7 +88,7 @@ def test_the_window_bounds_what_ended_and_not_what_is_active(engine: Engine, set
         + "INSERT INTO events (checkout_id, kind, at) SELECT id, 'sweep.resent', now() - interval '90 min'"
         " FROM checkouts WHERE state = 'awaiting_payment';"
         "INSERT INTO events (checkout_id, kind) SELECT id, 'checkout.started' FROM checkouts;"
-        "INSERT INTO refused_messages (queue, body, code, message, received_at)"
+        "INSERT INTO rejected_messages (queue, body, code, message, received_at)"
         " VALUES ('checkout.intake', 'x', 'message_invalid', 'x', now() - interval '90 min')",
     )
     hour, day = read(engine, settings, hours=1), read(engine, settings, hours=24)
@@ -97,7 +97,7 @@ def test_the_window_bounds_what_ended_and_not_what_is_active(engine: Engine, set
     assert hour.success_rate == 1
     assert day.success_rate == pytest.approx(2 / 3)
     assert (hour.redelivered, day.redelivered) == (0, 1)
-    assert (hour.refused_messages, day.refused_messages) == (0, 1)
+    assert (hour.rejected_messages, day.rejected_messages) == (0, 1)
     assert hour.duration == Duration(1, 1, 1)
     assert day.duration is not None
     assert (day.duration.p50_seconds, day.duration.average_seconds) == (30.5, 30.5)
@@ -176,14 +176,14 @@ def test_no_query_reads_what_ended_long_ago(engine: Engine, settings: Settings) 
             " SELECT id, 1, 2, 1, 1, 'committed' FROM checkouts;"
             "INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence)"
             " SELECT id, 'capture', 1, id, 500, 'succeeded', 0 FROM checkouts;"
-            "INSERT INTO refused_messages (queue, body, code, message, received_at)"
+            "INSERT INTO rejected_messages (queue, body, code, message, received_at)"
             " SELECT 'checkout.intake', 'x', 'message_invalid', 'x', ended_at FROM checkouts;"
             "INSERT INTO redemptions (checkout_id, code) SELECT id, 'TEN' FROM checkouts;"
             "INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at, ended_at)"
             " SELECT id, gen_random_uuid(), 'delivered', NULL, at FROM events;" + BOOKS.read_text()
         )
         connection.exec_driver_sql(
-            "ANALYZE checkouts, events, reservations, payment_operations, refused_messages, redemptions,"
+            "ANALYZE checkouts, events, reservations, payment_operations, rejected_messages, redemptions,"
             " webhook_deliveries"
         )
         # when

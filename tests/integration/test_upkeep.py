@@ -9,7 +9,7 @@ from pipeline.saga.retention import FORGET_NOTICES
 from tests.harness import Shelf, Works
 
 ANSWER = """
-    INSERT INTO request_answers (owner, key, fingerprint, claimed_until, status, body, created_at)
+    INSERT INTO stored_responses (owner, key, fingerprint, leased_until, status, body, created_at)
     SELECT 'shop-1', 'key-' || n, 'f', now(), 200, '{}', now() - make_interval(hours => :hours)
     FROM generate_series(1, :count) n
 """
@@ -47,7 +47,7 @@ def test_answers_are_forgotten_after_a_day_a_tick_at_a_time(works: Works, shelf:
     counts = [works.sweep().forgotten for _ in range(3)]
     # Then
     assert counts == [limit, 3, 0]
-    assert shelf.rows("SELECT key FROM request_answers") == [("young-1",)]
+    assert shelf.rows("SELECT key FROM stored_responses") == [("young-1",)]
 
 
 def test_deliveries_that_were_taken_are_forgotten_after_a_month(works: Works, shelf: Shelf) -> None:
@@ -74,15 +74,15 @@ def test_deliveries_that_were_taken_are_forgotten_after_a_month(works: Works, sh
 
 
 REFUSED = """
-    INSERT INTO refused_messages (queue, body, code, message, received_at)
+    INSERT INTO rejected_messages (queue, body, code, message, received_at)
     SELECT 'q', CAST(:body AS text) || n, 'c', 'm', now() - make_interval(hours => :hours)
     FROM generate_series(1, :count) n
 """
 
 
-def test_refused_messages_are_forgotten_after_their_days_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
+def test_rejected_messages_are_forgotten_after_their_days_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
     # Given more than a tick takes on, and one that is an hour too young
-    hours = works.settings.refused_messages_keep_days * 24
+    hours = works.settings.rejected_messages_keep_days * 24
     limit = works.settings.sweep_limit
     shelf.run(REFUSED, body="old-", hours=hours + 1, count=limit + 2)
     shelf.run(REFUSED, body="young-", hours=hours - 1, count=1)
@@ -90,7 +90,7 @@ def test_refused_messages_are_forgotten_after_their_days_a_tick_at_a_time(works:
     counts = [works.sweep().forgotten for _ in range(3)]
     # Then
     assert counts == [limit, 2, 0]
-    assert shelf.rows("SELECT body FROM refused_messages") == [("young-1",)]
+    assert shelf.rows("SELECT body FROM rejected_messages") == [("young-1",)]
 
 
 def receive(shelf: Shelf, event_id: str, *, days: int, due: bool = False) -> None:

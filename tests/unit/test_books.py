@@ -64,7 +64,7 @@ def test_a_success_moves_the_payment_on(kind: OperationKind, before: PaymentStat
     written = known.apply_result(found, Succeeded("ref", after))
 
     assert (written.status, written.reference) == (after, "ref")
-    assert [(each.status, each.claimed_until, each.attempts) for each in written.operations] == [(S.SUCCEEDED, None, 0)]
+    assert [(each.status, each.leased_until, each.attempts) for each in written.operations] == [(S.SUCCEEDED, None, 0)]
 
 
 @pytest.mark.parametrize("status", P)
@@ -280,11 +280,11 @@ def test_a_refund_that_came_back_has_failed() -> None:
 
 
 def test_a_call_that_was_not_made_is_free_again() -> None:
-    known = books(P.OPEN, replace(operation(K.AUTHORIZE), claimed_until=datetime(2026, 1, 1, tzinfo=UTC)))
+    known = books(P.OPEN, replace(operation(K.AUTHORIZE), leased_until=datetime(2026, 1, 1, tzinfo=UTC)))
 
     freed = known.free(known.operations[0])
 
-    assert freed.operations[0] == replace(known.operations[0], claimed_until=None)
+    assert freed.operations[0] == replace(known.operations[0], leased_until=None)
     assert (freed.status, freed.answered) == (P.OPEN, False)
 
 

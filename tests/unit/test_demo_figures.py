@@ -28,7 +28,7 @@ FIGURES = Figures(
     orders=14,
     locked_carts=0,
     held_reservations=0,
-    refused_messages=0,
+    rejected_messages=0,
 )
 REPORT = AuditReport(violations=(), checked=INVARIANTS, skipped=(), needs_review=0)
 CANCELLATION = Cancellation(cart_was_locked=True, cart_is_open=True)
@@ -70,7 +70,7 @@ def test_the_expected_figures_are_all_right() -> None:
         ({"orders": 15}, ["money = orders"]),
         ({"locked_carts": 1}, ["locks left"]),
         ({"held_reservations": 1}, ["locks left"]),
-        ({"refused_messages": 1}, ["audit"]),
+        ({"rejected_messages": 1}, ["audit"]),
     ],
 )
 def test_a_wrong_figure_is_told(change: dict[str, Any], wrong: list[str]) -> None:

@@ -92,8 +92,8 @@ def test_what_is_not_chosen_clearly_does_not_start(
         ("sandbox", "", "sandbox (play money: nothing is charged)"),
         ("sandbox", " ", "sandbox (play money: nothing is charged)"),
         ("stripe", LIVE, "stripe (real money)"),
-        ("stripe", "sk_test_x", "stripe (test mode: nobody pays)"),
-        ("stripe", TEST, "stripe (test mode: nobody pays)"),
+        ("stripe", "sk_test_x", "stripe (test mode: nothing is charged)"),
+        ("stripe", TEST, "stripe (test mode: nothing is charged)"),
         ("of_others", "", "of_others (real money)"),
     ],
 )

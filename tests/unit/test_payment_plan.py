@@ -67,7 +67,7 @@ def operation(
         fence,
         attempts,
         code=code,
-        claimed_until=None if claimed_seconds is None else NOW + timedelta(seconds=claimed_seconds),
+        leased_until=None if claimed_seconds is None else NOW + timedelta(seconds=claimed_seconds),
         created_at=NOW - timedelta(seconds=age_seconds),
         updated_at=NOW - timedelta(seconds=age_seconds),
     )

@@ -61,7 +61,7 @@ def test_a_vulnerability_is_told_with_what_mends_it_and_what_is_not_known_is_cou
         {"name": "unheard", "skip_reason": "not found"},
     ]
     assert security.find_vulnerabilities(packages) == (
-        ["ill 2.0: PYSEC-1, mended in 2.1 or 3.0", "lost 3: PYSEC-2, mended in none"],
+        ["ill 2.0: PYSEC-1, fixed in 2.1 or 3.0", "lost 3: PYSEC-2, fixed in none"],
         1,
     )
 
@@ -165,5 +165,5 @@ def test_all_is_looked_at(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str,
     ill = [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}]
     result = look(monkeypatch, ill, *arguments)
     assert result.exit_code == 1
-    assert "a 1: PYSEC-1, mended in 2" in result.stdout
+    assert "a 1: PYSEC-1, fixed in 2" in result.stdout
     assert "without a known" not in result.stdout

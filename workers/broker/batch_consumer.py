@@ -157,7 +157,7 @@ class BatchConsumer(Consumer):
                 self._on_refused(refusal)
             except Exception:
                 # Whatever it was, the message must stay until it is recorded, and its neighbours must go on.
-                log.exception("message.refusal_not_recorded", queue=refusal.queue, reason=refusal.reason)
+                log.exception("message.rejection_not_recorded", queue=refusal.queue, reason=refusal.reason)
                 self._postponed_until = time.monotonic() + POSTPONE_SECONDS
                 self._postpone_refused()
                 break

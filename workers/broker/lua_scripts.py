@@ -56,7 +56,7 @@ for i = 1, #ARGV do
 end
 """
 
-#: KEYS: messages, acks, dead letters, their messages. ARGV: ids.
+#: KEYS: messages, acks, dead-lettered ids, their messages. ARGV: ids.
 NACK: Final = f"""{NOW}
 for i = 1, #ARGV do
     if redis.call("srem", KEYS[2], ARGV[i]) > 0 then
@@ -95,8 +95,9 @@ end
 return heads
 """
 
-#: KEYS: heartbeats, then list and dead letters for each queue. ARGV: what an ack set's name begins with, queue names.
-#: Returns waiting, dead and in flight for each queue. The ack sets are found through the heartbeats: KEYS would block.
+#: KEYS: heartbeats, then list and dead-lettered ids for each queue. ARGV: what an ack set's name begins with, queue
+#: names. Returns waiting, dead and in flight for each queue. The ack sets are found through the heartbeats: KEYS would
+#: block.
 FIGURES: Final = """
 local workers = redis.call("zrange", KEYS[1], 0, -1)
 local figures = {}

@@ -95,7 +95,7 @@ def read_heads(client: redis.Redis, namespace: str, queues: Sequence[str]) -> di
 
 
 class RedisBacklog:
-    """Looks at the queues for the sweep."""
+    """Reads the queues for the sweep."""
 
     def __init__(self, client: redis.Redis, *, namespace: str = NAMESPACE) -> None:
         """Look with this client."""

@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; at the second Ctrl-C at once. Unlike uvicorn's own, it lets the process end with 0."""
         del frame
-        self._edge.waiting.close()
+        self._edge.long_polls.close()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 

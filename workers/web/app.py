@@ -24,9 +24,9 @@ from workers.web.admin.routes import checkout_list as listing
 from workers.web.admin.sessions import COOKIE
 from workers.web.admin.sign_in_attempts import SignInTries
 from workers.web.context import Edge
-from workers.web.health_check import Checkup
-from workers.web.long_poll import Waiting
-from workers.web.protection.load_shedding import Pressure
+from workers.web.health_check import HealthChecker
+from workers.web.long_poll import LongPolls
+from workers.web.protection.load_shedding import LoadShedding
 from workers.web.protection.rate_limits import RateLimits
 from workers.web.protection.request_bounds import RequestBounds
 from workers.web.request_metrics import RequestMeasures
@@ -71,8 +71,8 @@ def build_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=name_operation,
     )
     app.state.edge = build_edge(settings)
-    app.state.checkup = Checkup(app.state.edge)
-    app.state.pressure = Pressure(app.state.edge)
+    app.state.health_checker = HealthChecker(app.state.edge)
+    app.state.load_shedding = LoadShedding(app.state.edge)
     app.state.sign_in_tries = SignInTries(settings.web_sign_ins_per_minute)
     app.state.registry = CollectorRegistry()
     # The last that is added is the first to be passed: what is refused is counted too.
@@ -94,7 +94,7 @@ def build_edge(settings: Settings) -> Edge:
     return Edge(
         settings=own,
         engine=engine,
-        waiting=Waiting((settings.listen_database_url or settings.database_url).get_secret_value()),
+        long_polls=LongPolls((settings.listen_database_url or settings.database_url).get_secret_value()),
         limits=RateLimits(settings.web_requests_per_minute),
         threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
     )
@@ -103,14 +103,14 @@ def build_edge(settings: Settings) -> Edge:
 @asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
     edge: Edge = app.state.edge
-    listening = asyncio.create_task(edge.waiting.run())
+    listening = asyncio.create_task(edge.long_polls.run())
     try:
         yield
     finally:
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
-        app.state.checkup.close()
+        app.state.health_checker.close()
         edge.threads.shutdown()
         edge.engine.close()
 

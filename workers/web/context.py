@@ -14,7 +14,7 @@ from pipeline.database.connections import reading
 from pipeline.intake.service import CheckoutService
 from pipeline.settings import Settings
 from workers.bootstrap import CheckoutEngine
-from workers.web.long_poll import Waiting
+from workers.web.long_poll import LongPolls
 from workers.web.protection.rate_limits import RateLimits
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class Edge:
 
     settings: Settings
     engine: CheckoutEngine
-    waiting: Waiting
+    long_polls: LongPolls
     limits: RateLimits
     threads: Executor
 

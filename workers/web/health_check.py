@@ -33,10 +33,10 @@ BROKER_AWAY: Final = Check(Health.DEGRADED, "Redis does not answer: checkouts ar
 BROKER_HERE: Final = Check(Health.HEALTHY, "Redis answers.")
 
 
-class Look(Generic[T]):
+class Probe(Generic[T]):
     """One question on a thread of its own: one that hangs is waited for again, and never joined by a second.
 
-    Not on the edge's threads: a frozen server would take one of them with each look, until none is left to serve.
+    Not on the edge's threads: a frozen server would take one of them with each check, until none is left to serve.
     """
 
     def __init__(self, ask: Callable[[], T]) -> None:
@@ -57,14 +57,14 @@ class Look(Generic[T]):
         self._threads.shutdown(wait=False)
 
 
-class Checkup:
-    """The last look, and the next. Lives on one event loop."""
+class HealthChecker:
+    """The last health check, and the next. Lives on one event loop."""
 
     def __init__(self, edge: Edge) -> None:
-        """Look through this edge's connections: if they are all taken, that is an answer too."""
+        """Check through this edge's connections: if they are all taken, that is an answer too."""
         self._edge = edge
-        self._database = Look(self._look_at_database)
-        self._broker = Look(edge.engine.broker.client.ping)
+        self._database = Probe(self._check_database)
+        self._broker = Probe(edge.engine.broker.client.ping)
         self._lock = asyncio.Lock()
         self._last: HealthReport | None = None
         self._until = 0.0
@@ -88,11 +88,11 @@ class Checkup:
         return read_head()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._database.close()
         self._broker.close()
 
-    def _look_at_database(self) -> tuple[dict[str, Check], datetime]:
+    def _check_database(self) -> tuple[dict[str, Check], datetime]:
         with reading(self._edge.engine.database) as connection:
             return check_database(connection, self._edge.settings, self._head)
 

@@ -27,7 +27,7 @@ ANSWER_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.5
 
 
-class Waiting:
+class LongPolls:
     """The long polls by checkout. Lives on one event loop."""
 
     def __init__(self, url: str) -> None:
@@ -65,7 +65,7 @@ class Waiting:
             try:
                 await self._listen()
             except (psycopg.Error, OSError, TimeoutError) as error:
-                log.warning("waiting.deaf", error=type(error).__name__)
+                log.warning("long_poll.disconnected", error=type(error).__name__)
             finally:
                 self.listening.clear()
             await asyncio.sleep(RETRY_SECONDS)
@@ -93,7 +93,7 @@ class Waiting:
         try:
             named = [UUID(each) for each in payload.split(",")]
         except ValueError:
-            log.warning("waiting.unreadable", characters=len(payload))
+            log.warning("long_poll.unreadable", characters=len(payload))
             return
         for checkout_id in named:
             self._wake(checkout_id)

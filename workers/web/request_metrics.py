@@ -11,7 +11,7 @@ BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 #: What is asked for by machines, every few seconds, would drown the rest.
 UNMEASURED: Final = frozenset({"/health/checkout", "/metrics"})
-#: One series for all addresses that do not exist, one for all methods that HTTP does not have: strangers make none.
+#: One series for all addresses that do not exist, one for all methods that HTTP does not have: clients make none.
 UNKNOWN: Final = "unknown"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

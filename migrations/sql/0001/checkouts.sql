@@ -81,26 +81,26 @@ CREATE INDEX events_at_idx ON events USING brin (at) WITH (pages_per_range = 16,
 CREATE INDEX events_checkout_id_idx ON events (checkout_id);
 CREATE INDEX events_resent_idx ON events (at) WHERE kind = 'sweep.resent';
 
-CREATE TABLE request_keys (
+CREATE TABLE idempotency_keys (
     owner text NOT NULL,
     key text NOT NULL,
     action text NOT NULL,
     fingerprint text NOT NULL,
     checkout_id uuid NOT NULL,
     created_at timestamptz DEFAULT now() NOT NULL,
-    CONSTRAINT request_keys_pkey PRIMARY KEY (owner, key),
-    CONSTRAINT request_keys_checkout_id_fkey FOREIGN KEY (checkout_id) REFERENCES checkouts (id),
-    CONSTRAINT request_keys_key_length_check CHECK (char_length(key) <= 255)
+    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (owner, key),
+    CONSTRAINT idempotency_keys_checkout_id_fkey FOREIGN KEY (checkout_id) REFERENCES checkouts (id),
+    CONSTRAINT idempotency_keys_key_length_check CHECK (char_length(key) <= 255)
 );
-CREATE INDEX request_keys_checkout_id_idx ON request_keys (checkout_id);
+CREATE INDEX idempotency_keys_checkout_id_idx ON idempotency_keys (checkout_id);
 
-CREATE TABLE refused_messages (
+CREATE TABLE rejected_messages (
     id bigint GENERATED ALWAYS AS IDENTITY,
     queue text NOT NULL,
     body text NOT NULL,
     code text NOT NULL,
     message text NOT NULL,
     received_at timestamptz DEFAULT now() NOT NULL,
-    CONSTRAINT refused_messages_pkey PRIMARY KEY (id)
+    CONSTRAINT rejected_messages_pkey PRIMARY KEY (id)
 );
-CREATE INDEX refused_messages_received_at_idx ON refused_messages (received_at);
+CREATE INDEX rejected_messages_received_at_idx ON rejected_messages (received_at);

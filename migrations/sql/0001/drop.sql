@@ -2,12 +2,12 @@
 
 DROP TABLE
     sandbox.payments, sandbox.entries, sandbox.requests,
-    api_keys, admin_sessions, request_answers, webhook_endpoints, webhook_deliveries, heartbeats,
+    api_keys, admin_sessions, stored_responses, webhook_endpoints, webhook_deliveries, heartbeats,
     orders, order_lines,
     payments, payment_operations, webhook_inbox,
     price_locks, price_lock_lines, redemptions,
     reservations, stock_movements,
-    checkouts, checkout_lines, events, request_keys, refused_messages,
+    checkouts, checkout_lines, events, idempotency_keys, rejected_messages,
     tax_rates, exchange_rates, promotions, coupons,
     variants, derived_skus, prices, locations, stock_levels,
     carts, cart_lines;

@@ -13,7 +13,7 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON events FOR EACH ROW EXECUT
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON order_lines FOR EACH ROW EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON price_lock_lines FOR EACH ROW
     EXECUTE FUNCTION append_only_guard();
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON request_keys FOR EACH ROW EXECUTE FUNCTION append_only_guard();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON stock_movements FOR EACH ROW
     EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_checkout_lines BEFORE TRUNCATE ON checkout_lines FOR EACH STATEMENT
@@ -22,7 +22,7 @@ CREATE TRIGGER keep_events BEFORE TRUNCATE ON events FOR EACH STATEMENT EXECUTE 
 CREATE TRIGGER keep_order_lines BEFORE TRUNCATE ON order_lines FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_price_lock_lines BEFORE TRUNCATE ON price_lock_lines FOR EACH STATEMENT
     EXECUTE FUNCTION append_only_guard();
-CREATE TRIGGER keep_request_keys BEFORE TRUNCATE ON request_keys FOR EACH STATEMENT
+CREATE TRIGGER keep_idempotency_keys BEFORE TRUNCATE ON idempotency_keys FOR EACH STATEMENT
     EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_stock_movements BEFORE TRUNCATE ON stock_movements FOR EACH STATEMENT
     EXECUTE FUNCTION append_only_guard();
@@ -43,7 +43,7 @@ CREATE TRIGGER keep_reservations BEFORE DELETE OR TRUNCATE ON reservations FOR E
     EXECUTE FUNCTION append_only_guard();
 
 -- Tables that forget, but nothing of the last day, nor what is still to be worked on.
-CREATE TRIGGER keep_lately BEFORE DELETE ON refused_messages FOR EACH ROW
+CREATE TRIGGER keep_lately BEFORE DELETE ON rejected_messages FOR EACH ROW
     WHEN (OLD.received_at > now() - interval '1 day') EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_lately BEFORE DELETE ON webhook_inbox FOR EACH ROW
     WHEN (OLD.due_at IS NOT NULL OR OLD.received_at > now() - interval '1 day') EXECUTE FUNCTION append_only_guard();

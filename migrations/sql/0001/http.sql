@@ -26,20 +26,20 @@ CREATE TABLE admin_sessions (
 CREATE INDEX admin_sessions_expires_at_idx ON admin_sessions (expires_at);
 CREATE INDEX admin_sessions_key_id_idx ON admin_sessions (key_id);
 
-CREATE TABLE request_answers (
+CREATE TABLE stored_responses (
     owner text NOT NULL,
     key text NOT NULL,
     fingerprint text NOT NULL,
-    claimed_until timestamptz NOT NULL,
+    leased_until timestamptz NOT NULL,
     status smallint,
     headers jsonb DEFAULT '{}' NOT NULL,
     body text,
     created_at timestamptz DEFAULT now() NOT NULL,
-    CONSTRAINT request_answers_pkey PRIMARY KEY (owner, key),
-    CONSTRAINT request_answers_key_length_check CHECK (char_length(key) <= 255),
-    CONSTRAINT request_answers_answered_check CHECK ((status IS NULL) = (body IS NULL))
+    CONSTRAINT stored_responses_pkey PRIMARY KEY (owner, key),
+    CONSTRAINT stored_responses_key_length_check CHECK (char_length(key) <= 255),
+    CONSTRAINT stored_responses_answered_check CHECK ((status IS NULL) = (body IS NULL))
 );
-CREATE INDEX request_answers_created_at_idx ON request_answers (created_at);
+CREATE INDEX stored_responses_created_at_idx ON stored_responses (created_at);
 
 CREATE TABLE webhook_endpoints (
     id uuid NOT NULL,

@@ -30,7 +30,7 @@ CREATE TABLE payment_operations (
     amount_minor bigint NOT NULL,
     status text DEFAULT 'intended' NOT NULL,
     fence integer NOT NULL,
-    claimed_until timestamptz,
+    leased_until timestamptz,
     attempts smallint DEFAULT 0 NOT NULL,
     code text,
     last_error text,

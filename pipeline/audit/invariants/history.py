@@ -16,7 +16,7 @@ HISTORY: Final = (
            OR o.state = 'cancelled' AND o.cart_id <> c.cart_id
         UNION ALL
         SELECT c.id, 'key ' || k.key, k.owner, c.owner
-        FROM checkouts c JOIN request_keys k ON k.checkout_id = c.id WHERE k.owner <> c.owner
+        FROM checkouts c JOIN idempotency_keys k ON k.checkout_id = c.id WHERE k.owner <> c.owner
         UNION ALL
         SELECT c.id, 'cart', t.owner, c.owner
         FROM checkouts c JOIN carts t ON t.id = c.cart_id WHERE c.ended_at IS NULL AND t.owner <> c.owner

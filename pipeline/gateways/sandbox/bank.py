@@ -90,7 +90,7 @@ class SandboxGateway:
         return self._ask(Keyed(Verb.REFUND, call))
 
     def retrieve(self, call: Call) -> Answer:
-        """Look at the object; after the buyer's refusal it is `Declined` until the next authorisation."""
+        """Retrieve the object; after the buyer's refusal it is `Declined` until the next authorisation."""
         return self._ask(Unkeyed(Visit.RETRIEVE, call.reference))
 
     def approve(self, reference: str) -> Answer:

@@ -71,7 +71,7 @@ class Faults:
         return self._draw(request.call.key, calls) if self._rate else None
 
     def of_look(self, reference: str | None) -> Fault | None:
-        """Return what goes wrong with this look at an object, and count the look."""
+        """Return what goes wrong with this retrieval of an object, and count it."""
         if not self._rate or reference is None:
             return None
         if len(self._looks) >= MAX_COUNTED:

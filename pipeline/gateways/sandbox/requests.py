@@ -9,7 +9,7 @@ from pipeline.gateways.gateway import Answer, Call, Details, Verb
 
 
 class Visit(StrEnum):
-    """Requests without a key: a look at the object, and the buyer at the bank's page."""
+    """Requests without a key: a retrieval of the object, and the buyer at the bank's page."""
 
     RETRIEVE = "retrieve"
     APPROVE = "approve"

@@ -114,7 +114,7 @@ def act(verb: Verb, call: Call, held: PaymentObject | None, clock: Clock | None)
 
 
 def visit(kind: Visit, held: PaymentObject | None, clock: Clock | None, *, refused: bool) -> Effect:
-    """Look at the object, or be the buyer at the bank's page. `refused`: the last thing there was the buyer's no."""
+    """Retrieve the object, or be the buyer at the bank's page. `refused`: the last thing there was the buyer's no."""
     if held is None or clock is None:
         return UNKNOWN_OBJECT
     if kind is Visit.RETRIEVE:
@@ -137,7 +137,7 @@ def lapse(held: PaymentObject, clock: Clock) -> Effect | None:
 
 
 def has_run_out(held: PaymentObject, clock: Clock) -> bool:
-    """Return whether the object's authorisation was let go by the bank, or has to be."""
+    """Return whether the object's authorisation was voided by the bank, or has to be."""
     return held.authorized_until is not None and held.authorized_until <= clock.now
 
 

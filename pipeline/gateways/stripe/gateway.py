@@ -170,7 +170,7 @@ class StripeGateway:
         return self._ask(Verb.REFUND, call, refund)
 
     def retrieve(self, call: Call) -> Answer:
-        """Look at the PaymentIntent, its charge and its refunds."""
+        """Retrieve the PaymentIntent, its charge and its refunds."""
 
         def retrieve() -> Answer:
             intent = self._intents.retrieve(_reference(call), {"expand": ["latest_charge.refunds"]})

@@ -25,7 +25,7 @@ from pipeline.webhooks.inbound.matching import Match, NotYet, Stray, find_fit
 log = structlog.get_logger()
 
 #: Longest wait of a webhook that fits no payment yet. Those that will ever fit do so within seconds; the rest is of
-#: strangers on the same account, and there may be many: doubling up to this, 72 h take some 26 tries and not 4,300.
+#: other systems on the same account, and there may be many: doubling up to this, 72 h take some 26 attempts, not 4,300.
 FIT_CAP_SECONDS: Final = 6 * 3600
 
 CLAIM: Final = text("""
@@ -52,7 +52,7 @@ SETTLE: Final = text("""
 
 
 class Inbox:
-    """Looks at the payments that webhooks are about. Safe twice, safe late, safe out of order."""
+    """Retrieves the payments that inbound webhooks concern. Safe twice, safe late, safe out of order."""
 
     def __init__(self, executor: Executor, poller: PaymentPoller, settings: Settings) -> None:
         """Take what commits and isolates, and what polls the provider."""
@@ -76,7 +76,7 @@ class Inbox:
         self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[CallResult]
     ) -> Step:
         """Lease those that concern a known payment, and delay the others."""
-        waiting, strays, found = {}, {}, {}
+        waiting, unmatched, found = {}, {}, {}
         for row in lock_inbound_webhooks(connection, ids, skip_locked=True):
             fit = find_fit(
                 reference=row.reference,
@@ -90,28 +90,28 @@ class Inbox:
                 case NotYet():
                     waiting[row] = fit.reason
                 case Stray():
-                    strays[row.id] = fit.reason
+                    unmatched[row.id] = fit.reason
                 case _:
                     assert_never(fit)
         if found:
             seconds = self._settings.gateway_lease_seconds
             connection.execute(CLAIM, {"ids": list(found), "claim_seconds": seconds})
-        _close(connection, "unmatched", strays)
+        _close(connection, "unmatched", unmatched)
         self._put_off(connection, waiting, FIT_CAP_SECONDS)
         matches.update(found)
         return Step()
 
     def _look(self, checkout_ids: list[UUID]) -> set[UUID]:
-        """Look at these checkouts; one that makes the look fail does not take the others along."""
+        """Retrieve the payments of these checkouts; one that fails is isolated from its batch."""
         try:
             return self._poller.run(checkout_ids)
         except Exception as error:
             if is_transient(error):
                 raise
             if len(checkout_ids) == 1:
-                log.exception("look.raised", checkout_id=str(checkout_ids[0]))
+                log.exception("poll.raised", checkout_id=str(checkout_ids[0]))
                 return set()
-            log.warning("look.isolated", checkout_ids=[str(each) for each in checkout_ids], error=repr(error))
+            log.warning("poll.isolated", checkout_ids=[str(each) for each in checkout_ids], error=repr(error))
             return {looked for each in checkout_ids for looked in self._look([each])}
 
     def _settle(

@@ -1,4 +1,4 @@
-"""Providers' webhooks at the door: verified, and stored before they are answered."""
+"""Receives inbound webhooks: they are verified, and stored before they are answered."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class VerifiedWebhook:
     """
 
     gateway: str
-    notice: InboundWebhook
+    webhook: InboundWebhook
     body: str
 
 
@@ -63,41 +63,41 @@ def verify_webhook(name: str, gateway: Gateway, body: bytes, headers: Mapping[st
         written = body.decode()
     except UnicodeDecodeError:
         raise Invalid(Code.WEBHOOK_INVALID, reason="its body is not UTF-8") from None
-    notice = gateway.read_webhook(body, {header.lower(): value for header, value in headers.items()})
-    names = {"event id": notice.event_id, "kind": notice.kind}
-    if notice.reference is not None:
-        names["reference"] = notice.reference
+    webhook = gateway.read_webhook(body, {header.lower(): value for header, value in headers.items()})
+    names = {"event id": webhook.event_id, "kind": webhook.kind}
+    if webhook.reference is not None:
+        names["reference"] = webhook.reference
     for what, value in names.items():
         if not 1 <= len(value) <= MAX_NAME:
             raise Invalid(Code.WEBHOOK_INVALID, reason=f"its {what} has {len(value)} characters")
     for what, value in {"body": written, **names}.items():
         if not _is_storable(value):
             raise Invalid(Code.WEBHOOK_INVALID, reason=f"its {what} has characters that are not text")
-    return VerifiedWebhook(name, notice, redact(written, limit=MAX_BODY))
+    return VerifiedWebhook(name, webhook, redact(written, limit=MAX_BODY))
 
 
-def receive(connection: Connection, letter: VerifiedWebhook, settings: Settings) -> Received:
+def receive(connection: Connection, verified: VerifiedWebhook, settings: Settings) -> Received:
     """Store a webhook once per event id. One that cannot concern us is stored as ignored, and nothing is due for it."""
-    notice, notice_id = letter.notice, uuid7()
+    webhook, webhook_id = verified.webhook, uuid7()
     received_at = connection.execute(
         STORE,
         {
-            "id": notice_id,
-            "gateway": letter.gateway,
-            "event_id": notice.event_id,
-            "kind": notice.kind,
-            "reference": notice.reference,
-            "checkout_id": notice.checkout_id,
-            "body": letter.body,
-            "relevant": notice.relevant,
+            "id": webhook_id,
+            "gateway": verified.gateway,
+            "event_id": webhook.event_id,
+            "kind": webhook.kind,
+            "reference": webhook.reference,
+            "checkout_id": webhook.checkout_id,
+            "body": verified.body,
+            "relevant": webhook.relevant,
             "redeliver_after_seconds": settings.redeliver_after_seconds,
         },
     ).scalar_one_or_none()
     if received_at is None:
-        known = {"gateway": letter.gateway, "event_id": notice.event_id}
+        known = {"gateway": verified.gateway, "event_id": webhook.event_id}
         return Received(connection.execute(FIND, known).scalar_one(), created=False)
-    messages = [OutgoingMessage(WEBHOOKS, notice_id, received_at)] if notice.relevant else []
-    return Received(notice_id, created=True, messages=messages)
+    messages = [OutgoingMessage(WEBHOOKS, webhook_id, received_at)] if webhook.relevant else []
+    return Received(webhook_id, created=True, messages=messages)
 
 
 def _is_storable(value: str) -> bool:

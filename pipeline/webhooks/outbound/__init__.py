@@ -1,1 +1,1 @@
-"""Webhooks that we send: endpoints, bodies, addresses that may be called, and the courier that calls them."""
+"""Outbound webhooks: endpoints, bodies, addresses that may be called, and the dispatcher that calls them."""

@@ -66,7 +66,7 @@ class Dispatcher:
     """Makes deliveries. Safe twice, safe late: what a dead worker had claimed is due again when its claim runs out."""
 
     def __init__(self, transactions: TransactionRunner, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
-        """Take what commits; `resolve` finds the addresses of hosts."""
+        """Take the transaction runner that commits; `resolve` finds the addresses of hosts."""
         self._transactions = transactions
         self._settings = settings
         self._resolve = resolve
@@ -75,15 +75,15 @@ class Dispatcher:
 
     def run(self, ids: Sequence[UUID]) -> None:
         """Make those of these deliveries that are due and not being made elsewhere."""
-        parcels = self._claim(ids)
+        claimed = self._claim(ids)
         assert_no_transaction()
         silent = Silent()
-        answers = self._threads.map(lambda parcel: self._deliver(parcel, silent), parcels)
-        results = list(zip(parcels, answers, strict=True))
+        answers = self._threads.map(lambda each: self._deliver(each, silent), claimed)
+        results = list(zip(claimed, answers, strict=True))
         if results:
             self._transactions.run(lambda connection: self._record(connection, results))
             taken = sum(answer.taken for _, answer in results)
-            log.info("deliveries.made", taken=taken, not_taken=len(results) - taken)
+            log.info("deliveries.made", delivered=taken, failed=len(results) - taken)
 
     def close(self) -> None:
         """Wait for the calls in flight and end the threads."""
@@ -91,46 +91,46 @@ class Dispatcher:
 
     def _claim(self, ids: Sequence[UUID]) -> list[ClaimedDelivery]:
         def work(connection: Connection) -> list[ClaimedDelivery]:
-            parcels = [_pack(row) for row in lock_deliveries(connection, ids, self._settings.redeliver_after_seconds)]
+            claimed = [_pack(row) for row in lock_deliveries(connection, ids, self._settings.redeliver_after_seconds)]
             # All calls of a batch, one after the other on as many threads as there are, and the record after them.
-            rounds = -(-len(parcels) // self._settings.outbound_webhook_concurrency)
+            rounds = -(-len(claimed) // self._settings.outbound_webhook_concurrency)
             seconds = (
                 rounds + 1
             ) * self._settings.outbound_webhook_timeout_seconds + 2 * self._settings.redeliver_after_seconds
-            connection.execute(CLAIM, {"ids": [each.id for each in parcels], "seconds": seconds})
-            return parcels
+            connection.execute(CLAIM, {"ids": [each.id for each in claimed], "seconds": seconds})
+            return claimed
 
         return self._transactions.run(work)
 
-    def _deliver(self, parcel: ClaimedDelivery, silent: "Silent") -> EndpointResponse:
+    def _deliver(self, each: ClaimedDelivery, silent: "Silent") -> EndpointResponse:
         """Call one endpoint; one that has just not answered is spared the others of this run."""
-        if silent.has(parcel.endpoint_id):
+        if silent.has(each.endpoint_id):
             return EndpointResponse(error="the endpoint did not answer another one just now", counted=False)
         answer = post(
-            parcel.url,
-            parcel.body,
-            secret=parcel.secret,
-            event_id=parcel.event_id,
+            each.url,
+            each.body,
+            secret=each.secret,
+            event_id=each.event_id,
             networks=self._networks,
             resolve=self._resolve,
             timeout_seconds=self._settings.outbound_webhook_timeout_seconds,
         )
         if answer.status is None:
-            silent.add(parcel.endpoint_id)
-            log.warning("delivery.unanswered", delivery_id=str(parcel.id), error=answer.error)
+            silent.add(each.endpoint_id)
+            log.warning("delivery.unanswered", delivery_id=str(each.id), error=answer.error)
         return answer
 
     def _record(self, connection: Connection, results: Sequence[tuple[ClaimedDelivery, EndpointResponse]]) -> None:
         connection.execute(
             RECORD,
             {
-                "ids": [parcel.id for parcel, _ in results],
+                "ids": [each.id for each, _ in results],
                 "taken": [answer.taken for _, answer in results],
                 "gone": [answer.gone for _, answer in results],
                 "counted": [int(answer.counted) for _, answer in results],
                 "statuses": [answer.status for _, answer in results],
                 "errors": [answer.error for _, answer in results],
-                "waits": [wait_seconds(parcel.attempts) for parcel, _ in results],
+                "waits": [wait_seconds(each.attempts) for each, _ in results],
                 "hours": self._settings.outbound_webhook_hours,
             },
         )

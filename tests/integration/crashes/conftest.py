@@ -96,9 +96,9 @@ class Crashes:
         ] + ([] if len(rows) == len(ids) else ["a checkout is gone"])
 
     def audit(self) -> list[str]:
-        """Return the promises that are broken."""
+        """Return the invariants that are broken."""
         with self.engine.connect() as connection:
-            return [each.promise for each in audit(connection, self.settings)]
+            return [each.invariant for each in audit(connection, self.settings)]
 
     def _take_waiting(self) -> list[Any]:
         found = [each for queue in self.works.line.waiting.values() for each in queue]
@@ -107,8 +107,8 @@ class Crashes:
 
 
 LATER = """
-    UPDATE payment_operations SET claimed_until = now(), updated_at = now() - interval '1 min'
-    WHERE claimed_until IS NOT NULL OR status = 'unknown'
+    UPDATE payment_operations SET leased_until = now(), updated_at = now() - interval '1 min'
+    WHERE leased_until IS NOT NULL OR status = 'unknown'
 """
 
 JUDGE = """

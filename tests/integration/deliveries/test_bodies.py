@@ -96,7 +96,7 @@ def test_a_bank_that_wants_the_buyer_and_a_person_that_must_look(post: Post, rec
         if post.works.states([looked_at]) == ["needs_review"]:
             break
         post.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_reason = 'scheduled'")
-        post.shelf.run("UPDATE payment_operations SET updated_at = now() - interval '1 h', claimed_until = NULL")
+        post.shelf.run("UPDATE payment_operations SET updated_at = now() - interval '1 h', leased_until = NULL")
         post.works.sweep()
         post.works.pump()
     assert post.works.states([waiting, looked_at]) == ["action_required", "needs_review"]

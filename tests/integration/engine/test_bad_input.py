@@ -151,7 +151,7 @@ def test_a_cart_that_cannot_be_sold(works: Works, shelf: Shelf, engine: Engine, 
     assert (status.failure.code, status.failure.phase) == (bad.code, "cart_validation")
     assert status.failure.message == bad.sentence
     # Then but for its own trail nothing has changed: no stock held, no order, no payment at the bank
-    trail = ("checkouts", "checkout_lines", "request_keys", "events", "payments")
+    trail = ("checkouts", "checkout_lines", "idempotency_keys", "events", "payments")
     assert leave_out(take_snapshot(engine, without=OWN), *trail) == leave_out(before, *trail)
     assert read_bank(engine, checkout_id) == NOTHING
     # Then the cart may be changed

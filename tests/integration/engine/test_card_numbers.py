@@ -101,7 +101,7 @@ def test_a_refused_message_is_kept_without_it_whatever_it_was_refused_for(engine
                 connection, queue="q", body=body, code=Code.MESSAGE_INVALID, message=f"It has {CARDS[1]} in it.\x00"
             )
     # Then
-    rows = shelf.rows("SELECT body, message FROM refused_messages ORDER BY id")
+    rows = shelf.rows("SELECT body, message FROM rejected_messages ORDER BY id")
     assert [body for body, _ in rows] == [
         '{"a": "[card number removed]"}',
         '{"a": [card number removed]',

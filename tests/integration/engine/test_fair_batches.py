@@ -227,7 +227,7 @@ def test_requests_are_started_by_lines_too(fair: Works, service: CheckoutEngine,
     admit(service, [request(9), request(1), request(8), request(2), {"cart": {"lines": "none"}}, {"cart": [1]}])
     # Then the small ones, and what cannot be read, came first
     assert [sorted(each) for each in read_intake(shelf)] == [[1, 2], [9], [8]]
-    assert shelf.row("SELECT count(*) AS n FROM refused_messages").n == 2
+    assert shelf.row("SELECT count(*) AS n FROM rejected_messages").n == 2
     assert shelf.row("SELECT count(*) AS n FROM carts").n == 4
 
 

@@ -97,7 +97,7 @@ def test_lines_of_a_locked_cart_cannot_be_truncated(works: Works, shelf: Shelf) 
 
 @pytest.mark.parametrize(
     "table",
-    ["checkout_lines", "events", "order_lines", "price_lock_lines", "request_keys", "stock_movements"],
+    ["checkout_lines", "events", "order_lines", "price_lock_lines", "idempotency_keys", "stock_movements"],
 )
 @pytest.mark.parametrize("what", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_history_is_neither_changed_nor_removed(
@@ -108,7 +108,7 @@ def test_history_is_neither_changed_nor_removed(
     works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
     works.pump()
     before = take_snapshot(engine)
-    named = {"checkout_lines": "variant_id", "events": "kind", "stock_movements": "kind", "request_keys": "key"}
+    named = {"checkout_lines": "variant_id", "events": "kind", "stock_movements": "kind", "idempotency_keys": "key"}
     column = named.get(table, "sku")
     # When
     state = refuse(shelf, what.format(table, column, column))

@@ -199,7 +199,7 @@ def test_a_payment_for_a_cart_that_waits_to_be_paid_is_refused_and_not_lost(work
         works.start(cart_id, token="tok_ok", idempotency_key="again")
     # Then they are told which one to pay, and nothing is written
     assert str(refused.value) == (f"Checkout {checkout_id} of cart {cart_id} awaits payment: process it, or cancel it.")
-    assert shelf.rows("SELECT count(*) FROM request_keys WHERE key = 'again'") == [(0,)]
+    assert shelf.rows("SELECT count(*) FROM idempotency_keys WHERE key = 'again'") == [(0,)]
     assert shelf.rows("SELECT count(*) FROM payments") == [(0,)]
     works.pay(checkout_id)
     works.pump()

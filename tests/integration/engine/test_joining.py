@@ -78,7 +78,7 @@ def test_who_says_the_same_under_another_key_is_given_the_same_checkout(
     # the cart by its name is the cart that is there
     by_id = ask(works, {**REQUEST, "cart": None, "cart_id": CART["id"]}, "k3")
     assert by_id == CommandResult(running, changed=False)
-    assert shelf.rows("SELECT key, checkout_id FROM request_keys ORDER BY key") == [
+    assert shelf.rows("SELECT key, checkout_id FROM idempotency_keys ORDER BY key") == [
         (key, running) for key in ("k1", "k2", "k3")
     ]
     works.pump()

@@ -31,13 +31,13 @@ def test_a_bad_card_and_a_good_one_for_one_cart(works: Works, rival: Works, crow
     refusal = good.exception(10)
     assert isinstance(refusal, Conflict)
     assert (refusal.code, refusal.detail["checkout_id"]) == (Code.CHECKOUT_BUSY, str(bad_id))
-    assert shelf.rows("SELECT key FROM request_keys") == [("k1",)]
+    assert shelf.rows("SELECT key FROM idempotency_keys") == [("k1",)]
     # When the first has come to nothing, the same request with the same key buys
     pump_both(works, rival)
     good_id = rival.start(cart_id, token="tok_ok", idempotency_key="k2")
     pump_both(works, rival)
     assert works.states([bad_id, good_id]) == ["failed", "completed"]
-    assert shelf.rows("SELECT key, checkout_id FROM request_keys ORDER BY key") == [("k1", bad_id), ("k2", good_id)]
+    assert shelf.rows("SELECT key, checkout_id FROM idempotency_keys ORDER BY key") == [("k1", bad_id), ("k2", good_id)]
     assert shelf.stock("cup") == (4, 0)
 
 
@@ -91,7 +91,7 @@ def test_fifty_pairs_begun_in_one_instant_are_never_given_each_others_result(
     # Then one of each pair is admitted, and the other is refused and bound to nothing
     for number, pair in enumerate(answers):
         assert tell(pair) == {"CommandResult": 1, "checkout_busy" if number % 2 else "checkout_active": 1}
-    assert shelf.rows("SELECT count(*), count(DISTINCT checkout_id) FROM request_keys") == [(50, 50)]
+    assert shelf.rows("SELECT count(*), count(DISTINCT checkout_id) FROM idempotency_keys") == [(50, 50)]
     pump_both(works, rival)
 
 
@@ -127,4 +127,4 @@ def test_of_two_messages_in_one_batch_the_second_is_refused_by_name(works: Works
     assert (first.checkout_id, first.changed, same.changed) == (same.checkout_id, True, False)
     works.pump()
     assert shelf.rows("SELECT state, count(*) FROM checkouts GROUP BY 1") == [("completed", 2)]
-    assert shelf.rows("SELECT key FROM request_keys ORDER BY 1") == [("k1",), ("k2",), ("k5",)]
+    assert shelf.rows("SELECT key FROM idempotency_keys ORDER BY 1") == [("k1",), ("k2",), ("k5",)]

@@ -33,7 +33,7 @@ def test_what_a_buyer_pays_with_is_not_kept(engine: Engine, shelf: Shelf) -> Non
     # When
     keep(engine, *dresses)
     # Then
-    kept = [row[0] for row in shelf.rows("SELECT body FROM refused_messages ORDER BY id")]
+    kept = [row[0] for row in shelf.rows("SELECT body FROM rejected_messages ORDER BY id")]
     assert len(kept) == 5
     for body in kept:
         for secret in ("4242", "987", "tok_visa_1", "abcdefgh1"):
@@ -46,7 +46,7 @@ def test_what_a_buyer_pays_with_is_not_kept(engine: Engine, shelf: Shelf) -> Non
 
 def test_a_message_of_a_megabyte_is_kept_in_part(engine: Engine, shelf: Shelf) -> None:
     keep(engine, json.dumps({"lines": ["x" * 50] * 20_000}), "y" * 1_000_000)
-    lengths = [row[0] for row in shelf.rows("SELECT char_length(body) FROM refused_messages ORDER BY id")]
+    lengths = [row[0] for row in shelf.rows("SELECT char_length(body) FROM rejected_messages ORDER BY id")]
     assert len(lengths) == 2
     assert all(MAX_KEPT - 700 <= length <= MAX_KEPT for length in lengths), lengths
 
@@ -55,7 +55,7 @@ def test_a_refusal_is_kept_with_the_sentence_of_its_code(engine: Engine, shelf: 
     with capture_logs() as logged:
         facts = {"reason": "the card 4242424242424242 is in it"}
         keep_rejected_message(engine, queue="q", body="{}", code=Code.MESSAGE_INVALID, facts=facts)
-    [(queue, body, code, message)] = shelf.rows("SELECT queue, body, code, message FROM refused_messages")
+    [(queue, body, code, message)] = shelf.rows("SELECT queue, body, code, message FROM rejected_messages")
     assert (queue, body, code) == ("q", "{}", "message_invalid")
     assert "4242" not in message
     assert [(each["event"], each["queue"], each["reason"]) for each in logged] == [("message.refused", "q", message)]

@@ -1,4 +1,4 @@
-"""Anything may happen in any order, and the promises hold after every step: a state machine that hypothesis drives.
+"""Anything may happen in any order, and the invariants hold after every step: a state machine that hypothesis drives.
 
 Workers die at every point between two effects, messages are lost, doubled and reordered, the broker goes away, time
 runs out. In the end everything is healed, and what was sold, what was charged and what is left must add up.
@@ -58,7 +58,7 @@ HEALING_ROUNDS: Final = 25
 
 #: The audit but for the hashes in one round trip: it is made after every step.
 ANY_BROKEN: Final = text(
-    f"SELECT {' OR '.join(f'EXISTS ({promise.sql})' for promise in INVARIANTS if promise.sql)}"
+    f"SELECT {' OR '.join(f'EXISTS ({invariant.sql})' for invariant in INVARIANTS if invariant.sql)}"
     " OR EXISTS (SELECT FROM checkouts WHERE state = 'needs_review')"
 )
 
@@ -222,7 +222,7 @@ class CheckoutMachine(RuleBasedStateMachine):
         """Claims, back-offs and stalls run out; `overdue`: messages have waited for hours, too."""
         self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_at IS NOT NULL")
         self.shelf.run(
-            "UPDATE payment_operations SET claimed_until = least(claimed_until, now()),"
+            "UPDATE payment_operations SET leased_until = least(leased_until, now()),"
             " updated_at = updated_at - interval '2 hours'"
         )
         if overdue:
@@ -235,7 +235,7 @@ class CheckoutMachine(RuleBasedStateMachine):
 
     @invariant()
     def keep_promises(self) -> None:
-        """Every promise that does not speak of time holds at every moment."""
+        """Every invariant that does not speak of time holds at every moment."""
         with self.engine.connect() as connection:
             if connection.execute(ANY_BROKEN, {"bound_seconds": 1e9, "queued": []}).scalar_one():
                 report = check(connection, self.lenient)

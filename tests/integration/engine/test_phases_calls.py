@@ -31,7 +31,7 @@ IN_TRANSACTION = text("""
 """)
 
 INTENT = text("""
-    SELECT kind, status, amount_minor, claimed_until > now() AS claimed FROM payment_operations
+    SELECT kind, status, amount_minor, leased_until > now() AS claimed FROM payment_operations
     WHERE idempotency_key = :key
 """)
 

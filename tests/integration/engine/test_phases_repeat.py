@@ -48,7 +48,7 @@ COUNTS = pytest.mark.parametrize("count", [1, 7])
 
 
 def expect_rows(phase: Phase, count: int) -> dict[str, int]:
-    each = {"carts": 1, "cart_lines": 2, "checkouts": 1, "request_keys": 1, "payments": 1}
+    each = {"carts": 1, "cart_lines": 2, "checkouts": 1, "idempotency_keys": 1, "payments": 1}
     for done in CHAIN[: phase.number]:
         each |= ROWS[done.name]
     return {name: each.get(name, 0) * count + SHELF.get(name, 0) for name in each.keys() | SHELF.keys()}

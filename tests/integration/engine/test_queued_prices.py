@@ -48,7 +48,7 @@ def test_a_message_that_names_amounts_is_refused_and_kept(strict: CheckoutEngine
     admit(strict, [make_body(*OWN[own]), make_body({}, {})])
     # Its neighbour goes on, and of it nothing is there but the refusal.
     assert shelf.rows("SELECT count(*) FROM checkouts") == shelf.rows("SELECT count(*) FROM carts") == [(1,)]
-    assert shelf.rows("SELECT queue, code, message FROM refused_messages") == [
+    assert shelf.rows("SELECT queue, code, message FROM rejected_messages") == [
         ("checkout.intake", "external_amounts_refused", SENTENCES[Code.EXTERNAL_AMOUNTS_REFUSED])
     ]
 
@@ -56,7 +56,7 @@ def test_a_message_that_names_amounts_is_refused_and_kept(strict: CheckoutEngine
 def test_a_cart_that_an_upstream_has_priced_before_is_started(strict: CheckoutEngine, shelf: Shelf) -> None:
     cart_id = shelf.add_cart(("cup", 1, 100))
     admit(strict, [{"owner": "shop-1", "idempotency_key": "k", "cart_id": str(cart_id)}])
-    assert shelf.rows("SELECT count(*) FROM refused_messages") == [(0,)]
+    assert shelf.rows("SELECT count(*) FROM rejected_messages") == [(0,)]
     assert shelf.rows("SELECT cart_id FROM checkouts") == [(cart_id,)]
 
 
@@ -66,5 +66,5 @@ def test_by_default_an_upstream_is_trusted(works: Works, shelf: Shelf, settings:
     engine = build_engine(settings, "test")
     admit(engine, [make_body(*OWN[own])])
     engine.close()
-    assert shelf.rows("SELECT count(*) FROM refused_messages") == [(0,)]
+    assert shelf.rows("SELECT count(*) FROM rejected_messages") == [(0,)]
     assert shelf.rows("SELECT count(*) FROM checkouts") == [(1,)]

@@ -101,7 +101,7 @@ def test_the_same_cart_is_started_twice_at_once_by_its_owner(
     assert admitted[0].checkout_id == admitted[1].checkout_id
     assert sorted(each.changed for each in admitted) == [False, True]
     assert shelf.rows("SELECT count(*) FROM checkouts") == [(1,)]
-    assert shelf.rows("SELECT count(*) FROM request_keys") == [(2,)]
+    assert shelf.rows("SELECT count(*) FROM idempotency_keys") == [(2,)]
     pump_both(works, rival)
     assert works.states([admitted[0].checkout_id]) == ["completed"]
 
@@ -126,7 +126,7 @@ def test_the_same_cart_is_started_twice_at_once_by_two_owners(
     winner = sides[errors.index(None)].result().checkout_id
     owner = "shop-1" if errors[0] is None else "shop-2"
     assert shelf.rows("SELECT id, owner FROM checkouts") == [(winner, owner)]
-    assert shelf.rows("SELECT owner FROM request_keys") == [(owner,)]
+    assert shelf.rows("SELECT owner FROM idempotency_keys") == [(owner,)]
 
 
 def test_the_same_key_twice_at_once_is_one_checkout(works: Works, rival: Works, crowd: Crowd, shelf: Shelf) -> None:
@@ -139,7 +139,7 @@ def test_the_same_key_twice_at_once_is_one_checkout(works: Works, rival: Works, 
         second = crowd.begin_blocked(lambda: rival.service.start(same))
     # Then
     assert second.result(10) == CommandResult(first.checkout_id, changed=False)
-    assert shelf.rows("SELECT checkout_id FROM request_keys") == [(first.checkout_id,)]
+    assert shelf.rows("SELECT checkout_id FROM idempotency_keys") == [(first.checkout_id,)]
     assert shelf.rows("SELECT id FROM checkouts") == [(first.checkout_id,)]
 
 

@@ -223,6 +223,6 @@ def test_money_that_turns_up_after_the_end_is_given_back(
         ).status
         == "succeeded"
     )
-    assert count_events(works.engine, "payment.turned_up", [checkout_id]) == 1
+    assert count_events(works.engine, "payment.late_funds", [checkout_id]) == 1
     assert set(read_statuses(shelf)) == {"applied"}
     assert shelf.stock("cup") == (20, 0)

@@ -120,8 +120,8 @@ def test_rows_that_count_are_never_removed(sold: Shelf, engine: Engine, table: s
 
 
 def test_what_is_forgotten_was_there_for_a_day(sold: Shelf) -> None:
-    sold.run("INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
-    for table in ("refused_messages", "webhook_inbox"):
+    sold.run("INSERT INTO rejected_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
+    for table in ("rejected_messages", "webhook_inbox"):
         assert refuse(sold, f"DELETE FROM {table}")[0] == APPEND_ONLY
     assert sold.run("DELETE FROM webhook_inbox WHERE event_id = 'evt_1'") == 1
     # One that is still to be worked on stays for however long.

@@ -63,10 +63,10 @@ def test_cleanup_expires_what_has_run_out_of_time(cup: Works, shelf: Shelf) -> N
 def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf) -> None:
     cup.sweep()
     well = run(diagnose.main)
-    assert (well.exit_code, well.stdout) == (0, f"{PLAYING}\n19 of 19 checks are well.\n")
+    assert (well.exit_code, well.stdout) == (0, f"{PLAYING}\n20 of 20 checks are well.\n")
     # When the sweep stands still, and a message was refused
     shelf.run("UPDATE heartbeats SET at = now() - interval '1 h'")
-    shelf.run("INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
+    shelf.run("INSERT INTO rejected_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
     # Then
     bad = run(diagnose.main)
     assert bad.exit_code == 1
@@ -74,8 +74,8 @@ def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf
         PLAYING,
         "critical: The sweep has not run for a minute: start the scheduler.",
         "  python -m workers.scheduler",
-        "warning: 1 message could not be read: refused_messages says why.",
-        "  psql -c 'SELECT code, message, count(*) FROM refused_messages GROUP BY 1, 2'",
+        "warning: 1 message was rejected as invalid: see the table rejected_messages.",
+        "  psql -c 'SELECT code, message, count(*) FROM rejected_messages GROUP BY 1, 2'",
         "17 of 19 checks are well.",
     ]
     found = json.loads(run(diagnose.main, "--json").stdout)
@@ -168,7 +168,7 @@ def test_retry_sends_on_what_waits_for_a_person(cup: Works, shelf: Shelf) -> Non
         if cup.states([checkout_id]) == ["needs_review"]:
             break
         shelf.run("UPDATE checkouts SET due_at = now() WHERE due_reason = 'scheduled'")
-        shelf.run("UPDATE payment_operations SET updated_at = now() - interval '1 h', claimed_until = NULL")
+        shelf.run("UPDATE payment_operations SET updated_at = now() - interval '1 h', leased_until = NULL")
         cup.sweep()
         cup.pump()
     assert cup.states([checkout_id]) == ["needs_review"]
@@ -181,7 +181,7 @@ def test_retry_sends_on_what_waits_for_a_person(cup: Works, shelf: Shelf) -> Non
     assert told == [({"actor": getpass.getuser(), "reason": "keys corrected"},)]
     nothing = run(retry.main, checkout_id, "--reason", "again")
     assert nothing.exit_code == 1
-    assert nothing.stderr.endswith("waits for nobody: there is nothing to try again.\n")
+    assert nothing.stderr.endswith("needs no review: there is nothing to retry.\n")
 
 
 @pytest.mark.parametrize("main", [release.main, retry.main], ids=["release", "retry"])

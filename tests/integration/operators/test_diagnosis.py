@@ -39,7 +39,7 @@ WRONGS = {
         " tax_minor, total_minor, shipping_address) SELECT gen_random_uuid(), id, cart_id, owner, currency, 0, 0, 0, 0,"
         " 0, '{}' FROM checkouts WHERE id = :ended"
     ],
-    "messages_refused": ["INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')"],
+    "messages_refused": ["INSERT INTO rejected_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')"],
     "webhooks_failing": [
         "INSERT INTO webhook_inbox (id, gateway, event_id, kind, body, attempts, due_at)"
         " VALUES (:id, 'sandbox', 'evt_1', 'k', '{}', 5, now())"

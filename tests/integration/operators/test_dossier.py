@@ -99,7 +99,7 @@ def test_one_at_the_bank_and_one_on_its_way(cup: Works, shelf: Shelf) -> None:
     assert sentence.startswith("The buyer must complete 3-D Secure")
     assert command == f"checkout checkouts release {at_bank} --reason TEXT"
     [(sentence, command)] = sentences(cup, read(cup, moving))
-    assert sentence.startswith("It is with checkout.cart_validation; the sweep looks after it at ")
+    assert sentence.startswith("It is in checkout.cart_validation; the sweep checks it at ")
     assert command == "checkout monitor --watch"
     # When nobody has come for long
     shelf.run("UPDATE checkouts SET due_at = now() - interval '1 h' WHERE id = :id", id=moving)
@@ -116,7 +116,7 @@ def test_what_needs_a_person_says_what_to_settle(cup: Works, shelf: Shelf) -> No
         if cup.states([checkout_id]) == ["needs_review"]:
             break
         shelf.run("UPDATE checkouts SET due_at = now() WHERE due_reason = 'scheduled'")
-        shelf.run("UPDATE payment_operations SET updated_at = now() - interval '1 h', claimed_until = NULL")
+        shelf.run("UPDATE payment_operations SET updated_at = now() - interval '1 h', leased_until = NULL")
         cup.sweep()
         cup.pump()
     # When

@@ -74,7 +74,7 @@ def ids(
     ]
     works.pump()
     shelf.run("UPDATE webhook_deliveries SET status = 'dead', due_at = NULL, last_error = 'x'")
-    shelf.run("INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
+    shelf.run("INSERT INTO rejected_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
     wrecked = wreck(engine)
     assert len(wrecked) >= 40, sorted(wrecked)
     assert {("checkouts", "reference"), ("variants", "title"), ("order_lines", "sku"), ("events", "kind")} <= wrecked

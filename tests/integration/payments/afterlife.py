@@ -11,7 +11,7 @@ from tests.integration.payments.stage import Stage
 
 #: The events of money that turned up after an end, in the order in which they may come.
 LATE_EVENTS: Final = (
-    "payment.turned_up",
+    "payment.late_funds",
     "payment.voided_late",
     "payment.refunded_late",
     "payment.needs_review",

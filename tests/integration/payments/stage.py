@@ -57,7 +57,7 @@ class Stage:
 
     def run_claims_out(self) -> None:
         """Let the time be over for which the dead had claimed their calls."""
-        self.shelf.run("UPDATE payment_operations SET claimed_until = now() WHERE claimed_until IS NOT NULL")
+        self.shelf.run("UPDATE payment_operations SET leased_until = now() WHERE leased_until IS NOT NULL")
         self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_reason = 'scheduled'")
 
     def pump(self, *, until: str | None = None) -> None:
@@ -110,7 +110,7 @@ class Stage:
         return [kind for (kind,) in self.shelf.rows(sql, id=checkout_id)]
 
     def assert_books(self) -> None:
-        """Assert that the bank's ledger agrees with its objects, and our promises with both."""
+        """Assert that the bank's ledger agrees with its objects, and our invariants with both."""
         with self.engine.connect() as connection:
             assert connection.execute(text(DISAGREEMENTS)).all() == []
             connection.rollback()

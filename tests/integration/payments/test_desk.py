@@ -146,6 +146,6 @@ def test_a_look_that_our_own_cancellation_overtakes_is_old_news(stage: Stage, cr
     # Then nothing has turned up
     assert looking.result(10) == {checkout_id}
     stage.pump()
-    assert "payment.turned_up" not in stage.events(checkout_id)
+    assert "payment.late_funds" not in stage.events(checkout_id)
     assert stage.shelf.row("SELECT status FROM payments").status == "cancelled"
     expect_nothing(stage, checkout_id)

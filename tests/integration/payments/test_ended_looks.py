@@ -85,7 +85,7 @@ def test_a_look_that_the_bank_does_not_answer_is_made_again_sooner(stage: Stage,
     stage.spy.replace = None
     look(stage)
     # Then
-    assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.voided_late"]
+    assert late_events(stage, checkout_id) == ["payment.late_funds", "payment.voided_late"]
     assert stage.totals(checkout_id) == NOTHING
 
 

@@ -43,7 +43,7 @@ def test_money_that_a_look_finds_is_given_back(
     # When
     look(stage)
     # Then
-    assert late_events(stage, checkout_id) == ["payment.turned_up", event]
+    assert late_events(stage, checkout_id) == ["payment.late_funds", event]
     assert stage.operations(checkout_id)[-1][0] == undo
     assert stage.operations(checkout_id)[-1][2] == "succeeded"
     assert stage.totals(checkout_id) == left
@@ -55,7 +55,7 @@ def test_money_that_a_look_finds_is_given_back(
     # When it is looked at again
     look(stage)
     # Then that is all
-    assert late_events(stage, checkout_id) == ["payment.turned_up", event]
+    assert late_events(stage, checkout_id) == ["payment.late_funds", event]
 
 
 def test_one_batch_takes_back_late_money_and_turns_back_another(stage: Stage) -> None:
@@ -73,7 +73,7 @@ def test_one_batch_takes_back_late_money_and_turns_back_another(stage: Stage) ->
     stage.works.unwinder.run([ended, turning])
     # Then
     assert [stage.totals(each) for each in (ended, turning)] == [NOTHING, NOTHING]
-    assert late_events(stage, ended) == ["payment.turned_up", "payment.voided_late"]
+    assert late_events(stage, ended) == ["payment.late_funds", "payment.voided_late"]
     assert stage.works.states([ended, turning]) == ["cancelled", "cancelled"]
 
 
@@ -109,7 +109,7 @@ def test_giving_it_back_survives_a_lost_answer(
     tell(stage)
     stage.wait(checkout_id, lambda: event in stage.events(checkout_id))
     # Then
-    assert late_events(stage, checkout_id) == ["payment.turned_up", event]
+    assert late_events(stage, checkout_id) == ["payment.late_funds", event]
     assert stage.totals(checkout_id) == left
 
 
@@ -128,9 +128,9 @@ def test_money_that_turns_up_twice_is_given_back_twice(stage: Stage) -> None:
     look(stage)
     # Then
     assert late_events(stage, checkout_id) == [
-        "payment.turned_up",
+        "payment.late_funds",
         "payment.voided_late",
-        "payment.turned_up",
+        "payment.late_funds",
         "payment.refunded_late",
     ]
     assert stage.totals(checkout_id) == RETURNED
@@ -155,7 +155,7 @@ def test_a_look_at_money_that_turned_up_survives_the_death_of_its_process(engine
         # Then
         assert died == ["retrieve", "refund"]
         assert stage.deaths == 2
-        assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.refunded_late"]
+        assert late_events(stage, checkout_id) == ["payment.late_funds", "payment.refunded_late"]
         assert stage.totals(checkout_id) == RETURNED
         assert stage.entries() == [("authorize", 700), ("capture", 700), ("refund", 700)]
 
@@ -174,7 +174,7 @@ def test_two_processes_that_find_it_at_once_give_it_back_once(
         pump_both(stage.works, rival)
     stage.wait(checkout_id, lambda: event in stage.events(checkout_id))
     # Then
-    assert late_events(stage, checkout_id) == ["payment.turned_up", event]
+    assert late_events(stage, checkout_id) == ["payment.late_funds", event]
     assert stage.totals(checkout_id) == left
     last = {"void": "cancel"}.get(undo, undo)
     assert stage.entries() == [(kind, 700) for kind in (*kinds, last)]

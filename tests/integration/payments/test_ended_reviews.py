@@ -53,7 +53,7 @@ def test_what_the_bank_does_not_give_back_is_put_before_a_person_once(
     assert (status.state, status.ended_at is not None) == (CheckoutState.CANCELLED, True)
     assert status.review is not None
     assert (status.review.code, status.review.message) == (code, sentence)
-    assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.needs_review"]
+    assert late_events(stage, checkout_id) == ["payment.late_funds", "payment.needs_review"]
     made = [each for each, _ in stage.spy.calls].count(verb)
     assert stage.works.sweep().scheduled == 0
     # When they retry and the bank has not changed its mind
@@ -93,7 +93,7 @@ def test_a_refund_that_came_back_is_put_before_a_person(stage: Stage) -> None:
         "refund_failed",
         "7.00 EUR could not be refunded (refund_returned): refund it at the provider, then retry.",
     )
-    assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.needs_review"]
+    assert late_events(stage, checkout_id) == ["payment.late_funds", "payment.needs_review"]
     # When they retry
     stage.works.service.retry(checkout_id, actor="ops", reason="the account is open again")
     stage.wait(checkout_id, lambda: stage.totals(checkout_id) == RETURNED)
@@ -104,7 +104,7 @@ def test_a_refund_that_came_back_is_put_before_a_person(stage: Stage) -> None:
     ]
     assert stage.works.status(checkout_id).review is None
     assert late_events(stage, checkout_id) == [
-        "payment.turned_up",
+        "payment.late_funds",
         "payment.needs_review",
         "payment.review_closed",
         "payment.refunded_late",
@@ -178,7 +178,7 @@ def test_a_bank_that_refuses_our_access_is_for_a_person_after_the_last_try(stage
         "The payment provider refuses access (access_refused): correct its API keys, then retry.",
     )
     assert [each for each, _ in stage.spy.calls].count("refund") == stage.settings.max_attempts
-    assert late_events(stage, checkout_id) == ["payment.turned_up", "payment.needs_review"]
+    assert late_events(stage, checkout_id) == ["payment.late_funds", "payment.needs_review"]
     # When the keys are right again
     stage.shelf.run("UPDATE payments SET token = 'tok_ok'")
     stage.works.service.retry(checkout_id, actor="ops", reason="new keys")

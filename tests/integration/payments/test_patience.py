@@ -24,9 +24,9 @@ NARROW: Final[dict[str, Any]] = {
     "gateway_lease_seconds": 1.0,
 }
 
-CLAIM: Final = "SELECT claimed_until, attempts FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
+CLAIM: Final = "SELECT leased_until, attempts FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
 IS_FREE: Final = (
-    "SELECT claimed_until < now() AS is_free FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
+    "SELECT leased_until < now() AS is_free FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
 )
 
 
@@ -84,7 +84,7 @@ def test_a_call_whose_claim_has_nearly_run_out_is_made_later(narrow: Stage, verb
     skipped = [each for each in logs if each["event"] == "gateway.not_called"]
     assert [(each["verb"], each["checkout_id"]) for each in skipped] == [(verb, str(jam.order[1]))]
     assert sorted(map(str, jam.order)) == sorted(map(str, ids))
-    assert narrow.shelf.rows("SELECT DISTINCT attempts, claimed_until FROM payment_operations") == [(0, None)]
+    assert narrow.shelf.rows("SELECT DISTINCT attempts, leased_until FROM payment_operations") == [(0, None)]
     # ... it was made later, and both have had one effect
     totals = {"cancel": (0, 0, 0), "refund": (0, 700, 700)}.get(verb, (0, 700, 0))
     ends = {"cancel": "cancelled", "refund": "failed"}.get(verb, "completed")
@@ -146,12 +146,12 @@ def test_an_answer_that_comes_after_the_claim_leaves_the_claim_of_another(
     spin_until(lambda: bool(narrow.shelf.row(IS_FREE, id=checkout_id).is_free), "the claim does not run out")
     taking = crowd.begin(lambda: other.runner.run(CHAIN[5], [checkout_id]))
     working.wait()
-    claim = narrow.shelf.row(CLAIM, id=checkout_id).claimed_until
+    claim = narrow.shelf.row(CLAIM, id=checkout_id).leased_until
     # When the first wakes with an answer that says nothing
     frozen.open()
     pumping.result(10)
     # Then it waits for the other
-    assert narrow.shelf.row(CLAIM, id=checkout_id).claimed_until == claim
+    assert narrow.shelf.row(CLAIM, id=checkout_id).leased_until == claim
     assert [verb for verb, _ in narrow.spy.calls].count("capture") == 1
     # When the other goes on
     working.open()

@@ -12,7 +12,7 @@ from pipeline.payments.storage import load_payments
 from tests.integration.payments.stage import Stage
 
 ROW = """
-    SELECT fence, attempts, updated_at, claimed_until > now() AS leased FROM payment_operations
+    SELECT fence, attempts, updated_at, leased_until > now() AS leased FROM payment_operations
     WHERE checkout_id = :id AND kind = 'authorize'
 """
 

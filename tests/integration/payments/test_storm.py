@@ -59,7 +59,7 @@ def assert_all_served(market: Market) -> None:
     assert set(odd) <= {"payment_unresolved"}, odd
     assert len(odd) <= 0.01 * COUNT
     assert market.shelf.rows("SELECT checkout_id FROM payments WHERE review IS NOT NULL") == []
-    events = market.shelf.rows("SELECT kind FROM events WHERE kind LIKE '%needs_review' OR kind = 'payment.turned_up'")
+    events = market.shelf.rows("SELECT kind FROM events WHERE kind LIKE '%needs_review' OR kind = 'payment.late_funds'")
     assert events == []
     # ... and the storm was one
     errors = Counter(each.error for each in market.heard if isinstance(each, Unknown | Transient))

@@ -172,7 +172,7 @@ def test_an_object_whose_reference_we_never_heard_is_a_stray(works: Works, shelf
     assert facts(comparison) == [("orphaned_payment", checkout_id, stray, "new", "open", None, 0, None)]
     assert sentence(comparison.findings[0]) == (
         "This object over 5.00 EUR is open; the checkout is failed and has no object of its own."
-        " --repair cancels it, or refunds what it took."
+        " --repair voids it, or refunds what it captured."
     )
 
 
@@ -260,7 +260,7 @@ def test_everything_at_once_is_one_finding_each(works: Works, shelf: Shelf) -> N
     assert facts(comparison) == [
         ("charged_without_order", charged, held, "cancelled", "captured", None, 500, None),
         ("order_without_charge", unpaid, own_reference(works.engine, unpaid), "captured", "refunded", 500, 0, None),
-        ("unknown_checkout", nobody, stranger, None, "open", None, 0, None),
         ("orphaned_payment", doubled, stray, "captured", "captured", 500, 500, None),
+        ("unknown_checkout", nobody, stranger, None, "open", None, 0, None),
     ]
     assert (len(comparison.differences), comparison.objects, comparison.payments) == (3, 6, 3)

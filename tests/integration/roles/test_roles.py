@@ -89,7 +89,7 @@ FORBIDDEN: Final = (
     "DELETE FROM checkouts",
     "DELETE FROM payments",
     "DELETE FROM payment_operations",
-    "DELETE FROM request_keys",
+    "DELETE FROM idempotency_keys",
     "UPDATE prices SET amount_minor = 1",
     "UPDATE variants SET active = false",
     "INSERT INTO tax_rates (country, name, rate) VALUES ('GB', 'VAT', 0)",
@@ -124,12 +124,12 @@ FORBIDDEN: Final = (
     "UPDATE payment_operations SET checkout_id = gen_random_uuid()",
     "UPDATE orders SET owner = 'thief'",
     "UPDATE redemptions SET code = 'OTHER'",
-    "UPDATE request_keys SET checkout_id = gen_random_uuid()",
-    "UPDATE request_answers SET owner = 'thief'",
+    "UPDATE idempotency_keys SET checkout_id = gen_random_uuid()",
+    "UPDATE stored_responses SET owner = 'thief'",
     "UPDATE webhook_inbox SET body = '{}'",
     "UPDATE webhook_deliveries SET endpoint_id = gen_random_uuid()",
-    "UPDATE refused_messages SET body = ''",
-    "TRUNCATE refused_messages",
+    "UPDATE rejected_messages SET body = ''",
+    "TRUNCATE rejected_messages",
 )
 
 
@@ -154,7 +154,7 @@ REFUSED: Final = (
     ("UPDATE orders SET number = 7", "CK002"),
     ("UPDATE checkouts SET failure_code = 'x'", "CK002"),
     ("UPDATE reservations SET state = 'held'", "CK003"),
-    ("DELETE FROM refused_messages", "CK002"),
+    ("DELETE FROM rejected_messages", "CK002"),
 )
 
 
@@ -164,7 +164,7 @@ def test_hand_written_sql_takes_no_step_back(
 ) -> None:
     shop.start(shelf.add_cart(("cup", 1)), token="tok_ok")
     shop.pump()
-    shelf.run("INSERT INTO refused_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
+    shelf.run("INSERT INTO rejected_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
     before = take_snapshot(engine)
     with worker.connect() as connection, pytest.raises(DatabaseError) as caught:
         connection.execute(text(statement))
@@ -174,7 +174,7 @@ def test_hand_written_sql_takes_no_step_back(
 
 def test_the_worker_sells_and_forgets_after_a_month(shop: Works, shelf: Shelf) -> None:
     shelf.run(
-        "INSERT INTO refused_messages (queue, body, code, message, received_at)"
+        "INSERT INTO rejected_messages (queue, body, code, message, received_at)"
         " VALUES ('q', 'b', 'c', 'm', now() - interval '31 days')"
     )
     assert shop.sweep().forgotten == 1

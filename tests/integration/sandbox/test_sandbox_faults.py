@@ -1,4 +1,4 @@
-"""The ways in which the bank misbehaves, verb by verb, and what its keys promise through all of it."""
+"""The ways in which the bank misbehaves, verb by verb, and what its keys guarantee through all of it."""
 
 import subprocess
 import sys

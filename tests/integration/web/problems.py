@@ -8,7 +8,7 @@ from tests.integration.web.stage import Stage
 from workers.web.responses.status_codes import TITLES
 
 #: What a request may write.
-TABLES: Final = ("carts", "checkouts", "request_keys", "request_answers", "payments", "webhook_inbox", "events")
+TABLES: Final = ("carts", "checkouts", "idempotency_keys", "stored_responses", "payments", "webhook_inbox", "events")
 
 
 def count(stage: Stage) -> dict[str, int]:

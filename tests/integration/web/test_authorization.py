@@ -92,7 +92,7 @@ def test_who_may_what(stage: Stage, kind: str) -> None:
         assert (method, path, answer.status_code) == (method, path, expected), answer.text
     after = count(stage)
     # The one answer that is remembered is that of a request which was let in.
-    after["request_answers"] -= int(scopes is not None and Scope.CHECKOUT in scopes)
+    after["stored_responses"] -= int(scopes is not None and Scope.CHECKOUT in scopes)
     assert after == before
 
 
@@ -129,7 +129,7 @@ def test_one_owner_never_meets_another(stage: Stage, cup: httpx2.Client, token: 
     assert other.put(f"/carts/{cart_id}", json=BODY).status_code == 404
     assert pay(other, {"cart": {"id": cart_id, **BODY}}).status_code == 404
     # Then nothing has happened: what is remembered are the answers to payments
-    assert count(stage) == {**before, "request_answers": before["request_answers"] + 5}
+    assert count(stage) == {**before, "stored_responses": before["stored_responses"] + 5}
     states = {"tok_ok": "awaiting_payment", "tok_action_required": "action_required"}
     assert cup.get("/checkout/status", params={"checkout_id": checkout_id}).json()["state"] == states[token]
 

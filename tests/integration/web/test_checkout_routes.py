@@ -88,7 +88,7 @@ def test_what_a_payment_lacks_is_told_and_nothing_is_charged(stage: Stage, cup: 
     sentence = f"Checkout {checkout_id} of cart {cart_id} awaits payment: process it, or cancel it."
     check(of_the_cart, 409, "checkout_active", sentence, checkout_id=checkout_id)
     # The first is the answer to its key; the second is about the checkout that it is told of.
-    assert count(stage) == {**before, "request_answers": 1}
+    assert count(stage) == {**before, "stored_responses": 1}
     assert read_status(cup, checkout_id=checkout_id)["state"] == "awaiting_payment"
 
 

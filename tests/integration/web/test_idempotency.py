@@ -67,7 +67,7 @@ def test_a_key_is_for_one_request(stage: Stage, cup: httpx2.Client) -> None:
     for body, token in (({"cart_id": put_cart(cup, ("cup", 1))}, "tok_ok"), ({"cart_id": cart_id}, "tok_other")):
         answer = pay(cup, body, key="order-1", token=token)
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_conflict")
-    assert stage.shelf.rows("SELECT count(*) FROM request_answers") == [(1,)]
+    assert stage.shelf.rows("SELECT count(*) FROM stored_responses") == [(1,)]
     # And of one owner: another's key of that name is another key
     other = stage.client(owner="shop-2")
     assert pay(other, {"cart_id": put_cart(other, ("cup", 1))}, key="order-1").status_code == 200
@@ -79,7 +79,7 @@ def test_while_the_first_is_worked_on_a_repeat_is_told_so(stage: Stage, cup: htt
     with ThreadPoolExecutor(1) as threads:
         with held_stock(stage):
             working = threads.submit(pay, stage.client(), body, key="order-1")
-            spin_until(lambda: stage.shelf.rows("SELECT FROM request_answers"), "the claim")
+            spin_until(lambda: stage.shelf.rows("SELECT FROM stored_responses"), "the claim")
             # When
             answer = pay(cup, body, key="order-1")
             # Then
@@ -129,7 +129,7 @@ def test_what_a_dead_process_began_is_found_by_the_repeat(stage: Stage, cup: htt
     early = pay(cup, body, key="order-1")
     assert (early.status_code, early.json()["code"]) == (409, "idempotency_running")
     # When its claim has run out
-    stage.shelf.run("UPDATE request_answers SET claimed_until = now() - interval '1 s'")
+    stage.shelf.run("UPDATE stored_responses SET leased_until = now() - interval '1 s'")
     answer = pay(cup, body, key="order-1")
     # Then
     assert (answer.status_code, answer.json()["checkout_id"]) == (200, str(checkout_id))
@@ -155,9 +155,9 @@ def test_after_a_day_the_key_still_finds_its_checkout(stage: Stage, cup: httpx2.
     # Given
     body = {"cart_id": put_cart(cup, ("cup", 1))}
     first = pay(cup, body, key="order-1")
-    stage.shelf.run("UPDATE request_answers SET created_at = now() - interval '25 h'")
+    stage.shelf.run("UPDATE stored_responses SET created_at = now() - interval '25 h'")
     stage.sweep()
-    assert stage.shelf.rows("SELECT count(*) FROM request_answers") == [(0,)]
+    assert stage.shelf.rows("SELECT count(*) FROM stored_responses") == [(0,)]
     # When
     again = pay(cup, body, key="order-1")
     # Then

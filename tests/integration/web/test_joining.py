@@ -21,7 +21,7 @@ def brought(cart_id: UUID, quantity: int) -> dict[str, Any]:
 
 def stored_keys(stage: Stage) -> list[str]:
     """Return the keys whose answers are kept."""
-    return [key for (key,) in stage.shelf.rows("SELECT key FROM request_answers ORDER BY key")]
+    return [key for (key,) in stage.shelf.rows("SELECT key FROM stored_responses ORDER BY key")]
 
 
 def test_another_cart_another_card_and_another_total(stage: Stage, cup: httpx2.Client) -> None:
@@ -151,11 +151,11 @@ def test_a_message_that_says_something_else_is_refused_with_the_checkouts_id(sta
         other = {**message, **brought(cart_id, 5)}
         admit(stage.workers, [{**message, "idempotency_key": "m1"}, {**other, "idempotency_key": "m2"}])
         # Then the one that says the same is k1's, and the other is kept with its sentence
-        assert stage.shelf.rows("SELECT key, checkout_id::text FROM request_keys ORDER BY key") == [
+        assert stage.shelf.rows("SELECT key, checkout_id::text FROM idempotency_keys ORDER BY key") == [
             ("k1", checkout_id),
             ("m1", checkout_id),
         ]
-        assert stage.shelf.rows("SELECT code, message FROM refused_messages") == [
+        assert stage.shelf.rows("SELECT code, message FROM rejected_messages") == [
             ("checkout_active", OTHERWISE(checkout_id, cart_id, "the cart"))
         ]
     spin_until(lambda: read_status(cup, checkout_id=checkout_id)["state"] == "completed", "the order")

@@ -12,7 +12,7 @@ import pytest
 from pipeline.checkouts.events import CHANNEL, write_events
 from tests.integration.web.pauses import pause_checkout, rest
 from tests.integration.web.stage import SECONDS, Stage, put_cart, spin_until, start
-from workers.web.long_poll import Waiting
+from workers.web.long_poll import LongPolls
 
 LISTENERS = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'checkout.waiting'"
@@ -32,7 +32,7 @@ def test_it_is_the_notice_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._edge.waiting._waiters, "somebody waits")
+        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
         # When
         began = time.monotonic()
         rest(stage, checkout_id)
@@ -41,13 +41,13 @@ def test_it_is_the_notice_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
     # Then
     assert (answer.status_code, answer.json()["state"]) == (200, "awaiting_payment")
     assert seconds < 2
-    assert stage.server._edge.waiting._waiters == {}
+    assert stage.server._edge.long_polls._waiters == {}
 
 
 def test_what_happens_while_it_is_looked_at_is_not_missed(stage: Stage, cup: httpx2.Client) -> None:
     # Given a look at a checkout, after which, and before anybody is told of it, the checkout comes to rest
     checkout_id = pause_checkout(stage, cup)
-    waiting = Waiting(stage.settings.database_url.get_secret_value())
+    waiting = LongPolls(stage.settings.database_url.get_secret_value())
     seen: list[str] = []
 
     async def look() -> str:
@@ -84,7 +84,7 @@ def test_who_says_nonsense_ends_no_listening(stage: Stage, cup: httpx2.Client, p
     listener = find_listener(stage)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._edge.waiting._waiters, "somebody waits")
+        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
         # When
         stage.shelf.run("SELECT pg_notify(:channel, :payload)", channel=CHANNEL, payload=payload)
         began = time.monotonic()
@@ -102,7 +102,7 @@ def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Cli
     pid = find_listener(stage)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._edge.waiting._waiters, "somebody waits")
+        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
         # When the connection is ended, and the news comes while nobody listens
         stage.shelf.rows("SELECT pg_terminate_backend(:pid)", pid=pid)
         rest(stage, checkout_id)

@@ -16,7 +16,7 @@ from tests.integration.web.problems import count
 from tests.integration.web.stage import BODY, Stage, pay, put_cart, read_status, spin_until, start
 from workers.web.app import build_edge
 from workers.web.context import Edge
-from workers.web.protection.load_shedding import WAITED, Pressure, read_waited
+from workers.web.protection.load_shedding import WAITED, LoadShedding, read_waited
 
 #: A thousand checkouts before the third phase, the oldest of them for a minute.
 WAITING = """
@@ -105,14 +105,14 @@ def test_the_oldest_of_a_phase_is_found_without_reading_the_others(stage: Stage)
 
 def test_a_look_that_hangs_holds_up_nobody_else(stage: Stage) -> None:
     async def come(edge: Edge) -> None:
-        pressure = Pressure(edge)
+        load_shedding = LoadShedding(edge)
         with stage.engine.connect() as blocker:
             # Given that the look cannot be taken
             blocker.execute(text("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE"))
-            first = asyncio.create_task(pressure.admit())
+            first = asyncio.create_task(load_shedding.admit())
             await asyncio.sleep(0.2)
             # When others come, then they go by the last look
-            await asyncio.wait_for(asyncio.gather(*(pressure.admit() for _ in range(50))), 0.5)
+            await asyncio.wait_for(asyncio.gather(*(load_shedding.admit() for _ in range(50))), 0.5)
             assert not first.done()
             blocker.rollback()
         await asyncio.wait_for(first, 5)

@@ -64,7 +64,7 @@ def test_402_is_a_declined_card(stage: Stage, cup: httpx2.Client) -> None:
 @pytest.mark.usefixtures("unchanged")
 def test_403_names_the_scope(stage: Stage) -> None:
     answer = stage.client(Scope.PRICES).get("/checkout/status", params={"cart_id": str(uuid4())})
-    sentence = "The API key lacks the scope checkout (this address needs it): use one that has it."
+    sentence = "The API key lacks the scope checkout (this address needs it): use one with it."
     check(answer, 403, "scope_missing", sentence, facts={"scope": "checkout", "why": "this address needs it"})
     assert answer.headers["ratelimit-policy"] == '"key";q=600;w=60'
 

@@ -1,4 +1,4 @@
-"""What every request passes, before its body is looked at: a key, its rate, its scope, its size and its kind."""
+"""What every request passes, before its body is read: an API key, its rate, its scope, its size and its kind."""
 
 import time
 from collections.abc import Callable, Coroutine

@@ -158,7 +158,7 @@ class BoundedProtocol(H11Protocol):
         self._drop_unread()
 
     def _should_upgrade(self) -> bool:
-        # There are no websockets here, and a line in the log for each that asks would be a stranger's to write.
+        # There are no websockets here, and a line in the log for each that asks would be written by anyone.
         return False
 
     def _is_head_too_large(self, data: bytes) -> bool:

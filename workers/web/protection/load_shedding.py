@@ -24,7 +24,7 @@ WAITED: Final = text("""
 """)
 
 
-class Pressure:
+class LoadShedding:
     """How long checkouts wait for their workers. Lives on one event loop."""
 
     def __init__(self, edge: Edge) -> None:

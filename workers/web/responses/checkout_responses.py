@@ -51,7 +51,9 @@ async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Htt
         return HttpOutcome(look(connection), read_quotes(connection, [checkout_id]).get(checkout_id))
 
     if seconds:
-        await edge.waiting.wait(checkout_id, partial(edge.read, look), lambda status: status.state in RESTING, seconds)
+        await edge.long_polls.wait(
+            checkout_id, partial(edge.read, look), lambda status: status.state in RESTING, seconds
+        )
     return await edge.read(look_closely)
 
 

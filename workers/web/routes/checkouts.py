@@ -1,4 +1,4 @@
-"""The routes of a checkout: start it, pay it, look at it, cancel it."""
+"""The routes of a checkout: start, pay, status, cancel."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -13,7 +13,7 @@ from pipeline.intake.service import CheckoutService
 from workers.web.context import edge_of
 from workers.web.headers import read_key, read_wait
 from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
-from workers.web.protection.load_shedding import Pressure
+from workers.web.protection.load_shedding import LoadShedding
 from workers.web.responses.checkout_responses import answer_buyer, answer_cancel, settle
 from workers.web.responses.serializers import view_idle_cart, view_status
 from workers.web.routes.purchase import purchase
@@ -66,7 +66,7 @@ async def start_checkout(
     for 3-D Secure is polled again. 202 while it is in progress, 200 with the quote once that is frozen.
     """
     edge, owner = edge_of(request), caller_of(request).owner
-    await pressure_of(request).admit()
+    await load_shedding_of(request).admit()
     wanted = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
     checkout_id = await edge.run(lambda: _start(edge.service, wanted))
     seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
@@ -92,7 +92,7 @@ async def process_checkout(
         form = form.model_copy(update={"cart": admit_cart(caller, form.cart)})
     if form.checkout_id is None:
         # What has been started is finished: its stock is held.
-        await pressure_of(request).admit()
+        await load_shedding_of(request).admit()
     seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
     return await purchase(edge, form.ask(caller.owner, key), key, seconds)
 
@@ -132,11 +132,11 @@ async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = N
     return answer_cancel(await settle(edge, checkout_id, owner, seconds), waited=seconds)
 
 
-def pressure_of(request: Request) -> Pressure:
+def load_shedding_of(request: Request) -> LoadShedding:
     """Return what refuses new checkouts of this process."""
-    pressure = request.app.state.pressure
-    assert isinstance(pressure, Pressure)  # noqa: S101 (the application is built in one place)
-    return pressure
+    load_shedding = request.app.state.load_shedding
+    assert isinstance(load_shedding, LoadShedding)  # noqa: S101 (the application is built in one place)
+    return load_shedding
 
 
 def _start(service: CheckoutService, wanted: StartRequest) -> UUID:
@@ -145,7 +145,7 @@ def _start(service: CheckoutService, wanted: StartRequest) -> UUID:
     except Conflict as refusal:
         if refusal.code is not Code.CART_COMPLETED:
             raise
-        # A page that is refreshed after the purchase shows the order; a stranger's is not shown.
+        # A page that is refreshed after the purchase shows the order; another owner's is not shown.
         try:
             return service.status(cart_id=wanted.cart_id, owner=wanted.owner).checkout_id
         except NotFound:

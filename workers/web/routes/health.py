@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from pipeline.operations.health import Health
-from workers.web.health_check import Checkup
+from workers.web.health_check import HealthChecker
 from workers.web.protection.authentication import OpenRoute
 
 router = APIRouter(route_class=OpenRoute, tags=["operation"])
 
 
 class CheckView(BaseModel):
-    """One thing that was looked at; `count` where there is something to count."""
+    """One check; `count` where there is something to count."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -55,8 +55,8 @@ async def read_health(request: Request, response: Response) -> HealthView:
     """Return whether checkouts get through: 503 when they do not, 200 when they do, be it later or not all
     (degraded).
     """
-    checkup: Checkup = request.app.state.checkup
-    report = await checkup.report()
+    health_checker: HealthChecker = request.app.state.health_checker
+    report = await health_checker.report()
     if report.status is Health.UNHEALTHY:
         response.status_code = 503
     checks = {name: CheckView.model_validate(check) for name, check in report.checks.items()}

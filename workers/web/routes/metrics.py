@@ -81,7 +81,7 @@ class Figures(CollectorRegistry):
             ("payments_unknown", "Payment calls with an unknown outcome for five minutes", stats.payments_unknown),
             ("deliveries_pending", "Outbound webhooks to be delivered", stats.deliveries_pending),
             ("deliveries_dead_lettered", "Dead-lettered outbound webhooks", stats.deliveries_dead_lettered),
-            ("messages_rejected", "Messages rejected as invalid in the last hour", stats.refused_messages),
+            ("messages_rejected", "Messages rejected as invalid in the last hour", stats.rejected_messages),
             (
                 "messages_redelivered",
                 "Messages redelivered by the sweep in the last hour: normally 0",

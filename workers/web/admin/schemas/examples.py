@@ -40,7 +40,7 @@ STATISTICS: Final[dict[str, Any]] = {
     "payments_unknown": 0,
     "deliveries_pending": 0,
     "deliveries_dead_lettered": 0,
-    "refused_messages": 0,
+    "rejected_messages": 0,
     "redelivered": 0,
     "redelivered_slow": 0,
     "queues": [

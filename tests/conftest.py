@@ -20,7 +20,7 @@ from pipeline.database.temporary import open_database
 from pipeline.settings import Settings
 from scripts.environments.reaper import mark
 from scripts.local_servers.embedded import start
-from tests.harness import Shelf, Works, build_works
+from tests.support.harness import Shelf, Works, build_works
 
 #: The environment as it was found. Tests see none of it: a laptop's settings change no result.
 FOUND: Final = {

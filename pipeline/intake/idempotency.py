@@ -1,7 +1,8 @@
-"""What a payment request was answered, by its idempotency key: the same answer again, for a day.
+"""Stored responses of payment requests, by idempotency key: the same response again, for a day.
 
-The claim is written in the transaction that does the work, so that a worker that dies leaves either nothing or the
-checkout and a claim that runs out; `idempotency_keys` makes the repeat find that checkout. After a day only that is left.
+The lease is written in the transaction that does the work, so that a process that crashes leaves either nothing or the
+checkout and a lease that expires; `idempotency_keys` makes the repeat find that checkout. After a day only that is
+left.
 """
 
 import json

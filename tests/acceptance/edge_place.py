@@ -26,8 +26,8 @@ from scripts.local_servers.owner import make_folder
 from scripts.local_servers.postgres import Postgres
 from scripts.local_servers.valkey import Valkey, find_port
 from tests.conftest import SANDBOX_SECRET, empty_tables, spare_the_disk
-from tests.harness import ADDRESS, OWNER, Shelf
-from tests.processes import BANK_TIMES, TIMES, Processes, run_processes
+from tests.support.harness import ADDRESS, OWNER, Shelf
+from tests.support.processes import BANK_TIMES, TIMES, Processes, run_processes
 
 SECONDS: Final = 40.0
 #: As whom the processes connect.

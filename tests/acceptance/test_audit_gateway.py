@@ -11,9 +11,9 @@ from pipeline.audit.report import INVARIANTS
 from pipeline.reconciliation.findings import FindingKind
 from pipeline.settings import Settings
 from tests.acceptance.auditor import BOOKS, run, write
-from tests.harness import Shelf, build_works
-from tests.integration.engine.workbench import take_snapshot
-from tests.integration.reconcile.counter import adopt, bank_entries, check_out, make_object
+from tests.integration.reconciliation.counter import adopt, bank_entries, check_out, make_object
+from tests.support.harness import Shelf, build_works
+from tests.support.workbench import take_snapshot
 
 pytestmark = pytest.mark.acceptance
 

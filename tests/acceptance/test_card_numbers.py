@@ -17,8 +17,8 @@ from pipeline.errors.tree import SENTENCES
 from pipeline.messaging.ports import INTAKE
 from pipeline.security.card_numbers import has_card_number
 from pipeline.settings import Settings
-from tests.harness import ADDRESS, Shelf
-from tests.processes import BANK_TIMES, TIMES, Processes, encode_message, push_raw, run_processes
+from tests.support.harness import ADDRESS, Shelf
+from tests.support.processes import BANK_TIMES, TIMES, Processes, encode_message, push_raw, run_processes
 
 pytestmark = pytest.mark.acceptance
 

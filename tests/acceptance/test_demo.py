@@ -18,7 +18,7 @@ import pytest
 from redis import Redis
 
 from pipeline.audit.report import INVARIANTS
-from tests.pages import read_blocks
+from tests.support.pages import read_blocks
 
 pytestmark = pytest.mark.acceptance
 

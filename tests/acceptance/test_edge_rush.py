@@ -23,7 +23,8 @@ UNITS: Final = 50
 KEPT: Final = ("content-type", "location", "preference-applied")
 WRITTEN: Final = """
     SELECT (SELECT count(*) FROM carts), (SELECT count(*) FROM checkouts), (SELECT count(*) FROM orders),
-           (SELECT count(*) FROM events), (SELECT count(*) FROM sandbox.entries), (SELECT count(*) FROM stored_responses)
+           (SELECT count(*) FROM events), (SELECT count(*) FROM sandbox.entries),
+           (SELECT count(*) FROM stored_responses)
 """
 
 

@@ -26,9 +26,9 @@ from scripts.environments.supervisor import build_env
 from scripts.local_servers.embedded import ROOT
 from tests.acceptance.edge_place import Place, empty, open_place, wait_until
 from tests.acceptance.test_replay import INVOICES
-from tests.pages import Block, read_blocks
-from tests.unit.exports import HEADER, row
-from tests.unit.reference_rates import DAILY_XML
+from tests.factories.exports import HEADER, row
+from tests.factories.reference_rates import DAILY_XML
+from tests.support.pages import Block, read_blocks
 from workers.intake import read_request
 
 pytestmark = pytest.mark.acceptance
@@ -38,7 +38,7 @@ ELSEWHERE: Final = {
     "python3 scripts/dev.py demo": "tests/acceptance/test_demo.py",
     "python3 scripts/dev.py test": ".ci/run",
     "python3 scripts/dev.py lint": ".ci/run",
-    "python3 scripts/dev.py security": "tests/unit/test_security.py",
+    "python3 scripts/dev.py security": "tests/unit/scripts/test_security.py",
     "python3 scripts/dev.py chaos --checkouts 2000": "tests/acceptance/test_chaos.py",
     "python3 scripts/dev.py up": "tests/acceptance/test_up.py",
     "python3 scripts/dev.py replay invoices.csv": "tests/acceptance/test_replay.py",

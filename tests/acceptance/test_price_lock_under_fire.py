@@ -23,8 +23,8 @@ from pipeline.intake.commands import CommandResult
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
 from pipeline.settings import Settings
 from tests.acceptance.meddler import CHANGES, EDITS, JOURNAL
-from tests.harness import Shelf
-from tests.processes import BANK_TIMES, TIMES, run_processes
+from tests.support.harness import Shelf
+from tests.support.processes import BANK_TIMES, TIMES, run_processes
 from workers.bootstrap import CheckoutEngine, build_engine
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]

@@ -14,7 +14,7 @@ from redis import Redis
 from pipeline.saga.slow import LOST_COUNT
 from pipeline.settings import Settings
 from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, wait_until
-from tests.processes import find_holders
+from tests.support.processes import find_holders
 from workers.broker.queue_stats import NAMESPACE, QueueKeys
 
 pytestmark = pytest.mark.acceptance

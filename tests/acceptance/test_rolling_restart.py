@@ -13,7 +13,7 @@ from redis import Redis
 from pipeline.saga.chain import CHAIN
 from scripts.environments.supervisor import Supervisor
 from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, wait_until
-from tests.processes import find_holders
+from tests.support.processes import find_holders
 
 # Fifteen starts, one after the other: 90 s where each takes three.
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]

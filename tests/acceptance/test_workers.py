@@ -23,8 +23,8 @@ from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
 from scripts.environments.fleet import read_procfile
 from scripts.local_servers.valkey import Valkey
-from tests.harness import ADDRESS, Shelf
-from tests.processes import BANK_TIMES, TIMES, Processes, encode_message, find_holders, push_raw, run_processes
+from tests.support.harness import ADDRESS, Shelf
+from tests.support.processes import BANK_TIMES, TIMES, Processes, encode_message, find_holders, push_raw, run_processes
 from workers.bootstrap import CheckoutEngine, build_engine
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]

@@ -11,9 +11,9 @@ import stripe
 
 from pipeline.gateways.conformance.subject import Fault, Subject, Tokens, Webhook
 from pipeline.gateways.gateway import Verb
-from tests.integration.stripe.front import Front, run_front
-from tests.integration.stripe.local import Local, run_local
-from tests.integration.stripe.setting import WEBHOOK_SECRET, run_gateway
+from tests.integration.gateways.stripe.front import Front, run_front
+from tests.integration.gateways.stripe.local import Local, run_local
+from tests.integration.gateways.stripe.setting import WEBHOOK_SECRET, run_gateway
 
 #: Cards of Stripe's test world, as the browser would turn them into PaymentMethods.
 DECLINED_CARD: Final = "4000000000000341"

@@ -10,8 +10,8 @@ import pytest
 import typer
 
 from pipeline.operations.commands import CommandLine
-from tests.command_lines import parse
-from tests.pages import PAGES, ROOT, read_blocks
+from tests.support.command_lines import parse
+from tests.support.pages import PAGES, ROOT, read_blocks
 
 #: Within the text of pages, docstrings and sentences; what goes on in the next line is one.
 INLINE: Final = re.compile(r"`(checkout(?: [^`]*)?)`")

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.pages import ROOT
+from tests.support.pages import ROOT
 
 CONTRIBUTING: Final = (ROOT / "CONTRIBUTING.md").read_text()
 

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from pipeline.saga.chain import CHAIN
-from tests.pages import ROOT, Block, read_blocks
+from tests.support.pages import ROOT, Block, read_blocks
 
 #: What a block may be, and so how it is tried; mermaid is compared with the data in test_docs.py.
 LANGUAGES: Final = {"bash", "ini", "json", "mermaid", "python", "redis", "sql", "text", "toml", "yaml"}

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.pages import PAGES, ROOT
+from tests.support.pages import PAGES, ROOT
 
 LINK: Final = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)")
 DOCUMENTS: Final = (*PAGES, ROOT / "CHANGELOG.md")

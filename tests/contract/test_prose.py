@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.pages import PAGES, ROOT
+from tests.support.pages import PAGES, ROOT
 
 BANNED: Final = re.compile(
     r"\b(ever more rarely|taken for lost|let(ting)? go|let be|g[ia]ve(n|s)? back|giving back|turn(s|ed) up|held against"

@@ -17,8 +17,8 @@ from pipeline.audit.report import audit
 from pipeline.database.migrations import migrate, read_head
 from pipeline.operations.health import Health, check_database
 from pipeline.settings import Settings
-from tests.harness import Shelf, build_works
 from tests.migration.next_release import NEXT, OWN, configure_next
+from tests.support.harness import Shelf, build_works
 
 #: Everything that makes up a schema, as PostgreSQL itself writes it down.
 CATALOG: Final = {

@@ -10,7 +10,7 @@ from models.guards import APPEND_ONLY, BAD_TRANSITION, CART_LOCKED
 from models.history import FROZEN
 from models.states import ACTIVE_SQL
 from pipeline.database.migrations import PYPROJECT
-from tests.harness import Shelf
+from tests.support.harness import Shelf
 
 FOLDER: Final = PYPROJECT.parent / "migrations" / "sql"
 

@@ -16,10 +16,10 @@ from sqlalchemy import Engine
 from models.states import TERMINAL
 from pipeline.audit.report import audit
 from pipeline.settings import Settings
-from tests.harness import Shelf, Works, build_works
 from tests.integration.crashes.points import Point
 from tests.integration.crashes.scenes import SCENES
-from tests.pages import ROOT
+from tests.support.harness import Shelf, Works, build_works
+from tests.support.pages import ROOT
 
 #: Nothing waits for a clock: whoever brings them back lets the time pass.
 TIMES = {

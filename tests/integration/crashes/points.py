@@ -21,8 +21,8 @@ from pipeline.saga.executor import Executor
 from pipeline.saga.runner import Runner
 from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
-from tests.harness import Line, Works
-from tests.integration.engine.workbench import Spy
+from tests.support.harness import Line, Works
+from tests.support.workbench import Spy
 
 
 @dataclass(frozen=True, slots=True, order=True)

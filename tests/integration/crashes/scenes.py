@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from models.states import CheckoutState
-from tests.harness import OWNER, Shelf, Works
+from tests.support.harness import OWNER, Shelf, Works
 
 
 @dataclass(frozen=True, slots=True)

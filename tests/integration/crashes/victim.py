@@ -16,10 +16,10 @@ from pipeline.database.connections import connect_engine
 from pipeline.messaging.ports import OutgoingMessage
 from pipeline.payments import gateway_calls as calls
 from pipeline.settings import Settings
-from tests.harness import Shelf
 from tests.integration.crashes.breaks import BREAKS
 from tests.integration.crashes.points import Point, Trace, TracingWorks
 from tests.integration.crashes.scenes import SCENES
+from tests.support.harness import Shelf
 
 
 def live(order: dict[str, Any], answer: int) -> None:

@@ -14,8 +14,8 @@ from models.states import TERMINAL
 from pipeline.audit.report import audit
 from pipeline.database.connections import connect_engine
 from pipeline.settings import Settings
-from tests.harness import Shelf, Works, build_works
-from tests.proxy import Proxy, once, open_proxy
+from tests.support.harness import Shelf, Works, build_works
+from tests.support.proxy import Proxy, once, open_proxy
 
 #: Commits of one purchase, the bank's own among them, are fewer.
 COMMITS = 30

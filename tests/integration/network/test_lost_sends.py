@@ -11,9 +11,9 @@ from pipeline.audit.report import audit
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
-from tests.harness import OWNER, Shelf
-from tests.integration.web.stage import spin_until, work
-from tests.proxy import Proxy, once, open_proxy
+from tests.integration.workers.web.stage import spin_until, work
+from tests.support.harness import OWNER, Shelf
+from tests.support.proxy import Proxy, once, open_proxy
 from workers.bootstrap import CheckoutEngine
 
 #: Sends of one purchase: of its start, and of each phase but the last.

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from models.states import CheckoutState
 from pipeline.gateways.gateway import Answer, Declined
-from tests.harness import OWNER
-from tests.integration.engine.workbench import RESTING
 from tests.integration.payments.stage import Stage
+from tests.support.harness import OWNER
+from tests.support.workbench import RESTING
 
 #: The events of money that turned up after an end, in the order in which they may come.
 LATE_EVENTS: Final = (

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from models.states import CheckoutState
-from tests.harness import OWNER
 from tests.integration.payments.stage import Stage
+from tests.support.harness import OWNER
 
 CHALLENGE: Final = "tok_action_required"
 

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.settings import Settings
-from tests.integration.engine.rivals import Crowd
 from tests.integration.payments.stage import Stage, open_stage
 
 
@@ -17,11 +16,3 @@ def stage(engine: Engine, settings: Settings) -> Iterator[Stage]:
     calm = settings.model_copy(update={"gateway_timeout_seconds": 3.0, "gateway_lease_seconds": 4.0})
     with open_stage(engine, calm) as opened:
         yield opened
-
-
-@pytest.fixture
-def crowd(engine: Engine) -> Iterator[Crowd]:
-    """Threads beside the test's own."""
-    threads = Crowd(engine)
-    yield threads
-    threads.close()

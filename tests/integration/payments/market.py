@@ -22,9 +22,9 @@ from pipeline.gateways.sandbox.notices import SandboxEvent
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.messaging.ports import OutgoingMessage
 from pipeline.settings import Settings
-from tests.harness import OWNER, Line, Shelf, Works
-from tests.integration.engine.mail import GATEWAY
-from tests.integration.engine.workbench import Spy
+from tests.support.harness import OWNER, Line, Shelf, Works
+from tests.support.mail import GATEWAY
+from tests.support.workbench import Spy
 
 #: Engines at work at the same time, on the same queues.
 ENGINES: Final = 3

@@ -5,8 +5,8 @@ from itertools import product
 from typing import Final
 
 from pipeline.gateways.sandbox.books import Totals
-from tests.integration.engine.workbench import NOTHING
 from tests.integration.payments.stage import PAID, RETURNED, STOCK
+from tests.support.workbench import NOTHING
 
 VERBS: Final = ("open", "authorize", "capture", "void", "refund")
 FAULTS: Final = ("ok", "decline", "timeout_before", "timeout_after", "crash", "500", "malformed", "slow")

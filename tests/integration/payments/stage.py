@@ -13,10 +13,10 @@ from pipeline.audit.report import audit
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.books import DISAGREEMENTS, Totals
 from pipeline.settings import Settings
-from tests.harness import Shelf, Works
-from tests.integration.engine.failpoints import SimulatedCrash
-from tests.integration.engine.mail import Mail
-from tests.integration.engine.workbench import NOTHING, PATIENCE_SECONDS, RESTING, Spy, read_bank
+from tests.support.failpoints import SimulatedCrash
+from tests.support.harness import Shelf, Works
+from tests.support.mail import Mail
+from tests.support.workbench import NOTHING, PATIENCE_SECONDS, RESTING, Spy, read_bank
 
 #: What every checkout here costs: two cups of the five that there are.
 PRICE: Final = 350

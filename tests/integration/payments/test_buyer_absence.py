@@ -9,9 +9,6 @@ from sqlalchemy import Engine
 
 from models.states import CheckoutState
 from pipeline.gateways.gateway import Answer, Declined, Succeeded, Transient, Unknown
-from tests.harness import OWNER, build_works
-from tests.integration.engine.rivals import Crowd, Gate, at_once
-from tests.integration.engine.workbench import NOTHING, settle
 from tests.integration.payments.buyers import (
     by_resume,
     pay_challenged,
@@ -21,6 +18,9 @@ from tests.integration.payments.buyers import (
     told_by,
 )
 from tests.integration.payments.stage import HELD, PAID, Stage, expect_nothing
+from tests.support.harness import OWNER, build_works
+from tests.support.rivals import Crowd, Gate, at_once
+from tests.support.workbench import NOTHING, settle
 
 
 @pytest.mark.parametrize("begin", [start_challenged, pay_challenged], ids=["straight through", "started"])

@@ -10,7 +10,6 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.gateways.gateway import ActionRequired, Answer, Declined, Succeeded
 from pipeline.settings import Settings
-from tests.integration.engine.workbench import NOTHING
 from tests.integration.payments.buyers import (
     CHALLENGE,
     by_resume,
@@ -23,6 +22,7 @@ from tests.integration.payments.buyers import (
     told_by,
 )
 from tests.integration.payments.stage import HELD, PAID, Stage, expect_nothing, open_stage
+from tests.support.workbench import NOTHING
 
 
 def test_it_parks_with_what_the_storefront_needs_and_keeps_stock_and_prices(stage: Stage) -> None:

@@ -3,11 +3,11 @@
 import pytest
 
 from models.states import CheckoutState
-from tests.harness import OWNER
-from tests.integration.engine.rivals import Crowd, Gate
 from tests.integration.payments.afterlife import revive
 from tests.integration.payments.buyers import by_webhook, pay_challenged, run_out
 from tests.integration.payments.stage import PAID, RETURNED, Stage, expect_nothing
+from tests.support.harness import OWNER
+from tests.support.rivals import Crowd, Gate
 
 
 def take_at_the_desk(stage: Stage, reference: str) -> None:

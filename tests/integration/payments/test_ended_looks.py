@@ -9,7 +9,6 @@ from models.states import CheckoutState
 from pipeline.database.connections import connect_engine
 from pipeline.gateways.gateway import Answer, Misconfigured, Transient, Unknown
 from pipeline.saga.resolve import resolve
-from tests.integration.engine.workbench import NOTHING, take_snapshot
 from tests.integration.payments.afterlife import (
     age,
     count_looks,
@@ -20,6 +19,7 @@ from tests.integration.payments.afterlife import (
     revive,
 )
 from tests.integration.payments.stage import Stage
+from tests.support.workbench import NOTHING, take_snapshot
 
 MINUTE: Final = 60
 HOUR: Final = 3600

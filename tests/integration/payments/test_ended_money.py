@@ -10,10 +10,6 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.gateways.sandbox.books import Totals
 from pipeline.settings import Settings
-from tests.harness import OWNER, build_works
-from tests.integration.engine.failpoints import SimulatedCrash
-from tests.integration.engine.rivals import at_once, pump_both
-from tests.integration.engine.workbench import NOTHING
 from tests.integration.payments.afterlife import (
     end_unpaid,
     late_events,
@@ -22,6 +18,10 @@ from tests.integration.payments.afterlife import (
     revive,
 )
 from tests.integration.payments.stage import HELD, RETURNED, STOCK, Stage, open_stage
+from tests.support.failpoints import SimulatedCrash
+from tests.support.harness import OWNER, build_works
+from tests.support.rivals import at_once, pump_both
+from tests.support.workbench import NOTHING
 
 LATE: Final = pytest.mark.parametrize(
     ("kinds", "undo", "event", "left"),

@@ -6,7 +6,6 @@ import pytest
 
 from models.states import CheckoutState
 from pipeline.gateways.sandbox.books import Totals
-from tests.integration.engine.workbench import NOTHING
 from tests.integration.payments.afterlife import (
     end_refunded,
     end_unpaid,
@@ -16,6 +15,7 @@ from tests.integration.payments.afterlife import (
     revive,
 )
 from tests.integration.payments.stage import PAID, RETURNED, Stage
+from tests.support.workbench import NOTHING
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.gateways.gateway import Answer, Misconfigured
 from pipeline.settings import Settings
-from tests.harness import OWNER
 from tests.integration.payments.stage import HELD, PAID, Stage, expect_nothing, open_stage
+from tests.support.harness import OWNER
 
 LET_GO: Final = [("authorize", 700), ("cancel", 700)]
 SENTENCE: Final = "The authorisation of the payment expired before it was captured: start again."

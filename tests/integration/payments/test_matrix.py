@@ -21,12 +21,12 @@ from uuid import UUID
 import pytest
 
 from models.states import CheckoutState
-from tests.harness import OWNER
-from tests.integration.engine.mail import make_due, picture, read_inbox
-from tests.integration.engine.workbench import RESTING
 from tests.integration.payments.matrix import CASES, Case, find_end
 from tests.integration.payments.stage import TOTAL, Stage
 from tests.integration.payments.trouble import Trouble
+from tests.support.harness import OWNER
+from tests.support.mail import make_due, picture, read_inbox
+from tests.support.workbench import RESTING
 
 
 def reach_open(stage: Stage, case: Case, trouble: Trouble) -> UUID:

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from pipeline.gateways.gateway import Answer, Call, Declined
 from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
-from tests.harness import OWNER, Works
-from tests.integration.engine.rivals import Crowd, Gate, spin_until
-from tests.integration.engine.workbench import Spy
 from tests.integration.payments.stage import PAID, Stage, open_stage
+from tests.support.harness import OWNER, Works
+from tests.support.rivals import Crowd, Gate, spin_until
+from tests.support.workbench import Spy
 
 #: One call at a time. It may be begun up to 0.7 s after its claim.
 NARROW: Final[dict[str, Any]] = {

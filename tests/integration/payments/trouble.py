@@ -5,10 +5,10 @@ from uuid import UUID
 from pipeline.gateways.gateway import Answer, Call, Declined, Unknown
 from pipeline.messaging.ports import WEBHOOKS
 from pipeline.saga.chain import CHAIN
-from tests.harness import Works
-from tests.integration.engine.failpoints import SimulatedCrash
 from tests.integration.payments.matrix import UNHEARD, Case
 from tests.integration.payments.stage import Stage
+from tests.support.failpoints import SimulatedCrash
+from tests.support.harness import Works
 
 
 class Trouble:

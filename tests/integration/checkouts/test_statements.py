@@ -1,0 +1,84 @@
+"""What a phase asks of the database: a few statements a batch, however many checkouts are in it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from pipeline.saga.chain import CHAIN, TransactionPhase
+from tests.support.harness import Shelf, Works
+
+LOCAL = [phase.name for phase in CHAIN if isinstance(phase.work, TransactionPhase)]
+
+
+@contextmanager
+def counting(engine: Engine) -> Iterator[Counter[str]]:
+    """Count statements and commits."""
+    counts: Counter[str] = Counter()
+
+    def note_statement(*_: Any) -> None:
+        counts["statements"] += 1
+
+    def note_commit(*_: Any) -> None:
+        counts["commits"] += 1
+
+    event.listen(engine, "before_cursor_execute", note_statement)
+    event.listen(engine, "commit", note_commit)
+    try:
+        yield counts
+    finally:
+        event.remove(engine, "before_cursor_execute", note_statement)
+        event.remove(engine, "commit", note_commit)
+
+
+def count_phases(works: Works, shelf: Shelf, size: int) -> dict[str, tuple[int, int]]:
+    """Sell to this many buyers at once and return what each phase took: (statements, commits)."""
+    ids = [
+        works.start(shelf.add_cart(("TEA", 2), ("CUP", 1), coupon_codes=["TEN"]), token="tok_ok") for _ in range(size)
+    ]
+    taken = {}
+    for phase in CHAIN:
+        with counting(works.engine) as counts:
+            assert works.run_phase(phase.name, batch=size) == size
+        taken[phase.name] = counts["statements"], counts["commits"]
+    assert works.states(ids) == ["completed"] * size
+    return taken
+
+
+def test_a_phase_writes_in_one_round_trip_what_it_writes(works: Works, shelf: Shelf) -> None:
+    for sku in ("TEA", "CUP"):
+        shelf.add_variant(sku, stock=100)
+    shelf.add_coupon("TEN")
+    shelf.add_tax("0.2")
+
+    taken = count_phases(works, shelf, 1)
+
+    assert taken == {
+        # The checkouts locked; carts and stock read; the checkouts moved on, with their events.
+        "cart_validation": (4, 1),
+        # Locked; the lines read, the stock locked, the units held; moved on.
+        "inventory_reservation": (5, 1),
+        # Locked; carts, taxes, promotions and rates read, the coupon locked and redeemed, the quotes frozen; moved on.
+        "price_lock": (9, 1),
+        # Two calls. Locked, the books read, the call claimed; the answer written beside it; moved on.
+        "payment_authorization": (11, 3),
+        # Locked; orders with their lines; moved on.
+        "order_creation": (3, 1),
+        # One call.
+        "payment_capture": (7, 2),
+        # Locked, with carts and stock; units sold and orders placed; carts completed; moved on.
+        "stock_commit": (6, 1),
+    }
+
+
+def test_a_batch_takes_no_more_statements_than_one_checkout(works: Works, shelf: Shelf) -> None:
+    for sku in ("TEA", "CUP"):
+        shelf.add_variant(sku, stock=1000)
+    shelf.add_coupon("TEN")
+    shelf.add_tax("0.2")
+
+    alone, together = count_phases(works, shelf, 1), count_phases(works, shelf, 50)
+
+    assert [together[name] for name in LOCAL] == [alone[name] for name in LOCAL]

@@ -1,0 +1,65 @@
+"""Our books against Stripe's, through the whole engine, and what the repair does there."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+
+from pipeline.gateways.stripe.gateway import StripeGateway
+from pipeline.settings import Settings
+from tests.integration.gateways.stripe.front import Front
+from tests.integration.gateways.stripe.purse import Purse
+from tests.integration.gateways.stripe.setting import choose_stripe
+from tests.integration.reconciliation.counter import compare, make_object, move, outcomes, own_reference, repair
+from tests.support.harness import Shelf, Works, build_works
+
+
+@pytest.fixture
+def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
+    """The engine with `CHECKOUT_GATEWAY=stripe`."""
+    with build_works(engine, choose_stripe(settings, front.url)) as built:
+        assert isinstance(built.gateway, StripeGateway)
+        yield built
+
+
+def differences(works: Works) -> list[tuple[str, UUID, str | None]]:
+    # The account holds what other tests have made too: strangers, which are notes.
+    return [(each.kind.value, each.checkout_id, each.reference) for each in compare(works).differences]
+
+
+def test_books_that_agree_have_no_findings_and_a_refund_by_hand_is_found(
+    works: Works, shelf: Shelf, purse: Purse
+) -> None:
+    # Given an order, a checkout that was declined, and one that waits for its buyer
+    shelf.add_variant("cup", stock=9, price_minor=250)
+    paid = works.start(shelf.add_cart(("cup", 2)), token=purse.good)
+    declined = works.start(shelf.add_cart(("cup", 2)), token=purse.declined)
+    works.start(shelf.add_cart(("cup", 2)))
+    works.pump()
+    assert works.states([paid, declined]) == ["completed", "failed"]
+    comparison = compare(works)
+    assert (comparison.differences, comparison.payments) == ((), 2)
+    # When the money of the order is given back at Stripe
+    move(works, paid, "refund")
+    # Then it is found, and left to a person
+    assert differences(works) == [("order_without_charge", paid, own_reference(works.engine, paid))]
+    assert repair(works, compare(works).findings) == []
+
+
+@pytest.mark.parametrize(("upto", "did"), [("authorize", "cancelled"), ("capture", "refunded")])
+def test_a_second_intent_for_a_checkout_is_taken_back(
+    upto: str, did: str, works: Works, shelf: Shelf, purse: Purse
+) -> None:
+    # Given
+    shelf.add_variant("cup", stock=9, price_minor=250)
+    paid = works.start(shelf.add_cart(("cup", 2)), token=purse.good)
+    works.pump()
+    stray = make_object(works.gateway, paid, upto, token=purse.good)
+    findings = compare(works).differences
+    assert [(each.kind.value, each.reference) for each in findings] == [("stray_object", stray)]
+    # When
+    repairs = repair(works, findings)
+    # Then
+    assert outcomes(repairs) == [("stray_object", did, "5.00 EUR", None)]
+    assert differences(works) == []

@@ -1,0 +1,70 @@
+"""Prices in a queued message: taken from an upstream that is trusted, refused and kept where none is."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+
+from pipeline.errors import Code
+from pipeline.errors.tree import SENTENCES
+from pipeline.settings import IntakePrices, Settings
+from tests.support.harness import ADDRESS, Shelf, Works
+from workers.bootstrap import CheckoutEngine, build_engine
+from workers.intake import admit
+
+TAX: Final = {"name": "VAT", "rate": "0.2", "amount_minor": 1}
+#: Every way to name an amount: in a line, and beside the lines.
+OWN: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
+    "a price": ({"unit_price_minor": 1}, {}),
+    "a price of nothing": ({"unit_price_minor": 0}, {}),
+    "a discount": ({"discounts": [{"text": "Mine", "amount_minor": 1}]}, {}),
+    "no discounts": ({"discounts": []}, {}),
+    "a tax": ({"taxes": [TAX]}, {}),
+    "no taxes": ({"taxes": []}, {}),
+    "delivery": ({}, {"shipping": {"amount_minor": 0}}),
+}
+
+
+def make_body(line: dict[str, Any], cart: dict[str, Any]) -> dict[str, Any]:
+    """Return a message that brings a cart along."""
+    lines = [{"sku": "cup", "quantity": 1, **line}]
+    content = {"id": str(uuid4()), "currency": "EUR", "lines": lines, "shipping_address": ADDRESS, **cart}
+    return {"owner": "shop-1", "idempotency_key": str(uuid4()), "cart": content}
+
+
+@pytest.fixture
+def strict(works: Works, shelf: Shelf, settings: Settings) -> Iterator[CheckoutEngine]:
+    """An engine that takes no prices from the queue."""
+    del works
+    shelf.add_variant("cup", stock=9, price_minor=250)
+    engine = build_engine(settings.model_copy(update={"intake_prices": IntakePrices.REFUSE}), "test")
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_a_message_that_names_amounts_is_refused_and_kept(strict: CheckoutEngine, shelf: Shelf, own: str) -> None:
+    admit(strict, [make_body(*OWN[own]), make_body({}, {})])
+    # Its neighbour goes on, and of it nothing is there but the refusal.
+    assert shelf.rows("SELECT count(*) FROM checkouts") == shelf.rows("SELECT count(*) FROM carts") == [(1,)]
+    assert shelf.rows("SELECT queue, code, message FROM rejected_messages") == [
+        ("checkout.intake", "external_amounts_refused", SENTENCES[Code.EXTERNAL_AMOUNTS_REFUSED])
+    ]
+
+
+def test_a_cart_that_an_upstream_has_priced_before_is_started(strict: CheckoutEngine, shelf: Shelf) -> None:
+    cart_id = shelf.add_cart(("cup", 1, 100))
+    admit(strict, [{"owner": "shop-1", "idempotency_key": "k", "cart_id": str(cart_id)}])
+    assert shelf.rows("SELECT count(*) FROM rejected_messages") == [(0,)]
+    assert shelf.rows("SELECT cart_id FROM checkouts") == [(cart_id,)]
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_by_default_an_upstream_is_trusted(works: Works, shelf: Shelf, settings: Settings, own: str) -> None:
+    shelf.add_variant("cup", stock=9, price_minor=250)
+    engine = build_engine(settings, "test")
+    admit(engine, [make_body(*OWN[own])])
+    engine.close()
+    assert shelf.rows("SELECT count(*) FROM rejected_messages") == [(0,)]
+    assert shelf.rows("SELECT count(*) FROM checkouts") == [(1,)]

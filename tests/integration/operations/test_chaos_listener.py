@@ -1,0 +1,69 @@
+"""Who listens at the queues tells a message that came before its commit from every other."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine
+
+from pipeline.messaging.ports import UNWIND, OutgoingMessage
+from pipeline.settings import Settings
+from scripts.faults.judge import Verdict
+from scripts.faults.listener import Call, Listener
+from tests.support.harness import Shelf, Works
+from workers.broker.batch_broker import BatchBroker
+from workers.broker.publisher import RedisSender
+from workers.broker.queue_stats import NAMESPACE, QueueKeys, connect_redis
+
+VALIDATION, RESERVATION, LOCK = "checkout.cart_validation", "checkout.inventory_reservation", "checkout.price_lock"
+
+
+def test_only_what_comes_before_its_commit_is_early(
+    works: Works, shelf: Shelf, engine: Engine, settings: Settings, redis_url: str
+) -> None:
+    # Given one that has completed phase 1, one that has turned back, and one that nobody knows
+    shelf.add_variant("mug")
+    standing, turned, unknown = (
+        works.start(shelf.add_cart(("mug", 1))),
+        works.start(shelf.add_cart(("gone", 1))),
+        uuid4(),
+    )
+    works.run_phase("cart_validation")
+    assert works.states([standing, turned]) == ["running", "failed"]
+
+    # When each is named on queues before it, of it and behind it, with rubbish beside them
+    asked = [(VALIDATION, standing), (RESERVATION, standing), (LOCK, turned), (UNWIND, turned)]
+    early = [(LOCK, standing), (UNWIND, standing), (VALIDATION, unknown)]
+    send(redis_url, asked + early)
+    with connect_redis(redis_url) as client:
+        for rubbish in (b"", b"null", b"[" * 1000, b'{"args": [1]}', b"\xff"):
+            client.hset(QueueKeys.name(NAMESPACE, LOCK).messages, rubbish, rubbish)
+        # Then
+        listener = Listener(settings)
+        listener.look(client, engine)
+        assert listener.early == {Call(queue, id_) for queue, id_ in early}
+
+        # And what was announced is none of them
+        other = Listener(settings)
+        other.announce([Call(*early[0])])
+        other.look(client, engine)
+        assert other.early == {Call(queue, id_) for queue, id_ in early[1:]}
+        assert hear(other) == [
+            f"{queue} was sent for {id_} before the commit that it follows" for queue, id_ in sorted(early[1:])
+        ]
+
+
+def test_a_listener_that_never_got_to_look_has_shown_nothing(settings: Settings) -> None:
+    assert hear(Listener(settings)) == ["nobody could look at the queues: that nothing was sent too early is not shown"]
+
+
+def hear(listener: Listener) -> list[str]:
+    verdict = Verdict()
+    verdict.hear(listener)
+    assert verdict.early == len(listener.early)
+    return verdict.violations
+
+
+def send(redis_url: str, calls: list[tuple[str, UUID]]) -> None:
+    broker = BatchBroker(url=redis_url, on_refused=lambda _: None)
+    assert RedisSender(broker).send([OutgoingMessage(queue, id_, datetime.now(UTC)) for queue, id_ in calls])
+    broker.close()

@@ -1,0 +1,303 @@
+"""Turning back: reasons, endings, and what a person is asked."""
+
+import time
+
+import pytest
+from sqlalchemy import Engine
+
+from models.states import TERMINAL, CheckoutState
+from pipeline.errors import Conflict
+from pipeline.gateways.gateway import Answer, Declined, Unknown
+from pipeline.gateways.registry import build_gateway
+from pipeline.gateways.sandbox.books import Totals
+from pipeline.settings import Settings
+from tests.support.harness import OWNER, Shelf, Works
+from tests.support.workbench import (
+    NOTHING,
+    PATIENCE_SECONDS,
+    RESTING,
+    Spy,
+    build_audited,
+    read_bank,
+    read_events,
+    settle,
+    take_snapshot,
+)
+
+STARTED = ("checkout.started", None)
+
+
+def done(phase: str) -> tuple[str, str]:
+    return "checkout.phase_completed", phase
+
+
+def undone(phase: str) -> tuple[str, str]:
+    return "checkout.phase_undone", phase
+
+
+def test_the_whole_way_back_newest_first(works: Works, shelf: Shelf, engine: Engine) -> None:
+    # Given
+    shelf.add_variant("cup", stock=5)
+    checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_capture_declined")
+    # When
+    works.pump()
+    # Then
+    assert read_events(engine, checkout_id) == [
+        STARTED,
+        done("cart_validation"),
+        done("inventory_reservation"),
+        done("price_lock"),
+        done("payment_authorization"),
+        done("order_creation"),
+        ("checkout.unwinding", "payment_capture"),
+        undone("payment_capture"),
+        undone("order_creation"),
+        undone("payment_authorization"),
+        undone("price_lock"),
+        undone("inventory_reservation"),
+        ("checkout.failed", None),
+    ]
+    # It is looked at again at the provider in a minute.
+    assert shelf.rows("SELECT fence, ending, phase, due_reason, due_at > now() FROM checkouts") == [
+        (1, "failed", 0, "scheduled", True)
+    ]
+
+
+def test_what_came_to_nothing_before_anything_was_held_ends_at_once(works: Works, shelf: Shelf, engine: Engine) -> None:
+    # Given
+    checkout_id = works.start(shelf.add_cart(("cup", 1)))
+    # When
+    works.run_phase("cart_validation")
+    # Then
+    assert works.states([checkout_id]) == ["failed"]
+    assert read_events(engine, checkout_id) == [
+        STARTED,
+        ("checkout.unwinding", "cart_validation"),
+        ("checkout.failed", None),
+    ]
+    assert works.line.waiting.get("checkout.unwind") is None
+
+
+def test_an_unwind_survives_lost_messages(works: Works, shelf: Shelf, engine: Engine) -> None:
+    # Given
+    shelf.add_variant("cup", stock=5)
+    checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_ok")
+    works.pump(until="payment_capture")
+    works.service.cancel(checkout_id, OWNER)
+    # When
+    works.line.lose_all()
+    # Then
+    assert settle(works, [checkout_id]) == ["cancelled"]
+    assert shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.resent'") == [(1,)]
+    assert read_bank(engine, checkout_id) == NOTHING
+    # An undo's own calls are no pivot.
+    assert shelf.rows("SELECT pivot_at FROM checkouts") == [(None,)]
+
+
+def test_a_cart_is_free_again_after_each_ending(works: Works, shelf: Shelf, engine: Engine) -> None:
+    # Given
+    shelf.add_variant("cup", stock=5)
+    cart_id = shelf.add_cart(("cup", 2))
+    # When
+    failed = works.start(cart_id, token="tok_declined")
+    works.pump()
+    cancelled = works.start(cart_id)
+    works.pump()
+    works.service.cancel(cancelled, OWNER)
+    works.pump()
+    expired = works.start(cart_id)
+    works.pump()
+    shelf.run("UPDATE checkouts SET expires_at = now() - interval '1 second' WHERE id = :id", id=expired)
+    works.sweep()
+    works.pump()
+    completed = works.start(cart_id, token="tok_ok")
+    works.pump()
+    # Then
+    assert works.states([failed, cancelled, expired, completed]) == ["failed", "cancelled", "expired", "completed"]
+    assert shelf.stock("cup") == (3, 0)
+    assert shelf.rows("SELECT count(*) FROM orders") == [(1,)]
+
+
+def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
+    works: Works, shelf: Shelf, engine: Engine
+) -> None:
+    # Given
+    shelf.add_variant("cup", stock=5)
+    checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_capture_declined+tok_cancel_declined")
+    # When
+    works.pump()
+    # Then
+    status = works.status(checkout_id)
+    assert (status.state, status.phases_completed, status.phases_to_undo) == ("needs_review", None, 6)
+    assert status.review is not None
+    assert (status.review.code, status.review.phase) == ("void_failed", "payment_capture")
+    assert status.review.message == (
+        "5.00 EUR authorised could not be voided (cancel_declined): void it at the provider, then retry."
+    )
+    assert read_bank(engine, checkout_id) == Totals(500, 0, 0)
+    assert shelf.stock("cup") == (5, 2)
+    # When somebody else wants to end it
+    before = take_snapshot(engine)
+    with pytest.raises(Conflict) as refusal:
+        works.service.cancel(checkout_id, OWNER)
+    with pytest.raises(Conflict):
+        works.service.release(checkout_id, actor="ops", reason="stuck")
+    # Then
+    assert (
+        str(refusal.value)
+        == f"Checkout {checkout_id} needs review by an operator: wait for the result, or ask support."
+    )
+    assert take_snapshot(engine) == before
+    # When it is retried and refused once more
+    works.service.retry(checkout_id, actor="ops", reason="called the bank")
+    works.pump()
+    # Then
+    assert works.states([checkout_id]) == ["needs_review"]
+    # When the bank plays along
+    shelf.run("UPDATE payments SET token = 'tok_ok'")
+    works.service.retry(checkout_id, actor="ops", reason="called again")
+    works.pump()
+    # Then
+    assert works.states([checkout_id]) == ["failed"]
+    assert read_bank(engine, checkout_id) == NOTHING
+    assert shelf.rows("SELECT n, status FROM payment_operations WHERE kind = 'void' ORDER BY n") == [
+        (1, "declined"),
+        (2, "declined"),
+        (3, "succeeded"),
+    ]
+
+
+def test_a_refused_refund_asks_a_person(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+    # Given a provider that took the money, said it did not, and will not give it back
+    answers: dict[str, Answer] = {"capture": Declined("do_not_honor")}
+    spy = Spy(build_gateway(settings), replace=answers.get)
+    shelf.add_variant("cup", stock=5)
+    with build_audited(engine, settings, spy) as works:
+        checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_refund_declined")
+        # When
+        works.pump()
+        # Then
+        status = works.status(checkout_id)
+        assert (status.state, status.review and status.review.message) == (
+            "needs_review",
+            "5.00 EUR could not be refunded (refund_declined): refund it at the provider, then retry.",
+        )
+        assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
+        # When
+        shelf.run("UPDATE payments SET token = 'tok_ok'")
+        works.service.retry(checkout_id, actor="ops", reason="called the bank")
+        works.pump()
+        # Then
+        assert works.states([checkout_id]) == ["failed"]
+        assert read_bank(engine, checkout_id) == Totals(0, 500, 500)
+
+
+def test_an_undo_outlasts_a_provider_that_is_down(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+    # Given
+    answers: dict[str, Answer] = {"cancel": Unknown("server_error")}
+    spy = Spy(build_gateway(settings), replace=answers.get)
+    shelf.add_variant("cup", stock=5)
+    with build_audited(
+        engine, settings.model_copy(update={"max_attempts": 2, "retry_cap_seconds": 0.05}), spy
+    ) as works:
+        checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_capture_declined")
+        # When more calls were made than any limit of attempts allows, under ever new keys
+        ends_at = time.monotonic() + PATIENCE_SECONDS
+        while len(spy.calls) < 5 + 2 * settings.max_undo_attempts and time.monotonic() < ends_at:
+            works.sweep()
+            works.pump()
+        keys = [call.key for verb, call in spy.calls if verb == "cancel"]
+        # Then nobody was asked, and nothing was let go of that may still be paid
+        assert works.states([checkout_id]) == ["unwinding"]
+        assert keys[:4] == [f"{checkout_id}:void:{n}" for n in (1, 1, 2, 2)]
+        assert shelf.stock("cup") == (5, 2)
+        # When it is up again
+        answers.clear()
+        # Then
+        assert settle(works, [checkout_id]) == ["failed"]
+        assert read_bank(engine, checkout_id) == NOTHING
+        keys = [call.key for verb, call in spy.calls if verb == "cancel"]
+        statuses = "SELECT status, count(*) FROM payment_operations WHERE kind = 'void' GROUP BY status"
+        assert shelf.rows(statuses) == [("succeeded", len(set(keys)))]
+
+
+@pytest.mark.parametrize(
+    ("token", "ending"),
+    [
+        ("tok_capture_timeout_after", "completed"),
+        ("tok_capture_declined+tok_cancel_timeout_after", "failed"),
+    ],
+)
+def test_an_outcome_unknown_for_a_day_is_for_a_person_whose_retry_settles_it(
+    works: Works, shelf: Shelf, engine: Engine, token: str, ending: str
+) -> None:
+    # Given a call whose key the provider has forgotten by now
+    shelf.add_variant("cup", stock=5)
+    checkout_id = works.start(shelf.add_cart(("cup", 2)), token=token)
+    works.pump()
+    shelf.force("UPDATE payment_operations SET created_at = now() - interval '2 days' WHERE status = 'unknown'")
+    assert settle(works, [checkout_id], until=RESTING) == ["needs_review"]
+    review = works.status(checkout_id).review
+    assert review is not None
+    assert review.code == "payment_unresolved"
+    # When a person has looked and retries
+    shelf.run("UPDATE payments SET token = 'tok_ok'")
+    works.service.retry(checkout_id, actor="ops", reason="the bank says it is done")
+    # Then
+    assert settle(works, [checkout_id], until=RESTING) == [ending]
+    assert read_bank(engine, checkout_id) == (Totals(0, 500, 0) if ending == "completed" else NOTHING)
+
+
+def test_an_open_unknown_for_too_long_is_left_behind(works: Works, shelf: Shelf, engine: Engine) -> None:
+    """No money moves with an open, and nobody can authorise an object whose reference was never stored."""
+    # Given
+    shelf.add_variant("cup", stock=5)
+    checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_open_error")
+    works.pump()
+    # When
+    shelf.force("UPDATE payment_operations SET created_at = now() - interval '2 days'")
+    # Then
+    assert settle(works, [checkout_id], until=RESTING) == ["failed"]
+    assert shelf.stock("cup") == (5, 0)
+    assert shelf.rows("SELECT kind, status, code FROM payment_operations") == [("open", "declined", "abandoned")]
+
+
+def test_the_first_reason_survives_a_review(works: Works, shelf: Shelf) -> None:
+    # Given
+    shelf.add_variant("cup", stock=5)
+    checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_capture_declined+tok_cancel_declined")
+    works.pump()
+    # When
+    shelf.run("UPDATE payments SET token = 'tok_ok'")
+    works.service.retry(checkout_id, actor="ops", reason="called the bank")
+    works.pump()
+    # Then
+    failure = works.status(checkout_id).failure
+    assert failure is not None
+    assert failure.code == "capture_declined"
+
+
+def test_endings_are_final(works: Works, shelf: Shelf, engine: Engine) -> None:
+    # Given one of each ending
+    shelf.add_variant("cup", stock=9)
+    ids = [works.start(shelf.add_cart(("cup", 1)), token=token) for token in ("tok_ok", "tok_declined")]
+    works.pump()
+    ids += [works.start(shelf.add_cart(("cup", 1))) for _ in range(2)]
+    works.pump()
+    works.service.cancel(ids[2], OWNER)
+    shelf.run("UPDATE checkouts SET expires_at = now() - interval '1 second' WHERE id = :id", id=ids[3])
+    works.sweep()
+    works.pump()
+    assert {CheckoutState(state) for state in works.states(ids)} == TERMINAL
+    before = take_snapshot(engine)
+    # When
+    for each in ids:
+        assert works.service.cancel(each, OWNER).changed is False
+        assert works.service.release(each, actor="ops", reason="tidy").changed is False
+        assert works.service.retry(each, actor="ops", reason="tidy").changed is False
+        assert works.service.resume(each, OWNER).changed is False
+    works.unwinder.run(ids)
+    works.sweep()
+    works.pump()
+    # Then
+    assert take_snapshot(engine) == before

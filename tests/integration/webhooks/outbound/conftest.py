@@ -1,0 +1,31 @@
+"""An engine that tells somebody what happens."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from pipeline.settings import Settings
+from pipeline.webhooks.outbound.dispatcher import Dispatcher
+from tests.integration.webhooks.outbound.post import Post
+from tests.integration.webhooks.outbound.receiver import Receiver, receive
+from tests.support.harness import Shelf, Works
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Somebody who is told."""
+    with receive() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def post(works: Works, shelf: Shelf, engine: Engine, settings: Settings) -> Iterator[Post]:
+    """The courier beside the engine; 127.0.0.0/8 may be called."""
+    own = settings.model_copy(
+        update={"outbound_webhook_private_networks": "127.0.0.0/8", "outbound_webhook_timeout_seconds": 0.5}
+    )
+    dispatcher = Dispatcher(works.transactions, own)
+    shelf.add_variant("cup", stock=50, price_minor=250)
+    yield Post(works, shelf, engine, own, dispatcher)
+    dispatcher.close()

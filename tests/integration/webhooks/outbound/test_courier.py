@@ -1,0 +1,222 @@
+"""Deliveries: at least once, never doubled by two couriers, ever more rarely, and at last to an operator."""
+
+import threading
+from collections import Counter
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from pipeline.checkouts.events import write_events
+from pipeline.messaging.ports import DELIVERIES
+from pipeline.saga.sweep import sweep
+from pipeline.webhooks.outbound.dispatcher import Dispatcher, wait_seconds
+from pipeline.webhooks.outbound.endpoints import list_deliveries, remove_endpoint, replay
+from tests.integration.webhooks.outbound.post import Post
+from tests.integration.webhooks.outbound.receiver import Receiver, receive
+
+COMPLETED = "checkout.completed"
+
+
+@pytest.mark.parametrize("status", [500, 404, 429, 302])
+def test_what_is_not_taken_comes_again_as_it_was(post: Post, receiver: Receiver, status: int) -> None:
+    # Given an endpoint that fails once, or points elsewhere
+    post.subscribe(receiver.url, COMPLETED)
+    receiver.answers.append(status)
+    receiver.location = receiver.url if status == 302 else ""
+    post.buy()
+    # When
+    assert post.tick() == 1
+    # Then it waits, and no redirect is followed
+    assert post.rows() == [("pending", 1, status, f"answered {status}")]
+    assert len(receiver.got) == 1
+    assert post.tick() == 0
+    # When its time has come
+    post.make_due()
+    post.tick()
+    # Then
+    assert post.rows() == [("delivered", 2, 204, None)]
+    assert [receiver.got[0].event_id, receiver.got[0].body] == [receiver.got[1].event_id, receiver.got[1].body]
+    post.make_due()
+    assert post.tick() == 0
+
+
+def test_waits_double_up_to_six_hours() -> None:
+    waits = [wait_seconds(attempts) for attempts in range(40)]
+    for attempts, wait in enumerate(waits):
+        assert 0.9 <= wait / min(5 * 2**attempts, 6 * 3600) <= 1.1
+
+
+def test_the_wait_is_written_down(post: Post, receiver: Receiver) -> None:
+    post.subscribe(receiver.url, COMPLETED)
+    receiver.answers.extend([500, 500])
+    post.buy()
+    seconds = []
+    for _ in range(2):
+        post.make_due()
+        post.tick()
+        [(left,)] = post.rows("extract(epoch FROM due_at - now())")
+        seconds.append(float(left))
+    assert 4 < seconds[0] < 5.6
+    assert 8 < seconds[1] < 11.1
+
+
+def test_after_its_time_it_is_dead_and_an_operator_replays_it(post: Post, receiver: Receiver) -> None:
+    # Given
+    post.subscribe(receiver.url, COMPLETED)
+    receiver.answers.extend([500, 500])
+    post.buy()
+    post.tick()
+    post.age(72.1)
+    post.make_due()
+    # When
+    post.tick()
+    # Then
+    assert post.rows("status, attempts, due_at, last_error") == [("dead", 2, None, "answered 500")]
+    post.make_due()
+    assert post.tick() == 0
+    with post.engine.begin() as connection:
+        assert [each.status for each in list_deliveries(connection, status="dead")] == ["dead"]
+        assert replay(connection) == 1
+        assert replay(connection) == 0
+    post.tick()
+    assert post.rows("status, attempts") == [("delivered", 1)]
+    # When one that was taken is replayed by name
+    [(delivery_id,)] = post.rows("id")
+    with post.engine.begin() as connection:
+        assert replay(connection, ids=[delivery_id]) == 1
+    post.tick()
+    assert Counter(receiver.ids()) == {receiver.got[0].event_id: 4}
+
+
+def test_gone_is_dead_at_once(post: Post, receiver: Receiver) -> None:
+    post.subscribe(receiver.url, COMPLETED)
+    receiver.answers.append(410)
+    post.buy()
+    post.tick()
+    assert post.rows("status, attempts, last_status, ended_at IS NOT NULL") == [("dead", 1, 410, True)]
+
+
+def test_a_removed_endpoint_is_told_nothing_more(post: Post, receiver: Receiver) -> None:
+    # Given
+    endpoint, _ = post.subscribe(receiver.url, COMPLETED)
+    post.buy()
+    # When
+    with post.engine.begin() as connection:
+        assert remove_endpoint(connection, endpoint.id)
+        assert not remove_endpoint(connection, endpoint.id)
+        assert replay(connection) == 0
+    post.buy()
+    post.tick()
+    # Then
+    assert (receiver.got, post.rows("status, last_error")) == ([], [("dead", "the endpoint was removed")])
+
+
+@pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte now and then"])
+def test_an_endpoint_that_does_not_answer_stalls_no_other(post: Post, receiver: Receiver, *, drip: bool) -> None:
+    # Given one that hangs and one that is well, each with twenty to be told
+    with receive() as hanging:
+        hanging.answers.extend([0] * 40)
+        hanging.drip = drip
+        silent, _ = post.subscribe(hanging.url, "checkout.phase_completed")
+        post.subscribe(receiver.url, "checkout.phase_completed")
+        for _ in range(3):
+            post.buy()
+        # When
+        post.tick()
+        # Then the one has all, the other was tried by the few calls that were out at once
+        assert len(receiver.got) == 21
+        assert len(hanging.got) <= post.settings.outbound_webhook_concurrency
+    columns = "status, count(*), sum(attempts)"
+    [(status, count, attempts)] = post.shelf.rows(
+        f"SELECT {columns} FROM webhook_deliveries WHERE endpoint_id = :id GROUP BY 1", id=silent.id
+    )
+    assert (status, count, attempts) == ("pending", 21, len(hanging.got))
+
+
+def test_a_port_where_nobody_is(post: Post) -> None:
+    post.subscribe("http://127.0.0.1:1/hook", COMPLETED)
+    post.buy()
+    post.tick()
+    [(status, attempts, last_status, error)] = post.rows()
+    assert (status, attempts, last_status) == ("pending", 1, None)
+    assert "refused" in error
+
+
+def test_two_couriers_bring_each_once(post: Post, receiver: Receiver) -> None:
+    # Given
+    post.subscribe(receiver.url)
+    for _ in range(3):
+        post.buy()
+    post.works.sweep()
+    ids: list[UUID] = post.works.line.take(DELIVERIES, 500)
+    rival = Dispatcher(post.works.transactions, post.settings)
+    # When both are given every message
+    threads = [threading.Thread(target=each.run, args=[ids]) for each in (post.dispatcher, rival)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    post.dispatcher.run(ids)
+    rival.close()
+    # Then
+    assert len(ids) == 27
+    assert sorted(Counter(receiver.ids()).values()) == [1] * 27
+
+
+def test_what_a_dead_courier_had_claimed_is_due_again(post: Post, receiver: Receiver) -> None:
+    # Given a courier that died after its claim
+    post.subscribe(receiver.url, COMPLETED)
+    post.buy()
+    post.works.sweep()
+    post.dispatcher._claim(post.works.line.take(DELIVERIES))
+    assert post.tick() == 0
+    # When its claim has run out
+    post.make_due()
+    post.tick()
+    # Then
+    assert (len(receiver.got), post.rows("status, attempts")) == (1, [("delivered", 1)])
+
+
+def test_a_backlog_is_not_doubled(post: Post, receiver: Receiver) -> None:
+    # Given nobody who brings anything
+    post.subscribe(receiver.url)
+    post.buy()
+    told = post.works.sweep().deliveries
+    waiting = len(post.works.line.waiting[DELIVERIES])
+    # When
+    post.make_due()
+    small = post.works.settings.model_copy(update={"sweep_limit": 9})
+    counts = sweep(post.works.transactions, post.works.line, post.works.line, small)
+    # Then
+    assert (told, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 9, 0, 9)
+
+
+def test_an_event_that_was_rolled_back_is_told_to_nobody(post: Post, receiver: Receiver) -> None:
+    # Given
+    post.subscribe(receiver.url)
+    checkout_id = post.buy()
+    before = post.shelf.rows("SELECT count(*) FROM webhook_deliveries")
+    # When
+    with post.engine.connect() as connection:
+        write_events(connection, "checkout.completed", [checkout_id])
+        assert connection.execute(text("SELECT count(*) FROM webhook_deliveries")).scalar_one() == before[0][0] + 1
+        connection.rollback()
+    # Then
+    assert post.shelf.rows("SELECT count(*) FROM webhook_deliveries") == before
+
+
+def test_nothing_is_locked_while_an_endpoint_is_called(post: Post, receiver: Receiver) -> None:
+    # Given
+    post.subscribe(receiver.url, COMPLETED)
+    post.buy()
+    post.works.sweep()
+    ids = post.works.line.take(DELIVERIES)
+
+    def inside(_connection: object) -> None:
+        with pytest.raises(RuntimeError, match="inside a database transaction"):
+            post.dispatcher.run(ids)
+
+    # When, then
+    post.works.transactions.run(inside)
+    assert receiver.got == []

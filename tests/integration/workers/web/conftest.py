@@ -1,0 +1,75 @@
+"""One served edge for the tests of a file; each finds its tables empty.
+
+It works on the run's own database and queues: no other test may run beside it, so that it ends with its file.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import httpx2
+import pytest
+from sqlalchemy import Engine
+
+from pipeline.audit.report import audit
+from pipeline.settings import Settings
+from tests.integration.workers.web.problems import count
+from tests.integration.workers.web.stage import Stage, find_url, serve, spin_until, work
+from tests.support.harness import Shelf
+from workers.bootstrap import CheckoutEngine
+from workers.web.__main__ import Server
+
+#: Patient enough for a busy machine.
+TIMES: Final = {"redeliver_after_seconds": 2.0, "gateway_timeout_seconds": 2.0, "gateway_lease_seconds": 3.0}
+#: All tests sign in from one address.
+MANY: Final = {"web_sign_ins_per_minute": 1000}
+
+
+@pytest.fixture(scope="module")
+def edge_settings(run_settings: Settings) -> Settings:
+    """Settings of the edge and its workers."""
+    return run_settings.model_copy(update=TIMES | MANY)
+
+
+@pytest.fixture(scope="module")
+def workers(edge_settings: Settings) -> Iterator[CheckoutEngine]:
+    """Every actor, on threads."""
+    with work(edge_settings) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def server(edge_settings: Settings) -> Iterator[Server]:
+    """The edge."""
+    with serve(edge_settings) as server:
+        yield server
+
+
+@pytest.fixture
+def stage(
+    engine: Engine, edge_settings: Settings, workers: CheckoutEngine, server: Server, shelf: Shelf
+) -> Iterator[Stage]:
+    """The edge on empty tables. Whatever a test does with it, the audit must be clean at its end."""
+    stage = Stage(edge_settings, server, workers, engine, shelf, find_url(server))
+    yield stage
+    stage.close()
+    # The next test empties the tables: nobody may be at work in them.
+    spin_until(stage.is_idle, "the workers are idle")
+    with engine.connect() as connection:
+        assert audit(connection, edge_settings) == []
+
+
+@pytest.fixture
+def cup(stage: Stage) -> httpx2.Client:
+    """A client of a shop that has nine cups."""
+    stage.shelf.add_variant("cup", stock=9, price_minor=250)
+    return stage.client()
+
+
+@pytest.fixture
+def unchanged(stage: Stage, cup: httpx2.Client) -> Iterator[None]:
+    """Nothing is written by what is refused."""
+    del cup
+    before = count(stage)
+    yield
+    assert count(stage) == before
+    assert stage.shelf.stock("cup") == (9, 0)

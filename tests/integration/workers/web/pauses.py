@@ -1,0 +1,31 @@
+"""Checkouts that stand as if they were being worked on, until the test lets them come to rest."""
+
+from uuid import UUID
+
+import httpx2
+from sqlalchemy import text
+
+from pipeline.checkouts.events import write_events
+from tests.integration.workers.web.stage import Stage, put_cart, start
+
+
+def pause_checkout(stage: Stage, cup: httpx2.Client) -> UUID:
+    """Return a checkout that stands as if it were being worked on, with nobody who works."""
+    checkout_id = UUID(start(cup, put_cart(cup, ("cup", 1))).json()["checkout_id"])
+    # The way back is one that the transitions allow: a payment, whose worker never comes.
+    stage.shelf.run(
+        "UPDATE checkouts SET state = 'running', due_at = now() + interval '1 min', due_reason = 'stalled'"
+        " WHERE id = :id",
+        id=checkout_id,
+    )
+    return checkout_id
+
+
+def rest(stage: Stage, checkout_id: UUID) -> None:
+    """Have somebody else bring a checkout to its rest, as a worker does."""
+    with stage.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE checkouts SET state = 'awaiting_payment', due_at = NULL, due_reason = NULL WHERE id = :id"),
+            {"id": checkout_id},
+        )
+        write_events(connection, "checkout.awaiting_payment", [checkout_id])

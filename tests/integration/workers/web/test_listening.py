@@ -1,0 +1,126 @@
+"""What wakes those who wait: one notice a batch, heard whatever happens to the one connection that listens."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import httpx2
+import psycopg
+import pytest
+
+from pipeline.checkouts.events import CHANNEL, write_events
+from tests.integration.workers.web.pauses import pause_checkout, rest
+from tests.integration.workers.web.stage import SECONDS, Stage, put_cart, spin_until, start
+from workers.web.long_poll import LongPolls
+
+LISTENERS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'checkout.waiting'"
+)
+
+
+def find_listener(stage: Stage) -> int:
+    """Return the process of the edge's listening connection, once it is the only one."""
+    spin_until(lambda: len(stage.shelf.rows(LISTENERS)) == 1, "one listens")
+    [(pid,)] = stage.shelf.rows(LISTENERS)
+    return int(pid)
+
+
+def test_it_is_the_notice_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
+    # Given
+    checkout_id = pause_checkout(stage, cup)
+    [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(start, cup, cart_id)
+        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
+        # When
+        began = time.monotonic()
+        rest(stage, checkout_id)
+        answer = waiting.result()
+        seconds = time.monotonic() - began
+    # Then
+    assert (answer.status_code, answer.json()["state"]) == (200, "awaiting_payment")
+    assert seconds < 2
+    assert stage.server._edge.long_polls._waiters == {}
+
+
+def test_what_happens_while_it_is_looked_at_is_not_missed(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a look at a checkout, after which, and before anybody is told of it, the checkout comes to rest
+    checkout_id = pause_checkout(stage, cup)
+    waiting = LongPolls(stage.settings.database_url.get_secret_value())
+    seen: list[str] = []
+
+    async def look() -> str:
+        [(state,)] = stage.shelf.rows("SELECT state FROM checkouts WHERE id = :id", id=checkout_id)
+        seen.append(state)
+        if len(seen) == 1:
+            rest(stage, checkout_id)
+            [woken] = waiting._waiters[checkout_id]
+            await asyncio.wait_for(woken.wait(), SECONDS)
+        return str(state)
+
+    async def wait() -> str:
+        listening = asyncio.create_task(waiting.run())
+        await asyncio.wait_for(waiting.listening.wait(), SECONDS)
+        found = await waiting.wait(checkout_id, look, lambda state: state != "running", SECONDS)
+        listening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+        return found
+
+    # When
+    began = time.monotonic()
+    found = asyncio.run(wait())
+    # Then it is looked at once more, at once
+    assert (found, seen) == ("awaiting_payment", ["running", "awaiting_payment"])
+    assert time.monotonic() - began < SECONDS / 2
+
+
+@pytest.mark.parametrize("payload", ["", "nothing", f"{UUID(int=1)},nothing", "é" * 3000])
+def test_who_says_nonsense_ends_no_listening(stage: Stage, cup: httpx2.Client, payload: str) -> None:
+    # Given
+    checkout_id = pause_checkout(stage, cup)
+    [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
+    listener = find_listener(stage)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(start, cup, cart_id)
+        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
+        # When
+        stage.shelf.run("SELECT pg_notify(:channel, :payload)", channel=CHANNEL, payload=payload)
+        began = time.monotonic()
+        rest(stage, checkout_id)
+        # Then what is said after it is heard, by the same listener
+        assert waiting.result().json()["state"] == "awaiting_payment"
+    assert time.monotonic() - began < 2
+    assert find_listener(stage) == listener
+
+
+def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Client) -> None:
+    # Given
+    checkout_id = pause_checkout(stage, cup)
+    [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
+    pid = find_listener(stage)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(start, cup, cart_id)
+        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
+        # When the connection is ended, and the news comes while nobody listens
+        stage.shelf.rows("SELECT pg_terminate_backend(:pid)", pid=pid)
+        rest(stage, checkout_id)
+        # Then it is heard of all the same
+        assert waiting.result().json()["state"] == "awaiting_payment"
+    spin_until(lambda: stage.shelf.rows(LISTENERS) not in ([], [(pid,)]), "it listens again")
+
+
+def test_a_batch_is_one_notice(stage: Stage, cup: httpx2.Client) -> None:
+    # Given somebody else who listens
+    ids = [UUID(start(cup, put_cart(cup, ("cup", 1))).json()["checkout_id"]) for _ in range(3)]
+    url = stage.settings.database_url.get_secret_value()
+    with psycopg.connect(url, autocommit=True) as listener:
+        listener.execute(f"LISTEN {CHANNEL}")
+        # When a batch of 64 comes to rest, and what concerns nobody happens to as many
+        with stage.engine.begin() as connection:
+            write_events(connection, "checkout.awaiting_payment", (ids * 22)[:64])
+            write_events(connection, "checkout.phase_completed", ids, phase="price_lock")
+        # Then
+        notices = list(listener.notifies(timeout=0.3))
+    assert [notice.payload.split(",") for notice in notices] == [[str(each) for each in (ids * 22)[:64]]]

@@ -1,0 +1,151 @@
+"""Requests of every kind, right and wrong, made from the OpenAPI document: no server error, no undeclared answer."""
+
+import json
+from collections import Counter
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from pipeline.security.api_keys import Scope
+from scripts.contracts import DOCS
+from tests.integration.workers.web.stage import Stage, put_cart, start
+
+#: Requests of each kind to each operation. Two hundred found what twenty find; CI repeats the same ones.
+EXAMPLES: Final = 20
+OPERATIONS: Final = (
+    ("GET", "/checkout"),
+    ("POST", "/checkout"),
+    ("GET", "/checkout/status"),
+    ("POST", "/checkout/cancel"),
+    ("PUT", "/carts/{cart_id}"),
+    ("GET", "/carts/{cart_id}"),
+    ("GET", "/metrics"),
+    ("GET", "/admin/checkout-locks"),
+    ("GET", "/admin/checkout-locks/statistics"),
+    ("GET", "/admin/checkout-locks/{checkout_id}"),
+    ("POST", "/admin/checkout-locks/{checkout_id}/release"),
+    ("POST", "/admin/checkout-locks/{checkout_id}/retry"),
+    ("POST", "/webhooks/{gateway}"),
+    ("GET", "/health/checkout"),
+)
+#: The last two take anything, or nothing: there is no wrong way to ask.
+CASES: Final = [
+    (each, mode) for each in OPERATIONS for mode in GenerationMode if each in OPERATIONS[:-2] or mode.is_positive
+]
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "patch", "trace", "query")
+WRITTEN: Final[dict[str, Any]] = json.loads((DOCS / "openapi.json").read_text())
+#: What answers carry for their readers; the others are the servers' own.
+HEADERS: Final = {
+    "allow",
+    "idempotency-replayed",
+    "location",
+    "preference-applied",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "www-authenticate",
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
+def test_every_limit_is_answered_as_declared(stage: Stage, operation: tuple[str, str]) -> None:
+    # Given every value at its limits and beyond them, methods that are not there, missing headers, and no key
+    document: Any = schemathesis.openapi.from_url(f"{stage.url}/openapi.json")
+    method, path = operation
+    # The same requests wherever this runs.
+    document.config.seed = 4711
+    cases = document.iter_coverage_cases(
+        document[path][method], generation_modes=list(GenerationMode), generation_config=document.config.generation
+    )
+    headers = {"Authorization": f"Bearer {stage.token(*Scope)}"}
+    statuses: Counter[int] = Counter()
+    # When, then
+    for case in cases:
+        answer = case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
+        expect_declared_headers(case, answer)
+        statuses[answer.status_code] += 1
+    # Then
+    assert statuses[405] == sum(method not in WRITTEN["paths"][path] for method in METHODS)
+    assert statuses[401] == ("security" in WRITTEN["paths"][path][method.lower()])
+    # One that is not counted any more would not be answered by its route.
+    assert statuses[429] == 0
+
+
+@pytest.mark.parametrize(("operation", "mode"), CASES, ids=[f"{' '.join(each)} {mode.value}" for each, mode in CASES])
+def test_whatever_is_asked_is_answered_as_declared(
+    stage: Stage, operation: tuple[str, str], mode: GenerationMode
+) -> None:
+    # Given the document as it is served, and a shop in which something is waiting
+    document = schemathesis.openapi.from_url(f"{stage.url}/openapi.json")
+    # A list that is too long may be too large a body as well, which is refused before anybody counts its items.
+    rejection = document.config.checks.negative_data_rejection
+    rejection.expected_statuses = [*rejection.expected_statuses, "413"]
+    method, path = operation
+    stage.shelf.add_variant("cup", stock=1000)
+    client = stage.client(*Scope)
+    carts = [put_cart(client, ("cup", 1)) for _ in range(2)]
+    checkouts = [UUID(start(client, carts[0]).json()["checkout_id"])]
+    headers = {"Authorization": client.headers["Authorization"]}
+
+    statuses: Counter[int] = Counter()
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(data=st.data())
+    def ask(data: st.DataObject) -> None:
+        case: Any = data.draw(document[path][method].as_strategy(generation_mode=mode))
+        if mode is GenerationMode.POSITIVE:
+            _name_what_is_there(case, data, carts, checkouts)
+        # What may be sold, and which fields go together, is more than a schema can say: such requests are refused.
+        answer = case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
+        expect_declared_headers(case, answer)
+        statuses[answer.status_code] += 1
+
+    # When, then
+    ask()
+    # Then, and some of the right ones have got through to the engine itself
+    through = sum(count for status, count in statuses.items() if status < 300 or status in {409, 423})
+    assert mode.is_negative or through or path.startswith("/webhooks")
+
+
+def expect_declared_headers(case: Any, answer: Any) -> None:
+    """Fail for a header that the document does not have in this answer."""
+    operation = WRITTEN["paths"][case.operation.path][case.operation.method]
+    # Every operation may be asked with a method that it does not have.
+    declared = operation["responses"].get(str(answer.status_code), {"$ref": f"#/{answer.status_code}"})
+    if "$ref" in declared:
+        declared = WRITTEN["components"]["responses"][declared["$ref"].rpartition("/")[2]]
+    names = {name.lower() for name in declared.get("headers", {})}
+    assert {name.lower() for name in answer.headers} & HEADERS <= names
+
+
+def _name_what_is_there(case: Any, data: st.DataObject, carts: list[UUID], checkouts: list[UUID]) -> None:
+    """Put ids that exist in the place of most of those that were made up: else all would be strangers."""
+    known = {"cart_id": carts, "checkout_id": checkouts}
+    parts = [part for part in (case.path_parameters, case.query, case.body) if isinstance(part, dict)]
+    if not data.draw(st.integers(0, 3)):
+        return
+    for part in parts:
+        is_purchase = part is case.body and case.method == "POST" and case.path.startswith("/checkout")
+        names = [name for name in known if name in part] or ["cart_id"] * is_purchase
+        if names:
+            name = data.draw(st.sampled_from(sorted(names)))
+            for other in {*known, "cart"} & part.keys():
+                del part[other]
+            part[name] = str(data.draw(st.sampled_from(known[name])))
+    if case.path == "/checkout" and case.method == "POST" and isinstance(case.body, dict):
+        case.body["payment"] = {"token": "tok_ok"}
+    if case.path.startswith("/carts") and isinstance(case.body, dict):
+        # Which countries, regions and tax ids there are, and which currencies, is more than a schema can say.
+        case.body["currency"] = "EUR"
+        for name in ("shipping_address", "billing_address", "tax_id", "tax_id_validated"):
+            case.body.pop(name, None)
+    if case.path.startswith("/admin") and isinstance(case.body, dict):
+        # Characters that can be shown are more than a schema can say.
+        case.body["reason"] = "because"

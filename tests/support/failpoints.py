@@ -1,0 +1,126 @@
+"""An engine that can be killed at any point between two effects, and started again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, event
+
+from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
+from pipeline.saga.chain import CHAIN
+from pipeline.saga.resolve import resolve
+from pipeline.settings import Settings
+from tests.support.harness import Line, Works
+from tests.support.workbench import Spy
+
+FAILPOINTS: Final = ("before_commit", "before_send", "after_send", "before_call", "after_call")
+
+#: Nothing runs out by itself: the machine decides when. Nobody gives up: that has tests of its own.
+PATIENT: Final[dict[str, Any]] = {
+    "redeliver_after_seconds": 3600,
+    "redeliver_always_after_seconds": 7200,
+    "retry_seconds": 3600,
+    "retry_cap_seconds": 3600,
+    "gateway_lease_seconds": 3600,
+    "gateway_timeout_seconds": 5,
+    "max_attempts": 1000,
+    "max_undo_attempts": 1000,
+}
+
+
+class SimulatedCrash(BaseException):
+    """The process is gone. Not an Exception: nothing on its way may catch it, as nothing catches SIGKILL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Where the process ends: the `passes`-th time it comes by there again."""
+
+    where: str
+    passes: int
+
+
+class Failpoints:
+    """Raises where a crash is armed, once."""
+
+    def __init__(self) -> None:
+        """Arm nothing."""
+        self.armed: Crash | None = None
+
+    def pass_by(self, name: str) -> None:
+        """Go on, unless this is where it ends."""
+        if self.armed is None or self.armed.where != name:
+            return
+        if self.armed.passes:
+            self.armed = replace(self.armed, passes=self.armed.passes - 1)
+        else:
+            self.armed = None
+            raise SimulatedCrash(name)
+
+
+class FailingLine(Line):
+    """A queue whose sender may be gone before or after a message has left."""
+
+    def __init__(self, failpoints: Failpoints) -> None:
+        """Watch these failpoints."""
+        super().__init__()
+        self._failpoints = failpoints
+
+    def send(self, messages: Sequence[OutgoingMessage]) -> bool:
+        """Queue the messages, or end."""
+        self._failpoints.pass_by("before_send")
+        sent = super().send(messages)
+        self._failpoints.pass_by("after_send")
+        return sent
+
+
+class FailingWorks(Works):
+    """The engine of the harness with failpoints at its commits, its messages and its calls."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        """Put it together."""
+        bank = SandboxGateway(settings)
+        super().__init__(engine, settings, bank)
+        self.bank = bank
+        self.failpoints = Failpoints()
+        self.line = FailingLine(self.failpoints)
+        self.spy = Spy(
+            bank,
+            before=lambda *_: self.failpoints.pass_by("before_call"),
+            after=lambda *_: self.failpoints.pass_by("after_call"),
+        )
+        event.listen(engine, "commit", self._note_commit)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, as a process does: calls that were out are over, their answers are heard by nobody."""
+        self.executor.close()
+        self.use(self.spy)
+
+    def close(self) -> None:
+        """Give back threads and connections, and the engine as it was."""
+        event.remove(self.engine, "commit", self._note_commit)
+        super().close()
+
+    def work(self, queue: str, ids: Sequence[UUID]) -> None:
+        """Do what the actor of this queue does with a batch."""
+        if queue == UNWIND:
+            self.unwinder.run(ids)
+        elif queue == RESOLVE:
+            resolve(self.transactions, self.runner, self.unwinder, self.poller, ids)
+        elif queue == WEBHOOKS:
+            self.inbox.run(ids)
+        else:
+            self.runner.run(next(phase for phase in CHAIN if phase.queue == queue), ids)
+
+    def visit_bank(self, reference: str, *, approves: bool) -> None:
+        """Be the buyer at the bank's page; the bank says no when there is nothing to decide."""
+        if approves:
+            self.bank.approve(reference)
+        else:
+            self.bank.refuse(reference)
+
+    def _note_commit(self, _connection: Connection) -> None:
+        self.failpoints.pass_by("before_commit")

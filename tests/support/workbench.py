@@ -1,0 +1,195 @@
+"""What the engine's tests share: a picture of the whole database, a gateway with a spy in it, and sabotage."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from models.money import Money
+from models.states import TERMINAL, CheckoutState
+from models.tables import Base
+from pipeline.audit.report import audit
+from pipeline.errors import Refused
+from pipeline.gateways.gateway import Answer, Call, Gateway, Held, InboundWebhook, NotChargeable
+from pipeline.gateways.sandbox.books import Totals, read_totals
+from pipeline.settings import Settings
+from tests.support.harness import Shelf, Works, build_works
+
+Snapshot = dict[str, list[str]]
+
+#: Longest wait for back-offs and claims to run out: the tests' settings count them in tenths of a second.
+PATIENCE_SECONDS = 20
+
+NOTHING = Totals(0, 0, 0)
+
+#: Where a checkout comes to rest without its buyer: settled, or waiting for a person.
+RESTING = TERMINAL | {CheckoutState.NEEDS_REVIEW}
+
+
+def take_snapshot(engine: Engine, *, without: Sequence[str] = ("updated_at",)) -> Snapshot:
+    """Return every row of every table, the bank's included, but for the columns named."""
+    with engine.connect() as connection:
+        return read_rows(connection, without=without)
+
+
+def read_rows(connection: Connection, *, without: Sequence[str] = ("updated_at",)) -> Snapshot:
+    """Return the same as this connection's transaction sees it."""
+    return {
+        table.fullname: sorted(
+            connection.execute(
+                text(f"SELECT (to_jsonb(t) - CAST(:without AS text[]))::text FROM {table.fullname} t"),
+                {"without": list(without)},
+            ).scalars()
+        )
+        for table in Base.metadata.sorted_tables
+        if table.name != "heartbeats"  # whoever sweeps says so
+    }
+
+
+def count_rows(engine: Engine) -> dict[str, int]:
+    """Return how many rows each table has that is not empty."""
+    return {name: len(rows) for name, rows in take_snapshot(engine).items() if rows}
+
+
+def start_many(works: Works, shelf: Shelf, count: int, card: str | None = "tok_ok") -> list[UUID]:
+    """Start this many checkouts of two lines each, 700 in all, with stock for all of them; return their ids."""
+    shelf.add_variant("cup", stock=20, price_minor=250)
+    shelf.add_variant("pot", stock=20, price_minor=225)
+    return [works.start(shelf.add_cart(("cup", 1), ("pot", 2)), token=card) for _ in range(count)]
+
+
+def read_events(engine: Engine, checkout_id: UUID) -> list[tuple[str, str | None]]:
+    """Return what happened to a checkout: kinds with their phases, in order."""
+    sql = text("SELECT kind, phase FROM events WHERE checkout_id = :id ORDER BY id")
+    with engine.connect() as connection:
+        return [(row.kind, row.phase) for row in connection.execute(sql, {"id": checkout_id})]
+
+
+def settle(works: Works, ids: Sequence[UUID], *, until: frozenset[CheckoutState] = TERMINAL) -> list[str]:
+    """Sweep and pump until each of these checkouts is in one of these states, within bounds; return the states."""
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        works.sweep()
+        works.pump()
+        states = works.states(ids)
+        if all(state in until for state in states) or time.monotonic() > ends_at:
+            return states
+        time.sleep(0.02)
+
+
+def read_bank(engine: Engine, checkout_id: UUID) -> Totals:
+    """Return what the bank has of this checkout; nothing if it never heard of it."""
+    with engine.connect() as connection:
+        return read_totals(connection, [checkout_id]).get(checkout_id, NOTHING)
+
+
+def assert_refused(works: Works, act: Callable[[], object], kind: type[Refused], code: str, sentence: str) -> None:
+    """Assert that this is refused with this code and sentence, that nothing has changed, and nothing was sent."""
+    before, sent = take_snapshot(works.engine), len(works.line.sent)
+    with pytest.raises(kind) as refusal:
+        act()
+    assert (refusal.value.code, str(refusal.value), refusal.value.committed) == (code, sentence, False)
+    assert take_snapshot(works.engine) == before
+    assert len(works.line.sent) == sent
+
+
+@contextmanager
+def build_audited(engine: Engine, settings: Settings, gateway: Gateway | None = None) -> Iterator[Works]:
+    """Give an engine with settings or a gateway of the test's own; the audit must be clean at its end."""
+    with build_works(engine, settings, gateway) as works:
+        yield works
+        with engine.connect() as connection:
+            assert audit(connection, settings) == []
+
+
+@dataclass
+class Spy:
+    """A gateway that lets the test look, or do something, while a call is out.
+
+    `before` and `after` are called with the verb and the call around the real one; `replace` may change the answer.
+    """
+
+    inner: Gateway
+    before: Callable[[str, Call], None] | None = None
+    after: Callable[[str, Call], None] | None = None
+    replace: Callable[[str, Answer], Answer] | None = None
+    name: str = "sandbox"
+    calls: list[tuple[str, Call]] = field(default_factory=list)
+
+    def _ask(self, verb: str, call: Call) -> Answer:
+        self.calls.append((verb, call))
+        if self.before is not None:
+            self.before(verb, call)
+        answer: Answer = getattr(self.inner, verb)(call)
+        if self.after is not None:
+            self.after(verb, call)
+        return answer if self.replace is None else self.replace(verb, answer)
+
+    def chargeable(self, amount: Money) -> Money | NotChargeable:
+        """Charge what the real one can."""
+        return self.inner.chargeable(amount)
+
+    def open(self, call: Call) -> Answer:
+        """Open."""
+        return self._ask("open", call)
+
+    def authorize(self, call: Call) -> Answer:
+        """Authorise."""
+        return self._ask("authorize", call)
+
+    def capture(self, call: Call) -> Answer:
+        """Capture."""
+        return self._ask("capture", call)
+
+    def cancel(self, call: Call) -> Answer:
+        """Cancel."""
+        return self._ask("cancel", call)
+
+    def refund(self, call: Call) -> Answer:
+        """Refund."""
+        return self._ask("refund", call)
+
+    def retrieve(self, call: Call) -> Answer:
+        """Retrieve."""
+        return self._ask("retrieve", call)
+
+    @property
+    def call_seconds(self) -> float:
+        """As long as the real one's."""
+        return self.inner.call_seconds
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
+        """Read."""
+        return self.inner.read_webhook(body, headers)
+
+    def list_held(self, since: datetime) -> Iterator[Held]:
+        """List."""
+        return self.inner.list_held(since)
+
+    def close(self) -> None:
+        """Close the real one."""
+        self.inner.close()
+
+
+@contextmanager
+def sabotage(engine: Engine, table: str, when: str) -> Iterator[None]:
+    """Let the database refuse writes to rows of this table while the condition, such as `NEW.line = 1`, holds."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("""
+            CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'sabotaged'; END $$
+        """)
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER sabotage BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({when})"
+            " EXECUTE FUNCTION sabotage()"
+        )
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP FUNCTION sabotage CASCADE")

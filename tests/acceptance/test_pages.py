@@ -25,7 +25,7 @@ from scripts.cli import app
 from scripts.environments.supervisor import build_env
 from scripts.local_servers.embedded import ROOT
 from tests.acceptance.edge_place import Place, empty, open_place, wait_until
-from tests.acceptance.test_replay import INVOICES
+from tests.acceptance.replays import INVOICES
 from tests.factories.exports import HEADER, row
 from tests.factories.reference_rates import DAILY_XML
 from tests.support.pages import Block, read_blocks

@@ -1,12 +1,6 @@
 """`scripts/replay.py` as a person runs it: a file in, real processes, figures out, nothing left behind."""
 
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
@@ -16,34 +10,15 @@ from typing import Any, Final, LiteralString, NamedTuple
 
 import psycopg
 import pytest
-from redis import Redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from pipeline.audit.report import INVARIANTS
 from pipeline.settings import Settings
-from scripts.environments.ending import Ending
-from scripts.invoice_replay.invoices import read_invoices
-from scripts.invoice_replay.run import build_message, read_outcome, run_messages, stock_up
+from tests.acceptance.replays import ROOT, assert_nothing_is_left, name_servers, read_database, run
 
 pytestmark = pytest.mark.acceptance
-
-ROOT: Final = Path(__file__).resolve().parents[2]
 SAMPLE: Final = ROOT.parent / "shared" / "data" / "online_retail_sample.csv"
 needs_sample = pytest.mark.skipif(not SAMPLE.exists(), reason="The sample of real invoices is not beside the project.")
-
-#: A cup at two prices, twice in one basket, something free, a return, a cancelled invoice, and rows of no use.
-INVOICES: Final = """\
-InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
-1001,CUP,Café cup,2,12/1/2010 8:26,2.50,17850,United Kingdom
-1001,CUP,Café cup,1,12/1/2010 8:26,2.10,17850,United Kingdom
-1001,POT,Pot,4,12/1/2010 8:26,10,17850,United Kingdom
-1002,CUP,Café cup,3,12/1/2010 8:28,2.50,,EIRE
-C1003,CUP,Café cup,-3,12/1/2010 8:30,2.50,,EIRE
-1004,POT,Pot,-1,12/1/2010 8:30,10,17850,France
-1005,POT,Pot,1,12/1/2010 8:31,10.00,12431,Nowhere
-1005,POT,Pot,1,12/1/2010 8:31,10.00,12431,Australia
-1005,CARD,"A card, free",5,12/1/2010 8:31,0,12431,Australia
-"""
 REFUSED: Final = [
     {"row": 6, "reason": "cancelled invoice 'C1003'"},
     {"row": 7, "reason": "negative quantity -1: a return, not a sale"},
@@ -60,64 +35,6 @@ class TaxedLine(NamedTuple):
     tax_minor: int
     tax_included: bool
     taxes: list[tuple[str, Fraction, int]]
-
-
-@pytest.fixture
-def invoices(tmp_path: Path) -> Path:
-    path = tmp_path / "invoices.csv"
-    path.write_bytes(INVOICES.encode("cp1252"))
-    return path
-
-
-def name_servers(settings: Settings) -> dict[str, str]:
-    return {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-    }
-
-
-def start(file: Path, servers: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    # From the folder of the file, where no `.env` is.
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "replay.py"), str(file), *arguments],
-        cwd=file.parent,
-        env={**os.environ, **servers},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(file: Path, servers: dict[str, str], *arguments: str) -> tuple[int, str, str]:
-    process = start(file, servers, *arguments)
-    try:
-        output, notes = process.communicate(timeout=100)
-    finally:
-        process.kill()
-    return process.returncode, output, notes
-
-
-def read_database(notes: str) -> str:
-    found = re.search(r"replay_[0-9a-f]{12}", notes)
-    assert found is not None, notes
-    return found[0]
-
-
-def find_databases(settings: Settings) -> set[str]:
-    with psycopg.connect(settings.database_url.get_secret_value()) as connection:
-        return {str(name) for (name,) in connection.execute("SELECT datname FROM pg_database")}
-
-
-def find_processes(database: str) -> list[str]:
-    """Return the processes that were given this database."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if database.encode() in (folder / "environ").read_bytes():
-                found.append(folder.name)
-        except OSError:  # it ended meanwhile
-            continue
-    return found
 
 
 def read_orders(settings: Settings, database: str) -> list[tuple[Any, ...]]:
@@ -164,17 +81,6 @@ def read_kept(settings: Settings, database: str, query: LiteralString) -> list[A
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {database}")
     return found
-
-
-def assert_nothing_is_left(settings: Settings, engine: Engine, notes: str) -> None:
-    database = read_database(notes)
-    assert database not in find_databases(settings)
-    assert find_processes(database) == []
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM variants")).scalar_one() == 0
-        assert connection.execute(text("SELECT count(*) FROM checkouts")).scalar_one() == 0
-    with Redis.from_url(settings.redis_url.get_secret_value()) as client:
-        assert client.dbsize() == 0
 
 
 def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(invoices: Path, settings: Settings) -> None:
@@ -312,90 +218,3 @@ def test_the_sample_with_twenty_of_each_sells_what_there_is(settings: Settings, 
     wanted = {"units_held": 0, "stock_conserved": True, "stock_off": [], "audit_violations": 0, "unfinished": {}}
     assert {key: found[key] for key in wanted} == wanted
     assert_nothing_is_left(settings, engine, notes)
-
-
-@pytest.mark.parametrize(
-    ("wait_for", "signum"), [("dropped at the end", signal.SIGTERM), ("0 of 3", signal.SIGINT)], ids=["early", "late"]
-)
-def test_ended_before_it_is_done_it_leaves_nothing_behind(
-    invoices: Path, settings: Settings, engine: Engine, wait_for: str, signum: signal.Signals
-) -> None:
-    # Given one that cannot get done in time: the bank takes three seconds for each of its answers
-    servers = {**name_servers(settings), "CHECKOUT_SANDBOX_LATENCY_SECONDS": "3"}
-    process = start(
-        invoices,
-        {**servers, "CHECKOUT_GATEWAY_TIMEOUT_SECONDS": "20", "CHECKOUT_GATEWAY_LEASE_SECONDS": "30"},
-        "--json",
-    )
-    assert process.stderr is not None
-    notes = ""
-    for line in process.stderr:
-        notes += line
-        if wait_for in line:
-            break
-    assert read_database(notes) in find_databases(settings)
-    # When it is asked twice, as impatient people do
-    process.send_signal(signum)
-    time.sleep(0.1)
-    process.send_signal(signum)
-    output, rest = process.communicate(timeout=60)
-    # Then
-    assert (process.returncode, output) == (128 + signum, "")
-    assert rest.splitlines()[-1] == "Ended before it was done; nothing is left behind."
-    assert_nothing_is_left(settings, engine, notes)
-
-
-@pytest.mark.parametrize(
-    ("content", "arguments", "sentence"),
-    [
-        (None, [], "invoices.csv cannot be read: No such file or directory."),
-        (
-            INVOICES[10:],
-            [],
-            "invoices.csv is not a file of invoices: it has no column InvoiceNo; its first row is 'StockCode',"
-            " 'Description', 'Quantity', 'InvoiceDate', 'UnitPrice', 'CustomerID', 'Country'.",
-        ),
-        (
-            INVOICES.splitlines()[0] + "\nC1,A,B,1,,1,,France\n",
-            [],
-            "invoices.csv has no invoice to replay: 1 of 1 rows refused, the first because of: cancelled invoice 'C1'.",
-        ),
-        (INVOICES, ["--currency", "xau"], "XAU is not an ISO 4217 currency with a minor unit: use one such as GBP."),
-        (INVOICES, ["--vat", "101"], "101 is not a percentage: use one from 0 to 100, such as 20 or 7.5."),
-        (INVOICES, ["--vat", "a fifth"], "a fifth is not a percentage: use one from 0 to 100, such as 20 or 7.5."),
-        (INVOICES, ["--keep"], "--keep keeps a database of a server that stays: set DATABASE_URL."),
-    ],
-    ids=["no-file", "no-columns", "no-invoices", "no-currency", "vat-101", "vat-word", "keep-nothing"],
-)
-def test_a_call_of_no_use_is_exit_2_and_one_sentence(
-    tmp_path: Path, content: str | None, arguments: list[str], sentence: str
-) -> None:
-    file = tmp_path / "invoices.csv"
-    if content is not None:
-        file.write_text(content)
-    code, output, notes = run(file, {}, *arguments)
-    assert (code, output, notes.replace(str(file), "invoices.csv")) == (2, "", f"{sentence}\n")
-
-
-def test_servers_that_do_not_answer_are_told_in_one_sentence(invoices: Path, settings: Settings) -> None:
-    code, output, notes = run(invoices, {**name_servers(settings), "REDIS_URL": "redis://127.0.0.1:1"}, "--json")
-    assert (code, output) == (1, "")
-    assert notes.splitlines()[-1].startswith("Redis did not answer: ")
-
-
-def test_when_nothing_moves_it_says_where_everything_is(engine: Engine, settings: Settings) -> None:
-    # Given nobody who works
-    invoices = read_invoices(INVOICES.encode(), "GBP").invoices
-    stock = stock_up(engine, invoices, None)
-    messages = [build_message(invoice, "GBP", "run", settings) for invoice in invoices]
-    shown: list[int] = []
-    # When
-    with Ending() as ending:
-        seconds = run_messages(engine, settings, messages, ending, shown.append, stuck_seconds=0.3)
-    # Then
-    assert 0.3 < seconds < 10
-    assert set(shown) == {0}
-    with engine.connect() as connection:
-        outcome = read_outcome(connection, stock, len(messages))
-    assert (outcome.completed, outcome.failed, outcome.unfinished) == (0, {}, {"not started": 3})
-    assert (outcome.units_sold, outcome.units_left, outcome.off) == (0, 16, ())

@@ -41,8 +41,8 @@ def test_a_broken_link_is_found() -> None:
 
 def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
-    pages = {page.name: page.read_text() for page in folder.glob("*.md") if page.name != "README.md"}
-    listed = dict(re.findall(r"^- \[(.+)\]\((.+)\)$", (folder / "README.md").read_text(), re.MULTILINE))
+    pages = {page.name: page.read_text() for page in folder.glob("*.md") if page.name != "index.md"}
+    listed = dict(re.findall(r"^- \[(.+)\]\((.+)\)$", (folder / "index.md").read_text(), re.MULTILINE))
 
     assert {name: f"# {title}" for title, name in listed.items()} == {
         name: text.partition("\n")[0] for name, text in pages.items()

@@ -32,7 +32,6 @@ from tests.support.harness import OWNER, Shelf
 
 GOODS: Final = {"cup": 40, "pot": 20, "tea": 6}
 QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
-
 FAULTS: Final = [
     f"tok_{verb}_{fault}"
     for verb in ("open", "authorize", "capture", "cancel")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.pricing.quote import hash_quote, price_order
 from pipeline.pricing.terms import Order
 from tests.factories.orders import exchange, goods, order, percentage
-from tests.unit.pricing.test_quote_properties import orders
+from tests.unit.pricing.oracle import orders
 
 
 @settings(max_examples=150)

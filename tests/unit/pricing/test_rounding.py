@@ -7,7 +7,7 @@ from pipeline.pricing.quote import hash_quote, price_order
 from pipeline.pricing.rounding import TEXT, round_down
 from pipeline.pricing.terms import AppliedDiscount, Order, Quote, QuoteLine, QuoteShipping
 from tests.factories.orders import goods, order, percentage, shipping, vat
-from tests.unit.pricing.test_quote_properties import orders
+from tests.unit.pricing.oracle import orders
 
 
 def assert_adds_up(quote: Quote) -> None:

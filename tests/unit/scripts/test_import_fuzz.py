@@ -1,6 +1,6 @@
 """Files that something happened to on their way: each row is imported as it was written, or refused. Seeded.
 
-`FUZZ_ROUNDS=20000 pytest tests/unit/scripts/test_import_fuzz.py` looks longer; a failure names the seed that repeats it.
+`FUZZ_ROUNDS=20000 pytest tests/unit/scripts/test_import_fuzz.py` runs longer; a failure names the seed to repeat it.
 """
 
 import csv

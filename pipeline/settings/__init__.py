@@ -12,7 +12,7 @@ from models.identifiers import normalize_country
 from models.limits import MAX_LINES
 from models.money import parse_amounts
 from pipeline.errors.objections import explain_objection
-from pipeline.former_settings import FormerNamesSource, rename_value
+from pipeline.settings.former_names import FormerNamesSource, rename_value
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]

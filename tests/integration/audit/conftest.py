@@ -1,0 +1,25 @@
+"""Fixtures of these tests."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from tests.integration.audit.plants import write_books
+
+
+@pytest.fixture
+def books(engine: Engine) -> Engine:
+    """Committed: one completed, one failed and one running checkout."""
+    with engine.begin() as connection:
+        write_books(connection)
+    return engine
+
+
+@pytest.fixture
+def connection(books: Engine) -> Iterator[Connection]:
+    """A transaction over the books, past every trigger and foreign key, that is never committed."""
+    with books.connect() as connection, connection.begin() as transaction:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        yield connection
+        transaction.rollback()

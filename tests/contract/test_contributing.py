@@ -23,7 +23,6 @@ def read_yaml(path: str) -> Any:
     return yaml.safe_load((ROOT / path).read_text())
 
 
-@pytest.mark.skipif(not (ROOT / "pipeline" / "saga").is_dir(), reason="the page describes the layout in rooms")
 def test_the_files_and_rooms_are_there() -> None:
     named = re.findall(r"`((?:models|pipeline|workers|scripts|tests)/[\w/.]*)`", CONTRIBUTING)
     assert len(named) > 30

@@ -34,7 +34,7 @@ from scripts.faults.judge import (
     wait_for_progress,
 )
 from scripts.faults.listener import Listener
-from scripts.faults.load import Load, plan_buyers, stock_shop
+from scripts.faults.load import ChaosLoad, plan_buyers, stock_shop
 from scripts.faults.place import Place, open_place
 from scripts.local_servers.embedded import EmbeddedError
 from scripts.terminal.output import Screen, say, say_json
@@ -100,7 +100,7 @@ def torment(
         place = stack.enter_context(open_place(ending, seed, log, fault_rate=rate))
         stock_shop(place, count)
         doorman = Doorman(count, [moment for moment, _ in plan])
-        load = Load(place, plan_buyers(seed, count), doorman.room)
+        load = ChaosLoad(place, plan_buyers(seed, count), doorman.room)
         stack.callback(load.close)
         buying = threading.Thread(target=load.run, name="load")
         buying.start()

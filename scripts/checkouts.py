@@ -12,7 +12,7 @@ import typer
 
 from models.money import Money
 from models.states import CheckoutState
-from pipeline.operations.checkout_search import MAX_PAGE, Entry, Filter, read_page
+from pipeline.operations.checkout_search import MAX_PAGE, CheckoutEntry, Filter, read_page
 from scripts.environments.desk import open_desk, print_rows
 from scripts.terminal.output import say, say_json
 
@@ -41,7 +41,7 @@ def main(
         say(f"There are more: --before {page.next_before}", err=True)
 
 
-def _describe(entry: Entry) -> tuple[object, ...]:
+def _describe(entry: CheckoutEntry) -> tuple[object, ...]:
     total = None if entry.total_minor is None else Money(entry.total_minor, entry.currency)
     started = entry.created_at.isoformat(sep=" ", timespec="seconds")
     return (

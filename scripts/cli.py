@@ -6,7 +6,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from scripts.command_table import COMMANDS, Entry
+from scripts.command_table import COMMANDS, Command
 
 #: What `[project.scripts]` calls it.
 NAME: Final = "checkout"
@@ -33,7 +33,7 @@ class LazyGroup(TyperGroup):
         return name, load(path, COMMANDS[path]), rest
 
 
-def load(path: str, entry: Entry) -> TyperCommand | TyperGroup:
+def load(path: str, entry: Command) -> TyperCommand | TyperGroup:
     """Import a command; a group of the table is made from the table."""
     name = path.rpartition(" ")[2]
     if entry.target is None:

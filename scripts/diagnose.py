@@ -13,7 +13,7 @@ import typer
 
 from pipeline.operations.advice import advise, describe
 from pipeline.operations.checkout_detail import read_dossier
-from pipeline.operations.diagnostics import Finding, Severity, diagnose, judge_gateway, judge_queues
+from pipeline.operations.diagnostics import Diagnosis, Severity, diagnose, judge_gateway, judge_queues
 from scripts.environments.desk import REFUSED, open_desk, print_rows
 from scripts.environments.obstacles import open_redis
 from scripts.terminal.output import say, say_json
@@ -73,7 +73,7 @@ def show_checkout(checkout_id: UUID, *, as_json: bool) -> None:
             say(f"  {each.command}")
 
 
-def print_findings(findings: list[Finding]) -> None:
+def print_findings(findings: list[Diagnosis]) -> None:
     """Print what was found, the worst first; what is well in one line."""
     order = list(reversed(Severity))
     bad = sorted(

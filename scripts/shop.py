@@ -20,7 +20,7 @@ from pipeline.settings import Settings
 from scripts.demonstration.cast import ADDRESS, CUP, CURRENCY, HONEY, KETTLE, TEA, TEAPOT
 from scripts.environments.desk import open_desk
 from scripts.example_shop.bank import build_bank, find_page
-from scripts.example_shop.edge import Edge, Refusal
+from scripts.example_shop.edge import EngineClient, EngineRefusal
 from scripts.example_shop.web import COOKIE, cart_of, keep_cart, read_form, render
 from workers.web.protection.request_bounds import RequestBounds
 
@@ -36,7 +36,7 @@ OWNER: Final = "storefront"
 KNOWN: Final = text("SELECT sku FROM variants WHERE sku = ANY(CAST(:skus AS text[]))")
 
 
-def build_shop(edge: Edge, settings: Settings) -> FastAPI:
+def build_shop(edge: EngineClient, settings: Settings) -> FastAPI:
     """Return the shop."""
     shop = FastAPI(openapi_url=None)
     shop.add_middleware(RequestBounds, cookie=COOKIE)
@@ -76,7 +76,7 @@ def build_shop(edge: Edge, settings: Settings) -> FastAPI:
             # The key is in the page: a double click, or a page that is sent again, pays once.
             total_minor = int(form.get("total_minor", "0"))
             edge.pay(form.get("checkout_id", ""), form.get("card", ""), total_minor, form.get("key", ""))
-        except Refusal as refusal:
+        except EngineRefusal as refusal:
             if refusal.code != "payment_declined":
                 raise
         return _go("/checkout", cart_id)
@@ -92,8 +92,8 @@ def build_shop(edge: Edge, settings: Settings) -> FastAPI:
         del form
         return _go("/", uuid4())
 
-    @shop.exception_handler(Refusal)
-    def explain(request: Request, refusal: Refusal) -> Response:
+    @shop.exception_handler(EngineRefusal)
+    def explain(request: Request, refusal: EngineRefusal) -> Response:
         facts = {"title": "That did not work", "sentence": str(refusal)}
         return render(request, "problem.html", facts, status=refusal.status)
 
@@ -145,7 +145,7 @@ def main(
     """Serve the example shop: puts its goods into the catalog, makes a key for a day, and prints its address."""
     settings, key = stock_shelves()
     url = edge or f"http://{settings.web_host}:{settings.web_port}"
-    config = uvicorn.Config(build_shop(Edge(url, key), settings), port=port, log_level="warning")
+    config = uvicorn.Config(build_shop(EngineClient(url, key), settings), port=port, log_level="warning")
     socket = config.bind_socket()
     # A request as soon as the address is printed waits a moment, and is not refused.
     socket.listen()

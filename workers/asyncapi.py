@@ -18,11 +18,11 @@ from pipeline.webhooks.outbound.payloads import (
     CheckoutNeedsReview,
     CheckoutPhaseCompleted,
     CheckoutStarted,
-    Event,
+    WebhookEvent,
 )
 from workers.web.schemas.examples import CART, CART_ID, CHECKOUT_ID, pick_facts
 
-EVENTS: Final[tuple[type[Event], ...]] = (
+EVENTS: Final[tuple[type[WebhookEvent], ...]] = (
     CheckoutStarted,
     CheckoutPhaseCompleted,
     CheckoutActionRequired,
@@ -63,7 +63,7 @@ EXAMPLE_DATA: Final[dict[str, Any]] = {
     "order_number": 1001,
     "total_minor": 3900,
 }
-REASONS: Final[dict[type[Event], tuple[Code, str | None]]] = {
+REASONS: Final[dict[type[WebhookEvent], tuple[Code, str | None]]] = {
     CheckoutFailed: (Code.OUT_OF_STOCK, find_phase(2).name),
     CheckoutCancelled: (Code.CANCELLED, None),
     CheckoutExpired: (Code.EXPIRED, None),
@@ -184,7 +184,7 @@ def _envelope() -> dict[str, Any]:
     return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
 
 
-def _describe_event(event: type[Event]) -> dict[str, Any]:
+def _describe_event(event: type[WebhookEvent]) -> dict[str, Any]:
     kind = event.model_fields["type"].default
     return {
         "name": kind,
@@ -204,7 +204,7 @@ def _describe_event(event: type[Event]) -> dict[str, Any]:
     }
 
 
-def _tell(event: type[Event]) -> dict[str, Any]:
+def _tell(event: type[WebhookEvent]) -> dict[str, Any]:
     data = EXAMPLE_DATA
     if event in REASONS:
         code, phase = REASONS[event]
@@ -214,5 +214,5 @@ def _tell(event: type[Event]) -> dict[str, Any]:
     return event.model_validate({"timestamp": "2026-11-26T12:00:01Z", "data": data}).model_dump(mode="json")
 
 
-def _name(event: type[Event]) -> str:
+def _name(event: type[WebhookEvent]) -> str:
     return str(event.model_fields["type"].default)

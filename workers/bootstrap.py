@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from pipeline.database.connections import connect_engine
 from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
 from pipeline.errors import Code
-from pipeline.gateways.choice import Money, read_choice
+from pipeline.gateways.choice import MoneyKind, read_choice
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.registry import build_gateway, fit_claim
 from pipeline.intake.service import CheckoutService
@@ -23,7 +23,7 @@ from pipeline.settings import Settings
 from pipeline.webhooks.inbound.inbox import Inbox
 from pipeline.webhooks.outbound.dispatcher import Dispatcher
 from workers.broker.batch_broker import BatchBroker
-from workers.broker.message_validation import Refusal
+from workers.broker.message_validation import UnfitMessage
 from workers.broker.publisher import RedisSender
 from workers.broker.queue_stats import RedisBacklog
 
@@ -86,7 +86,7 @@ def build_engine(
     """
     database = connect_engine(settings, application_name=name, by_key=by_key)
 
-    def keep_refusal(refusal: Refusal) -> None:
+    def keep_refusal(refusal: UnfitMessage) -> None:
         facts = {"reason": refusal.reason}
         keep_rejected_message(database, queue=refusal.queue, body=refusal.body, code=Code.MESSAGE_INVALID, facts=facts)
 
@@ -127,5 +127,5 @@ def announce_gateway(settings: Settings, process: str) -> None:
     """Log the gateway of this process: as a warning with test money, since its orders look like all others."""
     choice = read_choice(settings)
     if choice is not None:
-        say = log.info if choice.money is Money.REAL else log.warning
+        say = log.info if choice.money is MoneyKind.REAL else log.warning
         say("gateway.chosen", process=process, gateway=choice.name, money=choice.money.value, meaning=choice.sentence)

@@ -10,15 +10,15 @@ from functools import lru_cache
 from typing import Final
 
 from pipeline.gateways.installed import is_installed, list_gateways, load_gateway
-from pipeline.gateways.settings import GatewaySettings, Money
+from pipeline.gateways.settings import GatewaySettings, MoneyKind
 from pipeline.settings import Settings, SettingsError
 
-__all__ = ["Choice", "Money", "describe_choice", "find_real", "read_choice", "require_choice"]
+__all__ = ["Choice", "MoneyKind", "describe_choice", "find_real", "read_choice", "require_choice"]
 
 _WORDS: Final = {
-    Money.PLAY: "play money: nothing is charged",
-    Money.TEST: "test mode: nothing is charged",
-    Money.REAL: "real money",
+    MoneyKind.PLAY: "play money: nothing is charged",
+    MoneyKind.TEST: "test mode: nothing is charged",
+    MoneyKind.REAL: "real money",
 }
 
 
@@ -27,7 +27,7 @@ class Choice:
     """A gateway by its name, and its money."""
 
     name: str
-    money: Money
+    money: MoneyKind
 
     @property
     def sentence(self) -> str:
@@ -52,7 +52,7 @@ def read_choice(settings: Settings) -> Choice | None:
     if not settings.gateway:
         return None
     is_known = is_installed(settings.gateway)
-    money = load_gateway(settings.gateway).read(settings).money if is_known else Money.REAL
+    money = load_gateway(settings.gateway).read(settings).money if is_known else MoneyKind.REAL
     return Choice(settings.gateway, money)
 
 
@@ -65,7 +65,7 @@ def describe_choice(settings: Settings) -> str:
 def require_choice(settings: Settings) -> Choice:
     """Return what the settings choose; SettingsError says what to set when that is nothing, or contradicts itself."""
     choice = read_choice(settings)
-    if choice is not None and choice.money is not Money.PLAY:
+    if choice is not None and choice.money is not MoneyKind.PLAY:
         return choice
     sign = find_real(settings)
     if sign is not None:
@@ -81,7 +81,7 @@ def require_choice(settings: Settings) -> Choice:
 def find_real(settings: Settings) -> Sign | None:
     """Return a secret that is set of a provider that moves more than play money, and is not the one chosen."""
     for name, own in _read_all(settings):
-        if name != settings.gateway and own.money is not Money.PLAY and (variable := own.find_secret()):
+        if name != settings.gateway and own.money is not MoneyKind.PLAY and (variable := own.find_secret()):
             return Sign(name, variable)
     return None
 
@@ -98,7 +98,7 @@ def _read_all(settings: Settings) -> Iterator[tuple[str, GatewaySettings]]:
 def _list_choices(settings: Settings) -> str:
     """Return what CHECKOUT_GATEWAY may be set to, play money last."""
     moneys = {name: own.money for name, own in _read_all(settings)}
-    real = [f"CHECKOUT_GATEWAY={name}" for name, money in moneys.items() if money is not Money.PLAY]
-    play = [f"CHECKOUT_GATEWAY={name} for play money" for name, money in moneys.items() if money is Money.PLAY]
+    real = [f"CHECKOUT_GATEWAY={name}" for name, money in moneys.items() if money is not MoneyKind.PLAY]
+    play = [f"CHECKOUT_GATEWAY={name} for play money" for name, money in moneys.items() if money is MoneyKind.PLAY]
     *others, last = [*real, *play] or ["CHECKOUT_GATEWAY, and install a gateway"]
     return f"{', '.join(others)}, or {last}" if others else last

@@ -14,7 +14,7 @@ from pipeline.gateways.gateway import Gateway
 from pipeline.settings import Settings, SettingsError, explain_invalid, name_variable
 
 
-class Money(StrEnum):
+class MoneyKind(StrEnum):
     """What is moved by a payment."""
 
     PLAY = "play"  # no buyer pays, and an order is an order all the same
@@ -35,9 +35,9 @@ class GatewaySettings(BaseSettings):
     name: ClassVar[str]
 
     @property
-    def money(self) -> Money:
+    def money(self) -> MoneyKind:
         """What these settings move. Real money unless a subclass knows better."""
-        return Money.REAL
+        return MoneyKind.REAL
 
     def build(self, settings: Settings) -> Gateway:
         """Return the gateway, connected to nothing yet. Raises SettingsError with one sentence that says what to set.

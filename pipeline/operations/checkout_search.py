@@ -50,7 +50,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CheckoutEntry:
     """One line of the register."""
 
     id: UUID
@@ -73,7 +73,7 @@ class Entry:
 class Page:
     """Some lines, newest first; `next_before` begins the next page, None on the last."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[CheckoutEntry, ...]
     next_before: UUID | None
 
 
@@ -88,7 +88,7 @@ def read_page(connection: Connection, wanted: Filter, *, limit: int = 50) -> Pag
         given["until_id"] = first_id(wanted.until, SLACK)
     query = text(f"{_SELECT} {'WHERE ' + where if where else ''} ORDER BY c.id DESC LIMIT :size")
     rows = [dict(row) for row in connection.execute(query, {**given, "size": size + 1}).mappings()]
-    entries = tuple(Entry(**row | {"state": CheckoutState(row["state"])}) for row in rows[:size])
+    entries = tuple(CheckoutEntry(**row | {"state": CheckoutState(row["state"])}) for row in rows[:size])
     return Page(entries, entries[-1].id if len(rows) > size else None)
 
 

@@ -38,7 +38,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One thing that was checked: how many were found, and the command to run."""
 
     code: str
@@ -201,7 +201,7 @@ QUESTIONS: Final = (
 )
 
 
-def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -> list[Finding]:
+def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -> list[Diagnosis]:
     """Return one finding for each question, in one round trip each; nothing is locked, nothing is written."""
     facts = {
         **bind_conditions(settings),
@@ -213,21 +213,21 @@ def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -
     return [_ask(connection, question, facts) for question in QUESTIONS]
 
 
-def judge_gateway(settings: Settings) -> Finding:
+def judge_gateway(settings: Settings) -> Diagnosis:
     """Report where payments go; no choice is critical: no worker starts then."""
     choice = read_choice(settings)
     severity = Severity.CRITICAL if choice is None else Severity.OK
-    return Finding("gateway", severity, int(choice is None), f"Payments go to {describe_choice(settings)}.")
+    return Diagnosis("gateway", severity, int(choice is None), f"Payments go to {describe_choice(settings)}.")
 
 
-def judge_queues(queues: Sequence[Any] | None) -> list[Finding]:
+def judge_queues(queues: Sequence[Any] | None) -> list[Diagnosis]:
     """Return what the queues' own figures say; None when Redis did not answer."""
     if queues is None:
         sentence = "Redis does not answer: checkouts are accepted, and continue when it is back."
-        return [Finding("broker_away", Severity.CRITICAL, 1, sentence)]
+        return [Diagnosis("broker_away", Severity.CRITICAL, 1, sentence)]
     dead = sum(each.dead for each in queues)
     return [
-        Finding(
+        Diagnosis(
             "dead_lettered",
             Severity.WARNING if dead else Severity.OK,
             dead,
@@ -238,11 +238,11 @@ def judge_queues(queues: Sequence[Any] | None) -> list[Finding]:
     ]
 
 
-def _ask(connection: Connection, question: _Question, facts: dict[str, Any]) -> Finding:
+def _ask(connection: Connection, question: _Question, facts: dict[str, Any]) -> Diagnosis:
     row: Row[Any] = connection.execute(text(question.sql), facts).one()
     count = int(row[0])
     if count == 0:
-        return Finding(question.code, Severity.OK, 0, "None.")
-    return Finding(
+        return Diagnosis(question.code, Severity.OK, 0, "None.")
+    return Diagnosis(
         question.code, question.severity, count, f"{fill(question.sentence, {'count': count})}.", question.command
     )

@@ -79,7 +79,7 @@ FIGURES: Final = text(f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PhaseFigures:
     """A phase, or `unwind`: the checkouts it has yet to work on, and since when the longest waiting one was sent.
 
     `per_minute` is how many it completed in the last minute; None of the unwind, which completes no phase.
@@ -116,7 +116,7 @@ class Stats:
     success_rate: float | None
     failures: Mapping[str, int]
     duration: Duration | None
-    steps: tuple[Step, ...]
+    steps: tuple[PhaseFigures, ...]
     expired: int
     stuck: int
     needs_review: int
@@ -169,18 +169,18 @@ def list_queues() -> list[str]:
     return [INTAKE, *list_checkout_queues(), WEBHOOKS, DELIVERIES, SWEEP]
 
 
-def _steps(active: Any, rates: Mapping[str, int]) -> tuple[Step, ...]:
+def _steps(active: Any, rates: Mapping[str, int]) -> tuple[PhaseFigures, ...]:
     """Running checkouts by the phase they are before; unwinding ones together."""
     running = {row["phase"]: row for row in active if row["state"] == CheckoutState.RUNNING}
     idle = {"checkouts": 0, "oldest_seconds": None}
     phases = [
-        Step(phase.name, row["checkouts"], row["oldest_seconds"], rates.get(phase.name, 0))
+        PhaseFigures(phase.name, row["checkouts"], row["oldest_seconds"], rates.get(phase.name, 0))
         for phase in get_chain()
         for row in [running.get(phase.number - 1, idle)]
     ]
     unwinding = [row for row in active if row["state"] == CheckoutState.UNWINDING]
     oldest = max((row["oldest_seconds"] for row in unwinding), default=None)
-    return (*phases, Step("unwind", sum(row["checkouts"] for row in unwinding), oldest, None))
+    return (*phases, PhaseFigures("unwind", sum(row["checkouts"] for row in unwinding), oldest, None))
 
 
 def _top(failures: Counter[str]) -> dict[str, int]:

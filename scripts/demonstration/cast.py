@@ -39,7 +39,7 @@ GOODS: Final = (KETTLE, TEAPOT, CUP, TEA, HONEY)
 
 
 @dataclass(frozen=True, slots=True)
-class Buyer:
+class DemoBuyer:
     """A cart and how it is paid; without a card the checkout waits for its payment."""
 
     name: str
@@ -67,14 +67,15 @@ class Buyer:
 
 #: Each wants a kettle and two of something else at one price, so that the money is the same whoever is served.
 RUSH: Final = tuple(
-    Buyer(f"buyer-{number:02}", ((KETTLE, 1), ((CUP, TEA, HONEY)[number % 3], 2)), "tok_ok") for number in range(1, 21)
+    DemoBuyer(f"buyer-{number:02}", ((KETTLE, 1), ((CUP, TEA, HONEY)[number % 3], 2)), "tok_ok")
+    for number in range(1, 21)
 )
-NORA: Final = Buyer("Nora", ((TEAPOT, 1), (HONEY, 1)), "tok_declined")
-OMAR: Final = Buyer("Omar", ((TEAPOT, 1), (CUP, 2)))
-PIA: Final = Buyer("Pia", ((TEAPOT, 2), (TEA, 3)))
-QUIN: Final = Buyer("Quin", ((TEAPOT, 3),), ttl_seconds=8)
+NORA: Final = DemoBuyer("Nora", ((TEAPOT, 1), (HONEY, 1)), "tok_declined")
+OMAR: Final = DemoBuyer("Omar", ((TEAPOT, 1), (CUP, 2)))
+PIA: Final = DemoBuyer("Pia", ((TEAPOT, 2), (TEA, 3)))
+QUIN: Final = DemoBuyer("Quin", ((TEAPOT, 3),), ttl_seconds=8)
 #: The bank does what it is asked at once and takes seconds to say so: time enough to kill the one who listens.
-RUTH: Final = Buyer("Ruth", ((TEAPOT, 1), (TEA, 4)), "tok_authorize_timeout_after")
+RUTH: Final = DemoBuyer("Ruth", ((TEAPOT, 1), (TEA, 4)), "tok_authorize_timeout_after")
 BUYERS: Final = (*RUSH, NORA, OMAR, PIA, QUIN, RUTH)
 
 

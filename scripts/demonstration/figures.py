@@ -9,7 +9,7 @@ from models.states import ACTIVE_SQL
 from pipeline.audit.report import AuditReport
 from scripts.demonstration.cast import CURRENCY, EXPECTED, KETTLE, DemoOutcome
 from scripts.demonstration.story import Cancellation, Kill
-from scripts.demonstration.view import Verdict, show_amount
+from scripts.demonstration.view import DemoVerdict, show_amount
 
 OUTCOMES: Final = text(
     "SELECT state, failure_code, count(*) AS checkouts FROM checkouts GROUP BY 1, 2 ORDER BY 3 DESC, 2"
@@ -37,7 +37,7 @@ REFUSED: Final = text("SELECT count(*) FROM rejected_messages")
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class DemoShelf:
     """One variant at the end."""
 
     sku: str
@@ -48,12 +48,12 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class DemoFigures:
     """Everything that is counted."""
 
     outcome: DemoOutcome
     other_states: dict[str, int]
-    shelves: tuple[Shelf, ...]
+    shelves: tuple[DemoShelf, ...]
     held_minor: int
     pending_minor: int
     orders: int
@@ -62,13 +62,13 @@ class Figures:
     rejected_messages: int
 
 
-def read_figures(database: Engine) -> Figures:
+def read_figures(database: Engine) -> DemoFigures:
     """Count on one snapshot."""
     with database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         return _count(connection)
 
 
-def _count(connection: Connection) -> Figures:
+def _count(connection: Connection) -> DemoFigures:
     states: dict[str, int] = {}
     failed: dict[str, int] = {}
     for row in connection.execute(OUTCOMES):
@@ -78,9 +78,10 @@ def _count(connection: Connection) -> Figures:
     money = connection.execute(MONEY).one()
     locks = connection.execute(LOCKS).one()
     shelves = tuple(
-        Shelf(row.sku, int(row.received), int(row.sold), row.on_hand, row.reserved) for row in connection.execute(STOCK)
+        DemoShelf(row.sku, int(row.received), int(row.sold), row.on_hand, row.reserved)
+        for row in connection.execute(STOCK)
     )
-    return Figures(
+    return DemoFigures(
         outcome=DemoOutcome(
             checkouts=sum(states.values()),
             completed=states.pop("completed", 0),
@@ -100,7 +101,7 @@ def _count(connection: Connection) -> Figures:
     )
 
 
-def judge(figures: Figures, report: AuditReport, cancellation: Cancellation, kill: Kill) -> list[Verdict]:
+def judge(figures: DemoFigures, report: AuditReport, cancellation: Cancellation, kill: Kill) -> list[DemoVerdict]:
     """Return each line of the table with its verdict: what was counted is what the buyers' stories must lead to."""
     found = figures.outcome
     conserved = all(each.received == each.sold + each.left and each.held == 0 for each in figures.shelves)
@@ -108,23 +109,25 @@ def judge(figures: Figures, report: AuditReport, cancellation: Cancellation, kil
     kettles = next(each for each in figures.shelves if each.sku == KETTLE.sku)
     codes = ", ".join(f"{code} {count}" for code, count in found.failed.items())
     return [
-        Verdict("checkouts", str(found.checkouts), found.checkouts == EXPECTED.checkouts and not figures.other_states),
-        Verdict("completed", str(found.completed), found.completed == EXPECTED.completed),
-        Verdict("failed", f"{sum(found.failed.values())}: {codes}", found.failed == EXPECTED.failed),
-        Verdict("cancelled", str(found.cancelled), found.cancelled == EXPECTED.cancelled),
-        Verdict("expired", str(found.expired), found.expired == EXPECTED.expired),
-        Verdict(
+        DemoVerdict(
+            "checkouts", str(found.checkouts), found.checkouts == EXPECTED.checkouts and not figures.other_states
+        ),
+        DemoVerdict("completed", str(found.completed), found.completed == EXPECTED.completed),
+        DemoVerdict("failed", f"{sum(found.failed.values())}: {codes}", found.failed == EXPECTED.failed),
+        DemoVerdict("cancelled", str(found.cancelled), found.cancelled == EXPECTED.cancelled),
+        DemoVerdict("expired", str(found.expired), found.expired == EXPECTED.expired),
+        DemoVerdict(
             "kettles",
             f"{kettles.sold} of {kettles.received} sold, {kettles.left} left",
             kettles.sold == kettles.received == KETTLE.units and kettles.left == 0,
         ),
-        Verdict(
+        DemoVerdict(
             "stock conserved",
             f"{received} units = {sold} sold + {sum(each.left for each in figures.shelves)} left;"
             f" {sum(each.held for each in figures.shelves)} held",
             conserved,
         ),
-        Verdict(
+        DemoVerdict(
             "money = orders",
             f"{show_amount(figures.held_minor)} at the bank = {show_amount(found.orders_minor)}"
             f" in {figures.orders} orders",
@@ -132,19 +135,19 @@ def judge(figures: Figures, report: AuditReport, cancellation: Cancellation, kil
             and figures.pending_minor == 0
             and figures.orders == found.completed,
         ),
-        Verdict(
+        DemoVerdict(
             "killed worker",
             f"{kill.killed} killed in mid-payment, {kill.restarts} restarted, {kill.charges} charge",
             kill.killed == 1 and kill.in_flight and kill.restarts >= 1 and kill.authorizations == kill.charges == 1,
         ),
-        Verdict(
+        DemoVerdict(
             "locks left",
             f"{figures.locked_carts + figures.held_reservations}",
             figures.locked_carts == figures.held_reservations == 0
             and cancellation.cart_was_locked
             and cancellation.cart_is_open,
         ),
-        Verdict(
+        DemoVerdict(
             "audit",
             f"{len(report.violations)} of {len(report.checked)} invariants violated"
             if report.violations
@@ -154,7 +157,7 @@ def judge(figures: Figures, report: AuditReport, cancellation: Cancellation, kil
     ]
 
 
-def describe(figures: Figures, report: AuditReport, cancellation: Cancellation, kill: Kill) -> dict[str, Any]:
+def describe(figures: DemoFigures, report: AuditReport, cancellation: Cancellation, kill: Kill) -> dict[str, Any]:
     """Return everything as one JSON object."""
     found = figures.outcome
     return {

@@ -16,7 +16,7 @@ from models.states import TERMINAL, CheckoutState, OperationStatus
 from pipeline.intake.requests import PaymentInput, ProcessRequest
 from pipeline.intake.status import Status
 from pipeline.messaging.ports import INTAKE
-from scripts.demonstration.cast import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, Buyer
+from scripts.demonstration.cast import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, DemoBuyer
 from scripts.demonstration.view import Narrator, show_amount
 from scripts.environments.ending import Ending
 from scripts.environments.supervisor import Supervisor
@@ -168,7 +168,7 @@ class Story:
             charges=booked.charges,
         )
 
-    def _start(self, buyer: Buyer) -> UUID:
+    def _start(self, buyer: DemoBuyer) -> UUID:
         return self.engine.service.start(buyer.ask()).checkout_id
 
     def _pay(self, checkout_id: UUID, card: str, key: str) -> None:

@@ -14,7 +14,7 @@ from scripts.terminal.output import plain
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DemoVerdict:
     """One line of the table: what it is about, what was found, and whether that is what must be."""
 
     about: str
@@ -58,7 +58,7 @@ class Narrator:
         self._console.print(row)
 
 
-def draw(verdicts: Sequence[Verdict]) -> Table:
+def draw(verdicts: Sequence[DemoVerdict]) -> Table:
     """Return the table."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("", style="bold", no_wrap=True)

@@ -62,7 +62,7 @@ def _reveal(value: object) -> str:
 
 
 @dataclass
-class Unit:
+class ProcessUnit:
     """One running copy of a line."""
 
     command: tuple[str, ...]
@@ -81,7 +81,7 @@ class Supervisor:
         self._env = dict(env)
         self._write = write
         self._grace_seconds = grace_seconds
-        self._units: dict[str, Unit] = {}
+        self._units: dict[str, ProcessUnit] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -92,7 +92,7 @@ class Supervisor:
             for name, line in lines.items():
                 for number in range(1, (scale or {}).get(name, 1) + 1):
                     command = tuple(shlex.split(line))
-                    self._units[f"{name}.{number}"] = Unit(
+                    self._units[f"{name}.{number}"] = ProcessUnit(
                         command, self._spawn(f"{name}.{number}", command), time.monotonic()
                     )
         if not self._watcher.is_alive():

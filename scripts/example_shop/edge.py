@@ -15,7 +15,7 @@ TIMEOUT_SECONDS: Final = 25
 PAUSE_SECONDS: Final = 0.5
 
 
-class Refusal(Exception):
+class EngineRefusal(Exception):
     """The engine's answer is no; the text is a sentence for the buyer."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
@@ -26,7 +26,7 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class EngineClient:
     """The engine's HTTP edge."""
 
     url: str
@@ -36,7 +36,7 @@ class Edge:
         """Return a cart; None if there is none yet."""
         try:
             return self._ask("GET", f"/carts/{cart_id}")
-        except Refusal as refusal:
+        except EngineRefusal as refusal:
             if refusal.code == "cart_unknown":
                 return None
             raise
@@ -59,7 +59,7 @@ class Edge:
         while True:
             try:
                 return self._ask("POST", "/checkout", body=body, headers={"Prefer": WAIT, "Idempotency-Key": key})
-            except Refusal as refusal:
+            except EngineRefusal as refusal:
                 if refusal.code != "idempotency_running" or time.monotonic() > ends_at:
                     raise
             time.sleep(PAUSE_SECONDS)
@@ -88,7 +88,7 @@ class Edge:
             )
             found: dict[str, Any] = answer.json()
         except (requests.RequestException, ValueError):
-            raise Refusal(503, {}) from None
+            raise EngineRefusal(503, {}) from None
         if not answer.ok:
-            raise Refusal(answer.status_code, found)
+            raise EngineRefusal(answer.status_code, found)
         return found

@@ -17,7 +17,7 @@ from pipeline.messaging.ports import INTAKE, RESOLVE, UNWIND, OutgoingMessage
 from pipeline.saga.chain import CHAIN
 from scripts.environments.fleet import read_procfile
 from scripts.environments.obstacles import Obstacle
-from scripts.faults.listener import Call
+from scripts.faults.listener import SeenCall
 from scripts.faults.place import Place
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.publisher import RedisSender
@@ -56,7 +56,7 @@ class Tormentor:
     #: Lets one more buyer come, who was kept for this fault.
     call_buyer: Callable[[], None]
     #: Told of every message that nobody has asked for, before it is sent.
-    announce: Callable[[Iterable[Call]], None]
+    announce: Callable[[Iterable[SeenCall]], None]
 
     def kill_worker(self) -> str:
         """Kill a worker, child and master."""
@@ -131,7 +131,7 @@ class Tormentor:
         with self.place.database.connect() as connection:
             rows = connection.execute(sql, {"limit": HANDFUL}).all()
         messages = [OutgoingMessage(queue, id_, now) for id_, now in rows for queue in self.dice.sample(QUEUES, 3)]
-        self.announce(Call(each.queue, each.subject_id) for each in messages)
+        self.announce(SeenCall(each.queue, each.subject_id) for each in messages)
         RedisSender(self.broker).send(messages)
         return f"{len(messages)} messages"
 

@@ -51,7 +51,7 @@ EARLY: Final = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SeenCall:
     """A message as it was seen: this checkout, on this queue."""
 
     queue: str
@@ -70,14 +70,14 @@ class Listener(threading.Thread):
     def __init__(self, settings: Settings) -> None:
         """Begin with nothing heard."""
         super().__init__(name="listener", daemon=True)
-        self.early: set[Call] = set()
+        self.early: set[SeenCall] = set()
         self.looks = 0
         self._settings = settings
-        self._unasked: set[Call] = set()
+        self._unasked: set[SeenCall] = set()
         self._ending = threading.Event()
         self._error: Exception | None = None
 
-    def announce(self, calls: Iterable[Call]) -> None:
+    def announce(self, calls: Iterable[SeenCall]) -> None:
         """Take these for what they are when they are seen: sent by nobody of the engine."""
         self._unasked.update(calls)
 
@@ -103,7 +103,7 @@ class Listener(threading.Thread):
             LATEST, 2 * len(keys), *(key for each in keys for key in (each.waiting, each.messages)), HANDFUL
         )
         calls = {
-            Call(queue, id_)
+            SeenCall(queue, id_)
             for queue, datas in zip(queues, found, strict=True)
             for data in datas
             if (id_ := read_checkout_id(data)) is not None
@@ -128,7 +128,7 @@ def read_checkout_id(data: bytes | None) -> UUID | None:
         return None
 
 
-def find_early(database: Engine, calls: Sequence[Call]) -> set[Call]:
+def find_early(database: Engine, calls: Sequence[SeenCall]) -> set[SeenCall]:
     """Return those of these calls that nothing committed asks for."""
     if not calls:
         return set()
@@ -140,4 +140,4 @@ def find_early(database: Engine, calls: Sequence[Call]) -> set[Call]:
         "unwind": UNWIND,
     }
     with database.connect() as connection:
-        return {Call(row.queue, row.id) for row in connection.execute(EARLY, named)}
+        return {SeenCall(row.queue, row.id) for row in connection.execute(EARLY, named)}

@@ -62,7 +62,7 @@ SHARES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Buyer:
+class ChaosBuyer:
     """One buyer, with a cart and a key of their own."""
 
     number: int
@@ -95,11 +95,11 @@ class History:
             self.accepted.setdefault(key, set()).add(checkout_id)
 
 
-def plan_buyers(seed: int, count: int) -> list[Buyer]:
+def plan_buyers(seed: int, count: int) -> list[ChaosBuyer]:
     """Return the buyers of this seed; always the same."""
     dice = random.Random(seed)  # noqa: S311 (repeats a run, guards nothing)
     kinds = [kind for kind, share in SHARES.items() for _ in range(share)]
-    return [Buyer(number, dice.choice(kinds), _fill_cart(dice, number)) for number in range(count)]
+    return [ChaosBuyer(number, dice.choice(kinds), _fill_cart(dice, number)) for number in range(count)]
 
 
 def _fill_cart(dice: random.Random, number: int) -> dict[str, Any]:
@@ -132,10 +132,10 @@ def stock_shop(place: Place, count: int) -> None:
             connection.execute(insert(Coupon).values(code=code, promotion_id=promotion_id, usage_limit=limit))
 
 
-class Load:
+class ChaosLoad:
     """Sends the buyers in, as fast as the gate lets them and the window is not full."""
 
-    def __init__(self, place: Place, buyers: Sequence[Buyer], gate: Callable[[], int]) -> None:
+    def __init__(self, place: Place, buyers: Sequence[ChaosBuyer], gate: Callable[[], int]) -> None:
         """`gate` says how many may have come by now."""
         self.place, self.buyers, self.gate = place, buyers, gate
         self.history = History()
@@ -174,13 +174,13 @@ class Load:
         """Give back the connections."""
         self.broker.close()
 
-    def _act(self, buyer: Buyer) -> None:
+    def _act(self, buyer: ChaosBuyer) -> None:
         try:
             self._send(buyer)
         except Exception as error:  # noqa: BLE001 (told at the end, where the run fails for it)
             self.errors.append(error)
 
-    def _send(self, buyer: Buyer) -> None:
+    def _send(self, buyer: ChaosBuyer) -> None:
         match buyer.kind:
             case Kind.BUY | Kind.DECLINED:
                 self._pay(buyer)
@@ -192,13 +192,13 @@ class Load:
             case Kind.TWO_STEPS | Kind.CANCEL | Kind.ABANDON:
                 self._start(buyer)
 
-    def _pay(self, buyer: Buyer, checkout_id: UUID | None = None) -> None:
+    def _pay(self, buyer: ChaosBuyer, checkout_id: UUID | None = None) -> None:
         subject = {"cart": buyer.cart} if checkout_id is None else {"checkout_id": str(checkout_id)}
         body = {**subject, "payment": {"token": buyer.token}}
         answer = self._ask("POST", "/checkout", json=body, headers={"Idempotency-Key": buyer.key})
         self._note(buyer.key, answer)
 
-    def _start(self, buyer: Buyer) -> None:
+    def _start(self, buyer: ChaosBuyer) -> None:
         cart = {name: value for name, value in buyer.cart.items() if name != "id"}
         self._ask("PUT", f"/carts/{buyer.cart['id']}", json=cart)
         asked = {"cart_id": buyer.cart["id"]} | ({"ttl_seconds": "3"} if buyer.kind is Kind.ABANDON else {})
@@ -211,7 +211,7 @@ class Load:
         else:
             self._pay(buyer, checkout_id)
 
-    def _enqueue(self, buyer: Buyer) -> None:
+    def _enqueue(self, buyer: ChaosBuyer) -> None:
         """Send a message until the request is known: what Redis has lost, its sender sends again."""
         request = {"owner": OWNER, "idempotency_key": buyer.key, "cart": buyer.cart, "payment": {"token": buyer.token}}
         with self.history.lock:

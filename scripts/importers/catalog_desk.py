@@ -13,7 +13,7 @@ from pipeline.errors import CheckoutError, Code
 from pipeline.settings import Settings
 from scripts.environments.obstacles import Obstacle, explain_obstacles
 from scripts.importers.refused_rows import keep_refused, name_refused_file
-from scripts.importers.sheets import Refusal
+from scripts.importers.sheets import RowRefusal
 from scripts.local_servers.embedded import open_settings
 from scripts.terminal.output import say
 
@@ -65,7 +65,7 @@ def open_shop() -> Iterator[tuple[Engine, Settings]]:
         stop("The sku or the location is not text in this terminal's encoding: type it again.")
 
 
-def keep_refused_rows(refused: Sequence[Refusal], asked: Path | None, file: Path) -> Path | None:
+def keep_refused_rows(refused: Sequence[RowRefusal], asked: Path | None, file: Path) -> Path | None:
     """Write the rows refused to a file when they are many or it is asked for; say so when that cannot be done."""
     try:
         return keep_refused(refused, asked, name_refused_file(file))

@@ -27,10 +27,10 @@ from scripts.importers.catalog_desk import (
     read_file,
     stop,
 )
-from scripts.importers.exchange_rates import NotReadable, RateFile, Refusal, read_rates
+from scripts.importers.exchange_rates import NotReadable, RateFile, RowRefusal, read_rates
 from scripts.importers.headings import show
 from scripts.importers.refused_rows import print_refused
-from scripts.importers.tax_rates import Unit, read_taxes
+from scripts.importers.tax_rates import RateUnit, read_taxes
 from scripts.terminal.output import say, say_json
 
 #: Rates of one transaction, well below a second each: the bank's whole history has some 200,000.
@@ -55,7 +55,7 @@ class TableReport:
     rows: int
     imported: int
     changed: int
-    refused: tuple[Refusal, ...]
+    refused: tuple[RowRefusal, ...]
     unread: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -112,7 +112,7 @@ def import_rates(
 def import_taxes(
     *,
     file: Annotated[Path, typer.Argument(help="A table of tax rates, as CSV.")],
-    unit: Annotated[Unit | None, typer.Option(help="What rates without % are in; fractions by default.")] = None,
+    unit: Annotated[RateUnit | None, typer.Option(help="What rates without % are in; fractions by default.")] = None,
     partial: Annotated[bool, typer.Option(help="Store the others when rows are refused.")] = False,
     force: Annotated[
         bool, typer.Option(help="Take rates of 50 % and more, and a last row that looks cut off.")
@@ -150,14 +150,14 @@ def import_taxes(
 
 
 _UNITS: Final = {
-    Unit.PERCENT: "percentages: 20 is 20 %",
-    Unit.FRACTION: "fractions: 0.2 is 20 %; --unit percent reads percentages without a sign",
+    RateUnit.PERCENT: "percentages: 20 is 20 %",
+    RateUnit.FRACTION: "fractions: 0.2 is 20 %; --unit percent reads percentages without a sign",
 }
 
 
-def _explain(leap: Leap, found: RateFile) -> Refusal:
+def _explain(leap: Leap, found: RateFile) -> RowRefusal:
     row, day = leap.row, leap.row.observed_at.date()
-    return Refusal(
+    return RowRefusal(
         found.places[row.quote, row.observed_at],
         f"{row.quote} on {day} is {row.rate}, and {leap.other_rate.normalize():f} on {leap.other_at.date()}: more"
         f" than {leap.factor} times as much or as little, so it may be cut off or mistyped; when it is right, import"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from scripts.importers.headings import fold, show
-from scripts.importers.sheets import NotReadable, Refusal, Row
+from scripts.importers.sheets import NotReadable, Row, RowRefusal
 
 #: Words for people, which change no number.
 NOTES: Final = frozenset(
@@ -18,11 +18,11 @@ NOTES: Final = frozenset(
 NAMED: Final = 8
 
 
-def refuse_stray(rows: Iterable[Row | Refusal]) -> Iterator[Row | Refusal]:
+def refuse_stray(rows: Iterable[Row | RowRefusal]) -> Iterator[Row | RowRefusal]:
     """Refuse each row with something under a heading without a name: a comma too many moves its cells there."""
     for row in rows:
         if isinstance(row, Row) and row.stray:
-            yield Refusal(row.number, f"{show(row.stray[0].strip())} stands under a heading without a name")
+            yield RowRefusal(row.number, f"{show(row.stray[0].strip())} stands under a heading without a name")
         else:
             yield row
 

@@ -20,9 +20,9 @@ from xml.parsers import expat
 from models.money import minor_digits
 from pipeline.catalog.exchange_rates import RateRow
 from scripts.importers.columns import Unread, refuse_stray
-from scripts.importers.sheets import NotReadable, Refusal, Row, decode, read_rows, show
+from scripts.importers.sheets import NotReadable, Row, RowRefusal, decode, read_rows, show
 
-__all__ = ["NotReadable", "RateFile", "Refusal", "read_rates"]
+__all__ = ["NotReadable", "RateFile", "RowRefusal", "read_rates"]
 
 SOURCE: Final = "ECB"
 BASE: Final = "EUR"
@@ -60,7 +60,7 @@ class RateFile:
     encoding: str
     days: int
     rates: tuple[RateRow, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[RowRefusal, ...]
     places: Mapping[tuple[str, datetime], int]
     lost: int = 0
     unread: tuple[str, ...] = ()
@@ -79,13 +79,13 @@ def read_rates(content: bytes, today: date, *, ignored: Collection[str] = (), fo
     unread: tuple[str, ...] = ()
     encoding = "utf-8"
     if is_xml:
-        rows: Sequence[_Day | Refusal] = _read_xml(content)
+        rows: Sequence[_Day | RowRefusal] = _read_xml(content)
     else:
         text, encoding = decode(content)
         rows, unread = _read_csv(text, ignored, force=force)
     for row in rows:
         reading.days += 1
-        if isinstance(row, Refusal):
+        if isinstance(row, RowRefusal):
             reading.refused.append(row)
         else:
             reading.add_day(row)
@@ -113,7 +113,7 @@ class _Reading:
     today: date
     days: int = 0
     rates: list[RateRow] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    refused: list[RowRefusal] = field(default_factory=list)
     places: dict[tuple[str, datetime], int] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
 
@@ -121,7 +121,7 @@ class _Reading:
         try:
             day = _read_day(row.day, self.today)
         except ValueError as error:
-            self.refused.append(Refusal(row.row, str(error)))
+            self.refused.append(RowRefusal(row.row, str(error)))
             return
         for currency, text in row.rates:
             if text in NOT_QUOTED and CODE.fullmatch(currency):
@@ -129,7 +129,7 @@ class _Reading:
             try:
                 self._add_rate(row.row, day, currency, text)
             except ValueError as error:
-                self.refused.append(Refusal(row.row, str(error)))
+                self.refused.append(RowRefusal(row.row, str(error)))
 
     def _add_rate(self, row: int, day: date, currency: str, text: str) -> None:
         if currency == BASE:
@@ -164,17 +164,21 @@ def _read_day(text: str, today: date) -> date:
     return day
 
 
-def _read_csv(text: str, ignored: Collection[str], *, force: bool) -> tuple[Sequence[_Day | Refusal], tuple[str, ...]]:
+def _read_csv(
+    text: str, ignored: Collection[str], *, force: bool
+) -> tuple[Sequence[_Day | RowRefusal], tuple[str, ...]]:
     """Return the days, and the columns that are left out."""
     sheet = read_rows(text, ("Date",), force=force)
     currencies = [name for name in sheet.columns if CODE.fullmatch(name)]
     # A line that is broken in two would leave its day with less than it had, and half a number at its end.
     fewest = sheet.width
     unread = Unread(sheet.columns, ("Date", *currencies), ignored=ignored)
-    days: list[_Day | Refusal] = []
+    days: list[_Day | RowRefusal] = []
     for row in refuse_stray(sheet):
         if isinstance(row, Row) and row.given < fewest:
-            days.append(Refusal(row.number, f"{row.given} cells under a header of {fewest}: this day may be cut off"))
+            days.append(
+                RowRefusal(row.number, f"{row.given} cells under a header of {fewest}: this day may be cut off")
+            )
         elif isinstance(row, Row):
             unread.watch(row)
             days.append(_Day(row.number, row.cells["Date"], [(name, row.cells[name]) for name in currencies]))

@@ -16,7 +16,7 @@ from pipeline.catalog.variants import PriceChanges
 from pipeline.database.connections import transaction
 from pipeline.errors import sentence
 from scripts.importers.product_columns import find_unused
-from scripts.importers.shopify import Export, ExportedVariant, Refusal
+from scripts.importers.shopify import Export, ExportedVariant, RowRefusal
 
 __all__ = ["ImportOptions", "Report", "check_options", "import_export"]
 
@@ -65,7 +65,7 @@ class Report:
     not_taxable: int
     same_sku: int
     unused_columns: tuple[str, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[RowRefusal, ...]
 
 
 @dataclass(slots=True)
@@ -157,7 +157,7 @@ def _try_chunk(
     options: ImportOptions,
     given: dict[str, int],
     done: _Done,
-) -> tuple[Sequence[ExportedVariant], list[Refusal]]:
+) -> tuple[Sequence[ExportedVariant], list[RowRefusal]]:
     """Write a chunk, or return what is left of it to be tried again and why the others are refused.
 
     Each round leaves at least one row out, so this ends.
@@ -166,7 +166,7 @@ def _try_chunk(
         with transaction(engine) as connection:
             named = _name_variants(connection, chunk)
             refused = [
-                Refusal(variant.row, f"duplicate sku {variant.sku!r}: row {given[variant.sku]} has it already")
+                RowRefusal(variant.row, f"duplicate sku {variant.sku!r}: row {given[variant.sku]} has it already")
                 for variant in named
                 if variant.is_sku_derived and variant.sku in given
             ]
@@ -176,7 +176,7 @@ def _try_chunk(
     except catalog.StockRefused as error:
         reasons = {objection.sku: sentence(*explain(objection)) for objection in reversed(error.objections)}
         refused = [
-            Refusal(variant.row, reasons[variant.sku].rstrip(".")) for variant in named if variant.sku in reasons
+            RowRefusal(variant.row, reasons[variant.sku].rstrip(".")) for variant in named if variant.sku in reasons
         ]
     left_out = {refusal.row for refusal in refused}
     return tuple(variant for variant in chunk if variant.row not in left_out), refused

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from scripts.importers.sheets import Refusal
+from scripts.importers.sheets import RowRefusal
 from scripts.terminal.output import say
 
 #: Refused rows that are printed. More go to a file: a screen of them hides the summary.
 PRINTED: Final = 20
 
 
-def keep_refused(refused: Sequence[Refusal], asked: Path | None, default: Path) -> Path | None:
+def keep_refused(refused: Sequence[RowRefusal], asked: Path | None, default: Path) -> Path | None:
     """Write the rows refused to the file that was asked for, or to `default` when they are too many to print.
 
     Returns where they are, None when none was written. Raises OSError when that file cannot be written.
@@ -32,7 +32,7 @@ def name_refused_file(file: Path) -> Path:
     return Path(f"{file.stem}.refused.csv")
 
 
-def print_refused(refused: Sequence[Refusal], kept: Path | None) -> None:
+def print_refused(refused: Sequence[RowRefusal], kept: Path | None) -> None:
     """Print the rows refused, at most PRINTED of them when the rest is kept in a file."""
     for refusal in refused if kept is None else refused[:PRINTED]:
         say(f"row {refusal.row}: {refusal.reason}")

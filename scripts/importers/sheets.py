@@ -16,7 +16,7 @@ from models.money import MAX_MINOR, parse_amount
 from scripts.importers.decoding import NotReadable, decode
 from scripts.importers.headings import Cells, Heading, find_separator, fold, read_heading, show
 
-__all__ = ["NotReadable", "Refusal", "Row", "Sheet", "decode", "read_price", "read_rows", "show"]
+__all__ = ["NotReadable", "Row", "RowRefusal", "Sheet", "decode", "read_price", "read_rows", "show"]
 
 #: Lines that one row may take: a description may have hundreds. A quote that is never closed is noticed after as many,
 #: some milliseconds of reading.
@@ -30,7 +30,7 @@ PRICE: Final = re.compile(r"-?[0-9]{1,17}(\.[0-9]{0,6})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RowRefusal:
     """A row that is not used, and why."""
 
     row: int
@@ -58,10 +58,10 @@ class Sheet:
     """
 
     columns: tuple[str, ...]
-    rows: Iterator[Row | Refusal]
+    rows: Iterator[Row | RowRefusal]
     width: int = 0
 
-    def __iter__(self) -> Iterator[Row | Refusal]:
+    def __iter__(self) -> Iterator[Row | RowRefusal]:
         """Go through the rows, once."""
         return self.rows
 
@@ -158,7 +158,7 @@ class _Reader:
         self._full = 0
         self._short = 0
 
-    def read(self) -> Iterator[Row | Refusal]:
+    def read(self) -> Iterator[Row | RowRefusal]:
         """Yield each row that has any cell, or why it is not used."""
         number = 1
         while True:
@@ -166,31 +166,31 @@ class _Reader:
             try:
                 values = self._lines.read_row()
             except csv.Error as error:
-                yield Refusal(number, f"not readable as CSV: {error}")
+                yield RowRefusal(number, f"not readable as CSV: {error}")
                 continue
             if values is None:
                 return
             if (column := self._find_swallowing(values)) is not None:
                 yield from self._refuse_lines(number, column)
             elif len(values) > len(self._heading) and any(value.strip() for value in values[len(self._heading) :]):
-                yield Refusal(number, f"{len(values)} cells under a header of {len(self._heading)}")
+                yield RowRefusal(number, f"{len(values)} cells under a header of {len(self._heading)}")
             elif any("\x00" in value for value in values):
-                yield Refusal(number, "a NUL character in a cell")
+                yield RowRefusal(number, "a NUL character in a cell")
             elif any(value.strip() for value in values):
                 yield self._judge_end(number, values)
 
-    def _judge_end(self, number: int, values: list[str]) -> Row | Refusal:
+    def _judge_end(self, number: int, values: list[str]) -> Row | RowRefusal:
         """Return the row, or refuse it when the file looks cut off in it."""
         missing = len(self._heading) - len(values)
         if self._lines.is_last and not self._force:
             # Real exports of products leave the last line end out: all their cells are there, and the last is empty.
             is_whole = self._singles is not None and missing <= 0 and not values[-1].strip()
             if not self._lines.is_ended and not is_whole:
-                return Refusal(
+                return RowRefusal(
                     number, "the file ends without a line end, so this row may be cut off: add one, or use --force"
                 )
             if missing > 0 and self._full and not self._short:
-                return Refusal(
+                return RowRefusal(
                     number,
                     f"the last row has {len(values)} cells, and every row before has {len(self._heading)}: it may be"
                     " cut off, so complete it, or use --force",
@@ -226,13 +226,13 @@ class _Reader:
             for line in inner[1:-1]
         )
 
-    def _refuse_lines(self, number: int, column: str) -> Iterator[Refusal]:
+    def _refuse_lines(self, number: int, column: str) -> Iterator[RowRefusal]:
         """Refuse every line of a row whose quote swallowed the others: to a spreadsheet they are one row."""
         first, last = self._lines.start + 1, self._lines.at
-        yield Refusal(
+        yield RowRefusal(
             number,
             f"a line break in column {show(column)}: its quote is opened in line {first} and closed by line {last}",
         )
         for line in range(first + 1, last + 1):
             if self._lines.lines[line - 1].strip():
-                yield Refusal(number, f"line {line} is inside the quote that line {first} opens")
+                yield RowRefusal(number, f"line {line} is inside the quote that line {first} opens")

@@ -21,14 +21,14 @@ from scripts.importers.product_cells import (
     read_quantity,
     read_sku,
 )
-from scripts.importers.sheets import NotReadable, Refusal, Row, decode, read_price, read_rows, show
+from scripts.importers.sheets import NotReadable, Row, RowRefusal, decode, read_price, read_rows, show
 
 __all__ = [
     "MAX_QUANTITY",
     "Export",
     "ExportedVariant",
     "NotReadable",
-    "Refusal",
+    "RowRefusal",
     "SkuSource",
     "derive_sku",
     "read_export",
@@ -100,7 +100,7 @@ class Export:
     rows: int
     columns: tuple[str, ...]
     variants: tuple[ExportedVariant, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[RowRefusal, ...]
     same_sku: int = 0
 
 
@@ -128,19 +128,19 @@ def read_export(
     text, encoding = decode(content)
     reading = _Reading(currency, sku_from)
     variants: list[ExportedVariant] = []
-    refused: list[Refusal] = []
+    refused: list[RowRefusal] = []
     rows = same_sku = 0
     sheet = read_rows(text, REQUIRED, single_line=USED, force=force)
     for row in sheet:
         rows += 1
-        if isinstance(row, Refusal):
+        if isinstance(row, RowRefusal):
             refused.append(row)
             continue
         try:
             variant = _read_row(row, reading)
         except ValueError as error:
             same_sku += isinstance(error, _SameSku)
-            refused.append(Refusal(row.number, str(error)))
+            refused.append(RowRefusal(row.number, str(error)))
             continue
         if variant is not None:
             reading.seen[variant.origin or variant.sku] = row.number

@@ -15,9 +15,9 @@ from typing import Final
 
 from pipeline.catalog.tax_rates import TaxRow
 from scripts.importers.columns import Unread, refuse_stray
-from scripts.importers.sheets import NotReadable, Refusal, Row, decode, read_rows, show
+from scripts.importers.sheets import NotReadable, Row, RowRefusal, decode, read_rows, show
 
-__all__ = ["NotReadable", "Refusal", "TaxFile", "Unit", "read_moment", "read_switch", "read_taxes"]
+__all__ = ["NotReadable", "RateUnit", "RowRefusal", "TaxFile", "read_moment", "read_switch", "read_taxes"]
 
 REQUIRED: Final = ("country", "name", "rate", "valid_from")
 #: These may be missing or empty.
@@ -47,7 +47,7 @@ SWITCHES: Final = {"true": True, "yes": True, "1": True, "false": False, "no": F
 MAX_TEXT: Final = 255
 
 
-class Unit(StrEnum):
+class RateUnit(StrEnum):
     """What the rates of a file are written in: 20 and 20% are percentages, 0.2 is a fraction."""
 
     PERCENT = "percent"
@@ -63,14 +63,14 @@ class TaxFile:
 
     encoding: str
     rows: int
-    unit: Unit
+    unit: RateUnit
     taxes: tuple[TaxRow, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[RowRefusal, ...]
     unread: tuple[str, ...] = ()
 
 
 def read_taxes(
-    content: bytes, *, unit: Unit | None = None, ignored: Collection[str] = (), force: bool = False
+    content: bytes, *, unit: RateUnit | None = None, ignored: Collection[str] = (), force: bool = False
 ) -> TaxFile:
     """Read the content of a table of tax rates; raise NotReadable when it is none.
 
@@ -87,7 +87,7 @@ def read_taxes(
     unread.check()
     decided = unit or _decide_unit(found)
     taxes: list[TaxRow] = []
-    refused = [row for row in read if isinstance(row, Refusal)]
+    refused = [row for row in read if isinstance(row, RowRefusal)]
     seen: dict[tuple[object, ...], int] = {}
     for row in found:
         try:
@@ -95,7 +95,7 @@ def read_taxes(
             if before := seen.get(tax.key):
                 raise ValueError(f"the same tax from the same moment: row {before} has it already")  # noqa: TRY301 (a refusal like the others)
         except ValueError as error:
-            refused.append(Refusal(row.number, str(error)))
+            refused.append(RowRefusal(row.number, str(error)))
         else:
             seen[tax.key] = row.number
             taxes.append(tax)
@@ -124,7 +124,7 @@ def read_switch(text: str, name: str, *, default: bool) -> bool:
     return SWITCHES[text.lower()]
 
 
-def _read_tax(cells: Mapping[str, str], unit: Unit, *, force: bool) -> TaxRow:
+def _read_tax(cells: Mapping[str, str], unit: RateUnit, *, force: bool) -> TaxRow:
     if not cells["name"]:
         raise ValueError("no name: one such as VAT")
     for column in ("name", "region", "category"):
@@ -147,7 +147,7 @@ def _read_tax(cells: Mapping[str, str], unit: Unit, *, force: bool) -> TaxRow:
     )
 
 
-def _decide_unit(rows: Collection[Row]) -> Unit:
+def _decide_unit(rows: Collection[Row]) -> RateUnit:
     """Return the unit of a file: percentages all have their sign, or none has. Nothing is the same in both."""
     written = [row for row in rows if PERCENT.fullmatch(row.cells["rate"]) and row.cells["rate"].strip("0. %")]
     signed = [row for row in written if "%" in row.cells["rate"]]
@@ -158,11 +158,11 @@ def _decide_unit(rows: Collection[Row]) -> Unit:
             f" {bare[0].number} has {show(bare[0].cells['rate'])}; write all of them with %, or say what those without"
             " it are: --unit percent or --unit fraction"
         )
-    return Unit.PERCENT if signed else Unit.FRACTION
+    return RateUnit.PERCENT if signed else RateUnit.FRACTION
 
 
-def _read_rate(text: str, unit: Unit, *, force: bool) -> Decimal:
-    if unit is Unit.PERCENT or "%" in text:
+def _read_rate(text: str, unit: RateUnit, *, force: bool) -> Decimal:
+    if unit is RateUnit.PERCENT or "%" in text:
         if not (found := PERCENT.fullmatch(text)):
             raise ValueError(f"bad rate {show(text)}: a percentage such as 20%")
         rate = Decimal(found[1]).scaleb(-2)

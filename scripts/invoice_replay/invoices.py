@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scripts.importers.columns import Unread, refuse_stray
-from scripts.importers.sheets import NotReadable, Refusal, Row, decode, read_price, read_rows, show
+from scripts.importers.sheets import NotReadable, Row, RowRefusal, decode, read_price, read_rows, show
 from scripts.invoice_replay.countries import read_country
 
-__all__ = ["Invoice", "InvoiceFile", "InvoiceLine", "NotReadable", "Refusal", "read_invoices"]
+__all__ = ["Invoice", "InvoiceFile", "InvoiceLine", "NotReadable", "RowRefusal", "read_invoices"]
 
 REQUIRED: Final = ("InvoiceNo", "StockCode", "Quantity", "UnitPrice", "Country")
 #: The data set's other columns, which may be missing.
@@ -64,7 +64,7 @@ class InvoiceFile:
     encoding: str
     rows: int
     invoices: tuple[Invoice, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[RowRefusal, ...]
     unread: tuple[str, ...] = ()
 
 
@@ -85,18 +85,18 @@ def read_invoices(content: bytes, currency: str, *, ignored: Collection[str] = (
     sheet = read_rows(text, REQUIRED, force=force)
     unread = Unread(sheet.columns, (*REQUIRED, *OPTIONAL), ignored=ignored)
     drafts: dict[str, _Draft] = {}
-    refused: list[Refusal] = []
+    refused: list[RowRefusal] = []
     rows = 0
     for row in refuse_stray(sheet):
         rows += 1
-        if isinstance(row, Refusal):
+        if isinstance(row, RowRefusal):
             refused.append(row)
             continue
         unread.watch(row)
         try:
             _add_row(row, drafts, currency)
         except ValueError as error:
-            refused.append(Refusal(row.number, str(error)))
+            refused.append(RowRefusal(row.number, str(error)))
     unread.check()
     invoices = tuple(
         Invoice(number, draft.customer, draft.country, tuple(draft.lines)) for number, draft in drafts.items()

@@ -25,7 +25,7 @@ from scripts.environments.ending import Ending
 from scripts.environments.scratch import explain_redis
 from scripts.invoice_replay.invoices import Invoice
 from workers.broker.batch_broker import BatchBroker
-from workers.broker.message_validation import Refusal as UnfitMessage
+from workers.broker.message_validation import UnfitMessage
 
 OWNER: Final = "replay"
 LOCATION: Final = "main"

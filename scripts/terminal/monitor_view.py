@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.states import ACTIVE, CheckoutState
-from pipeline.operations.statistics import Stats, Step
+from pipeline.operations.statistics import PhaseFigures, Stats
 from scripts.terminal.output import plain
 from workers.overview import Readout, format_seconds
 
@@ -138,7 +138,7 @@ def _draw_queues(readout: Readout) -> RenderableType:
     return table
 
 
-def _describe_step(step: Step) -> tuple[Text, str, Text]:
+def _describe_step(step: PhaseFigures) -> tuple[Text, str, Text]:
     rate = plain("") if step.per_minute is None else _number(step.per_minute)
     return _number(step.checkouts), format_seconds(step.oldest_seconds), rate
 

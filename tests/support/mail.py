@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from models.states import CheckoutState
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.gateways.sandbox.notices import SandboxEvent
 from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
@@ -23,7 +23,7 @@ from tests.support.workbench import Spy, build_audited, start_many, take_snapsho
 GATEWAY: Final = "sandbox"
 
 #: What the bank has of a checkout of `start_many` that was paid once.
-PAID: Final = Totals(0, 700, 0)
+PAID: Final = BankTotals(0, 700, 0)
 #: A checkout that is not ours.
 STRANGER: Final = UUID(int=7)
 

@@ -16,7 +16,7 @@ from models.tables import Base
 from pipeline.audit.report import audit
 from pipeline.errors import Refused
 from pipeline.gateways.gateway import Answer, Call, Gateway, Held, InboundWebhook, NotChargeable
-from pipeline.gateways.sandbox.books import Totals, read_totals
+from pipeline.gateways.sandbox.books import BankTotals, read_totals
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
 
@@ -25,7 +25,7 @@ Snapshot = dict[str, list[str]]
 #: Longest wait for back-offs and claims to run out: the tests' settings count them in tenths of a second.
 PATIENCE_SECONDS = 20
 
-NOTHING = Totals(0, 0, 0)
+NOTHING = BankTotals(0, 0, 0)
 
 #: Where a checkout comes to rest without its buyer: settled, or waiting for a person.
 RESTING = TERMINAL | {CheckoutState.NEEDS_REVIEW}
@@ -82,7 +82,7 @@ def settle(works: Works, ids: Sequence[UUID], *, until: frozenset[CheckoutState]
         time.sleep(0.02)
 
 
-def read_bank(engine: Engine, checkout_id: UUID) -> Totals:
+def read_bank(engine: Engine, checkout_id: UUID) -> BankTotals:
     """Return what the bank has of this checkout; nothing if it never heard of it."""
     with engine.connect() as connection:
         return read_totals(connection, [checkout_id]).get(checkout_id, NOTHING)

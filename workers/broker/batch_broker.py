@@ -16,7 +16,7 @@ from dramatiq.middleware import CurrentMessage
 from workers.broker.batch_consumer import BatchConsumer
 from workers.broker.in_flight import Holdings
 from workers.broker.lua_scripts import WAKE_TOKENS, WorkerScripts
-from workers.broker.message_validation import MemberOption, QueuedMessage, Refusal, read_member
+from workers.broker.message_validation import MemberOption, QueuedMessage, UnfitMessage, read_member
 from workers.broker.queue_client import QueueLink
 from workers.broker.queue_stats import NAMESPACE, SOCKET_SECONDS, QueueKeys, connect_redis
 
@@ -35,7 +35,7 @@ class BatchBroker(RedisBroker):
         self,
         *,
         url: str,
-        on_refused: Callable[[Refusal], None],
+        on_refused: Callable[[UnfitMessage], None],
         batch_size: int = 64,
         poll_interval_seconds: float = 0.5,
         heartbeat_seconds: float = 15,
@@ -159,7 +159,7 @@ class BatchBroker(RedisBroker):
     def _should_do_maintenance(self, command: str) -> int:
         return int(command == "fetch")
 
-    def _read_member(self, data: bytes, queue: str) -> QueuedMessage | Refusal:
+    def _read_member(self, data: bytes, queue: str) -> QueuedMessage | UnfitMessage:
         return read_member(data, queue, self.actors)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from dramatiq.broker import Consumer
 from redis.exceptions import RedisError
 
 from workers.broker.in_flight import Holdings
-from workers.broker.message_validation import QueuedMessage, ReadMember, Refusal
+from workers.broker.message_validation import QueuedMessage, ReadMember, UnfitMessage
 from workers.broker.queue_client import QueueLink
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class BatchConsumer(Consumer):
         poll_interval_seconds: float,
         beat_seconds: float,
         read_member: ReadMember,
-        on_refused: Callable[[Refusal], None],
+        on_refused: Callable[[UnfitMessage], None],
     ) -> None:
         """Keep at most `limit` batches of up to `batch_size` out, and give a sign of life every `beat_seconds`."""
         self._link = link
@@ -60,7 +60,7 @@ class BatchConsumer(Consumer):
         self._on_refused = on_refused
 
         self._ready: deque[MessageProxy] = deque()
-        self._refused: deque[tuple[bytes, Refusal]] = deque()
+        self._refused: deque[tuple[bytes, UnfitMessage]] = deque()
         self._postponed: list[bytes] = []
         self._postponed_until = 0.0
         self._beat_at = 0.0
@@ -121,7 +121,7 @@ class BatchConsumer(Consumer):
             match self._read_member(data, self._link.queue):
                 case QueuedMessage(actor, argument):
                     batches.setdefault(actor, {})[redis_id] = argument
-                case Refusal() as refusal:
+                case UnfitMessage() as refusal:
                     self._refused.append((redis_id, refusal))
                 case never:
                     assert_never(never)

@@ -22,7 +22,7 @@ REQUEST: Final = "request"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class UnfitMessage:
     """A rejected message: its queue, its body as text that any database can store, and the reason."""
 
     queue: str
@@ -44,7 +44,7 @@ class QueuedMessage:
 
 
 #: Reads the data of a message of the named queue.
-ReadMember = Callable[[bytes, str], QueuedMessage | Refusal]
+ReadMember = Callable[[bytes, str], QueuedMessage | UnfitMessage]
 
 #: Longest piece of foreign text in a reason; the whole of it is in the body.
 QUOTE_CHARACTERS: Final = 200
@@ -73,7 +73,7 @@ class MemberOption(Middleware):
             raise UnknownMemberError(f"actor {actor.actor_name} says member={member!r}: say {CHECKOUT_ID} or {REQUEST}")
 
 
-def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) -> QueuedMessage | Refusal:
+def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) -> QueuedMessage | UnfitMessage:
     """Check one message of `queue`; returns it, or why it is refused.
 
     Foreign text is quoted in ASCII, it may hold what no database stores, and without card numbers.
@@ -86,7 +86,7 @@ def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) 
     except UnfitMemberError as error:
         reason = str(error)
     # PostgreSQL's text holds no NUL; a refusal that could not be stored would come back for ever.
-    return Refusal(queue, data[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd"), reason)
+    return UnfitMessage(queue, data[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd"), reason)
 
 
 def _bound(data: bytes) -> None:

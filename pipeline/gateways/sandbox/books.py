@@ -39,7 +39,7 @@ DISAGREEMENTS: Final = """
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class BankTotals:
     """What the bank has of one checkout, in minor units."""
 
     authorized_minor: int
@@ -47,7 +47,7 @@ class Totals:
     refunded_minor: int
 
 
-def read_totals(connection: Connection, checkout_ids: Sequence[UUID]) -> dict[UUID, Totals]:
+def read_totals(connection: Connection, checkout_ids: Sequence[UUID]) -> dict[UUID, BankTotals]:
     """Return what the bank has of these checkouts; one it never heard of is not in the answer."""
     rows = connection.execute(text(TOTALS), {"checkout_ids": list(checkout_ids)})
-    return {row.checkout_id: Totals(row.authorized_minor, row.captured_minor, row.refunded_minor) for row in rows}
+    return {row.checkout_id: BankTotals(row.authorized_minor, row.captured_minor, row.refunded_minor) for row in rows}

@@ -7,33 +7,33 @@ from typing import Final
 
 from pipeline.gateways.gateway import Answer, Misconfigured, Transient, Unknown
 from pipeline.gateways.sandbox.requests import Keyed, Reply
-from pipeline.gateways.sandbox.tokens import Fault, find_fault
+from pipeline.gateways.sandbox.tokens import TokenFault, find_fault
 
 #: A token's fault of these kinds is not over with the first call of a key. A decline is an answer like any other: the
 #: rules give it.
-LASTING: Final = frozenset({Fault.DECLINED, Fault.MISCONFIGURED, Fault.BROKEN})
+LASTING: Final = frozenset({TokenFault.DECLINED, TokenFault.MISCONFIGURED, TokenFault.BROKEN})
 
 #: ... and with these the bank does nothing at all.
 WITHOUT_EFFECT: Final = frozenset(
-    {Fault.TIMEOUT_BEFORE, Fault.ERROR, Fault.UNAVAILABLE, Fault.BROKEN, Fault.MISCONFIGURED}
+    {TokenFault.TIMEOUT_BEFORE, TokenFault.ERROR, TokenFault.UNAVAILABLE, TokenFault.BROKEN, TokenFault.MISCONFIGURED}
 )
 
 NOTHING: Final = Unknown("nothing_done")
 
 #: What is heard instead of the answer.
-HEARD: Final[dict[Fault, Answer]] = {
-    Fault.TIMEOUT_BEFORE: Unknown("timeout"),
-    Fault.TIMEOUT_AFTER: Unknown("timeout"),
-    Fault.ERROR: Unknown("server_error"),
-    Fault.ERROR_AFTER: Unknown("server_error"),
-    Fault.BROKEN: Unknown("server_error"),
-    Fault.MALFORMED: Unknown("malformed"),
-    Fault.UNAVAILABLE: Transient("unavailable"),
-    Fault.MISCONFIGURED: Misconfigured("access_refused"),
+HEARD: Final[dict[TokenFault, Answer]] = {
+    TokenFault.TIMEOUT_BEFORE: Unknown("timeout"),
+    TokenFault.TIMEOUT_AFTER: Unknown("timeout"),
+    TokenFault.ERROR: Unknown("server_error"),
+    TokenFault.ERROR_AFTER: Unknown("server_error"),
+    TokenFault.BROKEN: Unknown("server_error"),
+    TokenFault.MALFORMED: Unknown("malformed"),
+    TokenFault.UNAVAILABLE: Transient("unavailable"),
+    TokenFault.MISCONFIGURED: Misconfigured("access_refused"),
 }
 
 #: What chance may bring: never a decline, and nothing that a repeat does not cure.
-CHANCES: Final = tuple(fault for fault in Fault if fault not in LASTING)
+CHANCES: Final = tuple(fault for fault in TokenFault if fault not in LASTING)
 
 #: Looks that are counted by reference. Past this they are counted anew; a run that is to be repeatable has fewer.
 MAX_COUNTED: Final = 100_000
@@ -57,20 +57,20 @@ class Faults:
         """Take the rate, the seed and the times."""
         self._rate, self._seed = conduct.fault_rate, conduct.fault_seed
         self._held = {
-            Fault.TIMEOUT_BEFORE: conduct.hang_seconds,
-            Fault.TIMEOUT_AFTER: conduct.hang_seconds,
-            Fault.SLOW: conduct.slow_seconds,
+            TokenFault.TIMEOUT_BEFORE: conduct.hang_seconds,
+            TokenFault.TIMEOUT_AFTER: conduct.hang_seconds,
+            TokenFault.SLOW: conduct.slow_seconds,
         }
         self._looks: Counter[str] = Counter()
 
-    def of_call(self, request: Keyed, calls: int) -> Fault | None:
+    def of_call(self, request: Keyed, calls: int) -> TokenFault | None:
         """Return what goes wrong with this call, after so many with its key."""
         named = find_fault(request.verb, request.call.token)
-        if named is not None and named is not Fault.DECLINED and (calls == 0 or named in LASTING):
+        if named is not None and named is not TokenFault.DECLINED and (calls == 0 or named in LASTING):
             return named
         return self._draw(request.call.key, calls) if self._rate else None
 
-    def of_look(self, reference: str | None) -> Fault | None:
+    def of_look(self, reference: str | None) -> TokenFault | None:
         """Return what goes wrong with this retrieval of an object, and count it."""
         if not self._rate or reference is None:
             return None
@@ -85,13 +85,13 @@ class Faults:
         first = self.of_call(request, 0)
         return 0 if first is None else self._held.get(first, 0)
 
-    def spoil(self, fault: Fault | None, answer: Answer = NOTHING) -> Reply:
+    def spoil(self, fault: TokenFault | None, answer: Answer = NOTHING) -> Reply:
         """Return what is heard of the bank's answer, and when. A fault without effect has none to begin with."""
         if fault is None:
             return Reply(answer)
         return Reply(HEARD.get(fault, answer), self._held.get(fault, 0))
 
-    def _draw(self, name: str, count: int) -> Fault | None:
+    def _draw(self, name: str, count: int) -> TokenFault | None:
         drawn = blake2b(f"{self._seed}:{name}:{count}".encode("utf-8", "replace"), digest_size=16).digest()
         if int.from_bytes(drawn[:8]) >= self._rate * 2**64:
             return None

@@ -14,7 +14,7 @@ from pipeline.gateways.gateway import Declined, Unknown
 from pipeline.gateways.sandbox.answers import Decided, dump_answer, load_answer
 from pipeline.gateways.sandbox.faults import WITHOUT_EFFECT, Conduct, Faults
 from pipeline.gateways.sandbox.requests import Keyed, Reply, Request, Unkeyed, Visit
-from pipeline.gateways.sandbox.rules import Clock, Effect, Entry, PaymentObject, act, lapse, visit
+from pipeline.gateways.sandbox.rules import Clock, Effect, LedgerEntry, PaymentObject, act, lapse, visit
 from pipeline.gateways.sandbox.statements import (
     SeenKey,
     lock_keys,
@@ -23,7 +23,7 @@ from pipeline.gateways.sandbox.statements import (
     read_refused,
     write_group,
 )
-from pipeline.gateways.sandbox.tokens import Fault, find_fault
+from pipeline.gateways.sandbox.tokens import TokenFault, find_fault
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ class _Group:
         self.faults = faults
         self.new_keys: dict[str, SeenKey] = {}
         self.new_objects: dict[str, PaymentObject] = {}
-        self.new_entries: list[Entry] = []
+        self.new_entries: list[LedgerEntry] = []
         keys = sorted({key for request in requests if isinstance(request, Keyed) for key in _keys_of(request)})
         references = sorted({request.reference for request in requests if request.reference is not None})
         # Keys first, without waiting; then objects, in order: two groups never wait for each other in a circle.
@@ -126,7 +126,7 @@ class _Group:
         if seen is not None and seen.fingerprint != request.fingerprint:
             return Reply(Declined("idempotency_mismatch", "The key was used for another request."))
         fault = self.faults.of_call(request, 0 if seen is None else seen.calls)
-        if fault is Fault.BROKEN and not self._is_broken(request):
+        if fault is TokenFault.BROKEN and not self._is_broken(request):
             fault = None
         kept = None if seen is None else seen.answer
         if fault in WITHOUT_EFFECT:
@@ -185,7 +185,7 @@ class _Group:
 
 def _keys_of(request: Keyed) -> list[str]:
     """Return the keys under which the bank keeps something about this call."""
-    is_breaking = find_fault(request.verb, request.call.token) is Fault.BROKEN
+    is_breaking = find_fault(request.verb, request.call.token) is TokenFault.BROKEN
     return [request.call.key, _mark_of(request)] if is_breaking else [request.call.key]
 
 

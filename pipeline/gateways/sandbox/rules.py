@@ -24,7 +24,7 @@ from pipeline.gateways.gateway import (
 )
 from pipeline.gateways.sandbox.answers import Decided
 from pipeline.gateways.sandbox.requests import Visit
-from pipeline.gateways.sandbox.tokens import Fault, TokenOutcome, find_fault, parse_token
+from pipeline.gateways.sandbox.tokens import TokenFault, TokenOutcome, find_fault, parse_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """A line of the ledger: `authorize`, `capture`, `cancel` (of an authorisation), `refund`, `refuse` (amount 0)."""
 
     reference: str
@@ -68,7 +68,7 @@ class Effect:
 
     answer: Decided
     changed: PaymentObject | None = None
-    entry: Entry | None = None
+    entry: LedgerEntry | None = None
 
 
 #: The codes with which a verb is declined in a state where it is not allowed. A state that is not named allows it.
@@ -106,7 +106,7 @@ def act(verb: Verb, call: Call, held: PaymentObject | None, clock: Clock | None)
 
     There is a clock where there is an object. Its authorisation has not run out: `lapse` comes first.
     """
-    if find_fault(verb, call.token) is Fault.DECLINED:
+    if find_fault(verb, call.token) is TokenFault.DECLINED:
         return Effect(Declined(f"{verb}_declined", "The token asks for it."))
     if verb is Verb.OPEN:
         return _open(call)
@@ -126,7 +126,7 @@ def visit(kind: Visit, held: PaymentObject | None, clock: Clock | None, *, refus
         return _grant(held, clock)
     # A refusal is a decline: the object stays open for another card.
     changed = replace(held, status=PaymentStatus.OPEN)
-    return Effect(_describe(changed, refused=True), changed, Entry(held.reference, "refuse", 0))
+    return Effect(_describe(changed, refused=True), changed, LedgerEntry(held.reference, "refuse", 0))
 
 
 def lapse(held: PaymentObject, clock: Clock) -> Effect | None:
@@ -249,7 +249,7 @@ def _refund(call: Call, held: PaymentObject) -> Effect:
 
 
 def _moved(changed: PaymentObject, kind: str, amount_minor: int) -> Effect:
-    return Effect(_succeed(changed), changed, Entry(changed.reference, kind, amount_minor))
+    return Effect(_succeed(changed), changed, LedgerEntry(changed.reference, kind, amount_minor))
 
 
 def _mismatch(call: Call, expected: Money) -> Effect:

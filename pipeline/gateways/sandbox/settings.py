@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.gateways.gateway import Gateway
-from pipeline.gateways.settings import GatewaySettings, Money
+from pipeline.gateways.settings import GatewaySettings, MoneyKind
 from pipeline.settings import Seconds, Settings
 
 
@@ -29,9 +29,9 @@ class SandboxSettings(GatewaySettings):
     webhook_secret: SecretStr = SecretStr("")
 
     @property
-    def money(self) -> Money:
+    def money(self) -> MoneyKind:
         """Nobody pays."""
-        return Money.PLAY
+        return MoneyKind.PLAY
 
     def build(self, settings: Settings) -> Gateway:
         """Return the bank's counter."""

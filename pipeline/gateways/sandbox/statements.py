@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from models.states import PaymentStatus
-from pipeline.gateways.sandbox.rules import Entry, PaymentObject
+from pipeline.gateways.sandbox.rules import LedgerEntry, PaymentObject
 
 #: Seed of the key locks, so that they share no number with other advisory locks in this database.
 KEY_LOCKS: Final = 7_266_279
@@ -116,7 +116,7 @@ def write_group(
     connection: Connection,
     keys: Mapping[str, SeenKey],
     objects: Mapping[str, PaymentObject],
-    entries: Collection[Entry],
+    entries: Collection[LedgerEntry],
 ) -> None:
     """Write all that a group has changed, in one round trip."""
     requests = [

@@ -20,7 +20,7 @@ class TokenOutcome(StrEnum):
     ACTION_REQUIRED = "action_required"
 
 
-class Fault(StrEnum):
+class TokenFault(StrEnum):
     """How a call goes wrong."""
 
     TIMEOUT_BEFORE = "timeout_before"
@@ -40,18 +40,18 @@ class Token:
     """A token that was understood."""
 
     outcome: TokenOutcome
-    faults: Mapping[Verb, Fault]
+    faults: Mapping[Verb, TokenFault]
 
 
 OUTCOMES: Final = {f"{PREFIX}{outcome}": outcome for outcome in TokenOutcome}
-FAULTS: Final = {f"{PREFIX}{verb}_{fault}": (verb, fault) for verb in KEYED_VERBS for fault in Fault}
+FAULTS: Final = {f"{PREFIX}{verb}_{fault}": (verb, fault) for verb in KEYED_VERBS for fault in TokenFault}
 
 
 @lru_cache(maxsize=1024)
 def parse_token(text: str) -> Token | None:
     """Return what the token asks for, or None when it is not one."""
     outcomes: list[TokenOutcome] = []
-    faults: dict[Verb, Fault] = {}
+    faults: dict[Verb, TokenFault] = {}
     for word in text.split("+"):
         if word in OUTCOMES:
             outcomes.append(OUTCOMES[word])
@@ -65,7 +65,7 @@ def parse_token(text: str) -> Token | None:
     return Token(outcomes[0] if outcomes else TokenOutcome.OK, faults)
 
 
-def find_fault(verb: Verb, text: str) -> Fault | None:
+def find_fault(verb: Verb, text: str) -> TokenFault | None:
     """Return the fault that the token asks for on this verb, if any."""
     token = parse_token(text)
     return None if token is None else token.faults.get(verb)

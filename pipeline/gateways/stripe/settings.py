@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.gateways.gateway import Gateway
-from pipeline.gateways.settings import GatewaySettings, Money
+from pipeline.gateways.settings import GatewaySettings, MoneyKind
 from pipeline.settings import Settings
 
 #: How Stripe's keys of its test mode begin: secret and restricted ones.
@@ -28,10 +28,10 @@ class StripeSettings(GatewaySettings):
     return_url: str | None = None
 
     @property
-    def money(self) -> Money:
+    def money(self) -> MoneyKind:
         """Test money with a key of the test mode."""
         key = "" if self.api_key is None else self.api_key.get_secret_value().strip()
-        return Money.TEST if key.startswith(TEST_KEYS) else Money.REAL
+        return MoneyKind.TEST if key.startswith(TEST_KEYS) else MoneyKind.REAL
 
     def build(self, settings: Settings) -> Gateway:
         """Return the adapter."""

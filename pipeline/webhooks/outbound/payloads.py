@@ -16,7 +16,7 @@ class Fact(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Subject(Fact):
+class CheckoutSubject(Fact):
     """Which checkout it is about. `reference` is the upstream's own number."""
 
     checkout_id: UUID
@@ -35,93 +35,93 @@ class Reason(Fact):
     detail: dict[str, JsonValue] = {}
 
 
-class PhaseData(Subject):
+class PhaseData(CheckoutSubject):
     """A phase was completed."""
 
     phase: str
 
 
-class ActionData(Subject):
+class ActionData(CheckoutSubject):
     """What the buyer must do at their bank."""
 
     action: dict[str, JsonValue]
 
 
-class OrderData(Subject):
+class OrderData(CheckoutSubject):
     """The order that was placed."""
 
     order_number: int
     total_minor: int
 
 
-class FailureData(Subject):
+class FailureData(CheckoutSubject):
     """Why there is no order. Everything is undone."""
 
     failure: Reason
 
 
-class ReviewData(Subject):
+class ReviewData(CheckoutSubject):
     """What an operator must settle."""
 
     review: Reason
 
 
-class Event(Fact):
+class BaseEvent(Fact):
     """Base of the webhooks. `timestamp` is when it happened."""
 
     timestamp: datetime
 
 
-class CheckoutStarted(Event):
+class CheckoutStarted(BaseEvent):
     """The cart is locked."""
 
     type: Literal["checkout.started"] = "checkout.started"
-    data: Subject
+    data: CheckoutSubject
 
 
-class CheckoutPhaseCompleted(Event):
+class CheckoutPhaseCompleted(BaseEvent):
     """A phase is done."""
 
     type: Literal["checkout.phase_completed"] = "checkout.phase_completed"
     data: PhaseData
 
 
-class CheckoutActionRequired(Event):
+class CheckoutActionRequired(BaseEvent):
     """The buyer's bank wants the buyer."""
 
     type: Literal["checkout.action_required"] = "checkout.action_required"
     data: ActionData
 
 
-class CheckoutCompleted(Event):
+class CheckoutCompleted(BaseEvent):
     """The order is placed and paid."""
 
     type: Literal["checkout.completed"] = "checkout.completed"
     data: OrderData
 
 
-class CheckoutFailed(Event):
+class CheckoutFailed(BaseEvent):
     """It could not become an order."""
 
     type: Literal["checkout.failed"] = "checkout.failed"
     data: FailureData
 
 
-class CheckoutCancelled(Event):
+class CheckoutCancelled(BaseEvent):
     """The buyer, or an operator, did not want it any more."""
 
     type: Literal["checkout.cancelled"] = "checkout.cancelled"
     data: FailureData
 
 
-class CheckoutExpired(Event):
+class CheckoutExpired(BaseEvent):
     """It ran out of time unpaid."""
 
     type: Literal["checkout.expired"] = "checkout.expired"
     data: FailureData
 
 
-class CheckoutNeedsReview(Event):
+class CheckoutNeedsReview(BaseEvent):
     """No rule settles it: it needs review."""
 
     type: Literal["checkout.needs_review"] = "checkout.needs_review"
@@ -144,7 +144,7 @@ EVENT: TypeAdapter[WebhookEvent] = TypeAdapter(WebhookEvent)
 
 def write_body(row: Row[Any]) -> str:
     """Return the body for an event, read with what belongs to it (`locks.DELIVERIES`)."""
-    data: dict[str, Any] = {name: getattr(row, name) for name in Subject.model_fields}
+    data: dict[str, Any] = {name: getattr(row, name) for name in CheckoutSubject.model_fields}
     facts = row.data or {}
     data |= {
         "phase": row.phase,

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.errors import Conflict, NotFound
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.saga.chain import CHAIN
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import NOTHING, read_bank, read_events, settle, take_snapshot
@@ -107,7 +107,7 @@ def test_what_is_completed_stays_so(works: Works, shelf: Shelf, engine: Engine, 
     # Then
     assert created is False
     assert take_snapshot(engine) == before
-    assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
+    assert read_bank(engine, checkout_id) == BankTotals(0, 500, 0)
 
 
 def test_a_checkout_of_another_owner_is_not_there(works: Works, shelf: Shelf, engine: Engine) -> None:
@@ -190,7 +190,7 @@ def test_past_the_pivot_nothing_expires(works: Works, shelf: Shelf, engine: Engi
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["completed"]
-    assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
+    assert read_bank(engine, checkout_id) == BankTotals(0, 500, 0)
 
 
 @pytest.mark.parametrize("verb", ["open", "authorize"])

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from pipeline.messaging.ports import UNWIND, OutgoingMessage
 from pipeline.settings import Settings
 from scripts.faults.judge import Verdict
-from scripts.faults.listener import Call, Listener
+from scripts.faults.listener import Listener, SeenCall
 from tests.support.harness import Shelf, Works
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.publisher import RedisSender
@@ -40,13 +40,13 @@ def test_only_what_comes_before_its_commit_is_early(
         # Then
         listener = Listener(settings)
         listener.look(client, engine)
-        assert listener.early == {Call(queue, id_) for queue, id_ in early}
+        assert listener.early == {SeenCall(queue, id_) for queue, id_ in early}
 
         # And what was announced is none of them
         other = Listener(settings)
-        other.announce([Call(*early[0])])
+        other.announce([SeenCall(*early[0])])
         other.look(client, engine)
-        assert other.early == {Call(queue, id_) for queue, id_ in early[1:]}
+        assert other.early == {SeenCall(queue, id_) for queue, id_ in early[1:]}
         assert hear(other) == [
             f"{queue} was sent for {id_} before the commit that it follows" for queue, id_ in sorted(early[1:])
         ]

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from models.tables import Base
 from pipeline.settings import Settings
 from scripts import audit, catalog, checkouts, cleanup, diagnose, keys, monitor, release, replay, retry, webhooks
-from scripts.importers.sheets import Refusal
+from scripts.importers.sheets import RowRefusal
 from scripts.invoice_replay.invoices import InvoiceFile
 from scripts.terminal.output import Screen
 from tests.support.harness import Shelf, Works
@@ -198,7 +198,7 @@ def test_files_and_arguments(
 
 def test_a_file_of_invoices(capsys: pytest.CaptureFixture[str], shown_in: str) -> None:
     notes = Screen(stderr=True, soft_wrap=True)
-    refused = (Refusal(2, f"the quantity {HOSTILE} is none"),)
+    refused = (RowRefusal(2, f"the quantity {HOSTILE} is none"),)
     found = InvoiceFile(rows=1, invoices=(), refused=refused, encoding="utf-8")
     replay._tell_file(notes, Path(HOSTILE.replace("/", "")), found)
     shown = check(capsys.readouterr().err)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from tests.integration.payments.stage import PAID, RETURNED, STOCK
 from tests.support.workbench import NOTHING
 
@@ -57,7 +57,7 @@ class End:
 
     state: str
     orders: tuple[str, ...]
-    totals: Totals
+    totals: BankTotals
     ledger: tuple[str, ...]
     stock: tuple[int, int] = (STOCK, 0)
 

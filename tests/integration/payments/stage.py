@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from models.states import CheckoutState
 from pipeline.audit.report import audit
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.books import DISAGREEMENTS, Totals
+from pipeline.gateways.sandbox.books import DISAGREEMENTS, BankTotals
 from pipeline.settings import Settings
 from tests.support.failpoints import SimulatedCrash
 from tests.support.harness import Shelf, Works
@@ -21,9 +21,9 @@ from tests.support.workbench import NOTHING, PATIENCE_SECONDS, RESTING, Spy, rea
 #: What every checkout here costs: two cups of the five that there are.
 PRICE: Final = 350
 TOTAL: Final = 2 * PRICE
-PAID: Final = Totals(0, TOTAL, 0)
-HELD: Final = Totals(TOTAL, 0, 0)
-RETURNED: Final = Totals(0, TOTAL, TOTAL)
+PAID: Final = BankTotals(0, TOTAL, 0)
+HELD: Final = BankTotals(TOTAL, 0, 0)
+RETURNED: Final = BankTotals(0, TOTAL, TOTAL)
 STOCK: Final = 5
 
 
@@ -84,7 +84,7 @@ class Stage:
         """Return the provider's object of a checkout."""
         return str(self.shelf.row("SELECT reference FROM payments WHERE checkout_id = :id", id=checkout_id).reference)
 
-    def totals(self, checkout_id: UUID) -> Totals:
+    def totals(self, checkout_id: UUID) -> BankTotals:
         """Return what the bank has of a checkout."""
         return read_bank(self.engine, checkout_id)
 

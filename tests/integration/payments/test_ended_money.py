@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.settings import Settings
 from tests.integration.payments.afterlife import (
     end_unpaid,
@@ -35,7 +35,7 @@ LATE: Final = pytest.mark.parametrize(
 
 @LATE
 def test_money_that_a_look_finds_is_given_back(
-    stage: Stage, kinds: list[str], undo: str, event: str, left: Totals
+    stage: Stage, kinds: list[str], undo: str, event: str, left: BankTotals
 ) -> None:
     # Given
     checkout_id, reference = end_unpaid(stage)
@@ -95,7 +95,7 @@ def test_giving_it_back_survives_a_lost_answer(
     kinds: list[str],
     undo: str,
     event: str,
-    left: Totals,
+    left: BankTotals,
     tell: Callable[[Stage], None],
     fault: str,
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_look_at_money_that_turned_up_survives_the_death_of_its_process(engine
 
 @LATE
 def test_two_processes_that_find_it_at_once_give_it_back_once(
-    stage: Stage, engine: Engine, kinds: list[str], undo: str, event: str, left: Totals
+    stage: Stage, engine: Engine, kinds: list[str], undo: str, event: str, left: BankTotals
 ) -> None:
     # Given
     checkout_id, reference = end_unpaid(stage)

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from models.states import CheckoutState
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from tests.integration.payments.afterlife import (
     end_refunded,
     end_unpaid,
@@ -39,7 +39,7 @@ from tests.support.workbench import NOTHING
     ids=["authorized", "captured"],
 )
 def test_what_the_bank_does_not_give_back_is_put_before_a_person_once(
-    stage: Stage, kinds: list[str], verb: str, sentence: str, code: str, left: Totals
+    stage: Stage, kinds: list[str], verb: str, sentence: str, code: str, left: BankTotals
 ) -> None:
     # Given
     checkout_id, reference = end_unpaid(stage)

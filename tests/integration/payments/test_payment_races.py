@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from pipeline.errors import Code, Conflict
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.intake import commands as intake
 from pipeline.messaging.ports import UNWIND
 from tests.integration.payments.watching import CAPTURE, PHASES, watch
@@ -33,7 +33,7 @@ def test_a_capture_on_its_way_refuses_the_cancellation(
     # Then
     assert refusal.value.code is Code.PAST_PIVOT
     assert works.status(checkout_id).state == "completed"
-    assert read_bank(shelf.engine, checkout_id) == Totals(0, 500, 0)
+    assert read_bank(shelf.engine, checkout_id) == BankTotals(0, 500, 0)
     assert shelf.stock("cup") == (1, 0)
 
 
@@ -79,7 +79,7 @@ def test_cancellations_and_captures_begun_in_one_instant_agree_with_the_bank(
     # Then whoever was told "too late" has an order, and nobody else
     won = [isinstance(answer, Conflict) for answer in answers]
     assert works.states(ids) == ["completed" if each else "cancelled" for each in won]
-    assert [read_bank(shelf.engine, id_) for id_ in ids] == [Totals(0, 250, 0) if each else NOTHING for each in won]
+    assert [read_bank(shelf.engine, id_) for id_ in ids] == [BankTotals(0, 250, 0) if each else NOTHING for each in won]
     assert shelf.stock("cup") == (20 - won.count(True), 0)
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from sqlalchemy import text
 
 from pipeline.errors import Code, Conflict
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.intake import commands as intake
 from pipeline.intake.requests import PaymentInput, ProcessRequest
 from pipeline.saga.sweep import Tick
@@ -35,7 +35,7 @@ def test_a_payment_that_is_first_keeps_the_sweep_from_expiring(works: Works, riv
     assert counts.expired == 0
     assert rival.sweep().expired == 0
     assert works.states([checkout_id]) == ["completed"]
-    assert read_bank(shelf.engine, checkout_id) == Totals(0, 500, 0)
+    assert read_bank(shelf.engine, checkout_id) == BankTotals(0, 500, 0)
 
 
 def test_an_expiry_that_is_first_refuses_the_payment(works: Works, rival: Works, crowd: Crowd, shelf: Shelf) -> None:

@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from tests.support.harness import Shelf, Works
 
 OPERATIONS = "SELECT kind, n, status FROM payment_operations WHERE checkout_id = :id ORDER BY id"
 
-TAKEN = Totals(0, 500, 0)
+TAKEN = BankTotals(0, 500, 0)
 
 
 def start(works: Works, shelf: Shelf, token: str | None) -> UUID:

@@ -7,12 +7,12 @@ from sqlalchemy import Engine
 
 from models.states import CheckoutState
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from tests.integration.phases.payers import OPERATIONS, TAKEN, read_failure, start
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import NOTHING, RESTING, read_bank, read_events, settle
 
-HELD = Totals(500, 0, 0)
+HELD = BankTotals(500, 0, 0)
 
 
 def approve(works: Works, shelf: Shelf, checkout_id: UUID, *, says_yes: bool) -> None:

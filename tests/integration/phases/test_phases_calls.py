@@ -11,7 +11,7 @@ from pipeline.database.connections import assert_no_transaction
 from pipeline.errors import Conflict
 from pipeline.gateways.gateway import Answer, Call, Declined, Unknown
 from pipeline.gateways.registry import build_gateway
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.settings import Settings
 from tests.support.harness import OWNER, Shelf, Works, build_works
 from tests.support.workbench import (
@@ -113,7 +113,7 @@ def test_a_capture_whose_outcome_is_unknown_is_finished_and_never_undone(
     assert works.sweep().expired == 0
     # Then
     assert settle(works, [checkout_id]) == ["completed"]
-    assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
+    assert read_bank(engine, checkout_id) == BankTotals(0, 500, 0)
 
 
 def cancel_during(verb: str, works: list[Works], *, unwind: bool) -> Callable[[str, Call], None]:
@@ -209,7 +209,7 @@ def test_money_that_turned_out_taken_is_refunded(
         checkout_id = works.start(shelf.add_cart(("cup", 2)), token=token)
         # Then
         assert settle(works, [checkout_id]) == ["failed"]
-        assert read_bank(engine, checkout_id) == Totals(0, 500, 500)
+        assert read_bank(engine, checkout_id) == BankTotals(0, 500, 500)
         assert shelf.rows("SELECT kind, status FROM payment_operations ORDER BY id") == [
             ("open", "succeeded"),
             ("authorize", "succeeded"),
@@ -236,6 +236,6 @@ def test_a_gateway_that_raises_is_an_unknown_outcome(engine: Engine, settings: S
         # Then
         assert settle(works, [checkout_id]) == ["completed"]
         assert raised == [checkout_id]
-        assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
+        assert read_bank(engine, checkout_id) == BankTotals(0, 500, 0)
         with engine.connect() as connection:
             assert audit(connection, settings) == []

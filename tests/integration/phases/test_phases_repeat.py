@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.checkouts.batch import Done
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.payments.storage import load_payments
 from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, TransactionPhase
 from tests.support.harness import OWNER, Shelf, Works
@@ -75,7 +75,7 @@ def test_do_again_changes_nothing(works: Works, shelf: Shelf, engine: Engine, ph
     assert count_rows(engine) == expect_rows(CHAIN[-1], count)
     assert shelf.stock("cup") == (20 - count, 0)
     assert shelf.stock("pot") == (20 - 2 * count, 0)
-    assert [read_bank(engine, each) for each in ids] == [Totals(0, 700, 0)] * count
+    assert [read_bank(engine, each) for each in ids] == [BankTotals(0, 700, 0)] * count
 
 
 @COUNTS
@@ -139,7 +139,7 @@ def test_undo_of_a_declined_capture_again_changes_nothing(
     # Then
     assert take_snapshot(engine) == once
     assert works.states(ids) == ["failed"] * count
-    assert [read_bank(engine, each) for each in ids] == [Totals(0, 0, 0)] * count
+    assert [read_bank(engine, each) for each in ids] == [BankTotals(0, 0, 0)] * count
 
 
 @COUNTS
@@ -217,7 +217,7 @@ def test_an_unwind_of_mixed_depths_ends_all_in_one_run(works: Works, shelf: Shel
     # Then
     assert works.states(ids) == ["cancelled"] * 7
     assert shelf.stock("cup") == (20, 0)
-    assert [read_bank(engine, each) for each in ids] == [Totals(0, 0, 0)] * 7
+    assert [read_bank(engine, each) for each in ids] == [BankTotals(0, 0, 0)] * 7
 
 
 def test_ids_that_do_not_exist_are_left_alone(works: Works, shelf: Shelf, engine: Engine) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from pipeline.catalog.tax_rates import COUNT_LAPSED
 from pipeline.database.migrations import read_head
-from pipeline.operations.diagnostics import Finding, Severity, diagnose
+from pipeline.operations.diagnostics import Diagnosis, Severity, diagnose
 from pipeline.operations.health import Health, check_database
 from pipeline.pricing.loader import load_terms
 from pipeline.pricing.taxes.lapses import find_lapsed
@@ -60,7 +60,7 @@ CASES = {
 }
 
 
-def look(engine: Engine, settings: Settings) -> tuple[Finding, Health]:
+def look(engine: Engine, settings: Settings) -> tuple[Diagnosis, Health]:
     with engine.connect() as connection:
         [found] = [each for each in diagnose(connection, settings) if each.code == "tax_rates_ended"]
         checks, _ = check_database(connection, settings, read_head())
@@ -111,7 +111,7 @@ def test_a_setting_refuses(engine: Engine, settings: Settings, shelf: Shelf, cas
 
 
 def test_diagnose_and_health_say_so_before_anything_is_sold(engine: Engine, settings: Settings, shelf: Shelf) -> None:
-    assert look(engine, settings) == (Finding("tax_rates_ended", Severity.OK, 0, "None."), Health.HEALTHY)
+    assert look(engine, settings) == (Diagnosis("tax_rates_ended", Severity.OK, 0, "None."), Health.HEALTHY)
     # Given a country, a region and a category
     shelf.add_tax("0.2", **PAST)
     shelf.add_tax("0.05", country="CA", name="GST")

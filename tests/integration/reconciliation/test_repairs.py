@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from pipeline.errors import Unavailable
 from pipeline.gateways.gateway import Answer, Unknown
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.settings import Settings
 from tests.integration.reconciliation.counter import (
     adopt,
@@ -44,7 +44,7 @@ def test_money_kept_without_an_order_is_given_back(works: Works, shelf: Shelf) -
     # Then
     assert outcomes(repairs) == [("charged_without_order", "refunded", "5.00 EUR", None)]
     assert bank_entries(shelf, reference) == [("authorize", 500), ("capture", 500), ("refund", 500)]
-    assert read_bank(shelf.engine, checkout_id) == Totals(0, 500, 500)
+    assert read_bank(shelf.engine, checkout_id) == BankTotals(0, 500, 500)
     assert shelf.rows("SELECT status FROM payments") == [("refunded",)]
     assert repair_events(shelf, checkout_id) == [("payment.reconciled", "5.00 EUR", "refunded")]
     assert_clean(works)
@@ -203,7 +203,7 @@ def test_a_provider_that_does_not_answer_leaves_all_as_it_was(engine: Engine, se
             repair(works, findings)
         # Then
         assert refusal.value.detail == {"reason": "no payment was retrieved"}
-        assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
+        assert read_bank(engine, checkout_id) == BankTotals(0, 500, 0)
         assert repair_events(shelf, checkout_id) == []
         # and it is settled once it answers
         works.executor.close()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.settings import Settings
 from tests.integration.reconciliation.counter import (
     adopt,
@@ -65,7 +65,7 @@ def test_a_second_charge_of_an_order_is_given_back_and_the_first_stays(works: Wo
     assert outcomes(repairs) == [("orphaned_payment", "refunded", "5.00 EUR", None)]
     assert bank_entries(shelf, stray) == [("authorize", 500), ("capture", 500), ("refund", 500)]
     assert bank_entries(shelf, own_reference(works.engine, checkout_id)) == [("authorize", 500), ("capture", 500)]
-    assert read_bank(shelf.engine, checkout_id) == Totals(0, 1000, 500)
+    assert read_bank(shelf.engine, checkout_id) == BankTotals(0, 1000, 500)
     assert compare(works).findings == ()
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.saga.chain import CHAIN, Phase, TransactionPhase
 from pipeline.saga.failure_policy import fail_undo
 from pipeline.settings import Settings
@@ -62,7 +62,7 @@ def test_the_other_four_finish_in_the_same_run(works: Works, shelf: Shelf, engin
     assert (failure.code, failure.phase) == ("attempts_exhausted", phase.name)
     assert failure.detail["attempts"] == 5
     assert failure.message.startswith(f"Phase {phase.name} failed 5 times (")
-    assert [read_bank(engine, each) for each in others] == [Totals(0, 700, 0)] * 4
+    assert [read_bank(engine, each) for each in others] == [BankTotals(0, 700, 0)] * 4
     assert read_bank(engine, poisoned) == NOTHING
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((16, 0), (12, 0))
 
@@ -86,7 +86,7 @@ def test_past_the_pivot_a_person_is_asked_and_their_retry_finishes_it(
     assert (set(detail), detail["phase"], detail["attempts"]) == ({"phase", "attempts", "error"}, "stock_commit", 5)
     assert "sabotaged" in detail["error"]
     assert status.failure is None
-    assert read_bank(engine, poisoned) == Totals(0, 700, 0)
+    assert read_bank(engine, poisoned) == BankTotals(0, 700, 0)
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((16, 1), (12, 2))
     # When nobody has looked yet
     before = take_snapshot(engine)

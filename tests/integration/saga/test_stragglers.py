@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from pipeline.gateways.gateway import Call
 from pipeline.gateways.registry import build_gateway
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.messaging.ports import UNWIND
 from pipeline.saga.chain import CHAIN
@@ -21,7 +21,7 @@ from tests.support.workbench import Spy, build_audited, read_bank
 
 PHASE = "payment_authorization"
 AUTHORIZATION = next(phase for phase in CHAIN if phase.name == PHASE)
-TAKEN = Totals(0, 500, 0)
+TAKEN = BankTotals(0, 500, 0)
 
 
 @dataclass
@@ -109,7 +109,7 @@ def test_a_cancellation_that_hangs_keeps_nobody_else_from_turning_back(
         works.executor.finish()
         # Then
         assert works.states([slow]) == ["cancelled"]
-        assert [read_bank(engine, each) for each in (slow, quick)] == [Totals(0, 0, 0)] * 2
+        assert [read_bank(engine, each) for each in (slow, quick)] == [BankTotals(0, 0, 0)] * 2
 
 
 def test_as_many_are_left_as_leave_room_for_others(engine: Engine, settings: Settings, shelf: Shelf) -> None:

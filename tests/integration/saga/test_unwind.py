@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from pipeline.errors import Conflict
 from pipeline.gateways.gateway import Answer, Declined
 from pipeline.gateways.registry import build_gateway
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.settings import Settings
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import (
@@ -129,7 +129,7 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     assert status.review.message == (
         "5.00 EUR authorised could not be voided (cancel_declined): void it at the provider, then retry."
     )
-    assert read_bank(engine, checkout_id) == Totals(500, 0, 0)
+    assert read_bank(engine, checkout_id) == BankTotals(500, 0, 0)
     assert shelf.stock("cup") == (5, 2)
     # When somebody else wants to end it
     before = take_snapshot(engine)
@@ -177,11 +177,11 @@ def test_a_refused_refund_asks_a_person(engine: Engine, settings: Settings, shel
             "needs_review",
             "5.00 EUR could not be refunded (refund_declined): refund it at the provider, then retry.",
         )
-        assert read_bank(engine, checkout_id) == Totals(0, 500, 0)
+        assert read_bank(engine, checkout_id) == BankTotals(0, 500, 0)
         # When
         shelf.run("UPDATE payments SET token = 'tok_ok'")
         works.service.retry(checkout_id, actor="ops", reason="called the bank")
         works.pump()
         # Then
         assert works.states([checkout_id]) == ["failed"]
-        assert read_bank(engine, checkout_id) == Totals(0, 500, 500)
+        assert read_bank(engine, checkout_id) == BankTotals(0, 500, 500)

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from models.states import TERMINAL, CheckoutState
 from pipeline.gateways.gateway import Answer, Unknown
 from pipeline.gateways.registry import build_gateway
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.settings import Settings
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import (
@@ -76,7 +76,7 @@ def test_an_outcome_unknown_for_a_day_is_for_a_person_whose_retry_settles_it(
     works.service.retry(checkout_id, actor="ops", reason="the bank says it is done")
     # Then
     assert settle(works, [checkout_id], until=RESTING) == [ending]
-    assert read_bank(engine, checkout_id) == (Totals(0, 500, 0) if ending == "completed" else NOTHING)
+    assert read_bank(engine, checkout_id) == (BankTotals(0, 500, 0) if ending == "completed" else NOTHING)
 
 
 def test_an_open_unknown_for_too_long_is_left_behind(works: Works, shelf: Shelf, engine: Engine) -> None:

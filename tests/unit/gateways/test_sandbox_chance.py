@@ -9,29 +9,29 @@ from models.money import Money
 from pipeline.gateways.gateway import Call, Declined, Succeeded, Transient, Unknown, Verb
 from pipeline.gateways.sandbox.faults import CHANCES, HEARD, LASTING, WITHOUT_EFFECT, Conduct, Faults
 from pipeline.gateways.sandbox.requests import Keyed, Reply
-from pipeline.gateways.sandbox.tokens import Fault
+from pipeline.gateways.sandbox.tokens import TokenFault
 
 
 def keyed(key: str, token: str = "tok_ok") -> Keyed:
     return Keyed(Verb.CAPTURE, Call(UUID(int=1), key, Money(1, "EUR"), token, "sbx_1"))
 
 
-def draw(conduct: Conduct, count: int = 4000) -> list[Fault | None]:
+def draw(conduct: Conduct, count: int = 4000) -> list[TokenFault | None]:
     faults = Faults(conduct)
     return [faults.of_call(keyed(f"key-{number}"), 0) for number in range(count)]
 
 
 def test_only_what_a_repeat_cures_comes_by_chance() -> None:
     assert set(CHANCES) == {
-        Fault.TIMEOUT_BEFORE,
-        Fault.TIMEOUT_AFTER,
-        Fault.ERROR,
-        Fault.ERROR_AFTER,
-        Fault.MALFORMED,
-        Fault.SLOW,
-        Fault.UNAVAILABLE,
+        TokenFault.TIMEOUT_BEFORE,
+        TokenFault.TIMEOUT_AFTER,
+        TokenFault.ERROR,
+        TokenFault.ERROR_AFTER,
+        TokenFault.MALFORMED,
+        TokenFault.SLOW,
+        TokenFault.UNAVAILABLE,
     }
-    assert set(Fault) - set(CHANCES) == LASTING
+    assert set(TokenFault) - set(CHANCES) == LASTING
 
 
 def test_every_fault_without_effect_is_heard_as_something_else_than_an_answer() -> None:
@@ -66,7 +66,14 @@ def test_the_same_seed_goes_wrong_in_the_same_way_and_another_in_another() -> No
 def test_what_a_seed_does_is_fixed_for_ever() -> None:
     drawn = [Faults(Conduct(fault_rate=0.5, fault_seed=1)).of_call(keyed("a"), calls) for calls in range(6)]
 
-    assert drawn == [Fault.ERROR_AFTER, Fault.SLOW, None, Fault.ERROR_AFTER, None, Fault.UNAVAILABLE]
+    assert drawn == [
+        TokenFault.ERROR_AFTER,
+        TokenFault.SLOW,
+        None,
+        TokenFault.ERROR_AFTER,
+        None,
+        TokenFault.UNAVAILABLE,
+    ]
 
 
 def test_a_key_that_went_wrong_comes_through_in_the_end() -> None:
@@ -83,9 +90,9 @@ def test_a_named_fault_comes_first_and_chance_after_it() -> None:
     faults = Faults(Conduct(fault_rate=0.999))
     request = keyed("key", "tok_capture_malformed")
 
-    assert faults.of_call(request, 0) is Fault.MALFORMED
+    assert faults.of_call(request, 0) is TokenFault.MALFORMED
     assert {faults.of_call(request, calls) for calls in range(1, 200)} == set(CHANCES)
-    assert faults.of_call(keyed("key", "tok_capture_misconfigured"), 5) is Fault.MISCONFIGURED
+    assert faults.of_call(keyed("key", "tok_capture_misconfigured"), 5) is TokenFault.MISCONFIGURED
     # A decline is an answer, which may get lost like any other.
     assert faults.of_call(keyed("key", "tok_capture_declined"), 0) in CHANCES
     assert Faults(Conduct()).of_call(keyed("key", "tok_capture_declined"), 0) is None
@@ -108,7 +115,7 @@ def test_what_is_heard_and_when() -> None:
     answer = Declined("no")
 
     assert faults.spoil(None, answer) == Reply(answer)
-    assert faults.spoil(Fault.SLOW, answer) == Reply(answer, 2)
-    assert faults.spoil(Fault.TIMEOUT_AFTER, answer) == Reply(Unknown("timeout"), 3)
-    assert faults.spoil(Fault.UNAVAILABLE) == Reply(Transient("unavailable"))
+    assert faults.spoil(TokenFault.SLOW, answer) == Reply(answer, 2)
+    assert faults.spoil(TokenFault.TIMEOUT_AFTER, answer) == Reply(Unknown("timeout"), 3)
+    assert faults.spoil(TokenFault.UNAVAILABLE) == Reply(Transient("unavailable"))
     assert not any(isinstance(heard, Succeeded | Declined) for heard in HEARD.values())

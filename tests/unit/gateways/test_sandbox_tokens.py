@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.gateways.gateway import KEYED_VERBS, Verb
-from pipeline.gateways.sandbox.tokens import Fault, Token, TokenOutcome, find_fault, parse_token
+from pipeline.gateways.sandbox.tokens import Token, TokenFault, TokenOutcome, find_fault, parse_token
 
 
 @pytest.mark.parametrize("outcome", TokenOutcome)
@@ -12,15 +12,17 @@ def test_a_word_alone_is_an_outcome(outcome: TokenOutcome) -> None:
 
 
 @pytest.mark.parametrize("verb", KEYED_VERBS)
-@pytest.mark.parametrize("fault", Fault)
-def test_a_fault_alone_is_a_card_that_works_otherwise(verb: Verb, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", TokenFault)
+def test_a_fault_alone_is_a_card_that_works_otherwise(verb: Verb, fault: TokenFault) -> None:
     assert parse_token(f"tok_{verb}_{fault}") == Token(TokenOutcome.OK, {verb: fault})
 
 
 def test_words_are_joined_with_plus() -> None:
     token = parse_token("tok_action_required+tok_capture_timeout_after+tok_refund_error")
 
-    assert token == Token(TokenOutcome.ACTION_REQUIRED, {Verb.CAPTURE: Fault.TIMEOUT_AFTER, Verb.REFUND: Fault.ERROR})
+    assert token == Token(
+        TokenOutcome.ACTION_REQUIRED, {Verb.CAPTURE: TokenFault.TIMEOUT_AFTER, Verb.REFUND: TokenFault.ERROR}
+    )
 
 
 @pytest.mark.parametrize(

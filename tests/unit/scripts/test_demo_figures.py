@@ -12,17 +12,17 @@ from pipeline.audit.report import INVARIANTS, AuditReport, Violation
 from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
 from scripts.demonstration.cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
-from scripts.demonstration.figures import Figures, Shelf, judge
+from scripts.demonstration.figures import DemoFigures, DemoShelf, judge
 from scripts.demonstration.story import Cancellation, Kill, Stuck
 from scripts.environments.ending import Ended
 from scripts.environments.fleet import read_procfile
 from scripts.environments.obstacles import Obstacle
 from tests.support.command_lines import parse
 
-FIGURES = Figures(
+FIGURES = DemoFigures(
     outcome=EXPECTED,
     other_states={},
-    shelves=(Shelf("kettle", 12, 12, 0, 0), Shelf("cup", 100, 16, 84, 0)),
+    shelves=(DemoShelf("kettle", 12, 12, 0, 0), DemoShelf("cup", 100, 16, 84, 0)),
     held_minor=661_00,
     pending_minor=0,
     orders=14,
@@ -36,7 +36,7 @@ KILL = Kill(worker="payment_authorization", killed=1, in_flight=True, restarts=1
 
 
 def find_wrong(
-    figures: Figures = FIGURES,
+    figures: DemoFigures = FIGURES,
     report: AuditReport = REPORT,
     cancellation: Cancellation = CANCELLATION,
     kill: Kill = KILL,
@@ -61,10 +61,10 @@ def test_the_expected_figures_are_all_right() -> None:
         ({"outcome": replace(EXPECTED, failed={"out_of_stock": 9})}, ["failed"]),
         ({"outcome": replace(EXPECTED, cancelled=0)}, ["cancelled"]),
         ({"outcome": replace(EXPECTED, expired=0)}, ["expired"]),
-        ({"shelves": (Shelf("kettle", 12, 13, -1, 0),)}, ["kettles"]),
-        ({"shelves": (Shelf("kettle", 12, 11, 1, 0),)}, ["kettles"]),
-        ({"shelves": (Shelf("kettle", 12, 12, 0, 0), Shelf("cup", 100, 16, 83, 0))}, ["stock conserved"]),
-        ({"shelves": (Shelf("kettle", 12, 12, 0, 0), Shelf("cup", 100, 16, 84, 2))}, ["stock conserved"]),
+        ({"shelves": (DemoShelf("kettle", 12, 13, -1, 0),)}, ["kettles"]),
+        ({"shelves": (DemoShelf("kettle", 12, 11, 1, 0),)}, ["kettles"]),
+        ({"shelves": (DemoShelf("kettle", 12, 12, 0, 0), DemoShelf("cup", 100, 16, 83, 0))}, ["stock conserved"]),
+        ({"shelves": (DemoShelf("kettle", 12, 12, 0, 0), DemoShelf("cup", 100, 16, 84, 2))}, ["stock conserved"]),
         ({"held_minor": 662_00}, ["money = orders"]),
         ({"pending_minor": 1}, ["money = orders"]),
         ({"orders": 15}, ["money = orders"]),

@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.invoice_replay.countries import COUNTRIES
-from scripts.invoice_replay.invoices import NotReadable, Refusal, read_invoices
+from scripts.invoice_replay.invoices import NotReadable, RowRefusal, read_invoices
 from tests.unit.scripts.test_invoices import HEADER, read, row
 
 
@@ -18,7 +18,7 @@ def test_a_number_that_only_begins_like_a_cancellation_is_a_sale(number: str) ->
 
 @pytest.mark.parametrize("number", ["C1", "C536379", "c536379", "C000"])
 def test_c_and_digits_is_a_cancellation(number: str) -> None:
-    assert read(row(number=number)) == ([], [Refusal(2, f"cancelled invoice {number!r}")])
+    assert read(row(number=number)) == ([], [RowRefusal(2, f"cancelled invoice {number!r}")])
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_country_by_code_or_name(text: str, code: str) -> None:
     ],
 )
 def test_what_is_no_country_is_refused(text: str, reason: str) -> None:
-    assert read(row(country=text)) == ([], [Refusal(2, reason)])
+    assert read(row(country=text)) == ([], [RowRefusal(2, reason)])
 
 
 def test_the_names_of_the_data_set_stay_what_they_were() -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from scripts.invoice_replay.invoices import Invoice, InvoiceLine, NotReadable, Refusal, read_invoices
+from scripts.invoice_replay.invoices import Invoice, InvoiceLine, NotReadable, RowRefusal, read_invoices
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 
 
-def read(rows: str, currency: str = "GBP", header: str = HEADER) -> tuple[list[Invoice], list[Refusal]]:
+def read(rows: str, currency: str = "GBP", header: str = HEADER) -> tuple[list[Invoice], list[RowRefusal]]:
     found = read_invoices((header + rows).encode(), currency)
     assert found.encoding == "utf-8"
     return list(found.invoices), list(found.refused)
@@ -85,7 +85,7 @@ def test_a_row_that_cannot_be_used_is_refused_and_costs_its_invoice_only_itself(
     cells: dict[str, str], reason: str
 ) -> None:
     invoices, refused = read(row() + row(**cells) + row(code="B"))
-    assert refused == [Refusal(3, reason)]
+    assert refused == [RowRefusal(3, reason)]
     assert [(invoice.number, [line.code for line in invoice.lines]) for invoice in invoices] == [("1", ["A", "B"])]
 
 
@@ -97,14 +97,14 @@ def test_an_invoice_that_loses_all_its_rows_is_none() -> None:
 
 def test_an_invoice_goes_to_one_country() -> None:
     invoices, refused = read(row(country="France") + row(country="Norway") + row(country="FRANCE"))
-    assert refused == [Refusal(3, "country 'Norway': in row 2 the same invoice goes elsewhere")]
+    assert refused == [RowRefusal(3, "country 'Norway': in row 2 the same invoice goes elsewhere")]
     assert [(invoice.country, len(invoice.lines)) for invoice in invoices] == [("FR", 2)]
 
 
 def test_a_quote_that_is_never_closed_costs_one_row() -> None:
     invoices, refused = read(row() + row(title='"KETTLE') + row(number="2") * 200 + row(number="3"))
     assert [(invoice.number, len(invoice.lines)) for invoice in invoices] == [("1", 1), ("2", 200), ("3", 1)]
-    assert refused == [Refusal(3, "not readable as CSV: unexpected end of data")]
+    assert refused == [RowRefusal(3, "not readable as CSV: unexpected end of data")]
 
 
 def test_rows_are_counted_as_a_spreadsheet_does() -> None:
@@ -117,7 +117,7 @@ def test_rows_are_counted_as_a_spreadsheet_does() -> None:
 def test_prices_follow_the_currency() -> None:
     invoices, refused = read(row(price="1200") + row(price="12.5"), currency="JPY")
     assert [line.price_minor for line in invoices[0].lines] == [1200]
-    assert refused == [Refusal(3, "bad price '12.5': finer than the smallest unit of JPY")]
+    assert refused == [RowRefusal(3, "bad price '12.5': finer than the smallest unit of JPY")]
 
 
 def test_a_customer_number_that_became_a_decimal_is_a_number_again() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from scripts.importers.product_cells import read_name, read_sku
 from scripts.importers.product_columns import find_unused
-from scripts.importers.shopify import Refusal, SkuSource, read_export
+from scripts.importers.shopify import RowRefusal, SkuSource, read_export
 from tests.factories.exports import HEADER, read, row, write
 
 TRACKED = [*HEADER, "Variant Inventory Tracker"]
@@ -68,7 +68,7 @@ def test_the_same_of_handles_and_options(cells: dict[str, str], reason: str) -> 
     export = read(row(Handle="first", Variant_SKU="FIRST"), row(**cells))
 
     assert [variant.sku for variant in export.variants] == ["FIRST"]
-    assert export.refused == (Refusal(3, reason),)
+    assert export.refused == (RowRefusal(3, reason),)
 
 
 def test_a_name_is_bounded_before_it_is_looked_at() -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.catalog.exchange_rates import RateRow
-from scripts.importers.exchange_rates import NotReadable, Refusal, read_rates
+from scripts.importers.exchange_rates import NotReadable, RowRefusal, read_rates
 from tests.factories.reference_rates import DAILY_CSV, DAILY_XML, HISTORY_CSV, NINETY_DAYS_XML, write_xml
 
 TODAY = date(2026, 11, 23)
@@ -56,7 +56,7 @@ def test_the_csv_of_all_days_leaves_out_what_was_not_quoted_and_names_a_lost_cur
         RateRow("EUR", "USD", Decimal("1.2939"), "ECB", datetime(2008, 5, 24, 15, tzinfo=UTC)),
         RateRow("EUR", "JPY", Decimal("131.25"), "ECB", datetime(2008, 5, 24, 15, tzinfo=UTC)),
     )
-    assert found.refused == (Refusal(3, "'LTL' is no currency of today's ISO 4217: all its rates are left out"),)
+    assert found.refused == (RowRefusal(3, "'LTL' is no currency of today's ISO 4217: all its rates are left out"),)
 
 
 @pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
@@ -86,7 +86,7 @@ def test_a_bad_rate_is_refused_and_the_others_go_on(text: str, shown: str) -> No
     found = read_rates(write_xml(("2026-11-23", [("USD", text), ("JPY", "161.85")])), TODAY)
 
     assert found.rates == (rate("JPY", "161.85"),)
-    assert found.refused == (Refusal(1, f"bad rate {shown} of USD: a number above zero with a decimal point"),)
+    assert found.refused == (RowRefusal(1, f"bad rate {shown} of USD: a number above zero with a decimal point"),)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_bad_rate_is_refused_and_the_others_go_on(text: str, shown: str) -> No
 def test_a_currency_that_is_none_is_refused(currency: str, reason: str) -> None:
     found = read_rates(write_xml(("2026-11-23", [(currency, "1.5"), ("JPY", "161.85")])), TODAY)
 
-    assert (found.rates, found.refused) == ((rate("JPY", "161.85"),), (Refusal(1, reason),))
+    assert (found.rates, found.refused) == ((rate("JPY", "161.85"),), (RowRefusal(1, reason),))
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_a_bad_day_is_refused_once_and_the_others_go_on(day: str, reason: str) -
     in_csv = read_rates(f"Date,USD,JPY,\n{day},1,2,\n2026-11-23,1.0512,N/A,\n".encode(), TODAY)
 
     assert in_xml.rates == in_csv.rates == (rate("USD", "1.0512"),)
-    assert in_xml.refused == (Refusal(1, reason),)
-    assert in_csv.refused == (Refusal(2, reason),)
+    assert in_xml.refused == (RowRefusal(1, reason),)
+    assert in_csv.refused == (RowRefusal(2, reason),)
 
 
 def test_one_rate_twice_is_taken_once() -> None:
@@ -131,8 +131,8 @@ def test_one_rate_twice_is_taken_once() -> None:
     across = read_rates(b"Date,USD,\n2026-11-23,1.0512,\n23 November 2026,9,\n", TODAY)
 
     assert within.rates == across.rates == (rate("USD", "1.0512"),)
-    assert within.refused == (Refusal(1, "USD on 2026-11-23 again: row 1 has it already"),)
-    assert across.refused == (Refusal(3, "USD on 2026-11-23 again: row 2 has it already"),)
+    assert within.refused == (RowRefusal(1, "USD on 2026-11-23 again: row 1 has it already"),)
+    assert across.refused == (RowRefusal(3, "USD on 2026-11-23 again: row 2 has it already"),)
 
 
 @pytest.mark.parametrize(

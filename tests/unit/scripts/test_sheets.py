@@ -2,12 +2,12 @@
 
 import pytest
 
-from scripts.importers.sheets import NotReadable, Refusal, Row, read_rows
+from scripts.importers.sheets import NotReadable, Row, RowRefusal, read_rows
 
 REQUIRED = ("sku", "price")
 
 
-def rows_of(text: str, *, force: bool = False) -> list[tuple[int, dict[str, str]] | Refusal]:
+def rows_of(text: str, *, force: bool = False) -> list[tuple[int, dict[str, str]] | RowRefusal]:
     return [
         (row.number, dict(row.cells)) if isinstance(row, Row) else row
         for row in read_rows(text, REQUIRED, single_line=("sku", "price", "units"), force=force)
@@ -87,9 +87,9 @@ def test_a_quote_that_is_closed_too_late_refuses_every_row_that_it_swallowed() -
 
     assert [(row.number, row.cells["sku"]) if isinstance(row, Row) else row for row in read_rows(text, REQUIRED)] == [
         (2, "a"),
-        Refusal(3, "a line break in column 'title': its quote is opened in line 3 and closed by line 5"),
-        Refusal(3, "line 4 is inside the quote that line 3 opens"),
-        Refusal(3, "line 5 is inside the quote that line 3 opens"),
+        RowRefusal(3, "a line break in column 'title': its quote is opened in line 3 and closed by line 5"),
+        RowRefusal(3, "line 4 is inside the quote that line 3 opens"),
+        RowRefusal(3, "line 5 is inside the quote that line 3 opens"),
         (4, "e"),
     ]
 
@@ -103,7 +103,7 @@ def test_a_quote_that_swallows_rows_in_a_cell_that_may_have_line_breaks_is_found
     assert [row.number if isinstance(row, Row) else "refused" for row in rows_of_note(three)] == ["refused"] * 3 + [3]
 
 
-def rows_of_note(text: str) -> list[Row | Refusal]:
+def rows_of_note(text: str) -> list[Row | RowRefusal]:
     return list(read_rows(text, REQUIRED, single_line=("sku", "units", "price")))
 
 
@@ -118,20 +118,20 @@ def test_a_last_row_without_a_line_end_is_refused_unless_forced() -> None:
 
     assert rows_of(text) == [
         (2, {"sku": "A", "price": "1"}),
-        Refusal(3, "the file ends without a line end, so this row may be cut off: add one, or use --force"),
+        RowRefusal(3, "the file ends without a line end, so this row may be cut off: add one, or use --force"),
     ]
     assert rows_of(text, force=True) == [(2, {"sku": "A", "price": "1"}), (3, {"sku": "B", "price": "18"})]
 
 
 def test_a_last_row_without_a_line_end_that_has_all_its_cells_and_an_empty_last_one_is_whole() -> None:
     assert rows_of("sku,price,note\nA,1,")[-1] == (2, {"sku": "A", "price": "1", "note": ""})
-    assert isinstance(rows_of("sku,price,note\nA,")[-1], Refusal)
+    assert isinstance(rows_of("sku,price,note\nA,")[-1], RowRefusal)
 
 
 def test_a_last_row_shorter_than_every_one_before_is_refused_unless_forced() -> None:
     text = "sku,price,units\nA,1,1\nB,18\n\n"
 
-    assert rows_of(text)[-1] == Refusal(
+    assert rows_of(text)[-1] == RowRefusal(
         3, "the last row has 2 cells, and every row before has 3: it may be cut off, so complete it, or use --force"
     )
     assert rows_of(text, force=True)[-1] == (3, {"sku": "B", "price": "18", "units": ""})
@@ -140,4 +140,4 @@ def test_a_last_row_shorter_than_every_one_before_is_refused_unless_forced() -> 
 def test_short_rows_are_read_where_short_rows_are_the_custom() -> None:
     text = "sku,price,units\nA,1\nB,18,2\nC,3\n"
 
-    assert [row[0] for row in rows_of(text) if not isinstance(row, Refusal)] == [2, 3, 4]
+    assert [row[0] for row in rows_of(text) if not isinstance(row, RowRefusal)] == [2, 3, 4]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.importers.shopify import MAX_QUANTITY, Refusal, derive_sku, read_export
+from scripts.importers.shopify import MAX_QUANTITY, RowRefusal, derive_sku, read_export
 from tests.factories.exports import HEADER, further, image, read, row, write
 
 
@@ -160,7 +160,7 @@ def test_a_bad_row_is_refused_and_its_neighbours_are_read(_case: str, cells: dic
     )
 
     assert [variant.sku for variant in export.variants] == ["FIRST", "LAST"]
-    assert export.refused == (Refusal(3, reason),)
+    assert export.refused == (RowRefusal(3, reason),)
 
 
 def test_a_sku_used_twice_is_refused_the_second_time() -> None:
@@ -170,8 +170,8 @@ def test_a_sku_used_twice_is_refused_the_second_time() -> None:
 
     assert [variant.sku for variant in export.variants] == ["MUG-1", "mug-1"]
     assert export.refused == (
-        Refusal(3, "duplicate sku 'MUG-1': row 2 has it already"),
-        Refusal(5, "duplicate sku 'mug-1': row 4 has it already"),
+        RowRefusal(3, "duplicate sku 'MUG-1': row 2 has it already"),
+        RowRefusal(5, "duplicate sku 'mug-1': row 4 has it already"),
     )
     assert export.same_sku == 2
 
@@ -180,7 +180,7 @@ def test_a_refused_first_row_still_names_its_product() -> None:
     export = read(row(Option1_Value="Small", Variant_Price="?"), further(Option1_Value="Large", Variant_SKU="MUG-L"))
 
     assert [variant.title for variant in export.variants] == ["Mug - Large"]
-    assert export.refused == (Refusal(2, "bad price '?': digits with a decimal point"),)
+    assert export.refused == (RowRefusal(2, "bad price '?': digits with a decimal point"),)
 
 
 def test_no_policy_is_the_one_that_cannot_oversell() -> None:

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from scripts.importers.sheets import ROW_LINES
-from scripts.importers.shopify import Refusal, read_export
+from scripts.importers.shopify import RowRefusal, read_export
 from tests.factories.exports import HEADER, row, write
 
 SAMPLES: Final = Path(__file__).parents[4] / "shared" / "data" / "shopify"
@@ -25,7 +25,7 @@ def test_rows_are_numbered_as_a_spreadsheet_counts_them() -> None:
     export = read_export(content, "USD")
 
     assert [(variant.row, variant.title) for variant in export.variants] == [(2, "Mug")]
-    assert (export.rows, export.refused) == (2, (Refusal(5, "bad price '?': digits with a decimal point"),))
+    assert (export.rows, export.refused) == (2, (RowRefusal(5, "bad price '?': digits with a decimal point"),))
 
 
 def test_rows_of_other_lengths() -> None:
@@ -37,7 +37,7 @@ def test_rows_of_other_lengths() -> None:
     )
 
     assert [(variant.sku, variant.category) for variant in export.variants] == [("A", None), ("B", "Kitchen")]
-    assert export.refused == (Refusal(4, "9 cells under a header of 8"),)
+    assert export.refused == (RowRefusal(4, "9 cells under a header of 8"),)
 
 
 def test_broken_quotes_are_refused_and_reading_goes_on() -> None:
@@ -49,8 +49,8 @@ def test_broken_quotes_are_refused_and_reading_goes_on() -> None:
 
     assert [variant.sku for variant in export.variants] == ["B", "D"]
     assert export.refused == (
-        Refusal(2, "not readable as CSV: ',' expected after '\"'"),
-        Refusal(4, "not readable as CSV: unexpected end of data"),
+        RowRefusal(2, "not readable as CSV: ',' expected after '\"'"),
+        RowRefusal(4, "not readable as CSV: unexpected end of data"),
     )
     assert export.rows == 4
 
@@ -64,7 +64,7 @@ def test_a_quote_that_is_never_closed_costs_one_row_of_a_file_longer_than_a_row_
     assert [variant.row for variant in export.variants] == list(range(3, ROW_LINES + 3))
     assert (export.rows, export.refused) == (
         ROW_LINES + 1,
-        (Refusal(2, "not readable as CSV: unexpected end of data"),),
+        (RowRefusal(2, "not readable as CSV: unexpected end of data"),),
     )
 
 
@@ -84,9 +84,9 @@ def test_a_quote_that_a_later_row_closes_refuses_every_row_between() -> None:
     assert (export.rows, export.refused) == (
         5,
         (
-            Refusal(3, "a line break in column 'Title': its quote is opened in line 3 and closed by line 5"),
-            Refusal(3, "line 4 is inside the quote that line 3 opens"),
-            Refusal(3, "line 5 is inside the quote that line 3 opens"),
+            RowRefusal(3, "a line break in column 'Title': its quote is opened in line 3 and closed by line 5"),
+            RowRefusal(3, "line 4 is inside the quote that line 3 opens"),
+            RowRefusal(3, "line 5 is inside the quote that line 3 opens"),
         ),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.example_shop.edge import Edge, Refusal
+from scripts.example_shop.edge import EngineClient, EngineRefusal
 
 PAID = {"state": "completed"}
 
@@ -33,25 +33,25 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def edge() -> Iterator[Edge]:
+def edge() -> Iterator[EngineClient]:
     Answers.left, Answers.keys = [], []
     with HTTPServer(("127.0.0.1", 0), Answers) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield Edge(f"http://127.0.0.1:{server.server_port}", "ck_test")
+        yield EngineClient(f"http://127.0.0.1:{server.server_port}", "ck_test")
         server.shutdown()
         thread.join()
 
 
-def test_a_payment_that_is_being_worked_on_is_asked_for_until_there_is_an_answer(edge: Edge) -> None:
+def test_a_payment_that_is_being_worked_on_is_asked_for_until_there_is_an_answer(edge: EngineClient) -> None:
     Answers.left = [(409, {"code": "idempotency_running"}), (200, PAID)]
     assert edge.pay("c-1", "tok_ok", 450, "key-1") == PAID
     assert (Answers.keys, Answers.left) == (["key-1", "key-1"], [])
 
 
-def test_a_refusal_is_not_asked_for_again(edge: Edge) -> None:
+def test_a_refusal_is_not_asked_for_again(edge: EngineClient) -> None:
     Answers.left = [(402, {"code": "payment_declined", "detail": "No."}), (200, PAID)]
-    with pytest.raises(Refusal, match=r"^No\.$") as refusal:
+    with pytest.raises(EngineRefusal, match=r"^No\.$") as refusal:
         edge.pay("c-1", "tok_ok", 450, "key-1")
     assert refusal.value.code == "payment_declined"
     assert (Answers.keys, len(Answers.left)) == (["key-1"], 1)

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from pipeline.settings import Settings
-from scripts.example_shop.edge import Edge
+from scripts.example_shop.edge import EngineClient
 from scripts.example_shop.web import MAX_FORM_BYTES
 from scripts.shop import build_shop
 
@@ -20,7 +20,7 @@ def shop() -> TestClient:
     settings = Settings(
         _env_file=None, database_url=SecretStr("postgresql://x"), redis_url=SecretStr("redis://x"), gateway="sandbox"
     )
-    return TestClient(build_shop(Edge("http://127.0.0.1:1", "ck_test"), settings))
+    return TestClient(build_shop(EngineClient("http://127.0.0.1:1", "ck_test"), settings))
 
 
 @pytest.mark.parametrize(

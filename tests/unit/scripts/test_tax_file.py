@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.catalog.tax_rates import TaxRow
-from scripts.importers.tax_rates import NotReadable, Refusal, read_taxes
+from scripts.importers.tax_rates import NotReadable, RowRefusal, read_taxes
 
 HEAD = "country,region,category,name,rate,on_shipping,reverse_charge,valid_from,valid_until\n"
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ def test_a_bad_row_is_refused_and_the_others_go_on(row: str, reason: str) -> Non
     found = read_taxes(f"{HEAD}FR,,,VAT,0.2,,,2026-01-01,\n{row}\nAT,,,VAT,0.2,,,2026-01-01,\n".encode())
 
     assert [tax.country for tax in found.taxes] == ["FR", "AT"]
-    assert (found.rows, found.refused) == (3, (Refusal(3, reason),))
+    assert (found.rows, found.refused) == (3, (RowRefusal(3, reason),))
 
 
 def test_what_is_no_table_of_tax_rates() -> None:

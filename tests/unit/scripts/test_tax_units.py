@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from scripts.importers.tax_rates import NotReadable, Refusal, Unit, read_taxes
+from scripts.importers.tax_rates import NotReadable, RateUnit, RowRefusal, read_taxes
 
 
 def write(*rates: str) -> bytes:
@@ -15,16 +15,16 @@ def write(*rates: str) -> bytes:
 @pytest.mark.parametrize(
     ("rates", "unit", "read"),
     [
-        (("19%", "7 %", "0.5%", "4.6%"), Unit.PERCENT, ("0.19", "0.07", "0.005", "0.046")),
-        (("0.19", "0.07", "0"), Unit.FRACTION, ("0.19", "0.07", "0")),
+        (("19%", "7 %", "0.5%", "4.6%"), RateUnit.PERCENT, ("0.19", "0.07", "0.005", "0.046")),
+        (("0.19", "0.07", "0"), RateUnit.FRACTION, ("0.19", "0.07", "0")),
         # Nothing is the same in both
-        (("0", "19%", "0.0"), Unit.PERCENT, ("0", "0.19", "0")),
-        (("0%", "0.19"), Unit.FRACTION, ("0", "0.19")),
-        ((), Unit.FRACTION, ()),
+        (("0", "19%", "0.0"), RateUnit.PERCENT, ("0", "0.19", "0")),
+        (("0%", "0.19"), RateUnit.FRACTION, ("0", "0.19")),
+        ((), RateUnit.FRACTION, ()),
     ],
 )
 def test_the_unit_is_the_one_that_all_rates_are_written_in(
-    rates: tuple[str, ...], unit: Unit, read: tuple[str, ...]
+    rates: tuple[str, ...], unit: RateUnit, read: tuple[str, ...]
 ) -> None:
     found = read_taxes(write(*rates))
 
@@ -51,17 +51,17 @@ def test_a_column_of_percentages_without_signs_is_not_half_read_as_fractions() -
     found = read_taxes(table)
     assert found.taxes == ()
     assert found.refused == (
-        Refusal(2, "a rate of 50 %: when half of the price and more is right, import it with --force"),
-        Refusal(3, "bad rate '4.6': a fraction such as 0.2, or 20%"),
+        RowRefusal(2, "a rate of 50 %: when half of the price and more is right, import it with --force"),
+        RowRefusal(3, "bad rate '4.6': a fraction such as 0.2, or 20%"),
     )
     # And when it is said what they are
-    percent = read_taxes(table, unit=Unit.PERCENT)
+    percent = read_taxes(table, unit=RateUnit.PERCENT)
     assert ([tax.rate for tax in percent.taxes], percent.refused) == ([Decimal("0.005"), Decimal("0.046")], ())
 
 
 def test_a_unit_given_is_for_the_rates_without_a_sign() -> None:
-    percent = read_taxes(write("19", "7%", "0.5"), unit=Unit.PERCENT)
-    fraction = read_taxes(write("0.19", "7%"), unit=Unit.FRACTION)
+    percent = read_taxes(write("19", "7%", "0.5"), unit=RateUnit.PERCENT)
+    fraction = read_taxes(write("0.19", "7%"), unit=RateUnit.FRACTION)
 
     assert [tax.rate for tax in percent.taxes] == [Decimal("0.19"), Decimal("0.07"), Decimal("0.005")]
     assert [tax.rate for tax in fraction.taxes] == [Decimal("0.19"), Decimal("0.07")]
@@ -69,9 +69,9 @@ def test_a_unit_given_is_for_the_rates_without_a_sign() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "unit", "shown"),
-    [("50%", None, "50"), ("0.75", None, "75"), ("1", None, "100"), ("62.5", Unit.PERCENT, "62.5")],
+    [("50%", None, "50"), ("0.75", None, "75"), ("1", None, "100"), ("62.5", RateUnit.PERCENT, "62.5")],
 )
-def test_half_of_the_price_and_more_is_asked(rate: str, unit: Unit | None, shown: str) -> None:
+def test_half_of_the_price_and_more_is_asked(rate: str, unit: RateUnit | None, shown: str) -> None:
     asked, forced = (read_taxes(write(rate), unit=unit, force=force) for force in (False, True))
 
     assert asked.taxes == ()
@@ -81,8 +81,8 @@ def test_half_of_the_price_and_more_is_asked(rate: str, unit: Unit | None, shown
     assert ([tax.rate for tax in forced.taxes], forced.refused) == ([Decimal(shown).scaleb(-2)], ())
 
 
-@pytest.mark.parametrize(("rate", "unit"), [("101%", None), ("1.01", None), ("999", Unit.PERCENT)])
-def test_more_than_all_of_the_price_is_never_taken(rate: str, unit: Unit | None) -> None:
+@pytest.mark.parametrize(("rate", "unit"), [("101%", None), ("1.01", None), ("999", RateUnit.PERCENT)])
+def test_more_than_all_of_the_price_is_never_taken(rate: str, unit: RateUnit | None) -> None:
     found = read_taxes(write(rate), unit=unit, force=True)
 
     assert found.taxes == ()

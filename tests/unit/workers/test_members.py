@@ -8,7 +8,7 @@ import dramatiq
 import pytest
 from dramatiq.brokers.stub import StubBroker
 
-from workers.broker.message_validation import MemberOption, QueuedMessage, Refusal, read_member
+from workers.broker.message_validation import MemberOption, QueuedMessage, UnfitMessage, read_member
 
 ID = "0193f6a0-7b5e-7c3d-8a4b-0c1d2e3f4a5b"
 
@@ -71,7 +71,9 @@ def test_a_request_is_passed_on_as_it_is(actors: dict[str, Any]) -> None:
 )
 def test_a_message_that_fits_no_actor_is_refused(actors: dict[str, Any], data: bytes, reason: str) -> None:
     # When, then
-    assert read_member(data, "checkout.price_lock", actors) == Refusal("checkout.price_lock", data.decode(), reason)
+    assert read_member(data, "checkout.price_lock", actors) == UnfitMessage(
+        "checkout.price_lock", data.decode(), reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_what_is_no_message_is_refused_in_a_form_any_database_stores(actors: dic
     found = read_member(data, "checkout.price_lock", actors)
 
     # Then
-    assert isinstance(found, Refusal)
+    assert isinstance(found, UnfitMessage)
     assert found.reason.startswith("it is not a message: ")
     assert len(found.reason) < 1000
     assert found.reason.isascii()
@@ -95,7 +97,7 @@ def test_unknown_fields_of_a_message_are_refused_not_ignored(actors: dict[str, A
     found = read_member(_encode(retries=3), "checkout.price_lock", actors)
 
     # Then
-    assert isinstance(found, Refusal)
+    assert isinstance(found, UnfitMessage)
     assert "retries" in found.reason
 
 
@@ -124,7 +126,7 @@ def test_a_reason_quotes_no_card_number(actors: dict[str, Any], data: bytes, rea
     found = read_member(data, "checkout.price_lock", actors)
 
     # Then
-    assert isinstance(found, Refusal)
+    assert isinstance(found, UnfitMessage)
     assert found.reason == reason
     assert found.has_secret
 
@@ -134,5 +136,5 @@ def test_a_message_without_a_card_number_may_stay_with_the_dead_letters(actors: 
     found = read_member(_encode(args=[{"é": 4242424242424241}]), "checkout.price_lock", actors)
 
     # Then
-    assert isinstance(found, Refusal)
+    assert isinstance(found, UnfitMessage)
     assert not found.has_secret

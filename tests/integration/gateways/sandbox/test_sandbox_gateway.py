@@ -12,7 +12,7 @@ from models.states import PaymentStatus
 from pipeline.gateways.gateway import ActionRequired, Answer, Call, Declined, Misconfigured, Succeeded, Unknown
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.books import Totals, read_totals
+from pipeline.gateways.sandbox.books import BankTotals, read_totals
 from pipeline.settings import Settings, SettingsError
 from tests.integration.gateways.sandbox.customer import AMOUNT, Customer
 
@@ -68,15 +68,15 @@ def test_a_payment_is_opened_authorised_captured_and_refunded(bank: SandboxGatew
     assert bank.authorize(customer.call()) == bank.retrieve(customer.call()) == customer.standing()
     assert customer.row()["status"] == AUTHORIZED
     with engine.connect() as connection:
-        assert read_totals(connection, [customer.id]) == {customer.id: Totals(1250, 0, 0)}
+        assert read_totals(connection, [customer.id]) == {customer.id: BankTotals(1250, 0, 0)}
 
     assert bank.capture(customer.call()) == Succeeded(reference, CAPTURED)
     with engine.connect() as connection:
-        assert read_totals(connection, [customer.id, uuid4()]) == {customer.id: Totals(0, 1250, 0)}
+        assert read_totals(connection, [customer.id, uuid4()]) == {customer.id: BankTotals(0, 1250, 0)}
 
     assert bank.refund(customer.call()) == Succeeded(reference, REFUNDED)
     with engine.connect() as connection:
-        assert read_totals(connection, [customer.id]) == {customer.id: Totals(0, 1250, 1250)}
+        assert read_totals(connection, [customer.id]) == {customer.id: BankTotals(0, 1250, 1250)}
     assert customer.entries() == [("authorize", 1250), ("capture", 1250), ("refund", 1250)]
 
 
@@ -109,7 +109,7 @@ def test_cancelling_twice_succeeds_and_releases_once(
     assert first == second == Succeeded(customer.reference or "", CANCELLED)
     assert [entry for entry in customer.entries() if entry[0] != "authorize"] == entries
     with engine.connect() as connection:
-        assert read_totals(connection, [customer.id]) == {customer.id: Totals(0, 0, 0)}
+        assert read_totals(connection, [customer.id]) == {customer.id: BankTotals(0, 0, 0)}
 
 
 @pytest.mark.parametrize(

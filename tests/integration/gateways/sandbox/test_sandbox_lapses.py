@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from models.states import PaymentStatus
 from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.books import Totals, read_totals
+from pipeline.gateways.sandbox.books import BankTotals, read_totals
 from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
 from tests.integration.gateways.sandbox.customer import Customer
@@ -75,7 +75,7 @@ def test_whoever_touches_it_first_finds_it_let_go(
     assert customer.entries() == LET_GO
     assert customer.row()["status"] == PaymentStatus.CANCELLED
     with engine.connect() as connection:
-        assert read_totals(connection, [customer.id]) == {customer.id: Totals(0, 0, 0)}
+        assert read_totals(connection, [customer.id]) == {customer.id: BankTotals(0, 0, 0)}
 
 
 def test_what_has_run_out_stays_so(bank: SandboxGateway, engine: Engine) -> None:

@@ -14,7 +14,7 @@ from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.faults import Conduct, Faults
 from pipeline.gateways.sandbox.ledger import Ledger
 from pipeline.gateways.sandbox.requests import Keyed, Unkeyed, Visit
-from pipeline.gateways.sandbox.tokens import Fault
+from pipeline.gateways.sandbox.tokens import TokenFault
 from pipeline.settings import Settings
 from tests.integration.gateways.sandbox.customer import Customer
 
@@ -222,4 +222,4 @@ def test_the_settings_reach_the_bank(patient: Settings, engine: Engine) -> None:
     answer = moody.open(call)
 
     moody.close()
-    assert (expected, answer) == (Fault.MALFORMED, Unknown("malformed"))
+    assert (expected, answer) == (TokenFault.MALFORMED, Unknown("malformed"))

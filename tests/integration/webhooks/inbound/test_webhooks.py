@@ -1,7 +1,7 @@
 """What webhooks set going. None is believed: each makes us look."""
 
 from models.states import CheckoutState
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.saga.sweep import SweepCounts
 from tests.support.harness import Shelf
 from tests.support.mail import PAID, Mail, looks, read_inbox, read_reference, read_statuses, start_challenged
@@ -37,7 +37,7 @@ def test_a_buyers_no_at_the_bank_ends_the_checkout(mail: Mail, shelf: Shelf) -> 
     status = works.status(checkout_id)
     assert status.failure is not None
     assert (status.state, status.failure.code) == (CheckoutState.FAILED, "payment_declined")
-    assert read_bank(works.engine, checkout_id) == Totals(0, 0, 0)
+    assert read_bank(works.engine, checkout_id) == BankTotals(0, 0, 0)
     assert read_statuses(shelf) == ["applied"]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from models.states import CheckoutState
 from pipeline.gateways.gateway import Call
-from pipeline.gateways.sandbox.books import Totals
+from pipeline.gateways.sandbox.books import BankTotals
 from pipeline.messaging.ports import WEBHOOKS
 from tests.support.harness import OWNER, Shelf
 from tests.support.mail import (
@@ -197,11 +197,11 @@ def revive(shelf: Shelf, reference: str, kinds: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("kinds", "left", "undone"),
-    [(["authorize"], Totals(0, 0, 0), "void"), (["authorize", "capture"], Totals(0, 700, 700), "refund")],
+    [(["authorize"], BankTotals(0, 0, 0), "void"), (["authorize", "capture"], BankTotals(0, 700, 700), "refund")],
     ids=["authorized: voided", "captured: refunded"],
 )
 def test_money_that_turns_up_after_the_end_is_given_back(
-    mail: Mail, shelf: Shelf, kinds: list[str], left: Totals, undone: str
+    mail: Mail, shelf: Shelf, kinds: list[str], left: BankTotals, undone: str
 ) -> None:
     # Given a checkout that ran out of time at the bank's page
     works = mail.works

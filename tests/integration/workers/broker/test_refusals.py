@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.integration.workers.broker.workshop import ACTOR, QUEUE, Workshop, make_ids, wait_until
-from workers.broker.message_validation import Refusal
+from workers.broker.message_validation import UnfitMessage
 
 
 def _encode(*args: Any, **changes: Any) -> bytes:
@@ -100,9 +100,9 @@ def test_a_refusal_that_cannot_be_recorded_stays_until_it_can(
     # Given a database that is away
     monkeypatch.setattr("workers.broker.batch_consumer.POSTPONE_SECONDS", 0.3)
     away = True
-    tried: list[Refusal] = []
+    tried: list[UnfitMessage] = []
 
-    def record(refusal: Refusal) -> None:
+    def record(refusal: UnfitMessage) -> None:
         tried.append(refusal)
         if away:
             raise ConnectionError("the database is away")
@@ -134,9 +134,9 @@ def test_a_refusal_that_cannot_be_recorded_stays_until_it_can(
 
 def test_what_is_refused_while_the_worker_stops_waits_for_the_next(workshop: Workshop) -> None:
     # Given a refusal that cannot be recorded
-    tried: list[Refusal] = []
+    tried: list[UnfitMessage] = []
 
-    def fail(refusal: Refusal) -> None:
+    def fail(refusal: UnfitMessage) -> None:
         tried.append(refusal)
         raise ConnectionError("the database is away")
 

@@ -9,13 +9,13 @@ import dramatiq
 
 from tests.integration.workers.broker.workshop import ACTOR, QUEUE
 from workers.broker.batch_broker import BatchBroker
-from workers.broker.message_validation import Refusal
+from workers.broker.message_validation import UnfitMessage
 
 
 def main(url: str, path: Path) -> None:
     """Work until killed."""
 
-    def refuse(refusal: Refusal) -> None:
+    def refuse(refusal: UnfitMessage) -> None:
         raise AssertionError(refusal)
 
     def hang(*ids: str) -> None:

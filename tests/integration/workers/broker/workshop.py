@@ -12,7 +12,7 @@ import redis
 from dramatiq.broker import Broker
 
 from workers.broker.batch_broker import BatchBroker
-from workers.broker.message_validation import Refusal
+from workers.broker.message_validation import UnfitMessage
 
 QUEUE = "checkout.price_lock"
 ACTOR = "price_lock"
@@ -63,7 +63,7 @@ class Workshop:
         """Work on this database."""
         self.url = url
         self.client = redis.Redis.from_url(url)
-        self.refused: list[Refusal] = []
+        self.refused: list[UnfitMessage] = []
         self._brokers: list[Broker] = []
         self._workers: list[dramatiq.Worker] = []
         self._recorders: list[Recorder] = []

@@ -45,7 +45,7 @@ Moment = Annotated[
 ]
 
 
-class Wanted(BaseModel):
+class ListQuery(BaseModel):
     """What the list may be asked for. A filter that is misspelt is refused: else it would show all there is."""
 
     model_config = ConfigDict(extra="forbid")
@@ -71,7 +71,7 @@ async def enter() -> Response:
     response_description="A page of checkouts",
     responses=PAGE | describe_problems(401, 403, 422, 429, 500, 503),
 )
-async def list_checkouts(request: Request, wanted: Annotated[Wanted, Query()]) -> Response | ListView:
+async def list_checkouts(request: Request, wanted: Annotated[ListQuery, Query()]) -> Response | ListView:
     """List checkouts, newest first. A page costs the same wherever it is and however many checkouts there are."""
     among = Filter(wanted.state, wanted.owner, wanted.cart, wanted.since, wanted.until, wanted.before)
     page = await edge_of(request).read(lambda connection: read_page(connection, among, limit=wanted.limit))

@@ -22,7 +22,7 @@ router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
 ANSWER: Final = TypeAdapter(StatisticsView)
 
 
-class Wanted(BaseModel):
+class StatisticsQuery(BaseModel):
     """Parameters of the query."""
 
     model_config = ConfigDict(extra="forbid")
@@ -36,7 +36,7 @@ class Wanted(BaseModel):
     response_description="All figures",
     responses=PAGE | describe_problems(401, 403, 422, 429, 500, 503),
 )
-async def read_statistics(request: Request, wanted: Annotated[Wanted, Query()]) -> Response | StatisticsView:
+async def read_statistics(request: Request, wanted: Annotated[StatisticsQuery, Query()]) -> Response | StatisticsView:
     """Return what is active now, and what ended in the last hours: by state, by failure, with durations and queues."""
     readout = await _read(edge_of(request), wanted.hours)
     if not wants_page(request):

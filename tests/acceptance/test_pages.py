@@ -38,16 +38,18 @@ ELSEWHERE: Final = {
     "python3 scripts/dev.py demo": "tests/acceptance/test_demo.py",
     "python3 scripts/dev.py test": ".ci/run",
     "python3 scripts/dev.py lint": ".ci/run",
-    "python3 scripts/dev.py security": "tests/unit/scripts/test_security.py",
-    "python3 scripts/dev.py chaos --checkouts 2000": "tests/acceptance/test_chaos.py",
-    "python3 scripts/dev.py up": "tests/acceptance/test_up.py",
-    "python3 scripts/dev.py replay invoices.csv": "tests/acceptance/test_replay.py",
-    "pytest --gateway somebank_checkout.testing:build": "tests/contract/test_conformance_option.py",
+    "checkout security": "tests/unit/scripts/test_security.py",
+    "checkout chaos --checkouts 2000": "tests/acceptance/test_chaos.py",
+    "checkout up": "tests/acceptance/test_up.py",
+    "checkout replay invoices.csv": "tests/acceptance/test_replay.py",
+    "pytest -p pipeline.gateways.conformance.plugin --gateway somebank_checkout.testing:build": (
+        "tests/contract/test_suite_from_outside.py"
+    ),
 }
 #: Commands that go on until they are told to end, and what they print, or log, when they are there.
 LASTING: Final = {
-    "python3 scripts/dev.py shop": "http://",
-    "python3 scripts/dev.py monitor --watch": "state completed",
+    "checkout shop": "http://",
+    "checkout monitor --watch": "state completed",
     "dramatiq workers.main:build_broker": "Worker process is ready",
     "python -m workers.scheduler": "scheduler.started",
     "python -m workers.web": "web.started",

@@ -25,6 +25,8 @@ ALLOWED: Final = {
         "python3 scripts/dev.py COMMAND",
         "python scripts/monitor.py",
     },
+    "recipes.md": {"python3 scripts/dev.py COMMAND"},
+    "CONTRIBUTING.md": {"python3 scripts/dev.py lint", "python3 scripts/dev.py test", "python3 scripts/dev.py demo"},
 }
 #: Their own subject is where other processes come from.
 PROCESSES: Final = {"scripts/dev.py", "scripts/local_servers/owner.py", "scripts/benchmarks/peers"}

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from pipeline.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-BOOKS: Final = ROOT / "tests" / "integration" / "books.sql"
+BOOKS: Final = ROOT / "tests" / "integration" / "audit" / "books.sql"
 
 
 def write(engine: Engine, sql: str) -> None:

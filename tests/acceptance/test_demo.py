@@ -104,7 +104,7 @@ def test_the_demo_tells_its_story_on_servers_of_its_own() -> None:
         "Starting: PostgreSQL and Redis from wheels, worker processes. Ctrl-C leaves nothing behind.",
         "20 buyers want 12 kettles, all at once",
         "12 hold all that is in their carts, 8 hold nothing.",
-        'These are told: "kettle" is sold out: remove it.',
+        'Their error: "kettle" is sold out: remove it.',
         "12 have paid: orders 1001 to 1012.",
         'Nora pays at once: "The payment was declined (card_declined): try another payment method."',
         "His first card lacks funds. The hold stays, he may try another.",

@@ -13,7 +13,7 @@ from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works
 
-BOOKS: Final = Path(__file__).with_name("books.sql")
+BOOKS: Final = Path(__file__).parents[1] / "audit" / "books.sql"
 
 
 def write(engine: Engine, sql: str) -> None:

@@ -99,6 +99,15 @@ def server_urls(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
         yield servers.database_url, servers.redis_url
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _logs_of_commands() -> Iterator[None]:
+    """Leave the log of this process alone: a command configures that of its whole process, and this one has tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("engine_desk", "reconcile_run"):
+            patch.setattr(f"scripts.environments.{place}.configure_logs", lambda _: None)
+        yield
+
+
 def spare_the_disk(url: str) -> None:
     """Let a server of our own not wait for the disk: a killed one keeps what it wrote, and no test cuts the power."""
     admin = create_engine(make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")

@@ -81,8 +81,6 @@ def place(opened: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
     monkeypatch.chdir(tmp_path)
     for name, value in build_env(opened.settings).items():
         monkeypatch.setenv(name, value)
-    # It is for a whole process, and this one has other tests.
-    monkeypatch.setattr("scripts.environments.engine_desk.configure_logs", lambda _: None)
     return opened
 
 

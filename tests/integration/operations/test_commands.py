@@ -27,8 +27,6 @@ def cup(works: Works, shelf: Shelf, settings: Settings, monkeypatch: pytest.Monk
     monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
     monkeypatch.setenv("CHECKOUT_GATEWAY", settings.gateway)
-    # It is for a whole process, and this one has other tests.
-    monkeypatch.setattr("scripts.environments.engine_desk.configure_logs", lambda _: None)
     shelf.add_variant("cup", stock=9, price_minor=250)
     return works
 

@@ -55,9 +55,6 @@ def ids(
     monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
     monkeypatch.setenv("CHECKOUT_GATEWAY", "sandbox")
-    # It is for a whole process, and this one has other tests.
-    for place in ("engine_desk", "reconcile_run"):
-        monkeypatch.setattr(f"scripts.environments.{place}.configure_logs", lambda _: None)
     shelf.add_variant("cup", stock=9, price_minor=250)
     shelf.add_coupon("TEN")
     shelf.add_tax("0.2")

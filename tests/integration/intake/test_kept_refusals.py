@@ -58,4 +58,4 @@ def test_a_refusal_is_kept_with_the_sentence_of_its_code(engine: Engine, shelf: 
     [(queue, body, code, message)] = shelf.rows("SELECT queue, body, code, message FROM rejected_messages")
     assert (queue, body, code) == ("q", "{}", "message_invalid")
     assert "4242" not in message
-    assert [(each["event"], each["queue"], each["reason"]) for each in logged] == [("message.refused", "q", message)]
+    assert [(each["event"], each["queue"], each["reason"]) for each in logged] == [("message.rejected", "q", message)]

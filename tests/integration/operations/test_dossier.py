@@ -74,7 +74,7 @@ def test_one_that_waits_says_until_when_and_how_to_free_it(cup: Works, shelf: Sh
     assert sentences(cup, dossier) == [
         (
             f"It awaits payment and holds its stock until {until}; release it to free the stock now.",
-            f"python scripts/release.py {checkout_id} --reason TEXT",
+            f"checkout checkouts release {checkout_id} --reason TEXT",
         )
     ]
 
@@ -123,7 +123,7 @@ def test_what_needs_a_person_says_what_to_settle(cup: Works, shelf: Shelf) -> No
     [(sentence, command)] = sentences(cup, read(cup, checkout_id))
     # Then
     assert sentence.startswith("An operator must settle this, then retry it. The payment provider refuses access")
-    assert command == f"python scripts/retry.py {checkout_id} --reason TEXT"
+    assert command == f"checkout checkouts retry {checkout_id} --reason TEXT"
 
 
 def test_an_unknown_one_is_not_there(cup: Works) -> None:

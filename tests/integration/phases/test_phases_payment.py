@@ -92,7 +92,7 @@ def test_a_declined_capture_unwinds_past_the_pivot(works: Works, shelf: Shelf, e
     assert read_failure(works, checkout_id) == (
         "capture_declined",
         "payment_capture",
-        "The authorised payment could not be taken (capture_declined): start again with another one.",
+        "The authorised payment could not be captured (capture_declined): start again with another one.",
     )
     assert shelf.rows("SELECT pivot_at IS NOT NULL, phase FROM checkouts") == [(True, 0)]
     assert shelf.rows("SELECT state, number FROM orders") == [("cancelled", None)]

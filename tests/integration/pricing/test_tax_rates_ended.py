@@ -120,7 +120,7 @@ def test_diagnose_and_health_say_so_before_anything_is_sold(engine: Engine, sett
     # Then
     found, health = look(engine, settings)
     assert (found.count, health) == (3, Health.DEGRADED)
-    assert found.sentence.startswith("3 groups of tax rates (a country, a region, a category) hold no more")
+    assert found.sentence.startswith("3 groups of tax rates (a country, a region, a category) have ended")
     # When there is a rate of each again, or one of 0
     shelf.add_tax("0.25")
     shelf.add_tax("0", country="CA", name="PST", region="BC")

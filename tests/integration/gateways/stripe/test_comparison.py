@@ -57,9 +57,9 @@ def test_a_second_intent_for_a_checkout_is_taken_back(
     works.pump()
     stray = make_object(works.gateway, paid, upto, token=purse.good)
     findings = compare(works).differences
-    assert [(each.kind.value, each.reference) for each in findings] == [("stray_object", stray)]
+    assert [(each.kind.value, each.reference) for each in findings] == [("orphaned_payment", stray)]
     # When
     repairs = repair(works, findings)
     # Then
-    assert outcomes(repairs) == [("stray_object", did, "5.00 EUR", None)]
+    assert outcomes(repairs) == [("orphaned_payment", did, "5.00 EUR", None)]
     assert differences(works) == []

@@ -47,7 +47,7 @@ def test_books_that_agree_are_exit_0_with_a_line_for_each_kind(
     ]
     assert lines[len(INVARIANTS)] == f"{len(INVARIANTS)} invariants, all hold."
     assert figures(done.stdout) == [("ok", kind, 0) for kind in KINDS]
-    assert lines[-1].startswith("2 objects at sandbox, 2 payments of ours, since 20")
+    assert lines[-1].startswith("2 objects at sandbox, 2 payments of this database, since 20")
     assert lines[-1].endswith(" UTC: all agree.")
     assert take_snapshot(engine) == before
 
@@ -184,7 +184,7 @@ def test_the_window_is_given_in_hours(tmp_path: Path, engine: Engine, settings: 
     # When, then
     week = run(tmp_path, settings, "--gateway")
     assert [each for each in figures(week.stdout) if each[0] != "ok"] == []
-    assert week.stdout.splitlines()[-1].startswith("0 objects at sandbox, 2 payments of ours, since ")
+    assert week.stdout.splitlines()[-1].startswith("0 objects at sandbox, 2 payments of this database, since ")
     longer = run(tmp_path, settings, "--gateway", "--hours", "193")
     assert [each for each in figures(longer.stdout) if each[0] != "ok"] == [("DIFFERS", "orphaned_payment", 1)]
 

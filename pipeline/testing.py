@@ -31,7 +31,7 @@ from pipeline.database.connections import connect_engine
 from pipeline.database.temporary import OpenServer, open_settings
 from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
 from pipeline.gateways.gateway import Gateway
-from pipeline.gateways.registry import build_gateway, fit_claim
+from pipeline.gateways.registry import build_gateway, fit_lease
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.intake.service import CheckoutService
 from pipeline.intake.status import Status
@@ -211,7 +211,7 @@ def checkout_engine(
         settings = sandbox if gateway is None else given.with_gateway(gateway.name)
         built = gateway or build_gateway(settings)
         database = connect_engine(settings, application_name="testing")
-        engine = InProcessEngine(database, fit_claim(settings, built), built)
+        engine = InProcessEngine(database, fit_lease(settings, built), built)
         try:
             yield engine
         finally:

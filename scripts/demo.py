@@ -34,7 +34,7 @@ from scripts.terminal.output import Screen, plain, say, say_json
 from workers.bootstrap import build_engine
 from workers.logs import configure_logs
 
-#: The bank takes a moment for each answer. A claim outlasts the longest call, as it must, and runs out while one
+#: The bank takes a moment for each answer. A lease outlasts the longest call, as it must, and runs out while one
 #: watches; a dead worker is missed as soon.
 TIMES: Final[dict[str, Any]] = {
     "gateway_timeout_seconds": 3,

@@ -12,7 +12,7 @@ from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
 from pipeline.errors import Code
 from pipeline.gateways.choice import MoneyKind, read_choice
 from pipeline.gateways.gateway import Gateway
-from pipeline.gateways.registry import build_gateway, fit_claim
+from pipeline.gateways.registry import build_gateway, fit_lease
 from pipeline.intake.service import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
 from pipeline.saga.executor import LINGER_SECONDS, Executor
@@ -98,7 +98,7 @@ def build_engine(
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     gateway = gateway or build_gateway(settings)
-    settings = fit_claim(settings, gateway)
+    settings = fit_lease(settings, gateway)
     backlog = RedisBacklog(broker.client, namespace=broker.namespace)
     publisher = RedisSender(broker)
     transactions = TransactionRunner(database, waits=waits)

@@ -208,7 +208,7 @@ class Gateway(Protocol):
 
     @property
     def call_seconds(self) -> float:
-        """The longest a verb can take, the adapter's own retries included. A claim must outlast it."""
+        """The longest a verb can take, the adapter's own retries included. A lease must outlast it."""
 
     def chargeable(self, amount: Money) -> Money | NotChargeable:
         """Return what of an amount can be charged: all of it, or the next lower amount if it has too many decimals.

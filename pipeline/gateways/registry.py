@@ -7,10 +7,10 @@ from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.installed import load_gateway
 from pipeline.settings import Settings, SettingsError
 
-#: A claim must outlast its call by this much, or two workers could make the same call at once.
-CLAIM_MARGIN_SECONDS: Final = 0.2
+#: A lease must outlast its call by this much, or two workers could make the same call at once.
+LEASE_MARGIN_SECONDS: Final = 0.2
 
-#: How long a call may wait for its turn where the settings leave the claim to the gateway: a batch of 256 through 64
+#: How long a call may wait for its turn where the settings leave the lease to the gateway: a batch of 256 through 64
 #: calls at once, at a bank that takes 0.6 s for each. What has waited longer is put off, not made.
 TURN_SECONDS: Final = 2.5
 
@@ -24,7 +24,7 @@ def build_gateway(settings: Settings) -> Gateway:
         raise SettingsError(
             f"The gateway {settings.gateway} is of an earlier release: install one of it that knows what it can charge."
         )
-    if 0 < settings.gateway_lease_seconds < gateway.call_seconds + CLAIM_MARGIN_SECONDS:
+    if 0 < settings.gateway_lease_seconds < gateway.call_seconds + LEASE_MARGIN_SECONDS:
         gateway.close()
         raise SettingsError(
             f"A call of {gateway.name} can take {gateway.call_seconds:g} s: "
@@ -33,8 +33,8 @@ def build_gateway(settings: Settings) -> Gateway:
     return gateway
 
 
-def fit_claim(settings: Settings, gateway: Gateway) -> Settings:
-    """Return the settings with a claim that outlasts the calls of this gateway, where they leave it to the gateway."""
+def fit_lease(settings: Settings, gateway: Gateway) -> Settings:
+    """Return the settings with a lease that outlasts the calls of this gateway, where they leave it to the gateway."""
     if settings.gateway_lease_seconds > 0:
         return settings
     return settings.model_copy(update={"gateway_lease_seconds": gateway.call_seconds + TURN_SECONDS})

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from pipeline.errors import Code, Conflict
 
-CLAIM: Final = text("""
+LEASE: Final = text("""
     INSERT INTO stored_responses (owner, key, fingerprint, leased_until)
     VALUES (:owner, :key, :fingerprint, now() + make_interval(secs => :seconds))
     ON CONFLICT (owner, key) DO UPDATE SET leased_until = EXCLUDED.leased_until
@@ -31,7 +31,7 @@ KEEP: Final = text("""
     INSERT INTO stored_responses AS a (owner, key, fingerprint, leased_until, status, headers, body)
     VALUES (:owner, :key, :fingerprint, now(), :status, CAST(:headers AS jsonb), :body)
     ON CONFLICT (owner, key) DO UPDATE SET status = EXCLUDED.status, headers = EXCLUDED.headers, body = EXCLUDED.body
-    WHERE a.status IS NULL AND a.fingerprint = EXCLUDED.fingerprint AND CAST(:claimed AS boolean)
+    WHERE a.status IS NULL AND a.fingerprint = EXCLUDED.fingerprint AND CAST(:leased AS boolean)
 """)
 
 
@@ -53,14 +53,14 @@ class StoredResponse:
     body: str
 
 
-def claim(connection: Connection, request: IdempotentRequest, seconds: float) -> StoredResponse | None:
+def take_lease(connection: Connection, request: IdempotentRequest, seconds: float) -> StoredResponse | None:
     """Take this request on for so long; the first answer if there is one.
 
     Raises Conflict: KEY_CONFLICT when the key came with another request, KEY_RUNNING while it is being processed. Of
     two at once the second waits here until the first has committed.
     """
     named: dict[str, Any] = {"owner": request.owner, "key": request.key}
-    taken = connection.execute(CLAIM, {**named, "fingerprint": request.fingerprint, "seconds": seconds})
+    taken = connection.execute(LEASE, {**named, "fingerprint": request.fingerprint, "seconds": seconds})
     if taken.rowcount:
         return None
     known = connection.execute(FIND, named).one_or_none()
@@ -71,8 +71,8 @@ def claim(connection: Connection, request: IdempotentRequest, seconds: float) ->
     return StoredResponse(known.status, known.headers, known.body)
 
 
-def keep(connection: Connection, request: IdempotentRequest, answer: StoredResponse, *, claimed: bool) -> None:
-    """Keep the first answer of a request; `claimed` is False for a refusal: its lease was rolled back with its
+def keep(connection: Connection, request: IdempotentRequest, answer: StoredResponse, *, leased: bool) -> None:
+    """Keep the first answer of a request; `leased` is False for a refusal: its lease was rolled back with its
     transaction.
     """
     connection.execute(
@@ -84,6 +84,6 @@ def keep(connection: Connection, request: IdempotentRequest, answer: StoredRespo
             "status": answer.status,
             "headers": json.dumps(dict(answer.headers)),
             "body": answer.body,
-            "claimed": claimed,
+            "leased": leased,
         },
     )

@@ -1,7 +1,7 @@
 """Whether a request may be answered by a checkout that is under way: only if it says the same as that one was asked.
 
 Otherwise its caller would get another request's result: another cart, another card, another total. What a look
-(`GET /checkout`) leaves out it does not claim; a request that pays claims all of it.
+(`GET /checkout`) leaves out is not compared; of a request that pays all is compared.
 """
 
 import json
@@ -46,7 +46,7 @@ def join_cart(connection: Connection, request: StartRequest, holder: Holder, set
     pays = request.payment is not None
     is_paid = holder.payment_given and holder.state is not CheckoutState.AWAITING_PAYMENT
     differs = [] if request.cart is None or _holds(connection, request.cart) else [CART]
-    off = _object_to_amounts(connection, holder.id, holder.expected, request, settings, claims_all=pays)
+    off = _object_to_amounts(connection, holder.id, holder.expected, request, settings, compares_all=pays)
     if is_paid or not pays:
         if request.reference != holder.reference and (pays or request.reference is not None):
             differs.append(REFERENCE)
@@ -72,7 +72,7 @@ def join_payment(connection: Connection, request: ProcessRequest, member: Locked
     """
     if connection.execute(TOKEN, {"id": member.id}).scalar_one_or_none() != _token(request):
         raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(member.id), state=member.state)
-    off = _object_to_amounts(connection, member.id, member.expected, request, settings, claims_all=True)
+    off = _object_to_amounts(connection, member.id, member.expected, request, settings, compares_all=True)
     if off == {}:
         raise _refuse(member.id, member.cart_id, differs=AMOUNTS)
     if off:
@@ -96,14 +96,14 @@ def _object_to_amounts(
     request: Expecting,
     settings: Settings,
     *,
-    claims_all: bool,
+    compares_all: bool,
 ) -> dict[str, Any] | None:
     """Return how the frozen quote differs from what a request expects; {} if none is frozen and others are expected.
 
     `asked` is what the checkout was asked to expect: it unwinds in phase 3 when that does not hold.
     """
     expected = read_expected(request)
-    if expected == asked or (expected == Expected() and not claims_all):
+    if expected == asked or (expected == Expected() and not compares_all):
         return None
     frozen = read_quotes(connection, [checkout_id]).get(checkout_id)
     if frozen is None:

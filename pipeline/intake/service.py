@@ -14,7 +14,7 @@ from pipeline.errors import Code, NotFound, Refused
 from pipeline.gateways.gateway import Gateway
 from pipeline.intake import commands as intake
 from pipeline.intake.commands import CommandResult
-from pipeline.intake.idempotency import IdempotentRequest, StoredResponse, claim, keep
+from pipeline.intake.idempotency import IdempotentRequest, StoredResponse, keep, take_lease
 from pipeline.intake.requests import ProcessRequest, StartRequest
 from pipeline.intake.status import Status, read_status
 from pipeline.messaging.ports import OutgoingMessage, Publisher
@@ -82,7 +82,7 @@ class CheckoutService:
         return self._admit(lambda connection: intake.process(connection, request, self._settings))
 
     def purchase(
-        self, request: StartRequest | ProcessRequest, asked: IdempotentRequest, claim_seconds: float
+        self, request: StartRequest | ProcessRequest, asked: IdempotentRequest, lease_seconds: float
     ) -> CommandResult | StoredResponse:
         """Pay, by a request whose answer will be kept: its first answer, if it has had one.
 
@@ -93,7 +93,7 @@ class CheckoutService:
         validated = self._validate(request.cart) if isinstance(request, StartRequest) else None
 
         def work(connection: Connection) -> CommandResult | StoredResponse:
-            if (answer := claim(connection, asked, claim_seconds)) is not None:
+            if (answer := take_lease(connection, asked, lease_seconds)) is not None:
                 return answer
             if isinstance(request, StartRequest):
                 return intake.start(connection, request, self._settings, validated)
@@ -103,9 +103,9 @@ class CheckoutService:
             self._commit(work, lambda each: each.messages if isinstance(each, CommandResult) else ())
         )
 
-    def keep_response(self, asked: IdempotentRequest, answer: StoredResponse, *, claimed: bool) -> None:
+    def keep_response(self, asked: IdempotentRequest, answer: StoredResponse, *, leased: bool) -> None:
         """Keep what a request was answered, for its repeats."""
-        self._commit(lambda connection: keep(connection, asked, answer, claimed=claimed))
+        self._commit(lambda connection: keep(connection, asked, answer, leased=leased))
 
     def put_cart(self, owner: str, cart: Cart) -> bool:
         """Write a cart whole; True when it is new."""

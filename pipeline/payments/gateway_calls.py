@@ -1,4 +1,4 @@
-"""Gateway calls of one process: so many at once, none with a transaction open, none that outlives its claim."""
+"""Gateway calls of one process: so many at once, none with a transaction open, none that outlives its lease."""
 
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -21,12 +21,12 @@ class Calls:
     """Makes calls on threads, at most so many at once."""
 
     def __init__(self, concurrency: int, patience_seconds: float) -> None:
-        """Make so many at once. A call must be begun so soon after its claim that it ends before that runs out."""
+        """Make so many at once. A call must be begun so soon after its lease that it ends before that runs out."""
         self._patience_seconds = patience_seconds
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="gateway")
 
     def submit(self, gateway: Gateway, planned: PlannedCall, began: float) -> Future[CallResult]:
-        """Make a call on a thread; `began` is when the transaction did that claimed it. Raises within a transaction."""
+        """Make a call on a thread; `began` is when the transaction did that leased it. Raises within a transaction."""
         assert_no_transaction()
         return self._threads.submit(lambda: CallResult(planned, self._call(gateway, planned, began)))
 
@@ -35,7 +35,7 @@ class Calls:
         self._threads.shutdown()
 
     def _call(self, gateway: Gateway, planned: PlannedCall, began: float) -> Answer | None:
-        """Make the call, or None when its claim could run out under it: after a queue of slow ones, or a long pause."""
+        """Make the call, or None when its lease could run out under it: after a queue of slow ones, or a long pause."""
         names = {"checkout_id": str(planned.call.checkout_id), "verb": planned.verb}
         if time.monotonic() - began > self._patience_seconds:
             log.warning("gateway.not_called", **names)

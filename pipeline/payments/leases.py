@@ -19,26 +19,26 @@ _COLUMNS: Final = "kind n status fence attempts id leased_until code last_error 
 OPERATION: Final = ", ".join(f"payment_operations.{column}" for column in _COLUMNS.split(" "))
 
 # In one round trip: the checkouts that are held for the call, and the call.
-# While its call is out, a checkout is due only when the claim has run out, and its stock is held for the payment. A
+# While its call is out, a checkout is due only when the lease has run out, and its stock is held for the payment. A
 # status poll holds nothing longer: a storefront may ask as often as it likes. What was held within the last tenth of a
-# claim is left as it is: a sweep that comes so much too early finds the claim in the books, and waits for it.
-# A status poll claims the operation that it may settle, and is no new attempt of it: :polling names its checkout, and
+# lease is left as it is: a sweep that comes so much too early finds the lease in the books, and waits for it.
+# A status poll leases the operation that it may settle, and is no new attempt of it: :polling names its checkout, and
 # the fence stays.
-CLAIM: Final = text(f"""
+LEASE: Final = text(f"""
     WITH held AS (
         UPDATE checkouts
-        SET due_at = now() + make_interval(secs => :claim_seconds), due_reason = 'scheduled', updated_at = now(),
+        SET due_at = now() + make_interval(secs => :lease_seconds), due_reason = 'scheduled', updated_at = now(),
             expires_at = CASE WHEN id = ANY(CAST(:polling AS uuid[])) THEN expires_at
                               ELSE greatest(expires_at, now() + make_interval(secs => :window_seconds)) END,
             pivot_at = CASE WHEN :pivot THEN coalesce(pivot_at, now()) ELSE pivot_at END
         WHERE id = ANY(CAST(:holding AS uuid[]))
-          AND (due_reason IS DISTINCT FROM 'scheduled' OR due_at < now() + make_interval(secs => 0.9 * :claim_seconds)
+          AND (due_reason IS DISTINCT FROM 'scheduled' OR due_at < now() + make_interval(secs => 0.9 * :lease_seconds)
                OR (:pivot AND pivot_at IS NULL)
                OR (id <> ALL(CAST(:polling AS uuid[]))
-                   AND expires_at < now() + make_interval(secs => :window_seconds - 0.1 * :claim_seconds)))
+                   AND expires_at < now() + make_interval(secs => :window_seconds - 0.1 * :lease_seconds)))
     )
     INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, fence, leased_until)
-    SELECT id, kind, n, id || ':' || kind || ':' || n, amount, fence, now() + make_interval(secs => :claim_seconds)
+    SELECT id, kind, n, id || ':' || kind || ':' || n, amount, fence, now() + make_interval(secs => :lease_seconds)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:ns AS smallint[]), CAST(:amounts AS bigint[]),
                 CAST(:fences AS integer[])) AS intended (id, kind, n, amount, fence)
     ON CONFLICT (checkout_id, kind, n) DO UPDATE
@@ -47,7 +47,7 @@ CLAIM: Final = text(f"""
                      ELSE greatest(EXCLUDED.fence, payment_operations.fence) END,
         updated_at = CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[])) THEN payment_operations.updated_at
                           ELSE now() END,
-        -- A claim that ran out without an answer: its caller died, and that counts.
+        -- A lease that ran out without an answer: its caller died, and that counts.
         attempts = payment_operations.attempts
                    + CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[]))
                                OR payment_operations.leased_until IS NULL THEN 0 ELSE 1 END
@@ -61,7 +61,7 @@ class AmountError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A claimed call, ready to be made once the transaction that claimed it has committed.
+    """A leased call, ready to be made once the transaction that leased it has committed.
 
     `seen` is what we thought of the payment when it was planned.
     """
@@ -106,9 +106,9 @@ def take_leases(
     wanted = {(member.id, intent.kind, intent.n): (books, intent) for member, books, intent in intents}
     ids = [member.id for member, _, _ in intents]
     rows = connection.execute(
-        CLAIM,
+        LEASE,
         {
-            "claim_seconds": settings.gateway_lease_seconds,
+            "lease_seconds": settings.gateway_lease_seconds,
             "window_seconds": settings.payment_window_seconds,
             "pivot": pivot,
             "holding": ids if hold else [],

@@ -191,7 +191,7 @@ class PaymentState:
         return replace(self, operations=[freed if each.id == operation.id else each for each in self.operations])
 
     def hold(self, operation: Operation) -> "PaymentState":
-        """Return the books with the claim as this operation has it, unless its outcome is known by now."""
+        """Return the books with the lease as this operation has it, unless its outcome is known by now."""
         return replace(
             self,
             operations=[

@@ -40,7 +40,7 @@ SETTLE: Final = text("""
         SET status = s.status, code = s.code, last_error = s.last_error, attempts = s.attempts,
             leased_until = s.leased_until, updated_at = now()
         FROM unnest(CAST(:operation_ids AS bigint[]), CAST(:operation_statuses AS text[]), CAST(:codes AS text[]),
-                    CAST(:errors AS text[]), CAST(:attempts AS smallint[]), CAST(:claims AS timestamptz[]))
+                    CAST(:errors AS text[]), CAST(:attempts AS smallint[]), CAST(:leases AS timestamptz[]))
              AS s (id, status, code, last_error, attempts, leased_until)
         WHERE o.id = s.id
     )
@@ -137,7 +137,7 @@ def _write(connection: Connection, before: Mapping[UUID, PaymentState], after: M
                 "codes": [each.code for each in operations],
                 "errors": [each.last_error for each in operations],
                 "attempts": [each.attempts for each in operations],
-                "claims": [each.leased_until for each in operations],
+                "leases": [each.leased_until for each in operations],
                 "checkout_ids": [books.checkout_id for books in payments],
                 "statuses": [books.status for books in payments],
                 "references": [books.reference for books in payments],

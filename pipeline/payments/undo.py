@@ -44,8 +44,8 @@ def _plan_unopened(member: LockedCheckout, books: PaymentState, settings: Settin
     operation = books.find(OperationKind.OPEN, 1)
     if operation is None or operation.status is OperationStatus.DECLINED:
         return Done()
-    if claimed := wait_for_lease(member, operation):
-        return claimed
+    if leased := wait_for_lease(member, operation):
+        return leased
     if operation.attempts >= settings.max_undo_attempts or is_too_old(member, operation, settings):
         return Done()
     return pause_between_repeats(member, books, operation, settings) or Intent(OperationKind.OPEN, 1, Verb.OPEN)

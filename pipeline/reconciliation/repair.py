@@ -21,7 +21,7 @@ from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
 
-#: A batch is worked on for as many claims: a worker that was at the same payment is done after one.
+#: A batch is worked on for as many leases: a worker that was at the same payment is done after one.
 PATIENCE_LEASES: Final = 2
 
 #: Told of each repair as it is made.
@@ -29,7 +29,7 @@ Tell = Callable[[Repair], None]
 
 
 class Repairer:
-    """Safe to run twice, at once, and beside the workers: whatever it calls, it calls with keys or under claims."""
+    """Safe to run twice, at once, and beside the workers: whatever it calls, it calls with keys or under leases."""
 
     def __init__(
         self, database: Engine, gateway: Gateway, poller: PaymentPoller, unwinder: Unwinder, settings: Settings

@@ -55,7 +55,7 @@ REST: Final = text("""
                       THEN now() + greatest(make_interval(secs => :post_end_poll_seconds), :share * (now() - ended_at))
                  END AS at
           FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id WHERE c.id = ANY(CAST(:ids AS uuid[]))) next
-    WHERE checkouts.id = next.id AND due_at <= now() + make_interval(secs => :claim_seconds)
+    WHERE checkouts.id = next.id AND due_at <= now() + make_interval(secs => :lease_seconds)
 """)
 
 #: A new fence makes the next call of an undo a new attempt.
@@ -150,7 +150,7 @@ def schedule_next_poll(
                 "post_end_poll_seconds": settings.post_end_poll_seconds,
                 "post_end_poll_hours": settings.post_end_poll_hours if answered else 3 * settings.post_end_poll_hours,
                 "share": 2.0 if answered else 0.25,
-                "claim_seconds": settings.gateway_lease_seconds,
+                "lease_seconds": settings.gateway_lease_seconds,
             },
         )
 

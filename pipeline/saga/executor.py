@@ -33,7 +33,7 @@ from pipeline.settings import Settings
 log = structlog.get_logger()
 
 #: How often the longest pause before a repeat is made once more for the answers of a gateway. Without them everybody
-#: waits until their calls' claims have run out, 13 s at Stripe; 7.6 s of repeats are over within 10 s of a database's
+#: waits until their calls' leases have run out, 13 s at Stripe; 7.6 s of repeats are over within 10 s of a database's
 #: return.
 ANSWER_REPEATS: Final = 2
 
@@ -109,7 +109,7 @@ class Executor:
         """Take what the steps need. The gateway's calls in flight are bounded for the whole process.
 
         After `linger_seconds` a drive that may leaves its calls behind: as many as half of those that can be in flight,
-        so that there is room for those of others, and no more are claimed than can be made. `backlog` tells whether
+        so that there is room for those of others, and no more are leased than can be made. `backlog` tells whether
         messages wait, behind which heavy groups are put; without it they never are.
         """
         self._transactions = transactions

@@ -53,7 +53,7 @@ CALL_AGAIN: Final = text(f"""
 # What goes to the gateway's own queue stays scheduled: its wait there says nothing about the phase's queue.
 ASK_AGAIN: Final = text("""
     UPDATE checkouts
-    SET sent_at = now(), due_at = now() + make_interval(secs => :claim_seconds), updated_at = now()
+    SET sent_at = now(), due_at = now() + make_interval(secs => :lease_seconds), updated_at = now()
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -152,12 +152,12 @@ class Tick:
         return Swept(messages, counts=+Counter(expired=len(members)))
 
     def call_scheduled(self, connection: Connection) -> Swept:
-        """Call on checkouts that asked for it: unknown outcomes, claims that ran out, undos that failed."""
+        """Call on checkouts that asked for it: unknown outcomes, leases that ran out, undos that failed."""
         members = lock_scheduled(connection, self.settings.sweep_limit)
         asking = [member.id for member in members if queue_for(member) == RESOLVE]
         if asking:
             seconds = self.settings.gateway_lease_seconds
-            connection.execute(ASK_AGAIN, {"ids": asking, "claim_seconds": seconds})
+            connection.execute(ASK_AGAIN, {"ids": asking, "lease_seconds": seconds})
         self._call_again(connection, [member for member in members if member.id not in asking], counted=False)
         messages = [OutgoingMessage(queue_for(member), member.id, member.now) for member in members]
         return Swept(messages, counts=+Counter(scheduled=len(members)))

@@ -109,7 +109,7 @@ class Unwinder:
     ) -> list[LockedCheckout]:
         books = {**load_payments(connection, [each.id for each in group if each.id not in known]), **known}
         plans = {each.id: work.plan_undo(each, books.get(each.id), self._settings) for each in group}
-        step.calls += self._claim(connection, group, books, plans)
+        step.calls += self._lease(connection, group, books, plans)
         undone: list[LockedCheckout] = []
         retries: dict[UUID, Retry] = {}
         reviews: dict[UUID, Review] = {}
@@ -133,7 +133,7 @@ class Unwinder:
         forward.move_to_review(connection, phase.name, reviews)
         return undone
 
-    def _claim(
+    def _lease(
         self,
         connection: Connection,
         group: Sequence[LockedCheckout],
@@ -154,7 +154,7 @@ class Unwinder:
         settled = [each.id for each in ended if isinstance(plans[each.id], Done)]
         close_reviews(connection, settled)
         backward.schedule_next_poll(connection, [*settled, *reviews], self._settings)
-        return self._claim(connection, ended, books, plans)
+        return self._lease(connection, ended, books, plans)
 
     def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
         """Count the attempt of an undo that raised; after the last, move to review."""

@@ -22,10 +22,10 @@ from scripts.local_servers.embedded import SANDBOX
 
 #: Redis has sixteen databases unless told otherwise; 0 is everybody's.
 REDIS_DATABASES: Final = range(15, 0, -1)
-#: The key that makes a database taken. A claim that outlived its owner, killed by force, ends after a day.
-CLAIM: Final = "checkout:scratch"
+#: The key that makes a database taken. A lease that outlived its owner, killed by force, ends after a day.
+LEASE: Final = "checkout:scratch"
 SEEKER: Final = "checkout-scratch"
-CLAIM_SECONDS: Final = 24 * 3600
+LEASE_SECONDS: Final = 24 * 3600
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def _find_redis(settings: Settings) -> Settings:
     for number in REDIS_DATABASES:
         own = settings.model_copy(update={"redis_url": SecretStr(_choose_database(url, number))})
         with explain_redis(), open_redis(own) as client:
-            if _claim(client, number):
+            if _lease(client, number):
                 return own
     raise Obstacle("Each of the databases 1 to 15 of REDIS_URL is in use: empty one, or unset REDIS_URL.")
 
@@ -120,13 +120,13 @@ def explain_redis() -> Iterator[None]:
         raise Obstacle(f"Redis did not answer: {error}.") from error
 
 
-def _claim(client: Redis, number: int) -> bool:
+def _lease(client: Redis, number: int) -> bool:
     """Take this database if it is empty and nobody is connected to it, others that look for one excepted."""
     client.client_setname(SEEKER)
-    if client.dbsize() or not client.set(CLAIM, "claimed", nx=True, ex=CLAIM_SECONDS):
+    if client.dbsize() or not client.set(LEASE, "leased", nx=True, ex=LEASE_SECONDS):
         return False
     if any(each["db"] == str(number) and each["name"] != SEEKER for each in client.client_list()):
-        client.delete(CLAIM)
+        client.delete(LEASE)
         return False
     return True
 

@@ -124,7 +124,7 @@ def end(signum: int, _frame: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def claim(state: Path | None) -> Iterator[IO[str] | None]:
+def lock_state(state: Path | None) -> Iterator[IO[str] | None]:
     """Hold `state` locked as long as the servers run: that tells a live file from one left by a crash."""
     if state is None:
         yield None
@@ -165,7 +165,7 @@ def main() -> int:
         signal.signal(signum, end)
     announced = False
     try:
-        with claim(options.state) as state:
+        with lock_state(options.state) as state:
             owner = Owner(data=options.data, postgres=not options.no_postgres, redis=not options.no_redis)
             try:
                 for place in (state, sys.stdout):

@@ -233,7 +233,7 @@ def test_a_provider_that_cannot_be_read_is_exit_2_and_never_all_well(
         ({"DATABASE_URL": "postgresql://shop:secret@127.0.0.1:1/shop"}, "The database did not answer: connection"),
         ({"CHECKOUT_GATEWAY_LEASE_SECONDS": "1"}, "A call of sandbox can take 4 s: set CHECKOUT_GATEWAY_LEASE_SECONDS"),
     ],
-    ids=["no-such-gateway", "no-redis-address", "database-away", "claim-too-short"],
+    ids=["no-such-gateway", "no-redis-address", "database-away", "lease-too-short"],
 )
 def test_what_keeps_the_comparison_from_running_is_exit_2_and_one_sentence(
     tmp_path: Path, settings: Settings, environment: dict[str, str], sentence: str

@@ -67,7 +67,7 @@ def list_databases(url: str) -> set[str]:
         return {row[0] for row in connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'demo%'")}
 
 
-def list_claims(url: str) -> set[int]:
+def list_leases(url: str) -> set[int]:
     """Return the Redis databases that a script holds as its own."""
     found = set()
     for number in range(1, 16):
@@ -136,7 +136,7 @@ def test_the_demo_tells_its_story_on_servers_of_its_own() -> None:
 def test_json_is_one_object_and_the_databases_on_given_servers_are_gone(server_urls: tuple[str, str]) -> None:
     # Given servers on which others may be at work
     database_url, redis_url = server_urls
-    before = (list_databases(database_url), list_claims(redis_url))
+    before = (list_databases(database_url), list_leases(redis_url))
     # When
     with start_demo("--json", DATABASE_URL=database_url, REDIS_URL=redis_url) as (process, folder, mark):
         output, errors = process.communicate(timeout=BOUND_SECONDS)
@@ -170,7 +170,7 @@ def test_json_is_one_object_and_the_databases_on_given_servers_are_gone(server_u
         "kept": None,
         "ok": True,
     }
-    assert (list_databases(database_url), list_claims(redis_url)) == before
+    assert (list_databases(database_url), list_leases(redis_url)) == before
 
 
 @pytest.mark.parametrize(
@@ -198,18 +198,18 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(moment: str, signum: signal.
 def test_ctrl_c_on_given_servers_leaves_no_database(server_urls: tuple[str, str]) -> None:
     # Given
     database_url, redis_url = server_urls
-    before = (list_databases(database_url), list_claims(redis_url))
+    before = (list_databases(database_url), list_leases(redis_url))
     urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     with start_demo(PYTHONUNBUFFERED="1", **urls) as (process, folder, mark):
         read_until(process, "20 messages are on the queue checkout.intake")
-        assert (list_databases(database_url), list_claims(redis_url)) != before
+        assert (list_databases(database_url), list_leases(redis_url)) != before
         # When
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=BOUND_SECONDS)
         left = (find_processes(mark), list(folder.iterdir()))
     # Then
     assert (process.returncode, left) == (130, ([], []))
-    assert (list_databases(database_url), list_claims(redis_url)) == before
+    assert (list_databases(database_url), list_leases(redis_url)) == before
 
 
 def test_servers_that_do_not_answer_are_exit_2_and_one_sentence() -> None:

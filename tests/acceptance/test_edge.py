@@ -168,7 +168,7 @@ def test_an_edge_that_is_killed_pays_nothing_twice(place: Place) -> None:
             waiting.result()
         place.processes.supervisor.kill("payment_capture", signal.SIGCONT)
         place.wait_for_edge()
-        # Then a repeat is told to wait while the dead one's claim lasts, and after it gets the one order
+        # Then a repeat is told to wait while the dead one's lease lasts, and after it gets the one order
         early = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
         place.shelf.run("UPDATE stored_responses SET leased_until = now()")
         late = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))

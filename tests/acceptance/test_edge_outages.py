@@ -209,7 +209,7 @@ def test_what_is_refused_while_postgresql_is_away_is_taken_when_it_is_back(place
                 assert_unavailable(lambda: pay(client, make_names(1)[0], wait=1))
             assert place.shelf.rows("SELECT count(*) FROM webhook_inbox") == [(0,)]
             assert place.shelf.rows("SELECT count(*) FROM checkouts") == [(2,)]
-        # And when it is back, the same is taken: the purchase once its first claim has run out
+        # And when it is back, the same is taken: the purchase once its first lease has run out
         assert stand(pay(client, second, wait=20)) == (409, "idempotency_running")
         place.shelf.run("UPDATE stored_responses SET leased_until = now() WHERE status IS NULL")
         assert stand(pay(client, second, wait=20)) == (200, "completed")

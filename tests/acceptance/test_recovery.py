@@ -183,7 +183,7 @@ def test_after_a_crash_of_postgresql_while_the_bank_is_asked(place: Place) -> No
 
 
 def test_after_a_worker_was_killed_while_the_bank_is_asked(place: Place) -> None:
-    # Given calls that the bank has carried out, and that nobody else makes before their claims have run out
+    # Given calls that the bank has carried out, and that nobody else makes before their leases have run out
     start_some(place, "tok_authorize_timeout_after")
     held = "SELECT count(*) FROM sandbox.payments WHERE status = 'authorized'"
     wait_until(lambda: place.shelf.rows(held) == [(COUNT,)], "the bank holds the money")

@@ -22,7 +22,7 @@ from tests.support.harness import Shelf, Works, build_works
 
 Snapshot = dict[str, list[str]]
 
-#: Longest wait for back-offs and claims to run out: the tests' settings count them in tenths of a second.
+#: Longest wait for back-offs and leases to run out: the tests' settings count them in tenths of a second.
 PATIENCE_SECONDS = 20
 
 NOTHING = BankTotals(0, 0, 0)

@@ -30,7 +30,7 @@ class Wire(stripe.RequestsClient):
     """The SDK's own client on requests: the one whose time-outs for connecting and reading are two.
 
     A time-out bounds the wait for each next piece of an answer, and answers come in one or two. Looking a name up is
-    bounded by the system's resolver alone. Should a call outlive its claim by that, another worker repeats it with the
+    bounded by the system's resolver alone. Should a call outlive its lease by that, another worker repeats it with the
     same key.
     """
 

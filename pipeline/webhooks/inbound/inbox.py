@@ -28,8 +28,8 @@ log = structlog.get_logger()
 #: other systems on the same account, and there may be many: doubling up to this, 72 h take some 26 attempts, not 4,300.
 FIT_CAP_SECONDS: Final = 6 * 3600
 
-CLAIM: Final = text("""
-    UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :claim_seconds)
+LEASE: Final = text("""
+    UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :lease_seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -63,7 +63,7 @@ class Inbox:
     def run(self, ids: Sequence[UUID]) -> None:
         """Work on those of these webhooks that are not settled; many about one checkout make one look.
 
-        A worker that dies on the way leaves them due again once the claim has run out.
+        A worker that dies on the way leaves them due again once the lease has run out.
         """
         matches: dict[UUID, UUID] = {}
         self._executor.drive(ids, partial(self._sort, matches), self._fail)
@@ -95,7 +95,7 @@ class Inbox:
                     assert_never(fit)
         if found:
             seconds = self._settings.gateway_lease_seconds
-            connection.execute(CLAIM, {"ids": list(found), "claim_seconds": seconds})
+            connection.execute(LEASE, {"ids": list(found), "lease_seconds": seconds})
         _close(connection, "unmatched", unmatched)
         self._put_off(connection, waiting, FIT_CAP_SECONDS)
         matches.update(found)

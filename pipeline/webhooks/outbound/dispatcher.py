@@ -27,7 +27,7 @@ log = structlog.get_logger()
 FIRST_WAIT_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 6 * 3600.0
 
-CLAIM: Final = text("""
+LEASE: Final = text("""
     UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
@@ -50,7 +50,7 @@ RECORD: Final = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedDelivery:
+class LeasedDelivery:
     """One delivery to be made: everything that its call needs."""
 
     id: UUID
@@ -63,7 +63,7 @@ class ClaimedDelivery:
 
 
 class Dispatcher:
-    """Makes deliveries. Safe twice, safe late: what a dead worker had claimed is due again when its claim runs out."""
+    """Makes deliveries. Safe twice, safe late: what a dead worker had leased is due again when its lease runs out."""
 
     def __init__(self, transactions: TransactionRunner, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
         """Take the transaction runner that commits; `resolve` finds the addresses of hosts."""
@@ -75,11 +75,11 @@ class Dispatcher:
 
     def run(self, ids: Sequence[UUID]) -> None:
         """Make those of these deliveries that are due and not being made elsewhere."""
-        claimed = self._claim(ids)
+        leased = self._lease(ids)
         assert_no_transaction()
         silent = Silent()
-        answers = self._threads.map(lambda each: self._deliver(each, silent), claimed)
-        results = list(zip(claimed, answers, strict=True))
+        answers = self._threads.map(lambda each: self._deliver(each, silent), leased)
+        results = list(zip(leased, answers, strict=True))
         if results:
             self._transactions.run(lambda connection: self._record(connection, results))
             taken = sum(answer.taken for _, answer in results)
@@ -89,20 +89,20 @@ class Dispatcher:
         """Wait for the calls in flight and end the threads."""
         self._threads.shutdown()
 
-    def _claim(self, ids: Sequence[UUID]) -> list[ClaimedDelivery]:
-        def work(connection: Connection) -> list[ClaimedDelivery]:
-            claimed = [_pack(row) for row in lock_deliveries(connection, ids, self._settings.redeliver_after_seconds)]
+    def _lease(self, ids: Sequence[UUID]) -> list[LeasedDelivery]:
+        def work(connection: Connection) -> list[LeasedDelivery]:
+            leased = [_pack(row) for row in lock_deliveries(connection, ids, self._settings.redeliver_after_seconds)]
             # All calls of a batch, one after the other on as many threads as there are, and the record after them.
-            rounds = -(-len(claimed) // self._settings.outbound_webhook_concurrency)
+            rounds = -(-len(leased) // self._settings.outbound_webhook_concurrency)
             seconds = (
                 rounds + 1
             ) * self._settings.outbound_webhook_timeout_seconds + 2 * self._settings.redeliver_after_seconds
-            connection.execute(CLAIM, {"ids": [each.id for each in claimed], "seconds": seconds})
-            return claimed
+            connection.execute(LEASE, {"ids": [each.id for each in leased], "seconds": seconds})
+            return leased
 
         return self._transactions.run(work)
 
-    def _deliver(self, each: ClaimedDelivery, silent: "Silent") -> EndpointResponse:
+    def _deliver(self, each: LeasedDelivery, silent: "Silent") -> EndpointResponse:
         """Call one endpoint; one that has just not answered is spared the others of this run."""
         if silent.has(each.endpoint_id):
             return EndpointResponse(error="the endpoint did not answer another one just now", counted=False)
@@ -120,7 +120,7 @@ class Dispatcher:
             log.warning("delivery.unanswered", delivery_id=str(each.id), error=answer.error)
         return answer
 
-    def _record(self, connection: Connection, results: Sequence[tuple[ClaimedDelivery, EndpointResponse]]) -> None:
+    def _record(self, connection: Connection, results: Sequence[tuple[LeasedDelivery, EndpointResponse]]) -> None:
         connection.execute(
             RECORD,
             {
@@ -161,7 +161,7 @@ def wait_seconds(attempts: int) -> float:
     return wait * (0.9 + 0.2 * random.random())  # noqa: S311 (spreads calls, guards nothing)
 
 
-def _pack(row: Row[Any]) -> ClaimedDelivery:
-    return ClaimedDelivery(
+def _pack(row: Row[Any]) -> LeasedDelivery:
+    return LeasedDelivery(
         row.id, row.endpoint_id, row.url, row.secret, f"evt_{row.event_id}", write_body(row), row.attempts
     )

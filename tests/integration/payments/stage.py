@@ -55,8 +55,8 @@ class Stage:
         self.works.executor.close()
         self.works = self.mail.works = Works(self.engine, self.settings, self.spy)
 
-    def run_claims_out(self) -> None:
-        """Let the time be over for which the dead had claimed their calls."""
+    def run_leases_out(self) -> None:
+        """Let the time be over for which the dead had leased their calls."""
         self.shelf.run("UPDATE payment_operations SET leased_until = now() WHERE leased_until IS NOT NULL")
         self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_reason = 'scheduled'")
 

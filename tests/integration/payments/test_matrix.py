@@ -112,7 +112,7 @@ def test_one_charge_per_placed_order_and_none_otherwise(stage: Stage, case: Case
     if case.fault == "crash":
         if case.way == "webhook":
             trouble.tell(checkout_id)
-        stage.run_claims_out()
+        stage.run_leases_out()
     state = stage.settle(checkout_id, until=RESTING | {CheckoutState.AWAITING_PAYMENT})
     reviews = stage.events(checkout_id).count("checkout.needs_review")
     # Then only a bank that says no to an undo needs a person, who is told how much it is about, and whose retry works

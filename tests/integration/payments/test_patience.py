@@ -1,4 +1,4 @@
-"""A call is begun soon after its claim, or not at all: else somebody else might be making it."""
+"""A call is begun soon after its lease, or not at all: else somebody else might be making it."""
 
 import time
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from tests.support.harness import OWNER, Works
 from tests.support.rivals import Crowd, Gate, spin_until
 from tests.support.workbench import Spy
 
-#: One call at a time. It may be begun up to 0.7 s after its claim.
+#: One call at a time. It may be begun up to 0.7 s after its lease.
 NARROW: Final[dict[str, Any]] = {
     "gateway_concurrency": 1,
     "gateway_timeout_seconds": 0.3,
     "gateway_lease_seconds": 1.0,
 }
 
-CLAIM: Final = "SELECT leased_until, attempts FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
+LEASE: Final = "SELECT leased_until, attempts FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
 IS_FREE: Final = (
     "SELECT leased_until < now() AS is_free FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
 )
@@ -60,7 +60,7 @@ def refuse_captures(verb: str, answer: Answer) -> Answer:
 
 
 @pytest.mark.parametrize("verb", ["open", "authorize", "capture", "cancel", "refund", "retrieve"])
-def test_a_call_whose_claim_has_nearly_run_out_is_made_later(narrow: Stage, verb: str) -> None:
+def test_a_call_whose_lease_has_nearly_run_out_is_made_later(narrow: Stage, verb: str) -> None:
     # Given two checkouts whose calls of one verb go out in one batch, one behind the other
     spy, works = narrow.spy, narrow.works
     card = "tok_action_required" if verb == "retrieve" else "tok_ok"
@@ -96,7 +96,7 @@ def test_a_call_whose_claim_has_nearly_run_out_is_made_later(narrow: Stage, verb
 
 
 def test_a_call_that_was_taken_over_meanwhile_is_left_to_the_other(narrow: Stage, engine: Engine, crowd: Crowd) -> None:
-    # Given a process that claimed two captures and froze before it made the second
+    # Given a process that leased two captures and froze before it made the second
     ids = [narrow.start("tok_ok"), narrow.start("tok_ok")]
     narrow.works.pump(until="payment_capture")
     frozen = Gate(narrow.spy, "capture", "before")
@@ -104,21 +104,21 @@ def test_a_call_that_was_taken_over_meanwhile_is_left_to_the_other(narrow: Stage
     frozen.wait()
     [first] = [call.checkout_id for verb, call in narrow.spy.calls if verb == "capture"]
     [second] = [id_ for id_ in ids if id_ != first]
-    # ... another that took the second over once its claim had run out, and whose call is out
+    # ... another that took the second over once its lease had run out, and whose call is out
     other_spy = Spy(narrow.bank)
     other = Works(engine, narrow.settings, other_spy)
     working = Gate(other_spy, "capture", "before")
-    spin_until(lambda: bool(narrow.shelf.row(IS_FREE, id=second).is_free), "the claim does not run out")
+    spin_until(lambda: bool(narrow.shelf.row(IS_FREE, id=second).is_free), "the lease does not run out")
     taking = crowd.begin(lambda: other.runner.run(CHAIN[5], [second]))
     working.wait()
-    claim = narrow.shelf.row(CLAIM, id=second)
-    assert claim.attempts == 1
+    lease = narrow.shelf.row(LEASE, id=second)
+    assert lease.attempts == 1
     # When the first process wakes
     frozen.open()
     pumping.result(10)
-    # Then it leaves that call alone, and the other's claim too
+    # Then it leaves that call alone, and the other's lease too
     assert [call.checkout_id for verb, call in narrow.spy.calls if verb == "capture"] == [first]
-    assert narrow.shelf.row(CLAIM, id=second) == claim
+    assert narrow.shelf.row(LEASE, id=second) == lease
     # When the other goes on
     working.open()
     taking.result(10)
@@ -130,7 +130,7 @@ def test_a_call_that_was_taken_over_meanwhile_is_left_to_the_other(narrow: Stage
     assert narrow.entries().count(("capture", 700)) == 2
 
 
-def test_an_answer_that_comes_after_the_claim_leaves_the_claim_of_another(
+def test_an_answer_that_comes_after_the_lease_leaves_the_lease_of_another(
     narrow: Stage, engine: Engine, crowd: Crowd
 ) -> None:
     # Given a process that froze during its call, which had no effect
@@ -139,19 +139,19 @@ def test_an_answer_that_comes_after_the_claim_leaves_the_claim_of_another(
     frozen = Gate(narrow.spy, "capture", "after")
     pumping = crowd.begin(narrow.works.pump)
     frozen.wait()
-    # ... and another that makes the same call once the claim has run out
+    # ... and another that makes the same call once the lease has run out
     other_spy = Spy(narrow.bank)
     other = Works(engine, narrow.settings, other_spy)
     working = Gate(other_spy, "capture", "before")
-    spin_until(lambda: bool(narrow.shelf.row(IS_FREE, id=checkout_id).is_free), "the claim does not run out")
+    spin_until(lambda: bool(narrow.shelf.row(IS_FREE, id=checkout_id).is_free), "the lease does not run out")
     taking = crowd.begin(lambda: other.runner.run(CHAIN[5], [checkout_id]))
     working.wait()
-    claim = narrow.shelf.row(CLAIM, id=checkout_id).leased_until
+    lease = narrow.shelf.row(LEASE, id=checkout_id).leased_until
     # When the first wakes with an answer that says nothing
     frozen.open()
     pumping.result(10)
     # Then it waits for the other
-    assert narrow.shelf.row(CLAIM, id=checkout_id).leased_until == claim
+    assert narrow.shelf.row(LEASE, id=checkout_id).leased_until == lease
     assert [verb for verb, _ in narrow.spy.calls].count("capture") == 1
     # When the other goes on
     working.open()

@@ -50,11 +50,11 @@ class Trouble:
         mail, line = self.stage.mail, self.stage.works.line
         if not mail.deliver(mail.collect()):
             opened = self.stage.shelf.rows("SELECT reference FROM sandbox.payments") or [("sbx_not_opened",)]
-            mail.write(f"evt_early_{self.told}", reference=opened[0][0], checkout_id=checkout_id, kind=self._claim)
+            mail.write(f"evt_early_{self.told}", reference=opened[0][0], checkout_id=checkout_id, kind=self._said_kind)
         self.stage.works.inbox.run(line.take(WEBHOOKS))
 
     @property
-    def _claim(self) -> str:
+    def _said_kind(self) -> str:
         return {"void": "payment.cancelled", "refund": "payment.refunded"}.get(self.case.verb, "payment.captured")
 
     def _hear(self, verb: str, answer: Answer) -> Answer:

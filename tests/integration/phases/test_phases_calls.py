@@ -31,7 +31,7 @@ IN_TRANSACTION = text("""
 """)
 
 INTENT = text("""
-    SELECT kind, status, amount_minor, leased_until > now() AS claimed FROM payment_operations
+    SELECT kind, status, amount_minor, leased_until > now() AS leased FROM payment_operations
     WHERE idempotency_key = :key
 """)
 
@@ -47,7 +47,7 @@ def test_intents_are_written_and_no_transaction_is_open_during_a_call(
         with engine.connect() as connection:
             open_transactions = connection.execute(IN_TRANSACTION).scalar_one()
             row = connection.execute(INTENT, {"key": call.key}).one()
-        seen.append((verb, row.kind, row.status, row.amount_minor, row.claimed, open_transactions))
+        seen.append((verb, row.kind, row.status, row.amount_minor, row.leased, open_transactions))
         assert call.amount.minor == row.amount_minor
 
     shelf.add_variant("cup", stock=5, price_minor=250)

@@ -138,7 +138,7 @@ def test_as_many_are_left_as_leave_room_for_others(engine: Engine, settings: Set
 def test_a_worker_that_ends_waits_for_what_it_has_left(shelf: Shelf, settings: Settings) -> None:
     # Given a worker with a call that takes a second and a half
     shelf.add_variant("cup", stock=9, price_minor=250)
-    claimed = "SELECT count(*) FROM payment_operations WHERE kind = 'authorize' AND leased_until > now()"
+    leased = "SELECT count(*) FROM payment_operations WHERE kind = 'authorize' AND leased_until > now()"
     patient = settings.model_copy(update={"gateway_timeout_seconds": 3.0, "gateway_lease_seconds": 5.0})
     with work(patient) as running:
         request = StartRequest(
@@ -148,7 +148,7 @@ def test_a_worker_that_ends_waits_for_what_it_has_left(shelf: Shelf, settings: S
             idempotency_key="order-1",
         )
         checkout_id = running.service.start(request).checkout_id
-        spin_until(lambda: shelf.rows(claimed) == [(1,)], "the bank is asked")
+        spin_until(lambda: shelf.rows(leased) == [(1,)], "the bank is asked")
         spin_until(lambda: running.executor._left == 1, "it is left behind")
         # When it is told to end
     # Then the answer was written down before it ended

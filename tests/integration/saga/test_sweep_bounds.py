@@ -105,7 +105,7 @@ def test_what_was_put_off_is_called_on_once_and_keeps_its_tries(works: Works, sh
     assert works.sweep() == SweepCounts()
 
 
-def test_an_undo_whose_call_is_out_is_due_when_its_claim_has_run_out(
+def test_an_undo_whose_call_is_out_is_due_when_its_lease_has_run_out(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     # Given

@@ -49,7 +49,7 @@ def operation(
     fence: int = 0,
     code: str | None = None,
     age_seconds: float = 3600,
-    claimed_seconds: float | None = None,
+    leased_seconds: float | None = None,
 ) -> Operation:
     return Operation(
         kind,
@@ -58,7 +58,7 @@ def operation(
         fence,
         attempts,
         code=code,
-        leased_until=None if claimed_seconds is None else NOW + timedelta(seconds=claimed_seconds),
+        leased_until=None if leased_seconds is None else NOW + timedelta(seconds=leased_seconds),
         created_at=NOW - timedelta(seconds=age_seconds),
         updated_at=NOW - timedelta(seconds=age_seconds),
     )

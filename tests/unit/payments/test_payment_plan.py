@@ -49,11 +49,11 @@ def test_a_decline_lets_a_started_checkout_try_again_while_tries_and_time_last()
 
 
 def test_a_call_that_is_out_or_backing_off_is_waited_for() -> None:
-    claimed = operation(K.AUTHORIZE, S.INTENDED, claimed_seconds=3)
+    leased = operation(K.AUTHORIZE, S.INTENDED, leased_seconds=3)
     resting = operation(K.AUTHORIZE, S.UNKNOWN, attempts=3, age_seconds=1, code="timeout")
     rested = operation(K.AUTHORIZE, S.UNKNOWN, attempts=3, age_seconds=4.5)
 
-    assert plan_authorization(MEMBER, books(P.OPEN, claimed), SETTINGS) == Retry(3.01, "authorize is being called")
+    assert plan_authorization(MEMBER, books(P.OPEN, leased), SETTINGS) == Retry(3.01, "authorize is being called")
     assert plan_authorization(MEMBER, books(P.OPEN, resting), SETTINGS) == Retry(3.0, "authorize is unknown: timeout")
     assert plan_authorization(MEMBER, books(P.OPEN, rested), SETTINGS) == Intent(K.AUTHORIZE, 1, Verb.AUTHORIZE)
 

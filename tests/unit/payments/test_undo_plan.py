@@ -42,10 +42,10 @@ def test_what_was_taken_is_refunded() -> None:
 
 def test_without_a_reference_the_same_open_is_repeated() -> None:
     unknown = operation(K.OPEN, S.UNKNOWN, attempts=SETTINGS.max_attempts)
-    claimed = operation(K.OPEN, S.INTENDED, claimed_seconds=2)
+    leased = operation(K.OPEN, S.INTENDED, leased_seconds=2)
 
     assert plan_undo(TURNED, books(P.NEW, unknown), SETTINGS) == Intent(K.OPEN, 1, Verb.OPEN)
-    assert plan_undo(TURNED, books(P.NEW, claimed), SETTINGS) == Retry(2.01, "open is being called")
+    assert plan_undo(TURNED, books(P.NEW, leased), SETTINGS) == Retry(2.01, "open is being called")
 
 
 def test_an_open_that_stays_unknown_is_let_be() -> None:

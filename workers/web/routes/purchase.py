@@ -12,9 +12,9 @@ from workers.web.context import Edge
 from workers.web.responses.checkout_responses import answer_buyer, settle
 from workers.web.responses.problem_details import explain_refusal, render
 
-#: A claim outlives its wait by this much: the transactions before and after it, on a bad day. A process that dies
+#: A lease outlives its wait by this much: the transactions before and after it, on a bad day. A process that dies
 #: leaves its caller's repeats at `idempotency_running` for no longer.
-CLAIM_MARGIN_SECONDS: Final = 10
+LEASE_MARGIN_SECONDS: Final = 10
 
 #: Unless it is committed, a refusal for one of these is no answer to the request: it is about its key, or about another
 #: request that is under way. When that has come to nothing, the same key buys.
@@ -33,19 +33,19 @@ _NOT_KEPT: Final = frozenset(
 async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
     """Pay and answer; the first answer of this key if it has had one."""
     asked = IdempotentRequest(intent.owner, key, fingerprint(intent))
-    claimed = True
+    leased = True
     try:
-        admitted = await edge.run(lambda: edge.service.purchase(intent, asked, seconds + CLAIM_MARGIN_SECONDS))
+        admitted = await edge.run(lambda: edge.service.purchase(intent, asked, seconds + LEASE_MARGIN_SECONDS))
         if isinstance(admitted, StoredResponse):
             return _replay(admitted)
         response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
     except Refused as refusal:
         if refusal.code in _NOT_KEPT and not refusal.committed:
             raise
-        claimed = refusal.committed
+        leased = refusal.committed
         response = render(explain_refusal(refusal))
     answer = StoredResponse(response.status_code, dict(response.headers), bytes(response.body).decode())
-    await edge.run(lambda: edge.service.keep_response(asked, answer, claimed=claimed))
+    await edge.run(lambda: edge.service.keep_response(asked, answer, leased=leased))
     return response
 
 

@@ -10,7 +10,7 @@ from models.money import Money
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
 from pipeline.gateways.gateway import ActionRequired, Call, Declined, Succeeded, Verb
-from pipeline.gateways.registry import build_gateway, fit_claim
+from pipeline.gateways.registry import build_gateway, fit_lease
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings, SettingsError
 from tests.integration.gateways.stripe.front import Front
@@ -179,7 +179,7 @@ def test_without_a_secret_key_it_says_what_to_set(key: str | None) -> None:
         build_gateway(make_settings("http://127.0.0.1:1").with_gateway_options(api_key=key))
 
 
-def test_a_claim_shorter_than_a_call_is_refused_with_what_to_set() -> None:
+def test_a_lease_shorter_than_a_call_is_refused_with_what_to_set() -> None:
     with pytest.raises(SettingsError, match=r"A call of stripe can take 4\.5 s: set CHECKOUT_GATEWAY_LEASE_SECONDS"):
         build_gateway(make_settings("http://127.0.0.1:1", gateway_lease_seconds=4.5))
 
@@ -189,7 +189,7 @@ def test_with_the_settings_as_they_come_a_call_ends_well_before_its_claim() -> N
     settings = make_settings("http://127.0.0.1:1", **{name: Settings.model_fields[name].default for name in times})
     gateway = build_gateway(settings)
     assert gateway.call_seconds == 10.5
-    assert fit_claim(settings, gateway).gateway_lease_seconds == 13
-    assert fit_claim(settings.model_copy(update={"gateway_lease_seconds": 11}), gateway).gateway_lease_seconds == 11
+    assert fit_lease(settings, gateway).gateway_lease_seconds == 13
+    assert fit_lease(settings.model_copy(update={"gateway_lease_seconds": 11}), gateway).gateway_lease_seconds == 11
     gateway.close()
     gateway.close()

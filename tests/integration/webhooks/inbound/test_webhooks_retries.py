@@ -56,7 +56,7 @@ def test_a_worker_that_dies_after_the_look_leaves_it_to_the_next_one(
         # When
         with pytest.raises(SimulatedCrash):
             dying.run(works.line.take(WEBHOOKS))
-        # Then what the look showed is written, and the webhook is due again once the claim has run out
+        # Then what the look showed is written, and the webhook is due again once the lease has run out
         works.pump()
         assert works.status(checkout_id).state is CheckoutState.COMPLETED
         assert [(status, attempts) for _, status, attempts, _ in read_inbox(shelf)] == [("received", 0)]

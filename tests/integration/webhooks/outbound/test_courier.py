@@ -165,13 +165,13 @@ def test_two_couriers_bring_each_once(post: Post, receiver: Receiver) -> None:
 
 
 def test_what_a_dead_courier_had_claimed_is_due_again(post: Post, receiver: Receiver) -> None:
-    # Given a courier that died after its claim
+    # Given a courier that died after its lease
     post.subscribe(receiver.url, COMPLETED)
     post.buy()
     post.works.sweep()
-    post.dispatcher._claim(post.works.line.take(DELIVERIES))
+    post.dispatcher._lease(post.works.line.take(DELIVERIES))
     assert post.tick() == 0
-    # When its claim has run out
+    # When its lease has run out
     post.make_due()
     post.tick()
     # Then

@@ -79,7 +79,7 @@ def test_while_the_first_is_worked_on_a_repeat_is_told_so(stage: Stage, cup: htt
     with ThreadPoolExecutor(1) as threads:
         with held_stock(stage):
             working = threads.submit(pay, stage.client(), body, key="order-1")
-            spin_until(lambda: stage.shelf.rows("SELECT FROM stored_responses"), "the claim")
+            spin_until(lambda: stage.shelf.rows("SELECT FROM stored_responses"), "the lease")
             # When
             answer = pay(cup, body, key="order-1")
             # Then
@@ -128,7 +128,7 @@ def test_what_a_dead_process_began_is_found_by_the_repeat(stage: Stage, cup: htt
     body = {"checkout_id": checkout_id} if started else {"cart_id": cart_id}
     early = pay(cup, body, key="order-1")
     assert (early.status_code, early.json()["code"]) == (409, "idempotency_running")
-    # When its claim has run out
+    # When its lease has run out
     stage.shelf.run("UPDATE stored_responses SET leased_until = now() - interval '1 s'")
     answer = pay(cup, body, key="order-1")
     # Then

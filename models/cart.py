@@ -11,7 +11,7 @@ from models.base import Base, Currency, Now, max_length, one_of
 from models.states import CartState
 
 
-class Cart(Base):
+class CartRecord(Base):
     """A cart. Upstreams write it, by our functions or by SQL of their own.
 
     `owner` made it over the HTTP edge or by a request: no other owner sees, edits or buys it. Null: any owner may.
@@ -46,7 +46,7 @@ class Cart(Base):
     updated_at: Mapped[Now]
 
 
-class CartLine(Base):
+class CartLineRecord(Base):
     """A line of a cart.
 
     The buyer's scratch pad: a quantity or a sku that cannot be sold may stand here, phase 1 says so in plain words.

@@ -10,7 +10,7 @@ from models.base import Base, Big, BigId, Currency, Minor, Now, max_length, one_
 from models.states import MovementKind
 
 
-class Variant(Base):
+class VariantRecord(Base):
     """One sellable thing. `backorder_policy` says whether it may be sold beyond what is on hand.
 
     A trigger normalises `sku` and `category` (models/identifiers/) and writes `look_alike`: what skus that can be taken
@@ -35,7 +35,7 @@ class Variant(Base):
     active: Mapped[bool] = mapped_column(server_default=text("true"))
 
 
-class DerivedSku(Base):
+class DerivedSkuRecord(Base):
     """Which variant stands for a handle and options whose sku was derived from them.
 
     By the variant's id: a renamed variant keeps its sku. `digest` is of handle and options, in one form.
@@ -51,7 +51,7 @@ class DerivedSku(Base):
     created_at: Mapped[Now]
 
 
-class Price(Base):
+class PriceRecord(Base):
     """A list price, valid from `valid_from` until before `valid_until`.
 
     Of the valid rows one with an end wins over the base price, which has none; of two alike the one that began later.
@@ -73,7 +73,7 @@ class Price(Base):
     valid_until: Mapped[datetime | None]
 
 
-class Location(Base):
+class LocationRecord(Base):
     """A place that holds stock. A trigger normalises `code`: `Main` and `main` are one."""
 
     __tablename__ = "locations"
@@ -83,7 +83,7 @@ class Location(Base):
     code: Mapped[str] = mapped_column(unique=True)
 
 
-class StockLevel(Base):
+class StockLevelRecord(Base):
     """Units of a variant at a location. The check is invariant 1: never more held than there are.
 
     `backorderable` is copied from the variant's policy when stock is set, so that the check needs no other table.
@@ -103,7 +103,7 @@ class StockLevel(Base):
     backorderable: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
-class StockMovement(Base):
+class StockMovementRecord(Base):
     """Append-only ledger. on_hand = sum(receive, adjust, sell); reserved = sum(reserve, release, sell)."""
 
     __tablename__ = "stock_movements"

@@ -16,7 +16,7 @@ from models.states import ACTIVE_SQL, ENDINGS, CheckoutState, DueReason
 BRIN = {"pages_per_range": 16, "autosummarize": "on"}
 
 
-class Checkout(Base):
+class CheckoutRecord(Base):
     """The lock. `phase` counts completed phases; while unwinding, the phases still to undo.
 
     `fence` grows with every change of direction: an answer that carries an older one is late. `pivot_at` is set with
@@ -90,7 +90,7 @@ class Checkout(Base):
     ended_at: Mapped[datetime | None]
 
 
-class RequestKey(Base):
+class IdempotencyKeyRecord(Base):
     """An idempotency key, per owner, for ever: a message can come back after days, so no time window will do."""
 
     __tablename__ = "idempotency_keys"
@@ -104,14 +104,14 @@ class RequestKey(Base):
     created_at: Mapped[Now]
 
 
-class Event(Base):
+class EventRecord(Base):
     """Append-only: one row per thing that happened. The audit trail."""
 
     __tablename__ = "events"
     __table_args__ = (
         Index(None, "checkout_id"),
         # For the monitor: what the sweep redelivered. A healthy engine writes no such row.
-        Index("events_resent_idx", "at", postgresql_where=text("kind = 'sweep.resent'")),
+        Index("events_redelivered_idx", "at", postgresql_where=text("kind = 'sweep.redelivered'")),
         # For rates of the last minute. Rows come in time's order, so that this index is some pages for millions.
         Index("events_at_idx", "at", postgresql_using="brin", postgresql_with=BRIN),
     )
@@ -124,7 +124,7 @@ class Event(Base):
     at: Mapped[Now]
 
 
-class RefusedMessage(Base):
+class RejectedMessageRecord(Base):
     """A message that no actor will ever accept, with its reason, for an operator to see."""
 
     __tablename__ = "rejected_messages"

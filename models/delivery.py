@@ -12,7 +12,7 @@ from models.limits import MAX_REFERENCE
 from models.states import DeliveryStatus
 
 
-class WebhookEndpoint(Base):
+class WebhookEndpointRecord(Base):
     """The address to which an owner's events are delivered, by kind. Without `owner`: events of all owners.
 
     `secret` signs what is sent, as Standard Webhooks has it (`whsec_` and base64); the receiver has the same.
@@ -34,7 +34,7 @@ class WebhookEndpoint(Base):
     created_at: Mapped[Now]
 
 
-class WebhookDelivery(Base):
+class WebhookDeliveryRecord(Base):
     """One event to one endpoint, written with the event. `due_at` is its next try; null once it is over."""
 
     __tablename__ = "webhook_deliveries"
@@ -43,7 +43,7 @@ class WebhookDelivery(Base):
         CheckConstraint("(due_at IS NULL) = (status <> 'pending')", name="due"),
         Index(None, "event_id", "endpoint_id", unique=True),
         Index("webhook_deliveries_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-        Index("webhook_deliveries_dead_idx", "ended_at", postgresql_where=text("status = 'dead'")),
+        Index("webhook_deliveries_dead_lettered_idx", "ended_at", postgresql_where=text("status = 'dead_lettered'")),
         Index("webhook_deliveries_delivered_idx", "ended_at", postgresql_where=text("status = 'delivered'")),
     )
 

@@ -11,7 +11,7 @@ from models.base import Base, Moment, Now, Small, max_length
 from models.limits import MAX_REFERENCE
 
 
-class ApiKey(Base):
+class ApiKeyRecord(Base):
     """A bearer key. `id` is its public half; of the secret half only the SHA-256 is kept: it has 256 random bits.
 
     `owner` is whose checkouts it starts and sees. A revoked key stays, so that its name in a log can be told.
@@ -36,7 +36,7 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
-class AdminSession(Base):
+class AdminSessionRecord(Base):
     """A browser that has shown an admin's key: as long as its row is here, it has not expired, and the key lives.
 
     Of what the browser's cookie holds, 256 random bits, only the SHA-256 is kept.
@@ -55,7 +55,7 @@ class AdminSession(Base):
     expires_at: Mapped[Moment]
 
 
-class RequestAnswer(Base):
+class StoredResponseRecord(Base):
     """What a `POST /checkout` was answered, by its idempotency key, for a day; `idempotency_keys` remembers for ever.
 
     Without `status` the request is being processed; once `leased_until` has passed, no worker does.
@@ -78,7 +78,7 @@ class RequestAnswer(Base):
     created_at: Mapped[Now]
 
 
-class Heartbeat(Base):
+class HeartbeatRecord(Base):
     """When a periodic part of the engine last ran: `sweep`."""
 
     __tablename__ = "heartbeats"

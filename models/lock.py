@@ -12,7 +12,7 @@ from models.base import Base, Big, BigId, Currency, Json, Minor, Now, one_of
 from models.states import ReservationState
 
 
-class Reservation(Base):
+class ReservationRecord(Base):
     """Units held for one line at one location. A line may be split over locations."""
 
     __tablename__ = "reservations"
@@ -34,7 +34,7 @@ class Reservation(Base):
     state: Mapped[str] = mapped_column(server_default=ReservationState.HELD.value)
 
 
-class CheckoutLine(Base):
+class CheckoutLineRecord(Base):
     """Which variant a line of a checkout is: decided once, by the first phase, and never again.
 
     Every later phase goes by it. A sku is looked up nowhere else: it may be given to another variant at any moment.
@@ -49,7 +49,7 @@ class CheckoutLine(Base):
     variant_id: Mapped[Big]
 
 
-class PriceLock(Base):
+class PriceLockRecord(Base):
     """The frozen amounts of one checkout. Never changed; only `voided_at` may be set, once."""
 
     __tablename__ = "price_locks"
@@ -77,7 +77,7 @@ class PriceLock(Base):
     voided_at: Mapped[datetime | None]
 
 
-class PriceLockLine(Base):
+class PriceLockLineRecord(Base):
     """One frozen line. `price_source` is `list` (our price list) or `external` (the upstream's own)."""
 
     __tablename__ = "price_lock_lines"

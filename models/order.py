@@ -15,7 +15,7 @@ from models.states import OrderState
 ORDER_NUMBERS = Sequence("order_numbers", start=1001, metadata=Base.metadata)
 
 
-class Order(Base):
+class OrderRecord(Base):
     """One order. Invariant 2 is in its unique indexes: one a checkout, one a cart."""
 
     __tablename__ = "orders"
@@ -46,7 +46,7 @@ class Order(Base):
     cancelled_at: Mapped[datetime | None]
 
 
-class OrderLine(Base):
+class OrderLineRecord(Base):
     """A line of an order, copied from the price lock, never recomputed."""
 
     __tablename__ = "order_lines"

@@ -12,10 +12,10 @@ from models.base import Base, BigId, Minor, Now, Small, max_length, one_of
 from models.states import OperationKind, OperationStatus, PaymentStatus
 
 
-class Payment(Base):
+class PaymentRecord(Base):
     """The payment of one checkout. `token` is the provider's opaque payment method, never a card number.
 
-    `tries` counts deliberate attempts to pay (a second card is a second try); `action` is what the buyer must do.
+    `attempts` counts payment attempts (a second card is a second attempt); `action` is what the buyer must do.
     `review` says what an operator must settle for a checkout that has ended: money that no rule could void or refund.
     """
 
@@ -29,7 +29,7 @@ class Payment(Base):
     checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
     gateway: Mapped[str]
     token: Mapped[str]
-    tries: Mapped[Small] = mapped_column(server_default=text("1"))
+    attempts: Mapped[Small] = mapped_column(server_default=text("1"))
     reference: Mapped[str | None] = mapped_column(unique=True)
     status: Mapped[str] = mapped_column(server_default=PaymentStatus.NEW.value)
     action: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
@@ -39,7 +39,7 @@ class Payment(Base):
     updated_at: Mapped[Now]
 
 
-class PaymentOperation(Base):
+class PaymentOperationRecord(Base):
     """One intended call.
 
     The key names the intention (`<checkout>:<kind>:<n>`): a repeat keeps it, a new attempt is n+1. Until

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, BigId, Currency, Minor, Now, max_length
 
 
-class Promotion(Base):
+class PromotionRecord(Base):
     """A discount: automatic, or brought by a coupon. What it does is in pipeline/pricing/promotions/.
 
     A trigger normalises `skus` and `categories`.
@@ -48,7 +48,7 @@ class Promotion(Base):
     active: Mapped[bool] = mapped_column(server_default=text("true"))
 
 
-class Coupon(Base):
+class CouponRecord(Base):
     """A code that brings a promotion. Its last use is as scarce as the last unit: the check is the guard.
 
     A trigger normalises `code`, and the customer of its redemptions, as the engine does before it looks them up.
@@ -68,7 +68,7 @@ class Coupon(Base):
     used: Mapped[int] = mapped_column(server_default=text("0"))
 
 
-class Redemption(Base):
+class RedemptionRecord(Base):
     """One use of a coupon, written with the price lock; `returned_at` when its checkout was undone.
 
     A checkout uses a promotion once, whatever codes bring it. Uses from before that was kept name no promotion.
@@ -94,7 +94,7 @@ class Redemption(Base):
     returned_at: Mapped[datetime | None]
 
 
-class TaxRate(Base):
+class TaxRateRecord(Base):
     """A tax by country, region and category. Null region or category: every one without a rate of its own.
 
     `region` is a code of ISO 3166-2 without its country. A trigger normalises `category` and `name`, and writes
@@ -134,7 +134,7 @@ class TaxRate(Base):
     valid_until: Mapped[datetime | None]
 
 
-class ExchangeRate(Base):
+class ExchangeRateRecord(Base):
     """One unit of `base` was `rate` units of `quote` at `observed_at`, says `source`."""
 
     __tablename__ = "exchange_rates"

@@ -13,7 +13,7 @@ from models.base import Base, BigId, Currency, Minor, Now
 SCHEMA = "sandbox"
 
 
-class SandboxPayment(Base):
+class SandboxPaymentRecord(Base):
     """The bank's payment object."""
 
     __tablename__ = "payments"
@@ -38,7 +38,7 @@ class SandboxPayment(Base):
     created_at: Mapped[Now]
 
 
-class SandboxEntry(Base):
+class SandboxEntryRecord(Base):
     """The bank's append-only ledger: one row per movement of money or of an authorisation."""
 
     __tablename__ = "entries"
@@ -51,7 +51,7 @@ class SandboxEntry(Base):
     at: Mapped[Now]
 
 
-class SandboxRequest(Base):
+class SandboxRequestRecord(Base):
     """Idempotency keys the bank has seen, with the answer it gave. Null answer: seen, and without effect so far."""
 
     __tablename__ = "requests"

@@ -145,7 +145,7 @@ OPERATION_TRANSITIONS: Final[dict[OperationStatus, frozenset[OperationStatus]]] 
 }
 
 
-class NoticeStatus(StrEnum):
+class InboxStatus(StrEnum):
     """What became of a provider's webhook."""
 
     RECEIVED = "received"  # stored, to be worked on
@@ -159,7 +159,7 @@ class DeliveryStatus(StrEnum):
 
     PENDING = "pending"  # to be sent, for the first time or again
     DELIVERED = "delivered"  # the endpoint accepted it
-    DEAD = "dead"  # dead-lettered: not delivered for as long as it was retried; a command replays it
+    DEAD_LETTERED = "dead_lettered"  # dead-lettered: not delivered for as long as it was retried; a command replays it
 
 
 class OrderState(StrEnum):

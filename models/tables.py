@@ -1,53 +1,60 @@
 """Every table, so that one import makes the metadata complete."""
 
 from models.base import Base
-from models.cart import Cart, CartLine
-from models.catalog import DerivedSku, Location, Price, StockLevel, StockMovement, Variant
-from models.checkout import Checkout, Event, RefusedMessage, RequestKey
-from models.delivery import WebhookDelivery, WebhookEndpoint
-from models.edge import AdminSession, ApiKey, Heartbeat, RequestAnswer
-from models.lock import CheckoutLine, PriceLock, PriceLockLine, Reservation
-from models.order import Order, OrderLine
-from models.payment import Payment, PaymentOperation
-from models.pricing import Coupon, ExchangeRate, Promotion, Redemption, TaxRate
-from models.sandbox import SandboxEntry, SandboxPayment, SandboxRequest
-from models.webhook import WebhookNotice
+from models.cart import CartLineRecord, CartRecord
+from models.catalog import (
+    DerivedSkuRecord,
+    LocationRecord,
+    PriceRecord,
+    StockLevelRecord,
+    StockMovementRecord,
+    VariantRecord,
+)
+from models.checkout import CheckoutRecord, EventRecord, IdempotencyKeyRecord, RejectedMessageRecord
+from models.delivery import WebhookDeliveryRecord, WebhookEndpointRecord
+from models.edge import AdminSessionRecord, ApiKeyRecord, HeartbeatRecord, StoredResponseRecord
+from models.lock import CheckoutLineRecord, PriceLockLineRecord, PriceLockRecord, ReservationRecord
+from models.order import OrderLineRecord, OrderRecord
+from models.payment import PaymentOperationRecord, PaymentRecord
+from models.pricing import CouponRecord, ExchangeRateRecord, PromotionRecord, RedemptionRecord, TaxRateRecord
+from models.sandbox import SandboxEntryRecord, SandboxPaymentRecord, SandboxRequestRecord
+from models.webhook import InboxRecord
 
 __all__ = [
-    "AdminSession",
-    "ApiKey",
+    "AdminSessionRecord",
+    "ApiKeyRecord",
     "Base",
-    "Cart",
-    "CartLine",
-    "Checkout",
-    "CheckoutLine",
-    "Coupon",
-    "DerivedSku",
-    "Event",
-    "ExchangeRate",
-    "Heartbeat",
-    "Location",
-    "Order",
-    "OrderLine",
-    "Payment",
-    "PaymentOperation",
-    "Price",
-    "PriceLock",
-    "PriceLockLine",
-    "Promotion",
-    "Redemption",
-    "RefusedMessage",
-    "RequestAnswer",
-    "RequestKey",
-    "Reservation",
-    "SandboxEntry",
-    "SandboxPayment",
-    "SandboxRequest",
-    "StockLevel",
-    "StockMovement",
-    "TaxRate",
-    "Variant",
-    "WebhookDelivery",
-    "WebhookEndpoint",
-    "WebhookNotice",
+    "CartLineRecord",
+    "CartRecord",
+    "CheckoutLineRecord",
+    "CheckoutRecord",
+    "CouponRecord",
+    "DerivedSkuRecord",
+    "EventRecord",
+    "ExchangeRateRecord",
+    "HeartbeatRecord",
+    "IdempotencyKeyRecord",
+    "InboxRecord",
+    "LocationRecord",
+    "OrderLineRecord",
+    "OrderRecord",
+    "PaymentOperationRecord",
+    "PaymentRecord",
+    "PriceLockLineRecord",
+    "PriceLockRecord",
+    "PriceRecord",
+    "PromotionRecord",
+    "RedemptionRecord",
+    "RejectedMessageRecord",
+    "ReservationRecord",
+    "SandboxEntryRecord",
+    "SandboxPaymentRecord",
+    "SandboxRequestRecord",
+    "StockLevelRecord",
+    "StockMovementRecord",
+    "StoredResponseRecord",
+    "TaxRateRecord",
+    "VariantRecord",
+    "WebhookDeliveryRecord",
+    "WebhookEndpointRecord",
 ]

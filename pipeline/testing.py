@@ -56,7 +56,7 @@ ADDRESS: Final = {
     "country": "GB",
 }
 
-LOOK_SECONDS: Final = 0.02
+POLL_SECONDS: Final = 0.02
 BATCH: Final = 64
 
 
@@ -160,7 +160,7 @@ class InProcessEngine:
         moving = (CheckoutState.RUNNING, CheckoutState.UNWINDING)
         self.run()
         while (state := self.status(checkout_id).state) in moving and time.monotonic() < ends_at:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             self.sweep()
             self.run()
         return state

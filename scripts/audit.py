@@ -57,7 +57,7 @@ def main(
                     hours,
                     repair=repair,
                     notes=Screen(stderr=True, soft_wrap=True),
-                    tell_repair=lambda each: None if as_json else show_repair(console, each),
+                    report_repair=lambda each: None if as_json else show_repair(console, each),
                 )
             report, waiting = run_audit(settings)
     except Obstacle as obstacle:

@@ -44,14 +44,14 @@ TOOLS = {
 }
 
 
-class Obstacle(Exception):
+class SetupError(Exception):
     """Raised when the environment cannot be made; one sentence with its remedy."""
 
 
 def check_python(version: tuple[int, ...]) -> None:
     """Refuse a Python that the project does not run on."""
     if version < OLDEST:
-        raise Obstacle(
+        raise SetupError(
             "This needs Python 3.11 or newer and runs on {}.{}: start it with a newer one, such as "
             "`python3.11 scripts/dev.py`.".format(*version)
         )
@@ -60,7 +60,7 @@ def check_python(version: tuple[int, ...]) -> None:
 def check_tool(name: str) -> None:
     """Refuse a name that is neither a tool nor a command."""
     if name not in TOOLS and name not in read_commands():
-        raise Obstacle(f"There is no tool or command `{name}`; `python3 scripts/dev.py --help` lists them.")
+        raise SetupError(f"There is no tool or command `{name}`; `python3 scripts/dev.py --help` lists them.")
 
 
 def read_commands() -> dict[str, str]:
@@ -102,7 +102,7 @@ def choose_maker(modules: set[str], commands: dict[str, str]) -> tuple[list[str]
         return [commands["virtualenv"], "--quiet", "--python", sys.executable, str(VENV)], own_pip
     if {"venv", "pip"} <= modules:
         return [sys.executable, "-m", "venv", "--without-pip", str(VENV)], outer_pip
-    raise Obstacle(
+    raise SetupError(
         "This Python cannot make a virtual environment: install its venv package "
         "(Debian and Ubuntu: `sudo apt install python3-venv`) or uv, then run this again."
     )
@@ -118,14 +118,14 @@ def prepare() -> None:
     if found.splitlines()[:2] != wanted.splitlines()[:2] or not (BIN / "python").exists():
         if VENV.exists():
             if not (VENV / "pyvenv.cfg").exists() and any(VENV.iterdir()):
-                raise Obstacle(f"{VENV} is not a virtual environment: move it away, then run this again.")
+                raise SetupError(f"{VENV} is not a virtual environment: move it away, then run this again.")
             shutil.rmtree(VENV)
         if run(make):
-            raise Obstacle("The virtual environment could not be made; the reason is above.")
+            raise SetupError("The virtual environment could not be made; the reason is above.")
     STAMP.unlink(missing_ok=True)
     print("Installing; this takes about a minute, once.", file=sys.stderr)
     if run([*install, "-c", "scripts/constraints.txt", "-e", ".[dev]"]):
-        raise Obstacle(
+        raise SetupError(
             "The packages could not be installed; the reason is above (behind a proxy or a mirror, set pip up for it)."
         )
     STAMP.write_text(wanted)
@@ -213,8 +213,8 @@ def main(arguments: list[str]) -> int:
         if name == "test":
             return (0 if rest else run_checks()) or run_tests(rest)
         return run_command(arguments)
-    except Obstacle as obstacle:
-        print(obstacle, file=sys.stderr)
+    except SetupError as error:
+        print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 
 from pipeline.operations.advice import advise, describe
-from pipeline.operations.checkout_detail import read_dossier
+from pipeline.operations.checkout_detail import read_detail
 from pipeline.operations.diagnostics import Diagnosis, Severity, diagnose, judge_gateway, judge_queues
 from scripts.environments.desk import REFUSED, open_desk, print_rows
 from scripts.environments.obstacles import open_redis
@@ -47,21 +47,21 @@ def main(
 def show_checkout(checkout_id: UUID, *, as_json: bool) -> None:
     """Print everything about one checkout, then what to do."""
     with open_desk("diagnose") as (connection, settings):
-        dossier = read_dossier(connection, checkout_id)
-        advice = advise(dossier, settings)
+        detail = read_detail(connection, checkout_id)
+        advice = advise(detail, settings)
     if as_json:
-        say_json(describe(dossier, advice))
+        say_json(describe(detail, advice))
         return
-    status = dossier.status
+    status = detail.status
     facts = [
         (name, value) for name, value in asdict(status).items() if value is not None and not isinstance(value, dict)
     ]
-    print_rows(("what", "is"), [*facts, *dossier.standing.items()])
+    print_rows(("what", "is"), [*facts, *detail.standing.items()])
     for name, reason in (("failure", status.failure), ("review", status.review)):
         if reason is not None:
             say()
             say(f"{name}: {reason.message}")
-    for section in dossier.sections:
+    for section in detail.sections:
         if section.rows:
             say()
             say(section.title)

@@ -70,7 +70,7 @@ def main(
     invoices = _read(file, currency.upper(), ignored=ignore_column or (), force=force)
     if keep and not Urls().database_url:
         _stop("--keep keeps a database of a server that stays: set DATABASE_URL.", code=2)
-    _tell_file(notes, file, invoices)
+    _report_file(notes, file, invoices)
     with Ending() as ending:
         try:
             with explain_obstacles():
@@ -109,7 +109,7 @@ def replay(
         log = FleetLog(log_path or folder / "processes.log")
         stack.callback(log.close)
         settings = stack.enter_context(open_scratch(stack.enter_context(serve()), "replay", keep=keep))
-        _tell_servers(notes, settings, keep=keep)
+        _report_servers(notes, settings, keep=keep)
         ending.check()
         engine = connect_engine(settings, application_name="replay", pool_size=1, statement_timeout_seconds=0)
         stack.callback(engine.dispose)
@@ -130,7 +130,7 @@ def replay(
         with engine.connect() as connection:
             outcome = read_outcome(connection, units, len(messages))
         if outcome.unfinished:
-            _tell_stuck(notes, outcome, log)
+            _report_stuck(notes, outcome, log)
         return outcome, report, seconds
 
 
@@ -158,7 +158,7 @@ def _read_percent(text: str) -> Decimal:
     return Decimal(text) / 100
 
 
-def _tell_file(notes: Console, file: Path, invoices: InvoiceFile) -> None:
+def _report_file(notes: Console, file: Path, invoices: InvoiceFile) -> None:
     found = f"{invoices.rows} rows, {len(invoices.invoices)} invoices, {len(invoices.refused)} rows refused"
     notes.print(f"{file.name}: {found}.")
     if invoices.encoding != "utf-8":
@@ -175,7 +175,7 @@ def _tell_file(notes: Console, file: Path, invoices: InvoiceFile) -> None:
         notes.print("A refused row leaves its invoice shorter; an invoice without rows is no checkout.")
 
 
-def _tell_servers(notes: Console, settings: Settings, *, keep: bool) -> None:
+def _report_servers(notes: Console, settings: Settings, *, keep: bool) -> None:
     given = Urls()
     if not given.database_url:
         notes.print("PostgreSQL runs for the moment only: set DATABASE_URL to use another one.")
@@ -187,7 +187,7 @@ def _tell_servers(notes: Console, settings: Settings, *, keep: bool) -> None:
         )
 
 
-def _tell_stuck(notes: Console, outcome: ReplayOutcome, log: FleetLog) -> None:
+def _report_stuck(notes: Console, outcome: ReplayOutcome, log: FleetLog) -> None:
     where = ", ".join(f"{count} {place}" for place, count in outcome.unfinished.items())
     notes.print(f"Nothing has moved for a while and not all is done: {where}. The last lines of the processes:")
     for line in log.tail:
@@ -205,13 +205,13 @@ def _show_progress(notes: Console, total: int) -> Iterator[Callable[[int], None]
         return
     told = -1
 
-    def tell(ended: int) -> None:
+    def report(ended: int) -> None:
         nonlocal told
         if ended * 4 // total > told:
             told = ended * 4 // total
             notes.print(f"{ended} of {total} checkouts ended.")
 
-    yield tell
+    yield report
 
 
 def _describe(

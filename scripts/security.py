@@ -45,7 +45,7 @@ def main(
     *, strict: Annotated[bool, typer.Option(help="Exit with 1 when something could not be looked for.")] = False
 ) -> None:
     """Scan, and report what was found, and what was not checked."""
-    vulnerable, unread = tell_vulnerabilities(read_advisories())
+    vulnerable, unread = list_vulnerabilities(read_advisories())
     try:
         secrets = find_secrets(ROOT)
     except Obstacle as obstacle:
@@ -56,7 +56,7 @@ def main(
     raise typer.Exit(1 if vulnerable or secrets or (unread and strict) else 0)
 
 
-def tell_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int]:
+def list_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int]:
     """Print what is known of these packages, and of how many nothing; the latter first, it is known within seconds."""
     vulnerable, unread = find_vulnerabilities(packages)
     if unread:

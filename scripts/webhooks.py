@@ -1,4 +1,4 @@
-"""Outbound webhooks: endpoints (`add`, `list`, `remove`), dead-lettered ones (`deliveries --dead`), `replay`.
+"""Outbound webhooks: endpoints (`add`, `list`, `remove`), dead-lettered ones (`deliveries --dead-lettered`), `replay`.
 
 Exit codes: 0 done, 1 refused (no such endpoint, an address that may not be), 2 the database cannot be reached.
 """
@@ -71,12 +71,14 @@ def remove(endpoint_id: Annotated[UUID, typer.Argument(help="The endpoint's id."
 def deliveries(
     *,
     status: Annotated[DeliveryStatus | None, typer.Option(help="Only these.")] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="Only what was not taken: --status dead.")] = False,
+    dead_lettered: Annotated[
+        bool, typer.Option("--dead-lettered", help="Only dead-lettered ones: --status dead_lettered.")
+    ] = False,
     checkout: Annotated[UUID | None, typer.Option(help="Only deliveries about this checkout.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the newest deliveries."""
-    chosen = DeliveryStatus.DEAD if dead else status
+    chosen = DeliveryStatus.DEAD_LETTERED if dead_lettered else status
     with open_desk("webhooks") as (connection, _):
         found = list_deliveries(connection, status=chosen, checkout_id=checkout)
     if as_json:
@@ -92,11 +94,13 @@ def deliveries(
 
 @app.command()
 def replay(
-    delivery_ids: Annotated[list[UUID] | None, typer.Argument(help="These deliveries; without, all dead ones.")] = None,
+    delivery_ids: Annotated[
+        list[UUID] | None, typer.Argument(help="These deliveries; without, all dead-lettered ones.")
+    ] = None,
     *,
     endpoint: Annotated[UUID | None, typer.Option(help="Of this endpoint alone.")] = None,
 ) -> None:
-    """Make deliveries again: dead ones, or the named ones whatever became of them."""
+    """Make deliveries again: dead-lettered ones, or the named ones whatever became of them."""
     with open_desk("webhooks") as (connection, _):
         count = replay_deliveries(connection, ids=delivery_ids or None, endpoint_id=endpoint)
     say(f"{count} deliveries are made again.")

@@ -200,11 +200,11 @@ def _describe_event(event: type[WebhookEvent]) -> dict[str, Any]:
             "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
         },
         "payload": {"$ref": _REF.format(model=event.__name__)},
-        "examples": [{"payload": _tell(event)}],
+        "examples": [{"payload": _example(event)}],
     }
 
 
-def _tell(event: type[WebhookEvent]) -> dict[str, Any]:
+def _example(event: type[WebhookEvent]) -> dict[str, Any]:
     data = EXAMPLE_DATA
     if event in REASONS:
         code, phase = REASONS[event]

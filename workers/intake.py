@@ -143,7 +143,7 @@ def _refuse(engine: CheckoutEngine, body: dict[str, Any], refusal: Refused) -> N
 
 def _patiently(work: Callable[[], T]) -> T:
     """Run `work` until the database carries it through."""
-    tries = 0
+    attempts = 0
     while True:
         try:
             return work()
@@ -151,5 +151,5 @@ def _patiently(work: Callable[[], T]) -> T:
             if not is_transient(error):
                 raise
             log.warning("intake.waiting", error=str(error))
-        time.sleep(WAITS[min(tries, len(WAITS) - 1)])
-        tries += 1
+        time.sleep(WAITS[min(attempts, len(WAITS) - 1)])
+        attempts += 1

@@ -31,7 +31,7 @@ class Readout:
                 "queue": figures.queue,
                 "waiting": figures.waiting,
                 "in_flight": figures.in_flight,
-                "dead": figures.dead,
+                "dead_lettered": figures.dead_lettered,
                 "oldest_seconds": self.age_seconds(figures),
             }
             for figures in self.queues

@@ -11,7 +11,7 @@ from models.states import ACTIVE_SQL, CheckoutState
 from pipeline.checkouts.expected import Expected
 from pipeline.errors import Code, Conflict
 
-HOLDER: Final = text(f"""
+CART_LOCK: Final = text(f"""
     SELECT c.id, c.cart_id, c.owner, c.state, c.reference, c.expected_total_minor, c.expected_hash, c.expected_lines,
            c.expires_at, c.payment_given, p.token
     FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id
@@ -20,7 +20,7 @@ HOLDER: Final = text(f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class CartLock:
     """The active checkout of a cart. `expires_at` is when it ends unless it is paid.
 
     `reference`, `expected` and `token` (the payment's) are what it was asked for.
@@ -42,18 +42,18 @@ class Holder:
         return Conflict(
             Code.CART_LOCKED,
             cart_id=str(self.cart_id),
-            holder=f"checkout {self.id}" if own else "another owner's checkout",
+            cart_lock=f"checkout {self.id}" if own else "another owner's checkout",
             expires_at=self.expires_at.isoformat(),
             **own,
         )
 
 
-def find_holder(connection: Connection, cart_id: UUID) -> Holder | None:
+def find_cart_lock(connection: Connection, cart_id: UUID) -> CartLock | None:
     """Return the cart lock of this cart; certain only while the cart's row is locked."""
-    row = connection.execute(HOLDER, {"cart_id": cart_id}).one_or_none()
+    row = connection.execute(CART_LOCK, {"cart_id": cart_id}).one_or_none()
     if row is None:
         return None
-    return Holder(
+    return CartLock(
         id=row.id,
         cart_id=row.cart_id,
         owner=row.owner,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from models.states import CartState
 from pipeline.carts.cart_input import Cart, TaxIdValidation
-from pipeline.carts.cart_lock import Holder, find_holder
+from pipeline.carts.cart_lock import CartLock, find_cart_lock
 from pipeline.carts.storage import create_cart, fill_cart
 from pipeline.checkouts.locks import lock_cart
 from pipeline.errors import Code, Conflict, Invalid, NotFound
@@ -29,13 +29,13 @@ LINES: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class StoredCart:
-    """A cart as it stands; `holder` is the checkout that locks it, if one does."""
+    """A cart as it stands; `cart_lock` is the checkout that locks it, if one does."""
 
     cart: dict[str, Any]
     state: CartState
     created_at: datetime
     updated_at: datetime
-    holder: Holder | None
+    cart_lock: CartLock | None
 
 
 def put_cart(
@@ -53,8 +53,8 @@ def put_cart(
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart.id))
     if row.state == CartState.COMPLETED:
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart.id))
-    if (holder := find_holder(connection, cart.id)) is not None:
-        raise holder.refuse(owner)
+    if (cart_lock := find_cart_lock(connection, cart.id)) is not None:
+        raise cart_lock.refuse(owner)
     fill_cart(connection, cart, validated)
     return created
 
@@ -65,8 +65,8 @@ def read_cart(connection: Connection, owner: str, cart_id: UUID) -> StoredCart:
     if row is None or row["owner"] not in (None, owner):
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))
     cart = {"id": cart_id, **_read_content(connection, row)}
-    holder = find_holder(connection, cart_id)
-    return StoredCart(cart, CartState(row["state"]), row["created_at"], row["updated_at"], holder)
+    cart_lock = find_cart_lock(connection, cart_id)
+    return StoredCart(cart, CartState(row["state"]), row["created_at"], row["updated_at"], cart_lock)
 
 
 def read_content(connection: Connection, cart_id: UUID) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Allocation:
     """Units held for a line at a location."""
 
     checkout_id: UUID
@@ -55,19 +55,20 @@ class Shelf:
         for level in levels:
             self._levels.setdefault(level.variant_id, []).append(level)
 
-    def serve(self, checkout_id: UUID, wants: Sequence[Want]) -> list[Hold] | Short:
+    def serve(self, checkout_id: UUID, wants: Sequence[Want]) -> list[Allocation] | Short:
         """Serve all lines of a checkout, or say which one fell short and leave the shelf as it was."""
-        holds: list[Hold] = []
+        allocations: list[Allocation] = []
         for want in wants:
             taken = self._take(want)
             if taken is None:
-                short = self._explain(want, holds)
-                self._put_back(holds)
+                short = self._explain(want, allocations)
+                self._put_back(allocations)
                 return short
-            holds.extend(
-                Hold(checkout_id, want.line, want.variant_id, location_id, quantity) for location_id, quantity in taken
+            allocations.extend(
+                Allocation(checkout_id, want.line, want.variant_id, location_id, quantity)
+                for location_id, quantity in taken
             )
-        return holds
+        return allocations
 
     def _take(self, want: Want) -> list[tuple[int, int]] | None:
         """Prefer one location for the whole line, then several, fullest first, then one that may be oversold."""
@@ -91,13 +92,13 @@ class Shelf:
             level.free -= quantity
         return [(level.location_id, quantity) for level, quantity in parts]
 
-    def _put_back(self, holds: Iterable[Hold]) -> None:
-        for hold in holds:
-            for level in self._levels[hold.variant_id]:
-                if level.location_id == hold.location_id:
-                    level.free += hold.quantity
+    def _put_back(self, allocations: Iterable[Allocation]) -> None:
+        for allocation in allocations:
+            for level in self._levels[allocation.variant_id]:
+                if level.location_id == allocation.location_id:
+                    level.free += allocation.quantity
 
-    def _explain(self, want: Want, holds: Iterable[Hold]) -> Short:
-        mine = sum(hold.quantity for hold in holds if hold.variant_id == want.variant_id)
+    def _explain(self, want: Want, allocations: Iterable[Allocation]) -> Short:
+        mine = sum(allocation.quantity for allocation in allocations if allocation.variant_id == want.variant_id)
         left = sum(max(level.free, 0) for level in self._levels.get(want.variant_id, []))
         return Short(want.line, want.sku, mine + want.quantity, mine + left)

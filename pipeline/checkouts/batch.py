@@ -59,7 +59,7 @@ class Parts:
     heavy: list[list[UUID]] = field(default_factory=list)
 
 
-def split_by_attempts(members: Sequence[LockedCheckout], most_lines: int | None) -> Parts:
+def split_by_attempts(checkouts: Sequence[LockedCheckout], most_lines: int | None) -> Parts:
     """Divide a batch by attempts and by lines: first attempts go together, and the small ones go first.
 
     No group has more than `most_lines` lines (None: any number), except a single checkout that has more by itself.
@@ -68,14 +68,14 @@ def split_by_attempts(members: Sequence[LockedCheckout], most_lines: int | None)
     """
     groups: list[list[LockedCheckout]] = []
     most = math.inf if most_lines is None else most_lines
-    for attempts, group in groupby(sorted(members, key=_level), key=_level):
+    for attempts, group in groupby(sorted(checkouts, key=_level), key=_level):
         groups += share_out(list(group), _weigh, most, TOGETHER.get(attempts, 1))
     if not groups:
         return Parts()
     light = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 <= most]
     heavy = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 > most]
     (heavy if _is_large(_weigh(groups[0][0]), most) else light).insert(0, groups[0])
-    names = [[[member.id for member in group] for group in some] for some in (light[1:], sorted(heavy, key=_age))]
+    names = [[[checkout.id for checkout in group] for group in some] for some in (light[1:], sorted(heavy, key=_age))]
     return Parts(light[0] if light else [], *names)
 
 
@@ -99,16 +99,16 @@ def _is_large(weight: int, most: float) -> bool:
     return weight * 2 > most
 
 
-def _level(member: LockedCheckout) -> int:
-    return min(member.attempts, len(TOGETHER))
+def _level(checkout: LockedCheckout) -> int:
+    return min(checkout.attempts, len(TOGETHER))
 
 
 def _age(group: Sequence[LockedCheckout]) -> UUID:
-    return min(member.id for member in group)
+    return min(checkout.id for checkout in group)
 
 
-def _weigh(member: LockedCheckout) -> int:
-    return member.line_count
+def _weigh(checkout: LockedCheckout) -> int:
+    return checkout.line_count
 
 
 def _chunk(items: Iterable[T], weigh: Callable[[T], int], most: float, count: int | None) -> Iterator[list[T]]:
@@ -143,13 +143,13 @@ class Rejected:
 class Wait:
     """Somebody outside must act first: the checkout parks in `state` until it is called on, or expires.
 
-    Its stock and prices are held for at least `hold_seconds` more.
+    Its stock and prices are held for at least `extend_seconds` more.
     """
 
     state: CheckoutState
     event: str
     detail: Mapping[str, Any] = field(default_factory=dict)
-    hold_seconds: float = 0
+    extend_seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)

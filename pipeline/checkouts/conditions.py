@@ -48,7 +48,7 @@ COUNT_NEEDS_REVIEW: Final = f"SELECT count(*) FROM checkouts c WHERE {NEEDS_REVI
 COUNT_PAYMENTS_REVIEW: Final = f"SELECT count(*) FROM payments p WHERE {PAYMENT_NEEDS_REVIEW}"
 COUNT_UNKNOWN: Final = f"SELECT count(*) FROM payment_operations o WHERE {UNKNOWN}"
 #: Dead-lettered: an outbound webhook that no attempt could deliver.
-COUNT_DEAD_LETTERED: Final = "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead'"
+COUNT_DEAD_LETTERED: Final = "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead_lettered'"
 
 
 def bound_seconds(settings: Settings) -> float:

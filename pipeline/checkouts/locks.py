@@ -75,9 +75,9 @@ READ_COUPONS: Final = """
 COUPONS_LOCKED: Final = text(f"{READ_COUPONS} FOR NO KEY UPDATE OF c")
 COUPONS_READ: Final = text(READ_COUPONS)
 
-# `holder_id`: whose payment the event's object is; `named_id`: whose it would be by the event's metadata.
-NOTICES: Final = """
-    SELECT n.id, n.event_id, n.kind, n.reference, n.received_at, now() AS now, holder.checkout_id AS holder_id,
+# `referring_id`: whose payment the event's object is; `named_id`: whose it would be by the event's metadata.
+INBOUND_WEBHOOKS: Final = """
+    SELECT n.id, n.event_id, n.kind, n.reference, n.received_at, now() AS now, holder.checkout_id AS referring_id,
            named.checkout_id AS named_id, named.reference AS named_reference
     FROM webhook_inbox n
     LEFT JOIN payments holder ON holder.reference = n.reference AND holder.gateway = n.gateway
@@ -85,10 +85,10 @@ NOTICES: Final = """
     WHERE n.id = ANY(CAST(:ids AS uuid[])) AND n.status = 'received'
     ORDER BY n.id FOR NO KEY UPDATE OF n
 """
-NOTICES_WAITING: Final = text(NOTICES)
-NOTICES_SKIPPING: Final = text(f"{NOTICES} SKIP LOCKED")
+INBOUND_WEBHOOKS_WAITING: Final = text(INBOUND_WEBHOOKS)
+INBOUND_WEBHOOKS_SKIPPING: Final = text(f"{INBOUND_WEBHOOKS} SKIP LOCKED")
 
-DUE_NOTICES: Final = text("""
+DUE_INBOUND_WEBHOOKS: Final = text("""
     SELECT id, now() AS now FROM webhook_inbox WHERE due_at <= now()
     ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
@@ -166,12 +166,14 @@ def lock_inbound_webhooks(
     connection: Connection, ids: Sequence[UUID], *, skip_locked: bool = False
 ) -> Sequence[Row[Any]]:
     """Lock those of these webhooks that are not settled and return them with the payments they may be about."""
-    return connection.execute(NOTICES_SKIPPING if skip_locked else NOTICES_WAITING, {"ids": list(ids)}).all()
+    return connection.execute(
+        INBOUND_WEBHOOKS_SKIPPING if skip_locked else INBOUND_WEBHOOKS_WAITING, {"ids": list(ids)}
+    ).all()
 
 
 def lock_due_inbound_webhooks(connection: Connection, limit: int) -> Sequence[Row[Any]]:
     """Lock inbound webhooks that are due for a retry, or for redelivery of a lost message."""
-    return connection.execute(DUE_NOTICES, {"limit": limit}).all()
+    return connection.execute(DUE_INBOUND_WEBHOOKS, {"limit": limit}).all()
 
 
 def lock_deliveries(connection: Connection, ids: Sequence[UUID], redeliver_after_seconds: float) -> Sequence[Row[Any]]:

@@ -50,7 +50,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.UNAVAILABLE: "The engine cannot work right now: repeat the same request in a few seconds.",
     Code.OVERLOADED: ("The engine is overloaded: repeat the same request in {seconds:second|seconds}."),
     Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",
-    Code.CART_LOCKED: "Cart {cart_id} is locked by {holder} until {expires_at}: try again after that.",
+    Code.CART_LOCKED: "Cart {cart_id} is locked by {locked_by} until {expires_at}: try again after that.",
     Code.CART_COMPLETED: "Cart {cart_id} has been bought already: start with a new cart.",
     Code.CHECKOUT_ACTIVE: "Checkout {checkout_id} of cart {cart_id} awaits payment: process it, or cancel it.",
     Code.CART_EMPTY: "The cart has no lines: add something to it first.",

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from models.states import ENDINGS, TERMINAL, CartState, CheckoutState
 from pipeline.carts.cart_input import TaxIdValidation
-from pipeline.carts.cart_lock import find_holder
+from pipeline.carts.cart_lock import find_cart_lock
 from pipeline.carts.storage import create_cart, fill_cart
 from pipeline.checkouts.batch import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
@@ -54,7 +54,7 @@ INSERT: Final = text("""
 
 PAY: Final = text("""
     INSERT INTO payments (checkout_id, gateway, token) VALUES (:id, :gateway, :token)
-    ON CONFLICT (checkout_id) DO UPDATE SET token = EXCLUDED.token, tries = payments.tries + 1, updated_at = now()
+    ON CONFLICT (checkout_id) DO UPDATE SET token = EXCLUDED.token, attempts = payments.attempts + 1, updated_at = now()
 """)
 
 
@@ -95,7 +95,7 @@ def start(
     if cart is None or cart.owner not in (None, request.owner):
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart_id))
     # Read after the row lock: an earlier start of this cart has been committed by now.
-    active = find_holder(connection, cart_id)
+    active = find_cart_lock(connection, cart_id)
     if active is not None:
         if active.owner != request.owner:
             raise active.refuse(request.owner)
@@ -136,19 +136,19 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
 
     The same payment under another key is the one that is under way.
     """
-    member = _owned(connection, request.checkout_id, request.owner)
+    checkout = _owned(connection, request.checkout_id, request.owner)
     if (replayed := _replay(connection, request)) is not None:
         return replayed
-    early = member.state is CheckoutState.RUNNING and not member.payment_given
-    if member.state in TERMINAL or member.state is CheckoutState.UNWINDING:
-        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(member.id), state=member.state)
-    if member.expires_at <= member.now and member.pivot_at is None:
-        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(member.id), state=CheckoutState.EXPIRED)
-    if not early and member.state is not CheckoutState.AWAITING_PAYMENT:
-        join_payment(connection, request, member, settings)
-        _bind_key(connection, request, member.id)
-        return CommandResult(member.id, changed=False)
-    frozen = read_quotes(connection, [member.id]).get(member.id)
+    early = checkout.state is CheckoutState.RUNNING and not checkout.payment_given
+    if checkout.state in TERMINAL or checkout.state is CheckoutState.UNWINDING:
+        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(checkout.id), state=checkout.state)
+    if checkout.expires_at <= checkout.now and checkout.pivot_at is None:
+        raise Conflict(Code.CHECKOUT_ENDED, checkout_id=str(checkout.id), state=CheckoutState.EXPIRED)
+    if not early and checkout.state is not CheckoutState.AWAITING_PAYMENT:
+        join_payment(connection, request, checkout, settings)
+        _bind_key(connection, request, checkout.id)
+        return CommandResult(checkout.id, changed=False)
+    frozen = read_quotes(connection, [checkout.id]).get(checkout.id)
     if request.payment is None and (frozen is None or frozen[0].total_minor > 0):
         raise Invalid(Code.PAYMENT_REQUIRED)
     if frozen is not None:
@@ -156,32 +156,32 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
         drift = find_drift(frozen[0], read_expected(request), tolerance_minor)
         if drift is not None:
             # What the buyer saw is not what is frozen: nothing is charged, and nothing is held for it any longer.
-            why = {member.id: Rejected(Code.PRICE_CHANGED, drift)}
-            messages = backward.begin(connection, [member], why, settings, ending=CheckoutState.FAILED)
+            why = {checkout.id: Rejected(Code.PRICE_CHANGED, drift)}
+            messages = backward.begin(connection, [checkout], why, settings, ending=CheckoutState.FAILED)
             rejection = Conflict(Code.PRICE_CHANGED, **drift)
             rejection.committed = True
-            return CommandResult(member.id, changed=True, messages=messages, rejection=rejection)
-    _bind_key(connection, request, member.id)
+            return CommandResult(checkout.id, changed=True, messages=messages, rejection=rejection)
+    _bind_key(connection, request, checkout.id)
     if request.payment is not None:
-        _pay(connection, member.id, request.payment, settings)
+        _pay(connection, checkout.id, request.payment, settings)
     messages = forward.resume_checkout(
         connection,
-        member,
+        checkout,
         settings,
         event="payment.submitted",
-        hold_seconds=settings.payment_window_seconds,
+        extend_seconds=settings.payment_window_seconds,
         expected=_expected_columns(request),
     )
     # One that has not reached its quote yet is running already: its message is not sent twice.
-    return CommandResult(member.id, changed=True, messages=[] if early else messages)
+    return CommandResult(checkout.id, changed=True, messages=[] if early else messages)
 
 
 def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> CommandResult:
     """Poll a payment that waited for 3-D Secure, after the buyer has acted. Extends no reservation."""
-    member = _owned(connection, checkout_id, owner)
-    if member.state is not CheckoutState.ACTION_REQUIRED:
+    checkout = _owned(connection, checkout_id, owner)
+    if checkout.state is not CheckoutState.ACTION_REQUIRED:
         return CommandResult(checkout_id, changed=False)
-    messages = forward.resume_checkout(connection, member, settings, event="checkout.resumed")
+    messages = forward.resume_checkout(connection, checkout, settings, event="checkout.resumed")
     return CommandResult(checkout_id, changed=True, messages=messages)
 
 
@@ -192,11 +192,11 @@ def cancel(connection: Connection, checkout_id: UUID, owner: str, settings: Sett
 
 def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> CommandResult:
     """Release a cart for an operator: a cancellation with the operator's name and reason in its trail."""
-    member = _owned(connection, checkout_id, None)
+    checkout = _owned(connection, checkout_id, None)
     detail = {"actor": actor, "reason": reason}
     # The sentence ends itself.
     told = detail | {"reason": reason.rstrip(". ")}
-    released = _turn_back(connection, member, Rejected(Code.RELEASED, told), settings)
+    released = _turn_back(connection, checkout, Rejected(Code.RELEASED, told), settings)
     if released.changed:
         write_events(connection, "checkout.released", [checkout_id], data={checkout_id: detail})
     return released
@@ -207,25 +207,25 @@ def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, se
 
     Of one that has ended, the void or refund that failed is retried.
     """
-    member = _owned(connection, checkout_id, None)
-    if member.state in ENDINGS and close_reviews(connection, [member.id], actor=actor, reason=reason):
-        return CommandResult(member.id, changed=True, messages=backward.retry_undo(connection, member))
-    if member.state is not CheckoutState.NEEDS_REVIEW:
+    checkout = _owned(connection, checkout_id, None)
+    if checkout.state in ENDINGS and close_reviews(connection, [checkout.id], actor=actor, reason=reason):
+        return CommandResult(checkout.id, changed=True, messages=backward.retry_undo(connection, checkout))
+    if checkout.state is not CheckoutState.NEEDS_REVIEW:
         return CommandResult(checkout_id, changed=False)
     detail = {"actor": actor, "reason": reason}
-    messages = forward.resume_checkout(connection, member, settings, event="checkout.retried", detail=detail)
+    messages = forward.resume_checkout(connection, checkout, settings, event="checkout.retried", detail=detail)
     return CommandResult(checkout_id, changed=True, messages=messages)
 
 
-def _turn_back(connection: Connection, member: LockedCheckout, why: Rejected, settings: Settings) -> CommandResult:
-    if member.state in TERMINAL or member.state is CheckoutState.UNWINDING:
-        return CommandResult(member.id, changed=False)
-    if member.state is CheckoutState.NEEDS_REVIEW:
-        raise Conflict(Code.NEEDS_REVIEW, checkout_id=str(member.id))
-    if member.pivot_at is not None:
-        raise Conflict(Code.PAST_PIVOT, checkout_id=str(member.id))
-    messages = backward.begin(connection, [member], {member.id: why}, settings, ending=CheckoutState.CANCELLED)
-    return CommandResult(member.id, changed=True, messages=messages)
+def _turn_back(connection: Connection, checkout: LockedCheckout, why: Rejected, settings: Settings) -> CommandResult:
+    if checkout.state in TERMINAL or checkout.state is CheckoutState.UNWINDING:
+        return CommandResult(checkout.id, changed=False)
+    if checkout.state is CheckoutState.NEEDS_REVIEW:
+        raise Conflict(Code.NEEDS_REVIEW, checkout_id=str(checkout.id))
+    if checkout.pivot_at is not None:
+        raise Conflict(Code.PAST_PIVOT, checkout_id=str(checkout.id))
+    messages = backward.begin(connection, [checkout], {checkout.id: why}, settings, ending=CheckoutState.CANCELLED)
+    return CommandResult(checkout.id, changed=True, messages=messages)
 
 
 def _owned(connection: Connection, checkout_id: UUID, owner: str | None) -> LockedCheckout:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
 from pipeline.carts.cart_input import Cart
-from pipeline.carts.cart_lock import Holder
+from pipeline.carts.cart_lock import CartLock
 from pipeline.carts.editing import read_content
 from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.expected import Expected
@@ -32,51 +32,51 @@ REFERENCE: Final = "the reference"
 PAYMENT: Final = "the payment"
 
 
-def join_cart(connection: Connection, request: StartRequest, holder: Holder, settings: Settings) -> None:
+def join_cart(connection: Connection, request: StartRequest, cart_lock: CartLock, settings: Settings) -> None:
     """Return if the checkout that holds the cart answers this request of its owner; the cart's row must be locked.
 
     Raises Conflict otherwise: CHECKOUT_ACTIVE, CHECKOUT_BUSY when only the payment is another one, or PRICE_CHANGED
     when the quote is frozen and is not what was expected. Nothing is changed then.
     """
-    if _is_look(request):
+    if _only_names_cart(request):
         return
-    if holder.state is CheckoutState.UNWINDING:
+    if cart_lock.state is CheckoutState.UNWINDING:
         # What is turning back was ended by its own card, its own buyer or its own time.
-        raise _refuse(holder.id, holder.cart_id, state=holder.state)
+        raise _refuse(cart_lock.id, cart_lock.cart_id, state=cart_lock.state)
     pays = request.payment is not None
-    is_paid = holder.payment_given and holder.state is not CheckoutState.AWAITING_PAYMENT
+    is_paid = cart_lock.payment_given and cart_lock.state is not CheckoutState.AWAITING_PAYMENT
     differs = [] if request.cart is None or _holds(connection, request.cart) else [CART]
-    off = _object_to_amounts(connection, holder.id, holder.expected, request, settings, compares_all=pays)
+    off = _object_to_amounts(connection, cart_lock.id, cart_lock.expected, request, settings, compares_all=pays)
     if is_paid or not pays:
-        if request.reference != holder.reference and (pays or request.reference is not None):
+        if request.reference != cart_lock.reference and (pays or request.reference is not None):
             differs.append(REFERENCE)
         if off == {}:
             differs.append(AMOUNTS)
-        if pays and _token(request) != holder.token:
+        if pays and _token(request) != cart_lock.token:
             differs.append(PAYMENT)
     if differs == [PAYMENT]:
-        raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(holder.id), state=holder.state)
+        raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(cart_lock.id), state=cart_lock.state)
     if differs:
-        raise _refuse(holder.id, holder.cart_id, differs=" and ".join(differs))
+        raise _refuse(cart_lock.id, cart_lock.cart_id, differs=" and ".join(differs))
     if off:
-        raise Conflict(Code.PRICE_CHANGED, checkout_id=str(holder.id), **off)
+        raise Conflict(Code.PRICE_CHANGED, checkout_id=str(cart_lock.id), **off)
     if pays and not is_paid:
         # Returning it would look as if the payment had been taken; paying it here would lock rows out of order.
-        raise _refuse(holder.id, holder.cart_id)
+        raise _refuse(cart_lock.id, cart_lock.cart_id)
 
 
-def join_payment(connection: Connection, request: ProcessRequest, member: LockedCheckout, settings: Settings) -> None:
+def join_payment(connection: Connection, request: ProcessRequest, checkout: LockedCheckout, settings: Settings) -> None:
     """Return if the payment that is under way for this checkout answers this request; its row must be locked.
 
     Raises Conflict as `join_cart` does. Nothing is changed then: what another request pays does not unwind.
     """
-    if connection.execute(TOKEN, {"id": member.id}).scalar_one_or_none() != _token(request):
-        raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(member.id), state=member.state)
-    off = _object_to_amounts(connection, member.id, member.expected, request, settings, compares_all=True)
+    if connection.execute(TOKEN, {"id": checkout.id}).scalar_one_or_none() != _token(request):
+        raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(checkout.id), state=checkout.state)
+    off = _object_to_amounts(connection, checkout.id, checkout.expected, request, settings, compares_all=True)
     if off == {}:
-        raise _refuse(member.id, member.cart_id, differs=AMOUNTS)
+        raise _refuse(checkout.id, checkout.cart_id, differs=AMOUNTS)
     if off:
-        raise Conflict(Code.PRICE_CHANGED, checkout_id=str(member.id), **off)
+        raise Conflict(Code.PRICE_CHANGED, checkout_id=str(checkout.id), **off)
 
 
 def read_expected(request: Expecting) -> Expected:
@@ -84,7 +84,7 @@ def read_expected(request: Expecting) -> Expected:
     return Expected(request.expected_total_minor, request.expected_hash, request.expected_lines or {})
 
 
-def _is_look(request: StartRequest) -> bool:
+def _only_names_cart(request: StartRequest) -> bool:
     """Return whether a request only names its cart: for how long it would hold it, had it begun it, does not matter."""
     return request.model_dump(exclude={"owner", "cart_id", "ttl_seconds"}, exclude_none=True) == {}
 

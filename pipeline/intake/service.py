@@ -141,8 +141,8 @@ class CheckoutService:
         """
         if gateway_name != self._settings.gateway:
             raise NotFound(Code.GATEWAY_UNKNOWN, gateway=gateway_name)
-        letter = verify_webhook(gateway_name, self._gateway, body, headers)
-        return self._commit(lambda connection: receive(connection, letter, self._settings), lambda each: each.messages)
+        webhook = verify_webhook(gateway_name, self._gateway, body, headers)
+        return self._commit(lambda connection: receive(connection, webhook, self._settings), lambda each: each.messages)
 
     def status(
         self, *, checkout_id: UUID | None = None, cart_id: UUID | None = None, owner: str | None = None

@@ -18,9 +18,10 @@ _STATUS: Final = f"""
            c.ended_at,
            coalesce(c.review, p.review) AS review, c.failure_code, c.failure_phase, c.failure_message, c.failure_detail,
            l.subtotal_minor, l.discount_minor, l.shipping_minor, l.tax_minor, l.total_minor, l.hash AS quote_hash,
-           o.id AS order_id, o.number AS order_number, o.placed_at, {{action}} AS action, p.tries,
+           o.id AS order_id, o.number AS order_number, o.placed_at, {{action}} AS action,
+           p.attempts AS payment_attempts,
            (SELECT d.code FROM payment_operations d WHERE d.checkout_id = c.id AND d.kind = 'authorize'
-                AND d.n = p.tries AND d.status = 'declined') AS declined
+                AND d.n = p.attempts AND d.status = 'declined') AS declined
     FROM checkouts c
     LEFT JOIN price_locks l ON l.checkout_id = c.id
     LEFT JOIN orders o ON o.checkout_id = c.id
@@ -110,7 +111,7 @@ class Status:
     ended_at: datetime | None
     order: Placed | None
     action: dict[str, Any] | None
-    tries: int | None
+    payment_attempts: int | None
     failure: Failure | None
     review: Failure | None
 
@@ -158,7 +159,7 @@ def read_status(
         ended_at=row.ended_at,
         order=None if row.order_number is None else Placed(row.order_id, row.order_number, row.placed_at),
         action=row.action if row.state == CheckoutState.ACTION_REQUIRED else None,
-        tries=row.tries,
+        payment_attempts=row.payment_attempts,
         failure=_find_failure(row),
         review=None if row.review is None else Failure(**row.review),
     )
@@ -168,7 +169,7 @@ def _find_failure(row: Row[Any]) -> Failure | None:
     if row.failure_code is not None:
         return Failure(row.failure_code, row.failure_phase, row.failure_message, row.failure_detail or {})
     if row.state == CheckoutState.AWAITING_PAYMENT and row.declined is not None:
-        detail = {"reason": row.declined, "try": row.tries}
+        detail = {"reason": row.declined, "attempt": row.payment_attempts}
         code = Code.PAYMENT_DECLINED
         return Failure(code, next_phase(row.phases_completed).name, sentence(code, detail), detail)
     return None

@@ -7,7 +7,7 @@ from typing import Any, Final, assert_never
 
 from models.states import ACTIVE, CheckoutState
 from pipeline.checkouts.conditions import bound_seconds
-from pipeline.operations.checkout_detail import Dossier
+from pipeline.operations.checkout_detail import CheckoutDetail
 from pipeline.operations.commands import CommandLine
 from pipeline.saga.forward import queue_of
 from pipeline.settings import Settings
@@ -23,29 +23,29 @@ class Advice:
     command: str | None = None
 
 
-def can_release(dossier: Dossier) -> bool:
+def can_release(detail: CheckoutDetail) -> bool:
     """Whether an operator may release it: it is active, and its payment is not being captured."""
-    return dossier.status.state in _RELEASABLE and dossier.standing["pivot_at"] is None
+    return detail.status.state in _RELEASABLE and detail.standing["pivot_at"] is None
 
 
-def can_retry(dossier: Dossier) -> bool:
+def can_retry(detail: CheckoutDetail) -> bool:
     """Whether the checkout or its payment needs review."""
-    return dossier.status.state is CheckoutState.NEEDS_REVIEW or dossier.status.review is not None
+    return detail.status.state is CheckoutState.NEEDS_REVIEW or detail.status.review is not None
 
 
-def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
+def advise(detail: CheckoutDetail, settings: Settings) -> list[Advice]:
     """Return the advice for its state."""
-    status, id_ = dossier.status, dossier.status.checkout_id
+    status, id_ = detail.status, detail.status.checkout_id
     advice: list[Advice] = []
     match status.state:
         case CheckoutState.RUNNING | CheckoutState.UNWINDING:
-            advice.append(_advise_working(dossier, settings))
+            advice.append(_advise_working(detail, settings))
         case CheckoutState.AWAITING_PAYMENT:
             until = _format(status.expires_at)
             advice.append(
                 Advice(
                     f"It awaits payment and holds its stock until {until}; release it to free the stock now.",
-                    _release(dossier),
+                    _release(detail),
                 )
             )
         case CheckoutState.ACTION_REQUIRED:
@@ -53,7 +53,7 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
                 Advice(
                     "The buyer must complete 3-D Secure; it continues when the provider's webhook or the buyer reports"
                     " the result.",
-                    _release(dossier),
+                    _release(detail),
                 )
             )
         case CheckoutState.NEEDS_REVIEW:
@@ -69,23 +69,23 @@ def advise(dossier: Dossier, settings: Settings) -> list[Advice]:
     if status.review is not None and status.state is not CheckoutState.NEEDS_REVIEW:
         command = CommandLine.RETRY.of(id_)
         advice.append(Advice(f"Its payment could not be voided or refunded: {status.review.message}", command))
-    if dossier.standing["pivot_at"] is not None and status.state is CheckoutState.RUNNING:
+    if detail.standing["pivot_at"] is not None and status.state is CheckoutState.RUNNING:
         advice.append(Advice("Its payment is being captured: it cannot be released any more, and it completes."))
     return advice
 
 
-def describe(dossier: Dossier, advice: Sequence[Advice]) -> dict[str, Any]:
-    """Return a dossier with its advice as one object for JSON."""
+def describe(detail: CheckoutDetail, advice: Sequence[Advice]) -> dict[str, Any]:
+    """Return a detail with its advice as one object for JSON."""
     return {
-        "checkout": asdict(dossier.status),
-        "standing": dossier.standing,
-        **{section.name: section.records for section in dossier.sections},
+        "checkout": asdict(detail.status),
+        "standing": detail.standing,
+        **{section.name: section.records for section in detail.sections},
         "advice": [asdict(each) for each in advice],
     }
 
 
-def _advise_working(dossier: Dossier, settings: Settings) -> Advice:
-    status, standing = dossier.status, dossier.standing
+def _advise_working(detail: CheckoutDetail, settings: Settings) -> Advice:
+    status, standing = detail.status, detail.standing
     queue = queue_of(status.state, status.phases_completed or 0)
     due_at = standing["due_at"]
     if due_at is not None and standing["now"] - due_at > timedelta(seconds=bound_seconds(settings)):
@@ -98,8 +98,8 @@ def _advise_working(dossier: Dossier, settings: Settings) -> Advice:
     return Advice(f"It is in {queue}{when}.{reason}", CommandLine.MONITOR_WATCH)
 
 
-def _release(dossier: Dossier) -> str:
-    return CommandLine.RELEASE.of(dossier.status.checkout_id)
+def _release(detail: CheckoutDetail) -> str:
+    return CommandLine.RELEASE.of(detail.status.checkout_id)
 
 
 def _format(at: datetime) -> str:

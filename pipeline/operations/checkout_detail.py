@@ -24,7 +24,7 @@ _SECTIONS: Final[dict[str, str]] = {
     "coupons": """
         SELECT code, customer, redeemed_at, returned_at FROM redemptions WHERE checkout_id = :id ORDER BY code""",
     "payment": """
-        SELECT gateway, reference, status, tries, authorized_until, created_at, updated_at
+        SELECT gateway, reference, status, attempts, authorized_until, created_at, updated_at
         FROM payments WHERE checkout_id = :id""",
     "payment operations": """
         SELECT kind, n, status, amount_minor, attempts, code, last_error, created_at, updated_at
@@ -52,7 +52,7 @@ STANDING: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of a dossier, as a table."""
+    """One part of a detail, as a table."""
 
     title: str
     columns: tuple[str, ...]
@@ -70,7 +70,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Dossier:
+class CheckoutDetail:
     """Everything about one checkout. `standing` has what decides what happens next, and when."""
 
     status: Status
@@ -82,7 +82,7 @@ class Dossier:
         return next(each for each in self.sections if each.title == title)
 
 
-def read_dossier(connection: Connection, checkout_id: UUID) -> Dossier:
+def read_detail(connection: Connection, checkout_id: UUID) -> CheckoutDetail:
     """Return everything about a checkout; NotFound if there is none.
 
     The payment's token, and the buyer's 3-D Secure action, are never shown.
@@ -93,4 +93,4 @@ def read_dossier(connection: Connection, checkout_id: UUID) -> Dossier:
     for title, query in SECTIONS.items():
         found = connection.execute(query, {"id": checkout_id})
         sections.append(Section(title, tuple(found.keys()), tuple(tuple(row) for row in found)))
-    return Dossier(status, dict(standing), tuple(sections))
+    return CheckoutDetail(status, dict(standing), tuple(sections))

@@ -25,7 +25,7 @@ class CommandLine(StrEnum):
     CREATE_ADMIN_KEY = "checkout keys create --owner NAME --scope admin"
     LIST_KEYS = "checkout keys list"
     LIST_WEBHOOKS = "checkout webhooks list"
-    LIST_DEAD_DELIVERIES = "checkout webhooks deliveries --dead"
+    LIST_DEAD_LETTERED = "checkout webhooks deliveries --dead-lettered"
     REPLAY_DELIVERIES = "checkout webhooks replay"
     REPLAY_INVOICES = "checkout replay FILE"
     CONTRACTS = "checkout contracts"

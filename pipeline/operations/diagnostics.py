@@ -138,7 +138,7 @@ QUESTIONS: Final = (
         "deliveries_dead_lettered",
         Severity.WARNING,
         DEAD_LETTERED,
-        f"{CommandLine.LIST_DEAD_DELIVERIES}, then {CommandLine.REPLAY_DELIVERIES}",
+        f"{CommandLine.LIST_DEAD_LETTERED}, then {CommandLine.REPLAY_DELIVERIES}",
         COUNT_DEAD_LETTERED,
     ),
     _Question(
@@ -225,14 +225,17 @@ def judge_queues(queues: Sequence[Any] | None) -> list[Diagnosis]:
     if queues is None:
         sentence = "Redis does not answer: checkouts are accepted, and continue when it is back."
         return [Diagnosis("broker_away", Severity.CRITICAL, 1, sentence)]
-    dead = sum(each.dead for each in queues)
+    dead_lettered = sum(each.dead_lettered for each in queues)
     return [
         Diagnosis(
             "dead_lettered",
-            Severity.WARNING if dead else Severity.OK,
-            dead,
-            fill("{count:message is|messages are} dead-lettered: see the table rejected_messages.", {"count": dead})
-            if dead
+            Severity.WARNING if dead_lettered else Severity.OK,
+            dead_lettered,
+            fill(
+                "{count:message is|messages are} dead-lettered: see the table rejected_messages.",
+                {"count": dead_lettered},
+            )
+            if dead_lettered
             else "None.",
         )
     ]

@@ -71,7 +71,7 @@ FIGURES: Final = text(f"""
            (SELECT count(*) FROM rejected_messages
             WHERE received_at > now() - make_interval(secs => :window_seconds)) AS rejected_messages,
            (SELECT count(*) FROM events
-            WHERE kind = 'sweep.resent' AND at > now() - make_interval(secs => :window_seconds)) AS redelivered,
+            WHERE kind = 'sweep.redelivered' AND at > now() - make_interval(secs => :window_seconds)) AS redelivered,
            ({SLOW_COUNT}) AS redelivered_slow
     FROM (SELECT count(*) AS lines, CAST(coalesce(sum(quantity), 0) AS bigint) AS units
           FROM reservations WHERE state = 'held') AS held

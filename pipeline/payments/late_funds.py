@@ -45,8 +45,8 @@ def note_late_funds(
         write_events(connection, event, list(facts), data=facts)
 
 
-def _succeeded(books: PaymentState, kind: OperationKind) -> set[int]:
-    return {each.n for each in books.operations if each.kind is kind and each.status is OperationStatus.SUCCEEDED}
+def _succeeded(payment: PaymentState, kind: OperationKind) -> set[int]:
+    return {each.n for each in payment.operations if each.kind is kind and each.status is OperationStatus.SUCCEEDED}
 
 
 def request_review(connection: Connection, reviews: Mapping[UUID, Review]) -> None:

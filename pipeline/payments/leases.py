@@ -103,8 +103,8 @@ def take_leases(
     """
     if not intents:
         return []
-    wanted = {(member.id, intent.kind, intent.n): (books, intent) for member, books, intent in intents}
-    ids = [member.id for member, _, _ in intents]
+    wanted = {(checkout.id, intent.kind, intent.n): (payment, intent) for checkout, payment, intent in intents}
+    ids = [checkout.id for checkout, _, _ in intents]
     rows = connection.execute(
         LEASE,
         {
@@ -112,23 +112,23 @@ def take_leases(
             "window_seconds": settings.payment_window_seconds,
             "pivot": pivot,
             "holding": ids if hold else [],
-            "polling": [member.id for member, _, intent in intents if intent.verb is Verb.RETRIEVE],
+            "polling": [checkout.id for checkout, _, intent in intents if intent.verb is Verb.RETRIEVE],
             "ids": ids,
             "kinds": [intent.kind for _, _, intent in intents],
             "ns": [intent.n for _, _, intent in intents],
-            "amounts": [books.amount.minor for _, books, _ in intents],
-            "fences": [member.fence for member, _, _ in intents],
+            "amounts": [payment.amount.minor for _, payment, _ in intents],
+            "fences": [checkout.fence for checkout, _, _ in intents],
         },
     )
     planned = []
     for checkout_id, key, amount_minor, reference, shipping, billing, order_id, *fields in rows:
         operation = read_operation(*fields)
-        books, intent = wanted[checkout_id, operation.kind, operation.n]
-        if amount_minor != books.amount.minor:
-            raise AmountError(f"{key} is for {amount_minor}, the lock for {books.amount}")
+        payment, intent = wanted[checkout_id, operation.kind, operation.n]
+        if amount_minor != payment.amount.minor:
+            raise AmountError(f"{key} is for {amount_minor}, the lock for {payment.amount}")
         details = read_details(reference, shipping, billing, order_id)
-        call = Call(checkout_id, key, books.amount, books.token, books.reference, details)
-        planned.append(PlannedCall(operation, intent.verb, call, books.status))
+        call = Call(checkout_id, key, payment.amount, payment.token, payment.reference, details)
+        planned.append(PlannedCall(operation, intent.verb, call, payment.status))
     return planned
 
 

@@ -81,7 +81,7 @@ class PaymentState:
     checkout_id: UUID
     gateway: str
     token: str
-    tries: int
+    attempts: int
     reference: str | None
     status: PaymentStatus
     action: dict[str, Any] | None
@@ -104,13 +104,13 @@ class PaymentState:
         """Return the oldest operation of this kind."""
         return min((each for each in self.operations if each.kind == kind), key=lambda each: each.n, default=None)
 
-    def attempts(self, kind: OperationKind) -> int:
+    def count_unanswered(self, kind: OperationKind) -> int:
         """Return how often a call of this kind went without an answer, over all its keys."""
         return sum(each.attempts for each in self.operations if each.kind == kind)
 
     @property
     def pending(self) -> Operation | None:
-        """The operation that a look is most likely to settle: one without an outcome, else the newest."""
+        """The operation that a retrieval is most likely to settle: one without an outcome, else the newest."""
         waiting = [each for each in self.operations if is_pending(each)]
         return max(waiting or self.operations, key=lambda each: each.id or 0, default=None)
 
@@ -136,8 +136,8 @@ class PaymentState:
                 asked = None if operation.status is OperationStatus.ACTION_REQUIRED else answer
                 if _RANK[self.status] > _RANK[PaymentStatus.ACTION_REQUIRED]:
                     return self._with(settled, self.status, answer.reference)
-                books = self._with(settled, PaymentStatus.ACTION_REQUIRED, answer.reference)
-                return replace(books, action=dict(answer.action), asked=asked)
+                payment = self._with(settled, PaymentStatus.ACTION_REQUIRED, answer.reference)
+                return replace(payment, action=dict(answer.action), asked=asked)
             case Declined():
                 settled = settle(operation, OperationStatus.DECLINED, answer.code, answer.message)
                 was_asked = operation.kind is OperationKind.AUTHORIZE and self.status is PaymentStatus.ACTION_REQUIRED

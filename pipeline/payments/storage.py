@@ -26,7 +26,7 @@ _PAYMENT_COLUMNS: Final = 11
 # A row for each operation, with its payment beside it; one for a payment without any.
 BOOKS: Final = text(f"""
     SELECT l.checkout_id, coalesce(p.gateway, '') AS gateway, coalesce(p.token, '') AS token,
-           coalesce(p.tries, 0) AS tries, p.reference, coalesce(p.status, 'new') AS status, p.action,
+           coalesce(p.attempts, 0) AS attempts, p.reference, coalesce(p.status, 'new') AS status, p.action,
            p.authorized_until, l.total_minor, l.currency, o.total_minor AS order_minor, {OPERATION}
     FROM price_locks l LEFT JOIN payments p USING (checkout_id) LEFT JOIN orders o USING (checkout_id)
     LEFT JOIN payment_operations USING (checkout_id)
@@ -75,7 +75,7 @@ def load_payments(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Pay
 
 def store_results(
     connection: Connection,
-    members: Sequence[LockedCheckout],
+    checkouts: Sequence[LockedCheckout],
     answers: Sequence[CallResult],
     before: Mapping[UUID, PaymentState] | None = None,
 ) -> dict[UUID, PaymentState]:
@@ -86,31 +86,31 @@ def store_results(
     it is decided on the stored payment, by the worker of the checkout.
     """
     if before is None:
-        before = load_payments(connection, [member.id for member in members])
+        before = load_payments(connection, [checkout.id for checkout in checkouts])
     after = dict(before)
     for each in answers:
-        books = after[each.planned.call.checkout_id]
-        current = books.find(each.planned.operation.kind, each.planned.operation.n)
+        payment = after[each.planned.call.checkout_id]
+        current = payment.find(each.planned.operation.kind, each.planned.operation.n)
         if current is not None:
-            after[books.checkout_id] = _record(books, current, each, members[0].now)
+            after[payment.checkout_id] = _record(payment, current, each, checkouts[0].now)
     _write(connection, before, after)
-    _note_late(connection, members, answers)
-    ended = [each.id for each in members if each.state in ENDINGS and each.id in after]
+    _note_late(connection, checkouts, answers)
+    ended = [each.id for each in checkouts if each.state in ENDINGS and each.id in after]
     note_late_funds(connection, ended, before, after)
     return after
 
 
-def _record(books: PaymentState, operation: Operation, answered: CallResult, now: datetime) -> PaymentState:
+def _record(payment: PaymentState, operation: Operation, answered: CallResult, now: datetime) -> PaymentState:
     # A caller that was suspended for longer than its lease: the next lease is kept.
     is_taken_over = operation.leased_until != answered.planned.operation.leased_until
     if answered.answer is None:
-        return books if is_taken_over else books.free(operation)
+        return payment if is_taken_over else payment.free(operation)
     # A back-off counts from the answer: from the call, a time-out would have used it up already.
     current = replace(operation, updated_at=now)
     if answered.planned.is_poll:
-        after = books.apply_retrieved_status(current, answered.answer, answered.planned.seen)
+        after = payment.apply_retrieved_status(current, answered.answer, answered.planned.seen)
     else:
-        after = books.apply_result(current, answered.answer)
+        after = payment.apply_result(current, answered.answer)
     return after.hold(operation) if is_taken_over else after
 
 
@@ -123,11 +123,11 @@ def abandon(connection: Connection, ids: Sequence[UUID]) -> None:
 def _write(connection: Connection, before: Mapping[UUID, PaymentState], after: Mapping[UUID, PaymentState]) -> None:
     operations = [
         new
-        for id_, books in after.items()
-        for old, new in zip(before[id_].operations, books.operations, strict=True)
+        for id_, payment in after.items()
+        for old, new in zip(before[id_].operations, payment.operations, strict=True)
         if new != old
     ]
-    payments = [books for id_, books in after.items() if _facts(books) != _facts(before[id_])]
+    payments = [payment for id_, payment in after.items() if _facts(payment) != _facts(before[id_])]
     if operations or payments:
         connection.execute(
             SETTLE,
@@ -138,21 +138,21 @@ def _write(connection: Connection, before: Mapping[UUID, PaymentState], after: M
                 "errors": [each.last_error for each in operations],
                 "attempts": [each.attempts for each in operations],
                 "leases": [each.leased_until for each in operations],
-                "checkout_ids": [books.checkout_id for books in payments],
-                "statuses": [books.status for books in payments],
-                "references": [books.reference for books in payments],
-                "actions": [None if books.action is None else json.dumps(books.action) for books in payments],
-                "untils": [books.authorized_until for books in payments],
+                "checkout_ids": [payment.checkout_id for payment in payments],
+                "statuses": [payment.status for payment in payments],
+                "references": [payment.reference for payment in payments],
+                "actions": [None if payment.action is None else json.dumps(payment.action) for payment in payments],
+                "untils": [payment.authorized_until for payment in payments],
             },
         )
 
 
-def _facts(books: PaymentState) -> tuple[object, ...]:
-    return books.status, books.reference, books.action, books.authorized_until
+def _facts(payment: PaymentState) -> tuple[object, ...]:
+    return payment.status, payment.reference, payment.action, payment.authorized_until
 
 
-def _note_late(connection: Connection, members: Sequence[LockedCheckout], answers: Sequence[CallResult]) -> None:
-    fences = {member.id: member.fence for member in members}
+def _note_late(connection: Connection, checkouts: Sequence[LockedCheckout], answers: Sequence[CallResult]) -> None:
+    fences = {checkout.id: checkout.fence for checkout in checkouts}
     late = {
         each.planned.call.checkout_id: {
             "operation": each.planned.call.key,
@@ -171,7 +171,7 @@ def _read_payments(
     checkout_id: UUID,
     gateway: str,
     token: str,
-    tries: int,
+    attempts: int,
     reference: str | None,
     status: str,
     action: dict[str, Any] | None,
@@ -187,7 +187,7 @@ def _read_payments(
         checkout_id=checkout_id,
         gateway=gateway,
         token=token,
-        tries=tries,
+        attempts=attempts,
         reference=reference,
         status=PaymentStatus(status),
         action=action,

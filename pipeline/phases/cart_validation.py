@@ -48,12 +48,12 @@ def do(
     /,
 ) -> Mapping[UUID, PhaseResult]:
     """Validate the carts of a batch; each gets the first thing that is wrong with it, or Done."""
-    baskets = load_baskets(connection, [member.cart_id for member in batch], settings.base_currency)
+    baskets = load_baskets(connection, [checkout.cart_id for checkout in batch], settings.base_currency)
     # A cart that is too large is refused, and costs no more than that.
     found = [
-        (member.id, line.line, line.variant_id)
-        for member in batch
-        if len(lines := baskets[member.cart_id].lines) <= settings.max_lines
+        (checkout.id, line.line, line.variant_id)
+        for checkout in batch
+        if len(lines := baskets[checkout.cart_id].lines) <= settings.max_lines
         for line in lines
         if line.variant_id is not None
     ]
@@ -68,8 +68,8 @@ def do(
     )
     # None: as many as anyone asks for.
     available = {row.variant_id: None if row.backorderable else int(row.available) for row in rows}
-    outcomes = {member.id: validate(baskets[member.cart_id], available, settings) for member in batch}
-    valid = [member for member in batch if isinstance(outcomes[member.id], Done)]
+    outcomes = {checkout.id: validate(baskets[checkout.cart_id], available, settings) for checkout in batch}
+    valid = [checkout for checkout in batch if isinstance(outcomes[checkout.id], Done)]
     outcomes |= find_unchargeable(connection, valid, baskets, settings, chargeable)
     return _name_look_alikes(connection, outcomes)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from pipeline.carts.resolution import catch_up
-from pipeline.catalog.allocation import Hold, Level, Shelf, Short, Want
+from pipeline.catalog.allocation import Allocation, Level, Shelf, Short, Want
 from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.checkouts.locks import lock_held_stock, lock_stock
 from pipeline.errors import Code
@@ -59,21 +59,21 @@ RELEASE: Final = text("""
 
 def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
     """Hold the lines of a batch, first come first served, or reject the checkouts that fall short."""
-    wants, lost = _load_wants(connection, [member.id for member in batch])
+    wants, lost = _load_wants(connection, [checkout.id for checkout in batch])
     variant_ids = sorted({want.variant_id for lines in wants.values() for want in lines})
     shelf = Shelf(
         Level(row.variant_id, row.location_id, row.on_hand - row.reserved, row.backorderable)
         for row in lock_stock(connection, variant_ids)
     )
     outcomes: dict[UUID, PhaseResult] = {}
-    holds: list[Hold] = []
-    for member in batch:
-        if member.id in lost:
-            outcomes[member.id] = lost[member.id]
+    allocations: list[Allocation] = []
+    for checkout in batch:
+        if checkout.id in lost:
+            outcomes[checkout.id] = lost[checkout.id]
             continue
-        served = shelf.serve(member.id, wants[member.id])
+        served = shelf.serve(checkout.id, wants[checkout.id])
         if isinstance(served, Short):
-            outcomes[member.id] = Rejected(
+            outcomes[checkout.id] = Rejected(
                 Code.OUT_OF_STOCK,
                 {
                     "line": served.line,
@@ -83,16 +83,16 @@ def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settin
                 },
             )
         else:
-            outcomes[member.id] = Done()
-            holds.extend(served)
-    if holds:
-        _reserve(connection, holds)
+            outcomes[checkout.id] = Done()
+            allocations.extend(served)
+    if allocations:
+        _reserve(connection, allocations)
     return outcomes
 
 
 def undo(connection: Connection, batch: Sequence[LockedCheckout]) -> None:
     """Release whatever is still held; nothing held is fine."""
-    ids = [member.id for member in batch]
+    ids = [checkout.id for checkout in batch]
     lock_held_stock(connection, ids)
     connection.execute(RELEASE, {"ids": ids})
 
@@ -114,14 +114,14 @@ def _load_wants(connection: Connection, ids: Sequence[UUID]) -> tuple[dict[UUID,
     return wants, lost
 
 
-def _reserve(connection: Connection, holds: Sequence[Hold]) -> None:
+def _reserve(connection: Connection, allocations: Sequence[Allocation]) -> None:
     connection.execute(
         RESERVE,
         {
-            "checkout_ids": [hold.checkout_id for hold in holds],
-            "lines": [hold.line for hold in holds],
-            "variant_ids": [hold.variant_id for hold in holds],
-            "location_ids": [hold.location_id for hold in holds],
-            "quantities": [hold.quantity for hold in holds],
+            "checkout_ids": [allocation.checkout_id for allocation in allocations],
+            "lines": [allocation.line for allocation in allocations],
+            "variant_ids": [allocation.variant_id for allocation in allocations],
+            "location_ids": [allocation.location_id for allocation in allocations],
+            "quantities": [allocation.quantity for allocation in allocations],
         },
     )

@@ -42,14 +42,18 @@ CANCEL: Final = text("""
 
 def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
     """Copy the frozen rows into orders. A cart that was bought in another way is rejected."""
-    rows = connection.execute(WRITE, {"ids": [member.id for member in batch], "order_ids": [uuid7() for _ in batch]})
+    rows = connection.execute(
+        WRITE, {"ids": [checkout.id for checkout in batch], "order_ids": [uuid7() for _ in batch]}
+    )
     written = {row.checkout_id for row in rows}
     return {
-        member.id: Done() if member.id in written else Rejected(Code.CART_COMPLETED, {"cart_id": str(member.cart_id)})
-        for member in batch
+        checkout.id: Done()
+        if checkout.id in written
+        else Rejected(Code.CART_COMPLETED, {"cart_id": str(checkout.cart_id)})
+        for checkout in batch
     }
 
 
 def undo(connection: Connection, batch: Sequence[LockedCheckout]) -> None:
     """Cancel the orders; none, or a cancelled one, is fine."""
-    connection.execute(CANCEL, {"ids": [member.id for member in batch]})
+    connection.execute(CANCEL, {"ids": [checkout.id for checkout in batch]})

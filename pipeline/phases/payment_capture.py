@@ -16,28 +16,28 @@ from pipeline.settings import Settings
 plan_undo: Final = undo.plan_undo
 
 
-def plan(member: LockedCheckout, books: PaymentState, settings: Settings) -> PhaseResult | Intent:
+def plan(checkout: LockedCheckout, payment: PaymentState, settings: Settings) -> PhaseResult | Intent:
     """Take the authorised amount: finish forward, unless the provider says a definite no."""
-    if books.order_minor != books.amount.minor:
-        raise ValueError(f"the order is over {books.order_minor}, and {books.amount} would be taken")
-    operation = books.last(OperationKind.CAPTURE)
-    if books.amount.minor == 0:
+    if payment.order_minor != payment.amount.minor:
+        raise ValueError(f"the order is over {payment.order_minor}, and {payment.amount} would be taken")
+    operation = payment.last(OperationKind.CAPTURE)
+    if payment.amount.minor == 0:
         return Done()
-    if books.status is PaymentStatus.CAPTURED:
+    if payment.status is PaymentStatus.CAPTURED:
         # Somebody may have taken it at the provider's own desk: our call then takes nothing, and checks the amount.
         return Intent(OperationKind.CAPTURE, 1, Verb.CAPTURE) if operation is None else Done()
-    ended = books.status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED)
-    if ended or (operation is None and books.status is not PaymentStatus.AUTHORIZED):
+    ended = payment.status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED)
+    if ended or (operation is None and payment.status is not PaymentStatus.AUTHORIZED):
         if operation is not None and operation.code == EXPIRED:
             return Rejected(Code.AUTHORIZATION_EXPIRED)
-        return Rejected(Code.CAPTURE_DECLINED, {"reason": f"the payment is {books.status}"})
+        return Rejected(Code.CAPTURE_DECLINED, {"reason": f"the payment is {payment.status}"})
     if operation is None:
         margin = timedelta(seconds=settings.authorization_margin_seconds)
-        if books.authorized_until is not None and books.authorized_until - margin <= member.now:
+        if payment.authorized_until is not None and payment.authorized_until - margin <= checkout.now:
             return Rejected(Code.AUTHORIZATION_EXPIRED)
         return Intent(OperationKind.CAPTURE, 1, Verb.CAPTURE)
     if operation.status is OperationStatus.DECLINED:
         if operation.code == EXPIRED:
             return Rejected(Code.AUTHORIZATION_EXPIRED)
         return Rejected(Code.CAPTURE_DECLINED, {"reason": operation.code})
-    return repeat_until_known(member, books, operation, settings)
+    return repeat_until_known(checkout, payment, operation, settings)

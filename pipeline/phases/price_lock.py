@@ -41,25 +41,25 @@ def do(
     /,
 ) -> Mapping[UUID, PhaseResult]:
     """Freeze the quotes of a batch, each over what can be charged; a coupon's last use goes to the first come."""
-    baskets = load_resolved(connection, [member.id for member in batch], settings.base_currency)
+    baskets = load_resolved(connection, [checkout.id for checkout in batch], settings.base_currency)
     desk = CouponBook(connection, baskets.values(), settings.base_currency)
     terms = load_terms(connection, list(baskets.values()), desk.promotions, batch[0].now, settings)
     outcomes: dict[UUID, PhaseResult] = {}
     quotes: dict[UUID, Quote] = {}
     untaxed: dict[UUID, dict[str, Any]] = {}
-    for member in batch:
-        basket = baskets[member.cart_id]
+    for checkout in batch:
+        basket = baskets[checkout.cart_id]
         if lapsed := find_lapsed_rates(basket, terms):
-            untaxed[member.id] = describe_lapsed(basket, lapsed)
+            untaxed[checkout.id] = describe_lapsed(basket, lapsed)
             if settings.tax_rates_ended is TaxRatesEnded.REFUSE:
-                outcomes[member.id] = Rejected(Code.TAX_RATES_ENDED, untaxed[member.id])
+                outcomes[checkout.id] = Rejected(Code.TAX_RATES_ENDED, untaxed[checkout.id])
                 continue
-        priced = quote(member, basket, terms, desk, settings, chargeable)
+        priced = quote(checkout, basket, terms, desk, settings, chargeable)
         if isinstance(priced, Rejected):
-            outcomes[member.id] = priced
+            outcomes[checkout.id] = priced
         else:
-            outcomes[member.id], quotes[member.id] = Done(), priced
-            desk.grant(member.id, basket)
+            outcomes[checkout.id], quotes[checkout.id] = Done(), priced
+            desk.grant(checkout.id, basket)
     if quotes:
         desk.redeem()
         freeze_quotes(connection, quotes)
@@ -69,18 +69,18 @@ def do(
 
 
 def quote(
-    member: LockedCheckout, basket: Basket, terms: Terms, desk: CouponBook, settings: Settings, chargeable: Chargeable
+    checkout: LockedCheckout, basket: Basket, terms: Terms, desk: CouponBook, settings: Settings, chargeable: Chargeable
 ) -> Quote | Rejected:
     """Price one basket and hold it against what the caller expects."""
     charged = price_basket(basket, terms, desk, settings, chargeable)
     if isinstance(charged, Rejected):
         return charged
-    drift = find_drift(charged, member.expected, find_tolerance(charged, settings.drift_tolerances))
+    drift = find_drift(charged, checkout.expected, find_tolerance(charged, settings.drift_tolerances))
     return charged if drift is None else Rejected(Code.PRICE_CHANGED, drift)
 
 
 def undo(connection: Connection, batch: Sequence[LockedCheckout]) -> None:
     """Void the locks and return the coupons; no lock, or a voided one, is fine."""
-    ids = [member.id for member in batch]
+    ids = [checkout.id for checkout in batch]
     return_coupons(connection, ids)
     connection.execute(VOID, {"ids": ids})

@@ -41,10 +41,10 @@ undo = None
 
 def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
     """Settle stock, orders and carts of a batch."""
-    ids = [member.id for member in batch]
-    cart_ids = [member.cart_id for member in batch]
+    ids = [checkout.id for checkout in batch]
+    cart_ids = [checkout.cart_id for checkout in batch]
     lock_carts(connection, cart_ids)
     lock_held_stock(connection, ids)
     connection.execute(SELL_AND_PLACE, {"ids": ids})
     connection.execute(COMPLETE, {"cart_ids": cart_ids})
-    return {member.id: Done() for member in batch}
+    return {checkout.id: Done() for checkout in batch}

@@ -37,7 +37,7 @@ def find_drift(quote: Quote, expected: Expected, tolerance_minor: int | Fraction
     }
     if off:
         return drift
-    return drift | {"differs": "the quote's hash is another one" if other_hash else _tell(other_lines)}
+    return drift | {"differs": "the quote's hash is another one" if other_hash else _describe(other_lines)}
 
 
 def find_tolerance(quote: Quote, amounts: Mapping[str, int]) -> Fraction:
@@ -62,7 +62,7 @@ def _find_other_lines(quote: Quote, expected: Mapping[str, int], tolerance_minor
     return found + [f"line {number} is {now}, not {shown}" for number, now, shown in beyond]
 
 
-def _tell(differences: list[str]) -> str:
+def _describe(differences: list[str]) -> str:
     left = len(differences) - NAMED_LINES
     return ", ".join(differences[:NAMED_LINES]) + (f" and {left} more" if left > 0 else "")
 

@@ -14,37 +14,37 @@ from pipeline.database.connections import assert_no_transaction
 from pipeline.gateways.gateway import Gateway, Held
 from pipeline.reconciliation.findings import Comparison, Finding
 from pipeline.reconciliation.local_records import CHUNK, read_clock, read_named, read_one, read_resting
-from pipeline.reconciliation.provider_queries import look_at
+from pipeline.reconciliation.provider_queries import retrieve_object
 from pipeline.reconciliation.rules import JUDGED, judge, judge_unpaid, miss
 from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
 #: Second retrievals at once: one takes a provider some tenths of a second.
-LOOKERS: Final = 8
+RETRIEVAL_THREADS: Final = 8
 #: A checkout that changed during its retrieval is retrieved again, but not for ever.
-LOOKS: Final = 3
+RETRIEVALS: Final = 3
 
-#: Told what is being done ("listed", "looked at again") and how many objects it has been done for.
-Tell = Callable[[str, int], None]
+#: Told what is being done ("listed", "retrieved at again") and how many objects it has been done for.
+OnProgress = Callable[[str, int], None]
 
 
 def reconcile(
-    engine: Engine, gateway: Gateway, settings: Settings, since: datetime, *, tell: Tell | None = None
+    engine: Engine, gateway: Gateway, settings: Settings, since: datetime, *, report: OnProgress | None = None
 ) -> Comparison:
     """Compare all objects and payments made since then. Reads only.
 
     The provider is read first, in chunks, and our side after each: what looks wrong then may only have changed in
-    between, so a difference on a checkout that has changed since the beginning is looked at again before it is
+    between, so a difference on a checkout that has changed since the beginning is retrieved at again before it is
     reported. Raises Unavailable when the provider does not answer: half a list proves nothing.
     """
-    run = _Run(engine, gateway, settings, read_clock(engine), tell or _tell_nobody)
+    run = _Run(engine, gateway, settings, read_clock(engine), report or _ignore)
     run.read_provider(since)
     run.read_payments(since)
     return Comparison(tuple(run.confirm()), run.objects, run.payments)
 
 
-def _tell_nobody(_what: str, _count: int) -> None:
+def _ignore(_what: str, _count: int) -> None:
     pass
 
 
@@ -54,7 +54,7 @@ class _Run:
     gateway: Gateway
     settings: Settings
     began_at: datetime
-    tell: Tell
+    report: OnProgress
     objects: int = 0
     payments: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -73,7 +73,7 @@ class _Run:
             self.listed.update(each.reference for each in new)
             local = read_named(self.engine, self.gateway.name, new)
             self._add(judge(each, local.get(each.reference)) for each in new)
-            self.tell("listed", self.objects)
+            self.report("listed", self.objects)
 
     def read_payments(self, since: datetime) -> None:
         """Judge what the provider did not list: nothing that is newer than its list can be missing from it."""
@@ -84,12 +84,12 @@ class _Run:
 
     def confirm(self) -> Iterator[Finding]:
         """Give the findings that stand, after a second look where things may have moved, or the list had an edge."""
-        looked = 0
-        with ThreadPoolExecutor(LOOKERS, thread_name_prefix="reconcile") as pool:
+        retrieved = 0
+        with ThreadPoolExecutor(RETRIEVAL_THREADS, thread_name_prefix="reconcile") as pool:
             try:
                 for finding in pool.map(self._confirm, self.findings):
-                    looked += 1
-                    self.tell("checked", looked)
+                    retrieved += 1
+                    self.report("checked", retrieved)
                     if finding is not None:
                         yield finding
             except BaseException:
@@ -109,8 +109,8 @@ class _Run:
             return finding
         if finding.held is not None and local.changed_at < self.began_at:
             return finding
-        for _ in range(LOOKS):
-            held = look_at(self.gateway, reference, local, finding.held, self.settings)
+        for _ in range(RETRIEVALS):
+            held = retrieve_object(self.gateway, reference, local, finding.held, self.settings)
             before, local = local, read_one(self.engine, local.checkout_id)
             if local.changed_at == before.changed_at:
                 break

@@ -26,7 +26,7 @@ from pipeline.gateways.gateway import (
 )
 from pipeline.reconciliation.findings import Finding, LocalRecord, kept
 from pipeline.reconciliation.local_records import read_one
-from pipeline.reconciliation.provider_queries import insist, look_at
+from pipeline.reconciliation.provider_queries import insist, retrieve_object
 from pipeline.settings import Settings
 
 IS_SETTLED: Final = text("""
@@ -86,7 +86,7 @@ def _is_paid_otherwise(local: LocalRecord, gateway: Gateway, settings: Settings)
         return True
     if local.reference is None or local.gateway != gateway.name:
         return False
-    own = look_at(gateway, local.reference, local, None, settings)
+    own = retrieve_object(gateway, local.reference, local, None, settings)
     return own is not None and own.status is PaymentStatus.CAPTURED
 
 

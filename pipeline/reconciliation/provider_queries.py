@@ -25,13 +25,13 @@ from pipeline.reconciliation.findings import LocalRecord
 from pipeline.settings import Settings
 
 #: Where a fifth of all calls fail, one in 80,000 questions stays without an answer.
-TRIES: Final = 7
+MAX_ATTEMPTS: Final = 7
 
 
 def insist(ask: Callable[[Call], Answer], call: Call, settings: Settings) -> Answer:
-    """Ask until there is a definite answer, or TRIES times. The same key each time: it has one effect."""
+    """Ask until there is a definite answer, or MAX_ATTEMPTS times. The same key each time: it has one effect."""
     answer: Answer = Unknown("not asked")
-    for attempt in range(TRIES):
+    for attempt in range(MAX_ATTEMPTS):
         if attempt:
             first, longest = settings.retry_seconds, settings.retry_cap_seconds
             time.sleep(back_off(attempt - 1, first_seconds=first, longest_seconds=longest))
@@ -42,7 +42,7 @@ def insist(ask: Callable[[Call], Answer], call: Call, settings: Settings) -> Ans
     return answer
 
 
-def look_at(
+def retrieve_object(
     gateway: Gateway, reference: str, local: LocalRecord, known: Held | None, settings: Settings
 ) -> Held | None:
     """Return the object as it stands now, None when the provider says that it does not have it.

@@ -16,7 +16,7 @@ from pipeline.payments.payment import LIVE
 from pipeline.reconciliation.findings import Finding, LocalRecord, Remedy
 from pipeline.reconciliation.local_records import read_one
 from pipeline.reconciliation.orphaned_payments import Repair, void_or_refund
-from pipeline.reconciliation.provider_queries import look_at
+from pipeline.reconciliation.provider_queries import retrieve_object
 from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
@@ -25,7 +25,7 @@ from pipeline.settings import Settings
 PATIENCE_LEASES: Final = 2
 
 #: Told of each repair as it is made.
-Tell = Callable[[Repair], None]
+OnProgress = Callable[[Repair], None]
 
 
 class Repairer:
@@ -41,7 +41,7 @@ class Repairer:
         self._unwinder = unwinder
         self._settings = settings
 
-    def repair(self, findings: Sequence[Finding], tell: Tell | None = None) -> list[Repair]:
+    def repair(self, findings: Sequence[Finding], report: OnProgress | None = None) -> list[Repair]:
         """Settle those of these findings that have a rule; what was settled is an event on its checkout.
 
         Raises Unavailable when the provider stops answering; what was settled until then stays settled.
@@ -50,12 +50,12 @@ class Repairer:
 
         def note(repair: Repair) -> None:
             repairs.append(repair)
-            if tell is not None:
-                tell(repair)
+            if report is not None:
+                report(repair)
 
-        looks = [each for each in findings if each.remedy is Remedy.RETRIEVE]
-        for start in range(0, len(looks), self._settings.batch_size):
-            for finding, local in self._settle(looks[start : start + self._settings.batch_size]):
+        retrievals = [each for each in findings if each.remedy is Remedy.RETRIEVE]
+        for start in range(0, len(retrievals), self._settings.batch_size):
+            for finding, local in self._settle(retrievals[start : start + self._settings.batch_size]):
                 note(self._report(finding, local))
         for finding in findings:
             if finding.remedy is Remedy.VOID_OR_REFUND:
@@ -95,7 +95,7 @@ class Repairer:
             return Repair(finding, "not settled", reason=local.review)
         if local.reference is None or local.status in LIVE:
             return Repair(finding, "not settled", reason="it is being retried")
-        held = look_at(self._gateway, local.reference, local, finding.held, self._settings)
+        held = retrieve_object(self._gateway, local.reference, local, finding.held, self._settings)
         if held is None or held.status is not local.status:
             return Repair(
                 finding, "not settled", reason=f"the stored status is {local.status}, and the provider's is not"

@@ -66,7 +66,7 @@ CALL_BACK: Final = text("""
 
 def begin(
     connection: Connection,
-    members: Sequence[LockedCheckout],
+    checkouts: Sequence[LockedCheckout],
     rejections: Mapping[UUID, Rejected],
     settings: Settings,
     *,
@@ -74,16 +74,16 @@ def begin(
     phase: str | None = None,
 ) -> list[OutgoingMessage]:
     """Turn these checkouts back, for the given reasons, to end as `ending`: at once where nothing is to undo."""
-    if not members:
+    if not checkouts:
         return []
-    reasons = [rejections[member.id] for member in members]
-    facts = {member.id: {"code": rejections[member.id].code, "ending": ending} for member in members}
+    reasons = [rejections[checkout.id] for checkout in checkouts]
+    facts = {checkout.id: {"code": rejections[checkout.id].code, "ending": ending} for checkout in checkouts}
     execute_with_events(
         connection,
         BEGIN,
         {
-            "ids": [member.id for member in members],
-            "phases": [first_undo(member.phase) for member in members],
+            "ids": [checkout.id for checkout in checkouts],
+            "phases": [first_undo(checkout.phase) for checkout in checkouts],
             "codes": [each.code for each in reasons],
             "messages": [sentence(each.code, each.detail) for each in reasons],
             "details": [json.dumps(each.detail, default=str) for each in reasons],
@@ -93,19 +93,26 @@ def begin(
         },
         Happened("checkout.unwinding", list(facts), phase, facts),
     )
-    finish(connection, {member.id: ending for member in members if first_undo(member.phase) == 0}, settings)
-    return [OutgoingMessage(UNWIND, member.id, member.now) for member in members if first_undo(member.phase) > 0]
+    finish(connection, {checkout.id: ending for checkout in checkouts if first_undo(checkout.phase) == 0}, settings)
+    return [
+        OutgoingMessage(UNWIND, checkout.id, checkout.now) for checkout in checkouts if first_undo(checkout.phase) > 0
+    ]
 
 
-def step_down(connection: Connection, number: int, members: Sequence[LockedCheckout], settings: Settings) -> bool:
+def step_down(connection: Connection, number: int, checkouts: Sequence[LockedCheckout], settings: Settings) -> bool:
     """Record that phase `number` of these checkouts is undone. True when there is more to undo, else they ended."""
-    if not members:
+    if not checkouts:
         return False
-    ids = [member.id for member in members]
+    ids = [checkout.id for checkout in checkouts]
     undone = Happened("checkout.phase_undone", ids, find_phase(number).name)
     left = skip_settled(number - 1)
     if left == 0:
-        finish(connection, {member.id: member.ending or CheckoutState.FAILED for member in members}, settings, undone)
+        finish(
+            connection,
+            {checkout.id: checkout.ending or CheckoutState.FAILED for checkout in checkouts},
+            settings,
+            undone,
+        )
         return False
     execute_with_events(
         connection,
@@ -155,7 +162,7 @@ def schedule_next_poll(
         )
 
 
-def retry_undo(connection: Connection, member: LockedCheckout) -> list[OutgoingMessage]:
+def retry_undo(connection: Connection, checkout: LockedCheckout) -> list[OutgoingMessage]:
     """Retry the undo of an ended checkout's payment, for an operator."""
-    connection.execute(CALL_BACK, {"id": member.id})
-    return [OutgoingMessage(RESOLVE, member.id, member.now)]
+    connection.execute(CALL_BACK, {"id": checkout.id})
+    return [OutgoingMessage(RESOLVE, checkout.id, checkout.now)]

@@ -33,7 +33,7 @@ ADVANCE: Final = with_events("""
 PARK: Final = with_events("""
     UPDATE checkouts
     SET state = :state, attempts = 0, last_error = NULL, due_at = NULL, due_reason = NULL, updated_at = now(),
-        expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds))
+        expires_at = greatest(expires_at, now() + make_interval(secs => :extend_seconds))
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -73,7 +73,7 @@ CALL_ON: Final = with_events("""
         expected_hash = coalesce(:expected_hash, expected_hash),
         expected_lines = coalesce(CAST(:expected_lines AS jsonb), expected_lines),
         sent_at = now(), due_at = now() + make_interval(secs => :redeliver_after_seconds), due_reason = 'stalled',
-        expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds)), updated_at = now(),
+        expires_at = greatest(expires_at, now() + make_interval(secs => :extend_seconds)), updated_at = now(),
         -- What goes forward again has not failed: why it was looked at stands in its events.
         failure_code = CASE WHEN :state = 'unwinding' THEN failure_code END,
         failure_phase = CASE WHEN :state = 'unwinding' THEN failure_phase END,
@@ -84,13 +84,13 @@ CALL_ON: Final = with_events("""
 
 
 def advance(
-    connection: Connection, phase: Phase, members: Sequence[LockedCheckout], settings: Settings
+    connection: Connection, phase: Phase, checkouts: Sequence[LockedCheckout], settings: Settings
 ) -> list[OutgoingMessage]:
     """Record that these checkouts completed `phase`, and return the messages that call on the next one."""
     sends: list[OutgoingMessage] = []
     authorizes = isinstance(phase.work, GatewayPhase) and not phase.work.pivot
-    waiting = [each for each in members if phase.awaits_payment and not each.payment_given]
-    going = [each for each in members if not (phase.awaits_payment and not each.payment_given)]
+    waiting = [each for each in checkouts if phase.awaits_payment and not each.payment_given]
+    going = [each for each in checkouts if not (phase.awaits_payment and not each.payment_given)]
     for group, state in (
         (going, CheckoutState.COMPLETED if is_last(phase) else CheckoutState.RUNNING),
         (waiting, CheckoutState.AWAITING_PAYMENT),
@@ -122,24 +122,25 @@ def advance(
 
 def wait_for_external(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> None:
     """Make these checkouts wait for an external party."""
-    for state, event, hold_seconds in {(each.state, each.event, each.hold_seconds) for each in waits.values()}:
+    for state, event, extend_seconds in {(each.state, each.event, each.extend_seconds) for each in waits.values()}:
         facts = {
             id_: each.detail
             for id_, each in waits.items()
-            if (each.state, each.event, each.hold_seconds) == (state, event, hold_seconds)
+            if (each.state, each.event, each.extend_seconds) == (state, event, extend_seconds)
         }
         execute_with_events(
             connection,
             PARK,
-            {"ids": list(facts), "state": state, "hold_seconds": hold_seconds},
+            {"ids": list(facts), "state": state, "extend_seconds": extend_seconds},
             Happened(event, list(facts), phase.name, facts),
         )
 
 
-def schedule(connection: Connection, members: Sequence[LockedCheckout], retries: Mapping[UUID, Retry]) -> None:
+def schedule(connection: Connection, checkouts: Sequence[LockedCheckout], retries: Mapping[UUID, Retry]) -> None:
     """Have these checkouts called on again after their wait; costs no attempt."""
     schedule_retry(
-        connection, [(each, retries[each.id].after_seconds, retries[each.id].reason, each.attempts) for each in members]
+        connection,
+        [(each, retries[each.id].after_seconds, retries[each.id].reason, each.attempts) for each in checkouts],
     )
 
 
@@ -149,7 +150,7 @@ def schedule_retry(connection: Connection, waits: Sequence[tuple[LockedCheckout,
         connection.execute(
             SCHEDULE,
             {
-                "ids": [member.id for member, *_ in waits],
+                "ids": [checkout.id for checkout, *_ in waits],
                 "seconds": [seconds for _, seconds, *_ in waits],
                 "reasons": [reason for _, _, reason, _ in waits],
                 "attempts": [attempts for *_, attempts in waits],
@@ -165,15 +166,15 @@ def set_aside(connection: Connection, groups: Sequence[Sequence[UUID]], settings
 
 
 def send_back(
-    connection: Connection, members: Sequence[LockedCheckout], queue: str, settings: Settings
+    connection: Connection, checkouts: Sequence[LockedCheckout], queue: str, settings: Settings
 ) -> list[OutgoingMessage]:
     """Send these checkouts to the end of their queue: they wait there anew, and that is no attempt."""
-    if not members:
+    if not checkouts:
         return []
     connection.execute(
-        SEND_BACK, {"ids": [each.id for each in members], "redeliver_after_seconds": settings.redeliver_after_seconds}
+        SEND_BACK, {"ids": [each.id for each in checkouts], "redeliver_after_seconds": settings.redeliver_after_seconds}
     )
-    return [OutgoingMessage(queue, each.id, each.now) for each in members]
+    return [OutgoingMessage(queue, each.id, each.now) for each in checkouts]
 
 
 def move_to_review(connection: Connection, phase: str, reviews: Mapping[UUID, Review]) -> None:
@@ -192,33 +193,33 @@ def move_to_review(connection: Connection, phase: str, reviews: Mapping[UUID, Re
 
 def resume_checkout(
     connection: Connection,
-    member: LockedCheckout,
+    checkout: LockedCheckout,
     settings: Settings,
     *,
     event: str,
-    hold_seconds: float = 0,
+    extend_seconds: float = 0,
     expected: Mapping[str, Any] | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> list[OutgoingMessage]:
-    """Set a waiting checkout going again, with its stock and prices held for at least `hold_seconds` more."""
-    if member.state is CheckoutState.NEEDS_REVIEW:
-        state = CheckoutState.RUNNING if member.ending is None else CheckoutState.UNWINDING
+    """Set a waiting checkout going again, with its stock and prices held for at least `extend_seconds` more."""
+    if checkout.state is CheckoutState.NEEDS_REVIEW:
+        state = CheckoutState.RUNNING if checkout.ending is None else CheckoutState.UNWINDING
     else:
         state = CheckoutState.RUNNING
     execute_with_events(
         connection,
         CALL_ON,
         {
-            "id": member.id,
+            "id": checkout.id,
             "state": state,
-            "turn": member.state is CheckoutState.NEEDS_REVIEW,
+            "turn": checkout.state is CheckoutState.NEEDS_REVIEW,
             "redeliver_after_seconds": settings.redeliver_after_seconds,
-            "hold_seconds": hold_seconds,
+            "extend_seconds": extend_seconds,
             **(expected or {"expected_total_minor": None, "expected_hash": None, "expected_lines": None}),
         },
-        Happened(event, [member.id], data={member.id: detail or {}}),
+        Happened(event, [checkout.id], data={checkout.id: detail or {}}),
     )
-    return [OutgoingMessage(queue_of(state, member.phase), member.id, member.now)]
+    return [OutgoingMessage(queue_of(state, checkout.phase), checkout.id, checkout.now)]
 
 
 def queue_of(state: CheckoutState, phase: int) -> str:

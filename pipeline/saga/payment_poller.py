@@ -44,13 +44,13 @@ class PaymentPoller:
         seen: set[UUID] = set()
 
         def step(connection: Connection, ids: Sequence[UUID], answers: Sequence[CallResult]) -> Step:
-            members = lock_checkouts(connection, ids)
+            checkouts = lock_checkouts(connection, ids)
             if answers:
-                done, messages = self._take_in(connection, members, answers)
+                done, messages = self._take_in(connection, checkouts, answers)
                 # Repeated when its commit fails: a set, so that this is harmless.
                 seen.update(done)
                 return Step(messages=messages)
-            return self._ask(connection, members, seen)
+            return self._ask(connection, checkouts, seen)
 
         def fail(connection: Connection, checkout_id: UUID, error: Exception) -> Step:
             del connection, error  # the executor has logged it
@@ -60,34 +60,34 @@ class PaymentPoller:
         self._executor.drive(ids, step, fail)
         return seen
 
-    def _ask(self, connection: Connection, members: Sequence[LockedCheckout], seen: set[UUID]) -> Step:
-        books = load_payments(connection, [each.id for each in members])
+    def _ask(self, connection: Connection, checkouts: Sequence[LockedCheckout], seen: set[UUID]) -> Step:
+        payment = load_payments(connection, [each.id for each in checkouts])
         intents = []
-        for member in members:
-            held = books.get(member.id)
+        for checkout in checkouts:
+            held = payment.get(checkout.id)
             operation = held.pending if held is not None else None
-            if held is None or operation is None or member.state is CheckoutState.COMPLETED:
-                seen.add(member.id)
+            if held is None or operation is None or checkout.state is CheckoutState.COMPLETED:
+                seen.add(checkout.id)
             elif held.reference is None:
                 # No reference to retrieve: repeating the call in flight shows more.
                 if not held.unsettled:
-                    seen.add(member.id)
-            elif operation.leased_until is None or operation.leased_until <= member.now:
-                intents.append((member, held, Intent(operation.kind, operation.n, Verb.RETRIEVE)))
+                    seen.add(checkout.id)
+            elif operation.leased_until is None or operation.leased_until <= checkout.now:
+                intents.append((checkout, held, Intent(operation.kind, operation.n, Verb.RETRIEVE)))
         return Step(calls=take_leases(connection, intents, self._settings, hold=False))
 
     def _take_in(
-        self, connection: Connection, members: Sequence[LockedCheckout], answers: Sequence[CallResult]
+        self, connection: Connection, checkouts: Sequence[LockedCheckout], answers: Sequence[CallResult]
     ) -> tuple[set[UUID], list[OutgoingMessage]]:
-        before = load_payments(connection, [each.id for each in members])
-        after = store_results(connection, members, answers, before)
-        messages = [each for member in members for each in self._follow(connection, member, before, after)]
+        before = load_payments(connection, [each.id for each in checkouts])
+        after = store_results(connection, checkouts, answers, before)
+        messages = [each for checkout in checkouts for each in self._follow(connection, checkout, before, after)]
         definite = {
             each.planned.call.checkout_id
             for each in answers
             if isinstance(each.answer, Succeeded | ActionRequired | Declined)
         }
-        ended = [each.id for each in members if each.state in ENDINGS and after[each.id].status not in LIVE]
+        ended = [each.id for each in checkouts if each.state in ENDINGS and after[each.id].status not in LIVE]
         answered = [id_ for id_ in ended if id_ in definite]
         # What needed review is settled, perhaps by an operator in the provider's dashboard.
         close_reviews(connection, answered)
@@ -100,50 +100,50 @@ class PaymentPoller:
     def _follow(
         self,
         connection: Connection,
-        member: LockedCheckout,
+        checkout: LockedCheckout,
         before: Mapping[UUID, PaymentState],
         after: Mapping[UUID, PaymentState],
     ) -> list[OutgoingMessage]:
         """Call on a checkout that can go on with what was seen."""
-        was, books = before[member.id], after[member.id]
-        changed = was.status is not books.status or _outcomes(was) != _outcomes(books)
-        match member.state:
+        was, payment = before[checkout.id], after[checkout.id]
+        changed = was.status is not payment.status or _outcomes(was) != _outcomes(payment)
+        match checkout.state:
             case CheckoutState.ACTION_REQUIRED:
-                waits = any(each.status is OperationStatus.ACTION_REQUIRED for each in books.operations)
-                return [] if waits else self._resume(connection, member)
+                waits = any(each.status is OperationStatus.ACTION_REQUIRED for each in payment.operations)
+                return [] if waits else self._resume(connection, checkout)
             case CheckoutState.AWAITING_PAYMENT:
                 # The buyer returned to the bank after declining, and paid after all.
-                return self._resume(connection, member) if books.status is PaymentStatus.AUTHORIZED else []
+                return self._resume(connection, checkout) if payment.status is PaymentStatus.AUTHORIZED else []
             case CheckoutState.RUNNING:
-                goes_on = changed and isinstance(next_phase(member.phase).work, GatewayPhase)
-                return [_send(member)] if goes_on else []
+                goes_on = changed and isinstance(next_phase(checkout.phase).work, GatewayPhase)
+                return [_send(checkout)] if goes_on else []
             case CheckoutState.UNWINDING:
-                return [_send(member)]
+                return [_send(checkout)]
             case CheckoutState.FAILED | CheckoutState.CANCELLED | CheckoutState.EXPIRED:
-                return self._void_or_refund(connection, member, was, books)
+                return self._void_or_refund(connection, checkout, was, payment)
             case CheckoutState.NEEDS_REVIEW | CheckoutState.COMPLETED:
                 return []
             case _:
-                assert_never(member.state)
+                assert_never(checkout.state)
 
-    def _resume(self, connection: Connection, member: LockedCheckout) -> list[OutgoingMessage]:
-        return forward.resume_checkout(connection, member, self._settings, event="checkout.resumed")
+    def _resume(self, connection: Connection, checkout: LockedCheckout) -> list[OutgoingMessage]:
+        return forward.resume_checkout(connection, checkout, self._settings, event="checkout.resumed")
 
     def _void_or_refund(
-        self, connection: Connection, member: LockedCheckout, was: PaymentState, books: PaymentState
+        self, connection: Connection, checkout: LockedCheckout, was: PaymentState, payment: PaymentState
     ) -> list[OutgoingMessage]:
-        if books.status not in LIVE:
+        if payment.status not in LIVE:
             return []
-        if books.status is not was.status:
-            facts = {"was": was.status, "status": books.status, "amount": str(books.amount)}
-            write_events(connection, "payment.late_funds", [member.id], data={member.id: facts})
-        forward.schedule_retry(connection, [(member, 0.0, "late funds", member.attempts)])
-        return [OutgoingMessage(RESOLVE, member.id, member.now)]
+        if payment.status is not was.status:
+            facts = {"was": was.status, "status": payment.status, "amount": str(payment.amount)}
+            write_events(connection, "payment.late_funds", [checkout.id], data={checkout.id: facts})
+        forward.schedule_retry(connection, [(checkout, 0.0, "late funds", checkout.attempts)])
+        return [OutgoingMessage(RESOLVE, checkout.id, checkout.now)]
 
 
-def _send(member: LockedCheckout) -> OutgoingMessage:
-    return OutgoingMessage(forward.queue_of(member.state, member.phase), member.id, member.now)
+def _send(checkout: LockedCheckout) -> OutgoingMessage:
+    return OutgoingMessage(forward.queue_of(checkout.state, checkout.phase), checkout.id, checkout.now)
 
 
-def _outcomes(books: PaymentState) -> list[OperationStatus]:
-    return [each.status for each in books.operations]
+def _outcomes(payment: PaymentState) -> list[OperationStatus]:
+    return [each.status for each in payment.operations]

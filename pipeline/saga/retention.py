@@ -36,7 +36,7 @@ FORGET_REFUSED: Final = text("""
 """)
 
 # Through the key, without an index that each webhook would have to keep up: a UUIDv7 begins with its milliseconds.
-FORGET_NOTICES: Final = text("""
+FORGET_INBOUND_WEBHOOKS: Final = text("""
     DELETE FROM webhook_inbox
     WHERE id IN (SELECT id FROM webhook_inbox
                  WHERE id < CAST(rpad(lpad(to_hex(CAST(extract(epoch FROM now() - make_interval(days => :days)) * 1000
@@ -68,7 +68,7 @@ def delete_expired(connection: Connection, settings: Settings) -> int:
     for statement, days in (
         (FORGET_DELIVERIES, settings.outbound_webhook_keep_days),
         (FORGET_REFUSED, settings.rejected_messages_keep_days),
-        (FORGET_NOTICES, settings.webhook_inbox_keep_days),
+        (FORGET_INBOUND_WEBHOOKS, settings.webhook_inbox_keep_days),
     ):
         gone += connection.execute(statement, {"days": days, "limit": limit}).rowcount
     return gone + connection.execute(FORGET_SESSIONS, {"limit": limit}).rowcount

@@ -54,11 +54,11 @@ class Runner:
         answers: Sequence[CallResult],
     ) -> Step:
         held_seconds = watch.held_seconds()
-        members = lock_checkouts(connection, ids)
-        watch.mark(connection, members, partial(is_before, phase=phase), held_seconds)
-        books = store_results(connection, members, answers) if answers else {}
-        step = Step(messages=pursue_late_funds(connection, members, books))
-        parts = split_by_attempts([each for each in members if is_before(each, phase)], most_lines)
+        checkouts = lock_checkouts(connection, ids)
+        watch.mark(connection, checkouts, partial(is_before, phase=phase), held_seconds)
+        payments = store_results(connection, checkouts, answers) if answers else {}
+        step = Step(messages=pursue_late_funds(connection, checkouts, payments))
+        parts = split_by_attempts([each for each in checkouts if is_before(each, phase)], most_lines)
         ready, step.again, step.heavy = parts.now, parts.again, parts.heavy
         forward.set_aside(connection, step.heavy, self._settings)
         if not ready:
@@ -70,7 +70,7 @@ class Runner:
             case TransactionPhase():
                 outcomes = phase.work.do(connection, ready, self._settings)
             case GatewayPhase():
-                outcomes, step.calls = self._plan(connection, phase.work, ready, books)
+                outcomes, step.calls = self._plan(connection, phase.work, ready, payments)
             case _:
                 assert_never(phase.work)
         step.messages += settle(
@@ -89,30 +89,30 @@ class Runner:
         ready: Sequence[LockedCheckout],
         known: Mapping[UUID, PaymentState],
     ) -> tuple[dict[UUID, PhaseResult], list[PlannedCall]]:
-        books = {**load_payments(connection, [each.id for each in ready if each.id not in known]), **known}
-        plans = {each.id: work.plan(each, books[each.id], self._settings) for each in ready}
-        intents = [(each, books[each.id], plan) for each in ready if isinstance(plan := plans[each.id], Intent)]
+        payments = {**load_payments(connection, [each.id for each in ready if each.id not in known]), **known}
+        plans = {each.id: work.plan(each, payments[each.id], self._settings) for each in ready}
+        intents = [(each, payments[each.id], plan) for each in ready if isinstance(plan := plans[each.id], Intent)]
         calls = take_leases(connection, intents, self._settings, pivot=work.pivot)
         return {id_: plan for id_, plan in plans.items() if not isinstance(plan, Intent)}, calls
 
     def _fail(self, phase: Phase, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
         """Count the attempt of a checkout that raised, and give up on it after the last."""
         step = Step()
-        for member in lock_checkouts(connection, [checkout_id]):
-            if is_before(member, phase):
-                step.messages += fail_phase(connection, phase, member, repr(error), self._settings)
+        for checkout in lock_checkouts(connection, [checkout_id]):
+            if is_before(checkout, phase):
+                step.messages += fail_phase(connection, phase, checkout, repr(error), self._settings)
         return step
 
 
-def is_before(member: LockedCheckout, phase: Phase) -> bool:
+def is_before(checkout: LockedCheckout, phase: Phase) -> bool:
     """Return whether a checkout stands right before a phase and may go on."""
-    return member.state is CheckoutState.RUNNING and member.phase == phase.number - 1
+    return checkout.state is CheckoutState.RUNNING and checkout.phase == phase.number - 1
 
 
 def settle(
     connection: Connection,
     phase: Phase,
-    members: Sequence[LockedCheckout],
+    checkouts: Sequence[LockedCheckout],
     outcomes: Mapping[UUID, PhaseResult],
     settings: Settings,
 ) -> list[OutgoingMessage]:
@@ -122,31 +122,31 @@ def settle(
     rejections: dict[UUID, Rejected] = {}
     retries: dict[UUID, Retry] = {}
     reviews: dict[UUID, Review] = {}
-    for member in members:
-        outcome = outcomes[member.id]
+    for checkout in checkouts:
+        outcome = outcomes[checkout.id]
         match outcome:
             case Done():
-                done.append(member)
+                done.append(checkout)
             case Rejected():
-                rejections[member.id] = outcome
+                rejections[checkout.id] = outcome
             case Wait():
-                waits[member.id] = outcome
+                waits[checkout.id] = outcome
             case Retry():
-                retries[member.id] = outcome
+                retries[checkout.id] = outcome
             case Review():
-                reviews[member.id] = outcome
+                reviews[checkout.id] = outcome
             case _:
                 assert_never(outcome)
     sends = forward.advance(connection, phase, done, settings) if done else []
-    rejected = [each for each in members if each.id in rejections]
+    rejected = [each for each in checkouts if each.id in rejections]
     sends += backward.begin(connection, rejected, rejections, settings, ending=CheckoutState.FAILED, phase=phase.name)
     forward.wait_for_external(connection, phase, waits)
-    forward.schedule(connection, [each for each in members if each.id in retries], retries)
+    forward.schedule(connection, [each for each in checkouts if each.id in retries], retries)
     forward.move_to_review(connection, phase.name, reviews)
     log.info(
         "phase.ran",
         phase=phase.name,
-        checkout_ids=[str(member.id) for member in members],
+        checkout_ids=[str(checkout.id) for checkout in checkouts],
         done=len(done),
         rejected=len(rejections),
         waiting=len(waits),

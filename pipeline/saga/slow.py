@@ -14,26 +14,26 @@ from sqlalchemy import Connection, text
 
 from pipeline.checkouts.batch import LockedCheckout
 
-RESENT: Final = "sweep.resent"
+REDELIVERED: Final = "sweep.redelivered"
 SLOW: Final = "sweep.slow"
 
 # Under the checkouts' locks: two runs that were slow do not write the same down twice.
 MARK: Final = text(f"""
     INSERT INTO events (checkout_id, kind, phase, data)
-    SELECT r.checkout_id, '{SLOW}', r.phase, jsonb_build_object('resent', r.id)
+    SELECT r.checkout_id, '{SLOW}', r.phase, jsonb_build_object('redelivered', r.id)
     FROM events r
-    WHERE r.checkout_id = ANY(CAST(:ids AS uuid[])) AND r.kind = '{RESENT}' AND r.phase = :queue
+    WHERE r.checkout_id = ANY(CAST(:ids AS uuid[])) AND r.kind = '{REDELIVERED}' AND r.phase = :queue
       AND r.at > now() - make_interval(secs => :held_seconds)
       AND NOT EXISTS (SELECT FROM events s WHERE s.checkout_id = r.checkout_id AND s.kind = '{SLOW}'
-                                             AND s.data ->> 'resent' = CAST(r.id AS text))
+                                             AND s.data ->> 'redelivered' = CAST(r.id AS text))
 """)
 
 #: What was redelivered in the window: slow, and lost.
 SLOW_COUNT: Final = f"""
     SELECT count(*) FROM events r
-    WHERE r.kind = '{RESENT}' AND r.at > now() - make_interval(secs => :window_seconds)
+    WHERE r.kind = '{REDELIVERED}' AND r.at > now() - make_interval(secs => :window_seconds)
       AND EXISTS (SELECT FROM events s WHERE s.checkout_id = r.checkout_id AND s.kind = '{SLOW}'
-                                         AND s.data ->> 'resent' = CAST(r.id AS text))
+                                         AND s.data ->> 'redelivered' = CAST(r.id AS text))
 """
 LOST_COUNT: Final = SLOW_COUNT.replace("AND EXISTS", "AND NOT EXISTS")
 
@@ -53,7 +53,7 @@ class Watch:
     def mark(
         self,
         connection: Connection,
-        members: Sequence[LockedCheckout],
+        checkouts: Sequence[LockedCheckout],
         is_here: Callable[[LockedCheckout], bool],
         held_seconds: float,
     ) -> None:
@@ -64,7 +64,7 @@ class Watch:
         held = timedelta(seconds=held_seconds)
         doubtful = [
             each
-            for each in members
+            for each in checkouts
             if not is_here(each) or (each.sent_at is not None and each.sent_at > each.now - held)
         ]
         if doubtful:

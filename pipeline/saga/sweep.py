@@ -57,12 +57,12 @@ ASK_AGAIN: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-RESEND_NOTICES: Final = text("""
+REDELIVER_INBOUND_WEBHOOKS: Final = text("""
     UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-RESEND_DELIVERIES: Final = text("""
+REDELIVER_DELIVERIES: Final = text("""
     UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
@@ -86,17 +86,17 @@ def list_stations() -> list[Station]:
 
 @dataclass(frozen=True, slots=True)
 class SweepCounts:
-    """What one tick did. `resent` counts stalled checkouts: 0 in a healthy run.
+    """What one tick did. `redelivered` counts stalled checkouts: 0 in a healthy run.
 
-    `notices` are providers' webhooks tried again, `deliveries` our own webhooks sent on their way, `forgotten` rows
-    that had served their time.
+    `inbound_webhooks` are providers' webhooks to be processed again, `deliveries` outbound webhooks that were due,
+    `forgotten` rows that had served their time.
     """
 
     expired: int = 0
     scheduled: int = 0
-    resent: int = 0
+    redelivered: int = 0
     given_up: int = 0
-    notices: int = 0
+    inbound_webhooks: int = 0
     deliveries: int = 0
     forgotten: int = 0
 
@@ -132,7 +132,7 @@ def sweep(transactions: TransactionRunner, publisher: Publisher, backlog: Backlo
     run(partial(tick.redeliver_inbound_webhooks, heads.get(WEBHOOKS)))
     run(partial(tick.send_deliveries, heads.get(DELIVERIES)))
     for station in stations:
-        run(partial(tick.resend, station, heads.get(station.queue)))
+        run(partial(tick.redeliver, station, heads.get(station.queue)))
     if counts:
         log.info("sweep.ran", **counts)
     return SweepCounts(**counts)
@@ -146,23 +146,23 @@ class Tick:
 
     def expire(self, connection: Connection) -> Swept:
         """Expire checkouts without a gateway call in flight."""
-        members = lock_expired(connection, self.settings.sweep_limit)
-        rejections = {member.id: Rejected(Code.EXPIRED) for member in members}
-        messages = backward.begin(connection, members, rejections, self.settings, ending=CheckoutState.EXPIRED)
-        return Swept(messages, counts=+Counter(expired=len(members)))
+        checkouts = lock_expired(connection, self.settings.sweep_limit)
+        rejections = {checkout.id: Rejected(Code.EXPIRED) for checkout in checkouts}
+        messages = backward.begin(connection, checkouts, rejections, self.settings, ending=CheckoutState.EXPIRED)
+        return Swept(messages, counts=+Counter(expired=len(checkouts)))
 
     def call_scheduled(self, connection: Connection) -> Swept:
         """Call on checkouts that asked for it: unknown outcomes, leases that ran out, undos that failed."""
-        members = lock_scheduled(connection, self.settings.sweep_limit)
-        asking = [member.id for member in members if queue_for(member) == RESOLVE]
+        checkouts = lock_scheduled(connection, self.settings.sweep_limit)
+        asking = [checkout.id for checkout in checkouts if queue_for(checkout) == RESOLVE]
         if asking:
             seconds = self.settings.gateway_lease_seconds
             connection.execute(ASK_AGAIN, {"ids": asking, "lease_seconds": seconds})
-        self._call_again(connection, [member for member in members if member.id not in asking], counted=False)
-        messages = [OutgoingMessage(queue_for(member), member.id, member.now) for member in members]
-        return Swept(messages, counts=+Counter(scheduled=len(members)))
+        self._call_again(connection, [checkout for checkout in checkouts if checkout.id not in asking], counted=False)
+        messages = [OutgoingMessage(queue_for(checkout), checkout.id, checkout.now) for checkout in checkouts]
+        return Swept(messages, counts=+Counter(scheduled=len(checkouts)))
 
-    def resend(self, station: Station, head: Head | None, connection: Connection) -> Swept:
+    def redeliver(self, station: Station, head: Head | None, connection: Connection) -> Swept:
         """Redeliver to checkouts with a message that was lost, or crashed without committing; end those out of
         attempts.
 
@@ -172,7 +172,7 @@ class Tick:
         """
         unknown_age = datetime.fromtimestamp(0, UTC)
         before = None if head is None else head.sent_at or unknown_age
-        members = lock_stalled(
+        checkouts = lock_stalled(
             connection,
             state=station.state,
             phases=list(station.phases),
@@ -184,14 +184,14 @@ class Tick:
         limit = (
             self.settings.max_undo_attempts if station.state is CheckoutState.UNWINDING else self.settings.max_attempts
         )
-        hopeless = [member for member in members if member.attempts >= limit]
-        again = [member for member in members if member.attempts < limit]
+        hopeless = [checkout for checkout in checkouts if checkout.attempts >= limit]
+        again = [checkout for checkout in checkouts if checkout.attempts < limit]
         self._call_again(connection, again, counted=True, head=before)
-        write_events(connection, "sweep.resent", [member.id for member in again], phase=station.queue)
-        messages = [OutgoingMessage(station.queue, member.id, member.now) for member in again]
-        for member in hopeless:
-            messages += self._give_up(connection, member)
-        return Swept(messages, counts=+Counter(resent=len(again), given_up=len(hopeless)))
+        write_events(connection, "sweep.redelivered", [checkout.id for checkout in again], phase=station.queue)
+        messages = [OutgoingMessage(station.queue, checkout.id, checkout.now) for checkout in again]
+        for checkout in hopeless:
+            messages += self._give_up(connection, checkout)
+        return Swept(messages, counts=+Counter(redelivered=len(again), given_up=len(hopeless)))
 
     def redeliver_inbound_webhooks(self, head: Head | None, connection: Connection) -> Swept:
         """Redeliver inbound webhooks that are due for a retry, or with a lost message.
@@ -202,9 +202,12 @@ class Tick:
         if due:
             ids = [row.id for row in due]
             connection.execute(
-                RESEND_NOTICES, {"ids": ids, "redeliver_after_seconds": self.settings.redeliver_after_seconds}
+                REDELIVER_INBOUND_WEBHOOKS,
+                {"ids": ids, "redeliver_after_seconds": self.settings.redeliver_after_seconds},
             )
-        return Swept([OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(notices=len(due)))
+        return Swept(
+            [OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(inbound_webhooks=len(due))
+        )
 
     def send_deliveries(self, head: Head | None, connection: Connection) -> Swept:
         """Send outbound webhooks that are due, first or as a retry; no backlog is doubled."""
@@ -212,7 +215,7 @@ class Tick:
         if due:
             ids = [row.id for row in due]
             connection.execute(
-                RESEND_DELIVERIES, {"ids": ids, "redeliver_after_seconds": self.settings.redeliver_after_seconds}
+                REDELIVER_DELIVERIES, {"ids": ids, "redeliver_after_seconds": self.settings.redeliver_after_seconds}
             )
         return Swept(
             [OutgoingMessage(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due))
@@ -223,31 +226,36 @@ class Tick:
         return max(0, self.settings.sweep_limit - (0 if head is None else head.waiting))
 
     def _call_again(
-        self, connection: Connection, members: Sequence[LockedCheckout], *, counted: bool, head: datetime | None = None
+        self,
+        connection: Connection,
+        checkouts: Sequence[LockedCheckout],
+        *,
+        counted: bool,
+        head: datetime | None = None,
     ) -> None:
-        if members:
+        if checkouts:
             connection.execute(
                 CALL_AGAIN,
                 {
-                    "ids": [member.id for member in members],
+                    "ids": [checkout.id for checkout in checkouts],
                     "counted": counted,
                     "head": head,
                     "redeliver_after_seconds": self.settings.redeliver_after_seconds,
                 },
             )
 
-    def _give_up(self, connection: Connection, member: LockedCheckout) -> list[OutgoingMessage]:
+    def _give_up(self, connection: Connection, checkout: LockedCheckout) -> list[OutgoingMessage]:
         error = "its worker died, or left no trace, each time"
-        if member.state is CheckoutState.UNWINDING:
-            fail_undo(connection, member, error, self.settings)
+        if checkout.state is CheckoutState.UNWINDING:
+            fail_undo(connection, checkout, error, self.settings)
             return []
-        return give_up(connection, next_phase(member.phase), member, error, self.settings)
+        return give_up(connection, next_phase(checkout.phase), checkout, error, self.settings)
 
 
-def queue_for(member: LockedCheckout) -> str:
+def queue_for(checkout: LockedCheckout) -> str:
     """Return the queue that takes a checkout on when its time has come; slow gateway matters go to their own."""
-    if member.state is CheckoutState.UNWINDING:
+    if checkout.state is CheckoutState.UNWINDING:
         return UNWIND
-    if member.state is not CheckoutState.RUNNING or isinstance(next_phase(member.phase).work, GatewayPhase):
+    if checkout.state is not CheckoutState.RUNNING or isinstance(next_phase(checkout.phase).work, GatewayPhase):
         return RESOLVE
-    return next_phase(member.phase).queue
+    return next_phase(checkout.phase).queue

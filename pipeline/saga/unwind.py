@@ -51,15 +51,15 @@ class Unwinder:
         answers: Sequence[CallResult],
     ) -> Step:
         held_seconds = watch.held_seconds()
-        members = lock_checkouts(connection, ids)
-        watch.mark(connection, members, lambda each: each.state is CheckoutState.UNWINDING, held_seconds)
-        books = store_results(connection, members, answers) if answers else {}
+        checkouts = lock_checkouts(connection, ids)
+        watch.mark(connection, checkouts, lambda each: each.state is CheckoutState.UNWINDING, held_seconds)
+        payments = store_results(connection, checkouts, answers) if answers else {}
         step = Step()
-        pursue_late_funds(connection, members, books)
-        ended = [each for each in members if each.state in ENDINGS]
+        pursue_late_funds(connection, checkouts, payments)
+        ended = [each for each in checkouts if each.state in ENDINGS]
         if ended:
             step.calls += self._void_or_refund_late(connection, ended)
-        parts = split_by_attempts([each for each in members if each.state is CheckoutState.UNWINDING], most_lines)
+        parts = split_by_attempts([each for each in checkouts if each.state is CheckoutState.UNWINDING], most_lines)
         turning, step.again, step.heavy = parts.now, parts.again, parts.heavy
         forward.set_aside(connection, step.heavy, self._settings)
         if not turning:
@@ -68,7 +68,7 @@ class Unwinder:
         phase = find_phase(number)
         group = [each for each in turning if each.phase == number]
         rest = [each.id for each in turning if each.phase < number]
-        if self._undo(connection, phase, group, books, step):
+        if self._undo(connection, phase, group, payments, step):
             rest += [each.id for each in group]
         if rest:
             step.again.append(rest)
@@ -83,7 +83,7 @@ class Unwinder:
         connection: Connection,
         phase: Phase,
         group: Sequence[LockedCheckout],
-        books: Mapping[UUID, PaymentState],
+        payments: Mapping[UUID, PaymentState],
         step: Step,
     ) -> bool:
         """Undo one phase for a group. True when some of it has more to undo right away."""
@@ -93,7 +93,7 @@ class Unwinder:
                     phase.work.undo(connection, group)
                 return backward.step_down(connection, phase.number, group, self._settings)
             case GatewayPhase():
-                undone = self._plan(connection, phase, phase.work, group, books, step)
+                undone = self._plan(connection, phase, phase.work, group, payments, step)
                 return backward.step_down(connection, phase.number, undone, self._settings)
             case _:
                 assert_never(phase.work)
@@ -107,28 +107,28 @@ class Unwinder:
         known: Mapping[UUID, PaymentState],
         step: Step,
     ) -> list[LockedCheckout]:
-        books = {**load_payments(connection, [each.id for each in group if each.id not in known]), **known}
-        plans = {each.id: work.plan_undo(each, books.get(each.id), self._settings) for each in group}
-        step.calls += self._lease(connection, group, books, plans)
+        payments = {**load_payments(connection, [each.id for each in group if each.id not in known]), **known}
+        plans = {each.id: work.plan_undo(each, payments.get(each.id), self._settings) for each in group}
+        step.calls += self._lease(connection, group, payments, plans)
         undone: list[LockedCheckout] = []
         retries: dict[UUID, Retry] = {}
         reviews: dict[UUID, Review] = {}
-        for member in group:
-            plan = plans[member.id]
+        for checkout in group:
+            plan = plans[checkout.id]
             match plan:
                 case Done():
-                    undone.append(member)
+                    undone.append(checkout)
                 case Retry():
-                    retries[member.id] = plan
+                    retries[checkout.id] = plan
                 case Review():
-                    reviews[member.id] = plan
+                    reviews[checkout.id] = plan
                 case Intent():
                     pass
                 case Rejected() | Wait():
                     raise TypeError(f"an undo cannot answer {plan}")
                 case _:
                     assert_never(plan)
-        abandon(connection, [each.id for each in undone if each.id in books and books[each.id].unsettled])
+        abandon(connection, [each.id for each in undone if each.id in payments and payments[each.id].unsettled])
         forward.schedule(connection, [each for each in group if each.id in retries], retries)
         forward.move_to_review(connection, phase.name, reviews)
         return undone
@@ -137,16 +137,16 @@ class Unwinder:
         self,
         connection: Connection,
         group: Sequence[LockedCheckout],
-        books: Mapping[UUID, PaymentState],
+        payments: Mapping[UUID, PaymentState],
         plans: Mapping[UUID, PhaseResult | Intent],
     ) -> list[PlannedCall]:
-        intents = [(each, books[each.id], plan) for each in group if isinstance(plan := plans[each.id], Intent)]
+        intents = [(each, payments[each.id], plan) for each in group if isinstance(plan := plans[each.id], Intent)]
         return take_leases(connection, intents, self._settings)
 
     def _void_or_refund_late(self, connection: Connection, ended: Sequence[LockedCheckout]) -> list[PlannedCall]:
         """Void or refund late funds. Where that fails, the payment moves to review."""
-        books = load_payments(connection, [each.id for each in ended])
-        plans = {each.id: plan_undo(each, books.get(each.id), self._settings) for each in ended}
+        payments = load_payments(connection, [each.id for each in ended])
+        plans = {each.id: plan_undo(each, payments.get(each.id), self._settings) for each in ended}
         retries = {id_: plan for id_, plan in plans.items() if isinstance(plan, Retry)}
         forward.schedule(connection, [each for each in ended if each.id in retries], retries)
         reviews = {id_: plan for id_, plan in plans.items() if isinstance(plan, Review)}
@@ -154,12 +154,12 @@ class Unwinder:
         settled = [each.id for each in ended if isinstance(plans[each.id], Done)]
         close_reviews(connection, settled)
         backward.schedule_next_poll(connection, [*settled, *reviews], self._settings)
-        return self._lease(connection, ended, books, plans)
+        return self._lease(connection, ended, payments, plans)
 
     def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
         """Count the attempt of an undo that raised; after the last, move to review."""
-        for member in lock_checkouts(connection, [checkout_id]):
-            if member.state is not CheckoutState.UNWINDING:
+        for checkout in lock_checkouts(connection, [checkout_id]):
+            if checkout.state is not CheckoutState.UNWINDING:
                 continue
-            fail_undo(connection, member, repr(error), self._settings)
+            fail_undo(connection, checkout, repr(error), self._settings)
         return Step()

@@ -30,7 +30,7 @@ VARIANTS: Final = 10_000
 STALL_SECONDS: Final = 600
 #: A round that takes longer is stuck.
 ROUND_SECONDS: Final = 300
-LOOK_SECONDS: Final = 0.02
+POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,10 @@ class Ground:
                 if audited:
                     self.audit(settings)
 
-    def wait(self, look: Callable[[], T | None], *, every_seconds: float = LOOK_SECONDS) -> T:
+    def wait(self, check: Callable[[], T | None], *, every_seconds: float = POLL_SECONDS) -> T:
         """Return what this finds, once it finds anything."""
         deadline = time.monotonic() + ROUND_SECONDS
-        while (found := look()) is None:
+        while (found := check()) is None:
             if time.monotonic() > deadline:
                 raise Obstacle(f"A round was not over after {ROUND_SECONDS} s.")
             self.ending.sleep(every_seconds)

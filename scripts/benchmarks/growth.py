@@ -20,8 +20,8 @@ from scripts.benchmarks.copies import TABLES, copy_rows
 from scripts.monitor import read
 from workers.bootstrap import CheckoutEngine
 
-#: Looks of each kind; their median counts.
-LOOKS: Final = 15
+#: Samples of each kind; their median counts.
+SAMPLES: Final = 15
 
 # What was sold besides was received before, and the coupon was used as often.
 BALANCE: Final = (
@@ -50,7 +50,7 @@ def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
             connection.execute(statement, {"id": checkout_id, "count": count})
 
 
-def time_looks(engine: CheckoutEngine, settings: Settings) -> dict[str, float]:
+def time_queries(engine: CheckoutEngine, settings: Settings) -> dict[str, float]:
     """Return the median milliseconds of a tick of the sweep, what the monitor reads, and the list of checkouts."""
     with Redis.from_url(settings.redis_url.get_secret_value()) as client:
 
@@ -65,10 +65,10 @@ def time_looks(engine: CheckoutEngine, settings: Settings) -> dict[str, float]:
         }
 
 
-def _time(look: Callable[[], object]) -> float:
+def _time(check: Callable[[], object]) -> float:
     times = []
-    for _ in range(LOOKS):
+    for _ in range(SAMPLES):
         began = time.perf_counter()
-        look()
+        check()
         times.append((time.perf_counter() - began) * 1000)
     return statistics.median(times)

@@ -22,7 +22,7 @@ from workers.bootstrap import CheckoutEngine
 IDLE_COUNT: Final = 100
 EMPTY_IDLE_COUNT: Final = 25
 #: The database says how long a checkout took. Asked fifty times a second it would take part in that: 2 ms each time.
-IDLE_LOOK_SECONDS: Final = 0.2
+IDLE_POLL_SECONDS: Final = 0.2
 
 
 def measure_idle(ground: Ground) -> Figures:
@@ -37,8 +37,8 @@ def measure_idle(ground: Ground) -> Figures:
         times = []
         for cart_id in carts[:IDLE_COUNT]:
             checkout_id = start_checkout(engine, cart_id)
-            look = partial(read_milliseconds, engine, checkout_id)
-            times.append(ground.wait(look, every_seconds=IDLE_LOOK_SECONDS))
+            check = partial(read_milliseconds, engine, checkout_id)
+            times.append(ground.wait(check, every_seconds=IDLE_POLL_SECONDS))
         yield from _rank("idle", times)
         ground.wait(partial(_answers, port))
         yield from _rank("http", [_buy(port, key, cart_id) for cart_id in carts[IDLE_COUNT:]])

@@ -33,7 +33,7 @@ PATIENCE_SECONDS: Final = 20.0
 STRANDED_SECONDS: Final = 60.0
 #: A speed row that takes longer is stuck.
 ROW_SECONDS: Final = 300.0
-LOOK_SECONDS: Final = 0.02
+POLL_SECONDS: Final = 0.02
 
 DONE: Final = text("SELECT count(*) FROM checkouts WHERE state = 'completed'")
 PHASES: Final = text("SELECT sum(phase) FROM checkouts")
@@ -70,7 +70,7 @@ def measure_speed(
                 raise Obstacle(
                     f"{name} was not done after {ROW_SECONDS:.0f} s; its last lines:\n" + "\n".join(log.tail)
                 )
-            ending.sleep(LOOK_SECONDS)
+            ending.sleep(POLL_SECONDS)
         return count / seconds
 
 
@@ -130,4 +130,4 @@ def _wait_for(database: Engine, query: TextClause, count: int, seconds: float, e
             done: int = connection.execute(query).scalar_one()
         if done >= count or time.monotonic() > ends_at:
             return done
-        ending.sleep(LOOK_SECONDS)
+        ending.sleep(POLL_SECONDS)

@@ -8,7 +8,7 @@ from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.copies import take_stock
 from scripts.benchmarks.floor import measure_empty
 from scripts.benchmarks.ground import STALL_SECONDS, VARIANTS, Figures, Ground
-from scripts.benchmarks.growth import copy_finished, time_looks
+from scripts.benchmarks.growth import copy_finished, time_queries
 from scripts.benchmarks.idle import read_milliseconds
 from scripts.benchmarks.memory import read_memory
 from scripts.benchmarks.peers_run import ENGINE, measure_crash, measure_speed
@@ -81,7 +81,7 @@ def measure_growth(ground: Ground) -> Figures:
             engine.publisher.send(sends)
             seconds = ground.wait(lambda: read_makespan(engine.database, since=began))  # noqa: B023 (done at once)
             yield f"{prefix}per_second", ground.size / seconds
-            for name, milliseconds in time_looks(engine, own.settings).items():
+            for name, milliseconds in time_queries(engine, own.settings).items():
                 yield f"{prefix}{name}", milliseconds
 
 

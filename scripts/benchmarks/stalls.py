@@ -30,7 +30,7 @@ CROWD_LINES: Final = 1000
 CROWD_SECOND: Final = 2
 #: Everything is over by then; what is poisoned is not waited for.
 PATIENCE_SECONDS: Final = 60.0
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 POISON_SKU: Final = "bench-1"
 
 
@@ -90,7 +90,7 @@ def measure(engine: CheckoutEngine, carts: list[UUID], disturbance: Disturbance,
     while _count_ended(engine.database, ids) < len(ids):
         if time.monotonic() > ends_at:
             raise Obstacle(f"{disturbance}: not every buyer had an order after {PATIENCE_SECONDS:.0f} s.")
-        ending.sleep(LOOK_SECONDS)
+        ending.sleep(POLL_SECONDS)
     with engine.database.connect() as connection:
         return float(connection.execute(P95, {"ids": ids}).scalar_one())
 

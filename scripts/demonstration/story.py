@@ -24,7 +24,7 @@ from workers.bootstrap import CheckoutEngine
 
 #: The line of the Procfile whose worker is killed.
 VICTIM: Final = "payment_authorization"
-LOOK_SECONDS: Final = 0.03
+POLL_SECONDS: Final = 0.03
 #: On an idle machine no wait takes longer than six seconds.
 PATIENCE_SECONDS: Final = 45
 
@@ -194,7 +194,7 @@ class Story:
         while not (found := look()):
             if time.monotonic() > deadline:
                 raise Stuck(f"{PATIENCE_SECONDS} s were not enough: it was awaited that {what}.")
-            self.ending.sleep(LOOK_SECONDS)
+            self.ending.sleep(POLL_SECONDS)
         return found
 
     def _read_rush(self, decided: Callable[[Row[Any]], object]) -> list[Row[Any]] | None:

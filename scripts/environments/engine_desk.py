@@ -21,7 +21,7 @@ from workers.bootstrap import CheckoutEngine, build_engine
 from workers.logs import configure_logs
 
 #: How often a checkout is looked at that somebody waits for.
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 
 
 def _check_reason(reason: str) -> str:
@@ -65,4 +65,4 @@ def wait_for_rest(engine: CheckoutEngine, checkout_id: UUID, seconds: float) -> 
         state = engine.service.status(checkout_id=checkout_id).state
         if state in RESTING or time.monotonic() >= ends_at:
             return state
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)

@@ -25,7 +25,7 @@ from workers.broker.queue_stats import NAMESPACE, name_heartbeats
 
 #: Eleven workers take 5 to 10 s to start on two cores, several times that on a busy machine.
 READY_SECONDS: Final = 90
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 TAIL_LINES: Final = 15
 
 
@@ -82,7 +82,7 @@ def run_fleet(
         while len(_read_workers(settings) - before) < workers:
             if time.monotonic() > deadline or supervisor.restarts > workers:
                 raise Obstacle("\n".join(("The workers do not start; their last lines:", *log.tail)))
-            ending.sleep(LOOK_SECONDS)
+            ending.sleep(POLL_SECONDS)
         yield supervisor
 
 

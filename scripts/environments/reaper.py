@@ -31,7 +31,7 @@ PATIENCE_SECONDS: Final = 0.5
 GRACE_SECONDS: Final = 20
 #: What is still there then hangs in the kernel, or is not ours to kill.
 KILL_SECONDS: Final = 10
-LOOK_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 
 
 class Reaper:
@@ -142,7 +142,7 @@ def end_marked(name: str, *, grace_seconds: float = GRACE_SECONDS) -> None:
                     asked.add(pid)
                     os.kill(pid, signal.SIGTERM)
                 os.kill(pid, signal.SIGCONT)  # one that is stopped cannot end
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def main(name: str) -> None:

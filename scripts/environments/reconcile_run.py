@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipeline.errors import Unavailable
-from pipeline.reconciliation.comparison import Tell, reconcile
+from pipeline.reconciliation.comparison import OnProgress, reconcile
 from pipeline.reconciliation.findings import Comparison
 from pipeline.reconciliation.local_records import read_clock
 from pipeline.reconciliation.orphaned_payments import Repair
@@ -41,7 +41,7 @@ class ProviderAudit:
 
 
 def compare_with_provider(
-    settings: Settings, hours: float, *, repair: bool, notes: Console, tell_repair: Callable[[Repair], None]
+    settings: Settings, hours: float, *, repair: bool, notes: Console, report_repair: Callable[[Repair], None]
 ) -> ProviderAudit:
     """Compare the last hours with the provider; with `repair`, settle what has a rule and compare again."""
     configure_logs(settings.model_copy(update={"log_level": "warning"}))
@@ -54,7 +54,7 @@ def compare_with_provider(
         try:
             audit.comparison = _compare(engine, since, notes)
             if repair:
-                _repair(engine, audit, audit.comparison, tell_repair)
+                _repair(engine, audit, audit.comparison, report_repair)
             if audit.repairs:
                 audit.comparison = _compare(engine, since, notes)
         except Unavailable as error:
@@ -65,23 +65,23 @@ def compare_with_provider(
 
 
 def _compare(engine: CheckoutEngine, since: datetime, notes: Console) -> Comparison:
-    with _show_progress(notes) as tell:
-        return reconcile(engine.database, engine.gateway, engine.settings, since, tell=tell)
+    with _show_progress(notes) as report:
+        return reconcile(engine.database, engine.gateway, engine.settings, since, report=report)
 
 
 def _repair(
-    engine: CheckoutEngine, audit: ProviderAudit, comparison: Comparison, tell: Callable[[Repair], None]
+    engine: CheckoutEngine, audit: ProviderAudit, comparison: Comparison, report: Callable[[Repair], None]
 ) -> None:
     def note(repair: Repair) -> None:
         audit.repairs.append(repair)
-        tell(repair)
+        report(repair)
 
     repairer = Repairer(engine.database, engine.gateway, engine.poller, engine.unwinder, engine.settings)
     repairer.repair(comparison.findings, note)
 
 
 @contextmanager
-def _show_progress(notes: Console) -> Iterator[Tell]:
+def _show_progress(notes: Console) -> Iterator[OnProgress]:
     """Give what is told how far it is: a live line on a terminal, elsewhere one every so many objects."""
     if notes.is_terminal:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -91,9 +91,9 @@ def _show_progress(notes: Console) -> Iterator[Tell]:
         return
     told: dict[str, int] = {}
 
-    def tell(what: str, count: int) -> None:
+    def report(what: str, count: int) -> None:
         if count // LINE_EVERY > told.get(what, 0):
             told[what] = count // LINE_EVERY
             notes.print(f"{count} objects {what}.")
 
-    yield tell
+    yield report

@@ -26,7 +26,7 @@ GRACE_SECONDS: Final = 15
 FIRST_WAIT_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 10
 HEALTHY_SECONDS: Final = 30
-LOOK_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 
 Write = Callable[[str, str], None]
 
@@ -174,7 +174,7 @@ class Supervisor:
         return started
 
     def _watch(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
+        while not self._stopping.wait(POLL_SECONDS):
             self.run_once()
 
     def _spawn(self, name: str, command: tuple[str, ...]) -> subprocess.Popen[str]:

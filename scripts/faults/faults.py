@@ -29,7 +29,7 @@ HANDFUL: Final = 200
 #: Longest wait for a message that can be meddled with.
 SEEK_SECONDS: Final = 20.0
 #: Looks at the queue, of 50 ms each, before one more buyer is called: the few that were kept are to last.
-LOOKS_PER_CALL: Final = 40
+POLLS_PER_CALL: Final = 40
 
 TAKE: Final = """
     local ids = redis.call("lrange", KEYS[1], 0, tonumber(ARGV[1]) - 1)
@@ -197,7 +197,7 @@ class Tormentor:
             ends_at = time.monotonic() + SEEK_SECONDS
             while time.monotonic() < ends_at:
                 self.call_buyer()
-                for _ in range(LOOKS_PER_CALL):
+                for _ in range(POLLS_PER_CALL):
                     if ids := meddle(client, keys):
                         return phase.queue, ids
                     time.sleep(0.05)

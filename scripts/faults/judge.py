@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from models.states import TERMINAL
 from pipeline.audit.report import take_report
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.notices import SandboxEvent
+from pipeline.gateways.sandbox.webhook_events import SandboxEvent
 from pipeline.messaging.ports import DELIVERIES, WEBHOOKS, OutgoingMessage
 from scripts.environments.ending import Ending
 from scripts.faults.faults import QUEUES as CHECKOUT_QUEUES
@@ -59,7 +59,7 @@ ASIDE: Final = frozenset({"public.heartbeats", "public.rejected_messages", "publ
 EXAMPLES: Final = 3
 #: Longest that a witness may take. What takes longer is stuck, and counted so at the end.
 RECOVERY_SECONDS: Final = 60.0
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 JSON: Final = {"Content-Type": "application/json"}
 POSTMEN: Final = 8
 #: How many are sent again at once.
@@ -94,7 +94,7 @@ class Verdict:
             f"{call.queue} was sent for {call.checkout_id} before the commit that it follows"
             for call in sorted(listener.early, key=str)[:EXAMPLES]
         ]
-        if not listener.looks:
+        if not listener.polls:
             self.violations.append("nobody could look at the queues: that nothing was sent too early is not shown")
 
 
@@ -116,7 +116,7 @@ def wait_for_progress(place: Place, witnesses: Mapping[UUID, str], ending: Endin
             rows = connection.execute(STANDING, {"ids": list(left)})
             left = {id_: left[id_] for id_, standing in rows if standing == left[id_]}
         if left:
-            ending.sleep(LOOK_SECONDS)
+            ending.sleep(POLL_SECONDS)
     return time.monotonic() - began
 
 
@@ -127,7 +127,7 @@ def wait_for_end(place: Place, ending: Ending, seconds: float) -> bool:
         with suppress(DBAPIError), place.database.connect() as connection:
             if not connection.execute(LEFT).scalar_one():
                 return True
-        ending.sleep(LOOK_SECONDS)
+        ending.sleep(POLL_SECONDS)
     return False
 
 

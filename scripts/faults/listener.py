@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from workers.broker.queue_stats import NAMESPACE, QueueKeys, connect_redis
 
 #: A commit takes about a millisecond: of thousands of sends that come before theirs, looks this far apart meet some.
-LOOK_SECONDS: Final = 0.02
+POLL_SECONDS: Final = 0.02
 #: Looked at of each queue: this many of the newest that wait, and as many of any that wait or are worked on.
 HANDFUL: Final = 8
 
@@ -61,7 +61,7 @@ class SeenCall:
 class Listener(threading.Thread):
     """Looks at the queues, and then at the rows, until told to stop; `early` is what was sent before its commit.
 
-    `looks` counts those that came to an end: without any, that nothing was early says nothing.
+    `polls` counts those that came to an end: without any, that nothing was early says nothing.
 
     Sound, not complete: a send that follows its commit is never among them, one that comes before it is if a look
     falls between the two. Messages that nobody of the engine sent are to be announced before.
@@ -71,7 +71,7 @@ class Listener(threading.Thread):
         """Begin with nothing heard."""
         super().__init__(name="listener", daemon=True)
         self.early: set[SeenCall] = set()
-        self.looks = 0
+        self.polls = 0
         self._settings = settings
         self._unasked: set[SeenCall] = set()
         self._ending = threading.Event()
@@ -87,7 +87,7 @@ class Listener(threading.Thread):
         database = connect_engine(self._settings, application_name="chaos.listener", pool_size=1)
         try:
             with connect_redis(self._settings.redis_url.get_secret_value()) as client:
-                while not self._ending.wait(LOOK_SECONDS):
+                while not self._ending.wait(POLL_SECONDS):
                     with suppress(RedisError, DBAPIError):
                         self.look(client, database)
         except Exception as error:  # noqa: BLE001 (raised to whoever stops it)
@@ -109,7 +109,7 @@ class Listener(threading.Thread):
             if (id_ := read_checkout_id(data)) is not None
         }
         self.early |= find_early(database, sorted(calls - self._unasked, key=str))
-        self.looks += 1
+        self.polls += 1
 
     def stop(self) -> None:
         """Listen no more. Safe twice. Raises what has ended it, if anything has."""

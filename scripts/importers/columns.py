@@ -18,11 +18,11 @@ NOTES: Final = frozenset(
 NAMED: Final = 8
 
 
-def refuse_stray(rows: Iterable[Row | RowRefusal]) -> Iterator[Row | RowRefusal]:
+def refuse_unheaded(rows: Iterable[Row | RowRefusal]) -> Iterator[Row | RowRefusal]:
     """Refuse each row with something under a heading without a name: a comma too many moves its cells there."""
     for row in rows:
-        if isinstance(row, Row) and row.stray:
-            yield RowRefusal(row.number, f"{show(row.stray[0].strip())} stands under a heading without a name")
+        if isinstance(row, Row) and row.unheaded:
+            yield RowRefusal(row.number, f"{show(row.unheaded[0].strip())} stands under a heading without a name")
         else:
             yield row
 

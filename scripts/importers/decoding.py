@@ -33,7 +33,7 @@ ZIP: Final = b"PK\x03\x04"
 #: Names inside the archives that spreadsheets are.
 WORKBOOKS: Final = ((b"xl/", "an Excel workbook (xlsx)"), (b"vnd.oasis.opendocument", "an OpenDocument sheet (ods)"))
 #: How much of a file is looked at to tell UTF-16 without a mark: Latin letters have every other byte zero.
-LOOK: Final = 200
+HEAD_BYTES: Final = 200
 
 
 class NotReadable(ValueError):
@@ -50,7 +50,7 @@ def decode(content: bytes) -> tuple[str, str]:
     for mark, codec in MARKS:
         if content.startswith(mark):
             return _decode_strictly(content, codec), codec.removesuffix("-sig")
-    head = content[:LOOK]
+    head = content[:HEAD_BYTES]
     if len(head) > 1 and (head.count(0) > len(head) // 3):
         return _decode_strictly(content, "utf-16-le" if head[1:2] == b"\x00" else "utf-16-be"), "utf-16"
     try:

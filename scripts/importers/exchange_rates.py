@@ -19,7 +19,7 @@ from xml.parsers import expat
 
 from models.money import minor_digits
 from pipeline.catalog.exchange_rates import RateRow
-from scripts.importers.columns import Unread, refuse_stray
+from scripts.importers.columns import Unread, refuse_unheaded
 from scripts.importers.sheets import NotReadable, Row, RowRefusal, decode, read_rows, show
 
 __all__ = ["NotReadable", "RateFile", "RowRefusal", "read_rates"]
@@ -74,7 +74,7 @@ def read_rates(content: bytes, today: date, *, ignored: Collection[str] = (), fo
     """
     if content.startswith(b"PK\x03\x04"):
         raise NotReadable("it is a ZIP archive: unpack it, and import the CSV file that is in it")
-    reading = _Reading(today)
+    reading = _RateReading(today)
     is_xml = content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
     unread: tuple[str, ...] = ()
     encoding = "utf-8"
@@ -109,7 +109,7 @@ class _Day:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _RateReading:
     today: date
     days: int = 0
     rates: list[RateRow] = field(default_factory=list)
@@ -174,7 +174,7 @@ def _read_csv(
     fewest = sheet.width
     unread = Unread(sheet.columns, ("Date", *currencies), ignored=ignored)
     days: list[_Day | RowRefusal] = []
-    for row in refuse_stray(sheet):
+    for row in refuse_unheaded(sheet):
         if isinstance(row, Row) and row.given < fewest:
             days.append(
                 RowRefusal(row.number, f"{row.given} cells under a header of {fewest}: this day may be cut off")

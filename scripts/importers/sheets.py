@@ -41,12 +41,12 @@ class RowRefusal:
 class Row:
     """A row with its cells by column, stripped; cells missing at its end are empty.
 
-    `stray` are the cells with something in them under headings without a name; `given` is how many cells there were.
+    `unheaded` are the cells with something in them under headings without a name; `given` is how many cells there were.
     """
 
     number: int
     cells: Mapping[str, str]
-    stray: tuple[str, ...] = ()
+    unheaded: tuple[str, ...] = ()
     given: int = 0
 
 
@@ -198,10 +198,10 @@ class _Reader:
         self._full += missing <= 0
         self._short += missing > 0
         # Spreadsheets drop empty cells at the end of a row.
-        stray = tuple(
+        unheaded = tuple(
             value for name, value in zip(self._heading.names, values, strict=False) if not name and value.strip()
         )
-        return Row(number, Cells(self._heading, [*values, *[""] * missing]), stray, len(values))
+        return Row(number, Cells(self._heading, [*values, *[""] * missing]), unheaded, len(values))
 
     def _find_swallowing(self, values: list[str]) -> str | None:
         """Return the column whose quote is closed later than it should, None when there is none."""

@@ -105,7 +105,7 @@ class Export:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _ProductReading:
     currency: str
     sku_from: SkuSource
     products: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -126,7 +126,7 @@ def read_export(
     encodings is told by `scripts/importers/decoding.py`. `force` takes a last row that looks cut off.
     """
     text, encoding = decode(content)
-    reading = _Reading(currency, sku_from)
+    reading = _ProductReading(currency, sku_from)
     variants: list[ExportedVariant] = []
     refused: list[RowRefusal] = []
     rows = same_sku = 0
@@ -159,7 +159,7 @@ def _part_skus(variants: Sequence[ExportedVariant]) -> tuple[ExportedVariant, ..
     )
 
 
-def _read_row(row: Row, reading: _Reading) -> ExportedVariant | None:
+def _read_row(row: Row, reading: _ProductReading) -> ExportedVariant | None:
     """Return the row's variant, or None when it is only an image; raise ValueError with the reason to refuse it."""
     cells = row.cells
     handle = read_name(cells["Handle"], "a handle")

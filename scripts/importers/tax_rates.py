@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from pipeline.catalog.tax_rates import TaxRow
-from scripts.importers.columns import Unread, refuse_stray
+from scripts.importers.columns import Unread, refuse_unheaded
 from scripts.importers.sheets import NotReadable, Row, RowRefusal, decode, read_rows, show
 
 __all__ = ["NotReadable", "RateUnit", "RowRefusal", "TaxFile", "read_moment", "read_switch", "read_taxes"]
@@ -80,7 +80,7 @@ def read_taxes(
     text, encoding = decode(content)
     sheet = read_rows(text, REQUIRED, force=force)
     unread = Unread(sheet.columns, (*REQUIRED, *OPTIONAL), ignored=ignored, called=CALLED)
-    read = list(refuse_stray(sheet))
+    read = list(refuse_unheaded(sheet))
     found = [row for row in read if isinstance(row, Row)]
     for row in found:
         unread.watch(row)

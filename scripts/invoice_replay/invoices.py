@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from scripts.importers.columns import Unread, refuse_stray
+from scripts.importers.columns import Unread, refuse_unheaded
 from scripts.importers.sheets import NotReadable, Row, RowRefusal, decode, read_price, read_rows, show
 from scripts.invoice_replay.countries import read_country
 
@@ -87,7 +87,7 @@ def read_invoices(content: bytes, currency: str, *, ignored: Collection[str] = (
     drafts: dict[str, _Draft] = {}
     refused: list[RowRefusal] = []
     rows = 0
-    for row in refuse_stray(sheet):
+    for row in refuse_unheaded(sheet):
         rows += 1
         if isinstance(row, RowRefusal):
             refused.append(row)

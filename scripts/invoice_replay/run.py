@@ -41,7 +41,7 @@ VAT_SINCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 CHUNK: Final = 1500
 #: Checkouts under way at once: several batches for every phase, and some megabytes of Redis at most.
 WINDOW: Final = 1000
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 #: Twice what a lost message or a dead worker costs when the sweep has to notice; after it nothing is coming.
 STUCK_SECONDS: Final = 60
 
@@ -198,7 +198,7 @@ def run_messages(
                 with explain_redis():
                     broker.enqueue_many(messages[sent : sent + room])
                 sent += room
-            ending.sleep(LOOK_SECONDS)
+            ending.sleep(POLL_SECONDS)
     finally:
         broker.close()
 

@@ -16,7 +16,7 @@ from scripts.local_servers.postgres import EmbeddedError
 START_SECONDS: Final = 10
 STOP_SECONDS: Final = 5
 #: Another process may take a free port between the look and the start.
-PORT_TRIES: Final = 5
+PORT_ATTEMPTS: Final = 5
 OWN_SERVER: Final = "set REDIS_URL to a server of your own"
 
 
@@ -40,7 +40,7 @@ class Valkey:
 
     def start(self) -> None:
         """Start and wait until it answers; on the first start a free port is chosen and kept."""
-        for port in [self.port] if self.port else [find_port() for _ in range(PORT_TRIES)]:
+        for port in [self.port] if self.port else [find_port() for _ in range(PORT_ATTEMPTS)]:
             if self._listen(port):
                 self.port = port
                 return

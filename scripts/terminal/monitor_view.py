@@ -59,8 +59,8 @@ def list_lines(readout: Readout) -> Iterator[str]:
         yield "queues unknown: Redis did not answer"
     for figures in readout.queues or ():
         yield (
-            f"queue {figures.queue} waiting={figures.waiting} in_flight={figures.in_flight} dead={figures.dead}"
-            f" oldest={format_seconds(readout.age_seconds(figures))}"
+            f"queue {figures.queue} waiting={figures.waiting} in_flight={figures.in_flight}"
+            f" dead_lettered={figures.dead_lettered} oldest={format_seconds(readout.age_seconds(figures))}"
         )
     for code, count in stats.failures.items():
         yield f"failure {code} {count}"
@@ -91,7 +91,7 @@ def _attention(readout: Readout) -> list[tuple[str, int]]:
         ("webhooks dead-lettered", stats.deliveries_dead_lettered),
         ("redelivered, lost", stats.redelivered - stats.redelivered_slow),
         ("redelivered, slow", stats.redelivered_slow),
-        ("dead-lettered", sum(figures.dead for figures in readout.queues or ())),
+        ("dead-lettered", sum(figures.dead_lettered for figures in readout.queues or ())),
     ]
 
 
@@ -118,7 +118,7 @@ def _draw_queues(readout: Readout) -> RenderableType:
     steps = {f"checkout.{step.name}": step for step in readout.stats.steps}
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
     table.add_column("queue checkout.*", no_wrap=True)
-    seen = ("messages", "in flight", "oldest", "dead") if readout.queues is not None else ()
+    seen = ("messages", "in flight", "oldest", "dead-lettered") if readout.queues is not None else ()
     for heading in ("checkouts", "oldest", "a minute", *seen):
         table.add_column(heading, justify="right", no_wrap=True)
     if readout.queues is None:
@@ -133,7 +133,7 @@ def _draw_queues(readout: Readout) -> RenderableType:
             _number(figures.waiting),
             _number(figures.in_flight),
             format_seconds(readout.age_seconds(figures)),
-            plain(str(figures.dead), "bold red" if figures.dead else "dim"),
+            plain(str(figures.dead_lettered), "bold red" if figures.dead_lettered else "dim"),
         )
     return table
 

@@ -19,13 +19,13 @@ def show_progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
     through = 0
     if total <= FEW or not console.is_terminal:
 
-        def tell(count: int) -> None:
+        def report(count: int) -> None:
             nonlocal through
             through += count
             if total > FEW:
                 say(f"{through} of {total} {what}", err=True)
 
-        yield tell
+        yield report
         return
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=total)

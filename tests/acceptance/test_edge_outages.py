@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.notices import SandboxEvent
+from pipeline.gateways.sandbox.webhook_events import SandboxEvent
 from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, pid_of, wait_until
 
 pytestmark = pytest.mark.acceptance

@@ -21,7 +21,7 @@ pytestmark = [
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_SECONDS: Final = 70
 END_SECONDS: Final = 40
-LOOK_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 
 #: `scripts/dev.py` as people start it, in the environment that is there.
 DEV: Final = (
@@ -75,14 +75,14 @@ class Run:
         while not all(any(wanted in command for command in self.find()) for wanted in WANTED):
             assert self.process.poll() is None, "it ended before its workers ran"
             assert time.monotonic() < deadline, self.find()
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def wait_until_nothing_is_left(self) -> None:
         """Return once every process is gone, and every folder that nobody asked to keep."""
         deadline = time.monotonic() + END_SECONDS
         while (left := self.find()) or (left := self.list_folders()):
             assert time.monotonic() < deadline, left
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def list_folders(self) -> list[str]:
         """Return what is in the temporary folder. pytest keeps the folders of its last runs, `up` its data."""

@@ -98,7 +98,7 @@ def test_json_is_one_object(tmp_path: Path, settings: Settings) -> None:
         "queue": "checkout.intake",
         "waiting": 0,
         "in_flight": 0,
-        "dead": 0,
+        "dead_lettered": 0,
         "oldest_seconds": None,
     }
 

@@ -140,7 +140,7 @@ def test_beside_a_frozen_worker_that_holds_messages(place: Place) -> None:
     # Then
     try:
         measure(place, BOUND_SECONDS)
-        assert place.shelf.rows("SELECT count(*) > 0 FROM events WHERE kind = 'sweep.resent'") == [(True,)]
+        assert place.shelf.rows("SELECT count(*) > 0 FROM events WHERE kind = 'sweep.redelivered'") == [(True,)]
     finally:
         release(place, [holder])
     # And once it is back it is known that nothing was lost

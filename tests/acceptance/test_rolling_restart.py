@@ -36,12 +36,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def has_ended(supervisor: Supervisor, unit: str, pid: int) -> bool:
-    """Tell whether this process of a unit runs no longer; the next is started after a pause."""
+    """OnProgress whether this process of a unit runs no longer; the next is started after a pause."""
     return supervisor.pids().get(unit) != pid
 
 
 def is_restarted(supervisor: Supervisor, unit: str, pid: int) -> bool:
-    """Tell whether another process of a unit runs in the place of this one."""
+    """OnProgress whether another process of a unit runs in the place of this one."""
     return supervisor.pids().get(unit, pid) != pid
 
 
@@ -87,7 +87,7 @@ def test_a_rolling_restart_loses_and_repeats_nothing(place: Place) -> None:
     wait_until(lambda: place.shelf.rows(unfinished) == [(0,)], "all are bought")
     assert len(set(bought)) == len(bought) == place.shelf.rows("SELECT count(*) FROM orders")[0][0] > 20
     # ... no message was lost, and nobody who ended kept one that others would have had to wait for
-    assert place.shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.resent'") == [(0,)]
+    assert place.shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.redelivered'") == [(0,)]
     assert (left, supervisor.restarts) == (set(), len(units))
     # ... and nobody has waited for longer than a worker takes to start
     [(slowest,)] = place.shelf.rows("SELECT max(extract(epoch FROM ended_at - created_at)) FROM checkouts")

@@ -86,7 +86,7 @@ def read_order(page: Page) -> int:
 def facts(place: Place, number: int) -> tuple[Any, ...]:
     """Return total, tries and charges of an order."""
     [row] = place.shelf.rows(
-        "SELECT o.total_minor, p.tries, (SELECT count(*) FROM sandbox.entries e"
+        "SELECT o.total_minor, p.attempts, (SELECT count(*) FROM sandbox.entries e"
         " JOIN sandbox.payments s USING (reference) WHERE s.checkout_id = o.checkout_id AND e.kind = 'capture')"
         " FROM orders o JOIN payments p USING (checkout_id) WHERE o.number = :number",
         number=number,

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 EXAMPLE: Final[dict[str, Any]] = json.loads(
     (Path(__file__).resolve().parents[1] / "contract" / "intake_message.json").read_text()
 )
-RESENT: Final = text("SELECT count(*) FROM events WHERE kind = 'sweep.resent'")
+REDELIVERED: Final = text("SELECT count(*) FROM events WHERE kind = 'sweep.redelivered'")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_messages_from_anywhere_become_orders_and_nothing_is_sent_twice(
     assert shelf.rows("SELECT DISTINCT total_minor FROM orders") == [(3900 + 4 * 450,)]
     assert (shelf.stock("kettle"), shelf.stock("cup")) == ((0, 0), (0, 0))
     with engine.connect() as connection:
-        assert connection.execute(RESENT).scalar_one() == 0, processes.tail()
+        assert connection.execute(REDELIVERED).scalar_one() == 0, processes.tail()
 
 
 def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
@@ -198,8 +198,10 @@ def test_two_schedulers_call_lost_checkouts_once(
     processes.assert_all_sold(engine, 100)
     # Then each was called again once
     with engine.connect() as connection:
-        resent = connection.execute(text("SELECT checkout_id, phase FROM events WHERE kind = 'sweep.resent'")).all()
-    assert sorted((row.checkout_id, row.phase) for row in resent) == [(id_, CHAIN[0].queue) for id_ in sorted(ids)]
+        redelivered = connection.execute(
+            text("SELECT checkout_id, phase FROM events WHERE kind = 'sweep.redelivered'")
+        ).all()
+    assert sorted((row.checkout_id, row.phase) for row in redelivered) == [(id_, CHAIN[0].queue) for id_ in sorted(ids)]
 
 
 def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes, engine: Engine, client: Redis) -> None:

@@ -13,8 +13,8 @@ from pipeline.database.connections import connect_engine
 from pipeline.gateways.conformance.subject import Fault, Subject, Tokens, Webhook
 from pipeline.gateways.gateway import Verb
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.notices import Stamp
 from pipeline.gateways.sandbox.settings import SandboxSettings
+from pipeline.gateways.sandbox.webhook_events import Stamp
 from pipeline.settings import Settings
 
 #: The words of the bank's tokens. It has no network: what happens to connections is not among them.
@@ -53,7 +53,7 @@ def build(settings: Settings) -> Iterator[Subject]:
         count_objects=books.count_objects,
         act_as_buyer=books.act_as_buyer,
         let_expire=books.let_expire,
-        make_notice=books.make_notice,
+        make_webhook=books.make_webhook,
         provoke=provoke,
         faults=frozenset(WORDS),
     )
@@ -96,7 +96,7 @@ class _Books:
         with self._engine.begin() as connection:
             assert connection.execute(sql, {"reference": reference}).rowcount == 1
 
-    def make_notice(self, reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
+    def make_webhook(self, reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
         """Sign an event that the bank might have sent."""
         at = datetime.now(UTC) - timedelta(seconds=age_seconds)
         event_id = f"evt_test_{next(self._numbers)}"

@@ -41,7 +41,7 @@ def build() -> Iterator[Subject]:
             count_objects=lambda checkout_id: count_objects(local, checkout_id),
             act_as_buyer=lambda reference, approve: act_as_buyer(local, reference, approve=approve),
             let_expire=front.provider.let_expire,
-            make_notice=make_notice,
+            make_webhook=make_webhook,
             provoke=Provoker(front),
             faults=frozenset(Fault),
         )
@@ -92,7 +92,7 @@ def act_as_buyer(local: Local, reference: str, *, approve: bool) -> None:
     assert local.post(path, {"client_secret": secret, "success": approve}).status in (200, 400)
 
 
-def make_notice(reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
+def make_webhook(reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
     """Sign an event as Stripe does."""
     intent = {"id": reference, "object": "payment_intent", "metadata": {"checkout_id": str(checkout_id)}}
     other = {"id": "cus_1", "object": "customer", "metadata": {}}

@@ -195,9 +195,9 @@ def build_careless() -> Iterator[Subject]:
 
 
 def describe(bank: PaperBank) -> Subject:
-    """Tell the suite what it has to know: what is left out is skipped."""
+    """OnProgress the suite what it has to know: what is left out is skipped."""
 
-    def make_notice(reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
+    def make_webhook(reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
         body = f"{uuid4()}|{reference or ''}|{checkout_id}".encode()
         return Webhook(body, {"sign": "too old" if age_seconds else f"signed {body!r}"})
 
@@ -207,5 +207,5 @@ def describe(bank: PaperBank) -> Subject:
         missing="sheet_0",
         movements=lambda reference: (bank.sheets[reference].captured_minor, bank.sheets[reference].refunded_minor),
         count_objects=lambda checkout_id: sum(each.checkout_id == checkout_id for each in bank.sheets.values()),
-        make_notice=make_notice,
+        make_webhook=make_webhook,
     )

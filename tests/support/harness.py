@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine, insert, text
 from sqlalchemy.engine import Row
 
-from models.cart import Cart, CartLine
-from models.catalog import Price, Variant
-from models.pricing import Coupon, ExchangeRate, Promotion, TaxRate
+from models.cart import CartLineRecord, CartRecord
+from models.catalog import PriceRecord, VariantRecord
+from models.pricing import CouponRecord, ExchangeRateRecord, PromotionRecord, TaxRateRecord
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.registry import build_gateway
 from pipeline.intake.commands import CommandResult
@@ -105,13 +105,13 @@ class Shelf:
         levels = {"main": stock} if isinstance(stock, int) else stock
         with self.engine.begin() as connection:
             variant_id: int = connection.execute(
-                insert(Variant)
+                insert(VariantRecord)
                 .values(sku=sku, title=f"The {sku}", active=active, category=category)
-                .returning(Variant.id)
+                .returning(VariantRecord.id)
             ).scalar_one()
             if price_minor is not None:
                 price = {"currency": currency, "amount_minor": price_minor, "tax_included": tax_included}
-                connection.execute(insert(Price).values(variant_id=variant_id, **price))
+                connection.execute(insert(PriceRecord).values(variant_id=variant_id, **price))
             for code, units in levels.items():
                 location_id = connection.execute(
                     text("""
@@ -140,7 +140,7 @@ class Shelf:
     def add_promotion(self, kind: str = "percentage", title: str = "Ten off", **columns: Any) -> int:
         """Write a promotion; it is valid from now on unless the columns say otherwise."""
         with self.engine.begin() as connection:
-            made = insert(Promotion).values(kind=kind, title=title, **columns).returning(Promotion.id)
+            made = insert(PromotionRecord).values(kind=kind, title=title, **columns).returning(PromotionRecord.id)
             return connection.execute(made).scalar_one()
 
     def add_coupon(
@@ -150,19 +150,19 @@ class Shelf:
         chosen = self.add_promotion(percent=10) if promotion_id is None else promotion_id
         with self.engine.begin() as connection:
             connection.execute(
-                insert(Coupon).values(code=code, promotion_id=chosen, usage_limit=limit, per_customer_limit=each)
+                insert(CouponRecord).values(code=code, promotion_id=chosen, usage_limit=limit, per_customer_limit=each)
             )
 
     def add_tax(self, rate: str, country: str = "GB", name: str = "VAT", **columns: Any) -> None:
         """Write a tax rate."""
         with self.engine.begin() as connection:
-            connection.execute(insert(TaxRate).values(country=country, name=name, rate=Decimal(rate), **columns))
+            connection.execute(insert(TaxRateRecord).values(country=country, name=name, rate=Decimal(rate), **columns))
 
     def add_rate(self, base: str, quote: str, rate: str, *, observed_at: datetime, source: str = "ECB") -> None:
         """Write an exchange rate."""
         values = {"base": base, "quote": quote, "rate": Decimal(rate), "source": source, "observed_at": observed_at}
         with self.engine.begin() as connection:
-            connection.execute(insert(ExchangeRate).values(**values))
+            connection.execute(insert(ExchangeRateRecord).values(**values))
 
     def add_cart(
         self,
@@ -178,12 +178,12 @@ class Shelf:
         given = {"shipping_address": address, **columns}
         present = {name: value for name, value in given.items() if value is not None}
         with self.engine.begin() as connection:
-            connection.execute(insert(Cart).values(id=cart_id, currency=currency, **present))
+            connection.execute(insert(CartRecord).values(id=cart_id, currency=currency, **present))
             for number, line in enumerate(lines, start=1):
                 price = line[2] if len(line) > 2 else None
                 place = {"cart_id": cart_id, "line": number, "sku": line[0], "quantity": line[1]}
                 own = {"unit_price_minor": price, "currency": line_currency, **(line_columns or {})}
-                connection.execute(insert(CartLine).values(**place, **own))
+                connection.execute(insert(CartLineRecord).values(**place, **own))
         return cart_id
 
     def row(self, sql: str, **parameters: Any) -> Row[Any]:

@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 from standardwebhooks.webhooks import Webhook
 
 from models.states import CheckoutState
+from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.books import BankTotals
-from pipeline.gateways.sandbox.notices import SandboxEvent
 from pipeline.gateways.sandbox.settings import SandboxSettings
+from pipeline.gateways.sandbox.webhook_events import SandboxEvent
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.receive import Received
 from tests.support.harness import Shelf, Works

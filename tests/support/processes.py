@@ -19,7 +19,7 @@ from scripts.environments.fleet import FleetLog, run_fleet
 from scripts.environments.supervisor import Supervisor
 from workers.broker.queue_stats import QueueKeys
 
-LOOK_SECONDS: Final = 0.02
+POLL_SECONDS: Final = 0.02
 SHOWN_LINES: Final = 40
 
 #: Short enough for a test, long enough that a busy machine is not taken for a dead one.
@@ -74,7 +74,7 @@ class Processes:
                     raise AssertionError(
                         "\n".join((f"Not within {seconds} s: {what}", *map(str, standing), self.tail()))
                     )
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def wait_for_progress(self, engine: Engine, completed: int) -> int:
         """Return once this many checkouts are completed; returns how many are not."""

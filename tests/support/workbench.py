@@ -16,7 +16,7 @@ from models.tables import Base
 from pipeline.audit.report import audit
 from pipeline.errors import Refused
 from pipeline.gateways.gateway import Answer, Call, Gateway, Held, InboundWebhook, NotChargeable
-from pipeline.gateways.sandbox.books import BankTotals, read_totals
+from pipeline.gateways.sandbox.audit_queries import BankTotals, read_totals
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
 

@@ -14,7 +14,7 @@ from dramatiq.errors import QueueNotFound
 from dramatiq.middleware import CurrentMessage
 
 from workers.broker.batch_consumer import BatchConsumer
-from workers.broker.in_flight import Holdings
+from workers.broker.in_flight import InFlight
 from workers.broker.lua_scripts import WAKE_TOKENS, WorkerScripts
 from workers.broker.message_validation import MemberOption, QueuedMessage, UnfitMessage, read_member
 from workers.broker.queue_client import QueueLink
@@ -67,14 +67,14 @@ class BatchBroker(RedisBroker):
         self.poll_interval_seconds = poll_interval_seconds
         self.beat_seconds = min(1.0, heartbeat_seconds / 4)
         self.on_refused = on_refused
-        self._holdings: dict[str, Holdings] = {}
+        self._in_flight: dict[str, InFlight] = {}
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue, without the delay queue that comes with it in dramatiq."""
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
-            self._holdings[queue_name] = Holdings()
+            self._in_flight[queue_name] = InFlight()
             self.emit_after("declare_queue", queue_name)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
@@ -115,7 +115,7 @@ class BatchBroker(RedisBroker):
         dramatiq asks for a `prefetch` of twice its worker threads: one batch per thread, and none idle in memory.
         """
         del timeout
-        if queue_name not in self._holdings:
+        if queue_name not in self._in_flight:
             raise QueueNotFound(queue_name)
         link = QueueLink(
             client=self.client,
@@ -128,7 +128,7 @@ class BatchBroker(RedisBroker):
         )
         return BatchConsumer(
             link,
-            self._holdings[queue_name],
+            self._in_flight[queue_name],
             limit=max(1, prefetch // 2),
             batch_size=self.batch_size,
             poll_interval_seconds=self.poll_interval_seconds,

@@ -11,13 +11,13 @@ from dramatiq import Message, MessageProxy
 from dramatiq.broker import Consumer
 from redis.exceptions import RedisError
 
-from workers.broker.in_flight import Holdings
+from workers.broker.in_flight import InFlight
 from workers.broker.message_validation import QueuedMessage, ReadMember, UnfitMessage
 from workers.broker.queue_client import QueueLink
 
 log = structlog.get_logger(__name__)
 
-#: First and longest wait between tries while Redis is away.
+#: First and longest wait between attempts while Redis is away.
 FIRST_PAUSE_SECONDS: Final = 0.05
 LAST_PAUSE_SECONDS: Final = 1.0
 #: A worker thread gives up on an ack after this long: the message comes back, and the row says that it is done.
@@ -40,7 +40,7 @@ class BatchConsumer(Consumer):
     def __init__(
         self,
         link: QueueLink,
-        holdings: Holdings,
+        in_flight: InFlight,
         *,
         limit: int,
         batch_size: int,
@@ -51,7 +51,7 @@ class BatchConsumer(Consumer):
     ) -> None:
         """Keep at most `limit` batches of up to `batch_size` out, and give a sign of life every `beat_seconds`."""
         self._link = link
-        self._holdings = holdings
+        self._in_flight = in_flight
         self._limit = limit
         self._batch_size = batch_size
         self._idle_seconds = poll_interval_seconds
@@ -86,7 +86,7 @@ class BatchConsumer(Consumer):
         self._beat()
         self._settle_refused()
         self._recover()
-        if not self._holdings.wait_for_room(self._limit, self._seconds_to_beat()) or self._closing.is_set():
+        if not self._in_flight.wait_for_room(self._limit, self._seconds_to_beat()) or self._closing.is_set():
             return None
         if self._is_drained:
             self._is_drained = False
@@ -133,7 +133,7 @@ class BatchConsumer(Consumer):
                 kwargs={},
                 options={"batch": list(members)},
             )
-            self._holdings.add(message.message_id, members)
+            self._in_flight.add(message.message_id, members)
             self._ready.append(MessageProxy(message))
         if gone:
             log.debug("message.gone", queue=self._link.queue, count=len(gone))
@@ -174,7 +174,7 @@ class BatchConsumer(Consumer):
         if time.monotonic() < self._recover_at:
             return
         fetched = self._link.read_fetched()
-        here = self._holdings.ids() | {redis_id for redis_id, _ in self._refused} | set(self._postponed)
+        here = self._in_flight.ids() | {redis_id for redis_id, _ in self._refused} | set(self._postponed)
         if stranded := fetched - here:
             count = self._link.requeue(list(stranded))
             log.warning("queue.recovered", queue=self._link.queue, count=count)
@@ -221,7 +221,7 @@ class BatchConsumer(Consumer):
                 else:
                     return
         finally:
-            self._holdings.remove(message.message_id)
+            self._in_flight.remove(message.message_id)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Requeue batches that have not been processed, and fetch no more.
@@ -234,7 +234,7 @@ class BatchConsumer(Consumer):
         ids = [redis_id for message in batches for redis_id in message.options["batch"]]
         self._return(ids)
         for message in batches:
-            self._holdings.remove(message.message_id)
+            self._in_flight.remove(message.message_id)
 
     def close(self) -> None:
         """Put back what is still in hand."""

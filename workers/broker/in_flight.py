@@ -4,7 +4,7 @@ import threading
 from collections.abc import Collection
 
 
-class Holdings:
+class InFlight:
     """Batches in hand. Thread-safe; outlives the queue's consumer, which dramatiq may replace while actors run."""
 
     def __init__(self) -> None:

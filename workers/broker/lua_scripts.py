@@ -96,7 +96,7 @@ return heads
 """
 
 #: KEYS: heartbeats, then list and dead-lettered ids for each queue. ARGV: what an ack set's name begins with, queue
-#: names. Returns waiting, dead and in flight for each queue. The ack sets are found through the heartbeats: KEYS would
+#: names. Returns waiting, dead-lettered and in flight for each queue. The ack sets are found through the heartbeats: KEYS would
 #: block.
 FIGURES: Final = """
 local workers = redis.call("zrange", KEYS[1], 0, -1)

@@ -50,7 +50,7 @@ class QueueLink:
     def nack(self, ids: Sequence[bytes]) -> None:
         """Dead-letter messages that are still this worker's."""
         keys = self._keys
-        self._scripts.nack(keys=[keys.messages, self._acks, keys.dead, keys.dead_messages], args=ids)
+        self._scripts.nack(keys=[keys.messages, self._acks, keys.dead_lettered, keys.dead_lettered_messages], args=ids)
 
     def requeue(self, ids: Sequence[bytes]) -> int:
         """Put messages that are still this worker's back in the queue, wake a consumer, and return how many."""

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 NAMESPACE: Final = "dramatiq"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-#: A dead Redis costs a caller one second, not the client's default of five to fifty-nine.
+#: A Redis that does not answer costs a caller one second, not the client's default of five to fifty-nine.
 SOCKET_SECONDS: Final = 1.0
 
 
@@ -30,8 +30,8 @@ class QueueKeys:
 
     waiting: str
     messages: str
-    dead: str
-    dead_messages: str
+    dead_lettered: str
+    dead_lettered_messages: str
     wake: str
 
     @classmethod
@@ -113,12 +113,12 @@ class RedisBacklog:
 
 @dataclass(frozen=True, slots=True)
 class QueueFigures:
-    """One queue: messages waiting, being worked on, dead, and since when the oldest waiting one has been sent."""
+    """One queue: messages waiting, in flight, dead-lettered, and since when the oldest waiting one has been sent."""
 
     queue: str
     waiting: int
     in_flight: int
-    dead: int
+    dead_lettered: int
     oldest_sent_at: datetime | None
 
 
@@ -130,11 +130,11 @@ def queue_figures(client: redis.Redis, namespace: str, queues: Sequence[str]) ->
         FIGURES,
         1 + 2 * len(keys),
         name_heartbeats(namespace),
-        *(key for each in keys for key in (each.waiting, each.dead)),
+        *(key for each in keys for key in (each.waiting, each.dead_lettered)),
         name_acks(namespace, "", "").removesuffix("."),
         *queues,
     )
     return [
-        QueueFigures(queue, waiting, in_flight, dead, heads[queue].sent_at if queue in heads else None)
-        for queue, (waiting, dead, in_flight) in zip(queues, answers, strict=True)
+        QueueFigures(queue, waiting, in_flight, dead_lettered, heads[queue].sent_at if queue in heads else None)
+        for queue, (waiting, dead_lettered, in_flight) in zip(queues, answers, strict=True)
     ]

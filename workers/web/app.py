@@ -19,10 +19,10 @@ from starlette.responses import Response
 from pipeline.settings import Settings
 from workers.bootstrap import build_engine
 from workers.web.admin.routes import actions, sign_in, statistics
-from workers.web.admin.routes import checkout_detail as dossiers
+from workers.web.admin.routes import checkout_detail as details
 from workers.web.admin.routes import checkout_list as listing
 from workers.web.admin.sessions import COOKIE
-from workers.web.admin.sign_in_attempts import SignInTries
+from workers.web.admin.sign_in_attempts import SignInAttempts
 from workers.web.context import Edge
 from workers.web.health_check import HealthChecker
 from workers.web.long_poll import LongPolls
@@ -38,7 +38,7 @@ from workers.web.schemas.openapi import complete, name_operation
 #: A client waits meanwhile: a database that does not come back within these pauses is reported as a 503.
 WAITS: Final = (0.02, 0.1, 0.5)
 
-PARTS: Final = (checkout, carts, webhooks, health, metrics, listing, statistics, dossiers, actions, sign_in)
+PARTS: Final = (checkout, carts, webhooks, health, metrics, listing, statistics, details, actions, sign_in)
 
 DESCRIPTION: Final = (
     "Turns a cart into exactly one paid order, or into nothing at all. Amounts are integers in minor units of an"
@@ -73,7 +73,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.edge = build_edge(settings)
     app.state.health_checker = HealthChecker(app.state.edge)
     app.state.load_shedding = LoadShedding(app.state.edge)
-    app.state.sign_in_tries = SignInTries(settings.web_sign_ins_per_minute)
+    app.state.sign_in_attempts = SignInAttempts(settings.web_sign_ins_per_minute)
     app.state.registry = CollectorRegistry()
     # The last that is added is the first to be passed: what is refused is counted too.
     app.add_middleware(RequestBounds, cookie=COOKIE)

@@ -79,7 +79,7 @@ CREATE TABLE events (
 );
 CREATE INDEX events_at_idx ON events USING brin (at) WITH (pages_per_range = 16, autosummarize = on);
 CREATE INDEX events_checkout_id_idx ON events (checkout_id);
-CREATE INDEX events_resent_idx ON events (at) WHERE kind = 'sweep.resent';
+CREATE INDEX events_redelivered_idx ON events (at) WHERE kind = 'sweep.redelivered';
 
 CREATE TABLE idempotency_keys (
     owner text NOT NULL,

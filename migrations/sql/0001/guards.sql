@@ -6,17 +6,17 @@
 CREATE FUNCTION cart_guard() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     touched uuid[];
-    holder record;
+    active record;
     sold record;
 BEGIN
     IF TG_TABLE_NAME = 'carts' THEN
-        SELECT id, cart_id, expires_at INTO holder FROM checkouts
+        SELECT id, cart_id, expires_at INTO active FROM checkouts
             WHERE cart_id = OLD.id AND state IN ('action_required', 'awaiting_payment', 'needs_review', 'running', 'unwinding');
     ELSE
         touched := CASE TG_OP WHEN 'INSERT' THEN ARRAY[NEW.cart_id] WHEN 'DELETE' THEN ARRAY[OLD.cart_id]
                    ELSE ARRAY[OLD.cart_id, NEW.cart_id] END;
         PERFORM 1 FROM carts WHERE id = ANY(touched) ORDER BY id FOR NO KEY UPDATE;
-        SELECT id, cart_id, expires_at INTO holder FROM checkouts
+        SELECT id, cart_id, expires_at INTO active FROM checkouts
             WHERE cart_id = ANY(touched) AND state IN ('action_required', 'awaiting_payment', 'needs_review', 'running', 'unwinding') LIMIT 1;
     END IF;
     IF FOUND THEN
@@ -28,16 +28,16 @@ BEGIN
                 sold.state := NEW.state;
                 sold.updated_at := NEW.updated_at;
                 IF sold IS NOT DISTINCT FROM NEW
-                   AND EXISTS (SELECT FROM orders WHERE checkout_id = holder.id AND state = 'placed') THEN
+                   AND EXISTS (SELECT FROM orders WHERE checkout_id = active.id AND state = 'placed') THEN
                     RETURN NEW;
                 END IF;
             END IF;
         END IF;
         RAISE EXCEPTION USING ERRCODE = 'CK001',
             MESSAGE = format('Cart %s is locked by checkout %s, which expires at %s.',
-                             holder.cart_id, holder.id, holder.expires_at),
-            DETAIL = jsonb_build_object('cart_id', holder.cart_id, 'checkout_id', holder.id,
-                                        'expires_at', holder.expires_at)::text,
+                             active.cart_id, active.id, active.expires_at),
+            DETAIL = jsonb_build_object('cart_id', active.cart_id, 'checkout_id', active.id,
+                                        'expires_at', active.expires_at)::text,
             HINT = 'Wait until the checkout has ended, or cancel it; then change the cart.';
     END IF;
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;

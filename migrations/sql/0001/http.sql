@@ -69,10 +69,10 @@ CREATE TABLE webhook_deliveries (
     CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (id),
     CONSTRAINT webhook_deliveries_event_id_fkey FOREIGN KEY (event_id) REFERENCES events (id),
     CONSTRAINT webhook_deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints (id),
-    CONSTRAINT webhook_deliveries_status_check CHECK (status IN ('dead', 'delivered', 'pending')),
+    CONSTRAINT webhook_deliveries_status_check CHECK (status IN ('dead_lettered', 'delivered', 'pending')),
     CONSTRAINT webhook_deliveries_due_check CHECK ((due_at IS NULL) = (status <> 'pending'))
 );
-CREATE INDEX webhook_deliveries_dead_idx ON webhook_deliveries (ended_at) WHERE status = 'dead';
+CREATE INDEX webhook_deliveries_dead_lettered_idx ON webhook_deliveries (ended_at) WHERE status = 'dead_lettered';
 CREATE INDEX webhook_deliveries_delivered_idx ON webhook_deliveries (ended_at) WHERE status = 'delivered';
 CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (due_at) WHERE due_at IS NOT NULL;
 CREATE UNIQUE INDEX webhook_deliveries_event_id_endpoint_id_idx ON webhook_deliveries (event_id, endpoint_id);

@@ -4,7 +4,7 @@ CREATE TABLE payments (
     checkout_id uuid NOT NULL,
     gateway text NOT NULL,
     token text NOT NULL,
-    tries smallint DEFAULT 1 NOT NULL,
+    attempts smallint DEFAULT 1 NOT NULL,
     reference text,
     status text DEFAULT 'new' NOT NULL,
     action jsonb,

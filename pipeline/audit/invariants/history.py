@@ -32,10 +32,10 @@ HISTORY: Final = (
         "The idempotency key of a gateway call names its checkout, its kind and its number; there are no more"
         " authorisations than cards.",
         """
-        SELECT o.checkout_id, o.idempotency_key, o.kind, o.n, p.tries
+        SELECT o.checkout_id, o.idempotency_key, o.kind, o.n, p.attempts
         FROM payment_operations o LEFT JOIN payments p USING (checkout_id)
         WHERE o.idempotency_key <> o.checkout_id || ':' || o.kind || ':' || o.n OR o.n < 1
-           OR (p.tries >= o.n OR o.kind <> 'authorize') IS NOT TRUE
+           OR (p.attempts >= o.n OR o.kind <> 'authorize') IS NOT TRUE
         """,
     ),
     Invariant(

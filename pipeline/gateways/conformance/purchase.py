@@ -87,7 +87,7 @@ class Purchase:
             time.sleep(0.05)
         return answer
 
-    def look(self) -> Answer:
+    def retrieve(self) -> Answer:
         """Return what the provider shows of the object."""
         ends_at = time.monotonic() + PATIENCE_SECONDS
         while isinstance(answer := self.subject.gateway.retrieve(self.call()), Unknown | Transient):

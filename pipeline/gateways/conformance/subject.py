@@ -56,7 +56,7 @@ class Webhook:
     headers: Mapping[str, str]
 
 
-class NoticeMaker(Protocol):
+class WebhookMaker(Protocol):
     """Makes and signs webhooks as the provider would."""
 
     def __call__(self, reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
@@ -102,7 +102,7 @@ class Subject:
     act_as_buyer: Buyer | None = None
     #: Let the authorisation of an object run out.
     let_expire: Callable[[str], None] | None = None
-    make_notice: NoticeMaker | None = None
+    make_webhook: WebhookMaker | None = None
     provoke: Provoke | None = None
     #: What `provoke` can do.
     faults: frozenset[Fault] = frozenset()

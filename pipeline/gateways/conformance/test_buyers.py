@@ -25,7 +25,7 @@ def test_an_action_says_what_the_storefront_needs(purchase: Purchase) -> None:
     assert answer.action["type"] in {"redirect", "client_secret"}
     assert answer.action["url" if answer.action["type"] == "redirect" else "client_secret"]
     assert answer.window_seconds is None or answer.window_seconds > 0
-    assert purchase.look() == answer
+    assert purchase.retrieve() == answer
     purchase.assert_stands(PENDING)
 
 
@@ -46,7 +46,7 @@ def test_a_refusal_is_a_decline_until_the_next_card(purchase: Purchase, buyer: B
 
     buyer(purchase.reference or "", approve=False)
 
-    assert isinstance(purchase.look(), Declined)
+    assert isinstance(purchase.retrieve(), Declined)
     assert purchase.movements() == (0, 0)
     purchase.insist(Verb.AUTHORIZE)
     purchase.assert_stands(AUTHORIZED)

@@ -1,4 +1,4 @@
-"""The ordinary way through a payment, and what declines and looks leave behind."""
+"""The ordinary way through a payment, and what declines and retrievals leave behind."""
 
 from datetime import UTC, datetime
 
@@ -57,7 +57,7 @@ def test_an_authorisation_that_runs_out_does_so_in_the_future(purchase: Purchase
     assert isinstance(answer, Succeeded)
     if answer.authorized_until is not None:
         assert answer.authorized_until > datetime.now(UTC)
-    assert purchase.look() == answer
+    assert purchase.retrieve() == answer
 
 
 def test_a_decline_leaves_the_object_open_for_another_card(purchase: Purchase) -> None:
@@ -90,13 +90,13 @@ def test_a_decline_is_repeated_with_its_key(purchase: Purchase) -> None:
 
 
 @pytest.mark.parametrize("status", [OPEN, PENDING, AUTHORIZED, CAPTURED, CANCELLED, REFUNDED])
-def test_looking_changes_nothing(purchase: Purchase, status: PaymentStatus) -> None:
+def test_a_retrieval_changes_nothing(purchase: Purchase, status: PaymentStatus) -> None:
     """`retrieve` may be asked at any time and as often as one likes."""
     purchase.bring_to(status)
 
-    looks = [purchase.look() for _ in range(3)]
+    retrieved = [purchase.retrieve() for _ in range(3)]
 
-    assert looks[0] == looks[1] == looks[2]
+    assert retrieved[0] == retrieved[1] == retrieved[2]
     purchase.assert_stands(status)
 
 
@@ -109,8 +109,8 @@ def test_an_object_that_is_not_there_is_an_operators_matter(purchase: Purchase, 
     assert answer.error
 
 
-def test_looking_for_an_object_that_is_not_there_is_an_operators_matter(purchase: Purchase) -> None:
+def test_retrieving_an_object_that_is_not_there_is_an_operators_matter(purchase: Purchase) -> None:
     """`retrieve` does not take absence for an answer either."""
     purchase.reference = purchase.subject.missing
 
-    assert isinstance(purchase.look(), Misconfigured)
+    assert isinstance(purchase.retrieve(), Misconfigured)

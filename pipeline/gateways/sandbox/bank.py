@@ -13,9 +13,9 @@ from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotCha
 from pipeline.gateways.sandbox.faults import Conduct
 from pipeline.gateways.sandbox.holdings import expire_authorizations, list_objects
 from pipeline.gateways.sandbox.ledger import Ledger
-from pipeline.gateways.sandbox.notices import SandboxEvent, Stamp, list_events
 from pipeline.gateways.sandbox.requests import Keyed, Reply, Request, Unkeyed, Visit
 from pipeline.gateways.sandbox.settings import SandboxSettings
+from pipeline.gateways.sandbox.webhook_events import SandboxEvent, Stamp, list_events
 from pipeline.gateways.sandbox.writer import Writer
 from pipeline.settings import Settings, SettingsError
 

@@ -35,7 +35,7 @@ HEARD: Final[dict[TokenFault, Answer]] = {
 #: What chance may bring: never a decline, and nothing that a repeat does not cure.
 CHANCES: Final = tuple(fault for fault in TokenFault if fault not in LASTING)
 
-#: Looks that are counted by reference. Past this they are counted anew; a run that is to be repeatable has fewer.
+#: Retrievals that are counted by reference. Past this they are counted anew; a run that is to be repeatable has fewer.
 MAX_COUNTED: Final = 100_000
 
 
@@ -61,7 +61,7 @@ class Faults:
             TokenFault.TIMEOUT_AFTER: conduct.hang_seconds,
             TokenFault.SLOW: conduct.slow_seconds,
         }
-        self._looks: Counter[str] = Counter()
+        self._retrievals: Counter[str] = Counter()
 
     def of_call(self, request: Keyed, calls: int) -> TokenFault | None:
         """Return what goes wrong with this call, after so many with its key."""
@@ -70,14 +70,14 @@ class Faults:
             return named
         return self._draw(request.call.key, calls) if self._rate else None
 
-    def of_look(self, reference: str | None) -> TokenFault | None:
+    def of_retrieval(self, reference: str | None) -> TokenFault | None:
         """Return what goes wrong with this retrieval of an object, and count it."""
         if not self._rate or reference is None:
             return None
-        if len(self._looks) >= MAX_COUNTED:
-            self._looks.clear()
-        count = self._looks[reference]
-        self._looks[reference] += 1
+        if len(self._retrievals) >= MAX_COUNTED:
+            self._retrievals.clear()
+        count = self._retrievals[reference]
+        self._retrievals[reference] += 1
         return self._draw(reference, count)
 
     def held_seconds(self, request: Keyed) -> float:

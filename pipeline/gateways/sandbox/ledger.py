@@ -114,7 +114,7 @@ class _Group:
             case Unkeyed(kind, reference):
                 effect = visit(kind, self._find(reference), self.clock, refused=reference in self.refused)
                 answer = self._keep(effect).answer
-                fault = self.faults.of_look(reference) if kind is Visit.RETRIEVE else None
+                fault = self.faults.of_retrieval(reference) if kind is Visit.RETRIEVE else None
                 return self.faults.spoil(fault, answer)
             case _:
                 assert_never(request)

@@ -23,7 +23,7 @@ from pipeline.gateways.gateway import (
     Unknown,
     Verb,
 )
-from pipeline.gateways.stripe import ledger, notices
+from pipeline.gateways.stripe import ledger, webhook_events
 from pipeline.gateways.stripe.amounts import find_chargeable, to_stripe
 from pipeline.gateways.stripe.answers import read_intent, read_refund
 from pipeline.gateways.stripe.particulars import describe_purchase, write_metadata, write_shipping
@@ -181,8 +181,8 @@ class StripeGateway:
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Verify a webhook by the `Stripe-Signature` header and say what it is about."""
         if self._secrets is None:
-            raise Invalid(Code.WEBHOOK_INVALID, reason=notices.NO_SECRET)
-        return notices.read_webhook(body, headers, self._secrets.get_secret_value())
+            raise Invalid(Code.WEBHOOK_INVALID, reason=webhook_events.NO_SECRET)
+        return webhook_events.read_webhook(body, headers, self._secrets.get_secret_value())
 
     def list_held(self, since: datetime) -> Iterator[Held]:
         """Go through every PaymentIntent created since then. Raises Unavailable when Stripe does not answer."""

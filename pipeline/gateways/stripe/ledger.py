@@ -11,7 +11,7 @@ from models.states import PaymentStatus
 from pipeline.gateways.gateway import Held
 from pipeline.gateways.stripe.amounts import from_stripe
 from pipeline.gateways.stripe.answers import describe, sum_refunds
-from pipeline.gateways.stripe.notices import find_checkout
+from pipeline.gateways.stripe.webhook_events import find_checkout
 
 #: The most that Stripe gives at once.
 PAGE: Final = 100

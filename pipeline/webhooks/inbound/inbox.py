@@ -20,7 +20,7 @@ from pipeline.payments.leases import CallResult
 from pipeline.saga.executor import Executor, Step
 from pipeline.saga.payment_poller import PaymentPoller
 from pipeline.settings import Settings
-from pipeline.webhooks.inbound.matching import Match, NotYet, Stray, find_fit
+from pipeline.webhooks.inbound.matching import Match, NotYet, Unrelated, find_fit
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ class Inbox:
         self._settings = settings
 
     def run(self, ids: Sequence[UUID]) -> None:
-        """Work on those of these webhooks that are not settled; many about one checkout make one look.
+        """Work on those of these webhooks that are not settled; many about one checkout make one retrieval.
 
         A worker that dies on the way leaves them due again once the lease has run out.
         """
@@ -69,8 +69,8 @@ class Inbox:
         self._executor.drive(ids, partial(self._sort, matches), self._fail)
         if matches:
             # Nothing is locked and no transaction is open while the provider is asked.
-            looked = self._look(list(dict.fromkeys(matches.values())))
-            self._executor.drive(list(matches), partial(self._settle, matches, looked), self._fail)
+            retrieved = self._retrieve(list(dict.fromkeys(matches.values())))
+            self._executor.drive(list(matches), partial(self._settle, matches, retrieved), self._fail)
 
     def _sort(
         self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[CallResult]
@@ -80,7 +80,7 @@ class Inbox:
         for row in lock_inbound_webhooks(connection, ids, skip_locked=True):
             fit = find_fit(
                 reference=row.reference,
-                holder_id=row.holder_id,
+                referring_id=row.referring_id,
                 named_id=row.named_id,
                 named_reference=row.named_reference,
             )
@@ -89,7 +89,7 @@ class Inbox:
                     found[row.id] = fit.checkout_id
                 case NotYet():
                     waiting[row] = fit.reason
-                case Stray():
+                case Unrelated():
                     unmatched[row.id] = fit.reason
                 case _:
                     assert_never(fit)
@@ -101,7 +101,7 @@ class Inbox:
         matches.update(found)
         return Step()
 
-    def _look(self, checkout_ids: list[UUID]) -> set[UUID]:
+    def _retrieve(self, checkout_ids: list[UUID]) -> set[UUID]:
         """Retrieve the payments of these checkouts; one that fails is isolated from its batch."""
         try:
             return self._poller.run(checkout_ids)
@@ -112,29 +112,29 @@ class Inbox:
                 log.exception("poll.raised", checkout_id=str(checkout_ids[0]))
                 return set()
             log.warning("poll.isolated", checkout_ids=[str(each) for each in checkout_ids], error=repr(error))
-            return {looked for each in checkout_ids for looked in self._look([each])}
+            return {retrieved for each in checkout_ids for retrieved in self._retrieve([each])}
 
     def _settle(
         self,
         matches: Mapping[UUID, UUID],
-        looked: set[UUID],
+        retrieved: set[UUID],
         connection: Connection,
         ids: Sequence[UUID],
         _answers: Sequence[CallResult],
     ) -> Step:
         """Settle those with a retrieved payment; the others are retried."""
         rows = lock_inbound_webhooks(connection, ids)
-        applied = [row for row in rows if matches[row.id] in looked]
+        applied = [row for row in rows if matches[row.id] in retrieved]
         _close(connection, "applied", {row.id: None for row in applied})
         _note_applied(connection, [(matches[row.id], {"event_id": row.event_id, "kind": row.kind}) for row in applied])
-        unanswered = {row: "the provider gave no answer" for row in rows if matches[row.id] not in looked}
+        unanswered = {row: "the provider gave no answer" for row in rows if matches[row.id] not in retrieved}
         self._put_off(connection, unanswered, self._settings.retry_cap_seconds)
         return Step()
 
-    def _fail(self, connection: Connection, notice_id: UUID, error: Exception) -> Step:
+    def _fail(self, connection: Connection, webhook_id: UUID, error: Exception) -> Step:
         """Count the attempt of one that raised."""
         reason = repr(error)[:1000].replace("\x00", "\ufffd")
-        rows = lock_inbound_webhooks(connection, [notice_id])
+        rows = lock_inbound_webhooks(connection, [webhook_id])
         self._put_off(connection, dict.fromkeys(rows, reason), self._settings.retry_cap_seconds)
         return Step()
 

@@ -19,30 +19,30 @@ class NotYet:
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class Unrelated:
     """It is about an object that is not its checkout's payment and will not be. The reconciler settles those."""
 
     reason: str
 
 
-Fit = Match | NotYet | Stray
+Fit = Match | NotYet | Unrelated
 
 
 def find_fit(
-    *, reference: str | None, holder_id: UUID | None, named_id: UUID | None, named_reference: str | None
+    *, reference: str | None, referring_id: UUID | None, named_id: UUID | None, named_reference: str | None
 ) -> Fit:
     """Return which checkout's payment a webhook about the object `reference` is about.
 
-    `holder_id` is whose payment that object is. `named_id` is the payment that the object's metadata names, and
+    `referring_id` is whose payment that object is. `named_id` is the payment that the object's metadata names, and
     `named_reference` that one's object: it counts only while there is none, because the event then came before the
     answer to the engine's own call, which will show whether it is the one.
     """
-    if holder_id is not None:
-        return Match(holder_id)
+    if referring_id is not None:
+        return Match(referring_id)
     if named_id is None:
         return NotYet("it names no known payment")
     if named_reference is None:
         return NotYet(f"checkout {named_id} has no object at the provider yet")
     if reference is None:
         return Match(named_id)
-    return Stray(f"checkout {named_id} is paid with {named_reference}, this is about {reference}")
+    return Unrelated(f"checkout {named_id} is paid with {named_reference}, this is about {reference}")

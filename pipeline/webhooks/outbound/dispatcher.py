@@ -39,7 +39,7 @@ RECORD: Final = text("""
         status = r.outcome, ended_at = CASE WHEN r.outcome <> 'pending' THEN now() END,
         due_at = CASE WHEN r.outcome = 'pending' THEN now() + make_interval(secs => r.wait) END
     FROM (SELECT g.*, CASE WHEN g.taken THEN 'delivered'
-                           WHEN g.gone OR n.created_at < now() - make_interval(hours => :hours) THEN 'dead'
+                           WHEN g.gone OR n.created_at < now() - make_interval(hours => :hours) THEN 'dead_lettered'
                            ELSE 'pending' END AS outcome
           FROM unnest(CAST(:ids AS uuid[]), CAST(:taken AS boolean[]), CAST(:gone AS boolean[]),
                       CAST(:counted AS integer[]), CAST(:statuses AS smallint[]), CAST(:errors AS text[]),
@@ -63,7 +63,7 @@ class LeasedDelivery:
 
 
 class Dispatcher:
-    """Makes deliveries. Safe twice, safe late: what a dead worker had leased is due again when its lease runs out."""
+    """Makes deliveries. Safe twice, safe late: what a crashed worker had leased is due again when its lease has expired."""
 
     def __init__(self, transactions: TransactionRunner, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
         """Take the transaction runner that commits; `resolve` finds the addresses of hosts."""

@@ -31,7 +31,7 @@ LIST: Final = text(f"SELECT {_COLUMNS} FROM webhook_endpoints ORDER BY created_a
 REMOVE: Final = text("UPDATE webhook_endpoints SET active = false WHERE id = :id AND active")
 ABANDON: Final = text("""
     UPDATE webhook_deliveries
-    SET status = 'dead', due_at = NULL, ended_at = now(), last_error = 'the endpoint was removed'
+    SET status = 'dead_lettered', due_at = NULL, ended_at = now(), last_error = 'the endpoint was removed'
     WHERE endpoint_id = :id AND due_at IS NOT NULL
 """)
 
@@ -48,7 +48,7 @@ REPLAY: Final = text("""
     UPDATE webhook_deliveries
     SET status = 'pending', attempts = 0, due_at = now(), ended_at = NULL, created_at = now()
     WHERE status <> 'pending' AND endpoint_id IN (SELECT id FROM webhook_endpoints WHERE active)
-      AND CASE WHEN CAST(:ids AS uuid[]) IS NULL THEN status = 'dead' ELSE id = ANY(CAST(:ids AS uuid[])) END
+      AND CASE WHEN CAST(:ids AS uuid[]) IS NULL THEN status = 'dead_lettered' ELSE id = ANY(CAST(:ids AS uuid[])) END
       AND (CAST(:endpoint_id AS uuid) IS NULL OR endpoint_id = :endpoint_id)
 """)
 
@@ -131,7 +131,7 @@ def list_deliveries(
 
 
 def replay(connection: Connection, *, ids: Sequence[UUID] | None = None, endpoint_id: UUID | None = None) -> int:
-    """Have deliveries made again: the named ones, or all dead ones (of one endpoint); returns how many."""
+    """Have deliveries made again: the named ones, or all dead-lettered ones (of one endpoint); returns how many."""
     return connection.execute(REPLAY, {"ids": None if ids is None else list(ids), "endpoint_id": endpoint_id}).rowcount
 
 

@@ -66,10 +66,10 @@ class HandWork:
 
     def step(self, connection: Connection, number: int, checkout_id: UUID) -> None:
         """Carry out one phase in this transaction."""
-        [member] = lock_checkouts(connection, [checkout_id])
-        if member.phase != number - 1 or member.state is not CheckoutState.RUNNING:
+        [checkout] = lock_checkouts(connection, [checkout_id])
+        if checkout.phase != number - 1 or checkout.state is not CheckoutState.RUNNING:
             return
-        self._work(connection, number, member)
+        self._work(connection, number, checkout)
         done = Happened("checkout.phase_completed", [checkout_id], CHAIN[number - 1].name)
         if number == len(CHAIN):
             completed = Happened("checkout.completed", [checkout_id])
@@ -77,16 +77,16 @@ class HandWork:
         else:
             execute_with_events(connection, ADVANCE, {"id": checkout_id, "phase": number}, done)
 
-    def _work(self, connection: Connection, number: int, member: LockedCheckout) -> None:
+    def _work(self, connection: Connection, number: int, checkout: LockedCheckout) -> None:
         phase = CHAIN[number - 1]
         if isinstance(phase.work, TransactionPhase):
-            outcomes: Mapping[UUID, Any] = phase.work.do(connection, [member], self._settings)
-            if (outcome := type(outcomes[member.id]).__name__) != "Done":
+            outcomes: Mapping[UUID, Any] = phase.work.do(connection, [checkout], self._settings)
+            if (outcome := type(outcomes[checkout.id]).__name__) != "Done":
                 raise RuntimeError(f"{phase.name} is {outcome}: these carts can all be sold")
             return
         kinds, status = CALLS[phase.name]
-        connection.execute(OPERATIONS, {"id": member.id, "kinds": kinds})
-        connection.execute(PAY, {"id": member.id, "status": status, "reference": f"hand_{member.id}"})
+        connection.execute(OPERATIONS, {"id": checkout.id, "kinds": kinds})
+        connection.execute(PAY, {"id": checkout.id, "status": status, "reference": f"hand_{checkout.id}"})
 
 
 def read_share(work: HandWork, settings: Settings) -> list[UUID]:

@@ -27,7 +27,7 @@ FACTS: Final = (
     "SELECT variant_id, on_hand, reserved FROM stock_levels ORDER BY 1",
     "SELECT id, kind, quantity FROM stock_movements ORDER BY id",
     "SELECT id, checkout_id, state, quantity FROM reservations ORDER BY id",
-    "SELECT checkout_id, status, reference, tries FROM payments ORDER BY 1",
+    "SELECT checkout_id, status, reference, attempts FROM payments ORDER BY 1",
     "SELECT checkout_id, kind, n, status, amount_minor FROM payment_operations ORDER BY 1, 2, 3",
     "SELECT id, reference, kind, amount_minor FROM sandbox.entries ORDER BY id",
     "SELECT id, kind FROM events ORDER BY id",

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DatabaseError, ProgrammingError
 from pipeline.audit.report import audit
 from pipeline.database.connections import connect_engine
 from pipeline.database.roles import SECRETS, Role, grant
-from pipeline.operations.checkout_detail import read_dossier
+from pipeline.operations.checkout_detail import read_detail
 from pipeline.operations.diagnostics import diagnose
 from pipeline.operations.statistics import read_stats
 from pipeline.settings import Settings
@@ -201,7 +201,7 @@ def test_the_reader_reads_all_but_secrets_and_writes_nothing(
     with reader.connect() as connection:
         assert read_stats(connection, settings).states["completed"] == 1
         assert diagnose(connection, settings)
-        assert read_dossier(connection, bought).status.state == "completed"
+        assert read_detail(connection, bought).status.state == "completed"
         connection.rollback()
         assert audit(connection, settings) == []
     for table, columns in SECRETS.items():

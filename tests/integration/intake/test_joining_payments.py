@@ -101,7 +101,7 @@ def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
     running = works.start(cart_id, token="tok_action_required")
     works.pump()
 
-    def tell(act: Any) -> object:
+    def report(act: Any) -> object:
         try:
             answer = act()
         except Refused as refusal:
@@ -109,7 +109,7 @@ def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
         return answer if isinstance(answer, UUID) else answer.checkout_id
 
     # When
-    by_cart, by_checkout = tell(lambda: works.start(cart_id, token=token)), tell(lambda: works.pay(running, token))
+    by_cart, by_checkout = report(lambda: works.start(cart_id, token=token)), report(lambda: works.pay(running, token))
     # Then
     assert by_cart == by_checkout
     sentence = f"Checkout {running} awaits 3-D Secure: the buyer must complete it, or cancel the checkout."

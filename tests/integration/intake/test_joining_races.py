@@ -14,7 +14,7 @@ from tests.support.rivals import Crowd, at_once, hold, hold_checkout, pump_both
 from tests.support.workbench import read_bank
 
 
-def tell(answers: list[Any]) -> Counter[str]:
+def report(answers: list[Any]) -> Counter[str]:
     """Count what became of the requests."""
     return Counter(each.code if isinstance(each, Conflict) else type(each).__name__ for each in answers)
 
@@ -90,7 +90,7 @@ def test_fifty_pairs_begun_in_one_instant_are_never_given_each_others_result(
     ]
     # Then one of each pair is admitted, and the other is refused and bound to nothing
     for number, pair in enumerate(answers):
-        assert tell(pair) == {"CommandResult": 1, "checkout_busy" if number % 2 else "checkout_active": 1}
+        assert report(pair) == {"CommandResult": 1, "checkout_busy" if number % 2 else "checkout_active": 1}
     assert shelf.rows("SELECT count(*), count(DISTINCT checkout_id) FROM idempotency_keys") == [(50, 50)]
     pump_both(works, rival)
 
@@ -120,7 +120,7 @@ def test_of_two_messages_in_one_batch_the_second_is_refused_by_name(works: Works
         ]
     )
     # Then its neighbours go on
-    assert tell(answers) == {"CommandResult": 3, "checkout_busy": 1, "checkout_active": 1}
+    assert report(answers) == {"CommandResult": 3, "checkout_busy": 1, "checkout_active": 1}
     first, same, *_ = answers
     assert isinstance(first, CommandResult)
     assert isinstance(same, CommandResult)

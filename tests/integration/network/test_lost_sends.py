@@ -68,7 +68,7 @@ def test_the_answer_to_any_send_is_lost(
     ]
     assert shelf.rows("SELECT count(*) FROM orders") == [(1,)]
     # ... and what was there was not sent again: only the next one, while Redis is left alone for a second
-    [(resent,)] = shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.resent'")
-    assert resent == int(nth < SENDS - 1)
+    [(redelivered,)] = shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.redelivered'")
+    assert redelivered == int(nth < SENDS - 1)
     with engine.connect() as connection:
         assert audit(connection, settings) == []

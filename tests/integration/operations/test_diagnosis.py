@@ -63,11 +63,12 @@ WRONGS = {
         "INSERT INTO exchange_rates (base, quote, rate, source, observed_at)"
         " VALUES ('EUR', 'USD', 1.1, 'ECB', now() - interval '9 days')"
     ],
-    "redelivered_lost": ["INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')"],
+    "redelivered_lost": ["INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.redelivered')"],
     "redelivered_slow": [
-        "INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.resent')",
+        "INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.redelivered')",
         "INSERT INTO events (checkout_id, kind, data)"
-        " SELECT checkout_id, 'sweep.slow', jsonb_build_object('resent', id) FROM events WHERE kind = 'sweep.resent'",
+        " SELECT checkout_id, 'sweep.slow', jsonb_build_object('redelivered', id)"
+        " FROM events WHERE kind = 'sweep.redelivered'",
     ],
     "sweep_late": ["UPDATE heartbeats SET at = now() - interval '30 s'"],
     "sweep_stopped": ["UPDATE heartbeats SET at = now() - interval '1 h'"],

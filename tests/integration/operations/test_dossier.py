@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from pipeline.errors import NotFound
 from pipeline.operations.advice import advise
-from pipeline.operations.checkout_detail import SECTIONS, Dossier, read_dossier
+from pipeline.operations.checkout_detail import SECTIONS, CheckoutDetail, read_detail
 from tests.support.harness import Shelf, Works
 
 
@@ -19,19 +19,19 @@ def cup(works: Works, shelf: Shelf) -> Works:
     return works
 
 
-def read(works: Works, checkout_id: UUID) -> Dossier:
+def read(works: Works, checkout_id: UUID) -> CheckoutDetail:
     with works.engine.connect() as connection:
-        return read_dossier(connection, checkout_id)
+        return read_detail(connection, checkout_id)
 
 
-def rows(dossier: Dossier, title: str) -> list[dict[str, Any]]:
+def rows(detail: CheckoutDetail, title: str) -> list[dict[str, Any]]:
     """Return a section's rows by column."""
-    section = next(each for each in dossier.sections if each.title == title)
+    section = next(each for each in detail.sections if each.title == title)
     return [dict(zip(section.columns, row, strict=True)) for row in section.rows]
 
 
-def sentences(works: Works, dossier: Dossier) -> list[tuple[str, str | None]]:
-    return [(each.sentence, each.command) for each in advise(dossier, works.settings)]
+def sentences(works: Works, detail: CheckoutDetail) -> list[tuple[str, str | None]]:
+    return [(each.sentence, each.command) for each in advise(detail, works.settings)]
 
 
 def test_an_order_has_all_of_its_parts(cup: Works, shelf: Shelf) -> None:
@@ -40,38 +40,38 @@ def test_an_order_has_all_of_its_parts(cup: Works, shelf: Shelf) -> None:
     checkout_id = cup.start(shelf.add_cart(("cup", 2), coupon_codes=["TEN"]), token="tok_ok", reference="4711")
     cup.pump()
     # When
-    dossier = read(cup, checkout_id)
+    detail = read(cup, checkout_id)
     # Then
-    assert dossier.status.order_number is not None
-    assert rows(dossier, "cart") == [
+    assert detail.status.order_number is not None
+    assert rows(detail, "cart") == [
         {"line": 1, "sku": "cup", "quantity": 2, "own_price_minor": None, "cart_state": "completed"}
     ]
-    assert rows(dossier, "reservations") == [
+    assert rows(detail, "reservations") == [
         {"line": 1, "sku": "cup", "location": "main", "quantity": 2, "state": "committed"}
     ]
-    assert [(each["code"], each["returned_at"]) for each in rows(dossier, "coupons")] == [("TEN", None)]
-    assert [each["total_minor"] for each in rows(dossier, "price lock")] == [450]
-    assert [(each["kind"], each["n"], each["status"]) for each in rows(dossier, "payment operations")] == [
+    assert [(each["code"], each["returned_at"]) for each in rows(detail, "coupons")] == [("TEN", None)]
+    assert [each["total_minor"] for each in rows(detail, "price lock")] == [450]
+    assert [(each["kind"], each["n"], each["status"]) for each in rows(detail, "payment operations")] == [
         ("open", 1, "succeeded"),
         ("authorize", 1, "succeeded"),
         ("capture", 1, "succeeded"),
     ]
-    kinds = [each["kind"] for each in rows(dossier, "events")]
+    kinds = [each["kind"] for each in rows(detail, "events")]
     assert (kinds[0], kinds[-1], kinds.count("checkout.phase_completed")) == (
         "checkout.started",
         "checkout.completed",
         7,
     )
-    assert "tok_ok" not in str(dossier)
-    assert sentences(cup, dossier) == [(f"It is order {dossier.status.order_number}: nothing is left to do.", None)]
+    assert "tok_ok" not in str(detail)
+    assert sentences(cup, detail) == [(f"It is order {detail.status.order_number}: nothing is left to do.", None)]
 
 
 def test_one_that_waits_says_until_when_and_how_to_free_it(cup: Works, shelf: Shelf) -> None:
     checkout_id = cup.start(shelf.add_cart(("cup", 1)))
     cup.pump()
-    dossier = read(cup, checkout_id)
-    until = f"{dossier.status.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-    assert sentences(cup, dossier) == [
+    detail = read(cup, checkout_id)
+    until = f"{detail.status.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    assert sentences(cup, detail) == [
         (
             f"It awaits payment and holds its stock until {until}; release it to free the stock now.",
             f"checkout checkouts release {checkout_id} --reason TEXT",

@@ -70,7 +70,7 @@ def ids(
         for token in ("tok_ok", "tok_declined", "tok_3ds", None)
     ]
     works.pump()
-    shelf.run("UPDATE webhook_deliveries SET status = 'dead', due_at = NULL, last_error = 'x'")
+    shelf.run("UPDATE webhook_deliveries SET status = 'dead_lettered', due_at = NULL, last_error = 'x'")
     shelf.run("INSERT INTO rejected_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
     wrecked = wreck(engine)
     assert len(wrecked) >= 40, sorted(wrecked)
@@ -197,7 +197,7 @@ def test_a_file_of_invoices(capsys: pytest.CaptureFixture[str], shown_in: str) -
     notes = Screen(stderr=True, soft_wrap=True)
     refused = (RowRefusal(2, f"the quantity {HOSTILE} is none"),)
     found = InvoiceFile(rows=1, invoices=(), refused=refused, encoding="utf-8")
-    replay._tell_file(notes, Path(HOSTILE.replace("/", "")), found)
+    replay._report_file(notes, Path(HOSTILE.replace("/", "")), found)
     shown = check(capsys.readouterr().err)
     assert READABLE in shown
     assert "[/x]" in shown

@@ -85,7 +85,7 @@ def test_the_window_bounds_what_ended_and_not_what_is_active(engine: Engine, set
         + add_ended("completed", seconds=60, ago="2 hours")
         + add_ended("expired", code="expired", ago="3 hours")
         + add_active("awaiting_payment", phase=3, sent="4 hours")
-        + "INSERT INTO events (checkout_id, kind, at) SELECT id, 'sweep.resent', now() - interval '90 min'"
+        + "INSERT INTO events (checkout_id, kind, at) SELECT id, 'sweep.redelivered', now() - interval '90 min'"
         " FROM checkouts WHERE state = 'awaiting_payment';"
         "INSERT INTO events (checkout_id, kind) SELECT id, 'checkout.started' FROM checkouts;"
         "INSERT INTO rejected_messages (queue, body, code, message, received_at)"

@@ -52,7 +52,7 @@ def by_both(stage: Stage, checkout_id: UUID) -> None:
 
 
 #: A test for each of the ways in which we hear that the buyer has acted.
-told_by = pytest.mark.parametrize("tell", [by_webhook, by_resume, by_both], ids=["webhook", "resume", "both"])
+told_by = pytest.mark.parametrize("report", [by_webhook, by_resume, by_both], ids=["webhook", "resume", "both"])
 
 
 def read_expiry(stage: Stage, checkout_id: UUID) -> datetime:

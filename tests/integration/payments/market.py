@@ -18,7 +18,7 @@ from pipeline.database.connections import connect_engine
 from pipeline.errors import Conflict
 from pipeline.gateways.gateway import Answer
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.notices import SandboxEvent
+from pipeline.gateways.sandbox.webhook_events import SandboxEvent
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.messaging.ports import OutgoingMessage
 from pipeline.settings import Settings

@@ -72,14 +72,14 @@ def test_an_approval_between_the_expiry_and_the_cancellation_is_let_go(stage: St
 
 @told_by
 def test_an_approval_that_is_told_after_the_time_is_up_and_before_the_sweep_is_paid(
-    stage: Stage, tell: Callable[[Stage, UUID], None]
+    stage: Stage, report: Callable[[Stage, UUID], None]
 ) -> None:
     # Given
     checkout_id, reference = start_challenged(stage)
     run_out(stage, checkout_id)
     # When
     stage.bank.approve(reference)
-    tell(stage, checkout_id)
+    report(stage, checkout_id)
     stage.pump()
     # Then whoever is first wins: nothing had been let go yet
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED

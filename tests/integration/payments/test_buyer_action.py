@@ -99,12 +99,12 @@ def test_asking_again_and_again_holds_nothing_longer(
 
 
 @told_by
-def test_it_goes_on_once_the_buyer_has_approved(stage: Stage, tell: Callable[[Stage, UUID], None]) -> None:
+def test_it_goes_on_once_the_buyer_has_approved(stage: Stage, report: Callable[[Stage, UUID], None]) -> None:
     # Given
     checkout_id, reference = start_challenged(stage)
     # When
     assert isinstance(stage.bank.approve(reference), Succeeded)
-    tell(stage, checkout_id)
+    report(stage, checkout_id)
     stage.pump()
     # Then
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
@@ -115,16 +115,18 @@ def test_it_goes_on_once_the_buyer_has_approved(stage: Stage, tell: Callable[[St
     ]
     assert stage.totals(checkout_id) == PAID
     assert stage.orders() == ["placed"]
-    assert stage.works.sweep().resent == 0
+    assert stage.works.sweep().redelivered == 0
 
 
 @told_by
-def test_a_refusal_leaves_a_started_checkout_to_another_card(stage: Stage, tell: Callable[[Stage, UUID], None]) -> None:
+def test_a_refusal_leaves_a_started_checkout_to_another_card(
+    stage: Stage, report: Callable[[Stage, UUID], None]
+) -> None:
     # Given
     checkout_id, reference = pay_challenged(stage)
     # When
     stage.bank.refuse(reference)
-    tell(stage, checkout_id)
+    report(stage, checkout_id)
     stage.pump()
     # Then
     assert stage.works.status(checkout_id).state is CheckoutState.AWAITING_PAYMENT
@@ -146,12 +148,12 @@ def test_a_refusal_leaves_a_started_checkout_to_another_card(stage: Stage, tell:
 
 
 @told_by
-def test_a_refusal_straight_through_fails(stage: Stage, tell: Callable[[Stage, UUID], None]) -> None:
+def test_a_refusal_straight_through_fails(stage: Stage, report: Callable[[Stage, UUID], None]) -> None:
     # Given
     checkout_id, reference = start_challenged(stage)
     # When
     stage.bank.refuse(reference)
-    tell(stage, checkout_id)
+    report(stage, checkout_id)
     stage.pump()
     # Then
     status = stage.works.status(checkout_id)
@@ -165,13 +167,13 @@ def test_a_refusal_straight_through_fails(stage: Stage, tell: Callable[[Stage, U
 @told_by
 @pytest.mark.parametrize("approves", [True, False], ids=["yes", "no"])
 def test_the_second_card_may_want_its_buyer_too(
-    stage: Stage, tell: Callable[[Stage, UUID], None], *, approves: bool
+    stage: Stage, report: Callable[[Stage, UUID], None], *, approves: bool
 ) -> None:
     # Given a buyer who said no at the first bank, and is at the second with the same object
     checkout_id, reference = pay_challenged(stage)
     first_ends_at = read_expiry(stage, checkout_id)
     stage.bank.refuse(reference)
-    tell(stage, checkout_id)
+    report(stage, checkout_id)
     stage.pump()
     stage.works.pay(checkout_id, CHALLENGE)
     assert challenge(stage, checkout_id) == reference
@@ -181,7 +183,7 @@ def test_the_second_card_may_want_its_buyer_too(
     assert stage.events(checkout_id).count("checkout.action_required") == 2
     # When
     (stage.bank.approve if approves else stage.bank.refuse)(reference)
-    tell(stage, checkout_id)
+    report(stage, checkout_id)
     stage.pump()
     # Then
     wanted = CheckoutState.COMPLETED if approves else CheckoutState.AWAITING_PAYMENT

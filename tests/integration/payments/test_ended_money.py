@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.gateways.sandbox.books import BankTotals
+from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.settings import Settings
 from tests.integration.payments.afterlife import (
     end_unpaid,
@@ -88,7 +88,7 @@ def by_webhook(stage: Stage) -> None:
 
 
 @LATE
-@pytest.mark.parametrize("tell", [by_repeat, by_webhook], ids=["repeat", "webhook"])
+@pytest.mark.parametrize("report", [by_repeat, by_webhook], ids=["repeat", "webhook"])
 @pytest.mark.parametrize("fault", ["timeout_after", "timeout_before", "error", "malformed"])
 def test_giving_it_back_survives_a_lost_answer(
     stage: Stage,
@@ -96,7 +96,7 @@ def test_giving_it_back_survives_a_lost_answer(
     undo: str,
     event: str,
     left: BankTotals,
-    tell: Callable[[Stage], None],
+    report: Callable[[Stage], None],
     fault: str,
 ) -> None:
     # Given
@@ -106,7 +106,7 @@ def test_giving_it_back_survives_a_lost_answer(
     revive(stage, reference, *kinds)
     # When
     look(stage)
-    tell(stage)
+    report(stage)
     stage.wait(checkout_id, lambda: event in stage.events(checkout_id))
     # Then
     assert late_events(stage, checkout_id) == ["payment.late_funds", event]

@@ -111,7 +111,7 @@ def test_one_charge_per_placed_order_and_none_otherwise(stage: Stage, case: Case
     stage.pump()
     if case.fault == "crash":
         if case.way == "webhook":
-            trouble.tell(checkout_id)
+            trouble.report(checkout_id)
         stage.run_leases_out()
     state = stage.settle(checkout_id, until=RESTING | {CheckoutState.AWAITING_PAYMENT})
     reviews = stage.events(checkout_id).count("checkout.needs_review")

@@ -5,7 +5,7 @@ from collections import Counter
 from sqlalchemy import text
 
 from pipeline.errors import Code, Conflict
-from pipeline.gateways.sandbox.books import BankTotals
+from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.intake import commands as intake
 from pipeline.intake.requests import PaymentInput, ProcessRequest
 from pipeline.saga.sweep import Tick
@@ -73,7 +73,7 @@ def test_the_sweep_leaves_alone_what_a_worker_is_working_on(
         counts = rival.sweep()
     working.result(10)
     # Then
-    assert (counts.resent, counts.expired, rival.line.sent) == (0, 0, [])
+    assert (counts.redelivered, counts.expired, rival.line.sent) == (0, 0, [])
     assert works.status(checkout_id).phases_completed == 3
     # and it expires as soon as the worker lets go
     assert rival.sweep().expired == 1
@@ -96,7 +96,7 @@ def test_the_sweep_leaves_alone_what_is_at_the_bank(works: Works, rival: Works, 
     gate.open()
     working.result(10)
     # Then nobody expired it, and nobody called a second time
-    assert (counts.expired, counts.resent, counts.scheduled) == (0, 0, 0)
+    assert (counts.expired, counts.redelivered, counts.scheduled) == (0, 0, 0)
     assert works.states([checkout_id]) == ["completed"]
     assert shelf.rows("SELECT key, calls FROM sandbox.requests ORDER BY created_at") == [
         (f"{checkout_id}:{kind}:1", 1) for kind in ("open", "authorize", "capture")
@@ -115,11 +115,11 @@ def test_two_sweeps_at_once_call_each_checkout_once(works: Works, rival: Works, 
     # When both have locked what they take, and neither has committed
     with hold(shelf.engine, "LOCK TABLE events IN EXCLUSIVE MODE"):
         sides = [crowd.begin_blocked(works.sweep), crowd.begin_blocked(rival.sweep)]
-    counts = [side.result(10).resent for side in sides]
+    counts = [side.result(10).redelivered for side in sides]
     # Then
     assert counts == [30, 20]
     assert Counter(send.subject_id for send in (*works.line.sent, *rival.line.sent)) == dict.fromkeys(ids, 1)
-    assert count_events(shelf.engine, "sweep.resent", ids) == 50
+    assert count_events(shelf.engine, "sweep.redelivered", ids) == 50
     pump_both(works, rival)
     assert Counter(works.states(ids)) == {"completed": 50}
     assert count_events(shelf.engine, "checkout.phase_completed", ids) == 350

@@ -44,7 +44,7 @@ class Trouble:
         if self.case.way == "webhook":
             assert self.told >= 1
 
-    def tell(self, checkout_id: UUID) -> None:
+    def report(self, checkout_id: UUID) -> None:
         """Deliver what the bank has to say, or, when that is nothing, more than is true; and work on it."""
         self.told += 1
         mail, line = self.stage.mail, self.stage.works.line
@@ -68,7 +68,7 @@ class Trouble:
         self.calls += 1
         try:
             if self.case.way == "webhook" and self.case.fault != "crash":
-                self.tell(call.checkout_id)
+                self.report(call.checkout_id)
             if self.case.way == "retry":
                 self._deliver_again(call)
         except Exception as error:

@@ -32,7 +32,7 @@ def test_an_unknown_outcome_is_asked_again_and_ends_in_one_charge(
     ]
     assert read_bank(engine, checkout_id) == TAKEN
     assert shelf.stock("cup") == (3, 0)
-    assert works.sweep().resent == 0
+    assert works.sweep().redelivered == 0
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -141,7 +141,7 @@ def test_three_declines_unwind(works: Works, shelf: Shelf, engine: Engine) -> No
         states += works.states([checkout_id])
     # Then
     assert states == ["awaiting_payment", "awaiting_payment", "failed"]
-    assert works.status(checkout_id).tries == 3
+    assert works.status(checkout_id).payment_attempts == 3
     assert read_failure(works, checkout_id)[0] == "payment_declined"
     assert read_bank(engine, checkout_id) == NOTHING
     assert shelf.stock("cup") == (5, 0)

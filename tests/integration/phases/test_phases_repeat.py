@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.checkouts.batch import Done
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.gateways.sandbox.books import BankTotals
+from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.payments.storage import load_payments
 from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, TransactionPhase
 from tests.support.harness import OWNER, Shelf, Works
@@ -243,9 +243,9 @@ def test_a_lost_message_is_sent_again_and_nothing_is_doubled(works: Works, shelf
         works.line.lose_all()
         shelf.run("UPDATE checkouts SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
         # When
-        resent = works.sweep().resent
+        redelivered = works.sweep().redelivered
         # Then
-        assert resent == 7
+        assert redelivered == 7
     assert settle(works, ids) == [CheckoutState.COMPLETED] * 7
     rows = expect_rows(CHAIN[-1], 7)
     assert count_rows(engine) == rows | {"events": rows["events"] + 7 * 7}

@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from models.guards import APPEND_ONLY
-from models.lock import PriceLock, PriceLockLine
-from models.order import Order as OrderRow
-from models.order import OrderLine
+from models.lock import PriceLockLineRecord, PriceLockRecord
+from models.order import OrderLineRecord, OrderRecord
 from pipeline.pricing.quote import hash_quote, price_order
 from pipeline.pricing.storage import freeze_quotes, read_quotes
 from pipeline.pricing.terms import ExchangeRate, Goods, Order, Promotion, PromotionKind, Shipping, TaxRate
@@ -53,7 +52,7 @@ TOTAL = 2376 + 450 + 480
 
 COLUMNS = [
     (table.__tablename__, column.name)
-    for table in (PriceLock, PriceLockLine)
+    for table in (PriceLockRecord, PriceLockLineRecord)
     for column in table.__table__.columns
     if column.name != "voided_at"
 ]
@@ -87,8 +86,8 @@ def test_no_column_of_a_lock_can_be_changed(
     ("lock", "order", "key", "own"),
     [
         (
-            PriceLock,
-            OrderRow,
+            PriceLockRecord,
+            OrderRecord,
             "checkout_id",
             {
                 "base_currency",
@@ -103,7 +102,7 @@ def test_no_column_of_a_lock_can_be_changed(
                 "voided_at",
             },
         ),
-        (PriceLockLine, OrderLine, "line", {"checkout_id", "price_source"}),
+        (PriceLockLineRecord, OrderLineRecord, "line", {"checkout_id", "price_source"}),
     ],
     ids=["order", "lines"],
 )

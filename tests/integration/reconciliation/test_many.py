@@ -80,14 +80,14 @@ def test_it_is_read_in_chunks_and_told_as_it_goes(works: Works, monkeypatch: pyt
             taken.append(number)
             yield each
 
-    def tell(what: str, number: int) -> None:
+    def report(what: str, number: int) -> None:
         # No more has been asked of the provider than was made use of.
         assert len(taken) == number
         told.append((what, number))
 
     # When
     since = datetime.now(UTC) - timedelta(hours=1)
-    comparison = reconcile(works.engine, Listing(works.gateway, listed=count), works.settings, since, tell=tell)
+    comparison = reconcile(works.engine, Listing(works.gateway, listed=count), works.settings, since, report=report)
     # Then
     assert told == [("listed", 600), ("listed", 1200), ("listed", 1800), ("listed", 2000)]
     assert comparison.findings == ()

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from pipeline.errors import Code, Unavailable
 from pipeline.gateways.gateway import Answer, Held, Misconfigured, Transient, Unknown
 from pipeline.reconciliation import comparison as module
-from pipeline.reconciliation.provider_queries import TRIES
+from pipeline.reconciliation.provider_queries import MAX_ATTEMPTS
 from pipeline.settings import Settings
 from tests.integration.reconciliation.counter import (
     Listing,
@@ -204,8 +204,8 @@ def test_half_a_list_proves_nothing(works: Works, shelf: Shelf) -> None:
 @pytest.mark.parametrize(
     ("answer", "tries", "sentence"),
     [
-        (Unknown("timeout"), TRIES, "The payment provider does not answer (timeout): try again later."),
-        (Transient("busy"), TRIES, "The payment provider does not answer (busy): try again later."),
+        (Unknown("timeout"), MAX_ATTEMPTS, "The payment provider does not answer (timeout): try again later."),
+        (Transient("busy"), MAX_ATTEMPTS, "The payment provider does not answer (busy): try again later."),
     ],
 )
 def test_a_second_look_that_is_never_answered_proves_nothing(

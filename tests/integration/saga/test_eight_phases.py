@@ -37,7 +37,7 @@ def test_a_checkout_goes_through_all_eight(works: Works, shelf: Shelf, check: Fr
     assert [send.queue for send in works.line.sent] == [phase.queue for phase in get_chain()]
     assert [name for (name,) in shelf.rows(COMPLETED)] == [phase.name for phase in get_chain()]
     assert (check.done, check.undone) == ([checkout_id], [])
-    assert works.sweep().resent == 0
+    assert works.sweep().redelivered == 0
 
 
 def test_a_checkout_that_waits_for_the_buyer_goes_on_with_it(works: Works, shelf: Shelf, check: FraudCheck) -> None:
@@ -126,7 +126,7 @@ def test_the_sweep_redelivers_to_its_queue_and_to_the_last(
     works.line.lose_all()
     shelf.run("UPDATE checkouts SET sent_at = sent_at - interval '1 hour', due_at = now()")
     # When
-    assert works.sweep().resent == 1
+    assert works.sweep().redelivered == 1
     works.pump()
     # Then
     assert (works.status(checkout_id).state, works.status(checkout_id).phases_completed) == ("completed", 8)

@@ -97,7 +97,7 @@ def test_large_baskets_give_way_to_whoever_waits(fair: Works, shelf: Shelf) -> N
     assert [send.subject_id for send in fair.line.waiting[queue]] == [small, *large[1:]]
     # And nothing of them counts as lost
     shelf.run("UPDATE checkouts SET due_at = now() - interval '1 second'")
-    assert fair.sweep().resent == 0
+    assert fair.sweep().redelivered == 0
     assert shelf.rows("SELECT DISTINCT attempts FROM checkouts") == [(0,)]
     # When the next batch comes, it begins with the small one
     fair.pump()
@@ -164,7 +164,7 @@ def test_whoever_waits_too_long_for_a_turn_waits_in_the_queue(engine: Engine, se
         assert [send.subject_id for send in works.line.waiting["checkout.cart_validation"]] == ids[1:]
         works.pump()
         assert works.states(ids) == ["completed"] * 3
-        assert [kind for kind, _ in chain(*(read_events(engine, each) for each in ids))].count("sweep.resent") == 0
+        assert [kind for kind, _ in chain(*(read_events(engine, each) for each in ids))].count("sweep.redelivered") == 0
 
 
 def refuse(*_given: object) -> None:

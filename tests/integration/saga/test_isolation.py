@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.gateways.sandbox.books import BankTotals
+from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.saga.chain import CHAIN, Phase, TransactionPhase
 from pipeline.saga.failure_policy import fail_undo
 from pipeline.settings import Settings

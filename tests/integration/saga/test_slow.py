@@ -68,7 +68,7 @@ def test_a_slow_run_that_does_the_work_after_all_was_not_lost(
 
     def pause() -> None:
         let_pass(shelf)
-        assert works.sweep().resent == 3
+        assert works.sweep().redelivered == 3
         assert count(engine, settings) == (3, 0)
 
     with stall(pause):
@@ -92,7 +92,7 @@ def test_a_frozen_run_that_comes_back_too_late_was_not_lost(
 
     def pause() -> None:
         let_pass(shelf)
-        assert works.sweep().resent == 2
+        assert works.sweep().redelivered == 2
         works.pump()
         assert works.states(ids) == ["completed"] * 2
         assert count(engine, settings) == (2, 0)
@@ -113,7 +113,7 @@ def test_each_message_that_was_sent_again_meanwhile_was_slow(
         for _ in range(3):
             let_pass(shelf)
             works.line.lose_all()
-            assert works.sweep().resent == 1
+            assert works.sweep().redelivered == 1
 
     with stall(pause):
         works.run_phase(FIRST.name)
@@ -128,7 +128,7 @@ def test_a_lost_message_and_a_dead_worker_are_told_as_such(
     ids = start(works, shelf, 2)
     works.line.lose_all()
     let_pass(shelf)
-    assert works.sweep().resent == 2
+    assert works.sweep().redelivered == 2
     works.pump()
     # When the dead worker's message is given to another, after the work was done
     works.runner.run(FIRST, [ids[1]])
@@ -156,7 +156,7 @@ def test_a_slow_one_and_a_lost_one_of_the_same_batch(
 
     def pause() -> None:
         let_pass(shelf)
-        assert works.sweep().resent == 2
+        assert works.sweep().redelivered == 2
 
     with stall(pause):
         works.run_phase(FIRST.name)
@@ -173,7 +173,7 @@ def test_undoing_may_be_slow_too(works: Works, shelf: Shelf, engine: Engine, set
 
     def pause() -> None:
         let_pass(shelf)
-        assert works.sweep().resent == 1
+        assert works.sweep().redelivered == 1
 
     with stall(pause):
         works.unwinder.run(works.line.take(UNWIND))
@@ -193,7 +193,7 @@ def test_what_was_sent_again_in_another_phase_says_nothing_of_this_one(
         works.runner.run(FIRST, ids)
         works.line.lose_all()
         let_pass(shelf)
-        assert works.sweep().resent == 1
+        assert works.sweep().redelivered == 1
 
     with stall(pause):
         works.run_phase(FIRST.name)

@@ -15,5 +15,5 @@ def test_straight_through(works: Works, shelf: Shelf) -> None:
     assert (status.state, status.phases_completed, status.total_minor) == ("completed", 7, 500)
     assert status.order_number is not None
     assert shelf.stock("cup") == (1, 0)
-    assert works.sweep().resent == 0
+    assert works.sweep().redelivered == 0
     assert [send.queue for send in works.line.sent] == [phase.queue for phase in CHAIN]

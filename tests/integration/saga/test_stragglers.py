@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from pipeline.gateways.gateway import Call
 from pipeline.gateways.registry import build_gateway
-from pipeline.gateways.sandbox.books import BankTotals
+from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.intake.requests import PaymentInput, StartRequest
 from pipeline.messaging.ports import UNWIND
 from pipeline.saga.chain import CHAIN

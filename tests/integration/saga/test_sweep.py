@@ -38,13 +38,13 @@ def test_a_lost_message_is_sent_again_and_counted(works: Works, shelf: Shelf) ->
     assert works.sweep() == SweepCounts()
     # When it has passed
     make_overdue(shelf)
-    assert works.sweep() == SweepCounts(resent=1)
+    assert works.sweep() == SweepCounts(redelivered=1)
     assert attempts(shelf, checkout_id) == 1
     # Then it runs to its end, and progress forgets the attempt
     works.pump()
     assert works.states([checkout_id]) == ["completed"]
     assert attempts(shelf, checkout_id) == 0
-    assert shelf.row("SELECT count(*) AS n FROM events WHERE kind = 'sweep.resent'").n == 1
+    assert shelf.row("SELECT count(*) AS n FROM events WHERE kind = 'sweep.redelivered'").n == 1
 
 
 @pytest.mark.parametrize("late_seconds", [1, 3600])
@@ -73,7 +73,7 @@ def test_of_a_backlog_only_what_left_the_queue_is_sent_again(works: Works, shelf
     works.line.take("checkout.cart_validation", 1)
     shelf.run("UPDATE checkouts SET due_at = now() - interval '1 second'")
     # When
-    assert works.sweep() == SweepCounts(resent=1)
+    assert works.sweep() == SweepCounts(redelivered=1)
     # Then
     assert [attempts(shelf, each) for each in ids] == [1, 0, 0]
     works.pump()
@@ -95,7 +95,7 @@ def test_what_waits_beyond_any_patience_is_called_again_and_costs_no_attempt(
     queue[0] = replace(queue[0], sent_at=queue[0].sent_at - long)
     shelf.run("UPDATE checkouts SET sent_at = sent_at - CAST(:long AS interval), due_at = now()", long=long)
     # When
-    assert works.sweep() == SweepCounts(resent=2)
+    assert works.sweep() == SweepCounts(redelivered=2)
     # Then no worker had them, so that none has failed; and each message says when it was sent
     assert [attempts(shelf, each) for each in ids] == [0, 0]
     rows = shelf.rows("SELECT id, sent_at FROM checkouts ORDER BY id")
@@ -130,7 +130,7 @@ def test_while_the_broker_is_away_nothing_is_sent_or_counted(works: Works, shelf
     # Then
     assert attempts(shelf, checkout_id) == 0
     works.line.away = False
-    assert works.sweep() == SweepCounts(resent=1)
+    assert works.sweep() == SweepCounts(redelivered=1)
     works.pump()
     assert works.states([checkout_id]) == ["completed"]
 
@@ -146,7 +146,7 @@ def test_waits_double_and_the_hopeless_turns_back(works: Works, shelf: Shelf, se
     for _ in range(settings.max_attempts):
         works.line.lose_all()
         make_overdue(shelf)
-        assert works.sweep().resent == 1
+        assert works.sweep().redelivered == 1
         row = shelf.row("SELECT extract(epoch FROM due_at - sent_at) AS wait FROM checkouts")
         waits.append(float(row.wait) / settings.redeliver_after_seconds)
     works.line.lose_all()
@@ -172,7 +172,7 @@ def test_a_lost_unwind_is_sent_again(works: Works, shelf: Shelf) -> None:
     assert shelf.stock("cup") == (10, 4)
     # When
     make_overdue(shelf)
-    assert works.sweep() == SweepCounts(resent=1)
+    assert works.sweep() == SweepCounts(redelivered=1)
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["cancelled"]

@@ -27,13 +27,13 @@ def test_an_unwind_that_leaves_no_trace_each_time_is_put_before_a_person(works: 
     for _ in range(TRIES):
         works.line.lose_all()
         make_overdue(shelf)
-        assert works.sweep() == SweepCounts(resent=1)
+        assert works.sweep() == SweepCounts(redelivered=1)
     assert attempts(shelf, hopeless) == TRIES
     works.service.cancel(other, OWNER)
     works.line.lose_all()
     make_overdue(shelf)
     # When
-    assert works.sweep() == SweepCounts(resent=1, given_up=1)
+    assert works.sweep() == SweepCounts(redelivered=1, given_up=1)
     works.pump()
     # Then
     assert works.states([hopeless, other]) == ["needs_review", "cancelled"]
@@ -44,8 +44,8 @@ def test_an_unwind_that_leaves_no_trace_each_time_is_put_before_a_person(works: 
         "attempts": TRIES + 1,
         "error": "its worker died, or left no trace, each time",
     }
-    resent = "SELECT phase, count(*) FROM events WHERE kind = 'sweep.resent' GROUP BY phase"
-    assert shelf.rows(resent) == [("checkout.unwind", TRIES + 1)]
+    redelivered = "SELECT phase, count(*) FROM events WHERE kind = 'sweep.redelivered' GROUP BY phase"
+    assert shelf.rows(redelivered) == [("checkout.unwind", TRIES + 1)]
     # When nobody has looked yet, nothing comes back to it by itself
     make_overdue(shelf)
     assert works.sweep() == SweepCounts()
@@ -59,7 +59,7 @@ def test_those_that_have_a_try_left_are_called_again_beside_the_hopeless(works: 
     works.line.lose_all()
     make_overdue(shelf)
     # When
-    assert works.sweep() == SweepCounts(resent=1, given_up=1)
+    assert works.sweep() == SweepCounts(redelivered=1, given_up=1)
     # Then both go on: one forward, one back
     assert sorted((send.queue, send.subject_id) for send in works.line.sent[-2:]) == [
         ("checkout.price_lock", other),
@@ -76,7 +76,7 @@ def test_a_tick_takes_no_more_than_its_limit(works: Works, shelf: Shelf) -> None
     works.line.lose_all()
     make_overdue(shelf)
     # Then
-    assert [works.sweep().resent for _ in range(3)] == [2, 1, 0]
+    assert [works.sweep().redelivered for _ in range(3)] == [2, 1, 0]
     # Given the same three, put off until now
     works.pump()
     assert works.states(ids) == ["awaiting_payment"] * 3

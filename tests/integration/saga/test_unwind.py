@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from pipeline.errors import Conflict
 from pipeline.gateways.gateway import Answer, Declined
 from pipeline.gateways.registry import build_gateway
-from pipeline.gateways.sandbox.books import BankTotals
+from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.settings import Settings
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import (
@@ -83,7 +83,7 @@ def test_an_unwind_survives_lost_messages(works: Works, shelf: Shelf, engine: En
     works.line.lose_all()
     # Then
     assert settle(works, [checkout_id]) == ["cancelled"]
-    assert shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.resent'") == [(1,)]
+    assert shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.redelivered'") == [(1,)]
     assert read_bank(engine, checkout_id) == NOTHING
     # An undo's own calls are no pivot.
     assert shelf.rows("SELECT pivot_at FROM checkouts") == [(None,)]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
-from pipeline.saga.retention import FORGET_NOTICES
+from pipeline.saga.retention import FORGET_INBOUND_WEBHOOKS
 from tests.support.harness import Shelf, Works
 
 ANSWER = """
@@ -65,7 +65,7 @@ def test_deliveries_that_were_taken_are_forgotten_after_a_month(works: Works, sh
     age = "UPDATE webhook_deliveries SET ended_at = now() - interval '31 days' WHERE id = :id"
     shelf.run(age, id=oldest)
     shelf.run(age, id=older)
-    shelf.run("UPDATE webhook_deliveries SET status = 'dead' WHERE id = :id", id=oldest)
+    shelf.run("UPDATE webhook_deliveries SET status = 'dead_lettered' WHERE id = :id", id=oldest)
     # When
     counts = works.sweep()
     # Then
@@ -125,7 +125,7 @@ def test_a_tick_with_nothing_old_reads_no_webhook(works: Works, shelf: Shelf, en
     with engine.begin() as connection:
         connection.execute(text("ANALYZE webhook_inbox"))
         connection.execute(text("SET LOCAL enable_seqscan = off"))
-        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) {FORGET_NOTICES.text}")
+        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) {FORGET_INBOUND_WEBHOOKS.text}")
         plan = "\n".join(connection.execute(explain, {"days": 30, "limit": 500}).scalars())
     assert "Index Scan using webhook_inbox_pkey" in plan
     assert "Rows Removed" not in plan

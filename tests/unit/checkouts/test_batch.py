@@ -23,8 +23,10 @@ def make(*attempts: int, lines: Sequence[int] = ()) -> list[LockedCheckout]:
     ]
 
 
-def divide(members: list[LockedCheckout], most_lines: int | None) -> tuple[list[int], list[list[int]], list[list[int]]]:
-    parts = split_by_attempts(members, most_lines)
+def divide(
+    checkouts: list[LockedCheckout], most_lines: int | None
+) -> tuple[list[int], list[list[int]], list[list[int]]]:
+    parts = split_by_attempts(checkouts, most_lines)
     return (
         [each.id.int for each in parts.now],
         [[id_.int for id_ in group] for group in parts.again],
@@ -80,21 +82,21 @@ def test_groups_by_lines(
 
 def test_of_what_raised_before_the_large_ones_give_way_too() -> None:
     # Given three that left no trace once, and one that never ran
-    members = make(1, 0, 1, 1, lines=(9, 1, 1, 8))
+    checkouts = make(1, 0, 1, 1, lines=(9, 1, 1, 8))
     # Then the fresh one goes first, the small one next, the large ones when nobody waits
-    assert divide(members, 10) == ([1], [[2]], [[0], [3]])
+    assert divide(checkouts, 10) == ([1], [[2]], [[0], [3]])
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30))), st.integers(1, 20))
 def test_nobody_is_left_out_and_no_group_is_too_large(batch: list[tuple[int, int]], most_lines: int) -> None:
-    members = make(*(attempts for attempts, _ in batch), lines=[lines for _, lines in batch])
-    now, again, heavy = divide(members, most_lines)
+    checkouts = make(*(attempts for attempts, _ in batch), lines=[lines for _, lines in batch])
+    now, again, heavy = divide(checkouts, most_lines)
     groups = [*([now] if now else []), *again, *heavy]
-    assert sorted(chain(*groups)) == list(range(len(members)))
+    assert sorted(chain(*groups)) == list(range(len(checkouts)))
     assert all(group == sorted(group) for group in groups)
     assert all(len(group) == 1 or sum(batch[each][1] for each in group) <= most_lines for group in groups)
     # Of the heavy ones the oldest comes first, so that none is passed over for good.
     assert heavy == sorted(heavy)
     # Each is one transaction when it comes again.
     for group in groups:
-        assert divide([members[each] for each in group], None) == (group, [], [])
+        assert divide([checkouts[each] for each in group], None) == (group, [], [])

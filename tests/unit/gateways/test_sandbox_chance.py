@@ -42,7 +42,7 @@ def test_a_rate_of_zero_spoils_nothing() -> None:
     faults = Faults(Conduct())
 
     assert draw(Conduct()) == [None] * 4000
-    assert [faults.of_look("sbx_1") for _ in range(100)] == [None] * 100
+    assert [faults.of_retrieval("sbx_1") for _ in range(100)] == [None] * 100
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2, 0.6])
@@ -101,13 +101,13 @@ def test_a_named_fault_comes_first_and_chance_after_it() -> None:
 def test_looks_are_counted_by_what_is_looked_at() -> None:
     one, other = Faults(Conduct(fault_rate=0.5)), Faults(Conduct(fault_rate=0.5))
 
-    first = [one.of_look("sbx_1") for _ in range(50)]
-    mixed = [(other.of_look("sbx_2"), other.of_look("sbx_1"))[1] for _ in range(50)]
+    first = [one.of_retrieval("sbx_1") for _ in range(50)]
+    mixed = [(other.of_retrieval("sbx_2"), other.of_retrieval("sbx_1"))[1] for _ in range(50)]
 
     assert first == mixed
     assert None in first
     assert len(set(first)) > 4
-    assert one.of_look(None) is None
+    assert one.of_retrieval(None) is None
 
 
 def test_what_is_heard_and_when() -> None:

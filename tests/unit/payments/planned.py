@@ -64,9 +64,9 @@ def operation(
     )
 
 
-def books(status: PaymentStatus, *operations: Operation, tries: int = 1, answered: bool = False) -> PaymentState:
+def books(status: PaymentStatus, *operations: Operation, attempts: int = 1, answered: bool = False) -> PaymentState:
     reference = None if status is P.NEW else "ref"
     amount = Money(500, "EUR")
     return PaymentState(
-        MEMBER.id, "sandbox", "tok", tries, reference, status, None, amount, operations, answered, amount.minor
+        MEMBER.id, "sandbox", "tok", attempts, reference, status, None, amount, operations, answered, amount.minor
     )

@@ -21,7 +21,7 @@ STARTED = replace(MEMBER, straight_through=False)
 def test_an_authorisation_opens_then_authorises() -> None:
     assert plan_authorization(MEMBER, books(P.NEW), SETTINGS) == Intent(K.OPEN, 1, Verb.OPEN)
     assert plan_authorization(MEMBER, books(P.OPEN, OPENED), SETTINGS) == Intent(K.AUTHORIZE, 1, Verb.AUTHORIZE)
-    assert plan_authorization(MEMBER, books(P.OPEN, OPENED, tries=2), SETTINGS) == Intent(
+    assert plan_authorization(MEMBER, books(P.OPEN, OPENED, attempts=2), SETTINGS) == Intent(
         K.AUTHORIZE, 2, Verb.AUTHORIZE
     )
     assert plan_authorization(MEMBER, books(P.AUTHORIZED, OPENED), SETTINGS) == Done()
@@ -37,11 +37,11 @@ def test_an_object_that_ended_at_the_provider_is_no_payment(status: PaymentStatu
 def test_a_decline_lets_a_started_checkout_try_again_while_tries_and_time_last() -> None:
     declined = operation(K.AUTHORIZE, S.DECLINED, code="card_declined")
     first = books(P.OPEN, OPENED, declined)
-    third = books(P.OPEN, OPENED, replace(declined, n=3), tries=3)
-    no = Rejected(Code.PAYMENT_DECLINED, {"reason": "card_declined", "try": 1})
+    third = books(P.OPEN, OPENED, replace(declined, n=3), attempts=3)
+    no = Rejected(Code.PAYMENT_DECLINED, {"reason": "card_declined", "attempt": 1})
 
     assert plan_authorization(STARTED, first, SETTINGS) == Wait(
-        CheckoutState.AWAITING_PAYMENT, "payment.declined", {"reason": "card_declined", "try": 1}
+        CheckoutState.AWAITING_PAYMENT, "payment.declined", {"reason": "card_declined", "attempt": 1}
     )
     assert plan_authorization(MEMBER, first, SETTINGS) == no
     assert plan_authorization(replace(STARTED, expires_at=NOW), first, SETTINGS) == no
@@ -87,7 +87,7 @@ def test_the_hold_follows_the_providers_window_once(window_seconds: float | None
     plan = plan_authorization(MEMBER, known, SETTINGS)
 
     assert isinstance(plan, Wait)
-    assert plan.hold_seconds == held_seconds
+    assert plan.extend_seconds == held_seconds
 
 
 def test_a_capture_is_finished_forward_however_often_it_is_unknown() -> None:

@@ -65,7 +65,7 @@ class Checks:
 
 @pytest.mark.parametrize("version", [(3, 10), (3, 6), (2, 7)])
 def test_an_old_python_is_told_so_in_one_sentence(version: tuple[int, int]) -> None:
-    with pytest.raises(dev.Obstacle) as caught:
+    with pytest.raises(dev.SetupError) as caught:
         dev.check_python(version)
     assert str(caught.value) == (
         f"This needs Python 3.11 or newer and runs on {version[0]}.{version[1]}: start it with a newer one, such as "
@@ -126,7 +126,7 @@ def test_an_installation_that_failed_is_done_again(
     # Given
     record = dev.run
     monkeypatch.setattr(dev, "run", lambda command: record(command) or int("pip" in command))
-    with pytest.raises(dev.Obstacle, match="The packages could not be installed"):
+    with pytest.raises(dev.SetupError, match="The packages could not be installed"):
         dev.prepare()
     monkeypatch.setattr(dev, "run", record)
     ran.clear()
@@ -142,7 +142,7 @@ def test_a_folder_that_is_no_environment_is_left_alone(copy: Path, ran: list[lis
     (copy / ".venv").mkdir()
     (copy / ".venv" / "notes.txt").write_text("mine")
     # When
-    with pytest.raises(dev.Obstacle, match="is not a virtual environment: move it away"):
+    with pytest.raises(dev.SetupError, match="is not a virtual environment: move it away"):
         dev.prepare()
     # Then
     assert (copy / ".venv" / "notes.txt").read_text() == "mine"
@@ -168,7 +168,7 @@ def test_the_environment_is_made_with_what_the_machine_has(
 
 
 def test_a_python_that_can_make_no_environment_says_what_to_install() -> None:
-    with pytest.raises(dev.Obstacle, match=r"sudo apt install python3-venv"):
+    with pytest.raises(dev.SetupError, match=r"sudo apt install python3-venv"):
         dev.choose_maker({"venv"}, {})
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from pipeline.errors import Code, Refused
-from workers.web.admin.sign_in_attempts import CLIENTS, SignInTries, name_network
+from workers.web.admin.sign_in_attempts import CLIENTS, SignInAttempts, name_network
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def is_let_in(counted: SignInTries, address: str) -> bool:
+def is_let_in(counted: SignInAttempts, address: str) -> bool:
     """Try once."""
     try:
         counted.count(address)
@@ -31,7 +31,7 @@ def is_let_in(counted: SignInTries, address: str) -> bool:
 
 
 def test_one_address_has_its_share_of_each_minute(clock: list[float]) -> None:
-    counted = SignInTries(2)
+    counted = SignInAttempts(2)
     assert [is_let_in(counted, "192.0.2.1") for _ in range(3)] == [True, True, False]
     assert is_let_in(counted, "192.0.2.2")
     clock[0] += 59.9
@@ -41,7 +41,7 @@ def test_one_address_has_its_share_of_each_minute(clock: list[float]) -> None:
 
 
 def test_all_addresses_together_have_theirs_and_one_alone_cannot_use_it_up(clock: list[float]) -> None:
-    counted = SignInTries(1)
+    counted = SignInAttempts(1)
     assert [is_let_in(counted, "192.0.2.1") for _ in range(100)].count(True) == 1
     allowed = [is_let_in(counted, f"198.51.100.{number}") for number in range(CLIENTS)]
     assert allowed == [True] * (CLIENTS - 1) + [False]
@@ -50,7 +50,7 @@ def test_all_addresses_together_have_theirs_and_one_alone_cannot_use_it_up(clock
 def test_no_minute_ever_has_more(clock: list[float]) -> None:
     seed = random.randrange(10**6)
     source = random.Random(seed)
-    counted = SignInTries(3)
+    counted = SignInAttempts(3)
     let_in: list[tuple[float, str]] = []
     for _ in range(3000):
         clock[0] += source.expovariate(2)

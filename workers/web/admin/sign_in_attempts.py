@@ -14,28 +14,28 @@ WINDOW_SECONDS: Final = 60.0
 CLIENTS: Final = 30
 
 
-class SignInTries:
-    """Counts the tries of the last minute, and holds no more than are allowed. Lives on one event loop."""
+class SignInAttempts:
+    """Counts the attempts of the last minute, and holds no more than are allowed. Lives on one event loop."""
 
     def __init__(self, per_minute: int) -> None:
         """Allow so many to each client's address."""
         self._of_one, self._of_all = per_minute, per_minute * CLIENTS
-        self._tries: deque[tuple[float, str]] = deque()
+        self._attempts: deque[tuple[float, str]] = deque()
 
     def count(self, address: str) -> None:
         """Count a try from a client's address; Refused(SIGN_INS_LIMITED) when it is one too many, and not counted."""
         now, client = time.monotonic(), name_network(address)
-        while self._tries and self._tries[0][0] <= now - WINDOW_SECONDS:
-            self._tries.popleft()
+        while self._attempts and self._attempts[0][0] <= now - WINDOW_SECONDS:
+            self._attempts.popleft()
         # The limit of one address comes first: an address over it uses up nothing of the others' limit.
         for limit, counted in (
-            (self._of_one, [at for at, name in self._tries if name == client]),
-            (self._of_all, [at for at, _ in self._tries]),
+            (self._of_one, [at for at, name in self._attempts if name == client]),
+            (self._of_all, [at for at, _ in self._attempts]),
         ):
             if len(counted) >= limit:
                 seconds = math.ceil(counted[0] + WINDOW_SECONDS - now)
                 raise Refused(Code.SIGN_INS_LIMITED, limit=limit, seconds=max(1, seconds))
-        self._tries.append((now, client))
+        self._attempts.append((now, client))
 
 
 def name_network(address: str) -> str:

@@ -34,15 +34,15 @@ MESSAGES: Final[Mapping[CheckoutState, str]] = {
 
 def view_cart(stored: StoredCart, owner: str) -> CartView:
     """Show a cart; another owner's checkout of it is not named."""
-    holder = stored.holder
-    is_own = holder is not None and holder.owner == owner
+    cart_lock = stored.cart_lock
+    is_own = cart_lock is not None and cart_lock.owner == owner
     return CartView(
         **stored.cart,
         state=stored.state,
-        locked=holder is not None,
-        locked_by=None if holder is None else holder.owner if is_own else "another owner",
-        checkout_id=holder.id if holder is not None and is_own else None,
-        expires_at=None if holder is None else holder.expires_at,
+        locked=cart_lock is not None,
+        locked_by=None if cart_lock is None else cart_lock.owner if is_own else "another owner",
+        checkout_id=cart_lock.id if cart_lock is not None and is_own else None,
+        expires_at=None if cart_lock is None else cart_lock.expires_at,
         created_at=stored.created_at,
         updated_at=stored.updated_at,
     )
@@ -56,7 +56,7 @@ def describe(status: Status) -> dict[str, Any]:
         "locked": active,
         "can_checkout": not active and status.state is not CheckoutState.COMPLETED,
         "can_resume": status.state in {CheckoutState.AWAITING_PAYMENT, CheckoutState.ACTION_REQUIRED},
-        "message": _tell(status),
+        "message": _describe(status),
         "checkout_id": status.checkout_id,
         "state": status.state,
         "state_name": STATE_NAMES[status.state],
@@ -71,7 +71,7 @@ def describe(status: Status) -> dict[str, Any]:
         "created_at": status.created_at,
         "ended_at": status.ended_at,
         "action": status.action,
-        "tries": status.tries,
+        "payment_attempts": status.payment_attempts,
         "order_number": status.order_number,
         "failure": None if status.failure is None else FailureView.model_validate(status.failure),
     }
@@ -84,11 +84,11 @@ def view_status(status: Status) -> StatusView:
 
 def view_idle_cart(stored: StoredCart) -> StatusView:
     """Show a cart that has had no checkout of this owner."""
-    free = stored.holder is None and stored.state is CartState.OPEN
+    free = stored.cart_lock is None and stored.state is CartState.OPEN
     message = "No checkout has been started." if free else "The cart cannot be checked out now."
     return StatusView(
         cart_id=stored.cart["id"],
-        locked=stored.holder is not None,
+        locked=stored.cart_lock is not None,
         can_checkout=free,
         can_resume=False,
         message=message,
@@ -104,7 +104,7 @@ def view_checkout(status: Status, quote: tuple[Quote, str] | None) -> CheckoutVi
     )
 
 
-def _tell(status: Status) -> str:
+def _describe(status: Status) -> str:
     # Why it unwinds is in `failure`; what to do meanwhile is to wait, whatever the reason advises for later.
     if status.failure is not None and status.state not in {CheckoutState.UNWINDING, CheckoutState.NEEDS_REVIEW}:
         return status.failure.message

@@ -102,7 +102,9 @@ def _queue_families(readout: Readout) -> Iterator[Metric]:
     found = readout.queues or ()
     yield _family("queue_waiting", "Messages waiting", "queue", {each.queue: each.waiting for each in found})
     yield _family("queue_in_flight", "Messages in processing", "queue", {each.queue: each.in_flight for each in found})
-    yield _family("queue_dead_lettered", "Dead-lettered messages", "queue", {each.queue: each.dead for each in found})
+    yield _family(
+        "queue_dead_lettered", "Dead-lettered messages", "queue", {each.queue: each.dead_lettered for each in found}
+    )
     ages = {each.queue: age for each in found if (age := readout.age_seconds(each)) is not None}
     yield _family("queue_oldest_seconds", "Age of the oldest message", "queue", ages)
 

@@ -63,7 +63,7 @@ STATUS: Final[dict[str, Any]] = {
     "created_at": "2026-11-26T12:00:00Z",
     "ended_at": None,
     "action": None,
-    "tries": None,
+    "payment_attempts": None,
     "order_number": None,
     "failure": None,
 }
@@ -116,7 +116,7 @@ FACTS: Final[dict[str, Any]] = {
     "gateway": "stripe",
     "headers": 100,
     "hint": "there is berlin",
-    "holder": f"checkout {CHECKOUT_ID}",
+    "locked_by": f"checkout {CHECKOUT_ID}",
     "key": "order-4711",
     "kind": "capture",
     "limit": 1000,

@@ -67,7 +67,7 @@ class StatusView(View):
     created_at: datetime | None = None
     ended_at: datetime | None = None
     action: dict[str, JsonValue] | None = Field(default=None, description="what the buyer must do, in action_required")
-    tries: int | None = Field(default=None, description="cards that were tried")
+    payment_attempts: int | None = Field(default=None, description="how many cards were tried")
     order_number: int | None = None
     failure: FailureView | None = None
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from pipeline.checkouts.locks import lock_deliveries
-from pipeline.operations.checkout_detail import read_dossier
+from pipeline.operations.checkout_detail import read_detail
 from pipeline.settings import Settings
 from pipeline.webhooks.outbound.payloads import write_body
 from tests.conformance.stripe_subject import act_as_buyer, sign
@@ -65,9 +65,9 @@ def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowher
         ({"action": {"type": "client_secret"}},)
     ]
     with engine.connect() as connection:
-        dossier = read_dossier(connection, checkout_id)
-        assert dossier.status.action is None
-        assert secret not in repr(dossier)
+        detail = read_detail(connection, checkout_id)
+        assert detail.status.action is None
+        assert secret not in repr(detail)
         ids = connection.execute(text("SELECT id FROM webhook_deliveries")).scalars().all()
         [body] = [write_body(row) for row in lock_deliveries(connection, ids, 60)]
         assert secret not in body

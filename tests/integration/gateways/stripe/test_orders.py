@@ -12,7 +12,7 @@ from pipeline.gateways.conformance.subject import Fault
 from pipeline.gateways.gateway import Verb
 from pipeline.gateways.stripe.gateway import StripeGateway
 from pipeline.settings import Settings
-from tests.conformance.stripe_subject import act_as_buyer, make_notice
+from tests.conformance.stripe_subject import act_as_buyer, make_webhook
 from tests.integration.gateways.stripe.front import Front
 from tests.integration.gateways.stripe.local import KEY, Local
 from tests.integration.gateways.stripe.purse import Purse
@@ -61,7 +61,7 @@ def read_back(client: stripe.StripeClient, shelf: Shelf, checkout_id: UUID) -> t
 
 
 def deliver(works: Works, reference: str, checkout_id: UUID) -> None:
-    webhook = make_notice(reference, checkout_id)
+    webhook = make_webhook(reference, checkout_id)
     works.service.receive_webhook("stripe", webhook.body, webhook.headers)
     works.pump()
 

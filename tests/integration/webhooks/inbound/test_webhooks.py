@@ -1,7 +1,7 @@
 """What webhooks set going. None is believed: each makes us look."""
 
 from models.states import CheckoutState
-from pipeline.gateways.sandbox.books import BankTotals
+from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.saga.sweep import SweepCounts
 from tests.support.harness import Shelf
 from tests.support.mail import PAID, Mail, looks, read_inbox, read_reference, read_statuses, start_challenged

@@ -114,7 +114,7 @@ def test_a_long_queue_is_not_made_longer(
         # When
         counts = works.sweep()
         # Then
-        assert counts == SweepCounts(notices=sent)
+        assert counts == SweepCounts(inbound_webhooks=sent)
         assert len(works.line.waiting[WEBHOOKS]) == waiting + sent
 
 
@@ -127,7 +127,7 @@ def test_two_sweeps_at_once_send_each_once(mail: Mail, shelf: Shelf) -> None:
 
     counts = at_once(works.sweep, works.sweep)
 
-    assert sum(each.notices for each in counts) == 20
+    assert sum(each.inbound_webhooks for each in counts) == 20
     assert len({send.subject_id for send in works.line.waiting[WEBHOOKS]}) == 20
 
 
@@ -135,12 +135,12 @@ def test_settled_and_unknown_webhooks_are_left_alone(mail: Mail, shelf: Shelf) -
     # Given
     works, spy = mail.works, mail.spy
     approve_many(mail, shelf, 1)
-    [notice_id] = works.line.take(WEBHOOKS)
-    works.inbox.run([notice_id])
+    [webhook_id] = works.line.take(WEBHOOKS)
+    works.inbox.run([webhook_id])
     works.pump()
     before, calls = picture(works.engine), list(spy.calls)
     # When
-    works.inbox.run([notice_id, uuid4()])
+    works.inbox.run([webhook_id, uuid4()])
     works.inbox.run([])
     # Then
     assert picture(works.engine) == before

@@ -4,7 +4,7 @@ import pytest
 
 from models.states import CheckoutState
 from pipeline.gateways.gateway import Call
-from pipeline.gateways.sandbox.books import BankTotals
+from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.messaging.ports import WEBHOOKS
 from tests.support.harness import OWNER, Shelf
 from tests.support.mail import (
@@ -129,7 +129,7 @@ def test_an_event_that_comes_while_its_call_is_out_waits_for_the_answer(mail: Ma
     assert works.status(checkout_id).state is CheckoutState.COMPLETED
     # ... and the event finds nothing left to do
     make_due(shelf)
-    assert works.sweep().notices == 1
+    assert works.sweep().inbound_webhooks == 1
     works.pump()
     assert read_statuses(shelf) == ["applied"]
     assert read_bank(works.engine, checkout_id) == PAID

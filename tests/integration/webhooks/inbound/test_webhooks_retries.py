@@ -63,7 +63,7 @@ def test_a_worker_that_dies_after_the_look_leaves_it_to_the_next_one(
         assert 95 < wait_seconds(shelf) <= 100
         make_due(shelf)
         before = without_events(engine)
-        assert works.sweep() == SweepCounts(notices=1)
+        assert works.sweep() == SweepCounts(inbound_webhooks=1)
         works.pump()
         # ... and then settled, with no second effect
         assert read_statuses(shelf) == ["applied"]
@@ -84,7 +84,7 @@ def test_a_lost_message_is_sent_again_by_the_sweep(mail: Mail, shelf: Shelf) -> 
     # When nothing is late yet, nothing is sent; later it is, and a backlog is not doubled at the next tick
     assert works.sweep() == SweepCounts()
     make_due(shelf)
-    assert works.sweep() == SweepCounts(notices=1)
+    assert works.sweep() == SweepCounts(inbound_webhooks=1)
     [(sent_at,)] = shelf.rows(
         "SELECT due_at - make_interval(secs => :stall) FROM webhook_inbox", stall=works.settings.redeliver_after_seconds
     )
@@ -121,7 +121,7 @@ def test_a_provider_that_is_down_is_asked_again(engine: Engine, settings: Settin
             assert (status, attempts, error) == ("received", attempt, "the provider gave no answer")
             assert seconds - 5 < wait_seconds(shelf) <= seconds
             make_due(shelf)
-            assert works.sweep() == SweepCounts(notices=1)
+            assert works.sweep() == SweepCounts(inbound_webhooks=1)
         assert works.status(checkout_id).state is CheckoutState.ACTION_REQUIRED
         # ... and is back
         spy.replace = None

@@ -82,7 +82,7 @@ def test_endings_without_an_order_say_why(post: Post, receiver: Receiver) -> Non
             "code": "payment_declined",
             "phase": "payment_authorization",
             "message": "The payment was declined (card_declined): try another payment method.",
-            "detail": {"reason": "card_declined", "try": 1},
+            "detail": {"reason": "card_declined", "attempt": 1},
         }
     }
 

@@ -65,8 +65,8 @@ def test_figures_count_what_waits_is_in_flight_and_dead(workshop: Workshop) -> N
 
     # Then
     assert figures == [
-        QueueFigures(queue, waiting=3, in_flight=2, dead=1, oldest_sent_at=NEWER),
-        QueueFigures("checkout.unwind", waiting=0, in_flight=0, dead=0, oldest_sent_at=None),
+        QueueFigures(queue, waiting=3, in_flight=2, dead_lettered=1, oldest_sent_at=NEWER),
+        QueueFigures("checkout.unwind", waiting=0, in_flight=0, dead_lettered=0, oldest_sent_at=None),
     ]
 
 

@@ -79,7 +79,7 @@ class Stage:
         return str(reference)
 
     def is_idle(self) -> bool:
-        """Tell whether no message waits and nobody works on one."""
+        """OnProgress whether no message waits and nobody works on one."""
         return is_idle(self.workers.broker.client)
 
     def sweep(self) -> None:

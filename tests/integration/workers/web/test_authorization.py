@@ -140,7 +140,7 @@ def test_a_cart_of_nobody_is_locked_without_naming_whose_checkout(stage: Stage, 
     checkout_id = start(cup, cart_id).json()["checkout_id"]
     for answer in (other.get("/checkout", params={"cart_id": str(cart_id)}), other.put(f"/carts/{cart_id}", json=BODY)):
         assert (answer.status_code, answer.json()["code"]) == (423, "cart_locked")
-        assert answer.json()["facts"]["holder"] == "another owner's checkout"
+        assert answer.json()["facts"]["locked_by"] == "another owner's checkout"
         assert checkout_id not in answer.text
     seen = other.get(f"/carts/{cart_id}").json()
     assert (seen["locked"], seen["locked_by"], seen["checkout_id"]) == (True, "another owner", None)

@@ -18,9 +18,9 @@ def test_a_second_card_after_a_declined_one(stage: Stage, cup: httpx2.Client) ->
     # Then
     sentence = "The payment was declined (card_declined): try another payment method."
     named = {"checkout_id": checkout_id, "phase": "payment_authorization"}
-    check(declined, 402, "payment_declined", sentence, facts={"reason": "card_declined", "try": 1}, **named)
+    check(declined, 402, "payment_declined", sentence, facts={"reason": "card_declined", "attempt": 1}, **named)
     seen = read_status(cup, checkout_id=checkout_id)
-    assert (seen["state"], seen["can_resume"], seen["tries"]) == ("awaiting_payment", True, 1)
+    assert (seen["state"], seen["can_resume"], seen["payment_attempts"]) == ("awaiting_payment", True, 1)
     assert (seen["failure"]["code"], seen["message"]) == ("payment_declined", sentence)
     assert stage.shelf.stock("cup") == (9, 1)
     # A page that is refreshed then shows the quote, not an error
@@ -29,7 +29,7 @@ def test_a_second_card_after_a_declined_one(stage: Stage, cup: httpx2.Client) ->
     # When
     paid = pay(cup, {"checkout_id": checkout_id})
     # Then
-    assert (paid.status_code, paid.json()["tries"], paid.json()["failure"]) == (200, 2, None)
+    assert (paid.status_code, paid.json()["payment_attempts"], paid.json()["failure"]) == (200, 2, None)
 
 
 def test_after_three_cards_it_ends(stage: Stage, cup: httpx2.Client) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 import httpx2
 import pytest
 
-from pipeline.gateways.sandbox.notices import SandboxEvent
+from pipeline.gateways.sandbox.webhook_events import SandboxEvent
 from pipeline.webhooks.inbound.receive import MAX_BODY
 from tests.integration.workers.web.problems import check, count
 from tests.integration.workers.web.stage import Stage, pay, put_cart, spin_until, start

@@ -10,7 +10,7 @@ from pipeline.saga.retention import delete_expired
 from pipeline.security.admin_sessions import find_session
 from pipeline.security.api_keys import Scope, create_key, revoke_key
 from tests.integration.workers.web.stage import Stage
-from workers.web.admin.sign_in_attempts import SignInTries
+from workers.web.admin.sign_in_attempts import SignInAttempts
 
 LIST: Final = "/admin/checkout-locks"
 PAGE: Final = {"Accept": "text/html"}
@@ -139,7 +139,7 @@ def test_tries_are_logged_without_the_key(stage: Stage, capfd: pytest.CaptureFix
 
 def test_tries_are_limited_by_address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     app: Any = stage.server.config.app
-    monkeypatch.setitem(app.state._state, "sign_in_tries", SignInTries(3))
+    monkeypatch.setitem(app.state._state, "sign_in_attempts", SignInAttempts(3))
     key_id, token = make_token(stage)
     assert [sign_in(stage, "wrong").status_code for _ in range(3)] == [401] * 3
     refused = sign_in(stage, token)

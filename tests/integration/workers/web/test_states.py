@@ -67,7 +67,7 @@ def fail_with(code: str, phase: str | None, message: str, **detail: object) -> d
 DECLINED: Final = "The payment was declined (card_declined): try another payment method."
 CANCELLED: Final = fail_with("cancelled", None, "The checkout was cancelled by the buyer.")
 OVER: Final = "The checkout expired before it was paid: start a new one."
-EARLY: Final = {"totals": None, "tries": None}
+EARLY: Final = {"totals": None, "payment_attempts": None}
 OPEN: Final = {"locked": False, "can_checkout": True, "phases_completed": 0, "phase_name": None}
 
 #: What differs from a paid checkout in the midst of its way.
@@ -83,7 +83,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
         "state_name": "Waiting for payment",
         "message": "Stock and prices are held until {expires_at}: pay, or cancel.",
         "can_resume": True,
-        "tries": None,
+        "payment_attempts": None,
     },
     CheckoutState.ACTION_REQUIRED: {
         "state_name": "Waiting for the buyer's bank",
@@ -97,7 +97,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
         "phases_completed": None,
         "phases_to_undo": 2,
         "phase_name": "inventory_reservation",
-        "tries": None,
+        "payment_attempts": None,
         "failure": CANCELLED,
     },
     CheckoutState.NEEDS_REVIEW: {
@@ -119,21 +119,21 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
         "state_name": "Failed",
         "message": DECLINED,
         "failure": fail_with(
-            "payment_declined", "payment_authorization", DECLINED, reason="card_declined", **{"try": 1}
+            "payment_declined", "payment_authorization", DECLINED, reason="card_declined", attempt=1
         ),
     },
     CheckoutState.CANCELLED: {
         **OPEN,
         "state_name": "Cancelled",
         "message": CANCELLED["message"],
-        "tries": None,
+        "payment_attempts": None,
         "failure": CANCELLED,
     },
     CheckoutState.EXPIRED: {
         **OPEN,
         "state_name": "Expired",
         "message": OVER,
-        "tries": None,
+        "payment_attempts": None,
         "failure": fail_with("expired", None, OVER),
     },
 }
@@ -155,7 +155,7 @@ MIDWAY: Final[dict[str, Any]] = {
         "total_minor": 500,
     },
     "action": None,
-    "tries": 1,
+    "payment_attempts": 1,
     "failure": None,
 }
 

@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from pipeline.operations.advice import advise, can_release, can_retry, describe
-from pipeline.operations.checkout_detail import Dossier, read_dossier
+from pipeline.operations.checkout_detail import CheckoutDetail, read_detail
 from pipeline.saga.chain import get_chain
 from workers.web.admin.authentication import LIST, DeskRoute
-from workers.web.admin.schemas.responses import DossierView
+from workers.web.admin.schemas.responses import CheckoutDetailView
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import edge_of
 from workers.web.schemas.examples import CHECKOUT_ID
@@ -31,31 +31,31 @@ SAID: Final = {
 
 @router.get(
     f"{LIST}/{{checkout_id}}",
-    response_model=DossierView,
+    response_model=CheckoutDetailView,
     response_description="Everything about the checkout",
     responses=PAGE | describe_problems(401, 403, 404, 422, 429, 500, 503),
 )
-async def read_checkout(request: Request, checkout_id: CheckoutId) -> Response | DossierView:
+async def read_checkout(request: Request, checkout_id: CheckoutId) -> Response | CheckoutDetailView:
     """Return everything about a checkout: cart, reservations, price lock, payment, order, events, and advice."""
     edge = edge_of(request)
 
-    def look(connection: Connection) -> Dossier:
-        return read_dossier(connection, checkout_id)
+    def look(connection: Connection) -> CheckoutDetail:
+        return read_detail(connection, checkout_id)
 
-    dossier = await edge.read(look)
-    advice = advise(dossier, edge.settings)
+    detail = await edge.read(look)
+    advice = advise(detail, edge.settings)
     if not wants_page(request):
-        return DossierView.model_validate(describe(dossier, advice))
+        return CheckoutDetailView.model_validate(describe(detail, advice))
     facts: dict[str, Any] = {
         "title": f"Checkout {checkout_id}",
-        "status": dossier.status,
+        "status": detail.status,
         "phases": len(get_chain()),
-        "standing": dossier.standing,
-        "events": dossier.section("events").records,
-        "tables": [each for each in dossier.sections if each.rows and each.title != "events"],
+        "standing": detail.standing,
+        "events": detail.section("events").records,
+        "tables": [each for each in detail.sections if each.rows and each.title != "events"],
         "advice": advice,
-        "can_release": can_release(dossier),
-        "can_retry": can_retry(dossier),
+        "can_release": can_release(detail),
+        "can_retry": can_retry(detail),
         "said": SAID.get(request.query_params.get("said", "")),
     }
-    return render_page(request, "dossier.html", facts)
+    return render_page(request, "checkout_detail.html", facts)

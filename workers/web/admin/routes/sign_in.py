@@ -12,7 +12,7 @@ from pipeline.security.admin_sessions import close_session, open_session
 from pipeline.security.api_keys import Scope, find_caller, read_key_id
 from workers.web.admin.authentication import LIST, SIGN_IN, DoorRoute, read_fields
 from workers.web.admin.sessions import drop_cookie, needs_https, read_cookie, set_cookie
-from workers.web.admin.sign_in_attempts import SignInTries
+from workers.web.admin.sign_in_attempts import SignInAttempts
 from workers.web.admin.templates import render_page
 from workers.web.context import Edge, edge_of
 
@@ -33,8 +33,8 @@ async def show_sign_in(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """Open a session for a key, and lead to where one was going. Each try is counted, and logged without the key."""
     address = request.client.host if request.client is not None else ""
-    tries: SignInTries = request.app.state.sign_in_tries
-    tries.count(address)
+    attempts: SignInAttempts = request.app.state.sign_in_attempts
+    attempts.count(address)
     fields = await read_fields(request)
     key, target = (fields.get(name, "").strip() for name in ("key", "next"))
     edge = edge_of(request)

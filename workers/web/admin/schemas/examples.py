@@ -44,12 +44,12 @@ STATISTICS: Final[dict[str, Any]] = {
     "redelivered": 0,
     "redelivered_slow": 0,
     "queues": [
-        {"queue": CHAIN[0].queue, "waiting": 0, "in_flight": 0, "dead": 0, "oldest_seconds": None},
+        {"queue": CHAIN[0].queue, "waiting": 0, "in_flight": 0, "dead_lettered": 0, "oldest_seconds": None},
     ],
     "gateway": "stripe (real money)",
 }
 
-DOSSIER: Final[dict[str, Any]] = {
+DETAIL: Final[dict[str, Any]] = {
     "checkout": {"checkout_id": CHECKOUT_ID, "cart_id": CART_ID, "owner": "shop-1", "state": "awaiting_payment"},
     "standing": {"due_at": None, "attempts": 0, "pivot_at": None},
     "cart": [{"line": 1, "sku": "kettle", "quantity": 1, "own_price_minor": None, "cart_state": "open"}],

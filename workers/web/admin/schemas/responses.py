@@ -11,7 +11,7 @@ from models.states import CheckoutState
 from pipeline.carts.cart_input import Model
 from pipeline.field_types.kinds import Reason
 from pipeline.operations.statistics import Stats
-from workers.web.admin.schemas.examples import ACTED, DOSSIER, ENTRY, REASON, STATISTICS
+from workers.web.admin.schemas.examples import ACTED, DETAIL, ENTRY, REASON, STATISTICS
 from workers.web.schemas.responses import View
 
 Records = Annotated[list[dict[str, Any]], Field(description="one object a row")]
@@ -46,12 +46,12 @@ class ListView(View):
 
 
 class QueueView(View):
-    """The figures of a queue in Redis; `dead` counts dead-lettered messages."""
+    """The figures of a queue in Redis; `dead_lettered` counts dead-lettered messages."""
 
     queue: str
     waiting: int
     in_flight: int
-    dead: int
+    dead_lettered: int
     oldest_seconds: float | None = None
 
 
@@ -72,10 +72,10 @@ class AdviceView(View):
     command: str | None = None
 
 
-class DossierView(View):
+class CheckoutDetailView(View):
     """Everything about one checkout."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [DOSSIER]})
+    model_config = ConfigDict(json_schema_extra={"examples": [DETAIL]})
 
     checkout: dict[str, Any]
     standing: dict[str, Any]

@@ -10,7 +10,7 @@ import stripe
 
 from pipeline.errors import Code, Invalid
 from pipeline.gateways.gateway import InboundWebhook
-from pipeline.gateways.stripe.notices import read_webhook
+from pipeline.gateways.stripe.webhook_events import read_webhook
 
 SECRET = "whsec_one"
 CHECKOUT = UUID("0192f3c4-0000-7000-8000-000000000001")

@@ -15,9 +15,9 @@ LONG_AGO_SECONDS = 24 * 3600
 @pytest.fixture
 def sent(purchase: Purchase) -> Webhook:
     """A good webhook about an authorised object."""
-    make_notice = need(purchase.subject.make_notice, "make_notice")
+    make_webhook = need(purchase.subject.make_webhook, "make_webhook")
     purchase.bring_to(AUTHORIZED)
-    return make_notice(purchase.reference, purchase.checkout_id)
+    return make_webhook(purchase.reference, purchase.checkout_id)
 
 
 def assert_refused(subject: Subject, sent: Webhook) -> None:
@@ -30,12 +30,12 @@ def assert_refused(subject: Subject, sent: Webhook) -> None:
 
 def test_a_signed_webhook_names_its_object_and_its_checkout(purchase: Purchase, sent: Webhook) -> None:
     """The inbox finds the payment by either, also before our own answer has come."""
-    notice = purchase.subject.gateway.read_webhook(sent.body, sent.headers)
+    webhook = purchase.subject.gateway.read_webhook(sent.body, sent.headers)
 
-    assert notice.event_id
-    assert notice.kind
-    assert (notice.reference, notice.checkout_id) == (purchase.reference, purchase.checkout_id)
-    assert notice.relevant
+    assert webhook.event_id
+    assert webhook.kind
+    assert (webhook.reference, webhook.checkout_id) == (purchase.reference, purchase.checkout_id)
+    assert webhook.relevant
 
 
 def test_a_webhook_sent_twice_is_the_same_event(subject: Subject, sent: Webhook) -> None:
@@ -47,8 +47,8 @@ def test_a_webhook_sent_twice_is_the_same_event(subject: Subject, sent: Webhook)
 
 def test_two_events_have_two_ids(purchase: Purchase, sent: Webhook) -> None:
     """Two things that happened are two events."""
-    make_notice = need(purchase.subject.make_notice, "make_notice")
-    other = make_notice(purchase.reference, purchase.checkout_id)
+    make_webhook = need(purchase.subject.make_webhook, "make_webhook")
+    other = make_webhook(purchase.reference, purchase.checkout_id)
 
     read = purchase.subject.gateway.read_webhook
     assert read(sent.body, sent.headers).event_id != read(other.body, other.headers).event_id
@@ -56,13 +56,13 @@ def test_two_events_have_two_ids(purchase: Purchase, sent: Webhook) -> None:
 
 def test_a_kind_of_no_concern_is_not_relevant(subject: Subject) -> None:
     """What cannot concern a payment of ours is stored and left alone."""
-    make_notice = need(subject.make_notice, "make_notice")
-    sent = make_notice(None, uuid4())
+    make_webhook = need(subject.make_webhook, "make_webhook")
+    sent = make_webhook(None, uuid4())
 
-    notice = subject.gateway.read_webhook(sent.body, sent.headers)
+    webhook = subject.gateway.read_webhook(sent.body, sent.headers)
 
-    assert notice.event_id
-    assert not notice.relevant
+    assert webhook.event_id
+    assert not webhook.relevant
 
 
 def test_a_changed_body_is_refused(subject: Subject, sent: Webhook) -> None:
@@ -72,17 +72,17 @@ def test_a_changed_body_is_refused(subject: Subject, sent: Webhook) -> None:
 
 def test_anothers_signature_is_refused(subject: Subject, sent: Webhook) -> None:
     """The signature of another event does not fit this one."""
-    make_notice = need(subject.make_notice, "make_notice")
-    other = make_notice(f"{subject.missing}", uuid4())
+    make_webhook = need(subject.make_webhook, "make_webhook")
+    other = make_webhook(f"{subject.missing}", uuid4())
 
     assert_refused(subject, Webhook(sent.body, other.headers))
 
 
 def test_an_old_webhook_is_refused(purchase: Purchase) -> None:
     """A webhook that somebody kept cannot be played back a day later."""
-    make_notice = need(purchase.subject.make_notice, "make_notice")
+    make_webhook = need(purchase.subject.make_webhook, "make_webhook")
 
-    assert_refused(purchase.subject, make_notice("any", uuid4(), age_seconds=LONG_AGO_SECONDS))
+    assert_refused(purchase.subject, make_webhook("any", uuid4(), age_seconds=LONG_AGO_SECONDS))
 
 
 @pytest.mark.parametrize("value", ["", "v1,", "nonsense", "v1,====", "t=,v1=", "\N{SNOWMAN}", "t=1,v1=1", "," * 1000])

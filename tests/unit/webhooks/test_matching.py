@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from pipeline.webhooks.inbound.matching import Fit, Match, NotYet, Stray, find_fit
+from pipeline.webhooks.inbound.matching import Fit, Match, NotYet, Unrelated, find_fit
 
 OURS, OTHER = UUID(int=1), UUID(int=2)
 
@@ -39,7 +39,7 @@ OURS, OTHER = UUID(int=1), UUID(int=2)
             None,
             OURS,
             "pi_1",
-            Stray(f"checkout {OURS} is paid with pi_1, this is about pi_2"),
+            Unrelated(f"checkout {OURS} is paid with pi_1, this is about pi_2"),
             id="another object of our checkout",
         ),
     ],
@@ -47,6 +47,6 @@ OURS, OTHER = UUID(int=1), UUID(int=2)
 def test_the_object_decides(
     reference: str | None, holder: UUID | None, named: UUID | None, named_reference: str | None, fit: Fit
 ) -> None:
-    found = find_fit(reference=reference, holder_id=holder, named_id=named, named_reference=named_reference)
+    found = find_fit(reference=reference, referring_id=holder, named_id=named, named_reference=named_reference)
 
     assert found == fit

@@ -14,7 +14,7 @@ from models.states import PaymentStatus
 from pipeline.errors import Invalid
 from pipeline.gateways.gateway import InboundWebhook
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.gateways.sandbox.notices import Stamp
+from pipeline.gateways.sandbox.webhook_events import Stamp
 from pipeline.settings import Settings, SettingsError
 from tests.conftest import SANDBOX_SECRET
 from tests.integration.gateways.sandbox.customer import Customer
@@ -34,15 +34,15 @@ def test_every_line_of_the_ledger_is_an_event_in_its_order(bank: SandboxGateway,
 
     events = bank.events()
 
-    notices = [bank.read_webhook(event.body, event.headers) for event in events]
-    assert [(notice.kind, notice.reference, notice.checkout_id) for notice in notices] == [
+    webhooks = [bank.read_webhook(event.body, event.headers) for event in events]
+    assert [(webhook.kind, webhook.reference, webhook.checkout_id) for webhook in webhooks] == [
         ("payment.authorized", paid.reference, paid.id),
         ("payment.captured", paid.reference, paid.id),
         ("payment.refunded", paid.reference, paid.id),
         ("payment.refused", shy.reference, shy.id),
     ]
-    assert [notice.event_id for notice in notices] == [f"evt_{event.id}" for event in events]
-    assert all(notice.relevant for notice in notices)
+    assert [webhook.event_id for webhook in webhooks] == [f"evt_{event.id}" for event in events]
+    assert all(webhook.relevant for webhook in webhooks)
 
 
 def test_events_come_after_the_one_that_was_seen(bank: SandboxGateway, engine: Engine) -> None:
@@ -130,9 +130,9 @@ def test_a_kind_that_the_bank_does_not_have_is_of_no_concern(bank: SandboxGatewa
     body = '{"type": "statement.ready", "timestamp": "2026-11-23T12:00:00Z", "data": {"reference": 7}}'
     headers = Stamp(SANDBOX_SECRET).sign("evt_1", body, at=datetime.now(UTC))
 
-    notice = bank.read_webhook(body.encode(), headers)
+    webhook = bank.read_webhook(body.encode(), headers)
 
-    assert notice == InboundWebhook("evt_1", "statement.ready", None, None, relevant=False)
+    assert webhook == InboundWebhook("evt_1", "statement.ready", None, None, relevant=False)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_x", "\N{SNOWMAN}"])

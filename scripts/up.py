@@ -14,10 +14,10 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.database.connections import connect_engine, transaction
-from pipeline.gateways.choice import require_choice
-from pipeline.operations.commands import CommandLine
-from pipeline.security.api_keys import Scope, create_key, find_caller
+from pipeline.database import connect_engine, transaction
+from pipeline.gateways import require_choice
+from pipeline.operations import CommandLine
+from pipeline.security import Scope, create_key, find_caller
 from pipeline.security.printable import make_printable
 from scripts.environments.fleet import read_procfile
 from scripts.environments.obstacles import Obstacle, explain_obstacles

@@ -13,8 +13,6 @@ from pipeline.gateways.installed import is_installed, list_gateways, load_gatewa
 from pipeline.gateways.settings import GatewaySettings, MoneyKind
 from pipeline.settings import Settings, SettingsError
 
-__all__ = ["Choice", "MoneyKind", "describe_choice", "find_real", "read_choice", "require_choice"]
-
 _WORDS: Final = {
     MoneyKind.PLAY: "play money: nothing is charged",
     MoneyKind.TEST: "test mode: nothing is charged",

@@ -13,8 +13,9 @@ from models.identifiers import list_ancestors, normalize_tax_id
 from models.identifiers.addresses import find_address_region, normalize_address, normalize_address_country
 from models.money import Money
 from pipeline.carts.cart_input import DiscountInput, TaxInput
-from pipeline.carts.snapshot import Basket, Line
-from pipeline.checkouts.batch import Rejected
+from pipeline.carts import Basket
+from pipeline.carts.snapshot import Line
+from pipeline.checkouts import Rejected
 from pipeline.errors import Code
 from pipeline.errors.objections import explain_first
 from pipeline.pricing.exchange import convert_price, cross

@@ -18,8 +18,8 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
 from models.pricing import CouponRecord, PromotionRecord
-from pipeline.catalog.variants import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
-from pipeline.messaging.ports import INTAKE
+from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.messaging import INTAKE
 from scripts.faults.place import OWNER, Place
 from workers.broker.batch_broker import BatchBroker
 

@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from pipeline.errors import Code, Invalid, Refused
 from pipeline.security.admin_sessions import find_session
-from pipeline.security.api_keys import Caller
+from pipeline.security import Caller
 from workers.web.admin.sessions import read_cookie
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import edge_of

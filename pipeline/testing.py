@@ -24,26 +24,16 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.audit import Violation, audit
 from pipeline.carts import Cart
-from pipeline.catalog import set_stock
-from pipeline.catalog import StockRow
-from pipeline.catalog import PriceRow, VariantRow, set_prices, upsert_variants
-from pipeline.database import connect_engine
+from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.database import TRANSIENT_WAITS, TransactionRunner, connect_engine
 from pipeline.database.temporary import OpenServer, open_settings
-from pipeline.database import TRANSIENT_WAITS, TransactionRunner
-from pipeline.gateways import Gateway
-from pipeline.gateways import build_gateway, fit_lease
-from pipeline.intake import PaymentInput, StartRequest
-from pipeline.intake import CheckoutService
-from pipeline.intake import Status
+from pipeline.gateways import Gateway, build_gateway, fit_lease
+from pipeline.intake import CheckoutService, PaymentInput, StartRequest, Status
 from pipeline.messaging import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
 from pipeline.messaging.ports import Head
-from pipeline.saga import get_chain
-from pipeline.saga import Executor
-from pipeline.saga import PaymentPoller
+from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder, get_chain
 from pipeline.saga.resolve import resolve
-from pipeline.saga import Runner
 from pipeline.saga.sweep import SweepCounts, sweep
-from pipeline.saga import Unwinder
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound import Inbox
 from pipeline.webhooks.outbound import draw_secret

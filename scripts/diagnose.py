@@ -11,10 +11,8 @@ from uuid import UUID
 
 import typer
 
-from pipeline.operations import advise
+from pipeline.operations import advise, diagnose, read_detail
 from pipeline.operations.advice import describe
-from pipeline.operations import read_detail
-from pipeline.operations import diagnose
 from pipeline.operations.diagnostics import Diagnosis, Severity, judge_gateway, judge_queues
 from scripts.environments.desk import REFUSED, open_desk, print_rows
 from scripts.environments.obstacles import open_redis

@@ -7,19 +7,13 @@ import structlog
 from dramatiq import Broker, Middleware, Worker
 from sqlalchemy import Engine
 
-from pipeline.database import connect_engine
-from pipeline.database import TRANSIENT_WAITS, TransactionRunner
+from pipeline.database import TRANSIENT_WAITS, TransactionRunner, connect_engine
 from pipeline.errors import Code
-from pipeline.gateways import MoneyKind, read_choice
-from pipeline.gateways import Gateway
-from pipeline.gateways import build_gateway, fit_lease
+from pipeline.gateways import Gateway, MoneyKind, build_gateway, fit_lease, read_choice
 from pipeline.intake import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
-from pipeline.saga import Executor
+from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder
 from pipeline.saga.executor import LINGER_SECONDS
-from pipeline.saga import PaymentPoller
-from pipeline.saga import Runner
-from pipeline.saga import Unwinder
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound import Inbox
 from pipeline.webhooks.outbound import Dispatcher

@@ -25,8 +25,7 @@ from models.limits import (
 from pipeline.carts import Cart
 from pipeline.carts.cart_input import Model
 from pipeline.errors import Code, Invalid
-from pipeline.field_types import measure
-from pipeline.field_types import Minor, Reference, Ttl
+from pipeline.field_types import Minor, Reference, Ttl, measure
 from pipeline.security.card_numbers import has_card_number
 
 

@@ -6,11 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from pipeline.carts import Cart
+from pipeline.carts import Cart, StoredCart, put_cart, read_cart
 from pipeline.carts.cart_input import TaxIdValidation
-from pipeline.carts import StoredCart, put_cart, read_cart
-from pipeline.database import reading
-from pipeline.database import TransactionRunner
+from pipeline.database import TransactionRunner, reading
 from pipeline.errors import Code, NotFound, Refused
 from pipeline.gateways import Gateway
 from pipeline.intake import commands as intake

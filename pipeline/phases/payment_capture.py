@@ -8,8 +8,7 @@ from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.errors import Code
 from pipeline.gateways.gateway import AUTHORIZATION_EXPIRED as EXPIRED
 from pipeline.gateways.gateway import Verb
-from pipeline.payments import undo
-from pipeline.payments import Intent, PaymentState
+from pipeline.payments import Intent, PaymentState, undo
 from pipeline.payments.retry_policy import repeat_until_known
 from pipeline.settings import Settings
 

@@ -18,12 +18,10 @@ from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.errors import Code
 from pipeline.gateways.gateway import Chargeable
+from pipeline.pricing import Quote, find_drift, find_tolerance, freeze_quotes
 from pipeline.pricing.charge import charge_exactly, price_basket
 from pipeline.pricing.coupons import CouponBook, return_coupons
-from pipeline.pricing import find_drift, find_tolerance
 from pipeline.pricing.loader import Terms, describe_lapsed, find_lapsed_rates, load_terms
-from pipeline.pricing import freeze_quotes
-from pipeline.pricing import Quote
 from pipeline.settings import Settings, TaxRatesEnded
 
 #: As the chain calls it: a phase has the name of its file.

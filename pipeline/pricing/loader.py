@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, text
 from models.identifiers import list_ancestors, normalize_tax_id
 from models.identifiers.addresses import find_address_region, normalize_address, normalize_address_country
 from models.money import Money
-from pipeline.carts.cart_input import DiscountInput, TaxInput
 from pipeline.carts import Basket
+from pipeline.carts.cart_input import DiscountInput, TaxInput
 from pipeline.carts.snapshot import Line
 from pipeline.checkouts import Rejected
 from pipeline.errors import Code

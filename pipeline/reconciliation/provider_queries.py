@@ -6,8 +6,8 @@ from typing import Final, assert_never
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.database.backoff import back_off
 from pipeline.database import assert_no_transaction
+from pipeline.database.backoff import back_off
 from pipeline.errors import Code, Unavailable
 from pipeline.gateways import Gateway
 from pipeline.gateways.gateway import (

@@ -17,8 +17,7 @@ from pipeline.reconciliation.findings import Finding, LocalRecord, Remedy
 from pipeline.reconciliation.local_records import read_one
 from pipeline.reconciliation.orphaned_payments import Repair, void_or_refund
 from pipeline.reconciliation.provider_queries import retrieve_object
-from pipeline.saga import PaymentPoller
-from pipeline.saga import Unwinder
+from pipeline.saga import PaymentPoller, Unwinder
 from pipeline.settings import Settings
 
 #: A batch is worked on for as many leases: a worker that was at the same payment is done after one.

@@ -21,13 +21,12 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from pipeline.database import is_transient
-from pipeline.database import TransactionRunner
+from pipeline.database import TransactionRunner, is_transient
 from pipeline.gateways import Gateway
 from pipeline.messaging import OutgoingMessage, Publisher
 from pipeline.messaging.ports import Backlog
-from pipeline.payments.gateway_calls import Calls, gather
 from pipeline.payments import CallResult, PlannedCall
+from pipeline.payments.gateway_calls import Calls, gather
 from pipeline.saga.loads import Load, Loads
 from pipeline.settings import Settings
 

@@ -16,11 +16,9 @@ from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded, Verb
 from pipeline.messaging import RESOLVE, OutgoingMessage
+from pipeline.payments import CallResult, Intent, PaymentState, load_payments, store_results, take_leases
 from pipeline.payments.late_funds import close_reviews
-from pipeline.payments import CallResult, take_leases
-from pipeline.payments import Intent, PaymentState
 from pipeline.payments.payment import LIVE
-from pipeline.payments import load_payments, store_results
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import GatewayPhase, next_phase
 from pipeline.saga.executor import Executor, Step

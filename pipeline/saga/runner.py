@@ -14,9 +14,7 @@ from pipeline.checkouts.batch import split_by_attempts
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways import Gateway
 from pipeline.messaging import OutgoingMessage
-from pipeline.payments import CallResult, PlannedCall, take_leases
-from pipeline.payments import Intent, PaymentState
-from pipeline.payments import load_payments, store_results
+from pipeline.payments import CallResult, Intent, PaymentState, PlannedCall, load_payments, store_results, take_leases
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import GatewayPhase, Phase, QuotingPhase, TransactionPhase
 from pipeline.saga.executor import Executor, Lane, Step

@@ -23,8 +23,8 @@ from pipeline.checkouts.locks import (
     lock_scheduled,
     lock_stalled,
 )
-from pipeline.database.backoff import back_off_sql
 from pipeline.database import TransactionRunner
+from pipeline.database.backoff import back_off_sql
 from pipeline.errors import Code
 from pipeline.messaging import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage, Publisher
 from pipeline.messaging.ports import Backlog, Head

@@ -12,10 +12,17 @@ from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected, Retr
 from pipeline.checkouts.batch import split_by_attempts
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.messaging import UNWIND
+from pipeline.payments import (
+    CallResult,
+    Intent,
+    PaymentState,
+    PlannedCall,
+    abandon,
+    load_payments,
+    store_results,
+    take_leases,
+)
 from pipeline.payments.late_funds import close_reviews, request_review
-from pipeline.payments import CallResult, PlannedCall, take_leases
-from pipeline.payments import Intent, PaymentState
-from pipeline.payments import abandon, load_payments, store_results
 from pipeline.payments.undo import plan_undo
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import GatewayPhase, Phase, TransactionPhase, find_phase

@@ -9,8 +9,7 @@ from sqlalchemy import Engine, text
 
 from models.states import ACTIVE_SQL
 from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
-from pipeline.intake import PaymentInput, StartRequest
-from pipeline.intake import CheckoutService
+from pipeline.intake import CheckoutService, PaymentInput, StartRequest
 from pipeline.messaging import OutgoingMessage
 from workers.bootstrap import CheckoutEngine
 

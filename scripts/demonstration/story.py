@@ -13,8 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from models.guards import CART_LOCKED
 from models.states import TERMINAL, CheckoutState, OperationStatus
-from pipeline.intake import PaymentInput, ProcessRequest
-from pipeline.intake import Status
+from pipeline.intake import PaymentInput, ProcessRequest, Status
 from pipeline.messaging import INTAKE
 from scripts.demonstration.cast import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, DemoBuyer
 from scripts.demonstration.view import Narrator, show_amount

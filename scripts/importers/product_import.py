@@ -207,9 +207,7 @@ def _write_chunk(
     upsert_variants(
         connection,
         [
-            VariantRow(
-                variant.sku, variant.title, variant.category, variant.backorder_policy, active=variant.active
-            )
+            VariantRow(variant.sku, variant.title, variant.category, variant.backorder_policy, active=variant.active)
             for variant in chunk
         ],
     )
@@ -218,10 +216,7 @@ def _write_chunk(
         remember_skus(connection, origins)
     prices = set_prices(
         connection,
-        [
-            PriceRow(variant.sku, options.currency, variant.price_minor, options.prices_include_tax)
-            for variant in chunk
-        ],
+        [PriceRow(variant.sku, options.currency, variant.price_minor, options.prices_include_tax) for variant in chunk],
     )
     rows: list[StockRow | StockCount] = [
         StockRow(variant.sku, options.location, variant.quantity)

@@ -16,8 +16,8 @@ from models.money import MAX_MINOR
 from models.states import TERMINAL
 from pipeline.carts import Cart
 from pipeline.carts.cart_input import CartLine
-from pipeline.catalog.tax_rates import TaxRow, store_taxes
 from pipeline.catalog import StockRow, VariantRow, set_stock, upsert_variants
+from pipeline.catalog.tax_rates import TaxRow, store_taxes
 from pipeline.database import transaction
 from pipeline.intake import PaymentInput, StartRequest
 from pipeline.messaging import INTAKE

@@ -17,8 +17,7 @@ SETTINGS = '''
 """Settings of the paper bank, as its entry point would name them."""
 
 from paper_bank import PaperBank
-from pipeline.gateways.gateway import Gateway
-from pipeline.gateways.settings import GatewaySettings
+from pipeline.gateways import Gateway, GatewaySettings
 from pipeline.settings import Settings
 from pydantic_settings import SettingsConfigDict
 
@@ -110,8 +109,8 @@ def test_the_suite_runs_on_a_gateway_from_elsewhere(package: Path) -> None:
 
 def test_an_installed_gateway_is_chosen_by_its_name_and_its_own_settings(package: Path) -> None:
     code = (
-        "from pipeline.gateways.choice import describe_choice; from pipeline.gateways.installed import read_options;"
-        "from pipeline.gateways.registry import build_gateway; from pipeline.settings import read_settings;"
+        "from pipeline.gateways import build_gateway, describe_choice;"
+        "from pipeline.gateways.installed import read_options; from pipeline.settings import read_settings;"
         "found = read_settings(); print(describe_choice(found), dict(read_options(found)), build_gateway(found).name)"
     )
     urls = {"DATABASE_URL": "postgresql://nowhere", "REDIS_URL": "redis://nowhere"}

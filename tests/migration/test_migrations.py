@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from models.tables import Base
-from pipeline.audit.report import audit
+from pipeline.audit import audit
 from pipeline.database.migrations import migrate, read_head
 from pipeline.operations.health import Health, check_database
 from pipeline.settings import Settings

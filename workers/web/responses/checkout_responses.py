@@ -12,8 +12,7 @@ from starlette.responses import Response
 from models.states import ENDINGS, CheckoutState
 from pipeline.errors import Code, Conflict
 from pipeline.intake import RESTING, Status, read_status
-from pipeline.pricing import read_quotes
-from pipeline.pricing import Quote
+from pipeline.pricing import Quote, read_quotes
 from workers.web.context import Edge
 from workers.web.responses.problem_details import make_problem, render
 from workers.web.responses.serializers import view_checkout

@@ -7,9 +7,8 @@ from fastapi import APIRouter, Path, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from pipeline.operations import advise
+from pipeline.operations import CheckoutDetail, advise, read_detail
 from pipeline.operations.advice import can_release, can_retry, describe
-from pipeline.operations import CheckoutDetail, read_detail
 from pipeline.saga import get_chain
 from workers.web.admin.authentication import LIST, DeskRoute
 from workers.web.admin.schemas.responses import CheckoutDetailView

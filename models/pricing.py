@@ -54,7 +54,7 @@ _VALIDITY: Final = frozenset({"automatic", "starts_at", "ends_at", "active"})
 
 #: The columns that say what a promotion does, for every query that reads one. By name, and not `*`: a column of the
 #: next release would change the result of a prepared statement, which PostgreSQL refuses.
-PROMOTION_COLUMNS: Final = tuple(each.name for each in Promotion.__table__.columns if each.name not in _VALIDITY)
+PROMOTION_COLUMNS: Final = tuple(each.name for each in PromotionRecord.__table__.columns if each.name not in _VALIDITY)
 
 
 class CouponRecord(Base):

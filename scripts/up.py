@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from pipeline.database import connect_engine, transaction
-from pipeline.gateways import require_choice
+from pipeline.gateways import build_gateway, require_choice
 from pipeline.operations import CommandLine
 from pipeline.security import Scope, create_key, find_caller
 from pipeline.security.printable import make_printable
@@ -83,6 +83,8 @@ def open_servers(stack: ExitStack, local: Path) -> dict[str, str]:
             if not given.redis_url:
                 print(f"REDIS_URL={redis_url}", flush=True)
         settings = build_settings(database_url, redis_url)
+        # What its settings lack is said here once, and not by each process again and again.
+        build_gateway(settings).close()
         print(f"Payments: {require_choice(settings).sentence}", flush=True)
         return build_env(settings)
 

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from inspect import isabstract
 from typing import Any, Final
 
+from pipeline.database.roles import SchemaGrant
 from pipeline.gateways.settings import GatewaySettings
 from pipeline.settings import Settings, SettingsError
 
@@ -48,6 +49,11 @@ def load_gateway(name: str) -> type[GatewaySettings]:
             f'The gateway {name} has another name in its settings: set {loaded.__name__}.name = "{name}".'
         )
     return loaded
+
+
+def list_grants() -> list[SchemaGrant]:
+    """Return the rights in the schemas of all installed gateways, in the order of their names."""
+    return [each for gateway in list_gateways().values() for each in gateway.list_grants()]
 
 
 def read_options(settings: Settings) -> Mapping[str, Any]:

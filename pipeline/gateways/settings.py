@@ -5,6 +5,7 @@ reads the settings of all installed gateways to see which one is meant, and buil
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Self, get_args
 
@@ -12,6 +13,8 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
+from pipeline.database.invariant import Invariant
+from pipeline.database.roles import SchemaGrant
 from pipeline.gateways.gateway import Gateway
 from pipeline.settings import Settings, SettingsError, explain_invalid, name_variable
 
@@ -47,6 +50,21 @@ class GatewaySettings(BaseSettings):
 
         Import the adapter in here: only the process that calls the provider needs its SDK.
         """
+
+    @classmethod
+    def list_invariants(cls) -> Sequence[Invariant]:
+        """Return what the audit checks beside the engine's own invariants, whichever gateway is chosen."""
+        return ()
+
+    def has_tables_here(self, settings: Settings) -> bool:
+        """Tell whether what the invariants read is in the engine's database: elsewhere they are not checked."""
+        del settings
+        return True
+
+    @classmethod
+    def list_grants(cls) -> Sequence[SchemaGrant]:
+        """Return the rights in the gateway's own schemas of the engine's database, for `roles apply`."""
+        return ()
 
     @classmethod
     def read(cls, settings: Settings) -> Self:

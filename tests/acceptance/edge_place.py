@@ -19,6 +19,7 @@ from pipeline.audit import audit
 from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.database.roles import Role, grant, make_user
+from pipeline.gateways.installed import list_grants
 from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from scripts.environments.fleet import read_procfile
@@ -146,7 +147,7 @@ def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]
         with admin.begin() as connection:
             migrate(connection)
             # The processes can do what they must, and no more.
-            grant(connection)
+            grant(connection, list_grants())
             make_user(connection, WORKER, Role.WORKER)
             _, token = create_key(connection, owner=OWNER, name="test", scopes=list(Scope))
         admin.dispose()

@@ -18,6 +18,9 @@ SETTINGS = '''
 
 from paper_bank import PaperBank
 from pipeline.gateways import Gateway, GatewaySettings
+from pipeline.database.invariant import Invariant
+from pipeline.gateways.gateway import Gateway
+from pipeline.gateways.settings import GatewaySettings
 from pipeline.settings import Settings
 from pydantic_settings import SettingsConfigDict
 
@@ -32,6 +35,14 @@ class PaperSettings(GatewaySettings):
 
     def build(self, settings: Settings) -> Gateway:
         return PaperBank()
+
+    @classmethod
+    def list_invariants(cls) -> tuple[Invariant, ...]:
+        query = """
+            SELECT p.checkout_id, o.total_minor FROM payments p JOIN orders o USING (checkout_id)
+            WHERE p.gateway = 'paper' AND o.total_minor > 1000
+        """
+        return (Invariant("paper_sheets_are_small", "No order on paper is over 10.00.", query),)
 '''
 
 #: Both spellings of a package: what is found by its name, and what `--gateway` is given.
@@ -57,6 +68,7 @@ def build(settings):
 PURCHASE = """
 from models.states import CheckoutState
 from paper_bank import PaperBank
+from pipeline.audit.report import Violation
 from pipeline.testing import checkout_engine
 
 
@@ -70,6 +82,15 @@ def test_a_cup_is_bought_and_a_bad_card_is_declined() -> None:
         assert engine.settle(declined) is CheckoutState.FAILED
         assert [sheet.captured_minor for sheet in bank.sheets.values()] == [900, 0]
         assert engine.audit() == []
+
+
+def test_the_audit_checks_the_gateways_own_invariant() -> None:
+    with checkout_engine(PaperBank()) as engine:
+        engine.add_variant("cup", stock=9, price_minor=450)
+        small, large = (engine.start(engine.add_cart(("cup", count)), token="good") for count in (2, 3))
+        assert [engine.settle(each) for each in (small, large)] == [CheckoutState.COMPLETED] * 2
+        rows = ({"checkout_id": large, "total_minor": 1350},)
+        assert engine.audit() == [Violation("paper_sheets_are_small", "No order on paper is over 10.00.", 1, rows)]
 
 
 def test_the_sandbox_bank_is_there_without_an_adapter() -> None:
@@ -147,4 +168,4 @@ def test_an_integration_is_tested_on_the_engine_in_its_own_process(package: Path
     (package / "test_purchase.py").write_text(PURCHASE)
     done = run(package, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_purchase.py", DATABASE_URL=server_urls[0])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from pipeline.audit.invariants.invariant import Invariant
+from pipeline.database.invariant import Invariant
 from pipeline.pricing import hash_quote, read_quotes
 
 #: Locks read at once: about 100 microseconds each, and a few megabytes in all.

@@ -1,11 +1,16 @@
 """The sandbox bank's own settings: `CHECKOUT_SANDBOX_...`."""
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from models.sandbox import SCHEMA
+from pipeline.database.invariant import Invariant
+from pipeline.database.roles import SchemaGrant
 from pipeline.gateways.gateway import Gateway
+from pipeline.gateways.sandbox.invariants import BANK_INVARIANTS
 from pipeline.gateways.settings import GatewaySettings, MoneyKind
 from pipeline.settings import Settings
 
@@ -38,3 +43,17 @@ class SandboxSettings(GatewaySettings):
         from pipeline.gateways.sandbox.bank import SandboxGateway  # noqa: PLC0415 (read often, built once)
 
         return SandboxGateway(settings, self)
+
+    @classmethod
+    def list_invariants(cls) -> Sequence[Invariant]:
+        """Compare its books with the engine's."""
+        return BANK_INVARIANTS
+
+    def has_tables_here(self, settings: Settings) -> bool:
+        """Unless its books are in a database of their own."""
+        return self.database_url is None or self.database_url == settings.database_url
+
+    @classmethod
+    def list_grants(cls) -> Sequence[SchemaGrant]:
+        """Let the worker write its books: it plays an external provider, whose books in production are elsewhere."""
+        return (SchemaGrant(SCHEMA, worker=("SELECT", "INSERT", "UPDATE")),)

@@ -9,7 +9,8 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Numeric, 
 from sqlalchemy.dialects.postgresql import ARRAY, CHAR
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, BigId, Currency, Minor, Now, max_length
+from models.base import Base, BigId, Currency, Minor, Now, max_length, one_of
+from models.states import PromotionKind
 
 
 class PromotionRecord(Base):
@@ -23,10 +24,11 @@ class PromotionRecord(Base):
     __table_args__ = (
         CheckConstraint("percent BETWEEN 0 AND 100", name="percent"),
         CheckConstraint("amount_minor >= 0 AND minimum_minor >= 0", name="amounts"),
+        one_of("kind", PromotionKind),
         CheckConstraint(
             "CASE kind WHEN 'percentage' THEN percent IS NOT NULL"
             " WHEN 'fixed_amount' THEN amount_minor IS NOT NULL AND currency IS NOT NULL ELSE true END",
-            name="kind",
+            name="columns",
         ),
         max_length("title", 1000),
         Index("promotions_automatic_idx", "id", postgresql_where=text("automatic AND active")),

@@ -13,6 +13,7 @@ from models.identifiers import list_ancestors, normalize_tax_id
 from models.identifiers.addresses import find_address_region, normalize_address, normalize_address_country
 from models.money import Money
 from models.pricing import PROMOTION_COLUMNS
+from models.states import PromotionKind
 from pipeline.carts import Basket
 from pipeline.carts.cart_input import DiscountInput, TaxInput
 from pipeline.carts.snapshot import Line
@@ -31,7 +32,6 @@ from pipeline.pricing.terms import (
     LapsedRate,
     Order,
     Promotion,
-    PromotionKind,
     Shipping,
     TaxRate,
 )

@@ -1,7 +1,7 @@
 """The recipes name the kinds of promotions that there are."""
 
 from models.pricing import PROMOTION_COLUMNS
-from pipeline.pricing.terms import PromotionKind
+from models.states import PromotionKind
 from tests.support.promotion_kinds import read_kinds
 
 

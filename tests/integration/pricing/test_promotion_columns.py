@@ -30,6 +30,14 @@ def test_a_promotion_needs_no_other_columns(shelf: Shelf, kind: str, columns: li
     assert shelf.rows("SELECT kind FROM promotions") == [(kind,)]
 
 
+@pytest.mark.parametrize("kind", ["percentages", "Percentage", " percentage", "", "two_for_one"])
+def test_a_kind_that_the_engine_does_not_know_is_refused(shelf: Shelf, kind: str) -> None:
+    """Else one mistyped automatic promotion would fail every checkout when its price is locked."""
+    with pytest.raises(IntegrityError, match='violates check constraint "promotions_kind_check"'):
+        shelf.add_promotion(kind, percent=10)
+    assert shelf.rows("SELECT count(*) FROM promotions") == [(0,)]
+
+
 @pytest.mark.parametrize(("kind", "columns", "left_out"), CASES)
 def test_a_promotion_without_its_column_is_refused(shelf: Shelf, kind: str, columns: list[str], left_out: str) -> None:
     with pytest.raises(IntegrityError, match=r'violates check constraint "promotions_\w+_check"'):

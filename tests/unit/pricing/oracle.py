@@ -6,8 +6,9 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from models.states import PromotionKind
 from pipeline.pricing.quote import price_order
-from pipeline.pricing.terms import Goods, Order, Promotion, PromotionKind, QuoteLine, QuoteShipping, Shipping, TaxRate
+from pipeline.pricing.terms import Goods, Order, Promotion, QuoteLine, QuoteShipping, Shipping, TaxRate
 from pipeline.settings import TaxRounding
 from tests.unit.pricing.oracle_kinds import EXPECTED, FIGURES, Seen, prices
 

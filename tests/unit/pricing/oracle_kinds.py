@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from pipeline.pricing.terms import Goods, Promotion, PromotionKind
+from models.states import PromotionKind
+from pipeline.pricing.terms import Goods, Promotion
 from tests.unit.pricing.exact_shares import half_up, in_proportion
 
 prices = st.one_of(st.integers(0, 20), st.integers(0, 10**6), st.integers(0, 10**12))

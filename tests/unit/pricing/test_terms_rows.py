@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from models.pricing import PROMOTION_COLUMNS
+from models.states import PromotionKind
 from pipeline.pricing.loader import read_promotion
-from pipeline.pricing.terms import Promotion, PromotionKind, to_fields
+from pipeline.pricing.terms import Promotion, to_fields
 
 
 def test_a_promotion_has_the_columns_that_are_read_and_the_code_of_its_coupon() -> None:

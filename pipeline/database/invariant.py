@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+# Settings of gateways list invariants, and every process reads those settings: light ones stay without SQLAlchemy.
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,4 +21,4 @@ class Invariant:
     name: str
     meaning: str
     sql: str = ""
-    search: Callable[[Connection], Iterable[dict[str, Any]]] | None = None
+    search: "Callable[[Connection], Iterable[dict[str, Any]]] | None" = None

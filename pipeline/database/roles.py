@@ -6,7 +6,6 @@ and the endpoints. `checkout_reader` only reads, and no secret. None owns a tabl
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from models.history import FROZEN
 from models.tables import Base
+from pipeline.database.schema_grant import SchemaGrant
 
 
 class Role(StrEnum):
@@ -22,14 +22,6 @@ class Role(StrEnum):
     WORKER = "checkout_worker"
     CLERK = "checkout_clerk"
     READER = "checkout_reader"
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaGrant:
-    """A schema of a gateway's own, and what the worker may do in each of its tables. The reader reads them all."""
-
-    schema: str
-    worker: tuple[str, ...]
 
 
 #: Columns that only the insert of a row sets, beside what a trigger enforces for every role. An upstream with a user

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from inspect import isabstract
 from typing import Any, Final
 
-from pipeline.database.roles import SchemaGrant
+from pipeline.database.schema_grant import SchemaGrant
 from pipeline.gateways.settings import GatewaySettings
 from pipeline.settings import Settings, SettingsError
 

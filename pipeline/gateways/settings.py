@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from pipeline.database.invariant import Invariant
-from pipeline.database.roles import SchemaGrant
+from pipeline.database.schema_grant import SchemaGrant
 from pipeline.gateways.gateway import Gateway
 from pipeline.settings import Settings, SettingsError, explain_invalid, name_variable
 

@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from models.sandbox import SCHEMA
 from pipeline.database.invariant import Invariant
-from pipeline.database.roles import SchemaGrant
+from pipeline.database.schema_grant import SchemaGrant
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.sandbox.invariants import BANK_INVARIANTS
 from pipeline.gateways.settings import GatewaySettings, MoneyKind

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from pipeline.database.roles import Role, SchemaGrant, grant, list_statements
+from pipeline.database.roles import Role, grant, list_statements
+from pipeline.database.schema_grant import SchemaGrant
 from pipeline.gateways.installed import list_grants
 
 PAPER: Final = SchemaGrant("paper", worker=("SELECT", "INSERT"))

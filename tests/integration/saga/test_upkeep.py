@@ -70,7 +70,7 @@ def test_deliveries_that_were_taken_are_forgotten_after_a_month(works: Works, sh
     counts = works.sweep()
     # Then
     assert counts.forgotten == 1
-    assert shelf.rows("SELECT status FROM webhook_deliveries ORDER BY event_id") == [("dead",), ("delivered",)]
+    assert shelf.rows("SELECT status FROM webhook_deliveries ORDER BY event_id") == [("dead_lettered",), ("delivered",)]
 
 
 REFUSED = """

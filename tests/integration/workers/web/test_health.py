@@ -268,7 +268,7 @@ def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine
         connection.execute(
             text("""
                 INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at, ended_at)
-                VALUES (1, gen_random_uuid(), 'dead', NULL, now())
+                VALUES (1, gen_random_uuid(), 'dead_lettered', NULL, now())
             """)
         )
         checks, _ = check_database(connection, settings, HEAD)

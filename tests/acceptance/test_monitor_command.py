@@ -77,8 +77,8 @@ def test_in_a_pipe_it_prints_one_fact_a_line(tmp_path: Path, settings: Settings)
         "p50 2.00s",
         "units_held 1",
         "step inventory_reservation checkouts=0 oldest=- per_minute=0",
-        "queue checkout.price_lock waiting=1 in_flight=0 dead=0 oldest=-",
-        "queue checkout.sweep waiting=0 in_flight=0 dead=0 oldest=-",
+        "queue checkout.price_lock waiting=1 in_flight=0 dead_lettered=0 oldest=-",
+        "queue checkout.sweep waiting=0 in_flight=0 dead_lettered=0 oldest=-",
         "failure payment_declined 1",
         "attention stuck 0",
     } <= set(lines)

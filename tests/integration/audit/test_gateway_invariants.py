@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from pipeline.audit import Violation
 from pipeline.audit.report import INVARIANTS, check, list_invariants
 from pipeline.database.invariant import Invariant
-from pipeline.gateways import GatewaySettings, installed
+from pipeline.gateways import Gateway, GatewaySettings, installed
 from pipeline.gateways.installed import GROUP
 from pipeline.gateways.sandbox.invariants import BANK_INVARIANTS
 from pipeline.settings import Settings, SettingsError
@@ -35,6 +35,10 @@ class PaperSettings(GatewaySettings):
     sheets: Annotated[int, Field(gt=0)] = 1
     elsewhere: bool = False
 
+    def build(self, settings: Settings) -> Gateway:
+        """Never called: no payment is made with it."""
+        raise AssertionError(settings)
+
     @classmethod
     def list_invariants(cls) -> Sequence[Invariant]:
         """One."""
@@ -52,6 +56,10 @@ class PlainSettings(GatewaySettings):
 
     name = "plain"
     sheets: Annotated[int, Field(gt=0)] = 1
+
+    def build(self, settings: Settings) -> Gateway:
+        """Never called: no payment is made with it."""
+        raise AssertionError(settings)
 
 
 @pytest.fixture(autouse=True)

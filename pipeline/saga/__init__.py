@@ -1,1 +1,1 @@
-"""The way of a checkout, forward and back: the chain, its runner, the unwind, the sweep."""
+"""A checkout's way forward and back: the chain, its runner, the unwind, the sweep."""

@@ -66,11 +66,11 @@ class Inbox:
         A worker that dies on the way leaves them due again once the lease has run out.
         """
         matches: dict[UUID, UUID] = {}
-        self._executor.drive(ids, partial(self._sort, matches), self._fail)
+        self._executor.run(ids, partial(self._sort, matches), self._fail)
         if matches:
             # Nothing is locked and no transaction is open while the provider is asked.
             retrieved = self._retrieve(list(dict.fromkeys(matches.values())))
-            self._executor.drive(list(matches), partial(self._settle, matches, retrieved), self._fail)
+            self._executor.run(list(matches), partial(self._settle, matches, retrieved), self._fail)
 
     def _sort(
         self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[CallResult]

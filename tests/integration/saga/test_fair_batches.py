@@ -181,22 +181,22 @@ def test_one_thread_carries_what_others_bring() -> None:
         done.append(load.way)
         if load.way == "first":
             # Then it is free at once
-            loads.carry([Load([], "third")], refuse, refuse)
+            loads.work_on([Load([], "third")], refuse, refuse)
             assert done == ["first"]
 
-    loads.carry([Load([], "first"), Load([], "second")], work, lambda: None)
+    loads.work_on([Load([], "first"), Load([], "second")], work, lambda: None)
     assert done == ["first", "second", "third"]
     # And when all is done, the next that brings something carries it
-    loads.carry([Load([], "fourth")], work, refuse)
+    loads.work_on([Load([], "fourth")], work, refuse)
     assert done[3:] == ["fourth"]
 
 
 def test_a_thread_that_fails_leaves_the_next_one_to_carry() -> None:
     loads: Loads[str] = Loads()
     with pytest.raises(AssertionError):
-        loads.carry([Load([], "a"), Load([], "b")], refuse, refuse)
+        loads.work_on([Load([], "a"), Load([], "b")], refuse, refuse)
     done: list[str] = []
-    loads.carry([Load([], "c")], lambda load: done.append(load.way), refuse)
+    loads.work_on([Load([], "c")], lambda load: done.append(load.way), refuse)
     assert done == ["c"]
 
 

@@ -42,7 +42,7 @@ def test_an_unwind_that_leaves_no_trace_each_time_is_put_before_a_person(works: 
     assert review["detail"] == {
         "phase": "payment_authorization",
         "attempts": TRIES + 1,
-        "error": "its worker died, or left no trace, each time",
+        "error": "its worker crashed without committing, each time",
     }
     redelivered = "SELECT phase, count(*) FROM events WHERE kind = 'sweep.redelivered' GROUP BY phase"
     assert shelf.rows(redelivered) == [("checkout.unwind", TRIES + 1)]
@@ -139,6 +139,6 @@ def test_a_failure_that_is_told_too_late_changes_nothing(works: Works, shelf: Sh
 
     # When
     for phase, checkout_id in ((CHAIN[0], gone), (CHAIN[2], turned)):
-        works.executor.drive([checkout_id], explode, partial(works.runner._fail, phase))
+        works.executor.run([checkout_id], explode, partial(works.runner._fail, phase))
     # Then
     assert take_snapshot(engine) == before

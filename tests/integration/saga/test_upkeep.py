@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
-from pipeline.saga.retention import FORGET_INBOUND_WEBHOOKS
+from pipeline.saga.retention import DELETE_INBOUND_WEBHOOKS
 from tests.support.harness import Shelf, Works
 
 ANSWER = """
@@ -44,7 +44,7 @@ def test_answers_are_forgotten_after_a_day_a_tick_at_a_time(works: Works, shelf:
     shelf.run(ANSWER, hours=25, count=limit + 3)
     shelf.run(ANSWER.replace("key-", "young-"), hours=23, count=1)
     # When
-    counts = [works.sweep().forgotten for _ in range(3)]
+    counts = [works.sweep().deleted for _ in range(3)]
     # Then
     assert counts == [limit, 3, 0]
     assert shelf.rows("SELECT key FROM stored_responses") == [("young-1",)]
@@ -69,7 +69,7 @@ def test_deliveries_that_were_taken_are_forgotten_after_a_month(works: Works, sh
     # When
     counts = works.sweep()
     # Then
-    assert counts.forgotten == 1
+    assert counts.deleted == 1
     assert shelf.rows("SELECT status FROM webhook_deliveries ORDER BY event_id") == [("dead",), ("delivered",)]
 
 
@@ -87,7 +87,7 @@ def test_rejected_messages_are_forgotten_after_their_days_a_tick_at_a_time(works
     shelf.run(REFUSED, body="old-", hours=hours + 1, count=limit + 2)
     shelf.run(REFUSED, body="young-", hours=hours - 1, count=1)
     # When
-    counts = [works.sweep().forgotten for _ in range(3)]
+    counts = [works.sweep().deleted for _ in range(3)]
     # Then
     assert counts == [limit, 2, 0]
     assert shelf.rows("SELECT body FROM rejected_messages") == [("young-1",)]
@@ -113,7 +113,7 @@ def test_settled_webhooks_of_the_provider_are_forgotten_after_their_days(works: 
     receive(shelf, "evt_due", days=days + 1, due=True)
     receive(shelf, "evt_young", days=days - 1)
     # When
-    counts = [works.sweep().forgotten for _ in range(2)]
+    counts = [works.sweep().deleted for _ in range(2)]
     # Then
     assert counts == [1, 0]
     assert shelf.rows("SELECT event_id FROM webhook_inbox ORDER BY 1") == [("evt_due",), ("evt_young",)]
@@ -125,7 +125,7 @@ def test_a_tick_with_nothing_old_reads_no_webhook(works: Works, shelf: Shelf, en
     with engine.begin() as connection:
         connection.execute(text("ANALYZE webhook_inbox"))
         connection.execute(text("SET LOCAL enable_seqscan = off"))
-        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) {FORGET_INBOUND_WEBHOOKS.text}")
+        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) {DELETE_INBOUND_WEBHOOKS.text}")
         plan = "\n".join(connection.execute(explain, {"days": 30, "limit": 500}).scalars())
     assert "Index Scan using webhook_inbox_pkey" in plan
     assert "Rows Removed" not in plan

@@ -101,7 +101,7 @@ def begin(
 
 
 def step_down(connection: Connection, number: int, checkouts: Sequence[LockedCheckout], settings: Settings) -> bool:
-    """Record that phase `number` of these checkouts is undone. Return whether there is more to undo; end them if not."""
+    """Record the undo of phase `number`. Return whether these checkouts have more to undo; if not, end them."""
     if not checkouts:
         return False
     ids = [checkout.id for checkout in checkouts]

@@ -1,1 +1,1 @@
-"""The checkout's row: what a phase works on, every row lock, and the audit trail."""
+"""The checkout's row: what a phase works on, the row locks, and the audit trail."""

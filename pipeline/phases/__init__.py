@@ -1,1 +1,1 @@
-"""The phases, one file each, do and undo side by side."""
+"""The phases: one file each, with its do and its undo."""

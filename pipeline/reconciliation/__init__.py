@@ -1,1 +1,1 @@
-"""The payments stored here and those of the provider, compared both ways; what a rule may settle is repaired."""
+"""Reconciliation: compares the database with the provider's ledger, both ways, and repairs what a rule may settle."""

@@ -1,1 +1,1 @@
-"""Webhooks of the payment provider: verified, stored, matched with a payment, worked on."""
+"""Inbound webhooks from the payment provider: verified, stored, matched with a payment, processed."""

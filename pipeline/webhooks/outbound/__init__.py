@@ -1,1 +1,1 @@
-"""Outbound webhooks: endpoints, bodies, addresses that may be called, and the dispatcher that calls them."""
+"""Outbound webhooks to the shop: endpoints, bodies, the addresses they may have, and the dispatcher."""

@@ -1,1 +1,1 @@
-"""Payment providers behind one protocol."""
+"""Gateways: adapters of payment providers behind one protocol."""

@@ -287,7 +287,7 @@ class CheckoutMachine(RuleBasedStateMachine):
         assert taken == ordered
 
 
-def test_the_promises_hold_whatever_happens(engine: Engine, settings: Settings) -> None:
+def test_the_invariants_hold_whatever_happens(engine: Engine, settings: Settings) -> None:
     class Here(CheckoutMachine):
         def __init__(self) -> None:
             super().__init__(engine, settings.model_copy(update=PATIENT).with_gateway_options(hang_seconds=0))

@@ -88,7 +88,7 @@ def test_history_stays_history_whatever_the_session_makes(
     assert take_snapshot(engine) == before
 
 
-def test_every_function_of_ours_has_a_path_of_its_own(shelf: Shelf) -> None:
+def test_every_function_has_its_own_search_path(shelf: Shelf) -> None:
     found = shelf.rows("""
         SELECT p.proname, p.prosecdef, p.proconfig FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY p.proname

@@ -73,7 +73,7 @@ def test_a_phase_writes_in_one_round_trip_what_it_writes(works: Works, shelf: Sh
     }
 
 
-def test_a_batch_takes_no_more_statements_than_one_checkout(works: Works, shelf: Shelf) -> None:
+def test_a_batch_needs_no_more_statements_than_one_checkout(works: Works, shelf: Shelf) -> None:
     for sku in ("TEA", "CUP"):
         shelf.add_variant(sku, stock=1000)
     shelf.add_coupon("TEN")

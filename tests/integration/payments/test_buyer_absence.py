@@ -24,7 +24,7 @@ from tests.support.workbench import NOTHING, settle
 
 
 @pytest.mark.parametrize("begin", [start_challenged, pay_challenged], ids=["straight through", "started"])
-def test_whoever_never_comes_back_leaves_nothing(stage: Stage, begin: Callable[[Stage], tuple[UUID, str]]) -> None:
+def test_a_buyer_that_never_returns_leaves_nothing(stage: Stage, begin: Callable[[Stage], tuple[UUID, str]]) -> None:
     # Given
     checkout_id, reference = begin(stage)
     # When
@@ -42,7 +42,7 @@ def test_whoever_never_comes_back_leaves_nothing(stage: Stage, begin: Callable[[
     assert stage.works.status(checkout_id).action is None
 
 
-def test_whoever_cancels_at_the_banks_page_leaves_nothing(stage: Stage) -> None:
+def test_a_buyer_that_cancels_at_the_banks_page_leaves_nothing(stage: Stage) -> None:
     # Given
     checkout_id, reference = start_challenged(stage)
     # When
@@ -54,7 +54,7 @@ def test_whoever_cancels_at_the_banks_page_leaves_nothing(stage: Stage) -> None:
     assert isinstance(stage.bank.approve(reference), Declined)
 
 
-def test_an_approval_between_the_expiry_and_the_cancellation_is_let_go(stage: Stage) -> None:
+def test_an_approval_between_the_expiry_and_the_cancellation_is_voided(stage: Stage) -> None:
     # Given a checkout whose time is up, and whose object is not cancelled yet
     checkout_id, reference = start_challenged(stage)
     run_out(stage, checkout_id)
@@ -71,7 +71,7 @@ def test_an_approval_between_the_expiry_and_the_cancellation_is_let_go(stage: St
 
 
 @told_by
-def test_an_approval_that_is_told_after_the_time_is_up_and_before_the_sweep_is_paid(
+def test_an_approval_reported_after_the_expiry_and_before_the_sweep_is_paid(
     stage: Stage, report: Callable[[Stage, UUID], None]
 ) -> None:
     # Given
@@ -88,7 +88,7 @@ def test_an_approval_that_is_told_after_the_time_is_up_and_before_the_sweep_is_p
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_a_look_that_is_out_when_the_time_is_up_agrees_with_the_sweep(
+def test_a_retrieval_in_flight_at_the_expiry_agrees_with_the_sweep(
     engine: Engine, stage: Stage, crowd: Crowd, where: str
 ) -> None:
     # Given a buyer who has come back in the last second, and a look at the bank that is on its way
@@ -150,7 +150,7 @@ def test_a_bank_that_stays_down_until_the_time_is_up_leaves_nothing(stage: Stage
     expect_nothing(stage, checkout_id)
 
 
-def test_an_approval_that_nobody_tells_of_is_let_go_when_the_time_is_up(stage: Stage) -> None:
+def test_an_approval_without_a_report_is_voided_at_the_expiry(stage: Stage) -> None:
     # Given a buyer who said yes and closed the window, and a bank whose webhook was lost
     checkout_id, reference = start_challenged(stage)
     stage.bank.approve(reference)
@@ -163,7 +163,7 @@ def test_an_approval_that_nobody_tells_of_is_let_go_when_the_time_is_up(stage: S
     expect_nothing(stage, checkout_id)
 
 
-def test_all_who_hear_of_it_at_once_take_it_once(stage: Stage, engine: Engine) -> None:
+def test_an_approval_reported_many_times_at_once_is_captured_once(stage: Stage, engine: Engine) -> None:
     # Given
     checkout_id, reference = start_challenged(stage)
     stage.bank.approve(reference)

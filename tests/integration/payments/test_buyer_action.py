@@ -52,7 +52,7 @@ def test_it_parks_with_what_the_storefront_needs_and_keeps_stock_and_prices(stag
 
 
 @pytest.mark.parametrize(("window", "held"), [(None, 1200), (1800.0, 1800)], ids=["ours", "the provider's"])
-def test_the_hold_is_extended_to_the_window_once(
+def test_the_reservation_is_extended_to_the_window_once(
     engine: Engine, settings: Settings, window: float | None, held: int
 ) -> None:
     def give_window(_verb: str, answer: Answer) -> Answer:
@@ -72,7 +72,7 @@ def test_the_hold_is_extended_to_the_window_once(
 
 
 @pytest.mark.parametrize("ask", [by_resume, lambda stage, id_: stage.works.poller.run([id_])], ids=["resume", "look"])
-def test_asking_again_and_again_holds_nothing_longer(
+def test_repeated_polls_extend_no_reservation(
     engine: Engine, settings: Settings, ask: Callable[[Stage, UUID], object]
 ) -> None:
     # Given a buyer at the bank's page, whose hold is nearly over

@@ -34,7 +34,7 @@ LATE: Final = pytest.mark.parametrize(
 
 
 @LATE
-def test_money_that_a_look_finds_is_given_back(
+def test_money_that_a_poll_finds_is_refunded(
     stage: Stage, kinds: list[str], undo: str, event: str, left: BankTotals
 ) -> None:
     # Given
@@ -58,7 +58,7 @@ def test_money_that_a_look_finds_is_given_back(
     assert late_events(stage, checkout_id) == ["payment.late_funds", event]
 
 
-def test_one_batch_takes_back_late_money_and_turns_back_another(stage: Stage) -> None:
+def test_one_batch_refunds_late_funds_and_unwinds_another_checkout(stage: Stage) -> None:
     # Given one that is called off while it is authorised, beside one whose money turned up after its end
     turning = stage.start("tok_ok")
     stage.works.pump(until="order_creation")
@@ -90,7 +90,7 @@ def by_webhook(stage: Stage) -> None:
 @LATE
 @pytest.mark.parametrize("report", [by_repeat, by_webhook], ids=["repeat", "webhook"])
 @pytest.mark.parametrize("fault", ["timeout_after", "timeout_before", "error", "malformed"])
-def test_giving_it_back_survives_a_lost_answer(
+def test_a_refund_of_late_funds_survives_a_lost_answer(
     stage: Stage,
     kinds: list[str],
     undo: str,
@@ -113,7 +113,7 @@ def test_giving_it_back_survives_a_lost_answer(
     assert stage.totals(checkout_id) == left
 
 
-def test_money_that_turns_up_twice_is_given_back_twice(stage: Stage) -> None:
+def test_late_funds_found_twice_are_refunded_twice(stage: Stage) -> None:
     # Given an authorisation that turned up and was let go
     checkout_id, reference = end_unpaid(stage)
     revive(stage, reference, "authorize")
@@ -136,7 +136,7 @@ def test_money_that_turns_up_twice_is_given_back_twice(stage: Stage) -> None:
     assert stage.totals(checkout_id) == RETURNED
 
 
-def test_a_look_at_money_that_turned_up_survives_the_death_of_its_process(engine: Engine, settings: Settings) -> None:
+def test_a_poll_that_finds_late_funds_survives_the_crash_of_its_process(engine: Engine, settings: Settings) -> None:
     # Given
     with open_stage(engine, settings) as stage:
         checkout_id, reference = end_unpaid(stage)
@@ -161,7 +161,7 @@ def test_a_look_at_money_that_turned_up_survives_the_death_of_its_process(engine
 
 
 @LATE
-def test_two_processes_that_find_it_at_once_give_it_back_once(
+def test_two_processes_that_find_it_at_once_refund_it_once(
     stage: Stage, engine: Engine, kinds: list[str], undo: str, event: str, left: BankTotals
 ) -> None:
     # Given

@@ -38,7 +38,7 @@ from tests.support.workbench import NOTHING
     ],
     ids=["authorized", "captured"],
 )
-def test_what_the_bank_does_not_give_back_is_put_before_a_person_once(
+def test_a_refund_that_the_bank_refuses_needs_review_once(
     stage: Stage, kinds: list[str], verb: str, sentence: str, code: str, left: BankTotals
 ) -> None:
     # Given
@@ -77,7 +77,7 @@ def test_what_the_bank_does_not_give_back_is_put_before_a_person_once(
     assert stage.totals(checkout_id) == left
 
 
-def test_a_refund_that_came_back_is_put_before_a_person(stage: Stage) -> None:
+def test_a_returned_refund_needs_review(stage: Stage) -> None:
     # Given a refund that was accepted, and that the buyer's bank sent back later
     checkout_id, reference = end_refunded(stage)
     assert stage.totals(checkout_id) == RETURNED
@@ -129,7 +129,7 @@ def refund_by_hand(stage: Stage, reference: str) -> None:
     )
 
 
-def test_a_person_who_refunds_by_hand_is_believed_by_the_next_look(stage: Stage) -> None:
+def test_a_refund_by_hand_is_found_by_the_next_poll(stage: Stage) -> None:
     # Given money that the bank would not give back for us
     checkout_id, reference = end_unreturned(stage)
     # When they give it back at the bank's own desk, and the next look comes
@@ -140,7 +140,7 @@ def test_a_person_who_refunds_by_hand_is_believed_by_the_next_look(stage: Stage)
     assert stage.shelf.row("SELECT status FROM payments").status == "refunded"
 
 
-def test_an_unwind_that_finds_it_settled_takes_the_question_back(stage: Stage) -> None:
+def test_an_unwind_that_finds_it_settled_closes_the_review(stage: Stage) -> None:
     # Given a person who was asked, and a refund of which the books have heard since
     checkout_id, reference = end_unreturned(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_ok', status = 'refunded'")
@@ -162,7 +162,7 @@ def tell_of_all(stage: Stage, checkout_id: UUID) -> None:
     look(stage)
 
 
-def test_a_bank_that_refuses_our_access_is_for_a_person_after_the_last_try(stage: Stage) -> None:
+def test_a_bank_that_refuses_access_needs_review_after_the_last_attempt(stage: Stage) -> None:
     # Given money that turned up, and keys that are not ours any more
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_refund_misconfigured'")

@@ -57,7 +57,7 @@ def assert_ran_out(stage: Stage, checkout_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("card", ["tok_ok", "tok_action_required"])
-def test_the_hold_ends_before_the_authorisation_does(engine: Engine, settings: Settings, card: str) -> None:
+def test_the_reservation_ends_before_the_authorisation_does(engine: Engine, settings: Settings, card: str) -> None:
     # Given a bank that keeps authorisations for two minutes, half of which we do not rely on
     lives = {"authorization_margin_seconds": 60, "payment_window_seconds": 600}
     with open_stage(engine, settings.with_gateway_options(authorization_seconds=120), **lives) as stage:
@@ -77,7 +77,7 @@ def test_the_hold_ends_before_the_authorisation_does(engine: Engine, settings: S
         assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
 
 
-def test_a_long_authorisation_does_not_shorten_the_hold(engine: Engine, settings: Settings) -> None:
+def test_a_long_authorisation_does_not_shorten_the_reservation(engine: Engine, settings: Settings) -> None:
     with open_stage(engine, settings, payment_window_seconds=600) as stage:
         # Given
         checkout_id = stage.start("tok_ok")
@@ -91,7 +91,7 @@ def test_a_long_authorisation_does_not_shorten_the_hold(engine: Engine, settings
         assert (until - expires_at).total_seconds() > 6 * 24 * 3600
 
 
-def test_what_is_about_to_run_out_is_not_taken(stage: Stage) -> None:
+def test_an_authorisation_that_is_about_to_expire_is_not_captured(stage: Stage) -> None:
     # Given an authorisation with half a minute left, and a margin of one minute
     checkout_id = authorize(stage)
     near_the_end(stage, 30)
@@ -115,7 +115,7 @@ def test_a_capture_on_what_has_run_out_is_declined_and_unwound(stage: Stage) -> 
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "error", "unavailable"])
-def test_what_runs_out_while_the_capture_is_asked_again_is_unwound(stage: Stage, fault: str) -> None:
+def test_an_authorisation_that_expires_between_repeats_of_the_capture_is_unwound(stage: Stage, fault: str) -> None:
     # Given a capture that has had no effect, as far as anybody knows
     checkout_id = authorize(stage, f"tok_capture_{fault}")
     stage.pump()
@@ -127,7 +127,7 @@ def test_what_runs_out_while_the_capture_is_asked_again_is_unwound(stage: Stage,
     assert_ran_out(stage, checkout_id)
 
 
-def test_what_was_taken_in_time_stays_taken(stage: Stage) -> None:
+def test_what_was_captured_in_time_stays_captured(stage: Stage) -> None:
     # Given a capture that has had its effect, and whose answer was lost
     checkout_id = authorize(stage, "tok_capture_timeout_after")
     stage.pump()
@@ -139,7 +139,7 @@ def test_what_was_taken_in_time_stays_taken(stage: Stage) -> None:
     assert stage.totals(checkout_id) == PAID
 
 
-def test_with_all_workers_down_the_sweep_lets_go_before_the_bank_does(engine: Engine, settings: Settings) -> None:
+def test_with_all_workers_down_the_sweep_voids_before_the_bank_does(engine: Engine, settings: Settings) -> None:
     # Given a bank that keeps authorisations for 4 s, of which we rely on the first
     short = settings.with_gateway_options(authorization_seconds=4)
     with open_stage(engine, short, authorization_margin_seconds=3) as stage:
@@ -160,7 +160,7 @@ def test_with_all_workers_down_the_sweep_lets_go_before_the_bank_does(engine: En
         expect_nothing(stage, checkout_id)
 
 
-def test_with_everything_down_until_the_bank_has_let_go_nothing_is_left(stage: Stage) -> None:
+def test_with_everything_down_until_the_bank_has_voided_nothing_is_left(stage: Stage) -> None:
     # Given an authorisation that ran out while neither workers nor sweep were there
     checkout_id = authorize(stage)
     stage.works.line.lose_all()
@@ -175,7 +175,7 @@ def test_with_everything_down_until_the_bank_has_let_go_nothing_is_left(stage: S
     expect_nothing(stage, checkout_id)
 
 
-def test_a_person_who_retries_a_capture_too_late_gets_it_unwound(stage: Stage) -> None:
+def test_a_capture_that_is_retried_too_late_is_unwound(stage: Stage) -> None:
     # Given a capture for which the bank refused our access until a person was asked
     checkout_id = authorize(stage)
 

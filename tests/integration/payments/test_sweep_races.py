@@ -125,7 +125,7 @@ def test_two_sweeps_at_once_call_each_checkout_once(works: Works, rival: Works, 
     assert count_events(shelf.engine, "checkout.phase_completed", ids) == 350
 
 
-def test_an_ended_checkout_that_is_looked_at_again_survives_a_lost_message(works: Works, shelf: Shelf) -> None:
+def test_an_ended_checkout_that_is_polled_again_survives_a_lost_message(works: Works, shelf: Shelf) -> None:
     # Given one that ended, and is due once more, as after a late answer
     shelf.add_variant("cup", stock=3)
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_ok")

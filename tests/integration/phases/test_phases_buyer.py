@@ -51,7 +51,7 @@ def test_a_buyer_who_approves_at_the_bank_gets_the_order(
     assert read_bank(engine, checkout_id) == TAKEN
 
 
-def test_a_buyer_who_refuses_at_the_bank_may_try_another_card(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_a_buyer_who_refuses_at_the_bank_may_use_another_card(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     checkout_id = start(works, shelf, None)
     works.pump()
@@ -104,7 +104,7 @@ def test_a_buyer_who_approves_too_late_is_not_charged(works: Works, shelf: Shelf
     assert read_bank(engine, checkout_id) == NOTHING
 
 
-def test_a_provider_that_never_answers_turns_a_checkout_back_before_the_pivot(
+def test_a_provider_that_never_answers_unwinds_a_checkout_before_the_pivot(
     works: Works, shelf: Shelf, engine: Engine
 ) -> None:
     # Given an operation that has been asked as often as it may be

@@ -129,7 +129,7 @@ def cancel_during(verb: str, works: list[Works], *, unwind: bool) -> Callable[[s
 @pytest.mark.parametrize("unwind", [False, True], ids=["not_yet_unwound", "unwound_meanwhile"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("verb", ["open", "authorize"])
-def test_an_answer_after_the_checkout_turned_back_is_recorded_and_the_money_let_go(
+def test_an_answer_after_the_unwind_began_is_recorded_and_the_payment_voided(
     engine: Engine, settings: Settings, shelf: Shelf, verb: str, when: str, *, unwind: bool
 ) -> None:
     # Given a buyer who cancels while the call is out
@@ -155,7 +155,7 @@ def test_an_answer_after_the_checkout_turned_back_is_recorded_and_the_money_let_
         assert shelf.stock("cup") == (5, 0)
 
 
-def test_a_look_that_finds_the_object_cancelled_settles_the_cancellation(
+def test_a_retrieval_that_finds_the_object_cancelled_settles_the_cancellation(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     """Cancelled while a look at the object is out; the cancellation's own answer is lost, the look tells of it."""
@@ -193,7 +193,7 @@ def test_a_look_that_finds_the_object_cancelled_settles_the_cancellation(
 
 
 @pytest.mark.parametrize("fault", [None, "timeout_before", "timeout_after", "error"])
-def test_money_that_turned_out_taken_is_refunded(
+def test_money_that_was_captured_after_all_is_refunded(
     engine: Engine, settings: Settings, shelf: Shelf, fault: str | None
 ) -> None:
     """A provider that says no and takes the money all the same: the cancellation finds out, and it is given back."""

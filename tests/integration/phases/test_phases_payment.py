@@ -12,7 +12,7 @@ PASSING = ("timeout_before", "timeout_after", "error")
 
 @pytest.mark.parametrize("fault", PASSING)
 @pytest.mark.parametrize("verb", ["open", "authorize", "capture"])
-def test_an_unknown_outcome_is_asked_again_and_ends_in_one_charge(
+def test_an_unknown_outcome_is_repeated_and_ends_in_one_charge(
     works: Works, shelf: Shelf, engine: Engine, verb: str, fault: str
 ) -> None:
     # Given
@@ -36,7 +36,7 @@ def test_an_unknown_outcome_is_asked_again_and_ends_in_one_charge(
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_an_unknown_cancellation_is_asked_again(works: Works, shelf: Shelf, engine: Engine, fault: str) -> None:
+def test_an_unknown_cancellation_is_repeated(works: Works, shelf: Shelf, engine: Engine, fault: str) -> None:
     # Given
     checkout_id = start(works, shelf, f"tok_capture_declined+tok_cancel_{fault}")
     # When

@@ -65,7 +65,7 @@ def test_two_skus_that_are_swapped_change_nothing(works: Works, shelf: Shelf, ph
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_sku_that_is_gone_for_one_phase_is_held_all_the_same(works: Works, shelf: Shelf, phase: str) -> None:
+def test_a_sku_that_is_gone_for_one_phase_is_reserved_all_the_same(works: Works, shelf: Shelf, phase: str) -> None:
     # Given
     checkout_id = begin(works, shelf, phase)
     # When
@@ -78,7 +78,7 @@ def test_a_sku_that_is_gone_for_one_phase_is_held_all_the_same(works: Works, she
     is_the_cup_throughout(shelf, checkout_id, "renamed" if phase == "price_lock" else "cup")
 
 
-def test_one_line_of_several_that_is_renamed_is_held_too(works: Works, shelf: Shelf) -> None:
+def test_one_line_of_several_that_is_renamed_is_reserved_too(works: Works, shelf: Shelf) -> None:
     # Given three lines, two of one variant
     for sku in ("cup", "pot"):
         shelf.add_variant(sku, stock=9, price_minor=100)

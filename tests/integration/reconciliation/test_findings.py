@@ -28,7 +28,7 @@ def works(engine: Engine, settings: Settings) -> Iterator[Works]:
         yield built
 
 
-def test_clean_books_have_no_findings(works: Works, shelf: Shelf) -> None:
+def test_a_clean_database_has_no_findings(works: Works, shelf: Shelf) -> None:
     # Given whatever a checkout can come to, or be in the middle of
     shelf.add_variant("cup", stock=200)
     shelf.add_variant("gift", stock=9, price_minor=0)
@@ -76,7 +76,7 @@ def test_what_the_bank_has_of_a_failed_checkout(
     assert (comparison.objects, comparison.payments) == (2, 1)
 
 
-def test_a_buyer_still_asked_by_the_bank_is_a_live_authorisation(works: Works, shelf: Shelf) -> None:
+def test_a_pending_buyer_action_is_a_live_authorisation(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf, "tok_declined")
     made = make_object(works.gateway, checkout_id, "authorize", token="tok_action_required")
     reference = adopt(shelf, checkout_id, made)
@@ -85,7 +85,7 @@ def test_a_buyer_still_asked_by_the_bank_is_a_live_authorisation(works: Works, s
     ]
 
 
-def test_an_order_whose_money_was_given_back_at_the_bank(works: Works, shelf: Shelf) -> None:
+def test_an_order_whose_money_was_refunded_at_the_bank(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf)
     move(works, checkout_id, "refund")
     comparison = compare(works)
@@ -116,7 +116,7 @@ def test_an_order_for_which_no_object_was_ever_made(works: Works, shelf: Shelf) 
 
 
 @pytest.mark.parametrize("refunded", [1, 499])
-def test_an_order_of_which_the_bank_gave_a_part_back(refunded: int, works: Works, shelf: Shelf) -> None:
+def test_an_order_of_which_the_bank_refunded_a_part(refunded: int, works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf)
     shelf.run("UPDATE sandbox.payments SET refunded_minor = :minor", minor=refunded)
     reference = own_reference(works.engine, checkout_id)
@@ -140,7 +140,7 @@ def test_an_order_in_another_currency_than_its_charge(works: Works, shelf: Shelf
     [("open", "open", 0, None), ("authorize", "authorized", 0, 500), ("capture", "captured", 500, None)],
 )
 @pytest.mark.parametrize(("token", "order"), [("tok_ok", 500), ("tok_declined", None)])
-def test_a_stray_is_found_beside_an_order_and_beside_nothing(
+def test_an_orphaned_payment_is_found_with_an_order_and_without_one(
     token: str,
     order: int | None,
     upto: str,
@@ -158,12 +158,12 @@ def test_a_stray_is_found_beside_an_order_and_beside_nothing(
     ]
 
 
-def test_a_stray_that_is_over_is_none(works: Works, shelf: Shelf) -> None:
+def test_an_orphaned_payment_that_has_ended_is_no_finding(works: Works, shelf: Shelf) -> None:
     make_object(works.gateway, check_out(works, shelf), "refund")
     assert compare(works).findings == ()
 
 
-def test_an_object_whose_reference_we_never_heard_is_a_stray(works: Works, shelf: Shelf) -> None:
+def test_an_object_whose_reference_was_never_received_is_orphaned(works: Works, shelf: Shelf) -> None:
     # Given a checkout that ended without ever learning what it had opened
     checkout_id = check_out(works, shelf, "tok_declined")
     stray = make_object(works.gateway, checkout_id, "open")
@@ -190,7 +190,7 @@ def test_an_object_that_the_bank_does_not_have(
     assert (comparison.objects, comparison.payments) == (0, 1)
 
 
-def test_a_stranger_is_a_note(works: Works, shelf: Shelf) -> None:
+def test_an_object_of_an_unknown_checkout_is_a_note(works: Works, shelf: Shelf) -> None:
     check_out(works, shelf)
     nobody = uuid4()
     stranger = make_object(works.gateway, nobody, "capture")
@@ -224,7 +224,7 @@ def test_money_of_a_checkout_that_waits_for_a_person(
     assert [each.remedy for each in comparison.findings] == [None]
 
 
-def test_a_payment_of_another_gateway_is_not_looked_for_here(works: Works, shelf: Shelf) -> None:
+def test_a_payment_of_another_gateway_is_not_compared(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf)
     shelf.run("DELETE FROM sandbox.payments")
     shelf.force("UPDATE payments SET gateway = 'other'")

@@ -69,7 +69,7 @@ def test_one_that_differs_is_found_among_them(works: Works) -> None:
     assert (str(found.due), str(found.kept)) == ("19.99 EUR", "0.01 EUR")
 
 
-def test_it_is_read_in_chunks_and_told_as_it_goes(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_read_in_chunks_and_progress_is_reported(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given
     told: list[tuple[str, int]] = []
     taken: list[int] = []

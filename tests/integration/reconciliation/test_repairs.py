@@ -35,7 +35,7 @@ def works(engine: Engine, settings: Settings) -> Iterator[Works]:
         yield built
 
 
-def test_money_kept_without_an_order_is_given_back(works: Works, shelf: Shelf) -> None:
+def test_money_kept_without_an_order_is_refunded(works: Works, shelf: Shelf) -> None:
     # Given a failed checkout whose object was captured behind our back
     checkout_id = check_out(works, shelf, "tok_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "capture"))
@@ -50,7 +50,7 @@ def test_money_kept_without_an_order_is_given_back(works: Works, shelf: Shelf) -
     assert_clean(works)
 
 
-def test_a_live_authorisation_is_let_go(works: Works, shelf: Shelf) -> None:
+def test_a_live_authorisation_is_voided(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf, "tok_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "authorize"))
     repairs = repair(works, compare(works).findings)
@@ -60,7 +60,7 @@ def test_a_live_authorisation_is_let_go(works: Works, shelf: Shelf) -> None:
     assert_clean(works)
 
 
-def test_books_that_are_behind_are_brought_up(works: Works, shelf: Shelf) -> None:
+def test_a_stored_status_that_is_behind_is_updated(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf, "tok_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "refund"))
     repairs = repair(works, compare(works).findings)
@@ -75,7 +75,7 @@ def test_books_that_are_behind_are_brought_up(works: Works, shelf: Shelf) -> Non
     "fault", ["timeout_before", "timeout_after", "error", "error_after", "malformed", "unavailable"]
 )
 @pytest.mark.parametrize("is_stray", [True, False])
-def test_a_lost_answer_is_asked_for_again_and_money_goes_back_once(
+def test_a_lost_answer_is_repeated_and_money_is_refunded_once(
     fault: str, *, is_stray: bool, works: Works, shelf: Shelf
 ) -> None:
     # Given
@@ -91,7 +91,7 @@ def test_a_lost_answer_is_asked_for_again_and_money_goes_back_once(
     assert_clean(works)
 
 
-def test_money_that_the_bank_does_not_give_back_goes_to_a_person_and_is_left_to_them(
+def test_a_refund_that_the_bank_refuses_needs_review_and_is_left_to_the_operator(
     works: Works, shelf: Shelf
 ) -> None:
     # Given
@@ -158,7 +158,7 @@ def test_what_has_no_rule_is_not_touched(works: Works, shelf: Shelf) -> None:
     assert take_snapshot(works.engine) == before
 
 
-def test_two_repairs_at_once_give_money_back_once(works: Works, shelf: Shelf) -> None:
+def test_two_repairs_at_once_refund_once(works: Works, shelf: Shelf) -> None:
     # Given
     kept = check_out(works, shelf, "tok_declined")
     own = adopt(shelf, kept, make_object(works.gateway, kept, "capture"))

@@ -77,7 +77,7 @@ def test_what_fits_goes_together(fair: Works, shelf: Shelf) -> None:
         assert read_order(shelf, "checkout.phase_completed", phase) == [ids], phase
 
 
-def test_a_gateway_is_asked_for_large_baskets_together(fair: Works, shelf: Shelf) -> None:
+def test_a_gateway_is_called_for_large_baskets_together(fair: Works, shelf: Shelf) -> None:
     ids = start(fair, shelf, *(8,) * 3)
     fair.pump(until="payment_authorization")
     fair.line.sent.clear()
@@ -87,7 +87,7 @@ def test_a_gateway_is_asked_for_large_baskets_together(fair: Works, shelf: Shelf
     fair.pump()
 
 
-def test_large_baskets_give_way_to_whoever_waits(fair: Works, shelf: Shelf) -> None:
+def test_large_baskets_yield_to_waiting_messages(fair: Works, shelf: Shelf) -> None:
     # Given four large baskets in a batch, and one small behind them in the queue
     large, [small] = start(fair, shelf, *(8,) * 4), start(fair, shelf, 1)
     queue = "checkout.cart_validation"
@@ -107,7 +107,7 @@ def test_large_baskets_give_way_to_whoever_waits(fair: Works, shelf: Shelf) -> N
     assert fair.states([*large, small]) == ["completed"] * 5
 
 
-def test_the_rest_of_many_small_baskets_gives_way_as_well(fair: Works, shelf: Shelf) -> None:
+def test_the_rest_of_many_small_baskets_yields_as_well(fair: Works, shelf: Shelf) -> None:
     # Given twelve baskets of three lines in a batch, and one behind them
     many, [late] = start(fair, shelf, *(3,) * 12), start(fair, shelf, 1)
     fair.run_phase("cart_validation", batch=12)
@@ -118,7 +118,7 @@ def test_the_rest_of_many_small_baskets_gives_way_as_well(fair: Works, shelf: Sh
     assert fair.states([*many, late]) == ["completed"] * 13
 
 
-def test_undoing_gives_way_too(fair: Works, shelf: Shelf) -> None:
+def test_undoing_yields_too(fair: Works, shelf: Shelf) -> None:
     # Given four large baskets whose capture is declined, and a small one behind them that turns back
     large = start(fair, shelf, *(8,) * 4, token="tok_declined")
     [small] = start(fair, shelf, 1, token="tok_declined")
@@ -152,7 +152,7 @@ def test_large_baskets_get_through_while_small_ones_always_wait(fair: Works, she
     fair.pump()
 
 
-def test_whoever_waits_too_long_for_a_turn_waits_in_the_queue(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+def test_a_group_that_waits_too_long_for_a_turn_waits_in_the_queue(engine: Engine, settings: Settings, shelf: Shelf) -> None:
     # Given a stall bound that runs out at once, and three large baskets with nobody behind them
     shelf.add_variant("cup", stock=100)
     hasty = settings.model_copy(update={"batch_lines": 1, "redeliver_after_seconds": 1e-6})
@@ -231,7 +231,7 @@ def test_requests_are_started_by_lines_too(fair: Works, service: CheckoutEngine,
     assert shelf.row("SELECT count(*) AS n FROM carts").n == 4
 
 
-def test_large_requests_give_way_and_none_is_lost(fair: Works, service: CheckoutEngine, shelf: Shelf) -> None:
+def test_large_requests_yield_and_none_is_lost(fair: Works, service: CheckoutEngine, shelf: Shelf) -> None:
     # Given a message behind them
     late = request(1)
     service.broker.enqueue(service.broker.get_actor("intake").message(late))

@@ -67,7 +67,7 @@ def test_the_other_four_finish_in_the_same_run(works: Works, shelf: Shelf, engin
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((16, 0), (12, 0))
 
 
-def test_past_the_pivot_a_person_is_asked_and_their_retry_finishes_it(
+def test_past_the_pivot_it_needs_review_and_a_retry_finishes_it(
     works: Works, shelf: Shelf, engine: Engine
 ) -> None:
     # Given
@@ -158,7 +158,7 @@ def test_a_phase_that_raises_for_one_is_run_for_the_others(
         ("payment_operations", "NEW.kind = 'void'", "payment_capture"),
     ],
 )
-def test_an_undo_that_raises_backs_off_asks_a_person_and_goes_on_after_their_retry(
+def test_an_undo_that_raises_backs_off_needs_review_and_goes_on_after_a_retry(
     engine: Engine, settings: Settings, shelf: Shelf, table: str, when: str, phase: str
 ) -> None:
     # Given
@@ -205,7 +205,7 @@ def test_an_undo_that_failed_waits_twice_as_long_each_time_up_to_a_bound(
     ]
 
 
-def test_a_person_is_told_what_an_undo_failed_with(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_the_review_of_an_undo_has_its_error(works: Works, shelf: Shelf, engine: Engine) -> None:
     (checkout_id,) = start_many(works, shelf, 1)
     with engine.connect() as connection:
         (member,) = lock_checkouts(connection, [checkout_id])

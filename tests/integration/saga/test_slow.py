@@ -84,7 +84,7 @@ def test_a_slow_run_that_does_the_work_after_all_was_not_lost(
     assert done == [(3,)]
 
 
-def test_a_frozen_run_that_comes_back_too_late_was_not_lost(
+def test_a_suspended_run_that_resumes_too_late_was_not_lost(
     works: Works, shelf: Shelf, engine: Engine, settings: Settings
 ) -> None:
     # Given a run that is frozen for so long that another does its work, through to the end
@@ -121,7 +121,7 @@ def test_each_message_that_was_sent_again_meanwhile_was_slow(
     works.pump()
 
 
-def test_a_lost_message_and_a_dead_worker_are_told_as_such(
+def test_a_lost_message_and_a_crashed_worker_are_counted_as_such(
     works: Works, shelf: Shelf, engine: Engine, settings: Settings
 ) -> None:
     # Given one whose message is lost, and one whose worker died with it

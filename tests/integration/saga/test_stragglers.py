@@ -86,7 +86,7 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         assert read_bank(engine, slow) == TAKEN
 
 
-def test_a_cancellation_that_hangs_keeps_nobody_else_from_turning_back(
+def test_a_cancellation_that_hangs_delays_no_other_unwind(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     # Given two that are authorised and called off, of which the bank lets one go

@@ -135,7 +135,7 @@ def test_while_the_broker_is_away_nothing_is_sent_or_counted(works: Works, shelf
     assert works.states([checkout_id]) == ["completed"]
 
 
-def test_waits_double_and_the_hopeless_turns_back(works: Works, shelf: Shelf, settings: Settings) -> None:
+def test_waits_double_and_the_last_attempt_unwinds(works: Works, shelf: Shelf, settings: Settings) -> None:
     # Given a checkout whose every message kills its worker
     shelf.add_variant("cup")
     cart_id = shelf.add_cart(("cup", 1))

@@ -51,7 +51,7 @@ def test_an_unwind_that_leaves_no_trace_each_time_is_put_before_a_person(works: 
     assert works.sweep() == SweepCounts()
 
 
-def test_those_that_have_a_try_left_are_called_again_beside_the_hopeless(works: Works, shelf: Shelf) -> None:
+def test_checkouts_with_an_attempt_left_are_redelivered_beside_exhausted_ones(works: Works, shelf: Shelf) -> None:
     # Given two in one queue, of which one has had all its tries
     hopeless, other = start_many(works, shelf, 2)
     works.pump(until="price_lock")
@@ -69,7 +69,7 @@ def test_those_that_have_a_try_left_are_called_again_beside_the_hopeless(works: 
     assert works.states([hopeless, other]) == ["failed", "completed"]
 
 
-def test_a_tick_takes_no_more_than_its_limit(works: Works, shelf: Shelf) -> None:
+def test_a_tick_handles_no_more_than_its_limit(works: Works, shelf: Shelf) -> None:
     works.settings = works.settings.model_copy(update={"sweep_limit": 2})
     # Given three whose messages are lost
     ids = start_many(works, shelf, 3, card=None)
@@ -89,7 +89,7 @@ def test_a_tick_takes_no_more_than_its_limit(works: Works, shelf: Shelf) -> None
     assert works.states(ids) == ["expired"] * 3
 
 
-def test_what_was_put_off_is_called_on_once_and_keeps_its_tries(works: Works, shelf: Shelf) -> None:
+def test_a_scheduled_retry_is_redelivered_once_and_keeps_its_attempts(works: Works, shelf: Shelf) -> None:
     # Given one that failed twice, and whose wait is over
     (checkout_id,) = start_many(works, shelf, 1)
     works.line.lose_all()
@@ -127,7 +127,7 @@ def test_an_undo_whose_call_is_out_is_due_when_its_lease_has_run_out(
         assert [tuple(each) for each in seen] == [("unwinding", "scheduled", None, settings.gateway_lease_seconds)]
 
 
-def test_a_failure_that_is_told_too_late_changes_nothing(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_a_failure_that_is_reported_too_late_changes_nothing(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given one that has gone on since, and one that has turned back
     gone, turned = start_many(works, shelf, 2, card=None)
     works.pump(until="price_lock")

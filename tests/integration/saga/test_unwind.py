@@ -58,7 +58,7 @@ def test_the_whole_way_back_newest_first(works: Works, shelf: Shelf, engine: Eng
     ]
 
 
-def test_what_came_to_nothing_before_anything_was_held_ends_at_once(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_a_checkout_that_fails_before_anything_is_reserved_ends_at_once(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     checkout_id = works.start(shelf.add_cart(("cup", 1)))
     # When
@@ -113,7 +113,7 @@ def test_a_cart_is_free_again_after_each_ending(works: Works, shelf: Shelf, engi
     assert shelf.rows("SELECT count(*) FROM orders") == [(1,)]
 
 
-def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
+def test_a_refused_cancellation_needs_review_and_a_retry_is_a_new_attempt(
     works: Works, shelf: Shelf, engine: Engine
 ) -> None:
     # Given
@@ -162,7 +162,7 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     ]
 
 
-def test_a_refused_refund_asks_a_person(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+def test_a_refused_refund_needs_review(engine: Engine, settings: Settings, shelf: Shelf) -> None:
     # Given a provider that took the money, said it did not, and will not give it back
     answers: dict[str, Answer] = {"capture": Declined("do_not_honor")}
     spy = Spy(build_gateway(settings), replace=answers.get)

@@ -80,7 +80,7 @@ def test_groups_by_lines(
     assert divide(make(*(0,) * len(lines), lines=lines), 10) == (now, again, heavy)
 
 
-def test_of_what_raised_before_the_large_ones_give_way_too() -> None:
+def test_large_checkouts_that_raised_before_yield_too() -> None:
     # Given three that left no trace once, and one that never ran
     checkouts = make(1, 0, 1, 1, lines=(9, 1, 1, 8))
     # Then the fresh one goes first, the small one next, the large ones when nobody waits
@@ -88,7 +88,7 @@ def test_of_what_raised_before_the_large_ones_give_way_too() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30))), st.integers(1, 20))
-def test_nobody_is_left_out_and_no_group_is_too_large(batch: list[tuple[int, int]], most_lines: int) -> None:
+def test_no_checkout_is_left_out_and_no_group_is_too_large(batch: list[tuple[int, int]], most_lines: int) -> None:
     checkouts = make(*(attempts for attempts, _ in batch), lines=[lines for _, lines in batch])
     now, again, heavy = divide(checkouts, most_lines)
     groups = [*([now] if now else []), *again, *heavy]

@@ -107,7 +107,7 @@ def test_what_is_chosen_is_said_with_its_money(
     assert (found.severity, found.sentence) == (Severity.OK, f"Payments go to {words}.")
 
 
-def test_what_is_given_in_code_asks_no_environment_file(tmp_path: Path) -> None:
+def test_settings_given_in_code_read_no_environment_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"{KEY_VARIABLE}={LIVE}\nCHECKOUT_SANDBOX_HANG_SECONDS=9\n")
     settings = choose(gateway="sandbox")
     assert SandboxSettings.read(settings).hang_seconds == 9
@@ -124,7 +124,7 @@ def test_that_nothing_is_chosen_is_critical() -> None:
     assert found.sentence == "Payments go to none: set CHECKOUT_GATEWAY."
 
 
-def test_a_database_of_our_own_takes_play_money_and_one_that_was_given_takes_nothing(
+def test_an_embedded_database_uses_play_money_and_a_given_one_needs_a_choice(
     nothing_set: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     urls = ("postgresql://here/checkout", "redis://here")
@@ -143,7 +143,7 @@ def test_a_database_of_our_own_takes_play_money_and_one_that_was_given_takes_not
     assert build_settings(*urls).gateway == "sandbox"
 
 
-def test_there_is_no_secret_that_everybody_knows() -> None:
+def test_there_is_no_public_default_secret() -> None:
     for model in (Settings, SandboxSettings, StripeSettings):
         defaults = [field.default for field in model.model_fields.values()]
         assert not any(value.get_secret_value() for value in defaults if isinstance(value, SecretStr))

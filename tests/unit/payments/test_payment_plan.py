@@ -34,7 +34,7 @@ def test_an_object_that_ended_at_the_provider_is_no_payment(status: PaymentStatu
     assert answer == Rejected(Code.PAYMENT_DECLINED, {"reason": "cancelled at the provider"})
 
 
-def test_a_decline_lets_a_started_checkout_try_again_while_tries_and_time_last() -> None:
+def test_a_decline_allows_another_attempt_while_attempts_and_time_last() -> None:
     declined = operation(K.AUTHORIZE, S.DECLINED, code="card_declined")
     first = books(P.OPEN, OPENED, declined)
     third = books(P.OPEN, OPENED, replace(declined, n=3), attempts=3)
@@ -59,7 +59,7 @@ def test_a_call_that_is_out_or_backing_off_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("kind", [K.OPEN, K.AUTHORIZE])
-def test_before_the_pivot_too_many_unknowns_turn_back(kind: OperationKind) -> None:
+def test_before_the_pivot_too_many_unknowns_unwind(kind: OperationKind) -> None:
     unknown = operation(kind, S.UNKNOWN, attempts=SETTINGS.max_attempts)
     status = P.NEW if kind is K.OPEN else P.OPEN
 
@@ -68,7 +68,7 @@ def test_before_the_pivot_too_many_unknowns_turn_back(kind: OperationKind) -> No
     )
 
 
-def test_a_buyer_who_must_act_is_waited_for_once_and_looked_after_when_called_on() -> None:
+def test_a_buyer_action_is_awaited_once_and_polled_when_resumed() -> None:
     pending = operation(K.AUTHORIZE, S.ACTION_REQUIRED)
 
     answered = plan_authorization(MEMBER, books(P.ACTION_REQUIRED, pending, answered=True), SETTINGS)
@@ -79,7 +79,7 @@ def test_a_buyer_who_must_act_is_waited_for_once_and_looked_after_when_called_on
 
 
 @pytest.mark.parametrize(("window_seconds", "held_seconds"), [(None, 900.0), (60.0, 60.0)])
-def test_the_hold_follows_the_providers_window_once(window_seconds: float | None, held_seconds: float) -> None:
+def test_the_reservation_follows_the_providers_window_once(window_seconds: float | None, held_seconds: float) -> None:
     asked = ActionRequired("ref", {"type": "redirect"}, window_seconds)
     pending = operation(K.AUTHORIZE, S.ACTION_REQUIRED)
     known = replace(books(P.ACTION_REQUIRED, pending, answered=True), asked=asked)
@@ -125,7 +125,7 @@ def test_an_authorisation_about_to_run_out_is_not_relied_on() -> None:
     assert plan_capture(MEMBER, replace(short, operations=(out,)), SETTINGS) == Intent(K.CAPTURE, 1, Verb.CAPTURE)
 
 
-def test_a_capture_turns_back_on_a_definite_no_alone() -> None:
+def test_a_capture_unwinds_only_on_a_definite_no() -> None:
     declined = operation(K.CAPTURE, S.DECLINED, code="expired_card")
 
     assert plan_capture(MEMBER, books(P.AUTHORIZED, declined), SETTINGS) == Rejected(
@@ -150,7 +150,7 @@ def test_a_capture_unknown_for_a_day_is_for_a_person_whose_retry_is_a_new_key() 
 
 
 @pytest.mark.parametrize("kind", [K.OPEN, K.AUTHORIZE])
-def test_refused_access_turns_back_at_once_before_the_pivot(kind: OperationKind) -> None:
+def test_refused_access_unwinds_at_once_before_the_pivot(kind: OperationKind) -> None:
     refused = replace(operation(kind, S.DECLINED, code=MISCONFIGURED), last_error="no such key")
     status = P.NEW if kind is K.OPEN else P.OPEN
 

@@ -38,7 +38,7 @@ from tests.unit.payments.states import K, P, S, books, operation
         (Misconfigured("not there"), P.OPEN, S.UNKNOWN),
     ],
 )
-def test_a_look_settles_an_unknown_call_by_what_is_there_alone(
+def test_a_retrieval_settles_an_unknown_call_only_by_what_is_there(
     answer: Answer, status: PaymentStatus, outcome: OperationStatus
 ) -> None:
     known = books(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE, S.UNKNOWN))
@@ -49,7 +49,7 @@ def test_a_look_settles_an_unknown_call_by_what_is_there_alone(
 
 
 @pytest.mark.parametrize("outcome", [S.INTENDED, S.UNKNOWN])
-def test_a_look_from_before_the_capture_settles_it_when_it_sees_the_money(outcome: OperationStatus) -> None:
+def test_a_retrieval_from_before_the_capture_settles_it_when_it_shows_the_money(outcome: OperationStatus) -> None:
     # A webhook's look was planned on the authorisation; the capture was begun, and had its effect, while it was out.
     known = books(P.AUTHORIZED, operation(K.AUTHORIZE, S.SUCCEEDED), operation(K.CAPTURE, outcome))
 
@@ -61,7 +61,7 @@ def test_a_look_from_before_the_capture_settles_it_when_it_sees_the_money(outcom
     assert (later.status, [each.status for each in later.operations]) == (P.CAPTURED, [S.SUCCEEDED] * 2)
 
 
-def test_money_that_was_taken_once_settles_no_second_capture() -> None:
+def test_money_that_was_captured_once_settles_no_second_capture() -> None:
     known = books(P.AUTHORIZED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.CAPTURE, S.DECLINED, n=2))
 
     after = known.apply_retrieved_status(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
@@ -80,7 +80,7 @@ def test_money_that_was_taken_once_settles_no_second_capture() -> None:
         (Unknown("timeout"), P.ACTION_REQUIRED, S.ACTION_REQUIRED),
     ],
 )
-def test_a_look_says_what_the_buyer_did(answer: Answer, status: PaymentStatus, outcome: OperationStatus) -> None:
+def test_a_retrieval_shows_what_the_buyer_did(answer: Answer, status: PaymentStatus, outcome: OperationStatus) -> None:
     known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED))
 
     after = known.apply_retrieved_status(known.operations[0], answer, seen=P.ACTION_REQUIRED)
@@ -88,7 +88,7 @@ def test_a_look_says_what_the_buyer_did(answer: Answer, status: PaymentStatus, o
     assert (after.status, after.operations[0].status) == (status, outcome)
 
 
-def test_a_look_is_believed_over_our_books_unless_they_have_moved_on() -> None:
+def test_a_retrieval_is_applied_unless_the_payment_has_changed_since() -> None:
     cancelled = books(P.CANCELLED, operation(K.VOID, S.SUCCEEDED))
     void = cancelled.operations[0]
 
@@ -99,7 +99,7 @@ def test_a_look_is_believed_over_our_books_unless_they_have_moved_on() -> None:
     assert cancelled.apply_retrieved_status(void, Succeeded("ref", P.OPEN), seen=P.CANCELLED).status is P.CANCELLED
 
 
-def test_a_refund_that_came_back_has_failed() -> None:
+def test_a_returned_refund_has_failed() -> None:
     refunded = books(P.REFUNDED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.REFUND, S.SUCCEEDED))
 
     after = refunded.apply_retrieved_status(refunded.operations[1], Succeeded("ref", P.CAPTURED), seen=P.REFUNDED)
@@ -129,7 +129,7 @@ def test_the_newest_operation_counts() -> None:
     assert known.unsettled == [known.operations[1]]
 
 
-def test_every_operation_has_its_verb_and_a_look_has_no_operation() -> None:
+def test_every_operation_has_its_verb_and_a_retrieval_has_no_operation() -> None:
     assert set(VERBS) == set(K)
     assert set(Verb) - set(VERBS.values()) == {Verb.RETRIEVE}
 

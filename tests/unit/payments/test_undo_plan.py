@@ -29,11 +29,11 @@ def test_what_never_began_needs_no_undo() -> None:
 
 
 @pytest.mark.parametrize("status", [P.OPEN, P.ACTION_REQUIRED, P.AUTHORIZED])
-def test_what_was_not_taken_is_cancelled(status: PaymentStatus) -> None:
+def test_what_was_not_captured_is_cancelled(status: PaymentStatus) -> None:
     assert plan_undo(TURNED, books(status, OPENED), SETTINGS) == Intent(K.VOID, 1, Verb.CANCEL)
 
 
-def test_what_was_taken_is_refunded() -> None:
+def test_what_was_captured_is_refunded() -> None:
     taken = operation(K.VOID, S.DECLINED, code=ALREADY_CAPTURED)
 
     assert plan_undo(TURNED, books(P.CAPTURED, OPENED), SETTINGS) == Intent(K.REFUND, 1, Verb.REFUND)
@@ -48,7 +48,7 @@ def test_without_a_reference_the_same_open_is_repeated() -> None:
     assert plan_undo(TURNED, books(P.NEW, leased), SETTINGS) == Retry(2.01, "open is being called")
 
 
-def test_an_open_that_stays_unknown_is_let_be() -> None:
+def test_an_open_that_stays_unknown_is_left_unused() -> None:
     unknown = operation(K.OPEN, S.UNKNOWN, attempts=SETTINGS.max_undo_attempts)
     old = operation(K.OPEN, S.UNKNOWN, age_seconds=SETTINGS.idempotency_key_max_age_seconds + 1)
 
@@ -87,7 +87,7 @@ def test_an_undo_is_tried_under_new_keys_for_a_day_and_then_for_a_person() -> No
     assert plan_undo(again, books(P.CAPTURED, OPENED, old), SETTINGS) == Intent(K.REFUND, 2, Verb.REFUND)
 
 
-def test_what_was_let_go_and_is_live_again_is_let_go_again() -> None:
+def test_what_was_voided_and_is_live_again_is_voided_again() -> None:
     void = operation(K.VOID, S.SUCCEEDED, fence=1)
     returned = operation(K.REFUND, S.DECLINED, code=REFUND_RETURNED, fence=1)
 
@@ -97,6 +97,6 @@ def test_what_was_let_go_and_is_live_again_is_let_go_again() -> None:
     )
 
 
-def test_another_amount_than_the_order_is_over_is_never_taken() -> None:
+def test_another_amount_than_the_order_is_over_is_never_captured() -> None:
     with pytest.raises(ValueError, match="the order is over 499"):
         plan_capture(MEMBER, replace(books(P.AUTHORIZED), order_minor=499), SETTINGS)

@@ -44,7 +44,7 @@ def status_of(customer: Customer) -> PaymentStatus | None:
 
 @pytest.mark.parametrize(("fault", "error"), [("error_after", "server_error"), ("malformed", "malformed")])
 @pytest.mark.parametrize(("verb", "before", "after"), STEPS)
-def test_an_effect_without_an_answer_is_told_on_repeat(
+def test_an_effect_without_an_answer_is_returned_on_repeat(
     bank: SandboxGateway,
     engine: Engine,
     verb: str,
@@ -191,7 +191,7 @@ def test_a_repeat_of_a_slow_call_is_prompt(patient: Settings, engine: Engine) ->
     assert time.monotonic() - started < 1
 
 
-def test_chance_spoils_calls_and_never_the_books(bank: SandboxGateway, engine: Engine) -> None:
+def test_chance_spoils_calls_and_never_the_ledger(bank: SandboxGateway, engine: Engine) -> None:
     ledger = Ledger(engine, Conduct(fault_rate=0.4))  # its delays are the caller's, who is not here
     heard: list[Answer] = []
 

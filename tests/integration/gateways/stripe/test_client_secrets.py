@@ -81,7 +81,7 @@ def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowher
     assert find_tables(engine, secret) == []
 
 
-def test_a_secret_in_an_event_of_an_earlier_release_is_not_told(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_a_secret_in_an_event_of_an_earlier_release_is_not_sent(works: Works, shelf: Shelf, engine: Engine) -> None:
     shelf.run(
         "INSERT INTO webhook_endpoints (id, url, secret, kinds)"
         " VALUES (gen_random_uuid(), 'https://shop.example', 'whsec_', '{checkout.started}')"

@@ -28,7 +28,7 @@ def differences(works: Works) -> list[tuple[str, UUID, str | None]]:
     return [(each.kind.value, each.checkout_id, each.reference) for each in compare(works).differences]
 
 
-def test_books_that_agree_have_no_findings_and_a_refund_by_hand_is_found(
+def test_payments_that_agree_have_no_findings_and_a_refund_by_hand_is_found(
     works: Works, shelf: Shelf, purse: Purse
 ) -> None:
     # Given an order, a checkout that was declined, and one that waits for its buyer
@@ -48,7 +48,7 @@ def test_books_that_agree_have_no_findings_and_a_refund_by_hand_is_found(
 
 
 @pytest.mark.parametrize(("upto", "did"), [("authorize", "cancelled"), ("capture", "refunded")])
-def test_a_second_intent_for_a_checkout_is_taken_back(
+def test_a_second_intent_for_a_checkout_is_voided_or_refunded(
     upto: str, did: str, works: Works, shelf: Shelf, purse: Purse
 ) -> None:
     # Given

@@ -49,7 +49,7 @@ def look(front: Front, shelf: Shelf) -> stripe.PaymentIntent:
     return client.v1.payment_intents.retrieve(reference)
 
 
-def test_the_intent_tells_what_is_bought_and_the_order_once_there_is_one(
+def test_the_intent_names_the_purchase_and_the_order_once_there_is_one(
     works: Works, shelf: Shelf, front: Front, purse: Purse
 ) -> None:
     # When it is authorised

@@ -98,7 +98,7 @@ def test_older_ones_are_left_out(gateway: StripeGateway) -> None:
     assert list(gateway.list_held(datetime.now(UTC) + HOUR)) == []
 
 
-def test_what_is_not_ours_names_no_checkout(gateway: StripeGateway, local: Local) -> None:
+def test_an_intent_of_another_system_names_no_checkout(gateway: StripeGateway, local: Local) -> None:
     local.post("/v1/payment_intents", {"amount": "700", "currency": "isk"})
     local.post("/v1/payment_intents", {"amount": "900", "currency": "usd", "metadata": {"checkout_id": "order-7"}})
     found = sorted(list_all(gateway), key=lambda each: each.amount.currency)

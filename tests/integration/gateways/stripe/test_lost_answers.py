@@ -20,7 +20,7 @@ SLACK_SECONDS = 1.5
 
 
 @pytest.mark.parametrize("fault", [Fault.TIMEOUT_AFTER, Fault.ERROR_AFTER, Fault.BROKEN_AFTER])
-def test_the_sdks_own_repeat_uses_our_key_and_brings_the_answer(
+def test_the_sdks_own_repeat_uses_the_engines_key_and_gets_the_answer(
     gateway: StripeGateway, front: Front, local: Local, purse: Purse, fault: Fault
 ) -> None:
     # Given
@@ -36,7 +36,7 @@ def test_the_sdks_own_repeat_uses_our_key_and_brings_the_answer(
     assert local.read_intent(reference)["latest_charge"]["captured"] is True
 
 
-def test_a_connection_that_broke_while_nobody_used_it_costs_nothing(
+def test_a_connection_that_broke_while_unused_costs_nothing(
     gateway: StripeGateway, front: Front, purse: Purse
 ) -> None:
     reference = authorize_intent(gateway, purse)
@@ -79,7 +79,7 @@ def test_connecting_is_given_up_too_and_is_surely_nothing() -> None:
     assert taken < gateway.call_seconds + SLACK_SECONDS
 
 
-def test_where_nobody_listens_nothing_was_done() -> None:
+def test_where_no_server_listens_nothing_was_done() -> None:
     with run_gateway("http://127.0.0.1:1") as gateway:
         assert gateway.open(make_call()) == Transient("unreachable")
 

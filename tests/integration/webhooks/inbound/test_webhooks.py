@@ -80,7 +80,7 @@ def test_a_no_that_was_a_hint_only_changes_nothing(mail: Mail, shelf: Shelf) -> 
     assert read_bank(works.engine, checkout_id) == PAID
 
 
-def test_many_events_of_one_checkout_in_a_batch_are_one_look(mail: Mail, shelf: Shelf) -> None:
+def test_many_events_of_one_checkout_in_a_batch_are_one_retrieval(mail: Mail, shelf: Shelf) -> None:
     # Given
     works, spy = mail.works, mail.spy
     checkout_id, reference = start_challenged(works, shelf)

@@ -40,7 +40,7 @@ class BreakingLooker(PaymentPoller):
         return super().run(ids)
 
 
-def test_a_webhook_that_cannot_be_settled_does_not_take_its_batch_along(mail: Mail, shelf: Shelf) -> None:
+def test_a_webhook_that_cannot_be_settled_is_isolated_from_its_batch(mail: Mail, shelf: Shelf) -> None:
     # Given a database that will not settle one of four
     works = mail.works
     ids = approve_many(mail, shelf, 4)
@@ -64,7 +64,7 @@ def test_a_webhook_that_cannot_be_settled_does_not_take_its_batch_along(mail: Ma
     assert count_events(works.engine, "webhook.applied", ids) == 4
 
 
-def test_a_checkout_that_cannot_be_looked_at_does_not_take_its_batch_along(mail: Mail, shelf: Shelf) -> None:
+def test_a_checkout_that_cannot_be_retrieved_is_isolated_from_its_batch(mail: Mail, shelf: Shelf) -> None:
     # Given
     works = mail.works
     ids = approve_many(mail, shelf, 4)

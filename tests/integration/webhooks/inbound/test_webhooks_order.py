@@ -161,7 +161,7 @@ def test_an_event_that_comes_before_the_reference_is_stored_waits_for_it(mail: M
     assert read_bank(works.engine, checkout_id) == PAID
 
 
-def test_an_event_tells_sooner_than_the_repeat_of_a_call_whose_answer_was_lost(mail: Mail, shelf: Shelf) -> None:
+def test_an_event_settles_a_lost_answer_before_the_repeat_of_its_call(mail: Mail, shelf: Shelf) -> None:
     # Given
     works, spy = mail.works, mail.spy
     [checkout_id] = start_many(works, shelf, 1, "tok_authorize_timeout_after")
@@ -200,7 +200,7 @@ def revive(shelf: Shelf, reference: str, kinds: list[str]) -> None:
     [(["authorize"], BankTotals(0, 0, 0), "void"), (["authorize", "capture"], BankTotals(0, 700, 700), "refund")],
     ids=["authorized: voided", "captured: refunded"],
 )
-def test_money_that_turns_up_after_the_end_is_given_back(
+def test_money_that_is_found_after_the_end_is_refunded(
     mail: Mail, shelf: Shelf, kinds: list[str], left: BankTotals, undone: str
 ) -> None:
     # Given a checkout that ran out of time at the bank's page

@@ -45,7 +45,7 @@ class DyingLooker(PaymentPoller):
         raise SimulatedCrash("looked")
 
 
-def test_a_worker_that_dies_after_the_look_leaves_it_to_the_next_one(
+def test_a_worker_that_crashes_after_the_retrieval_leaves_it_to_the_next_one(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     # Given
@@ -108,7 +108,7 @@ def test_nothing_is_sent_again_while_the_broker_is_away(mail: Mail, shelf: Shelf
     assert (read_inbox(shelf), shelf.rows("SELECT due_at FROM webhook_inbox")) == before
 
 
-def test_a_provider_that_is_down_is_asked_again(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+def test_a_provider_that_is_down_is_polled_again(engine: Engine, settings: Settings, shelf: Shelf) -> None:
     # Given
     with open_mail(engine, settings.model_copy(update={"retry_seconds": 10, "retry_cap_seconds": 25})) as mail:
         works, spy = mail.works, mail.spy

@@ -76,7 +76,7 @@ def test_other_spellings_of_loopback_are_seen_through(url: str) -> None:
         ("https://shop.example/" + "x" * 2000, "not an address"),
     ],
 )
-def test_an_address_that_is_none_is_refused_at_the_door(post: Post, url: str, reason: str) -> None:
+def test_an_invalid_address_is_refused_when_it_is_added(post: Post, url: str, reason: str) -> None:
     strict = post.settings.model_copy(update={"outbound_webhook_private_networks": ""})
     with pytest.raises(Invalid, match=reason):
         check_url(url, [])

@@ -35,7 +35,7 @@ def subject(post: Post, checkout_id: UUID) -> dict[str, Any]:
     }
 
 
-def test_an_order_is_told_from_its_start_to_its_number(post: Post, receiver: Receiver) -> None:
+def test_an_order_is_delivered_from_its_start_to_its_number(post: Post, receiver: Receiver) -> None:
     # Given
     _, secret = post.subscribe(receiver.url)
     checkout_id = post.buy(reference="4711")
@@ -87,7 +87,7 @@ def test_endings_without_an_order_say_why(post: Post, receiver: Receiver) -> Non
     }
 
 
-def test_a_bank_that_wants_the_buyer_and_a_person_that_must_look(post: Post, receiver: Receiver) -> None:
+def test_a_required_buyer_action_and_a_review(post: Post, receiver: Receiver) -> None:
     # Given
     _, secret = post.subscribe(receiver.url, "checkout.action_required", "checkout.needs_review")
     waiting = post.buy("tok_action_required")
@@ -109,7 +109,7 @@ def test_a_bank_that_wants_the_buyer_and_a_person_that_must_look(post: Post, rec
     assert news["checkout.needs_review"]["checkout_id"] == str(looked_at)
 
 
-def test_only_the_owner_and_the_kinds_that_were_asked_for(post: Post, receiver: Receiver) -> None:
+def test_only_the_owner_and_the_kinds_of_the_endpoint(post: Post, receiver: Receiver) -> None:
     # Given
     post.subscribe(receiver.url, "checkout.completed", owner=OWNER)
     post.subscribe(receiver.url, "checkout.completed", owner="shop-2")

@@ -130,7 +130,7 @@ def test_a_cancelled_object_settles_what_was_unanswered() -> None:
         (P.REFUNDED, K.REFUND, [S.SUCCEEDED, S.SUCCEEDED]),
     ],
 )
-def test_a_look_that_finds_the_end_settles_the_call_that_brought_it(
+def test_a_retrieval_that_finds_the_end_settles_its_call(
     status: PaymentStatus, kind: OperationKind, outcomes: list[OperationStatus]
 ) -> None:
     known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED), operation(kind, S.UNKNOWN))
@@ -139,7 +139,7 @@ def test_a_look_that_finds_the_end_settles_the_call_that_brought_it(
 
 
 @pytest.mark.parametrize("kind", K)
-def test_refused_access_settles_only_what_nobody_waits_for(kind: OperationKind) -> None:
+def test_refused_access_settles_only_calls_before_the_pivot(kind: OperationKind) -> None:
     known = books(P.AUTHORIZED, operation(kind))
 
     after = known.apply_result(known.operations[0], Misconfigured("bad key")).operations[0]

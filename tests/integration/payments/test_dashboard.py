@@ -32,7 +32,7 @@ looked_at = pytest.mark.parametrize("looks", [True, False], ids=["and we look", 
 
 
 @looked_at
-def test_what_was_taken_before_our_capture_is_an_order_taken_once(stage: Stage, *, looks: bool) -> None:
+def test_what_was_captured_before_the_engine_is_an_order_captured_once(stage: Stage, *, looks: bool) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
@@ -49,7 +49,7 @@ def test_what_was_taken_before_our_capture_is_an_order_taken_once(stage: Stage, 
 
 
 @looked_at
-def test_what_was_taken_before_a_cancellation_is_given_back(stage: Stage, *, looks: bool) -> None:
+def test_what_was_captured_before_a_cancellation_is_refunded(stage: Stage, *, looks: bool) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
@@ -66,7 +66,7 @@ def test_what_was_taken_before_a_cancellation_is_given_back(stage: Stage, *, loo
 
 
 @looked_at
-def test_what_was_let_go_before_our_capture_is_no_order(stage: Stage, *, looks: bool) -> None:
+def test_what_was_voided_before_the_capture_is_no_order(stage: Stage, *, looks: bool) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
@@ -83,7 +83,7 @@ def test_what_was_let_go_before_our_capture_is_no_order(stage: Stage, *, looks: 
     expect_nothing(stage, checkout_id)
 
 
-def test_a_yes_after_a_no_is_taken(stage: Stage) -> None:
+def test_an_approval_after_a_refusal_is_captured(stage: Stage) -> None:
     # Given a buyer whose bank said no, and who has been asked for another card
     checkout_id, reference = pay_challenged(stage)
     stage.bank.refuse(reference)
@@ -99,7 +99,7 @@ def test_a_yes_after_a_no_is_taken(stage: Stage) -> None:
     assert stage.totals(checkout_id) == PAID
 
 
-def test_money_taken_after_a_no_goes_back_when_the_time_is_up(stage: Stage) -> None:
+def test_money_captured_after_a_refusal_is_refunded_at_the_expiry(stage: Stage) -> None:
     # Given a buyer who has been asked for another card, and whose first one the bank has charged all the same
     checkout_id, reference = pay_challenged(stage)
     stage.bank.refuse(reference)
@@ -115,7 +115,7 @@ def test_money_taken_after_a_no_goes_back_when_the_time_is_up(stage: Stage) -> N
     assert stage.totals(checkout_id) == RETURNED
 
 
-def test_a_look_that_our_own_capture_overtakes_is_old_news(stage: Stage, crowd: Crowd) -> None:
+def test_a_retrieval_that_the_capture_overtakes_is_not_applied(stage: Stage, crowd: Crowd) -> None:
     # Given a look that has seen the authorisation, and whose answer is slow
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
@@ -132,7 +132,7 @@ def test_a_look_that_our_own_capture_overtakes_is_old_news(stage: Stage, crowd: 
     assert stage.totals(checkout_id) == PAID
 
 
-def test_a_look_that_our_own_cancellation_overtakes_is_old_news(stage: Stage, crowd: Crowd) -> None:
+def test_a_retrieval_that_the_cancellation_overtakes_is_not_applied(stage: Stage, crowd: Crowd) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")

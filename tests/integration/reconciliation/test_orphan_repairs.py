@@ -40,7 +40,7 @@ def works(engine: Engine, settings: Settings) -> Iterator[Works]:
         ("capture", "refunded", "refunded", [("authorize", 500), ("capture", 500), ("refund", 500)]),
     ],
 )
-def test_a_stray_is_taken_back(
+def test_an_orphaned_payment_is_voided_or_refunded(
     upto: str, did: str, status: str, entries: list[tuple[str, int]], works: Works, shelf: Shelf
 ) -> None:
     # Given
@@ -58,7 +58,7 @@ def test_a_stray_is_taken_back(
     assert_clean(works)
 
 
-def test_a_second_charge_of_an_order_is_given_back_and_the_first_stays(works: Works, shelf: Shelf) -> None:
+def test_a_second_charge_of_an_order_is_refunded_and_the_first_stays(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf)
     stray = make_object(works.gateway, checkout_id, "capture")
     repairs = repair(works, compare(works).findings)
@@ -69,7 +69,7 @@ def test_a_second_charge_of_an_order_is_given_back_and_the_first_stays(works: Wo
     assert compare(works).findings == ()
 
 
-def test_a_stray_that_may_be_what_pays_the_order_is_left_alone(works: Works, shelf: Shelf) -> None:
+def test_an_orphaned_payment_that_may_pay_the_order_is_left_alone(works: Works, shelf: Shelf) -> None:
     # Given an order whose own object holds nothing, and another one that holds its total
     checkout_id = check_out(works, shelf)
     stray = make_object(works.gateway, checkout_id, "capture")
@@ -85,7 +85,7 @@ def test_a_stray_that_may_be_what_pays_the_order_is_left_alone(works: Works, she
     assert take_snapshot(works.engine) == before
 
 
-def test_a_stray_that_has_become_the_checkouts_own_is_left_alone(works: Works, shelf: Shelf) -> None:
+def test_an_orphaned_payment_that_became_the_checkouts_own_is_left_alone(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf, "tok_declined")
     stray = make_object(works.gateway, checkout_id, "capture")
     findings = compare(works).findings
@@ -97,7 +97,7 @@ def test_a_stray_that_has_become_the_checkouts_own_is_left_alone(works: Works, s
     assert take_snapshot(works.engine) == before
 
 
-def test_a_stray_that_the_bank_does_not_give_back_stands(works: Works, shelf: Shelf) -> None:
+def test_an_orphaned_payment_that_the_bank_does_not_refund_stays_a_finding(works: Works, shelf: Shelf) -> None:
     # Given
     checkout_id = check_out(works, shelf, "tok_declined+tok_refund_declined")
     stray = make_object(works.gateway, checkout_id, "capture")

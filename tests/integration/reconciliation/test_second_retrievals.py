@@ -95,7 +95,7 @@ def test_what_was_made_after_the_list_is_not_missing_from_it(works: Works, shelf
     assert verbs(listing) == []
 
 
-def test_what_a_list_leaves_out_is_asked_for_before_it_is_called_missing(works: Works, shelf: Shelf) -> None:
+def test_what_a_list_leaves_out_is_retrieved_before_it_is_missing(works: Works, shelf: Shelf) -> None:
     # Given a list with an edge: two objects are on the other side of it, one of them refunded by hand
     ids = [check_out(works, shelf) for _ in range(3)]
     move(works, ids[2], "refund")
@@ -119,7 +119,7 @@ def test_a_difference_on_what_has_not_changed_is_believed_at_once(works: Works, 
 
 
 @pytest.mark.parametrize(("changes", "looks"), [(0, 1), (1, 2), (9, 3)])
-def test_what_changes_while_it_is_looked_at_is_looked_at_again_but_not_for_ever(
+def test_what_changes_during_its_retrieval_is_retrieved_again_but_not_for_ever(
     changes: int, looks: int, works: Works, shelf: Shelf
 ) -> None:
     # Given a difference on a checkout that changed after the beginning, and goes on changing
@@ -143,7 +143,7 @@ def test_what_changes_while_it_is_looked_at_is_looked_at_again_but_not_for_ever(
     assert verbs(listing) == ["retrieve"] * looks
 
 
-def test_an_object_without_our_metadata_is_ours_when_our_books_name_it_and_else_nothing(
+def test_an_object_without_metadata_belongs_to_the_payment_that_refers_to_it(
     works: Works, shelf: Shelf
 ) -> None:
     # Given the object of an order, and one of nobody
@@ -208,7 +208,7 @@ def test_half_a_list_proves_nothing(works: Works, shelf: Shelf) -> None:
         (Transient("busy"), MAX_ATTEMPTS, "The payment provider does not answer (busy): try again later."),
     ],
 )
-def test_a_second_look_that_is_never_answered_proves_nothing(
+def test_a_second_retrieval_that_is_never_answered_proves_nothing(
     answer: Answer, tries: int, sentence: str, works: Works, shelf: Shelf
 ) -> None:
     check_out(works, shelf)
@@ -219,7 +219,7 @@ def test_a_second_look_that_is_never_answered_proves_nothing(
     assert verbs(listing) == ["retrieve"] * tries
 
 
-def test_a_second_look_is_repeated_until_it_is_answered(works: Works, shelf: Shelf) -> None:
+def test_a_second_retrieval_is_repeated_until_it_is_answered(works: Works, shelf: Shelf) -> None:
     check_out(works, shelf)
     answers: list[Answer] = [Unknown("timeout"), Transient("busy")]
     listing = Listing(

@@ -25,7 +25,7 @@ MINUTE: Final = 60
 HOUR: Final = 3600
 
 
-def test_the_first_look_is_a_minute_after_the_end(stage: Stage) -> None:
+def test_the_first_poll_is_a_minute_after_the_end(stage: Stage) -> None:
     # Given
     checkout_id, _ = end_unpaid(stage)
     looked = count_looks(stage)
@@ -47,7 +47,7 @@ def test_the_first_look_is_a_minute_after_the_end(stage: Stage) -> None:
     [(30, 60), (60, 120), (180, 360), (HOUR, 2 * HOUR), (23 * HOUR, 46 * HOUR), (24 * HOUR + 1, None)],
     ids=["30 s", "1 min", "3 min", "1 h", "23 h", "over 24 h"],
 )
-def test_looks_are_ever_farther_apart_and_end_after_a_day(stage: Stage, ended: float, wait: float | None) -> None:
+def test_polls_have_growing_intervals_and_end_after_a_day(stage: Stage, ended: float, wait: float | None) -> None:
     # Given
     end_unpaid(stage)
     age(stage, ended)
@@ -59,7 +59,7 @@ def test_looks_are_ever_farther_apart_and_end_after_a_day(stage: Stage, ended: f
     assert stage.shelf.row("SELECT due_reason FROM checkouts").due_reason == (None if wait is None else "scheduled")
 
 
-def test_what_never_had_an_object_is_not_looked_at(stage: Stage) -> None:
+def test_a_checkout_without_an_object_is_not_polled(stage: Stage) -> None:
     # Given
     checkout_id = stage.start("tok_open_declined")
     stage.pump()
@@ -71,7 +71,7 @@ def test_what_never_had_an_object_is_not_looked_at(stage: Stage) -> None:
 
 @pytest.mark.parametrize("error", [Unknown("timeout"), Transient("rate_limited")], ids=["unknown", "transient"])
 @pytest.mark.parametrize("ended", [HOUR, 30 * HOUR], ids=["1 h", "30 h"])
-def test_a_look_that_the_bank_does_not_answer_is_made_again_sooner(stage: Stage, error: Answer, ended: float) -> None:
+def test_a_poll_that_the_bank_does_not_answer_is_repeated_sooner(stage: Stage, error: Answer, ended: float) -> None:
     # Given money that only a look can find, perhaps the last one there would be
     checkout_id, reference = end_unpaid(stage)
     age(stage, ended)
@@ -89,7 +89,7 @@ def test_a_look_that_the_bank_does_not_answer_is_made_again_sooner(stage: Stage,
     assert stage.totals(checkout_id) == NOTHING
 
 
-def test_looks_that_are_never_answered_end_too(stage: Stage) -> None:
+def test_polls_that_are_never_answered_end_too(stage: Stage) -> None:
     # Given an object that the provider says it does not have
     end_unpaid(stage)
     stage.spy.replace = lambda _verb, _answer: Misconfigured("payment_unknown")
@@ -109,7 +109,7 @@ def test_looks_that_are_never_answered_end_too(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("change", ["refunded", "authorized"])
-def test_a_completed_checkout_is_never_touched_by_a_look(stage: Stage, change: str) -> None:
+def test_a_completed_checkout_is_never_changed_by_a_poll(stage: Stage, change: str) -> None:
     # Given an order whose money the merchant gave back at the bank's own desk, or a bank in confusion
     checkout_id = stage.start("tok_ok")
     stage.pump()
@@ -131,7 +131,7 @@ def test_a_completed_checkout_is_never_touched_by_a_look(stage: Stage, change: s
     stage.shelf.run("UPDATE sandbox.payments SET status = 'captured'")
 
 
-def test_a_connection_that_the_server_has_closed_is_no_reason_not_to_look(stage: Stage) -> None:
+def test_a_poll_survives_a_connection_that_the_server_has_closed(stage: Stage) -> None:
     # Given a look that is due, and connections that were closed while nobody used them
     end_unpaid(stage)
     looked = count_looks(stage)

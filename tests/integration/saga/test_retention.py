@@ -16,7 +16,7 @@ ANSWER = """
 BEAT = "SELECT now() - at < interval '1 s' FROM heartbeats WHERE name = 'sweep'"
 
 
-def test_every_tick_is_a_sign_of_life_with_redis_away_too(works: Works, shelf: Shelf) -> None:
+def test_every_tick_records_a_heartbeat_without_redis_too(works: Works, shelf: Shelf) -> None:
     # Given
     assert shelf.rows(BEAT) == []
     # When
@@ -38,7 +38,7 @@ def test_two_ticks_in_half_a_second_write_it_once(works: Works, shelf: Shelf) ->
     assert shelf.rows("SELECT at, xmin::text FROM heartbeats") == before
 
 
-def test_answers_are_forgotten_after_a_day_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
+def test_stored_responses_are_deleted_after_a_day_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
     # Given more than a tick takes on, and one that is young enough
     limit = works.settings.sweep_limit
     shelf.run(ANSWER, hours=25, count=limit + 3)
@@ -50,7 +50,7 @@ def test_answers_are_forgotten_after_a_day_a_tick_at_a_time(works: Works, shelf:
     assert shelf.rows("SELECT key FROM stored_responses") == [("young-1",)]
 
 
-def test_deliveries_that_were_taken_are_forgotten_after_a_month(works: Works, shelf: Shelf) -> None:
+def test_delivered_webhooks_are_deleted_after_a_month(works: Works, shelf: Shelf) -> None:
     # Given one taken long ago, one taken lately, and one that was never taken
     shelf.add_variant("cup", stock=1)
     shelf.run(
@@ -80,7 +80,7 @@ REFUSED = """
 """
 
 
-def test_rejected_messages_are_forgotten_after_their_days_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
+def test_rejected_messages_are_deleted_after_their_days_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
     # Given more than a tick takes on, and one that is an hour too young
     hours = works.settings.rejected_messages_keep_days * 24
     limit = works.settings.sweep_limit
@@ -106,7 +106,7 @@ def receive(shelf: Shelf, event_id: str, *, days: int, due: bool = False) -> Non
     )
 
 
-def test_settled_webhooks_of_the_provider_are_forgotten_after_their_days(works: Works, shelf: Shelf) -> None:
+def test_settled_inbound_webhooks_are_deleted_after_their_days(works: Works, shelf: Shelf) -> None:
     # Given one that is old, one that is old and still to be worked on, and one that is young
     days = works.settings.webhook_inbox_keep_days
     receive(shelf, "evt_old", days=days + 1)

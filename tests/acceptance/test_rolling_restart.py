@@ -36,12 +36,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def has_ended(supervisor: Supervisor, unit: str, pid: int) -> bool:
-    """OnProgress whether this process of a unit runs no longer; the next is started after a pause."""
+    """Return whether this process of a unit runs no longer; the next is started after a pause."""
     return supervisor.pids().get(unit) != pid
 
 
 def is_restarted(supervisor: Supervisor, unit: str, pid: int) -> bool:
-    """OnProgress whether another process of a unit runs in the place of this one."""
+    """Return whether another process of a unit runs in the place of this one."""
     return supervisor.pids().get(unit, pid) != pid
 
 

@@ -195,7 +195,7 @@ def build_careless() -> Iterator[Subject]:
 
 
 def describe(bank: PaperBank) -> Subject:
-    """OnProgress the suite what it has to know: what is left out is skipped."""
+    """Return to the suite what it has to know: what is left out is skipped."""
 
     def make_webhook(reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
         body = f"{uuid4()}|{reference or ''}|{checkout_id}".encode()

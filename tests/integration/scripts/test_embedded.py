@@ -69,7 +69,7 @@ def read_pids(servers: Servers) -> tuple[int, int]:
 
 
 def is_gone(pid: int) -> bool:
-    """OnProgress whether a process has ended, zombies included: a container may have nobody who collects them."""
+    """Return whether a process has ended, zombies included: a container may have nobody who collects them."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
 """Anything may happen in any order, and the invariants hold after every step: a state machine that hypothesis drives.
 
-Workers die at every point between two effects, messages are lost, doubled and reordered, the broker goes away, time
-runs out. In the end everything is healed, and what was sold, what was charged and what is left must add up.
+Workers crash at every point between two effects, messages are lost, doubled and reordered, the broker is down, time
+passes. In the end everything has recovered, and what was sold, charged and left must add up.
 """
 
 from collections.abc import Callable
@@ -135,7 +135,7 @@ class CheckoutMachine(RuleBasedStateMachine):
 
     @rule(number=numbers, token=tokens, crash=crashes)
     def pay(self, number: int, token: str, crash: Crash | None) -> None:
-        """The buyer pays, or tries another card; asks again with the same key when there is no answer."""
+        """The buyer pays, or uses another card; the request is repeated with the same key when there is no response."""
         payable = "state = 'awaiting_payment' OR state = 'running' AND NOT payment_given"
         checkout_id, key = self.pick(number, payable), str(uuid4())
         for failpoint in (crash, None):
@@ -213,12 +213,12 @@ class CheckoutMachine(RuleBasedStateMachine):
 
     @rule(number=numbers)
     def run_out_of_time(self, number: int) -> None:
-        """The buyer took too long."""
+        """The checkout expires."""
         self.shelf.run("UPDATE checkouts SET expires_at = now() WHERE id = :id", id=self.pick(number))
 
     @rule(overdue=st.booleans())
     def wait(self, *, overdue: bool) -> None:
-        """Claims, back-offs and stalls run out; `overdue`: messages have waited for hours, too."""
+        """Leases, back-offs and stalls end; `overdue`: messages have waited for hours, too."""
         self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_at IS NOT NULL")
         self.shelf.run(
             "UPDATE payment_operations SET leased_until = least(leased_until, now()),"
@@ -242,7 +242,7 @@ class CheckoutMachine(RuleBasedStateMachine):
                 raise AssertionError("The audit in one statement sees what the audit does not see.")
 
     def heal(self) -> None:
-        """Let time pass and everybody work until nothing is on its way any more."""
+        """Pass time and work until nothing is in flight."""
         self.works.line.away = False
         for _ in range(HEALING_ROUNDS):
             self.wait(overdue=True)

@@ -1,4 +1,4 @@
-"""Guards look where the tables are: nothing that a session makes, or says of its path, is in their way."""
+"""Triggers use the schema of their tables: no object and no search path of a session affects them."""
 
 from typing import Final
 

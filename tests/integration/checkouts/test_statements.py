@@ -34,7 +34,7 @@ def counting(engine: Engine) -> Iterator[Counter[str]]:
 
 
 def count_phases(works: Works, shelf: Shelf, size: int) -> dict[str, tuple[int, int]]:
-    """Sell to this many buyers at once and return what each phase took: (statements, commits)."""
+    """Sell to this many buyers at once and return what each phase needed: (statements, commits)."""
     ids = [
         works.start(shelf.add_cart(("TEA", 2), ("CUP", 1), coupon_codes=["TEN"]), token="tok_ok") for _ in range(size)
     ]

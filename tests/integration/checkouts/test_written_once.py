@@ -1,4 +1,4 @@
-"""What is written once: no statement changes it, whoever the client is, and no step that is due is in its way."""
+"""Rows that are written once: no statement of any client changes them, and every due step is still possible."""
 
 import itertools
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What others do with our payments at the bank's own desk: money and order agree all the same."""
+"""Payments changed in the provider's dashboard: money and order agree all the same."""
 
 import pytest
 

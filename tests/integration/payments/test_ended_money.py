@@ -1,4 +1,4 @@
-"""Money that turned up after the end of its checkout is given back, once."""
+"""Late funds are voided or refunded, once."""
 
 from collections.abc import Callable
 from functools import partial
@@ -82,7 +82,7 @@ def by_repeat(stage: Stage) -> None:
 
 
 def by_webhook(stage: Stage) -> None:
-    """Let the bank tell of it before the call is made again."""
+    """Deliver the bank's webhook before the call is repeated."""
     stage.mail.deliver_new()
     stage.pump()
 

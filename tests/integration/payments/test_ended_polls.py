@@ -1,4 +1,4 @@
-"""Ended checkouts are looked at again: when, how often, and with what consequence where there is none."""
+"""Ended checkouts are polled: when, how often, and with what effect."""
 
 from typing import Final
 

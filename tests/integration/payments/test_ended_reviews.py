@@ -1,4 +1,4 @@
-"""Money that turned up after an end and cannot be given back is put before a person, once, until it is settled."""
+"""Late funds that cannot be refunded need review, once, until they are settled."""
 
 from uuid import UUID
 
@@ -112,7 +112,7 @@ def test_a_returned_refund_needs_review(stage: Stage) -> None:
 
 
 def end_unreturned(stage: Stage) -> tuple[UUID, str]:
-    """End a checkout whose money turns up and is not given back, so that a person is asked."""
+    """End a checkout with late funds that are not refunded, so that they need review."""
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_refund_declined'")
     revive(stage, reference, "authorize", "capture")
@@ -122,7 +122,7 @@ def end_unreturned(stage: Stage) -> tuple[UUID, str]:
 
 
 def refund_by_hand(stage: Stage, reference: str) -> None:
-    """Give the money back at the bank's own desk."""
+    """Refund the money in the bank's dashboard."""
     stage.shelf.run("UPDATE sandbox.payments SET status = 'refunded', refunded_minor = 700")
     stage.shelf.run(
         "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:r, 'refund', 700)", r=reference
@@ -155,7 +155,7 @@ def test_an_unwind_that_finds_it_settled_closes_the_review(stage: Stage) -> None
 
 
 def tell_of_all(stage: Stage, checkout_id: UUID) -> None:
-    """Let a webhook tell, and a look be made."""
+    """Deliver a webhook, and poll."""
     del checkout_id
     stage.mail.deliver_new()
     stage.pump()

@@ -1,4 +1,4 @@
-"""Authorisations do not live for ever: nothing is taken on one that has run out, and nothing is left of it."""
+"""Authorisations expire: an expired one is not captured, and nothing is left of it."""
 
 from datetime import datetime
 from typing import Final
@@ -18,7 +18,7 @@ SENTENCE: Final = "The authorisation of the payment expired before it was captur
 
 
 def authorize(stage: Stage, token: str = "tok_ok") -> UUID:
-    """Bring a checkout to its order: the payment is authorised and not taken."""
+    """Bring a checkout to its order: the payment is authorised and not captured."""
     checkout_id = stage.start(token)
     stage.works.pump(until="payment_capture")
     assert stage.totals(checkout_id) == HELD
@@ -26,7 +26,7 @@ def authorize(stage: Stage, token: str = "tok_ok") -> UUID:
 
 
 def let_run_out(stage: Stage) -> None:
-    """Let the bank's authorisation run out now, without a word of it in our books."""
+    """Make the bank's authorisation expire now, unknown to the engine."""
     assert stage.shelf.run("UPDATE sandbox.payments SET authorized_until = now() - interval '1 s'") == 1
 
 
@@ -45,7 +45,7 @@ def read_times(stage: Stage) -> tuple[datetime, datetime | None]:
 
 
 def assert_ran_out(stage: Stage, checkout_id: UUID) -> None:
-    """Assert that the buyer is told that the authorisation ran out, and that nothing is left."""
+    """Assert that the buyer reads that the authorisation has expired, and that nothing is left."""
     status = stage.works.status(checkout_id)
     assert status.state is CheckoutState.FAILED
     assert status.failure is not None

@@ -1,4 +1,4 @@
-"""A call is begun soon after its lease, or not at all: else somebody else might be making it."""
+"""A call begins soon after its lease, or not at all: else another worker might make it too."""
 
 import time
 from collections.abc import Iterator

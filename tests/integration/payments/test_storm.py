@@ -48,7 +48,7 @@ def test_a_thousand_checkouts_through_a_bank_that_fails_a_fifth_of_its_calls(
 
 
 def assert_all_served(market: Market) -> None:
-    """Assert that everybody has come to their end, by rules alone."""
+    """Assert that every checkout has ended, by rules alone."""
     rows = market.shelf.rows("SELECT id, state, failure_code FROM checkouts")
     states = Counter(state for _, state, _ in rows)
     assert sum(states.values()) == COUNT
@@ -69,7 +69,7 @@ def assert_all_served(market: Market) -> None:
 
 
 def assert_bank_is_orders(market: Market) -> None:
-    """Assert that the bank took exactly what was ordered, that nothing is held, and that no auditor finds a fault."""
+    """Assert that the bank captured exactly what was ordered, that nothing is reserved, and that no audit finds a fault."""
     with market.engine.connect() as connection:
         totals = read_totals(connection, list(market.buyers))
         orders = connection.execute(text("SELECT checkout_id, total_minor FROM orders WHERE state = 'placed'"))

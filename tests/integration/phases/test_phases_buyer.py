@@ -1,4 +1,4 @@
-"""The payment phases, with a buyer who must act, and batches of all kinds."""
+"""The payment phases, with a required buyer action, and batches of all kinds."""
 
 from uuid import UUID
 

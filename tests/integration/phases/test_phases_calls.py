@@ -158,7 +158,7 @@ def test_an_answer_after_the_unwind_began_is_recorded_and_the_payment_voided(
 def test_a_retrieval_that_finds_the_object_cancelled_settles_the_cancellation(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
-    """Cancelled while a look at the object is out; the cancellation's own answer is lost, the look tells of it."""
+    """Cancelled during a retrieval of the object; the cancellation's own answer is lost, the retrieval shows it."""
     # Given
     box: list[Works] = []
     lost: list[Answer] = []
@@ -196,7 +196,7 @@ def test_a_retrieval_that_finds_the_object_cancelled_settles_the_cancellation(
 def test_money_that_was_captured_after_all_is_refunded(
     engine: Engine, settings: Settings, shelf: Shelf, fault: str | None
 ) -> None:
-    """A provider that says no and takes the money all the same: the cancellation finds out, and it is given back."""
+    """A provider that declines and captures all the same: the cancellation finds it, and it is refunded."""
     # Given
     spy = Spy(
         build_gateway(settings),

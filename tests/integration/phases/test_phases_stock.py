@@ -1,4 +1,4 @@
-"""Phase 2 over real rows: who gets which units from where."""
+"""The inventory reservation over real rows: which checkout gets which units from where."""
 
 import pytest
 from sqlalchemy import Engine

@@ -1,4 +1,4 @@
-"""A sku is looked up once: whatever happens to it afterwards, a line stays the variant that it was validated as."""
+"""A sku is looked up once: whatever happens to it afterwards, a line keeps its resolved variant."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Each difference between our books and the bank's is found, with both sides' facts, and nothing else."""
+"""Each difference between the database and the bank is found, with both sides' facts, and nothing else."""
 
 from collections.abc import Iterator
 from uuid import UUID, uuid4
@@ -23,7 +23,7 @@ from tests.support.workbench import take_snapshot
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings) -> Iterator[Works]:
-    """The engine without an audit at its end: these tests leave broken books."""
+    """The engine without an audit at its end: these tests leave broken data."""
     with build_works(engine, settings) as built:
         yield built
 

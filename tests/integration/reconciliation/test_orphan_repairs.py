@@ -1,4 +1,4 @@
-"""Objects that name a checkout and are not its own are taken back, unless an order may live on them."""
+"""Orphaned payments are voided or refunded, unless they may pay an order."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ from tests.support.workbench import read_bank, take_snapshot
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings) -> Iterator[Works]:
-    """The engine without an audit at its end: some of these tests leave broken books."""
+    """The engine without an audit at its end: some of these tests leave broken data."""
     with build_works(engine, settings) as built:
         yield built
 

@@ -30,7 +30,7 @@ from tests.support.workbench import Spy, read_bank, take_snapshot
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings) -> Iterator[Works]:
-    """The engine without an audit at its end: some of these tests leave broken books."""
+    """The engine without an audit at its end: some of these tests leave broken data."""
     with build_works(engine, settings) as built:
         yield built
 

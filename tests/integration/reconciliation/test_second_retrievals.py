@@ -27,7 +27,7 @@ from tests.support.workbench import take_snapshot
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings) -> Iterator[Works]:
-    """The engine without an audit at its end: these tests leave broken books."""
+    """The engine without an audit at its end: these tests leave broken data."""
     with build_works(engine, settings) as built:
         yield built
 

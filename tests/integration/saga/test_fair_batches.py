@@ -1,4 +1,4 @@
-"""Baskets are worked on by lines: no transaction has too many, the small come first, and whoever waits is served."""
+"""Baskets are processed by lines: no transaction has too many, the small come first, and waiting messages are served."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -27,7 +27,7 @@ LINE_PHASES = [phase.name for phase in CHAIN if isinstance(phase.work, Transacti
 
 @pytest.fixture
 def fair(engine: Engine, settings: Settings, shelf: Shelf) -> Iterator[Works]:
-    """An engine whose transactions have ten lines, and goods for it. Whoever waits is seen; nobody waits too long."""
+    """An engine whose transactions have ten lines, and goods for it. Waiting messages are seen; none waits too long."""
     for number in range(12):
         shelf.add_variant(f"cup-{number}", stock=500)
     with build_audited(

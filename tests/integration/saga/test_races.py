@@ -1,4 +1,4 @@
-"""Two connections want the same stock, the same cart, the same key, the same message: one gets it, nobody breaks."""
+"""Two connections want the same stock, cart, key or message: one gets it, and neither fails."""
 
 from collections import Counter
 from functools import partial

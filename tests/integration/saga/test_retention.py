@@ -1,4 +1,4 @@
-"""The sweep's sign of life, and what it forgets."""
+"""The sweep's heartbeat, and the rows that it deletes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -70,7 +70,7 @@ def test_delivered_webhooks_are_deleted_after_a_month(works: Works, shelf: Shelf
     counts = works.sweep()
     # Then
     assert counts.deleted == 1
-    assert shelf.rows("SELECT status FROM webhook_deliveries ORDER BY event_id") == [("dead",), ("delivered",)]
+    assert shelf.rows("SELECT status FROM webhook_deliveries ORDER BY event_id") == [("dead_lettered",), ("delivered",)]
 
 
 REFUSED = """

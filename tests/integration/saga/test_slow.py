@@ -1,4 +1,4 @@
-"""What was sent again because a worker was slow is told apart from what was lost."""
+"""Messages that were redelivered because a worker was slow are distinguished from lost ones."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ FIRST = CHAIN[0]
 
 @contextmanager
 def stall(meanwhile: Callable[[], object]) -> Iterator[None]:
-    """Let the next run do nothing for a while after it has taken its batch, as a frozen process; once."""
+    """Make the next run wait after it has received its batch, as a suspended process does; once."""
     acts = [meanwhile]
     ask = Watch.held_seconds
 

@@ -1,4 +1,4 @@
-"""A bank that does not answer one buyer keeps nobody else waiting, and its answer is not lost."""
+"""A bank that does not answer one buyer delays no other, and its answer is not lost."""
 
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ TAKEN = BankTotals(0, 500, 0)
 
 @dataclass
 class SlowBank:
-    """Holds back the answers to some checkouts' calls of one kind until told to let them go; `waiting` are so now."""
+    """Delays the answers to some checkouts' calls of one kind until it is released; `waiting` are delayed now."""
 
     verb: str = "authorize"
     held: set[object] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""How much a tick of the sweep takes on, how often it tries, and what it leaves behind."""
+"""The bounds of one tick of the sweep, its attempts, and what they leave."""
 
 from datetime import timedelta
 from functools import partial

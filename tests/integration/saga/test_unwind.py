@@ -1,4 +1,4 @@
-"""Turning back: reasons, endings, and what a person is asked."""
+"""Unwinds: reasons, endings, and reviews."""
 
 import pytest
 from sqlalchemy import Engine

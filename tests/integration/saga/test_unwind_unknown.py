@@ -80,7 +80,7 @@ def test_an_outcome_unknown_for_a_day_is_for_a_person_whose_retry_settles_it(
 
 
 def test_an_open_unknown_for_too_long_is_left_behind(works: Works, shelf: Shelf, engine: Engine) -> None:
-    """No money moves with an open, and nobody can authorise an object whose reference was never stored."""
+    """No money moves with an open, and an object whose reference was never stored cannot be authorised."""
     # Given
     shelf.add_variant("cup", stock=5)
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_open_error")

@@ -1,4 +1,4 @@
-"""Who goes on together: what leaves no trace takes ever fewer along, and no transaction has too many lines."""
+"""Groups of a batch: attempts without a commit make them smaller, and no transaction has too many lines."""
 
 from collections.abc import Sequence
 from dataclasses import fields

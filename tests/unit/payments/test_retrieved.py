@@ -20,7 +20,7 @@ from pipeline.gateways.gateway import (
 )
 from pipeline.payments.operation import REFUND_RETURNED
 from pipeline.payments.payment import VERBS
-from tests.unit.payments.states import K, P, S, books, operation
+from tests.unit.payments.states import K, P, S, payment, operation
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ from tests.unit.payments.states import K, P, S, books, operation
 def test_a_retrieval_settles_an_unknown_call_only_by_what_is_there(
     answer: Answer, status: PaymentStatus, outcome: OperationStatus
 ) -> None:
-    known = books(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE, S.UNKNOWN))
+    known = payment(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE, S.UNKNOWN))
 
     after = known.apply_retrieved_status(known.operations[1], answer, seen=P.OPEN)
 
@@ -51,7 +51,7 @@ def test_a_retrieval_settles_an_unknown_call_only_by_what_is_there(
 @pytest.mark.parametrize("outcome", [S.INTENDED, S.UNKNOWN])
 def test_a_retrieval_from_before_the_capture_settles_it_when_it_shows_the_money(outcome: OperationStatus) -> None:
     # A webhook's look was planned on the authorisation; the capture was begun, and had its effect, while it was out.
-    known = books(P.AUTHORIZED, operation(K.AUTHORIZE, S.SUCCEEDED), operation(K.CAPTURE, outcome))
+    known = payment(P.AUTHORIZED, operation(K.AUTHORIZE, S.SUCCEEDED), operation(K.CAPTURE, outcome))
 
     after = known.apply_retrieved_status(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
 
@@ -62,7 +62,7 @@ def test_a_retrieval_from_before_the_capture_settles_it_when_it_shows_the_money(
 
 
 def test_money_that_was_captured_once_settles_no_second_capture() -> None:
-    known = books(P.AUTHORIZED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.CAPTURE, S.DECLINED, n=2))
+    known = payment(P.AUTHORIZED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.CAPTURE, S.DECLINED, n=2))
 
     after = known.apply_retrieved_status(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
 
@@ -81,7 +81,7 @@ def test_money_that_was_captured_once_settles_no_second_capture() -> None:
     ],
 )
 def test_a_retrieval_shows_what_the_buyer_did(answer: Answer, status: PaymentStatus, outcome: OperationStatus) -> None:
-    known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED))
+    known = payment(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED))
 
     after = known.apply_retrieved_status(known.operations[0], answer, seen=P.ACTION_REQUIRED)
 
@@ -89,7 +89,7 @@ def test_a_retrieval_shows_what_the_buyer_did(answer: Answer, status: PaymentSta
 
 
 def test_a_retrieval_is_applied_unless_the_payment_has_changed_since() -> None:
-    cancelled = books(P.CANCELLED, operation(K.VOID, S.SUCCEEDED))
+    cancelled = payment(P.CANCELLED, operation(K.VOID, S.SUCCEEDED))
     void = cancelled.operations[0]
 
     assert cancelled.apply_retrieved_status(void, Succeeded("ref", P.CAPTURED), seen=P.CANCELLED).status is P.CAPTURED
@@ -100,7 +100,7 @@ def test_a_retrieval_is_applied_unless_the_payment_has_changed_since() -> None:
 
 
 def test_a_returned_refund_has_failed() -> None:
-    refunded = books(P.REFUNDED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.REFUND, S.SUCCEEDED))
+    refunded = payment(P.REFUNDED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.REFUND, S.SUCCEEDED))
 
     after = refunded.apply_retrieved_status(refunded.operations[1], Succeeded("ref", P.CAPTURED), seen=P.REFUNDED)
 
@@ -112,7 +112,7 @@ def test_a_returned_refund_has_failed() -> None:
 
 
 def test_a_call_that_was_not_made_is_free_again() -> None:
-    known = books(P.OPEN, replace(operation(K.AUTHORIZE), leased_until=datetime(2026, 1, 1, tzinfo=UTC)))
+    known = payment(P.OPEN, replace(operation(K.AUTHORIZE), leased_until=datetime(2026, 1, 1, tzinfo=UTC)))
 
     freed = known.free(known.operations[0])
 
@@ -121,7 +121,7 @@ def test_a_call_that_was_not_made_is_free_again() -> None:
 
 
 def test_the_newest_operation_counts() -> None:
-    known = books(P.OPEN, operation(K.AUTHORIZE, S.DECLINED, n=1), operation(K.AUTHORIZE, n=2))
+    known = payment(P.OPEN, operation(K.AUTHORIZE, S.DECLINED, n=1), operation(K.AUTHORIZE, n=2))
 
     assert known.last(K.AUTHORIZE) == known.operations[1]
     assert known.find(K.AUTHORIZE, 1) == known.operations[0]
@@ -146,7 +146,7 @@ ANSWERS = st.one_of(
 
 @given(st.lists(st.tuples(st.integers(0, 4), ANSWERS), max_size=12))
 def test_whatever_comes_in_whatever_order(answers: list[tuple[int, Answer]]) -> None:
-    known = books(P.NEW, *(operation(kind) for kind in K))
+    known = payment(P.NEW, *(operation(kind) for kind in K))
     for index, answer in answers:
         after = known.apply_result(known.operations[index], answer)
 

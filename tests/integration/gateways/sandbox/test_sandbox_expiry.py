@@ -1,4 +1,4 @@
-"""Authorisations that run out: let go by the bank, whoever touches them first."""
+"""Expired authorisations: the bank voids them, whichever call comes first."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""More ways in which the bank misbehaves: effects without an answer, late answers, refusals at its door, dead keys."""
+"""More faults of the bank: effects without an answer, late answers, refused access, broken keys."""
 
 import time
 from collections.abc import Callable

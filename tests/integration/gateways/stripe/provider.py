@@ -1,10 +1,10 @@
-"""What localstripe lacks of Stripe, for the calls of our adapter: as little as their answers need.
+"""What localstripe lacks of Stripe, for the calls of the adapter: as little as their answers need.
 
-Rules: an intent that does not stand as a call needs it refuses the call, and the error carries the intent (localstripe
+Rules: an intent with another status than a call needs refuses the call, and the error has the intent (localstripe
 captures cancelled intents and refunds twice). A PaymentMethod may come with the confirmation, also after a decline, or
 a ConfirmationToken, once. Fields: `amount_received`, `amount_capturable`, `cancellation_reason`, `description`,
-`shipping`, `receipt_email`, metadata at a capture, a charge's `payment_method_details`; objects are sent along only
-where they are expanded; lists are cut at `created`; amounts have a bound. Parameters of ours that it does not know are
+`shipping`, `receipt_email`, metadata at a capture, a charge's `payment_method_details`; objects are included only
+where they are expanded; lists are cut at `created`; amounts have a bound. Parameters that it does not know are
 left out.
 """
 
@@ -38,7 +38,7 @@ Fields = dict[str, Any]
 @dataclass
 class Provider:
     """Answers one request after the other. Beyond localstripe it knows which intents it made and when, why one was
-    cancelled, where a buyer goes back to, what was told about a purchase, and the PaymentMethods of ConfirmationTokens.
+    cancelled, a buyer's return address, the details of a purchase, and the PaymentMethods of ConfirmationTokens.
     """
 
     local: Local

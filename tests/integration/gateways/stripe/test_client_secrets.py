@@ -1,4 +1,4 @@
-"""What a buyer pays with at Stripe is told to the buyer's shop, and stands nowhere else."""
+"""The client secret of a Stripe payment goes to the buyer's shop, and is stored nowhere else."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.support.workbench import build_audited, take_snapshot
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
-    """The engine with Stripe, told of everything; the audit must be clean at the end."""
+    """The engine with Stripe and all its webhooks; the audit must be clean at the end."""
     with build_audited(engine, choose_stripe(settings, front.url)) as built:
         yield built
 

@@ -1,4 +1,4 @@
-"""Our books against Stripe's, through the whole engine, and what the repair does there."""
+"""Reconciliation with Stripe, through the whole engine, and its repair."""
 
 from collections.abc import Iterator
 from uuid import UUID

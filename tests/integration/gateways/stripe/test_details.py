@@ -1,4 +1,4 @@
-"""What Stripe's desk knows of a purchase, and both kinds of tokens, through the whole engine."""
+"""The details of a purchase at Stripe, and both kinds of tokens, through the whole engine."""
 
 from collections.abc import Iterator
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Stripe's own books through the adapter: every intent once, and no partial list passed off for whole."""
+"""Stripe's own ledger through the adapter: every intent once, and no partial list as a complete one."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

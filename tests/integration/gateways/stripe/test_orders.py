@@ -34,7 +34,7 @@ def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
 
 @pytest.fixture
 def client(front: Front) -> stripe.StripeClient:
-    """The SDK, as anybody would use it."""
+    """The SDK in its ordinary use."""
     return stripe.StripeClient(KEY, base_addresses={"api": front.url})
 
 
@@ -50,7 +50,7 @@ def find_reference(shelf: Shelf, checkout_id: UUID) -> str:
 
 
 def read_back(client: stripe.StripeClient, shelf: Shelf, checkout_id: UUID) -> tuple[str, int, int]:
-    """Return the intent's status, and what was captured and given back."""
+    """Return the intent's status, and what was captured and refunded."""
     reference = find_reference(shelf, checkout_id)
     intent = client.v1.payment_intents.retrieve(reference, {"expand": ["latest_charge.refunds"]})
     assert intent.metadata["checkout_id"] == str(checkout_id)

@@ -1,4 +1,4 @@
-"""What webhooks set going. None is believed: each makes us look."""
+"""The effect of inbound webhooks: each causes a retrieval, and none is applied."""
 
 from models.states import CheckoutState
 from pipeline.gateways.sandbox.audit_queries import BankTotals

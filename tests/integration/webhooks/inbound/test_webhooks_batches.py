@@ -1,4 +1,4 @@
-"""Webhooks beside others: nobody pulled down by a neighbour, nothing settled or sent twice."""
+"""Batches of webhooks: a failing one is isolated from its batch, and nothing is settled or sent twice."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -29,12 +29,12 @@ from tests.support.workbench import read_bank, sabotage
 
 
 class BreakingLooker(PaymentPoller):
-    """Cannot look at one of the checkouts."""
+    """Cannot retrieve the payment of one checkout."""
 
     poison: UUID
 
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Look, unless it is among them."""
+        """Retrieve, unless it is among them."""
         if self.poison in ids:
             raise ValueError("poison")
         return super().run(ids)

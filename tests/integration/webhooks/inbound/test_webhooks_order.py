@@ -1,4 +1,4 @@
-"""Webhooks too early, too late, again, and in the wrong order: what the look shows is what happened."""
+"""Webhooks too early, too late, again, and in the wrong order: only the retrieved status is applied."""
 
 import pytest
 
@@ -177,7 +177,7 @@ def test_an_event_settles_a_lost_answer_before_the_repeat_of_its_call(mail: Mail
 
 
 def revive(shelf: Shelf, reference: str, kinds: list[str]) -> None:
-    """Let the bank have authorised, and perhaps taken, what it had cancelled: providers do make mistakes."""
+    """Make the bank authorise, and perhaps capture, a cancelled payment: providers do make mistakes."""
     captured = "capture" in kinds
     shelf.run(
         "UPDATE sandbox.payments SET status = :status, authorized_minor = amount_minor,"

@@ -37,10 +37,10 @@ def wait_seconds(shelf: Shelf) -> float:
 
 
 class DyingLooker(PaymentPoller):
-    """Looks, and is gone before anybody hears of it."""
+    """Retrieves, and ends before the result is stored."""
 
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Look, and end."""
+        """Retrieve, and end."""
         super().run(ids)
         raise SimulatedCrash("looked")
 

@@ -1,4 +1,4 @@
-"""What endpoints are told of each kind of event, signed, and with which words."""
+"""The body of each kind of event, its signature, and its texts."""
 
 import json
 from typing import Any

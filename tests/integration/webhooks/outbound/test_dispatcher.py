@@ -72,11 +72,11 @@ def test_after_its_time_it_is_dead_lettered_and_an_operator_replays_it(post: Pos
     # When
     post.tick()
     # Then
-    assert post.rows("status, attempts, due_at, last_error") == [("dead", 2, None, "answered 500")]
+    assert post.rows("status, attempts, due_at, last_error") == [("dead_lettered", 2, None, "answered 500")]
     post.make_due()
     assert post.tick() == 0
     with post.engine.begin() as connection:
-        assert [each.status for each in list_deliveries(connection, status="dead")] == ["dead"]
+        assert [each.status for each in list_deliveries(connection, status="dead_lettered")] == ["dead_lettered"]
         assert replay(connection) == 1
         assert replay(connection) == 0
     post.tick()
@@ -94,7 +94,7 @@ def test_gone_is_dead_lettered_at_once(post: Post, receiver: Receiver) -> None:
     receiver.answers.append(410)
     post.buy()
     post.tick()
-    assert post.rows("status, attempts, last_status, ended_at IS NOT NULL") == [("dead", 1, 410, True)]
+    assert post.rows("status, attempts, last_status, ended_at IS NOT NULL") == [("dead_lettered", 1, 410, True)]
 
 
 def test_a_removed_endpoint_is_sent_nothing_more(post: Post, receiver: Receiver) -> None:
@@ -109,7 +109,7 @@ def test_a_removed_endpoint_is_sent_nothing_more(post: Post, receiver: Receiver)
     post.buy()
     post.tick()
     # Then
-    assert (receiver.got, post.rows("status, last_error")) == ([], [("dead", "the endpoint was removed")])
+    assert (receiver.got, post.rows("status, last_error")) == ([], [("dead_lettered", "the endpoint was removed")])
 
 
 @pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte now and then"])

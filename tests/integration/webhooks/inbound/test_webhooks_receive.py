@@ -1,4 +1,4 @@
-"""Webhooks at the door: verified, stored before they are answered, once per event."""
+"""Inbound webhooks: verified, and stored before the response, once per event."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

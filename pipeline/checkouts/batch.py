@@ -101,7 +101,7 @@ def _is_large(weight: int, most: float) -> bool:
 
 
 def _level(checkout: LockedCheckout) -> int:
-    return min(checkout.attempts, len(TOGETHER))
+    return min(checkout.attempts, len(GROUP_SIZES))
 
 
 def _age(group: Sequence[LockedCheckout]) -> UUID:

@@ -1,5 +1,4 @@
-"""Converts between Stripe's smallest units and ISO 4217's, with the exceptions on https://docs.stripe.com/currencies.
-"""
+"""Converts between Stripe's smallest units and ISO 4217's, with the exceptions on https://docs.stripe.com/currencies."""
 
 from typing import Final
 

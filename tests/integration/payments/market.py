@@ -184,7 +184,7 @@ class Market:
                 self.service.resume(buyer.id, OWNER)
 
     def _bring_mail(self) -> None:
-        """Deliver the bank's webhooks: in any order, one in ten twice, one in four never, one in ten at the very end."""
+        """Deliver the bank's webhooks: in any order, one in ten twice, one in four never, one in ten at the end."""
         events = self.bank.events(self._last_event, limit=500)
         self._last_event = max((each.id for each in events), default=self._last_event)
         bag = []

@@ -69,7 +69,7 @@ def assert_all_served(market: Market) -> None:
 
 
 def assert_bank_is_orders(market: Market) -> None:
-    """Assert that the bank captured exactly what was ordered, that nothing is reserved, and that no audit finds a fault."""
+    """Assert that the bank captured exactly what was ordered, that nothing is reserved, and that audits find nothing."""
     with market.engine.connect() as connection:
         totals = read_totals(connection, list(market.buyers))
         orders = connection.execute(text("SELECT checkout_id, total_minor FROM orders WHERE state = 'placed'"))

@@ -91,9 +91,7 @@ def test_a_lost_answer_is_repeated_and_money_is_refunded_once(
     assert_clean(works)
 
 
-def test_a_refund_that_the_bank_refuses_needs_review_and_is_left_to_the_operator(
-    works: Works, shelf: Shelf
-) -> None:
+def test_a_refund_that_the_bank_refuses_needs_review_and_is_left_to_the_operator(works: Works, shelf: Shelf) -> None:
     # Given
     checkout_id = check_out(works, shelf, "tok_declined+tok_refund_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "capture"))

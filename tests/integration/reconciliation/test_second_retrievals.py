@@ -143,9 +143,7 @@ def test_what_changes_during_its_retrieval_is_retrieved_again_but_not_for_ever(
     assert verbs(listing) == ["retrieve"] * looks
 
 
-def test_an_object_without_metadata_belongs_to_the_payment_that_refers_to_it(
-    works: Works, shelf: Shelf
-) -> None:
+def test_an_object_without_metadata_belongs_to_the_payment_that_refers_to_it(works: Works, shelf: Shelf) -> None:
     # Given the object of an order, and one of nobody
     checkout_id = check_out(works, shelf)
     own = own_reference(works.engine, checkout_id)

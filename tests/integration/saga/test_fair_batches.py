@@ -1,4 +1,4 @@
-"""Baskets are processed by lines: no transaction has too many, the small come first, and waiting messages are served."""
+"""Baskets are processed by lines: no transaction has too many, small ones come first, waiting messages are served."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -152,7 +152,9 @@ def test_large_baskets_get_through_while_small_ones_always_wait(fair: Works, she
     fair.pump()
 
 
-def test_a_group_that_waits_too_long_for_a_turn_waits_in_the_queue(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+def test_a_group_that_waits_too_long_for_a_turn_waits_in_the_queue(
+    engine: Engine, settings: Settings, shelf: Shelf
+) -> None:
     # Given a stall bound that runs out at once, and three large baskets with nobody behind them
     shelf.add_variant("cup", stock=100)
     hasty = settings.model_copy(update={"batch_lines": 1, "redeliver_after_seconds": 1e-6})

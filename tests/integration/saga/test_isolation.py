@@ -67,9 +67,7 @@ def test_the_other_four_finish_in_the_same_run(works: Works, shelf: Shelf, engin
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((16, 0), (12, 0))
 
 
-def test_past_the_pivot_it_needs_review_and_a_retry_finishes_it(
-    works: Works, shelf: Shelf, engine: Engine
-) -> None:
+def test_past_the_pivot_it_needs_review_and_a_retry_finishes_it(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     ids = sorted(start_many(works, shelf, 5))
     poisoned = ids[2]

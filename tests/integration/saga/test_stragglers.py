@@ -86,9 +86,7 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         assert read_bank(engine, slow) == TAKEN
 
 
-def test_a_cancellation_that_hangs_delays_no_other_unwind(
-    engine: Engine, settings: Settings, shelf: Shelf
-) -> None:
+def test_a_cancellation_that_hangs_delays_no_other_unwind(engine: Engine, settings: Settings, shelf: Shelf) -> None:
     # Given two that are authorised and called off, of which the bank lets one go
     shelf.add_variant("cup", stock=5, price_minor=250)
     bank = SlowBank(verb="cancel")

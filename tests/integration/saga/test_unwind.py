@@ -58,7 +58,9 @@ def test_the_whole_way_back_newest_first(works: Works, shelf: Shelf, engine: Eng
     ]
 
 
-def test_a_checkout_that_fails_before_anything_is_reserved_ends_at_once(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_a_checkout_that_fails_before_anything_is_reserved_ends_at_once(
+    works: Works, shelf: Shelf, engine: Engine
+) -> None:
     # Given
     checkout_id = works.start(shelf.add_cart(("cup", 1)))
     # When

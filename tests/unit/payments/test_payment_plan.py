@@ -13,7 +13,7 @@ from pipeline.payments.operation import MISCONFIGURED
 from pipeline.payments.payment import Intent
 from pipeline.phases.payment_authorization import plan as plan_authorization
 from pipeline.phases.payment_capture import plan as plan_capture
-from tests.unit.payments.planned import MEMBER, NOW, OPENED, SETTINGS, K, P, S, payment, operation
+from tests.unit.payments.planned import MEMBER, NOW, OPENED, SETTINGS, K, P, S, operation, payment
 
 STARTED = replace(MEMBER, straight_through=False)
 

@@ -16,7 +16,7 @@ from pipeline.gateways.gateway import (
 )
 from pipeline.payments.operation import MISCONFIGURED, SETTLED_BY_CANCEL, SUPERSEDED
 from pipeline.payments.payment import PaymentState
-from tests.unit.payments.states import K, P, S, payment, operation
+from tests.unit.payments.states import K, P, S, operation, payment
 
 
 def record(before: PaymentState, kind: OperationKind, answer: Answer) -> tuple[PaymentStatus, list[OperationStatus]]:

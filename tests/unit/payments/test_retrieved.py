@@ -20,7 +20,7 @@ from pipeline.gateways.gateway import (
 )
 from pipeline.payments.operation import REFUND_RETURNED
 from pipeline.payments.payment import VERBS
-from tests.unit.payments.states import K, P, S, payment, operation
+from tests.unit.payments.states import K, P, S, operation, payment
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_returned_refund_has_failed() -> None:
 def test_a_call_that_was_not_made_is_free_again() -> None:
     known = payment(P.OPEN, replace(operation(K.AUTHORIZE), leased_until=datetime(2026, 1, 1, tzinfo=UTC)))
 
-    freed = known.free(known.operations[0])
+    freed = known.end_lease(known.operations[0])
 
     assert freed.operations[0] == replace(known.operations[0], leased_until=None)
     assert (freed.status, freed.answered) == (P.OPEN, False)

@@ -13,7 +13,7 @@ from pipeline.payments.operation import REFUND_RETURNED
 from pipeline.payments.payment import Intent
 from pipeline.payments.undo import plan_undo
 from pipeline.phases.payment_capture import plan as plan_capture
-from tests.unit.payments.planned import MEMBER, NOW, OPENED, SETTINGS, K, P, S, payment, operation
+from tests.unit.payments.planned import MEMBER, NOW, OPENED, SETTINGS, K, P, S, operation, payment
 
 TURNED = replace(MEMBER, state=CheckoutState.UNWINDING, fence=1)
 

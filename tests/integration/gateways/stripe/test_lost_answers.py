@@ -36,9 +36,7 @@ def test_the_sdks_own_repeat_uses_the_engines_key_and_gets_the_answer(
     assert local.read_intent(reference)["latest_charge"]["captured"] is True
 
 
-def test_a_connection_that_broke_while_unused_costs_nothing(
-    gateway: StripeGateway, front: Front, purse: Purse
-) -> None:
+def test_a_connection_that_broke_while_unused_costs_nothing(gateway: StripeGateway, front: Front, purse: Purse) -> None:
     reference = authorize_intent(gateway, purse)
     with front.bewitch(Fault.BROKEN_BEFORE, Verb.CAPTURE, times=1):
         assert gateway.capture(make_call(reference)) == Succeeded(reference, PaymentStatus.CAPTURED)

@@ -45,7 +45,7 @@ def test_a_decline_allows_another_attempt_while_attempts_and_time_last() -> None
     )
     assert plan_authorization(MEMBER, first, SETTINGS) == no
     assert plan_authorization(replace(STARTED, expires_at=NOW), first, SETTINGS) == no
-    assert plan_authorization(STARTED, third, SETTINGS) == replace(no, detail={"reason": "card_declined", "try": 3})
+    assert plan_authorization(STARTED, third, SETTINGS) == replace(no, detail={"reason": "card_declined", "attempt": 3})
 
 
 def test_a_call_that_is_out_or_backing_off_is_waited_for() -> None:

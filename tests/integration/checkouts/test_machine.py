@@ -70,7 +70,7 @@ stations = st.sampled_from([*(phase.name for phase in CHAIN), None])
 numbers = st.integers(0, 20)
 
 
-#: What has ended is only looked at again, unless its payment is live.
+#: An ended checkout is only polled, unless its payment is live.
 ON_ITS_WAY: Final = """
     SELECT c.id, c.state, phase, due_at, due_reason, c.last_error, p.status
     FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id

@@ -93,7 +93,7 @@ def test_every_function_has_its_own_search_path(shelf: Shelf) -> None:
         SELECT p.proname, p.prosecdef, p.proconfig FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY p.proname
     """)
-    # The normaliser of names looks into no table.
+    # The normaliser of names reads no table.
     usual, its = "pg_catalog, public, pg_temp", "pg_catalog, pg_temp"
     paths = {name: its if name == "normalize_name" else usual for name, *_ in found}
     assert found == [(name, False, [f"search_path={path}"]) for name, path in paths.items()]

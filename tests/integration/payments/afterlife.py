@@ -9,7 +9,7 @@ from tests.integration.payments.stage import Stage
 from tests.support.harness import OWNER
 from tests.support.workbench import RESTING
 
-#: The events of money that turned up after an end, in the order in which they may come.
+#: The events of late funds, in the order in which they may come.
 LATE_EVENTS: Final = (
     "payment.late_funds",
     "payment.voided_late",

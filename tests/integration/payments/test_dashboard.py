@@ -41,7 +41,7 @@ def test_what_was_captured_before_the_engine_is_an_order_captured_once(stage: St
     if looks:
         stage.works.poller.run([checkout_id])
     stage.pump()
-    # Then our own call took nothing more, and is written down as the one that took it
+    # Then the engine's own call captured nothing more, and is stored as the one that captured it
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
     assert stage.operations(checkout_id)[-1] == ("capture", 1, "succeeded")
     assert stage.totals(checkout_id) == PAID
@@ -84,7 +84,7 @@ def test_what_was_voided_before_the_capture_is_no_order(stage: Stage, *, looks: 
 
 
 def test_an_approval_after_a_refusal_is_captured(stage: Stage) -> None:
-    # Given a buyer whose bank said no, and who has been asked for another card
+    # Given a buyer whose bank declined, and a checkout that awaits another card
     checkout_id, reference = pay_challenged(stage)
     stage.bank.refuse(reference)
     by_webhook(stage, checkout_id)
@@ -100,7 +100,7 @@ def test_an_approval_after_a_refusal_is_captured(stage: Stage) -> None:
 
 
 def test_money_captured_after_a_refusal_is_refunded_at_the_expiry(stage: Stage) -> None:
-    # Given a buyer who has been asked for another card, and whose first one the bank has charged all the same
+    # Given a checkout that awaits another card, and a first one that the bank has charged all the same
     checkout_id, reference = pay_challenged(stage)
     stage.bank.refuse(reference)
     by_webhook(stage, checkout_id)
@@ -116,13 +116,13 @@ def test_money_captured_after_a_refusal_is_refunded_at_the_expiry(stage: Stage) 
 
 
 def test_a_retrieval_that_the_capture_overtakes_is_not_applied(stage: Stage, crowd: Crowd) -> None:
-    # Given a look that has seen the authorisation, and whose answer is slow
+    # Given a retrieval of the authorisation with a slow answer
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
     gate = Gate(stage.spy, "retrieve", "after")
     looking = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
     gate.wait()
-    # When the money is taken meanwhile
+    # When the money is captured meanwhile
     stage.pump()
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
     gate.open()
@@ -143,7 +143,7 @@ def test_a_retrieval_that_the_cancellation_overtakes_is_not_applied(stage: Stage
     stage.works.service.cancel(checkout_id, OWNER)
     stage.pump()
     gate.open()
-    # Then nothing has turned up
+    # Then there are no late funds
     assert looking.result(10) == {checkout_id}
     stage.pump()
     assert "payment.late_funds" not in stage.events(checkout_id)

@@ -47,19 +47,19 @@ def test_money_that_a_poll_finds_is_refunded(
     assert stage.operations(checkout_id)[-1][0] == undo
     assert stage.operations(checkout_id)[-1][2] == "succeeded"
     assert stage.totals(checkout_id) == left
-    # ... the checkout stays as it ended, and is looked at again
+    # ... the checkout stays as it ended, and is polled again
     assert stage.works.status(checkout_id).state is CheckoutState.CANCELLED
     assert stage.works.status(checkout_id).review is None
     assert 55 < (next_look(stage) or 0) <= 60
     assert stage.shelf.stock("cup") == (STOCK, 0)
-    # When it is looked at again
+    # When it is polled again
     look(stage)
     # Then that is all
     assert late_events(stage, checkout_id) == ["payment.late_funds", event]
 
 
 def test_one_batch_refunds_late_funds_and_unwinds_another_checkout(stage: Stage) -> None:
-    # Given one that is called off while it is authorised, beside one whose money turned up after its end
+    # Given one that is cancelled while it is authorised, beside one with late funds
     turning = stage.start("tok_ok")
     stage.works.pump(until="order_creation")
     stage.works.service.cancel(turning, OWNER)
@@ -114,12 +114,12 @@ def test_a_refund_of_late_funds_survives_a_lost_answer(
 
 
 def test_late_funds_found_twice_are_refunded_twice(stage: Stage) -> None:
-    # Given an authorisation that turned up and was let go
+    # Given a late authorisation that was voided
     checkout_id, reference = end_unpaid(stage)
     revive(stage, reference, "authorize")
     look(stage)
     assert stage.totals(checkout_id) == NOTHING
-    # When it is taken all the same
+    # When it is captured all the same
     stage.shelf.run("DELETE FROM sandbox.entries WHERE kind = 'cancel'")
     stage.shelf.run("UPDATE sandbox.payments SET status = 'captured', captured_minor = 700")
     stage.shelf.run(
@@ -148,7 +148,7 @@ def test_a_poll_that_finds_late_funds_survives_the_crash_of_its_process(engine: 
                 died.append(verb)
                 raise SimulatedCrash(verb)
 
-        # When the process dies after the look, and the next one after the refund
+        # When the process crashes after the poll, and the next one after the refund
         stage.spy.after = die
         look(stage)
         stage.wait(checkout_id, lambda: "payment.refunded_late" in stage.events(checkout_id))

@@ -72,7 +72,7 @@ def test_a_checkout_without_an_object_is_not_polled(stage: Stage) -> None:
 @pytest.mark.parametrize("error", [Unknown("timeout"), Transient("rate_limited")], ids=["unknown", "transient"])
 @pytest.mark.parametrize("ended", [HOUR, 30 * HOUR], ids=["1 h", "30 h"])
 def test_a_poll_that_the_bank_does_not_answer_is_repeated_sooner(stage: Stage, error: Answer, ended: float) -> None:
-    # Given money that only a look can find, perhaps the last one there would be
+    # Given late funds that only a poll can find, perhaps the last one
     checkout_id, reference = end_unpaid(stage)
     age(stage, ended)
     revive(stage, reference, "authorize")
@@ -94,7 +94,7 @@ def test_polls_that_are_never_answered_end_too(stage: Stage) -> None:
     end_unpaid(stage)
     stage.spy.replace = lambda _verb, _answer: Misconfigured("payment_unknown")
     looks, seconds = 0, 60.0
-    # When it is looked at for as long as anything is due
+    # When it is polled for as long as anything is due
     while True:
         age(stage, seconds)
         look(stage)
@@ -103,14 +103,14 @@ def test_polls_that_are_never_answered_end_too(stage: Stage) -> None:
         if wait is None:
             break
         seconds += wait
-    # Then that is a bounded number of looks, over three days
+    # Then that is a bounded number of polls, over three days
     assert looks < 45
     assert 72 * HOUR <= seconds < 90 * HOUR
 
 
 @pytest.mark.parametrize("change", ["refunded", "authorized"])
 def test_a_completed_checkout_is_never_changed_by_a_poll(stage: Stage, change: str) -> None:
-    # Given an order whose money the merchant gave back at the bank's own desk, or a bank in confusion
+    # Given an order whose money the merchant refunded in the bank's dashboard, or a bank in confusion
     checkout_id = stage.start("tok_ok")
     stage.pump()
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
@@ -119,20 +119,20 @@ def test_a_completed_checkout_is_never_changed_by_a_poll(stage: Stage, change: s
     stage.shelf.run("UPDATE sandbox.payments SET status = :status", status=change)
     before = take_snapshot(stage.engine, without=())
     calls = len(stage.spy.calls)
-    # When everything that looks does
+    # When everything that polls does
     assert stage.works.poller.run([checkout_id]) == {checkout_id}
     resolve(stage.works.transactions, stage.works.runner, stage.works.unwinder, stage.works.poller, [checkout_id])
     stage.works.unwinder.run([checkout_id])
     stage.works.sweep()
     stage.pump()
-    # Then no row of ours has changed
+    # Then no row has changed
     assert take_snapshot(stage.engine, without=()) == before
     assert len(stage.spy.calls) == calls
     stage.shelf.run("UPDATE sandbox.payments SET status = 'captured'")
 
 
 def test_a_poll_survives_a_connection_that_the_server_has_closed(stage: Stage) -> None:
-    # Given a look that is due, and connections that were closed while nobody used them
+    # Given a poll that is due, and connections that were closed while unused
     end_unpaid(stage)
     looked = count_looks(stage)
     stage.shelf.run("UPDATE checkouts SET ended_at = now() - interval '60 s', due_at = now()")

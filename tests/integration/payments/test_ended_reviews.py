@@ -45,10 +45,10 @@ def test_a_refund_that_the_bank_refuses_needs_review_once(
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = :token", token=f"tok_{verb}_declined")
     revive(stage, reference, *kinds)
-    # When it is looked at three times
+    # When it is polled three times
     for _ in range(3):
         look(stage)
-    # Then a person was asked once, about this money, and nothing is tried in a loop
+    # Then it needs review once, about this money, and nothing is repeated in a loop
     status = stage.works.status(checkout_id)
     assert (status.state, status.ended_at is not None) == (CheckoutState.CANCELLED, True)
     assert status.review is not None
@@ -83,7 +83,7 @@ def test_a_returned_refund_needs_review(stage: Stage) -> None:
     assert stage.totals(checkout_id) == RETURNED
     return_refund(stage, reference)
     assert stage.totals(checkout_id) == PAID
-    # When it is looked at, more than once
+    # When it is polled, more than once
     look(stage)
     look(stage)
     # Then
@@ -97,7 +97,7 @@ def test_a_returned_refund_needs_review(stage: Stage) -> None:
     # When they retry
     stage.works.service.retry(checkout_id, actor="ops", reason="the account is open again")
     stage.wait(checkout_id, lambda: stage.totals(checkout_id) == RETURNED)
-    # Then it went under a new key, and nobody is asked any more
+    # Then it was refunded under a new key, and the review is closed
     assert [each for each in stage.operations(checkout_id) if each[0] == "refund"] == [
         ("refund", 1, "declined"),
         ("refund", 2, "succeeded"),
@@ -130,25 +130,25 @@ def refund_by_hand(stage: Stage, reference: str) -> None:
 
 
 def test_a_refund_by_hand_is_found_by_the_next_poll(stage: Stage) -> None:
-    # Given money that the bank would not give back for us
+    # Given money whose refund the bank has refused
     checkout_id, reference = end_unreturned(stage)
-    # When they give it back at the bank's own desk, and the next look comes
+    # When an operator refunds it in the bank's dashboard, and the next poll comes
     refund_by_hand(stage, reference)
     tell_of_all(stage, checkout_id)
-    # Then nobody is asked any more
+    # Then the review is closed
     assert stage.works.status(checkout_id).review is None
     assert stage.shelf.row("SELECT status FROM payments").status == "refunded"
 
 
 def test_an_unwind_that_finds_it_settled_closes_the_review(stage: Stage) -> None:
-    # Given a person who was asked, and a refund of which the books have heard since
+    # Given a review, and a refund that was stored since
     checkout_id, reference = end_unreturned(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_ok', status = 'refunded'")
     refund_by_hand(stage, reference)
     calls = len(stage.spy.calls)
     # When
     stage.works.unwinder.run([checkout_id])
-    # Then nobody is asked any more, and the bank neither
+    # Then the review is closed, and the bank is not called any more
     assert stage.works.status(checkout_id).review is None
     assert late_events(stage, checkout_id)[-2:] == ["payment.needs_review", "payment.review_closed"]
     assert len(stage.spy.calls) == calls
@@ -163,7 +163,7 @@ def tell_of_all(stage: Stage, checkout_id: UUID) -> None:
 
 
 def test_a_bank_that_refuses_access_needs_review_after_the_last_attempt(stage: Stage) -> None:
-    # Given money that turned up, and keys that are not ours any more
+    # Given late funds, and API keys that are not valid any more
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_refund_misconfigured'")
     revive(stage, reference, "authorize", "capture")

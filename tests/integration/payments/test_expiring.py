@@ -103,12 +103,12 @@ def test_an_authorisation_that_is_about_to_expire_is_not_captured(stage: Stage) 
 
 
 def test_a_capture_on_what_has_run_out_is_declined_and_unwound(stage: Stage) -> None:
-    # Given an authorisation that the bank has let go before its time
+    # Given an authorisation that the bank has voided before its time
     checkout_id = authorize(stage)
     let_run_out(stage)
     # When
     stage.pump()
-    # Then it turns back, past the pivot
+    # Then it unwinds, past the pivot
     assert_ran_out(stage, checkout_id)
     assert stage.operations(checkout_id)[2:] == [("capture", 1, "declined"), ("void", 1, "succeeded")]
     assert stage.shelf.rows("SELECT pivot_at IS NOT NULL FROM checkouts") == [(True,)]
@@ -116,7 +116,7 @@ def test_a_capture_on_what_has_run_out_is_declined_and_unwound(stage: Stage) -> 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "error", "unavailable"])
 def test_an_authorisation_that_expires_between_repeats_of_the_capture_is_unwound(stage: Stage, fault: str) -> None:
-    # Given a capture that has had no effect, as far as anybody knows
+    # Given a capture without a known effect
     checkout_id = authorize(stage, f"tok_capture_{fault}")
     stage.pump()
     assert stage.operations(checkout_id)[-1] == ("capture", 1, "unknown")
@@ -132,7 +132,7 @@ def test_what_was_captured_in_time_stays_captured(stage: Stage) -> None:
     checkout_id = authorize(stage, "tok_capture_timeout_after")
     stage.pump()
     assert stage.operations(checkout_id)[-1] == ("capture", 1, "unknown")
-    # When the time of the authorisation is over in our books
+    # When the stored authorisation has expired
     stage.shelf.run("UPDATE payments SET authorized_until = now() - interval '1 day'")
     # Then
     assert stage.settle(checkout_id) == "completed"
@@ -144,7 +144,7 @@ def test_with_all_workers_down_the_sweep_voids_before_the_bank_does(engine: Engi
     short = settings.with_gateway_options(authorization_seconds=4)
     with open_stage(engine, short, authorization_margin_seconds=3) as stage:
         checkout_id = authorize(stage)
-        # When nobody takes the capture's message, and only the sweep is at work
+        # When no worker receives the capture's message, and only the sweep runs
         stage.works.line.lose_all()
         stage.shelf.run("UPDATE checkouts SET sent_at = now() + interval '1 h', due_at = now() + interval '1 h'")
         stage.wait(
@@ -176,7 +176,7 @@ def test_with_everything_down_until_the_bank_has_voided_nothing_is_left(stage: S
 
 
 def test_a_capture_that_is_retried_too_late_is_unwound(stage: Stage) -> None:
-    # Given a capture for which the bank refused our access until a person was asked
+    # Given a capture for which the bank refused access until it needed review
     checkout_id = authorize(stage)
 
     def lock_out(verb: str, answer: Answer) -> Answer:

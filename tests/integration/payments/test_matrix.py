@@ -115,7 +115,7 @@ def test_one_charge_per_placed_order_and_none_otherwise(stage: Stage, case: Case
         stage.run_leases_out()
     state = stage.settle(checkout_id, until=RESTING | {CheckoutState.AWAITING_PAYMENT})
     reviews = stage.events(checkout_id).count("checkout.needs_review")
-    # Then only a bank that says no to an undo needs a person, who is told how much it is about, and whose retry works
+    # Then only an undo that the bank refuses needs review, with the amount, and a retry works
     is_refused = case.verb in ("void", "refund") and case.fault == "decline"
     assert reviews == is_refused + (case.verb in ("void", "refund") and case.way == "retry")
     if is_refused:

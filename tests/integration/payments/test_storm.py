@@ -40,7 +40,7 @@ def test_a_thousand_checkouts_through_a_bank_that_fails_a_fifth_of_its_calls(
         # Then
         assert_all_served(market)
         assert_bank_is_orders(market)
-        # When the last letters come, and what came to nothing is looked at once more
+        # When the last webhooks come, and failed checkouts are polled once more
         assert market.look_back() > 100
         # Then nothing had been overlooked
         assert_all_served(market)

@@ -52,7 +52,7 @@ def test_intents_are_written_and_no_transaction_is_open_during_a_call(
 
     shelf.add_variant("cup", stock=5, price_minor=250)
     with build_audited(engine, settings, Spy(build_gateway(settings), before=look)) as works:
-        # When one is bought, and one is taken back
+        # When one is bought, and one is unwound
         works.start(shelf.add_cart(("cup", 2)), token="tok_ok")
         works.pump()
         works.start(shelf.add_cart(("cup", 1)), token="tok_capture_declined")
@@ -132,7 +132,7 @@ def cancel_during(verb: str, works: list[Works], *, unwind: bool) -> Callable[[s
 def test_an_answer_after_the_unwind_began_is_recorded_and_the_payment_voided(
     engine: Engine, settings: Settings, shelf: Shelf, verb: str, when: str, *, unwind: bool
 ) -> None:
-    # Given a buyer who cancels while the call is out
+    # Given a buyer that cancels while the call is in flight
     box: list[Works] = []
     spy = Spy(build_gateway(settings))
     if when == "before":

@@ -19,7 +19,7 @@ def test_an_unknown_outcome_is_repeated_and_ends_in_one_charge(
     checkout_id = start(works, shelf, f"tok_{verb}_{fault}")
     # When
     works.pump()
-    # Then nobody calls it a decline
+    # Then it is not a decline
     assert works.states([checkout_id]) == ["running"]
     assert shelf.rows(OPERATIONS, id=checkout_id)[-1] == (verb, 1, "unknown")
     # When its time has come

@@ -81,7 +81,7 @@ def test_do_again_changes_nothing(works: Works, shelf: Shelf, engine: Engine, ph
 @COUNTS
 @pytest.mark.parametrize("phase", PHASES)
 def test_do_out_of_turn_changes_nothing(works: Works, shelf: Shelf, engine: Engine, phase: Phase, count: int) -> None:
-    # Given checkouts that wait before phase 3
+    # Given checkouts that wait before the price lock
     ids = start_many(works, shelf, count)
     works.pump(until="price_lock")
     before = take_snapshot(engine)

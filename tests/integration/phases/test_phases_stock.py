@@ -45,7 +45,7 @@ def test_a_line_is_split_when_no_location_has_enough(works: Works, shelf: Shelf)
 
 
 def test_two_lines_of_one_variant_are_counted_together(works: Works, shelf: Shelf) -> None:
-    # Given four units, which the first look finds to be enough
+    # Given four units, which are enough at the validation
     shelf.add_variant("cup", stock=4)
     enough = works.start(shelf.add_cart(("cup", 2), ("cup", 2)))
     works.run_phase("cart_validation")

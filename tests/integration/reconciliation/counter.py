@@ -21,7 +21,7 @@ from tests.support.workbench import Spy, take_snapshot
 #: How far a made object has come, and the calls that bring it there.
 STEPS: Final = ("open", "authorize", "capture", "refund")
 
-#: What a row of a finding says: kind, checkout, reference, our status, theirs, order, kept, authorised (minor units).
+#: A finding's row: kind, checkout, reference, stored status, provider's status, order, kept, authorised (minor units).
 Facts = tuple[str, UUID, str | None, str | None, str | None, int | None, int | None, int | None]
 
 

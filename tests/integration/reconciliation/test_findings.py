@@ -108,7 +108,7 @@ def test_an_order_whose_money_was_refunded_at_the_bank(works: Works, shelf: Shel
 
 
 def test_an_order_for_which_no_object_was_ever_made(works: Works, shelf: Shelf) -> None:
-    # Given an order whose object our books have forgotten, gone at the bank too
+    # Given an order without a stored object, gone at the bank too
     checkout_id = check_out(works, shelf)
     shelf.run("DELETE FROM sandbox.payments")
     shelf.force("UPDATE payments SET reference = NULL")
@@ -230,7 +230,7 @@ def test_a_payment_of_another_gateway_is_not_compared(works: Works, shelf: Shelf
     shelf.force("UPDATE payments SET gateway = 'other'")
     comparison = compare(works)
     assert (comparison.findings, comparison.payments) == ((), 0)
-    # but an object of this one that names it is a stray
+    # but an object of this one that names it is an orphaned payment
     stray = make_object(works.gateway, checkout_id, "authorize")
     assert facts(compare(works)) == [("orphaned_payment", checkout_id, stray, "captured", "authorized", 500, 0, 500)]
 

@@ -36,7 +36,7 @@ def works(engine: Engine, settings: Settings) -> Iterator[Works]:
 
 
 def test_money_kept_without_an_order_is_refunded(works: Works, shelf: Shelf) -> None:
-    # Given a failed checkout whose object was captured behind our back
+    # Given a failed checkout whose object was captured in the dashboard
     checkout_id = check_out(works, shelf, "tok_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "capture"))
     # When
@@ -213,7 +213,7 @@ def test_a_provider_that_does_not_answer_leaves_all_as_it_was(engine: Engine, se
 def test_a_bank_of_which_every_fifth_call_fails_is_settled_all_the_same(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
-    # Given twelve failed checkouts with money at the bank, and twelve with a stray
+    # Given twelve failed checkouts with money at the bank, and twelve with an orphaned payment
     with build_works(engine, settings) as works:
         kept = [check_out(works, shelf, "tok_declined") for _ in range(12)]
         references = [adopt(shelf, each, make_object(works.gateway, each, "capture")) for each in kept]

@@ -62,7 +62,7 @@ def test_a_checkout_that_completes_after_the_list_is_no_difference(
     # Then
     assert works.states([checkout_id]) == ["completed"]
     assert comparison.findings == ()
-    # What looked wrong was looked at again.
+    # What looked wrong was retrieved.
     assert verbs(listing) == ["retrieve"] * looks
 
 
@@ -144,7 +144,7 @@ def test_what_changes_during_its_retrieval_is_retrieved_again_but_not_for_ever(
 
 
 def test_an_object_without_metadata_belongs_to_the_payment_that_refers_to_it(works: Works, shelf: Shelf) -> None:
-    # Given the object of an order, and one of nobody
+    # Given the object of an order, and one of no checkout
     checkout_id = check_out(works, shelf)
     own = own_reference(works.engine, checkout_id)
     other = make_object(works.gateway, checkout_id, "capture")
@@ -230,7 +230,7 @@ def test_a_second_retrieval_is_repeated_until_it_is_answered(works: Works, shelf
 
 
 def test_refused_access_to_what_was_listed_is_not_a_missing_object(works: Works, shelf: Shelf) -> None:
-    # Given a difference that changed meanwhile, and a key that may list and not look
+    # Given a difference that changed meanwhile, and an API key that may list and not retrieve
     checkout_id = check_out(works, shelf, "tok_declined")
     adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "capture"))
 

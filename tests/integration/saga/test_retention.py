@@ -51,7 +51,7 @@ def test_stored_responses_are_deleted_after_a_day_a_tick_at_a_time(works: Works,
 
 
 def test_delivered_webhooks_are_deleted_after_a_month(works: Works, shelf: Shelf) -> None:
-    # Given one taken long ago, one taken lately, and one that was never taken
+    # Given one delivered long ago, one delivered lately, and one that was never delivered
     shelf.add_variant("cup", stock=1)
     shelf.run(
         "INSERT INTO webhook_endpoints (id, url, secret, kinds)"

@@ -124,13 +124,13 @@ def test_each_message_that_was_sent_again_meanwhile_was_slow(
 def test_a_lost_message_and_a_crashed_worker_are_counted_as_such(
     works: Works, shelf: Shelf, engine: Engine, settings: Settings
 ) -> None:
-    # Given one whose message is lost, and one whose worker died with it
+    # Given one whose message is lost, and one whose worker crashed with it
     ids = start(works, shelf, 2)
     works.line.lose_all()
     let_pass(shelf)
     assert works.sweep().redelivered == 2
     works.pump()
-    # When the dead worker's message is given to another, after the work was done
+    # When the crashed worker's message is redelivered to another, after the work was done
     works.runner.run(FIRST, [ids[1]])
     # Then both were lost: no run that had them is alive
     assert count(engine, settings) == (2, 0)
@@ -150,7 +150,7 @@ def test_a_message_that_comes_twice_by_itself_is_neither(
 def test_a_slow_one_and_a_lost_one_of_the_same_batch(
     works: Works, shelf: Shelf, engine: Engine, settings: Settings
 ) -> None:
-    # Given two, of which one was lost before the other was taken by a slow run
+    # Given two, of which one was lost before a slow run received the other
     lost, slow = start(works, shelf, 2)
     works.line.take(FIRST.queue, 1)
 

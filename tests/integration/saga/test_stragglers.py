@@ -73,7 +73,7 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         assert works.status(slow).phases_completed == 3
         works.pump()
         assert works.states([slow, quick]) == ["running", "completed"]
-        # ... nobody makes the call that is out a second time
+        # ... no worker repeats the call in flight
         works.runner.run(AUTHORIZATION, [slow])
         assert bank.waiting == 1
         # When the bank answers
@@ -123,7 +123,7 @@ def test_as_many_are_left_as_leave_room_for_others(engine: Engine, settings: Set
         batch.start()
         spin_until(lambda: bank.waiting == 3, "all three are out")
         batch.join(0.3)
-        # Then the batch waits: whoever came next could only wait too
+        # Then the batch waits: the next one could only wait too
         assert batch.is_alive()
         bank.go.set()
         batch.join(20)
@@ -148,7 +148,7 @@ def test_a_worker_that_ends_waits_for_what_it_has_left(shelf: Shelf, settings: S
         checkout_id = running.service.start(request).checkout_id
         spin_until(lambda: shelf.rows(leased) == [(1,)], "the bank is asked")
         spin_until(lambda: running.executor._left == 1, "it is left behind")
-        # When it is told to end
+        # When it must end
     # Then the answer was written down before it ended
     assert shelf.rows("SELECT phase FROM checkouts WHERE id = :id", id=checkout_id)[0][0] >= 4
     assert shelf.rows("SELECT status FROM payment_operations WHERE kind = 'authorize'") == [("succeeded",)]

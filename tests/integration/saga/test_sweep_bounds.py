@@ -46,13 +46,13 @@ def test_an_unwind_that_leaves_no_trace_each_time_is_put_before_a_person(works: 
     }
     redelivered = "SELECT phase, count(*) FROM events WHERE kind = 'sweep.redelivered' GROUP BY phase"
     assert shelf.rows(redelivered) == [("checkout.unwind", TRIES + 1)]
-    # When nobody has looked yet, nothing comes back to it by itself
+    # When it is still in review, it is not redelivered
     make_overdue(shelf)
     assert works.sweep() == SweepCounts()
 
 
 def test_checkouts_with_an_attempt_left_are_redelivered_beside_exhausted_ones(works: Works, shelf: Shelf) -> None:
-    # Given two in one queue, of which one has had all its tries
+    # Given two in one queue, of which one has had all its attempts
     hopeless, other = start_many(works, shelf, 2)
     works.pump(until="price_lock")
     shelf.run("UPDATE checkouts SET attempts = :all WHERE id = :id", all=works.settings.max_attempts, id=hopeless)
@@ -96,7 +96,7 @@ def test_a_scheduled_retry_is_redelivered_once_and_keeps_its_attempts(works: Wor
     shelf.run("UPDATE checkouts SET attempts = 2, due_at = now(), due_reason = 'scheduled'")
     # When
     assert works.sweep() == SweepCounts(scheduled=1)
-    # Then it waits for its message, as long as one does that has had two tries
+    # Then it waits for its message, as long as one that has had two attempts
     row = shelf.row("SELECT attempts, due_reason, sent_at, due_at - sent_at AS wait FROM checkouts")
     assert (row.attempts, row.due_reason) == (2, "stalled")
     assert row.wait == timedelta(seconds=4 * works.settings.redeliver_after_seconds)
@@ -128,7 +128,7 @@ def test_an_undo_whose_call_is_out_is_due_when_its_lease_has_run_out(
 
 
 def test_a_failure_that_is_reported_too_late_changes_nothing(works: Works, shelf: Shelf, engine: Engine) -> None:
-    # Given one that has gone on since, and one that has turned back
+    # Given one that has gone on since, and one that unwinds
     gone, turned = start_many(works, shelf, 2, card=None)
     works.pump(until="price_lock")
     works.service.cancel(turned, OWNER)

@@ -129,7 +129,7 @@ def test_an_embedded_database_uses_play_money_and_a_given_one_needs_a_choice(
 ) -> None:
     urls = ("postgresql://here/checkout", "redis://here")
     assert build_settings(*urls).gateway == "sandbox"
-    # A secret of Stripe's, or a database of somebody's, in the environment or in a file, is no place to play.
+    # A secret of Stripe, or a given database, in the environment or in a file, excludes play money.
     nothing_set.setenv("CHECKOUT_STRIPE_API_KEY", "sk_live_x")
     assert build_settings(*urls).gateway == ""
     nothing_set.delenv("CHECKOUT_STRIPE_API_KEY")
@@ -138,7 +138,7 @@ def test_an_embedded_database_uses_play_money_and_a_given_one_needs_a_choice(
     (tmp_path / ".env").unlink()
     nothing_set.setenv("DATABASE_URL", "postgresql://shop/checkout")
     assert build_settings(*urls).gateway == ""
-    # What is named is taken.
+    # What is named is used.
     nothing_set.setenv("CHECKOUT_GATEWAY", "sandbox")
     assert build_settings(*urls).gateway == "sandbox"
 

@@ -22,7 +22,7 @@ from tests.factories.intents import (
 DECLINED = {"code": "card_declined", "decline_code": "insufficient_funds", "message": "Your card has too little."}
 NOT_AUTHENTICATED = {"code": "payment_intent_authentication_failure", "message": "It has failed authentication."}
 
-#: status -> verb -> what it says: a status of ours, a code of a decline, or None for unknown.
+#: status -> verb -> the answer: a status of the engine, a code of a decline, or None for unknown.
 TABLE: dict[str, dict[Verb, PaymentStatus | str | None]] = {
     "requires_payment_method": {
         Verb.OPEN: PaymentStatus.OPEN,

@@ -60,7 +60,7 @@ def test_an_unknown_outcome_moves_nothing_and_counts(kind: OperationKind, status
 
     assert written.status is status
     if (kind, status) == (K.CAPTURE, P.CAPTURED):
-        # The money is seen to be taken: that its call told nothing does not make it unknown again.
+        # The payment is captured: the lost answer of its call does not make it unknown again.
         assert [each.status for each in written.operations] == [S.SUCCEEDED]
     elif status not in (P.CANCELLED, P.REFUNDED):
         assert [(each.status, each.code, each.attempts) for each in written.operations] == [(S.UNKNOWN, "timeout", 1)]
@@ -92,7 +92,7 @@ def test_a_buyer_who_must_act_and_what_comes_of_it() -> None:
     assert (asked.status, asked.action) == (P.ACTION_REQUIRED, {"url": "https://bank.example"})
     pending = asked.operations[1]
     assert pending.status is S.ACTION_REQUIRED
-    # approved, refused, given up by the buyer, and a look that fails
+    # approved, refused, given up by the buyer, and a retrieval that fails
     for answer, status, outcome, action in (
         (Succeeded("ref", P.AUTHORIZED), P.AUTHORIZED, S.SUCCEEDED, None),
         (Declined("authentication_refused"), P.OPEN, S.DECLINED, None),

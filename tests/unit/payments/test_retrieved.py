@@ -50,13 +50,13 @@ def test_a_retrieval_settles_an_unknown_call_only_by_what_is_there(
 
 @pytest.mark.parametrize("outcome", [S.INTENDED, S.UNKNOWN])
 def test_a_retrieval_from_before_the_capture_settles_it_when_it_shows_the_money(outcome: OperationStatus) -> None:
-    # A webhook's look was planned on the authorisation; the capture was begun, and had its effect, while it was out.
+    # A webhook's retrieval was planned on the authorisation; the capture had its effect while it was in flight.
     known = payment(P.AUTHORIZED, operation(K.AUTHORIZE, S.SUCCEEDED), operation(K.CAPTURE, outcome))
 
     after = known.apply_retrieved_status(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
 
     assert (after.status, [each.status for each in after.operations]) == (P.CAPTURED, [S.SUCCEEDED] * 2)
-    # The capture's own answer is a time-out: it tells nothing any more.
+    # The capture's own answer is a time-out: it changes nothing any more.
     later = after.apply_result(after.operations[1], Unknown("timeout"))
     assert (later.status, [each.status for each in later.operations]) == (P.CAPTURED, [S.SUCCEEDED] * 2)
 

@@ -167,7 +167,7 @@ def test_the_rule_does_not_interfere_with_a_review() -> None:
     assert finding is not None
     assert (finding.kind, finding.remedy) == (FindingKind.CHARGED_WITHOUT_ORDER, None)
     assert sentence(finding) == f"The provider has kept 5.00 EUR; the checkout is failed and has no order. {review}"
-    # Once they have settled it, our books are brought up to it.
+    # Once it is settled, the stored status is updated.
     assert find(make_held("refunded"), local) == ("status_differs", Remedy.RETRIEVE)
 
 

@@ -145,7 +145,7 @@ def test_the_buyer_approves_at_the_banks_page(bank: SandboxGateway, engine: Engi
     assert customer.entries() == []
     assert bank.approve(reference) == bank.retrieve(customer.call()) == customer.standing()
     assert customer.row()["status"] == AUTHORIZED
-    # The key keeps its first answer; what became of it is what `retrieve` tells.
+    # The key keeps its first answer; `retrieve` shows what happened since.
     assert bank.authorize(first) == answer
     assert customer.entries() == [("authorize", 1250)]
 

@@ -98,7 +98,7 @@ def test_what_has_run_out_is_not_listed_as_live(bank: SandboxGateway, engine: En
     (listed,) = bank.list_held(an_hour_ago())
 
     assert listed.status is PaymentStatus.CANCELLED
-    # Reading changed nothing: the bank lets go when it is asked about the object.
+    # Reading changed nothing: the bank voids it at the next call for the object.
     assert customer.row()["status"] == PaymentStatus.AUTHORIZED
     assert customer.entries() == [("authorize", 1250)]
 

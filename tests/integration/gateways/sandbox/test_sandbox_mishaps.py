@@ -192,7 +192,7 @@ def test_a_repeat_of_a_slow_call_is_prompt(patient: Settings, engine: Engine) ->
 
 
 def test_chance_spoils_calls_and_never_the_ledger(bank: SandboxGateway, engine: Engine) -> None:
-    ledger = Ledger(engine, Conduct(fault_rate=0.4))  # its delays are the caller's, who is not here
+    ledger = Ledger(engine, Conduct(fault_rate=0.4))  # its delays are for the caller, which is not here
     heard: list[Answer] = []
 
     def insist(request: Keyed | Unkeyed) -> Answer:

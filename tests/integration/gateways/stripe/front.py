@@ -22,7 +22,7 @@ from pipeline.gateways.gateway import Verb
 from tests.integration.gateways.stripe.local import Local, Reply
 from tests.integration.gateways.stripe.provider import Provider, refuse
 
-#: Which of our verbs a request is.
+#: The verb of a request.
 VERBS: Final = {
     Verb.OPEN: re.compile(r"POST /v1/payment_intents"),
     Verb.AUTHORIZE: re.compile(r"POST /v1/payment_intents/\w+/confirm"),

@@ -34,7 +34,7 @@ def find_tables(engine: Engine, secret: str) -> list[str]:
 def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowhere_else(
     works: Works, shelf: Shelf, engine: Engine, local: Local, purse: Purse
 ) -> None:
-    # Given an endpoint that is told of everything, and a buyer whose bank wants them
+    # Given an endpoint for all kinds, and a buyer that must complete 3-D Secure
     shelf.run(
         "INSERT INTO webhook_endpoints (id, url, secret, kinds)"
         " VALUES (gen_random_uuid(), 'https://shop.example', 'whsec_', '{checkout.action_required}')"
@@ -48,7 +48,7 @@ def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowher
     assert "_secret_" in secret
     # Then the shop has it
     assert works.status(checkout_id).action == {"type": "client_secret", "client_secret": secret}
-    # When Stripe tells of the object as well
+    # When Stripe's webhook about the object comes as well
     event = {
         "id": "evt_1",
         "object": "event",
@@ -58,7 +58,7 @@ def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowher
     webhook = sign(json.dumps(event))
     assert secret.encode() in webhook.body
     works.service.receive_webhook("stripe", webhook.body, webhook.headers)
-    # Then it is kept without the secret, and nobody else is told it
+    # Then it is stored without the secret, and no one else receives it
     assert find_tables(engine, secret) == ["payments"]
     assert shelf.rows("SELECT body LIKE '%[secret removed]%' FROM webhook_inbox") == [(True,)]
     assert shelf.rows("SELECT data FROM events WHERE kind = 'checkout.action_required'") == [

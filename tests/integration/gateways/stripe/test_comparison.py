@@ -24,7 +24,7 @@ def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
 
 
 def differences(works: Works) -> list[tuple[str, UUID, str | None]]:
-    # The account holds what other tests have made too: strangers, which are notes.
+    # The account has the objects of other tests too, which are notes.
     return [(each.kind.value, each.checkout_id, each.reference) for each in compare(works).differences]
 
 
@@ -40,9 +40,9 @@ def test_payments_that_agree_have_no_findings_and_a_refund_by_hand_is_found(
     assert works.states([paid, declined]) == ["completed", "failed"]
     comparison = compare(works)
     assert (comparison.differences, comparison.payments) == ((), 2)
-    # When the money of the order is given back at Stripe
+    # When the money of the order is refunded at Stripe
     move(works, paid, "refund")
-    # Then it is found, and left to a person
+    # Then it is found, and left to an operator
     assert differences(works) == [("order_without_charge", paid, own_reference(works.engine, paid))]
     assert repair(works, compare(works).findings) == []
 

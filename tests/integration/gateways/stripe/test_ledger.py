@@ -131,7 +131,7 @@ def test_a_list_that_breaks_off_is_not_a_list(
     came = [next(listing) for _ in range(3)]
     with pytest.raises(Unavailable) as failure:
         next(listing)
-    # Then nobody takes what came for all there is
+    # Then what came is not a complete list
     assert len(came) == 3
     assert failure.value.code is Code.GATEWAY_UNAVAILABLE
     assert failure.value.detail == {"reason": reason}

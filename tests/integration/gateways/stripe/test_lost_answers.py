@@ -116,7 +116,7 @@ def test_a_refusal_after_an_attempt_without_an_answer_is_not_nothing(
     # Given a capture that is done, whose answer is lost
     with run_gateway(front.url) as gateway:
         reference = authorize_intent(gateway, purse)
-        # When the SDK's repeat is refused by somebody who does not look at the key
+        # When the SDK's repeat is refused without a check of the key
         with front.bewitch_in_turn([Fault.BROKEN_AFTER, second], Verb.CAPTURE):
             told = gateway.capture(make_call(reference))
     # Then
@@ -140,7 +140,7 @@ def test_a_key_that_is_still_at_work_is_unknown(gateway: StripeGateway, front: F
 
 
 def test_a_key_with_another_request_is_unknown(gateway: StripeGateway, purse: Purse) -> None:
-    # What the first one did is what is asked for, and this answer does not tell.
+    # This answer does not show what the first one did.
     call = make_call()
     opened = gateway.open(call)
     assert isinstance(opened, Succeeded)

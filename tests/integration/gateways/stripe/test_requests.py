@@ -125,7 +125,7 @@ def test_a_netrc_that_fits_every_host_does_not_replace_the_key(
 
 
 def test_a_currency_without_decimals_is_charged_in_whole_units(gateway: StripeGateway, local: Local) -> None:
-    # 500 krónur are 500 minor units of ours and 50000 of Stripe's.
+    # 500 krónur are 500 minor units, and 50000 of Stripe's.
     call = make_call()
     answer = gateway.open(Call(call.checkout_id, call.key, Money(500, "ISK"), ""))
     assert isinstance(answer, Succeeded)

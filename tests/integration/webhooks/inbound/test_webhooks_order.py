@@ -48,7 +48,7 @@ def test_events_in_the_wrong_order_after_the_end_change_nothing(mail: Mail, shel
 
 
 def test_the_mail_of_a_day_delivered_again_changes_nothing(mail: Mail, shelf: Shelf) -> None:
-    # Given orders, declines, a challenge passed and one refused, all told by the bank
+    # Given orders, declines, a challenge passed and one refused, all with webhooks of the bank
     works = mail.works
     ids = start_many(works, shelf, 3)
     ids += [
@@ -79,7 +79,7 @@ def test_the_mail_of_a_day_delivered_again_changes_nothing(mail: Mail, shelf: Sh
 
 
 def test_the_late_news_of_a_first_card_does_not_disturb_the_second(mail: Mail, shelf: Shelf) -> None:
-    # Given a buyer whose bank said no to one card, of which we read late, and who is at the bank with another
+    # Given a buyer whose bank declined one card, which is stored late, and that is at the bank with another
     works, spy = mail.works, mail.spy
     shelf.add_variant("cup", price_minor=700)
     checkout_id = works.start(shelf.add_cart(("cup", 1)))
@@ -123,7 +123,7 @@ def test_an_event_that_comes_while_its_call_is_out_waits_for_the_answer(mail: Ma
     # When
     [checkout_id] = start_many(works, shelf, 1)
     works.pump()
-    # Then nobody looked, and the call's own answer was enough
+    # Then no retrieval was made, and the call's own answer was enough
     [(_, status, attempts, error)] = seen
     assert (status, attempts, error) == ("received", 1, "the provider gave no answer")
     assert works.status(checkout_id).state is CheckoutState.COMPLETED

@@ -103,7 +103,7 @@ def test_a_name_is_resolved_once_and_that_address_is_called(receiver: Receiver) 
     url = receiver.url.replace("127.0.0.1", "shop.example")
     # When
     answer = post(url, "{}", secret=SECRET, event_id="evt_1", networks=LOOPBACK, resolve=resolve, timeout_seconds=2)
-    # Then the one that was looked at was called, under its name
+    # Then the checked address was called, under its host name
     assert (answer.status, asked) == (204, ["shop.example"])
     assert receiver.got[0].headers["host"] == url.split("/")[2]
 

@@ -81,7 +81,7 @@ def test_after_its_time_it_is_dead_lettered_and_an_operator_replays_it(post: Pos
         assert replay(connection) == 0
     post.tick()
     assert post.rows("status, attempts") == [("delivered", 1)]
-    # When one that was taken is replayed by name
+    # When a delivered one is replayed by name
     [(delivery_id,)] = post.rows("id")
     with post.engine.begin() as connection:
         assert replay(connection, ids=[delivery_id]) == 1
@@ -114,7 +114,7 @@ def test_a_removed_endpoint_is_sent_nothing_more(post: Post, receiver: Receiver)
 
 @pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte now and then"])
 def test_an_endpoint_that_does_not_answer_stalls_no_other(post: Post, receiver: Receiver, *, drip: bool) -> None:
-    # Given one that hangs and one that is well, each with twenty to be told
+    # Given one that hangs and one that is well, each with twenty deliveries
     with receive() as hanging:
         hanging.answers.extend([0] * 40)
         hanging.drip = drip
@@ -165,7 +165,7 @@ def test_two_couriers_bring_each_once(post: Post, receiver: Receiver) -> None:
 
 
 def test_what_a_crashed_dispatcher_had_leased_is_due_again(post: Post, receiver: Receiver) -> None:
-    # Given a courier that died after its lease
+    # Given a dispatcher that crashed after its lease
     post.subscribe(receiver.url, COMPLETED)
     post.buy()
     post.works.sweep()
@@ -179,7 +179,7 @@ def test_what_a_crashed_dispatcher_had_leased_is_due_again(post: Post, receiver:
 
 
 def test_a_backlog_is_not_doubled(post: Post, receiver: Receiver) -> None:
-    # Given nobody who brings anything
+    # Given no dispatcher
     post.subscribe(receiver.url)
     post.buy()
     told = post.works.sweep().deliveries

@@ -280,11 +280,11 @@ class CheckoutMachine(RuleBasedStateMachine):
         assert {sku: self.shelf.stock(sku) for sku in GOODS} == {
             sku: (stock - sold.get(sku, 0), 0) for sku, stock in GOODS.items()
         }
-        [(taken, ordered)] = self.shelf.rows("""
+        [(captured, ordered)] = self.shelf.rows("""
             SELECT (SELECT coalesce(sum(captured_minor - refunded_minor), 0) FROM sandbox.payments),
                    (SELECT coalesce(sum(total_minor), 0) FROM orders WHERE state = 'placed')
         """)
-        assert taken == ordered
+        assert captured == ordered
 
 
 def test_the_invariants_hold_whatever_happens(engine: Engine, settings: Settings) -> None:

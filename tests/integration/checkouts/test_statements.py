@@ -38,13 +38,13 @@ def count_phases(works: Works, shelf: Shelf, size: int) -> dict[str, tuple[int, 
     ids = [
         works.start(shelf.add_cart(("TEA", 2), ("CUP", 1), coupon_codes=["TEN"]), token="tok_ok") for _ in range(size)
     ]
-    taken = {}
+    counted = {}
     for phase in CHAIN:
         with counting(works.engine) as counts:
             assert works.run_phase(phase.name, batch=size) == size
-        taken[phase.name] = counts["statements"], counts["commits"]
+        counted[phase.name] = counts["statements"], counts["commits"]
     assert works.states(ids) == ["completed"] * size
-    return taken
+    return counted
 
 
 def test_a_phase_writes_in_one_round_trip_what_it_writes(works: Works, shelf: Shelf) -> None:
@@ -53,9 +53,9 @@ def test_a_phase_writes_in_one_round_trip_what_it_writes(works: Works, shelf: Sh
     shelf.add_coupon("TEN")
     shelf.add_tax("0.2")
 
-    taken = count_phases(works, shelf, 1)
+    counted = count_phases(works, shelf, 1)
 
-    assert taken == {
+    assert counted == {
         # The checkouts locked; carts and stock read; the checkouts moved on, with their events.
         "cart_validation": (4, 1),
         # Locked; the lines read, the stock locked, the units held; moved on.

@@ -82,7 +82,7 @@ def make_look_due(stage: Stage) -> None:
     assert stage.shelf.run("UPDATE checkouts SET due_at = now() WHERE ended_at IS NOT NULL AND due_at IS NOT NULL") == 1
 
 
-def look(stage: Stage) -> None:
+def poll(stage: Stage) -> None:
     """Make the next poll due, and work until nothing is queued."""
     make_look_due(stage)
     assert stage.works.sweep().scheduled == 1
@@ -108,6 +108,6 @@ def late_events(stage: Stage, checkout_id: UUID) -> list[str]:
     return [kind for kind in stage.events(checkout_id) if kind in LATE_EVENTS]
 
 
-def count_looks(stage: Stage) -> int:
+def count_polls(stage: Stage) -> int:
     """Return how often payments were retrieved from the bank."""
     return sum(verb == "retrieve" for verb, _ in stage.spy.calls)

@@ -98,7 +98,7 @@ class SharedLine(Line):
 
 @dataclass
 class Market:
-    """Everything that happens, seeded. `heard` are the bank's answers, `letters` counts the fates of its webhooks."""
+    """Everything that happens, seeded. `heard` are the bank's answers, `webhooks` counts the fates of its webhooks."""
 
     engine: Engine
     settings: Settings
@@ -106,7 +106,7 @@ class Market:
     bank: SandboxGateway = field(init=False)
     buyers: dict[UUID, Buyer] = field(default_factory=dict)
     heard: list[Answer] = field(default_factory=list)
-    letters: Counter[str] = field(default_factory=Counter)
+    webhooks: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Open the bank and the engines."""
@@ -190,7 +190,7 @@ class Market:
         bag = []
         for each in events:
             fate = self.dice.choices(["once", "twice", "never", "late"], weights=[55, 10, 25, 10])[0]
-            self.letters[fate] += 1
+            self.webhooks[fate] += 1
             bag += [each] * {"once": 1, "twice": 2}.get(fate, 0)
             if fate == "late":
                 self._held_back.append(each)

@@ -96,7 +96,7 @@ def test_a_retrieval_in_flight_at_the_expiry_agrees_with_the_sweep(
     stage.bank.approve(reference)
     by_resume(stage, checkout_id)
     gate = Gate(stage.spy, "retrieve", where)
-    looking = crowd.begin(stage.pump)
+    polling = crowd.begin(stage.pump)
     gate.wait()
     # When the sweep of another process comes by
     run_out(stage, checkout_id)
@@ -104,7 +104,7 @@ def test_a_retrieval_in_flight_at_the_expiry_agrees_with_the_sweep(
         expired = rival.sweep().expired
         rival.pump()
         gate.open()
-        looking.result(10)
+        polling.result(10)
         [state] = settle(rival, [checkout_id])
     # Then money and order say the same
     assert state == ("expired" if expired else "completed")

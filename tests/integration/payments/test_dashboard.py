@@ -10,7 +10,7 @@ from tests.support.harness import OWNER
 from tests.support.rivals import Crowd, Gate
 
 
-def take_at_the_desk(stage: Stage, reference: str) -> None:
+def capture_in_dashboard(stage: Stage, reference: str) -> None:
     """Let the merchant take the money by hand."""
     stage.shelf.run("UPDATE sandbox.payments SET status = 'captured', captured_minor = authorized_minor")
     stage.shelf.run(
@@ -19,7 +19,7 @@ def take_at_the_desk(stage: Stage, reference: str) -> None:
     )
 
 
-def let_go_at_the_desk(stage: Stage, reference: str) -> None:
+def void_in_dashboard(stage: Stage, reference: str) -> None:
     """Let the merchant cancel the payment by hand."""
     stage.shelf.run("UPDATE sandbox.payments SET status = 'cancelled'")
     stage.shelf.run(
@@ -28,17 +28,17 @@ def let_go_at_the_desk(stage: Stage, reference: str) -> None:
     )
 
 
-looked_at = pytest.mark.parametrize("looks", [True, False], ids=["and we look", "and we do not know"])
+polled_or_not = pytest.mark.parametrize("polled", [True, False], ids=["polled", "not polled"])
 
 
-@looked_at
-def test_what_was_captured_before_the_engine_is_an_order_captured_once(stage: Stage, *, looks: bool) -> None:
+@polled_or_not
+def test_what_was_captured_before_the_engine_is_an_order_captured_once(stage: Stage, *, polled: bool) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
-    take_at_the_desk(stage, stage.reference(checkout_id))
+    capture_in_dashboard(stage, stage.reference(checkout_id))
     # When
-    if looks:
+    if polled:
         stage.works.poller.run([checkout_id])
     stage.pump()
     # Then the engine's own call captured nothing more, and is stored as the one that captured it
@@ -48,13 +48,13 @@ def test_what_was_captured_before_the_engine_is_an_order_captured_once(stage: St
     assert stage.entries() == [("authorize", 700), ("capture", 700)]
 
 
-@looked_at
-def test_what_was_captured_before_a_cancellation_is_refunded(stage: Stage, *, looks: bool) -> None:
+@polled_or_not
+def test_what_was_captured_before_a_cancellation_is_refunded(stage: Stage, *, polled: bool) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
-    take_at_the_desk(stage, stage.reference(checkout_id))
-    if looks:
+    capture_in_dashboard(stage, stage.reference(checkout_id))
+    if polled:
         stage.works.poller.run([checkout_id])
     # When
     stage.works.service.cancel(checkout_id, OWNER)
@@ -65,14 +65,14 @@ def test_what_was_captured_before_a_cancellation_is_refunded(stage: Stage, *, lo
     assert stage.operations(checkout_id)[-1] == ("refund", 1, "succeeded")
 
 
-@looked_at
-def test_what_was_voided_before_the_capture_is_no_order(stage: Stage, *, looks: bool) -> None:
+@polled_or_not
+def test_what_was_voided_before_the_capture_is_no_order(stage: Stage, *, polled: bool) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
-    let_go_at_the_desk(stage, stage.reference(checkout_id))
+    void_in_dashboard(stage, stage.reference(checkout_id))
     # When
-    if looks:
+    if polled:
         stage.works.poller.run([checkout_id])
     stage.pump()
     # Then
@@ -120,14 +120,14 @@ def test_a_retrieval_that_the_capture_overtakes_is_not_applied(stage: Stage, cro
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
     gate = Gate(stage.spy, "retrieve", "after")
-    looking = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
+    polling = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
     gate.wait()
     # When the money is captured meanwhile
     stage.pump()
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
     gate.open()
     # Then it changes nothing
-    assert looking.result(10) == {checkout_id}
+    assert polling.result(10) == {checkout_id}
     assert stage.shelf.row("SELECT status FROM payments").status == "captured"
     assert stage.totals(checkout_id) == PAID
 
@@ -137,14 +137,14 @@ def test_a_retrieval_that_the_cancellation_overtakes_is_not_applied(stage: Stage
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
     gate = Gate(stage.spy, "retrieve", "after")
-    looking = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
+    polling = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
     gate.wait()
     # When
     stage.works.service.cancel(checkout_id, OWNER)
     stage.pump()
     gate.open()
     # Then there are no late funds
-    assert looking.result(10) == {checkout_id}
+    assert polling.result(10) == {checkout_id}
     stage.pump()
     assert "payment.late_funds" not in stage.events(checkout_id)
     assert stage.shelf.row("SELECT status FROM payments").status == "cancelled"

@@ -13,8 +13,8 @@ from pipeline.settings import Settings
 from tests.integration.payments.afterlife import (
     end_unpaid,
     late_events,
-    look,
     next_look,
+    poll,
     revive,
 )
 from tests.integration.payments.stage import HELD, RETURNED, STOCK, Stage, open_stage
@@ -41,7 +41,7 @@ def test_money_that_a_poll_finds_is_refunded(
     checkout_id, reference = end_unpaid(stage)
     revive(stage, reference, *kinds)
     # When
-    look(stage)
+    poll(stage)
     # Then
     assert late_events(stage, checkout_id) == ["payment.late_funds", event]
     assert stage.operations(checkout_id)[-1][0] == undo
@@ -53,7 +53,7 @@ def test_money_that_a_poll_finds_is_refunded(
     assert 55 < (next_look(stage) or 0) <= 60
     assert stage.shelf.stock("cup") == (STOCK, 0)
     # When it is polled again
-    look(stage)
+    poll(stage)
     # Then that is all
     assert late_events(stage, checkout_id) == ["payment.late_funds", event]
 
@@ -105,7 +105,7 @@ def test_a_refund_of_late_funds_survives_a_lost_answer(
     stage.shelf.run("UPDATE payments SET token = :token", token=f"tok_{verb}_{fault}")
     revive(stage, reference, *kinds)
     # When
-    look(stage)
+    poll(stage)
     report(stage)
     stage.wait(checkout_id, lambda: event in stage.events(checkout_id))
     # Then
@@ -117,7 +117,7 @@ def test_late_funds_found_twice_are_refunded_twice(stage: Stage) -> None:
     # Given a late authorisation that was voided
     checkout_id, reference = end_unpaid(stage)
     revive(stage, reference, "authorize")
-    look(stage)
+    poll(stage)
     assert stage.totals(checkout_id) == NOTHING
     # When it is captured all the same
     stage.shelf.run("DELETE FROM sandbox.entries WHERE kind = 'cancel'")
@@ -125,7 +125,7 @@ def test_late_funds_found_twice_are_refunded_twice(stage: Stage) -> None:
     stage.shelf.run(
         "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:r, 'capture', 700)", r=reference
     )
-    look(stage)
+    poll(stage)
     # Then
     assert late_events(stage, checkout_id) == [
         "payment.late_funds",
@@ -150,7 +150,7 @@ def test_a_poll_that_finds_late_funds_survives_the_crash_of_its_process(engine: 
 
         # When the process crashes after the poll, and the next one after the refund
         stage.spy.after = die
-        look(stage)
+        poll(stage)
         stage.wait(checkout_id, lambda: "payment.refunded_late" in stage.events(checkout_id))
         # Then
         assert died == ["retrieve", "refund"]

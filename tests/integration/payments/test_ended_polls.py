@@ -11,11 +11,11 @@ from pipeline.gateways.gateway import Answer, Misconfigured, Transient, Unknown
 from pipeline.saga.resolve import resolve
 from tests.integration.payments.afterlife import (
     age,
-    count_looks,
+    count_polls,
     end_unpaid,
     late_events,
-    look,
     next_look,
+    poll,
     revive,
 )
 from tests.integration.payments.stage import Stage
@@ -28,15 +28,15 @@ HOUR: Final = 3600
 def test_the_first_poll_is_a_minute_after_the_end(stage: Stage) -> None:
     # Given
     checkout_id, _ = end_unpaid(stage)
-    looked = count_looks(stage)
+    polled = count_polls(stage)
     assert 55 < (next_look(stage) or 0) <= 60
     # When nothing is due
     assert stage.works.sweep().scheduled == 0
     # ... and when it is
     stage.shelf.run("UPDATE checkouts SET ended_at = now() - interval '60 s'")
-    look(stage)
+    poll(stage)
     # Then
-    assert count_looks(stage) == looked + 1
+    assert count_polls(stage) == polled + 1
     assert 115 < (next_look(stage) or 0) < 125
     assert late_events(stage, checkout_id) == []
     assert stage.works.status(checkout_id).state is CheckoutState.CANCELLED
@@ -52,7 +52,7 @@ def test_polls_have_growing_intervals_and_end_after_a_day(stage: Stage, ended: f
     end_unpaid(stage)
     age(stage, ended)
     # When
-    look(stage)
+    poll(stage)
     # Then
     left = next_look(stage)
     assert left is None if wait is None else left is not None and wait - 5 < left < wait + 5
@@ -66,7 +66,7 @@ def test_a_checkout_without_an_object_is_not_polled(stage: Stage) -> None:
     assert stage.works.status(checkout_id).state is CheckoutState.FAILED
     # Then
     assert next_look(stage) is None
-    assert count_looks(stage) == 0
+    assert count_polls(stage) == 0
 
 
 @pytest.mark.parametrize("error", [Unknown("timeout"), Transient("rate_limited")], ids=["unknown", "transient"])
@@ -78,12 +78,12 @@ def test_a_poll_that_the_bank_does_not_answer_is_repeated_sooner(stage: Stage, e
     revive(stage, reference, "authorize")
     # When the bank does not answer
     stage.spy.replace = lambda verb, answer: error if verb == "retrieve" else answer
-    look(stage)
+    poll(stage)
     # Then it is made again, sooner than after any answer
     assert ended / 4 - 5 < (next_look(stage) or 0) <= ended / 4 + 5
     # When the bank is back
     stage.spy.replace = None
-    look(stage)
+    poll(stage)
     # Then
     assert late_events(stage, checkout_id) == ["payment.late_funds", "payment.voided_late"]
     assert stage.totals(checkout_id) == NOTHING
@@ -93,18 +93,18 @@ def test_polls_that_are_never_answered_end_too(stage: Stage) -> None:
     # Given an object that the provider says it does not have
     end_unpaid(stage)
     stage.spy.replace = lambda _verb, _answer: Misconfigured("payment_unknown")
-    looks, seconds = 0, 60.0
+    polls, seconds = 0, 60.0
     # When it is polled for as long as anything is due
     while True:
         age(stage, seconds)
-        look(stage)
-        looks += 1
+        poll(stage)
+        polls += 1
         wait = next_look(stage)
         if wait is None:
             break
         seconds += wait
     # Then that is a bounded number of polls, over three days
-    assert looks < 45
+    assert polls < 45
     assert 72 * HOUR <= seconds < 90 * HOUR
 
 
@@ -134,7 +134,7 @@ def test_a_completed_checkout_is_never_changed_by_a_poll(stage: Stage, change: s
 def test_a_poll_survives_a_connection_that_the_server_has_closed(stage: Stage) -> None:
     # Given a poll that is due, and connections that were closed while unused
     end_unpaid(stage)
-    looked = count_looks(stage)
+    polled = count_polls(stage)
     stage.shelf.run("UPDATE checkouts SET ended_at = now() - interval '60 s', due_at = now()")
     assert stage.works.sweep().scheduled == 1
     own = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'checkout.test'"
@@ -145,4 +145,4 @@ def test_a_poll_survives_a_connection_that_the_server_has_closed(stage: Stage) -
     # When
     stage.pump()
     # Then
-    assert count_looks(stage) == looked + 1
+    assert count_polls(stage) == polled + 1

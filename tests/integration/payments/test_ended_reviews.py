@@ -10,7 +10,7 @@ from tests.integration.payments.afterlife import (
     end_refunded,
     end_unpaid,
     late_events,
-    look,
+    poll,
     return_refund,
     revive,
 )
@@ -47,7 +47,7 @@ def test_a_refund_that_the_bank_refuses_needs_review_once(
     revive(stage, reference, *kinds)
     # When it is polled three times
     for _ in range(3):
-        look(stage)
+        poll(stage)
     # Then it needs review once, about this money, and nothing is repeated in a loop
     status = stage.works.status(checkout_id)
     assert (status.state, status.ended_at is not None) == (CheckoutState.CANCELLED, True)
@@ -73,7 +73,7 @@ def test_a_refund_that_the_bank_refuses_needs_review_once(
     assert [status for *_, status in keys][-3:] == ["declined", "declined", "succeeded"]
     assert [n for _, n, _ in keys] == list(range(1, len(keys) + 1))
     assert not stage.works.service.retry(checkout_id, actor="ops", reason="once more").changed
-    look(stage)
+    poll(stage)
     assert stage.totals(checkout_id) == left
 
 
@@ -84,8 +84,8 @@ def test_a_returned_refund_needs_review(stage: Stage) -> None:
     return_refund(stage, reference)
     assert stage.totals(checkout_id) == PAID
     # When it is polled, more than once
-    look(stage)
-    look(stage)
+    poll(stage)
+    poll(stage)
     # Then
     review = stage.works.status(checkout_id).review
     assert review is not None
@@ -116,7 +116,7 @@ def end_unreturned(stage: Stage) -> tuple[UUID, str]:
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_refund_declined'")
     revive(stage, reference, "authorize", "capture")
-    look(stage)
+    poll(stage)
     assert stage.works.status(checkout_id).review is not None
     return checkout_id, reference
 
@@ -159,7 +159,7 @@ def tell_of_all(stage: Stage, checkout_id: UUID) -> None:
     del checkout_id
     stage.mail.deliver_new()
     stage.pump()
-    look(stage)
+    poll(stage)
 
 
 def test_a_bank_that_refuses_access_needs_review_after_the_last_attempt(stage: Stage) -> None:
@@ -167,7 +167,7 @@ def test_a_bank_that_refuses_access_needs_review_after_the_last_attempt(stage: S
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_refund_misconfigured'")
     revive(stage, reference, "authorize", "capture")
-    look(stage)
+    poll(stage)
     # When
     stage.wait(checkout_id, lambda: stage.works.status(checkout_id).review is not None)
     # Then

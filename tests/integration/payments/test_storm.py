@@ -65,11 +65,11 @@ def assert_all_served(market: Market) -> None:
     errors = Counter(each.error for each in market.heard if isinstance(each, Unknown | Transient))
     assert set(errors) >= {"timeout", "server_error", "malformed", "unavailable"}
     assert errors.total() > 0.1 * len(market.heard) > 0.1 * 2 * COUNT
-    assert min(market.letters[fate] for fate in ("once", "twice", "never", "late")) > 50
+    assert min(market.webhooks[fate] for fate in ("once", "twice", "never", "late")) > 50
 
 
 def assert_bank_is_orders(market: Market) -> None:
-    """Assert that the bank captured exactly what was ordered, that nothing is reserved, and that audits find nothing."""
+    """Assert that the bank captured exactly the orders, that nothing is reserved, and that audits find nothing."""
     with market.engine.connect() as connection:
         totals = read_totals(connection, list(market.buyers))
         orders = connection.execute(text("SELECT checkout_id, total_minor FROM orders WHERE state = 'placed'"))

@@ -42,7 +42,7 @@ def test_intents_are_written_and_no_transaction_is_open_during_a_call(
     # Given
     seen: list[tuple[str, str, str, int, bool, int]] = []
 
-    def look(verb: str, call: Call) -> None:
+    def record(verb: str, call: Call) -> None:
         assert_no_transaction()
         with engine.connect() as connection:
             open_transactions = connection.execute(IN_TRANSACTION).scalar_one()
@@ -51,7 +51,7 @@ def test_intents_are_written_and_no_transaction_is_open_during_a_call(
         assert call.amount.minor == row.amount_minor
 
     shelf.add_variant("cup", stock=5, price_minor=250)
-    with build_audited(engine, settings, Spy(build_gateway(settings), before=look)) as works:
+    with build_audited(engine, settings, Spy(build_gateway(settings), before=record)) as works:
         # When one is bought, and one is unwound
         works.start(shelf.add_cart(("cup", 2)), token="tok_ok")
         works.pump()

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Engine
 
-from tests.integration.phases.payers import OPERATIONS, TAKEN, read_failure, start
+from tests.integration.phases.payers import CAPTURED, OPERATIONS, read_failure, start
 from tests.support.harness import Shelf, Works
 from tests.support.workbench import NOTHING, read_bank, read_events, settle
 
@@ -30,7 +30,7 @@ def test_an_unknown_outcome_is_repeated_and_ends_in_one_charge(
         ("authorize", 1, "succeeded"),
         ("capture", 1, "succeeded"),
     ]
-    assert read_bank(engine, checkout_id) == TAKEN
+    assert read_bank(engine, checkout_id) == CAPTURED
     assert shelf.stock("cup") == (3, 0)
     assert works.sweep().redelivered == 0
 
@@ -125,7 +125,7 @@ def test_a_decline_in_a_started_flow_keeps_the_stock_and_a_second_card_works(
         ("authorize", 2, "succeeded"),
         ("capture", 1, "succeeded"),
     ]
-    assert read_bank(engine, checkout_id) == TAKEN
+    assert read_bank(engine, checkout_id) == CAPTURED
     assert shelf.stock("cup") == (3, 0)
 
 

@@ -223,12 +223,12 @@ def test_an_unwind_of_mixed_depths_ends_all_in_one_run(works: Works, shelf: Shel
 def test_ids_that_do_not_exist_are_left_alone(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     ids = start_many(works, shelf, 1)
-    stranger = UUID("0190a000-0000-7000-8000-000000000000")
+    unknown = UUID("0190a000-0000-7000-8000-000000000000")
     before = take_snapshot(engine)
     # When
     for phase in CHAIN:
-        works.runner.run(phase, [stranger])
-    works.unwinder.run([stranger])
+        works.runner.run(phase, [unknown])
+    works.unwinder.run([unknown])
     # Then
     assert take_snapshot(engine) == before
     works.pump()

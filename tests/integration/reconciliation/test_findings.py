@@ -151,10 +151,10 @@ def test_an_orphaned_payment_is_found_with_an_order_and_without_one(
     shelf: Shelf,
 ) -> None:
     checkout_id = check_out(works, shelf, token)
-    books = "captured" if order else "cancelled"
-    stray = make_object(works.gateway, checkout_id, upto)
+    stored = "captured" if order else "cancelled"
+    orphan = make_object(works.gateway, checkout_id, upto)
     assert facts(compare(works)) == [
-        ("orphaned_payment", checkout_id, stray, books, provider, order, kept, authorized),
+        ("orphaned_payment", checkout_id, orphan, stored, provider, order, kept, authorized),
     ]
 
 
@@ -166,10 +166,10 @@ def test_an_orphaned_payment_that_has_ended_is_no_finding(works: Works, shelf: S
 def test_an_object_whose_reference_was_never_received_is_orphaned(works: Works, shelf: Shelf) -> None:
     # Given a checkout that ended without ever learning what it had opened
     checkout_id = check_out(works, shelf, "tok_declined")
-    stray = make_object(works.gateway, checkout_id, "open")
+    orphan = make_object(works.gateway, checkout_id, "open")
     shelf.force("UPDATE payments SET reference = NULL, status = 'new'")
     comparison = compare(works)
-    assert facts(comparison) == [("orphaned_payment", checkout_id, stray, "new", "open", None, 0, None)]
+    assert facts(comparison) == [("orphaned_payment", checkout_id, orphan, "new", "open", None, 0, None)]
     assert sentence(comparison.findings[0]) == (
         "This object over 5.00 EUR is open; the checkout is failed and has no object of its own."
         " --repair voids it, or refunds what it captured."
@@ -177,25 +177,25 @@ def test_an_object_whose_reference_was_never_received_is_orphaned(works: Works, 
 
 
 @pytest.mark.parametrize(
-    ("token", "books", "order"), [("tok_ok", "captured", 500), ("tok_declined", "cancelled", None)]
+    ("token", "stored", "order"), [("tok_ok", "captured", 500), ("tok_declined", "cancelled", None)]
 )
 def test_an_object_that_the_bank_does_not_have(
-    token: str, books: str, order: int | None, works: Works, shelf: Shelf
+    token: str, stored: str, order: int | None, works: Works, shelf: Shelf
 ) -> None:
     checkout_id = check_out(works, shelf, token)
     reference = own_reference(works.engine, checkout_id)
     shelf.run("DELETE FROM sandbox.payments")
     comparison = compare(works)
-    assert facts(comparison) == [("missing_at_provider", checkout_id, reference, books, None, order, None, None)]
+    assert facts(comparison) == [("missing_at_provider", checkout_id, reference, stored, None, order, None, None)]
     assert (comparison.objects, comparison.payments) == (0, 1)
 
 
 def test_an_object_of_an_unknown_checkout_is_a_note(works: Works, shelf: Shelf) -> None:
     check_out(works, shelf)
-    nobody = uuid4()
-    stranger = make_object(works.gateway, nobody, "capture")
+    unknown = uuid4()
+    foreign = make_object(works.gateway, unknown, "capture")
     comparison = compare(works)
-    assert facts(comparison) == [("unknown_checkout", nobody, stranger, None, "captured", None, 500, None)]
+    assert facts(comparison) == [("unknown_checkout", unknown, foreign, None, "captured", None, 500, None)]
     assert comparison.differences == ()
 
 
@@ -231,8 +231,8 @@ def test_a_payment_of_another_gateway_is_not_compared(works: Works, shelf: Shelf
     comparison = compare(works)
     assert (comparison.findings, comparison.payments) == ((), 0)
     # but an object of this one that names it is an orphaned payment
-    stray = make_object(works.gateway, checkout_id, "authorize")
-    assert facts(compare(works)) == [("orphaned_payment", checkout_id, stray, "captured", "authorized", 500, 0, 500)]
+    orphan = make_object(works.gateway, checkout_id, "authorize")
+    assert facts(compare(works)) == [("orphaned_payment", checkout_id, orphan, "captured", "authorized", 500, 0, 500)]
 
 
 def test_what_is_older_than_the_window_is_left_out_on_both_sides(works: Works, shelf: Shelf) -> None:
@@ -251,16 +251,16 @@ def test_everything_at_once_is_one_finding_each(works: Works, shelf: Shelf) -> N
     unpaid = check_out(works, shelf)
     move(works, unpaid, "refund")
     doubled = check_out(works, shelf)
-    stray = make_object(works.gateway, doubled, "capture")
-    nobody = uuid4()
-    stranger = make_object(works.gateway, nobody, "open")
+    orphan = make_object(works.gateway, doubled, "capture")
+    unknown = uuid4()
+    foreign = make_object(works.gateway, unknown, "open")
     # When
     comparison = compare(works)
     # Then
     assert facts(comparison) == [
         ("charged_without_order", charged, held, "cancelled", "captured", None, 500, None),
         ("order_without_charge", unpaid, own_reference(works.engine, unpaid), "captured", "refunded", 500, 0, None),
-        ("orphaned_payment", doubled, stray, "captured", "captured", 500, 500, None),
-        ("unknown_checkout", nobody, stranger, None, "open", None, 0, None),
+        ("orphaned_payment", doubled, orphan, "captured", "captured", 500, 500, None),
+        ("unknown_checkout", unknown, foreign, None, "open", None, 0, None),
     ]
     assert (len(comparison.differences), comparison.objects, comparison.payments) == (3, 6, 3)

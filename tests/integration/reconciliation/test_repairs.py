@@ -137,7 +137,7 @@ def test_what_has_no_rule_is_not_touched(works: Works, shelf: Shelf) -> None:
         "UPDATE checkouts SET state = 'needs_review', review = '{}', due_at = NULL, due_reason = NULL WHERE id = :id",
         id=reviewed,
     )
-    stray = make_object(works.gateway, reviewed, "capture")
+    orphan = make_object(works.gateway, reviewed, "capture")
     make_object(works.gateway, uuid4(), "capture")
     before, findings = take_snapshot(works.engine), compare(works).findings
     # When
@@ -149,7 +149,7 @@ def test_what_has_no_rule_is_not_touched(works: Works, shelf: Shelf) -> None:
             ("amount_differs", own),
             ("missing_at_provider", gone),
             ("live_authorization", own_reference(works.engine, reviewed)),
-            ("orphaned_payment", stray),
+            ("orphaned_payment", orphan),
         ]
     )
     assert repairs == []
@@ -161,14 +161,14 @@ def test_two_repairs_at_once_refund_once(works: Works, shelf: Shelf) -> None:
     kept = check_out(works, shelf, "tok_declined")
     own = adopt(shelf, kept, make_object(works.gateway, kept, "capture"))
     doubled = check_out(works, shelf, "tok_declined")
-    stray = make_object(works.gateway, doubled, "capture")
+    orphan = make_object(works.gateway, doubled, "capture")
     findings = compare(works).findings
     # When
     with ThreadPoolExecutor(2) as pool:
         both = [future.result(30) for future in [pool.submit(repair, works, findings) for _ in range(2)]]
     # Then
     assert [[each.is_settled for each in repairs] for repairs in both] == [[True, True], [True, True]]
-    for reference in (own, stray):
+    for reference in (own, orphan):
         assert bank_entries(shelf, reference) == [("authorize", 500), ("capture", 500), ("refund", 500)]
     assert repair_events(shelf, doubled) == [("payment.orphan_settled", "5.00 EUR", "refunded")]
     assert_clean(works)

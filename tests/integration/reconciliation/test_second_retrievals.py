@@ -37,7 +37,7 @@ def verbs(listing: Listing) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("until", "looks"),
+    ("until", "retrievals"),
     [
         ("payment_authorization", 1),  # not in the list yet
         ("payment_capture", 1),  # only authorised in the list
@@ -45,7 +45,7 @@ def verbs(listing: Listing) -> list[str]:
     ],
 )
 def test_a_checkout_that_completes_after_the_list_is_no_difference(
-    until: str, looks: int, works: Works, shelf: Shelf
+    until: str, retrievals: int, works: Works, shelf: Shelf
 ) -> None:
     # Given a checkout in the middle
     shelf.add_variant("cup", stock=3)
@@ -63,7 +63,7 @@ def test_a_checkout_that_completes_after_the_list_is_no_difference(
     assert works.states([checkout_id]) == ["completed"]
     assert comparison.findings == ()
     # What looked wrong was retrieved.
-    assert verbs(listing) == ["retrieve"] * looks
+    assert verbs(listing) == ["retrieve"] * retrievals
 
 
 def test_a_checkout_that_unwinds_after_the_list_is_no_difference(works: Works, shelf: Shelf) -> None:
@@ -118,9 +118,9 @@ def test_a_difference_on_what_has_not_changed_is_believed_at_once(works: Works, 
     assert verbs(listing) == []
 
 
-@pytest.mark.parametrize(("changes", "looks"), [(0, 1), (1, 2), (9, 3)])
+@pytest.mark.parametrize(("changes", "retrievals"), [(0, 1), (1, 2), (9, 3)])
 def test_what_changes_during_its_retrieval_is_retrieved_again_but_not_for_ever(
-    changes: int, looks: int, works: Works, shelf: Shelf
+    changes: int, retrievals: int, works: Works, shelf: Shelf
 ) -> None:
     # Given a difference on a checkout that changed after the beginning, and goes on changing
     checkout_id = check_out(works, shelf)
@@ -140,7 +140,7 @@ def test_what_changes_during_its_retrieval_is_retrieved_again_but_not_for_ever(
     listing = Listing(works.gateway, after=touch, listed=begin)
     # When, then
     assert [each.kind for each in compare(works, listing).findings] == ["order_without_charge"]
-    assert verbs(listing) == ["retrieve"] * looks
+    assert verbs(listing) == ["retrieve"] * retrievals
 
 
 def test_an_object_without_metadata_belongs_to_the_payment_that_refers_to_it(works: Works, shelf: Shelf) -> None:

@@ -21,7 +21,7 @@ from tests.support.workbench import Spy, build_audited, read_bank
 
 PHASE = "payment_authorization"
 AUTHORIZATION = next(phase for phase in CHAIN if phase.name == PHASE)
-TAKEN = BankTotals(0, 500, 0)
+CAPTURED = BankTotals(0, 500, 0)
 
 
 @dataclass
@@ -83,7 +83,7 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         assert works.status(slow).phases_completed == 4
         works.pump()
         assert works.states([slow]) == ["completed"]
-        assert read_bank(engine, slow) == TAKEN
+        assert read_bank(engine, slow) == CAPTURED
 
 
 def test_a_cancellation_that_hangs_delays_no_other_unwind(engine: Engine, settings: Settings, shelf: Shelf) -> None:

@@ -15,20 +15,20 @@ from tests.integration.saga.test_sweep import attempts, make_overdue
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import Spy, build_audited, start_many, take_snapshot
 
-TRIES = 3
+ATTEMPTS = 3
 
 
 def test_an_unwind_that_leaves_no_trace_each_time_is_put_before_a_person(works: Works, shelf: Shelf) -> None:
     # Given a cancelled checkout whose unwind kills its worker, beside one whose message is lost for the first time
-    works.settings = works.settings.model_copy(update={"max_undo_attempts": TRIES})
-    hopeless, other = start_many(works, shelf, 2, card=None)
+    works.settings = works.settings.model_copy(update={"max_undo_attempts": ATTEMPTS})
+    exhausted, other = start_many(works, shelf, 2, card=None)
     works.pump()
-    works.service.cancel(hopeless, OWNER)
-    for _ in range(TRIES):
+    works.service.cancel(exhausted, OWNER)
+    for _ in range(ATTEMPTS):
         works.line.lose_all()
         make_overdue(shelf)
         assert works.sweep() == SweepCounts(redelivered=1)
-    assert attempts(shelf, hopeless) == TRIES
+    assert attempts(shelf, exhausted) == ATTEMPTS
     works.service.cancel(other, OWNER)
     works.line.lose_all()
     make_overdue(shelf)
@@ -36,16 +36,16 @@ def test_an_unwind_that_leaves_no_trace_each_time_is_put_before_a_person(works: 
     assert works.sweep() == SweepCounts(redelivered=1, given_up=1)
     works.pump()
     # Then
-    assert works.states([hopeless, other]) == ["needs_review", "cancelled"]
-    review = shelf.row("SELECT review FROM checkouts WHERE id = :id", id=hopeless).review
+    assert works.states([exhausted, other]) == ["needs_review", "cancelled"]
+    review = shelf.row("SELECT review FROM checkouts WHERE id = :id", id=exhausted).review
     assert (review["code"], review["phase"]) == ("undo_failed", "payment_authorization")
     assert review["detail"] == {
         "phase": "payment_authorization",
-        "attempts": TRIES + 1,
+        "attempts": ATTEMPTS + 1,
         "error": "its worker crashed without committing, each time",
     }
     redelivered = "SELECT phase, count(*) FROM events WHERE kind = 'sweep.redelivered' GROUP BY phase"
-    assert shelf.rows(redelivered) == [("checkout.unwind", TRIES + 1)]
+    assert shelf.rows(redelivered) == [("checkout.unwind", ATTEMPTS + 1)]
     # When it is still in review, it is not redelivered
     make_overdue(shelf)
     assert works.sweep() == SweepCounts()
@@ -53,9 +53,9 @@ def test_an_unwind_that_leaves_no_trace_each_time_is_put_before_a_person(works: 
 
 def test_checkouts_with_an_attempt_left_are_redelivered_beside_exhausted_ones(works: Works, shelf: Shelf) -> None:
     # Given two in one queue, of which one has had all its attempts
-    hopeless, other = start_many(works, shelf, 2)
+    exhausted, other = start_many(works, shelf, 2)
     works.pump(until="price_lock")
-    shelf.run("UPDATE checkouts SET attempts = :all WHERE id = :id", all=works.settings.max_attempts, id=hopeless)
+    shelf.run("UPDATE checkouts SET attempts = :all WHERE id = :id", all=works.settings.max_attempts, id=exhausted)
     works.line.lose_all()
     make_overdue(shelf)
     # When
@@ -63,10 +63,10 @@ def test_checkouts_with_an_attempt_left_are_redelivered_beside_exhausted_ones(wo
     # Then both go on: one forward, one back
     assert sorted((send.queue, send.subject_id) for send in works.line.sent[-2:]) == [
         ("checkout.price_lock", other),
-        ("checkout.unwind", hopeless),
+        ("checkout.unwind", exhausted),
     ]
     works.pump()
-    assert works.states([hopeless, other]) == ["failed", "completed"]
+    assert works.states([exhausted, other]) == ["failed", "completed"]
 
 
 def test_a_tick_handles_no_more_than_its_limit(works: Works, shelf: Shelf) -> None:
@@ -111,12 +111,12 @@ def test_an_undo_whose_call_is_out_is_due_when_its_lease_has_run_out(
     # Given
     seen = []
 
-    def look(verb: str, _: Call) -> None:
+    def record(verb: str, _: Call) -> None:
         if verb == "cancel":
             columns = "state, due_reason, pivot_at, CAST(extract(epoch FROM due_at - updated_at) AS float)"
             seen.extend(shelf.rows(f"SELECT {columns} FROM checkouts"))
 
-    with build_audited(engine, settings, Spy(build_gateway(settings), before=look)) as works:
+    with build_audited(engine, settings, Spy(build_gateway(settings), before=record)) as works:
         (checkout_id,) = start_many(works, shelf, 1)
         works.pump(until="payment_capture")
         works.service.cancel(checkout_id, OWNER)

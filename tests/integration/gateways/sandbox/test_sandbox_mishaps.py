@@ -111,8 +111,8 @@ def test_a_broken_key_stays_broken_and_a_new_one_works(
     assert answers == [Unknown("server_error")] * 3
     assert status_of(customer) == before
     assert customer.seen(first.key) == (3, False)
-    told = ask(other_bank, verb, second)
-    assert told == ask(bank, verb, second) == customer.standing()
+    repeat = ask(other_bank, verb, second)
+    assert repeat == ask(bank, verb, second) == customer.standing()
     assert status_of(customer) == after
     assert ask(bank, verb, first) == Unknown("server_error")
     assert customer.seen(second.key) == (2, True)
@@ -168,9 +168,9 @@ def test_a_slow_answer_is_right_and_in_time(
 
     answer = ask(slow, verb, call)
 
-    taken = time.monotonic() - started
+    duration = time.monotonic() - started
     slow.close()
-    assert 1 <= taken < 2 == slow.call_seconds
+    assert 1 <= duration < 2 == slow.call_seconds
     assert answer == customer.standing()
     assert status_of(customer) == after
     # For this bank, with another time-out, slow is 10 s: it takes the call for one that is still running.

@@ -77,12 +77,12 @@ def test_any_library_of_the_standard_verifies_it(bank: SandboxGateway, engine: E
 def test_another_secrets_signature_is_refused(bank: SandboxGateway, engine: Engine, patient: Settings) -> None:
     Customer(bank, engine).bring_to(PaymentStatus.AUTHORIZED)
     secret = SecretStr(f"whsec_{b64encode(b'of another bank').decode()}")
-    stranger = SandboxGateway(patient.with_gateway_options(webhook_secret=secret))
-    (event,) = stranger.events()
+    other = SandboxGateway(patient.with_gateway_options(webhook_secret=secret))
+    (event,) = other.events()
 
-    assert stranger.read_webhook(event.body, event.headers).kind == "payment.authorized"
+    assert other.read_webhook(event.body, event.headers).kind == "payment.authorized"
     assert reason_of(bank, event.body, event.headers) == "no matching signature found"
-    stranger.close()
+    other.close()
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,9 @@ def test_a_second_intent_for_a_checkout_is_voided_or_refunded(
     shelf.add_variant("cup", stock=9, price_minor=250)
     paid = works.start(shelf.add_cart(("cup", 2)), token=purse.good)
     works.pump()
-    stray = make_object(works.gateway, paid, upto, token=purse.good)
+    orphan = make_object(works.gateway, paid, upto, token=purse.good)
     findings = compare(works).differences
-    assert [(each.kind.value, each.reference) for each in findings] == [("orphaned_payment", stray)]
+    assert [(each.kind.value, each.reference) for each in findings] == [("orphaned_payment", orphan)]
     # When
     repairs = repair(works, findings)
     # Then

@@ -52,7 +52,7 @@ def test_each_intent_shows_what_it_holds(gateway: StripeGateway, local: Local) -
     opened = buy(gateway, card)
     asked = buy(gateway, challenged, "authorize")
     held = buy(gateway, card, "authorize")
-    taken = buy(gateway, card, "authorize", "capture")
+    captured = buy(gateway, card, "authorize", "capture")
     returned = buy(gateway, card, "authorize", "capture", "refund")
     let_go = buy(gateway, card, "authorize", "cancel")
     # When
@@ -62,7 +62,7 @@ def test_each_intent_shows_what_it_holds(gateway: StripeGateway, local: Local) -
         opened: (PaymentStatus.OPEN, 0, 0),
         asked: (PaymentStatus.ACTION_REQUIRED, 0, 0),
         held: (PaymentStatus.AUTHORIZED, 0, 0),
-        taken: (PaymentStatus.CAPTURED, 1000, 0),
+        captured: (PaymentStatus.CAPTURED, 1000, 0),
         returned: (PaymentStatus.REFUNDED, 1000, 1000),
         let_go: (PaymentStatus.CANCELLED, 0, 0),
     }

@@ -50,10 +50,10 @@ def test_reading_is_given_up_after_the_time_that_is_set(front: Front, seconds: f
     ):
         started = time.monotonic()
         answer = gateway.open(make_call())
-        taken = time.monotonic() - started
+        duration = time.monotonic() - started
     assert answer == Unknown("timeout")
     # Two attempts and the pause between them, which the conformance suite shortens.
-    assert 2 * seconds + stripe.HTTPClient.INITIAL_DELAY <= taken < gateway.call_seconds + SLACK_SECONDS
+    assert 2 * seconds + stripe.HTTPClient.INITIAL_DELAY <= duration < gateway.call_seconds + SLACK_SECONDS
     assert len(front.find(Verb.OPEN)) == 2
 
 
@@ -69,12 +69,12 @@ def test_connecting_is_given_up_too_and_is_surely_nothing() -> None:
             # When
             started = time.monotonic()
             answer = gateway.open(make_call())
-            taken = time.monotonic() - started
+            duration = time.monotonic() - started
         for each in waiting:
             each.close()
     # Then
     assert answer == Transient("unreachable")
-    assert taken < gateway.call_seconds + SLACK_SECONDS
+    assert duration < gateway.call_seconds + SLACK_SECONDS
 
 
 def test_where_no_server_listens_nothing_was_done() -> None:
@@ -118,10 +118,10 @@ def test_a_refusal_after_an_attempt_without_an_answer_is_not_nothing(
         reference = authorize_intent(gateway, purse)
         # When the SDK's repeat is refused without a check of the key
         with front.bewitch_in_turn([Fault.BROKEN_AFTER, second], Verb.CAPTURE):
-            told = gateway.capture(make_call(reference))
+            repeat = gateway.capture(make_call(reference))
     # Then
     assert local.read_intent(reference)["latest_charge"]["captured"] is True
-    assert told == answer
+    assert repeat == answer
 
 
 def test_the_doubt_of_one_call_does_not_reach_the_next(gateway: StripeGateway, front: Front) -> None:

@@ -10,7 +10,7 @@ from tests.support.harness import OWNER, Shelf
 from tests.support.mail import (
     PAID,
     Mail,
-    looks,
+    count_retrievals,
     make_due,
     picture,
     read_inbox,
@@ -22,7 +22,7 @@ from tests.support.rivals import count_events
 from tests.support.workbench import read_bank, settle, start_many
 
 
-def without_looks(rows: dict[str, list[str]]) -> dict[str, list[str]]:
+def without_retrievals(rows: dict[str, list[str]]) -> dict[str, list[str]]:
     return {table: lines for table, lines in rows.items() if table not in ("events", "checkouts")}
 
 
@@ -44,7 +44,7 @@ def test_events_in_the_wrong_order_after_the_end_change_nothing(mail: Mail, shel
     assert read_statuses(shelf) == ["applied"] * 6
     assert count_events(works.engine, "webhook.applied", [*ids, given_up]) == 6
     assert len(after["events"]) == len(before["events"]) + 6
-    assert without_looks(after) == without_looks(before)
+    assert without_retrievals(after) == without_retrievals(before)
 
 
 def test_the_mail_of_a_day_delivered_again_changes_nothing(mail: Mail, shelf: Shelf) -> None:
@@ -105,7 +105,7 @@ def test_the_late_news_of_a_first_card_does_not_disturb_the_second(mail: Mail, s
     assert works.status(checkout_id).state is CheckoutState.COMPLETED
     assert read_bank(works.engine, checkout_id) == PAID
     assert read_statuses(shelf) == ["applied", "applied"]
-    assert looks(spy) == 3
+    assert count_retrievals(spy) == 3
 
 
 def test_an_event_that_comes_while_its_call_is_out_waits_for_the_answer(mail: Mail, shelf: Shelf) -> None:

@@ -182,14 +182,14 @@ def test_a_backlog_is_not_doubled(post: Post, receiver: Receiver) -> None:
     # Given no dispatcher
     post.subscribe(receiver.url)
     post.buy()
-    told = post.works.sweep().deliveries
+    due = post.works.sweep().deliveries
     waiting = len(post.works.line.waiting[DELIVERIES])
     # When
     post.make_due()
     small = post.works.settings.model_copy(update={"sweep_limit": 9})
     counts = sweep(post.works.transactions, post.works.line, post.works.line, small)
     # Then
-    assert (told, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 9, 0, 9)
+    assert (due, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 9, 0, 9)
 
 
 def test_an_event_that_was_rolled_back_is_delivered_to_no_endpoint(post: Post, receiver: Receiver) -> None:

@@ -102,7 +102,7 @@ class PaymentPoller:
         before: Mapping[UUID, PaymentState],
         after: Mapping[UUID, PaymentState],
     ) -> list[OutgoingMessage]:
-        """Return the messages for a checkout that can continue with the retrieved status."""
+        """Resume a checkout that can continue with the retrieved status; return its messages."""
         was, payment = before[checkout.id], after[checkout.id]
         changed = was.status is not payment.status or _outcomes(was) != _outcomes(payment)
         match checkout.state:

@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.audit.report import AuditReport, take_report
-from pipeline.database.connections import connect_engine
+from pipeline.audit import AuditReport, take_report
+from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
 from scripts.environments.reconcile_run import compare_with_provider

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.gateways.sandbox.settings import SandboxSettings
-from pipeline.operations.commands import CommandLine
+from pipeline.operations import CommandLine
 from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
 from scripts.audit import run_audit

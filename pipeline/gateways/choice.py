@@ -1,7 +1,7 @@
 """The payment provider that the settings choose, and its kind of money: every process, view and command shows it.
 
-Play money is never chosen by accident. Without a gateway, or with one of play money beside a secret of another
-provider, no process starts.
+Play money is never chosen by accident. Without a gateway, or with one of play money in the environment beside a secret
+of another provider, no process starts. A choice in code is intended: `checkout demo` plays beside any secret.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,6 @@ from typing import Final
 from pipeline.gateways.installed import is_installed, list_gateways, load_gateway
 from pipeline.gateways.settings import GatewaySettings, MoneyKind
 from pipeline.settings import Settings, SettingsError
-
-__all__ = ["Choice", "MoneyKind", "describe_choice", "find_real", "read_choice", "require_choice"]
 
 _WORDS: Final = {
     MoneyKind.PLAY: "play money: nothing is charged",
@@ -65,7 +63,7 @@ def describe_choice(settings: Settings) -> str:
 def require_choice(settings: Settings) -> Choice:
     """Return what the settings choose. Raises SettingsError with what to set when they choose nothing or conflict."""
     choice = read_choice(settings)
-    if choice is not None and choice.money is not MoneyKind.PLAY:
+    if choice is not None and (choice.money is not MoneyKind.PLAY or settings.gateway_options is not None):
         return choice
     sign = find_real(settings)
     if sign is not None:

@@ -247,7 +247,8 @@ class Gateway(Protocol):
         """Retrieve the object: `Succeeded(.., status)`, `ActionRequired` or `Unknown`; `Misconfigured` without one.
 
         `Declined` after the buyer has refused, until the next authorisation. A captured object whose refund failed has
-        the status CAPTURED. Only what it shows is reliable: an effect that is absent now may come later.
+        the status CAPTURED, an expired authorisation CANCELLED. Only what it shows is reliable: an effect that is not
+        there now may come later.
         """
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
@@ -264,3 +265,15 @@ class Gateway(Protocol):
 
     def close(self) -> None:
         """Close connections and end threads."""
+
+
+#: The names of all that a gateway has.
+MEMBERS: Final = (
+    "name",
+    "call_seconds",
+    "chargeable",
+    *Verb,
+    "read_webhook",
+    "list_held",
+    "close",
+)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from pipeline.intake.status import Status, read_status
+from pipeline.intake import Status, read_status
 
 # Each reads through an index on the checkout's id, or on what belongs to it.
 _SECTIONS: Final[dict[str, str]] = {

@@ -1,7 +1,7 @@
 """Undoes a payment: voids what was not captured, refunds what was. Pure, and the same for every phase."""
 
 from models.states import OperationKind, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Review
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Review
 from pipeline.errors import Code
 from pipeline.gateways.gateway import ALREADY_CAPTURED, Verb
 from pipeline.payments.payment import VERBS, Intent, PaymentState

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, TextClause, text
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from scripts.benchmarks.ground import VARIANTS
 from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_shelf

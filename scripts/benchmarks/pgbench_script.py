@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import OperationKind
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from scripts.benchmarks.copies import TABLES, read_columns, vary
 
 #: Each client counts checkouts of its own, by the size of a round.

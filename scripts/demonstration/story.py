@@ -13,9 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from models.guards import CART_LOCKED
 from models.states import TERMINAL, CheckoutState, OperationStatus
-from pipeline.intake.requests import PaymentInput, ProcessRequest
-from pipeline.intake.status import Status
-from pipeline.messaging.ports import INTAKE
+from pipeline.intake import PaymentInput, ProcessRequest, Status
+from pipeline.messaging import INTAKE
 from scripts.demonstration.cast import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, DemoBuyer
 from scripts.demonstration.view import Narrator, show_amount
 from scripts.environments.ending import Ending

@@ -13,8 +13,8 @@ import psycopg
 from redis import Redis
 from sqlalchemy import text
 
-from pipeline.messaging.ports import INTAKE, RESOLVE, UNWIND, OutgoingMessage
-from pipeline.saga.chain import CHAIN
+from pipeline.messaging import INTAKE, RESOLVE, UNWIND, OutgoingMessage
+from pipeline.saga import CHAIN
 from scripts.environments.fleet import read_procfile
 from scripts.environments.obstacles import Obstacle
 from scripts.faults.listener import SeenCall

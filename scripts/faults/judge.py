@@ -16,10 +16,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from models.states import TERMINAL
-from pipeline.audit.report import take_report
+from pipeline.audit import take_report
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.webhook_events import SandboxEvent
-from pipeline.messaging.ports import DELIVERIES, WEBHOOKS, OutgoingMessage
+from pipeline.messaging import DELIVERIES, WEBHOOKS, OutgoingMessage
 from scripts.environments.ending import Ending
 from scripts.faults.faults import QUEUES as CHECKOUT_QUEUES
 from scripts.faults.listener import Listener

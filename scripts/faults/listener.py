@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.database.connections import connect_engine
-from pipeline.messaging.ports import UNWIND
-from pipeline.saga.chain import CHAIN
+from pipeline.database import connect_engine
+from pipeline.messaging import UNWIND
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from workers.broker.queue_stats import NAMESPACE, QueueKeys, connect_redis
 

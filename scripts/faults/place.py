@@ -12,12 +12,12 @@ import requests
 from pydantic import SecretStr
 from sqlalchemy import Engine, make_url
 
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.database.roles import Role, grant, make_user
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings, read_settings
-from pipeline.webhooks.outbound.endpoints import draw_secret
+from pipeline.webhooks.outbound import draw_secret
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
 from scripts.environments.obstacles import Obstacle

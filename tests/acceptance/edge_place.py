@@ -15,11 +15,11 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
-from pipeline.audit.report import audit
-from pipeline.database.connections import connect_engine
+from pipeline.audit import audit
+from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.database.roles import Role, grant, make_user
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from scripts.environments.fleet import read_procfile
 from scripts.local_servers.owner import make_folder

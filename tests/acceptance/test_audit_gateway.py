@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from pipeline.audit.report import INVARIANTS
-from pipeline.reconciliation.findings import FindingKind
+from pipeline.reconciliation import FindingKind
 from pipeline.settings import Settings
 from tests.acceptance.auditor import BOOKS, run, write
 from tests.integration.reconciliation.counter import adopt, bank_entries, check_out, make_object

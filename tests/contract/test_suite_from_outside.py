@@ -17,8 +17,7 @@ SETTINGS = '''
 """Settings of the paper bank, as its entry point would name them."""
 
 from paper_bank import PaperBank
-from pipeline.gateways.gateway import Gateway
-from pipeline.gateways.settings import GatewaySettings
+from pipeline.gateways import Gateway, GatewaySettings
 from pipeline.settings import Settings
 from pydantic_settings import SettingsConfigDict
 
@@ -37,6 +36,23 @@ class PaperSettings(GatewaySettings):
 
 #: Both spellings of a package: what is found by its name, and what `--gateway` is given.
 ENTRY_POINTS = "[checkout_engine.gateways]\npaper = paper_settings:PaperSettings\n"
+
+#: A subject that asks for settings: their times are short, and their database is there.
+TIMED = """
+from contextlib import contextmanager
+from paper_bank import PaperBank, describe
+from pipeline.database.connections import connect_engine
+from sqlalchemy import text
+
+@contextmanager
+def build(settings):
+    assert settings.gateway_timeout_seconds == 0.5
+    database = connect_engine(settings, application_name="paper")
+    with database.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM checkouts")).scalar_one() == 0
+    database.dispose()
+    yield describe(PaperBank())
+"""
 
 PURCHASE = """
 from models.states import CheckoutState
@@ -109,10 +125,18 @@ def test_the_suite_runs_on_a_gateway_from_elsewhere(package: Path) -> None:
     assert "test_captured_money_is_not_cancelled" in careless.stdout
 
 
+def test_a_subject_is_given_short_times_and_a_database(package: Path, server_urls: tuple[str, str]) -> None:
+    (package / "timed.py").write_text(TIMED)
+    arguments = ("-p", "no:cacheprovider", "-p", "pipeline.gateways.conformance.plugin", "-q", "-k", "bounds_its_calls")
+    done = run(package, "-m", "pytest", *arguments, "--gateway", "timed:build", DATABASE_URL=server_urls[0])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"1 passed, {SUITE_SIZE - 1} deselected" in done.stdout
+
+
 def test_an_installed_gateway_is_chosen_by_its_name_and_its_own_settings(package: Path) -> None:
     code = (
-        "from pipeline.gateways.choice import describe_choice; from pipeline.gateways.installed import read_options;"
-        "from pipeline.gateways.registry import build_gateway; from pipeline.settings import read_settings;"
+        "from pipeline.gateways import build_gateway, describe_choice;"
+        "from pipeline.gateways.installed import read_options; from pipeline.settings import read_settings;"
         "found = read_settings(); print(describe_choice(found), dict(read_options(found)), build_gateway(found).name)"
     )
     urls = {"DATABASE_URL": "postgresql://nowhere", "REDIS_URL": "redis://nowhere"}

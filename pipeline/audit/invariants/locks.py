@@ -6,8 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from pipeline.audit.invariants.invariant import Invariant
-from pipeline.pricing.quote import hash_quote
-from pipeline.pricing.storage import read_quotes
+from pipeline.pricing import hash_quote, read_quotes
 
 #: Locks read at once: about 100 microseconds each, and a few megabytes in all.
 CHUNK: Final = 1000

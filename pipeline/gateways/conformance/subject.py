@@ -1,8 +1,9 @@
 """What the conformance suite needs of an adapter, to test it.
 
 `pytest --gateway package.module:build` calls `build()`, or `build(settings)` if it has a parameter of that name: then
-the suite passes settings with a real database and short times. `build` returns a context manager that yields one
-`Subject` for the whole run. Tests of what a subject leaves out are skipped, with the name of the missing attribute.
+the suite passes settings with a real database and short times, and starts a server where there is none. `build` returns
+a context manager that yields one `Subject` for the whole run. Tests of what a subject leaves out are skipped, with the
+name of the missing attribute.
 
     @contextmanager
     def build() -> Iterator[Subject]:
@@ -60,7 +61,10 @@ class WebhookMaker(Protocol):
     """Makes and signs webhooks as the provider would."""
 
     def __call__(self, reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
-        """Return a webhook about this object, signed `age_seconds` ago; without a reference, of an irrelevant kind."""
+        """Return a webhook about this object, signed `age_seconds` ago; without a reference, of an irrelevant kind.
+
+        The provider need not have the object: the suite also names references that it does not have.
+        """
 
 
 class Buyer(Protocol):
@@ -78,7 +82,7 @@ class Provoke(Protocol):
 
         In the context, a call of `verb` with that token goes wrong in this way, and so do the adapter's own repeats of
         it. After the context, the same call works; after STUCK only one with a new key does, after ACCESS one with a
-        new key and `token` itself. Other verbs are not affected.
+        new key and `token` itself. Other verbs are not affected, except by REFUSED.
         """
 
 

@@ -7,7 +7,7 @@ from pydantic_settings import SettingsConfigDict
 
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.settings import GatewaySettings, MoneyKind
-from pipeline.settings import Seconds, Settings
+from pipeline.settings import Settings
 
 
 class SandboxSettings(GatewaySettings):
@@ -24,7 +24,7 @@ class SandboxSettings(GatewaySettings):
     #: The share of its calls that go wrong, in ways chosen by this seed, and how long an authorisation lives.
     fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
     fault_seed: int = 0
-    authorization_seconds: Seconds = 7 * 24 * 3600
+    authorization_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
     #: The secret that signs its webhooks; without one it sends none, and none is accepted.
     webhook_secret: SecretStr = SecretStr("")
 

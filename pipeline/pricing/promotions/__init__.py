@@ -1,4 +1,4 @@
-"""What promotions there are. A new kind is one file with one function, and one line here.
+"""What promotions there are. A new kind is one file with one function, and one line here (CONTRIBUTING.md).
 
 A function is pure: it is given the promotion and what is left to take from, and returns what it takes. That the
 promotion is valid, is for these lines, has its minimum spend and may be combined has been checked before.

@@ -3,22 +3,30 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.pricing.terms import Goods
+
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What earlier discounts have left: of each line that the promotion is for, by its number, and of shipping."""
+    """The lines that a promotion is for, by their numbers, and what earlier discounts have left.
+
+    `goods` has the quantity, the price and the SKU of each line; `lines` what is left of it, and `shipping_minor` what
+    is left of shipping. Both mappings have the same keys, in the order of the lines.
+    """
 
     currency: str
+    goods: Mapping[int, Goods]
     lines: Mapping[int, int]
     shipping_minor: int
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a promotion takes off. Never more than was left."""
+    """What a promotion takes off. Never more than was left. `reason` says why it is nothing, where it is nothing."""
 
     lines: Mapping[int, int] = field(default_factory=dict)
     shipping_minor: int = 0
+    reason: str = "it takes nothing off what is left to pay"
 
     @property
     def empty(self) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import Celery, chain
 from sqlalchemy import make_url
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings, read_settings
 from scripts.benchmarks.peers.work import THREADS, HandWork
 

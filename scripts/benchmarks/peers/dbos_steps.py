@@ -14,7 +14,7 @@ from uuid import UUID
 from dbos import DBOS, SetWorkflowID, SQLAlchemyDatasource
 from redis import Redis
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings, read_settings
 from scripts.benchmarks.peers.work import GO, THREADS, HandWork, read_share
 

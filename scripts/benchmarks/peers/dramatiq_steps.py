@@ -10,7 +10,7 @@ from uuid import UUID
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings, read_settings
 from scripts.benchmarks.peers.work import HandWork
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import procrastinate
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings, read_settings
 from scripts.benchmarks.peers.work import THREADS, HandWork
 

@@ -14,11 +14,12 @@ from redis import Redis
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState, PaymentStatus
-from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts import LockedCheckout
 from pipeline.checkouts.events import Happened, execute_with_events, with_events
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.database.connections import connect_engine
-from pipeline.saga.chain import CHAIN, TransactionPhase
+from pipeline.database import connect_engine
+from pipeline.saga import CHAIN
+from pipeline.saga.chain import TransactionPhase
 from pipeline.settings import Settings
 
 #: What each process of each peer may use.

@@ -6,8 +6,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from pipeline.audit.report import INVARIANTS, audit, check, take_report
-from pipeline.pricing.quote import hash_quote
-from pipeline.pricing.storage import read_quotes
+from pipeline.pricing import hash_quote, read_quotes
 from pipeline.settings import Settings
 from tests.integration.audit.plants import PLANTS, Plant, broken
 

@@ -23,8 +23,8 @@ from sqlalchemy import Engine, text
 
 from pipeline.audit.report import INVARIANTS, check
 from pipeline.errors import Refused
-from pipeline.messaging.ports import RESOLVE, UNWIND
-from pipeline.saga.chain import CHAIN
+from pipeline.messaging import RESOLVE, UNWIND
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from tests.conftest import empty_tables
 from tests.support.failpoints import FAILPOINTS, PATIENT, Crash, FailingWorks, SimulatedCrash

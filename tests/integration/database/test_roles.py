@@ -8,12 +8,10 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DatabaseError, ProgrammingError
 
-from pipeline.audit.report import audit
+from pipeline.audit import audit
 from pipeline.database.connections import connect_engine
 from pipeline.database.roles import SECRETS, Role, grant
-from pipeline.operations.checkout_detail import read_detail
-from pipeline.operations.diagnostics import diagnose
-from pipeline.operations.statistics import read_stats
+from pipeline.operations import diagnose, read_detail, read_stats
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
 from tests.support.workbench import take_snapshot

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from models.states import CheckoutState, OperationKind, PaymentStatus
-from pipeline.checkouts.batch import Done, Rejected, Retry, Review, Wait
+from pipeline.checkouts import Done, Rejected, Retry, Review, Wait
 from pipeline.errors import Code
 from pipeline.gateways.gateway import ActionRequired, Verb
 from pipeline.payments.operation import MISCONFIGURED

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 import scripts.demo
-from pipeline.audit.report import INVARIANTS, AuditReport, Violation
+from pipeline.audit import AuditReport, Violation
+from pipeline.audit.report import INVARIANTS
 from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
 from scripts.demonstration.cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pipeline.errors import Code
 from pipeline.errors.tree import SENTENCES
-from pipeline.saga.chain import CHAIN, Phase
+from pipeline.saga import CHAIN, Phase
 
 ADDRESS: Final[dict[str, Any]] = {
     "name": "Ada Lovelace",

@@ -20,7 +20,7 @@ NAMES: Final = ["database", *ASKED, "broker", "gateway"]
 
 #: Where the edge works: its own threads, and those that look.
 POOLS: Final = ("web", "health")
-HEAD: Final = "0001"
+HEAD: Final = read_head()
 LATE: Final = "INSERT INTO heartbeats (name, at) VALUES ('sweep', now() - make_interval(secs => :seconds))"
 CHECKOUT: Final = """
     INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, review, expires_at)

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from pipeline.operations.commands import CommandLine
-from pipeline.saga.chain import CHAIN
+from pipeline.operations import CommandLine
+from pipeline.saga import CHAIN
 from workers.web.schemas.examples import CART_ID, CHECKOUT_ID, WAITING_AFTER
 
 ENTRY: Final[dict[str, Any]] = {

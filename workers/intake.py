@@ -11,7 +11,7 @@ from dramatiq import Message
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from pipeline.checkouts.batch import share_out
+from pipeline.checkouts.batch import split_by_weight
 from pipeline.database import is_transient
 from pipeline.errors import Code, Refused
 from pipeline.errors.objections import explain_first
@@ -39,7 +39,7 @@ def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
     A transaction has a bounded number of lines, the small requests come first, and after two transactions the rest
     waits behind the other messages.
     """
-    groups = deque(share_out(bodies, count_lines, engine.settings.batch_lines))
+    groups = deque(split_by_weight(bodies, count_lines, engine.settings.batch_lines))
     if groups:
         _admit(engine, groups.popleft())
     while groups:

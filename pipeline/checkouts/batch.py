@@ -1,4 +1,4 @@
-"""What a phase works on, and what it may answer."""
+"""What a phase works on, and the results that it may return."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,19 +39,18 @@ class LockedCheckout:
     sent_at: datetime | None = None
 
 
-#: How many go together by how often they have left no trace. One of them may be what kills workers: it takes ever fewer
-#: along, and has two of its five attempts alone. A lost Redis counts an attempt for all that waited there: at one by
-#: one they would take four times as long as the first time (98 a second instead of 430, two cores).
-TOGETHER: Final = {0: 1000, 1: 16, 2: 4}
+#: The size of a group by how many attempts of its checkouts ended without a commit. One of them may crash workers: each
+#: attempt affects fewer others, and two of its five are alone. A lost Redis costs all waiting checkouts an attempt: one
+#: by one they would take four times as long as the first time (98 a second instead of 430, two cores).
+GROUP_SIZES: Final = {0: 1000, 1: 16, 2: 4}
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """How a batch is divided: the group processed `now`, the groups that follow, and the `heavy` ones that may be
-    delayed.
+    """How a batch is divided: the group processed `now`, the groups that follow, and the `heavy` ones that may wait.
 
-    Each group is one transaction. Heavy are the large checkouts, each by itself, and what small ones are more than one
-    transaction takes, as long as it is more than half of one.
+    Each group is one transaction. Heavy groups are large checkouts, each by itself, and groups of small ones after the
+    first that fill more than half a transaction.
     """
 
     now: list[LockedCheckout] = field(default_factory=list)
@@ -63,27 +62,29 @@ def split_by_attempts(checkouts: Sequence[LockedCheckout], most_lines: int | Non
     """Divide a batch by attempts and by lines: first attempts go together, and the small ones go first.
 
     No group has more than `most_lines` lines (None: any number), except a single checkout that has more by itself.
-    Members come in the order of their ids, that of their start, and keep it within a group, and from each heavy group
+    Checkouts come in the order of their ids, that of their start, and keep it within a group, and from each heavy group
     to the next.
     """
     groups: list[list[LockedCheckout]] = []
     most = math.inf if most_lines is None else most_lines
     for attempts, group in groupby(sorted(checkouts, key=_level), key=_level):
-        groups += share_out(list(group), _weigh, most, TOGETHER.get(attempts, 1))
+        groups += split_by_weight(list(group), _weigh, most, GROUP_SIZES.get(attempts, 1))
     if not groups:
         return Parts()
     light = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 <= most]
     heavy = [each for each in groups[1:] if sum(map(_weigh, each)) * 2 > most]
     (heavy if _is_large(_weigh(groups[0][0]), most) else light).insert(0, groups[0])
-    names = [[[checkout.id for checkout in group] for group in some] for some in (light[1:], sorted(heavy, key=_age))]
-    return Parts(light[0] if light else [], *names)
+    ids = [[[checkout.id for checkout in group] for group in some] for some in (light[1:], sorted(heavy, key=_age))]
+    return Parts(light[0] if light else [], *ids)
 
 
-def share_out(items: Sequence[T], weigh: Callable[[T], int], most: float, count: int | None = None) -> list[list[T]]:
+def split_by_weight(
+    items: Sequence[T], weigh: Callable[[T], int], most: float, count: int | None = None
+) -> list[list[T]]:
     """Divide items into groups of at most `count` that weigh at most `most` together; a large one goes by itself.
 
-    The lightest that fit go into the first group. The others follow in their own order, so that whoever takes the first
-    two groups of each such batch never leaves the oldest behind for good.
+    The lightest that fit go into the first group. The others follow in their own order, so that a caller that takes the
+    first two groups of each such batch reaches the oldest item in the end.
     """
     groups = list(_chunk(items, weigh, most, count))
     if len(groups) < 2:
@@ -95,12 +96,12 @@ def share_out(items: Sequence[T], weigh: Callable[[T], int], most: float, count:
 
 
 def _is_large(weight: int, most: float) -> bool:
-    """Return whether something is too much work to go with others: more than half of what goes together."""
+    """Return whether one item is too large for a shared group: more than half of `most`."""
     return weight * 2 > most
 
 
 def _level(checkout: LockedCheckout) -> int:
-    return min(checkout.attempts, len(TOGETHER))
+    return min(checkout.attempts, len(GROUP_SIZES))
 
 
 def _age(group: Sequence[LockedCheckout]) -> UUID:
@@ -133,7 +134,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A business no: everything done so far is undone, the buyer reads the code's sentence."""
+    """Rejected for a business reason: the completed phases are undone, and the buyer reads the code's sentence."""
 
     code: Code
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -141,9 +142,9 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Somebody outside must act first: the checkout parks in `state` until it is called on, or expires.
+    """An external party must act first: the checkout waits in `state` until it is resumed, or expires.
 
-    Its stock and prices are held for at least `extend_seconds` more.
+    Its stock and prices are reserved for at least `extend_seconds` more.
     """
 
     state: CheckoutState
@@ -154,7 +155,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Not now: call again after this long. Costs no attempt."""
+    """The phase cannot go on now: it is retried after this long. Costs no attempt."""
 
     after_seconds: float
     reason: str
@@ -162,13 +163,13 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """No rule settles this: it needs review."""
+    """No rule settles this checkout: it needs review."""
 
     code: Code
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self, phase: str | None) -> dict[str, Any]:
-        """Return the review document, as it stands in the row, in the event and in the API."""
+        """Return the review document, as the row, the event and the API have it."""
         return {
             "code": self.code,
             "phase": phase,

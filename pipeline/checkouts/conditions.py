@@ -1,6 +1,6 @@
-"""Expired, stuck, needs review, unknown: one definition each, as SQL over `checkouts`, `payments` and their calls.
+"""Expired, stuck, needs review, unknown: one definition each, as SQL over `checkouts`, `payments` and operations.
 
-The sweep, the audit's invariants, health, diagnostics, statistics and metrics all use these. `bind_conditions` gives
+The sweep, the audit's invariants, health, diagnostics, statistics and metrics all use these. `bind_conditions` returns
 the values that they bind.
 """
 
@@ -18,7 +18,7 @@ STOPPED_SWEEPS: Final = 60
 
 
 def _expires(moment: str) -> str:
-    # A call in flight at the gateway is settled first; only then the checkout expires.
+    # A gateway call in flight is settled first; only then the checkout expires.
     return f"""(c.pivot_at IS NULL AND c.state IN ('running', 'awaiting_payment', 'action_required')
         AND c.expires_at <= {moment}
         AND NOT EXISTS (SELECT FROM payment_operations o
@@ -29,14 +29,14 @@ _BOUND: Final = "now() - make_interval(secs => :bound_seconds)"
 
 #: A checkout `c` that the sweep may expire now.
 MAY_EXPIRE: Final = _expires("now()")
-#: Expired: a checkout `c` that should have been expired, and has not been within the sweep's bound.
+#: Expired: a checkout `c` that the sweep should have expired, and has not within its bound.
 EXPIRED: Final = _expires(_BOUND)
 #: Stuck: an active checkout `c` that is overdue by more than the sweep's bound. One in review waits for an operator.
 STUCK: Final = f"""(c.state IN ({ACTIVE_SQL}) AND c.state <> 'needs_review' AND c.due_reason IS NOT NULL
         AND c.due_at < {_BOUND})"""
 #: Needs review: a checkout `c` that the engine could not settle. The second condition is that of an index.
 NEEDS_REVIEW: Final = f"(c.state = 'needs_review' AND c.state IN ({ACTIVE_SQL}))"
-#: The same of a payment `p` whose checkout has ended.
+#: Needs review: a payment `p` whose checkout has ended.
 PAYMENT_NEEDS_REVIEW: Final = "(p.review IS NOT NULL)"
 #: Unknown: a gateway call `o` without an outcome for five minutes. The first condition is that of an index.
 UNKNOWN: Final = """(o.status IN ('intended', 'unknown') AND o.status = 'unknown'
@@ -54,8 +54,8 @@ COUNT_DEAD_LETTERED: Final = "SELECT count(*) FROM webhook_deliveries WHERE stat
 def bound_seconds(settings: Settings) -> float:
     """Return how late a checkout may be before something is wrong.
 
-    The sweep redelivers in any case after `redeliver_always_after_seconds`; what it redelivered may be lost again,
-    twice, and some runs of the sweep may be missed.
+    The sweep redelivers in any case after `redeliver_always_after_seconds`. The redelivered message may be lost too,
+    twice, and the sweep may miss some runs.
     """
     waits = settings.redeliver_always_after_seconds + 2 * settings.redeliver_after_seconds
     return waits + 5 * settings.sweep_interval_seconds

@@ -1,6 +1,6 @@
 """The audit trail: one row per event, written once per batch, and the outbox for outbound webhooks.
 
-Most events follow from a change of rows. Both go in one statement then, and so in one round trip.
+Most events follow from a change of rows. Then both are one statement, and one round trip.
 """
 
 import json
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-#: Told to endpoints that ask for them, under these names.
+#: Kinds of events that are sent to endpoints, under these names.
 PUBLIC_KINDS: Final = (
     "checkout.started",
     "checkout.phase_completed",
@@ -23,17 +23,17 @@ PUBLIC_KINDS: Final = (
     "checkout.needs_review",
 )
 
-#: After these a checkout moves no further by itself: long polls for it are answered.
-RESTING_KINDS: Final = frozenset(
+#: After these a checkout has reached a stable state: its long polls are answered.
+STABLE_KINDS: Final = frozenset(
     {"checkout.awaiting_payment", "payment.declined", *PUBLIC_KINDS} - {"checkout.started", "checkout.phase_completed"}
 )
 
-#: The channel that long polls listen to; a payload is checkout ids with commas between them.
+#: The channel on which long polls listen; a payload is checkout ids, separated by commas.
 CHANNEL: Final = "checkout_rested"
-#: PostgreSQL takes payloads below 8,000 bytes; an id and its comma have 37.
+#: PostgreSQL accepts payloads below 8,000 bytes; an id and its comma have 37.
 IDS_PER_PAYLOAD: Final = 200
 
-# The events, one delivery for each endpoint that wants to know of a public one, and the wake-up at commit.
+# The events, one delivery of each public event to each endpoint that has its kind, and the wake-up at commit.
 _WRITE: Final = f"""
     written AS (
         INSERT INTO events (checkout_id, kind, phase, data)
@@ -64,9 +64,9 @@ class Happened:
 
 
 def with_events(change: str) -> TextClause:
-    """Make a statement of a change that returns nothing, for `execute_with_events`.
+    """Return a statement for `execute_with_events`, from a change that returns nothing.
 
-    Both parts see the rows as they were before: an event belongs to a checkout, and does not describe the row itself.
+    Both parts see the rows as they were before the change.
     """
     return text(f"WITH changed AS ({change}), {_WRITE}")
 
@@ -74,9 +74,9 @@ def with_events(change: str) -> TextClause:
 def execute_with_events(
     connection: Connection, change: TextClause, parameters: Mapping[str, Any], *happened: Happened
 ) -> None:
-    """Make a change that `with_events` made a statement of, and append what happened by it, in one round trip.
+    """Execute a statement of `with_events` and append its events, in one round trip.
 
-    With a public kind come its deliveries, with one that a waiter waits for its wake-up: all of it commits, or nothing.
+    Public kinds add their deliveries, stable kinds wake up the long polls: all of it commits, or nothing.
     """
     connection.execute(change, {**parameters, **_bind(happened)})
 
@@ -105,10 +105,10 @@ def _bind(happened: Sequence[Happened]) -> dict[str, Any]:
             for id_ in each.checkout_ids
         ],
         "public_kinds": [each.kind for each in happened if each.kind in PUBLIC_KINDS],
-        "payloads": _payloads([id_ for each in happened if each.kind in RESTING_KINDS for id_ in each.checkout_ids]),
+        "payloads": _payloads([id_ for each in happened if each.kind in STABLE_KINDS for id_ in each.checkout_ids]),
     }
 
 
-def _payloads(rested: Sequence[UUID]) -> list[str]:
-    starts = range(0, len(rested), IDS_PER_PAYLOAD)
-    return [",".join(str(each) for each in rested[start : start + IDS_PER_PAYLOAD]) for start in starts]
+def _payloads(stable: Sequence[UUID]) -> list[str]:
+    starts = range(0, len(stable), IDS_PER_PAYLOAD)
+    return [",".join(str(each) for each in stable[start : start + IDS_PER_PAYLOAD]) for start in starts]

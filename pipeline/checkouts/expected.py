@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What was shown to the buyer, as far as it is known: the total, the quote's hash, each line's total by number.
+    """What the buyer was shown, as far as it is known: the total, the quote's hash, each line's total by its number.
 
-    A request that names lines names all of them: a line that was not shown is not charged. Delivery is no line.
+    A request that names lines must name all of them: a line that was not shown is not charged. Delivery is not a line.
     """
 
     total_minor: int | None = None

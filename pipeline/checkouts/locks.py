@@ -1,8 +1,7 @@
-"""Every row lock of the engine, in one order: checkouts by id, then carts, then stock by (variant,
-location), then coupons by code. Webhooks are locked by id, in transactions that lock nothing else.
+"""All row locks, in one order: checkouts by id, then carts, then stock by (variant, location), then coupons by code.
 
-`FOR NO KEY UPDATE`, so that foreign keys do not block. Payments, reservations and orders are only ever written under
-their checkout's lock and need none of their own.
+Webhooks are locked by id, in transactions that lock nothing else. `FOR NO KEY UPDATE`, so that foreign keys do not
+block. Payments, reservations and orders are written only under their checkout's row lock and need none of their own.
 """
 
 from collections.abc import Sequence
@@ -17,31 +16,31 @@ from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.conditions import MAY_EXPIRE
 from pipeline.checkouts.expected import Expected
 
-_MEMBER: Final = """
+_CHECKOUT: Final = """
     id, cart_id, owner, reference, currency, state, phase, fence, straight_through, payment_given,
     expected_total_minor, expected_hash, expected_lines, expires_at, pivot_at, attempts, ending, line_count,
     sent_at, now() AS now
 """
 
 CHECKOUTS: Final = text(f"""
-    SELECT {_MEMBER} FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+    SELECT {_CHECKOUT} FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
 EXPIRED: Final = text(f"""
-    SELECT {_MEMBER} FROM checkouts c WHERE {MAY_EXPIRE}
+    SELECT {_CHECKOUT} FROM checkouts c WHERE {MAY_EXPIRE}
     ORDER BY expires_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
 SCHEDULED: Final = text(f"""
-    SELECT {_MEMBER} FROM checkouts WHERE due_reason = 'scheduled' AND due_at <= now()
+    SELECT {_CHECKOUT} FROM checkouts WHERE due_reason = 'scheduled' AND due_at <= now()
     ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
-# `head`: when the oldest message still waiting in the queue was sent. What was sent before it was delivered, or lost.
-# What waits beyond any patience is called again only if the queue is too short to hold them all: a backlog is never
-# doubled. That count is taken only when something is so late.
+# `head`: when the oldest message that waits in the queue was sent. Messages sent before it were delivered, or lost.
+# After `redeliver_always_after_seconds` a message is sent again in any case, unless the queue is long enough to hold
+# all of them: a backlog is never doubled. They are counted only when one is so late.
 STALLED: Final = text(f"""
-    SELECT {_MEMBER} FROM checkouts
+    SELECT {_CHECKOUT} FROM checkouts
     WHERE due_reason = 'stalled' AND state = :state AND phase = ANY(CAST(:phases AS smallint[])) AND due_at <= now()
       AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head
            OR (sent_at < now() - make_interval(secs => :redeliver_always_after_seconds)
@@ -75,12 +74,12 @@ READ_COUPONS: Final = f"""
 COUPONS_LOCKED: Final = text(f"{READ_COUPONS} FOR NO KEY UPDATE OF c")
 COUPONS_READ: Final = text(READ_COUPONS)
 
-# `referring_id`: whose payment the event's object is; `named_id`: whose it would be by the event's metadata.
+# `referring_id`: the checkout whose payment refers to the event's object; `named_id`: the one that its metadata names.
 INBOUND_WEBHOOKS: Final = """
-    SELECT n.id, n.event_id, n.kind, n.reference, n.received_at, now() AS now, holder.checkout_id AS referring_id,
+    SELECT n.id, n.event_id, n.kind, n.reference, n.received_at, now() AS now, referring.checkout_id AS referring_id,
            named.checkout_id AS named_id, named.reference AS named_reference
     FROM webhook_inbox n
-    LEFT JOIN payments holder ON holder.reference = n.reference AND holder.gateway = n.gateway
+    LEFT JOIN payments referring ON referring.reference = n.reference AND referring.gateway = n.gateway
     LEFT JOIN payments named ON named.checkout_id = n.checkout_id AND named.gateway = n.gateway
     WHERE n.id = ANY(CAST(:ids AS uuid[])) AND n.status = 'received'
     ORDER BY n.id FOR NO KEY UPDATE OF n
@@ -93,8 +92,8 @@ DUE_INBOUND_WEBHOOKS: Final = text("""
     ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
-# Everything a body is made of: none of it changes once the event is written. The sweep moves `due_at` on by a stall as
-# it sends; the dispatcher that makes a delivery moves it further, so that a redelivered message finds nothing.
+# All parts of a body: none of them changes once the event is written. The sweep moves `due_at` on as it sends; the
+# dispatcher that leases a delivery moves it further, so that a redelivered message finds nothing.
 DELIVERIES: Final = text("""
     SELECT d.id, d.endpoint_id, d.event_id, d.attempts, p.url, p.secret, e.kind, e.phase, e.data, e.at, e.checkout_id,
            c.cart_id, c.owner, c.reference, c.currency, c.failure_code, c.failure_phase, c.failure_message,
@@ -114,22 +113,22 @@ DUE_DELIVERIES: Final = text("""
 
 def lock_checkouts(connection: Connection, ids: Sequence[UUID]) -> list[LockedCheckout]:
     """Lock these checkouts, whatever their state; ids that do not exist are left out."""
-    return [_member(row) for row in connection.execute(CHECKOUTS, {"ids": list(ids)}).all()]
+    return [_read_checkout(row) for row in connection.execute(CHECKOUTS, {"ids": list(ids)}).all()]
 
 
 def lock_expired(connection: Connection, limit: int) -> list[LockedCheckout]:
     """Lock expired checkouts, skipping those with a row lock."""
-    return [_member(row) for row in connection.execute(EXPIRED, {"limit": limit}).all()]
+    return [_read_checkout(row) for row in connection.execute(EXPIRED, {"limit": limit}).all()]
 
 
 def lock_scheduled(connection: Connection, limit: int) -> list[LockedCheckout]:
-    """Lock checkouts that asked to be called again by now."""
-    return [_member(row) for row in connection.execute(SCHEDULED, {"limit": limit}).all()]
+    """Lock checkouts whose scheduled retry is due."""
+    return [_read_checkout(row) for row in connection.execute(SCHEDULED, {"limit": limit}).all()]
 
 
 def lock_stalled(connection: Connection, **parameters: Any) -> list[LockedCheckout]:
-    """Lock checkouts of one queue with a message that was delivered or lost, and no commit since."""
-    return [_member(row) for row in connection.execute(STALLED, parameters).all()]
+    """Lock checkouts of one queue whose message was delivered or lost, without a commit since."""
+    return [_read_checkout(row) for row in connection.execute(STALLED, parameters).all()]
 
 
 def lock_cart(connection: Connection, cart_id: UUID) -> Row[Any] | None:
@@ -177,7 +176,7 @@ def lock_due_inbound_webhooks(connection: Connection, limit: int) -> Sequence[Ro
 
 
 def lock_deliveries(connection: Connection, ids: Sequence[UUID], redeliver_after_seconds: float) -> Sequence[Row[Any]]:
-    """Lock those of these deliveries that are due and not being made, with their contents."""
+    """Lock those of these deliveries that are due and not leased, and return them with their contents."""
     return connection.execute(DELIVERIES, {"ids": list(ids), "redeliver_after_seconds": redeliver_after_seconds}).all()
 
 
@@ -186,8 +185,8 @@ def lock_due_deliveries(connection: Connection, limit: int) -> Sequence[Row[Any]
     return connection.execute(DUE_DELIVERIES, {"limit": limit}).all()
 
 
-def _member(row: Sequence[Any]) -> LockedCheckout:
-    # By position, in the order of `_MEMBER`: by name it takes a third of the time of a phase that does little.
+def _read_checkout(row: Sequence[Any]) -> LockedCheckout:
+    # By position, in the order of `_CHECKOUT`: by name it takes a third of the time of a phase that does little.
     (
         id_,
         cart_id,

@@ -1,8 +1,8 @@
-"""How far a checkout has come, for people: the row's `phase` counts two things, by the direction of the checkout."""
+"""The progress of a checkout, for people: the row's `phase` counts two things, by the direction of the checkout."""
 
 from typing import Final
 
-# A person who looks at an undo that failed sees what is still to undo.
+# In review after a failed undo, the row counts the phases left to undo.
 _GOES_BACK: Final = "(c.state = 'unwinding' OR (c.state = 'needs_review' AND c.ending IS NOT NULL))"
 
 #: Two columns of a row `c` of `checkouts`: the completed phases of one that goes forward or has ended, and the phases

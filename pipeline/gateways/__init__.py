@@ -1,4 +1,4 @@
-"""Payment providers behind one protocol: the one that the settings choose, with its money, and how it is built.
+"""Gateways: adapters of payment providers behind one protocol; which one the settings choose, and how it is built.
 
 Public modules: `choice`, `gateway` (the contract: calls, answers), `installed` (the gateways there are),
 `sandbox.bank`, `sandbox.webhook_events`, `sandbox.settings`.

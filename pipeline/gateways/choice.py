@@ -1,7 +1,7 @@
-"""Which payment provider the settings choose, and with what money: said by every process, view and command.
+"""The payment provider that the settings choose, and its kind of money: every process, view and command shows it.
 
-Play money is never chosen by accident. Where no gateway is named, or the environment names one of play money beside a
-secret of another provider, nothing starts. What is chosen in code is meant: `checkout demo` plays beside any secret.
+Play money is never chosen by accident. Without a gateway, or with one of play money in the environment beside a secret
+of another provider, no process starts. A choice in code is intended: `checkout demo` plays beside any secret.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ class Sign:
 def read_choice(settings: Settings) -> Choice | None:
     """Return what the settings choose; None when they choose nothing. A gateway that is not installed is real money.
 
-    The environment is read once for the same settings: every page and every health check says the choice.
+    The environment is read once for the same settings, since every page and every health check shows the choice.
     """
     if not settings.gateway:
         return None
@@ -61,7 +61,7 @@ def describe_choice(settings: Settings) -> str:
 
 
 def require_choice(settings: Settings) -> Choice:
-    """Return what the settings choose; SettingsError says what to set when that is nothing, or contradicts itself."""
+    """Return what the settings choose. Raises SettingsError with what to set when they choose nothing or conflict."""
     choice = read_choice(settings)
     if choice is not None and (choice.money is not MoneyKind.PLAY or settings.gateway_options is not None):
         return choice
@@ -77,7 +77,7 @@ def require_choice(settings: Settings) -> Choice:
 
 
 def find_real(settings: Settings) -> Sign | None:
-    """Return a secret that is set of a provider that moves more than play money, and is not the one chosen."""
+    """Return a secret that is set for a provider of more than play money that is not chosen."""
     for name, own in _read_all(settings):
         if name != settings.gateway and own.money is not MoneyKind.PLAY and (variable := own.find_secret()):
             return Sign(name, variable)
@@ -89,7 +89,7 @@ def _read_all(settings: Settings) -> Iterator[tuple[str, GatewaySettings]]:
         try:
             own = gateway.read(settings)
         except SettingsError:
-            continue  # it is not built: what its settings lack keeps nobody from starting
+            continue  # it is not built: its missing settings prevent no process from starting
         yield name, own
 
 

@@ -1,7 +1,7 @@
-"""What a payment provider must offer, and the closed sets of answers it may give.
+"""The protocol of a payment provider, and the closed set of its answers.
 
-An adapter implements `Gateway`, is announced under the entry-point group `checkout_engine.gateways`, and proves itself
-with `pytest --gateway`. Nothing else of the engine knows a provider.
+An adapter implements `Gateway`, is announced under the entry-point group `checkout_engine.gateways`, and is tested with
+`pytest --gateway`. Nothing else in the engine knows a provider.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from models.states import PaymentStatus
 
 
 class Verb(StrEnum):
-    """What is asked of a provider: the methods of `Gateway` that are about one payment."""
+    """The methods of `Gateway` that are about one payment."""
 
     OPEN = "open"
     AUTHORIZE = "authorize"
@@ -32,7 +32,7 @@ KEYED_VERBS: Final = tuple(verb for verb in Verb if verb is not Verb.RETRIEVE)
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Where the goods go, from the frozen shipping address; `country` is an ISO 3166 code of two letters.
+    """The recipient of the goods, from the frozen shipping address; `country` is an ISO 3166 code of two letters.
 
     `line2`, `city`, `region`, `postal_code` and `phone` are None where the address has none. No text is longer than
     `MAX_DETAIL`.
@@ -54,11 +54,11 @@ MAX_DETAIL = 500
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a provider's desk, fraud rules and disputes need beside the amount. Giving it on is the adapter's choice.
+    """What a provider's dashboard, fraud rules and disputes need beside the amount. An adapter may pass it on.
 
-    All of it is frozen, so a repeat of a key carries the same. `open` and `authorize` have the upstream's `reference`,
-    `shipping` and `email` (where the buyer wants the receipt), `capture` has `order_id`. The buyer's data is for fields
-    that the provider has for it, never for metadata, texts or logs, and so is not shown by `repr`.
+    All of it is frozen, so a repeat of a key has the same. `open` and `authorize` have the upstream's `reference`,
+    `shipping` and `email` (where the buyer wants the receipt), `capture` has `order_id`. The buyer's data is for the
+    provider's own fields for it, never for metadata, texts or logs, so `repr` does not show it.
     """
 
     reference: str | None = None
@@ -84,9 +84,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """It is done; the object now stands at `status`.
+    """The call is done; the object now has this `status`.
 
-    `authorized_until`: when the provider lets the authorisation go by itself, if it says so.
+    `authorized_until` is when the provider voids the authorisation by itself, if it returns that.
     """
 
     reference: str
@@ -104,10 +104,10 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class ActionRequired:
-    """The buyer must act first; `action` is what the storefront needs for that, secrets included: the owner's alone.
+    """The buyer must act first; `action` is what the storefront needs for that, secrets included: only for the owner.
 
     `{"type": "redirect", "url": ...}` sends the buyer to the bank's page; `{"type": "client_secret", ...}` is for the
-    provider's own library in the browser. `window_seconds` is how long the provider waits, if it says so.
+    provider's own library in the browser. `window_seconds` is how long the provider waits, if it returns that.
     """
 
     reference: str
@@ -124,16 +124,16 @@ class Transient:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may or may not have happened: a time-out, a broken connection, a key in use, a server error, garbage."""
+    """The call may have had its effect: a time-out, a broken connection, a key in use, a server error, garbage."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class Misconfigured:
-    """This call did nothing, and no later one will until an operator acts: a wrong key, a missing permission.
+    """This call did nothing, and no later one will until an operator acts: a wrong API key, a missing permission.
 
-    Also the answer for an object that the provider does not have: it was made with another account's key.
+    Also the answer for an object that the provider does not have: it was made with another account's API key.
     """
 
     error: str
@@ -141,7 +141,7 @@ class Misconfigured:
 
 Answer = Succeeded | Declined | ActionRequired | Transient | Unknown | Misconfigured
 
-#: `cancel` of money already taken is declined with this code: it takes a refund.
+#: `cancel` of a captured payment is declined with this code: it needs a refund.
 ALREADY_CAPTURED = "already_captured"
 #: `authorize` or `capture` on an object that was cancelled is declined with this code.
 PAYMENT_CANCELLED = "payment_cancelled"
@@ -149,7 +149,7 @@ PAYMENT_CANCELLED = "payment_cancelled"
 AUTHORIZATION_EXPIRED = "authorization_expired"
 
 
-#: `open` of an amount that `chargeable` let through and the provider still does not take is declined with one of these.
+#: `open` of an amount that `chargeable` allows and the provider still refuses is declined with one of these codes.
 #: Another card would not help: the checkout ends, and this is the advice for its buyer.
 AMOUNT_REFUSALS: Final[Mapping[str, str]] = {
     "amount_invalid": "the payment provider cannot take it exactly: change the cart, or its currency",
@@ -160,7 +160,7 @@ AMOUNT_REFUSALS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class NotChargeable:
-    """The provider takes no such amount. `reason` says why and, after a colon, what to do: it ends a sentence."""
+    """The provider charges no such amount. `reason` is the end of a sentence: why and, after a colon, what to do."""
 
     reason: str
 
@@ -170,10 +170,10 @@ Chargeable = Callable[[Money], Money | NotChargeable]
 
 @dataclass(frozen=True, slots=True)
 class InboundWebhook:
-    """What a verified webhook says: something happened to an object. What, is asked of the provider.
+    """A verified webhook: something happened to an object. A retrieval shows what.
 
     `reference` and `checkout_id` (from the object's metadata) are None when the event names none; `kind` is the
-    provider's own name of it. `relevant` is False for kinds that cannot concern a payment.
+    provider's own name of the event. `relevant` is False for kinds that cannot concern a payment.
     """
 
     event_id: str
@@ -185,7 +185,7 @@ class InboundWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One object in the provider's own ledger, for the reconciler. `checkout_id` is from its metadata."""
+    """One object in the provider's own ledger, for reconciliation. `checkout_id` is from its metadata."""
 
     reference: str
     checkout_id: UUID | None
@@ -197,25 +197,25 @@ class Held:
 
 
 class Gateway(Protocol):
-    """A payment provider. Thread-safe; never blocks past its time-outs; the verbs never raise for what it may answer.
+    """A payment provider. Thread-safe; never blocks past its time-outs; its verbs never raise for a provider's answer.
 
-    The same key with the same parameters gives the same answer and one effect, for at least 24 h; while the first call
-    with a key is still running, another one with it is `Unknown`. Capture, cancel and refund move the whole amount, so
-    a second one, whatever its key, has no second effect: that makes a new key safe once an old one answers nothing.
+    The same key with the same parameters has the same answer and one effect, for at least 24 h; while the first call
+    with a key is still running, another call with it is `Unknown`. Capture, cancel and refund move the whole amount, so
+    a second one with any key has no second effect: a new key is safe when an old one gets no answer.
     """
 
     name: str
 
     @property
     def call_seconds(self) -> float:
-        """The longest a verb can take, the adapter's own retries included. A lease must outlast it."""
+        """The longest time of a verb, with the adapter's own retries. A lease must outlast it."""
 
     def chargeable(self, amount: Money) -> Money | NotChargeable:
         """Return what of an amount can be charged: all of it, or the next lower amount if it has too many decimals.
 
-        Asked before stock is held and for every quote: it makes no call, and never raises. What it returns, `open`
-        takes; zero and less is NotChargeable, and no amount above zero becomes zero. Where the least and the largest
-        amount of a currency are returned as they are, all others are too, and carts in it are priced only once.
+        It is called before stock is reserved and for every quote: it makes no call, and never raises. `open` accepts
+        what it returns; zero and less is NotChargeable, and no amount above zero becomes zero. If it returns the least
+        and the largest amount of a currency unchanged, it does so for all amounts, and carts in it are priced once.
         """
 
     def open(self, call: Call) -> Answer:
@@ -228,44 +228,43 @@ class Gateway(Protocol):
         """
 
     def capture(self, call: Call) -> Answer:
-        """Take the authorised amount. `Succeeded(.., CAPTURED)`, also when just that was taken before, or `Declined`.
+        """Capture the authorised amount. `Succeeded(.., CAPTURED)`, also if exactly that is captured, or `Declined`.
 
-        An authorisation that has run out is declined (AUTHORIZATION_EXPIRED).
+        An authorisation that has expired is declined (AUTHORIZATION_EXPIRED).
         """
 
     def cancel(self, call: Call) -> Answer:
-        """End an object that is not captured, releasing any authorisation. `Succeeded(.., CANCELLED)`.
+        """Cancel an object that is not captured, and void its authorisation. `Succeeded(.., CANCELLED)`.
 
         Cancelling twice succeeds. After it, authorize and capture are declined (PAYMENT_CANCELLED) for ever. Captured
         objects are declined (ALREADY_CAPTURED).
         """
 
     def refund(self, call: Call) -> Answer:
-        """Give the captured amount back. `Succeeded(.., REFUNDED)`, also when it was refunded before."""
+        """Refund the captured amount. `Succeeded(.., REFUNDED)`, also when it is refunded already."""
 
     def retrieve(self, call: Call) -> Answer:
-        """Retrieve the object: `Succeeded(.., status)`, `ActionRequired`, `Unknown`; `Misconfigured` if it is not
-        there.
+        """Retrieve the object: `Succeeded(.., status)`, `ActionRequired` or `Unknown`; `Misconfigured` without one.
 
-        `Declined` after the buyer has refused, until the next authorisation. A captured object whose refund failed
-        stands at CAPTURED, an expired authorisation at CANCELLED. Only what it says is there may be relied on: absence
-        now is not absence later.
+        `Declined` after the buyer has refused, until the next authorisation. A captured object whose refund failed has
+        the status CAPTURED, an expired authorisation CANCELLED. Only what it shows is reliable: an effect that is not
+        there now may come later.
         """
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
-        """Verify a webhook and say what it is about. Header names are in lower case.
+        """Verify a webhook and return what it is about. Header names are in lower case.
 
         Raises Invalid(WEBHOOK_INVALID) on a wrong or too old signature, or a body that cannot be read.
         """
 
     def list_held(self, since: datetime) -> Iterator[Held]:
-        """Go through every object created since then, in any order.
+        """Yield every object created since then, in any order.
 
-        Raises Unavailable(GATEWAY_UNAVAILABLE) when the provider does not answer: what came so far is not all there is.
+        Raises Unavailable(GATEWAY_UNAVAILABLE) when the provider does not answer: the list is then not complete.
         """
 
     def close(self) -> None:
-        """Give back connections and threads."""
+        """Close connections and end threads."""
 
 
 #: The names of all that a gateway has.

@@ -65,5 +65,5 @@ def read_options(settings: Settings) -> Mapping[str, Any]:
 
 
 def is_installed(name: str) -> bool:
-    """Tell whether there is a gateway of this name."""
+    """Return whether there is a gateway of this name."""
     return name in entry_points(group=GROUP).names

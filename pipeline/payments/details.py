@@ -1,4 +1,4 @@
-"""What goes to a payment provider beside the amount: read from frozen rows, so that a repeat carries the same."""
+"""What goes to a payment provider beside the amount: read from frozen rows, so that a repeat sends the same."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pipeline.gateways.gateway import MAX_DETAIL, Details, Recipient
 
-#: Addresses of ordinary form. A provider refuses a payment for the sake of one that it cannot read, so any other is
+#: E-mail addresses of ordinary form. A provider refuses a payment with an address that it cannot read, so any other is
 #: left out: a receipt is worth less than the sale.
 EMAIL: Final = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -16,8 +16,8 @@ EMAIL: Final = re.compile(
 MAX_EMAIL: Final = 254
 COUNTRY: Final = re.compile(r"[A-Z]{2}")
 
-# Of one row of `payment_operations`. What no call of its kind carries is not looked up: a condition on the row alone
-# is decided before any table is read.
+# For one row of `payment_operations`. Details that no call of its kind sends are not looked up: a condition on the row
+# alone is decided before any table is read.
 DETAILS: Final = """
     (SELECT reference FROM checkouts
      WHERE id = payment_operations.checkout_id AND payment_operations.kind IN ('open', 'authorize')),
@@ -35,9 +35,10 @@ def read_details(
     billing: Mapping[str, Any] | None,
     order_id: UUID | None,
 ) -> Details:
-    """Make the details of the columns `DETAILS`, in their order. The receipt goes to the billing address's `email`.
+    """Return the details of the columns `DETAILS`, in their order.
 
-    Without one there, to the shipping address's. A country that is no code of two letters leaves the recipient out.
+    The receipt goes to the billing address's `email`, without one to the shipping address's. A country that is not a
+    code of two letters leaves the recipient out.
     """
     email = _read_email(billing or {}) or _read_email(shipping or {})
     return Details(reference, order_id, None if shipping is None else _read_recipient(shipping), email)
@@ -59,6 +60,6 @@ def _read_email(address: Mapping[str, Any]) -> str | None:
 
 
 def _read_text(address: Mapping[str, Any], field: str) -> str | None:
-    """Return a field's text, cut; None for one that is blank or no text: other fields of an address are free."""
+    """Return a field's text, cut to `MAX_DETAIL`; None if it is blank or no text: an address may hold any fields."""
     text = address.get(field)
     return text.strip()[:MAX_DETAIL] or None if isinstance(text, str) else None

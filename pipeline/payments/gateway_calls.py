@@ -1,4 +1,4 @@
-"""Gateway calls of one process: so many at once, none with a transaction open, none that outlives its lease."""
+"""Gateway calls of one process: bounded in number, none with a transaction open, none that outlives its lease."""
 
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,21 +13,21 @@ from pipeline.payments.leases import CallResult, PlannedCall
 
 log = structlog.get_logger()
 
-#: Answers that arrive within this time of each other are written in one transaction. As long as a batch of calls takes
-#: at a bank that answers at once; a purchase alone waits for none but its own.
+#: Answers that arrive within this time of each other are stored in one transaction. A batch of calls takes as long at
+#: a provider that answers at once; a single purchase waits only for its own answer.
 GATHER_SECONDS: Final = 0.05
 
 
 class Calls:
-    """Makes calls on threads, at most so many at once."""
+    """Makes calls on threads, at most `concurrency` at once."""
 
     def __init__(self, concurrency: int, patience_seconds: float) -> None:
-        """Make so many at once. A call must be begun so soon after its lease that it ends before that runs out."""
+        """Make at most `concurrency` calls at once. A call that begins within `patience_seconds` ends in its lease."""
         self._patience_seconds = patience_seconds
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="gateway")
 
     def submit(self, gateway: Gateway, planned: PlannedCall, began: float) -> Future[CallResult]:
-        """Make a call on a thread; `began` is when the transaction did that leased it. Raises within a transaction."""
+        """Make a call on a thread; `began` is when its lease's transaction began. Raises within a transaction."""
         assert_no_transaction()
         return self._threads.submit(lambda: CallResult(planned, self._call(gateway, planned, began)))
 
@@ -36,7 +36,7 @@ class Calls:
         self._threads.shutdown()
 
     def _call(self, gateway: Gateway, planned: PlannedCall, began: float) -> Answer | None:
-        """Make the call, or None when its lease could run out under it: after a queue of slow ones, or a long pause."""
+        """Make the call; return None if its lease could end first: after slow calls before it, or a long pause."""
         names = {"checkout_id": str(planned.call.checkout_id), "verb": planned.verb}
         if time.monotonic() - began > self._patience_seconds:
             log.warning("gateway.not_called", **names)
@@ -73,7 +73,7 @@ def call_gateway(gateway: Gateway, planned: PlannedCall) -> Answer:
 def gather(
     in_flight: set[Future[CallResult]], seconds: float | None
 ) -> tuple[list[CallResult], set[Future[CallResult]]]:
-    """Wait for at least one answer, but no longer than this, and a moment for its neighbours."""
+    """Wait at most `seconds` for one answer, then `GATHER_SECONDS` for others; return the answers and the rest."""
     done, left = wait(in_flight, timeout=GATHER_SECONDS)
     if not done:
         wait(in_flight, timeout=seconds, return_when=FIRST_COMPLETED)

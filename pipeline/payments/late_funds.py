@@ -1,4 +1,4 @@
-"""Late funds: money found after a checkout has ended, how it was voided or refunded, and what needs review."""
+"""Late funds: records how money found after a checkout's end was voided or refunded, and what needs review."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from pipeline.checkouts import Review
 from pipeline.checkouts.events import write_events
 from pipeline.payments.payment import PaymentState
 
-# An ended checkout stays ended, its cart is free: what is left to settle stands with its payment, once.
-ASK: Final = text("""
+# An ended checkout stays ended and its cart is open, so the review is stored in the payment, once.
+REQUEST_REVIEW: Final = text("""
     UPDATE payments p SET review = CAST(r.review AS jsonb), updated_at = now()
     FROM unnest(CAST(:ids AS uuid[]), CAST(:reviews AS text[])) AS r (id, review)
     WHERE p.checkout_id = r.id AND p.review IS NULL
@@ -35,7 +35,7 @@ def note_late_funds(
     before: Mapping[UUID, PaymentState],
     after: Mapping[UUID, PaymentState],
 ) -> None:
-    """Record what has just been voided or refunded for checkouts that had ended."""
+    """Record the voids and refunds that have just succeeded for ended checkouts."""
     for kind, event in _EVENTS.items():
         facts = {
             id_: {"amount": str(after[id_].amount), "operation": f"{id_}:{kind}:{n}"}
@@ -55,12 +55,12 @@ def request_review(connection: Connection, reviews: Mapping[UUID, Review]) -> No
         return
     facts = {id_: each.describe(None) for id_, each in reviews.items()}
     rows = [json.dumps(facts[id_], default=str) for id_ in reviews]
-    asked = connection.execute(ASK, {"ids": list(reviews), "reviews": rows}).scalars().all()
-    write_events(connection, "payment.needs_review", asked, data=facts)
+    requested = connection.execute(REQUEST_REVIEW, {"ids": list(reviews), "reviews": rows}).scalars().all()
+    write_events(connection, "payment.needs_review", requested, data=facts)
 
 
 def close_reviews(connection: Connection, ids: Sequence[UUID], **detail: str) -> Sequence[UUID]:
-    """End the review of these payments, and return the checkouts that had one. Lock them first."""
+    """End the reviews of these payments and return the checkouts that had one. Lock the checkouts first."""
     if not ids:
         return []
     closed = connection.execute(CLOSE, {"ids": list(ids)}).scalars().all()

@@ -19,9 +19,9 @@ _COLUMNS: Final = "kind n status fence attempts id leased_until code last_error 
 OPERATION: Final = ", ".join(f"payment_operations.{column}" for column in _COLUMNS.split(" "))
 
 # In one round trip: the checkouts that are held for the call, and the call.
-# While its call is out, a checkout is due only when the lease has run out, and its stock is held for the payment. A
-# status poll holds nothing longer: a storefront may ask as often as it likes. What was held within the last tenth of a
-# lease is left as it is: a sweep that comes so much too early finds the lease in the books, and waits for it.
+# While its call is in flight, a checkout is due only when the lease has ended, and its stock is reserved for the
+# payment. A status poll extends no reservation: a storefront may poll as often as it likes. A checkout held within the
+# last tenth of a lease does not change: a sweep that comes so much too early finds the lease and waits for it.
 # A status poll leases the operation that it may settle, and is no new attempt of it: :polling names its checkout, and
 # the fence stays.
 LEASE: Final = text(f"""
@@ -47,7 +47,7 @@ LEASE: Final = text(f"""
                      ELSE greatest(EXCLUDED.fence, payment_operations.fence) END,
         updated_at = CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[])) THEN payment_operations.updated_at
                           ELSE now() END,
-        -- A lease that ran out without an answer: its caller died, and that counts.
+        -- A lease that ended without an answer: its worker crashed, which counts as an attempt.
         attempts = payment_operations.attempts
                    + CASE WHEN EXCLUDED.checkout_id = ANY(CAST(:polling AS uuid[]))
                                OR payment_operations.leased_until IS NULL THEN 0 ELSE 1 END
@@ -56,14 +56,14 @@ LEASE: Final = text(f"""
 
 
 class AmountError(ValueError):
-    """Raised when a call would move another amount than the frozen one. Nothing is called then."""
+    """Raised when a call would move another amount than the frozen one. No call is made then."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
     """A leased call, ready to be made once the transaction that leased it has committed.
 
-    `seen` is what we thought of the payment when it was planned.
+    `seen` is the stored status of the payment when the call was planned.
     """
 
     operation: Operation
@@ -73,13 +73,13 @@ class PlannedCall:
 
     @property
     def is_poll(self) -> bool:
-        """Whether it only asks for the payment's status."""
+        """Whether the call only retrieves the payment's status."""
         return self.verb is Verb.RETRIEVE
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """A call and what came back; None when it was not made."""
+    """A call and its answer; None when it was not made."""
 
     planned: PlannedCall
     answer: Answer | None
@@ -93,13 +93,11 @@ def take_leases(
     hold: bool = True,
     pivot: bool = False,
 ) -> list[PlannedCall]:
-    """Write the intents of a batch (a repeat finds its row) and lease them: no other worker makes these calls
-    meanwhile.
+    """Write the intents of a batch (a repeat finds its row) and lease them: no other worker makes these calls.
 
-    Their checkouts are held for it: the sweep stays away, and their stock and prices last until the payment is through.
-    Not with `hold=False`, for status polls beside the work. With `pivot`, from here on nothing is undone by wish
-    or by time. Each checkout has one intent.
-    Raises AmountError, with nothing to be committed.
+    With `hold` the sweep leaves their checkouts alone until the leases end, and their stock and prices last as long as
+    the payment; `hold=False` is for status polls. With `pivot`, from here on neither a request nor an expiry undoes
+    them. Each checkout has one intent. Raises AmountError, and nothing may be committed.
     """
     if not intents:
         return []
@@ -125,7 +123,7 @@ def take_leases(
         operation = read_operation(*fields)
         payment, intent = wanted[checkout_id, operation.kind, operation.n]
         if amount_minor != payment.amount.minor:
-            raise AmountError(f"{key} is for {amount_minor}, the lock for {payment.amount}")
+            raise AmountError(f"{key} is for {amount_minor}, the price lock for {payment.amount}")
         details = read_details(reference, shipping, billing, order_id)
         call = Call(checkout_id, key, payment.amount, payment.token, payment.reference, details)
         planned.append(PlannedCall(operation, intent.verb, call, payment.status))
@@ -133,5 +131,5 @@ def take_leases(
 
 
 def read_operation(kind: str, n: int, status: str, *rest: Any) -> Operation:
-    """Make an operation of the columns `OPERATION`."""
+    """Return the operation of the columns `OPERATION`."""
     return Operation(OperationKind(kind), n, OperationStatus(status), *rest)

@@ -1,4 +1,4 @@
-"""One intended call of a payment, and how it settles. Pure."""
+"""One intended call of a payment, and how it is settled. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Final
 
 from models.states import UNSETTLED, OperationKind, OperationStatus, PaymentStatus
 
-#: The calls that bring an object to its end: once a look shows it there, their lost answer is known.
+#: The calls that end an object: once a retrieval shows that end, their lost answer is known.
 _ENDED_BY: Final = {
     (OperationKind.VOID, PaymentStatus.CANCELLED),
     (OperationKind.REFUND, PaymentStatus.REFUNDED),
@@ -22,11 +22,11 @@ EFFECTS: Final[dict[OperationKind, frozenset[PaymentStatus]]] = {
     OperationKind.REFUND: frozenset({PaymentStatus.REFUNDED}),
 }
 
-#: A definite no that our own cancellation made: whatever was still unanswered can no longer happen.
+#: A definite no after a cancellation by the engine: whatever was still unanswered can no longer happen.
 SETTLED_BY_CANCEL: Final = "settled_by_cancel"
-#: The same call under another key had the effect; a second one of it cannot happen.
+#: The same call under another key had the effect, which cannot happen twice.
 SUPERSEDED: Final = "superseded"
-#: The provider refuses our access, not the payment.
+#: The provider refuses the access, not the payment.
 MISCONFIGURED: Final = "misconfigured"
 #: A refund that had been accepted failed later: the buyer's bank sent it back.
 REFUND_RETURNED: Final = "refund_returned"
@@ -55,20 +55,21 @@ def is_pending(operation: Operation) -> bool:
 
 
 def settle(operation: Operation, status: OperationStatus, code: str | None, error: str | None = None) -> Operation:
-    """Return the operation with its outcome; its lease has ended."""
+    """Return the operation with its outcome and without a lease."""
     return replace(operation, status=status, code=code, last_error=error or None, leased_until=None)
 
 
-def miss(operation: Operation, code: str, error: str) -> Operation:
-    """Count an attempt without an outcome. What was known of the operation is still known."""
+def count_attempt(operation: Operation, code: str, error: str) -> Operation:
+    """Return the operation with one more attempt without an outcome; a pending action of the buyer stays known."""
     known = operation.status is OperationStatus.ACTION_REQUIRED
     status = OperationStatus.ACTION_REQUIRED if known else OperationStatus.UNKNOWN
     return replace(settle(operation, status, code, error), attempts=operation.attempts + 1)
 
 
 def outcome_of(kind: OperationKind, status: PaymentStatus) -> OperationStatus:
-    """Return what the object's status says of an operation that was answered with it. That an effect is not there yet
-    proves nothing, unless the object has ended otherwise.
+    """Return the outcome of an operation that was answered with this status.
+
+    That an effect is not there yet proves nothing, unless the object has ended otherwise.
     """
     if status in EFFECTS[kind]:
         return OperationStatus.SUCCEEDED
@@ -81,7 +82,7 @@ def settle_by_status(
 ) -> tuple[Operation, ...]:
     """Settle all operations of a payment by its status: the one place where these rules are applied.
 
-    `retrieved` says that the object was retrieved in that status: only that proves that a refund did not last.
+    `retrieved` means that the object was retrieved in that status: only that proves that a refund did not last.
     """
     if status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED):
         operations = [_settle_ended(each, status) for each in operations]
@@ -101,10 +102,10 @@ def _settle_ended(operation: Operation, status: PaymentStatus) -> Operation:
 
 
 def _settle_captured(operations: Sequence[Operation]) -> list[Operation]:
-    """Settle the capture that is still unanswered when the money is seen to be taken, whatever showed it.
+    """Settle the capture that is still unanswered when the payment is captured, whatever call showed it.
 
-    A look that was planned before the capture can be the first to see it; its checkout then goes on, and an answer that
-    had no outcome would leave the call unknown for ever.
+    A retrieval that was planned before the capture can be the first to show it. Its checkout then goes on, and an
+    answer without an outcome would leave the capture unknown for ever.
     """
     captures = [each for each in operations if each.kind is OperationKind.CAPTURE]
     if any(each.status is OperationStatus.SUCCEEDED for each in captures):
@@ -114,7 +115,7 @@ def _settle_captured(operations: Sequence[Operation]) -> list[Operation]:
 
 
 def _supersede(operations: Sequence[Operation]) -> tuple[Operation, ...]:
-    """Leave one success to each kind that can only happen once: the first; the rest of its keys come to nothing."""
+    """Keep only the first success of each kind that can happen only once; its other keys had no effect."""
     first = {
         kind: min(n)
         for kind in (OperationKind.CAPTURE, OperationKind.REFUND)
@@ -129,7 +130,7 @@ def _supersede(operations: Sequence[Operation]) -> tuple[Operation, ...]:
 
 
 def _reopen_refunds(operations: Sequence[Operation]) -> tuple[Operation, ...]:
-    """Take refunds for failed that had been accepted, now that the money is with the provider again."""
+    """Mark accepted refunds as failed, now that the provider has the money again."""
     return tuple(
         replace(each, status=OperationStatus.DECLINED, code=REFUND_RETURNED)
         if each.kind is OperationKind.REFUND and each.status is OperationStatus.SUCCEEDED

@@ -1,6 +1,6 @@
-"""Our books of one payment: what was intended, what is known, and what therefore comes next.
+"""The stored state of one payment: its operations, their outcomes, and how an answer changes them.
 
-Pure: no I/O. `pipeline/payments/storage.py` reads and writes these; the payment phases and their undos decide on them.
+Pure: no I/O. `pipeline/payments/storage.py` reads and writes it; the payment phases and their undos decide by it.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ from pipeline.payments.operation import (
     EFFECTS,
     MISCONFIGURED,
     Operation,
+    count_attempt,
     is_pending,
-    miss,
     outcome_of,
     settle,
     settle_by_status,
@@ -51,11 +51,11 @@ _RANK: Final = {
     PaymentStatus.REFUNDED: 6,
 }
 
-#: Statuses in which money can move, or has moved, without having gone back.
+#: Statuses in which money can move, or has moved and was not refunded.
 LIVE: Final = frozenset(
     {PaymentStatus.OPEN, PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED}
 )
-#: Statuses that only a payment which has gone through shows; a look that finds one is believed whatever we thought.
+#: Statuses that only an authorisation or the end of a payment gives: a retrieval that shows one is always applied.
 _CERTAIN: Final = frozenset(
     {PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.CANCELLED, PaymentStatus.REFUNDED}
 )
@@ -74,7 +74,7 @@ class Intent:
 class PaymentState:
     """The payment of one checkout, and the total of its order once there is one.
 
-    `answered` says that an answer was recorded just now, in this transaction; `asked` holds what the provider has just
+    `answered` means that an answer was applied just now, in this transaction; `asked` holds what the provider has just
     asked of the buyer for the first time.
     """
 
@@ -120,7 +120,7 @@ class PaymentState:
         return [each for each in self.operations if each.status in UNSETTLED]
 
     def apply_result(self, operation: Operation, answer: Answer) -> "PaymentState":
-        """Return the books with the answer of a call written in. A settled operation keeps its outcome."""
+        """Return the payment with the answer of a call applied. A settled operation keeps its outcome."""
         if not is_pending(operation):
             return replace(self, answered=True)
         match answer:
@@ -143,21 +143,21 @@ class PaymentState:
                 was_asked = operation.kind is OperationKind.AUTHORIZE and self.status is PaymentStatus.ACTION_REQUIRED
                 return self._with(settled, PaymentStatus.OPEN if was_asked else self.status, self.reference)
             case Misconfigured() if operation.kind in (OperationKind.OPEN, OperationKind.AUTHORIZE):
-                # Nothing was done, and nothing will be before the buyer has gone: what may stand is cancelled.
+                # Nothing was done, nor will be while the buyer waits: an object that may exist is cancelled.
                 settled = settle(operation, OperationStatus.DECLINED, MISCONFIGURED, answer.error)
                 return self._with(settled, self.status, self.reference)
             case Misconfigured():
-                return self._with(miss(operation, MISCONFIGURED, answer.error), self.status, self.reference)
+                return self._with(count_attempt(operation, MISCONFIGURED, answer.error), self.status, self.reference)
             case Transient() | Unknown():
-                return self._with(miss(operation, answer.error, answer.error), self.status, self.reference)
+                return self._with(count_attempt(operation, answer.error, answer.error), self.status, self.reference)
             case _:
                 assert_never(answer)
 
     def apply_retrieved_status(self, operation: Operation, answer: Answer, seen: PaymentStatus) -> "PaymentState":
-        """Return the books with what a look at the object showed. `seen` is the status when the look was planned.
+        """Return the payment with a retrieved status applied. `seen` is its status when the retrieval was planned.
 
-        What a look shows is there; what it does not show may still come. Once the books have moved on, an older look
-        is old news.
+        What a retrieval shows is there; what it does not show may still come. When the payment has changed meanwhile,
+        the retrieval is not applied.
         """
         freed = replace(operation, leased_until=None)
         if self.status is not seen:
@@ -178,20 +178,20 @@ class PaymentState:
             case ActionRequired() | Unknown() | Transient() | Misconfigured() if asked_before:
                 # What was known is still known; after the error, a checkout that awaits the buyer is polled again.
                 error = None if isinstance(answer, ActionRequired) else answer.error
-                looked = replace(freed, code=error, attempts=operation.attempts + 1 if error else 0)
-                return self._with(looked, self.status, self.reference)
+                polled = replace(freed, code=error, attempts=operation.attempts + 1 if error else 0)
+                return self._with(polled, self.status, self.reference)
             case ActionRequired() | Declined() | Unknown() | Transient() | Misconfigured():
                 return self._with(freed, self.status, self.reference)
             case _:
                 assert_never(answer)
 
-    def free(self, operation: Operation) -> "PaymentState":
-        """Return the payment with the lease of a call that was not made released."""
+    def end_lease(self, operation: Operation) -> "PaymentState":
+        """Return the payment without the lease of a call that was not made."""
         freed = replace(operation, leased_until=None)
         return replace(self, operations=[freed if each.id == operation.id else each for each in self.operations])
 
-    def hold(self, operation: Operation) -> "PaymentState":
-        """Return the books with the lease as this operation has it, unless its outcome is known by now."""
+    def keep_lease(self, operation: Operation) -> "PaymentState":
+        """Return the payment with the lease that this operation has, unless its outcome is known by now."""
         return replace(
             self,
             operations=[
@@ -211,7 +211,7 @@ class PaymentState:
         until: datetime | None = None,
         retrieved: bool = False,
     ) -> "PaymentState":
-        """Write an operation and the payment's status in, and what they say of the other operations."""
+        """Return the payment with this operation and status, and the other operations settled by them."""
         operations = [changed if each.id == changed.id else each for each in self.operations]
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""Gateway calls after they were made: the payments' books, and the answers written into them."""
+"""Stores payments: loads them with their operations, and applies the answers of gateway calls."""
 
 import json
 from collections import defaultdict
@@ -20,11 +20,11 @@ from pipeline.payments.leases import OPERATION, CallResult, read_operation
 from pipeline.payments.operation import Operation
 from pipeline.payments.payment import PaymentState
 
-#: How many columns of `BOOKS` are a payment's, before those of one of its operations.
+#: How many columns of `LOAD` are a payment's, before those of one of its operations.
 _PAYMENT_COLUMNS: Final = 11
 
-# A row for each operation, with its payment beside it; one for a payment without any.
-BOOKS: Final = text(f"""
+# One row for each operation, with its payment beside it; one for a payment without operations.
+LOAD: Final = text(f"""
     SELECT l.checkout_id, coalesce(p.gateway, '') AS gateway, coalesce(p.token, '') AS token,
            coalesce(p.attempts, 0) AS attempts, p.reference, coalesce(p.status, 'new') AS status, p.action,
            p.authorized_until, l.total_minor, l.currency, o.total_minor AS order_minor, {OPERATION}
@@ -33,7 +33,7 @@ BOOKS: Final = text(f"""
     WHERE l.checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# In one round trip: how the operations stand, and the payments.
+# In one round trip: the changed operations, and the changed payments.
 SETTLE: Final = text("""
     WITH settled AS (
         UPDATE payment_operations o
@@ -60,17 +60,17 @@ ABANDON: Final = text("""
 
 
 def load_payments(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, PaymentState]:
-    """Read the payments of these checkouts: none without a price lock, empty ones without a payment."""
+    """Return the payments of these checkouts: none without a price lock, an empty one without a payment."""
     if not ids:
         return {}
-    rows = connection.execute(BOOKS, {"ids": list(ids)}).all()
+    rows = connection.execute(LOAD, {"ids": list(ids)}).all()
     payments = {row[0]: row[:_PAYMENT_COLUMNS] for row in rows}
     operations: dict[UUID, list[Operation]] = defaultdict(list)
     for row in rows:
         kind, *rest = row[_PAYMENT_COLUMNS:]
         if kind is not None:
             operations[row[0]].append(read_operation(kind, *rest))
-    return {id_: _read_payments(*row, operations=tuple(operations[id_])) for id_, row in payments.items()}
+    return {id_: _read_payment(*row, operations=tuple(operations[id_])) for id_, row in payments.items()}
 
 
 def store_results(
@@ -79,11 +79,11 @@ def store_results(
     answers: Sequence[CallResult],
     before: Mapping[UUID, PaymentState] | None = None,
 ) -> dict[UUID, PaymentState]:
-    """Write the answers down and return the books as they now stand, of all these checkouts.
+    """Store the answers and return the payments of all these checkouts as they are now.
 
-    The members must be locked; `before` are their books, if they have been read under this lock. An answer that comes
-    after the checkout has turned (its fence is older) is written down all the same, as an event too; what follows from
-    it is decided on the stored payment, by the worker of the checkout.
+    The checkouts must be locked; `before` holds their payments, if they were loaded under this lock. An answer that
+    comes after a change of direction (its fence is older) is stored too, and as an event; what follows from it is
+    decided by the stored payment, by the worker of the checkout.
     """
     if before is None:
         before = load_payments(connection, [checkout.id for checkout in checkouts])
@@ -92,30 +92,30 @@ def store_results(
         payment = after[each.planned.call.checkout_id]
         current = payment.find(each.planned.operation.kind, each.planned.operation.n)
         if current is not None:
-            after[payment.checkout_id] = _record(payment, current, each, checkouts[0].now)
+            after[payment.checkout_id] = _apply(payment, current, each, checkouts[0].now)
     _write(connection, before, after)
-    _note_late(connection, checkouts, answers)
+    _write_late_answers(connection, checkouts, answers)
     ended = [each.id for each in checkouts if each.state in ENDINGS and each.id in after]
     note_late_funds(connection, ended, before, after)
     return after
 
 
-def _record(payment: PaymentState, operation: Operation, answered: CallResult, now: datetime) -> PaymentState:
-    # A caller that was suspended for longer than its lease: the next lease is kept.
+def _apply(payment: PaymentState, operation: Operation, answered: CallResult, now: datetime) -> PaymentState:
+    # A worker that was suspended for longer than its lease: the lease of the next one is kept.
     is_taken_over = operation.leased_until != answered.planned.operation.leased_until
     if answered.answer is None:
-        return payment if is_taken_over else payment.free(operation)
-    # A back-off counts from the answer: from the call, a time-out would have used it up already.
+        return payment if is_taken_over else payment.end_lease(operation)
+    # A back-off counts from the answer: counted from the call, a time-out would use it up.
     current = replace(operation, updated_at=now)
     if answered.planned.is_poll:
         after = payment.apply_retrieved_status(current, answered.answer, answered.planned.seen)
     else:
         after = payment.apply_result(current, answered.answer)
-    return after.hold(operation) if is_taken_over else after
+    return after.keep_lease(operation) if is_taken_over else after
 
 
 def abandon(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Close what is still unanswered and can no longer have an effect."""
+    """Close the operations that are still unanswered and can no longer have an effect."""
     if ids:
         connection.execute(ABANDON, {"ids": list(ids)})
 
@@ -151,7 +151,9 @@ def _facts(payment: PaymentState) -> tuple[object, ...]:
     return payment.status, payment.reference, payment.action, payment.authorized_until
 
 
-def _note_late(connection: Connection, checkouts: Sequence[LockedCheckout], answers: Sequence[CallResult]) -> None:
+def _write_late_answers(
+    connection: Connection, checkouts: Sequence[LockedCheckout], answers: Sequence[CallResult]
+) -> None:
     fences = {checkout.id: checkout.fence for checkout in checkouts}
     late = {
         each.planned.call.checkout_id: {
@@ -167,7 +169,7 @@ def _note_late(connection: Connection, checkouts: Sequence[LockedCheckout], answ
     write_events(connection, "payment.late_answer", list(late), data=late)
 
 
-def _read_payments(
+def _read_payment(
     checkout_id: UUID,
     gateway: str,
     token: str,
@@ -182,7 +184,7 @@ def _read_payments(
     *,
     operations: tuple[Operation, ...],
 ) -> PaymentState:
-    """Make the books of a payment's columns in `BOOKS`, in their order."""
+    """Return the payment of its columns in `LOAD`, in their order."""
     return PaymentState(
         checkout_id=checkout_id,
         gateway=gateway,

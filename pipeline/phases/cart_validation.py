@@ -1,9 +1,8 @@
-"""Can this cart be sold at all? Which variant is each line? It holds nothing, so there is nothing to undo.
+"""Checks that the cart can be sold, and resolves the variant of each line. No undo: it reserves nothing.
 
-The cart is read-only from the start of the checkout on, so what is found here stays true of it; stock is only looked
-at, to refuse early: the reservation holds it. So is what the cart would come to now, where the gateway does not charge
-every amount: the price lock prices it for good. A sku is looked up here and never again: each line's
-variant is written down.
+The cart is read-only from the start of the checkout, so what is checked here stays true. Stock is only read, to reject
+early; the reservation takes it. In the same way the cart's total is only estimated, where the gateway does not charge
+every amount; the price lock freezes it. A sku is looked up only here: each line's variant is stored.
 """
 
 from collections import defaultdict
@@ -28,7 +27,7 @@ from pipeline.gateways.gateway import Chargeable
 from pipeline.pricing.charge import charge_exactly, find_unchargeable
 from pipeline.settings import Settings
 
-# In one round trip: the lines' variants written, and what is available of them read.
+# In one round trip: stores the lines' variants, and reads the available stock.
 RESOLVE: Final = text("""
     WITH resolved AS (
         INSERT INTO checkout_lines (checkout_id, line, variant_id)
@@ -48,9 +47,9 @@ def do(
     chargeable: Chargeable = charge_exactly,
     /,
 ) -> Mapping[UUID, PhaseResult]:
-    """Validate the carts of a batch; each gets the first thing that is wrong with it, or Done."""
+    """Return for each cart of a batch the first reason to reject it, or Done."""
     baskets = load_baskets(connection, [checkout.cart_id for checkout in batch], settings.base_currency)
-    # A cart that is too large is refused, and costs no more than that.
+    # The lines of a cart that is too large are not resolved: it is rejected.
     found = [
         (checkout.id, line.line, line.variant_id)
         for checkout in batch
@@ -67,7 +66,7 @@ def do(
             "variant_ids": sorted({variant_id for _, _, variant_id in found}),
         },
     )
-    # None: as many as anyone asks for.
+    # None: any quantity.
     available = {row.variant_id: None if row.backorderable else int(row.available) for row in rows}
     outcomes = {checkout.id: validate(baskets[checkout.cart_id], available, settings) for checkout in batch}
     valid = [checkout for checkout in batch if isinstance(outcomes[checkout.id], Done)]
@@ -76,7 +75,7 @@ def do(
 
 
 def validate(basket: Basket, available: Mapping[int, int | None], settings: Settings) -> Done | Rejected:
-    """Return the first objection to this basket, checked from the whole to the parts."""
+    """Return the first reason to reject this basket, checked from the whole to its parts; or Done."""
     if minor_digits(basket.currency) is None:
         return Rejected(Code.CURRENCY_UNKNOWN, {"currency": basket.currency})
     if not basket.lines:
@@ -86,7 +85,7 @@ def validate(basket: Basket, available: Mapping[int, int | None], settings: Sett
     for line in basket.lines:
         if objection := _object_to_line(line, basket, settings):
             return objection
-    # What has to be converted first is added up by the price lock: amounts of two currencies have no sum.
+    # Only lines in the cart's currency: the price lock converts the others and adds them up.
     ready = [line for line in basket.lines if not line.needs_conversion(basket.currency)]
     if sum(line.quantity * (line.price_minor or 0) for line in ready) > MAX_MINOR:
         return Rejected(Code.TOTAL_TOO_LARGE)
@@ -94,7 +93,7 @@ def validate(basket: Basket, available: Mapping[int, int | None], settings: Sett
 
 
 def _name_look_alikes(connection: Connection, outcomes: Mapping[UUID, Done | Rejected]) -> Mapping[UUID, PhaseResult]:
-    """Say of unknown skus which ones of the catalog look like them: one round trip, and only if there are any."""
+    """Add to rejections of unknown skus the skus of the catalog that look like them, in one round trip if any."""
     unknown = {
         id_: outcome
         for id_, outcome in outcomes.items()

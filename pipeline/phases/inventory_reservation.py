@@ -1,7 +1,7 @@
-"""Hold every line, all or nothing, atomically. Undo: release.
+"""Reserves all lines of a cart or none. Undo: releases them.
 
-One lock, one update and one insert for a whole batch, so that a rush on one variant costs one row lock a batch
-instead of one a buyer.
+One lock, one update and one insert for a whole batch, so that a rush on one variant costs one row lock per batch
+instead of one per buyer.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from pipeline.checkouts.locks import lock_held_stock, lock_stock
 from pipeline.errors import Code
 from pipeline.settings import Settings
 
-# By the variants that the validation has resolved: a sku may have been given to another since.
+# By the variants that the cart validation has resolved: a sku may belong to another variant since.
 WANTED: Final = text("""
     SELECT k.id AS checkout_id, l.line, r.line IS NOT NULL AS resolved, v.id AS variant_id, l.sku, l.quantity
     FROM checkouts k JOIN cart_lines l ON l.cart_id = k.cart_id
@@ -58,7 +58,7 @@ RELEASE: Final = text("""
 
 
 def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
-    """Hold the lines of a batch, first come first served, or reject the checkouts that fall short."""
+    """Reserve the lines of a batch, first come first served; reject checkouts without enough stock."""
     wants, lost = _load_wants(connection, [checkout.id for checkout in batch])
     variant_ids = sorted({want.variant_id for lines in wants.values() for want in lines})
     shelf = Shelf(
@@ -91,17 +91,17 @@ def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settin
 
 
 def undo(connection: Connection, batch: Sequence[LockedCheckout]) -> None:
-    """Release whatever is still held; nothing held is fine."""
+    """Release what is still held; it may be nothing."""
     ids = [checkout.id for checkout in batch]
     lock_held_stock(connection, ids)
     connection.execute(RELEASE, {"ids": ids})
 
 
 def _load_wants(connection: Connection, ids: Sequence[UUID]) -> tuple[dict[UUID, list[Want]], dict[UUID, Rejected]]:
-    """Return the lines of these checkouts, and the refusals of those of which a line has lost its variant."""
+    """Return the lines of these checkouts, and rejections of those with a line whose variant was deleted."""
     rows = connection.execute(WANTED, {"ids": list(ids)}).all()
-    if late := {row.checkout_id for row in rows if not row.resolved}:
-        catch_up(connection, sorted(late))
+    if unresolved := {row.checkout_id for row in rows if not row.resolved}:
+        catch_up(connection, sorted(unresolved))
         rows = connection.execute(WANTED, {"ids": list(ids)}).all()
     wants: dict[UUID, list[Want]] = defaultdict(list)
     lost: dict[UUID, Rejected] = {}

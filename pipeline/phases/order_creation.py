@@ -1,4 +1,4 @@
-"""Write the order and its lines from the frozen rows, pending. Undo: cancel it (kept, never deleted)."""
+"""Writes the order and its lines from the frozen rows, pending. Undo: cancels it; the row stays."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,8 +11,8 @@ from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.errors import Code
 from pipeline.settings import Settings
 
-# Both unique indexes stand behind ON CONFLICT: one order a checkout, one living order a cart. Lines only of what was
-# written, in the same round trip.
+# ON CONFLICT relies on two unique indexes: one order per checkout, one pending or placed order per cart. Lines are
+# written only for new orders, in the same round trip.
 WRITE: Final = text("""
     WITH written AS (
         INSERT INTO orders (id, checkout_id, cart_id, owner, reference, currency, subtotal_minor, discount_minor,
@@ -41,7 +41,7 @@ CANCEL: Final = text("""
 
 
 def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
-    """Copy the frozen rows into orders. A cart that was bought in another way is rejected."""
+    """Copy the frozen rows into orders. A cart that has an order already is rejected."""
     rows = connection.execute(
         WRITE, {"ids": [checkout.id for checkout in batch], "order_ids": [uuid7() for _ in batch]}
     )
@@ -55,5 +55,5 @@ def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settin
 
 
 def undo(connection: Connection, batch: Sequence[LockedCheckout]) -> None:
-    """Cancel the orders; none, or a cancelled one, is fine."""
+    """Cancel the orders of these checkouts; there may be none, or cancelled ones."""
     connection.execute(CANCEL, {"ids": [checkout.id for checkout in batch]})

@@ -1,4 +1,4 @@
-"""Authorise exactly the frozen total. Undo: void, or refund if it turned out captured."""
+"""Authorises exactly the frozen total. Undo: voids it, or refunds it if it is captured."""
 
 from typing import Final
 
@@ -33,7 +33,7 @@ def plan(checkout: LockedCheckout, payment: PaymentState, settings: Settings) ->
     if operation is not None and operation.status is OperationStatus.ACTION_REQUIRED:
         if payment.answered and operation.code is None:
             return _wait_for_buyer(payment, settings)
-        # Called on again, or the look itself failed: the object says whether the buyer has acted.
+        # Resumed, or a retrieval failed: the object shows whether the buyer has acted.
         return wait_before_repeat(checkout, payment, operation, settings) or Intent(
             OperationKind.AUTHORIZE, payment.attempts, Verb.RETRIEVE
         )
@@ -41,20 +41,20 @@ def plan(checkout: LockedCheckout, payment: PaymentState, settings: Settings) ->
 
 
 def _wait_for_buyer(payment: PaymentState, settings: Settings) -> Wait:
-    """Park until the buyer has been at the bank. The hold follows the provider's window, counted from its asking."""
+    """Wait for the buyer. The reservation lasts as long as the provider's window, counted from its first answer."""
     extend_seconds = 0.0
     if payment.asked is not None:
         extend_seconds = payment.asked.window_seconds or settings.buyer_action_timeout_seconds
     state = CheckoutState.ACTION_REQUIRED
     # Events are kept for ever, delivered to endpoints and shown to operators: the secret is only for the buyer.
-    told = None if payment.action is None else open_part(payment.action)
-    return Wait(state, "checkout.action_required", {"action": told}, extend_seconds)
+    action = None if payment.action is None else open_part(payment.action)
+    return Wait(state, "checkout.action_required", {"action": action}, extend_seconds)
 
 
 def _forward(
     checkout: LockedCheckout, payment: PaymentState, kind: OperationKind, n: int, settings: Settings
 ) -> PhaseResult | Intent:
-    """Call, or say what the last call meant. Before the pivot, an outcome that stays unknown turns back."""
+    """Return the next call, or the result of the last one. Before the pivot, a lasting unknown outcome is rejected."""
     operation = payment.find(kind, n)
     if operation is None:
         return Intent(kind, n, VERBS[kind])

@@ -1,4 +1,4 @@
-"""Capture exactly the order total; its intent is the pivot. Undo: refund what was taken."""
+"""Captures exactly the order total; its intent is the pivot. Undo: refunds what was captured."""
 
 from datetime import timedelta
 from typing import Final
@@ -16,14 +16,14 @@ plan_undo: Final = undo.plan_undo
 
 
 def plan(checkout: LockedCheckout, payment: PaymentState, settings: Settings) -> PhaseResult | Intent:
-    """Take the authorised amount: finish forward, unless the provider says a definite no."""
+    """Capture the authorised amount, until it is done or the provider definitely declines."""
     if payment.order_minor != payment.amount.minor:
-        raise ValueError(f"the order is over {payment.order_minor}, and {payment.amount} would be taken")
+        raise ValueError(f"the order is over {payment.order_minor}, and {payment.amount} would be captured")
     operation = payment.last(OperationKind.CAPTURE)
     if payment.amount.minor == 0:
         return Done()
     if payment.status is PaymentStatus.CAPTURED:
-        # Somebody may have taken it at the provider's own desk: our call then takes nothing, and checks the amount.
+        # Perhaps captured in the provider's dashboard: the call then moves nothing, and checks the amount.
         return Intent(OperationKind.CAPTURE, 1, Verb.CAPTURE) if operation is None else Done()
     ended = payment.status in (PaymentStatus.CANCELLED, PaymentStatus.REFUNDED)
     if ended or (operation is None and payment.status is not PaymentStatus.AUTHORIZED):

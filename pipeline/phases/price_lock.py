@@ -1,9 +1,8 @@
-"""Compute and freeze the quote, redeem coupon uses, hold the total against what the caller expects.
+"""Computes and freezes the quote, redeems coupon uses, and compares the total with what the caller expects.
 
-Undo: void the lock, give the coupon uses back. Between the validation and here a price may have ended, or a variant
-been deleted, so a line may have lost either: rejected as in the validation. What is sold is the variant that it
-resolved, under the sku, title and category that the catalog gives it now; one that has been deactivated since is
-still sold.
+Undo: voids the price lock and returns the coupon uses. Since the cart validation a price may have ended, or a variant
+been deleted: such lines are rejected in the same way. The variant that was resolved is sold, under the sku, title and
+category that the catalog has now, even if it was deactivated since.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from pipeline.pricing.coupons import CouponBook, return_coupons
 from pipeline.pricing.loader import Terms, describe_lapsed, find_lapsed_rates, load_terms
 from pipeline.settings import Settings, TaxRatesEnded
 
-#: As the chain calls it: a phase has the name of its file.
+#: Its name in the chain: a phase has the name of its file.
 NAME: Final = __name__.rpartition(".")[2]
 
 VOID: Final = text("""
@@ -39,10 +38,10 @@ def do(
     chargeable: Chargeable = charge_exactly,
     /,
 ) -> Mapping[UUID, PhaseResult]:
-    """Freeze the quotes of a batch, each over what can be charged; a coupon's last use goes to the first come."""
+    """Freeze the quotes of a batch, each over a chargeable amount; the first checkout gets a coupon's last use."""
     baskets = load_resolved(connection, [checkout.id for checkout in batch], settings.base_currency)
-    desk = CouponBook(connection, baskets.values(), settings.base_currency)
-    terms = load_terms(connection, list(baskets.values()), desk.promotions, batch[0].now, settings)
+    coupons = CouponBook(connection, baskets.values(), settings.base_currency)
+    terms = load_terms(connection, list(baskets.values()), coupons.promotions, batch[0].now, settings)
     outcomes: dict[UUID, PhaseResult] = {}
     quotes: dict[UUID, Quote] = {}
     untaxed: dict[UUID, dict[str, Any]] = {}
@@ -53,25 +52,30 @@ def do(
             if settings.tax_rates_ended is TaxRatesEnded.REFUSE:
                 outcomes[checkout.id] = Rejected(Code.TAX_RATES_ENDED, untaxed[checkout.id])
                 continue
-        priced = quote(checkout, basket, terms, desk, settings, chargeable)
+        priced = quote(checkout, basket, terms, coupons, settings, chargeable)
         if isinstance(priced, Rejected):
             outcomes[checkout.id] = priced
         else:
             outcomes[checkout.id], quotes[checkout.id] = Done(), priced
-            desk.grant(checkout.id, basket)
+            coupons.grant(checkout.id, basket)
     if quotes:
-        desk.redeem()
+        coupons.redeem()
         freeze_quotes(connection, quotes)
-        told = {id_: facts for id_, facts in untaxed.items() if id_ in quotes}
-        write_events(connection, "checkout.tax_rates_ended", list(told), phase=NAME, data=told)
+        facts = {id_: each for id_, each in untaxed.items() if id_ in quotes}
+        write_events(connection, "checkout.tax_rates_ended", list(facts), phase=NAME, data=facts)
     return outcomes
 
 
 def quote(
-    checkout: LockedCheckout, basket: Basket, terms: Terms, desk: CouponBook, settings: Settings, chargeable: Chargeable
+    checkout: LockedCheckout,
+    basket: Basket,
+    terms: Terms,
+    coupons: CouponBook,
+    settings: Settings,
+    chargeable: Chargeable,
 ) -> Quote | Rejected:
-    """Price one basket and hold it against what the caller expects."""
-    charged = price_basket(basket, terms, desk, settings, chargeable)
+    """Price one basket and compare the total with what the caller expects."""
+    charged = price_basket(basket, terms, coupons, settings, chargeable)
     if isinstance(charged, Rejected):
         return charged
     drift = find_drift(charged, checkout.expected, find_tolerance(charged, settings.drift_tolerances))
@@ -79,7 +83,7 @@ def quote(
 
 
 def undo(connection: Connection, batch: Sequence[LockedCheckout]) -> None:
-    """Void the locks and return the coupons; no lock, or a voided one, is fine."""
+    """Void the price locks and return the coupon uses; there may be no price lock, or a voided one."""
     ids = [checkout.id for checkout in batch]
     return_coupons(connection, ids)
     connection.execute(VOID, {"ids": ids})

@@ -1,7 +1,7 @@
-"""Reserved becomes sold, the order gets its number, the cart is completed.
+"""Commits the reserved stock, places the order with its number, and completes the cart.
 
-The money is taken: nothing here may fail for a business reason. Every row it needs was written and checked by earlier
-phases under the same lock, so there is no undo either.
+The payment is captured: nothing here may fail for a business reason. Every row it needs was written and checked by
+earlier phases under the same cart lock, so there is no undo either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ SELL_AND_PLACE: Final = text("""
     WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND state = 'pending'
 """)
 
-# By itself: the cart's guard wants to see the order placed.
+# A statement of its own: the cart's trigger requires a placed order.
 COMPLETE: Final = text("""
     UPDATE carts SET state = 'completed', updated_at = now() WHERE id = ANY(CAST(:cart_ids AS uuid[]))
 """)
@@ -40,7 +40,7 @@ undo = None
 
 
 def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
-    """Settle stock, orders and carts of a batch."""
+    """Commit the stock, place the orders and complete the carts of a batch."""
     ids = [checkout.id for checkout in batch]
     cart_ids = [checkout.cart_id for checkout in batch]
     lock_carts(connection, cart_ids)

@@ -1,4 +1,4 @@
-"""Reconciliation: the provider's payments and those stored here, compared both ways; safe findings are repaired.
+"""Reconciliation: compares the database with the provider's ledger, both ways, and repairs safe findings.
 
 Public modules: `explanations` (a sentence for each finding).
 """

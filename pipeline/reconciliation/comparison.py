@@ -1,4 +1,4 @@
-"""Compares the provider with this database, both ways, at any moment and with workers running."""
+"""Compares the provider with the database, both ways, at any time and with workers running."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,19 +14,19 @@ from pipeline.database import assert_no_transaction
 from pipeline.gateways import Gateway
 from pipeline.gateways.gateway import Held
 from pipeline.reconciliation.findings import Comparison, Finding
-from pipeline.reconciliation.local_records import CHUNK, read_clock, read_named, read_one, read_resting
+from pipeline.reconciliation.local_records import CHUNK, read_clock, read_judged, read_named, read_one
 from pipeline.reconciliation.provider_queries import retrieve_object
-from pipeline.reconciliation.rules import JUDGED, judge, judge_unpaid, miss
+from pipeline.reconciliation.rules import JUDGED, judge, judge_missing, judge_unpaid
 from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
-#: Second retrievals at once: one takes a provider some tenths of a second.
+#: Retrievals at once: one takes some tenths of a second.
 RETRIEVAL_THREADS: Final = 8
 #: A checkout that changed during its retrieval is retrieved again, but not for ever.
 RETRIEVALS: Final = 3
 
-#: Told what is being done ("listed", "retrieved again") and how many objects it has been done for.
+#: Receives what is being done ("listed", "checked") and for how many objects it is done.
 OnProgress = Callable[[str, int], None]
 
 
@@ -35,8 +35,8 @@ def reconcile(
 ) -> Comparison:
     """Compare all objects and payments made since then. Reads only.
 
-    The provider is read first, in chunks, and our side after each: what looks wrong then may only have changed in
-    between, so a difference on a checkout that has changed since the beginning is retrieved again before it is
+    The provider is read first, in chunks, and the database after each chunk. A difference may only be a change in
+    between, so the object of a checkout that has changed since the beginning is retrieved before the difference is
     reported. Raises Unavailable when the provider does not answer: half a list proves nothing.
     """
     run = _Run(engine, gateway, settings, read_clock(engine), report or _ignore)
@@ -77,14 +77,15 @@ class _Run:
             self.report("listed", self.objects)
 
     def read_payments(self, since: datetime) -> None:
-        """Judge what the provider did not list: nothing that is newer than its list can be missing from it."""
-        for local in read_resting(self.engine, self.gateway.name, since, self.began_at):
+        """Judge payments that the provider did not list; those newer than its list cannot be missing from it."""
+        for local in read_judged(self.engine, self.gateway.name, since, self.began_at):
             self.payments += sum(each.gateway is not None for each in local)
             self._add(judge_unpaid(each) for each in local if each.reference is None)
-            self._add(miss(each) for each in local if each.reference is not None and each.reference not in self.listed)
+            paid = [each for each in local if each.reference is not None]
+            self._add(judge_missing(each) for each in paid if each.reference not in self.listed)
 
     def confirm(self) -> Iterator[Finding]:
-        """Give the findings that stand, after a second look where things may have moved, or the list had an edge."""
+        """Yield the confirmed findings: an object is retrieved where the checkout has changed or the list lacks it."""
         retrieved = 0
         with ThreadPoolExecutor(RETRIEVAL_THREADS, thread_name_prefix="reconcile") as pool:
             try:
@@ -118,4 +119,4 @@ class _Run:
             log.info("reconcile.changed", checkout_id=str(local.checkout_id))
         if held is not None:
             return judge(held, local)
-        return miss(local) if local.state in JUDGED and local.reference == reference else None
+        return judge_missing(local) if local.state in JUDGED and local.reference == reference else None

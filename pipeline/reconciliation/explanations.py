@@ -18,7 +18,7 @@ MEANINGS: Final = {
 
 
 def sentence(finding: Finding) -> str:
-    """Return its meaning and the advice."""
+    """Return the meaning of a finding and the advice."""
     return f"{_describe(finding)} {_advise(finding)}"
 
 
@@ -42,8 +42,8 @@ def _describe(finding: Finding) -> str:
         case FindingKind.MISSING_AT_PROVIDER:
             return f"The provider does not have this object; the checkout {state}."
         case FindingKind.STATUS_DIFFERS:
-            books = None if local is None else local.status
-            return f"The stored status is {books}, the provider's is {there}; no money is at stake."
+            stored = None if local is None else local.status
+            return f"The stored status is {stored}, the provider's is {there}; no money is at stake."
         case FindingKind.UNKNOWN_CHECKOUT:
             return "This object names a checkout that is not in this database."
         case _:

@@ -1,4 +1,4 @@
-"""The findings of comparing this database with the provider, and the rule that settles each. Pure."""
+"""The findings of a comparison of the database with the provider, and the rule that settles each. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,23 +24,23 @@ class FindingKind(StrEnum):
     UNKNOWN_CHECKOUT = "unknown_checkout"
 
 
-#: Statuses in which money is set aside, or may be as soon as the buyer acts.
+#: Statuses in which money is authorised, or may be as soon as the buyer acts.
 AUTHORIZING: Final = frozenset({PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZED})
 
 
 class Remedy(StrEnum):
     """The rules that may settle a finding without an operator."""
 
-    RETRIEVE = "retrieve"  # retrieve the checkout's own object, record its status, void or refund what it holds
+    RETRIEVE = "retrieve"  # retrieve the checkout's own object, record its status, void or refund its money
     VOID_OR_REFUND = "void_or_refund"  # void or refund the object itself: it is not in this database
 
 
 @dataclass(frozen=True, slots=True)
 class LocalRecord:
-    """What this database has of one checkout. `order` is the total of its placed order, `amount` its frozen total.
+    """The stored state of one checkout. `order` is the total of its placed order, `amount` its frozen total.
 
-    `changed_at` is when the checkout or its payment last changed. What belongs to the payment is None without one;
-    `review` is what an operator must settle of it.
+    `changed_at` is when the checkout or its payment last changed. The payment's fields are None without a payment;
+    `review` is what an operator must settle about it.
     """
 
     checkout_id: UUID
@@ -57,7 +57,7 @@ class LocalRecord:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference, with both sides: `held` is None when the provider has nothing, `local` when this database has
+    """One difference, with both sides: `held` is None when the provider has nothing, `local` when the database has
     nothing.
     """
 
@@ -90,17 +90,17 @@ class Finding:
 
     @property
     def authorized(self) -> Money | None:
-        """What the provider has set aside of the buyer's money, or will when the buyer acts."""
+        """The amount that is authorised at the provider, or will be when the buyer acts."""
         return self.held.amount if self.held is not None and self.held.status in AUTHORIZING else None
 
     @property
     def remedy(self) -> Remedy | None:
-        """The rule that settles it without an operator, if there is one."""
+        """The rule that settles the finding without an operator, if there is one."""
         if self.local is None or self.local.state is CheckoutState.NEEDS_REVIEW:
             return None
         match self.kind:
             case FindingKind.CHARGED_WITHOUT_ORDER | FindingKind.LIVE_AUTHORIZATION:
-                # Once the rule has failed for good, it is in review, and the rule does not interfere.
+                # Once the rule has failed for good, the payment is in review, and the rule is not applied.
                 return Remedy.RETRIEVE if self.local.state in ENDINGS and self.local.review is None else None
             case FindingKind.STATUS_DIFFERS:
                 return Remedy.RETRIEVE if self.local.state in ENDINGS else None
@@ -119,7 +119,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What one comparison found; how many objects the provider listed, and how many payments were retrieved."""
+    """The findings of one comparison, the number of objects that the provider listed, and of payments compared."""
 
     findings: tuple[Finding, ...]
     objects: int

@@ -1,4 +1,4 @@
-"""Our side of the comparison, read in single statements: each sees one snapshot, and no transaction stays open."""
+"""The database's side of the comparison, read in single statements: each sees one snapshot, none stays open."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from pipeline.reconciliation.findings import LocalRecord
 #: Rows read at once: some ten milliseconds.
 CHUNK: Final = 1000
 
-_OURS: Final = """
+_RECORD: Final = """
     c.id AS checkout_id, c.state, greatest(c.updated_at, p.updated_at) AS changed_at, p.gateway, p.token, p.reference,
     p.status, p.review->>'message' AS review, l.total_minor AS amount_minor, l.currency AS amount_currency,
     o.total_minor AS order_minor, o.currency AS order_currency
@@ -27,34 +27,34 @@ _OF_CHECKOUT: Final = """
     LEFT JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'
 """
 
-# An object belongs to the checkout whose books name it; else to the one that its own metadata names.
+# An object belongs to the checkout whose payment refers to it, else to the one that its metadata names.
 NAMED: Final = text(f"""
-    SELECT held.reference AS held_reference, {_OURS}
+    SELECT held.reference AS held_reference, {_RECORD}
     FROM unnest(CAST(:references AS text[]), CAST(:ids AS uuid[])) AS held (reference, checkout_id)
     LEFT JOIN payments named ON named.reference = held.reference AND named.gateway = :gateway
     JOIN checkouts c ON c.id = coalesce(named.checkout_id, held.checkout_id)
     {_OF_CHECKOUT}
 """)
 
-ONE: Final = text(f"SELECT {_OURS} FROM checkouts c {_OF_CHECKOUT} WHERE c.id = :id")
+ONE: Final = text(f"SELECT {_RECORD} FROM checkouts c {_OF_CHECKOUT} WHERE c.id = :id")
 
 # The payment was made in the window, with this gateway; without one, the checkout was started in it.
 _WANTED: Final = (
     "coalesce(p.created_at, c.created_at) BETWEEN :since AND :until AND coalesce(p.gateway, :gateway) = :gateway"
 )
-# Whoever paid since then has ended since then. The chunk is cut first, by the index of endings: a chunk costs the same
-# wherever it lies and however many of it are wanted.
+# A payment made since then belongs to a checkout that has ended since then. The chunk is read first, by the index of
+# endings: each chunk costs the same, however many of its rows are wanted.
 ENDED: Final = text(f"""
     WITH chunk AS MATERIALIZED (
         SELECT id, ended_at FROM checkouts
         WHERE ended_at >= :ended_at AND (ended_at, id) > (:ended_at, CAST(:id AS uuid))
         ORDER BY ended_at, id LIMIT :chunk
     )
-    SELECT chunk.ended_at, {_WANTED} AS is_wanted, {_OURS}
+    SELECT chunk.ended_at, {_WANTED} AS is_wanted, {_RECORD}
     FROM chunk JOIN checkouts c ON c.id = chunk.id {_OF_CHECKOUT} ORDER BY chunk.ended_at, chunk.id
 """)
 REVIEWED: Final = text(f"""
-    SELECT {_OURS} FROM checkouts c {_OF_CHECKOUT} WHERE c.state = 'needs_review' AND {_WANTED}
+    SELECT {_RECORD} FROM checkouts c {_OF_CHECKOUT} WHERE c.state = 'needs_review' AND {_WANTED}
 """)
 
 NOW: Final = text("SELECT now()")
@@ -68,7 +68,7 @@ def read_clock(engine: Engine) -> datetime:
 
 
 def read_named(engine: Engine, gateway: str, objects: Sequence[Held]) -> dict[str, LocalRecord]:
-    """Return our side of the checkouts that these objects belong to, by the object's reference."""
+    """Return the stored state of the checkouts that these objects belong to, by the object's reference."""
     named = {
         "references": [each.reference for each in objects],
         "ids": [each.checkout_id for each in objects],
@@ -79,20 +79,20 @@ def read_named(engine: Engine, gateway: str, objects: Sequence[Held]) -> dict[st
 
 
 def read_one(engine: Engine, checkout_id: UUID) -> LocalRecord:
-    """Return our side of a checkout that exists."""
+    """Return the stored state of a checkout that exists."""
     with transaction(engine) as connection:
         return _read_record(connection.execute(ONE, {"id": checkout_id}).one())
 
 
-def read_resting(engine: Engine, gateway: str, since: datetime, until: datetime) -> Iterator[list[LocalRecord]]:
-    """Go through the checkouts that have ended, or need review, with a payment made in this time.
+def read_judged(engine: Engine, gateway: str, since: datetime, until: datetime) -> Iterator[list[LocalRecord]]:
+    """Yield the checkouts that have ended, or need review, with a payment made in this time.
 
-    Those without any payment count from their start.
+    A checkout without a payment counts from its start.
     """
     window = {"gateway": gateway, "since": since, "until": until}
     with transaction(engine) as connection:
-        waiting = connection.execute(REVIEWED, window).all()
-    yield [_read_record(row) for row in waiting]
+        in_review = connection.execute(REVIEWED, window).all()
+    yield [_read_record(row) for row in in_review]
     after = {"ended_at": since, "id": UUID(int=0)}
     while True:
         with transaction(engine) as connection:

@@ -1,6 +1,4 @@
-"""Payment objects that name a checkout of this database and are not its own: voided or refunded by their own
-reference.
-"""
+"""Orphaned payments: voids or refunds objects that name a checkout of the database and are not its payment."""
 
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -26,7 +24,7 @@ from pipeline.gateways.gateway import (
 )
 from pipeline.reconciliation.findings import Finding, LocalRecord, kept
 from pipeline.reconciliation.local_records import read_one
-from pipeline.reconciliation.provider_queries import insist, retrieve_object
+from pipeline.reconciliation.provider_queries import repeat_until_definite, retrieve_object
 from pipeline.settings import Settings
 
 IS_SETTLED: Final = text("""
@@ -37,7 +35,7 @@ IS_SETTLED: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was done about a finding, and the amount that it concerned; or, with a `reason`, why it stands."""
+    """What was done about a finding, and the amount; or, with a `reason`, why it is not settled."""
 
     finding: Finding
     did: str
@@ -46,15 +44,15 @@ class Repair:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the finding is gone."""
+        """Whether the finding is settled."""
         return self.reason is None
 
 
 def void_or_refund(finding: Finding, engine: Engine, gateway: Gateway, settings: Settings) -> Repair:
-    """Cancel the object, or refund what it captured. No transaction is open meanwhile.
+    """Void the object of a finding, or refund what it captured. No transaction is open meanwhile.
 
-    Safe twice: the key names the object. Raises Unavailable when it matters how the checkout's own object stands and
-    the provider does not say.
+    Safe to repeat: the key names the object. Raises Unavailable when the status of the checkout's own object matters
+    and the provider does not answer.
     """
     held = finding.held
     if held is None:
@@ -66,22 +64,20 @@ def void_or_refund(finding: Finding, engine: Engine, gateway: Gateway, settings:
         return Repair(
             finding, "left alone", reason="the order's own payment is not captured, and this may be what pays it"
         )
-    took = held.status is PaymentStatus.CAPTURED
-    amount = Money(held.captured_minor, held.amount.currency) if took else held.amount
-    key = f"reconcile:{held.reference}:{'refund' if took else 'cancel'}"
+    is_captured = held.status is PaymentStatus.CAPTURED
+    amount = Money(held.captured_minor, held.amount.currency) if is_captured else held.amount
+    key = f"reconcile:{held.reference}:{'refund' if is_captured else 'cancel'}"
     call = Call(local.checkout_id, key, amount, local.token or "", held.reference)
-    answer = insist(gateway.refund if took else gateway.cancel, call, settings)
+    answer = repeat_until_definite(gateway.refund if is_captured else gateway.cancel, call, settings)
     if not isinstance(answer, Succeeded):
         return Repair(finding, "not settled", reason=_explain(answer))
-    repair = Repair(finding, "refunded" if took else "cancelled", kept(held) if took else held.amount)
+    repair = Repair(finding, "refunded" if is_captured else "cancelled", kept(held) if is_captured else held.amount)
     _write(engine, repair, held, answer.status)
     return repair
 
 
 def _is_paid_otherwise(local: LocalRecord, gateway: Gateway, settings: Settings) -> bool:
-    """Return whether no order depends on an orphaned payment: there is none, it costs nothing, or its own object was
-    captured.
-    """
+    """Return whether no order needs the orphaned payment: none is placed, it costs nothing, or its own is captured."""
     if local.order is None or local.order.minor == 0:
         return True
     if local.reference is None or local.gateway != gateway.name:
@@ -106,7 +102,7 @@ def _write(engine: Engine, repair: Repair, held: Held, status: PaymentStatus) ->
     id_ = repair.finding.checkout_id
     facts = {"reference": held.reference, "did": repair.did, "amount": str(repair.amount), "status": status}
     with transaction(engine) as connection:
-        # Under the row lock of its checkout, so that two at once leave one event.
+        # Under the checkout's row lock, so that two repairs at once write one event.
         lock_checkouts(connection, [id_])
         if not connection.execute(IS_SETTLED, {"id": id_, "reference": held.reference}).scalar_one():
             write_events(connection, "payment.orphan_settled", [id_], data={id_: {"was": held.status, **facts}})

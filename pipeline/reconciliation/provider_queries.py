@@ -1,4 +1,4 @@
-"""Questions to the provider outside of any checkout's own work: asked until it gives a definite answer."""
+"""Calls to the provider outside of a checkout's own work, repeated until there is a definite answer."""
 
 import time
 from collections.abc import Callable
@@ -24,19 +24,19 @@ from pipeline.gateways.gateway import (
 from pipeline.reconciliation.findings import LocalRecord
 from pipeline.settings import Settings
 
-#: Where a fifth of all calls fail, one in 80,000 questions stays without an answer.
+#: When a fifth of all calls fail, one in 80,000 calls stays without an answer.
 MAX_ATTEMPTS: Final = 7
 
 
-def insist(ask: Callable[[Call], Answer], call: Call, settings: Settings) -> Answer:
-    """Ask until there is a definite answer, or MAX_ATTEMPTS times. The same key each time: it has one effect."""
-    answer: Answer = Unknown("not asked")
+def repeat_until_definite(make: Callable[[Call], Answer], call: Call, settings: Settings) -> Answer:
+    """Make a call until its answer is definite, at most MAX_ATTEMPTS times. The key stays the same: one effect."""
+    answer: Answer = Unknown("not called")
     for attempt in range(MAX_ATTEMPTS):
         if attempt:
             first, longest = settings.retry_seconds, settings.retry_cap_seconds
             time.sleep(back_off(attempt - 1, first_seconds=first, longest_seconds=longest))
         assert_no_transaction()
-        answer = ask(call)
+        answer = make(call)
         if not isinstance(answer, Transient | Unknown):
             return answer
     return answer
@@ -45,24 +45,24 @@ def insist(ask: Callable[[Call], Answer], call: Call, settings: Settings) -> Ans
 def retrieve_object(
     gateway: Gateway, reference: str, local: LocalRecord, known: Held | None, settings: Settings
 ) -> Held | None:
-    """Return the object as it stands now, None when the provider says that it does not have it.
+    """Return the object as it is now; None when the provider answers that it does not have it.
 
-    `known` is what the list said of it: its amounts hold as long as its status does, else they follow from the status,
-    since money moves whole. Raises Unavailable when the provider gives no definite answer.
+    `known` is the object as listed. Its amounts are valid as long as its status is the same, else they follow from the
+    status, since only whole amounts move. Raises Unavailable when the provider gives no definite answer.
     """
     amount = known.amount if known is not None else local.amount
     if amount is None:
         raise LookupError(f"{reference} has no amount: checkout {local.checkout_id} has a payment and no price lock")
     call = Call(local.checkout_id, f"reconcile:{reference}:retrieve", amount, local.token or "", reference)
-    answer = insist(gateway.retrieve, call, settings)
+    answer = repeat_until_definite(gateway.retrieve, call, settings)
     match answer:
         case Succeeded():
-            return _stand(reference, local, known, amount, answer.status)
+            return _make_held(reference, local, known, amount, answer.status)
         case ActionRequired():
-            return _stand(reference, local, known, amount, PaymentStatus.ACTION_REQUIRED)
+            return _make_held(reference, local, known, amount, PaymentStatus.ACTION_REQUIRED)
         case Declined():
             # The buyer has refused; the object is open for another card.
-            return _stand(reference, local, known, amount, PaymentStatus.OPEN)
+            return _make_held(reference, local, known, amount, PaymentStatus.OPEN)
         case Misconfigured():
             if known is None:
                 return None
@@ -73,7 +73,7 @@ def retrieve_object(
             assert_never(answer)
 
 
-def _stand(reference: str, local: LocalRecord, known: Held | None, amount: Money, status: PaymentStatus) -> Held:
+def _make_held(reference: str, local: LocalRecord, known: Held | None, amount: Money, status: PaymentStatus) -> Held:
     if known is not None and known.status is status:
         return known
     return Held(

@@ -1,4 +1,4 @@
-"""Settles what the comparison with the provider found, where a rule is safe. Everything else is for an operator."""
+"""Settles the findings for which there is a safe rule. All others are for an operator."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,15 +20,15 @@ from pipeline.reconciliation.provider_queries import retrieve_object
 from pipeline.saga import PaymentPoller, Unwinder
 from pipeline.settings import Settings
 
-#: A batch is worked on for as many leases: a worker that was at the same payment is done after one.
-PATIENCE_LEASES: Final = 2
+#: The longest work on a batch, in leases: another worker with the same payment needs at most one.
+MAX_LEASES: Final = 2
 
-#: Told of each repair as it is made.
+#: Receives each repair as it is made.
 OnRepair = Callable[[Repair], None]
 
 
 class Repairer:
-    """Safe to run twice, at once, and beside the workers: whatever it calls, it calls with keys or under leases."""
+    """Repairs findings. Safe to repeat, and beside other runs and the workers: all calls have keys or leases."""
 
     def __init__(
         self, database: Engine, gateway: Gateway, poller: PaymentPoller, unwinder: Unwinder, settings: Settings
@@ -41,13 +41,13 @@ class Repairer:
         self._settings = settings
 
     def repair(self, findings: Sequence[Finding], report: OnRepair | None = None) -> list[Repair]:
-        """Settle those of these findings that have a rule; what was settled is an event on its checkout.
+        """Settle those of these findings that have a rule; each settled one becomes an event of its checkout.
 
         Raises Unavailable when the provider stops answering; what was settled until then stays settled.
         """
         repairs: list[Repair] = []
 
-        def note(repair: Repair) -> None:
+        def add(repair: Repair) -> None:
             repairs.append(repair)
             if report is not None:
                 report(repair)
@@ -55,39 +55,39 @@ class Repairer:
         retrievals = [each for each in findings if each.remedy is Remedy.RETRIEVE]
         for start in range(0, len(retrievals), self._settings.batch_size):
             for finding, local in self._settle(retrievals[start : start + self._settings.batch_size]):
-                note(self._report(finding, local))
+                add(self._report(finding, local))
         for finding in findings:
             if finding.remedy is Remedy.VOID_OR_REFUND:
-                note(void_or_refund(finding, self._database, self._gateway, self._settings))
+                add(void_or_refund(finding, self._database, self._gateway, self._settings))
         return repairs
 
     def _settle(self, findings: Sequence[Finding]) -> list[tuple[Finding, LocalRecord | None]]:
         """Apply the engine's rule for late funds to these checkouts.
 
-        Returns how each stands after it; None when the provider did not say.
+        Return the stored state of each after it; None when the provider did not answer.
         """
         left = {each.checkout_id for each in findings}
-        seen: set[UUID] = set()
-        stand: dict[UUID, LocalRecord] = {}
-        ends_at = time.monotonic() + PATIENCE_LEASES * self._settings.gateway_lease_seconds
+        retrieved: set[UUID] = set()
+        records: dict[UUID, LocalRecord] = {}
+        ends_at = time.monotonic() + MAX_LEASES * self._settings.gateway_lease_seconds
         while left:
-            if unseen := sorted(left - seen):
-                seen |= self._poller.run(unseen)
-            self._unwinder.run(sorted(left & seen))
-            stand |= {id_: read_one(self._database, id_) for id_ in left & seen}
-            left -= {id_ for id_ in left & seen if stand[id_].review is not None or stand[id_].status not in LIVE}
+            if missing := sorted(left - retrieved):
+                retrieved |= self._poller.run(missing)
+            self._unwinder.run(sorted(left & retrieved))
+            records |= {id_: read_one(self._database, id_) for id_ in left & retrieved}
+            left -= {
+                id_ for id_ in left & retrieved if records[id_].review is not None or records[id_].status not in LIVE
+            }
             if time.monotonic() > ends_at:
                 break
             if left:
                 time.sleep(min(self._settings.retry_seconds, self._settings.retry_cap_seconds))
-        if not seen:
+        if not retrieved:
             raise Unavailable(Code.GATEWAY_UNAVAILABLE, reason="no payment was retrieved")
-        return [(each, stand.get(each.checkout_id)) for each in findings]
+        return [(each, records.get(each.checkout_id)) for each in findings]
 
     def _report(self, finding: Finding, local: LocalRecord | None) -> Repair:
-        """Report the result for a finding: it is settled when the provider shows a final status and it is the stored
-        one.
-        """
+        """Return the result for a finding: it is settled when the provider's status is final and the stored one."""
         if local is None:
             return Repair(finding, "not settled", reason="the provider did not answer")
         if local.review is not None:

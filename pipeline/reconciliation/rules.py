@@ -1,6 +1,6 @@
-"""What one payment object at the provider means beside our side of its checkout. Pure.
+"""Judges one payment object at the provider by the stored state of its checkout. Pure.
 
-Only what has come to rest is judged: an active checkout may be in the middle of a call.
+Only ended checkouts and those in review are judged: an active one may be in the middle of a call.
 """
 
 from typing import Final
@@ -9,14 +9,14 @@ from models.states import TERMINAL, CheckoutState, PaymentStatus
 from pipeline.gateways.gateway import Held
 from pipeline.reconciliation.findings import AUTHORIZING, Finding, FindingKind, LocalRecord, kept
 
-#: Where the two sides must agree. `needs_review` is for an operator, who should know of money that is there.
+#: States in which both sides must agree. `needs_review` is included, so that the operator knows of captured money.
 JUDGED: Final = TERMINAL | {CheckoutState.NEEDS_REVIEW}
 
 
 def judge(held: Held, local: LocalRecord | None) -> Finding | None:
-    """Compare an object at the provider with the checkout it belongs to, None when all is well.
+    """Return the finding for an object at the provider and its checkout; None when they agree.
 
-    Without the engine's metadata, and without a stored payment, it does not concern the engine.
+    An object without the engine's metadata and without a stored payment does not concern the engine.
     """
     if local is None:
         return None if held.checkout_id is None else Finding(FindingKind.UNKNOWN_CHECKOUT, held.checkout_id, None, held)
@@ -25,13 +25,13 @@ def judge(held: Held, local: LocalRecord | None) -> Finding | None:
 
 
 def judge_unpaid(local: LocalRecord) -> Finding | None:
-    """Judge a checkout for which no object was ever made: an order that costs something needs one."""
+    """Return the finding for a checkout without an object: an order that costs something needs one."""
     if local.order is None or local.order.minor == 0:
         return None
     return Finding(FindingKind.ORDER_WITHOUT_CHARGE, local.checkout_id, local, None)
 
 
-def miss(local: LocalRecord) -> Finding:
+def judge_missing(local: LocalRecord) -> Finding:
     """Return the finding for a payment whose object the provider says it does not have."""
     return Finding(FindingKind.MISSING_AT_PROVIDER, local.checkout_id, local, None)
 
@@ -39,7 +39,7 @@ def miss(local: LocalRecord) -> Finding:
 def _find(held: Held, local: LocalRecord) -> FindingKind | None:
     has_kept = kept(held).minor > 0
     if local.reference != held.reference:
-        # What was cancelled or refunded is over, whoever made it.
+        # An object that was voided or refunded has ended.
         is_live = has_kept or held.status in AUTHORIZING or held.status is PaymentStatus.OPEN
         return FindingKind.ORPHANED_PAYMENT if is_live else None
     if local.order is not None:

@@ -1,4 +1,4 @@
-"""The way of a checkout, forward and back: the chain, its runner, the unwinder, the executor under both.
+"""A checkout's way forward and back: the chain, its runner, the unwinder, the executor under both.
 
 Public modules: `backward` and `forward` (each change of the row), `chain` (the list of phases), `executor` (its steps),
 `resolve` (unknown outcomes), `slow` (slow is not lost), `sweep` (expires, redelivers).
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.saga.chain import CHAIN, Phase, find_phase, get_chain
 
-# Imported when a name is asked for: views and statistics need the names of the phases alone, and what runs them needs
+# Imported when a name is used: views and statistics need the names of the phases alone, and what runs them needs
 # the gateway calls too.
 if TYPE_CHECKING:
     from pipeline.saga.executor import Executor

@@ -1,4 +1,4 @@
-"""The changes of a checkout's row that move it back: begin to unwind, step down, end. Members must be locked."""
+"""The changes of a checkout's row that move it back: begin to unwind, step down, end. The checkouts must be locked."""
 
 import json
 from collections import defaultdict
@@ -35,7 +35,7 @@ STEP_DOWN: Final = with_events("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# What ends with an object at the provider is polled for a day, with growing intervals.
+# A checkout that ends with an object at the provider is polled for a day, with growing intervals.
 FINISH: Final = with_events("""
     UPDATE checkouts c
     SET state = c.ending, phase = 0, ended_at = now(), updated_at = now(),
@@ -45,9 +45,10 @@ FINISH: Final = with_events("""
     WHERE c.id = same.id AND c.id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# Only what is due, or was just called on: a message that comes twice changes nothing. Answered looks are made after 1,
-# 3, 9, 27 ... min, the last after a day; one that was not answered is made again after a quarter of the time gone by.
-REST: Final = text("""
+# Only checkouts that are due, or were just leased: a message that comes twice changes nothing. Answered polls are made
+# after 1, 3, 9, 27 ... min, the last after a day; one without an answer is repeated after a quarter of the time since
+# the end.
+SCHEDULE_NEXT_POLL: Final = text("""
     UPDATE checkouts
     SET due_at = next.at, due_reason = CASE WHEN next.at IS NULL THEN NULL ELSE 'scheduled' END, last_error = NULL
     FROM (SELECT c.id,
@@ -59,7 +60,7 @@ REST: Final = text("""
 """)
 
 #: A new fence makes the next call of an undo a new attempt.
-CALL_BACK: Final = text("""
+RETRY_UNDO: Final = text("""
     UPDATE checkouts SET fence = fence + 1, due_at = now(), due_reason = 'scheduled', updated_at = now() WHERE id = :id
 """)
 
@@ -73,7 +74,7 @@ def begin(
     ending: CheckoutState,
     phase: str | None = None,
 ) -> list[OutgoingMessage]:
-    """Turn these checkouts back, for the given reasons, to end as `ending`: at once where nothing is to undo."""
+    """Begin to unwind these checkouts, for the given reasons, to end as `ending`: at once where nothing is to undo."""
     if not checkouts:
         return []
     reasons = [rejections[checkout.id] for checkout in checkouts]
@@ -100,7 +101,7 @@ def begin(
 
 
 def step_down(connection: Connection, number: int, checkouts: Sequence[LockedCheckout], settings: Settings) -> bool:
-    """Record that phase `number` of these checkouts is undone. True when there is more to undo, else they ended."""
+    """Record the undo of phase `number`. Return whether these checkouts have more to undo; if not, end them."""
     if not checkouts:
         return False
     ids = [checkout.id for checkout in checkouts]
@@ -126,7 +127,7 @@ def step_down(connection: Connection, number: int, checkouts: Sequence[LockedChe
 def finish(
     connection: Connection, endings: Mapping[UUID, CheckoutState], settings: Settings, *before: Happened
 ) -> None:
-    """End these unwound checkouts: the cart is open again. `before` is what happened right before that."""
+    """End these unwound checkouts: their carts are open again. `before` is what happened right before that."""
     if not endings:
         return
     by_ending: dict[CheckoutState, list[UUID]] = defaultdict(list)
@@ -151,7 +152,7 @@ def schedule_next_poll(
     """
     if ids:
         connection.execute(
-            REST,
+            SCHEDULE_NEXT_POLL,
             {
                 "ids": list(ids),
                 "post_end_poll_seconds": settings.post_end_poll_seconds,
@@ -164,5 +165,5 @@ def schedule_next_poll(
 
 def retry_undo(connection: Connection, checkout: LockedCheckout) -> list[OutgoingMessage]:
     """Retry the undo of an ended checkout's payment, for an operator."""
-    connection.execute(CALL_BACK, {"id": checkout.id})
+    connection.execute(RETRY_UNDO, {"id": checkout.id})
     return [OutgoingMessage(RESOLVE, checkout.id, checkout.now)]

@@ -1,4 +1,4 @@
-"""The chain: the one list of the phases. A phase is one file in `pipeline/phases/` and one line here."""
+"""The chain: the ordered list of the phases. A phase is one file in `pipeline/phases/` and one line here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class TransactionPhase:
 
 
 class DoQuote(Protocol):
-    """The `do` of a phase that looks at totals. `chargeable` is the gateway's; without it every amount can be."""
+    """The `do` of a phase that checks totals. `chargeable` is the gateway's; without it, any amount can be charged."""
 
     def __call__(
         self,
@@ -46,21 +46,21 @@ class DoQuote(Protocol):
         chargeable: Chargeable = ...,
         /,
     ) -> Mapping[UUID, PhaseResult]:
-        """Do it."""
+        """Do the phase for this batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuotingPhase(TransactionPhase):
-    """A local phase that must know what the gateway can charge."""
+    """A transaction phase that must know what the gateway can charge."""
 
     do: DoQuote
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayPhase:
-    """A phase that calls the gateway: it plans on our books, the executor calls, it plans again.
+    """A phase that calls the gateway: it plans from the stored payment, the executor calls, and it plans again.
 
-    Once the intent of a `pivot` phase is committed, nothing is undone by wish or by time.
+    Once the intent of a `pivot` phase is committed, neither a request nor an expiry undoes the checkout.
     """
 
     plan: Plan
@@ -82,12 +82,12 @@ class Phase:
 
     @property
     def queue(self) -> str:
-        """The queue that carries it."""
+        """The queue of its messages."""
         return f"checkout.{self.name}"
 
 
 def link(*phases: Phase) -> tuple[Phase, ...]:
-    """Make a chain of these phases: each gets the number of its place."""
+    """Return a chain of these phases: each gets the number of its place."""
     return tuple(replace(phase, number=number) for number, phase in enumerate(phases, start=1))
 
 
@@ -103,7 +103,7 @@ CHAIN: Final = link(
 
 
 def get_chain() -> tuple[Phase, ...]:
-    """Return the phases in order. The engine asks at each use and keeps no copy, so that another list is one change."""
+    """Return the phases in order. Every use calls this and keeps no copy, so that another list is one change."""
     return CHAIN
 
 
@@ -118,7 +118,7 @@ def next_phase(completed: int) -> Phase:
 
 
 def is_last(phase: Phase) -> bool:
-    """Tell whether a checkout is completed with this phase."""
+    """Return whether a checkout is completed with this phase."""
     return phase.number == len(get_chain())
 
 
@@ -129,8 +129,8 @@ def first_undo(completed: int) -> int:
     if it had not begun.
     """
     chain = get_chain()
-    is_calling = completed < len(chain) and isinstance(chain[completed].work, GatewayPhase)
-    return skip_settled(completed + 1 if is_calling else completed)
+    may_have_called = completed < len(chain) and isinstance(chain[completed].work, GatewayPhase)
+    return skip_settled(completed + 1 if may_have_called else completed)
 
 
 def skip_settled(number: int) -> int:

@@ -1,10 +1,10 @@
 """Runs steps over batches: short transactions, gateway calls between them, a failing checkout isolated from its batch.
 
-A step is one transaction over some checkouts. It may ask for gateway calls, for messages to be sent, and for some of
-its checkouts to be stepped again. The executor commits, sends, calls with no transaction open, and hands the answers to
-the next step as they arrive, so that one slow call never holds its batch. Nor does it hold the thread: after a moment
-the calls that are still in flight are left to another one, and the queue is served. Large baskets
-are processed by one thread at a time, and after each group of them the rest waits behind the queue.
+A step is one transaction over some checkouts. It may return gateway calls to make, messages to send, and checkouts to
+step again. The executor commits, sends the messages, makes the calls with no transaction open, and passes the answers
+to the next step as they arrive, so that one slow call never delays its batch. Nor does it block the thread: after
+`LINGER_SECONDS` another thread waits for the calls in flight, and this one serves the queue. Large baskets are
+processed by one thread at a time, and after each group of them the rest waits behind the queue.
 """
 
 import math
@@ -32,22 +32,22 @@ from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
-#: How often the longest pause before a repeat is made once more for the answers of a gateway. Without them everybody
-#: waits until their calls' leases have run out, 13 s at Stripe; 7.6 s of repeats are over within 10 s of a database's
-#: return.
+#: How many more repeats, each after the longest pause, a transaction gets that stores a gateway's answers. When answers
+#: are lost, their checkouts wait until the leases have expired, 13 s at Stripe; 7.6 s of repeats end within 10 s of the
+#: database's return.
 ANSWER_REPEATS: Final = 2
 
-#: A batch waits this long for its calls, then leaves those that are still out behind. Longer than a healthy bank takes
-#: for most; with one answer in forty hanging for 5 s, others took 9.4 s (95th percentile) while batches waited for all.
+#: A batch waits this long for its calls, then leaves those still in flight to another thread. Longer than a healthy
+#: provider takes for most calls. When batches waited for all, and one answer in forty hung for 5 s, p95 was 9.4 s.
 LINGER_SECONDS: Final = 0.25
 
 
 @dataclass(slots=True)
 class Step:
-    """What a step leaves to be done once it has committed: `again` holds groups to be stepped once more.
+    """What is left to do once a step has committed: `again` holds groups to be stepped once more.
 
-    `heavy` holds such groups as come after all others, one at a time, and may give way between them. `began` is when
-    its transaction did, by this process's monotonic clock; the executor writes it.
+    `heavy` holds groups that come after all others, one at a time, and may yield to the queue in between. `began` is
+    when the transaction began, by this process's monotonic clock; the executor sets it.
     """
 
     calls: list[PlannedCall] = field(default_factory=list)
@@ -59,12 +59,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Checkouts to step, with the answers that have come in for them."""
+    """Checkouts to step, with the answers that have arrived for them."""
 
     ids: Sequence[UUID]
     answers: Sequence[CallResult] = ()
 
-    def alone(self) -> list["Task"]:
+    def split(self) -> list["Task"]:
         """Return one task for each checkout."""
         return [
             Task([id_], [each for each in self.answers if each.planned.call.checkout_id == id_]) for id_ in self.ids
@@ -77,7 +77,7 @@ FailFunction = Callable[[Connection, UUID, Exception], Step]
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The queue that a batch came from, how a heavy group of it is stepped whole, or sent back to the queue's end."""
+    """The queue of a batch, how a heavy group of it is stepped whole, and how it is sent back to the queue's end."""
 
     queue: str
     step_whole: StepFunction
@@ -94,7 +94,7 @@ class Way:
 
 
 class Executor:
-    """Shared by all that step checkouts. Thread-safe; one a process."""
+    """Executes the steps of a process. Thread-safe; one per process."""
 
     def __init__(
         self,
@@ -108,9 +108,9 @@ class Executor:
     ) -> None:
         """Take what the steps need. The gateway's calls in flight are bounded for the whole process.
 
-        After `linger_seconds` a drive that may leaves its calls behind: as many as half of those that can be in flight,
-        so that there is room for those of others, and no more are leased than can be made. `backlog` tells whether
-        messages wait, behind which heavy groups are put; without it they never are.
+        After `linger_seconds` a run with `may_leave` leaves its calls to another thread: at most half of those that can
+        be in flight, so that there is room for other calls, and no more are leased than can be made. `backlog` returns
+        whether messages wait: heavy groups go behind them. Without it they are never sent back.
         """
         self._transactions = transactions
         self._publisher = publisher
@@ -121,13 +121,13 @@ class Executor:
         self._backlog = backlog
         self._loads: Loads[Way] = Loads()
         # Half of the redelivery time: what waits here for longer returns to the queue.
-        self._carry_seconds = settings.redeliver_after_seconds / 2
-        self._most_left = max(1, settings.gateway_concurrency // 2)
-        self._keepers = ThreadPoolExecutor(self._most_left, thread_name_prefix="keeper")
+        self._max_wait_seconds = settings.redeliver_after_seconds / 2
+        self._max_left = max(1, settings.gateway_concurrency // 2)
+        self._waiters = ThreadPoolExecutor(self._max_left, thread_name_prefix="waiter")
         self._left = 0
         self._left_changed = threading.Condition()
 
-    def drive(
+    def run(
         self,
         ids: Sequence[UUID],
         step: StepFunction,
@@ -138,14 +138,14 @@ class Executor:
     ) -> None:
         """Step these checkouts until nothing is left to do now. Never raises for what a checkout may cause.
 
-        With `may_leave` it may return while calls are still out, whose answers are then stepped on by another thread.
-        With a `lane` its heavy groups may be left to another thread that carries such, or be sent back.
+        With `may_leave` it may return while calls are in flight; another thread steps on with their answers. With a
+        `lane`, heavy groups may be left to the thread that works on such groups, or be sent back.
         """
         leave_at = time.monotonic() + self._linger_seconds if may_leave else math.inf
         self._work_off(deque([Task(list(dict.fromkeys(ids)))]), set(), Way(step, fail, lane), leave_at)
 
     def finish(self) -> None:
-        """Return once nothing is left behind: every answer has come and was written down."""
+        """Return once every call that was left to another thread is answered and stored."""
         with self._left_changed:
             self._left_changed.wait_for(lambda: self._left == 0)
 
@@ -170,19 +170,19 @@ class Executor:
                     ids_answered = dict.fromkeys(each.planned.call.checkout_id for each in answers)
                     tasks.append(Task(list(ids_answered), answers))
         if heavy:
-            self._loads.carry(heavy, self._carry, self._give_way)
+            self._loads.work_on(heavy, self._step_whole, self._yield_to_queue)
 
-    def _carry(self, load: Load[Way]) -> None:
-        """Step one heavy group until nothing is left to do now; it goes on whole."""
+    def _step_whole(self, load: Load[Way]) -> None:
+        """Step one heavy group, undivided, until nothing is left to do now."""
         leave_at = time.monotonic() + self._linger_seconds
         way = load.way if load.way.lane is None else replace(load.way, step=load.way.lane.step_whole)
         self._work_off(deque([Task(load.ids)]), set(), way, leave_at)
 
-    def _give_way(self) -> None:
+    def _yield_to_queue(self) -> None:
         """Send heavy groups back to the end of their queues when messages wait there, or they have waited long."""
         waiting = self._loads.waiting()
         queues = {load.way.lane.queue for load in waiting if load.way.lane is not None}
-        is_recent = time.monotonic() - waiting[0].taken_at < self._carry_seconds
+        is_recent = time.monotonic() - waiting[0].added_at < self._max_wait_seconds
         if is_recent and (self._backlog is None or not self._backlog.heads(sorted(queues))):
             return
         groups: dict[str, tuple[Lane, list[UUID]]] = {}
@@ -192,25 +192,25 @@ class Executor:
         for lane, ids in groups.values():
             try:
                 self._publish(self._step(partial(lane.send_back, ids)))
-            except Exception as error:  # noqa: BLE001 (the sweep comes back to them)
+            except Exception as error:  # noqa: BLE001 (the sweep redelivers them)
                 log.warning("batch.deferred", checkout_ids=_names(ids), error=repr(error))
             else:
                 log.info("batch.gave_way", queue=lane.queue, checkouts=len(ids))
 
     def _leave(self, in_flight: set[Future[CallResult]], way: Way) -> bool:
-        """Have another thread wait for these calls; False when too many have been left already."""
+        """Have another thread wait for these calls; return False when too many are left already."""
         with self._left_changed:
-            if self._left + len(in_flight) > self._most_left:
+            if self._left + len(in_flight) > self._max_left:
                 return False
             self._left += len(in_flight)
-        self._keepers.submit(self._keep, in_flight, way)
+        self._waiters.submit(self._wait_for, in_flight, way)
         return True
 
-    def _keep(self, in_flight: set[Future[CallResult]], way: Way) -> None:
+    def _wait_for(self, in_flight: set[Future[CallResult]], way: Way) -> None:
         count = len(in_flight)
         try:
             self._work_off(deque(), in_flight, way, math.inf)
-        except Exception as error:  # it is reported nowhere else; the sweep redelivers them when their leases expire
+        except Exception as error:  # logged only here; the sweep redelivers the checkouts when their leases expire
             log.exception("calls.not_recorded", count=count, error=repr(error))
         finally:
             with self._left_changed:
@@ -218,8 +218,8 @@ class Executor:
                 self._left_changed.notify_all()
 
     def close(self) -> None:
-        """Wait for the calls in flight, and for what was left behind, and end the threads."""
-        self._keepers.shutdown()
+        """Wait for all calls in flight, then end the threads."""
+        self._waiters.shutdown()
         self._calls.close()
 
     def _attempt(self, task: Task, way: Way) -> list[Step]:
@@ -232,14 +232,14 @@ class Executor:
                 return []
             if len(task.ids) > 1:
                 log.warning("batch.isolated", checkout_ids=_names(task.ids), error=repr(error))
-                return [done for single in task.alone() for done in self._attempt(single, way)]
+                return [done for single in task.split() for done in self._attempt(single, way)]
             return self._fail(task.ids[0], error, way.fail)
 
     def _fail(self, checkout_id: UUID, error: Exception, fail: FailFunction) -> list[Step]:
         log.error("checkout.raised", checkout_id=str(checkout_id), error=repr(error), exc_info=error)
         try:
             return [self._step(lambda connection: fail(connection, checkout_id, error))]
-        except Exception as again:  # the sweep comes back to it
+        except Exception as again:  # the sweep redelivers it
             log.exception("checkout.failure_not_recorded", checkout_id=str(checkout_id), error=repr(again))
             return []
 

@@ -1,6 +1,6 @@
-"""What happens to a checkout whose work fails: retried with back-off, given up, moved to review; and late funds.
+"""Decides what happens to a checkout whose work fails: retry with back-off, give up, or move to review; and late funds.
 
-Members must be locked.
+The checkouts must be locked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ def fail_phase(
 def give_up(
     connection: Connection, phase: Phase, checkout: LockedCheckout, error: str, settings: Settings
 ) -> list[OutgoingMessage]:
-    """End a checkout that raises or crashes its worker each time: unwind it, or, past the pivot, move it to review."""
+    """Give up a checkout that raises or crashes its worker each time: unwind it; past the pivot, move it to review."""
     detail = {"phase": phase.name, "attempts": checkout.attempts + 1, "error": error[:500]}
     if checkout.pivot_at is not None:
         forward.move_to_review(connection, phase.name, {checkout.id: Review(Code.ATTEMPTS_EXHAUSTED, detail)})
@@ -57,7 +57,7 @@ def pursue_late_funds(
 ) -> list[OutgoingMessage]:
     """Resume checkouts whose answer came after they had begun to unwind.
 
-    An unwind may be waiting for just this answer; what is live after the end is voided or refunded.
+    An unwind may be waiting for this answer. A payment that is live after the end is voided or refunded.
     """
     late = [
         each for each in checkouts if each.state in ENDINGS and each.id in payments and payments[each.id].status in LIVE

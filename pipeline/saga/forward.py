@@ -14,9 +14,9 @@ from pipeline.messaging import UNWIND, OutgoingMessage
 from pipeline.saga.chain import GatewayPhase, Phase, is_last, next_phase
 from pipeline.settings import Settings
 
-# :redeliver_after_seconds null means that nothing is due: the checkout waits for the buyer, or has ended. With
-# :window_seconds the reservation is extended by an authorisation, so that it does not expire during a payment, but not
-# beyond the authorisation's own life.
+# :redeliver_after_seconds is null when nothing is due: the checkout waits for the buyer, or has ended. :window_seconds
+# extends the reservation by an authorisation, so that it does not expire during a payment, but not past the end of the
+# authorisation itself.
 ADVANCE: Final = with_events("""
     UPDATE checkouts
     SET phase = :phase, state = :state, attempts = 0, last_error = NULL, sent_at = now(),
@@ -30,7 +30,7 @@ ADVANCE: Final = with_events("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-PARK: Final = with_events("""
+WAIT: Final = with_events("""
     UPDATE checkouts
     SET state = :state, attempts = 0, last_error = NULL, due_at = NULL, due_reason = NULL, updated_at = now(),
         expires_at = greatest(expires_at, now() + make_interval(secs => :extend_seconds))
@@ -65,16 +65,16 @@ REVIEW: Final = with_events("""
     WHERE c.id = r.id
 """)
 
-CALL_ON: Final = with_events("""
+RESUME: Final = with_events("""
     UPDATE checkouts
-    SET state = :state, fence = fence + CAST(:turn AS integer), attempts = 0, last_error = NULL, review = NULL,
+    SET state = :state, fence = fence + CAST(:new_fence AS integer), attempts = 0, last_error = NULL, review = NULL,
         payment_given = payment_given OR EXISTS (SELECT FROM payments WHERE checkout_id = :id),
         expected_total_minor = coalesce(CAST(:expected_total_minor AS bigint), expected_total_minor),
         expected_hash = coalesce(:expected_hash, expected_hash),
         expected_lines = coalesce(CAST(:expected_lines AS jsonb), expected_lines),
         sent_at = now(), due_at = now() + make_interval(secs => :redeliver_after_seconds), due_reason = 'stalled',
         expires_at = greatest(expires_at, now() + make_interval(secs => :extend_seconds)), updated_at = now(),
-        -- What goes forward again has not failed: why it was looked at stands in its events.
+        -- A checkout that goes forward again has not failed: the reason of its review stays in its events.
         failure_code = CASE WHEN :state = 'unwinding' THEN failure_code END,
         failure_phase = CASE WHEN :state = 'unwinding' THEN failure_phase END,
         failure_message = CASE WHEN :state = 'unwinding' THEN failure_message END,
@@ -86,7 +86,7 @@ CALL_ON: Final = with_events("""
 def advance(
     connection: Connection, phase: Phase, checkouts: Sequence[LockedCheckout], settings: Settings
 ) -> list[OutgoingMessage]:
-    """Record that these checkouts completed `phase`, and return the messages that call on the next one."""
+    """Record that these checkouts completed `phase`, and return the messages for the next one."""
     sends: list[OutgoingMessage] = []
     authorizes = isinstance(phase.work, GatewayPhase) and not phase.work.pivot
     waiting = [each for each in checkouts if phase.awaits_payment and not each.payment_given]
@@ -121,7 +121,7 @@ def advance(
 
 
 def wait_for_external(connection: Connection, phase: Phase, waits: Mapping[UUID, Wait]) -> None:
-    """Make these checkouts wait for an external party."""
+    """Make these checkouts wait for an external party, such as the buyer."""
     for state, event, extend_seconds in {(each.state, each.event, each.extend_seconds) for each in waits.values()}:
         facts = {
             id_: each.detail
@@ -130,14 +130,14 @@ def wait_for_external(connection: Connection, phase: Phase, waits: Mapping[UUID,
         }
         execute_with_events(
             connection,
-            PARK,
+            WAIT,
             {"ids": list(facts), "state": state, "extend_seconds": extend_seconds},
             Happened(event, list(facts), phase.name, facts),
         )
 
 
 def schedule(connection: Connection, checkouts: Sequence[LockedCheckout], retries: Mapping[UUID, Retry]) -> None:
-    """Have these checkouts called on again after their wait; costs no attempt."""
+    """Schedule a retry of these checkouts after their wait; costs no attempt."""
     schedule_retry(
         connection,
         [(each, retries[each.id].after_seconds, retries[each.id].reason, each.attempts) for each in checkouts],
@@ -145,7 +145,7 @@ def schedule(connection: Connection, checkouts: Sequence[LockedCheckout], retrie
 
 
 def schedule_retry(connection: Connection, waits: Sequence[tuple[LockedCheckout, float, str, int]]) -> None:
-    """Have checkouts called on again: (member, seconds, reason, attempts so far)."""
+    """Schedule a retry for each of (checkout, seconds, reason, attempts so far)."""
     if waits:
         connection.execute(
             SCHEDULE,
@@ -159,7 +159,7 @@ def schedule_retry(connection: Connection, waits: Sequence[tuple[LockedCheckout,
 
 
 def set_aside(connection: Connection, groups: Sequence[Sequence[UUID]], settings: Settings) -> None:
-    """Let checkouts wait in this process's memory for half of what makes a message count as lost, and not longer."""
+    """Delay the redelivery of checkouts that wait in this process's memory, for at most half of this delay."""
     if groups:
         ids = [id_ for group in groups for id_ in group]
         connection.execute(SET_ASIDE, {"ids": ids, "redeliver_after_seconds": settings.redeliver_after_seconds})
@@ -168,7 +168,7 @@ def set_aside(connection: Connection, groups: Sequence[Sequence[UUID]], settings
 def send_back(
     connection: Connection, checkouts: Sequence[LockedCheckout], queue: str, settings: Settings
 ) -> list[OutgoingMessage]:
-    """Send these checkouts to the end of their queue: they wait there anew, and that is no attempt."""
+    """Send these checkouts to the end of their queue; costs no attempt."""
     if not checkouts:
         return []
     connection.execute(
@@ -201,18 +201,18 @@ def resume_checkout(
     expected: Mapping[str, Any] | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> list[OutgoingMessage]:
-    """Set a waiting checkout going again, with its stock and prices held for at least `extend_seconds` more."""
+    """Resume a waiting checkout, with its stock and prices reserved for at least `extend_seconds` more."""
     if checkout.state is CheckoutState.NEEDS_REVIEW:
         state = CheckoutState.RUNNING if checkout.ending is None else CheckoutState.UNWINDING
     else:
         state = CheckoutState.RUNNING
     execute_with_events(
         connection,
-        CALL_ON,
+        RESUME,
         {
             "id": checkout.id,
             "state": state,
-            "turn": checkout.state is CheckoutState.NEEDS_REVIEW,
+            "new_fence": checkout.state is CheckoutState.NEEDS_REVIEW,
             "redeliver_after_seconds": settings.redeliver_after_seconds,
             "extend_seconds": extend_seconds,
             **(expected or {"expected_total_minor": None, "expected_hash": None, "expected_lines": None}),

@@ -1,4 +1,4 @@
-"""The heavy groups of a process: carried by one of its threads, one at a time, so that the others are free."""
+"""The heavy groups of a process: one of its threads works on them, one at a time, so that the others are free."""
 
 import threading
 import time
@@ -13,42 +13,42 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Load(Generic[T]):
-    """Checkouts that are too much work to go with others; `way` says how they are worked on. Taken in hand just now."""
+    """Checkouts that are too much work for a shared batch; `way` is how they are worked on, `added_at` is now."""
 
     ids: Sequence[UUID]
     way: T
-    taken_at: float = field(default_factory=time.monotonic)
+    added_at: float = field(default_factory=time.monotonic)
 
 
 class Loads(Generic[T]):
-    """What waits to be carried. Thread-safe."""
+    """The loads that wait. Thread-safe."""
 
     def __init__(self) -> None:
-        """Hold nothing."""
+        """Begin without loads."""
         self._lock = threading.Lock()
         self._waiting: deque[Load[T]] = deque()
-        self._carried = False
+        self._has_worker = False
 
-    def carry(self, loads: Sequence[Load[T]], work: Callable[[Load[T]], None], rest: Callable[[], object]) -> None:
-        """Work on these, and on what other threads add meanwhile; or add them to those that another thread works on.
+    def work_on(self, loads: Sequence[Load[T]], work: Callable[[Load[T]], None], pause: Callable[[], object]) -> None:
+        """Work on these and on what other threads add meanwhile; or add them to those that another thread works on.
 
-        `rest` is called after each, as long as others wait: it may take these away with `clear`.
+        `pause` is called after each load, as long as others wait: it may remove these with `clear`.
         """
         with self._lock:
             self._waiting.extend(loads)
-            if self._carried:
+            if self._has_worker:
                 return
-            self._carried = True
+            self._has_worker = True
         try:
             while (load := self._next()) is not None:
                 work(load)
                 if self.waiting():
-                    rest()
+                    pause()
         except BaseException:
-            # What is left comes back by the sweep, as after the end of a process.
+            # The sweep redelivers what is left, as after the end of a process.
             with self._lock:
                 self._waiting.clear()
-                self._carried = False
+                self._has_worker = False
             raise
 
     def waiting(self) -> list[Load[T]]:
@@ -57,7 +57,7 @@ class Loads(Generic[T]):
             return list(self._waiting)
 
     def clear(self) -> list[Load[T]]:
-        """Return what waits and hold it no longer."""
+        """Remove the waiting loads and return them, the oldest first."""
         with self._lock:
             waiting = list(self._waiting)
             self._waiting.clear()
@@ -67,5 +67,5 @@ class Loads(Generic[T]):
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()
-            self._carried = False
+            self._has_worker = False
             return None

@@ -1,7 +1,7 @@
-"""Polls payments at the provider, when it may know more than this database.
+"""Retrieves payments from the provider when it may know more than the database.
 
-A webhook, the day after an end, the reconciler: none of them is believed, all of them make us ask. So it does not
-matter in which order they come, or how often.
+A webhook, the polls after an end and the reconciler only cause a retrieval; what they say is not applied. So their
+order and number do not matter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,9 +26,7 @@ from pipeline.settings import Settings
 
 
 class PaymentPoller:
-    """Retrieves payments from the provider, records their status, and resumes checkouts that can continue. Safe at any
-    time.
-    """
+    """Records the retrieved status of payments, and resumes checkouts that can continue. Safe at any time."""
 
     def __init__(self, executor: Executor, settings: Settings) -> None:
         """Take what commits, sends and calls."""
@@ -38,49 +36,49 @@ class PaymentPoller:
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
         """Retrieve the payments of these checkouts.
 
-        Returns those that were retrieved, or have nothing to retrieve: the caller asks for the others again.
+        Return those that were retrieved, or have nothing to retrieve; the caller repeats the others.
         """
-        seen: set[UUID] = set()
+        retrieved: set[UUID] = set()
 
         def step(connection: Connection, ids: Sequence[UUID], answers: Sequence[CallResult]) -> Step:
             checkouts = lock_checkouts(connection, ids)
             if answers:
-                done, messages = self._take_in(connection, checkouts, answers)
-                # Repeated when its commit fails: a set, so that this is harmless.
-                seen.update(done)
+                done, messages = self._apply(connection, checkouts, answers)
+                # The step is repeated when its commit fails, which is harmless with a set.
+                retrieved.update(done)
                 return Step(messages=messages)
-            return self._ask(connection, checkouts, seen)
+            return self._plan(connection, checkouts, retrieved)
 
         def fail(connection: Connection, checkout_id: UUID, error: Exception) -> Step:
             del connection, error  # the executor has logged it
-            seen.discard(checkout_id)
+            retrieved.discard(checkout_id)
             return Step()
 
-        self._executor.drive(ids, step, fail)
-        return seen
+        self._executor.run(ids, step, fail)
+        return retrieved
 
-    def _ask(self, connection: Connection, checkouts: Sequence[LockedCheckout], seen: set[UUID]) -> Step:
-        payment = load_payments(connection, [each.id for each in checkouts])
+    def _plan(self, connection: Connection, checkouts: Sequence[LockedCheckout], retrieved: set[UUID]) -> Step:
+        payments = load_payments(connection, [each.id for each in checkouts])
         intents = []
         for checkout in checkouts:
-            held = payment.get(checkout.id)
-            operation = held.pending if held is not None else None
-            if held is None or operation is None or checkout.state is CheckoutState.COMPLETED:
-                seen.add(checkout.id)
-            elif held.reference is None:
-                # No reference to retrieve: repeating the call in flight shows more.
-                if not held.unsettled:
-                    seen.add(checkout.id)
+            payment = payments.get(checkout.id)
+            operation = payment.pending if payment is not None else None
+            if payment is None or operation is None or checkout.state is CheckoutState.COMPLETED:
+                retrieved.add(checkout.id)
+            elif payment.reference is None:
+                # There is no reference to retrieve: a repeat of the call in flight shows more.
+                if not payment.unsettled:
+                    retrieved.add(checkout.id)
             elif operation.leased_until is None or operation.leased_until <= checkout.now:
-                intents.append((checkout, held, Intent(operation.kind, operation.n, Verb.RETRIEVE)))
+                intents.append((checkout, payment, Intent(operation.kind, operation.n, Verb.RETRIEVE)))
         return Step(calls=take_leases(connection, intents, self._settings, hold=False))
 
-    def _take_in(
+    def _apply(
         self, connection: Connection, checkouts: Sequence[LockedCheckout], answers: Sequence[CallResult]
     ) -> tuple[set[UUID], list[OutgoingMessage]]:
         before = load_payments(connection, [each.id for each in checkouts])
         after = store_results(connection, checkouts, answers, before)
-        messages = [each for checkout in checkouts for each in self._follow(connection, checkout, before, after)]
+        messages = [each for checkout in checkouts for each in self._continue(connection, checkout, before, after)]
         definite = {
             each.planned.call.checkout_id
             for each in answers
@@ -88,7 +86,7 @@ class PaymentPoller:
         }
         ended = [each.id for each in checkouts if each.state in ENDINGS and after[each.id].status not in LIVE]
         answered = [id_ for id_ in ended if id_ in definite]
-        # What needed review is settled, perhaps by an operator in the provider's dashboard.
+        # Their reviews are settled, perhaps by an operator in the provider's dashboard.
         close_reviews(connection, answered)
         backward.schedule_next_poll(connection, answered, self._settings)
         backward.schedule_next_poll(
@@ -96,14 +94,14 @@ class PaymentPoller:
         )
         return definite, messages
 
-    def _follow(
+    def _continue(
         self,
         connection: Connection,
         checkout: LockedCheckout,
         before: Mapping[UUID, PaymentState],
         after: Mapping[UUID, PaymentState],
     ) -> list[OutgoingMessage]:
-        """Call on a checkout that can go on with what was seen."""
+        """Resume a checkout that can continue with the retrieved status; return its messages."""
         was, payment = before[checkout.id], after[checkout.id]
         changed = was.status is not payment.status or _outcomes(was) != _outcomes(payment)
         match checkout.state:

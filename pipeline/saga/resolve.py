@@ -1,6 +1,6 @@
-"""Unknown outcomes, and polls of what has ended: asks until the provider's answer is known.
+"""Unknown outcomes, and polls after the end: retrieves and repeats until the provider's answer is known.
 
-On a queue of its own, away from healthy payments.
+It has its own queue, so that healthy payments do not wait for it.
 """
 
 from collections import defaultdict
@@ -31,9 +31,9 @@ def resolve(
     poller: PaymentPoller,
     ids: Sequence[UUID],
 ) -> None:
-    """Hand each checkout to what works on it now. They check again under the row's lock.
+    """Pass each checkout to its next phase, the unwind or the poller, which check it again under its row lock.
 
-    Its phase, or the unwind, also for what is live after the end; what has ended otherwise is looked at.
+    The unwind also works on payments that are live after the end; other ended checkouts are polled.
     """
     forward: dict[int, list[UUID]] = defaultdict(list)
     back: list[UUID] = []

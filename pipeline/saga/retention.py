@@ -1,4 +1,4 @@
-"""What the sweep does beside its checkouts: a sign of life, and forgetting what has served its time."""
+"""What the sweep does beside its checkouts: it records its heartbeat and deletes expired rows."""
 
 from typing import Final
 
@@ -6,37 +6,37 @@ from sqlalchemy import Connection, text
 
 from pipeline.settings import Settings
 
-#: The HTTP edge keeps an answer for a day, as providers do; `idempotency_keys` is for ever.
-ANSWER_HOURS: Final = 24
+#: A stored response is kept for a day, as at providers; rows of `idempotency_keys` are kept for ever.
+RESPONSE_HOURS: Final = 24
 
-# Not more often than it is looked at: many sweeps at once write it once.
-BEAT: Final = text("""
+# At most every half second: many sweeps at once write it once.
+RECORD_HEARTBEAT: Final = text("""
     INSERT INTO heartbeats AS h (name) VALUES ('sweep')
     ON CONFLICT (name) DO UPDATE SET at = now() WHERE h.at < now() - interval '0.5 seconds'
 """)
 
-FORGET_ANSWERS: Final = text("""
+DELETE_RESPONSES: Final = text("""
     DELETE FROM stored_responses
     WHERE (owner, key) IN (SELECT owner, key FROM stored_responses
                            WHERE created_at < now() - make_interval(hours => :hours)
                            ORDER BY created_at LIMIT :limit)
 """)
 
-FORGET_DELIVERIES: Final = text("""
+DELETE_DELIVERIES: Final = text("""
     DELETE FROM webhook_deliveries
     WHERE id IN (SELECT id FROM webhook_deliveries
                  WHERE status = 'delivered' AND ended_at < now() - make_interval(days => :days)
                  ORDER BY ended_at LIMIT :limit)
 """)
 
-FORGET_REFUSED: Final = text("""
+DELETE_REJECTED_MESSAGES: Final = text("""
     DELETE FROM rejected_messages
     WHERE id IN (SELECT id FROM rejected_messages WHERE received_at < now() - make_interval(days => :days)
                  ORDER BY received_at LIMIT :limit)
 """)
 
-# Through the key, without an index that each webhook would have to keep up: a UUIDv7 begins with its milliseconds.
-FORGET_INBOUND_WEBHOOKS: Final = text("""
+# By the primary key, without an index that each webhook would have to update: a UUIDv7 begins with its milliseconds.
+DELETE_INBOUND_WEBHOOKS: Final = text("""
     DELETE FROM webhook_inbox
     WHERE id IN (SELECT id FROM webhook_inbox
                  WHERE id < CAST(rpad(lpad(to_hex(CAST(extract(epoch FROM now() - make_interval(days => :days)) * 1000
@@ -45,7 +45,7 @@ FORGET_INBOUND_WEBHOOKS: Final = text("""
                  ORDER BY id LIMIT :limit)
 """)
 
-FORGET_SESSIONS: Final = text("""
+DELETE_SESSIONS: Final = text("""
     DELETE FROM admin_sessions
     WHERE token_hash IN (SELECT token_hash FROM admin_sessions WHERE expires_at < now()
                          ORDER BY expires_at LIMIT :limit)
@@ -54,21 +54,20 @@ FORGET_SESSIONS: Final = text("""
 
 def record_heartbeat(connection: Connection) -> None:
     """Record that the sweep runs: `GET /health/checkout` reports when it does not."""
-    connection.execute(BEAT)
+    connection.execute(RECORD_HEARTBEAT)
 
 
 def delete_expired(connection: Connection, settings: Settings) -> int:
-    """Delete what has been kept for its time, at most a tick's worth of each; return how many rows.
+    """Delete rows past their retention, at most `sweep_limit` of each table; return how many.
 
-    Old answers, deliveries that were taken, messages that were refused, webhooks that are settled, and sessions that
-    are over.
+    Stored responses, delivered webhooks, rejected messages, settled inbound webhooks, and expired admin sessions.
     """
     limit = settings.sweep_limit
-    gone = connection.execute(FORGET_ANSWERS, {"hours": ANSWER_HOURS, "limit": limit}).rowcount
+    deleted = connection.execute(DELETE_RESPONSES, {"hours": RESPONSE_HOURS, "limit": limit}).rowcount
     for statement, days in (
-        (FORGET_DELIVERIES, settings.outbound_webhook_keep_days),
-        (FORGET_REFUSED, settings.rejected_messages_keep_days),
-        (FORGET_INBOUND_WEBHOOKS, settings.webhook_inbox_keep_days),
+        (DELETE_DELIVERIES, settings.outbound_webhook_keep_days),
+        (DELETE_REJECTED_MESSAGES, settings.rejected_messages_keep_days),
+        (DELETE_INBOUND_WEBHOOKS, settings.webhook_inbox_keep_days),
     ):
-        gone += connection.execute(statement, {"days": days, "limit": limit}).rowcount
-    return gone + connection.execute(FORGET_SESSIONS, {"limit": limit}).rowcount
+        deleted += connection.execute(statement, {"days": days, "limit": limit}).rowcount
+    return deleted + connection.execute(DELETE_SESSIONS, {"limit": limit}).rowcount

@@ -26,22 +26,22 @@ log = structlog.get_logger()
 
 
 class Runner:
-    """The only code that moves a checkout forward. Safe twice, safe late, safe out of order: the row decides."""
+    """The only code that moves a checkout forward. A message may come twice, late or out of order: the row decides."""
 
     def __init__(self, executor: Executor, gateway: Gateway, settings: Settings) -> None:
-        """Take what commits, sends and calls, and the gateway, which says what it can charge."""
+        """Take what commits, sends and calls, and the gateway, which decides what it can charge."""
         self._executor = executor
         self._gateway = gateway
         self._settings = settings
 
     def run(self, phase: Phase, ids: Sequence[UUID]) -> None:
-        """Run `phase` for those of these checkouts that stand right before it; the others are left alone."""
-        # What is done at a gateway is the same for any number of lines.
+        """Run `phase` for those of these checkouts that are right before it; the others do not change."""
+        # The work of a gateway call does not depend on the number of lines.
         most_lines = self._settings.batch_lines if isinstance(phase.work, TransactionPhase) else None
         watch = Watch(phase.queue)
         lane = Lane(phase.queue, partial(self._step, phase, watch, None), partial(self._send_back, phase))
         step = partial(self._step, phase, watch, most_lines)
-        self._executor.drive(ids, step, partial(self._fail, phase), may_leave=True, lane=lane)
+        self._executor.run(ids, step, partial(self._fail, phase), may_leave=True, lane=lane)
 
     def _step(
         self,
@@ -95,7 +95,7 @@ class Runner:
         return {id_: plan for id_, plan in plans.items() if not isinstance(plan, Intent)}, calls
 
     def _fail(self, phase: Phase, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
-        """Count the attempt of a checkout that raised, and give up on it after the last."""
+        """Count the attempt of a checkout that raised; after the last attempt, give up."""
         step = Step()
         for checkout in lock_checkouts(connection, [checkout_id]):
             if is_before(checkout, phase):
@@ -104,7 +104,7 @@ class Runner:
 
 
 def is_before(checkout: LockedCheckout, phase: Phase) -> bool:
-    """Return whether a checkout stands right before a phase and may go on."""
+    """Return whether a checkout is running and `phase` is its next phase."""
     return checkout.state is CheckoutState.RUNNING and checkout.phase == phase.number - 1
 
 

@@ -1,8 +1,8 @@
-"""Tells slow from lost: a message that was redelivered while its first run was still alive was not lost.
+"""Distinguishes slow from lost: a message that was redelivered while its first run still worked was not lost.
 
-A run that took its batch before the sweep sent a message again, and reaches the checkout after that, proves that the
-message was delivered: it does the work, or finds that the other message's run did. That is written down once for each
-message that was redelivered. Without such a run it was lost, or its worker crashed, or the database was unavailable.
+A run that received its batch before the sweep sent a message again, and reaches the checkout after that, proves that
+the message was delivered: it does the work, or finds that the other message's run did. That is recorded once for each
+redelivered message. Without such a run it was lost, or its worker crashed, or the database was unavailable.
 """
 
 import time
@@ -17,7 +17,7 @@ from pipeline.checkouts import LockedCheckout
 REDELIVERED: Final = "sweep.redelivered"
 SLOW: Final = "sweep.slow"
 
-# Under the checkouts' locks: two runs that were slow do not write the same down twice.
+# Under the checkouts' row locks: two slow runs do not record the same redelivery twice.
 MARK: Final = text(f"""
     INSERT INTO events (checkout_id, kind, phase, data)
     SELECT r.checkout_id, '{SLOW}', r.phase, jsonb_build_object('redelivered', r.id)
@@ -28,7 +28,7 @@ MARK: Final = text(f"""
                                              AND s.data ->> 'redelivered' = CAST(r.id AS text))
 """)
 
-#: What was redelivered in the window: slow, and lost.
+#: Counts of the messages redelivered in the window: slow ones, and lost ones.
 SLOW_COUNT: Final = f"""
     SELECT count(*) FROM events r
     WHERE r.kind = '{REDELIVERED}' AND r.at > now() - make_interval(secs => :window_seconds)
@@ -39,16 +39,16 @@ LOST_COUNT: Final = SLOW_COUNT.replace("AND EXISTS", "AND NOT EXISTS")
 
 
 class Watch:
-    """When a run took its batch, by this process's clock: it counts on while the process is frozen."""
+    """When a run received its batch, by this process's clock: it counts on while the process is suspended."""
 
     def __init__(self, queue: str) -> None:
         """Begin now."""
         self._queue = queue
-        self._taken = time.monotonic()
+        self._began = time.monotonic()
 
     def held_seconds(self) -> float:
-        """Return for how long the batch has been held. Asked before a transaction's first statement."""
-        return time.monotonic() - self._taken
+        """Return how long this run has had the batch. Call it before a transaction's first statement."""
+        return time.monotonic() - self._began
 
     def mark(
         self,
@@ -59,7 +59,7 @@ class Watch:
     ) -> None:
         """Record which of these locked checkouts were redelivered while this run had them.
 
-        One statement, and only when there may be such: `is_here`: the checkout has not moved on.
+        One statement, and only when there may be such checkouts. `is_here` returns whether one has not moved on.
         """
         held = timedelta(seconds=held_seconds)
         doubtful = [

@@ -1,6 +1,6 @@
-"""The delivery guarantee: expires what ran out of time and calls again on what was lost. SQL and sends, nothing slow.
+"""The delivery guarantee: expires checkouts and redelivers lost messages. SQL and sends, nothing slow.
 
-Safe to run many times at once (SKIP LOCKED, bounded), with Redis away (nothing is re-sent then, and nothing counted).
+Safe to run many times at once (SKIP LOCKED, bounded), and without Redis (then it redelivers and counts nothing).
 """
 
 from collections import Counter
@@ -36,13 +36,13 @@ from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
-# The wait doubles with each attempt, up to 16 times the first, so that a long outage ends in a trickle and not in a
-# flood. What was sent after :head is still waiting in its queue: called again only because it waits so long, and no
-# attempt of it.
+# The wait doubles with each attempt, up to 16 times the first, so that a long outage does not end in a flood of
+# messages. A message sent after :head still waits in its queue: it is sent again only because it waits so long, which
+# costs no attempt.
 _STALL: Final = back_off_sql(
     "attempts", first_seconds=":redeliver_after_seconds", longest_seconds="16 * :redeliver_after_seconds"
 )
-CALL_AGAIN: Final = text(f"""
+REDELIVER: Final = text(f"""
     UPDATE checkouts
     SET sent_at = now(), due_reason = 'stalled', updated_at = now(),
         attempts = attempts + CASE WHEN CAST(:counted AS boolean)
@@ -51,8 +51,8 @@ CALL_AGAIN: Final = text(f"""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# What goes to the gateway's own queue stays scheduled: its wait there says nothing about the phase's queue.
-ASK_AGAIN: Final = text("""
+# A checkout in the queue for gateway calls stays scheduled: its wait there says nothing about the phase's queue.
+REDELIVER_RESOLVE: Final = text("""
     UPDATE checkouts
     SET sent_at = now(), due_at = now() + make_interval(secs => :lease_seconds), updated_at = now()
     WHERE id = ANY(CAST(:ids AS uuid[]))
@@ -90,7 +90,7 @@ class SweepCounts:
     """What one tick did. `redelivered` counts stalled checkouts: 0 in a healthy run.
 
     `inbound_webhooks` are providers' webhooks to be processed again, `deliveries` outbound webhooks that were due,
-    `forgotten` rows that had served their time.
+    `deleted` rows past their retention.
     """
 
     expired: int = 0
@@ -99,7 +99,7 @@ class SweepCounts:
     given_up: int = 0
     inbound_webhooks: int = 0
     deliveries: int = 0
-    forgotten: int = 0
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +123,13 @@ def sweep(transactions: TransactionRunner, publisher: Publisher, backlog: Backlo
 
     transactions.run(record_heartbeat)
     run(tick.expire)
-    counts += Counter(forgotten=transactions.run(partial(delete_expired, settings=settings)))
+    counts += Counter(deleted=transactions.run(partial(delete_expired, settings=settings)))
     stations = list_stations()
     heads = backlog.heads([*(station.queue for station in stations), WEBHOOKS, DELIVERIES])
     if heads is None:
         log.warning("sweep.blind", **counts)
         return SweepCounts(**counts)
-    run(tick.call_scheduled)
+    run(tick.redeliver_scheduled)
     run(partial(tick.redeliver_inbound_webhooks, heads.get(WEBHOOKS)))
     run(partial(tick.send_deliveries, heads.get(DELIVERIES)))
     for station in stations:
@@ -152,24 +152,23 @@ class Tick:
         messages = backward.begin(connection, checkouts, rejections, self.settings, ending=CheckoutState.EXPIRED)
         return Swept(messages, counts=+Counter(expired=len(checkouts)))
 
-    def call_scheduled(self, connection: Connection) -> Swept:
-        """Call on checkouts that asked for it: unknown outcomes, leases that ran out, undos that failed."""
+    def redeliver_scheduled(self, connection: Connection) -> Swept:
+        """Redeliver to checkouts whose scheduled time has come: unknown outcomes, expired leases, failed undos."""
         checkouts = lock_scheduled(connection, self.settings.sweep_limit)
-        asking = [checkout.id for checkout in checkouts if queue_for(checkout) == RESOLVE]
-        if asking:
+        resolving = [checkout.id for checkout in checkouts if queue_for(checkout) == RESOLVE]
+        if resolving:
             seconds = self.settings.gateway_lease_seconds
-            connection.execute(ASK_AGAIN, {"ids": asking, "lease_seconds": seconds})
-        self._call_again(connection, [checkout for checkout in checkouts if checkout.id not in asking], counted=False)
+            connection.execute(REDELIVER_RESOLVE, {"ids": resolving, "lease_seconds": seconds})
+        others = [checkout for checkout in checkouts if checkout.id not in resolving]
+        self._redeliver(connection, others, counted=False)
         messages = [OutgoingMessage(queue_for(checkout), checkout.id, checkout.now) for checkout in checkouts]
         return Swept(messages, counts=+Counter(scheduled=len(checkouts)))
 
     def redeliver(self, station: Station, head: Head | None, connection: Connection) -> Swept:
-        """Redeliver to checkouts with a message that was lost, or crashed without committing; end those out of
-        attempts.
+        """Redeliver messages that were lost, or whose worker crashed before a commit; give up after the last attempt.
 
-        Queues are first in, first out: what was sent before the oldest waiting message has left the queue. A queue
-        whose head does not say when it was sent proves nothing: only what is past `redeliver_always_after_seconds` is
-        redelivered.
+        Queues are first in, first out: a message sent before the oldest waiting one has left the queue. When the head
+        of a queue has no sending time, only messages past `redeliver_always_after_seconds` are redelivered.
         """
         unknown_age = datetime.fromtimestamp(0, UTC)
         before = None if head is None else head.sent_at or unknown_age
@@ -185,19 +184,19 @@ class Tick:
         limit = (
             self.settings.max_undo_attempts if station.state is CheckoutState.UNWINDING else self.settings.max_attempts
         )
-        hopeless = [checkout for checkout in checkouts if checkout.attempts >= limit]
+        exhausted = [checkout for checkout in checkouts if checkout.attempts >= limit]
         again = [checkout for checkout in checkouts if checkout.attempts < limit]
-        self._call_again(connection, again, counted=True, head=before)
+        self._redeliver(connection, again, counted=True, head=before)
         write_events(connection, "sweep.redelivered", [checkout.id for checkout in again], phase=station.queue)
         messages = [OutgoingMessage(station.queue, checkout.id, checkout.now) for checkout in again]
-        for checkout in hopeless:
+        for checkout in exhausted:
             messages += self._give_up(connection, checkout)
-        return Swept(messages, counts=+Counter(redelivered=len(again), given_up=len(hopeless)))
+        return Swept(messages, counts=+Counter(redelivered=len(again), given_up=len(exhausted)))
 
     def redeliver_inbound_webhooks(self, head: Head | None, connection: Connection) -> Swept:
-        """Redeliver inbound webhooks that are due for a retry, or with a lost message.
+        """Redeliver inbound webhooks that are due for a retry, or whose message was lost.
 
-        No more than the queue is short of one tick's worth: a backlog is never doubled.
+        The queue is filled up to `sweep_limit` messages at most: a backlog is never doubled.
         """
         due = lock_due_inbound_webhooks(connection, self._room(head))
         if due:
@@ -223,10 +222,10 @@ class Tick:
         )
 
     def _room(self, head: Head | None) -> int:
-        """Return by how much a queue is short of one tick's worth."""
+        """Return how many messages a queue takes until it holds `sweep_limit`."""
         return max(0, self.settings.sweep_limit - (0 if head is None else head.waiting))
 
-    def _call_again(
+    def _redeliver(
         self,
         connection: Connection,
         checkouts: Sequence[LockedCheckout],
@@ -236,7 +235,7 @@ class Tick:
     ) -> None:
         if checkouts:
             connection.execute(
-                CALL_AGAIN,
+                REDELIVER,
                 {
                     "ids": [checkout.id for checkout in checkouts],
                     "counted": counted,
@@ -246,7 +245,7 @@ class Tick:
             )
 
     def _give_up(self, connection: Connection, checkout: LockedCheckout) -> list[OutgoingMessage]:
-        error = "its worker died, or left no trace, each time"
+        error = "its worker crashed without committing, each time"
         if checkout.state is CheckoutState.UNWINDING:
             fail_undo(connection, checkout, error, self.settings)
             return []
@@ -254,7 +253,7 @@ class Tick:
 
 
 def queue_for(checkout: LockedCheckout) -> str:
-    """Return the queue that takes a checkout on when its time has come; slow gateway matters go to their own."""
+    """Return the queue for a checkout that is due; slow gateway calls have their own queue."""
     if checkout.state is CheckoutState.UNWINDING:
         return UNWIND
     if checkout.state is not CheckoutState.RUNNING or isinstance(next_phase(checkout.phase).work, GatewayPhase):

@@ -1,4 +1,4 @@
-"""Moves checkouts back: the undos of what was done, newest phase first, each in its own transaction."""
+"""Moves checkouts back: the undos of the completed phases, newest first, each in its own transaction."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -33,7 +33,7 @@ from pipeline.settings import Settings
 
 
 class Unwinder:
-    """The only code that moves a checkout back. Undo is safe twice and safe without its do."""
+    """The only code that moves a checkout back. An undo is safe to repeat, and safe where the phase was never done."""
 
     def __init__(self, executor: Executor, settings: Settings) -> None:
         """Take what commits, sends and calls."""
@@ -41,14 +41,11 @@ class Unwinder:
         self._settings = settings
 
     def run(self, ids: Sequence[UUID]) -> None:
-        """Unwind those of these checkouts that are unwinding, as far as it goes now.
-
-        Also voids or refunds late funds.
-        """
+        """Unwind those of these checkouts that are unwinding, as far as possible now; void or refund late funds."""
         watch = Watch(UNWIND)
         lane = Lane(UNWIND, partial(self._step, watch, None), self._send_back)
         step = partial(self._step, watch, self._settings.batch_lines)
-        self._executor.drive(ids, step, self._fail, may_leave=True, lane=lane)
+        self._executor.run(ids, step, self._fail, may_leave=True, lane=lane)
 
     def _step(
         self,
@@ -68,14 +65,14 @@ class Unwinder:
         if ended:
             step.calls += self._void_or_refund_late(connection, ended)
         parts = split_by_attempts([each for each in checkouts if each.state is CheckoutState.UNWINDING], most_lines)
-        turning, step.again, step.heavy = parts.now, parts.again, parts.heavy
+        unwinding, step.again, step.heavy = parts.now, parts.again, parts.heavy
         forward.set_aside(connection, step.heavy, self._settings)
-        if not turning:
+        if not unwinding:
             return step
-        number = max(each.phase for each in turning)
+        number = max(each.phase for each in unwinding)
         phase = find_phase(number)
-        group = [each for each in turning if each.phase == number]
-        rest = [each.id for each in turning if each.phase < number]
+        group = [each for each in unwinding if each.phase == number]
+        rest = [each.id for each in unwinding if each.phase < number]
         if self._undo(connection, phase, group, payments, step):
             rest += [each.id for each in group]
         if rest:
@@ -83,8 +80,8 @@ class Unwinder:
         return step
 
     def _send_back(self, ids: Sequence[UUID], connection: Connection) -> Step:
-        turning = [each for each in lock_checkouts(connection, ids) if each.state is CheckoutState.UNWINDING]
-        return Step(messages=forward.send_back(connection, turning, UNWIND, self._settings))
+        unwinding = [each for each in lock_checkouts(connection, ids) if each.state is CheckoutState.UNWINDING]
+        return Step(messages=forward.send_back(connection, unwinding, UNWIND, self._settings))
 
     def _undo(
         self,
@@ -94,7 +91,7 @@ class Unwinder:
         payments: Mapping[UUID, PaymentState],
         step: Step,
     ) -> bool:
-        """Undo one phase for a group. True when some of it has more to undo right away."""
+        """Undo one phase for a group. Return True when some of it has more to undo right away."""
         match phase.work:
             case TransactionPhase():
                 if phase.work.undo is not None:
@@ -133,7 +130,7 @@ class Unwinder:
                 case Intent():
                     pass
                 case Rejected() | Wait():
-                    raise TypeError(f"an undo cannot answer {plan}")
+                    raise TypeError(f"an undo cannot return {plan}")
                 case _:
                     assert_never(plan)
         abandon(connection, [each.id for each in undone if each.id in payments and payments[each.id].unsettled])
@@ -165,7 +162,7 @@ class Unwinder:
         return self._lease(connection, ended, payments, plans)
 
     def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
-        """Count the attempt of an undo that raised; after the last, move to review."""
+        """Count the attempt of an undo that raised; after the last attempt, move to review."""
         for checkout in lock_checkouts(connection, [checkout_id]):
             if checkout.state is not CheckoutState.UNWINDING:
                 continue

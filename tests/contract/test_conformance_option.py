@@ -36,21 +36,21 @@ def test_the_mistakes_of_a_careless_adapter_are_found() -> None:
     assert done.returncode == 1
     assert failed >= {
         "test_a_repeated_key_gives_the_same_answer_and_one_effect",
-        "test_a_key_asked_by_many_at_once_has_one_effect",
+        "test_a_key_used_by_many_at_once_has_one_effect",
         "test_a_key_with_another_amount_opens_nothing_more",
         "test_a_key_with_another_token_authorises_nothing_more",
         "test_a_key_of_one_object_is_none_for_another",
         "test_the_same_under_two_keys_moves_money_once",
         "test_many_keys_at_once_have_one_effect",
-        "test_taken_money_is_not_cancelled",
+        "test_captured_money_is_not_cancelled",
         "test_retrieving_an_object_that_is_not_there_is_an_operators_matter",
         "test_a_changed_body_is_refused",
         "test_an_old_webhook_is_refused",
         "test_a_kind_of_no_concern_is_not_relevant",
     }
-    # What it does right is not held against it.
+    # What it does right does not fail.
     assert "test_a_decline_leaves_the_object_open_for_another_card" not in failed
-    assert "test_what_was_not_taken_is_not_given_back" not in failed
+    assert "test_what_was_not_captured_is_not_refunded" not in failed
 
 
 @pytest.mark.parametrize(

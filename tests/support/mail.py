@@ -110,7 +110,7 @@ def approve_many(mail: Mail, shelf: Shelf, count: int) -> list[UUID]:
     return ids
 
 
-def looks(spy: Spy) -> int:
+def count_retrievals(spy: Spy) -> int:
     """Return how often the bank was asked how things stand."""
     return sum(verb == "retrieve" for verb, _ in spy.calls)
 

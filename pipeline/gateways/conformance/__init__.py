@@ -1,7 +1,7 @@
-"""The conformance suite: what every gateway must do, as tests that run on any adapter.
+"""The conformance suite: the tests that every gateway must pass.
 
     pytest -p pipeline.gateways.conformance.plugin --gateway my_package.testing:build
 
-`build` is described in `subject.py`. The modules `test_*` are the suite; pytest is imported by nothing else of the
-engine (the extra `testing`).
+`subject.py` describes `build`. The modules `test_*` are the suite. Nothing else in the engine imports pytest (the extra
+`testing`).
 """

@@ -1,4 +1,4 @@
-"""Which adapter the suite is run on: finds what builds it."""
+"""Finds the callable that builds the adapter under test."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,7 +13,7 @@ Build = Callable[..., AbstractContextManager[Subject]]
 
 
 def load_build(path: str) -> Build:
-    """Import what `package.module:build` names; UsageError says why that cannot be done."""
+    """Import the callable of `package.module:build`. Raises UsageError with the reason when it cannot."""
     module_name, _, name = path.partition(":")
     if not module_name or not name:
         raise pytest.UsageError(f"--gateway {path}: name a callable as package.module:build.")

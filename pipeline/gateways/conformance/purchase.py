@@ -1,4 +1,4 @@
-"""One purchase at the provider behind an adapter: calls with fresh keys, and what came of them."""
+"""One purchase at the provider behind an adapter: calls with new keys, and their effects."""
 
 import time
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ T = TypeVar("T")
 OPEN, PENDING, AUTHORIZED = PaymentStatus.OPEN, PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZED
 CAPTURED, CANCELLED, REFUNDED = PaymentStatus.CAPTURED, PaymentStatus.CANCELLED, PaymentStatus.REFUNDED
 
-#: Where an object stands before a verb and after it.
+#: The status of an object before a verb and after it.
 STEPS: Final = {
     Verb.OPEN: (None, OPEN),
     Verb.AUTHORIZE: (OPEN, AUTHORIZED),
@@ -35,14 +35,14 @@ WAYS: Final = {
     REFUNDED: (Verb.OPEN, Verb.AUTHORIZE, Verb.CAPTURE, Verb.REFUND),
 }
 
-#: Longest that an unknown outcome is asked about.
-PATIENCE_SECONDS: Final = 30
+#: The longest time for which a call is repeated until its answer is definite.
+REPEAT_SECONDS: Final = 30
 
 MINOR: Final = 12_50
 
 
 def need(value: T | None, name: str) -> T:
-    """Return what the subject offers, or skip the test."""
+    """Return an attribute of the subject, or skip the test without it."""
     if value is None:
         pytest.skip(f"The subject has no {name}.")
     return value
@@ -62,7 +62,7 @@ class Purchase:
         return Money(MINOR, self.subject.currency)
 
     def call(self, *, token: str | None = None, amount: Money | None = None, reference: str | None = None) -> Call:
-        """Return a call about the object, with a key of its own."""
+        """Return a call about the object, with a new key."""
         return Call(
             checkout_id=self.checkout_id,
             key=f"conformance:{uuid4()}",
@@ -72,31 +72,31 @@ class Purchase:
         )
 
     def ask(self, verb: Verb, call: Call | None = None) -> Answer:
-        """Ask once, by default with a new key; whatever the answer is."""
-        asked: Answer = getattr(self.subject.gateway, verb)(call or self.call())
-        if verb is Verb.OPEN and isinstance(asked, Succeeded):
-            self.reference = asked.reference
-        return asked
+        """Make one call, by default with a new key, and return any answer."""
+        answer: Answer = getattr(self.subject.gateway, verb)(call or self.call())
+        if verb is Verb.OPEN and isinstance(answer, Succeeded):
+            self.reference = answer.reference
+        return answer
 
     def insist(self, verb: Verb, call: Call | None = None) -> Answer:
-        """Ask with the same key until the answer is definite."""
+        """Repeat a call with the same key until its answer is definite."""
         same = call or self.call()
-        ends_at = time.monotonic() + PATIENCE_SECONDS
+        ends_at = time.monotonic() + REPEAT_SECONDS
         while isinstance(answer := self.ask(verb, same), Unknown | Transient):
             assert time.monotonic() < ends_at, answer
             time.sleep(0.05)
         return answer
 
     def retrieve(self) -> Answer:
-        """Return what the provider shows of the object."""
-        ends_at = time.monotonic() + PATIENCE_SECONDS
+        """Retrieve the object and return the answer."""
+        ends_at = time.monotonic() + REPEAT_SECONDS
         while isinstance(answer := self.subject.gateway.retrieve(self.call()), Unknown | Transient):
             assert time.monotonic() < ends_at, answer
             time.sleep(0.05)
         return answer
 
     def bring_to(self, status: PaymentStatus | None) -> "Purchase":
-        """Bring the object to this status by the ordinary way; None is before there is any."""
+        """Bring the object to this status by the ordinary calls; None is before it exists."""
         if status is PENDING:
             self.insist(Verb.OPEN)
             answer = self.insist(Verb.AUTHORIZE, self.call(token=need(self.subject.tokens.action, "tokens.action")))
@@ -108,7 +108,7 @@ class Purchase:
         return self
 
     def status(self) -> PaymentStatus | None:
-        """Return where the object stands; None if this purchase knows of none."""
+        """Return the status of the object; None if this purchase has none."""
         if self.reference is None:
             return None
         match self.retrieve():
@@ -120,12 +120,12 @@ class Purchase:
                 pytest.fail(f"retrieve answered {other}")
 
     def movements(self) -> tuple[int, int]:
-        """Return what the provider itself says was captured and given back."""
+        """Return what the provider itself has captured and refunded."""
         assert self.reference is not None
         return self.subject.movements(self.reference)
 
     def assert_stands(self, status: PaymentStatus | None) -> None:
-        """Assert that the object stands there, that just the money moved that goes with it, and that it is alone."""
+        """Assert the status of the object, that exactly its money has moved, and that it is the only object."""
         assert self.status() == status
         if self.subject.count_objects is not None:
             assert self.subject.count_objects(self.checkout_id) == (0 if status is None else 1)

@@ -1,8 +1,8 @@
-"""What the conformance suite needs to know of an adapter, to put it to the test.
+"""What the conformance suite needs of an adapter, to test it.
 
 `pytest --gateway package.module:build` calls `build()`, or `build(settings)` if it has a parameter of that name: then
-the suite hands in settings with a real database and short times, and starts a server where there is none. `build`
-returns a context manager that gives one `Subject` for the whole run. Whatever a subject leaves out is skipped, with the
+the suite passes settings with a real database and short times, and starts a server where there is none. `build` returns
+a context manager that yields one `Subject` for the whole run. Tests of what a subject leaves out are skipped, with the
 name of the missing attribute.
 
     @contextmanager
@@ -24,7 +24,7 @@ from pipeline.gateways.gateway import Gateway, Verb
 
 
 class Fault(StrEnum):
-    """What a network and a provider can do to a call."""
+    """What can go wrong with a call in the network or at the provider."""
 
     TIMEOUT_BEFORE = "timeout_before"  # no answer in time, and nothing happened
     TIMEOUT_AFTER = "timeout_after"  # no answer in time, and it happened
@@ -34,15 +34,15 @@ class Fault(StrEnum):
     BROKEN_AFTER = "broken_after"  # the connection breaks after it happened
     MALFORMED = "malformed"  # it happened, and the answer cannot be read
     SLOW = "slow"  # it happened, and the answer comes late but in time
-    REFUSED = "refused"  # nobody listens: the request was never sent
+    REFUSED = "refused"  # no server listens: the request was never sent
     BUSY = "busy"  # too many requests: nothing happened
-    ACCESS = "access"  # the provider refuses the access key: nothing happened
+    ACCESS = "access"  # the provider refuses the API key: nothing happened
     STUCK = "stuck"  # this key gets a server error now and for ever, and nothing happened
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Payment methods of the provider's test world; None where there is none of the kind."""
+    """Payment methods for the provider's tests; None where there is none of the kind."""
 
     ok: str
     declined: str | None = None
@@ -51,7 +51,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A webhook as the provider sends it. Header names are in lower case."""
+    """A webhook in the provider's form. Header names are in lower case."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -61,7 +61,7 @@ class WebhookMaker(Protocol):
     """Makes and signs webhooks as the provider would."""
 
     def __call__(self, reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
-        """Return a webhook about this object, signed so long ago; without a reference, of a kind of no concern.
+        """Return a webhook about this object, signed `age_seconds` ago; without a reference, of an irrelevant kind.
 
         The provider need not have the object: the suite also names references that it does not have.
         """
@@ -71,19 +71,18 @@ class Buyer(Protocol):
     """The buyer at the bank's page."""
 
     def __call__(self, reference: str, *, approve: bool) -> None:
-        """Say yes or no to the payment of an object; without effect where nobody asks any more."""
+        """Approve or refuse the payment of an object; without effect when it no longer waits for the buyer."""
 
 
 class Provoke(Protocol):
     """Makes calls go wrong."""
 
     def __call__(self, fault: Fault, verb: Verb, token: str) -> AbstractContextManager[str]:
-        """Give the token to call with, usually `token` itself.
+        """Return a context manager that yields the token to call with, usually `token` itself.
 
-        Until the context is left, a call of `verb` with that token goes wrong in this way: not only its first try, but
-        also those that the adapter makes of its own accord. Once it is left, the same call works; after STUCK only
-        one with a new key does, after ACCESS one with a new key and `token` itself. Other verbs are not touched, except
-        by REFUSED.
+        In the context, a call of `verb` with that token goes wrong in this way, and so do the adapter's own repeats of
+        it. After the context, the same call works; after STUCK only one with a new key does, after ACCESS one with a
+        new key and `token` itself. Other verbs are not affected, except by REFUSED.
         """
 
 
@@ -92,22 +91,22 @@ class Subject:
     """An adapter under test, and the provider behind it.
 
     Its time-outs should be short (about half a second): the suite waits for many of them. `missing` is a well-formed
-    reference that the provider does not have. `currency` is one that it takes, with two decimals.
+    reference that the provider does not have. `currency` is one that it supports, with two decimals.
     """
 
     gateway: Gateway
     tokens: Tokens
     missing: str
-    #: Read from the provider itself, not through the adapter: the sums that it captured and gave back for an object.
+    #: Read from the provider itself, not through the adapter: the sums that it captured and refunded for an object.
     movements: Callable[[str], tuple[int, int]]
     currency: str = "EUR"
 
     #: Read from the provider itself: how many payment objects it has for a checkout.
     count_objects: Callable[[UUID], int] | None = None
     act_as_buyer: Buyer | None = None
-    #: Let the authorisation of an object run out.
+    #: Makes the authorisation of an object expire.
     let_expire: Callable[[str], None] | None = None
     make_webhook: WebhookMaker | None = None
     provoke: Provoke | None = None
-    #: What `provoke` can do.
+    #: The faults that `provoke` can make.
     faults: frozenset[Fault] = frozenset()

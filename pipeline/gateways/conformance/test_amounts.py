@@ -1,4 +1,4 @@
-"""What an adapter says can be charged can be: known from the currency alone, before anything is held."""
+"""The amounts that an adapter can charge: known from the currency alone, before anything is reserved."""
 
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ AMOUNTS = [1, 4, 5, 9, 10, 49, 50, 99, 1234, 5124, 5125, 99_999, 100_000_000, 10
 
 @pytest.mark.parametrize("currency", CURRENCIES)
 def test_what_can_be_charged_is_the_amount_or_a_little_less(subject: Subject, currency: str) -> None:
-    """Asked for every quote: never zero, never more, never another currency, and the same again when asked again."""
+    """Called for every quote: never zero, never more, never another currency, and the same result for a repeat."""
     for minor in AMOUNTS:
         amount = Money(minor, currency)
         match subject.gateway.chargeable(amount):
@@ -25,7 +25,7 @@ def test_what_can_be_charged_is_the_amount_or_a_little_less(subject: Subject, cu
                 assert minor - charge.minor < 10 ** (minor_digits(currency) or 0) or charge == amount
                 assert subject.gateway.chargeable(charge) == charge
             case NotChargeable(reason):
-                # What to do stands behind a colon.
+                # The advice comes after a colon.
                 assert reason.isprintable()
                 assert reason.rpartition(": ")[0]
                 assert not reason.endswith(".")
@@ -53,8 +53,8 @@ def test_what_can_be_charged_is_opened(subject: Subject, currency: str) -> None:
     ],
     ids=lambda amount: ascii(f"{amount.minor} {amount.currency}"),
 )
-def test_what_cannot_be_charged_is_said_beforehand(subject: Subject, amount: Money) -> None:
-    """And is declined when somebody opens it nevertheless."""
+def test_what_cannot_be_charged_is_known_beforehand(subject: Subject, amount: Money) -> None:
+    """`open` declines it nevertheless."""
     assert isinstance(subject.gateway.chargeable(amount), NotChargeable)
     if amount.minor != 0:
         answer = subject.gateway.open(Call(uuid4(), f"conformance:{uuid4()}", amount, subject.tokens.ok))

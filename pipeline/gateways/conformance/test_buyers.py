@@ -9,12 +9,12 @@ from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded, Verb
 
 @pytest.fixture
 def buyer(subject: Subject) -> Buyer:
-    """The buyer, if the subject can play one."""
+    """The buyer, if the subject has one."""
     return need(subject.act_as_buyer, "act_as_buyer")
 
 
 def test_an_action_says_what_the_storefront_needs(purchase: Purchase) -> None:
-    """A page to send the buyer to, or a secret for the provider's library; retrieve says it again."""
+    """A page to send the buyer to, or a secret for the provider's library; `retrieve` returns it again."""
     action = need(purchase.subject.tokens.action, "tokens.action")
     call = purchase.bring_to(OPEN).call(token=action)
 
@@ -30,7 +30,7 @@ def test_an_action_says_what_the_storefront_needs(purchase: Purchase) -> None:
 
 
 def test_an_approval_authorises(purchase: Purchase, buyer: Buyer) -> None:
-    """After the buyer's yes the object is authorised without another call, and can be taken."""
+    """After the buyer's approval the object is authorised without another call, and can be captured."""
     purchase.bring_to(PENDING)
 
     buyer(purchase.reference or "", approve=True)
@@ -41,7 +41,7 @@ def test_an_approval_authorises(purchase: Purchase, buyer: Buyer) -> None:
 
 
 def test_a_refusal_is_a_decline_until_the_next_card(purchase: Purchase, buyer: Buyer) -> None:
-    """After the buyer's no `retrieve` is declined; another card under a new key is authorised."""
+    """After the buyer's refusal `retrieve` is declined; another card with a new key is authorised."""
     purchase.bring_to(PENDING)
 
     buyer(purchase.reference or "", approve=False)
@@ -53,7 +53,7 @@ def test_a_refusal_is_a_decline_until_the_next_card(purchase: Purchase, buyer: B
 
 
 def test_an_approval_after_the_cancel_authorises_nothing(purchase: Purchase, buyer: Buyer) -> None:
-    """The checkout was given up while the buyer was at their bank: nothing is held on their card."""
+    """The checkout has ended while the buyer was at the bank: nothing is authorised on the card."""
     purchase.bring_to(PENDING)
     assert purchase.insist(Verb.CANCEL) == Succeeded(purchase.reference or "", CANCELLED)
 

@@ -1,4 +1,4 @@
-"""Webhooks: believed only with the provider's signature."""
+"""Inbound webhooks: accepted only with the provider's signature."""
 
 from uuid import uuid4
 
@@ -14,14 +14,14 @@ LONG_AGO_SECONDS = 24 * 3600
 
 @pytest.fixture
 def sent(purchase: Purchase) -> Webhook:
-    """A good webhook about an authorised object."""
+    """A valid webhook about an authorised object."""
     make_webhook = need(purchase.subject.make_webhook, "make_webhook")
     purchase.bring_to(AUTHORIZED)
     return make_webhook(purchase.reference, purchase.checkout_id)
 
 
 def assert_refused(subject: Subject, sent: Webhook) -> None:
-    """Assert that it is not believed, and that the reason does not repeat what it carried."""
+    """Assert that a webhook is refused, and that the reason does not quote it."""
     with pytest.raises(Invalid) as refusal:
         subject.gateway.read_webhook(sent.body, sent.headers)
     assert refusal.value.code is Code.WEBHOOK_INVALID
@@ -29,7 +29,7 @@ def assert_refused(subject: Subject, sent: Webhook) -> None:
 
 
 def test_a_signed_webhook_names_its_object_and_its_checkout(purchase: Purchase, sent: Webhook) -> None:
-    """The inbox finds the payment by either, also before our own answer has come."""
+    """The inbox finds the payment by either, also before the answer of the engine's call."""
     webhook = purchase.subject.gateway.read_webhook(sent.body, sent.headers)
 
     assert webhook.event_id
@@ -39,7 +39,7 @@ def test_a_signed_webhook_names_its_object_and_its_checkout(purchase: Purchase, 
 
 
 def test_a_webhook_sent_twice_is_the_same_event(subject: Subject, sent: Webhook) -> None:
-    """Providers repeat themselves: the event id tells."""
+    """Providers repeat webhooks: the event id identifies them."""
     first, second = (subject.gateway.read_webhook(sent.body, sent.headers) for _ in range(2))
 
     assert first == second
@@ -55,7 +55,7 @@ def test_two_events_have_two_ids(purchase: Purchase, sent: Webhook) -> None:
 
 
 def test_a_kind_of_no_concern_is_not_relevant(subject: Subject) -> None:
-    """What cannot concern a payment of ours is stored and left alone."""
+    """A webhook that cannot concern a payment is stored and not processed."""
     make_webhook = need(subject.make_webhook, "make_webhook")
     sent = make_webhook(None, uuid4())
 
@@ -79,7 +79,7 @@ def test_anothers_signature_is_refused(subject: Subject, sent: Webhook) -> None:
 
 
 def test_an_old_webhook_is_refused(purchase: Purchase) -> None:
-    """A webhook that somebody kept cannot be played back a day later."""
+    """A webhook cannot be replayed a day later."""
     make_webhook = need(purchase.subject.make_webhook, "make_webhook")
 
     assert_refused(purchase.subject, make_webhook("any", uuid4(), age_seconds=LONG_AGO_SECONDS))
@@ -87,16 +87,16 @@ def test_an_old_webhook_is_refused(purchase: Purchase) -> None:
 
 @pytest.mark.parametrize("value", ["", "v1,", "nonsense", "v1,====", "t=,v1=", "\N{SNOWMAN}", "t=1,v1=1", "," * 1000])
 def test_a_header_that_is_no_signature_is_refused(subject: Subject, sent: Webhook, value: str) -> None:
-    """Whatever stands in its headers, the answer is a refusal and not an accident."""
+    """With any header, the webhook is refused and no other exception is raised."""
     assert_refused(subject, Webhook(sent.body, dict.fromkeys(sent.headers, value)))
 
 
 def test_a_webhook_without_headers_is_refused(subject: Subject, sent: Webhook) -> None:
-    """Nobody signed it."""
+    """A webhook without a signature is refused."""
     assert_refused(subject, Webhook(sent.body, {}))
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[", b"\xff\xfe", b"null", b"[" * 100_000, b'"\\ud800"'])
 def test_a_body_that_is_none_is_refused(subject: Subject, sent: Webhook, body: bytes) -> None:
-    """With headers as they should be, a body of any shape is refused in the same way."""
+    """With valid headers, a body of any shape is refused in the same way."""
     assert_refused(subject, Webhook(body, sent.headers))

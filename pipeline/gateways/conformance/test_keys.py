@@ -22,7 +22,7 @@ DETAILS = [
 
 @pytest.mark.parametrize("verb", KEYED_VERBS)
 def test_a_repeated_key_gives_the_same_answer_and_one_effect(purchase: Purchase, verb: Verb) -> None:
-    """Whoever does not know whether they asked may simply ask again."""
+    """A caller without an answer may simply repeat the call."""
     before, after = STEPS[verb]
     call = purchase.bring_to(before).call()
 
@@ -35,10 +35,10 @@ def test_a_repeated_key_gives_the_same_answer_and_one_effect(purchase: Purchase,
 
 @pytest.mark.parametrize("details", DETAILS, ids=["plain", "odd"])
 @pytest.mark.parametrize("verb", KEYED_VERBS)
-def test_a_repeated_key_gives_the_same_answer_whatever_is_told_of_the_purchase(
+def test_a_repeated_key_gives_the_same_answer_with_any_details_of_the_purchase(
     purchase: Purchase, verb: Verb, details: Details
 ) -> None:
-    """What an adapter makes of the details changes no answer."""
+    """The details of a purchase change no answer."""
     before, after = STEPS[verb]
     call = replace(purchase.bring_to(before).call(), details=details)
 
@@ -50,8 +50,8 @@ def test_a_repeated_key_gives_the_same_answer_whatever_is_told_of_the_purchase(
 
 
 @pytest.mark.parametrize("verb", KEYED_VERBS)
-def test_a_key_asked_by_many_at_once_has_one_effect(purchase: Purchase, verb: Verb) -> None:
-    """Eight at once hear the same, or that nobody can say yet; a later repeat tells."""
+def test_a_key_used_by_many_at_once_has_one_effect(purchase: Purchase, verb: Verb) -> None:
+    """Eight at once get the same answer, or `Unknown`; a later repeat is answered."""
     before, after = STEPS[verb]
     call = purchase.bring_to(before).call()
     start = Barrier(RIVALS)
@@ -63,17 +63,17 @@ def test_a_key_asked_by_many_at_once_has_one_effect(purchase: Purchase, verb: Ve
     with ThreadPoolExecutor(RIVALS) as threads:
         answers = list(threads.map(race, range(RIVALS)))
 
-    told = purchase.insist(verb, call)
-    assert isinstance(told, Succeeded)
-    assert told.status == after
-    assert [answer for answer in answers if not isinstance(answer, Unknown) and answer != told] == []
-    purchase.reference = told.reference
+    repeat = purchase.insist(verb, call)
+    assert isinstance(repeat, Succeeded)
+    assert repeat.status == after
+    assert [answer for answer in answers if not isinstance(answer, Unknown) and answer != repeat] == []
+    purchase.reference = repeat.reference
     purchase.assert_stands(after)
 
 
 @pytest.mark.parametrize("verb", [Verb.CAPTURE, Verb.CANCEL, Verb.REFUND])
 def test_many_keys_at_once_have_one_effect(purchase: Purchase, verb: Verb) -> None:
-    """Capture, cancel and refund move the whole amount: under whatever key, only once."""
+    """Capture, cancel and refund move the whole amount: with any key, only once."""
     before, after = STEPS[verb]
     calls = [purchase.bring_to(before).call()]
     calls += [purchase.call() for _ in range(RIVALS - 1)]
@@ -91,7 +91,7 @@ def test_many_keys_at_once_have_one_effect(purchase: Purchase, verb: Verb) -> No
 
 
 def test_a_key_with_another_amount_opens_nothing_more(purchase: Purchase) -> None:
-    """A key that comes back with another request is a mistake somewhere: it has no effect of its own."""
+    """A key with another request is a fault: the second request has no effect of its own."""
     count_objects = need(purchase.subject.count_objects, "count_objects")
     call = purchase.call()
     first = purchase.insist(Verb.OPEN, call)
@@ -105,7 +105,7 @@ def test_a_key_with_another_amount_opens_nothing_more(purchase: Purchase) -> Non
 
 
 def test_a_key_with_another_token_authorises_nothing_more(purchase: Purchase) -> None:
-    """A declined key does not become an authorisation by changing the card under it."""
+    """A declined key does not become an authorisation with another card."""
     declined = need(purchase.subject.tokens.declined, "tokens.declined")
     call = purchase.bring_to(OPEN).call(token=declined)
     purchase.insist(Verb.AUTHORIZE, call)
@@ -128,7 +128,7 @@ def test_a_key_of_one_verb_is_none_for_another(purchase: Purchase) -> None:
 
 
 def test_a_key_of_one_object_is_none_for_another(purchase: Purchase) -> None:
-    """The key of one capture does not take the money of another purchase."""
+    """The key of one capture does not capture another purchase."""
     other = Purchase(purchase.subject, checkout_id=uuid4()).bring_to(AUTHORIZED)
     call = purchase.bring_to(AUTHORIZED).call()
     purchase.insist(Verb.CAPTURE, call)

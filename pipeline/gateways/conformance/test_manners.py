@@ -1,4 +1,4 @@
-"""An adapter answers; it does not raise. And it can be put away."""
+"""An adapter answers, does not raise, and can be closed."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ ODD_REFERENCES = ["no such object", "\N{SNOWMAN}", "x" * 5000, "a\x00b", "\ud800
 @pytest.mark.parametrize("token", ODD_TOKENS, ids=ascii)
 @pytest.mark.parametrize("verb", KEYED_VERBS)
 def test_no_token_makes_a_verb_raise(purchase: Purchase, verb: Verb, token: str) -> None:
-    """The token comes from outside, as it is: authorising with nonsense never succeeds."""
+    """The token comes from the buyer unchecked: authorising with an invalid one never succeeds."""
     purchase.bring_to(STEPS[verb][0])
 
     answer = purchase.ask(verb, purchase.call(token=token))
@@ -34,7 +34,7 @@ def test_no_token_makes_a_verb_raise(purchase: Purchase, verb: Verb, token: str)
 @pytest.mark.parametrize("reference", ODD_REFERENCES, ids=lambda text: ascii(text)[:30])
 @pytest.mark.parametrize("verb", [verb for verb in KEYED_VERBS if verb is not Verb.OPEN])
 def test_no_reference_makes_a_verb_raise(purchase: Purchase, verb: Verb, reference: str) -> None:
-    """An object that cannot be is not there, and nothing comes of it."""
+    """An object with an impossible reference does not exist, and nothing happens."""
     purchase.bring_to(AUTHORIZED)
     call = purchase.call(reference=reference)
 
@@ -45,7 +45,7 @@ def test_no_reference_makes_a_verb_raise(purchase: Purchase, verb: Verb, referen
 
 @pytest.mark.parametrize("verb", [verb for verb in KEYED_VERBS if verb is not Verb.OPEN])
 def test_no_reference_at_all_makes_no_verb_raise(purchase: Purchase, verb: Verb) -> None:
-    """A call without an object has none to act on."""
+    """A call without a reference has no effect."""
     call = replace(purchase.call(), reference=None)
 
     assert not isinstance(purchase.ask(verb, call), Succeeded)
@@ -58,7 +58,7 @@ def test_no_reference_at_all_makes_no_verb_raise(purchase: Purchase, verb: Verb)
     ids=lambda amount: ascii(f"{amount.minor} {amount.currency}"),
 )
 def test_an_amount_that_cannot_be_paid_is_declined(subject: Subject, amount: Money) -> None:
-    """Not unknown, which would be asked about for a day: a definite no, and no object."""
+    """Not unknown, which would be repeated for a day: a definite no, and no object."""
     call = Call(uuid4(), f"conformance:{uuid4()}", amount, subject.tokens.ok)
 
     answer = subject.gateway.open(call)
@@ -69,7 +69,7 @@ def test_an_amount_that_cannot_be_paid_is_declined(subject: Subject, amount: Mon
 
 
 def test_closing_twice_is_closing_once(build: Callable[[], AbstractContextManager[Subject]]) -> None:
-    """Whoever puts an engine away may do so again."""
+    """A closed gateway can be closed again."""
     with build() as own:
         Purchase(own).bring_to(OPEN)
 

@@ -1,4 +1,4 @@
-"""Verbs where they are not allowed, twice, and against each other."""
+"""Verbs where they are not allowed, twice, and at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -37,7 +37,7 @@ def assert_declined(answer: Answer, code: str) -> None:
 def test_an_object_in_any_state_before_capture_can_be_cancelled_twice(
     purchase: Purchase, status: PaymentStatus
 ) -> None:
-    """An undo is safe twice, and safe when only half of the way was gone."""
+    """An undo is safe to repeat, and safe when the payment is not complete."""
     purchase.bring_to(status)
 
     answers = purchase.insist(Verb.CANCEL), purchase.insist(Verb.CANCEL)
@@ -49,7 +49,7 @@ def test_an_object_in_any_state_before_capture_can_be_cancelled_twice(
 @pytest.mark.parametrize("status", [OPEN, AUTHORIZED])
 @pytest.mark.parametrize("verb", [Verb.AUTHORIZE, Verb.CAPTURE])
 def test_after_a_cancel_no_money_can_move(purchase: Purchase, status: PaymentStatus, verb: Verb) -> None:
-    """A worker that wakes up after the undo is refused by the provider itself, for ever."""
+    """The provider itself refuses the call of a worker that resumes after the undo, for ever."""
     purchase.bring_to(status)
     purchase.insist(Verb.CANCEL)
 
@@ -60,8 +60,8 @@ def test_after_a_cancel_no_money_can_move(purchase: Purchase, status: PaymentSta
 
 
 @pytest.mark.parametrize("status", [CAPTURED, REFUNDED])
-def test_taken_money_is_not_cancelled(purchase: Purchase, status: PaymentStatus) -> None:
-    """Cancelling what was captured is declined with the code that says: refund it."""
+def test_captured_money_is_not_cancelled(purchase: Purchase, status: PaymentStatus) -> None:
+    """Cancelling a captured payment is declined with the code that leads to a refund."""
     purchase.bring_to(status)
 
     assert_declined(purchase.insist(Verb.CANCEL), ALREADY_CAPTURED)
@@ -69,8 +69,8 @@ def test_taken_money_is_not_cancelled(purchase: Purchase, status: PaymentStatus)
     purchase.assert_stands(status)
 
 
-def test_taken_money_is_given_back_after_a_cancel_came_too_late(purchase: Purchase) -> None:
-    """The refund is what is left once a cancel has been declined."""
+def test_captured_money_is_refunded_after_a_late_cancel(purchase: Purchase) -> None:
+    """The refund remains possible after a declined cancel."""
     purchase.bring_to(CAPTURED)
     purchase.insist(Verb.CANCEL)
 
@@ -85,7 +85,7 @@ def test_taken_money_is_given_back_after_a_cancel_came_too_late(purchase: Purcha
 def test_the_same_under_two_keys_moves_money_once(
     purchase: Purchase, verb: str, before: PaymentStatus, after: PaymentStatus
 ) -> None:
-    """Both are told that it is done: a new key is safe once an old one answers nothing."""
+    """Both succeed: a new key is safe when an old one gets no answer."""
     purchase.bring_to(before)
 
     answers = purchase.insist(Verb(verb)), purchase.insist(Verb(verb))
@@ -95,7 +95,7 @@ def test_the_same_under_two_keys_moves_money_once(
 
 
 @pytest.mark.parametrize("status", [OPEN, PENDING, AUTHORIZED, CANCELLED])
-def test_what_was_not_taken_is_not_given_back(purchase: Purchase, status: PaymentStatus) -> None:
+def test_what_was_not_captured_is_not_refunded(purchase: Purchase, status: PaymentStatus) -> None:
     """A refund without a capture is declined, and nothing moves."""
     purchase.bring_to(status)
 
@@ -105,7 +105,7 @@ def test_what_was_not_taken_is_not_given_back(purchase: Purchase, status: Paymen
 
 
 @pytest.mark.parametrize("status", [OPEN, PENDING])
-def test_what_was_not_authorised_is_not_taken(purchase: Purchase, status: PaymentStatus) -> None:
+def test_what_was_not_authorised_is_not_captured(purchase: Purchase, status: PaymentStatus) -> None:
     """A capture without an authorisation is declined, and nothing moves."""
     purchase.bring_to(status)
 
@@ -114,8 +114,8 @@ def test_what_was_not_authorised_is_not_taken(purchase: Purchase, status: Paymen
     purchase.assert_stands(status)
 
 
-def test_what_went_back_is_not_taken_again(purchase: Purchase) -> None:
-    """A capture after the refund moves nothing, whatever it answers."""
+def test_what_was_refunded_is_not_captured_again(purchase: Purchase) -> None:
+    """A capture after the refund moves nothing, whatever its answer is."""
     purchase.bring_to(REFUNDED)
 
     purchase.insist(Verb.CAPTURE)
@@ -125,7 +125,7 @@ def test_what_went_back_is_not_taken_again(purchase: Purchase) -> None:
 
 @pytest.mark.parametrize("status", [AUTHORIZED, CAPTURED])
 def test_a_second_authorisation_moves_nothing(purchase: Purchase, status: PaymentStatus) -> None:
-    """One object holds one authorisation, whatever a second one answers."""
+    """One object has one authorisation, whatever a second call answers."""
     purchase.bring_to(status)
 
     purchase.insist(Verb.AUTHORIZE)
@@ -133,8 +133,8 @@ def test_a_second_authorisation_moves_nothing(purchase: Purchase, status: Paymen
     purchase.assert_stands(status)
 
 
-def test_an_authorisation_that_ran_out_is_not_taken(purchase: Purchase) -> None:
-    """The provider let it go: capture is declined with the code that says so, and the object is cancelled."""
+def test_an_expired_authorisation_is_not_captured(purchase: Purchase) -> None:
+    """The provider has voided it: capture is declined with its own code, and the object is cancelled."""
     let_expire = need(purchase.subject.let_expire, "let_expire")
     purchase.bring_to(AUTHORIZED)
     let_expire(purchase.reference or "")
@@ -146,7 +146,7 @@ def test_an_authorisation_that_ran_out_is_not_taken(purchase: Purchase) -> None:
 
 
 def test_a_capture_and_a_cancel_at_once_agree_on_the_first(subject: Subject) -> None:
-    """Whoever comes second is declined: never is money taken from an object that was cancelled."""
+    """The second call is declined: a cancelled object is never captured."""
     for _ in range(5):
         purchase = Purchase(subject).bring_to(AUTHORIZED)
         start = Barrier(2)

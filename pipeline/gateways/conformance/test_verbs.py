@@ -1,4 +1,4 @@
-"""The ordinary way through a payment, and what declines and retrievals leave behind."""
+"""The ordinary steps of a payment, and the effects of declines and retrievals."""
 
 from datetime import UTC, datetime
 
@@ -21,14 +21,14 @@ from pipeline.gateways.gateway import KEYED_VERBS, Declined, Misconfigured, Succ
 
 
 def test_it_has_a_name_and_bounds_its_calls(subject: Subject) -> None:
-    """The engine tells adapters apart by name, and has to know how long a call can take."""
+    """The engine distinguishes adapters by name, and must know how long a call can take."""
     assert subject.gateway.name.strip()
     assert 0 < subject.gateway.call_seconds < 3600
 
 
 @pytest.mark.parametrize("verb", KEYED_VERBS)
 def test_each_verb_leads_to_its_status_and_moves_its_amount(purchase: Purchase, verb: Verb) -> None:
-    """A verb that succeeds has done exactly what it says: the provider's own ledger shows it."""
+    """A verb that succeeds has done exactly its work: the provider's own ledger shows it."""
     before, after = STEPS[verb]
     purchase.bring_to(before)
 
@@ -40,7 +40,7 @@ def test_each_verb_leads_to_its_status_and_moves_its_amount(purchase: Purchase, 
 
 
 def test_two_checkouts_have_two_objects(subject: Subject) -> None:
-    """What is opened for one checkout is never given to another."""
+    """The object of one checkout never becomes another's."""
     one, other = Purchase(subject).bring_to(OPEN), Purchase(subject).bring_to(OPEN)
 
     assert one.reference != other.reference
@@ -49,7 +49,7 @@ def test_two_checkouts_have_two_objects(subject: Subject) -> None:
 
 
 def test_an_authorisation_that_runs_out_does_so_in_the_future(purchase: Purchase) -> None:
-    """`authorized_until`, where the provider says it, is a time with its zone, and retrieve says the same."""
+    """`authorized_until`, where the provider returns it, is a time with its zone, and `retrieve` returns the same."""
     purchase.bring_to(OPEN)
 
     answer = purchase.insist(Verb.AUTHORIZE)
@@ -77,7 +77,7 @@ def test_a_decline_leaves_the_object_open_for_another_card(purchase: Purchase) -
 
 
 def test_a_decline_is_repeated_with_its_key(purchase: Purchase) -> None:
-    """The same key gives the same answer, a decline too: it cannot turn into money later."""
+    """The same key has the same answer, a decline too: it cannot become a charge later."""
     declined = need(purchase.subject.tokens.declined, "tokens.declined")
     call = purchase.bring_to(OPEN).call(token=declined)
 
@@ -91,7 +91,7 @@ def test_a_decline_is_repeated_with_its_key(purchase: Purchase) -> None:
 
 @pytest.mark.parametrize("status", [OPEN, PENDING, AUTHORIZED, CAPTURED, CANCELLED, REFUNDED])
 def test_a_retrieval_changes_nothing(purchase: Purchase, status: PaymentStatus) -> None:
-    """`retrieve` may be asked at any time and as often as one likes."""
+    """`retrieve` may be called at any time and any number of times."""
     purchase.bring_to(status)
 
     retrieved = [purchase.retrieve() for _ in range(3)]
@@ -102,7 +102,7 @@ def test_a_retrieval_changes_nothing(purchase: Purchase, status: PaymentStatus) 
 
 @pytest.mark.parametrize("verb", [verb for verb in KEYED_VERBS if verb is not Verb.OPEN])
 def test_an_object_that_is_not_there_is_an_operators_matter(purchase: Purchase, verb: Verb) -> None:
-    """An object that the provider does not have was made with another access key: no card is declined for that."""
+    """An object that the provider does not have was made with another API key: no card is declined for that."""
     answer = purchase.insist(verb, purchase.call(reference=purchase.subject.missing))
 
     assert isinstance(answer, Misconfigured)
@@ -110,7 +110,7 @@ def test_an_object_that_is_not_there_is_an_operators_matter(purchase: Purchase, 
 
 
 def test_retrieving_an_object_that_is_not_there_is_an_operators_matter(purchase: Purchase) -> None:
-    """`retrieve` does not take absence for an answer either."""
+    """`retrieve` does not report absence as a status either."""
     purchase.reference = purchase.subject.missing
 
     assert isinstance(purchase.retrieve(), Misconfigured)

@@ -1,4 +1,4 @@
-"""Answers as the JSON under which the bank keeps them with their key."""
+"""Answers as the JSON in which the bank stores them with their key."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from models.states import PaymentStatus
 from pipeline.gateways.gateway import ActionRequired, Declined, Misconfigured, Succeeded
 
-#: What the bank has decided; what may be another time (Transient, Unknown) is never kept.
+#: The answers that the bank stores; Transient and Unknown are never stored, since a repeat may succeed.
 Decided = Succeeded | Declined | ActionRequired | Misconfigured
 
 
@@ -28,7 +28,7 @@ def dump_answer(answer: Decided) -> dict[str, Any]:
 
 
 def load_answer(stored: Mapping[str, Any]) -> Decided:
-    """Return the answer that was kept; raise ValueError on anything this bank did not write."""
+    """Return a stored answer. Raises ValueError for anything that this bank did not write."""
     match stored:
         case {"succeeded": str(status), "reference": str(reference), "until": str(until)}:
             return Succeeded(reference, PaymentStatus(status), datetime.fromisoformat(until))

@@ -1,4 +1,4 @@
-"""The sandbox gateway: the bank's counter, at which any number of threads and processes ask."""
+"""The sandbox gateway: any number of threads and processes may call its bank."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -23,10 +23,10 @@ TIMEOUT: Final = Unknown("timeout")
 
 
 class SandboxGateway:
-    """Implements `Gateway` on the tables of models/sandbox.py, over an engine of its own.
+    """Implements `Gateway` on the tables of models/sandbox.py, over a database engine of its own.
 
-    An answer means that the bank has committed. Half of the latency lies before the bank, half behind it, so that a
-    caller killed in between leaves either a call never made or an answer never heard.
+    An answer means that the bank has committed. Half of the latency is before the bank's work, half after it, so that a
+    caller that is killed meanwhile leaves either a call that was never made or an answer that was never received.
     """
 
     name = "sandbox"
@@ -39,7 +39,7 @@ class SandboxGateway:
         self._latency_seconds = own.latency_seconds
         secret = own.webhook_secret
         self._stamp = Stamp(secret) if secret.get_secret_value() else None
-        # One connection for the writer, one for readers of the books.
+        # One connection for the writer, one for those that read its tables.
         self._engine = connect_engine(settings, application_name="sandbox", pool_size=2, url=url, by_key=True)
         conduct = Conduct(
             hang_seconds=min(own.hang_seconds, settings.gateway_timeout_seconds),
@@ -58,11 +58,11 @@ class SandboxGateway:
 
     @property
     def commits(self) -> int:
-        """Transactions committed so far: far fewer than calls when many ask at once."""
+        """Transactions committed so far: far fewer than calls when many come at once."""
         return self._ledger.commits
 
     def chargeable(self, amount: Money) -> Money | NotChargeable:
-        """Take every amount that can be stored, to the minor unit."""
+        """Return every amount that can be stored, to the minor unit."""
         if minor_digits(amount.currency) is None:
             return NotChargeable("the sandbox takes currencies with a minor unit only: use another currency")
         if not 0 < amount.minor <= MAX_MINOR:
@@ -71,54 +71,54 @@ class SandboxGateway:
 
     def open(self, call: Call) -> Answer:
         """Create the payment object for `call.amount`."""
-        return self._ask(Keyed(Verb.OPEN, call))
+        return self._send(Keyed(Verb.OPEN, call))
 
     def authorize(self, call: Call) -> Answer:
-        """Authorise the amount the object was opened for, as the token says."""
-        return self._ask(Keyed(Verb.AUTHORIZE, call))
+        """Authorise the amount for which the object was opened, as the token asks."""
+        return self._send(Keyed(Verb.AUTHORIZE, call))
 
     def capture(self, call: Call) -> Answer:
-        """Take the authorised amount."""
-        return self._ask(Keyed(Verb.CAPTURE, call))
+        """Capture the authorised amount."""
+        return self._send(Keyed(Verb.CAPTURE, call))
 
     def cancel(self, call: Call) -> Answer:
-        """End an object that is not captured."""
-        return self._ask(Keyed(Verb.CANCEL, call))
+        """Cancel an object that is not captured."""
+        return self._send(Keyed(Verb.CANCEL, call))
 
     def refund(self, call: Call) -> Answer:
-        """Give the captured amount back."""
-        return self._ask(Keyed(Verb.REFUND, call))
+        """Refund the captured amount."""
+        return self._send(Keyed(Verb.REFUND, call))
 
     def retrieve(self, call: Call) -> Answer:
         """Retrieve the object; after the buyer's refusal it is `Declined` until the next authorisation."""
-        return self._ask(Unkeyed(Visit.RETRIEVE, call.reference))
+        return self._send(Unkeyed(Visit.RETRIEVE, call.reference))
 
     def approve(self, reference: str) -> Answer:
         """Complete 3-D Secure as the buyer."""
-        return self._ask(Unkeyed(Visit.APPROVE, reference))
+        return self._send(Unkeyed(Visit.APPROVE, reference))
 
     def refuse(self, reference: str) -> Answer:
         """Fail 3-D Secure as the buyer: the object is open for another card."""
-        return self._ask(Unkeyed(Visit.REFUSE, reference))
+        return self._send(Unkeyed(Visit.REFUSE, reference))
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
-        """Verify one of the bank's webhooks and say what it is about."""
+        """Verify one of the bank's webhooks and return what it is about."""
         if self._stamp is None:
             raise Invalid(Code.WEBHOOK_INVALID, reason="CHECKOUT_SANDBOX_WEBHOOK_SECRET is not set")
         return self._stamp.read(body, headers)
 
     def events(self, after_id: int = 0, *, limit: int = 1000) -> list[SandboxEvent]:
-        """Return the webhooks of what the bank did after this event, oldest first, signed now.
+        """Return the webhooks after this event, oldest first, signed now.
 
-        Lines of the ledger only: opening an object or cancelling one without an authorisation sends nothing. Raises
-        SettingsError without a secret to sign them with.
+        One for each line of the ledger: opening an object, or cancelling one without an authorisation, sends nothing.
+        Raises SettingsError without a secret to sign them with.
         """
         if self._stamp is None:
             raise SettingsError("Set CHECKOUT_SANDBOX_WEBHOOK_SECRET to whsec_ and some base64.")
         return list_events(self._engine, self._stamp, after_id, limit)
 
     def list_held(self, since: datetime) -> Iterator[Held]:
-        """Go through every object created since then."""
+        """Yield every object created since then."""
         return list_objects(self._engine, since)
 
     def expire(self) -> int:
@@ -126,12 +126,12 @@ class SandboxGateway:
         return expire_authorizations(self._engine)
 
     def close(self) -> None:
-        """Answer what is waiting, end the thread, close the connections."""
+        """Answer the waiting requests, end the thread, close the connections."""
         self._writer.close()
         self._engine.dispose()
 
-    def _ask(self, request: Request) -> Answer:
-        """Ask the bank and wait for its answer, never longer than the time-out."""
+    def _send(self, request: Request) -> Answer:
+        """Send a request to the bank and wait for its answer, never longer than the time-out."""
         ends_at = time.monotonic() + self._timeout_seconds
         if not _pause(self._latency_seconds / 2, ends_at):
             return TIMEOUT
@@ -143,7 +143,7 @@ class SandboxGateway:
 
 
 def _wait(future: Future[Reply], ends_at: float) -> Reply | None:
-    """Wait for the bank's reply, but not past the end; None when the end came first."""
+    """Wait for the bank's reply, at most until the end; return None when the end came first."""
     try:
         return future.result(max(0, ends_at - time.monotonic()))
     except TimeoutError:
@@ -151,7 +151,7 @@ def _wait(future: Future[Reply], ends_at: float) -> Reply | None:
 
 
 def _pause(seconds: float, ends_at: float) -> bool:
-    """Sleep, but not past the end; False when the end came first."""
+    """Sleep, at most until the end; return False when the end came first."""
     left = ends_at - time.monotonic()
     if seconds > 0 and left > 0:
         time.sleep(min(seconds, left))

@@ -1,4 +1,4 @@
-"""What goes wrong with a call: as its token says, or by chance."""
+"""The faults of calls: named by the token, or by chance."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,18 +9,17 @@ from pipeline.gateways.gateway import Answer, Misconfigured, Transient, Unknown
 from pipeline.gateways.sandbox.requests import Keyed, Reply
 from pipeline.gateways.sandbox.tokens import TokenFault, find_fault
 
-#: A token's fault of these kinds is not over with the first call of a key. A decline is an answer like any other: the
-#: rules give it.
+#: Faults that last beyond the first call of a key. A decline is an ordinary answer, from `rules`.
 LASTING: Final = frozenset({TokenFault.DECLINED, TokenFault.MISCONFIGURED, TokenFault.BROKEN})
 
-#: ... and with these the bank does nothing at all.
+#: Faults with which the bank does nothing.
 WITHOUT_EFFECT: Final = frozenset(
     {TokenFault.TIMEOUT_BEFORE, TokenFault.ERROR, TokenFault.UNAVAILABLE, TokenFault.BROKEN, TokenFault.MISCONFIGURED}
 )
 
 NOTHING: Final = Unknown("nothing_done")
 
-#: What is heard instead of the answer.
+#: What the caller receives instead of the answer.
 HEARD: Final[dict[TokenFault, Answer]] = {
     TokenFault.TIMEOUT_BEFORE: Unknown("timeout"),
     TokenFault.TIMEOUT_AFTER: Unknown("timeout"),
@@ -32,16 +31,16 @@ HEARD: Final[dict[TokenFault, Answer]] = {
     TokenFault.MISCONFIGURED: Misconfigured("access_refused"),
 }
 
-#: What chance may bring: never a decline, and nothing that a repeat does not cure.
+#: The faults that come by chance: no decline, and none that a repeat does not overcome.
 CHANCES: Final = tuple(fault for fault in TokenFault if fault not in LASTING)
 
-#: Retrievals that are counted by reference. Past this they are counted anew; a run that is to be repeatable has fewer.
+#: References whose retrievals are counted. Beyond this the counts start again; a repeatable run has fewer.
 MAX_COUNTED: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """How the bank behaves: how long a hanging and a slow call take, how long it keeps authorisations, its whims."""
+    """The bank's behaviour: the time of a hanging and of a slow call, the life of authorisations, faults by chance."""
 
     hang_seconds: float = 0
     slow_seconds: float = 0
@@ -64,14 +63,14 @@ class Faults:
         self._retrievals: Counter[str] = Counter()
 
     def of_call(self, request: Keyed, calls: int) -> TokenFault | None:
-        """Return what goes wrong with this call, after so many with its key."""
+        """Return the fault of this call, after so many calls with its key."""
         named = find_fault(request.verb, request.call.token)
         if named is not None and named is not TokenFault.DECLINED and (calls == 0 or named in LASTING):
             return named
         return self._draw(request.call.key, calls) if self._rate else None
 
     def of_retrieval(self, reference: str | None) -> TokenFault | None:
-        """Return what goes wrong with this retrieval of an object, and count it."""
+        """Return the fault of this retrieval of an object, and count the retrieval."""
         if not self._rate or reference is None:
             return None
         if len(self._retrievals) >= MAX_COUNTED:
@@ -81,12 +80,12 @@ class Faults:
         return self._draw(reference, count)
 
     def held_seconds(self, request: Keyed) -> float:
-        """Return for how long the first call of this key keeps it in use."""
+        """Return how long the first call of this key keeps it in use."""
         first = self.of_call(request, 0)
         return 0 if first is None else self._held.get(first, 0)
 
     def spoil(self, fault: TokenFault | None, answer: Answer = NOTHING) -> Reply:
-        """Return what is heard of the bank's answer, and when. A fault without effect has none to begin with."""
+        """Return what the caller receives for the bank's answer, and when. A fault without effect has no answer."""
         if fault is None:
             return Reply(answer)
         return Reply(HEARD.get(fault, answer), self._held.get(fault, 0))

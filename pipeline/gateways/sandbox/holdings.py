@@ -1,4 +1,4 @@
-"""The bank's whole books, for comparison."""
+"""Lists the bank's objects for reconciliation, and voids expired authorisations."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,10 +15,10 @@ from pipeline.gateways.gateway import Held
 
 log = structlog.get_logger(__name__)
 
-#: Objects read at once: some ten milliseconds, and no connection is held while the reader works on them.
+#: Objects read at once: some ten milliseconds, and no connection is in use while the caller works on them.
 CHUNK: Final = 2000
 
-# By the primary key, so that every chunk costs the same. What has run out and was not touched since is cancelled.
+# By the primary key, so that every chunk costs the same. An expired authorisation is shown as cancelled.
 READ_CHUNK: Final = text(
     "SELECT reference, checkout_id, currency, amount_minor, captured_minor, refunded_minor, created_at,"
     " CASE WHEN status = 'authorized' AND authorized_until <= clock_timestamp() THEN 'cancelled' ELSE status END"
@@ -28,11 +28,11 @@ READ_CHUNK: Final = text(
 
 EXPIRE: Final = text(
     """
-    WITH lapsed AS (
+    WITH expired AS (
         SELECT reference FROM sandbox.payments WHERE status = 'authorized' AND authorized_until <= clock_timestamp()
         ORDER BY reference FOR NO KEY UPDATE
     ), cancelled AS (
-        UPDATE sandbox.payments p SET status = 'cancelled' FROM lapsed WHERE p.reference = lapsed.reference
+        UPDATE sandbox.payments p SET status = 'cancelled' FROM expired WHERE p.reference = expired.reference
         RETURNING p.reference, p.authorized_minor
     )
     INSERT INTO sandbox.entries (reference, kind, amount_minor)
@@ -42,7 +42,7 @@ EXPIRE: Final = text(
 
 
 def list_objects(engine: Engine, since: datetime) -> Iterator[Held]:
-    """Go through every object created since then, by reference; Unavailable when the database fails."""
+    """Yield every object created since then, by reference. Raises Unavailable when the database fails."""
     after = ""
     while True:
         try:
@@ -67,6 +67,6 @@ def list_objects(engine: Engine, since: datetime) -> Iterator[Held]:
 
 
 def expire_authorizations(engine: Engine) -> int:
-    """Cancel every object whose authorisation has run out, with its line in the ledger; return how many."""
+    """Void all expired authorisations, each with its line in the ledger; return how many."""
     with engine.begin() as connection:
         return connection.execute(EXPIRE).rowcount

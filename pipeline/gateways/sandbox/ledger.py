@@ -1,4 +1,4 @@
-"""The bank's books at work: a group of requests in one transaction, each answered as if it had come alone."""
+"""The bank's ledger: carries out a group of requests in one transaction, each answered as if it had come alone."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,7 +14,7 @@ from pipeline.gateways.gateway import Declined, Unknown
 from pipeline.gateways.sandbox.answers import Decided, dump_answer, load_answer
 from pipeline.gateways.sandbox.faults import WITHOUT_EFFECT, Conduct, Faults
 from pipeline.gateways.sandbox.requests import Keyed, Reply, Request, Unkeyed, Visit
-from pipeline.gateways.sandbox.rules import Clock, Effect, LedgerEntry, PaymentObject, act, lapse, visit
+from pipeline.gateways.sandbox.rules import Clock, Effect, LedgerEntry, PaymentObject, act, expire, visit
 from pipeline.gateways.sandbox.statements import (
     SeenKey,
     lock_keys,
@@ -32,7 +32,7 @@ SERVER_ERROR: Final = Reply(Unknown("server_error"))
 
 
 class Ledger:
-    """Carries out groups of requests. For one thread; other ledgers may work on the same books at the same time."""
+    """Carries out groups of requests. For one thread; other ledgers may work on the same tables at the same time."""
 
     def __init__(self, engine: Engine, conduct: Conduct) -> None:
         """Take the engine of the bank's own database, and how it behaves."""
@@ -42,17 +42,17 @@ class Ledger:
         self._faults = Faults(conduct)
 
     def carry_out(self, requests: Sequence[Request]) -> list[Reply]:
-        """Answer each request, in order; what they did is committed when this returns. Never raises for a database.
+        """Answer each request, in order; their effects are committed when this returns. Never raises for a database.
 
-        A request the database refuses is answered alone, its neighbours go on. When the database itself is at fault
-        the outcome is not known: every answer is Unknown.
+        A request that the database refuses does not affect the others of its group. When the database itself fails, the
+        outcome is not known: every answer is Unknown.
         """
         try:
             with self._engine.begin() as connection:
                 replies = _Group(connection, requests, self._conduct, self._faults).settle()
         except (SQLAlchemyError, ValueError) as error:
             if is_transient(error):
-                # A lost connection, a deadlock, a lock timeout: one by one would only wait as many times.
+                # A lost connection, a deadlock, a lock time-out: one by one, each request would wait for the same.
                 log.warning("sandbox.database_failed", requests=len(requests), error=str(error))
                 return [SERVER_ERROR] * len(requests)
             if len(requests) > 1:
@@ -66,7 +66,7 @@ class Ledger:
 
 
 class _Group:
-    """One transaction: what it locked and read, and what it will write."""
+    """One transaction: what it has locked and read, and what it will write."""
 
     def __init__(self, connection: Connection, requests: Sequence[Request], conduct: Conduct, faults: Faults) -> None:
         self.connection = connection
@@ -83,7 +83,7 @@ class _Group:
         self.seen = read_keys(connection, self.free) if self.free else {}
         self.objects, now = lock_objects(connection, references) if references else ({}, None)
         self.clock = None if now is None else Clock(now, now + timedelta(seconds=conduct.authorization_seconds))
-        self._let_go()
+        self._expire()
         self.refused = self._find_refused()
 
     def settle(self) -> list[Reply]:
@@ -93,18 +93,18 @@ class _Group:
             write_group(self.connection, self.new_keys, self.new_objects, self.new_entries)
         return replies
 
-    def _let_go(self) -> None:
-        """Cancel what has expired, before any answer."""
+    def _expire(self) -> None:
+        """Void expired authorisations, before any answer."""
         if self.clock is None:
             return
-        for effect in [lapse(held, self.clock) for held in self.objects.values()]:
+        for effect in [expire(held, self.clock) for held in self.objects.values()]:
             if effect is not None:
                 self._keep(effect)
 
     def _find_refused(self) -> set[str]:
         """Return the objects to be retrieved that are open because the buyer failed 3-D Secure."""
-        looked_at = {r.reference for r in self.requests if isinstance(r, Unkeyed) and r.visit is Visit.RETRIEVE}
-        opened = [ref for ref, held in self.objects.items() if ref in looked_at and held.status is PaymentStatus.OPEN]
+        retrieved = {r.reference for r in self.requests if isinstance(r, Unkeyed) and r.visit is Visit.RETRIEVE}
+        opened = [ref for ref, held in self.objects.items() if ref in retrieved and held.status is PaymentStatus.OPEN]
         return read_refused(self.connection, opened) if opened else set()
 
     def _reply(self, request: Request) -> Reply:
@@ -135,7 +135,7 @@ class _Group:
         return self.faults.spoil(fault, self._act(request) if kept is None else self._repeat(request, kept))
 
     def _is_in_use(self, request: Keyed) -> bool:
-        """Return whether another call with this key is at work: elsewhere, in this group, or hanging."""
+        """Return whether another call with this key is running: in another group, in this one, or hanging."""
         key = request.call.key
         seen = self.seen.get(key)
         if not self.free.issuperset(_keys_of(request)):
@@ -145,7 +145,7 @@ class _Group:
         return seen is not None and seen.calls == 1 and seen.age_seconds < self.faults.held_seconds(request)
 
     def _is_broken(self, request: Keyed) -> bool:
-        """Return whether this key is the one that the request broke; the first to come is."""
+        """Return whether this key is the broken one of its request, which is the first that comes."""
         mark = _mark_of(request)
         broken = self._last(mark)
         if broken is None:
@@ -165,7 +165,7 @@ class _Group:
         return None if reference is None else self.objects.get(reference)
 
     def _keep(self, effect: Effect) -> Effect:
-        """Later requests of the group see what earlier ones did."""
+        """Keep an effect, so that later requests of the group see it; return it."""
         if effect.changed is not None:
             self.objects[effect.changed.reference] = self.new_objects[effect.changed.reference] = effect.changed
         if effect.entry is not None:
@@ -184,11 +184,11 @@ class _Group:
 
 
 def _keys_of(request: Keyed) -> list[str]:
-    """Return the keys under which the bank keeps something about this call."""
+    """Return the keys under which the bank stores something about this call."""
     is_breaking = find_fault(request.verb, request.call.token) is TokenFault.BROKEN
     return [request.call.key, _mark_of(request)] if is_breaking else [request.call.key]
 
 
 def _mark_of(request: Keyed) -> str:
-    # Kept like a key, in the column of fingerprints the key that broke: found by the primary key.
+    # Stored like a key, with the broken key as its fingerprint: found by the primary key.
     return f"broken:{request.fingerprint}"

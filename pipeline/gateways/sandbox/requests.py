@@ -1,4 +1,4 @@
-"""What the bank is asked, and what it replies."""
+"""Requests to the bank, and its replies."""
 
 import hashlib
 import json
@@ -18,19 +18,19 @@ class Visit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """One call with its verb, which carries an idempotency key."""
+    """One call with its verb and its idempotency key."""
 
     verb: Verb
     call: Call
 
     @property
     def reference(self) -> str | None:
-        """Name the object it is about; `open` has none yet."""
+        """The object it is about; `open` has none yet."""
         return None if self.verb is Verb.OPEN else self.call.reference
 
     @property
     def fingerprint(self) -> str:
-        """Return everything that must be the same when the key is the same."""
+        """Everything that must be the same when the key is the same."""
         call = self.call
         amount = [call.amount.minor, call.amount.currency]
         return json.dumps(
@@ -39,9 +39,9 @@ class Keyed:
 
 
 def _digest(details: Details) -> str:
-    # The bank keeps no addresses: it only notices that a repeat comes with others.
-    told = repr((details.reference, details.order_id, details.shipping, details.email))
-    return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()[:16]
+    # The bank stores no addresses: it only detects a repeat with others.
+    text = repr((details.reference, details.order_id, details.shipping, details.email))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""What the bank does with one request: the state machine of a payment object, without any I/O.
+"""The bank's rules for one request: the state machine of a payment object, without I/O.
 
 open -> action_required -> authorized -> captured -> refunded
-open | action_required | authorized -> cancelled; the bank itself does so when an authorisation has run out
+open | action_required | authorized -> cancelled; the bank itself cancels when an authorisation has expired
 """
 
 from dataclasses import dataclass, replace
@@ -29,9 +29,9 @@ from pipeline.gateways.sandbox.tokens import TokenFault, TokenOutcome, find_faul
 
 @dataclass(frozen=True, slots=True)
 class PaymentObject:
-    """The bank's payment object. The last three amounts only ever grow; `status` says what is live.
+    """The bank's payment object. The last three amounts only grow; `status` shows which of them is live.
 
-    `authorized_until` is set while an authorisation lives, and stays when it has run out.
+    `authorized_until` is set while an authorisation is live, and stays when it has expired.
     """
 
     reference: str
@@ -47,7 +47,7 @@ class PaymentObject:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The bank's time, and when an authorisation given now runs out."""
+    """The bank's time, and when an authorisation that is granted now expires."""
 
     now: datetime
     until: datetime
@@ -64,7 +64,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The answer, and what is to be written with it: nothing when nothing moved."""
+    """The answer, and the rows to write with it: none when nothing moved."""
 
     answer: Decided
     changed: PaymentObject | None = None
@@ -87,7 +87,7 @@ REFUSALS: Final[dict[Verb, dict[PaymentStatus, str]]] = {
         PaymentStatus.REFUNDED: "already_refunded",
         PaymentStatus.CANCELLED: PAYMENT_CANCELLED,
     },
-    # Money that went back was taken first: the remedy is a refund, and that one answers "done".
+    # A refunded object was captured first: the caller must refund it, and that succeeds.
     Verb.CANCEL: {PaymentStatus.CAPTURED: ALREADY_CAPTURED, PaymentStatus.REFUNDED: ALREADY_CAPTURED},
     Verb.REFUND: {
         PaymentStatus.OPEN: "not_captured",
@@ -102,9 +102,9 @@ UNKNOWN_OBJECT: Final = Effect(Misconfigured("payment_unknown"))
 
 
 def act(verb: Verb, call: Call, held: PaymentObject | None, clock: Clock | None) -> Effect:
-    """Carry out one call on the object as it stands. Nothing moves unless the answer says so.
+    """Carry out one call on the object. Nothing moves unless the answer shows it.
 
-    There is a clock where there is an object. Its authorisation has not run out: `lapse` comes first.
+    With an object there is a clock. Its authorisation has not expired: `expire` comes first.
     """
     if find_fault(verb, call.token) is TokenFault.DECLINED:
         return Effect(Declined(f"{verb}_declined", "The token asks for it."))
@@ -114,7 +114,7 @@ def act(verb: Verb, call: Call, held: PaymentObject | None, clock: Clock | None)
 
 
 def visit(kind: Visit, held: PaymentObject | None, clock: Clock | None, *, refused: bool) -> Effect:
-    """Retrieve the object, or be the buyer at the bank's page. `refused`: the last thing there was the buyer's no."""
+    """Retrieve the object, or act as the buyer at the bank's page. `refused` means that the buyer has just refused."""
     if held is None or clock is None:
         return UNKNOWN_OBJECT
     if kind is Visit.RETRIEVE:
@@ -129,20 +129,20 @@ def visit(kind: Visit, held: PaymentObject | None, clock: Clock | None, *, refus
     return Effect(_describe(changed, refused=True), changed, LedgerEntry(held.reference, "refuse", 0))
 
 
-def lapse(held: PaymentObject, clock: Clock) -> Effect | None:
-    """Let go of an authorisation that has run out; None when there is none."""
-    if held.status is not PaymentStatus.AUTHORIZED or not has_run_out(held, clock):
+def expire(held: PaymentObject, clock: Clock) -> Effect | None:
+    """Void an authorisation that has expired; None when there is none."""
+    if held.status is not PaymentStatus.AUTHORIZED or not has_expired(held, clock):
         return None
     return _moved(replace(held, status=PaymentStatus.CANCELLED), "cancel", held.authorized_minor)
 
 
-def has_run_out(held: PaymentObject, clock: Clock) -> bool:
-    """Return whether the object's authorisation was voided by the bank, or has to be."""
+def has_expired(held: PaymentObject, clock: Clock) -> bool:
+    """Return whether the object's authorisation has expired, whether or not the bank has voided it."""
     return held.authorized_until is not None and held.authorized_until <= clock.now
 
 
 def _change(verb: Verb, call: Call, held: PaymentObject, clock: Clock) -> Effect:
-    if verb is Verb.CAPTURE and held.status is PaymentStatus.CANCELLED and has_run_out(held, clock):
+    if verb is Verb.CAPTURE and held.status is PaymentStatus.CANCELLED and has_expired(held, clock):
         return Effect(Declined(AUTHORIZATION_EXPIRED, "The authorisation has run out."))
     if refusal := REFUSALS[verb].get(held.status):
         return Effect(Declined(refusal, f"The payment is {held.status}."))
@@ -158,7 +158,7 @@ def _change(verb: Verb, call: Call, held: PaymentObject, clock: Clock) -> Effect
         case Verb.REFUND:
             return _refund(call, held)
         case Verb.RETRIEVE:
-            raise ValueError("a look carries no key: it is a visit")
+            raise ValueError("a retrieval has no key: it is a visit")
         case _:
             assert_never(verb)
 
@@ -234,7 +234,7 @@ def _cancel(held: PaymentObject) -> Effect:
     changed = replace(held, status=PaymentStatus.CANCELLED, authorized_until=None)
     if held.status is PaymentStatus.AUTHORIZED:
         return _moved(changed, "cancel", held.authorized_minor)
-    # Nothing was authorised: no movement to write down.
+    # Nothing was authorised: there is no movement for the ledger.
     return Effect(_succeed(changed), changed)
 
 

@@ -16,7 +16,7 @@ from pipeline.settings import Settings
 
 
 class SandboxSettings(GatewaySettings):
-    """How the bank behaves, and where its books are."""
+    """The bank's behaviour, and its database."""
 
     model_config = SettingsConfigDict(env_prefix="CHECKOUT_SANDBOX_")
 
@@ -30,16 +30,16 @@ class SandboxSettings(GatewaySettings):
     fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
     fault_seed: int = 0
     authorization_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
-    #: What its webhooks are signed with; without one it sends none, and none is taken for its.
+    #: The secret that signs its webhooks; without one it sends none, and none is accepted.
     webhook_secret: SecretStr = SecretStr("")
 
     @property
     def money(self) -> MoneyKind:
-        """Nobody pays."""
+        """Play money: nothing is charged."""
         return MoneyKind.PLAY
 
     def build(self, settings: Settings) -> Gateway:
-        """Return the bank's counter."""
+        """Return the bank's gateway."""
         from pipeline.gateways.sandbox.bank import SandboxGateway  # noqa: PLC0415 (read often, built once)
 
         return SandboxGateway(settings, self)

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, text
 from models.states import PaymentStatus
 from pipeline.gateways.sandbox.rules import LedgerEntry, PaymentObject
 
-#: Seed of the key locks, so that they share no number with other advisory locks in this database.
+#: Seed of the locks on keys, so that no other advisory lock in the database has the same number.
 KEY_LOCKS: Final = 7_266_279
 
-# Held until the commit: without it, another call with this key is running at this moment.
+# Locked until the commit: a key that cannot be locked has another call running.
 LOCK_KEYS: Final = text(
     "SELECT key FROM unnest(CAST(:keys AS text[])) AS key WHERE pg_try_advisory_xact_lock(hashtextextended(key, :seed))"
 )
@@ -38,12 +38,12 @@ READ_LAST_ENTRIES: Final = text(
 
 WRITE: Final = text(
     """
-    WITH asked AS (
+    WITH requested AS (
         INSERT INTO sandbox.requests (key, fingerprint, calls, answer)
         SELECT * FROM jsonb_to_recordset(CAST(:requests AS jsonb))
             AS r (key text, fingerprint text, calls integer, answer jsonb)
         ON CONFLICT (key) DO UPDATE SET calls = excluded.calls, answer = excluded.answer
-    ), held AS (
+    ), stored AS (
         INSERT INTO sandbox.payments (reference, checkout_id, currency, amount_minor, status, authorized_minor,
                                       captured_minor, refunded_minor, authorized_until)
         SELECT * FROM jsonb_to_recordset(CAST(:objects AS jsonb))
@@ -65,7 +65,7 @@ COLUMNS: Final = tuple(field.name for field in fields(PaymentObject))
 
 @dataclass(frozen=True, slots=True)
 class SeenKey:
-    """A key the bank has seen. `answer` is None while it has had no effect; `age_seconds` since its first call."""
+    """A key that the bank has seen. `answer` is None while it had no effect; `age_seconds` since its first call."""
 
     key: str
     fingerprint: str
@@ -87,7 +87,7 @@ def read_keys(connection: Connection, keys: Collection[str]) -> dict[str, SeenKe
 def lock_objects(
     connection: Connection, references: Collection[str]
 ) -> tuple[dict[str, PaymentObject], datetime | None]:
-    """Lock these objects, always in one order; return them, and the database's time if there are any."""
+    """Lock these objects, always in one order; return them, and the database's time if any exist."""
     rows = connection.execute(LOCK_OBJECTS, {"references": list(references)}).all()
     found = {
         row.reference: PaymentObject(
@@ -125,7 +125,7 @@ def write_group(
     ]
     rows = [{name: getattr(held, name) for name in COLUMNS} for held in objects.values()]
     lines = [{"reference": line.reference, "kind": line.kind, "amount_minor": line.amount_minor} for line in entries]
-    # Ids and times as their text; strings, numbers and null are JSON as they are.
+    # `default=str` writes ids and times as text.
     values = {
         "requests": json.dumps(requests),
         "objects": json.dumps(rows, default=str),

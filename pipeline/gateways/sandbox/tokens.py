@@ -1,4 +1,4 @@
-"""What a token makes the bank do. The words stand in the package's docstring."""
+"""What a token makes the bank do. The package's docstring lists the words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class TokenFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token that was understood."""
+    """A valid token."""
 
     outcome: TokenOutcome
     faults: Mapping[Verb, TokenFault]

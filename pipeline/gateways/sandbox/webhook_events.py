@@ -1,4 +1,4 @@
-"""The bank's webhooks: made from its ledger, signed as Standard Webhooks has it."""
+"""The bank's webhooks: made from its ledger, signed as Standard Webhooks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pipeline.errors import Code, Invalid
 from pipeline.gateways.gateway import InboundWebhook
 from pipeline.settings import SettingsError
 
-#: What the lines of the ledger are called outside.
+#: The event kinds of the ledger's lines.
 KINDS: Final = {
     "authorize": "payment.authorized",
     "capture": "payment.captured",
@@ -69,7 +69,7 @@ class Stamp:
         }
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
-        """Return what a webhook says; Invalid when it is not one of the bank's, or older than five minutes."""
+        """Return a verified webhook. Raises Invalid when it is not the bank's, or is older than five minutes."""
         try:
             self._webhook.verify(body, dict(headers), json_parse=False)
             event = _Event.model_validate_json(body)
@@ -79,7 +79,7 @@ class Stamp:
             reason = str(error)
             raise Invalid(Code.WEBHOOK_INVALID, reason=reason[:1].lower() + reason[1:]) from error
         except ValueError as error:
-            # Not UTF-8, a signature that is not one, a body of another form. Its content may be anything: not repeated.
+            # Not UTF-8, no signature, or a body of another form. The reason does not quote it: it may contain anything.
             raise Invalid(Code.WEBHOOK_INVALID, reason="it cannot be read") from error
         event_id = headers["webhook-id"]
         if subject is None:

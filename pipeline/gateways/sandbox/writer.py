@@ -1,4 +1,4 @@
-"""Group commit: many threads ask, one thread writes all that is waiting in one transaction."""
+"""Group commit: many threads send requests, one thread writes all that wait in one transaction."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ import structlog
 from pipeline.gateways.gateway import Unknown
 from pipeline.gateways.sandbox.requests import Reply, Request
 
-#: Bounds one transaction. Eight processes of 32 callers do not have more than this waiting.
+#: The largest transaction. Eight processes of 32 callers have no more requests waiting.
 MAX_GROUP: Final = 256
 
-#: A group takes milliseconds, a stuck database is given up after the lock timeout (5 s): then the process may go.
+#: A group takes milliseconds, a blocked one ends after the lock time-out (5 s): then the process may end.
 STOP_SECONDS: Final = 10
 
 log = structlog.get_logger(__name__)
@@ -23,10 +23,10 @@ Waiting = tuple[Request, Future[Reply]]
 
 
 class Writer:
-    """Hands whatever is waiting to `carry_out`, without waiting for more. Its thread starts at the first request."""
+    """Passes all waiting requests to `carry_out`, without waiting for more. Its thread starts at the first request."""
 
     def __init__(self, carry_out: Callable[[Sequence[Request]], list[Reply]]) -> None:
-        """Take the function that answers a group; it is only ever called by one thread at a time."""
+        """Take the function that answers a group; only one thread at a time calls it."""
         self._carry_out = carry_out
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class Writer:
         return future
 
     def close(self) -> None:
-        """Answer what is waiting, then end the thread. Later requests are Unknown."""
+        """Answer the waiting requests, then end the thread. Later requests are Unknown."""
         with self._lock:
             self._closed = True
             thread = self._thread
@@ -57,12 +57,12 @@ class Writer:
         thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
-        while (group := self._take()) is not None:
+        while (group := self._next_group()) is not None:
             if group:
                 self._answer(group)
 
-    def _take(self) -> list[Waiting] | None:
-        """Wait for one request and take all that came with it; None at the end."""
+    def _next_group(self) -> list[Waiting] | None:
+        """Wait for one request and return it with all others that wait; None at the end."""
         first = self._queue.get()
         if first is None:
             return None
@@ -71,7 +71,7 @@ class Writer:
             while len(group) < MAX_GROUP:
                 following = self._queue.get_nowait()
                 if following is None:
-                    self._queue.put(None)  # for the next round: nothing is queued behind the end
+                    self._queue.put(None)  # for the next call: nothing is queued behind the end
                     break
                 group.append(following)
         except Empty:
@@ -82,7 +82,7 @@ class Writer:
         try:
             replies = self._carry_out([request for request, _ in group])
         except Exception:
-            # A bug in here must not end the thread: every later call would time out.
+            # A bug must not end the thread: every later call would time out.
             log.exception("sandbox.group_failed", requests=len(group))
             replies = [Reply(Unknown("server_error"))] * len(group)
         for (_, future), reply in zip(group, replies, strict=True):

@@ -12,15 +12,15 @@ pages that call `createPaymentMethod`. Anything else (`tok_`, `src_`, `card_`, a
     authorize   it is confirmed with the token; 3-D Secure is an action of the buyer
     capture     its order total is captured; the rest, if any, is voided
     cancel      it is cancelled, which releases an authorisation
-    refund      what was captured and not yet refunded; a pending refund counts as refunded
+    refund      what is captured and not yet refunded is refunded; a pending refund counts as refunded
 
 Intents take cards only (wallets such as Apple Pay come as cards): few other methods can be authorised first and
-captured later, and what is switched on in the Dashboard must not change what a checkout does. The parameter is
+captured later, and a switch in the Dashboard must not change a checkout. The parameter is
 `allowed_payment_method_types`; this API version refuses `payment_method_types`.
 
 An intent is opened with a description, the recipient and, if given, the buyer's e-mail address for Stripe's receipt.
-`metadata.checkout_id` of an intent and of its refunds names the checkout: leave it alone in the Dashboard. The others
+`metadata.checkout_id` of an intent and of its refunds names the checkout: do not change it in the Dashboard. The others
 are for people: `reference` (the upstream's), `operation_id` (the idempotency key), from the capture on `order_id`.
 
-The SDK prints bodies, client secrets included, when the process has `STRIPE_LOG=debug`: leave that out of production.
+The SDK prints bodies, client secrets included, when the process has `STRIPE_LOG=debug`: do not set it in production.
 """

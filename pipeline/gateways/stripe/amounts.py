@@ -1,4 +1,4 @@
-"""Stripe's smallest units and those of the engine: ISO 4217's, with the exceptions of https://docs.stripe.com/currencies."""
+"""Converts between Stripe's smallest units and ISO 4217's, with the exceptions on https://docs.stripe.com/currencies."""
 
 from typing import Final
 
@@ -9,14 +9,14 @@ from pipeline.gateways.gateway import NotChargeable
 _WHOLE: Final = frozenset(
     {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"}
 )
-#: Without decimals by ISO 4217, and still written with two at Stripe, which are always 00.
+#: Without decimals by ISO 4217; Stripe writes two, which are always 00.
 _HUNDREDFOLD: Final = frozenset({"ISK", "UGX"})
-#: Three decimals, of which the card networks take two: the last digit is always 0.
+#: Three decimals, of which the card networks use two: the last digit is always 0.
 _THOUSANDTHS: Final = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 
 
-#: The least that is charged, in Stripe's units; of the others one unit. A charge in another currency than that of the
-#: account is compared with that one's minimum after conversion, which only Stripe can do (`amount_too_small`).
+#: The smallest charges, in Stripe's units; one unit in other currencies. A charge in another currency than the
+#: account's is compared with the account's minimum after conversion, which only Stripe can do (`amount_too_small`).
 _LEAST: Final = {
     "AED": 200,
     "AUD": 50,
@@ -43,13 +43,13 @@ _LEAST: Final = {
     "THB": 1000,
     "USD": 50,
 }
-#: Digits of the largest charge, in Stripe's units, where they may be more than eight. Stripe has the last word
+#: Digits of the largest charge, in Stripe's units, where they are more than eight. Stripe may still refuse the amount
 #: (`amount_too_large`).
 _DIGITS: Final = {"COP": 10, "HUF": 10, "IDR": 12, "INR": 10, "JPY": 10, "LBP": 12}
 
 
 def find_chargeable(amount: Money) -> Money | NotChargeable:
-    """Return the amount, or the next lower one if it is finer than what Stripe charges in its currency."""
+    """Return the amount, or the next lower one if it has more decimals than Stripe charges in its currency."""
     digits, own = _stripe_digits(amount.currency), minor_digits(amount.currency)
     if digits is None or own is None:
         return NotChargeable(f"Stripe takes no {amount.currency}: use another currency")
@@ -65,7 +65,7 @@ def find_chargeable(amount: Money) -> Money | NotChargeable:
 
 
 def to_stripe(money: Money) -> int | None:
-    """Return the amount in Stripe's unit; None for what it has no way of charging, never a rounded amount."""
+    """Return the amount in Stripe's unit; None if Stripe cannot charge it. It never rounds."""
     digits = _stripe_digits(money.currency)
     own = minor_digits(money.currency)
     if digits is None or own is None or money.minor <= 0:
@@ -76,7 +76,7 @@ def to_stripe(money: Money) -> int | None:
 
 
 def from_stripe(amount: int, currency: str) -> Money:
-    """Return Stripe's amount in our unit. What `to_stripe` made comes back exactly."""
+    """Return Stripe's amount in minor units: the exact inverse of `to_stripe`."""
     code = currency.upper()
     digits, own = _stripe_digits(code), minor_digits(code)
     if digits is None or own is None:
@@ -85,7 +85,7 @@ def from_stripe(amount: int, currency: str) -> Money:
 
 
 def _stripe_digits(currency: str) -> int | None:
-    """Return how many decimals Stripe writes; None for currencies it does not take for having too many."""
+    """Return how many decimals Stripe writes; None for currencies that it does not support."""
     if currency in _WHOLE:
         return 0
     if currency in _THOUSANDTHS:

@@ -1,4 +1,4 @@
-"""What a PaymentIntent or a refund says, as one of our answers. Pure."""
+"""Translates a PaymentIntent or a refund into an answer. Pure."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -30,7 +30,7 @@ _STATUSES: Final = {
     "canceled": PaymentStatus.CANCELLED,
 }
 
-#: The codes with which a verb is declined when it finds the intent so.
+#: The codes with which a verb is declined when the intent has one of these statuses.
 _REFUSALS: Final[dict[Verb, dict[PaymentStatus, str]]] = {
     Verb.OPEN: {},
     Verb.AUTHORIZE: {PaymentStatus.CANCELLED: PAYMENT_CANCELLED},
@@ -50,7 +50,7 @@ _REFUSALS: Final[dict[Verb, dict[PaymentStatus, str]]] = {
     Verb.RETRIEVE: {},
 }
 
-#: The statuses in which a verb has had its effect. In any other that is no refusal either, it is not over.
+#: The statuses in which a verb has had its effect. In any other status that is no refusal it is not finished.
 _GOALS: Final[dict[Verb, frozenset[PaymentStatus]]] = {
     Verb.OPEN: frozenset({PaymentStatus.OPEN}),
     Verb.AUTHORIZE: frozenset({PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.REFUNDED}),
@@ -60,18 +60,18 @@ _GOALS: Final[dict[Verb, frozenset[PaymentStatus]]] = {
     Verb.RETRIEVE: frozenset(PaymentStatus) - {PaymentStatus.NEW},
 }
 
-#: Why Stripe itself cancelled an intent whose authorisation ran out (`automatic` before API version 2025-03-31).
-_RUN_OUT: Final = "expired"
-#: Refunds in these states moved nothing, or what they moved came back.
+#: Why Stripe itself cancelled an intent whose authorisation expired (`automatic` before API version 2025-03-31).
+_EXPIRED: Final = "expired"
+#: Refunds in these states moved nothing, or their money was returned to the shop.
 _FAILED_REFUNDS: Final = frozenset({"failed", "canceled"})
-#: The buyer did not pass, or refused, what their bank asked of them.
+#: The buyer failed or refused 3-D Secure.
 AUTHENTICATION_FAILED: Final = "payment_intent_authentication_failure"
 
 
 def describe(intent: stripe.PaymentIntent) -> PaymentStatus | None:
-    """Return where the intent stands; None while Stripe has not made up its mind.
+    """Return the status of the intent; None while Stripe has not decided it.
 
-    It is `refunded` when refunds that did not fail cover what was captured, which only an intent with its charge and
+    It is `refunded` when refunds that did not fail cover the captured amount, which only an intent with its charge and
     refunds shows.
     """
     status = _STATUSES.get(intent.status)
@@ -83,23 +83,23 @@ def describe(intent: stripe.PaymentIntent) -> PaymentStatus | None:
 def sum_refunds(intent: stripe.PaymentIntent) -> int:
     """Return what was refunded, or is being refunded, in Stripe's unit."""
     charge = _charge_of(intent)
-    # They are sent along only when asked for.
+    # Stripe sends them only on request.
     refunds = getattr(charge, "refunds", None)
     if charge is None or refunds is None:
         return 0
     if refunds.has_more:
-        # More than a page of them: Stripe's own sum, though it may take one for given that has failed since.
+        # More than one page: Stripe's own sum, which may include a refund that has failed since.
         return charge.amount_refunded
     return sum(each.amount for each in refunds.data if each.status not in _FAILED_REFUNDS)
 
 
 def read_intent(verb: Verb, intent: stripe.PaymentIntent, expected: Money) -> Answer:
-    """Return the answer to a verb after which, or because of which, the intent stands as it does."""
+    """Return the answer to a verb after which the intent is as given."""
     status = describe(intent)
     if status is None:
         return Unknown(f"the intent is {intent.status}")
     if refusal := _REFUSALS[verb].get(status):
-        return Declined(AUTHORIZATION_EXPIRED if verb is Verb.CAPTURE and _has_run_out(intent) else refusal)
+        return Declined(AUTHORIZATION_EXPIRED if verb is Verb.CAPTURE and _has_expired(intent) else refusal)
     if status is PaymentStatus.ACTION_REQUIRED and verb in (Verb.AUTHORIZE, Verb.RETRIEVE):
         return _ask_buyer(intent)
     if status is PaymentStatus.OPEN and (error := _find_decline(verb, intent)) is not None:
@@ -107,7 +107,7 @@ def read_intent(verb: Verb, intent: stripe.PaymentIntent, expected: Money) -> An
     if status not in _GOALS[verb]:
         return Unknown(f"the intent is still {intent.status}")
     if status is PaymentStatus.CAPTURED and intent.amount_received != to_stripe(expected):
-        # Not what was asked for: nothing to go on with, and nothing that repeating could put right.
+        # Another amount than requested: the checkout cannot go on, and a repeat would not fix it.
         return Unknown(
             f"{intent.amount_received} {intent.currency} were captured, in Stripe's unit, and not {expected}"
         )
@@ -115,23 +115,23 @@ def read_intent(verb: Verb, intent: stripe.PaymentIntent, expected: Money) -> An
 
 
 def read_refund(refund: stripe.Refund, reference: str) -> Answer:
-    """Return the answer to a refund: given when it is accepted, though the bank may take days."""
+    """Return the answer to a refund: it succeeds when Stripe accepts it, though the bank may need days."""
     if refund.status in _FAILED_REFUNDS:
         return Declined("refund_failed", refund.failure_reason or "")
     return Succeeded(reference, PaymentStatus.REFUNDED)
 
 
 def _charge_of(intent: stripe.PaymentIntent) -> stripe.Charge | None:
-    """Return the charge where it was sent along, and not only its id."""
+    """Return the charge if Stripe has sent it, and not only its id."""
     return intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
 
 
-def _has_run_out(intent: stripe.PaymentIntent) -> bool:
-    return intent.cancellation_reason == _RUN_OUT
+def _has_expired(intent: stripe.PaymentIntent) -> bool:
+    return intent.cancellation_reason == _EXPIRED
 
 
 def _ask_buyer(intent: stripe.PaymentIntent) -> Answer:
-    """Say what the storefront needs. Stripe names no window: its challenges end when the intent is cancelled."""
+    """Return what the storefront needs. Stripe names no window: its challenges end when the intent is cancelled."""
     action = intent.next_action
     if action is not None and action.type == "redirect_to_url" and action.redirect_to_url is not None:
         return ActionRequired(intent.id, {"type": "redirect", "url": action.redirect_to_url.url})
@@ -139,8 +139,8 @@ def _ask_buyer(intent: stripe.PaymentIntent) -> Answer:
 
 
 def _find_decline(verb: Verb, intent: stripe.PaymentIntent) -> stripe.PaymentIntent.LastPaymentError | None:
-    """Return what the last attempt failed on. A retrieval shows it only where the call that made the attempt could
-    not: the buyer had been sent to their bank.
+    """Return the error of the last attempt. A retrieval returns it only if the attempt's own call could not: the buyer
+    was at the bank's page.
     """
     error, charge = intent.last_payment_error, _charge_of(intent)
     if error is None or verb is Verb.AUTHORIZE:

@@ -1,4 +1,4 @@
-"""Stripe as a gateway. Every call carries our idempotency key, the SDK's own repeats of it included."""
+"""Stripe as a gateway. Every call has the engine's idempotency key, and so have the SDK's own repeats of it."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -47,9 +47,9 @@ class StripeGateway:
         key = own.api_key.get_secret_value().strip() if own.api_key is not None else ""
         if not key or key.startswith("pk_"):
             raise SettingsError("Set CHECKOUT_STRIPE_API_KEY to Stripe's secret key (sk_... or rk_...).")
-        # There is no such switch for one client. It also keeps the SDK from writing an id of the machine to its home.
+        # One client has no such switch. It also prevents the SDK from writing an id of the machine to the home folder.
         stripe.enable_telemetry = False
-        # Its debug lines are whole bodies, client secrets included.
+        # The SDK's debug lines are whole bodies, client secrets included.
         logging.getLogger("stripe").setLevel(logging.WARNING)
         self._wire = Wire(settings.gateway_timeout_seconds, settings.gateway_concurrency)
         base = own.api_base
@@ -65,15 +65,15 @@ class StripeGateway:
 
     @property
     def call_seconds(self) -> float:
-        """Connecting and reading, for each attempt of the SDK, and its pause between them."""
+        """The time for connecting and reading, for each attempt of the SDK, and for its pause between them."""
         return self._wire.longest_seconds
 
     def chargeable(self, amount: Money) -> Money | NotChargeable:
-        """Return what of the amount Stripe's page of currencies lets be charged."""
+        """Return what of the amount can be charged by Stripe's page of currencies."""
         return find_chargeable(amount)
 
     def open(self, call: Call) -> Answer:
-        """Create the PaymentIntent, without confirming it, with all that is known of the purchase.
+        """Create the PaymentIntent, without confirming it, with all details of the purchase.
 
         In live mode Stripe sends its receipt to `details.email` when the money is captured.
         """
@@ -98,10 +98,10 @@ class StripeGateway:
             intent = self._intents.create(params, {"idempotency_key": call.key})
             return read_intent(Verb.OPEN, intent, call.amount)
 
-        return self._ask(Verb.OPEN, call, create)
+        return self._make(Verb.OPEN, call, create)
 
     def authorize(self, call: Call) -> Answer:
-        """Confirm the PaymentIntent with the token. A buyer sent to a bank's page comes back to the return address.
+        """Confirm the PaymentIntent with the token. A bank's page returns the buyer to the return address.
 
         A token that is neither a ConfirmationToken nor a PaymentMethod is declined without a call.
         """
@@ -122,8 +122,8 @@ class StripeGateway:
                     params["payment_method"] = id_
                 case ConfirmationToken(id_):
                     params["confirmation_token"] = id_
-                    # The token has values of its own for these, and the engine's win: the page of the bank, and the
-                    # address that the order is frozen with.
+                    # The engine's values replace those of the token: for the bank's page, and the order's frozen
+                    # address.
                     params["use_stripe_sdk"] = self._return_url is None
                     if call.details.shipping is not None:
                         params["shipping"] = write_shipping(call.details.shipping)
@@ -132,7 +132,7 @@ class StripeGateway:
             intent = self._intents.confirm(_reference(call), params, {"idempotency_key": call.key})
             return read_intent(Verb.AUTHORIZE, intent, call.amount)
 
-        return self._ask(Verb.AUTHORIZE, call, confirm)
+        return self._make(Verb.AUTHORIZE, call, confirm)
 
     def capture(self, call: Call) -> Answer:
         """Capture exactly the amount. From here on the PaymentIntent names the order too."""
@@ -147,19 +147,19 @@ class StripeGateway:
             )
             return read_intent(Verb.CAPTURE, intent, call.amount)
 
-        return self._ask(Verb.CAPTURE, call, capture)
+        return self._make(Verb.CAPTURE, call, capture)
 
     def cancel(self, call: Call) -> Answer:
-        """Cancel the PaymentIntent. No reason is given, so that Stripe's own cancellations can be distinguished."""
+        """Cancel the PaymentIntent, without a reason, so that Stripe's own cancellations can be distinguished."""
 
         def cancel() -> Answer:
             intent = self._intents.cancel(_reference(call), None, {"idempotency_key": call.key})
             return read_intent(Verb.CANCEL, intent, call.amount)
 
-        return self._ask(Verb.CANCEL, call, cancel)
+        return self._make(Verb.CANCEL, call, cancel)
 
     def refund(self, call: Call) -> Answer:
-        """Refund whatever is left of what was captured: without an amount, nothing can be refunded twice."""
+        """Refund what is left of the captured amount: without an amount, nothing can be refunded twice."""
 
         def refund() -> Answer:
             made = self._refunds.create(
@@ -167,7 +167,7 @@ class StripeGateway:
             )
             return read_refund(made, _reference(call))
 
-        return self._ask(Verb.REFUND, call, refund)
+        return self._make(Verb.REFUND, call, refund)
 
     def retrieve(self, call: Call) -> Answer:
         """Retrieve the PaymentIntent, its charge and its refunds."""
@@ -176,16 +176,16 @@ class StripeGateway:
             intent = self._intents.retrieve(_reference(call), {"expand": ["latest_charge.refunds"]})
             return read_intent(Verb.RETRIEVE, intent, call.amount)
 
-        return self._ask(Verb.RETRIEVE, call, retrieve)
+        return self._make(Verb.RETRIEVE, call, retrieve)
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
-        """Verify a webhook by the `Stripe-Signature` header and say what it is about."""
+        """Verify a webhook by the `Stripe-Signature` header and return what it is about."""
         if self._secrets is None:
             raise Invalid(Code.WEBHOOK_INVALID, reason=webhook_events.NO_SECRET)
         return webhook_events.read_webhook(body, headers, self._secrets.get_secret_value())
 
     def list_held(self, since: datetime) -> Iterator[Held]:
-        """Go through every PaymentIntent created since then. Raises Unavailable when Stripe does not answer."""
+        """Yield every PaymentIntent created since then. Raises Unavailable when Stripe does not answer."""
         try:
             yield from ledger.list_held(self._intents, since)
         except stripe.StripeError as error:
@@ -194,24 +194,24 @@ class StripeGateway:
             raise Unavailable(Code.GATEWAY_UNAVAILABLE, reason=f"malformed: {type(error).__name__}") from None
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._wire.session.close()
 
-    def _ask(self, verb: Verb, call: Call, ask: Callable[[], Answer]) -> Answer:
-        """Ask Stripe and make an answer of whatever comes of it."""
+    def _make(self, verb: Verb, call: Call, request: Callable[[], Answer]) -> Answer:
+        """Make a call to Stripe and return its answer, whatever happens."""
         self._wire.begin()
         if call.reference is None and verb is not Verb.OPEN:
             return Misconfigured("payment_unknown")
         facts: dict[str, object] = {}
         try:
-            answer = ask()
+            answer = request()
         except stripe.StripeError as error:
             answer = explain(error, verb, call.reference, call.amount)
             facts = {"status": error.http_status, "request_id": error.request_id}
         except Exception as error:  # noqa: BLE001 - a body of another shape, a bug in the SDK: the call may have worked
             answer = Unknown(f"malformed: {type(error).__name__}")
         if isinstance(answer, Transient | Misconfigured) and self._wire.is_in_doubt:
-            # A refusal now does not consider the key: an attempt before may have had its effect.
+            # Such an answer does not consider the key: an earlier attempt may have had its effect.
             answer = Unknown(f"{answer.error}, after an attempt without an answer")
         if isinstance(answer, Transient | Misconfigured | Unknown):
             log.warning(
@@ -231,6 +231,6 @@ def _refuse_amount(call: Call) -> Declined:
 
 
 def _name_error(error: stripe.StripeError) -> str:
-    """Return what kind of error it was, without its text."""
+    """Return the kind of an error, without its text."""
     status = f" ({error.http_status})" if error.http_status is not None else ""
     return f"{type(error).__name__}{status}"

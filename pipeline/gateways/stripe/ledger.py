@@ -1,4 +1,4 @@
-"""Stripe's own books: every PaymentIntent there is."""
+"""Lists Stripe's PaymentIntents for reconciliation."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,28 +13,28 @@ from pipeline.gateways.stripe.amounts import from_stripe
 from pipeline.gateways.stripe.answers import describe, sum_refunds
 from pipeline.gateways.stripe.webhook_events import find_checkout
 
-#: The most that Stripe gives at once.
+#: The largest page that Stripe returns.
 PAGE: Final = 100
 
 
 class Intents(Protocol):
-    """The one call of the SDK that is made here."""
+    """The one call of the SDK that this module makes."""
 
     def list(self, params: PaymentIntentListParams) -> stripe.ListObject[stripe.PaymentIntent]:
-        """Return the first page; it knows how to get the next."""
+        """Return the first page, which can load the next one."""
 
 
 def list_held(intents: Intents, since: datetime) -> Iterator[Held]:
-    """Go through every intent created since then, newest first, page by page. Errors of the SDK pass through."""
+    """Yield every intent created since then, newest first, page by page. Errors of the SDK pass through."""
     page = intents.list(
         {"created": {"gte": int(since.timestamp())}, "limit": PAGE, "expand": ["data.latest_charge.refunds"]}
     )
     for intent in page.auto_paging_iter():
-        yield _hold(intent)
+        yield _read_held(intent)
 
 
-def _hold(intent: stripe.PaymentIntent) -> Held:
-    # One that is being authorised is live for a clean-up.
+def _read_held(intent: stripe.PaymentIntent) -> Held:
+    # An intent in `processing` counts as authorised, so that it is cleaned up.
     status = describe(intent) or PaymentStatus.AUTHORIZED
     return Held(
         reference=intent.id,

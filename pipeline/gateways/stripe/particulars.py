@@ -1,7 +1,7 @@
-"""The details of a call in Stripe's own fields: what the Dashboard, Radar's rules and the evidence of disputes look at.
+"""The details of a call in Stripe's own fields, for the Dashboard, Radar's rules and the evidence of disputes.
 
-The buyer's name, address and e-mail go into the fields that Stripe has for them. Metadata and the description name ids
-and the upstream's reference only.
+The buyer's name, address and e-mail go into the fields that Stripe has for them. Metadata and the description contain
+only ids and the upstream's reference.
 """
 
 from stripe.params import PaymentIntentCreateParamsShipping, PaymentIntentCreateParamsShippingAddress
@@ -10,10 +10,10 @@ from pipeline.gateways.gateway import Call, Recipient
 
 
 def write_metadata(call: Call) -> dict[str, str]:
-    """Return the ids that the call knows: Stripe adds them to those that the object has.
+    """Return the ids of the call: Stripe adds them to those that the object has.
 
-    `operation_id` is the idempotency key of the call, as in `payment_operations`; a capture's takes the place of the
-    opening's.
+    `operation_id` is the idempotency key of the call, as in `payment_operations`; a capture replaces the one of the
+    open.
     """
     found = {"checkout_id": str(call.checkout_id), "operation_id": call.key}
     if call.details.reference is not None:
@@ -29,7 +29,7 @@ def describe_purchase(call: Call) -> str:
 
 
 def write_shipping(recipient: Recipient) -> PaymentIntentCreateParamsShipping:
-    """Return the recipient as `shipping`; what the address has not is left out: an empty text would be an error."""
+    """Return the recipient as `shipping`, without the fields that the address lacks: an empty text is an error."""
     address: PaymentIntentCreateParamsShippingAddress = {"line1": recipient.line1, "country": recipient.country}
     if recipient.line2 is not None:
         address["line2"] = recipient.line2

@@ -1,6 +1,6 @@
-"""What an error of the SDK says, as one of our answers. Pure: it reads codes, and passes on no text but to buyers.
+"""Translates an error of the SDK into an answer. Pure: it reads codes, and passes on only texts for buyers.
 
-Texts of other errors can quote what was sent: part of a key, or a card number that came as a token.
+Texts of other errors can quote the request: part of an API key, or a card number that came as a token.
 """
 
 from typing import Any, Final
@@ -23,14 +23,14 @@ from pipeline.gateways.gateway import (
 from pipeline.gateways.stripe.answers import AUTHENTICATION_FAILED, read_intent
 from pipeline.gateways.stripe.wire import chain, has_bad_certificate, was_never_sent
 
-#: The object did not stand as the verb needs it. Where the error carries it, it says how it stands.
+#: The object has another status than the verb needs. The error may contain the object.
 _STATE_CODES: Final = frozenset({"payment_intent_unexpected_state", "charge_already_captured"})
-#: The storefront's token is none that can be paid with.
+#: No payment can be made with the storefront's token.
 PAYMENT_METHOD_UNKNOWN: Final = "payment_method_unknown"
 _TOKEN_PARAMS: Final = frozenset({"payment_method", "confirmation_token"})
 _TOKEN_CODES: Final = ("payment_method_", "confirmation_token_")
 _EXPIRED_CODES: Final = frozenset({"charge_expired_for_capture", "capture_charge_authorization_expired"})
-#: A definite no to this payment that does not come as a card error.
+#: Definite declines of this payment that are not card errors.
 _DECLINED_CODES: Final = frozenset(
     {
         "amount_too_large",
@@ -48,7 +48,7 @@ _DECLINED_CODES: Final = frozenset(
 
 
 def explain(error: Exception, verb: Verb, reference: str | None, expected: Money) -> Answer:
-    """Return the answer that an error of the SDK amounts to. What is not surely a no is unknown."""
+    """Return the answer for an error of the SDK. An error that is not surely a no is unknown."""
     match error:
         case stripe.CardError():
             details = _details(error)
@@ -57,8 +57,8 @@ def explain(error: Exception, verb: Verb, reference: str | None, expected: Money
         case stripe.RateLimitError():
             return Transient(_details(error).get("code") or "rate_limit")
         case stripe.IdempotencyError():
-            # The key was used with other parameters: a setting or a version has changed since. What that call did is
-            # what is asked for, and this one does not say.
+            # The key was used with other parameters: a setting or a version has changed since. This answer does not
+            # show what the first call did.
             return Unknown("key_reused")
         case stripe.AuthenticationError() | stripe.PermissionError():
             return Misconfigured(f"access_refused ({error.http_status})")
@@ -83,15 +83,15 @@ def _explain_request(error: stripe.InvalidRequestError, verb: Verb, reference: s
     if code == "charge_already_refunded" and verb is Verb.REFUND and reference is not None:
         return Succeeded(reference, PaymentStatus.REFUNDED)
     if details.get("param") in _TOKEN_PARAMS or (code or "").startswith(_TOKEN_CODES):
-        # The storefront's token, and not our access: the buyer may try another one. A ConfirmationToken may also have
-        # been used before, or be older than 12 hours.
+        # The storefront's token is wrong, not the access: the buyer may use another card. A ConfirmationToken may also
+        # have been used before, or be older than 12 hours.
         return Declined(PAYMENT_METHOD_UNKNOWN if code in (None, "resource_missing") else str(code))
     if code in _DECLINED_CODES:
         return Declined(str(code))
     if error.http_status == 404 or code == "resource_missing":
         return Misconfigured("payment_unknown")
     if verb is Verb.REFUND:
-        # Stripe gives no code when there is nothing to refund. Whatever it was, the next try meets it again.
+        # Stripe returns no code when there is nothing to refund. Whatever the reason, a repeat gets the same answer.
         return Declined(code or "refund_refused")
     return Misconfigured(f"{code or 'request_refused'} ({details.get('param') or 'no parameter named'})")
 
@@ -117,7 +117,7 @@ def _explain_server(error: stripe.APIError) -> Answer:
 
 
 def _details(error: stripe.StripeError) -> dict[str, Any]:
-    """Return the error as Stripe wrote it: the SDK leaves the code out of some of its classes."""
+    """Return the error as Stripe sent it: the SDK leaves the code out of some of its classes."""
     body = error.json_body
     found = body.get("error") if isinstance(body, dict) else None
     return found if isinstance(found, dict) else {}

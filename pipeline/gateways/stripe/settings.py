@@ -14,7 +14,7 @@ TEST_KEYS: Final = ("sk_test_", "rk_test_")
 
 
 class StripeSettings(GatewaySettings):
-    """Keys, and addresses."""
+    """The API key, the webhook secret, and addresses."""
 
     model_config = SettingsConfigDict(env_prefix="CHECKOUT_STRIPE_")
 
@@ -22,9 +22,9 @@ class StripeSettings(GatewaySettings):
 
     api_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
-    #: Where Stripe's API is, if not at Stripe.
+    #: The address of the API, if it is not Stripe's own.
     api_base: str | None = None
-    #: Where a bank's page sends the buyer back to; without it, Stripe's own library shows the challenge in the page.
+    #: The page to which a bank's page returns the buyer; without it, Stripe's own library shows the challenge.
     return_url: str | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""What the browser made to pay with: a ConfirmationToken or a PaymentMethod, distinguished by prefix."""
+"""The tokens that the browser makes: a ConfirmationToken or a PaymentMethod, distinguished by prefix."""
 
 import re
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ _SHAPE: Final = re.compile(r"(ctoken|pm)_[A-Za-z0-9_]{1,200}")
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationToken:
-    """Of `stripe.createConfirmationToken`: used once, within 12 hours. The way that Stripe supports today."""
+    """From `stripe.createConfirmationToken`: used once, within 12 hours. The way that Stripe supports today."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
-    """Of `stripe.createPaymentMethod`, and of cards that were saved before."""
+    """From `stripe.createPaymentMethod`, or a saved card."""
 
     id: str
 

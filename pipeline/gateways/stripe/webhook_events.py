@@ -1,4 +1,4 @@
-"""Webhooks of Stripe: verified by the SDK, then read only for which payment they are about."""
+"""Stripe's webhooks: verified by the SDK, then read only for the payment that they are about."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ import stripe
 from pipeline.errors import Code, Invalid
 from pipeline.gateways.gateway import InboundWebhook
 
-#: Stripe's own default. It signs every delivery anew, repeats included.
+#: Stripe's own default. Stripe signs every delivery anew, repeats included.
 TOLERANCE_SECONDS: Final = 300
 HEADER: Final = "stripe-signature"
 NO_SECRET: Final = "CHECKOUT_STRIPE_WEBHOOK_SECRET is not set"  # noqa: S105 - a sentence, not a secret
 
 
 def read_webhook(body: bytes, headers: Mapping[str, str], secrets: str) -> InboundWebhook:
-    """Verify a webhook and say which payment it is about. `secrets` are separated by commas: two while one is replaced.
+    """Verify a webhook and return the payment it is about. `secrets` are separated by commas: two during a rotation.
 
     Raises Invalid(WEBHOOK_INVALID) for one that Stripe did not sign in the last five minutes, or that is no event.
     """
@@ -32,7 +32,7 @@ def read_webhook(body: bytes, headers: Mapping[str, str], secrets: str) -> Inbou
     try:
         return _read(json.loads(body))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # What was signed and makes no sense: the text of the error could quote it.
+        # Signed, but no event. The text of the error could quote it.
         raise Invalid(Code.WEBHOOK_INVALID, reason="it is not an event of Stripe") from None
 
 
@@ -53,7 +53,7 @@ def _read(event: dict[str, Any]) -> InboundWebhook:
 
 
 def _id(found: Any) -> str | None:
-    """Return the id of an object, which comes as itself or as its id."""
+    """Return the id of an object, given as the object or as its id."""
     if found is None:
         return None
     return _text(found["id"] if isinstance(found, dict) else found)
@@ -66,7 +66,7 @@ def _text(found: Any) -> str:
 
 
 def find_checkout(metadata: Mapping[str, Any] | None) -> UUID | None:
-    """Return the checkout that the metadata names; None where it names none."""
+    """Return the checkout that the metadata names, or None."""
     try:
         return UUID((metadata or {})["checkout_id"])
     except (KeyError, ValueError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""Inbound webhooks, from the payment provider: verified, stored, matched with a payment, worked on.
+"""Inbound webhooks from the payment provider: verified, stored, matched with a payment, processed.
 
 Public modules: `receive`.
 """

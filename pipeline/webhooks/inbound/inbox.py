@@ -1,6 +1,6 @@
-"""Works on stored webhooks. A webhook is a hint: what it says is not believed, the provider is asked.
+"""Processes stored webhooks. A webhook is a hint: its content is not applied, the payment is retrieved.
 
-So neither its order nor its repetition matters: each makes us look, and what the look shows is what happened.
+So neither order nor repetition matters: each webhook causes a retrieval, and the retrieved status is applied.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ from pipeline.webhooks.inbound.matching import Match, NotYet, Unrelated, find_fi
 
 log = structlog.get_logger()
 
-#: Longest wait of a webhook that fits no payment yet. Those that will ever fit do so within seconds; the rest is of
-#: other systems on the same account, and there may be many: doubling up to this, 72 h take some 26 attempts, not 4,300.
+#: Longest wait of a webhook that matches no payment yet. Most match within seconds; the others come from other systems
+#: on the same account, and may be many: with waits that double up to this, 72 h take some 26 attempts, not 4,300.
 FIT_CAP_SECONDS: Final = 6 * 3600
 
 LEASE: Final = text("""
@@ -52,7 +52,7 @@ SETTLE: Final = text("""
 
 
 class Inbox:
-    """Retrieves the payments that inbound webhooks concern. Safe twice, safe late, safe out of order."""
+    """Retrieves the payments of inbound webhooks. A webhook may come twice, late or out of order."""
 
     def __init__(self, executor: Executor, poller: PaymentPoller, settings: Settings) -> None:
         """Take what commits and isolates, and what polls the provider."""
@@ -61,21 +61,21 @@ class Inbox:
         self._settings = settings
 
     def run(self, ids: Sequence[UUID]) -> None:
-        """Work on those of these webhooks that are not settled; many about one checkout make one retrieval.
+        """Process those of these webhooks that are not settled; many about one checkout make one retrieval.
 
-        A worker that dies on the way leaves them due again once the lease has run out.
+        When the worker crashes, they are due again after the lease.
         """
         matches: dict[UUID, UUID] = {}
-        self._executor.drive(ids, partial(self._sort, matches), self._fail)
+        self._executor.run(ids, partial(self._sort, matches), self._fail)
         if matches:
-            # Nothing is locked and no transaction is open while the provider is asked.
+            # Nothing is locked and no transaction is open during the retrieval.
             retrieved = self._retrieve(list(dict.fromkeys(matches.values())))
-            self._executor.drive(list(matches), partial(self._settle, matches, retrieved), self._fail)
+            self._executor.run(list(matches), partial(self._settle, matches, retrieved), self._fail)
 
     def _sort(
         self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[CallResult]
     ) -> Step:
-        """Lease those that concern a known payment, and delay the others."""
+        """Lease those that match a payment, and postpone or close the others."""
         waiting, unmatched, found = {}, {}, {}
         for row in lock_inbound_webhooks(connection, ids, skip_locked=True):
             fit = find_fit(
@@ -97,7 +97,7 @@ class Inbox:
             seconds = self._settings.gateway_lease_seconds
             connection.execute(LEASE, {"ids": list(found), "lease_seconds": seconds})
         _close(connection, "unmatched", unmatched)
-        self._put_off(connection, waiting, FIT_CAP_SECONDS)
+        self._postpone(connection, waiting, FIT_CAP_SECONDS)
         matches.update(found)
         return Step()
 
@@ -128,18 +128,18 @@ class Inbox:
         _close(connection, "applied", {row.id: None for row in applied})
         _note_applied(connection, [(matches[row.id], {"event_id": row.event_id, "kind": row.kind}) for row in applied])
         unanswered = {row: "the provider gave no answer" for row in rows if matches[row.id] not in retrieved}
-        self._put_off(connection, unanswered, self._settings.retry_cap_seconds)
+        self._postpone(connection, unanswered, self._settings.retry_cap_seconds)
         return Step()
 
     def _fail(self, connection: Connection, webhook_id: UUID, error: Exception) -> Step:
-        """Count the attempt of one that raised."""
+        """Count the attempt of a webhook that raised."""
         reason = repr(error)[:1000].replace("\x00", "\ufffd")
         rows = lock_inbound_webhooks(connection, [webhook_id])
-        self._put_off(connection, dict.fromkeys(rows, reason), self._settings.retry_cap_seconds)
+        self._postpone(connection, dict.fromkeys(rows, reason), self._settings.retry_cap_seconds)
         return Step()
 
-    def _put_off(self, connection: Connection, reasons: Mapping[Row[Any], str], cap_seconds: float) -> None:
-        """Try these again later, twice as much later each time; after the last hour they are settled as unmatched."""
+    def _postpone(self, connection: Connection, reasons: Mapping[Row[Any], str], cap_seconds: float) -> None:
+        """Postpone these with exponential back-off; after `inbound_webhook_retry_hours` they end as unmatched."""
         patience = timedelta(hours=self._settings.inbound_webhook_retry_hours)
         over = {row.id: reason for row, reason in reasons.items() if row.now - row.received_at > patience}
         _close(connection, "unmatched", over)
@@ -162,13 +162,13 @@ def _close(connection: Connection, status: str, reasons: Mapping[UUID, str | Non
 
 
 def _note_applied(connection: Connection, facts: Sequence[tuple[UUID, Mapping[str, str]]]) -> None:
-    """Write one event a webhook; one checkout may have several."""
-    layers: list[dict[UUID, Mapping[str, str]]] = []
+    """Write one event per webhook: one call writes one event per checkout, so several webhooks need several calls."""
+    batches: list[dict[UUID, Mapping[str, str]]] = []
     for checkout_id, fact in facts:
-        layer = next((each for each in layers if checkout_id not in each), None)
-        if layer is None:
-            layer = {}
-            layers.append(layer)
-        layer[checkout_id] = fact
-    for layer in layers:
-        write_events(connection, "webhook.applied", list(layer), data=layer)
+        batch = next((each for each in batches if checkout_id not in each), None)
+        if batch is None:
+            batch = {}
+            batches.append(batch)
+        batch[checkout_id] = fact
+    for batch in batches:
+        write_events(connection, "webhook.applied", list(batch), data=batch)

@@ -1,4 +1,4 @@
-"""Which checkout's payment a webhook is about. Pure."""
+"""Matches a webhook with a checkout's payment. Pure."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -6,21 +6,21 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """It is about the payment of this checkout."""
+    """The webhook is about the payment of this checkout."""
 
     checkout_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """It is about nothing that we know, so far."""
+    """The webhook matches no payment so far."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unrelated:
-    """It is about an object that is not its checkout's payment and will not be. The reconciler settles those."""
+    """The webhook is about an orphaned payment of its checkout. Reconciliation settles it."""
 
     reason: str
 
@@ -33,9 +33,9 @@ def find_fit(
 ) -> Fit:
     """Return which checkout's payment a webhook about the object `reference` is about.
 
-    `referring_id` is whose payment that object is. `named_id` is the payment that the object's metadata names, and
-    `named_reference` that one's object: it counts only while there is none, because the event then came before the
-    answer to the engine's own call, which will show whether it is the one.
+    `referring_id` is the checkout whose payment refers to the object. `named_id` is the checkout that the object's
+    metadata names, and `named_reference` the object of its payment: `named_id` counts only while there is none, because
+    the event then came before the answer to the engine's own call, which will show the right object.
     """
     if referring_id is not None:
         return Match(referring_id)

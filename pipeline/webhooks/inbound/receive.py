@@ -1,4 +1,4 @@
-"""Receives inbound webhooks: they are verified, and stored before they are answered."""
+"""Receives inbound webhooks: verifies them, and stores them before the response."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from pipeline.messaging import WEBHOOKS, OutgoingMessage
 from pipeline.security.redaction import redact
 from pipeline.settings import Settings
 
-#: Largest body: an event is one object as JSON, some kilobytes. The bound comes before the signature, so that a sender
-#: that finds the address cannot have megabytes hashed.
+#: Largest body: an event is one object as JSON, some kilobytes. It is checked before the signature, so that no sender
+#: can cause megabytes to be hashed.
 MAX_BODY: Final = 256 * 1024
-#: Longest event id, kind and reference; those of the providers we know have about 30 characters.
+#: Longest event id, kind and reference; those of known providers have about 30 characters.
 MAX_NAME: Final = 255
 
 # Two at once with one event id: the second waits for the first's commit and then does nothing.
@@ -37,9 +37,9 @@ FIND: Final = text("SELECT id FROM webhook_inbox WHERE gateway = :gateway AND ev
 
 @dataclass(frozen=True, slots=True)
 class VerifiedWebhook:
-    """A webhook whose signature is right and whose every text PostgreSQL can store; its body without secrets.
+    """A webhook with a valid signature and texts that PostgreSQL can store; its body is without secrets.
 
-    The provider's objects carry the `client_secret` with which a buyer pays, and nothing of a body is ever used.
+    The provider's objects contain the `client_secret` with which a buyer pays, and a stored body is never used.
     """
 
     gateway: str
@@ -49,7 +49,7 @@ class VerifiedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A webhook that is stored. `created` is False when its event had come before."""
+    """A stored webhook. `created` is False when its event was stored before."""
 
     id: UUID
     created: bool
@@ -78,7 +78,7 @@ def verify_webhook(name: str, gateway: Gateway, body: bytes, headers: Mapping[st
 
 
 def receive(connection: Connection, verified: VerifiedWebhook, settings: Settings) -> Received:
-    """Store a webhook once per event id. One that cannot concern us is stored as ignored, and nothing is due for it."""
+    """Store a webhook once per event id. One that cannot concern a payment is stored as ignored and never processed."""
     webhook, webhook_id = verified.webhook, uuid7()
     received_at = connection.execute(
         STORE,
@@ -102,7 +102,7 @@ def receive(connection: Connection, verified: VerifiedWebhook, settings: Setting
 
 
 def _is_storable(value: str) -> bool:
-    """No NUL, and no half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
+    """Return whether a text has no NUL and no half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
     try:
         return b"\x00" not in value.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Outbound webhooks, to the shop: endpoints, bodies, addresses that may be called, and the dispatcher that calls them.
+"""Outbound webhooks to the shop: endpoints, bodies, the addresses they may have, and the dispatcher.
 
 Public modules: `payloads` (the body of each event).
 """
@@ -15,7 +15,7 @@ from pipeline.webhooks.outbound.endpoints import (
     replay,
 )
 
-# Imported when a name is asked for: commands that manage endpoints call none, and need no HTTP client.
+# Imported when a name is used: commands that manage endpoints call none, and need no HTTP client.
 if TYPE_CHECKING:
     from pipeline.webhooks.outbound.dispatcher import Dispatcher
 else:

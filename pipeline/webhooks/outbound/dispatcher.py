@@ -1,4 +1,4 @@
-"""Brings events to endpoints: at least once, ever more rarely where they are not taken, signed as Standard Webhooks."""
+"""Delivers events to endpoints: at least once, with exponential back-off, signed as Standard Webhooks."""
 
 import random
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from pipeline.webhooks.outbound.url_policy import Resolve, read_networks, resolv
 
 log = structlog.get_logger()
 
-#: First and longest wait after a failure; it doubles. An endpoint that is away for a minute is not called twenty
-#: times, and one that is away for a day is found again within hours.
+#: First and longest wait after a failure; it doubles. An endpoint that is down for a minute is not called twenty times,
+#: and one that is down for a day gets its deliveries within hours.
 FIRST_WAIT_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 6 * 3600.0
 
@@ -31,18 +31,18 @@ LEASE: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# One that was settled meanwhile (removed, replayed and taken) is left alone. `gone`: no further try makes sense.
+# A delivery that was settled meanwhile (removed, or replayed and delivered) does not change. `gone` ends all attempts.
 RECORD: Final = text("""
     UPDATE webhook_deliveries d
     SET attempts = least(d.attempts + r.counted, 32767), last_status = r.status, last_error = r.error,
         status = r.outcome, ended_at = CASE WHEN r.outcome <> 'pending' THEN now() END,
         due_at = CASE WHEN r.outcome = 'pending' THEN now() + make_interval(secs => r.wait) END
-    FROM (SELECT g.*, CASE WHEN g.taken THEN 'delivered'
+    FROM (SELECT g.*, CASE WHEN g.delivered THEN 'delivered'
                            WHEN g.gone OR n.created_at < now() - make_interval(hours => :hours) THEN 'dead_lettered'
                            ELSE 'pending' END AS outcome
-          FROM unnest(CAST(:ids AS uuid[]), CAST(:taken AS boolean[]), CAST(:gone AS boolean[]),
+          FROM unnest(CAST(:ids AS uuid[]), CAST(:delivered AS boolean[]), CAST(:gone AS boolean[]),
                       CAST(:counted AS integer[]), CAST(:statuses AS smallint[]), CAST(:errors AS text[]),
-                      CAST(:waits AS double precision[])) AS g (id, taken, gone, counted, status, error, wait)
+                      CAST(:waits AS double precision[])) AS g (id, delivered, gone, counted, status, error, wait)
           JOIN webhook_deliveries n ON n.id = g.id) r
     WHERE d.id = r.id AND d.status = 'pending'
 """)
@@ -50,7 +50,7 @@ RECORD: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class LeasedDelivery:
-    """One delivery to be made: everything that its call needs."""
+    """One leased delivery, with everything that its call needs."""
 
     id: UUID
     endpoint_id: UUID
@@ -62,10 +62,10 @@ class LeasedDelivery:
 
 
 class Dispatcher:
-    """Makes deliveries. Safe twice, safe late: what a crashed worker had leased is due again once its lease expires."""
+    """Makes deliveries. A message may come twice or late; after a crash, deliveries are due again when leases end."""
 
     def __init__(self, transactions: TransactionRunner, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
-        """Take the transaction runner that commits; `resolve` finds the addresses of hosts."""
+        """Take the transaction runner; `resolve` returns the addresses of a host."""
         self._transactions = transactions
         self._settings = settings
         self._resolve = resolve
@@ -73,16 +73,16 @@ class Dispatcher:
         self._threads = ThreadPoolExecutor(settings.outbound_webhook_concurrency, thread_name_prefix="delivery")
 
     def run(self, ids: Sequence[UUID]) -> None:
-        """Make those of these deliveries that are due and not being made elsewhere."""
+        """Make those of these deliveries that are due and not leased."""
         leased = self._lease(ids)
         assert_no_transaction()
         silent = Silent()
-        answers = self._threads.map(lambda each: self._deliver(each, silent), leased)
-        results = list(zip(leased, answers, strict=True))
+        responses = self._threads.map(lambda each: self._deliver(each, silent), leased)
+        results = list(zip(leased, responses, strict=True))
         if results:
             self._transactions.run(lambda connection: self._record(connection, results))
-            taken = sum(answer.taken for _, answer in results)
-            log.info("deliveries.made", delivered=taken, failed=len(results) - taken)
+            delivered = sum(response.delivered for _, response in results)
+            log.info("deliveries.made", delivered=delivered, failed=len(results) - delivered)
 
     def close(self) -> None:
         """Wait for the calls in flight and end the threads."""
@@ -90,22 +90,22 @@ class Dispatcher:
 
     def _lease(self, ids: Sequence[UUID]) -> list[LeasedDelivery]:
         def work(connection: Connection) -> list[LeasedDelivery]:
-            leased = [_pack(row) for row in lock_deliveries(connection, ids, self._settings.redeliver_after_seconds)]
-            # All calls of a batch, one after the other on as many threads as there are, and the record after them.
-            rounds = -(-len(leased) // self._settings.outbound_webhook_concurrency)
-            seconds = (
-                rounds + 1
-            ) * self._settings.outbound_webhook_timeout_seconds + 2 * self._settings.redeliver_after_seconds
+            settings = self._settings
+            rows = lock_deliveries(connection, ids, settings.redeliver_after_seconds)
+            leased = [_read_delivery(row) for row in rows]
+            # The time for all calls of a batch on the threads there are, and for recording the results.
+            rounds = -(-len(leased) // settings.outbound_webhook_concurrency) + 1
+            seconds = rounds * settings.outbound_webhook_timeout_seconds + 2 * settings.redeliver_after_seconds
             connection.execute(LEASE, {"ids": [each.id for each in leased], "seconds": seconds})
             return leased
 
         return self._transactions.run(work)
 
     def _deliver(self, each: LeasedDelivery, silent: "Silent") -> EndpointResponse:
-        """Call one endpoint; one that has just not answered is spared the others of this run."""
+        """Call one endpoint; after a call without a response it is not called again in this run."""
         if silent.has(each.endpoint_id):
             return EndpointResponse(error="the endpoint did not answer another one just now", counted=False)
-        answer = post(
+        response = post(
             each.url,
             each.body,
             secret=each.secret,
@@ -114,21 +114,21 @@ class Dispatcher:
             resolve=self._resolve,
             timeout_seconds=self._settings.outbound_webhook_timeout_seconds,
         )
-        if answer.status is None:
+        if response.status is None:
             silent.add(each.endpoint_id)
-            log.warning("delivery.unanswered", delivery_id=str(each.id), error=answer.error)
-        return answer
+            log.warning("delivery.unanswered", delivery_id=str(each.id), error=response.error)
+        return response
 
     def _record(self, connection: Connection, results: Sequence[tuple[LeasedDelivery, EndpointResponse]]) -> None:
         connection.execute(
             RECORD,
             {
                 "ids": [each.id for each, _ in results],
-                "taken": [answer.taken for _, answer in results],
-                "gone": [answer.gone for _, answer in results],
-                "counted": [int(answer.counted) for _, answer in results],
-                "statuses": [answer.status for _, answer in results],
-                "errors": [answer.error for _, answer in results],
+                "delivered": [response.delivered for _, response in results],
+                "gone": [response.gone for _, response in results],
+                "counted": [int(response.counted) for _, response in results],
+                "statuses": [response.status for _, response in results],
+                "errors": [response.error for _, response in results],
                 "waits": [wait_seconds(each.attempts) for each, _ in results],
                 "hours": self._settings.outbound_webhook_hours,
             },
@@ -136,7 +136,7 @@ class Dispatcher:
 
 
 class Silent:
-    """Endpoints that did not answer in this run. Shared by its threads."""
+    """The endpoints without a response in this run. Shared by its threads."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -144,23 +144,23 @@ class Silent:
         self._lock = Lock()
 
     def has(self, endpoint_id: UUID) -> bool:
-        """Return whether this one did not answer."""
+        """Return whether this endpoint gave no response."""
         with self._lock:
             return endpoint_id in self._ids
 
     def add(self, endpoint_id: UUID) -> None:
-        """Note one."""
+        """Add an endpoint."""
         with self._lock:
             self._ids.add(endpoint_id)
 
 
 def wait_seconds(attempts: int) -> float:
-    """Return how long to wait after one more failure, spread by a fifth so that many do not come at once."""
+    """Return how long to wait after one more failure, spread by a fifth so that many are not due at once."""
     wait = back_off(attempts, first_seconds=FIRST_WAIT_SECONDS, longest_seconds=LONGEST_WAIT_SECONDS)
     return wait * (0.9 + 0.2 * random.random())  # noqa: S311 (spreads calls, guards nothing)
 
 
-def _pack(row: Row[Any]) -> LeasedDelivery:
+def _read_delivery(row: Row[Any]) -> LeasedDelivery:
     return LeasedDelivery(
         row.id, row.endpoint_id, row.url, row.secret, f"evt_{row.event_id}", write_body(row), row.attempts
     )

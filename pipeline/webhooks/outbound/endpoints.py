@@ -16,7 +16,7 @@ from pipeline.errors import Code, Invalid
 from pipeline.settings import Settings
 from pipeline.webhooks.outbound.url_policy import check_url, read_networks
 
-#: Standard Webhooks asks for 24 to 64 bytes.
+#: Standard Webhooks requires 24 to 64 bytes.
 SECRET_BYTES: Final = 32
 #: The most deliveries that are shown at once.
 SHOWN: Final = 1000
@@ -35,7 +35,7 @@ ABANDON: Final = text("""
     WHERE endpoint_id = :id AND due_at IS NOT NULL
 """)
 
-# Each filter that is not given is null, and asks nothing.
+# A filter that is null selects all.
 DELIVERIES: Final = text("""
     SELECT d.id, e.kind, e.checkout_id, p.url, d.status, d.attempts, d.due_at, d.last_status, d.last_error, d.ended_at
     FROM webhook_deliveries d JOIN events e ON e.id = d.event_id JOIN webhook_endpoints p ON p.id = d.endpoint_id
@@ -67,7 +67,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event to one endpoint, and what came of it."""
+    """The delivery of one event to one endpoint, and its result."""
 
     id: UUID
     kind: str
@@ -89,7 +89,7 @@ def draw_secret() -> str:
 def add_endpoint(
     connection: Connection, settings: Settings, *, url: str, owner: str | None = None, kinds: Sequence[str] = ()
 ) -> tuple[Endpoint, str]:
-    """Add an endpoint, for all kinds unless some are named; returns it and its secret. Raises Invalid."""
+    """Add an endpoint, for all kinds unless some are named; return it and its secret. Raises Invalid."""
     check_url(url, read_networks(settings.outbound_webhook_private_networks))
     unknown = sorted(set(kinds) - set(PUBLIC_KINDS))
     if unknown:
@@ -115,7 +115,7 @@ def list_endpoints(connection: Connection) -> list[Endpoint]:
 
 
 def remove_endpoint(connection: Connection, endpoint_id: UUID) -> bool:
-    """Remove an endpoint, and drop what was due to it; False if there is none."""
+    """Remove an endpoint and dead-letter its pending deliveries; return False if there is none."""
     removed = connection.execute(REMOVE, {"id": endpoint_id}).rowcount == 1
     if removed:
         connection.execute(ABANDON, {"id": endpoint_id})
@@ -131,7 +131,7 @@ def list_deliveries(
 
 
 def replay(connection: Connection, *, ids: Sequence[UUID] | None = None, endpoint_id: UUID | None = None) -> int:
-    """Have deliveries made again: the named ones, or all dead-lettered ones (of one endpoint); returns how many."""
+    """Replay deliveries: the named ones, or all dead-lettered ones (of one endpoint); return how many."""
     return connection.execute(REPLAY, {"ids": None if ids is None else list(ids), "endpoint_id": endpoint_id}).rowcount
 
 

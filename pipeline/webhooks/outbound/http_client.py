@@ -1,4 +1,4 @@
-"""One call of one endpoint: signed, to the address that was checked, without redirects, within its time."""
+"""One signed request to one endpoint: to the checked address, without redirects, within its time."""
 
 import socket
 import threading
@@ -18,27 +18,27 @@ from pipeline.errors import Invalid
 from pipeline.webhooks.outbound.url_policy import ForbiddenAddressError, Network, Resolve, Target, find_target
 
 USER_AGENT: Final = "checkout-engine-webhooks/1"
-#: How much of an answer is read: enough for an operator, too little to fill the memory.
+#: How much of a response is read: enough for an operator, too little to fill the memory.
 READ_BYTES: Final = 300
 GONE: Final = 410
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointResponse:
-    """The result of a request. Without `status` there was no answer; `error` says why it was not delivered."""
+    """The result of a request. Without `status` there was no response; `error` is why it was not delivered."""
 
     status: int | None = None
     error: str | None = None
     counted: bool = True
 
     @property
-    def taken(self) -> bool:
-        """Whether the endpoint has it."""
+    def delivered(self) -> bool:
+        """Whether the endpoint accepted it."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def gone(self) -> bool:
-        """Whether the endpoint says that it wants nothing more."""
+        """Whether the endpoint is gone for good."""
         return self.status == GONE
 
 
@@ -52,7 +52,7 @@ def post(
     resolve: Resolve,
     timeout_seconds: float,
 ) -> EndpointResponse:
-    """Send a body once. Never raises for what an endpoint, or its address, may be."""
+    """Send a body once. Never raises for what an endpoint or its address may do."""
     ends_at = time.monotonic() + timeout_seconds
     now = datetime.now(UTC)
     headers = {
@@ -76,27 +76,27 @@ def _send(target: Target, body: bytes, headers: dict[str, str], ends_at: float) 
     host = f"[{target.host}]" if ":" in target.host else target.host
     headers["Host"] = host if target.port == default_port else f"{host}:{target.port}"
     connection = _open(target, max(0.1, ends_at - time.monotonic()))
-    # A time-out of the socket begins anew with every byte; this one does not.
+    # A socket's time-out begins anew with every byte; this one does not.
     bound = threading.Timer(max(0.1, ends_at - time.monotonic()), _cut, [connection])
     bound.start()
     try:
         connection.request("POST", target.path, body=body, headers=headers, preload_content=False)
-        answer = connection.getresponse()
+        response = connection.getresponse()
         if time.monotonic() >= ends_at:
-            raise TimeoutError("it took longer than it may")  # what was cut off may look like a whole answer
-        is_taken = 200 <= answer.status < 300
-        said = b"" if is_taken else answer.read(READ_BYTES, decode_content=False)
+            raise TimeoutError("it took longer than it may")  # a response that was cut off may look whole
+        is_delivered = 200 <= response.status < 300
+        content = b"" if is_delivered else response.read(READ_BYTES, decode_content=False)
     finally:
         bound.cancel()
         connection.close()
-    if is_taken:
-        return EndpointResponse(answer.status)
-    text = said.decode("utf-8", "replace").replace("\x00", "\ufffd")
-    return EndpointResponse(answer.status, f"answered {answer.status} {text}".strip()[:500])
+    if is_delivered:
+        return EndpointResponse(response.status)
+    text = content.decode("utf-8", "replace").replace("\x00", "\ufffd")
+    return EndpointResponse(response.status, f"answered {response.status} {text}".strip()[:500])
 
 
 def _open(target: Target, timeout_seconds: float) -> HTTPConnection:
-    """Return a connection to the address that was checked; the certificate must be the name's. No proxy is asked."""
+    """Return a connection to the checked address; the certificate must match the host name. No proxy is used."""
     if target.scheme == "https":
         return HTTPSConnection(
             target.address,

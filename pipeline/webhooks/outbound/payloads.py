@@ -1,4 +1,4 @@
-"""What a webhook says. Only facts that do not change any more, so that each repeat has the very same body."""
+"""The bodies of webhooks. Only facts that do not change any more, so that each repeat has the same body."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ class Fact(BaseModel):
 
 
 class CheckoutSubject(Fact):
-    """Which checkout it is about. `reference` is the upstream's own number."""
+    """The checkout of an event. `reference` is the upstream's own number."""
 
     checkout_id: UUID
     cart_id: UUID
@@ -87,7 +87,7 @@ class CheckoutPhaseCompleted(BaseEvent):
 
 
 class CheckoutActionRequired(BaseEvent):
-    """The buyer's bank wants the buyer."""
+    """The buyer must complete 3-D Secure."""
 
     type: Literal["checkout.action_required"] = "checkout.action_required"
     data: ActionData
@@ -101,28 +101,28 @@ class CheckoutCompleted(BaseEvent):
 
 
 class CheckoutFailed(BaseEvent):
-    """It could not become an order."""
+    """The checkout could not become an order."""
 
     type: Literal["checkout.failed"] = "checkout.failed"
     data: FailureData
 
 
 class CheckoutCancelled(BaseEvent):
-    """The buyer, or an operator, did not want it any more."""
+    """The buyer or an operator cancelled the checkout."""
 
     type: Literal["checkout.cancelled"] = "checkout.cancelled"
     data: FailureData
 
 
 class CheckoutExpired(BaseEvent):
-    """It ran out of time unpaid."""
+    """The checkout expired without a payment."""
 
     type: Literal["checkout.expired"] = "checkout.expired"
     data: FailureData
 
 
 class CheckoutNeedsReview(BaseEvent):
-    """No rule settles it: it needs review."""
+    """No rule settles the checkout: it needs review."""
 
     type: Literal["checkout.needs_review"] = "checkout.needs_review"
     data: ReviewData
@@ -143,12 +143,12 @@ EVENT: TypeAdapter[WebhookEvent] = TypeAdapter(WebhookEvent)
 
 
 def write_body(row: Row[Any]) -> str:
-    """Return the body for an event, read with what belongs to it (`locks.DELIVERIES`)."""
+    """Return the body of an event, from a row of `locks.DELIVERIES`."""
     data: dict[str, Any] = {name: getattr(row, name) for name in CheckoutSubject.model_fields}
     facts = row.data or {}
     data |= {
         "phase": row.phase,
-        # Events of earlier releases have the secret in them.
+        # Events of earlier releases contain the secret.
         "action": open_part(facts.get("action") or {}),
         "order_number": row.order_number,
         "total_minor": row.total_minor,

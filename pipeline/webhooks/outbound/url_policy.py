@@ -1,7 +1,7 @@
-"""Where webhooks may go: never into a network that is not public, unless the settings name it.
+"""The addresses to which webhooks may go: no network that is not public, unless the settings name it.
 
-Anyone who may register an endpoint chooses an address that the engine calls. So the name is resolved once a call, every
-address it has is looked at, and the very one that was looked at is connected to: a second look-up could say another.
+The owner of an endpoint chooses an address that the engine calls. So a call resolves the name once, checks all its
+addresses, and connects to a checked one: a second look-up could return another.
 """
 
 import ipaddress
@@ -18,18 +18,18 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: Returns the addresses of a host name; raises OSError when it has none.
 Resolve = Callable[[str, int], Sequence[str]]
 
-#: IPv6 addresses that stand for an IPv4 one, which is what is reached: NAT64 (RFC 6052).
+#: IPv6 addresses that reach an IPv4 address: NAT64 (RFC 6052).
 NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 MAX_URL: Final = 2000
 
 
 class ForbiddenAddressError(Exception):
-    """Raised when a webhook would go where none may; its text says which address."""
+    """Raised when a webhook would go to a forbidden address; its text names the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one call goes: the checked address, and the name that the receiver is asked for under."""
+    """The target of one call: the checked address, and the host name."""
 
     scheme: str
     host: str
@@ -39,7 +39,7 @@ class Target:
 
 
 def check_url(url: str, private_networks: Sequence[Network]) -> SplitResult:
-    """Return the parts of an endpoint's URL; Invalid(ENDPOINT_INVALID) for one that no webhook may go to."""
+    """Return the parts of an endpoint's URL. Raises Invalid(ENDPOINT_INVALID) for one to which no webhook may go."""
     if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
         raise Invalid(Code.ENDPOINT_INVALID, reason=f"it is not an address of at most {MAX_URL} plain characters")
     try:
@@ -59,7 +59,7 @@ def check_url(url: str, private_networks: Sequence[Network]) -> SplitResult:
 
 
 def find_target(url: str, private_networks: Sequence[Network], resolve: Resolve) -> Target:
-    """Return where a call to this URL goes now; raises ForbiddenAddressError, Invalid, or OSError."""
+    """Return the target of a call to this URL now. Raises ForbiddenAddressError, Invalid or OSError."""
     parts = check_url(url, private_networks)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -77,7 +77,7 @@ def find_target(url: str, private_networks: Sequence[Network], resolve: Resolve)
 
 
 def is_public(address: Address) -> bool:
-    """Return whether an address, or the IPv4 address that it stands for, is reached over the internet alone."""
+    """Return whether an address, or the IPv4 address that it reaches, is public."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address in NAT64:
@@ -90,11 +90,11 @@ def is_public(address: Address) -> bool:
 
 
 def read_networks(text: str) -> tuple[Network, ...]:
-    """Return the networks of a list with commas; ValueError for what is none."""
+    """Return the networks of a list with commas. Raises ValueError for what is not a network."""
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def resolve_host(host: str, port: int) -> list[str]:
-    """Ask the system for the addresses of a host."""
+    """Return the addresses of a host, from the system's resolver."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(each[4][0]) for each in found))

@@ -1,4 +1,4 @@
-"""What the database refuses, whoever the client is: a plain connection, by raw SQL."""
+"""What the database refuses from any client: a plain connection, by raw SQL."""
 
 from collections.abc import Callable
 from uuid import UUID, uuid4

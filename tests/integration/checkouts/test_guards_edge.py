@@ -25,7 +25,7 @@ def sqlstate(error: DBAPIError) -> str | None:
 
 
 def wait_for_lock(engine: Engine) -> None:
-    """Wait until somebody waits for a row."""
+    """Wait until a session waits for a row."""
     sql = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
     ends_at = time.monotonic() + 5
     with engine.connect() as connection:

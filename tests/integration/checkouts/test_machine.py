@@ -1,7 +1,7 @@
 """Anything may happen in any order, and the invariants hold after every step: a state machine that hypothesis drives.
 
-Workers die at every point between two effects, messages are lost, doubled and reordered, the broker goes away, time
-runs out. In the end everything is healed, and what was sold, what was charged and what is left must add up.
+Workers crash at every point between two effects, messages are lost, doubled and reordered, the broker is down, time
+passes. In the end everything has recovered, and what was sold, charged and left must add up.
 """
 
 from collections.abc import Callable
@@ -70,7 +70,7 @@ stations = st.sampled_from([*(phase.name for phase in CHAIN), None])
 numbers = st.integers(0, 20)
 
 
-#: What has ended is only looked at again, unless its payment is live.
+#: An ended checkout is only polled, unless its payment is live.
 ON_ITS_WAY: Final = """
     SELECT c.id, c.state, phase, due_at, due_reason, c.last_error, p.status
     FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id
@@ -135,7 +135,7 @@ class CheckoutMachine(RuleBasedStateMachine):
 
     @rule(number=numbers, token=tokens, crash=crashes)
     def pay(self, number: int, token: str, crash: Crash | None) -> None:
-        """The buyer pays, or tries another card; asks again with the same key when there is no answer."""
+        """The buyer pays, or uses another card; the request is repeated with the same key when there is no response."""
         payable = "state = 'awaiting_payment' OR state = 'running' AND NOT payment_given"
         checkout_id, key = self.pick(number, payable), str(uuid4())
         for failpoint in (crash, None):
@@ -213,12 +213,12 @@ class CheckoutMachine(RuleBasedStateMachine):
 
     @rule(number=numbers)
     def run_out_of_time(self, number: int) -> None:
-        """The buyer took too long."""
+        """The checkout expires."""
         self.shelf.run("UPDATE checkouts SET expires_at = now() WHERE id = :id", id=self.pick(number))
 
     @rule(overdue=st.booleans())
     def wait(self, *, overdue: bool) -> None:
-        """Claims, back-offs and stalls run out; `overdue`: messages have waited for hours, too."""
+        """Leases, back-offs and stalls end; `overdue`: messages have waited for hours, too."""
         self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_at IS NOT NULL")
         self.shelf.run(
             "UPDATE payment_operations SET leased_until = least(leased_until, now()),"
@@ -242,7 +242,7 @@ class CheckoutMachine(RuleBasedStateMachine):
                 raise AssertionError("The audit in one statement sees what the audit does not see.")
 
     def heal(self) -> None:
-        """Let time pass and everybody work until nothing is on its way any more."""
+        """Pass time and work until nothing is in flight."""
         self.works.line.away = False
         for _ in range(HEALING_ROUNDS):
             self.wait(overdue=True)
@@ -280,14 +280,14 @@ class CheckoutMachine(RuleBasedStateMachine):
         assert {sku: self.shelf.stock(sku) for sku in GOODS} == {
             sku: (stock - sold.get(sku, 0), 0) for sku, stock in GOODS.items()
         }
-        [(taken, ordered)] = self.shelf.rows("""
+        [(captured, ordered)] = self.shelf.rows("""
             SELECT (SELECT coalesce(sum(captured_minor - refunded_minor), 0) FROM sandbox.payments),
                    (SELECT coalesce(sum(total_minor), 0) FROM orders WHERE state = 'placed')
         """)
-        assert taken == ordered
+        assert captured == ordered
 
 
-def test_the_promises_hold_whatever_happens(engine: Engine, settings: Settings) -> None:
+def test_the_invariants_hold_whatever_happens(engine: Engine, settings: Settings) -> None:
     class Here(CheckoutMachine):
         def __init__(self) -> None:
             super().__init__(engine, settings.model_copy(update=PATIENT).with_gateway_options(hang_seconds=0))

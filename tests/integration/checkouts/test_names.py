@@ -81,7 +81,7 @@ def test_a_customer_has_one_use_in_whatever_spelling(works: Works, shelf: Shelf)
 
 
 @pytest.mark.parametrize("customer", ["\u200b", " ", "\u00a0\u2060"])
-def test_a_customer_that_nobody_sees_is_none(works: Works, shelf: Shelf, customer: str) -> None:
+def test_a_customer_with_an_invisible_name_is_none(works: Works, shelf: Shelf, customer: str) -> None:
     add_cup(shelf)
     shelf.add_coupon("TEN", each=1)
     assert read_failure(works, buy(works, shelf, customer=customer))[0] == "coupon_needs_customer"
@@ -126,7 +126,7 @@ def test_a_table_in_another_spelling_corrects_the_rate_that_is_there(shelf: Shel
 @pytest.mark.parametrize(
     "sku", ["Kettle", "kettle ", "ket tle", "kettle\u200b", "ｋettle", "k\u0435ttle", "kett1e", "KETTLE"]
 )
-def test_a_sku_that_looks_like_another_is_told(works: Works, shelf: Shelf, sku: str) -> None:
+def test_a_sku_that_looks_like_another_is_named(works: Works, shelf: Shelf, sku: str) -> None:
     shelf.add_variant("kettle")
     checkout_id = works.start(shelf.add_cart((sku, 1)), token="tok_ok")
     works.pump()

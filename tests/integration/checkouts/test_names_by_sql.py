@@ -1,4 +1,4 @@
-"""Names are brought into their one form by the schema itself, and what is none is refused, whoever writes it."""
+"""The schema itself normalises names and refuses invalid ones, from any client."""
 
 import pytest
 from sqlalchemy.exc import IntegrityError

@@ -1,4 +1,4 @@
-"""Guards look where the tables are: nothing that a session makes, or says of its path, is in their way."""
+"""Triggers use the schema of their tables: no object and no search path of a session affects them."""
 
 from typing import Final
 
@@ -88,12 +88,12 @@ def test_history_stays_history_whatever_the_session_makes(
     assert take_snapshot(engine) == before
 
 
-def test_every_function_of_ours_has_a_path_of_its_own(shelf: Shelf) -> None:
+def test_every_function_has_its_own_search_path(shelf: Shelf) -> None:
     found = shelf.rows("""
         SELECT p.proname, p.prosecdef, p.proconfig FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY p.proname
     """)
-    # The normaliser of names looks into no table.
+    # The normaliser of names reads no table.
     usual, its = "pg_catalog, public, pg_temp", "pg_catalog, pg_temp"
     paths = {name: its if name == "normalize_name" else usual for name, *_ in found}
     assert found == [(name, False, [f"search_path={path}"]) for name, path in paths.items()]

@@ -35,17 +35,17 @@ def counting(engine: Engine) -> Iterator[Counter[str]]:
 
 
 def count_phases(works: Works, shelf: Shelf, size: int) -> dict[str, tuple[int, int]]:
-    """Sell to this many buyers at once and return what each phase took: (statements, commits)."""
+    """Sell to this many buyers at once and return what each phase needed: (statements, commits)."""
     ids = [
         works.start(shelf.add_cart(("TEA", 2), ("CUP", 1), coupon_codes=["TEN"]), token="tok_ok") for _ in range(size)
     ]
-    taken = {}
+    counted = {}
     for phase in CHAIN:
         with counting(works.engine) as counts:
             assert works.run_phase(phase.name, batch=size) == size
-        taken[phase.name] = counts["statements"], counts["commits"]
+        counted[phase.name] = counts["statements"], counts["commits"]
     assert works.states(ids) == ["completed"] * size
-    return taken
+    return counted
 
 
 def test_a_phase_writes_in_one_round_trip_what_it_writes(works: Works, shelf: Shelf) -> None:
@@ -54,16 +54,16 @@ def test_a_phase_writes_in_one_round_trip_what_it_writes(works: Works, shelf: Sh
     shelf.add_coupon("TEN")
     shelf.add_tax("0.2")
 
-    taken = count_phases(works, shelf, 1)
+    counted = count_phases(works, shelf, 1)
 
-    assert taken == {
+    assert counted == {
         # The checkouts locked; carts and stock read; the checkouts moved on, with their events.
         "cart_validation": (4, 1),
         # Locked; the lines read, the stock locked, the units held; moved on.
         "inventory_reservation": (5, 1),
         # Locked; carts, taxes, promotions and rates read, the coupon locked and redeemed, the quotes frozen; moved on.
         "price_lock": (9, 1),
-        # Two calls. Locked, the books read, the call leased; the answer written beside it; moved on.
+        # Two calls. Locked, the payment loaded, the call leased; the answer stored; moved on.
         "payment_authorization": (11, 3),
         # Locked; orders with their lines; moved on.
         "order_creation": (3, 1),
@@ -74,7 +74,7 @@ def test_a_phase_writes_in_one_round_trip_what_it_writes(works: Works, shelf: Sh
     }
 
 
-def test_a_batch_takes_no_more_statements_than_one_checkout(works: Works, shelf: Shelf) -> None:
+def test_a_batch_needs_no_more_statements_than_one_checkout(works: Works, shelf: Shelf) -> None:
     for sku in ("TEA", "CUP"):
         shelf.add_variant(sku, stock=1000)
     shelf.add_coupon("TEN")

@@ -1,4 +1,4 @@
-"""What is written once: no statement changes it, whoever the client is, and no step that is due is in its way."""
+"""Rows that are written once: no statement of any client changes them, and every due step is still possible."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -119,7 +119,7 @@ def test_rows_that_count_are_never_removed(sold: Shelf, engine: Engine, table: s
     assert take_snapshot(engine) == before
 
 
-def test_what_is_forgotten_was_there_for_a_day(sold: Shelf) -> None:
+def test_what_is_deleted_was_kept_for_a_day(sold: Shelf) -> None:
     sold.run("INSERT INTO rejected_messages (queue, body, code, message) VALUES ('q', 'b', 'c', 'm')")
     for table in ("rejected_messages", "webhook_inbox"):
         assert refuse(sold, f"DELETE FROM {table}")[0] == APPEND_ONLY

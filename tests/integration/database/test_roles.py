@@ -176,7 +176,7 @@ def test_the_worker_sells_and_forgets_after_a_month(shop: Works, shelf: Shelf) -
         "INSERT INTO rejected_messages (queue, body, code, message, received_at)"
         " VALUES ('q', 'b', 'c', 'm', now() - interval '31 days')"
     )
-    assert shop.sweep().forgotten == 1
+    assert shop.sweep().deleted == 1
 
 
 def fingerprint(shelf: Shelf) -> list[tuple[object, ...]]:

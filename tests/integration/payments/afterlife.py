@@ -9,7 +9,7 @@ from tests.integration.payments.stage import Stage
 from tests.support.harness import OWNER
 from tests.support.workbench import RESTING
 
-#: The events of money that turned up after an end, in the order in which they may come.
+#: The events of late funds, in the order in which they may come.
 LATE_EVENTS: Final = (
     "payment.late_funds",
     "payment.voided_late",
@@ -31,7 +31,7 @@ def end_unpaid(stage: Stage, token: str = "tok_action_required") -> tuple[UUID, 
 
 
 def end_refunded(stage: Stage, token: str = "tok_ok") -> tuple[UUID, str]:
-    """Let a checkout fail whose money was taken and given back."""
+    """Make a checkout fail whose payment was captured and refunded."""
 
     def refuse(verb: str, answer: Answer) -> Answer:
         return Declined("do_not_honor") if verb == "capture" else answer
@@ -46,7 +46,7 @@ def end_refunded(stage: Stage, token: str = "tok_ok") -> tuple[UUID, str]:
 
 
 def revive(stage: Stage, reference: str, *kinds: str) -> None:
-    """Let the bank have authorised, and perhaps taken, what it had cancelled: providers do make mistakes."""
+    """Make the bank authorise, and perhaps capture, a cancelled payment: providers do make mistakes."""
     status, captured = ("captured", True) if "capture" in kinds else ("authorized", False)
     stage.shelf.run(
         "UPDATE sandbox.payments SET status = :status, authorized_minor = amount_minor,"
@@ -78,12 +78,12 @@ def _write_entry(stage: Stage, reference: str, kind: str, sign: int) -> None:
 
 
 def make_look_due(stage: Stage) -> None:
-    """Let the time of the next look have come."""
+    """Make the next poll due."""
     assert stage.shelf.run("UPDATE checkouts SET due_at = now() WHERE ended_at IS NOT NULL AND due_at IS NOT NULL") == 1
 
 
-def look(stage: Stage) -> None:
-    """Let the time of the next look come, and everything follow that follows now."""
+def poll(stage: Stage) -> None:
+    """Make the next poll due, and work until nothing is queued."""
     make_look_due(stage)
     assert stage.works.sweep().scheduled == 1
     stage.pump()
@@ -98,7 +98,7 @@ def age(stage: Stage, seconds: float) -> None:
 
 
 def next_look(stage: Stage) -> float | None:
-    """Return in how many seconds the ended checkout is looked at again."""
+    """Return in how many seconds the ended checkout is polled again."""
     wait = stage.shelf.row("SELECT extract(epoch FROM due_at - now()) AS wait FROM checkouts").wait
     return None if wait is None else float(wait)
 
@@ -108,6 +108,6 @@ def late_events(stage: Stage, checkout_id: UUID) -> list[str]:
     return [kind for kind in stage.events(checkout_id) if kind in LATE_EVENTS]
 
 
-def count_looks(stage: Stage) -> int:
-    """Return how often the bank was asked how things stand."""
+def count_polls(stage: Stage) -> int:
+    """Return how often payments were retrieved from the bank."""
     return sum(verb == "retrieve" for verb, _ in stage.spy.calls)

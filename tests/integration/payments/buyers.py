@@ -41,7 +41,7 @@ def by_webhook(stage: Stage, checkout_id: UUID) -> None:
 
 
 def by_resume(stage: Stage, checkout_id: UUID) -> None:
-    """Hear from the buyer who comes back."""
+    """Act as the buyer that returns."""
     assert stage.works.service.resume(checkout_id, OWNER).changed
 
 

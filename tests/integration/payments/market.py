@@ -1,4 +1,4 @@
-"""A day at the market: buyers of all kinds, a bank in trouble, and a postman who loses letters and doubles others."""
+"""A day at the market: buyers of all kinds, a bank in trouble, and webhooks that are lost or come twice."""
 
 import random
 import threading
@@ -98,7 +98,7 @@ class SharedLine(Line):
 
 @dataclass
 class Market:
-    """Everything that happens, seeded. `heard` are the bank's answers, `letters` counts what became of its mail."""
+    """Everything that happens, seeded. `heard` are the bank's answers, `webhooks` counts the fates of its webhooks."""
 
     engine: Engine
     settings: Settings
@@ -106,7 +106,7 @@ class Market:
     bank: SandboxGateway = field(init=False)
     buyers: dict[UUID, Buyer] = field(default_factory=dict)
     heard: list[Answer] = field(default_factory=list)
-    letters: Counter[str] = field(default_factory=Counter)
+    webhooks: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Open the bank and the engines."""
@@ -122,7 +122,7 @@ class Market:
         self._held_back: list[SandboxEvent] = []
 
     def close(self) -> None:
-        """Give back threads and connections."""
+        """Close connections and end threads."""
         self._pool.shutdown()
         for each in self.works:
             each.executor.close()
@@ -143,7 +143,7 @@ class Market:
                 self.buyers[admitted.checkout_id] = Buyer(kind, admitted.checkout_id, left)
 
     def run(self, *, seconds: float) -> None:
-        """Let the day go by until everybody has been served, or for so long."""
+        """Run the day until every buyer is served, or for so long."""
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
             for future in [self._pool.submit(each.pump) for each in self.works]:
@@ -154,7 +154,7 @@ class Market:
             self._bring_mail()
 
     def _act(self) -> int:
-        """Let everybody do what they do next; return how many have not been served."""
+        """Make every buyer act once; return how many are not served."""
         rows = self.shelf.rows(
             "SELECT c.id, c.state, p.reference FROM checkouts c LEFT JOIN payments p ON p.checkout_id = c.id"
             " WHERE c.state <> ALL(:over) ORDER BY c.id",
@@ -184,13 +184,13 @@ class Market:
                 self.service.resume(buyer.id, OWNER)
 
     def _bring_mail(self) -> None:
-        """Bring the bank's letters: in any order, one in ten twice, one in four never, one in ten at the very end."""
+        """Deliver the bank's webhooks: in any order, one in ten twice, one in four never, one in ten at the end."""
         events = self.bank.events(self._last_event, limit=500)
         self._last_event = max((each.id for each in events), default=self._last_event)
         bag = []
         for each in events:
             fate = self.dice.choices(["once", "twice", "never", "late"], weights=[55, 10, 25, 10])[0]
-            self.letters[fate] += 1
+            self.webhooks[fate] += 1
             bag += [each] * {"once": 1, "twice": 2}.get(fate, 0)
             if fate == "late":
                 self._held_back.append(each)
@@ -199,7 +199,7 @@ class Market:
             self.service.receive_webhook(GATEWAY, each.body, each.headers)
 
     def look_back(self) -> int:
-        """Bring the letters that were held back, newest first, and let all that ended be looked at; return how many."""
+        """Deliver the webhooks that were delayed, newest first, and poll all ended checkouts; return how many."""
         for each in reversed(self._held_back):
             self.service.receive_webhook(GATEWAY, each.body, each.headers)
         count = self.shelf.run("UPDATE checkouts SET due_at = now() WHERE ended_at IS NOT NULL AND due_at IS NOT NULL")

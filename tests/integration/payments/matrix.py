@@ -21,7 +21,7 @@ WORDS: Final = {
     "malformed": "malformed",
     "slow": "slow",
 }
-#: Of these nobody knows at first whether they have had their effect.
+#: Their effect is not known at first.
 UNHEARD: Final = frozenset({"timeout_before", "timeout_after", "500", "malformed"})
 #: What we call a void is a cancellation at the gateway.
 AT_GATEWAY: Final = {"void": "cancel"}

@@ -42,7 +42,7 @@ class Stage:
         self.mail = Mail(self.works, self.bank, self.spy)
 
     def close(self) -> None:
-        """Give back threads and connections."""
+        """Close connections and end threads."""
         self.works.close()
 
     def start(self, token: str | None = None) -> UUID:
@@ -50,18 +50,18 @@ class Stage:
         return self.works.start(self.shelf.add_cart(("cup", 2)), token=token)
 
     def restart(self) -> None:
-        """Let the engine die and another begin: messages are lost, answers that were out are heard by nobody."""
+        """Replace the engine as after a crash: messages are lost, and so are answers in flight."""
         self.deaths += 1
         self.works.executor.close()
         self.works = self.mail.works = Works(self.engine, self.settings, self.spy)
 
     def run_leases_out(self) -> None:
-        """Let the time be over for which the dead had leased their calls."""
+        """End the leases of crashed engines."""
         self.shelf.run("UPDATE payment_operations SET leased_until = now() WHERE leased_until IS NOT NULL")
         self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_reason = 'scheduled'")
 
     def pump(self, *, until: str | None = None) -> None:
-        """Work until nothing is queued, or until the process dies; then another has begun."""
+        """Work until nothing is queued, or until the process crashes; then another has begun."""
         try:
             self.works.pump(until=until)
         except SimulatedCrash:
@@ -96,7 +96,7 @@ class Stage:
         ]
 
     def operations(self, checkout_id: UUID) -> list[tuple[str, int, str]]:
-        """Return what our books say was asked of the bank."""
+        """Return the stored operations: the calls to the bank."""
         sql = "SELECT kind, n, status FROM payment_operations WHERE checkout_id = :id ORDER BY id"
         return [(kind, n, status) for kind, n, status in self.shelf.rows(sql, id=checkout_id)]
 
@@ -110,7 +110,7 @@ class Stage:
         return [kind for (kind,) in self.shelf.rows(sql, id=checkout_id)]
 
     def assert_books(self) -> None:
-        """Assert that the bank's ledger agrees with its objects, and our invariants with both."""
+        """Assert that the bank's ledger agrees with its objects, and the invariants with both."""
         with self.engine.connect() as connection:
             assert connection.execute(text(DISAGREEMENTS)).all() == []
             connection.rollback()
@@ -119,7 +119,7 @@ class Stage:
 
 @contextmanager
 def open_stage(engine: Engine, settings: Settings, **others: Any) -> Iterator[Stage]:
-    """Give a stage with these settings. The books must agree at its end."""
+    """Yield a stage with these settings. The engine and the bank must agree at its end."""
     stage = Stage(engine, settings.model_copy(update=others))
     try:
         yield stage

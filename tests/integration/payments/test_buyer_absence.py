@@ -24,7 +24,7 @@ from tests.support.workbench import NOTHING, settle
 
 
 @pytest.mark.parametrize("begin", [start_challenged, pay_challenged], ids=["straight through", "started"])
-def test_whoever_never_comes_back_leaves_nothing(stage: Stage, begin: Callable[[Stage], tuple[UUID, str]]) -> None:
+def test_a_buyer_that_never_returns_leaves_nothing(stage: Stage, begin: Callable[[Stage], tuple[UUID, str]]) -> None:
     # Given
     checkout_id, reference = begin(stage)
     # When
@@ -34,15 +34,15 @@ def test_whoever_never_comes_back_leaves_nothing(stage: Stage, begin: Callable[[
     # Then
     assert stage.works.status(checkout_id).state is CheckoutState.EXPIRED
     expect_nothing(stage, checkout_id)
-    # ... and the bank refuses the buyer who comes now
+    # ... and the bank refuses the late buyer
     assert stage.bank.approve(reference) == Declined("payment_cancelled", "The payment is cancelled.")
     assert stage.entries() == []
-    # ... and a storefront that asks is told how it ended
+    # ... and a storefront that polls gets the ending
     assert not stage.works.service.resume(checkout_id, OWNER).changed
     assert stage.works.status(checkout_id).action is None
 
 
-def test_whoever_cancels_at_the_banks_page_leaves_nothing(stage: Stage) -> None:
+def test_a_buyer_that_cancels_at_the_banks_page_leaves_nothing(stage: Stage) -> None:
     # Given
     checkout_id, reference = start_challenged(stage)
     # When
@@ -54,12 +54,12 @@ def test_whoever_cancels_at_the_banks_page_leaves_nothing(stage: Stage) -> None:
     assert isinstance(stage.bank.approve(reference), Declined)
 
 
-def test_an_approval_between_the_expiry_and_the_cancellation_is_let_go(stage: Stage) -> None:
+def test_an_approval_between_the_expiry_and_the_cancellation_is_voided(stage: Stage) -> None:
     # Given a checkout whose time is up, and whose object is not cancelled yet
     checkout_id, reference = start_challenged(stage)
     run_out(stage, checkout_id)
     assert stage.works.sweep().expired == 1
-    # When the buyer says yes now, and all that can tell of it does
+    # When the buyer approves now, and everything that can report it does
     assert isinstance(stage.bank.approve(reference), Succeeded)
     stage.mail.deliver_new()
     assert not stage.works.service.resume(checkout_id, OWNER).changed
@@ -71,7 +71,7 @@ def test_an_approval_between_the_expiry_and_the_cancellation_is_let_go(stage: St
 
 
 @told_by
-def test_an_approval_that_is_told_after_the_time_is_up_and_before_the_sweep_is_paid(
+def test_an_approval_reported_after_the_expiry_and_before_the_sweep_is_paid(
     stage: Stage, report: Callable[[Stage, UUID], None]
 ) -> None:
     # Given
@@ -81,22 +81,22 @@ def test_an_approval_that_is_told_after_the_time_is_up_and_before_the_sweep_is_p
     stage.bank.approve(reference)
     report(stage, checkout_id)
     stage.pump()
-    # Then whoever is first wins: nothing had been let go yet
+    # Then the first one wins: nothing was voided yet
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
     assert stage.totals(checkout_id) == PAID
     assert stage.works.sweep().expired == 0
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_a_look_that_is_out_when_the_time_is_up_agrees_with_the_sweep(
+def test_a_retrieval_in_flight_at_the_expiry_agrees_with_the_sweep(
     engine: Engine, stage: Stage, crowd: Crowd, where: str
 ) -> None:
-    # Given a buyer who has come back in the last second, and a look at the bank that is on its way
+    # Given a buyer that returns in the last second, and a retrieval in flight
     checkout_id, reference = start_challenged(stage)
     stage.bank.approve(reference)
     by_resume(stage, checkout_id)
     gate = Gate(stage.spy, "retrieve", where)
-    looking = crowd.begin(stage.pump)
+    polling = crowd.begin(stage.pump)
     gate.wait()
     # When the sweep of another process comes by
     run_out(stage, checkout_id)
@@ -104,7 +104,7 @@ def test_a_look_that_is_out_when_the_time_is_up_agrees_with_the_sweep(
         expired = rival.sweep().expired
         rival.pump()
         gate.open()
-        looking.result(10)
+        polling.result(10)
         [state] = settle(rival, [checkout_id])
     # Then money and order say the same
     assert state == ("expired" if expired else "completed")
@@ -114,7 +114,7 @@ def test_a_look_that_is_out_when_the_time_is_up_agrees_with_the_sweep(
 
 @pytest.mark.parametrize("error", [Unknown("timeout"), Transient("rate_limited")], ids=["unknown", "transient"])
 def test_a_resume_while_the_bank_is_down_backs_off_and_then_works(stage: Stage, error: Answer) -> None:
-    # Given a bank that does not answer looks
+    # Given a bank that does not answer retrievals
     checkout_id, reference = start_challenged(stage)
     ends_at = read_expiry(stage, checkout_id)
     stage.bank.approve(reference)
@@ -122,7 +122,7 @@ def test_a_resume_while_the_bank_is_down_backs_off_and_then_works(stage: Stage, 
     by_resume(stage, checkout_id)
     # When
     stage.wait(checkout_id, lambda: [verb for verb, _ in stage.spy.calls].count("retrieve") >= 4)
-    # Then it is still the buyer's, held no longer than before, and not looked at in a flood
+    # Then it still waits for the buyer, reserved no longer than before, and is not polled in a flood
     assert stage.works.status(checkout_id).state in (CheckoutState.RUNNING, CheckoutState.ACTION_REQUIRED)
     assert read_expiry(stage, checkout_id) == ends_at
     assert stage.operations(checkout_id) == [("open", 1, "succeeded"), ("authorize", 1, "action_required")]
@@ -130,7 +130,7 @@ def test_a_resume_while_the_bank_is_down_backs_off_and_then_works(stage: Stage, 
     assert float(gaps) > 0.25
     # When it is back
     stage.spy.replace = None
-    # Then nobody has to come again
+    # Then no further poll is needed
     assert stage.settle(checkout_id) == "completed"
     assert stage.totals(checkout_id) == PAID
 
@@ -150,8 +150,8 @@ def test_a_bank_that_stays_down_until_the_time_is_up_leaves_nothing(stage: Stage
     expect_nothing(stage, checkout_id)
 
 
-def test_an_approval_that_nobody_tells_of_is_let_go_when_the_time_is_up(stage: Stage) -> None:
-    # Given a buyer who said yes and closed the window, and a bank whose webhook was lost
+def test_an_approval_without_a_report_is_voided_at_the_expiry(stage: Stage) -> None:
+    # Given a buyer that approved and closed the window, and a bank whose webhook was lost
     checkout_id, reference = start_challenged(stage)
     stage.bank.approve(reference)
     assert stage.totals(checkout_id) == HELD
@@ -163,11 +163,11 @@ def test_an_approval_that_nobody_tells_of_is_let_go_when_the_time_is_up(stage: S
     expect_nothing(stage, checkout_id)
 
 
-def test_all_who_hear_of_it_at_once_take_it_once(stage: Stage, engine: Engine) -> None:
+def test_an_approval_reported_many_times_at_once_is_captured_once(stage: Stage, engine: Engine) -> None:
     # Given
     checkout_id, reference = start_challenged(stage)
     stage.bank.approve(reference)
-    # When two processes look and two storefronts ask, begun in one instant
+    # When two processes retrieve and two storefronts poll, begun in one instant
     with build_works(engine, stage.settings) as rival:
         at_once(
             partial(stage.works.poller.run, [checkout_id]),

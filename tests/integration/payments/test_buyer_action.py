@@ -34,7 +34,7 @@ def test_it_parks_with_what_the_storefront_needs_and_keeps_stock_and_prices(stag
     assert stage.events(checkout_id)[-1] == "checkout.action_required"
     assert stage.shelf.stock("cup") == (5, 2)
     assert stage.totals(checkout_id) == NOTHING
-    # ... and nothing is due: nobody looks before somebody says that there is something to see
+    # ... and nothing is due: no retrieval is made before a report
     assert stage.shelf.row("SELECT due_at FROM checkouts").due_at is None
     for _ in range(3):
         assert stage.works.sweep().expired == 0
@@ -45,14 +45,14 @@ def test_it_parks_with_what_the_storefront_needs_and_keeps_stock_and_prices(stag
     stage.bank.approve(reference)
     by_resume(stage, checkout_id)
     stage.pump()
-    # Then the frozen one is taken
+    # Then the frozen one is captured
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
     assert stage.works.status(checkout_id).action is None
     assert stage.totals(checkout_id) == PAID
 
 
 @pytest.mark.parametrize(("window", "held"), [(None, 1200), (1800.0, 1800)], ids=["ours", "the provider's"])
-def test_the_hold_is_extended_to_the_window_once(
+def test_the_reservation_is_extended_to_the_window_once(
     engine: Engine, settings: Settings, window: float | None, held: int
 ) -> None:
     def give_window(_verb: str, answer: Answer) -> Answer:
@@ -60,7 +60,7 @@ def test_the_hold_is_extended_to_the_window_once(
 
     with open_stage(engine, settings, buyer_action_timeout_seconds=1200, payment_window_seconds=60) as stage:
         stage.spy.replace = give_window
-        # Given a hold that would be over in a minute
+        # Given a reservation that would end in a minute
         checkout_id = stage.works.start(stage.shelf.add_cart(("cup", 2)), ttl_seconds=60)
         stage.pump()
         assert seconds_left(stage, checkout_id) < 60
@@ -72,10 +72,10 @@ def test_the_hold_is_extended_to_the_window_once(
 
 
 @pytest.mark.parametrize("ask", [by_resume, lambda stage, id_: stage.works.poller.run([id_])], ids=["resume", "look"])
-def test_asking_again_and_again_holds_nothing_longer(
+def test_repeated_polls_extend_no_reservation(
     engine: Engine, settings: Settings, ask: Callable[[Stage, UUID], object]
 ) -> None:
-    # Given a buyer at the bank's page, whose hold is nearly over
+    # Given a buyer at the bank's page, whose reservation is nearly over
     with open_stage(engine, settings, payment_window_seconds=600, buyer_action_timeout_seconds=900) as stage:
         checkout_id, reference = start_challenged(stage)
         stage.shelf.run("UPDATE checkouts SET expires_at = now() + interval '30 s'")
@@ -88,7 +88,7 @@ def test_asking_again_and_again_holds_nothing_longer(
         # Then
         assert [verb for verb, _ in stage.spy.calls].count("retrieve") == 20
         assert read_expiry(stage, checkout_id) == ends_at
-        # ... and once the buyer has acted, the hold is extended, as for any payment
+        # ... and once the buyer has acted, the reservation is extended, as for any payment
         stage.bank.approve(reference)
         ask(stage, checkout_id)
         stage.works.pump(until="order_creation")
@@ -169,7 +169,7 @@ def test_a_refusal_straight_through_fails(stage: Stage, report: Callable[[Stage,
 def test_the_second_card_may_want_its_buyer_too(
     stage: Stage, report: Callable[[Stage, UUID], None], *, approves: bool
 ) -> None:
-    # Given a buyer who said no at the first bank, and is at the second with the same object
+    # Given a buyer that refused at the first bank, and is at the second with the same object
     checkout_id, reference = pay_challenged(stage)
     first_ends_at = read_expiry(stage, checkout_id)
     stage.bank.refuse(reference)

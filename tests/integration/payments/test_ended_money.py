@@ -1,4 +1,4 @@
-"""Money that turned up after the end of its checkout is given back, once."""
+"""Late funds are voided or refunded, once."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,8 +13,8 @@ from pipeline.settings import Settings
 from tests.integration.payments.afterlife import (
     end_unpaid,
     late_events,
-    look,
     next_look,
+    poll,
     revive,
 )
 from tests.integration.payments.stage import HELD, RETURNED, STOCK, Stage, open_stage
@@ -34,32 +34,32 @@ LATE: Final = pytest.mark.parametrize(
 
 
 @LATE
-def test_money_that_a_look_finds_is_given_back(
+def test_money_that_a_poll_finds_is_refunded(
     stage: Stage, kinds: list[str], undo: str, event: str, left: BankTotals
 ) -> None:
     # Given
     checkout_id, reference = end_unpaid(stage)
     revive(stage, reference, *kinds)
     # When
-    look(stage)
+    poll(stage)
     # Then
     assert late_events(stage, checkout_id) == ["payment.late_funds", event]
     assert stage.operations(checkout_id)[-1][0] == undo
     assert stage.operations(checkout_id)[-1][2] == "succeeded"
     assert stage.totals(checkout_id) == left
-    # ... the checkout stays as it ended, and is looked at again
+    # ... the checkout stays as it ended, and is polled again
     assert stage.works.status(checkout_id).state is CheckoutState.CANCELLED
     assert stage.works.status(checkout_id).review is None
     assert 55 < (next_look(stage) or 0) <= 60
     assert stage.shelf.stock("cup") == (STOCK, 0)
-    # When it is looked at again
-    look(stage)
+    # When it is polled again
+    poll(stage)
     # Then that is all
     assert late_events(stage, checkout_id) == ["payment.late_funds", event]
 
 
-def test_one_batch_takes_back_late_money_and_turns_back_another(stage: Stage) -> None:
-    # Given one that is called off while it is authorised, beside one whose money turned up after its end
+def test_one_batch_refunds_late_funds_and_unwinds_another_checkout(stage: Stage) -> None:
+    # Given one that is cancelled while it is authorised, beside one with late funds
     turning = stage.start("tok_ok")
     stage.works.pump(until="order_creation")
     stage.works.service.cancel(turning, OWNER)
@@ -82,7 +82,7 @@ def by_repeat(stage: Stage) -> None:
 
 
 def by_webhook(stage: Stage) -> None:
-    """Let the bank tell of it before the call is made again."""
+    """Deliver the bank's webhook before the call is repeated."""
     stage.mail.deliver_new()
     stage.pump()
 
@@ -90,7 +90,7 @@ def by_webhook(stage: Stage) -> None:
 @LATE
 @pytest.mark.parametrize("report", [by_repeat, by_webhook], ids=["repeat", "webhook"])
 @pytest.mark.parametrize("fault", ["timeout_after", "timeout_before", "error", "malformed"])
-def test_giving_it_back_survives_a_lost_answer(
+def test_a_refund_of_late_funds_survives_a_lost_answer(
     stage: Stage,
     kinds: list[str],
     undo: str,
@@ -105,7 +105,7 @@ def test_giving_it_back_survives_a_lost_answer(
     stage.shelf.run("UPDATE payments SET token = :token", token=f"tok_{verb}_{fault}")
     revive(stage, reference, *kinds)
     # When
-    look(stage)
+    poll(stage)
     report(stage)
     stage.wait(checkout_id, lambda: event in stage.events(checkout_id))
     # Then
@@ -113,19 +113,19 @@ def test_giving_it_back_survives_a_lost_answer(
     assert stage.totals(checkout_id) == left
 
 
-def test_money_that_turns_up_twice_is_given_back_twice(stage: Stage) -> None:
-    # Given an authorisation that turned up and was let go
+def test_late_funds_found_twice_are_refunded_twice(stage: Stage) -> None:
+    # Given a late authorisation that was voided
     checkout_id, reference = end_unpaid(stage)
     revive(stage, reference, "authorize")
-    look(stage)
+    poll(stage)
     assert stage.totals(checkout_id) == NOTHING
-    # When it is taken all the same
+    # When it is captured all the same
     stage.shelf.run("DELETE FROM sandbox.entries WHERE kind = 'cancel'")
     stage.shelf.run("UPDATE sandbox.payments SET status = 'captured', captured_minor = 700")
     stage.shelf.run(
         "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:r, 'capture', 700)", r=reference
     )
-    look(stage)
+    poll(stage)
     # Then
     assert late_events(stage, checkout_id) == [
         "payment.late_funds",
@@ -136,7 +136,7 @@ def test_money_that_turns_up_twice_is_given_back_twice(stage: Stage) -> None:
     assert stage.totals(checkout_id) == RETURNED
 
 
-def test_a_look_at_money_that_turned_up_survives_the_death_of_its_process(engine: Engine, settings: Settings) -> None:
+def test_a_poll_that_finds_late_funds_survives_the_crash_of_its_process(engine: Engine, settings: Settings) -> None:
     # Given
     with open_stage(engine, settings) as stage:
         checkout_id, reference = end_unpaid(stage)
@@ -148,9 +148,9 @@ def test_a_look_at_money_that_turned_up_survives_the_death_of_its_process(engine
                 died.append(verb)
                 raise SimulatedCrash(verb)
 
-        # When the process dies after the look, and the next one after the refund
+        # When the process crashes after the poll, and the next one after the refund
         stage.spy.after = die
-        look(stage)
+        poll(stage)
         stage.wait(checkout_id, lambda: "payment.refunded_late" in stage.events(checkout_id))
         # Then
         assert died == ["retrieve", "refund"]
@@ -161,7 +161,7 @@ def test_a_look_at_money_that_turned_up_survives_the_death_of_its_process(engine
 
 
 @LATE
-def test_two_processes_that_find_it_at_once_give_it_back_once(
+def test_two_processes_that_find_it_at_once_refund_it_once(
     stage: Stage, engine: Engine, kinds: list[str], undo: str, event: str, left: BankTotals
 ) -> None:
     # Given

@@ -1,4 +1,4 @@
-"""Money that turned up after an end and cannot be given back is put before a person, once, until it is settled."""
+"""Late funds that cannot be refunded need review, once, until they are settled."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from tests.integration.payments.afterlife import (
     end_refunded,
     end_unpaid,
     late_events,
-    look,
+    poll,
     return_refund,
     revive,
 )
@@ -38,17 +38,17 @@ from tests.support.workbench import NOTHING
     ],
     ids=["authorized", "captured"],
 )
-def test_what_the_bank_does_not_give_back_is_put_before_a_person_once(
+def test_a_refund_that_the_bank_refuses_needs_review_once(
     stage: Stage, kinds: list[str], verb: str, sentence: str, code: str, left: BankTotals
 ) -> None:
     # Given
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = :token", token=f"tok_{verb}_declined")
     revive(stage, reference, *kinds)
-    # When it is looked at three times
+    # When it is polled three times
     for _ in range(3):
-        look(stage)
-    # Then a person was asked once, about this money, and nothing is tried in a loop
+        poll(stage)
+    # Then it needs review once, about this money, and nothing is repeated in a loop
     status = stage.works.status(checkout_id)
     assert (status.state, status.ended_at is not None) == (CheckoutState.CANCELLED, True)
     assert status.review is not None
@@ -73,19 +73,19 @@ def test_what_the_bank_does_not_give_back_is_put_before_a_person_once(
     assert [status for *_, status in keys][-3:] == ["declined", "declined", "succeeded"]
     assert [n for _, n, _ in keys] == list(range(1, len(keys) + 1))
     assert not stage.works.service.retry(checkout_id, actor="ops", reason="once more").changed
-    look(stage)
+    poll(stage)
     assert stage.totals(checkout_id) == left
 
 
-def test_a_refund_that_came_back_is_put_before_a_person(stage: Stage) -> None:
+def test_a_returned_refund_needs_review(stage: Stage) -> None:
     # Given a refund that was accepted, and that the buyer's bank sent back later
     checkout_id, reference = end_refunded(stage)
     assert stage.totals(checkout_id) == RETURNED
     return_refund(stage, reference)
     assert stage.totals(checkout_id) == PAID
-    # When it is looked at, more than once
-    look(stage)
-    look(stage)
+    # When it is polled, more than once
+    poll(stage)
+    poll(stage)
     # Then
     review = stage.works.status(checkout_id).review
     assert review is not None
@@ -97,7 +97,7 @@ def test_a_refund_that_came_back_is_put_before_a_person(stage: Stage) -> None:
     # When they retry
     stage.works.service.retry(checkout_id, actor="ops", reason="the account is open again")
     stage.wait(checkout_id, lambda: stage.totals(checkout_id) == RETURNED)
-    # Then it went under a new key, and nobody is asked any more
+    # Then it was refunded under a new key, and the review is closed
     assert [each for each in stage.operations(checkout_id) if each[0] == "refund"] == [
         ("refund", 1, "declined"),
         ("refund", 2, "succeeded"),
@@ -112,62 +112,62 @@ def test_a_refund_that_came_back_is_put_before_a_person(stage: Stage) -> None:
 
 
 def end_unreturned(stage: Stage) -> tuple[UUID, str]:
-    """End a checkout whose money turns up and is not given back, so that a person is asked."""
+    """End a checkout with late funds that are not refunded, so that they need review."""
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_refund_declined'")
     revive(stage, reference, "authorize", "capture")
-    look(stage)
+    poll(stage)
     assert stage.works.status(checkout_id).review is not None
     return checkout_id, reference
 
 
 def refund_by_hand(stage: Stage, reference: str) -> None:
-    """Give the money back at the bank's own desk."""
+    """Refund the money in the bank's dashboard."""
     stage.shelf.run("UPDATE sandbox.payments SET status = 'refunded', refunded_minor = 700")
     stage.shelf.run(
         "INSERT INTO sandbox.entries (reference, kind, amount_minor) VALUES (:r, 'refund', 700)", r=reference
     )
 
 
-def test_a_person_who_refunds_by_hand_is_believed_by_the_next_look(stage: Stage) -> None:
-    # Given money that the bank would not give back for us
+def test_a_refund_by_hand_is_found_by_the_next_poll(stage: Stage) -> None:
+    # Given money whose refund the bank has refused
     checkout_id, reference = end_unreturned(stage)
-    # When they give it back at the bank's own desk, and the next look comes
+    # When an operator refunds it in the bank's dashboard, and the next poll comes
     refund_by_hand(stage, reference)
     tell_of_all(stage, checkout_id)
-    # Then nobody is asked any more
+    # Then the review is closed
     assert stage.works.status(checkout_id).review is None
     assert stage.shelf.row("SELECT status FROM payments").status == "refunded"
 
 
-def test_an_unwind_that_finds_it_settled_takes_the_question_back(stage: Stage) -> None:
-    # Given a person who was asked, and a refund of which the books have heard since
+def test_an_unwind_that_finds_it_settled_closes_the_review(stage: Stage) -> None:
+    # Given a review, and a refund that was stored since
     checkout_id, reference = end_unreturned(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_ok', status = 'refunded'")
     refund_by_hand(stage, reference)
     calls = len(stage.spy.calls)
     # When
     stage.works.unwinder.run([checkout_id])
-    # Then nobody is asked any more, and the bank neither
+    # Then the review is closed, and the bank is not called any more
     assert stage.works.status(checkout_id).review is None
     assert late_events(stage, checkout_id)[-2:] == ["payment.needs_review", "payment.review_closed"]
     assert len(stage.spy.calls) == calls
 
 
 def tell_of_all(stage: Stage, checkout_id: UUID) -> None:
-    """Let a webhook tell, and a look be made."""
+    """Deliver a webhook, and poll."""
     del checkout_id
     stage.mail.deliver_new()
     stage.pump()
-    look(stage)
+    poll(stage)
 
 
-def test_a_bank_that_refuses_our_access_is_for_a_person_after_the_last_try(stage: Stage) -> None:
-    # Given money that turned up, and keys that are not ours any more
+def test_a_bank_that_refuses_access_needs_review_after_the_last_attempt(stage: Stage) -> None:
+    # Given late funds, and API keys that are not valid any more
     checkout_id, reference = end_unpaid(stage)
     stage.shelf.run("UPDATE payments SET token = 'tok_refund_misconfigured'")
     revive(stage, reference, "authorize", "capture")
-    look(stage)
+    poll(stage)
     # When
     stage.wait(checkout_id, lambda: stage.works.status(checkout_id).review is not None)
     # Then

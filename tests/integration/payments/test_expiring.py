@@ -1,4 +1,4 @@
-"""Authorisations do not live for ever: nothing is taken on one that has run out, and nothing is left of it."""
+"""Authorisations expire: an expired one is not captured, and nothing is left of it."""
 
 from datetime import datetime
 from typing import Final
@@ -18,7 +18,7 @@ SENTENCE: Final = "The authorisation of the payment expired before it was captur
 
 
 def authorize(stage: Stage, token: str = "tok_ok") -> UUID:
-    """Bring a checkout to its order: the payment is authorised and not taken."""
+    """Bring a checkout to its order: the payment is authorised and not captured."""
     checkout_id = stage.start(token)
     stage.works.pump(until="payment_capture")
     assert stage.totals(checkout_id) == HELD
@@ -26,7 +26,7 @@ def authorize(stage: Stage, token: str = "tok_ok") -> UUID:
 
 
 def let_run_out(stage: Stage) -> None:
-    """Let the bank's authorisation run out now, without a word of it in our books."""
+    """Make the bank's authorisation expire now, unknown to the engine."""
     assert stage.shelf.run("UPDATE sandbox.payments SET authorized_until = now() - interval '1 s'") == 1
 
 
@@ -45,7 +45,7 @@ def read_times(stage: Stage) -> tuple[datetime, datetime | None]:
 
 
 def assert_ran_out(stage: Stage, checkout_id: UUID) -> None:
-    """Assert that the buyer is told that the authorisation ran out, and that nothing is left."""
+    """Assert that the buyer reads that the authorisation has expired, and that nothing is left."""
     status = stage.works.status(checkout_id)
     assert status.state is CheckoutState.FAILED
     assert status.failure is not None
@@ -57,7 +57,7 @@ def assert_ran_out(stage: Stage, checkout_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("card", ["tok_ok", "tok_action_required"])
-def test_the_hold_ends_before_the_authorisation_does(engine: Engine, settings: Settings, card: str) -> None:
+def test_the_reservation_ends_before_the_authorisation_does(engine: Engine, settings: Settings, card: str) -> None:
     # Given a bank that keeps authorisations for two minutes, half of which we do not rely on
     lives = {"authorization_margin_seconds": 60, "payment_window_seconds": 600}
     with open_stage(engine, settings.with_gateway_options(authorization_seconds=120), **lives) as stage:
@@ -77,7 +77,7 @@ def test_the_hold_ends_before_the_authorisation_does(engine: Engine, settings: S
         assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
 
 
-def test_a_long_authorisation_does_not_shorten_the_hold(engine: Engine, settings: Settings) -> None:
+def test_a_long_authorisation_does_not_shorten_the_reservation(engine: Engine, settings: Settings) -> None:
     with open_stage(engine, settings, payment_window_seconds=600) as stage:
         # Given
         checkout_id = stage.start("tok_ok")
@@ -91,7 +91,7 @@ def test_a_long_authorisation_does_not_shorten_the_hold(engine: Engine, settings
         assert (until - expires_at).total_seconds() > 6 * 24 * 3600
 
 
-def test_what_is_about_to_run_out_is_not_taken(stage: Stage) -> None:
+def test_an_authorisation_that_is_about_to_expire_is_not_captured(stage: Stage) -> None:
     # Given an authorisation with half a minute left, and a margin of one minute
     checkout_id = authorize(stage)
     near_the_end(stage, 30)
@@ -103,20 +103,20 @@ def test_what_is_about_to_run_out_is_not_taken(stage: Stage) -> None:
 
 
 def test_a_capture_on_what_has_run_out_is_declined_and_unwound(stage: Stage) -> None:
-    # Given an authorisation that the bank has let go before its time
+    # Given an authorisation that the bank has voided before its time
     checkout_id = authorize(stage)
     let_run_out(stage)
     # When
     stage.pump()
-    # Then it turns back, past the pivot
+    # Then it unwinds, past the pivot
     assert_ran_out(stage, checkout_id)
     assert stage.operations(checkout_id)[2:] == [("capture", 1, "declined"), ("void", 1, "succeeded")]
     assert stage.shelf.rows("SELECT pivot_at IS NOT NULL FROM checkouts") == [(True,)]
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "error", "unavailable"])
-def test_what_runs_out_while_the_capture_is_asked_again_is_unwound(stage: Stage, fault: str) -> None:
-    # Given a capture that has had no effect, as far as anybody knows
+def test_an_authorisation_that_expires_between_repeats_of_the_capture_is_unwound(stage: Stage, fault: str) -> None:
+    # Given a capture without a known effect
     checkout_id = authorize(stage, f"tok_capture_{fault}")
     stage.pump()
     assert stage.operations(checkout_id)[-1] == ("capture", 1, "unknown")
@@ -127,24 +127,24 @@ def test_what_runs_out_while_the_capture_is_asked_again_is_unwound(stage: Stage,
     assert_ran_out(stage, checkout_id)
 
 
-def test_what_was_taken_in_time_stays_taken(stage: Stage) -> None:
+def test_what_was_captured_in_time_stays_captured(stage: Stage) -> None:
     # Given a capture that has had its effect, and whose answer was lost
     checkout_id = authorize(stage, "tok_capture_timeout_after")
     stage.pump()
     assert stage.operations(checkout_id)[-1] == ("capture", 1, "unknown")
-    # When the time of the authorisation is over in our books
+    # When the stored authorisation has expired
     stage.shelf.run("UPDATE payments SET authorized_until = now() - interval '1 day'")
     # Then
     assert stage.settle(checkout_id) == "completed"
     assert stage.totals(checkout_id) == PAID
 
 
-def test_with_all_workers_down_the_sweep_lets_go_before_the_bank_does(engine: Engine, settings: Settings) -> None:
+def test_with_all_workers_down_the_sweep_voids_before_the_bank_does(engine: Engine, settings: Settings) -> None:
     # Given a bank that keeps authorisations for 4 s, of which we rely on the first
     short = settings.with_gateway_options(authorization_seconds=4)
     with open_stage(engine, short, authorization_margin_seconds=3) as stage:
         checkout_id = authorize(stage)
-        # When nobody takes the capture's message, and only the sweep is at work
+        # When no worker receives the capture's message, and only the sweep runs
         stage.works.line.lose_all()
         stage.shelf.run("UPDATE checkouts SET sent_at = now() + interval '1 h', due_at = now() + interval '1 h'")
         stage.wait(
@@ -160,7 +160,7 @@ def test_with_all_workers_down_the_sweep_lets_go_before_the_bank_does(engine: En
         expect_nothing(stage, checkout_id)
 
 
-def test_with_everything_down_until_the_bank_has_let_go_nothing_is_left(stage: Stage) -> None:
+def test_with_everything_down_until_the_bank_has_voided_nothing_is_left(stage: Stage) -> None:
     # Given an authorisation that ran out while neither workers nor sweep were there
     checkout_id = authorize(stage)
     stage.works.line.lose_all()
@@ -175,8 +175,8 @@ def test_with_everything_down_until_the_bank_has_let_go_nothing_is_left(stage: S
     expect_nothing(stage, checkout_id)
 
 
-def test_a_person_who_retries_a_capture_too_late_gets_it_unwound(stage: Stage) -> None:
-    # Given a capture for which the bank refused our access until a person was asked
+def test_a_capture_that_is_retried_too_late_is_unwound(stage: Stage) -> None:
+    # Given a capture for which the bank refused access until it needed review
     checkout_id = authorize(stage)
 
     def lock_out(verb: str, answer: Answer) -> Answer:

@@ -62,7 +62,7 @@ def reach_refund(stage: Stage, case: Case, trouble: Trouble) -> UUID:
 
 
 def undo(stage: Stage, case: Case, trouble: Trouble, checkout_id: UUID) -> UUID:
-    """Let the undo begin. As a retry: a first one, which the bank refuses, has been, and a person asks again."""
+    """Begin the undo. As a retry: the bank has refused a first one, and an operator retries."""
     if case.way == "retry":
         stage.pump()
         assert stage.settle(checkout_id) == "needs_review"
@@ -74,13 +74,13 @@ def undo(stage: Stage, case: Case, trouble: Trouble, checkout_id: UUID) -> UUID:
 
 
 def ask_again(stage: Stage, checkout_id: UUID, token: str) -> None:
-    """Be the person who retries, now that the bank behaves otherwise."""
+    """Retry as the operator, now that the bank behaves otherwise."""
     stage.shelf.run("UPDATE payments SET token = :token", token=token)
     stage.works.service.retry(checkout_id, actor="ops", reason="the bank was asked")
 
 
 def assert_review(stage: Stage, case: Case, checkout_id: UUID) -> None:
-    """Assert that a person reads how much money it is about, and why no rule could settle it."""
+    """Assert that the review has the amount, and why no rule could settle it."""
     review = stage.works.status(checkout_id).review
     assert review is not None
     assert (
@@ -115,7 +115,7 @@ def test_one_charge_per_placed_order_and_none_otherwise(stage: Stage, case: Case
         stage.run_leases_out()
     state = stage.settle(checkout_id, until=RESTING | {CheckoutState.AWAITING_PAYMENT})
     reviews = stage.events(checkout_id).count("checkout.needs_review")
-    # Then only a bank that says no to an undo needs a person, who is told how much it is about, and whose retry works
+    # Then only an undo that the bank refuses needs review, with the amount, and a retry works
     is_refused = case.verb in ("void", "refund") and case.fault == "decline"
     assert reviews == is_refused + (case.verb in ("void", "refund") and case.way == "retry")
     if is_refused:
@@ -147,5 +147,5 @@ def assert_mail_is_no_news(stage: Stage) -> None:
 
 
 def without_trail(rows: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Leave out what a look may write: when it looks again, and that a webhook was applied."""
+    """Leave out what a poll may write: when the next one is due, and that a webhook was applied."""
     return {table: lines for table, lines in rows.items() if table not in ("events", "checkouts")}

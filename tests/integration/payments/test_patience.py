@@ -1,4 +1,4 @@
-"""A call is begun soon after its lease, or not at all: else somebody else might be making it."""
+"""A call begins soon after its lease, or not at all: else another worker might make it too."""
 
 import time
 from collections.abc import Iterator
@@ -104,7 +104,7 @@ def test_a_call_that_was_taken_over_meanwhile_is_left_to_the_other(narrow: Stage
     frozen.wait()
     [first] = [call.checkout_id for verb, call in narrow.spy.calls if verb == "capture"]
     [second] = [id_ for id_ in ids if id_ != first]
-    # ... another that took the second over once its lease had run out, and whose call is out
+    # ... another that has leased the second after its lease ended, and whose call is in flight
     other_spy = Spy(narrow.bank)
     other = Works(engine, narrow.settings, other_spy)
     working = Gate(other_spy, "capture", "before")

@@ -76,7 +76,7 @@ def test_cancellations_and_captures_begun_in_one_instant_agree_with_the_bank(
     ]
     pump_both(works, rival)
     settle(works, ids)
-    # Then whoever was told "too late" has an order, and nobody else
+    # Then exactly the checkouts that were rejected as too late have an order
     won = [isinstance(answer, Conflict) for answer in answers]
     assert works.states(ids) == ["completed" if each else "cancelled" for each in won]
     assert [read_bank(shelf.engine, id_) for id_ in ids] == [BankTotals(0, 250, 0) if each else NOTHING for each in won]
@@ -115,7 +115,7 @@ def test_an_authorisation_on_its_way_is_voided_by_the_cancellation(
     # ... and only then the answer arrives
     gate.open()
     authorization.result(10)
-    # Then it is written down, nothing is held, and nobody is called on for it
+    # Then it is stored, nothing is reserved, and no message is sent for it
     assert (len(works.line.sent), shelf.row("SELECT due_at FROM checkouts").due_at) == (sent, due_at)
     assert shelf.rows("SELECT data ->> 'answer' FROM events WHERE kind = 'payment.late_answer'") == [(late,)]
     assert shelf.rows("SELECT kind, amount_minor FROM sandbox.entries ORDER BY id") == entries

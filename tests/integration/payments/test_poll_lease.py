@@ -32,7 +32,7 @@ def test_a_poll_is_no_attempt_and_leaves_the_fence(stage: Stage) -> None:
             [planned] = take_leases(connection, [(replace(member, fence=3), books, intent)], stage.settings)
         return planned.is_poll, stage.shelf.row(ROW, id=checkout_id)
 
-    # When it is polled twice, the second time over a lease whose taker died
+    # When it is polled twice, the second time over the lease of a crashed worker
     for _ in range(2):
         is_poll, row = lease(Verb.RETRIEVE)
         # Then

@@ -40,7 +40,7 @@ def test_a_thousand_checkouts_through_a_bank_that_fails_a_fifth_of_its_calls(
         # Then
         assert_all_served(market)
         assert_bank_is_orders(market)
-        # When the last letters come, and what came to nothing is looked at once more
+        # When the last webhooks come, and failed checkouts are polled once more
         assert market.look_back() > 100
         # Then nothing had been overlooked
         assert_all_served(market)
@@ -48,7 +48,7 @@ def test_a_thousand_checkouts_through_a_bank_that_fails_a_fifth_of_its_calls(
 
 
 def assert_all_served(market: Market) -> None:
-    """Assert that everybody has come to their end, by rules alone."""
+    """Assert that every checkout has ended, by rules alone."""
     rows = market.shelf.rows("SELECT id, state, failure_code FROM checkouts")
     states = Counter(state for _, state, _ in rows)
     assert sum(states.values()) == COUNT
@@ -65,11 +65,11 @@ def assert_all_served(market: Market) -> None:
     errors = Counter(each.error for each in market.heard if isinstance(each, Unknown | Transient))
     assert set(errors) >= {"timeout", "server_error", "malformed", "unavailable"}
     assert errors.total() > 0.1 * len(market.heard) > 0.1 * 2 * COUNT
-    assert min(market.letters[fate] for fate in ("once", "twice", "never", "late")) > 50
+    assert min(market.webhooks[fate] for fate in ("once", "twice", "never", "late")) > 50
 
 
 def assert_bank_is_orders(market: Market) -> None:
-    """Assert that the bank took exactly what was ordered, that nothing is held, and that no auditor finds a fault."""
+    """Assert that the bank captured exactly the orders, that nothing is reserved, and that audits find nothing."""
     with market.engine.connect() as connection:
         totals = read_totals(connection, list(market.buyers))
         orders = connection.execute(text("SELECT checkout_id, total_minor FROM orders WHERE state = 'placed'"))

@@ -75,7 +75,7 @@ def test_the_sweep_leaves_alone_what_a_worker_is_working_on(
     # Then
     assert (counts.redelivered, counts.expired, rival.line.sent) == (0, 0, [])
     assert works.status(checkout_id).phases_completed == 3
-    # and it expires as soon as the worker lets go
+    # and it expires as soon as the worker is done
     assert rival.sweep().expired == 1
     rival.pump()
     assert works.states([checkout_id]) == ["expired"]
@@ -95,7 +95,7 @@ def test_the_sweep_leaves_alone_what_is_at_the_bank(works: Works, rival: Works, 
     rival.runner.run(AUTHORIZATION, [checkout_id])
     gate.open()
     working.result(10)
-    # Then nobody expired it, and nobody called a second time
+    # Then it is not expired, and no second call was made
     assert (counts.expired, counts.redelivered, counts.scheduled) == (0, 0, 0)
     assert works.states([checkout_id]) == ["completed"]
     assert shelf.rows("SELECT key, calls FROM sandbox.requests ORDER BY created_at") == [
@@ -125,7 +125,7 @@ def test_two_sweeps_at_once_call_each_checkout_once(works: Works, rival: Works, 
     assert count_events(shelf.engine, "checkout.phase_completed", ids) == 350
 
 
-def test_an_ended_checkout_that_is_looked_at_again_survives_a_lost_message(works: Works, shelf: Shelf) -> None:
+def test_an_ended_checkout_that_is_polled_again_survives_a_lost_message(works: Works, shelf: Shelf) -> None:
     # Given one that ended, and is due once more, as after a late answer
     shelf.add_variant("cup", stock=3)
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_ok")
@@ -137,7 +137,7 @@ def test_an_ended_checkout_that_is_looked_at_again_survives_a_lost_message(works
     assert works.sweep().scheduled == 1
     works.line.lose_all()
     shelf.run("UPDATE checkouts SET due_at = now()")
-    # Then it is called again, until somebody has looked
+    # Then it is redelivered, until the poll is made
     assert works.sweep().scheduled == 1
     works.pump()
     assert shelf.rows("SELECT state, due_at > now() + interval '50 seconds' FROM checkouts") == [("cancelled", True)]

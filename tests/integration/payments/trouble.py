@@ -18,7 +18,7 @@ class Trouble:
         """Stand ready. Nothing happens before `begin`."""
         self.stage, self.case = stage, case
         self.calls = 0
-        self.told = 0
+        self.sent = 0
         self.heard: list[Answer] = []
         self.failures: list[Exception] = []
         self._rival: Works | None = None
@@ -42,15 +42,15 @@ class Trouble:
         if self.case.fault == "decline":
             assert any(isinstance(each, Declined) for each in self.heard)
         if self.case.way == "webhook":
-            assert self.told >= 1
+            assert self.sent >= 1
 
     def report(self, checkout_id: UUID) -> None:
         """Deliver what the bank has to say, or, when that is nothing, more than is true; and work on it."""
-        self.told += 1
+        self.sent += 1
         mail, line = self.stage.mail, self.stage.works.line
         if not mail.deliver(mail.collect()):
             opened = self.stage.shelf.rows("SELECT reference FROM sandbox.payments") or [("sbx_not_opened",)]
-            mail.write(f"evt_early_{self.told}", reference=opened[0][0], checkout_id=checkout_id, kind=self._said_kind)
+            mail.write(f"evt_early_{self.sent}", reference=opened[0][0], checkout_id=checkout_id, kind=self._said_kind)
         self.stage.works.inbox.run(line.take(WEBHOOKS))
 
     @property

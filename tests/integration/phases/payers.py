@@ -7,7 +7,7 @@ from tests.support.harness import Shelf, Works
 
 OPERATIONS = "SELECT kind, n, status FROM payment_operations WHERE checkout_id = :id ORDER BY id"
 
-TAKEN = BankTotals(0, 500, 0)
+CAPTURED = BankTotals(0, 500, 0)
 
 
 def start(works: Works, shelf: Shelf, token: str | None) -> UUID:

@@ -1,4 +1,4 @@
-"""The payment phases, with a buyer who must act, and batches of all kinds."""
+"""The payment phases, with a required buyer action, and batches of all kinds."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from tests.integration.phases.payers import OPERATIONS, TAKEN, read_failure, start
+from tests.integration.phases.payers import CAPTURED, OPERATIONS, read_failure, start
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import NOTHING, RESTING, read_bank, read_events, settle
 
@@ -48,10 +48,10 @@ def test_a_buyer_who_approves_at_the_bank_gets_the_order(
     # Then
     assert works.states([checkout_id]) == ["completed"]
     assert works.status(checkout_id).action is None
-    assert read_bank(engine, checkout_id) == TAKEN
+    assert read_bank(engine, checkout_id) == CAPTURED
 
 
-def test_a_buyer_who_refuses_at_the_bank_may_try_another_card(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_a_buyer_who_refuses_at_the_bank_may_use_another_card(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     checkout_id = start(works, shelf, None)
     works.pump()
@@ -69,7 +69,7 @@ def test_a_buyer_who_refuses_at_the_bank_may_try_another_card(works: Works, shel
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["completed"]
-    assert read_bank(engine, checkout_id) == TAKEN
+    assert read_bank(engine, checkout_id) == CAPTURED
 
 
 def test_a_buyer_who_refuses_straight_through_is_unwound(works: Works, shelf: Shelf, engine: Engine) -> None:
@@ -104,7 +104,7 @@ def test_a_buyer_who_approves_too_late_is_not_charged(works: Works, shelf: Shelf
     assert read_bank(engine, checkout_id) == NOTHING
 
 
-def test_a_provider_that_never_answers_turns_a_checkout_back_before_the_pivot(
+def test_a_provider_that_never_answers_unwinds_a_checkout_before_the_pivot(
     works: Works, shelf: Shelf, engine: Engine
 ) -> None:
     # Given an operation that has been asked as often as it may be
@@ -127,12 +127,12 @@ def test_many_payments_of_all_kinds_in_one_batch(works: Works, shelf: Shelf, eng
     # Given
     shelf.add_variant("cup", stock=20, price_minor=250)
     wanted = {
-        "tok_ok": ("completed", TAKEN),
+        "tok_ok": ("completed", CAPTURED),
         "tok_declined": ("failed", NOTHING),
         "tok_capture_declined": ("failed", NOTHING),
-        "tok_authorize_timeout_after": ("completed", TAKEN),
-        "tok_capture_timeout_before": ("completed", TAKEN),
-        "tok_capture_timeout_after": ("completed", TAKEN),
+        "tok_authorize_timeout_after": ("completed", CAPTURED),
+        "tok_capture_timeout_before": ("completed", CAPTURED),
+        "tok_capture_timeout_after": ("completed", CAPTURED),
         "tok_open_declined": ("failed", NOTHING),
     }
     ids = {token: works.start(shelf.add_cart(("cup", 2)), token=token) for token in wanted}

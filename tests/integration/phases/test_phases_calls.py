@@ -42,7 +42,7 @@ def test_intents_are_written_and_no_transaction_is_open_during_a_call(
     # Given
     seen: list[tuple[str, str, str, int, bool, int]] = []
 
-    def look(verb: str, call: Call) -> None:
+    def record(verb: str, call: Call) -> None:
         assert_no_transaction()
         with engine.connect() as connection:
             open_transactions = connection.execute(IN_TRANSACTION).scalar_one()
@@ -51,8 +51,8 @@ def test_intents_are_written_and_no_transaction_is_open_during_a_call(
         assert call.amount.minor == row.amount_minor
 
     shelf.add_variant("cup", stock=5, price_minor=250)
-    with build_audited(engine, settings, Spy(build_gateway(settings), before=look)) as works:
-        # When one is bought, and one is taken back
+    with build_audited(engine, settings, Spy(build_gateway(settings), before=record)) as works:
+        # When one is bought, and one is unwound
         works.start(shelf.add_cart(("cup", 2)), token="tok_ok")
         works.pump()
         works.start(shelf.add_cart(("cup", 1)), token="tok_capture_declined")
@@ -129,10 +129,10 @@ def cancel_during(verb: str, works: list[Works], *, unwind: bool) -> Callable[[s
 @pytest.mark.parametrize("unwind", [False, True], ids=["not_yet_unwound", "unwound_meanwhile"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("verb", ["open", "authorize"])
-def test_an_answer_after_the_checkout_turned_back_is_recorded_and_the_money_let_go(
+def test_an_answer_after_the_unwind_began_is_recorded_and_the_payment_voided(
     engine: Engine, settings: Settings, shelf: Shelf, verb: str, when: str, *, unwind: bool
 ) -> None:
-    # Given a buyer who cancels while the call is out
+    # Given a buyer that cancels while the call is in flight
     box: list[Works] = []
     spy = Spy(build_gateway(settings))
     if when == "before":
@@ -155,10 +155,10 @@ def test_an_answer_after_the_checkout_turned_back_is_recorded_and_the_money_let_
         assert shelf.stock("cup") == (5, 0)
 
 
-def test_a_look_that_finds_the_object_cancelled_settles_the_cancellation(
+def test_a_retrieval_that_finds_the_object_cancelled_settles_the_cancellation(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
-    """Cancelled while a look at the object is out; the cancellation's own answer is lost, the look tells of it."""
+    """Cancelled during a retrieval of the object; the cancellation's own answer is lost, the retrieval shows it."""
     # Given
     box: list[Works] = []
     lost: list[Answer] = []
@@ -193,10 +193,10 @@ def test_a_look_that_finds_the_object_cancelled_settles_the_cancellation(
 
 
 @pytest.mark.parametrize("fault", [None, "timeout_before", "timeout_after", "error"])
-def test_money_that_turned_out_taken_is_refunded(
+def test_money_that_was_captured_after_all_is_refunded(
     engine: Engine, settings: Settings, shelf: Shelf, fault: str | None
 ) -> None:
-    """A provider that says no and takes the money all the same: the cancellation finds out, and it is given back."""
+    """A provider that declines and captures all the same: the cancellation finds it, and it is refunded."""
     # Given
     spy = Spy(
         build_gateway(settings),

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Engine
 
-from tests.integration.phases.payers import OPERATIONS, TAKEN, read_failure, start
+from tests.integration.phases.payers import CAPTURED, OPERATIONS, read_failure, start
 from tests.support.harness import Shelf, Works
 from tests.support.workbench import NOTHING, read_bank, read_events, settle
 
@@ -12,14 +12,14 @@ PASSING = ("timeout_before", "timeout_after", "error")
 
 @pytest.mark.parametrize("fault", PASSING)
 @pytest.mark.parametrize("verb", ["open", "authorize", "capture"])
-def test_an_unknown_outcome_is_asked_again_and_ends_in_one_charge(
+def test_an_unknown_outcome_is_repeated_and_ends_in_one_charge(
     works: Works, shelf: Shelf, engine: Engine, verb: str, fault: str
 ) -> None:
     # Given
     checkout_id = start(works, shelf, f"tok_{verb}_{fault}")
     # When
     works.pump()
-    # Then nobody calls it a decline
+    # Then it is not a decline
     assert works.states([checkout_id]) == ["running"]
     assert shelf.rows(OPERATIONS, id=checkout_id)[-1] == (verb, 1, "unknown")
     # When its time has come
@@ -30,13 +30,13 @@ def test_an_unknown_outcome_is_asked_again_and_ends_in_one_charge(
         ("authorize", 1, "succeeded"),
         ("capture", 1, "succeeded"),
     ]
-    assert read_bank(engine, checkout_id) == TAKEN
+    assert read_bank(engine, checkout_id) == CAPTURED
     assert shelf.stock("cup") == (3, 0)
     assert works.sweep().redelivered == 0
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_an_unknown_cancellation_is_asked_again(works: Works, shelf: Shelf, engine: Engine, fault: str) -> None:
+def test_an_unknown_cancellation_is_repeated(works: Works, shelf: Shelf, engine: Engine, fault: str) -> None:
     # Given
     checkout_id = start(works, shelf, f"tok_capture_declined+tok_cancel_{fault}")
     # When
@@ -125,7 +125,7 @@ def test_a_decline_in_a_started_flow_keeps_the_stock_and_a_second_card_works(
         ("authorize", 2, "succeeded"),
         ("capture", 1, "succeeded"),
     ]
-    assert read_bank(engine, checkout_id) == TAKEN
+    assert read_bank(engine, checkout_id) == CAPTURED
     assert shelf.stock("cup") == (3, 0)
 
 

@@ -82,7 +82,7 @@ def test_do_again_changes_nothing(works: Works, shelf: Shelf, engine: Engine, ph
 @COUNTS
 @pytest.mark.parametrize("phase", PHASES)
 def test_do_out_of_turn_changes_nothing(works: Works, shelf: Shelf, engine: Engine, phase: Phase, count: int) -> None:
-    # Given checkouts that wait before phase 3
+    # Given checkouts that wait before the price lock
     ids = start_many(works, shelf, count)
     works.pump(until="price_lock")
     before = take_snapshot(engine)
@@ -224,12 +224,12 @@ def test_an_unwind_of_mixed_depths_ends_all_in_one_run(works: Works, shelf: Shel
 def test_ids_that_do_not_exist_are_left_alone(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     ids = start_many(works, shelf, 1)
-    stranger = UUID("0190a000-0000-7000-8000-000000000000")
+    unknown = UUID("0190a000-0000-7000-8000-000000000000")
     before = take_snapshot(engine)
     # When
     for phase in CHAIN:
-        works.runner.run(phase, [stranger])
-    works.unwinder.run([stranger])
+        works.runner.run(phase, [unknown])
+    works.unwinder.run([unknown])
     # Then
     assert take_snapshot(engine) == before
     works.pump()

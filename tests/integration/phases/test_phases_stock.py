@@ -1,4 +1,4 @@
-"""Phase 2 over real rows: who gets which units from where."""
+"""The inventory reservation over real rows: which checkout gets which units from where."""
 
 import pytest
 from sqlalchemy import Engine
@@ -45,7 +45,7 @@ def test_a_line_is_split_when_no_location_has_enough(works: Works, shelf: Shelf)
 
 
 def test_two_lines_of_one_variant_are_counted_together(works: Works, shelf: Shelf) -> None:
-    # Given four units, which the first look finds to be enough
+    # Given four units, which are enough at the validation
     shelf.add_variant("cup", stock=4)
     enough = works.start(shelf.add_cart(("cup", 2), ("cup", 2)))
     works.run_phase("cart_validation")
@@ -149,7 +149,7 @@ def test_a_rush_is_the_same_in_batches_of_any_size(works: Works, shelf: Shelf, b
     assert shelf.rows("SELECT count(DISTINCT number), max(number) - min(number) FROM orders") == [(20, 19)]
 
 
-def test_a_price_that_ended_after_the_look_is_rejected_in_phase_3(works: Works, shelf: Shelf) -> None:
+def test_a_price_that_ended_after_the_validation_is_rejected_by_the_price_lock(works: Works, shelf: Shelf) -> None:
     # Given
     shelf.add_variant("cup", stock=5)
     checkout_id = works.start(shelf.add_cart(("cup", 1)))
@@ -179,7 +179,7 @@ def test_the_price_is_frozen_in_phase_3(works: Works, shelf: Shelf) -> None:
     assert shelf.rows("SELECT unit_price_minor, quantity, total_minor FROM order_lines") == [(250, 2, 500)]
 
 
-def test_the_expected_total_is_held_against_the_quote(works: Works, shelf: Shelf) -> None:
+def test_the_expected_total_is_compared_with_the_quote(works: Works, shelf: Shelf) -> None:
     # Given
     shelf.add_variant("cup", stock=5, price_minor=250)
     # When

@@ -1,4 +1,4 @@
-"""A sku is looked up once: whatever happens to it afterwards, a line stays the variant that it was validated as."""
+"""A sku is looked up once: whatever happens to it afterwards, a line keeps its resolved variant."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +65,7 @@ def test_two_skus_that_are_swapped_change_nothing(works: Works, shelf: Shelf, ph
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_sku_that_is_gone_for_one_phase_is_held_all_the_same(works: Works, shelf: Shelf, phase: str) -> None:
+def test_a_sku_that_is_gone_for_one_phase_is_reserved_all_the_same(works: Works, shelf: Shelf, phase: str) -> None:
     # Given
     checkout_id = begin(works, shelf, phase)
     # When
@@ -78,7 +78,7 @@ def test_a_sku_that_is_gone_for_one_phase_is_held_all_the_same(works: Works, she
     is_the_cup_throughout(shelf, checkout_id, "renamed" if phase == "price_lock" else "cup")
 
 
-def test_one_line_of_several_that_is_renamed_is_held_too(works: Works, shelf: Shelf) -> None:
+def test_one_line_of_several_that_is_renamed_is_reserved_too(works: Works, shelf: Shelf) -> None:
     # Given three lines, two of one variant
     for sku in ("cup", "pot"):
         shelf.add_variant(sku, stock=9, price_minor=100)
@@ -121,7 +121,7 @@ def test_a_variant_that_is_deactivated_is_still_sold_to_whom_it_was_validated_fo
     works.pump()
     # Then
     assert works.states([checkout_id]) == ["completed"]
-    # and to nobody after
+    # and to no variant after
     late = works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
     works.pump()
     assert (works.states([late]), read_failure(works, late)[0]) == (["failed"], "variant_inactive")
@@ -158,7 +158,7 @@ def test_a_line_whose_variant_is_lost_is_refused_and_undone(works: Works, shelf:
         prices = shelf.rows("SELECT amount_minor FROM prices WHERE variant_id = :id", id=row.id)
         shelf.run("DELETE FROM variants WHERE sku = :sku", sku=sku)
         works.pump()
-        # so that the books can be checked at the end
+        # so that the stock can be audited at the end
         shelf.run(
             "INSERT INTO variants (id, sku, title) OVERRIDING SYSTEM VALUE VALUES (:id, :sku, :title)",
             id=row.id,
@@ -181,7 +181,7 @@ def test_a_line_whose_variant_is_lost_is_refused_and_undone(works: Works, shelf:
 def test_a_checkout_that_an_earlier_release_validated_is_resolved_by_its_next_phase(
     works: Works, shelf: Shelf, phase: str
 ) -> None:
-    # Given one that was validated, and perhaps held, by workers that wrote no variants down, beside one of ours
+    # Given one that was validated, and perhaps reserved, by workers that stored no variants, beside a new one
     early = begin(works, shelf, phase)
     ours = works.start(shelf.add_cart(("pot", 1)), token="tok_ok")
     works.pump(until=phase)

@@ -22,13 +22,13 @@ from tests.support.workbench import Spy, take_snapshot
 #: How far a made object has come, and the calls that bring it there.
 STEPS: Final = ("open", "authorize", "capture", "refund")
 
-#: What a row of a finding says: kind, checkout, reference, our status, theirs, order, kept, authorised (minor units).
+#: A finding's row: kind, checkout, reference, stored status, provider's status, order, kept, authorised (minor units).
 Facts = tuple[str, UUID, str | None, str | None, str | None, int | None, int | None, int | None]
 
 
 @dataclass
 class Listing(Spy):
-    """A gateway that lets the test look, or do something, between the list and what is made of it."""
+    """A gateway with which a test can act between the list and its comparison."""
 
     listed: Callable[[list[Held]], Iterator[Held]] | None = None
 
@@ -100,19 +100,19 @@ def make_object(gateway: Gateway, checkout_id: UUID, upto: str, minor: int = 500
 
 
 def move(works: Works, checkout_id: UUID, verb: str, minor: int = 500) -> None:
-    """Move the checkout's own object, as somebody at the provider's own desk can."""
+    """Change the checkout's own object, as an operator in the provider's dashboard can."""
     call = Call(checkout_id, uuid4().hex, Money(minor, "EUR"), "tok_ok", own_reference(works.engine, checkout_id))
     assert isinstance(getattr(works.gateway, verb)(call), Succeeded)
 
 
 def adopt(shelf: Shelf, checkout_id: UUID, reference: str) -> str:
-    """Let our books name another object as the checkout's own; returns its reference."""
+    """Make the stored payment refer to another object; return its reference."""
     shelf.force("UPDATE payments SET reference = :r WHERE checkout_id = :id", r=reference, id=checkout_id)
     return reference
 
 
 def own_reference(engine: Engine, checkout_id: UUID) -> str:
-    """Return the object that our books name."""
+    """Return the object to which the stored payment refers."""
     with engine.connect() as connection:
         sql = text("SELECT reference FROM payments WHERE checkout_id = :id")
         reference: str = connection.execute(sql, {"id": checkout_id}).scalar_one()

@@ -1,4 +1,4 @@
-"""Each difference between our books and the bank's is found, with both sides' facts, and nothing else."""
+"""Each difference between the database and the bank is found, with both sides' facts, and nothing else."""
 
 from collections.abc import Iterator
 from uuid import UUID, uuid4
@@ -23,12 +23,12 @@ from tests.support.workbench import take_snapshot
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings) -> Iterator[Works]:
-    """The engine without an audit at its end: these tests leave broken books."""
+    """The engine without an audit at its end: these tests leave broken data."""
     with build_works(engine, settings) as built:
         yield built
 
 
-def test_clean_books_have_no_findings(works: Works, shelf: Shelf) -> None:
+def test_a_clean_database_has_no_findings(works: Works, shelf: Shelf) -> None:
     # Given whatever a checkout can come to, or be in the middle of
     shelf.add_variant("cup", stock=200)
     shelf.add_variant("gift", stock=9, price_minor=0)
@@ -76,7 +76,7 @@ def test_what_the_bank_has_of_a_failed_checkout(
     assert (comparison.objects, comparison.payments) == (2, 1)
 
 
-def test_a_buyer_still_asked_by_the_bank_is_a_live_authorisation(works: Works, shelf: Shelf) -> None:
+def test_a_pending_buyer_action_is_a_live_authorisation(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf, "tok_declined")
     made = make_object(works.gateway, checkout_id, "authorize", token="tok_action_required")
     reference = adopt(shelf, checkout_id, made)
@@ -85,7 +85,7 @@ def test_a_buyer_still_asked_by_the_bank_is_a_live_authorisation(works: Works, s
     ]
 
 
-def test_an_order_whose_money_was_given_back_at_the_bank(works: Works, shelf: Shelf) -> None:
+def test_an_order_whose_money_was_refunded_at_the_bank(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf)
     move(works, checkout_id, "refund")
     comparison = compare(works)
@@ -108,7 +108,7 @@ def test_an_order_whose_money_was_given_back_at_the_bank(works: Works, shelf: Sh
 
 
 def test_an_order_for_which_no_object_was_ever_made(works: Works, shelf: Shelf) -> None:
-    # Given an order whose object our books have forgotten, gone at the bank too
+    # Given an order without a stored object, gone at the bank too
     checkout_id = check_out(works, shelf)
     shelf.run("DELETE FROM sandbox.payments")
     shelf.force("UPDATE payments SET reference = NULL")
@@ -116,7 +116,7 @@ def test_an_order_for_which_no_object_was_ever_made(works: Works, shelf: Shelf) 
 
 
 @pytest.mark.parametrize("refunded", [1, 499])
-def test_an_order_of_which_the_bank_gave_a_part_back(refunded: int, works: Works, shelf: Shelf) -> None:
+def test_an_order_of_which_the_bank_refunded_a_part(refunded: int, works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf)
     shelf.run("UPDATE sandbox.payments SET refunded_minor = :minor", minor=refunded)
     reference = own_reference(works.engine, checkout_id)
@@ -140,7 +140,7 @@ def test_an_order_in_another_currency_than_its_charge(works: Works, shelf: Shelf
     [("open", "open", 0, None), ("authorize", "authorized", 0, 500), ("capture", "captured", 500, None)],
 )
 @pytest.mark.parametrize(("token", "order"), [("tok_ok", 500), ("tok_declined", None)])
-def test_a_stray_is_found_beside_an_order_and_beside_nothing(
+def test_an_orphaned_payment_is_found_with_an_order_and_without_one(
     token: str,
     order: int | None,
     upto: str,
@@ -151,25 +151,25 @@ def test_a_stray_is_found_beside_an_order_and_beside_nothing(
     shelf: Shelf,
 ) -> None:
     checkout_id = check_out(works, shelf, token)
-    books = "captured" if order else "cancelled"
-    stray = make_object(works.gateway, checkout_id, upto)
+    stored = "captured" if order else "cancelled"
+    orphan = make_object(works.gateway, checkout_id, upto)
     assert facts(compare(works)) == [
-        ("orphaned_payment", checkout_id, stray, books, provider, order, kept, authorized),
+        ("orphaned_payment", checkout_id, orphan, stored, provider, order, kept, authorized),
     ]
 
 
-def test_a_stray_that_is_over_is_none(works: Works, shelf: Shelf) -> None:
+def test_an_orphaned_payment_that_has_ended_is_no_finding(works: Works, shelf: Shelf) -> None:
     make_object(works.gateway, check_out(works, shelf), "refund")
     assert compare(works).findings == ()
 
 
-def test_an_object_whose_reference_we_never_heard_is_a_stray(works: Works, shelf: Shelf) -> None:
+def test_an_object_whose_reference_was_never_received_is_orphaned(works: Works, shelf: Shelf) -> None:
     # Given a checkout that ended without ever learning what it had opened
     checkout_id = check_out(works, shelf, "tok_declined")
-    stray = make_object(works.gateway, checkout_id, "open")
+    orphan = make_object(works.gateway, checkout_id, "open")
     shelf.force("UPDATE payments SET reference = NULL, status = 'new'")
     comparison = compare(works)
-    assert facts(comparison) == [("orphaned_payment", checkout_id, stray, "new", "open", None, 0, None)]
+    assert facts(comparison) == [("orphaned_payment", checkout_id, orphan, "new", "open", None, 0, None)]
     assert sentence(comparison.findings[0]) == (
         "This object over 5.00 EUR is open; the checkout is failed and has no object of its own."
         " --repair voids it, or refunds what it captured."
@@ -177,25 +177,25 @@ def test_an_object_whose_reference_we_never_heard_is_a_stray(works: Works, shelf
 
 
 @pytest.mark.parametrize(
-    ("token", "books", "order"), [("tok_ok", "captured", 500), ("tok_declined", "cancelled", None)]
+    ("token", "stored", "order"), [("tok_ok", "captured", 500), ("tok_declined", "cancelled", None)]
 )
 def test_an_object_that_the_bank_does_not_have(
-    token: str, books: str, order: int | None, works: Works, shelf: Shelf
+    token: str, stored: str, order: int | None, works: Works, shelf: Shelf
 ) -> None:
     checkout_id = check_out(works, shelf, token)
     reference = own_reference(works.engine, checkout_id)
     shelf.run("DELETE FROM sandbox.payments")
     comparison = compare(works)
-    assert facts(comparison) == [("missing_at_provider", checkout_id, reference, books, None, order, None, None)]
+    assert facts(comparison) == [("missing_at_provider", checkout_id, reference, stored, None, order, None, None)]
     assert (comparison.objects, comparison.payments) == (0, 1)
 
 
-def test_a_stranger_is_a_note(works: Works, shelf: Shelf) -> None:
+def test_an_object_of_an_unknown_checkout_is_a_note(works: Works, shelf: Shelf) -> None:
     check_out(works, shelf)
-    nobody = uuid4()
-    stranger = make_object(works.gateway, nobody, "capture")
+    unknown = uuid4()
+    foreign = make_object(works.gateway, unknown, "capture")
     comparison = compare(works)
-    assert facts(comparison) == [("unknown_checkout", nobody, stranger, None, "captured", None, 500, None)]
+    assert facts(comparison) == [("unknown_checkout", unknown, foreign, None, "captured", None, 500, None)]
     assert comparison.differences == ()
 
 
@@ -224,15 +224,15 @@ def test_money_of_a_checkout_that_waits_for_a_person(
     assert [each.remedy for each in comparison.findings] == [None]
 
 
-def test_a_payment_of_another_gateway_is_not_looked_for_here(works: Works, shelf: Shelf) -> None:
+def test_a_payment_of_another_gateway_is_not_compared(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf)
     shelf.run("DELETE FROM sandbox.payments")
     shelf.force("UPDATE payments SET gateway = 'other'")
     comparison = compare(works)
     assert (comparison.findings, comparison.payments) == ((), 0)
-    # but an object of this one that names it is a stray
-    stray = make_object(works.gateway, checkout_id, "authorize")
-    assert facts(compare(works)) == [("orphaned_payment", checkout_id, stray, "captured", "authorized", 500, 0, 500)]
+    # but an object of this one that names it is an orphaned payment
+    orphan = make_object(works.gateway, checkout_id, "authorize")
+    assert facts(compare(works)) == [("orphaned_payment", checkout_id, orphan, "captured", "authorized", 500, 0, 500)]
 
 
 def test_what_is_older_than_the_window_is_left_out_on_both_sides(works: Works, shelf: Shelf) -> None:
@@ -251,16 +251,16 @@ def test_everything_at_once_is_one_finding_each(works: Works, shelf: Shelf) -> N
     unpaid = check_out(works, shelf)
     move(works, unpaid, "refund")
     doubled = check_out(works, shelf)
-    stray = make_object(works.gateway, doubled, "capture")
-    nobody = uuid4()
-    stranger = make_object(works.gateway, nobody, "open")
+    orphan = make_object(works.gateway, doubled, "capture")
+    unknown = uuid4()
+    foreign = make_object(works.gateway, unknown, "open")
     # When
     comparison = compare(works)
     # Then
     assert facts(comparison) == [
         ("charged_without_order", charged, held, "cancelled", "captured", None, 500, None),
         ("order_without_charge", unpaid, own_reference(works.engine, unpaid), "captured", "refunded", 500, 0, None),
-        ("orphaned_payment", doubled, stray, "captured", "captured", 500, 500, None),
-        ("unknown_checkout", nobody, stranger, None, "open", None, 0, None),
+        ("orphaned_payment", doubled, orphan, "captured", "captured", 500, 500, None),
+        ("unknown_checkout", unknown, foreign, None, "open", None, 0, None),
     ]
     assert (len(comparison.differences), comparison.objects, comparison.payments) == (3, 6, 3)

@@ -69,25 +69,25 @@ def test_one_that_differs_is_found_among_them(works: Works) -> None:
     assert (str(found.due), str(found.kept)) == ("19.99 EUR", "0.01 EUR")
 
 
-def test_it_is_read_in_chunks_and_told_as_it_goes(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_read_in_chunks_and_progress_is_reported(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given
-    told: list[tuple[str, int]] = []
-    taken: list[int] = []
+    reported: list[tuple[str, int]] = []
+    yielded: list[int] = []
     monkeypatch.setattr(module, "CHUNK", 600)
 
     def count(held: list[Held]) -> Iterator[Held]:
         for number, each in enumerate(held, start=1):
-            taken.append(number)
+            yielded.append(number)
             yield each
 
     def report(what: str, number: int) -> None:
         # No more has been asked of the provider than was made use of.
-        assert len(taken) == number
-        told.append((what, number))
+        assert len(yielded) == number
+        reported.append((what, number))
 
     # When
     since = datetime.now(UTC) - timedelta(hours=1)
     comparison = reconcile(works.engine, Listing(works.gateway, listed=count), works.settings, since, report=report)
     # Then
-    assert told == [("listed", 600), ("listed", 1200), ("listed", 1800), ("listed", 2000)]
+    assert reported == [("listed", 600), ("listed", 1200), ("listed", 1800), ("listed", 2000)]
     assert comparison.findings == ()

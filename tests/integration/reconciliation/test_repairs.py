@@ -30,13 +30,13 @@ from tests.support.workbench import Spy, read_bank, take_snapshot
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings) -> Iterator[Works]:
-    """The engine without an audit at its end: some of these tests leave broken books."""
+    """The engine without an audit at its end: some of these tests leave broken data."""
     with build_works(engine, settings) as built:
         yield built
 
 
-def test_money_kept_without_an_order_is_given_back(works: Works, shelf: Shelf) -> None:
-    # Given a failed checkout whose object was captured behind our back
+def test_money_kept_without_an_order_is_refunded(works: Works, shelf: Shelf) -> None:
+    # Given a failed checkout whose object was captured in the dashboard
     checkout_id = check_out(works, shelf, "tok_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "capture"))
     # When
@@ -50,7 +50,7 @@ def test_money_kept_without_an_order_is_given_back(works: Works, shelf: Shelf) -
     assert_clean(works)
 
 
-def test_a_live_authorisation_is_let_go(works: Works, shelf: Shelf) -> None:
+def test_a_live_authorisation_is_voided(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf, "tok_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "authorize"))
     repairs = repair(works, compare(works).findings)
@@ -60,7 +60,7 @@ def test_a_live_authorisation_is_let_go(works: Works, shelf: Shelf) -> None:
     assert_clean(works)
 
 
-def test_books_that_are_behind_are_brought_up(works: Works, shelf: Shelf) -> None:
+def test_a_stored_status_that_is_behind_is_updated(works: Works, shelf: Shelf) -> None:
     checkout_id = check_out(works, shelf, "tok_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "refund"))
     repairs = repair(works, compare(works).findings)
@@ -75,7 +75,7 @@ def test_books_that_are_behind_are_brought_up(works: Works, shelf: Shelf) -> Non
     "fault", ["timeout_before", "timeout_after", "error", "error_after", "malformed", "unavailable"]
 )
 @pytest.mark.parametrize("is_stray", [True, False])
-def test_a_lost_answer_is_asked_for_again_and_money_goes_back_once(
+def test_a_lost_answer_is_repeated_and_money_is_refunded_once(
     fault: str, *, is_stray: bool, works: Works, shelf: Shelf
 ) -> None:
     # Given
@@ -91,9 +91,7 @@ def test_a_lost_answer_is_asked_for_again_and_money_goes_back_once(
     assert_clean(works)
 
 
-def test_money_that_the_bank_does_not_give_back_goes_to_a_person_and_is_left_to_them(
-    works: Works, shelf: Shelf
-) -> None:
+def test_a_refund_that_the_bank_refuses_needs_review_and_is_left_to_the_operator(works: Works, shelf: Shelf) -> None:
     # Given
     checkout_id = check_out(works, shelf, "tok_declined+tok_refund_declined")
     reference = adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "capture"))
@@ -139,7 +137,7 @@ def test_what_has_no_rule_is_not_touched(works: Works, shelf: Shelf) -> None:
         "UPDATE checkouts SET state = 'needs_review', review = '{}', due_at = NULL, due_reason = NULL WHERE id = :id",
         id=reviewed,
     )
-    stray = make_object(works.gateway, reviewed, "capture")
+    orphan = make_object(works.gateway, reviewed, "capture")
     make_object(works.gateway, uuid4(), "capture")
     before, findings = take_snapshot(works.engine), compare(works).findings
     # When
@@ -151,26 +149,26 @@ def test_what_has_no_rule_is_not_touched(works: Works, shelf: Shelf) -> None:
             ("amount_differs", own),
             ("missing_at_provider", gone),
             ("live_authorization", own_reference(works.engine, reviewed)),
-            ("orphaned_payment", stray),
+            ("orphaned_payment", orphan),
         ]
     )
     assert repairs == []
     assert take_snapshot(works.engine) == before
 
 
-def test_two_repairs_at_once_give_money_back_once(works: Works, shelf: Shelf) -> None:
+def test_two_repairs_at_once_refund_once(works: Works, shelf: Shelf) -> None:
     # Given
     kept = check_out(works, shelf, "tok_declined")
     own = adopt(shelf, kept, make_object(works.gateway, kept, "capture"))
     doubled = check_out(works, shelf, "tok_declined")
-    stray = make_object(works.gateway, doubled, "capture")
+    orphan = make_object(works.gateway, doubled, "capture")
     findings = compare(works).findings
     # When
     with ThreadPoolExecutor(2) as pool:
         both = [future.result(30) for future in [pool.submit(repair, works, findings) for _ in range(2)]]
     # Then
     assert [[each.is_settled for each in repairs] for repairs in both] == [[True, True], [True, True]]
-    for reference in (own, stray):
+    for reference in (own, orphan):
         assert bank_entries(shelf, reference) == [("authorize", 500), ("capture", 500), ("refund", 500)]
     assert repair_events(shelf, doubled) == [("payment.orphan_settled", "5.00 EUR", "refunded")]
     assert_clean(works)
@@ -215,7 +213,7 @@ def test_a_provider_that_does_not_answer_leaves_all_as_it_was(engine: Engine, se
 def test_a_bank_of_which_every_fifth_call_fails_is_settled_all_the_same(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
-    # Given twelve failed checkouts with money at the bank, and twelve with a stray
+    # Given twelve failed checkouts with money at the bank, and twelve with an orphaned payment
     with build_works(engine, settings) as works:
         kept = [check_out(works, shelf, "tok_declined") for _ in range(12)]
         references = [adopt(shelf, each, make_object(works.gateway, each, "capture")) for each in kept]

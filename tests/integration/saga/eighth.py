@@ -37,7 +37,7 @@ class FraudCheck:
         return {row.checkout_id: judge(row.total_minor) for row in totals}
 
     def undo(self, connection: Connection, batch: Sequence[LockedCheckout]) -> None:
-        """Note for whom it was undone."""
+        """Record the checkouts that it undoes."""
         del connection
         self.undone += [each.id for each in batch]
 

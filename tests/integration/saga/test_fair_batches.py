@@ -1,4 +1,4 @@
-"""Baskets are worked on by lines: no transaction has too many, the small come first, and whoever waits is served."""
+"""Baskets are processed by lines: no transaction has too many, small ones come first, waiting messages are served."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -27,7 +27,7 @@ LINE_PHASES = [phase.name for phase in CHAIN if isinstance(phase.work, Transacti
 
 @pytest.fixture
 def fair(engine: Engine, settings: Settings, shelf: Shelf) -> Iterator[Works]:
-    """An engine whose transactions have ten lines, and goods for it. Whoever waits is seen; nobody waits too long."""
+    """An engine whose transactions have ten lines, and goods for it. Waiting messages are seen; none waits too long."""
     for number in range(12):
         shelf.add_variant(f"cup-{number}", stock=500)
     with build_audited(
@@ -64,7 +64,7 @@ def test_no_transaction_has_too_many_lines_and_the_small_come_first(fair: Works,
     large, small = start(fair, shelf, *(8,) * 5), start(fair, shelf, 1, 2, 1)
     # When all of them are worked on in one batch
     fair.pump()
-    # Then each phase that works on lines took the small ones together and first, the large ones one at a time by age
+    # Then each phase that works on lines did the small ones first and together, the large ones one at a time by age
     for phase in LINE_PHASES:
         assert read_order(shelf, "checkout.phase_completed", phase) == [small, *([each] for each in large)], phase
     assert fair.states([*large, *small]) == ["completed"] * 8
@@ -77,7 +77,7 @@ def test_what_fits_goes_together(fair: Works, shelf: Shelf) -> None:
         assert read_order(shelf, "checkout.phase_completed", phase) == [ids], phase
 
 
-def test_a_gateway_is_asked_for_large_baskets_together(fair: Works, shelf: Shelf) -> None:
+def test_a_gateway_is_called_for_large_baskets_together(fair: Works, shelf: Shelf) -> None:
     ids = start(fair, shelf, *(8,) * 3)
     fair.pump(until="payment_authorization")
     fair.line.sent.clear()
@@ -87,7 +87,7 @@ def test_a_gateway_is_asked_for_large_baskets_together(fair: Works, shelf: Shelf
     fair.pump()
 
 
-def test_large_baskets_give_way_to_whoever_waits(fair: Works, shelf: Shelf) -> None:
+def test_large_baskets_yield_to_waiting_messages(fair: Works, shelf: Shelf) -> None:
     # Given four large baskets in a batch, and one small behind them in the queue
     large, [small] = start(fair, shelf, *(8,) * 4), start(fair, shelf, 1)
     queue = "checkout.cart_validation"
@@ -107,19 +107,19 @@ def test_large_baskets_give_way_to_whoever_waits(fair: Works, shelf: Shelf) -> N
     assert fair.states([*large, small]) == ["completed"] * 5
 
 
-def test_the_rest_of_many_small_baskets_gives_way_as_well(fair: Works, shelf: Shelf) -> None:
+def test_the_rest_of_many_small_baskets_yields_as_well(fair: Works, shelf: Shelf) -> None:
     # Given twelve baskets of three lines in a batch, and one behind them
     many, [late] = start(fair, shelf, *(3,) * 12), start(fair, shelf, 1)
     fair.run_phase("cart_validation", batch=12)
-    # Then two transactions were made before whoever waits was served
+    # Then two transactions were made before the waiting message was served
     assert read_order(shelf, "checkout.phase_completed", "cart_validation") == [many[:3], many[3:6]]
     assert [send.subject_id for send in fair.line.waiting["checkout.cart_validation"]] == [late, *many[6:]]
     fair.pump()
     assert fair.states([*many, late]) == ["completed"] * 13
 
 
-def test_undoing_gives_way_too(fair: Works, shelf: Shelf) -> None:
-    # Given four large baskets whose capture is declined, and a small one behind them that turns back
+def test_undoing_yields_too(fair: Works, shelf: Shelf) -> None:
+    # Given four large baskets whose capture is declined, and a small one behind them that unwinds
     large = start(fair, shelf, *(8,) * 4, token="tok_declined")
     [small] = start(fair, shelf, 1, token="tok_declined")
     fair.pump(until="payment_authorization")
@@ -146,14 +146,16 @@ def test_large_baskets_get_through_while_small_ones_always_wait(fair: Works, she
         start(fair, shelf, 1, 1)
         fair.line.waiting["checkout.cart_validation"].rotate(1)
         fair.run_phase("cart_validation", batch=len(fair.line.waiting["checkout.cart_validation"]) - 1)
-    # Then each batch took the oldest large one along
+    # Then each batch included the oldest large one
     done = list(chain(*read_order(shelf, "checkout.phase_completed", "cart_validation")))
     assert [each for each in done if each in large] == large
     fair.pump()
 
 
-def test_whoever_waits_too_long_for_a_turn_waits_in_the_queue(engine: Engine, settings: Settings, shelf: Shelf) -> None:
-    # Given a stall bound that runs out at once, and three large baskets with nobody behind them
+def test_a_group_that_waits_too_long_for_a_turn_waits_in_the_queue(
+    engine: Engine, settings: Settings, shelf: Shelf
+) -> None:
+    # Given a stall bound that ends at once, and three large baskets with no message behind them
     shelf.add_variant("cup", stock=100)
     hasty = settings.model_copy(update={"batch_lines": 1, "redeliver_after_seconds": 1e-6})
     with build_audited(engine, hasty) as works:
@@ -181,22 +183,22 @@ def test_one_thread_carries_what_others_bring() -> None:
         done.append(load.way)
         if load.way == "first":
             # Then it is free at once
-            loads.carry([Load([], "third")], refuse, refuse)
+            loads.work_on([Load([], "third")], refuse, refuse)
             assert done == ["first"]
 
-    loads.carry([Load([], "first"), Load([], "second")], work, lambda: None)
+    loads.work_on([Load([], "first"), Load([], "second")], work, lambda: None)
     assert done == ["first", "second", "third"]
     # And when all is done, the next that brings something carries it
-    loads.carry([Load([], "fourth")], work, refuse)
+    loads.work_on([Load([], "fourth")], work, refuse)
     assert done[3:] == ["fourth"]
 
 
 def test_a_thread_that_fails_leaves_the_next_one_to_carry() -> None:
     loads: Loads[str] = Loads()
     with pytest.raises(AssertionError):
-        loads.carry([Load([], "a"), Load([], "b")], refuse, refuse)
+        loads.work_on([Load([], "a"), Load([], "b")], refuse, refuse)
     done: list[str] = []
-    loads.carry([Load([], "c")], lambda load: done.append(load.way), refuse)
+    loads.work_on([Load([], "c")], lambda load: done.append(load.way), refuse)
     assert done == ["c"]
 
 
@@ -223,7 +225,7 @@ def read_intake(shelf: Shelf) -> list[list[int]]:
 
 
 def test_requests_are_started_by_lines_too(fair: Works, service: CheckoutEngine, shelf: Shelf) -> None:
-    # Given large requests before small ones, and nobody behind them
+    # Given large requests before small ones, and no message behind them
     admit(service, [request(9), request(1), request(8), request(2), {"cart": {"lines": "none"}}, {"cart": [1]}])
     # Then the small ones, and what cannot be read, came first
     assert [sorted(each) for each in read_intake(shelf)] == [[1, 2], [9], [8]]
@@ -231,7 +233,7 @@ def test_requests_are_started_by_lines_too(fair: Works, service: CheckoutEngine,
     assert shelf.row("SELECT count(*) AS n FROM carts").n == 4
 
 
-def test_large_requests_give_way_and_none_is_lost(fair: Works, service: CheckoutEngine, shelf: Shelf) -> None:
+def test_large_requests_yield_and_none_is_lost(fair: Works, service: CheckoutEngine, shelf: Shelf) -> None:
     # Given a message behind them
     late = request(1)
     service.broker.enqueue(service.broker.get_actor("intake").message(late))
@@ -245,7 +247,7 @@ def test_large_requests_give_way_and_none_is_lost(fair: Works, service: Checkout
     waiting = [Message.decode(data).args[0] for data in stored]
     started = {str(row[0]) for row in shelf.rows("SELECT cart_id FROM checkouts")}
     assert waiting == [late, *(each for each in large if each["cart"]["id"] not in started)]  # type: ignore[index]
-    # When what waits is worked on twice, with nobody behind it
+    # When what waits is processed twice, with no message behind it
     service.broker.client.flushdb()
     for _ in range(2):
         admit(service, waiting)
@@ -257,7 +259,7 @@ def test_large_requests_give_way_and_none_is_lost(fair: Works, service: Checkout
 def test_large_requests_go_on_when_they_cannot_be_sent_back(
     fair: Works, service: CheckoutEngine, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given somebody who waits, and a Redis that goes away when something is sent
+    # Given a waiting message, and a Redis that is down when something is sent
     service.broker.enqueue(service.broker.get_actor("intake").message(request(1)))
     monkeypatch.setattr(type(service.broker), "_send", lambda *_: (_ for _ in ()).throw(ConnectionError("gone")))
     admit(service, [request(9), request(8), request(7)])

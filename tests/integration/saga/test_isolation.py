@@ -67,16 +67,14 @@ def test_the_other_four_finish_in_the_same_run(works: Works, shelf: Shelf, engin
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((16, 0), (12, 0))
 
 
-def test_past_the_pivot_a_person_is_asked_and_their_retry_finishes_it(
-    works: Works, shelf: Shelf, engine: Engine
-) -> None:
+def test_past_the_pivot_it_needs_review_and_a_retry_finishes_it(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     ids = sorted(start_many(works, shelf, 5))
     poisoned = ids[2]
     with sabotage(engine, "orders", f"NEW.state = 'placed' AND NEW.checkout_id = '{poisoned}'"):
         # When
         states = settle(works, ids, until=RESTING)
-    # Then nothing is undone: the money is taken, the stock held
+    # Then nothing is undone: the money is captured, the stock reserved
     assert states == ["needs_review" if each == poisoned else "completed" for each in ids]
     status = works.status(poisoned)
     assert status.review is not None
@@ -88,14 +86,14 @@ def test_past_the_pivot_a_person_is_asked_and_their_retry_finishes_it(
     assert status.failure is None
     assert read_bank(engine, poisoned) == BankTotals(0, 700, 0)
     assert (shelf.stock("cup"), shelf.stock("pot")) == ((16, 1), (12, 2))
-    # When nobody has looked yet
+    # When it is still in review
     before = take_snapshot(engine)
     works.sweep()
     works.pump()
     works.runner.run(CHAIN[-1], [poisoned])
     # Then
     assert take_snapshot(engine) == before
-    # When a person retries
+    # When an operator retries
     assert works.service.retry(poisoned, actor="ops", reason="trigger removed").changed
     works.pump()
     # Then
@@ -133,7 +131,7 @@ def test_a_phase_that_raises_for_one_is_run_for_the_others(
     assert [works.status(each).phases_completed for each in ids] == [3, 3, 3, 3, 2]
     waits = "SELECT CAST(extract(epoch FROM due_at - updated_at) AS float) FROM checkouts WHERE id = :id"
     assert shelf.rows(waits, id=ids[4]) == [(works.settings.retry_seconds,)]
-    # When it comes again with a new one beside it, it runs alone and takes nobody along
+    # When it comes again with a new one beside it, it runs alone and affects no other
     sizes.clear()
     neighbour = works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
     works.run_phase("cart_validation")
@@ -158,7 +156,7 @@ def test_a_phase_that_raises_for_one_is_run_for_the_others(
         ("payment_operations", "NEW.kind = 'void'", "payment_capture"),
     ],
 )
-def test_an_undo_that_raises_backs_off_asks_a_person_and_goes_on_after_their_retry(
+def test_an_undo_that_raises_backs_off_needs_review_and_goes_on_after_a_retry(
     engine: Engine, settings: Settings, shelf: Shelf, table: str, when: str, phase: str
 ) -> None:
     # Given
@@ -180,7 +178,7 @@ def test_an_undo_that_raises_backs_off_asks_a_person_and_goes_on_after_their_ret
         assert (review.code, review.phase) == ("undo_failed", phase)
         assert review.message.startswith(f"Undoing {phase} failed 3 times (")
         assert "sabotaged" in review.detail["error"]
-        # When a person retries
+        # When an operator retries
         works.service.retry(poisoned, actor="ops", reason="trigger removed")
         # Then
         assert settle(works, [poisoned]) == ["failed"]
@@ -205,7 +203,7 @@ def test_an_undo_that_failed_waits_twice_as_long_each_time_up_to_a_bound(
     ]
 
 
-def test_a_person_is_told_what_an_undo_failed_with(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_the_review_of_an_undo_has_its_error(works: Works, shelf: Shelf, engine: Engine) -> None:
     (checkout_id,) = start_many(works, shelf, 1)
     with engine.connect() as connection:
         (member,) = lock_checkouts(connection, [checkout_id])

@@ -26,7 +26,7 @@ def connecting(settings: Settings, *, by_key: bool) -> Iterator[Engine]:
 
 
 def ask(engine: Engine, times: int) -> None:
-    """Ask the same thing so often, each time with the connection taken anew."""
+    """Execute a statement so often, each time with a new connection from the pool."""
     for _ in range(times):
         with engine.begin() as connection:
             lock_held_stock(connection, [uuid4()])

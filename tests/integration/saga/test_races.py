@@ -1,4 +1,4 @@
-"""Two connections want the same stock, the same cart, the same key, the same message: one gets it, nobody breaks."""
+"""Two connections want the same stock, cart, key or message: one gets it, and neither fails."""
 
 from collections import Counter
 from functools import partial
@@ -119,7 +119,7 @@ def test_the_same_cart_is_started_twice_at_once_by_two_owners(
             crowd.begin_blocked(lambda: rival.service.start(request(cart_id, owner="shop-2"))),
         ]
     errors = [side.exception(10) for side in sides]
-    # Then one of them is told that the cart is locked, and has left nothing
+    # Then one of them is rejected because the cart is locked, and leaves nothing
     refusals = [error for error in errors if isinstance(error, Conflict)]
     assert [each.code for each in refusals] == [Code.CART_LOCKED]
     assert errors.count(None) == 1
@@ -164,7 +164,7 @@ def test_the_same_key_for_another_cart_at_once_is_a_conflict(
 def test_a_key_is_answered_even_when_its_checkout_ended_before_we_got_the_cart(
     works: Works, rival: Works, crowd: Crowd, shelf: Shelf
 ) -> None:
-    # Given a request that has looked for its key and waits for the cart
+    # Given a request that has read its key and waits for the cart
     cart_id = shelf.add_cart()
     same = request(cart_id, key="key-1")
     with hold(shelf.engine, "SELECT FROM carts WHERE id = :id FOR UPDATE", id=cart_id) as connection:
@@ -212,7 +212,7 @@ def test_a_start_meets_the_end_of_its_cart_fifty_times(works: Works, rival: Work
     shelf.add_variant("cup", stock=50)
     carts = [shelf.add_cart(("cup", 1)) for _ in range(50)]
     ids = bring_to(works, shelf, "stock_commit", *carts)
-    # When each ends while somebody starts the same cart
+    # When each ends while another request starts the same cart
     answers = [
         at_once(
             partial(works.runner.run, PHASES["stock_commit"], [checkout_id]),
@@ -220,7 +220,7 @@ def test_a_start_meets_the_end_of_its_cart_fifty_times(works: Works, rival: Work
         )
         for checkout_id, cart_id in zip(ids, carts, strict=True)
     ]
-    # Then the starter is given the checkout that still ran, or told that the cart is bought
+    # Then the request gets the checkout that still ran, or is rejected because the cart is bought
     for (ended, started), checkout_id in zip(answers, ids, strict=True):
         assert ended is None
         if isinstance(started, Conflict):
@@ -249,7 +249,7 @@ def test_carts_with_their_lines_in_opposite_order_never_deadlock(
         assert at_once(partial(works.runner.run, phase, left), partial(rival.runner.run, phase, right)) == [None, None]
     # Then thirty were served whole
     assert [shelf.stock(sku) for sku in goods] == [(30, 30)] * 4
-    # When they are sold and let go at the same moments
+    # When they are sold and released at the same moments
     at_once(works.pump, rival.pump)
     pump_both(works, rival)
     # Then

@@ -1,4 +1,4 @@
-"""What was sent again because a worker was slow is told apart from what was lost."""
+"""Messages that were redelivered because a worker was slow are distinguished from lost ones."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ FIRST = CHAIN[0]
 
 @contextmanager
 def stall(meanwhile: Callable[[], object]) -> Iterator[None]:
-    """Let the next run do nothing for a while after it has taken its batch, as a frozen process; once."""
+    """Make the next run wait after it has received its batch, as a suspended process does; once."""
     acts = [meanwhile]
     ask = Watch.held_seconds
 
@@ -84,7 +84,7 @@ def test_a_slow_run_that_does_the_work_after_all_was_not_lost(
     assert done == [(3,)]
 
 
-def test_a_frozen_run_that_comes_back_too_late_was_not_lost(
+def test_a_suspended_run_that_resumes_too_late_was_not_lost(
     works: Works, shelf: Shelf, engine: Engine, settings: Settings
 ) -> None:
     # Given a run that is frozen for so long that another does its work, through to the end
@@ -121,16 +121,16 @@ def test_each_message_that_was_sent_again_meanwhile_was_slow(
     works.pump()
 
 
-def test_a_lost_message_and_a_dead_worker_are_told_as_such(
+def test_a_lost_message_and_a_crashed_worker_are_counted_as_such(
     works: Works, shelf: Shelf, engine: Engine, settings: Settings
 ) -> None:
-    # Given one whose message is lost, and one whose worker died with it
+    # Given one whose message is lost, and one whose worker crashed with it
     ids = start(works, shelf, 2)
     works.line.lose_all()
     let_pass(shelf)
     assert works.sweep().redelivered == 2
     works.pump()
-    # When the dead worker's message is given to another, after the work was done
+    # When the crashed worker's message is redelivered to another, after the work was done
     works.runner.run(FIRST, [ids[1]])
     # Then both were lost: no run that had them is alive
     assert count(engine, settings) == (2, 0)
@@ -150,7 +150,7 @@ def test_a_message_that_comes_twice_by_itself_is_neither(
 def test_a_slow_one_and_a_lost_one_of_the_same_batch(
     works: Works, shelf: Shelf, engine: Engine, settings: Settings
 ) -> None:
-    # Given two, of which one was lost before the other was taken by a slow run
+    # Given two, of which one was lost before a slow run received the other
     lost, slow = start(works, shelf, 2)
     works.line.take(FIRST.queue, 1)
 

@@ -1,4 +1,4 @@
-"""A bank that does not answer one buyer keeps nobody else waiting, and its answer is not lost."""
+"""A bank that does not answer one buyer delays no other, and its answer is not lost."""
 
 import threading
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ from tests.support.workbench import Spy, build_audited, read_bank
 
 PHASE = "payment_authorization"
 AUTHORIZATION = next(phase for phase in CHAIN if phase.name == PHASE)
-TAKEN = BankTotals(0, 500, 0)
+CAPTURED = BankTotals(0, 500, 0)
 
 
 @dataclass
 class SlowBank:
-    """Holds back the answers to some checkouts' calls of one kind until told to let them go; `waiting` are so now."""
+    """Delays the answers to some checkouts' calls of one kind until it is released; `waiting` are delayed now."""
 
     verb: str = "authorize"
     held: set[object] = field(default_factory=set)
@@ -73,7 +73,7 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         assert works.status(slow).phases_completed == 3
         works.pump()
         assert works.states([slow, quick]) == ["running", "completed"]
-        # ... nobody makes the call that is out a second time
+        # ... no worker repeats the call in flight
         works.runner.run(AUTHORIZATION, [slow])
         assert bank.waiting == 1
         # When the bank answers
@@ -83,12 +83,10 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         assert works.status(slow).phases_completed == 4
         works.pump()
         assert works.states([slow]) == ["completed"]
-        assert read_bank(engine, slow) == TAKEN
+        assert read_bank(engine, slow) == CAPTURED
 
 
-def test_a_cancellation_that_hangs_keeps_nobody_else_from_turning_back(
-    engine: Engine, settings: Settings, shelf: Shelf
-) -> None:
+def test_a_cancellation_that_hangs_delays_no_other_unwind(engine: Engine, settings: Settings, shelf: Shelf) -> None:
     # Given two that are authorised and called off, of which the bank lets one go
     shelf.add_variant("cup", stock=5, price_minor=250)
     bank = SlowBank(verb="cancel")
@@ -125,7 +123,7 @@ def test_as_many_are_left_as_leave_room_for_others(engine: Engine, settings: Set
         batch.start()
         spin_until(lambda: bank.waiting == 3, "all three are out")
         batch.join(0.3)
-        # Then the batch waits: whoever came next could only wait too
+        # Then the batch waits: the next one could only wait too
         assert batch.is_alive()
         bank.go.set()
         batch.join(20)
@@ -150,7 +148,7 @@ def test_a_worker_that_ends_waits_for_what_it_has_left(shelf: Shelf, settings: S
         checkout_id = running.service.start(request).checkout_id
         spin_until(lambda: shelf.rows(leased) == [(1,)], "the bank is asked")
         spin_until(lambda: running.executor._left == 1, "it is left behind")
-        # When it is told to end
+        # When it must end
     # Then the answer was written down before it ended
     assert shelf.rows("SELECT phase FROM checkouts WHERE id = :id", id=checkout_id)[0][0] >= 4
     assert shelf.rows("SELECT status FROM payment_operations WHERE kind = 'authorize'") == [("succeeded",)]

@@ -56,7 +56,7 @@ def test_a_backlog_is_never_doubled(works: Works, shelf: Shelf, late_seconds: in
     queue = works.line.waiting["checkout.cart_validation"]
     late = timedelta(seconds=late_seconds)
     works.line.waiting["checkout.cart_validation"] = deque(replace(send, sent_at=send.sent_at - late) for send in queue)
-    # When the sweep looks
+    # When the sweep runs
     assert works.sweep() == SweepCounts()
     # Then each has one message still
     assert [send.subject_id for send in works.line.sent] == ids
@@ -107,7 +107,7 @@ def test_what_waits_beyond_any_patience_is_called_again_and_costs_no_attempt(
 def test_a_queue_that_does_not_say_how_old_it_is_proves_nothing(
     works: Works, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given one that is stalled, and a queue whose oldest message came from somebody who wrote no time on it
+    # Given one that is stalled, and a queue whose oldest message has no sending time
     shelf.add_variant("cup")
     checkout_id = works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
     make_overdue(shelf)
@@ -135,7 +135,7 @@ def test_while_the_broker_is_away_nothing_is_sent_or_counted(works: Works, shelf
     assert works.states([checkout_id]) == ["completed"]
 
 
-def test_waits_double_and_the_hopeless_turns_back(works: Works, shelf: Shelf, settings: Settings) -> None:
+def test_waits_double_and_the_last_attempt_unwinds(works: Works, shelf: Shelf, settings: Settings) -> None:
     # Given a checkout whose every message kills its worker
     shelf.add_variant("cup")
     cart_id = shelf.add_cart(("cup", 1))

@@ -1,4 +1,4 @@
-"""Turning back: reasons, endings, and what a person is asked."""
+"""Unwinds: reasons, endings, and reviews."""
 
 import pytest
 from sqlalchemy import Engine
@@ -52,13 +52,15 @@ def test_the_whole_way_back_newest_first(works: Works, shelf: Shelf, engine: Eng
         undone("inventory_reservation"),
         ("checkout.failed", None),
     ]
-    # It is looked at again at the provider in a minute.
+    # It is polled at the provider in a minute.
     assert shelf.rows("SELECT fence, ending, phase, due_reason, due_at > now() FROM checkouts") == [
         (1, "failed", 0, "scheduled", True)
     ]
 
 
-def test_what_came_to_nothing_before_anything_was_held_ends_at_once(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_a_checkout_that_fails_before_anything_is_reserved_ends_at_once(
+    works: Works, shelf: Shelf, engine: Engine
+) -> None:
     # Given
     checkout_id = works.start(shelf.add_cart(("cup", 1)))
     # When
@@ -113,7 +115,7 @@ def test_a_cart_is_free_again_after_each_ending(works: Works, shelf: Shelf, engi
     assert shelf.rows("SELECT count(*) FROM orders") == [(1,)]
 
 
-def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
+def test_a_refused_cancellation_needs_review_and_a_retry_is_a_new_attempt(
     works: Works, shelf: Shelf, engine: Engine
 ) -> None:
     # Given
@@ -131,7 +133,7 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     )
     assert read_bank(engine, checkout_id) == BankTotals(500, 0, 0)
     assert shelf.stock("cup") == (5, 2)
-    # When somebody else wants to end it
+    # When another command would end it
     before = take_snapshot(engine)
     with pytest.raises(Conflict) as refusal:
         works.service.cancel(checkout_id, OWNER)
@@ -162,8 +164,8 @@ def test_a_refused_cancellation_asks_a_person_whose_retry_is_a_new_attempt(
     ]
 
 
-def test_a_refused_refund_asks_a_person(engine: Engine, settings: Settings, shelf: Shelf) -> None:
-    # Given a provider that took the money, said it did not, and will not give it back
+def test_a_refused_refund_needs_review(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+    # Given a provider that captured the money, denied it, and refuses the refund
     answers: dict[str, Answer] = {"capture": Declined("do_not_honor")}
     spy = Spy(build_gateway(settings), replace=answers.get)
     shelf.add_variant("cup", stock=5)

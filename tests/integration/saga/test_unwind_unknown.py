@@ -38,7 +38,7 @@ def test_an_undo_outlasts_a_provider_that_is_down(engine: Engine, settings: Sett
             works.sweep()
             works.pump()
         keys = [call.key for verb, call in spy.calls if verb == "cancel"]
-        # Then nobody was asked, and nothing was let go of that may still be paid
+        # Then it needs no review, and nothing is released that may still be paid
         assert works.states([checkout_id]) == ["unwinding"]
         assert keys[:4] == [f"{checkout_id}:void:{n}" for n in (1, 1, 2, 2)]
         assert shelf.stock("cup") == (5, 2)
@@ -71,7 +71,7 @@ def test_an_outcome_unknown_for_a_day_is_for_a_person_whose_retry_settles_it(
     review = works.status(checkout_id).review
     assert review is not None
     assert review.code == "payment_unresolved"
-    # When a person has looked and retries
+    # When an operator retries
     shelf.run("UPDATE payments SET token = 'tok_ok'")
     works.service.retry(checkout_id, actor="ops", reason="the bank says it is done")
     # Then
@@ -80,7 +80,7 @@ def test_an_outcome_unknown_for_a_day_is_for_a_person_whose_retry_settles_it(
 
 
 def test_an_open_unknown_for_too_long_is_left_behind(works: Works, shelf: Shelf, engine: Engine) -> None:
-    """No money moves with an open, and nobody can authorise an object whose reference was never stored."""
+    """No money moves with an open, and an object whose reference was never stored cannot be authorised."""
     # Given
     shelf.add_variant("cup", stock=5)
     checkout_id = works.start(shelf.add_cart(("cup", 2)), token="tok_open_error")

@@ -1,4 +1,4 @@
-"""Who goes on together: what leaves no trace takes ever fewer along, and no transaction has too many lines."""
+"""Groups of a batch: attempts without a commit make them smaller, and no transaction has too many lines."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -60,7 +60,7 @@ def test_groups_by_attempts(attempts: tuple[int, ...], sizes: list[int], most_li
     [
         # What fits in one transaction goes in one, in the order of the ids.
         ((5, 1, 4), [0, 1, 2], [], []),
-        # A large one may give way even when it is alone: another thread may be at work on such.
+        # A large one may yield even when it is alone: another thread may work on such groups.
         ((70,), [], [], [[0]]),
         # The small ones first; the large ones by age, one at a time, all of them heavy.
         ((8, 1, 9, 2), [1, 3], [], [[0], [2]]),
@@ -68,7 +68,7 @@ def test_groups_by_attempts(attempts: tuple[int, ...], sizes: list[int], most_li
         ((6, 1, 2), [1, 2], [], [[0]]),
         # Whatever has more than a whole transaction may have goes alone.
         ((70, 1, 1, 80), [1, 2], [], [[0], [3]]),
-        # Many small ones are a lot of work too: the first transaction's worth goes now, the others may give way.
+        # Many small ones are a lot of work too: the first transaction's worth goes now, the others may yield.
         ((3,) * 10, [0, 1, 2], [[9]], [[3, 4, 5], [6, 7, 8]]),
         # Empty carts weigh nothing.
         ((0,) * 50, list(range(50)), [], []),
@@ -80,15 +80,15 @@ def test_groups_by_lines(
     assert divide(make(*(0,) * len(lines), lines=lines), 10) == (now, again, heavy)
 
 
-def test_of_what_raised_before_the_large_ones_give_way_too() -> None:
+def test_large_checkouts_that_raised_before_yield_too() -> None:
     # Given three that left no trace once, and one that never ran
     checkouts = make(1, 0, 1, 1, lines=(9, 1, 1, 8))
-    # Then the fresh one goes first, the small one next, the large ones when nobody waits
+    # Then the new one goes first, the small one next, the large ones when no message waits
     assert divide(checkouts, 10) == ([1], [[2]], [[0], [3]])
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30))), st.integers(1, 20))
-def test_nobody_is_left_out_and_no_group_is_too_large(batch: list[tuple[int, int]], most_lines: int) -> None:
+def test_no_checkout_is_left_out_and_no_group_is_too_large(batch: list[tuple[int, int]], most_lines: int) -> None:
     checkouts = make(*(attempts for attempts, _ in batch), lines=[lines for _, lines in batch])
     now, again, heavy = divide(checkouts, most_lines)
     groups = [*([now] if now else []), *again, *heavy]

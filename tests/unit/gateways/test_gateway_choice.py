@@ -107,7 +107,7 @@ def test_what_is_chosen_is_said_with_its_money(
     assert (found.severity, found.sentence) == (Severity.OK, f"Payments go to {words}.")
 
 
-def test_what_is_given_in_code_asks_no_environment_file(tmp_path: Path) -> None:
+def test_settings_given_in_code_read_no_environment_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"{KEY_VARIABLE}={LIVE}\nCHECKOUT_SANDBOX_HANG_SECONDS=9\n")
     settings = choose(gateway="sandbox")
     assert SandboxSettings.read(settings).hang_seconds == 9
@@ -137,12 +137,12 @@ def test_that_nothing_is_chosen_is_critical() -> None:
     assert found.sentence == "Payments go to none: set CHECKOUT_GATEWAY."
 
 
-def test_a_database_of_our_own_takes_play_money_and_one_that_was_given_takes_nothing(
+def test_an_embedded_database_uses_play_money_and_a_given_one_needs_a_choice(
     nothing_set: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     urls = ("postgresql://here/checkout", "redis://here")
     assert build_settings(*urls).gateway == "sandbox"
-    # A secret of Stripe's, or a database of somebody's, in the environment or in a file, is no place to play.
+    # A secret of Stripe, or a given database, in the environment or in a file, excludes play money.
     nothing_set.setenv("CHECKOUT_STRIPE_API_KEY", "sk_live_x")
     assert build_settings(*urls).gateway == ""
     nothing_set.delenv("CHECKOUT_STRIPE_API_KEY")
@@ -151,12 +151,12 @@ def test_a_database_of_our_own_takes_play_money_and_one_that_was_given_takes_not
     (tmp_path / ".env").unlink()
     nothing_set.setenv("DATABASE_URL", "postgresql://shop/checkout")
     assert build_settings(*urls).gateway == ""
-    # What is named is taken.
+    # What is named is used.
     nothing_set.setenv("CHECKOUT_GATEWAY", "sandbox")
     assert build_settings(*urls).gateway == "sandbox"
 
 
-def test_there_is_no_secret_that_everybody_knows() -> None:
+def test_there_is_no_public_default_secret() -> None:
     for model in (Settings, SandboxSettings, StripeSettings):
         defaults = [field.default for field in model.model_fields.values()]
         assert not any(value.get_secret_value() for value in defaults if isinstance(value, SecretStr))

@@ -18,7 +18,7 @@ from tests.unit.pricing.test_build_order import SETTINGS
 
 
 class Earlier:
-    """An adapter that was written before it was asked what it can charge."""
+    """An adapter from before `chargeable`."""
 
     name = "earlier"
     call_seconds = 0.1

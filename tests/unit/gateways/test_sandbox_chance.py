@@ -34,7 +34,7 @@ def test_only_what_a_repeat_cures_comes_by_chance() -> None:
     assert set(TokenFault) - set(CHANCES) == LASTING
 
 
-def test_every_fault_without_effect_is_heard_as_something_else_than_an_answer() -> None:
+def test_every_fault_without_effect_is_received_as_something_else_than_an_answer() -> None:
     assert set(HEARD) >= WITHOUT_EFFECT
 
 
@@ -98,7 +98,7 @@ def test_a_named_fault_comes_first_and_chance_after_it() -> None:
     assert Faults(Conduct()).of_call(keyed("key", "tok_capture_declined"), 0) is None
 
 
-def test_looks_are_counted_by_what_is_looked_at() -> None:
+def test_retrievals_are_counted_by_reference() -> None:
     one, other = Faults(Conduct(fault_rate=0.5)), Faults(Conduct(fault_rate=0.5))
 
     first = [one.of_retrieval("sbx_1") for _ in range(50)]

@@ -22,7 +22,7 @@ from tests.factories.intents import (
 DECLINED = {"code": "card_declined", "decline_code": "insufficient_funds", "message": "Your card has too little."}
 NOT_AUTHENTICATED = {"code": "payment_intent_authentication_failure", "message": "It has failed authentication."}
 
-#: status -> verb -> what it says: a status of ours, a code of a decline, or None for unknown.
+#: status -> verb -> the answer: a status of the engine, a code of a decline, or None for unknown.
 TABLE: dict[str, dict[Verb, PaymentStatus | str | None]] = {
     "requires_payment_method": {
         Verb.OPEN: PaymentStatus.OPEN,
@@ -98,7 +98,7 @@ def test_what_an_intent_says_to_a_verb(status: str, verb: Verb) -> None:
         ({"type": "of_another_version"}, {"type": "client_secret", "client_secret": SECRET}),
     ],
 )
-def test_the_buyer_is_told_what_to_do(verb: Verb, next_action: dict[str, Any], action: dict[str, str]) -> None:
+def test_the_storefront_gets_the_buyers_action(verb: Verb, next_action: dict[str, Any], action: dict[str, str]) -> None:
     # No window: Stripe names none.
     intent = make_intent("requires_action", next_action=next_action)
     assert read_intent(verb, intent, TOTAL) == ActionRequired(REFERENCE, action, None)
@@ -138,7 +138,7 @@ def test_a_confirmation_that_comes_back_without_a_payment_method_is_a_decline(
     ],
     ids=["refused_by_the_buyer", "declined_after_the_challenge", "declined_at_once"],
 )
-def test_a_look_tells_of_a_decline_only_after_the_buyer_was_asked(
+def test_a_retrieval_shows_a_decline_only_after_the_buyer_was_asked(
     error: dict[str, Any], three_d_secure: dict[str, str] | None, code: str | None
 ) -> None:
     details = {"card": {"three_d_secure": three_d_secure}}
@@ -173,7 +173,7 @@ def test_a_cancelled_intent_is_not_captured(reason: str | None) -> None:
     assert answer.code == "payment_cancelled"
 
 
-def test_an_authorisation_that_ran_out_is_told_from_one_that_was_cancelled() -> None:
+def test_an_expired_authorisation_is_distinguished_from_a_cancelled_one() -> None:
     intent = make_intent("canceled", cancellation_reason="expired", latest_charge="ch_1")
     answers = {verb: read_intent(verb, intent, TOTAL) for verb in (Verb.CAPTURE, Verb.AUTHORIZE, Verb.CANCEL)}
     assert answers == {
@@ -184,7 +184,7 @@ def test_an_authorisation_that_ran_out_is_told_from_one_that_was_cancelled() -> 
 
 
 @pytest.mark.parametrize("verb", [Verb.CAPTURE, Verb.RETRIEVE, Verb.AUTHORIZE])
-def test_another_amount_than_ours_is_no_success(verb: Verb) -> None:
+def test_another_amount_than_the_expected_is_no_success(verb: Verb) -> None:
     answer = read_intent(verb, make_intent("succeeded", amount_received=900), TOTAL)
     assert answer == Unknown("900 eur were captured, in Stripe's unit, and not 10.00 EUR")
 
@@ -222,7 +222,7 @@ def test_amounts_are_compared_in_stripes_unit() -> None:
         "not_sent_along",
     ],
 )
-def test_what_went_back_counts_unless_it_failed(refunds: Any, amount_refunded: int, status: PaymentStatus) -> None:
+def test_a_refund_counts_unless_it_failed(refunds: Any, amount_refunded: int, status: PaymentStatus) -> None:
     intent = make_intent("succeeded", latest_charge=write_charge(refunds=refunds, amount_refunded=amount_refunded))
     assert describe(intent) == status
     assert read_intent(Verb.RETRIEVE, intent, TOTAL) == Succeeded(REFERENCE, status)
@@ -235,7 +235,7 @@ def test_a_refunded_intent_is_neither_captured_nor_cancelled() -> None:
 
 
 @pytest.mark.parametrize("status", ["pending", "requires_action", "succeeded"])
-def test_an_accepted_refund_counts_as_given(status: str) -> None:
+def test_an_accepted_refund_counts_as_done(status: str) -> None:
     assert read_refund(make_refund(status), REFERENCE) == Succeeded(REFERENCE, PaymentStatus.REFUNDED)
 
 

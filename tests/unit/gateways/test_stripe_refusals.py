@@ -103,7 +103,7 @@ def test_an_intent_in_another_state_answers_for_itself(verb: Verb, status: str, 
     assert read(error, verb) == answer
 
 
-def test_an_intent_that_ran_out_answers_for_itself() -> None:
+def test_an_expired_intent_answers_for_itself() -> None:
     intent = write_intent("canceled", cancellation_reason="expired")
     assert read(make_error(400, code=STATE, payment_intent=intent), Verb.CAPTURE) == Declined("authorization_expired")
 
@@ -165,7 +165,7 @@ def test_only_a_connection_never_made_is_surely_nothing(error: Exception, answer
 
 
 @pytest.mark.parametrize("error", [stripe.StripeError("?"), stripe.APIError("?"), ValueError("?")])
-def test_what_nobody_knows_is_unknown(error: Exception) -> None:
+def test_an_error_of_unknown_kind_is_unknown(error: Exception) -> None:
     assert isinstance(read(error), Unknown)
 
 

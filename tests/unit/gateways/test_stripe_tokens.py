@@ -17,7 +17,7 @@ from tests.integration.gateways.stripe.setting import run_gateway
         ("pm_card_visa_chargeDeclined", PaymentMethod("pm_card_visa_chargeDeclined")),
     ],
 )
-def test_the_two_kinds_that_are_taken(token: str, found: object) -> None:
+def test_the_two_kinds_that_are_accepted(token: str, found: object) -> None:
     assert read_token(token) == found
 
 

@@ -1,4 +1,4 @@
-"""Webhooks of Stripe: who may send them, and what each is about."""
+"""Stripe's webhooks: their signatures, and the payment of each."""
 
 import json
 import time

@@ -63,7 +63,7 @@ def operation(
     )
 
 
-def books(status: PaymentStatus, *operations: Operation, attempts: int = 1, answered: bool = False) -> PaymentState:
+def payment(status: PaymentStatus, *operations: Operation, attempts: int = 1, answered: bool = False) -> PaymentState:
     reference = None if status is P.NEW else "ref"
     amount = Money(500, "EUR")
     return PaymentState(

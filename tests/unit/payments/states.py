@@ -17,6 +17,6 @@ def operation(kind: OperationKind, status: OperationStatus = S.INTENDED, *, n: i
     return Operation(kind, n, status, fence=0, attempts=0, id=id_)
 
 
-def books(status: PaymentStatus, *operations: Operation) -> PaymentState:
+def payment(status: PaymentStatus, *operations: Operation) -> PaymentState:
     numbered = tuple(replace(each, id=id_) for id_, each in enumerate(operations, start=1))
     return replace(EMPTY, status=status, reference=None if status is P.NEW else "ref", operations=numbered)

@@ -1,4 +1,4 @@
-"""What a provider is told of a purchase: read from frozen addresses, bounded, and put into Stripe's own fields."""
+"""The details of a purchase for a provider: read from frozen addresses, bounded, and put into Stripe's own fields."""
 
 from dataclasses import replace
 from typing import Any

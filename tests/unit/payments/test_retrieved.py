@@ -20,7 +20,7 @@ from pipeline.gateways.gateway import (
 )
 from pipeline.payments.operation import REFUND_RETURNED
 from pipeline.payments.payment import VERBS
-from tests.unit.payments.states import K, P, S, books, operation
+from tests.unit.payments.states import K, P, S, operation, payment
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ from tests.unit.payments.states import K, P, S, books, operation
         (Misconfigured("not there"), P.OPEN, S.UNKNOWN),
     ],
 )
-def test_a_look_settles_an_unknown_call_by_what_is_there_alone(
+def test_a_retrieval_settles_an_unknown_call_only_by_what_is_there(
     answer: Answer, status: PaymentStatus, outcome: OperationStatus
 ) -> None:
-    known = books(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE, S.UNKNOWN))
+    known = payment(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE, S.UNKNOWN))
 
     after = known.apply_retrieved_status(known.operations[1], answer, seen=P.OPEN)
 
@@ -49,20 +49,20 @@ def test_a_look_settles_an_unknown_call_by_what_is_there_alone(
 
 
 @pytest.mark.parametrize("outcome", [S.INTENDED, S.UNKNOWN])
-def test_a_look_from_before_the_capture_settles_it_when_it_sees_the_money(outcome: OperationStatus) -> None:
-    # A webhook's look was planned on the authorisation; the capture was begun, and had its effect, while it was out.
-    known = books(P.AUTHORIZED, operation(K.AUTHORIZE, S.SUCCEEDED), operation(K.CAPTURE, outcome))
+def test_a_retrieval_from_before_the_capture_settles_it_when_it_shows_the_money(outcome: OperationStatus) -> None:
+    # A webhook's retrieval was planned on the authorisation; the capture had its effect while it was in flight.
+    known = payment(P.AUTHORIZED, operation(K.AUTHORIZE, S.SUCCEEDED), operation(K.CAPTURE, outcome))
 
     after = known.apply_retrieved_status(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
 
     assert (after.status, [each.status for each in after.operations]) == (P.CAPTURED, [S.SUCCEEDED] * 2)
-    # The capture's own answer is a time-out: it tells nothing any more.
+    # The capture's own answer is a time-out: it changes nothing any more.
     later = after.apply_result(after.operations[1], Unknown("timeout"))
     assert (later.status, [each.status for each in later.operations]) == (P.CAPTURED, [S.SUCCEEDED] * 2)
 
 
-def test_money_that_was_taken_once_settles_no_second_capture() -> None:
-    known = books(P.AUTHORIZED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.CAPTURE, S.DECLINED, n=2))
+def test_money_that_was_captured_once_settles_no_second_capture() -> None:
+    known = payment(P.AUTHORIZED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.CAPTURE, S.DECLINED, n=2))
 
     after = known.apply_retrieved_status(known.operations[0], Succeeded("ref", P.CAPTURED), seen=P.AUTHORIZED)
 
@@ -80,16 +80,16 @@ def test_money_that_was_taken_once_settles_no_second_capture() -> None:
         (Unknown("timeout"), P.ACTION_REQUIRED, S.ACTION_REQUIRED),
     ],
 )
-def test_a_look_says_what_the_buyer_did(answer: Answer, status: PaymentStatus, outcome: OperationStatus) -> None:
-    known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED))
+def test_a_retrieval_shows_what_the_buyer_did(answer: Answer, status: PaymentStatus, outcome: OperationStatus) -> None:
+    known = payment(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED))
 
     after = known.apply_retrieved_status(known.operations[0], answer, seen=P.ACTION_REQUIRED)
 
     assert (after.status, after.operations[0].status) == (status, outcome)
 
 
-def test_a_look_is_believed_over_our_books_unless_they_have_moved_on() -> None:
-    cancelled = books(P.CANCELLED, operation(K.VOID, S.SUCCEEDED))
+def test_a_retrieval_is_applied_unless_the_payment_has_changed_since() -> None:
+    cancelled = payment(P.CANCELLED, operation(K.VOID, S.SUCCEEDED))
     void = cancelled.operations[0]
 
     assert cancelled.apply_retrieved_status(void, Succeeded("ref", P.CAPTURED), seen=P.CANCELLED).status is P.CAPTURED
@@ -99,8 +99,8 @@ def test_a_look_is_believed_over_our_books_unless_they_have_moved_on() -> None:
     assert cancelled.apply_retrieved_status(void, Succeeded("ref", P.OPEN), seen=P.CANCELLED).status is P.CANCELLED
 
 
-def test_a_refund_that_came_back_has_failed() -> None:
-    refunded = books(P.REFUNDED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.REFUND, S.SUCCEEDED))
+def test_a_returned_refund_has_failed() -> None:
+    refunded = payment(P.REFUNDED, operation(K.CAPTURE, S.SUCCEEDED), operation(K.REFUND, S.SUCCEEDED))
 
     after = refunded.apply_retrieved_status(refunded.operations[1], Succeeded("ref", P.CAPTURED), seen=P.REFUNDED)
 
@@ -112,16 +112,16 @@ def test_a_refund_that_came_back_has_failed() -> None:
 
 
 def test_a_call_that_was_not_made_is_free_again() -> None:
-    known = books(P.OPEN, replace(operation(K.AUTHORIZE), leased_until=datetime(2026, 1, 1, tzinfo=UTC)))
+    known = payment(P.OPEN, replace(operation(K.AUTHORIZE), leased_until=datetime(2026, 1, 1, tzinfo=UTC)))
 
-    freed = known.free(known.operations[0])
+    freed = known.end_lease(known.operations[0])
 
     assert freed.operations[0] == replace(known.operations[0], leased_until=None)
     assert (freed.status, freed.answered) == (P.OPEN, False)
 
 
 def test_the_newest_operation_counts() -> None:
-    known = books(P.OPEN, operation(K.AUTHORIZE, S.DECLINED, n=1), operation(K.AUTHORIZE, n=2))
+    known = payment(P.OPEN, operation(K.AUTHORIZE, S.DECLINED, n=1), operation(K.AUTHORIZE, n=2))
 
     assert known.last(K.AUTHORIZE) == known.operations[1]
     assert known.find(K.AUTHORIZE, 1) == known.operations[0]
@@ -129,7 +129,7 @@ def test_the_newest_operation_counts() -> None:
     assert known.unsettled == [known.operations[1]]
 
 
-def test_every_operation_has_its_verb_and_a_look_has_no_operation() -> None:
+def test_every_operation_has_its_verb_and_a_retrieval_has_no_operation() -> None:
     assert set(VERBS) == set(K)
     assert set(Verb) - set(VERBS.values()) == {Verb.RETRIEVE}
 
@@ -146,7 +146,7 @@ ANSWERS = st.one_of(
 
 @given(st.lists(st.tuples(st.integers(0, 4), ANSWERS), max_size=12))
 def test_whatever_comes_in_whatever_order(answers: list[tuple[int, Answer]]) -> None:
-    known = books(P.NEW, *(operation(kind) for kind in K))
+    known = payment(P.NEW, *(operation(kind) for kind in K))
     for index, answer in answers:
         after = known.apply_result(known.operations[index], answer)
 

@@ -48,7 +48,7 @@ def test_enough_is_enough(available: Mapping[int, int | None]) -> None:
         (with_line(quantity=3), Code.OUT_OF_STOCK),
     ],
 )
-def test_the_first_objection_is_the_answer(basket: Basket, code: Code) -> None:
+def test_the_first_objection_is_returned(basket: Basket, code: Code) -> None:
     answer = validate(basket, ENOUGH, SETTINGS)
 
     assert isinstance(answer, Rejected)
@@ -69,7 +69,7 @@ def test_what_is_oversold_shows_as_none_left() -> None:
     )
 
 
-def test_an_address_may_have_more_than_is_asked_for() -> None:
+def test_an_address_may_have_more_fields_than_are_required() -> None:
     basket = replace(BASKET, shipping_address={**ADDRESS, "vat": {"id": 1}})
 
     assert validate(basket, ENOUGH, SETTINGS) == Done()

@@ -104,7 +104,7 @@ def test_a_placed_order_has_just_its_total_at_the_provider(
         ("open", "open", None),
     ],
 )
-def test_money_of_a_checkout_that_waits_for_a_person_is_told_and_has_no_rule(
+def test_money_of_a_checkout_in_review_is_reported_and_has_no_rule(
     provider: str, books: str, found: tuple[str, str | None] | None
 ) -> None:
     local = make_ours(CheckoutState.NEEDS_REVIEW, books)
@@ -134,7 +134,7 @@ def test_an_active_checkout_is_not_judged(state: CheckoutState, provider: str, r
         ("refunded", False),
     ],
 )
-def test_another_object_is_a_stray_as_long_as_it_is_live(
+def test_another_object_is_orphaned_as_long_as_it_is_live(
     state: CheckoutState, own: str | None, provider: str, *, is_live: bool
 ) -> None:
     remedy = None if state is CheckoutState.NEEDS_REVIEW else Remedy.VOID_OR_REFUND
@@ -143,7 +143,7 @@ def test_another_object_is_a_stray_as_long_as_it_is_live(
     )
 
 
-def test_what_names_a_checkout_of_nobody_is_a_note_and_what_names_none_is_nothing() -> None:
+def test_an_object_with_an_unknown_checkout_is_a_note_and_without_one_nothing() -> None:
     finding = judge(make_held("captured"), None)
     assert finding is not None
     assert (finding.kind, finding.checkout_id, finding.is_note) == (FindingKind.UNKNOWN_CHECKOUT, ID, True)
@@ -160,14 +160,14 @@ def test_an_order_that_costs_something_needs_an_object(order: Money | None, *, i
     assert (finding is not None and finding.kind is FindingKind.ORDER_WITHOUT_CHARGE) is is_found
 
 
-def test_the_rule_does_not_get_in_the_way_of_a_person_who_was_asked() -> None:
+def test_the_rule_does_not_interfere_with_a_review() -> None:
     review = "5.00 EUR could not be refunded (lost): refund it at the provider, then retry."
     local = make_ours(CheckoutState.FAILED, "captured", review=review)
     finding = judge(make_held("captured"), local)
     assert finding is not None
     assert (finding.kind, finding.remedy) == (FindingKind.CHARGED_WITHOUT_ORDER, None)
     assert sentence(finding) == f"The provider has kept 5.00 EUR; the checkout is failed and has no order. {review}"
-    # Once they have settled it, our books are brought up to it.
+    # Once it is settled, the stored status is updated.
     assert find(make_held("refunded"), local) == ("status_differs", Remedy.RETRIEVE)
 
 

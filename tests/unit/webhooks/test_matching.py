@@ -10,13 +10,13 @@ OURS, OTHER = UUID(int=1), UUID(int=2)
 
 
 @pytest.mark.parametrize(
-    ("reference", "holder", "named", "named_reference", "fit"),
+    ("reference", "referring", "named", "named_reference", "fit"),
     [
         pytest.param("pi_1", OURS, OURS, "pi_1", Match(OURS), id="the object is ours"),
         pytest.param("pi_1", OURS, None, None, Match(OURS), id="the object is ours, its metadata gone"),
         pytest.param("pi_1", OURS, OTHER, None, Match(OURS), id="the object decides, not its metadata"),
         pytest.param(None, None, OURS, "pi_1", Match(OURS), id="no object, and a checkout of ours"),
-        pytest.param("pi_1", None, None, None, NotYet("it names no known payment"), id="a stranger"),
+        pytest.param("pi_1", None, None, None, NotYet("it names no known payment"), id="an unknown object"),
         pytest.param(None, None, None, None, NotYet("it names no known payment"), id="nothing at all"),
         pytest.param(
             "pi_1",
@@ -45,8 +45,8 @@ OURS, OTHER = UUID(int=1), UUID(int=2)
     ],
 )
 def test_the_object_decides(
-    reference: str | None, holder: UUID | None, named: UUID | None, named_reference: str | None, fit: Fit
+    reference: str | None, referring: UUID | None, named: UUID | None, named_reference: str | None, fit: Fit
 ) -> None:
-    found = find_fit(reference=reference, referring_id=holder, named_id=named, named_reference=named_reference)
+    found = find_fit(reference=reference, referring_id=referring, named_id=named, named_reference=named_reference)
 
     assert found == fit

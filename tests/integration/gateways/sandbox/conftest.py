@@ -1,4 +1,4 @@
-"""Two counters of the same bank, as two processes would have, and its books checked after every test."""
+"""Two gateways of the same bank, as two processes would have, and its ledger checked after every test."""
 
 from collections.abc import Iterator
 
@@ -12,13 +12,13 @@ from pipeline.settings import Settings
 
 @pytest.fixture
 def patient(settings: Settings) -> Settings:
-    """Settings under which a busy machine is not taken for a bank that does not answer."""
+    """Settings with which a busy machine is not mistaken for a bank that does not answer."""
     return settings.model_copy(update={"gateway_timeout_seconds": 20.0}).with_gateway_options(hang_seconds=0.2)
 
 
 @pytest.fixture
 def bank(patient: Settings, engine: Engine) -> Iterator[SandboxGateway]:
-    """The bank over empty books; at the end every amount must be the sum of its ledger."""
+    """The bank over empty tables; at the end every amount must be the sum of its ledger."""
     gateway = SandboxGateway(patient)
     yield gateway
     gateway.close()
@@ -28,7 +28,7 @@ def bank(patient: Settings, engine: Engine) -> Iterator[SandboxGateway]:
 
 @pytest.fixture
 def other_bank(patient: Settings, engine: Engine) -> Iterator[SandboxGateway]:
-    """The same bank, asked from another process."""
+    """The same bank, called from another process."""
     gateway = SandboxGateway(patient)
     yield gateway
     gateway.close()

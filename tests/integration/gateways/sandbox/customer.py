@@ -1,4 +1,4 @@
-"""One customer of the bank: calls with fresh keys, and a look into the bank's books behind its back."""
+"""One customer of the bank: calls with new keys, and direct reads of the bank's tables."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,13 +53,13 @@ class Customer:
         return self
 
     def row(self) -> dict[str, Any]:
-        """Return the object as it stands in the books."""
+        """Return the stored object."""
         sql = text("SELECT * FROM sandbox.payments WHERE checkout_id = :id")
         with self.engine.connect() as connection:
             return dict(connection.execute(sql, {"id": self.id}).mappings().one())
 
     def standing(self) -> Succeeded:
-        """Return the answer that says how the object stands in the books."""
+        """Return the answer for the stored object."""
         row = self.row()
         return Succeeded(row["reference"], PaymentStatus(row["status"]), row["authorized_until"])
 

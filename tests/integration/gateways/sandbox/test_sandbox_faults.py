@@ -62,7 +62,7 @@ def test_a_timeout_before_the_effect_has_none_until_the_key_is_repeated(
 
 
 @pytest.mark.parametrize(("verb", "before", "after"), STEPS)
-def test_a_timeout_after_the_effect_leaves_it_and_a_repeat_tells(
+def test_a_timeout_after_the_effect_keeps_it_and_a_repeat_returns_it(
     bank: SandboxGateway, engine: Engine, verb: str, before: PaymentStatus | None, after: PaymentStatus
 ) -> None:
     customer = prepare(bank, engine, before)
@@ -110,7 +110,7 @@ def test_a_declined_verb_is_declined_with_every_key(
 
 
 @pytest.mark.parametrize(("verb", "before"), [step[:2] for step in STEPS])
-def test_a_key_is_honoured_once_whoever_repeats_it(
+def test_a_key_is_honoured_once_from_any_process(
     bank: SandboxGateway, other_bank: SandboxGateway, engine: Engine, verb: str, before: PaymentStatus | None
 ) -> None:
     customer = prepare(bank, engine, before)
@@ -155,7 +155,7 @@ def test_a_decline_is_kept_with_its_key(bank: SandboxGateway, engine: Engine) ->
     assert customer.seen(call.key) == (2, True)
 
 
-def test_a_hanging_key_is_in_use_for_everybody_until_the_hang_is_over(
+def test_a_hanging_key_is_in_use_for_every_process_until_the_hang_is_over(
     bank: SandboxGateway, other_bank: SandboxGateway, patient: Settings, engine: Engine
 ) -> None:
     customer = Customer(bank, engine).open()

@@ -80,7 +80,7 @@ def test_a_payment_is_opened_authorised_captured_and_refunded(bank: SandboxGatew
     assert customer.entries() == [("authorize", 1250), ("capture", 1250), ("refund", 1250)]
 
 
-def test_capturing_twice_takes_the_money_once(bank: SandboxGateway, engine: Engine) -> None:
+def test_capturing_twice_captures_the_money_once(bank: SandboxGateway, engine: Engine) -> None:
     customer = Customer(bank, engine).bring_to(CAPTURED)
 
     answer = bank.capture(customer.call())
@@ -89,7 +89,7 @@ def test_capturing_twice_takes_the_money_once(bank: SandboxGateway, engine: Engi
     assert customer.entries() == [("authorize", 1250), ("capture", 1250)]
 
 
-def test_refunding_twice_gives_the_money_back_once(bank: SandboxGateway, engine: Engine) -> None:
+def test_refunding_twice_refunds_the_money_once(bank: SandboxGateway, engine: Engine) -> None:
     customer = Customer(bank, engine).bring_to(REFUNDED)
 
     answer = bank.refund(customer.call())
@@ -145,7 +145,7 @@ def test_the_buyer_approves_at_the_banks_page(bank: SandboxGateway, engine: Engi
     assert customer.entries() == []
     assert bank.approve(reference) == bank.retrieve(customer.call()) == customer.standing()
     assert customer.row()["status"] == AUTHORIZED
-    # The key keeps its first answer; what became of it is what `retrieve` tells.
+    # The key keeps its first answer; `retrieve` shows what happened since.
     assert bank.authorize(first) == answer
     assert customer.entries() == [("authorize", 1250)]
 
@@ -166,7 +166,7 @@ def test_the_buyer_refuses_at_the_banks_page(bank: SandboxGateway, engine: Engin
     ("status", "code"),
     [(CANCELLED, "payment_cancelled"), (OPEN, "action_not_pending"), (CAPTURED, "action_not_pending")],
 )
-def test_a_visit_to_the_bank_that_nobody_asked_for_changes_nothing(
+def test_a_visit_to_the_bank_without_a_pending_action_changes_nothing(
     bank: SandboxGateway, engine: Engine, visit: str, status: PaymentStatus, code: str
 ) -> None:
     customer = Customer(bank, engine).bring_to(status)

@@ -72,7 +72,7 @@ def test_all_that_waits_is_written_in_one_transaction(bank: SandboxGateway, engi
         ([Verb.OPEN, Verb.CAPTURE, Verb.CANCEL, Verb.REFUND] * 20, 4),
     ],
 )
-def test_a_group_takes_as_many_statements_as_one_call(
+def test_a_group_needs_as_many_statements_as_one_call(
     bank: SandboxGateway, engine: Engine, verbs: list[Verb], expected: int
 ) -> None:
     requests = [Keyed(verb, Customer(bank, engine).bring_to(PaymentStatus.AUTHORIZED).call()) for verb in verbs]
@@ -201,7 +201,7 @@ def test_a_request_that_cannot_be_stored_is_declined_and_its_neighbours_go_on(
     assert [good.opened(), bad.opened(), fine.opened()] == [1, 0, 1]
 
 
-def test_a_broken_line_in_the_books_fails_its_own_call_only(engine: Engine, bank: SandboxGateway) -> None:
+def test_a_broken_row_in_the_ledger_fails_only_its_own_call(engine: Engine, bank: SandboxGateway) -> None:
     good, bad = Customer(bank, engine), Customer(bank, engine)
     call = bad.call()
     bank.open(call)
@@ -253,7 +253,7 @@ def test_a_call_given_up_may_still_happen(bank: SandboxGateway, patient: Setting
     assert bank.capture(call) == Succeeded(customer.reference or "", PaymentStatus.CAPTURED)
 
 
-def test_closing_answers_what_is_waiting(patient: Settings, engine: Engine) -> None:
+def test_closing_answers_the_waiting_requests(patient: Settings, engine: Engine) -> None:
     bank = SandboxGateway(patient)
     futures = [bank._writer.submit(Keyed(Verb.OPEN, Customer(bank, engine).call())) for _ in range(300)]
 

@@ -78,7 +78,7 @@ def test_only_what_was_created_since_is_listed(bank: SandboxGateway, engine: Eng
     assert len(list(bank.list_held(datetime(2000, 1, 1, tzinfo=UTC)))) == 5000
 
 
-def test_the_bank_works_while_its_books_are_read(bank: SandboxGateway, engine: Engine) -> None:
+def test_the_bank_works_while_its_objects_are_listed(bank: SandboxGateway, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(FILL, {"count": 5000})
     listing = bank.list_held(datetime(2000, 1, 1, tzinfo=UTC))
@@ -98,12 +98,12 @@ def test_what_has_run_out_is_not_listed_as_live(bank: SandboxGateway, engine: En
     (listed,) = bank.list_held(an_hour_ago())
 
     assert listed.status is PaymentStatus.CANCELLED
-    # Reading changed nothing: the bank lets go when it is asked about the object.
+    # Reading changed nothing: the bank voids it at the next call for the object.
     assert customer.row()["status"] == PaymentStatus.AUTHORIZED
     assert customer.entries() == [("authorize", 1250)]
 
 
-def test_a_database_that_is_away_is_said_and_not_taken_for_an_empty_list(settings: Settings) -> None:
+def test_a_database_that_is_down_is_an_error_and_not_an_empty_list(settings: Settings) -> None:
     nowhere = make_url(settings.database_url.get_secret_value()).set(database="no_such_database")
     engine = connect_engine(settings, application_name="test", url=nowhere.render_as_string(hide_password=False))
 

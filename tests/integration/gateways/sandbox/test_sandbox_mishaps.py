@@ -1,4 +1,4 @@
-"""More ways in which the bank misbehaves: effects without an answer, late answers, refusals at its door, dead keys."""
+"""More faults of the bank: effects without an answer, late answers, refused access, broken keys."""
 
 import time
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def status_of(customer: Customer) -> PaymentStatus | None:
 
 @pytest.mark.parametrize(("fault", "error"), [("error_after", "server_error"), ("malformed", "malformed")])
 @pytest.mark.parametrize(("verb", "before", "after"), STEPS)
-def test_an_effect_without_an_answer_is_told_on_repeat(
+def test_an_effect_without_an_answer_is_returned_on_repeat(
     bank: SandboxGateway,
     engine: Engine,
     verb: str,
@@ -111,8 +111,8 @@ def test_a_broken_key_stays_broken_and_a_new_one_works(
     assert answers == [Unknown("server_error")] * 3
     assert status_of(customer) == before
     assert customer.seen(first.key) == (3, False)
-    told = ask(other_bank, verb, second)
-    assert told == ask(bank, verb, second) == customer.standing()
+    repeat = ask(other_bank, verb, second)
+    assert repeat == ask(bank, verb, second) == customer.standing()
     assert status_of(customer) == after
     assert ask(bank, verb, first) == Unknown("server_error")
     assert customer.seen(second.key) == (2, True)
@@ -168,9 +168,9 @@ def test_a_slow_answer_is_right_and_in_time(
 
     answer = ask(slow, verb, call)
 
-    taken = time.monotonic() - started
+    duration = time.monotonic() - started
     slow.close()
-    assert 1 <= taken < 2 == slow.call_seconds
+    assert 1 <= duration < 2 == slow.call_seconds
     assert answer == customer.standing()
     assert status_of(customer) == after
     # For this bank, with another time-out, slow is 10 s: it takes the call for one that is still running.
@@ -191,8 +191,8 @@ def test_a_repeat_of_a_slow_call_is_prompt(patient: Settings, engine: Engine) ->
     assert time.monotonic() - started < 1
 
 
-def test_chance_spoils_calls_and_never_the_books(bank: SandboxGateway, engine: Engine) -> None:
-    ledger = Ledger(engine, Conduct(fault_rate=0.4))  # its delays are the caller's, who is not here
+def test_chance_spoils_calls_and_never_the_ledger(bank: SandboxGateway, engine: Engine) -> None:
+    ledger = Ledger(engine, Conduct(fault_rate=0.4))  # its delays are for the caller, which is not here
     heard: list[Answer] = []
 
     def insist(request: Keyed | Unkeyed) -> Answer:

@@ -74,15 +74,15 @@ def test_any_library_of_the_standard_verifies_it(bank: SandboxGateway, engine: E
     assert verified == json.loads(event.body)
 
 
-def test_another_secret_signs_for_nobody(bank: SandboxGateway, engine: Engine, patient: Settings) -> None:
+def test_another_secrets_signature_is_refused(bank: SandboxGateway, engine: Engine, patient: Settings) -> None:
     Customer(bank, engine).bring_to(PaymentStatus.AUTHORIZED)
     secret = SecretStr(f"whsec_{b64encode(b'of another bank').decode()}")
-    stranger = SandboxGateway(patient.with_gateway_options(webhook_secret=secret))
-    (event,) = stranger.events()
+    other = SandboxGateway(patient.with_gateway_options(webhook_secret=secret))
+    (event,) = other.events()
 
-    assert stranger.read_webhook(event.body, event.headers).kind == "payment.authorized"
+    assert other.read_webhook(event.body, event.headers).kind == "payment.authorized"
     assert reason_of(bank, event.body, event.headers) == "no matching signature found"
-    stranger.close()
+    other.close()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_secret_that_is_none_is_said_at_the_start(secret: str) -> None:
     assert secret in {"", "whsec_"} or secret not in str(refusal.value)
 
 
-def test_a_webhook_of_somebody_elses_object_is_read_too(bank: SandboxGateway, patient: Settings) -> None:
+def test_a_webhook_of_another_systems_object_is_read_too(bank: SandboxGateway, patient: Settings) -> None:
     checkout_id = uuid4()
     body = (
         '{"type": "payment.captured", "timestamp": "2026-11-23T12:00:00Z",'

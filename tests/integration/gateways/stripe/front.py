@@ -22,7 +22,7 @@ from pipeline.gateways.gateway import Verb
 from tests.integration.gateways.stripe.local import Local, Reply
 from tests.integration.gateways.stripe.provider import Provider, refuse
 
-#: Which of our verbs a request is.
+#: The verb of a request.
 VERBS: Final = {
     Verb.OPEN: re.compile(r"POST /v1/payment_intents"),
     Verb.AUTHORIZE: re.compile(r"POST /v1/payment_intents/\w+/confirm"),
@@ -74,7 +74,7 @@ class Kept:
 
 
 class Front:
-    """The server. `url` stays the same for its life, whether or not anybody listens."""
+    """The server. `url` stays the same for its life, whether or not it listens."""
 
     def __init__(self, local: Local) -> None:
         """Listen on a free port."""
@@ -113,7 +113,7 @@ class Front:
 
     @contextmanager
     def bewitch_in_turn(self, faults: Sequence[Fault], verb: Verb) -> Iterator[None]:
-        """Let the calls of a verb go wrong, each in its own way. From REFUSED on, nobody listens any more."""
+        """Make the calls of a verb go wrong, each in its own way. From REFUSED on, the server does not listen."""
         with self._cast(self._take_turns(faults), verb):
             yield
 
@@ -205,7 +205,7 @@ class Front:
         self._open.add(connection)
 
     def leave(self, connection: socket.socket) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self._open.discard(connection)
 
 

@@ -33,7 +33,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A caller of the process that is not our adapter. One connection a call: it may be used by any thread."""
+    """A caller of the process that is not the adapter. One connection per call: any thread may use it."""
 
     port: int
 
@@ -55,7 +55,7 @@ class Local:
         return found
 
     def empty(self) -> None:
-        """Forget everything."""
+        """Clear all data."""
         assert self._call("DELETE", "/_config/data", None).status == HTTPStatus.OK
 
     def make_card(self, number: str) -> str:

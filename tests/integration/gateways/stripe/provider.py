@@ -1,10 +1,10 @@
-"""What localstripe lacks of Stripe, for the calls of our adapter: as little as their answers need.
+"""What localstripe lacks of Stripe, for the calls of the adapter: as little as their answers need.
 
-Rules: an intent that does not stand as a call needs it refuses the call, and the error carries the intent (localstripe
+Rules: an intent with another status than a call needs refuses the call, and the error has the intent (localstripe
 captures cancelled intents and refunds twice). A PaymentMethod may come with the confirmation, also after a decline, or
 a ConfirmationToken, once. Fields: `amount_received`, `amount_capturable`, `cancellation_reason`, `description`,
-`shipping`, `receipt_email`, metadata at a capture, a charge's `payment_method_details`; objects are sent along only
-where they are expanded; lists are cut at `created`; amounts have a bound. Parameters of ours that it does not know are
+`shipping`, `receipt_email`, metadata at a capture, a charge's `payment_method_details`; objects are included only
+where they are expanded; lists are cut at `created`; amounts have a bound. Parameters that it does not know are
 left out.
 """
 
@@ -38,14 +38,14 @@ Fields = dict[str, Any]
 @dataclass
 class Provider:
     """Answers one request after the other. Beyond localstripe it knows which intents it made and when, why one was
-    cancelled, where a buyer goes back to, what was told about a purchase, and the PaymentMethods of ConfirmationTokens.
+    cancelled, a buyer's return address, the details of a purchase, and the PaymentMethods of ConfirmationTokens.
     """
 
     local: Local
     made: list[tuple[str, int]] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     return_urls: dict[str, str] = field(default_factory=dict)
-    told: dict[str, Fields] = field(default_factory=dict)
+    extras: dict[str, Fields] = field(default_factory=dict)
     confirmation_tokens: dict[str, str] = field(default_factory=dict)
     _turn: Lock = field(default_factory=Lock)
 
@@ -90,8 +90,8 @@ class Provider:
         answer = self.local.post(INTENTS, {**known, "metadata": read_nested("metadata", given)})
         if answer.status == HTTPStatus.OK:
             self.made.append((answer.body["id"], answer.body["created"]))
-            told = {"description": given.get("description"), "receipt_email": given.get("receipt_email")}
-            self.told[answer.body["id"]] = {**told, "shipping": read_nested("shipping", given) or None}
+            extras = {"description": given.get("description"), "receipt_email": given.get("receipt_email")}
+            self.extras[answer.body["id"]] = {**extras, "shipping": read_nested("shipping", given) or None}
         return answer
 
     def _act(self, reference: str, action: str, given: Fields) -> Reply:
@@ -120,7 +120,7 @@ class Provider:
                 message = f"No such confirmation_token: '{confirmation_token}'"
                 return refuse(400, message, code="resource_missing", param="confirmation_token")
             if shipping := read_nested("shipping", given):
-                self.told[reference]["shipping"] = shipping
+                self.extras[reference]["shipping"] = shipping
         else:
             token = given["payment_method"]
         if self.local.get(f"/v1/payment_methods/{quote(token, safe='')}").status != HTTPStatus.OK:
@@ -177,7 +177,7 @@ class Provider:
         amended["amount_received"] = amount if status == "succeeded" else 0
         amended["amount_capturable"] = amount if status == "requires_capture" else 0
         amended["cancellation_reason"] = self.reasons.get(intent["id"])
-        amended |= self.told.get(intent["id"], {})
+        amended |= self.extras.get(intent["id"], {})
         back = self.return_urls.get(intent["id"])
         if intent["next_action"] and back is not None:
             page = {"url": f"https://hooks.stripe.com/3d_secure_2/{intent['id']}", "return_url": back}

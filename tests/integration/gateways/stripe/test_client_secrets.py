@@ -1,4 +1,4 @@
-"""What a buyer pays with at Stripe is told to the buyer's shop, and stands nowhere else."""
+"""The client secret of a Stripe payment goes to the buyer's shop, and is stored nowhere else."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.support.workbench import build_audited, take_snapshot
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
-    """The engine with Stripe, told of everything; the audit must be clean at the end."""
+    """The engine with Stripe and all its webhooks; the audit must be clean at the end."""
     with build_audited(engine, choose_stripe(settings, front.url)) as built:
         yield built
 
@@ -34,7 +34,7 @@ def find_tables(engine: Engine, secret: str) -> list[str]:
 def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowhere_else(
     works: Works, shelf: Shelf, engine: Engine, local: Local, purse: Purse
 ) -> None:
-    # Given an endpoint that is told of everything, and a buyer whose bank wants them
+    # Given an endpoint for all kinds, and a buyer that must complete 3-D Secure
     shelf.run(
         "INSERT INTO webhook_endpoints (id, url, secret, kinds)"
         " VALUES (gen_random_uuid(), 'https://shop.example', 'whsec_', '{checkout.action_required}')"
@@ -48,7 +48,7 @@ def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowher
     assert "_secret_" in secret
     # Then the shop has it
     assert works.status(checkout_id).action == {"type": "client_secret", "client_secret": secret}
-    # When Stripe tells of the object as well
+    # When Stripe's webhook about the object comes as well
     event = {
         "id": "evt_1",
         "object": "event",
@@ -58,7 +58,7 @@ def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowher
     webhook = sign(json.dumps(event))
     assert secret.encode() in webhook.body
     works.service.receive_webhook("stripe", webhook.body, webhook.headers)
-    # Then it is kept without the secret, and nobody else is told it
+    # Then it is stored without the secret, and no one else receives it
     assert find_tables(engine, secret) == ["payments"]
     assert shelf.rows("SELECT body LIKE '%[secret removed]%' FROM webhook_inbox") == [(True,)]
     assert shelf.rows("SELECT data FROM events WHERE kind = 'checkout.action_required'") == [
@@ -81,7 +81,7 @@ def test_a_client_secret_is_with_the_payment_while_the_buyer_needs_it_and_nowher
     assert find_tables(engine, secret) == []
 
 
-def test_a_secret_in_an_event_of_an_earlier_release_is_not_told(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_a_secret_in_an_event_of_an_earlier_release_is_not_sent(works: Works, shelf: Shelf, engine: Engine) -> None:
     shelf.run(
         "INSERT INTO webhook_endpoints (id, url, secret, kinds)"
         " VALUES (gen_random_uuid(), 'https://shop.example', 'whsec_', '{checkout.started}')"

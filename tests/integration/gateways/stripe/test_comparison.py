@@ -1,4 +1,4 @@
-"""Our books against Stripe's, through the whole engine, and what the repair does there."""
+"""Reconciliation with Stripe, through the whole engine, and its repair."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -24,11 +24,11 @@ def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
 
 
 def differences(works: Works) -> list[tuple[str, UUID, str | None]]:
-    # The account holds what other tests have made too: strangers, which are notes.
+    # The account has the objects of other tests too, which are notes.
     return [(each.kind.value, each.checkout_id, each.reference) for each in compare(works).differences]
 
 
-def test_books_that_agree_have_no_findings_and_a_refund_by_hand_is_found(
+def test_payments_that_agree_have_no_findings_and_a_refund_by_hand_is_found(
     works: Works, shelf: Shelf, purse: Purse
 ) -> None:
     # Given an order, a checkout that was declined, and one that waits for its buyer
@@ -40,24 +40,24 @@ def test_books_that_agree_have_no_findings_and_a_refund_by_hand_is_found(
     assert works.states([paid, declined]) == ["completed", "failed"]
     comparison = compare(works)
     assert (comparison.differences, comparison.payments) == ((), 2)
-    # When the money of the order is given back at Stripe
+    # When the money of the order is refunded at Stripe
     move(works, paid, "refund")
-    # Then it is found, and left to a person
+    # Then it is found, and left to an operator
     assert differences(works) == [("order_without_charge", paid, own_reference(works.engine, paid))]
     assert repair(works, compare(works).findings) == []
 
 
 @pytest.mark.parametrize(("upto", "did"), [("authorize", "cancelled"), ("capture", "refunded")])
-def test_a_second_intent_for_a_checkout_is_taken_back(
+def test_a_second_intent_for_a_checkout_is_voided_or_refunded(
     upto: str, did: str, works: Works, shelf: Shelf, purse: Purse
 ) -> None:
     # Given
     shelf.add_variant("cup", stock=9, price_minor=250)
     paid = works.start(shelf.add_cart(("cup", 2)), token=purse.good)
     works.pump()
-    stray = make_object(works.gateway, paid, upto, token=purse.good)
+    orphan = make_object(works.gateway, paid, upto, token=purse.good)
     findings = compare(works).differences
-    assert [(each.kind.value, each.reference) for each in findings] == [("orphaned_payment", stray)]
+    assert [(each.kind.value, each.reference) for each in findings] == [("orphaned_payment", orphan)]
     # When
     repairs = repair(works, findings)
     # Then

@@ -35,7 +35,7 @@ def test_ten_totals_of_dinars_are_all_charged(works: Works, shelf: Shelf, front:
     assert {each.fields.get("amount") for each in front.seen if each.verb is Verb.OPEN} == {"5120"}
 
 
-def test_what_stripe_does_not_take_is_never_sent(works: Works, shelf: Shelf, front: Front, purse: Purse) -> None:
+def test_what_stripe_does_not_charge_is_never_sent(works: Works, shelf: Shelf, front: Front, purse: Purse) -> None:
     shelf.add_variant("pin", stock=1, price_minor=9, currency="KWD")
     checkout_id = works.start(shelf.add_cart(("pin", 1), currency="KWD"), token=purse.good)
     works.pump()

@@ -1,4 +1,4 @@
-"""What Stripe's desk knows of a purchase, and both kinds of tokens, through the whole engine."""
+"""The details of a purchase at Stripe, and both kinds of tokens, through the whole engine."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -43,20 +43,20 @@ def start(works: Works, shelf: Shelf, token: str, reference: str | None = "R-100
     return works.start(shelf.add_cart(("cup", 2), address=FULL), token=token, reference=reference)
 
 
-def look(front: Front, shelf: Shelf) -> stripe.PaymentIntent:
+def retrieve_intent(front: Front, shelf: Shelf) -> stripe.PaymentIntent:
     reference = shelf.row("SELECT reference FROM payments").reference
     client = stripe.StripeClient(KEY, base_addresses={"api": front.url})
     return client.v1.payment_intents.retrieve(reference)
 
 
-def test_the_intent_tells_what_is_bought_and_the_order_once_there_is_one(
+def test_the_intent_names_the_purchase_and_the_order_once_there_is_one(
     works: Works, shelf: Shelf, front: Front, purse: Purse
 ) -> None:
     # When it is authorised
     checkout_id = start(works, shelf, purse.good)
     works.pump(until="order_creation")
     # Then
-    intent = look(front, shelf)
+    intent = retrieve_intent(front, shelf)
     assert (intent.description, intent.receipt_email) == ("Order R-1001", "ada@example.com")
     assert intent.to_dict()["shipping"] == SHIPPING
     known = {"checkout_id": str(checkout_id), "reference": "R-1001"}
@@ -66,7 +66,7 @@ def test_the_intent_tells_what_is_bought_and_the_order_once_there_is_one(
     assert works.states([checkout_id]) == ["completed"]
     (order_id,) = shelf.row("SELECT id FROM orders")
     later = known | {"operation_id": f"{checkout_id}:capture:1", "order_id": str(order_id)}
-    assert look(front, shelf).metadata.to_dict() == later
+    assert retrieve_intent(front, shelf).metadata.to_dict() == later
     keys = shelf.rows("SELECT idempotency_key FROM payment_operations WHERE kind IN ('open', 'capture') ORDER BY id")
     assert keys == [(f"{checkout_id}:open:1",), (f"{checkout_id}:capture:1",)]
 
@@ -74,7 +74,7 @@ def test_the_intent_tells_what_is_bought_and_the_order_once_there_is_one(
 def test_without_a_reference_the_checkout_is_named(works: Works, shelf: Shelf, front: Front, purse: Purse) -> None:
     checkout_id = start(works, shelf, purse.good, reference=None)
     works.pump()
-    intent = look(front, shelf)
+    intent = retrieve_intent(front, shelf)
     assert intent.description == f"Checkout {checkout_id}"
     assert "reference" not in intent.metadata.to_dict()
 
@@ -106,7 +106,7 @@ def test_an_order_is_paid_with_a_confirmation_token(works: Works, shelf: Shelf, 
     assert "payment_method" not in confirmed.fields
     # The address of the order, whatever the buyer's page put into the token
     assert confirmed.fields["shipping[address][line1]"] == "12 St James's Square"
-    assert look(front, shelf).to_dict()["shipping"] == SHIPPING
+    assert retrieve_intent(front, shelf).to_dict()["shipping"] == SHIPPING
 
 
 def test_a_used_confirmation_token_is_declined_and_a_new_one_pays(
@@ -146,6 +146,6 @@ def test_an_older_kind_of_token_is_declined_and_nothing_is_charged(
     assert failure is not None
     assert (failure.code, failure.detail["reason"]) == ("payment_declined", "payment_method_unknown")
     assert front.find(Verb.AUTHORIZE) == []
-    assert look(front, shelf).status == "canceled"
+    assert retrieve_intent(front, shelf).status == "canceled"
     assert shelf.stock("cup") == (5, 0)
     assert shelf.rows("SELECT count(*) FROM orders") == [(0,)]

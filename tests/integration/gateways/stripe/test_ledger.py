@@ -1,4 +1,4 @@
-"""Stripe's own books through the adapter: every intent once, and no partial list passed off for whole."""
+"""Stripe's own ledger through the adapter: every intent once, and no partial list as a complete one."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def test_each_intent_shows_what_it_holds(gateway: StripeGateway, local: Local) -
     opened = buy(gateway, card)
     asked = buy(gateway, challenged, "authorize")
     held = buy(gateway, card, "authorize")
-    taken = buy(gateway, card, "authorize", "capture")
+    captured = buy(gateway, card, "authorize", "capture")
     returned = buy(gateway, card, "authorize", "capture", "refund")
     let_go = buy(gateway, card, "authorize", "cancel")
     # When
@@ -62,7 +62,7 @@ def test_each_intent_shows_what_it_holds(gateway: StripeGateway, local: Local) -
         opened: (PaymentStatus.OPEN, 0, 0),
         asked: (PaymentStatus.ACTION_REQUIRED, 0, 0),
         held: (PaymentStatus.AUTHORIZED, 0, 0),
-        taken: (PaymentStatus.CAPTURED, 1000, 0),
+        captured: (PaymentStatus.CAPTURED, 1000, 0),
         returned: (PaymentStatus.REFUNDED, 1000, 1000),
         let_go: (PaymentStatus.CANCELLED, 0, 0),
     }
@@ -98,7 +98,7 @@ def test_older_ones_are_left_out(gateway: StripeGateway) -> None:
     assert list(gateway.list_held(datetime.now(UTC) + HOUR)) == []
 
 
-def test_what_is_not_ours_names_no_checkout(gateway: StripeGateway, local: Local) -> None:
+def test_an_intent_of_another_system_names_no_checkout(gateway: StripeGateway, local: Local) -> None:
     local.post("/v1/payment_intents", {"amount": "700", "currency": "isk"})
     local.post("/v1/payment_intents", {"amount": "900", "currency": "usd", "metadata": {"checkout_id": "order-7"}})
     found = sorted(list_all(gateway), key=lambda each: each.amount.currency)
@@ -131,7 +131,7 @@ def test_a_list_that_breaks_off_is_not_a_list(
     came = [next(listing) for _ in range(3)]
     with pytest.raises(Unavailable) as failure:
         next(listing)
-    # Then nobody takes what came for all there is
+    # Then what came is not a complete list
     assert len(came) == 3
     assert failure.value.code is Code.GATEWAY_UNAVAILABLE
     assert failure.value.detail == {"reason": reason}

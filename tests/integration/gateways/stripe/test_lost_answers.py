@@ -20,7 +20,7 @@ SLACK_SECONDS = 1.5
 
 
 @pytest.mark.parametrize("fault", [Fault.TIMEOUT_AFTER, Fault.ERROR_AFTER, Fault.BROKEN_AFTER])
-def test_the_sdks_own_repeat_uses_our_key_and_brings_the_answer(
+def test_the_sdks_own_repeat_uses_the_engines_key_and_gets_the_answer(
     gateway: StripeGateway, front: Front, local: Local, purse: Purse, fault: Fault
 ) -> None:
     # Given
@@ -36,9 +36,7 @@ def test_the_sdks_own_repeat_uses_our_key_and_brings_the_answer(
     assert local.read_intent(reference)["latest_charge"]["captured"] is True
 
 
-def test_a_connection_that_broke_while_nobody_used_it_costs_nothing(
-    gateway: StripeGateway, front: Front, purse: Purse
-) -> None:
+def test_a_connection_that_broke_while_unused_costs_nothing(gateway: StripeGateway, front: Front, purse: Purse) -> None:
     reference = authorize_intent(gateway, purse)
     with front.bewitch(Fault.BROKEN_BEFORE, Verb.CAPTURE, times=1):
         assert gateway.capture(make_call(reference)) == Succeeded(reference, PaymentStatus.CAPTURED)
@@ -52,10 +50,10 @@ def test_reading_is_given_up_after_the_time_that_is_set(front: Front, seconds: f
     ):
         started = time.monotonic()
         answer = gateway.open(make_call())
-        taken = time.monotonic() - started
+        duration = time.monotonic() - started
     assert answer == Unknown("timeout")
     # Two attempts and the pause between them, which the conformance suite shortens.
-    assert 2 * seconds + stripe.HTTPClient.INITIAL_DELAY <= taken < gateway.call_seconds + SLACK_SECONDS
+    assert 2 * seconds + stripe.HTTPClient.INITIAL_DELAY <= duration < gateway.call_seconds + SLACK_SECONDS
     assert len(front.find(Verb.OPEN)) == 2
 
 
@@ -71,15 +69,15 @@ def test_connecting_is_given_up_too_and_is_surely_nothing() -> None:
             # When
             started = time.monotonic()
             answer = gateway.open(make_call())
-            taken = time.monotonic() - started
+            duration = time.monotonic() - started
         for each in waiting:
             each.close()
     # Then
     assert answer == Transient("unreachable")
-    assert taken < gateway.call_seconds + SLACK_SECONDS
+    assert duration < gateway.call_seconds + SLACK_SECONDS
 
 
-def test_where_nobody_listens_nothing_was_done() -> None:
+def test_where_no_server_listens_nothing_was_done() -> None:
     with run_gateway("http://127.0.0.1:1") as gateway:
         assert gateway.open(make_call()) == Transient("unreachable")
 
@@ -118,12 +116,12 @@ def test_a_refusal_after_an_attempt_without_an_answer_is_not_nothing(
     # Given a capture that is done, whose answer is lost
     with run_gateway(front.url) as gateway:
         reference = authorize_intent(gateway, purse)
-        # When the SDK's repeat is refused by somebody who does not look at the key
+        # When the SDK's repeat is refused without a check of the key
         with front.bewitch_in_turn([Fault.BROKEN_AFTER, second], Verb.CAPTURE):
-            told = gateway.capture(make_call(reference))
+            repeat = gateway.capture(make_call(reference))
     # Then
     assert local.read_intent(reference)["latest_charge"]["captured"] is True
-    assert told == answer
+    assert repeat == answer
 
 
 def test_the_doubt_of_one_call_does_not_reach_the_next(gateway: StripeGateway, front: Front) -> None:
@@ -142,7 +140,7 @@ def test_a_key_that_is_still_at_work_is_unknown(gateway: StripeGateway, front: F
 
 
 def test_a_key_with_another_request_is_unknown(gateway: StripeGateway, purse: Purse) -> None:
-    # What the first one did is what is asked for, and this answer does not tell.
+    # This answer does not show what the first one did.
     call = make_call()
     opened = gateway.open(call)
     assert isinstance(opened, Succeeded)

@@ -34,7 +34,7 @@ def works(engine: Engine, settings: Settings, front: Front) -> Iterator[Works]:
 
 @pytest.fixture
 def client(front: Front) -> stripe.StripeClient:
-    """The SDK, as anybody would use it."""
+    """The SDK in its ordinary use."""
     return stripe.StripeClient(KEY, base_addresses={"api": front.url})
 
 
@@ -50,7 +50,7 @@ def find_reference(shelf: Shelf, checkout_id: UUID) -> str:
 
 
 def read_back(client: stripe.StripeClient, shelf: Shelf, checkout_id: UUID) -> tuple[str, int, int]:
-    """Return the intent's status, and what was captured and given back."""
+    """Return the intent's status, and what was captured and refunded."""
     reference = find_reference(shelf, checkout_id)
     intent = client.v1.payment_intents.retrieve(reference, {"expand": ["latest_charge.refunds"]})
     assert intent.metadata["checkout_id"] == str(checkout_id)
@@ -102,14 +102,14 @@ def test_an_order_is_cancelled(works: Works, shelf: Shelf, client: stripe.Stripe
 
 
 def test_an_order_is_refunded(works: Works, shelf: Shelf, client: stripe.StripeClient, purse: Purse) -> None:
-    # Given one that somebody captured in the Dashboard before its order was written
+    # Given one that was captured in the Dashboard before its order was written
     checkout_id = start(works, shelf, purse.good)
     works.pump(until="order_creation")
     client.v1.payment_intents.capture(find_reference(shelf, checkout_id), {"amount_to_capture": 500})
     # When it is cancelled
     works.service.cancel(checkout_id, OWNER)
     works.pump()
-    # Then Stripe refuses to cancel what was captured, and it is given back
+    # Then Stripe refuses to cancel what was captured, and it is refunded
     assert settle(works, [checkout_id]) == ["cancelled"]
     assert read_back(client, shelf, checkout_id) == ("succeeded", 500, 500)
     assert shelf.rows(OPERATIONS, id=checkout_id)[-2:] == [("void", 1, "declined"), ("refund", 1, "succeeded")]

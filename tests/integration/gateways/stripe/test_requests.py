@@ -113,7 +113,7 @@ def test_nothing_global_is_used_or_changed_for_the_calls(gateway: StripeGateway)
     assert stripe.api_base == "https://api.stripe.com"
 
 
-def test_a_netrc_that_fits_every_host_does_not_take_the_keys_place(
+def test_a_netrc_that_fits_every_host_does_not_replace_the_key(
     front: Front, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path_factory.mktemp("home") / "netrc"
@@ -125,7 +125,7 @@ def test_a_netrc_that_fits_every_host_does_not_take_the_keys_place(
 
 
 def test_a_currency_without_decimals_is_charged_in_whole_units(gateway: StripeGateway, local: Local) -> None:
-    # 500 krónur are 500 minor units of ours and 50000 of Stripe's.
+    # 500 krónur are 500 minor units, and 50000 of Stripe's.
     call = make_call()
     answer = gateway.open(Call(call.checkout_id, call.key, Money(500, "ISK"), ""))
     assert isinstance(answer, Succeeded)
@@ -184,7 +184,7 @@ def test_a_lease_shorter_than_a_call_is_refused_with_what_to_set() -> None:
         build_gateway(make_settings("http://127.0.0.1:1", gateway_lease_seconds=4.5))
 
 
-def test_with_the_settings_as_they_come_a_call_ends_well_before_its_claim() -> None:
+def test_with_default_settings_a_call_ends_well_before_its_lease() -> None:
     times = ("gateway_timeout_seconds", "gateway_lease_seconds")
     settings = make_settings("http://127.0.0.1:1", **{name: Settings.model_fields[name].default for name in times})
     gateway = build_gateway(settings)

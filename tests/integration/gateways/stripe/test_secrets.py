@@ -36,7 +36,7 @@ def test_nothing_is_logged_of_a_call_that_went_well(
         gateway.cancel(make_call(reference))
     assert events == []
     assert out.getvalue() == ""
-    # The SDK's own lines would hold whole bodies.
+    # The SDK's own lines would contain whole bodies.
     assert [each for each in caplog.records if each.name.startswith("stripe")] == []
     assert "_secret_" not in caplog.text
 

@@ -1,10 +1,10 @@
-"""What webhooks set going. None is believed: each makes us look."""
+"""The effect of inbound webhooks: each causes a retrieval, and none is applied."""
 
 from models.states import CheckoutState
 from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.saga.sweep import SweepCounts
 from tests.support.harness import Shelf
-from tests.support.mail import PAID, Mail, looks, read_inbox, read_reference, read_statuses, start_challenged
+from tests.support.mail import PAID, Mail, count_retrievals, read_inbox, read_reference, read_statuses, start_challenged
 from tests.support.workbench import read_bank
 
 
@@ -21,7 +21,7 @@ def test_a_buyers_yes_at_the_bank_goes_on_without_a_resume(mail: Mail, shelf: Sh
     assert read_bank(works.engine, checkout_id) == PAID
     entry = shelf.row("SELECT id FROM sandbox.entries WHERE kind = 'authorize'")
     assert read_inbox(shelf) == [(f"evt_{entry.id}", "applied", 0, None)]
-    assert looks(spy) == 1
+    assert count_retrievals(spy) == 1
     assert works.sweep() == SweepCounts()
 
 
@@ -80,7 +80,7 @@ def test_a_no_that_was_a_hint_only_changes_nothing(mail: Mail, shelf: Shelf) -> 
     assert read_bank(works.engine, checkout_id) == PAID
 
 
-def test_many_events_of_one_checkout_in_a_batch_are_one_look(mail: Mail, shelf: Shelf) -> None:
+def test_many_events_of_one_checkout_in_a_batch_are_one_retrieval(mail: Mail, shelf: Shelf) -> None:
     # Given
     works, spy = mail.works, mail.spy
     checkout_id, reference = start_challenged(works, shelf)
@@ -89,7 +89,7 @@ def test_many_events_of_one_checkout_in_a_batch_are_one_look(mail: Mail, shelf: 
     # When
     works.pump()
     # Then each is in the trail
-    assert looks(spy) == 1
+    assert count_retrievals(spy) == 1
     assert read_statuses(shelf) == ["applied"] * 5
     trail = shelf.rows("SELECT data FROM events WHERE kind = 'webhook.applied' AND checkout_id = :id", id=checkout_id)
     assert sorted(data["event_id"] for (data,) in trail) == [f"evt_{number}" for number in range(5)]

@@ -1,4 +1,4 @@
-"""Webhooks beside others: nobody pulled down by a neighbour, nothing settled or sent twice."""
+"""Batches of webhooks: a failing one is isolated from its batch, and nothing is settled or sent twice."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -29,18 +29,18 @@ from tests.support.workbench import read_bank, sabotage
 
 
 class BreakingLooker(PaymentPoller):
-    """Cannot look at one of the checkouts."""
+    """Cannot retrieve the payment of one checkout."""
 
     poison: UUID
 
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Look, unless it is among them."""
+        """Retrieve, unless it is among them."""
         if self.poison in ids:
             raise ValueError("poison")
         return super().run(ids)
 
 
-def test_a_webhook_that_cannot_be_settled_does_not_take_its_batch_along(mail: Mail, shelf: Shelf) -> None:
+def test_a_webhook_that_cannot_be_settled_is_isolated_from_its_batch(mail: Mail, shelf: Shelf) -> None:
     # Given a database that will not settle one of four
     works = mail.works
     ids = approve_many(mail, shelf, 4)
@@ -64,7 +64,7 @@ def test_a_webhook_that_cannot_be_settled_does_not_take_its_batch_along(mail: Ma
     assert count_events(works.engine, "webhook.applied", ids) == 4
 
 
-def test_a_checkout_that_cannot_be_looked_at_does_not_take_its_batch_along(mail: Mail, shelf: Shelf) -> None:
+def test_a_checkout_that_cannot_be_retrieved_is_isolated_from_its_batch(mail: Mail, shelf: Shelf) -> None:
     # Given
     works = mail.works
     ids = approve_many(mail, shelf, 4)

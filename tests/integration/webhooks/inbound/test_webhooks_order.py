@@ -1,4 +1,4 @@
-"""Webhooks too early, too late, again, and in the wrong order: what the look shows is what happened."""
+"""Webhooks too early, too late, again, and in the wrong order: only the retrieved status is applied."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.support.harness import OWNER, Shelf
 from tests.support.mail import (
     PAID,
     Mail,
-    looks,
+    count_retrievals,
     make_due,
     picture,
     read_inbox,
@@ -22,7 +22,7 @@ from tests.support.rivals import count_events
 from tests.support.workbench import read_bank, settle, start_many
 
 
-def without_looks(rows: dict[str, list[str]]) -> dict[str, list[str]]:
+def without_retrievals(rows: dict[str, list[str]]) -> dict[str, list[str]]:
     return {table: lines for table, lines in rows.items() if table not in ("events", "checkouts")}
 
 
@@ -44,11 +44,11 @@ def test_events_in_the_wrong_order_after_the_end_change_nothing(mail: Mail, shel
     assert read_statuses(shelf) == ["applied"] * 6
     assert count_events(works.engine, "webhook.applied", [*ids, given_up]) == 6
     assert len(after["events"]) == len(before["events"]) + 6
-    assert without_looks(after) == without_looks(before)
+    assert without_retrievals(after) == without_retrievals(before)
 
 
 def test_the_mail_of_a_day_delivered_again_changes_nothing(mail: Mail, shelf: Shelf) -> None:
-    # Given orders, declines, a challenge passed and one refused, all told by the bank
+    # Given orders, declines, a challenge passed and one refused, all with webhooks of the bank
     works = mail.works
     ids = start_many(works, shelf, 3)
     ids += [
@@ -79,7 +79,7 @@ def test_the_mail_of_a_day_delivered_again_changes_nothing(mail: Mail, shelf: Sh
 
 
 def test_the_late_news_of_a_first_card_does_not_disturb_the_second(mail: Mail, shelf: Shelf) -> None:
-    # Given a buyer whose bank said no to one card, of which we read late, and who is at the bank with another
+    # Given a buyer whose bank declined one card, which is stored late, and that is at the bank with another
     works, spy = mail.works, mail.spy
     shelf.add_variant("cup", price_minor=700)
     checkout_id = works.start(shelf.add_cart(("cup", 1)))
@@ -105,7 +105,7 @@ def test_the_late_news_of_a_first_card_does_not_disturb_the_second(mail: Mail, s
     assert works.status(checkout_id).state is CheckoutState.COMPLETED
     assert read_bank(works.engine, checkout_id) == PAID
     assert read_statuses(shelf) == ["applied", "applied"]
-    assert looks(spy) == 3
+    assert count_retrievals(spy) == 3
 
 
 def test_an_event_that_comes_while_its_call_is_out_waits_for_the_answer(mail: Mail, shelf: Shelf) -> None:
@@ -123,7 +123,7 @@ def test_an_event_that_comes_while_its_call_is_out_waits_for_the_answer(mail: Ma
     # When
     [checkout_id] = start_many(works, shelf, 1)
     works.pump()
-    # Then nobody looked, and the call's own answer was enough
+    # Then no retrieval was made, and the call's own answer was enough
     [(_, status, attempts, error)] = seen
     assert (status, attempts, error) == ("received", 1, "the provider gave no answer")
     assert works.status(checkout_id).state is CheckoutState.COMPLETED
@@ -161,7 +161,7 @@ def test_an_event_that_comes_before_the_reference_is_stored_waits_for_it(mail: M
     assert read_bank(works.engine, checkout_id) == PAID
 
 
-def test_an_event_tells_sooner_than_the_repeat_of_a_call_whose_answer_was_lost(mail: Mail, shelf: Shelf) -> None:
+def test_an_event_settles_a_lost_answer_before_the_repeat_of_its_call(mail: Mail, shelf: Shelf) -> None:
     # Given
     works, spy = mail.works, mail.spy
     [checkout_id] = start_many(works, shelf, 1, "tok_authorize_timeout_after")
@@ -177,7 +177,7 @@ def test_an_event_tells_sooner_than_the_repeat_of_a_call_whose_answer_was_lost(m
 
 
 def revive(shelf: Shelf, reference: str, kinds: list[str]) -> None:
-    """Let the bank have authorised, and perhaps taken, what it had cancelled: providers do make mistakes."""
+    """Make the bank authorise, and perhaps capture, a cancelled payment: providers do make mistakes."""
     captured = "capture" in kinds
     shelf.run(
         "UPDATE sandbox.payments SET status = :status, authorized_minor = amount_minor,"
@@ -200,7 +200,7 @@ def revive(shelf: Shelf, reference: str, kinds: list[str]) -> None:
     [(["authorize"], BankTotals(0, 0, 0), "void"), (["authorize", "capture"], BankTotals(0, 700, 700), "refund")],
     ids=["authorized: voided", "captured: refunded"],
 )
-def test_money_that_turns_up_after_the_end_is_given_back(
+def test_money_that_is_found_after_the_end_is_refunded(
     mail: Mail, shelf: Shelf, kinds: list[str], left: BankTotals, undone: str
 ) -> None:
     # Given a checkout that ran out of time at the bank's page

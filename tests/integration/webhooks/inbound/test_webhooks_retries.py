@@ -37,15 +37,15 @@ def wait_seconds(shelf: Shelf) -> float:
 
 
 class DyingLooker(PaymentPoller):
-    """Looks, and is gone before anybody hears of it."""
+    """Retrieves, and ends before the result is stored."""
 
     def run(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Look, and end."""
+        """Retrieve, and end."""
         super().run(ids)
         raise SimulatedCrash("looked")
 
 
-def test_a_worker_that_dies_after_the_look_leaves_it_to_the_next_one(
+def test_a_worker_that_crashes_after_the_retrieval_leaves_it_to_the_next_one(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     # Given
@@ -56,7 +56,7 @@ def test_a_worker_that_dies_after_the_look_leaves_it_to_the_next_one(
         # When
         with pytest.raises(SimulatedCrash):
             dying.run(works.line.take(WEBHOOKS))
-        # Then what the look showed is written, and the webhook is due again once the lease has run out
+        # Then the retrieved status is stored, and the webhook is due again once the lease has ended
         works.pump()
         assert works.status(checkout_id).state is CheckoutState.COMPLETED
         assert [(status, attempts) for _, status, attempts, _ in read_inbox(shelf)] == [("received", 0)]
@@ -108,7 +108,7 @@ def test_nothing_is_sent_again_while_the_broker_is_away(mail: Mail, shelf: Shelf
     assert (read_inbox(shelf), shelf.rows("SELECT due_at FROM webhook_inbox")) == before
 
 
-def test_a_provider_that_is_down_is_asked_again(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+def test_a_provider_that_is_down_is_polled_again(engine: Engine, settings: Settings, shelf: Shelf) -> None:
     # Given
     with open_mail(engine, settings.model_copy(update={"retry_seconds": 10, "retry_cap_seconds": 25})) as mail:
         works, spy = mail.works, mail.spy
@@ -135,7 +135,7 @@ def test_a_provider_that_is_down_is_asked_again(engine: Engine, settings: Settin
 def test_a_strangers_event_is_tried_ever_more_rarely_and_then_no_more(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
-    # Given an event of somebody else who shares the account
+    # Given an event of another system on the same account
     with open_mail(engine, settings.model_copy(update={"retry_seconds": 10})) as mail:
         works, spy = mail.works, mail.spy
         mail.write("evt_1", reference="sbx_stranger", checkout_id=STRANGER)
@@ -147,7 +147,7 @@ def test_a_strangers_event_is_tried_ever_more_rarely_and_then_no_more(
             assert seconds - 5 < wait_seconds(shelf) <= seconds
             make_due(shelf)
             works.sweep()
-        # ... after many days of tries, a wait is still bounded
+        # ... after many days of attempts, a wait is still bounded
         shelf.run("UPDATE webhook_inbox SET attempts = 32767")
         works.pump()
         assert FIT_CAP_SECONDS - 5 < wait_seconds(shelf) <= FIT_CAP_SECONDS

@@ -1,4 +1,4 @@
-"""A webhook's whole way through real workers: door, PostgreSQL, Redis, actor, look, and on to the order."""
+"""A webhook's whole way through real workers: HTTP, PostgreSQL, Redis, actor, retrieval, and on to the order."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""An engine that tells somebody what happens."""
+"""An engine with an endpoint for its events."""
 
 from collections.abc import Iterator
 
@@ -14,14 +14,14 @@ from tests.support.harness import Shelf, Works
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Somebody who is told."""
+    """The receiver of the webhooks."""
     with receive() as receiver:
         yield receiver
 
 
 @pytest.fixture
 def post(works: Works, shelf: Shelf, engine: Engine, settings: Settings) -> Iterator[Post]:
-    """The courier beside the engine; 127.0.0.0/8 may be called."""
+    """The dispatcher beside the engine; 127.0.0.0/8 may be called."""
     own = settings.model_copy(
         update={"outbound_webhook_private_networks": "127.0.0.0/8", "outbound_webhook_timeout_seconds": 0.5}
     )

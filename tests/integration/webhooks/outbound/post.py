@@ -1,4 +1,4 @@
-"""The courier in a test's hands."""
+"""The dispatcher, driven by a test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tests.support.harness import Shelf, Works
 
 @dataclass
 class Post:
-    """An engine, its goods, and who brings the news of it."""
+    """An engine, its goods, and its dispatcher."""
 
     works: Works
     shelf: Shelf
@@ -36,7 +36,7 @@ class Post:
         return checkout_id
 
     def tick(self) -> int:
-        """Let the sweep send what is due and the courier bring it; returns how many messages that were."""
+        """Sweep and dispatch what is due; return how many messages there were."""
         self.works.sweep()
         ids = self.works.line.take(DELIVERIES, 500)
         if ids:

@@ -1,4 +1,4 @@
-"""Somebody who is told: a small HTTP server that keeps what it gets and answers as a test wants."""
+"""A small HTTP server that keeps what it receives and responds as a test wants."""
 
 import threading
 from collections import deque

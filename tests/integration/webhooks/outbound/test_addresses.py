@@ -76,7 +76,7 @@ def test_other_spellings_of_loopback_are_seen_through(url: str) -> None:
         ("https://shop.example/" + "x" * 2000, "not an address"),
     ],
 )
-def test_an_address_that_is_none_is_refused_at_the_door(post: Post, url: str, reason: str) -> None:
+def test_an_invalid_address_is_refused_when_it_is_added(post: Post, url: str, reason: str) -> None:
     strict = post.settings.model_copy(update={"outbound_webhook_private_networks": ""})
     with pytest.raises(Invalid, match=reason):
         check_url(url, [])
@@ -103,7 +103,7 @@ def test_a_name_is_resolved_once_and_that_address_is_called(receiver: Receiver) 
     url = receiver.url.replace("127.0.0.1", "shop.example")
     # When
     answer = post(url, "{}", secret=SECRET, event_id="evt_1", networks=LOOPBACK, resolve=resolve, timeout_seconds=2)
-    # Then the one that was looked at was called, under its name
+    # Then the checked address was called, under its host name
     assert (answer.status, asked) == (204, ["shop.example"])
     assert receiver.got[0].headers["host"] == url.split("/")[2]
 

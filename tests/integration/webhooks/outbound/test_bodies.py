@@ -1,4 +1,4 @@
-"""What endpoints are told of each kind of event, signed, and with which words."""
+"""The body of each kind of event, its signature, and its texts."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from tests.integration.webhooks.outbound.receiver import Receiver
 from tests.support.harness import OWNER
 
 
-def told(post: Post, receiver: Receiver, secret: str) -> list[tuple[str, dict[str, Any]]]:
+def delivered(post: Post, receiver: Receiver, secret: str) -> list[tuple[str, dict[str, Any]]]:
     """Bring everything and return (kind, data), checked against the signature and the event's row."""
     post.tick()
     found = []
@@ -35,7 +35,7 @@ def subject(post: Post, checkout_id: UUID) -> dict[str, Any]:
     }
 
 
-def test_an_order_is_told_from_its_start_to_its_number(post: Post, receiver: Receiver) -> None:
+def test_an_order_is_delivered_from_its_start_to_its_number(post: Post, receiver: Receiver) -> None:
     # Given
     _, secret = post.subscribe(receiver.url)
     checkout_id = post.buy(reference="4711")
@@ -45,7 +45,7 @@ def test_an_order_is_told_from_its_start_to_its_number(post: Post, receiver: Rec
         for (name,) in post.shelf.rows("SELECT phase FROM events WHERE kind = 'checkout.phase_completed' ORDER BY id")
     ]
     # When
-    news = told(post, receiver, secret)
+    news = delivered(post, receiver, secret)
     # Then
     number = post.works.status(checkout_id).order_number
     assert news == [
@@ -72,7 +72,7 @@ def test_endings_without_an_order_say_why(post: Post, receiver: Receiver) -> Non
     post.works.sweep()
     post.works.pump()
     # When
-    news = told(post, receiver, secret)
+    news = delivered(post, receiver, secret)
     # Then
     assert [kind for kind, _ in news] == ["checkout.failed", "checkout.cancelled", "checkout.expired"]
     assert [data["checkout_id"] for _, data in news] == [str(failed), str(cancelled), str(expired)]
@@ -87,7 +87,7 @@ def test_endings_without_an_order_say_why(post: Post, receiver: Receiver) -> Non
     }
 
 
-def test_a_bank_that_wants_the_buyer_and_a_person_that_must_look(post: Post, receiver: Receiver) -> None:
+def test_a_required_buyer_action_and_a_review(post: Post, receiver: Receiver) -> None:
     # Given
     _, secret = post.subscribe(receiver.url, "checkout.action_required", "checkout.needs_review")
     waiting = post.buy("tok_action_required")
@@ -101,7 +101,7 @@ def test_a_bank_that_wants_the_buyer_and_a_person_that_must_look(post: Post, rec
         post.works.pump()
     assert post.works.states([waiting, looked_at]) == ["action_required", "needs_review"]
     # When
-    news = dict(told(post, receiver, secret))
+    news = dict(delivered(post, receiver, secret))
     # Then
     assert news["checkout.action_required"]["action"] == post.works.status(waiting).action
     review = news["checkout.needs_review"]["review"]
@@ -109,7 +109,7 @@ def test_a_bank_that_wants_the_buyer_and_a_person_that_must_look(post: Post, rec
     assert news["checkout.needs_review"]["checkout_id"] == str(looked_at)
 
 
-def test_only_the_owner_and_the_kinds_that_were_asked_for(post: Post, receiver: Receiver) -> None:
+def test_only_the_owner_and_the_kinds_of_the_endpoint(post: Post, receiver: Receiver) -> None:
     # Given
     post.subscribe(receiver.url, "checkout.completed", owner=OWNER)
     post.subscribe(receiver.url, "checkout.completed", owner="shop-2")

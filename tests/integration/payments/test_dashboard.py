@@ -1,4 +1,4 @@
-"""What others do with our payments at the bank's own desk: money and order agree all the same."""
+"""Payments changed in the provider's dashboard: money and order agree all the same."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.support.harness import OWNER
 from tests.support.rivals import Crowd, Gate
 
 
-def take_at_the_desk(stage: Stage, reference: str) -> None:
+def capture_in_dashboard(stage: Stage, reference: str) -> None:
     """Let the merchant take the money by hand."""
     stage.shelf.run("UPDATE sandbox.payments SET status = 'captured', captured_minor = authorized_minor")
     stage.shelf.run(
@@ -19,7 +19,7 @@ def take_at_the_desk(stage: Stage, reference: str) -> None:
     )
 
 
-def let_go_at_the_desk(stage: Stage, reference: str) -> None:
+def void_in_dashboard(stage: Stage, reference: str) -> None:
     """Let the merchant cancel the payment by hand."""
     stage.shelf.run("UPDATE sandbox.payments SET status = 'cancelled'")
     stage.shelf.run(
@@ -28,33 +28,33 @@ def let_go_at_the_desk(stage: Stage, reference: str) -> None:
     )
 
 
-looked_at = pytest.mark.parametrize("looks", [True, False], ids=["and we look", "and we do not know"])
+polled_or_not = pytest.mark.parametrize("polled", [True, False], ids=["polled", "not polled"])
 
 
-@looked_at
-def test_what_was_taken_before_our_capture_is_an_order_taken_once(stage: Stage, *, looks: bool) -> None:
+@polled_or_not
+def test_what_was_captured_before_the_engine_is_an_order_captured_once(stage: Stage, *, polled: bool) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
-    take_at_the_desk(stage, stage.reference(checkout_id))
+    capture_in_dashboard(stage, stage.reference(checkout_id))
     # When
-    if looks:
+    if polled:
         stage.works.poller.run([checkout_id])
     stage.pump()
-    # Then our own call took nothing more, and is written down as the one that took it
+    # Then the engine's own call captured nothing more, and is stored as the one that captured it
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
     assert stage.operations(checkout_id)[-1] == ("capture", 1, "succeeded")
     assert stage.totals(checkout_id) == PAID
     assert stage.entries() == [("authorize", 700), ("capture", 700)]
 
 
-@looked_at
-def test_what_was_taken_before_a_cancellation_is_given_back(stage: Stage, *, looks: bool) -> None:
+@polled_or_not
+def test_what_was_captured_before_a_cancellation_is_refunded(stage: Stage, *, polled: bool) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
-    take_at_the_desk(stage, stage.reference(checkout_id))
-    if looks:
+    capture_in_dashboard(stage, stage.reference(checkout_id))
+    if polled:
         stage.works.poller.run([checkout_id])
     # When
     stage.works.service.cancel(checkout_id, OWNER)
@@ -65,14 +65,14 @@ def test_what_was_taken_before_a_cancellation_is_given_back(stage: Stage, *, loo
     assert stage.operations(checkout_id)[-1] == ("refund", 1, "succeeded")
 
 
-@looked_at
-def test_what_was_let_go_before_our_capture_is_no_order(stage: Stage, *, looks: bool) -> None:
+@polled_or_not
+def test_what_was_voided_before_the_capture_is_no_order(stage: Stage, *, polled: bool) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
-    let_go_at_the_desk(stage, stage.reference(checkout_id))
+    void_in_dashboard(stage, stage.reference(checkout_id))
     # When
-    if looks:
+    if polled:
         stage.works.poller.run([checkout_id])
     stage.pump()
     # Then
@@ -83,8 +83,8 @@ def test_what_was_let_go_before_our_capture_is_no_order(stage: Stage, *, looks: 
     expect_nothing(stage, checkout_id)
 
 
-def test_a_yes_after_a_no_is_taken(stage: Stage) -> None:
-    # Given a buyer whose bank said no, and who has been asked for another card
+def test_an_approval_after_a_refusal_is_captured(stage: Stage) -> None:
+    # Given a buyer whose bank declined, and a checkout that awaits another card
     checkout_id, reference = pay_challenged(stage)
     stage.bank.refuse(reference)
     by_webhook(stage, checkout_id)
@@ -99,8 +99,8 @@ def test_a_yes_after_a_no_is_taken(stage: Stage) -> None:
     assert stage.totals(checkout_id) == PAID
 
 
-def test_money_taken_after_a_no_goes_back_when_the_time_is_up(stage: Stage) -> None:
-    # Given a buyer who has been asked for another card, and whose first one the bank has charged all the same
+def test_money_captured_after_a_refusal_is_refunded_at_the_expiry(stage: Stage) -> None:
+    # Given a checkout that awaits another card, and a first one that the bank has charged all the same
     checkout_id, reference = pay_challenged(stage)
     stage.bank.refuse(reference)
     by_webhook(stage, checkout_id)
@@ -115,36 +115,36 @@ def test_money_taken_after_a_no_goes_back_when_the_time_is_up(stage: Stage) -> N
     assert stage.totals(checkout_id) == RETURNED
 
 
-def test_a_look_that_our_own_capture_overtakes_is_old_news(stage: Stage, crowd: Crowd) -> None:
-    # Given a look that has seen the authorisation, and whose answer is slow
+def test_a_retrieval_that_the_capture_overtakes_is_not_applied(stage: Stage, crowd: Crowd) -> None:
+    # Given a retrieval of the authorisation with a slow answer
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
     gate = Gate(stage.spy, "retrieve", "after")
-    looking = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
+    polling = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
     gate.wait()
-    # When the money is taken meanwhile
+    # When the money is captured meanwhile
     stage.pump()
     assert stage.works.status(checkout_id).state is CheckoutState.COMPLETED
     gate.open()
     # Then it changes nothing
-    assert looking.result(10) == {checkout_id}
+    assert polling.result(10) == {checkout_id}
     assert stage.shelf.row("SELECT status FROM payments").status == "captured"
     assert stage.totals(checkout_id) == PAID
 
 
-def test_a_look_that_our_own_cancellation_overtakes_is_old_news(stage: Stage, crowd: Crowd) -> None:
+def test_a_retrieval_that_the_cancellation_overtakes_is_not_applied(stage: Stage, crowd: Crowd) -> None:
     # Given
     checkout_id = stage.start("tok_ok")
     stage.works.pump(until="payment_capture")
     gate = Gate(stage.spy, "retrieve", "after")
-    looking = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
+    polling = crowd.begin(lambda: stage.works.poller.run([checkout_id]))
     gate.wait()
     # When
     stage.works.service.cancel(checkout_id, OWNER)
     stage.pump()
     gate.open()
-    # Then nothing has turned up
-    assert looking.result(10) == {checkout_id}
+    # Then there are no late funds
+    assert polling.result(10) == {checkout_id}
     stage.pump()
     assert "payment.late_funds" not in stage.events(checkout_id)
     assert stage.shelf.row("SELECT status FROM payments").status == "cancelled"

@@ -1,4 +1,4 @@
-"""Webhooks at the door: verified, stored before they are answered, once per event."""
+"""Inbound webhooks: verified, and stored before the response, once per event."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -111,7 +111,7 @@ def test_a_webhook_is_stored_before_it_is_answered(
     body, headers = signed(make_body(reference="sbx_9", checkout_id=UUID(int=9)))(settings)
     # When
     received = works.service.receive_webhook(GATEWAY, body, {name.title(): value for name, value in headers.items()})
-    # Then it can be seen from elsewhere, and somebody is called to work on it
+    # Then other sessions see it, and a message is sent for it
     row = shelf.row("SELECT *, due_at - received_at AS wait FROM webhook_inbox")
     assert (row.id, row.gateway, row.event_id, row.kind) == (received.id, "sandbox", "evt_1", "payment.authorized")
     assert (row.reference, row.checkout_id, row.body.encode()) == ("sbx_9", UUID(int=9), body)
@@ -184,7 +184,7 @@ def test_an_event_of_an_unknown_kind_is_stored_and_left_alone(
     assert (received.created, received.messages, works.line.sent) == (True, [], [])
     row = shelf.row("SELECT kind, status, due_at, settled_at = received_at AS at_once FROM webhook_inbox")
     assert tuple(row) == ("account.updated", "ignored", None, True)
-    # ... whoever asks for it
+    # ... for any caller
     before = take_snapshot(engine)
     works.inbox.run([received.id])
     assert works.sweep() == SweepCounts()
@@ -193,7 +193,7 @@ def test_an_event_of_an_unknown_kind_is_stored_and_left_alone(
 
 
 def test_nothing_is_answered_while_the_database_is_away(works: Works, settings: Settings) -> None:
-    # Given a server that nobody runs
+    # Given a server that does not run
     away = connect_engine(settings, application_name="away", url="postgresql://nobody@127.0.0.1:1/nothing")
     body, headers = signed(make_body())(settings)
     with build_works(away, settings) as cut_off:
@@ -202,7 +202,7 @@ def test_nothing_is_answered_while_the_database_is_away(works: Works, settings: 
         # When
         with pytest.raises(DBAPIError):
             cut_off.service.receive_webhook(GATEWAY, body, headers)
-        # Then nobody is called, and what is wrong is still told
+        # Then no message is sent, and what is wrong is still returned
         assert cut_off.line.sent == []
         with pytest.raises(Invalid):
             cut_off.service.receive_webhook(GATEWAY, body, {})

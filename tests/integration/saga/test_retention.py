@@ -1,11 +1,11 @@
-"""The sweep's sign of life, and what it forgets."""
+"""The sweep's heartbeat, and the rows that it deletes."""
 
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
-from pipeline.saga.retention import FORGET_INBOUND_WEBHOOKS
+from pipeline.saga.retention import DELETE_INBOUND_WEBHOOKS
 from tests.support.harness import Shelf, Works
 
 ANSWER = """
@@ -16,7 +16,7 @@ ANSWER = """
 BEAT = "SELECT now() - at < interval '1 s' FROM heartbeats WHERE name = 'sweep'"
 
 
-def test_every_tick_is_a_sign_of_life_with_redis_away_too(works: Works, shelf: Shelf) -> None:
+def test_every_tick_records_a_heartbeat_without_redis_too(works: Works, shelf: Shelf) -> None:
     # Given
     assert shelf.rows(BEAT) == []
     # When
@@ -38,20 +38,20 @@ def test_two_ticks_in_half_a_second_write_it_once(works: Works, shelf: Shelf) ->
     assert shelf.rows("SELECT at, xmin::text FROM heartbeats") == before
 
 
-def test_answers_are_forgotten_after_a_day_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
+def test_stored_responses_are_deleted_after_a_day_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
     # Given more than a tick takes on, and one that is young enough
     limit = works.settings.sweep_limit
     shelf.run(ANSWER, hours=25, count=limit + 3)
     shelf.run(ANSWER.replace("key-", "young-"), hours=23, count=1)
     # When
-    counts = [works.sweep().forgotten for _ in range(3)]
+    counts = [works.sweep().deleted for _ in range(3)]
     # Then
     assert counts == [limit, 3, 0]
     assert shelf.rows("SELECT key FROM stored_responses") == [("young-1",)]
 
 
-def test_deliveries_that_were_taken_are_forgotten_after_a_month(works: Works, shelf: Shelf) -> None:
-    # Given one taken long ago, one taken lately, and one that was never taken
+def test_delivered_webhooks_are_deleted_after_a_month(works: Works, shelf: Shelf) -> None:
+    # Given one delivered long ago, one delivered lately, and one that was never delivered
     shelf.add_variant("cup", stock=1)
     shelf.run(
         "INSERT INTO webhook_endpoints (id, url, secret, kinds)"
@@ -69,7 +69,7 @@ def test_deliveries_that_were_taken_are_forgotten_after_a_month(works: Works, sh
     # When
     counts = works.sweep()
     # Then
-    assert counts.forgotten == 1
+    assert counts.deleted == 1
     assert shelf.rows("SELECT status FROM webhook_deliveries ORDER BY event_id") == [("dead_lettered",), ("delivered",)]
 
 
@@ -80,14 +80,14 @@ REFUSED = """
 """
 
 
-def test_rejected_messages_are_forgotten_after_their_days_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
+def test_rejected_messages_are_deleted_after_their_days_a_tick_at_a_time(works: Works, shelf: Shelf) -> None:
     # Given more than a tick takes on, and one that is an hour too young
     hours = works.settings.rejected_messages_keep_days * 24
     limit = works.settings.sweep_limit
     shelf.run(REFUSED, body="old-", hours=hours + 1, count=limit + 2)
     shelf.run(REFUSED, body="young-", hours=hours - 1, count=1)
     # When
-    counts = [works.sweep().forgotten for _ in range(3)]
+    counts = [works.sweep().deleted for _ in range(3)]
     # Then
     assert counts == [limit, 2, 0]
     assert shelf.rows("SELECT body FROM rejected_messages") == [("young-1",)]
@@ -106,14 +106,14 @@ def receive(shelf: Shelf, event_id: str, *, days: int, due: bool = False) -> Non
     )
 
 
-def test_settled_webhooks_of_the_provider_are_forgotten_after_their_days(works: Works, shelf: Shelf) -> None:
+def test_settled_inbound_webhooks_are_deleted_after_their_days(works: Works, shelf: Shelf) -> None:
     # Given one that is old, one that is old and still to be worked on, and one that is young
     days = works.settings.webhook_inbox_keep_days
     receive(shelf, "evt_old", days=days + 1)
     receive(shelf, "evt_due", days=days + 1, due=True)
     receive(shelf, "evt_young", days=days - 1)
     # When
-    counts = [works.sweep().forgotten for _ in range(2)]
+    counts = [works.sweep().deleted for _ in range(2)]
     # Then
     assert counts == [1, 0]
     assert shelf.rows("SELECT event_id FROM webhook_inbox ORDER BY 1") == [("evt_due",), ("evt_young",)]
@@ -125,7 +125,7 @@ def test_a_tick_with_nothing_old_reads_no_webhook(works: Works, shelf: Shelf, en
     with engine.begin() as connection:
         connection.execute(text("ANALYZE webhook_inbox"))
         connection.execute(text("SET LOCAL enable_seqscan = off"))
-        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) {FORGET_INBOUND_WEBHOOKS.text}")
+        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) {DELETE_INBOUND_WEBHOOKS.text}")
         plan = "\n".join(connection.execute(explain, {"days": 30, "limit": 500}).scalars())
     assert "Index Scan using webhook_inbox_pkey" in plan
     assert "Rows Removed" not in plan

@@ -19,7 +19,7 @@ COMPLETED = "checkout.completed"
 
 
 @pytest.mark.parametrize("status", [500, 404, 429, 302])
-def test_what_is_not_taken_comes_again_as_it_was(post: Post, receiver: Receiver, status: int) -> None:
+def test_what_is_not_delivered_is_repeated_unchanged(post: Post, receiver: Receiver, status: int) -> None:
     # Given an endpoint that fails once, or points elsewhere
     post.subscribe(receiver.url, COMPLETED)
     receiver.answers.append(status)
@@ -61,7 +61,7 @@ def test_the_wait_is_written_down(post: Post, receiver: Receiver) -> None:
     assert 8 < seconds[1] < 11.1
 
 
-def test_after_its_time_it_is_dead_and_an_operator_replays_it(post: Post, receiver: Receiver) -> None:
+def test_after_its_time_it_is_dead_lettered_and_an_operator_replays_it(post: Post, receiver: Receiver) -> None:
     # Given
     post.subscribe(receiver.url, COMPLETED)
     receiver.answers.extend([500, 500])
@@ -81,7 +81,7 @@ def test_after_its_time_it_is_dead_and_an_operator_replays_it(post: Post, receiv
         assert replay(connection) == 0
     post.tick()
     assert post.rows("status, attempts") == [("delivered", 1)]
-    # When one that was taken is replayed by name
+    # When a delivered one is replayed by name
     [(delivery_id,)] = post.rows("id")
     with post.engine.begin() as connection:
         assert replay(connection, ids=[delivery_id]) == 1
@@ -89,7 +89,7 @@ def test_after_its_time_it_is_dead_and_an_operator_replays_it(post: Post, receiv
     assert Counter(receiver.ids()) == {receiver.got[0].event_id: 4}
 
 
-def test_gone_is_dead_at_once(post: Post, receiver: Receiver) -> None:
+def test_gone_is_dead_lettered_at_once(post: Post, receiver: Receiver) -> None:
     post.subscribe(receiver.url, COMPLETED)
     receiver.answers.append(410)
     post.buy()
@@ -97,7 +97,7 @@ def test_gone_is_dead_at_once(post: Post, receiver: Receiver) -> None:
     assert post.rows("status, attempts, last_status, ended_at IS NOT NULL") == [("dead_lettered", 1, 410, True)]
 
 
-def test_a_removed_endpoint_is_told_nothing_more(post: Post, receiver: Receiver) -> None:
+def test_a_removed_endpoint_is_sent_nothing_more(post: Post, receiver: Receiver) -> None:
     # Given
     endpoint, _ = post.subscribe(receiver.url, COMPLETED)
     post.buy()
@@ -114,7 +114,7 @@ def test_a_removed_endpoint_is_told_nothing_more(post: Post, receiver: Receiver)
 
 @pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte now and then"])
 def test_an_endpoint_that_does_not_answer_stalls_no_other(post: Post, receiver: Receiver, *, drip: bool) -> None:
-    # Given one that hangs and one that is well, each with twenty to be told
+    # Given one that hangs and one that is well, each with twenty deliveries
     with receive() as hanging:
         hanging.answers.extend([0] * 40)
         hanging.drip = drip
@@ -134,7 +134,7 @@ def test_an_endpoint_that_does_not_answer_stalls_no_other(post: Post, receiver: 
     assert (status, count, attempts) == ("pending", 21, len(hanging.got))
 
 
-def test_a_port_where_nobody_is(post: Post) -> None:
+def test_a_port_where_no_server_listens(post: Post) -> None:
     post.subscribe("http://127.0.0.1:1/hook", COMPLETED)
     post.buy()
     post.tick()
@@ -164,8 +164,8 @@ def test_two_couriers_bring_each_once(post: Post, receiver: Receiver) -> None:
     assert sorted(Counter(receiver.ids()).values()) == [1] * 27
 
 
-def test_what_a_dead_courier_had_claimed_is_due_again(post: Post, receiver: Receiver) -> None:
-    # Given a courier that died after its lease
+def test_what_a_crashed_dispatcher_had_leased_is_due_again(post: Post, receiver: Receiver) -> None:
+    # Given a dispatcher that crashed after its lease
     post.subscribe(receiver.url, COMPLETED)
     post.buy()
     post.works.sweep()
@@ -179,20 +179,20 @@ def test_what_a_dead_courier_had_claimed_is_due_again(post: Post, receiver: Rece
 
 
 def test_a_backlog_is_not_doubled(post: Post, receiver: Receiver) -> None:
-    # Given nobody who brings anything
+    # Given no dispatcher
     post.subscribe(receiver.url)
     post.buy()
-    told = post.works.sweep().deliveries
+    due = post.works.sweep().deliveries
     waiting = len(post.works.line.waiting[DELIVERIES])
     # When
     post.make_due()
     small = post.works.settings.model_copy(update={"sweep_limit": 9})
     counts = sweep(post.works.transactions, post.works.line, post.works.line, small)
     # Then
-    assert (told, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 9, 0, 9)
+    assert (due, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 9, 0, 9)
 
 
-def test_an_event_that_was_rolled_back_is_told_to_nobody(post: Post, receiver: Receiver) -> None:
+def test_an_event_that_was_rolled_back_is_delivered_to_no_endpoint(post: Post, receiver: Receiver) -> None:
     # Given
     post.subscribe(receiver.url)
     checkout_id = post.buy()

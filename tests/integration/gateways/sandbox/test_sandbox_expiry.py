@@ -1,4 +1,4 @@
-"""Authorisations that run out: let go by the bank, whoever touches them first."""
+"""Expired authorisations: the bank voids them, whichever call comes first."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -63,7 +63,7 @@ def test_an_approval_is_an_authorisation_like_any_other(bank: SandboxGateway, en
     ("verb", "expected"),
     [("capture", EXPIRED), ("authorize", GONE), ("retrieve", None), ("cancel", None)],
 )
-def test_whoever_touches_it_first_finds_it_let_go(
+def test_the_first_call_after_the_expiry_finds_it_voided(
     bank: SandboxGateway, engine: Engine, verb: str, expected: Answer | None
 ) -> None:
     customer = let_lapse(Customer(bank, engine))
@@ -114,7 +114,7 @@ def test_a_short_life_ends_by_itself(patient: Settings, engine: Engine) -> None:
     assert customer.entries() == LET_GO
 
 
-def test_what_was_taken_never_runs_out(bank: SandboxGateway, engine: Engine) -> None:
+def test_what_was_captured_never_expires(bank: SandboxGateway, engine: Engine) -> None:
     customer = Customer(bank, engine).bring_to(PaymentStatus.CAPTURED)
 
     assert customer.row()["authorized_until"] is None
@@ -133,7 +133,7 @@ def test_the_same_key_gives_the_old_answer_after_the_end_too(bank: SandboxGatewa
     assert bank.retrieve(customer.call()) == cancelled(customer)
 
 
-def test_the_bank_lets_go_of_all_at_once(bank: SandboxGateway, engine: Engine) -> None:
+def test_the_bank_voids_all_expired_ones_at_once(bank: SandboxGateway, engine: Engine) -> None:
     lapsed = [let_lapse(Customer(bank, engine)) for _ in range(3)]
     alive = Customer(bank, engine).bring_to(PaymentStatus.AUTHORIZED)
 

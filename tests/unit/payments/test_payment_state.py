@@ -1,4 +1,4 @@
-"""What an answer makes of our books."""
+"""The effect of an answer on the stored payment."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from pipeline.gateways.gateway import (
 )
 from pipeline.payments.operation import MISCONFIGURED, SETTLED_BY_CANCEL, SUPERSEDED
 from pipeline.payments.payment import PaymentState
-from tests.unit.payments.states import K, P, S, books, operation
+from tests.unit.payments.states import K, P, S, operation, payment
 
 
 def record(before: PaymentState, kind: OperationKind, answer: Answer) -> tuple[PaymentStatus, list[OperationStatus]]:
@@ -39,7 +39,7 @@ def record(before: PaymentState, kind: OperationKind, answer: Answer) -> tuple[P
     ],
 )
 def test_a_success_moves_the_payment_on(kind: OperationKind, before: PaymentStatus, after: PaymentStatus) -> None:
-    known = books(before, operation(kind))
+    known = payment(before, operation(kind))
     found = known.find(kind, 1)
     assert found is not None
 
@@ -52,7 +52,7 @@ def test_a_success_moves_the_payment_on(kind: OperationKind, before: PaymentStat
 @pytest.mark.parametrize("status", P)
 @pytest.mark.parametrize("kind", K)
 def test_an_unknown_outcome_moves_nothing_and_counts(kind: OperationKind, status: PaymentStatus) -> None:
-    known = books(status, operation(kind))
+    known = payment(status, operation(kind))
     found = known.find(kind, 1)
     assert found is not None
 
@@ -60,7 +60,7 @@ def test_an_unknown_outcome_moves_nothing_and_counts(kind: OperationKind, status
 
     assert written.status is status
     if (kind, status) == (K.CAPTURE, P.CAPTURED):
-        # The money is seen to be taken: that its call told nothing does not make it unknown again.
+        # The payment is captured: the lost answer of its call does not make it unknown again.
         assert [each.status for each in written.operations] == [S.SUCCEEDED]
     elif status not in (P.CANCELLED, P.REFUNDED):
         assert [(each.status, each.code, each.attempts) for each in written.operations] == [(S.UNKNOWN, "timeout", 1)]
@@ -68,7 +68,7 @@ def test_an_unknown_outcome_moves_nothing_and_counts(kind: OperationKind, status
 
 @pytest.mark.parametrize("status", [S.SUCCEEDED, S.DECLINED])
 def test_a_settled_operation_keeps_its_outcome(status: OperationStatus) -> None:
-    known = books(P.AUTHORIZED, operation(K.AUTHORIZE, status))
+    known = payment(P.AUTHORIZED, operation(K.AUTHORIZE, status))
     found = known.find(K.AUTHORIZE, 1)
     assert found is not None
 
@@ -77,8 +77,8 @@ def test_a_settled_operation_keeps_its_outcome(status: OperationStatus) -> None:
 
 
 def test_an_answer_that_comes_late_never_moves_a_payment_back() -> None:
-    cancelled = books(P.CANCELLED, operation(K.OPEN, S.UNKNOWN))
-    captured = books(P.CAPTURED, operation(K.AUTHORIZE, S.UNKNOWN))
+    cancelled = payment(P.CANCELLED, operation(K.OPEN, S.UNKNOWN))
+    captured = payment(P.CAPTURED, operation(K.AUTHORIZE, S.UNKNOWN))
 
     assert record(cancelled, K.OPEN, Succeeded("ref", P.OPEN))[0] is P.CANCELLED
     assert record(captured, K.AUTHORIZE, Succeeded("ref", P.AUTHORIZED))[0] is P.CAPTURED
@@ -86,13 +86,13 @@ def test_an_answer_that_comes_late_never_moves_a_payment_back() -> None:
 
 
 def test_a_buyer_who_must_act_and_what_comes_of_it() -> None:
-    opened = books(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE))
+    opened = payment(P.OPEN, operation(K.OPEN, S.SUCCEEDED), operation(K.AUTHORIZE))
     asked = opened.apply_result(opened.operations[1], ActionRequired("ref", {"url": "https://bank.example"}))
 
     assert (asked.status, asked.action) == (P.ACTION_REQUIRED, {"url": "https://bank.example"})
     pending = asked.operations[1]
     assert pending.status is S.ACTION_REQUIRED
-    # approved, refused, given up by the buyer, and a look that fails
+    # approved, refused, given up by the buyer, and a retrieval that fails
     for answer, status, outcome, action in (
         (Succeeded("ref", P.AUTHORIZED), P.AUTHORIZED, S.SUCCEEDED, None),
         (Declined("authentication_refused"), P.OPEN, S.DECLINED, None),
@@ -104,7 +104,7 @@ def test_a_buyer_who_must_act_and_what_comes_of_it() -> None:
 
 
 def test_a_cancelled_object_settles_what_was_unanswered() -> None:
-    known = books(
+    known = payment(
         P.AUTHORIZED,
         operation(K.OPEN, S.SUCCEEDED),
         operation(K.AUTHORIZE, S.UNKNOWN),
@@ -130,17 +130,17 @@ def test_a_cancelled_object_settles_what_was_unanswered() -> None:
         (P.REFUNDED, K.REFUND, [S.SUCCEEDED, S.SUCCEEDED]),
     ],
 )
-def test_a_look_that_finds_the_end_settles_the_call_that_brought_it(
+def test_a_retrieval_that_finds_the_end_settles_its_call(
     status: PaymentStatus, kind: OperationKind, outcomes: list[OperationStatus]
 ) -> None:
-    known = books(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED), operation(kind, S.UNKNOWN))
+    known = payment(P.ACTION_REQUIRED, operation(K.AUTHORIZE, S.ACTION_REQUIRED), operation(kind, S.UNKNOWN))
 
     assert record(known, K.AUTHORIZE, Succeeded("ref", status)) == (status, outcomes)
 
 
 @pytest.mark.parametrize("kind", K)
-def test_refused_access_settles_only_what_nobody_waits_for(kind: OperationKind) -> None:
-    known = books(P.AUTHORIZED, operation(kind))
+def test_refused_access_settles_only_calls_before_the_pivot(kind: OperationKind) -> None:
+    known = payment(P.AUTHORIZED, operation(kind))
 
     after = known.apply_result(known.operations[0], Misconfigured("bad key")).operations[0]
 
@@ -152,7 +152,7 @@ def test_refused_access_settles_only_what_nobody_waits_for(kind: OperationKind) 
 
 def test_what_surely_did_nothing_is_still_unanswered() -> None:
     # An earlier call with the same key may have had its effect.
-    known = books(P.OPEN, operation(K.AUTHORIZE, S.UNKNOWN))
+    known = payment(P.OPEN, operation(K.AUTHORIZE, S.UNKNOWN))
 
     after = known.apply_result(known.operations[0], Transient("too many requests")).operations[0]
 
@@ -161,7 +161,7 @@ def test_what_surely_did_nothing_is_still_unanswered() -> None:
 
 @pytest.mark.parametrize(("kind", "end"), [(K.CAPTURE, P.CAPTURED), (K.REFUND, P.REFUNDED)])
 def test_two_keys_of_one_call_have_one_success(kind: OperationKind, end: PaymentStatus) -> None:
-    known = books(P.AUTHORIZED, operation(kind, S.UNKNOWN), operation(kind, n=2))
+    known = payment(P.AUTHORIZED, operation(kind, S.UNKNOWN), operation(kind, n=2))
 
     second = known.apply_result(known.operations[1], Succeeded("ref", end))
     both = second.apply_result(second.operations[0], Succeeded("ref", end))

@@ -1,4 +1,4 @@
-"""The provider's own list of what it holds, which the reconciler compares with ours."""
+"""The provider's own list of its objects, which reconciliation compares with the database."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -18,7 +18,7 @@ from pipeline.gateways.conformance.purchase import (
 from pipeline.gateways.conformance.subject import Subject
 from pipeline.gateways.gateway import Held
 
-#: What the clocks of the provider and of this machine may differ by.
+#: The largest difference between the clocks of the provider and of this machine.
 CLOCKS: timedelta = timedelta(minutes=5)
 
 
@@ -30,7 +30,7 @@ def list_of(subject: Subject, *purchases: Purchase) -> list[Held]:
 
 
 def test_each_object_is_listed_once_with_what_it_holds(subject: Subject) -> None:
-    """Status, amount, what was taken and given back, and whose it is: as the verbs left it."""
+    """Status, amount, captured and refunded sums, and the checkout: as the verbs left them."""
     statuses = [OPEN, AUTHORIZED, CAPTURED, CANCELLED, REFUNDED]
     statuses += [PENDING] if subject.tokens.action is not None else []
     wanted: dict[UUID, tuple[str | None, PaymentStatus, int, int]] = {}
@@ -63,7 +63,7 @@ def test_a_second_object_of_one_checkout_is_listed_too(subject: Subject) -> None
 
 
 def test_what_is_older_is_not_listed(subject: Subject) -> None:
-    """Only what was created since then: the list stays as short as it was asked for."""
+    """Only objects created since then: the list is as short as requested."""
     purchase = Purchase(subject).bring_to(OPEN)
 
     listed = list(subject.gateway.list_held(datetime.now(UTC) + timedelta(hours=1)))

@@ -27,7 +27,7 @@ from tests.support.workbench import take_snapshot
 
 @pytest.fixture
 def works(engine: Engine, settings: Settings) -> Iterator[Works]:
-    """The engine without an audit at its end: these tests leave broken books."""
+    """The engine without an audit at its end: these tests leave broken data."""
     with build_works(engine, settings) as built:
         yield built
 
@@ -37,7 +37,7 @@ def verbs(listing: Listing) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("until", "looks"),
+    ("until", "retrievals"),
     [
         ("payment_authorization", 1),  # not in the list yet
         ("payment_capture", 1),  # only authorised in the list
@@ -45,7 +45,7 @@ def verbs(listing: Listing) -> list[str]:
     ],
 )
 def test_a_checkout_that_completes_after_the_list_is_no_difference(
-    until: str, looks: int, works: Works, shelf: Shelf
+    until: str, retrievals: int, works: Works, shelf: Shelf
 ) -> None:
     # Given a checkout in the middle
     shelf.add_variant("cup", stock=3)
@@ -62,8 +62,8 @@ def test_a_checkout_that_completes_after_the_list_is_no_difference(
     # Then
     assert works.states([checkout_id]) == ["completed"]
     assert comparison.findings == ()
-    # What looked wrong was looked at again.
-    assert verbs(listing) == ["retrieve"] * looks
+    # What looked wrong was retrieved.
+    assert verbs(listing) == ["retrieve"] * retrievals
 
 
 def test_a_checkout_that_unwinds_after_the_list_is_no_difference(works: Works, shelf: Shelf) -> None:
@@ -95,7 +95,7 @@ def test_what_was_made_after_the_list_is_not_missing_from_it(works: Works, shelf
     assert verbs(listing) == []
 
 
-def test_what_a_list_leaves_out_is_asked_for_before_it_is_called_missing(works: Works, shelf: Shelf) -> None:
+def test_what_a_list_leaves_out_is_retrieved_before_it_is_missing(works: Works, shelf: Shelf) -> None:
     # Given a list with an edge: two objects are on the other side of it, one of them refunded by hand
     ids = [check_out(works, shelf) for _ in range(3)]
     move(works, ids[2], "refund")
@@ -118,9 +118,9 @@ def test_a_difference_on_what_has_not_changed_is_believed_at_once(works: Works, 
     assert verbs(listing) == []
 
 
-@pytest.mark.parametrize(("changes", "looks"), [(0, 1), (1, 2), (9, 3)])
-def test_what_changes_while_it_is_looked_at_is_looked_at_again_but_not_for_ever(
-    changes: int, looks: int, works: Works, shelf: Shelf
+@pytest.mark.parametrize(("changes", "retrievals"), [(0, 1), (1, 2), (9, 3)])
+def test_what_changes_during_its_retrieval_is_retrieved_again_but_not_for_ever(
+    changes: int, retrievals: int, works: Works, shelf: Shelf
 ) -> None:
     # Given a difference on a checkout that changed after the beginning, and goes on changing
     checkout_id = check_out(works, shelf)
@@ -140,13 +140,11 @@ def test_what_changes_while_it_is_looked_at_is_looked_at_again_but_not_for_ever(
     listing = Listing(works.gateway, after=touch, listed=begin)
     # When, then
     assert [each.kind for each in compare(works, listing).findings] == ["order_without_charge"]
-    assert verbs(listing) == ["retrieve"] * looks
+    assert verbs(listing) == ["retrieve"] * retrievals
 
 
-def test_an_object_without_our_metadata_is_ours_when_our_books_name_it_and_else_nothing(
-    works: Works, shelf: Shelf
-) -> None:
-    # Given the object of an order, and one of nobody
+def test_an_object_without_metadata_belongs_to_the_payment_that_refers_to_it(works: Works, shelf: Shelf) -> None:
+    # Given the object of an order, and one of no checkout
     checkout_id = check_out(works, shelf)
     own = own_reference(works.engine, checkout_id)
     other = make_object(works.gateway, checkout_id, "capture")
@@ -208,7 +206,7 @@ def test_half_a_list_proves_nothing(works: Works, shelf: Shelf) -> None:
         (Transient("busy"), MAX_ATTEMPTS, "The payment provider does not answer (busy): try again later."),
     ],
 )
-def test_a_second_look_that_is_never_answered_proves_nothing(
+def test_a_second_retrieval_that_is_never_answered_proves_nothing(
     answer: Answer, tries: int, sentence: str, works: Works, shelf: Shelf
 ) -> None:
     check_out(works, shelf)
@@ -219,7 +217,7 @@ def test_a_second_look_that_is_never_answered_proves_nothing(
     assert verbs(listing) == ["retrieve"] * tries
 
 
-def test_a_second_look_is_repeated_until_it_is_answered(works: Works, shelf: Shelf) -> None:
+def test_a_second_retrieval_is_repeated_until_it_is_answered(works: Works, shelf: Shelf) -> None:
     check_out(works, shelf)
     answers: list[Answer] = [Unknown("timeout"), Transient("busy")]
     listing = Listing(
@@ -232,7 +230,7 @@ def test_a_second_look_is_repeated_until_it_is_answered(works: Works, shelf: She
 
 
 def test_refused_access_to_what_was_listed_is_not_a_missing_object(works: Works, shelf: Shelf) -> None:
-    # Given a difference that changed meanwhile, and a key that may list and not look
+    # Given a difference that changed meanwhile, and an API key that may list and not retrieve
     checkout_id = check_out(works, shelf, "tok_declined")
     adopt(shelf, checkout_id, make_object(works.gateway, checkout_id, "capture"))
 

@@ -13,8 +13,8 @@ from models.states import MovementKind
 class VariantRecord(Base):
     """One sellable thing. `backorder_policy` says whether it may be sold beyond what is on hand.
 
-    A trigger normalises `sku` and `category` (models/identifiers/) and writes `look_alike`: what skus that can be taken
-    for each other have in common.
+    A trigger normalises `sku` and `category` (models/identifiers/) and writes `look_alike`, which is equal for skus
+    that can be confused.
     """
 
     __tablename__ = "variants"
@@ -54,7 +54,7 @@ class DerivedSkuRecord(Base):
 class PriceRecord(Base):
     """A list price, valid from `valid_from` until before `valid_until`.
 
-    Of the valid rows one with an end wins over the base price, which has none; of two alike the one that began later.
+    Of the valid rows, one with an end precedes the base price, which has none; of two alike, the one that began later.
     """
 
     __tablename__ = "prices"
@@ -74,7 +74,7 @@ class PriceRecord(Base):
 
 
 class LocationRecord(Base):
-    """A place that holds stock. A trigger normalises `code`: `Main` and `main` are one."""
+    """A place with stock. A trigger normalises `code`: `Main` and `main` are one."""
 
     __tablename__ = "locations"
     __table_args__ = (CheckConstraint("code <> ''", name="code"),)
@@ -84,7 +84,7 @@ class LocationRecord(Base):
 
 
 class StockLevelRecord(Base):
-    """Units of a variant at a location. The check is invariant 1: never more held than there are.
+    """Units of a variant at a location. The check is invariant 1: never more units reserved than on hand.
 
     `backorderable` is copied from the variant's policy when stock is set, so that the check needs no other table.
     """

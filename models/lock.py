@@ -21,7 +21,7 @@ class ReservationRecord(Base):
         CheckConstraint("quantity > 0", name="quantity"),
         ForeignKeyConstraint(["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]),
         Index(None, "checkout_id", "line", "location_id", unique=True),
-        # By checkout: on anything else it would be read whole by a plan that was made while little was held.
+        # By checkout: with another column, a plan made while few rows were held would read the whole index.
         Index("reservations_held_checkout_idx", "checkout_id", postgresql_where=text("state = 'held'")),
     )
 
@@ -37,9 +37,9 @@ class ReservationRecord(Base):
 class CheckoutLineRecord(Base):
     """Which variant a line of a checkout is: decided once, by the first phase, and never again.
 
-    Every later phase goes by it. A sku is looked up nowhere else: it may be given to another variant at any moment.
-    `variant_id` is not a foreign key: it would lock the variant's row in each checkout, and what a reservation holds
-    cannot be deleted anyway.
+    Every later phase uses it. A sku is looked up nowhere else: another variant may get it at any moment.
+    `variant_id` is not a foreign key: it would lock the variant's row in each checkout, and a variant with a
+    reservation cannot be deleted anyway.
     """
 
     __tablename__ = "checkout_lines"

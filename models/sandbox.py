@@ -1,4 +1,4 @@
-"""The sandbox bank's own books, in its own schema. No other table references them: the two sides can disagree."""
+"""The sandbox bank's own tables, in its own schema. No other table references them: the two sides can disagree."""
 
 from datetime import datetime
 from typing import Any
@@ -52,7 +52,7 @@ class SandboxEntryRecord(Base):
 
 
 class SandboxRequestRecord(Base):
-    """Idempotency keys the bank has seen, with the answer it gave. Null answer: seen, and without effect so far."""
+    """An idempotency key that the bank has received, with its answer. Null answer: received, without effect so far."""
 
     __tablename__ = "requests"
     __table_args__ = ({"schema": SCHEMA},)

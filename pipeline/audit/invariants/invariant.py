@@ -13,8 +13,8 @@ class Invariant:
 
     A row names what broke and carries the figures that disagree. All queries of an audit read one snapshot, so they
     hold while workers run: what one transaction wrote is seen whole or not at all. `:bound_seconds` and `:queued` are
-    given by the audit. `bank` marks a query over the sandbox bank's own books. What SQL cannot say, such as a hash over
-    canonical JSON, is found by `search` instead.
+    given by the audit. `bank` marks a query over the sandbox bank's own tables. What SQL cannot say, such as a hash
+    over canonical JSON, is found by `search` instead.
     """
 
     name: str

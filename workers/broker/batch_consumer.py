@@ -93,7 +93,7 @@ class BatchConsumer(Consumer):
             self._link.wait_for_wake(min(self._idle_seconds, self._seconds_to_beat()))
             return None
         fetched = self._link.fetch(self._batch_size)
-        self._recover()
+        self._log_recovery()
         # Whatever is sent after this fetch leaves a wake-up: a second look would find nothing, and take its time from
         # the batch that has just been handed out.
         self._is_drained = len(fetched) < self._batch_size
@@ -189,7 +189,7 @@ class BatchConsumer(Consumer):
         time.sleep(self._pause_seconds)
         self._pause_seconds = min(self._pause_seconds * 2, LAST_PAUSE_SECONDS)
 
-    def _recover(self) -> None:
+    def _log_recovery(self) -> None:
         if self._away_since is not None:
             seconds = round(time.monotonic() - self._away_since, 3)
             log.info("broker.recovered", queue=self._link.queue, seconds=seconds)

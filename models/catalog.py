@@ -1,4 +1,4 @@
-"""What can be sold, for how much, and how many there are."""
+"""Variants, their prices, and their stock: levels, ledger and reservations."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, ForeignKeyConstraint,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Big, BigId, Currency, Minor, Now, max_length, one_of
-from models.states import MovementKind
+from models.states import MovementKind, ReservationState
 
 
 class VariantRecord(Base):
@@ -127,3 +127,25 @@ class StockMovementRecord(Base):
     quantity: Mapped[Minor]
     checkout_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkouts.id"))
     at: Mapped[Now]
+
+
+class ReservationRecord(Base):
+    """Units held for one line at one location. A line may be split over locations."""
+
+    __tablename__ = "reservations"
+    __table_args__ = (
+        one_of("state", ReservationState),
+        CheckConstraint("quantity > 0", name="quantity"),
+        ForeignKeyConstraint(["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]),
+        Index(None, "checkout_id", "line", "location_id", unique=True),
+        # By checkout: with another column, a plan made while few rows were held would read the whole index.
+        Index("reservations_held_checkout_idx", "checkout_id", postgresql_where=text("state = 'held'")),
+    )
+
+    id: Mapped[BigId]
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"))
+    line: Mapped[int]
+    variant_id: Mapped[Big]
+    location_id: Mapped[Big]
+    quantity: Mapped[int]
+    state: Mapped[str] = mapped_column(server_default=ReservationState.HELD.value)

@@ -1,4 +1,4 @@
-"""One attempt to buy one cart, and what happened to it."""
+"""Checkouts: their lines, idempotency keys and events; and rejected messages."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, BigId, Currency, Moment, Now, Small, max_length, one_of
+from models.base import Base, Big, BigId, Currency, Moment, Now, Small, max_length, one_of
 from models.limits import MAX_REFERENCE
 from models.states import ACTIVE_SQL, ENDINGS, CheckoutState, DueReason
 
@@ -88,6 +88,21 @@ class CheckoutRecord(Base):
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
     ended_at: Mapped[datetime | None]
+
+
+class CheckoutLineRecord(Base):
+    """Which variant a line of a checkout is: decided once, by the first phase, and never again.
+
+    Every later phase uses it. A sku is looked up nowhere else: another variant may get it at any moment.
+    `variant_id` is not a foreign key: it would lock the variant's row in each checkout, and a variant with a
+    reservation cannot be deleted anyway.
+    """
+
+    __tablename__ = "checkout_lines"
+
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    variant_id: Mapped[Big]
 
 
 class IdempotencyKeyRecord(Base):

@@ -51,7 +51,7 @@ class AuditReport:
 
 
 def audit(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> list[Violation]:
-    """Return the violated invariants, none when all is well. See `take_report`."""
+    """Return the violated invariants. See `take_report`."""
     return list(take_report(connection, settings, queued=queued).violations)
 
 
@@ -74,7 +74,7 @@ def take_report(connection: Connection, settings: Settings, *, queued: Collectio
 
 
 def check(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
-    """Check every invariant within the connection's own transaction, whatever that sees."""
+    """Check every invariant in the connection's own transaction, on what that transaction sees."""
     checked = tuple(invariant for invariant in INVARIANTS if not invariant.bank or _bank_is_here(settings))
     facts = {**bind_conditions(settings), "queued": list(queued)}
     found = [_find(connection, invariant, facts) for invariant in checked]
@@ -89,7 +89,7 @@ def check(connection: Connection, settings: Settings, *, queued: Collection[UUID
 
 
 def _bank_is_here(settings: Settings) -> bool:
-    # The sandbox bank may keep its books in another database, which one snapshot cannot reach.
+    # The sandbox bank may have its tables in another database, which one snapshot cannot reach.
     own = SandboxSettings.read(settings).database_url
     return own is None or own == settings.database_url
 

@@ -1,4 +1,4 @@
-"""Errors: one tree, a stable code and a sentence for each that says what to do."""
+"""Errors: one tree; each has a stable code, and a sentence that says what to do."""
 
 from pipeline.errors.codes import Code
 from pipeline.errors.tree import CheckoutError, Conflict, Invalid, NotFound, Refused, Unavailable, sentence

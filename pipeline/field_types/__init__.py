@@ -1,1 +1,1 @@
-"""What comes in from outside, by kind: its bounds and its one form."""
+"""Types of input fields: their bounds and their normal form."""

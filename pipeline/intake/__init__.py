@@ -1,1 +1,1 @@
-"""The way in: requests, the commands that run them, idempotency, and a checkout's status."""
+"""Intake: requests, the commands that run them, idempotency, and a checkout's status."""

@@ -1,1 +1,1 @@
-"""Messages as the pipeline sees them: what it sends, and what it could not read. No broker."""
+"""Ports to the broker, and rejected messages. No broker is imported here."""

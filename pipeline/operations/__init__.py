@@ -1,1 +1,1 @@
-"""What operators ask: statistics, health, diagnostics, search, detail, advice."""
+"""For operators: statistics, health, diagnostics, search, detail, advice."""

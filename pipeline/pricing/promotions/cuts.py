@@ -1,4 +1,4 @@
-"""What a promotion sees, and what it answers."""
+"""The input and the result of a promotion."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What earlier discounts have left: of each line that the promotion is for, by its number, and of shipping."""
+    """What is left to pay after earlier discounts: of each line of the promotion, by its number, and of shipping."""
 
     currency: str
     lines: Mapping[int, int]
@@ -15,7 +15,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a promotion takes off. Never more than was left."""
+    """The discount of a promotion, never more than was left."""
 
     lines: Mapping[int, int] = field(default_factory=dict)
     shipping_minor: int = 0

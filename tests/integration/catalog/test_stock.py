@@ -123,7 +123,7 @@ def test_a_policy_cannot_turn_to_deny_while_more_is_held_than_there_is(connectio
         set_stock(connection, [StockRow("A", "shop", 9)], create_locations=True)
 
     assert refused.value.code == Code.STOCK_OVERSOLD
-    assert refused.value.objections == (Shortfall("A", "main", 3, 1, is_asked=False),)
+    assert refused.value.objections == (Shortfall("A", "main", 3, 1, is_requested=False),)
     # Whoever sets stock at one place is not told of another as if they had named it.
     assert str(refused.value) == 'The policy of "A" cannot be deny: elsewhere 3 are held of 1: receive more there.'
     assert read_stock(connection) == [("A", "main", 1, 3, True)]

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from models.guards import APPEND_ONLY
-from models.lock import PriceLockLineRecord, PriceLockRecord
 from models.order import OrderLineRecord, OrderRecord
+from models.price_lock import PriceLockLineRecord, PriceLockRecord
 from pipeline.pricing.quote import hash_quote, price_order
 from pipeline.pricing.storage import freeze_quotes, read_quotes
 from pipeline.pricing.terms import ExchangeRate, Goods, Order, Promotion, PromotionKind, Shipping, TaxRate

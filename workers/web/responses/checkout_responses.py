@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from models.states import ENDINGS, CheckoutState
 from pipeline.errors import Code, Conflict
-from pipeline.intake.status import RESTING, Status, read_status
+from pipeline.intake.status import STABLE, Status, read_status
 from pipeline.pricing.storage import read_quotes
 from pipeline.pricing.terms import Quote
 from workers.web.context import Edge
@@ -32,7 +32,7 @@ class HttpOutcome:
     @property
     def is_resting(self) -> bool:
         """Whether it moves no further by itself."""
-        return self.status.state in RESTING
+        return self.status.state in STABLE
 
     @property
     def was_declined(self) -> bool:
@@ -52,7 +52,7 @@ async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Htt
 
     if seconds:
         await edge.long_polls.wait(
-            checkout_id, partial(edge.read, look), lambda status: status.state in RESTING, seconds
+            checkout_id, partial(edge.read, look), lambda status: status.state in STABLE, seconds
         )
     return await edge.read(look_closely)
 

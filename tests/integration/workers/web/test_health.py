@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Engine, make_url, text
 
 from pipeline.checkouts.conditions import bound_seconds
 from pipeline.database.migrations import read_head
-from pipeline.operations.health import ASKED, Check, Health, check_database
+from pipeline.operations.health import DATABASE_CHECKS, Check, Health, check_database
 from pipeline.settings import Settings
 from tests.integration.workers.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_edge
 from tests.integration.workers.web.stage import Stage, put_cart, start
 
-NAMES: Final = ["database", *ASKED, "broker", "gateway"]
+NAMES: Final = ["database", *DATABASE_CHECKS, "broker", "gateway"]
 
 #: Where the edge works: its own threads, and those that look.
 POOLS: Final = ("web", "health")

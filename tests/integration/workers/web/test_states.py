@@ -101,7 +101,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
         "failure": CANCELLED,
     },
     CheckoutState.NEEDS_REVIEW: {
-        "state_name": "Being looked at",
+        "state_name": "Being reviewed",
         "message": "The checkout needs review by an operator: wait for the result, or ask support.",
         "phases_completed": 5,
         "phase_name": "order_creation",

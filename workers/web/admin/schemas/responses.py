@@ -88,7 +88,7 @@ class CheckoutDetailView(View):
     order: Records
     events: Records
     providers_webhooks: Records
-    webhooks_of_ours: Records
+    outbound_webhooks: Records
     advice: list[AdviceView]
 
 

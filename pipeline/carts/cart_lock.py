@@ -42,7 +42,7 @@ class CartLock:
         return Conflict(
             Code.CART_LOCKED,
             cart_id=str(self.cart_id),
-            cart_lock=f"checkout {self.id}" if own else "another owner's checkout",
+            locked_by=f"checkout {self.id}" if own else "another owner's checkout",
             expires_at=self.expires_at.isoformat(),
             **own,
         )

@@ -23,7 +23,7 @@ from workers.web.admin.routes import checkout_detail as details
 from workers.web.admin.routes import checkout_list as listing
 from workers.web.admin.sessions import COOKIE
 from workers.web.admin.sign_in_attempts import SignInAttempts
-from workers.web.context import Edge
+from workers.web.context import WebContext
 from workers.web.health_check import HealthChecker
 from workers.web.long_poll import LongPolls
 from workers.web.protection.load_shedding import LoadShedding
@@ -70,9 +70,9 @@ def build_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=name_operation,
     )
-    app.state.edge = build_edge(settings)
-    app.state.health_checker = HealthChecker(app.state.edge)
-    app.state.load_shedding = LoadShedding(app.state.edge)
+    app.state.context = build_context(settings)
+    app.state.health_check = HealthChecker(app.state.context)
+    app.state.load_shedding = LoadShedding(app.state.context)
     app.state.sign_in_attempts = SignInAttempts(settings.web_sign_ins_per_minute)
     app.state.registry = CollectorRegistry()
     # The last that is added is the first to be passed: what is refused is counted too.
@@ -86,33 +86,33 @@ def build_app(settings: Settings) -> FastAPI:
     return app
 
 
-def build_edge(settings: Settings) -> Edge:
+def build_context(settings: Settings) -> WebContext:
     """Put together what all requests share."""
     own = settings.model_copy(update={"pool_size": settings.web_connections})
     engine = build_engine(own, "web", waits=WAITS)
     event.listen(engine.database, "checkout", _refuse_ended)
-    return Edge(
+    return WebContext(
         settings=own,
         engine=engine,
         long_polls=LongPolls((settings.listen_database_url or settings.database_url).get_secret_value()),
-        limits=RateLimits(settings.web_requests_per_minute),
+        rate_limits=RateLimits(settings.web_requests_per_minute),
         threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
     )
 
 
 @asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
-    edge: Edge = app.state.edge
-    listening = asyncio.create_task(edge.long_polls.run())
+    context: WebContext = app.state.context
+    listening = asyncio.create_task(context.long_polls.run())
     try:
         yield
     finally:
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
-        app.state.health_checker.close()
-        edge.threads.shutdown()
-        edge.engine.close()
+        app.state.health_check.close()
+        context.threads.shutdown()
+        context.engine.close()
 
 
 def _refuse_ended(connection: psycopg.Connection[Any], *_pool: object) -> None:

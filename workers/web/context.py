@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class WebContext:
     """One HTTP process. A thread is only used while it works on the database: long polls use none."""
 
     settings: Settings
     engine: CheckoutEngine
     long_polls: LongPolls
-    limits: RateLimits
+    rate_limits: RateLimits
     threads: Executor
 
     @property
@@ -50,8 +50,8 @@ class Edge:
         return await self.run(on_connection)
 
 
-def edge_of(request: Request) -> Edge:
-    """Return the edge that serves this request."""
-    edge = request.app.state.edge
-    assert isinstance(edge, Edge)  # noqa: S101 (the application is built in one place)
-    return edge
+def context_of(request: Request) -> WebContext:
+    """Return the context that serves this request."""
+    context = request.app.state.context
+    assert isinstance(context, WebContext)  # noqa: S101 (the application is built in one place)
+    return context

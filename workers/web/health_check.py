@@ -16,7 +16,7 @@ from pipeline.database.connections import is_transient, reading
 from pipeline.database.migrations import read_head
 from pipeline.gateways.choice import describe_choice
 from pipeline.operations.health import Check, Health, HealthReport, check_database, lose_database
-from workers.web.context import Edge
+from workers.web.context import WebContext
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ BROKER_HERE: Final = Check(Health.HEALTHY, "Redis answers.")
 class Probe(Generic[T]):
     """One question on a thread of its own: one that hangs is waited for again, and never joined by a second.
 
-    Not on the edge's threads: a frozen server would take one of them with each check, until none is left to serve.
+    Not on the context's threads: a frozen server would take one of them with each check, until none is left to serve.
     """
 
     def __init__(self, ask: Callable[[], T]) -> None:
@@ -60,11 +60,11 @@ class Probe(Generic[T]):
 class HealthChecker:
     """The last health check, and the next. Lives on one event loop."""
 
-    def __init__(self, edge: Edge) -> None:
-        """Check through this edge's connections: if they are all taken, that is an answer too."""
-        self._edge = edge
+    def __init__(self, context: WebContext) -> None:
+        """Check through this context's connections: if they are all taken, that is an answer too."""
+        self._context = context
         self._database = Probe(self._check_database)
-        self._broker = Probe(edge.engine.broker.client.ping)
+        self._broker = Probe(context.engine.broker.client.ping)
         self._lock = asyncio.Lock()
         self._last: HealthReport | None = None
         self._until = 0.0
@@ -80,7 +80,7 @@ class HealthChecker:
 
     @cached_property
     def _gateway(self) -> Check:
-        return Check(Health.HEALTHY, f"Payments go to {describe_choice(self._edge.settings)}.")
+        return Check(Health.HEALTHY, f"Payments go to {describe_choice(self._context.settings)}.")
 
     @cached_property
     def _head(self) -> str:
@@ -93,8 +93,8 @@ class HealthChecker:
         self._broker.close()
 
     def _check_database(self) -> tuple[dict[str, Check], datetime]:
-        with reading(self._edge.engine.database) as connection:
-            return check_database(connection, self._edge.settings, self._head)
+        with reading(self._context.engine.database) as connection:
+            return check_database(connection, self._context.settings, self._head)
 
     async def _ask_database(self) -> tuple[dict[str, Check], datetime]:
         try:

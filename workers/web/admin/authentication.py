@@ -14,7 +14,7 @@ from pipeline.security.admin_sessions import find_session
 from pipeline.security.api_keys import Caller
 from workers.web.admin.sessions import read_cookie
 from workers.web.admin.templates import render_page, wants_page
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.authentication import AdminRoute, OpenRoute, identify, read_media_type
 from workers.web.responses.problem_details import Problem, render
 
@@ -25,7 +25,7 @@ LIST: Final = "/admin/checkout-locks"
 MAX_FIELDS: Final = 20
 
 
-class DoorRoute(OpenRoute):
+class SignInRoute(OpenRoute):
     """Where one signs in and out. Forms of other sites are refused."""
 
     async def admit(self, request: Request, headers: dict[str, str]) -> Request:
@@ -39,7 +39,7 @@ class DoorRoute(OpenRoute):
         return _refuse(problem, request)
 
 
-class DeskRoute(AdminRoute):
+class AdminPageRoute(AdminRoute):
     """A page for a browser that has signed in, JSON for a key; the same addresses, the same rules."""
 
     media_types: ClassVar[frozenset[str]] = frozenset({"application/json", FORM})
@@ -62,7 +62,7 @@ class DeskRoute(AdminRoute):
         if "authorization" in request.headers:
             return await identify(request)
         token = read_cookie(request)
-        caller = await edge_of(request).read(lambda found: find_session(found, token)) if token else None
+        caller = await context_of(request).read(lambda found: find_session(found, token)) if token else None
         if caller is None:
             raise Refused(Code.API_KEY_INVALID)
         if request.method != "GET":

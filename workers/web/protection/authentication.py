@@ -13,7 +13,7 @@ from pipeline.carts.cart_input import CartContent
 from pipeline.errors import Code, Refused
 from pipeline.security.api_keys import Caller, Scope, find_caller
 from pipeline.settings import Settings
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.rate_limits import BoundedRequest
 from workers.web.responses.problem_details import HEADERS, Problem, explain, render
 from workers.web.schemas.requests import CartForm, CheckoutForm
@@ -67,19 +67,19 @@ class OpenRoute(APIRoute):
 
     async def admit(self, request: Request, headers: dict[str, str]) -> Request:
         """Return the request once it may come in; what its answer must carry is put into `headers`."""
-        edge = edge_of(request)
+        context = context_of(request)
         if self.scope_needed is not None:
             caller = await self.identify(request)
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key_id=caller.key_id)
-            allowance = edge.limits.count(caller.key_id)
+            allowance = context.rate_limits.count(caller.key_id)
             headers.update(allowance.headers)
             if not allowance.granted:
                 raise Refused(Code.RATE_LIMITED, limit=allowance.limit, seconds=allowance.reset_seconds)
             require(caller, self.scope_needed, "this address needs it")
         if self.body_field is not None and read_media_type(request) not in self.media_types:
             raise Refused(Code.MEDIA_TYPE)
-        return BoundedRequest(request, self.find_limit(edge.settings), edge.settings.web_body_seconds)
+        return BoundedRequest(request, self.find_limit(context.settings), context.settings.web_body_seconds)
 
     def find_limit(self, settings: Settings) -> int:
         """Return the largest body, in bytes, that this route reads."""
@@ -112,7 +112,7 @@ async def identify(request: Request) -> Caller:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     caller = None
     if scheme.lower() == "bearer" and token:
-        caller = await edge_of(request).read(lambda connection: find_caller(connection, token.strip()))
+        caller = await context_of(request).read(lambda connection: find_caller(connection, token.strip()))
     if caller is None:
         raise Refused(Code.API_KEY_INVALID)
     return caller

@@ -14,7 +14,7 @@ from pipeline.errors import Code, Conflict
 from pipeline.intake.status import STABLE, Status, read_status
 from pipeline.pricing.storage import read_quotes
 from pipeline.pricing.terms import Quote
-from workers.web.context import Edge
+from workers.web.context import WebContext
 from workers.web.responses.problem_details import make_problem, render
 from workers.web.responses.serializers import view_checkout
 
@@ -40,7 +40,7 @@ class HttpOutcome:
         return self.status.state is CheckoutState.AWAITING_PAYMENT and self.status.failure is not None
 
 
-async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> HttpOutcome:
+async def settle(context: WebContext, checkout_id: UUID, owner: str, seconds: int) -> HttpOutcome:
     """Wait for a checkout to come to rest, for at most so many seconds, and return how it stands."""
     structlog.contextvars.bind_contextvars(checkout_id=str(checkout_id))
 
@@ -51,10 +51,10 @@ async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Htt
         return HttpOutcome(look(connection), read_quotes(connection, [checkout_id]).get(checkout_id))
 
     if seconds:
-        await edge.long_polls.wait(
-            checkout_id, partial(edge.read, look), lambda status: status.state in STABLE, seconds
+        await context.long_polls.wait(
+            checkout_id, partial(context.read, look), lambda status: status.state in STABLE, seconds
         )
-    return await edge.read(look_closely)
+    return await context.read(look_closely)
 
 
 def answer_buyer(outcome: HttpOutcome, *, paying: bool, waited: int) -> Response:

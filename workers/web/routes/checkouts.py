@@ -10,7 +10,7 @@ from models.limits import MAX_TTL_SECONDS
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.intake.requests import StartRequest
 from pipeline.intake.service import CheckoutService
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.headers import read_key, read_wait
 from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
 from workers.web.protection.load_shedding import LoadShedding
@@ -65,12 +65,12 @@ async def start_checkout(
     Its stock and prices are held from then on. Safe to repeat: a cart has one checkout at a time, and one that waited
     for 3-D Secure is polled again. 202 while it is in progress, 200 with the quote once that is frozen.
     """
-    edge, owner = edge_of(request), caller_of(request).owner
+    context, owner = context_of(request), caller_of(request).owner
     await load_shedding_of(request).admit()
     wanted = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
-    checkout_id = await edge.run(lambda: _start(edge.service, wanted))
-    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
-    return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=False, waited=seconds)
+    checkout_id = await context.run(lambda: _start(context.service, wanted))
+    seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
+    return answer_buyer(await settle(context, checkout_id, owner, seconds), paying=False, waited=seconds)
 
 
 @router.post(
@@ -86,15 +86,15 @@ async def process_checkout(
     202 at once, with the address of its status; with `Prefer: wait=N` the order, or why there is none. A repeat with
     the same key and body is answered as the first was, for 24 hours, and never pays twice.
     """
-    edge, caller = edge_of(request), caller_of(request)
+    context, caller = context_of(request), caller_of(request)
     key = read_key(idempotency_key)
     if form.cart is not None:
         form = form.model_copy(update={"cart": admit_cart(caller, form.cart)})
     if form.checkout_id is None:
         # What has been started is finished: its stock is held.
         await load_shedding_of(request).admit()
-    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
-    return await purchase(edge, form.ask(caller.owner, key), key, seconds)
+    seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
+    return await purchase(context, form.ask(caller.owner, key), key, seconds)
 
 
 @router.get(
@@ -112,8 +112,8 @@ async def read_checkout_status(
     """Return the status of a checkout, or of a cart's newest one."""
     if (checkout_id is None) == (cart_id is None):
         raise Invalid(Code.REQUEST_INVALID, reason="name either checkout_id or cart_id")
-    edge, owner = edge_of(request), caller_of(request).owner
-    return await edge.run(lambda: _read_status(edge.service, owner, checkout_id, cart_id))
+    context, owner = context_of(request), caller_of(request).owner
+    return await context.run(lambda: _read_status(context.service, owner, checkout_id, cart_id))
 
 
 @router.post(
@@ -126,10 +126,10 @@ async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = N
 
     Refused once the payment is being captured (`past_pivot`), and of one that has become an order.
     """
-    edge, owner = edge_of(request), caller_of(request).owner
-    checkout_id = await edge.run(lambda: _cancel(edge.service, owner, form))
-    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
-    return answer_cancel(await settle(edge, checkout_id, owner, seconds), waited=seconds)
+    context, owner = context_of(request), caller_of(request).owner
+    checkout_id = await context.run(lambda: _cancel(context.service, owner, form))
+    seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
+    return answer_cancel(await settle(context, checkout_id, owner, seconds), waited=seconds)
 
 
 def load_shedding_of(request: Request) -> LoadShedding:

@@ -55,8 +55,8 @@ async def read_health(request: Request, response: Response) -> HealthView:
     """Return whether checkouts get through: 503 when they do not, 200 when they do, be it later or not all
     (degraded).
     """
-    health_checker: HealthChecker = request.app.state.health_checker
-    report = await health_checker.report()
+    health_check: HealthChecker = request.app.state.health_check
+    report = await health_check.report()
     if report.status is Health.UNHEALTHY:
         response.status_code = 503
     checks = {name: CheckView.model_validate(check) for name, check in report.checks.items()}

@@ -13,7 +13,7 @@ from pipeline.gateways.choice import describe_choice
 from pipeline.operations.health import read_sweep_age
 from pipeline.operations.statistics import Stats, read_stats
 from workers.overview import Readout, read_queues
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.authentication import AdminRoute
 from workers.web.schemas.openapi import BEARER, describe_problems
 
@@ -34,15 +34,15 @@ HOURS: Final = 1.0
 async def read_metrics(request: Request) -> Response:
     """Return all figures in Prometheus's text format; needs a key with the scope `admin`."""
     registry: CollectorRegistry = request.app.state.registry
-    edge = edge_of(request)
+    context = context_of(request)
 
     def read(connection: Connection) -> tuple[Stats, float | None]:
-        return read_stats(connection, edge.settings, hours=HOURS), read_sweep_age(connection)
+        return read_stats(connection, context.settings, hours=HOURS), read_sweep_age(connection)
 
-    stats, sweep_age = await edge.read(read)
-    queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
-    figures = Figures(Readout(stats, queues, describe_choice(edge.settings)), sweep_age)
-    body = await edge.run(lambda: generate_latest(figures) + generate_latest(registry))
+    stats, sweep_age = await context.read(read)
+    queues = await context.run(lambda: read_queues(context.engine.broker.client))
+    figures = Figures(Readout(stats, queues, describe_choice(context.settings)), sweep_age)
+    body = await context.run(lambda: generate_latest(figures) + generate_latest(registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from pipeline.errors import Code, Refused
 from pipeline.intake.idempotency import IdempotentRequest, StoredResponse
 from pipeline.intake.requests import ProcessRequest, StartRequest, fingerprint
-from workers.web.context import Edge
+from workers.web.context import WebContext
 from workers.web.responses.checkout_responses import answer_buyer, settle
 from workers.web.responses.problem_details import explain_refusal, render
 
@@ -30,27 +30,27 @@ _NOT_KEPT: Final = frozenset(
 )
 
 
-async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
+async def purchase(context: WebContext, intent: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
     """Pay and answer; the first answer of this key if it has had one."""
     asked = IdempotentRequest(intent.owner, key, fingerprint(intent))
     leased = True
     try:
-        admitted = await edge.run(lambda: edge.service.purchase(intent, asked, seconds + LEASE_MARGIN_SECONDS))
+        admitted = await context.run(lambda: context.service.purchase(intent, asked, seconds + LEASE_MARGIN_SECONDS))
         if isinstance(admitted, StoredResponse):
             return _replay(admitted)
-        response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
+        response = await _finish(context, admitted.checkout_id, intent.owner, seconds)
     except Refused as refusal:
         if refusal.code in _NOT_KEPT and not refusal.committed:
             raise
         leased = refusal.committed
         response = render(explain_refusal(refusal))
     answer = StoredResponse(response.status_code, dict(response.headers), bytes(response.body).decode())
-    await edge.run(lambda: edge.service.keep_response(asked, answer, leased=leased))
+    await context.run(lambda: context.service.keep_response(asked, answer, leased=leased))
     return response
 
 
-async def _finish(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Response:
-    return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=True, waited=seconds)
+async def _finish(context: WebContext, checkout_id: UUID, owner: str, seconds: int) -> Response:
+    return answer_buyer(await settle(context, checkout_id, owner, seconds), paying=True, waited=seconds)
 
 
 def _replay(stored: StoredResponse) -> Response:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.webhooks.inbound.receive import MAX_BODY
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.authentication import OpenRoute
 from workers.web.schemas.openapi import describe_problems
 
@@ -44,7 +44,7 @@ async def receive_webhook(
     request: Request, gateway: Annotated[str, Path(description="the payment provider", examples=["sandbox"])]
 ) -> ReceivedView:
     """Receive an inbound webhook of the payment provider. It needs no API key: its signature identifies the sender."""
-    edge = edge_of(request)
+    context = context_of(request)
     body, headers = await request.body(), dict(request.headers)
-    await edge.run(lambda: edge.service.receive_webhook(gateway, body, headers))
+    await context.run(lambda: context.service.receive_webhook(gateway, body, headers))
     return ReceivedView()

@@ -14,8 +14,8 @@ from pipeline.saga.chain import CHAIN
 from tests.integration.workers.web.pauses import pause_checkout, rest
 from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import BODY, Stage, pay, put_cart, read_status, spin_until, start
-from workers.web.app import build_edge
-from workers.web.context import Edge
+from workers.web.app import build_context
+from workers.web.context import WebContext
 from workers.web.protection.load_shedding import WAITED, LoadShedding, read_waited
 
 #: A thousand checkouts before the third phase, the oldest of them for a minute.
@@ -104,8 +104,8 @@ def test_the_oldest_of_a_phase_is_found_without_reading_the_others(stage: Stage)
 
 
 def test_a_look_that_hangs_holds_up_nobody_else(stage: Stage) -> None:
-    async def come(edge: Edge) -> None:
-        load_shedding = LoadShedding(edge)
+    async def come(context: WebContext) -> None:
+        load_shedding = LoadShedding(context)
         with stage.engine.connect() as blocker:
             # Given that the look cannot be taken
             blocker.execute(text("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE"))
@@ -117,9 +117,9 @@ def test_a_look_that_hangs_holds_up_nobody_else(stage: Stage) -> None:
             blocker.rollback()
         await asyncio.wait_for(first, 5)
 
-    edge = build_edge(stage.settings)
+    context = build_context(stage.settings)
     try:
-        asyncio.run(come(edge))
+        asyncio.run(come(context))
     finally:
-        edge.threads.shutdown()
-        edge.engine.close()
+        context.threads.shutdown()
+        context.engine.close()

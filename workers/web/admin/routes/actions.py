@@ -8,15 +8,15 @@ from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
 from pipeline.security.api_keys import Caller
-from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.routes.checkout_detail import SAID, CheckoutId
 from workers.web.admin.schemas.responses import ActedView, ReasonForm
 from workers.web.admin.templates import wants_page
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.authentication import caller_of
 from workers.web.schemas.openapi import BEARER, describe_problems
 
-router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
 
 PROBLEMS: Final = describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 
@@ -32,8 +32,8 @@ async def release_checkout(request: Request, checkout_id: CheckoutId, form: Reas
 
     Refused once the payment is being captured (`past_pivot`), and while the checkout needs review (`needs_review`).
     """
-    edge, actor = edge_of(request), name_actor(caller_of(request))
-    admitted = await edge.run(lambda: edge.service.release(checkout_id, actor=actor, reason=form.reason))
+    context, actor = context_of(request), name_actor(caller_of(request))
+    admitted = await context.run(lambda: context.service.release(checkout_id, actor=actor, reason=form.reason))
     return await _answer(request, checkout_id, "release", changed=admitted.changed)
 
 
@@ -45,8 +45,8 @@ async def release_checkout(request: Request, checkout_id: CheckoutId, form: Reas
 )
 async def retry_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
     """Retry a checkout that needs review, or the failed void or refund of an ended one."""
-    edge, actor = edge_of(request), name_actor(caller_of(request))
-    admitted = await edge.run(lambda: edge.service.retry(checkout_id, actor=actor, reason=form.reason))
+    context, actor = context_of(request), name_actor(caller_of(request))
+    admitted = await context.run(lambda: context.service.retry(checkout_id, actor=actor, reason=form.reason))
     return await _answer(request, checkout_id, "retry", changed=admitted.changed)
 
 
@@ -59,6 +59,6 @@ async def _answer(request: Request, checkout_id: UUID, action: str, *, changed: 
     said = action if changed else "nothing"
     if wants_page(request):
         return RedirectResponse(f"{LIST}/{checkout_id}?said={said}", 303)
-    edge = edge_of(request)
-    state: CheckoutState = (await edge.run(lambda: edge.service.status(checkout_id=checkout_id))).state
+    context = context_of(request)
+    state: CheckoutState = (await context.run(lambda: context.service.status(checkout_id=checkout_id))).state
     return ActedView(checkout_id=checkout_id, changed=changed, state=state, message=SAID[said])

@@ -13,14 +13,14 @@ from starlette.responses import RedirectResponse, Response
 from models.states import CheckoutState
 from pipeline.field_types.kinds import Reference
 from pipeline.operations.checkout_search import MAX_PAGE, Filter, read_page
-from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import ListView
 from workers.web.admin.templates import render_page, wants_page
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.schemas.examples import CART_ID
 from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 
-router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
 
 PAGE_SIZE: Final = 50
 
@@ -74,7 +74,7 @@ async def enter() -> Response:
 async def list_checkouts(request: Request, wanted: Annotated[ListQuery, Query()]) -> Response | ListView:
     """List checkouts, newest first. A page costs the same wherever it is and however many checkouts there are."""
     among = Filter(wanted.state, wanted.owner, wanted.cart, wanted.since, wanted.until, wanted.before)
-    page = await edge_of(request).read(lambda connection: read_page(connection, among, limit=wanted.limit))
+    page = await context_of(request).read(lambda connection: read_page(connection, among, limit=wanted.limit))
     if not wants_page(request):
         return ListView.model_validate({"checkouts": page.entries, "next_before": page.next_before})
     asked = {name: value for name, value in request.query_params.items() if name != "before"}

@@ -10,15 +10,15 @@ from pipeline.database.connections import transaction
 from pipeline.operations.commands import CommandLine
 from pipeline.security.admin_sessions import close_session, open_session
 from pipeline.security.api_keys import Scope, find_caller, read_key_id
-from workers.web.admin.authentication import LIST, SIGN_IN, DoorRoute, read_fields
+from workers.web.admin.authentication import LIST, SIGN_IN, SignInRoute, read_fields
 from workers.web.admin.sessions import drop_cookie, needs_https, read_cookie, set_cookie
 from workers.web.admin.sign_in_attempts import SignInAttempts
 from workers.web.admin.templates import render_page
-from workers.web.context import Edge, edge_of
+from workers.web.context import WebContext, context_of
 
 log = structlog.get_logger()
 
-router = APIRouter(route_class=DoorRoute, include_in_schema=False)
+router = APIRouter(route_class=SignInRoute, include_in_schema=False)
 
 REFUSED: Final = f"This is no live key with the scope admin: make one with `{CommandLine.CREATE_ADMIN_KEY}`."
 
@@ -37,14 +37,14 @@ async def sign_in(request: Request) -> Response:
     attempts.count(address)
     fields = await read_fields(request)
     key, target = (fields.get(name, "").strip() for name in ("key", "next"))
-    edge = edge_of(request)
-    caller = await edge.read(lambda connection: find_caller(connection, key))
+    context = context_of(request)
+    caller = await context.read(lambda connection: find_caller(connection, key))
     # The public half of what has the form of a key: which one is used may be logged.
     known = {"key_id": read_key_id(key), "client": address}
     if caller is None or Scope.ADMIN not in caller.scopes:
         log.warning("sign_in.refused", **known)
         return _show(request, target, objection=REFUSED)
-    token = await edge.run(lambda: _open(edge, caller.key_id))
+    token = await context.run(lambda: _open(context, caller.key_id))
     log.info("sign_in.accepted", **known)
     response = RedirectResponse(_choose(target), 303)
     set_cookie(request, response, token)
@@ -54,21 +54,21 @@ async def sign_in(request: Request) -> Response:
 @router.post("/admin/sign-out")
 async def sign_out(request: Request) -> Response:
     """End the session, here and wherever its cookie may have gone."""
-    edge, token = edge_of(request), read_cookie(request)
-    key_id = await edge.run(lambda: _close(edge, token))
+    context, token = context_of(request), read_cookie(request)
+    key_id = await context.run(lambda: _close(context, token))
     log.info("sign_out", key_id=key_id)
     response = RedirectResponse(SIGN_IN, 303)
     drop_cookie(request, response)
     return response
 
 
-def _open(edge: Edge, key_id: str) -> str:
-    with transaction(edge.engine.database) as connection:
+def _open(context: WebContext, key_id: str) -> str:
+    with transaction(context.engine.database) as connection:
         return open_session(connection, key_id)
 
 
-def _close(edge: Edge, token: str) -> str | None:
-    with transaction(edge.engine.database) as connection:
+def _close(context: WebContext, token: str) -> str | None:
+    with transaction(context.engine.database) as connection:
         return close_session(connection, token)
 
 

@@ -31,7 +31,7 @@ def wants_page(request: Request) -> bool:
 def render_page(request: Request, name: str, facts: Mapping[str, Any], *, status: int = 200) -> Response:
     """Return a page. `title` must be among its facts; the session is known from the request."""
     caller = getattr(request.state, "caller", None)
-    gateway = read_choice(request.app.state.edge.settings)
+    gateway = read_choice(request.app.state.context.settings)
     shared = {"caller": caller, "path": request.url.path, "gateway": gateway}
     content = _load().get_template(name).render({**facts, **shared})
     headers = {

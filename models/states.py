@@ -9,7 +9,7 @@ from typing import Final
 
 
 class CheckoutState(StrEnum):
-    """Where one attempt to buy one cart stands."""
+    """The state of a checkout."""
 
     RUNNING = "running"  # a phase is queued or in progress
     AWAITING_PAYMENT = "awaiting_payment"  # stock reserved, prices locked; it awaits payment

@@ -128,7 +128,7 @@ class InProcessEngine:
         self.gateway.close()
 
     def run_phase(self, name: str, *, batch: int = BATCH) -> int:
-        """Work on one batch of one phase's queue; returns how many messages it processed."""
+        """Process one batch of one phase's queue; return how many messages it had."""
         phase = next(each for each in get_chain() if each.name == name)
         ids = self.queues.take(phase.queue, batch)
         if ids:

@@ -44,7 +44,7 @@ LOOK_ALIKES: Final = {
 
 @cache
 def map_case() -> dict[int, int]:
-    """Return each letter with case and what stands for it, one for one: small letters, and one sigma."""
+    """Return each letter with case and its folded letter, one for one: small letters, and one sigma."""
     return dict(_fold_letters()) | DOTLESS
 
 

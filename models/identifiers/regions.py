@@ -100,7 +100,7 @@ def _load_regions() -> dict[str, _Country]:
         if row.parent_code:
             regions.parents[code] = _local(row.parent_code)
         named += [(bool(row.parent_code), row.country_code, code, name) for name in _spell(row)]
-    # Of two regions with one name the larger is meant. Two of one level cannot be told apart: the name finds neither.
+    # Of two regions with one name the larger is meant. Of two on one level the name finds neither.
     seen: dict[tuple[str, str], tuple[int, str]] = {}
     for depth, country, code, name in sorted(named):
         letters = _letters(name)

@@ -17,7 +17,7 @@ PREFIXES: Final = {"EL": "GR", "XI": "GB"}
 #: Countries whose buyers have the ids of another one's tax office.
 OFFICES: Final = {"MC": "FR", "IM": "GB"}
 
-#: What may stand between the digits. Dashes of every length are one once the text is folded, or stand here.
+#: What may be between the digits. Folding makes some dashes one; the others are here.
 _SEPARATORS: Final = re.compile(r"[-.,/'\u2010-\u2015\u2212]")
 _FORM: Final = re.compile(r"[A-Z]{2,3}[A-Z0-9+*]{2,30}")
 

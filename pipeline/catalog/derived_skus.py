@@ -107,10 +107,10 @@ def choose_skus(connection: Connection, wanted: Sequence[Derived]) -> dict[Origi
         key=lambda each: (each.origin.plain_sku, each.origin.digest),
     )
     candidates = [sku for each in unknown for sku in (each.origin.plain_sku, *each.origin.list_skus())]
-    taken = {row.sku: row for row in connection.execute(FIND_TAKEN, {"skus": candidates})}
+    existing = {row.sku: row for row in connection.execute(FIND_TAKEN, {"skus": candidates})}
     used = set(chosen.values())
     for each in unknown:
-        sku = _choose(each, taken, used)
+        sku = _choose(each, existing, used)
         used.add(sku)
         chosen[each.origin] = sku
     return chosen
@@ -130,14 +130,14 @@ def remember_skus(connection: Connection, chosen: Mapping[Origin, str]) -> None:
     )
 
 
-def _choose(derived: Derived, taken: Mapping[str, Row[Any]], used: set[str]) -> str:
+def _choose(derived: Derived, existing: Mapping[str, Row[Any]], used: set[str]) -> str:
     plain = derived.origin.plain_sku
-    stored = taken.get(plain)
+    stored = existing.get(plain)
     if plain not in used and (
         not derived.is_shared if stored is None else not stored.is_remembered and _fits(derived, stored.title)
     ):
         return plain
-    return next(sku for sku in derived.origin.list_skus() if sku not in taken and sku not in used)
+    return next(sku for sku in derived.origin.list_skus() if sku not in existing and sku not in used)
 
 
 def _fits(derived: Derived, title: str) -> bool:

@@ -88,7 +88,7 @@ CLERK: Final[Mapping[str, tuple[str, ...]]] = {
 SECRETS: Final[Mapping[str, frozenset[str]]] = {
     "api_keys": frozenset({"secret_hash"}),
     "admin_sessions": frozenset({"token_hash"}),
-    # The buyer's 3-D Secure action: with it, anyone can act in place of the buyer.
+    # The buyer's 3-D Secure action: with it, others can act in place of the buyer.
     "payments": frozenset({"token", "action"}),
     # Texts from outside: secrets are removed before they are stored, as far as they can be recognised.
     "rejected_messages": frozenset({"body"}),

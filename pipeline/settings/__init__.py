@@ -104,8 +104,8 @@ class Settings(BaseSettings):
     retry_seconds: Seconds = 1
     retry_cap_seconds: Seconds = 60
 
-    #: A worker without a heartbeat for this long counts as crashed, and its messages are requeued. Longer than any pause
-    #: of a running worker.
+    #: A worker without a heartbeat for this long counts as crashed, and its messages are requeued. Longer than any
+    #: pause of a running worker.
     heartbeat_seconds: Seconds = 15
     #: Longest wait of a consumer at an empty queue, and so for a message that was sent without a wake-up.
     poll_interval_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5

@@ -109,7 +109,7 @@ def _round_order(
 
 
 def _group(items: Sequence[Taxable], *, reverse_charged: bool) -> list[list[tuple[int, int]]]:
-    """Return where each tax stands, as (item, number of the rate): one group a name, rate, and kind of price."""
+    """Return the positions of taxes as (item, number of the rate): one group for each name, rate, and kind of price."""
     groups: dict[tuple[str, Decimal, bool, bool], list[tuple[int, int]]] = {}
     for position, item in enumerate(items):
         for number, rate in enumerate(item.rates):

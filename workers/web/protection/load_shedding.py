@@ -13,8 +13,8 @@ from workers.web.context import WebContext
 #: One reading serves all requests for this long.
 SHARED_SECONDS: Final = 1.0
 
-# The oldest of each phase, by the index: of each, one row is read. What was redelivered is left out: one checkout that
-# no worker can process would otherwise keep all others out.
+# The oldest of each phase, through the index: one row for each. Redelivered ones are left out: one checkout that no
+# worker can process would otherwise shed all others.
 WAITED: Final = text("""
     SELECT CAST(coalesce(max(extract(epoch FROM now() - oldest.sent_at)), 0) AS float8)
     FROM generate_series(0, :last) AS done (phases),
@@ -25,10 +25,10 @@ WAITED: Final = text("""
 
 
 class LoadShedding:
-    """How long checkouts wait for their workers. Lives on one event loop."""
+    """Sheds load by the time for which checkouts wait for their workers. For one event loop."""
 
     def __init__(self, context: WebContext) -> None:
-        """Look through this context's connections."""
+        """Read with this context's connections."""
         self._context = context
         self._bound = context.settings.web_load_shed_after_seconds
         self._waited_seconds = 0.0

@@ -28,7 +28,7 @@ CREATED: dict[int | str, dict[str, Any]] = {201: {"model": CartView, "descriptio
     responses=CREATED | describe_problems(401, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
 )
 async def put_cart(request: Request, response: Response, cart_id: CartId, form: CartForm) -> CartView:
-    """Write a cart whole, under an id of your choice (a UUID). 423 while a checkout holds it."""
+    """Write a whole cart, with an id of your choice (a UUID). 423 while a checkout locks it."""
     context, caller = context_of(request), caller_of(request)
     cart = Cart(id=cart_id, **dict(admit_cart(caller, form)))
     if await context.run(lambda: context.service.put_cart(caller.owner, cart)):
@@ -38,12 +38,10 @@ async def put_cart(request: Request, response: Response, cart_id: CartId, form: 
 
 @router.get(
     "/carts/{cart_id}",
-    response_description="The cart as it stands",
+    response_description="The cart",
     responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
 )
 async def read_cart(request: Request, cart_id: CartId) -> CartView:
-    """Return a cart. A locked one can be read: `locked_by` and `expires_at` name the owner of the cart lock and its
-    end.
-    """
+    """Return a cart, also a locked one: `locked_by` and `expires_at` are the owner and the end of the cart lock."""
     context, owner = context_of(request), caller_of(request).owner
     return await context.run(lambda: view_cart(context.service.read_cart(owner, cart_id), owner))

@@ -1,4 +1,4 @@
-"""`GET /metrics`: the engine's figures for Prometheus, read when they are asked for, and this process's own."""
+"""`GET /metrics`: the engine's figures for Prometheus, read at each request, and this process's own."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -19,7 +19,7 @@ from workers.web.schemas.openapi import BEARER, describe_problems
 
 router = APIRouter(route_class=AdminRoute, tags=["operation"], dependencies=[BEARER])
 
-#: How far back ended checkouts are counted.
+#: Ended checkouts of so many hours are counted.
 HOURS: Final = 1.0
 
 
@@ -50,7 +50,7 @@ class Figures(CollectorRegistry):
     """One reading, as metrics."""
 
     def __init__(self, readout: Readout, sweep_age: float | None) -> None:
-        """Take what was read; no age of a sweep that has never run."""
+        """Take the reading; `sweep_age` is None if the sweep has never run."""
         super().__init__()
         self._readout, self._sweep_age = readout, sweep_age
 

@@ -1,4 +1,4 @@
-"""The route of the payment provider's webhooks: verified by their signature, stored, then answered."""
+"""The route of inbound webhooks: verified by their signature, and stored before the response."""
 
 from typing import Annotated, ClassVar
 
@@ -12,7 +12,7 @@ from workers.web.schemas.openapi import describe_problems
 
 
 class WebhookRoute(OpenRoute):
-    """Where providers send their webhooks."""
+    """The route to which providers send their webhooks."""
 
     max_bytes: ClassVar[int] = MAX_BODY
 

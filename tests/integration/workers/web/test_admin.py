@@ -276,5 +276,5 @@ def test_other_keys_do_not_sign_in(stage: Stage, scopes: list[Scope]) -> None:
     token = stage.token(*scopes) if scopes else "nothing"
     answer = httpx2.post(f"{stage.url}/admin/sign-in", data={"key": token}, headers={**PAGE, "Origin": stage.url})
     assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
-    assert "This is no live key with the scope admin" in answer.text
+    assert "This is no valid API key with the scope admin" in answer.text
     assert token not in answer.text

@@ -1,4 +1,4 @@
-"""What an operator may do to a checkout: release it, or send it on. Each with a reason, kept with the key's name."""
+"""Commands of an operator: release a checkout, or retry it. The reason and the key's name are stored with it."""
 
 from typing import Final
 from uuid import UUID
@@ -28,13 +28,13 @@ PROBLEMS: Final = describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500,
     responses=PROBLEMS,
 )
 async def release_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
-    """Release a checkout: everything is undone, its cart is free. Safe to repeat.
+    """Release a checkout: everything is undone, its cart is open again. Safe to repeat.
 
     Refused once the payment is being captured (`past_pivot`), and while the checkout needs review (`needs_review`).
     """
     context, actor = context_of(request), name_actor(caller_of(request))
-    admitted = await context.run(lambda: context.service.release(checkout_id, actor=actor, reason=form.reason))
-    return await _answer(request, checkout_id, "release", changed=admitted.changed)
+    result = await context.run(lambda: context.service.release(checkout_id, actor=actor, reason=form.reason))
+    return await _respond(request, checkout_id, "release", changed=result.changed)
 
 
 @router.post(
@@ -46,8 +46,8 @@ async def release_checkout(request: Request, checkout_id: CheckoutId, form: Reas
 async def retry_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
     """Retry a checkout that needs review, or the failed void or refund of an ended one."""
     context, actor = context_of(request), name_actor(caller_of(request))
-    admitted = await context.run(lambda: context.service.retry(checkout_id, actor=actor, reason=form.reason))
-    return await _answer(request, checkout_id, "retry", changed=admitted.changed)
+    result = await context.run(lambda: context.service.retry(checkout_id, actor=actor, reason=form.reason))
+    return await _respond(request, checkout_id, "retry", changed=result.changed)
 
 
 def name_actor(caller: Caller) -> str:
@@ -55,7 +55,7 @@ def name_actor(caller: Caller) -> str:
     return f"{caller.name} (key {caller.key_id})"
 
 
-async def _answer(request: Request, checkout_id: UUID, action: str, *, changed: bool) -> Response | ActedView:
+async def _respond(request: Request, checkout_id: UUID, action: str, *, changed: bool) -> Response | ActedView:
     said = action if changed else "nothing"
     if wants_page(request):
         return RedirectResponse(f"{LIST}/{checkout_id}?said={said}", 303)

@@ -21,10 +21,10 @@ router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEA
 
 CheckoutId = Annotated[UUID, Path(description="the checkout", examples=[CHECKOUT_ID])]
 
-#: What the page says after a form was sent from it.
+#: The message of the page after a form was sent from it.
 SAID: Final = {
     "release": "It is released: everything is being undone.",
-    "retry": "It goes on.",
+    "retry": "It is retried.",
     "nothing": "There was nothing to do: nothing was changed.",
 }
 
@@ -39,10 +39,10 @@ async def read_checkout(request: Request, checkout_id: CheckoutId) -> Response |
     """Return everything about a checkout: cart, reservations, price lock, payment, order, events, and advice."""
     context = context_of(request)
 
-    def look(connection: Connection) -> CheckoutDetail:
+    def read(connection: Connection) -> CheckoutDetail:
         return read_detail(connection, checkout_id)
 
-    detail = await context.read(look)
+    detail = await context.read(read)
     advice = advise(detail, context.settings)
     if not wants_page(request):
         return CheckoutDetailView.model_validate(describe(detail, advice))

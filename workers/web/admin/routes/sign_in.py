@@ -1,4 +1,4 @@
-"""Signing in with a browser, by an API key of the scope `admin`, and out again."""
+"""Sign-in of a browser with an API key of the scope `admin`, and sign-out."""
 
 from typing import Final
 
@@ -20,18 +20,18 @@ log = structlog.get_logger()
 
 router = APIRouter(route_class=SignInRoute, include_in_schema=False)
 
-REFUSED: Final = f"This is no live key with the scope admin: make one with `{CommandLine.CREATE_ADMIN_KEY}`."
+REFUSED: Final = f"This is no valid API key with the scope admin: create one with `{CommandLine.CREATE_ADMIN_KEY}`."
 
 
 @router.get(SIGN_IN)
 async def show_sign_in(request: Request) -> Response:
-    """Ask for a key."""
+    """Return the page of the sign-in."""
     return _show(request, request.query_params.get("next"))
 
 
 @router.post(SIGN_IN)
 async def sign_in(request: Request) -> Response:
-    """Open a session for a key, and lead to where one was going. Each try is counted, and logged without the key."""
+    """Open a session for a key, and redirect to `next`. Each attempt is counted, and logged without the key."""
     address = request.client.host if request.client is not None else ""
     attempts: SignInAttempts = request.app.state.sign_in_attempts
     attempts.count(address)
@@ -39,7 +39,7 @@ async def sign_in(request: Request) -> Response:
     key, target = (fields.get(name, "").strip() for name in ("key", "next"))
     context = context_of(request)
     caller = await context.read(lambda connection: find_caller(connection, key))
-    # The public half of what has the form of a key: which one is used may be logged.
+    # The public half of the key, if it has the form of one: it may be logged.
     known = {"key_id": read_key_id(key), "client": address}
     if caller is None or Scope.ADMIN not in caller.scopes:
         log.warning("sign_in.refused", **known)
@@ -53,7 +53,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.post("/admin/sign-out")
 async def sign_out(request: Request) -> Response:
-    """End the session, here and wherever its cookie may have gone."""
+    """End the session, so that its cookie is invalid everywhere."""
     context, token = context_of(request), read_cookie(request)
     key_id = await context.run(lambda: _close(context, token))
     log.info("sign_out", key_id=key_id)
@@ -73,13 +73,13 @@ def _close(context: WebContext, token: str) -> str | None:
 
 
 def _show(request: Request, target: str | None, objection: str | None = None) -> Response:
-    # A browser keeps a cookie that is for https alone only if it came by https: else one signs in for ever.
+    # A browser stores a cookie for https only if it came over https: otherwise every sign-in would lead to the next.
     plain = needs_https(request) and request.scope["scheme"] != "https"
     facts = {"title": "Sign in", "next": _choose(target), "objection": objection, "plain": plain}
     return render_page(request, "sign_in.html", facts, status=401 if objection else 200)
 
 
 def _choose(target: str | None) -> str:
-    """Return where to go: to a page of the admin, and nowhere else whatever the link names."""
-    is_ours = target is not None and (target == LIST or target.startswith((f"{LIST}/", f"{LIST}?")))
-    return target if is_ours and target is not None else LIST
+    """Return the target of the redirect: a page of the admin, whatever the link names."""
+    is_admin_page = target is not None and (target == LIST or target.startswith((f"{LIST}/", f"{LIST}?")))
+    return target if is_admin_page and target is not None else LIST

@@ -1,4 +1,4 @@
-"""`GET /admin/checkout-locks/statistics`: what the monitor shows."""
+"""`GET /admin/checkout-locks/statistics`: the figures of the monitor."""
 
 from typing import Annotated, Any, Final
 
@@ -19,7 +19,7 @@ from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
 
 
-ANSWER: Final = TypeAdapter(StatisticsView)
+RESPONSE: Final = TypeAdapter(StatisticsView)
 
 
 class StatisticsQuery(BaseModel):
@@ -27,7 +27,7 @@ class StatisticsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    hours: float = Field(24, ge=0.01, le=8760, description="how far back ended checkouts count")
+    hours: float = Field(24, ge=0.01, le=8760, description="ended checkouts of so many hours are counted")
 
 
 @router.get(
@@ -40,7 +40,7 @@ async def read_statistics(request: Request, wanted: Annotated[StatisticsQuery, Q
     """Return what is active now, and what ended in the last hours: by state, by failure, with durations and queues."""
     readout = await _read(context_of(request), wanted.hours)
     if not wants_page(request):
-        return ANSWER.validate_python(readout.describe())
+        return RESPONSE.validate_python(readout.describe())
     facts: dict[str, Any] = {
         "title": "Statistics",
         "readout": readout,

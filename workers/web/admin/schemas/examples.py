@@ -1,4 +1,4 @@
-"""The examples of the admin's part of the documents: the purchase of one kettle, seen from behind the counter."""
+"""The examples of the admin API in the documents: the purchase of one kettle, as an operator sees it."""
 
 from typing import Any, Final
 

@@ -43,11 +43,7 @@ def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
         _admit(engine, groups.popleft())
     while groups:
         _admit(engine, groups.popleft())
-        if (
-            groups
-            and engine.backlog.heads([INTAKE])
-            and _requeue(engine, [body for group in groups for body in group])
-        ):
+        if groups and engine.backlog.heads([INTAKE]) and _requeue(engine, [body for group in groups for body in group]):
             return
 
 

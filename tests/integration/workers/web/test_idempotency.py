@@ -114,7 +114,7 @@ def begin_and_die(stage: Stage, *, cart_id: UUID, checkout_id: UUID | None, key:
             owner=OWNER, checkout_id=checkout_id, payment=PaymentInput(token="tok_ok"), idempotency_key=key
         )
     )
-    admitted = stage.server._edge.service.purchase(request, IdempotentRequest(OWNER, key, fingerprint(request)), 60)
+    admitted = stage.server._context.service.purchase(request, IdempotentRequest(OWNER, key, fingerprint(request)), 60)
     assert isinstance(admitted, CommandResult)
     return admitted.checkout_id
 

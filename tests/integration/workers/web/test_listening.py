@@ -32,7 +32,7 @@ def test_it_is_the_notice_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
+        spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
         # When
         began = time.monotonic()
         rest(stage, checkout_id)
@@ -41,7 +41,7 @@ def test_it_is_the_notice_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
     # Then
     assert (answer.status_code, answer.json()["state"]) == (200, "awaiting_payment")
     assert seconds < 2
-    assert stage.server._edge.long_polls._waiters == {}
+    assert stage.server._context.long_polls._waiters == {}
 
 
 def test_what_happens_while_it_is_looked_at_is_not_missed(stage: Stage, cup: httpx2.Client) -> None:
@@ -84,7 +84,7 @@ def test_who_says_nonsense_ends_no_listening(stage: Stage, cup: httpx2.Client, p
     listener = find_listener(stage)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
+        spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
         # When
         stage.shelf.run("SELECT pg_notify(:channel, :payload)", channel=CHANNEL, payload=payload)
         began = time.monotonic()
@@ -102,7 +102,7 @@ def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Cli
     pid = find_listener(stage)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
+        spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
         # When the connection is ended, and the news comes while nobody listens
         stage.shelf.rows("SELECT pg_terminate_backend(:pid)", pid=pid)
         rest(stage, checkout_id)

@@ -57,7 +57,7 @@ def test_fifty_who_wait_hold_nothing(stage: Stage, cup: httpx2.Client) -> None:
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
     with ThreadPoolExecutor(50) as threads:
         waiting = [threads.submit(start, cup, cart_id) for _ in range(50)]
-        spin_until(lambda: len(stage.server._edge.long_polls._waiters.get(checkout_id, ())) == 50, "fifty wait")
+        spin_until(lambda: len(stage.server._context.long_polls._waiters.get(checkout_id, ())) == 50, "fifty wait")
         # Then
         spin_until(lambda: stage.shelf.rows(BUSY) == [(0,)], "no connection is taken")
         assert (
@@ -82,7 +82,7 @@ def test_a_process_that_ends_answers_who_waits(stage: Stage, cup: httpx2.Client)
         httpx2.Client(base_url=find_url(server), headers={"Authorization": token}, timeout=20) as client,
     ):
         waiting = threads.submit(start, client, cart_id)
-        spin_until(lambda: server._edge.long_polls._waiters, "somebody waits")
+        spin_until(lambda: server._context.long_polls._waiters, "somebody waits")
         # When
         began = time.monotonic()
         server.handle_exit(signal.SIGTERM, None)

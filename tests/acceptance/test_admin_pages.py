@@ -168,7 +168,7 @@ def test_a_checkout_is_found_opened_and_released(page: Page, place: Place) -> No
     look(page, "completed")
 
 
-def test_what_waits_for_a_person_is_sent_on(page: Page, place: Place) -> None:
+def test_what_needs_review_is_retried(page: Page, place: Place) -> None:
     # Given a bank that refuses our access when the money is to be taken
     checkout_id = buy(place, "tok_capture_misconfigured", wait=0)
 

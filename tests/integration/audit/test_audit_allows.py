@@ -75,7 +75,7 @@ def test_the_bank_is_ahead_of_an_active_checkout(connection: Connection, setting
     assert broken(check(connection, settings)) == {}
 
 
-def test_books_of_a_bank_elsewhere_are_skipped(connection: Connection, settings: Settings) -> None:
+def test_the_tables_of_a_bank_elsewhere_are_skipped(connection: Connection, settings: Settings) -> None:
     connection.exec_driver_sql("DELETE FROM sandbox.payments; DELETE FROM sandbox.entries")
     elsewhere = settings.with_gateway_options(database_url=SecretStr("postgresql:///bank"))
     report = check(connection, elsewhere)

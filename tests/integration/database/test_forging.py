@@ -129,7 +129,7 @@ def test_rubbish_on_every_queue(engine_at_work: CheckoutEngine, standing: list[U
     assert read_facts(shelf) == before
 
 
-def test_what_an_upstream_may_ask_it_may_ask(
+def test_a_writer_of_messages_may_request_what_an_upstream_may(
     engine_at_work: CheckoutEngine, standing: list[UUID], shelf: Shelf
 ) -> None:
     # Given a purchase in an owner's name, at a price of its own: what every upstream may send

@@ -159,7 +159,7 @@ REFUSED: Final = (
 
 
 @pytest.mark.parametrize(("statement", "expected"), REFUSED)
-def test_hand_written_sql_takes_no_step_back(
+def test_hand_written_sql_cannot_go_back(
     shop: Works, shelf: Shelf, worker: Engine, engine: Engine, statement: str, expected: str
 ) -> None:
     shop.start(shelf.add_cart(("cup", 1)), token="tok_ok")

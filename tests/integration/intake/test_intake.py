@@ -12,7 +12,7 @@ from tests.support.harness import ADDRESS, OWNER, Shelf, Works
 from tests.support.workbench import assert_refused, take_snapshot
 
 
-def test_the_same_key_with_the_same_request_is_the_same_answer(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_the_same_key_with_the_same_request_is_the_same_result(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     shelf.add_variant("cup", stock=5)
     request = StartRequest(
@@ -111,7 +111,7 @@ def test_a_start_needs_a_key_when_it_pays(works: Works, shelf: Shelf) -> None:
     )
 
 
-def test_a_hold_has_a_cap(works: Works, shelf: Shelf) -> None:
+def test_a_reservation_has_a_longest_time(works: Works, shelf: Shelf) -> None:
     # Given
     shelf.add_variant("cup", stock=5)
     cart_id = shelf.add_cart(("cup", 1))

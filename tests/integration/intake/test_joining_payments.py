@@ -20,7 +20,7 @@ from tests.support.workbench import assert_refused, read_bank
     ],
 )
 @pytest.mark.parametrize("by_cart", [True, False], ids=["by cart", "by checkout"])
-def test_a_frozen_quote_is_held_against_what_is_expected(
+def test_a_frozen_quote_is_compared_with_what_is_expected(
     works: Works, shelf: Shelf, expected: dict[str, Any], differs: str | None, *, by_cart: bool
 ) -> None:
     # Given a buyer who pays what they were shown, and is at their bank
@@ -92,9 +92,7 @@ def test_a_payment_under_way_is_joined_by_its_checkout_too(works: Works, shelf: 
 
 
 @pytest.mark.parametrize("token", ["tok_action_required", "tok_other"])
-def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
-    works: Works, shelf: Shelf, token: str
-) -> None:
+def test_a_checkout_that_awaits_3ds_responds_alike_by_cart_and_by_id(works: Works, shelf: Shelf, token: str) -> None:
     # Given
     shelf.add_variant("cup", stock=9, price_minor=250)
     cart_id = shelf.add_cart(("cup", 1))

@@ -52,7 +52,7 @@ def test_only_what_comes_before_its_commit_is_early(
         ]
 
 
-def test_a_listener_that_never_got_to_look_has_shown_nothing(settings: Settings) -> None:
+def test_a_listener_that_never_read_has_shown_nothing(settings: Settings) -> None:
     assert hear(Listener(settings)) == ["nobody could look at the queues: that nothing was sent too early is not shown"]
 
 

@@ -108,7 +108,7 @@ def test_one_at_the_bank_and_one_on_its_way(cup: Works, shelf: Shelf) -> None:
     cup.pump()
 
 
-def test_what_needs_a_person_says_what_to_settle(cup: Works, shelf: Shelf) -> None:
+def test_what_needs_review_says_what_to_settle(cup: Works, shelf: Shelf) -> None:
     # Given a bank that refuses our access once the money is authorised
     checkout_id = cup.start(shelf.add_cart(("cup", 1)), token="tok_ok+tok_capture_misconfigured")
     cup.pump()

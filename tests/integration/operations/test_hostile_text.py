@@ -141,7 +141,7 @@ def check(shown: str) -> str:
     return bare
 
 
-def test_every_view_of_hostile_books(ids: list[UUID], shown_in: str) -> None:
+def test_every_view_of_hostile_rows(ids: list[UUID], shown_in: str) -> None:
     listed = look(checkouts)
     assert READABLE in listed or shown_in == "terminal"
     assert "[/x]" in listed or shown_in == "terminal"

@@ -58,7 +58,7 @@ COLUMNS = [
 ]
 
 
-def test_everything_is_in_the_lock(works: Works, shelf: Shelf) -> None:
+def test_everything_is_in_the_price_lock(works: Works, shelf: Shelf) -> None:
     # When
     checkout_id = start(works, shelf)
     # Then
@@ -69,7 +69,7 @@ def test_everything_is_in_the_lock(works: Works, shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
-def test_no_column_of_a_lock_can_be_changed(
+def test_no_column_of_a_price_lock_can_be_changed(
     works: Works, shelf: Shelf, engine: Engine, table: str, column: str
 ) -> None:
     # Given a lock with a value in each column

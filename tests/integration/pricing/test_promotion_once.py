@@ -86,7 +86,7 @@ def test_two_promotions_of_one_title_are_two(works: Works, shelf: Shelf) -> None
     assert (used(shelf), used(shelf, "OTHER")) == ((1, 1, 0), (1, 1, 0))
 
 
-def test_the_schema_lets_no_checkout_use_a_promotion_twice(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_the_schema_refuses_a_promotion_twice_in_one_checkout(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given a checkout that has used one code of a series
     add_cup(shelf)
     add_series(shelf, "TEN", "TEN-2")

@@ -91,7 +91,7 @@ def test_the_office_decides(
     assert (office.asked, office.open_transactions) == ([tax_id.replace(" ", "")], [0])
 
 
-def test_nobody_is_asked_about_what_came_validated_or_without_an_id(
+def test_no_validator_is_called_for_a_validated_id_or_without_one(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     shelf.add_variant("cup", price_minor=1000, tax_included=False)
@@ -105,7 +105,7 @@ def test_nobody_is_asked_about_what_came_validated_or_without_an_id(
     assert shelf.rows("SELECT tax_id_validated->>'source' FROM carts ORDER BY 1") == [("us",), (None,)]
 
 
-def test_who_says_the_same_again_joins_whatever_the_office_says_by_then(
+def test_the_same_request_again_joins_whatever_the_office_says_by_then(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     shelf.add_variant("cup", price_minor=1000)

@@ -47,7 +47,7 @@ def read_lock(shelf: Shelf) -> tuple[Any, ...]:
     ],
 )
 @pytest.mark.parametrize(("included", "total", "relief"), [(False, 1200, 0), (True, 1000, 200)])
-def test_a_validated_id_of_the_country_takes_the_tax_off(
+def test_a_validated_id_of_the_country_removes_the_tax(
     engine: Engine, settings: Settings, shelf: Shelf, *, country: str, tax_id: str, kept: str, seller: str,
     included: bool, total: int, relief: int,
 ) -> None:  # fmt: skip

@@ -92,7 +92,7 @@ def test_free_shipping_for_some_lines_needs_one_of_them() -> None:
 
 
 @pytest.mark.parametrize(("minimum", "cut"), [(1000, 100), (1001, 0)])
-def test_a_minimum_is_held_against_the_goods_before_any_discount(minimum: int, cut: int) -> None:
+def test_a_minimum_is_compared_with_the_goods_before_any_discount(minimum: int, cut: int) -> None:
     first = amount_off(1, 500)
     second = percentage(2, "20", minimum_minor=minimum)
 

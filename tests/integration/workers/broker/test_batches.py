@@ -197,7 +197,7 @@ def test_no_delay_queue_is_declared_or_consumed(workshop: Workshop) -> None:
     assert set(worker.consumers) == {QUEUE}
 
 
-def test_what_waits_in_memory_at_shutdown_goes_back(workshop: Workshop) -> None:
+def test_what_waits_in_memory_at_shutdown_is_requeued(workshop: Workshop) -> None:
     # Given one thread, busy with one queue, and a batch of another queue in its memory
     broker = workshop.make_broker()
     busy = workshop.record(broker, queue="checkout.busy", actor="busy", shut=True)

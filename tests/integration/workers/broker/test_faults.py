@@ -104,7 +104,7 @@ def test_a_worker_outlives_a_restart_of_redis(own_valkey: ValkeyServer) -> None:
         assert events.count(("broker.recovered", QUEUE)) == 1
 
 
-def test_a_fetch_whose_reply_was_lost_is_taken_back(workshop: Workshop) -> None:
+def test_a_fetch_whose_reply_was_lost_is_requeued(workshop: Workshop) -> None:
     # Given a running worker, and messages that Redis gave to it without it knowing
     broker = workshop.make_broker()
     recorder = workshop.record(broker)
@@ -133,7 +133,7 @@ def test_a_fetch_whose_reply_was_lost_is_taken_back(workshop: Workshop) -> None:
     wait_until(lambda: workshop.read_keys() == set())
 
 
-def test_an_ack_that_redis_does_not_answer_costs_seconds_and_the_batch_comes_back(own_valkey: ValkeyServer) -> None:
+def test_an_ack_that_redis_does_not_answer_costs_seconds_and_the_batch_is_requeued(own_valkey: ValkeyServer) -> None:
     # Given an actor at work
     shop = Workshop(own_valkey.connection_url)
     with contextlib.closing(shop), capture_logs() as logs:
@@ -163,7 +163,7 @@ def test_an_ack_that_redis_does_not_answer_costs_seconds_and_the_batch_comes_bac
         assert set(recorder.seen) == set(ids)
 
 
-def test_an_ack_that_redis_never_got_brings_the_batch_back(own_valkey: ValkeyServer) -> None:
+def test_an_ack_that_redis_never_got_requeues_the_batch(own_valkey: ValkeyServer) -> None:
     # Given an actor at work
     port = own_valkey.port
     persistent = ValkeyServer(port=port, appendonly="yes", appendfsync="always")

@@ -14,7 +14,7 @@ def _encode(*args: Any, **changes: Any) -> bytes:
     return json.dumps(body | changes).encode()
 
 
-def test_bad_members_among_good_ones_are_put_with_the_dead_letters(workshop: Workshop) -> None:
+def test_bad_members_among_good_ones_are_dead_lettered(workshop: Workshop) -> None:
     # Given bad messages among good ones
     broker = workshop.make_broker()
     recorder = workshop.record(broker)

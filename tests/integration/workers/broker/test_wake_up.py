@@ -34,7 +34,7 @@ def test_an_idle_consumer_is_woken_at_once(workshop: Workshop) -> None:
     assert statistics.median(waits) < 0.3
 
 
-def test_after_a_queue_was_emptied_the_consumer_waits_before_it_looks_again(
+def test_after_a_queue_was_emptied_the_consumer_waits_before_it_fetches_again(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an idle worker, and what it asks of Redis
@@ -71,7 +71,7 @@ def test_after_a_queue_was_emptied_the_consumer_waits_before_it_looks_again(
     assert (10, 5) in looks
 
 
-def test_a_message_without_a_wake_up_is_found_within_the_idle_time(workshop: Workshop) -> None:
+def test_a_message_without_a_wake_up_is_found_within_the_poll_interval(workshop: Workshop) -> None:
     # Given
     broker = workshop.make_broker(poll_interval_seconds=0.3)
     recorder = workshop.record(broker)
@@ -105,7 +105,7 @@ def test_what_one_consumer_leaves_wakes_the_next(workshop: Workshop) -> None:
     assert workshop.client.llen(f"dramatiq:{QUEUE}") == 5
 
 
-def test_tokens_that_nobody_takes_are_few(workshop: Workshop) -> None:
+def test_unused_tokens_are_few(workshop: Workshop) -> None:
     # Given nobody who consumes
     broker = workshop.make_broker()
 

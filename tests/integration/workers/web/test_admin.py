@@ -124,7 +124,9 @@ def test_everything_about_one(stage: Stage, cup: httpx2.Client, desk: httpx2.Cli
     assert (unknown.status_code, unknown.json()["code"]) == (404, "checkout_unknown")
 
 
-def test_a_release_undoes_and_says_who_and_why(stage: Stage, cup: httpx2.Client, desk: httpx2.Client) -> None:
+def test_a_release_undoes_and_stores_the_actor_and_the_reason(
+    stage: Stage, cup: httpx2.Client, desk: httpx2.Client
+) -> None:
     # Given
     checkout_id = checkout(cup)
     assert stage.shelf.stock("cup") == (9, 1)
@@ -170,7 +172,7 @@ def test_past_the_pivot_nothing_is_released(stage: Stage, cup: httpx2.Client, de
     wait_for(cup, checkout_id, "completed")
 
 
-def test_what_waits_for_a_person_is_sent_on(stage: Stage, cup: httpx2.Client, desk: httpx2.Client) -> None:
+def test_what_needs_review_is_retried(stage: Stage, cup: httpx2.Client, desk: httpx2.Client) -> None:
     # Given a bank that refuses our access, and a release that is refused
     checkout_id = checkout(cup)
     pay(cup, {"checkout_id": checkout_id}, token="tok_capture_misconfigured", prefer={})

@@ -78,7 +78,7 @@ def test_every_route_is_in_the_matrix(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_who_may_what(stage: Stage, kind: str) -> None:
+def test_what_each_key_may_do(stage: Stage, kind: str) -> None:
     client = stage.client(token="none")
     client.headers.pop("Authorization")
     header = make_header(stage, kind)
@@ -134,7 +134,7 @@ def test_one_owner_never_meets_another(stage: Stage, cup: httpx2.Client, token: 
     assert cup.get("/checkout/status", params={"checkout_id": checkout_id}).json()["state"] == states[token]
 
 
-def test_a_cart_of_nobody_is_locked_without_naming_whose_checkout(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_cart_without_an_owner_is_locked_without_naming_the_checkout(stage: Stage, cup: httpx2.Client) -> None:
     cart_id = stage.shelf.add_cart(("cup", 1))
     other = stage.client(owner="shop-2")
     checkout_id = start(cup, cart_id).json()["checkout_id"]

@@ -14,7 +14,7 @@ from tests.support.harness import Shelf
 from workers.asyncapi import build_document
 
 
-def test_the_edge_shows_eight_phases(
+def test_the_api_shows_eight_phases(
     engine: Engine, run_settings: Settings, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, redis_url: str
 ) -> None:
     # Given workers and an edge that were started with eight phases

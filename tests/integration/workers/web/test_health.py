@@ -114,7 +114,7 @@ def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Se
     assert not any(word in answers[0].text for word in ("127.0.0.1", "secret-word", "somebody", "psycopg"))
 
 
-def test_a_look_that_hangs_is_not_joined_by_a_second(edge_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_hangs_is_not_started_again(edge_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given looks that are given up soon, and a server that takes connections and says nothing
     monkeypatch.setattr("workers.web.health_check.BOUND_SECONDS", 0.2)
     monkeypatch.setattr("workers.web.health_check.SHARED_SECONDS", 0.0)
@@ -148,7 +148,7 @@ def test_a_database_without_tables_says_what_to_do(stage: Stage, edge_settings: 
     assert answer.json()["checks"]["database"]["message"].endswith("run `alembic upgrade head`.")
 
 
-def test_many_at_once_are_one_look(stage: Stage) -> None:
+def test_many_at_once_share_one_check(stage: Stage) -> None:
     time.sleep(1.05)
     client = stage.client(token="none")
     bodies = [client.get("/health/checkout").json() for _ in range(20)]
@@ -181,7 +181,7 @@ def check(connection: Connection, settings: Settings, name: str) -> Check:
         (120.01, 2.0, Health.UNHEALTHY),
     ],
 )
-def test_a_sweep_is_late_and_then_dead(
+def test_a_sweep_is_late_and_then_stopped(
     engine: Engine, settings: Settings, seconds: float, sweep_interval_seconds: float, status: Health
 ) -> None:
     with pretend(engine) as connection:
@@ -192,7 +192,7 @@ def test_a_sweep_is_late_and_then_dead(
     assert (found.status, found.count) == (status, int(seconds))
 
 
-def test_a_sweep_that_never_ran_is_told(engine: Engine, settings: Settings) -> None:
+def test_a_sweep_that_never_ran_is_reported(engine: Engine, settings: Settings) -> None:
     with pretend(engine) as connection:
         found = check(connection, settings, "sweep_age")
     assert found == Check(Health.DEGRADED, "The sweep has never run: start the scheduler.", None)
@@ -232,7 +232,7 @@ def test_what_the_gateway_still_has_is_not_past_its_time(engine: Engine, setting
 @pytest.mark.parametrize(
     ("status", "seconds", "count"), [("unknown", 299, 0), ("unknown", 301, 1), ("intended", 301, 0)]
 )
-def test_a_payment_without_an_answer_is_given_five_minutes(
+def test_a_payment_without_an_answer_has_five_minutes(
     engine: Engine, settings: Settings, status: str, seconds: int, count: int
 ) -> None:
     with pretend(engine) as connection:
@@ -276,7 +276,7 @@ def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine
     assert found == {"needs_review": (Health.DEGRADED, 2), "deliveries_dead_lettered": (Health.DEGRADED, 1)}
 
 
-def test_a_query_that_hangs_is_told_within_two_seconds(edge_settings: Settings, engine: Engine) -> None:
+def test_a_query_that_hangs_is_reported_within_two_seconds(edge_settings: Settings, engine: Engine) -> None:
     with open_edge(edge_settings) as client, engine.connect() as holder:
         # Given somebody who keeps a table
         holder.exec_driver_sql("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE")

@@ -27,7 +27,7 @@ def money(stage: Stage) -> list[tuple[str, int]]:
     return stage.shelf.rows("SELECT kind, count(*) FROM sandbox.entries GROUP BY kind ORDER BY kind")
 
 
-def test_a_repeat_gets_the_first_answer(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_repeat_gets_the_stored_response(stage: Stage, cup: httpx2.Client) -> None:
     body = {"cart_id": put_cart(cup, ("cup", 1))}
     first = pay(cup, body, key="order-1")
     assert first.status_code == 200
@@ -49,7 +49,7 @@ def test_a_refusal_is_remembered_too(stage: Stage, cup: httpx2.Client, token: st
     assert stage.shelf.rows("SELECT count(*) FROM checkouts") == [(1,)]
 
 
-def test_a_refusal_at_the_door_is_remembered(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_refusal_on_input_is_stored(stage: Stage, cup: httpx2.Client) -> None:
     # Given a cart that is not there
     cart_id = uuid4()
     first = pay(cup, {"cart_id": cart_id}, key="order-1")
@@ -73,7 +73,7 @@ def test_a_key_is_for_one_request(stage: Stage, cup: httpx2.Client) -> None:
     assert pay(other, {"cart_id": put_cart(other, ("cup", 1))}, key="order-1").status_code == 200
 
 
-def test_while_the_first_is_worked_on_a_repeat_is_told_so(stage: Stage, cup: httpx2.Client) -> None:
+def test_while_the_first_is_processed_a_repeat_is_refused(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     body = {"cart_id": put_cart(cup, ("cup", 1))}
     with ThreadPoolExecutor(1) as threads:
@@ -120,7 +120,9 @@ def begin_and_die(stage: Stage, *, cart_id: UUID, checkout_id: UUID | None, key:
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_what_a_dead_process_began_is_found_by_the_repeat(stage: Stage, cup: httpx2.Client, *, started: bool) -> None:
+def test_what_a_crashed_process_began_is_found_by_the_repeat(
+    stage: Stage, cup: httpx2.Client, *, started: bool
+) -> None:
     # Given a payment, straight through or of a started checkout, whose process is no more
     cart_id = put_cart(cup, ("cup", 1))
     waiting = UUID(start(cup, cart_id).json()["checkout_id"]) if started else None
@@ -138,7 +140,7 @@ def test_what_a_dead_process_began_is_found_by_the_repeat(stage: Stage, cup: htt
     assert stage.shelf.rows("SELECT count(*) FROM orders") == [(1,)]
 
 
-def test_an_answer_that_came_early_is_the_answer(stage: Stage, cup: httpx2.Client) -> None:
+def test_an_early_response_is_the_stored_one(stage: Stage, cup: httpx2.Client) -> None:
     # Given a purchase that was answered before it was through
     body = {"cart_id": put_cart(cup, ("cup", 1))}
     with held_stock(stage):

@@ -89,7 +89,7 @@ def test_the_same_under_two_keys_is_one_order(stage: Stage, cup: httpx2.Client) 
 
 
 @pytest.mark.parametrize("token", ["tok_action_required", "tok_other"])
-def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
+def test_a_checkout_that_awaits_3ds_responds_alike_by_cart_and_by_id(
     stage: Stage, cup: httpx2.Client, token: str
 ) -> None:
     # Given a buyer who must act at the bank
@@ -128,7 +128,7 @@ def test_two_payments_of_one_checkout(stage: Stage, cup: httpx2.Client) -> None:
     assert (paid.status_code, paid.json()["state"]) == (200, "completed")
 
 
-def test_a_frozen_quote_that_is_not_what_was_expected_is_told_and_not_kept(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_frozen_quote_that_is_not_what_was_expected_is_shown_and_not_stored(stage: Stage, cup: httpx2.Client) -> None:
     # Given k1, at the bank with 250
     cart_id = put_cart(cup, ("cup", 1))
     first = pay(cup, {"cart_id": cart_id}, token="tok_action_required", key="k1")

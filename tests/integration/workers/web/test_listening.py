@@ -26,7 +26,7 @@ def find_listener(stage: Stage) -> int:
     return int(pid)
 
 
-def test_it_is_the_notice_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
+def test_it_is_the_notification_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     checkout_id = pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
@@ -44,7 +44,7 @@ def test_it_is_the_notice_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
     assert stage.server._context.long_polls._waiters == {}
 
 
-def test_what_happens_while_it_is_looked_at_is_not_missed(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_change_while_it_is_read_is_not_missed(stage: Stage, cup: httpx2.Client) -> None:
     # Given a look at a checkout, after which, and before anybody is told of it, the checkout comes to rest
     checkout_id = pause_checkout(stage, cup)
     waiting = LongPolls(stage.settings.database_url.get_secret_value())
@@ -77,7 +77,7 @@ def test_what_happens_while_it_is_looked_at_is_not_missed(stage: Stage, cup: htt
 
 
 @pytest.mark.parametrize("payload", ["", "nothing", f"{UUID(int=1)},nothing", "é" * 3000])
-def test_who_says_nonsense_ends_no_listening(stage: Stage, cup: httpx2.Client, payload: str) -> None:
+def test_an_unreadable_notification_ends_no_listening(stage: Stage, cup: httpx2.Client, payload: str) -> None:
     # Given
     checkout_id = pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
@@ -111,7 +111,7 @@ def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Cli
     spin_until(lambda: stage.shelf.rows(LISTENERS) not in ([], [(pid,)]), "it listens again")
 
 
-def test_a_batch_is_one_notice(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_batch_is_one_notification(stage: Stage, cup: httpx2.Client) -> None:
     # Given somebody else who listens
     ids = [UUID(start(cup, put_cart(cup, ("cup", 1))).json()["checkout_id"]) for _ in range(3)]
     url = stage.settings.database_url.get_secret_value()

@@ -160,7 +160,7 @@ def test_the_others_do_not_wait_for_one_request_that_costs_much(target: Target, 
     assert meanwhile < FACTOR * quiet + SLACK_SECONDS, (quiet, meanwhile, sent)
 
 
-def test_the_others_do_not_wait_for_those_who_send_slowly(target: Target) -> None:
+def test_slow_senders_do_not_delay_others(target: Target) -> None:
     quiet = target.measure()
     with ExitStack() as stack:
         for number in range(300):

@@ -55,7 +55,7 @@ HEADERS: Final = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
-def test_every_limit_is_answered_as_declared(stage: Stage, operation: tuple[str, str]) -> None:
+def test_every_limit_has_its_declared_response(stage: Stage, operation: tuple[str, str]) -> None:
     # Given every value at its limits and beyond them, methods that are not there, missing headers, and no key
     document: Any = schemathesis.openapi.from_url(f"{stage.url}/openapi.json")
     method, path = operation
@@ -79,9 +79,7 @@ def test_every_limit_is_answered_as_declared(stage: Stage, operation: tuple[str,
 
 
 @pytest.mark.parametrize(("operation", "mode"), CASES, ids=[f"{' '.join(each)} {mode.value}" for each, mode in CASES])
-def test_whatever_is_asked_is_answered_as_declared(
-    stage: Stage, operation: tuple[str, str], mode: GenerationMode
-) -> None:
+def test_every_request_has_a_declared_response(stage: Stage, operation: tuple[str, str], mode: GenerationMode) -> None:
     # Given the document as it is served, and a shop in which something is waiting
     document = schemathesis.openapi.from_url(f"{stage.url}/openapi.json")
     # A list that is too long may be too large a body as well, which is refused before anybody counts its items.

@@ -89,7 +89,7 @@ def test_a_session_is_over_after_a_working_day_and_is_forgotten(stage: Stage) ->
     assert (read_list(stage, other), count(stage)) == (200, 1)
 
 
-def test_what_the_cookie_holds_is_kept_nowhere(stage: Stage) -> None:
+def test_the_value_of_the_cookie_is_not_stored(stage: Stage) -> None:
     _, token = make_token(stage)
     value = read_cookie(sign_in(stage, token)).partition("=")[2]
     [(stored,)] = stage.shelf.rows("SELECT token_hash FROM admin_sessions")
@@ -125,7 +125,7 @@ def test_the_cookie_is_for_https_alone_everywhere_but_on_the_machine_itself(
     assert ("without https" in page) == (secure and "X-Forwarded-Proto" not in headers)
 
 
-def test_tries_are_logged_without_the_key(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+def test_attempts_are_logged_without_the_key(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
     key_id, token = make_token(stage)
     sign_in(stage, token)
     sign_in(stage, token[:-1] + ("a" if token[-1] != "a" else "b"))
@@ -137,7 +137,7 @@ def test_tries_are_logged_without_the_key(stage: Stage, capfd: pytest.CaptureFix
     assert (token.rpartition("_")[2][:20] in said, "\x1b" in said) == (False, False)
 
 
-def test_tries_are_limited_by_address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempts_are_limited_by_address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     app: Any = stage.server.config.app
     monkeypatch.setitem(app.state._state, "sign_in_attempts", SignInAttempts(3))
     key_id, token = make_token(stage)

@@ -84,7 +84,7 @@ def test_404_of_an_address_a_cart_and_a_checkout(stage: Stage) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_slash_too_many_sends_nobody_elsewhere(stage: Stage, method: str) -> None:
+def test_a_slash_too_many_does_not_redirect(stage: Stage, method: str) -> None:
     answer = stage.client().request(method, "/checkout/", headers={"Host": "elsewhere.example"})
     assert (answer.status_code, answer.json()["code"], answer.headers.get("location")) == (404, "route_unknown", None)
 
@@ -142,7 +142,7 @@ def test_429_and_what_is_left(stage: Stage, edge_settings: Settings) -> None:
     check(answers[3], 429, "rate_limited", sentence)
 
 
-def test_500_tells_nothing_of_its_reason(stage: Stage, cup: httpx2.Client) -> None:
+def test_500_does_not_show_its_reason(stage: Stage, cup: httpx2.Client) -> None:
     # Given a table that is not where it was
     cart_id = put_cart(cup, ("cup", 1))
     before = count(stage)

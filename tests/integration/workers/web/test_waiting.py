@@ -18,7 +18,7 @@ BUSY = (
 )
 
 
-def test_without_a_wish_it_is_answered_at_once(stage: Stage, cup: httpx2.Client) -> None:
+def test_without_a_preference_it_responds_at_once(stage: Stage, cup: httpx2.Client) -> None:
     with held_stock(stage):
         answer = pay(cup, {"cart_id": put_cart(cup, ("cup", 1))}, prefer={})
         body = answer.json()
@@ -51,7 +51,7 @@ def test_what_is_no_wish_is_not_waited_for(stage: Stage, cup: httpx2.Client, wis
     assert (answer.status_code, answer.headers.get("preference-applied")) == (202, None)
 
 
-def test_fifty_who_wait_hold_nothing(stage: Stage, cup: httpx2.Client) -> None:
+def test_fifty_long_polls_use_no_connection(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     checkout_id = pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
@@ -71,7 +71,7 @@ def test_fifty_who_wait_hold_nothing(stage: Stage, cup: httpx2.Client) -> None:
         assert {each.result().json()["state"] for each in waiting} == {"awaiting_payment"}
 
 
-def test_a_process_that_ends_answers_who_waits(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_process_that_ends_responds_to_long_polls(stage: Stage, cup: httpx2.Client) -> None:
     # Given an edge of its own
     pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")

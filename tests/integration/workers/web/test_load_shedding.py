@@ -78,7 +78,7 @@ def test_what_was_started_is_paid(stage: Stage, cup: httpx2.Client, backlog: UUI
     assert pay(cup, {"checkout_id": other}).json()["state"] == "completed"
 
 
-def test_one_that_nobody_can_work_on_keeps_nobody_out(stage: Stage, cup: httpx2.Client, backlog: UUID) -> None:
+def test_one_that_no_worker_can_process_sheds_no_others(stage: Stage, cup: httpx2.Client, backlog: UUID) -> None:
     wait_until_refused(cup)
     stage.shelf.run("UPDATE checkouts SET attempts = 1 WHERE id = :id", id=backlog)
     spin_until(lambda: start(cup, put_cart(cup, ("cup", 1))).status_code == 200, "it is started")
@@ -103,7 +103,7 @@ def test_the_oldest_of_a_phase_is_found_without_reading_the_others(stage: Stage)
         connection.execute(text("DELETE FROM checkouts"))
 
 
-def test_a_look_that_hangs_holds_up_nobody_else(stage: Stage) -> None:
+def test_a_reading_that_hangs_delays_no_others(stage: Stage) -> None:
     async def come(context: WebContext) -> None:
         load_shedding = LoadShedding(context)
         with stage.engine.connect() as blocker:

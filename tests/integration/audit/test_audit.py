@@ -1,4 +1,4 @@
-"""The audit: silent over consistent books, and each invariant reported when, and only when, it is broken."""
+"""The audit: silent for consistent rows, and each invariant reported when, and only when, it is violated."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Stock on a real database: the ledger tells the truth, what is held stays covered, and races end well."""
+"""Stock on a real database: the ledger is right, reserved units stay covered, and races end well."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -85,7 +85,7 @@ def test_stock_below_what_is_reserved_is_refused_and_nothing_changes(
         upsert_variants(connection, [VariantRow("B", "B")])
         before = read_versions(connection)
 
-    # When the caller goes on after the refusal and commits
+    # When the caller continues after the refusal and commits
     with engine.begin() as connection, pytest.raises(StockRefused) as refused:
         set_stock(
             connection,
@@ -124,7 +124,7 @@ def test_a_policy_cannot_become_deny_while_more_is_reserved_than_on_hand(connect
 
     assert refused.value.code == Code.STOCK_OVERSOLD
     assert refused.value.objections == (Shortfall("A", "main", 3, 1, is_requested=False),)
-    # Whoever sets stock at one place is not told of another as if they had named it.
+    # A refusal about another location does not read as if the caller had named it.
     assert str(refused.value) == 'The policy of "A" cannot be deny: elsewhere 3 are held of 1: receive more there.'
     assert read_stock(connection) == [("A", "main", 1, 3, True)]
 

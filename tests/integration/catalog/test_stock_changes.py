@@ -103,7 +103,7 @@ def test_a_count_is_what_was_there_less_what_was_sold_since(engine: Engine, shel
         assert set_stock(connection, [StockCount("cup", "main", 50, counted_at)]) == [
             StockChange("cup", "main", 46, 46)
         ]
-        # And one that found two more than the books have: the same file again changes nothing.
+        # And one that found two more than the database has: the same file again changes nothing.
         for before in (46, 48):
             assert set_stock(connection, [StockCount("cup", "main", 52, counted_at)]) == [
                 StockChange("cup", "main", before, 48)

@@ -144,7 +144,7 @@ def test_hand_written_sql_changes_no_history(shop: Works, shelf: Shelf, worker: 
     assert fingerprint(shelf) == before
 
 
-#: What its rights let it write, and a trigger does not.
+#: What its rights allow it to write, and a trigger refuses.
 REFUSED: Final = (
     ("UPDATE payments SET status = 'new'", "CK003"),
     ("UPDATE payments SET reference = 'pay_other'", "CK002"),

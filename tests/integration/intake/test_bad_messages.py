@@ -1,4 +1,4 @@
-"""Requests that are refused at the door: a code, a sentence, and nothing written."""
+"""Requests that are refused on input: a code, a sentence, and nothing written."""
 
 from typing import Any
 from uuid import UUID

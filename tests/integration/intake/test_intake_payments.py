@@ -73,7 +73,7 @@ def test_a_payment_of_another_total_charges_nothing_and_keeps_nothing(
     # When
     with pytest.raises(Conflict) as refused:
         works.pay(checkout_id, expected_total_minor=249)
-    # Then the difference is told line by line, no money has moved, and the stock is free again
+    # Then the difference is reported line by line, no money has moved, and the stock is free again
     assert str(refused.value) == "The total is 250, not the expected 249: show it and ask again."
     assert refused.value.committed
     assert [line["total_minor"] for line in refused.value.detail["lines"]] == [250]

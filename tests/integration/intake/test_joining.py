@@ -1,4 +1,4 @@
-"""A request is answered by a checkout that is under way only if it says the same."""
+"""A request joins an active checkout only if it says the same."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -33,7 +33,7 @@ CART: Final[dict[str, Any]] = {
     "coupon_codes": ["TEN"],
     "tax_id": "DE136695976",
     "shipping": {"amount_minor": 490, "title": "Post", "tax_included": True, "taxes": []},
-    # Numbers come back from the database written in another way.
+    # The database writes numbers in another way.
     "shipping_address": {**ADDRESS, "at": {"x": 1e30, "y": 1e-7, "z": [1.0, -0.0, 2, None, True]}},
     "billing_address": {"vat": "DE136695976"},
 }
@@ -151,7 +151,7 @@ def test_no_purchase_joins_an_unwinding_checkout(works: Works, shelf: Shelf) -> 
     for token in ("tok_ok", "tok_declined", None):
         again = lambda token=token: works.start(cart_id, token=token)  # noqa: E731 (read with its sentence)
         assert_refused(works, again, Conflict, "checkout_active", sentence)
-    # Then who only looks is shown it, and once it is undone the good card buys
+    # Then a request that only names the cart joins it, and once it is undone the good card buys
     assert works.service.start(StartRequest(owner=OWNER, cart_id=cart_id)).checkout_id == running
     works.pump()
     bought = works.start(cart_id, token="tok_ok")
@@ -178,14 +178,14 @@ def test_a_checkout_that_awaits_payment_is_named_to_a_payment_of_it_and_not_of_a
         sentence = OTHERWISE(running, cart_id, "the cart")
         assert_refused(works, partial(ask, works, another, "k2"), Conflict, "checkout_active", sentence)
         works.pump()
-    # Then what it costs is told before it is paid
+    # Then its total is known before it is paid
     sentence = "The total is 250, not the expected 249: show it and ask again."
     assert_refused(works, partial(to_pay, expected_total_minor=249), Conflict, "price_changed", sentence)
     assert works.states([running]) == ["awaiting_payment"]
 
 
 def test_a_cart_written_by_sql_is_joined_by_its_name(works: Works, shelf: Shelf) -> None:
-    # Given a cart whose lines are numbered by somebody else
+    # Given a cart whose lines have other numbers
     shelf.add_variant("cup", stock=9, price_minor=250)
     cart_id = shelf.add_cart(("cup", 1))
     shelf.run("UPDATE cart_lines SET line = 7")

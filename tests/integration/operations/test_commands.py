@@ -170,7 +170,7 @@ def test_retry_continues_what_needs_review(cup: Works, shelf: Shelf) -> None:
         cup.sweep()
         cup.pump()
     assert cup.states([checkout_id]) == ["needs_review"]
-    # When the bank is told to be kind, and the checkout sent on
+    # When the bank accepts again, and the checkout is retried
     shelf.run("UPDATE payments SET token = 'tok_ok'")
     sent = run(retry.main, checkout_id, "--reason", "keys corrected")
     # Then

@@ -101,7 +101,7 @@ def test_one_at_the_bank_and_one_on_its_way(cup: Works, shelf: Shelf) -> None:
     [(sentence, command)] = sentences(cup, read(cup, moving))
     assert sentence.startswith("It is in checkout.cart_validation; the sweep checks it at ")
     assert command == "checkout monitor --watch"
-    # When nobody has come for long
+    # When no worker has processed it for long
     shelf.run("UPDATE checkouts SET due_at = now() - interval '1 h' WHERE id = :id", id=moving)
     [(sentence, _)] = sentences(cup, read(cup, moving))
     assert sentence.startswith("It is overdue: the worker of checkout.cart_validation does not run")

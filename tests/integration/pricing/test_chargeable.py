@@ -19,7 +19,7 @@ from tests.support.workbench import NOTHING, Spy, build_audited, read_bank
 
 
 class Choosy(Spy):
-    """The sandbox bank, taking only what Stripe takes."""
+    """The sandbox bank, with the amounts that Stripe can charge."""
 
     def chargeable(self, amount: Money) -> Money | NotChargeable:
         """Choose."""
@@ -104,7 +104,7 @@ def test_what_cannot_be_charged_is_refused_before_anything_is_reserved(
     # When
     checkout_id = choosy.start(shelf.add_cart(("cup", 2), currency=currency), token=token)
     choosy.pump()
-    # Then nothing is held, frozen or asked of the bank
+    # Then nothing is reserved or frozen, and the bank is not called
     assert read_failure(choosy, checkout_id) == ("amount_not_chargeable", "cart_validation", f"The total of {sentence}")
     assert shelf.stock("cup") == (20, 0)
     for table in ("reservations", "price_locks", "orders", "payment_operations"):
@@ -176,7 +176,7 @@ def test_an_amount_that_the_provider_itself_refuses_is_not_blamed_on_the_card(
         if not straight:
             works.pay(checkout_id)
             works.pump()
-        # Then no other card is asked for
+        # Then no other card is needed
         assert works.states([checkout_id]) == ["failed"]
         assert read_failure(works, checkout_id) == (
             "amount_not_chargeable",

@@ -79,7 +79,7 @@ def decline_capture(works: Works, _shelf: Shelf, checkout_id: UUID) -> str:
 def test_an_undo_returns_the_last_use_and_it_is_used_again(
     works: Works, shelf: Shelf, end: Callable[[Works, Shelf, UUID], str]
 ) -> None:
-    # Given a buyer who holds the last use, and another who is too late
+    # Given a checkout with the last use, and another that is too late
     add_cup(shelf)
     shelf.add_coupon("TEN", limit=1)
     first = start(works, shelf)
@@ -147,7 +147,7 @@ def test_a_customer_may_use_a_coupon_so_often(works: Works, shelf: Shelf) -> Non
     assert works.states(ids) == ["completed", "failed", "awaiting_payment"]
     assert read_failure(works, ids[1]) == ("coupon_used_up", "price_lock", USED_UP)
     assert used(shelf) == (2, 2, 0)
-    # When the other customer gives up
+    # When the other customer cancels
     works.service.cancel(ids[2], OWNER)
     works.pump()
     again = start(works, shelf, customer="bob", token="tok_ok")

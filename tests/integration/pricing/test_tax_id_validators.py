@@ -1,4 +1,4 @@
-"""A validator of one's own: asked at the door, outside any transaction, and trusted only when it says yes."""
+"""A validator of one's own: called on input, outside any transaction, and trusted only when it says yes."""
 
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, EntryPoints
@@ -31,7 +31,7 @@ class Office:
     open_transactions: list[int] = field(default_factory=list)
 
     def validate(self, tax_id: str) -> bool:
-        """Answer, and look whether somebody holds a transaction meanwhile."""
+        """Return the result, and check that no transaction is open meanwhile."""
         self.asked.append(tax_id)
         with self.engine.connect() as connection:
             idle = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -63,7 +63,7 @@ def buy(works: Works, cart: Cart) -> UUID:
 
 
 def use(works: Works, office: Office, settings: Settings) -> None:
-    """Let this office be asked."""
+    """Install this office as the validator."""
     works.service = CheckoutService(
         works.engine, works.transactions, works.line, works.gateway, settings, validator=office
     )

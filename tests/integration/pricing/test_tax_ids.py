@@ -63,13 +63,13 @@ def test_a_validated_id_of_the_country_removes_the_tax(
     [
         ("DE", DE, None, "FR"),  # not validated
         ("DE", DE, VALIDATED, "DE"),  # the seller's own country
-        ("DE", DE, VALIDATED, None),  # nobody has said where the seller is
+        ("DE", DE, VALIDATED, None),  # the seller's country is unknown
         ("DE", FR, VALIDATED, "GB"),  # another country's id
         ("GB", GB, VALIDATED, "GB"),
         ("GB", XI, VALIDATED, "GB"),
         ("MC", FR, VALIDATED, "FR"),  # Monaco's tax office is France's
         ("IM", GB, VALIDATED, "GB"),
-        ("US", "US123456789", None, "DE"),  # a country whose form nobody has written down
+        ("US", "US123456789", None, "DE"),  # a country whose form is not published
         ("FR", EL, VALIDATED, "DE"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is wrong with a request is told in words, and never in the library's."""
+"""A mistake of a request is reported in words, and never in the library's."""
 
 import json
 from collections.abc import Iterator

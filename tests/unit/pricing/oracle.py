@@ -94,7 +94,7 @@ def half_up(exact: Fraction) -> int:
 
 
 def spread(total: int, exact: Sequence[Fraction]) -> list[int]:
-    """Hand out one unit at a time, each to whoever is furthest below the exact share; the first of equals."""
+    """Hand out one unit at a time, each to the part that is furthest below its exact share; the first of equals."""
     parts = [floor(each) for each in exact]
     while sum(parts) < total:
         parts[max(range(len(parts)), key=lambda each: (exact[each] - parts[each], -each))] += 1

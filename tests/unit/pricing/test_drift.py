@@ -1,4 +1,4 @@
-"""What the caller expects to be charged, held against what is frozen."""
+"""What the caller expects to be charged, compared with what is frozen."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Whatever an honest upstream rounds, its taxes are taken; one minor unit beyond what rounding explains is not."""
+"""Taxes are accepted with every usual rounding of an upstream; one minor unit beyond what rounding explains is not."""
 
 from dataclasses import replace
 from decimal import Decimal

@@ -114,7 +114,7 @@ def test_a_minimum_in_another_currency_is_converted_and_not_rounded(minimum: int
     given = order(goods(1, 1000), promotions=(percentage(1, "10", minimum_minor=minimum, currency=currency),))
 
     assert price_order(replace(given, rates=rates)).discount_minor == cut
-    # Without a rate nobody can say whether it is reached.
+    # Without a rate it is unknown whether it is reached.
     assert price_order(given).discount_minor == 0
 
 

@@ -77,7 +77,7 @@ def test_a_payment_is_searched_to_its_full_depth(levels: int, error: type[Except
 
 
 def test_no_error_of_a_request_shows_what_was_sent() -> None:
-    # Given a card number where none is looked for, in a request that is wrong elsewhere
+    # Given a card number in a field that is not searched, in a request that is wrong elsewhere
     with pytest.raises(ValidationError) as error:
         StartRequest.model_validate({"reference": CARD, "cart_id": CARD, "expected_hash": [CARD], "owner": ""})
     # Then

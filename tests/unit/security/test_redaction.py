@@ -1,4 +1,4 @@
-"""Secrets in what others send: none is kept, in any spelling, as deep as it may stand; all else stays to the letter."""
+"""Secrets in texts from outside: none is stored, in any spelling, at any depth; all else stays as it is."""
 
 import json
 import time

@@ -87,7 +87,7 @@ def test_what_a_payment_lacks_is_reported_and_nothing_is_charged(stage: Stage, c
     check(unpaid, 422, "payment_required", sentence)
     sentence = f"Checkout {checkout_id} of cart {cart_id} awaits payment: process it, or cancel it."
     check(of_the_cart, 409, "checkout_active", sentence, checkout_id=checkout_id)
-    # The first is the answer to its key; the second is about the checkout that it is told of.
+    # The first is the response to its key; the second is about the checkout that it names.
     assert count(stage) == {**before, "stored_responses": 1}
     assert read_status(cup, checkout_id=checkout_id)["state"] == "awaiting_payment"
 
@@ -106,11 +106,11 @@ def test_a_cancelled_one_is_undone_completely(stage: Stage, cup: httpx2.Client) 
     cart_id = put_cart(cup, ("cup", 2))
     checkout_id = start(cup, cart_id).json()["checkout_id"]
     assert stage.shelf.stock("cup") == (9, 2)
-    # When nobody can give the stock back yet
+    # When the stock cannot be released yet
     with held_stock(stage):
         soon = cup.post("/checkout/cancel", json={"cart_id": str(cart_id)})
         assert (soon.status_code, soon.json()["state"]) == (202, "unwinding")
-    # When it is asked again
+    # When it is requested again
     answers = [cup.post("/checkout/cancel", json={"checkout_id": checkout_id}, headers=PREFER) for _ in range(2)]
     # Then
     assert [(each.status_code, each.json()["state"]) for each in answers] == [(200, "cancelled")] * 2
@@ -150,7 +150,7 @@ def test_what_is_being_captured_is_not_cancelled(stage: Stage, cup: httpx2.Clien
 
 
 def test_a_cancelled_one_that_needs_review_is_not_undone(stage: Stage, cup: httpx2.Client) -> None:
-    # Given a bank that refuses our access when the authorisation is to be let go
+    # Given a bank that refuses the engine's API keys when the authorisation is to be voided
     cart_id = put_cart(cup, ("cup", 1))
     pay(cup, {"cart_id": cart_id}, token="tok_action_required+tok_cancel_misconfigured")
     # When

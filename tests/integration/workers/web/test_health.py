@@ -1,4 +1,4 @@
-"""Health: what is wrong is told at once, to anybody, and nothing else is."""
+"""Health: faults are reported at once, to every client, and nothing else is."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ from tests.integration.workers.web.stage import Stage, put_cart, start
 
 NAMES: Final = ["database", *DATABASE_CHECKS, "broker", "gateway"]
 
-#: Where the edge works: its own threads, and those that look.
+#: The threads of the process: its own, and those of the health check.
 POOLS: Final = ("web", "health")
 HEAD: Final = "0001"
 LATE: Final = "INSERT INTO heartbeats (name, at) VALUES ('sweep', now() - make_interval(secs => :seconds))"
@@ -34,7 +34,7 @@ OPERATION: Final = """
 
 
 def look(stage: Stage) -> tuple[int, dict[str, Any]]:
-    """Ask without a key, once the last answer is not shared any more."""
+    """Request it without a key, once the last report is not shared any more."""
     time.sleep(1.05)
     answer = stage.client(token="none").get("/health/checkout")
     assert (answer.headers["cache-control"], answer.headers["content-type"]) == ("no-store", "application/json")
@@ -74,10 +74,10 @@ def test_what_is_late_degrades(stage: Stage) -> None:
     assert (status, body["status"]) == (200, "degraded")
     assert wrong == {"expired_locks": 1, "stuck_checkouts": 1, "payments_unknown": 1, "sweep_age": wrong["sweep_age"]}
     assert 30 <= wrong["sweep_age"] < 40
-    # When nobody has swept for minutes
+    # When no scheduler has swept for minutes
     run("UPDATE heartbeats SET at = now() - interval '3 min'")
     assert look(stage)[0] == 503
-    # Finally, let go of what was made up
+    # Finally, delete what was made up
     stage.shelf.force("DELETE FROM payment_operations")
     stage.shelf.force("DELETE FROM payments")
     run("UPDATE checkouts SET due_at = NULL, due_reason = NULL WHERE id = :id", id=second)
@@ -108,24 +108,24 @@ def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Se
     assert {name: check["status"] for name, check in bodies[0]["checks"].items()} == {
         name: "healthy" if name in {"broker", "gateway"} else "unhealthy" for name in NAMES
     }
-    # One look for all three.
+    # One check for all three.
     assert seconds < 4
     assert len({body["timestamp"] for body in bodies}) == 1
     assert not any(word in answers[0].text for word in ("127.0.0.1", "secret-word", "somebody", "psycopg"))
 
 
 def test_a_check_that_hangs_is_not_started_again(edge_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given looks that are given up soon, and a server that takes connections and says nothing
+    # Given checks with a short bound, and a server that accepts connections and never answers
     monkeypatch.setattr("workers.web.health_check.BOUND_SECONDS", 0.2)
     monkeypatch.setattr("workers.web.health_check.SHARED_SECONDS", 0.0)
     others = set(threading.enumerate())
     with listen_and_say_nothing() as port:
         database = f"postgresql://somebody@127.0.0.1:{port}/shop"
         with open_edge(edge_settings, database=database) as client:
-            # When it is asked more often than the edge has threads
+            # When it is requested more often than the process has threads
             answers = [client.get("/health/checkout") for _ in range(edge_settings.web_connections + 2)]
             looking = sorted(each.name for each in set(threading.enumerate()) - others if each.name.startswith(POOLS))
-    # Then each is told in time, one thread hangs, and Redis is not blamed
+    # Then each responds in time, one thread hangs, and Redis is not blamed
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.json()["checks"]["broker"]["status"] for answer in answers} == {"healthy"}
     assert looking == ["health_0", "health_0"]
@@ -278,7 +278,7 @@ def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine
 
 def test_a_query_that_hangs_is_reported_within_two_seconds(edge_settings: Settings, engine: Engine) -> None:
     with open_edge(edge_settings) as client, engine.connect() as holder:
-        # Given somebody who keeps a table
+        # Given a transaction that locks a table
         holder.exec_driver_sql("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE")
         # When
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""One payment for one key, and the same answer for as often as it is asked."""
+"""One payment for one key, and the stored response for every repeat."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
@@ -14,7 +14,7 @@ from tests.support.harness import OWNER
 
 
 def same(first: httpx2.Response, again: httpx2.Response) -> None:
-    """Assert that the second answer is the first, and says so."""
+    """Assert that the second response is the stored first one, and says so."""
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert again.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
@@ -56,7 +56,7 @@ def test_a_refusal_on_input_is_stored(stage: Stage, cup: httpx2.Client) -> None:
     assert (first.status_code, first.json()["code"]) == (404, "cart_unknown")
     # When it comes
     assert cup.put(f"/carts/{cart_id}", json=BODY).status_code == 201
-    # Then the old key has its answer, and a new one buys
+    # Then the old key has its stored response, and a new one buys
     same(first, pay(cup, {"cart_id": cart_id}, key="order-1"))
     assert pay(cup, {"cart_id": cart_id}, key="order-2").status_code == 200
 
@@ -106,7 +106,7 @@ def test_twenty_at_once_are_one_payment(stage: Stage, cup: httpx2.Client) -> Non
 
 
 def begin_and_die(stage: Stage, *, cart_id: UUID, checkout_id: UUID | None, key: str) -> UUID:
-    """Do what a process does that ends between its commit and its answer."""
+    """Do what a process does that crashes between its commit and its response."""
     request = (
         StartRequest(owner=OWNER, cart_id=cart_id, payment=PaymentInput(token="tok_ok"), idempotency_key=key)
         if checkout_id is None
@@ -141,14 +141,14 @@ def test_what_a_crashed_process_began_is_found_by_the_repeat(
 
 
 def test_an_early_response_is_the_stored_one(stage: Stage, cup: httpx2.Client) -> None:
-    # Given a purchase that was answered before it was through
+    # Given a purchase with a response before it was completed
     body = {"cart_id": put_cart(cup, ("cup", 1))}
     with held_stock(stage):
         first = pay(cup, body, key="order-1", prefer={})
     assert (first.status_code, first.json()["state"]) == (202, "running")
     address = first.headers["location"]
     spin_until(lambda: cup.get(address).json()["state"] == "completed", "the order")
-    # Then its repeat says the same, and where to look
+    # Then its repeat has the same response, and the address of the status
     same(first, pay(cup, body, key="order-1"))
     assert money(stage) == [("authorize", 1), ("capture", 1)]
 

@@ -1,4 +1,4 @@
-"""What wakes those who wait: one notice a batch, heard whatever happens to the one connection that listens."""
+"""What wakes long polls: one notification for each batch, whatever happens to the one connection that listens."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ LISTENERS = (
 
 
 def find_listener(stage: Stage) -> int:
-    """Return the process of the edge's listening connection, once it is the only one."""
+    """Return the PostgreSQL process of the listening connection, once it is the only one."""
     spin_until(lambda: len(stage.shelf.rows(LISTENERS)) == 1, "one listens")
     [(pid,)] = stage.shelf.rows(LISTENERS)
     return int(pid)
@@ -45,7 +45,7 @@ def test_it_is_the_notification_that_wakes(stage: Stage, cup: httpx2.Client) -> 
 
 
 def test_a_change_while_it_is_read_is_not_missed(stage: Stage, cup: httpx2.Client) -> None:
-    # Given a look at a checkout, after which, and before anybody is told of it, the checkout comes to rest
+    # Given a read of a checkout, after which, and before it is returned, the checkout becomes stable
     checkout_id = pause_checkout(stage, cup)
     waiting = LongPolls(stage.settings.database_url.get_secret_value())
     seen: list[str] = []
@@ -71,7 +71,7 @@ def test_a_change_while_it_is_read_is_not_missed(stage: Stage, cup: httpx2.Clien
     # When
     began = time.monotonic()
     found = asyncio.run(wait())
-    # Then it is looked at once more, at once
+    # Then it is read once more, at once
     assert (found, seen) == ("awaiting_payment", ["running", "awaiting_payment"])
     assert time.monotonic() - began < SECONDS / 2
 
@@ -103,7 +103,7 @@ def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Cli
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
         spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
-        # When the connection is ended, and the news comes while nobody listens
+        # When the connection is ended, and the notification comes without a listener
         stage.shelf.rows("SELECT pg_terminate_backend(:pid)", pid=pid)
         rest(stage, checkout_id)
         # Then it is heard of all the same
@@ -112,12 +112,12 @@ def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Cli
 
 
 def test_a_batch_is_one_notification(stage: Stage, cup: httpx2.Client) -> None:
-    # Given somebody else who listens
+    # Given another listener
     ids = [UUID(start(cup, put_cart(cup, ("cup", 1))).json()["checkout_id"]) for _ in range(3)]
     url = stage.settings.database_url.get_secret_value()
     with psycopg.connect(url, autocommit=True) as listener:
         listener.execute(f"LISTEN {CHANNEL}")
-        # When a batch of 64 comes to rest, and what concerns nobody happens to as many
+        # When a batch of 64 becomes stable, and as many others have events that wake no long poll
         with stage.engine.begin() as connection:
             write_events(connection, "checkout.awaiting_payment", (ids * 22)[:64])
             write_events(connection, "checkout.phase_completed", ids, phase="price_lock")

@@ -35,12 +35,12 @@ def backlog(stage: Stage, cup: httpx2.Client) -> Iterator[UUID]:
     stage.shelf.run(OLD, id=checkout_id)
     yield checkout_id
     rest(stage, checkout_id)
-    # A look is shared for a second: the next test must not be kept out by this one's.
+    # A reading is shared for a second: the next test must not be refused by this one's.
     spin_until(lambda: cup.get("/checkout", params={"cart_id": str(uuid4())}).status_code == 404, "it is over")
 
 
 def wait_until_refused(client: httpx2.Client) -> httpx2.Response:
-    """Return the refusal, once the last look is a second old."""
+    """Return the refusal, once the last reading is a second old."""
     refused: list[httpx2.Response] = []
 
     def is_refused() -> bool:
@@ -107,11 +107,11 @@ def test_a_reading_that_hangs_delays_no_others(stage: Stage) -> None:
     async def come(context: WebContext) -> None:
         load_shedding = LoadShedding(context)
         with stage.engine.connect() as blocker:
-            # Given that the look cannot be taken
+            # Given that the reading hangs
             blocker.execute(text("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE"))
             first = asyncio.create_task(load_shedding.admit())
             await asyncio.sleep(0.2)
-            # When others come, then they go by the last look
+            # When other requests come, then they use the last reading
             await asyncio.wait_for(asyncio.gather(*(load_shedding.admit() for _ in range(50))), 0.5)
             assert not first.done()
             blocker.rollback()

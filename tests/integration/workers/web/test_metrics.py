@@ -1,4 +1,4 @@
-"""Metrics: the engine's figures, and what this process has answered."""
+"""Metrics: the engine's figures, and the requests of this process."""
 
 import re
 from datetime import timedelta
@@ -106,7 +106,7 @@ def test_the_lines_of_a_reading(engine: Engine, settings: Settings, sweep_age: f
 
 
 def test_codes_make_a_bounded_number_of_series(engine: Engine, settings: Settings) -> None:
-    # Given more codes than are told by name
+    # Given more codes than are shown by name
     with engine.connect() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql("""

@@ -1,4 +1,4 @@
-"""Names over HTTP: normalised at the door, refused with a sentence, and no tax taken off by a text."""
+"""Names over HTTP: normalised on input, refused with a sentence, and no tax removed by a text."""
 
 from typing import Any
 from uuid import uuid4

@@ -31,12 +31,12 @@ def sign_in(stage: Stage, token: str, **headers: str) -> httpx2.Response:
 
 
 def read_cookie(answer: httpx2.Response) -> str:
-    """Return what the answer has the browser keep, as it sends it back."""
+    """Return the cookie that the response sets, as the browser sends it."""
     return answer.headers["set-cookie"].partition(";")[0]
 
 
 def read_list(stage: Stage, cookie: str, **headers: str) -> int:
-    """Return how the list is answered to this cookie."""
+    """Return the response of the list to this cookie."""
     return httpx2.get(f"{stage.url}{LIST}", headers={"Cookie": cookie, **headers}).status_code
 
 
@@ -120,7 +120,7 @@ def test_the_cookie_is_for_https_alone_everywhere_but_on_the_machine_itself(
     _, token = make_token(stage)
     answer = sign_in(stage, token, **headers)
     assert (answer.status_code, "Secure" in answer.headers["set-cookie"]) == (303, secure)
-    # ... and where it came without https, the page says why nobody stays signed in
+    # ... and where it came without https, the page says why the browser does not stay signed in
     page = httpx2.get(f"{stage.url}/admin/sign-in", headers={**PAGE, **headers}).text
     assert ("without https" in page) == (secure and "X-Forwarded-Proto" not in headers)
 

@@ -35,7 +35,7 @@ def ask_person(stage: Stage, cup: httpx2.Client, cart_id: UUID, _held: ExitStack
 
 
 def expire(stage: Stage, cup: httpx2.Client, cart_id: UUID, _held: ExitStack) -> None:
-    """Let nobody pay it in time."""
+    """Have it expire without a payment."""
     start(cup, cart_id)
     stage.shelf.run("UPDATE checkouts SET expires_at = now()")
     stage.sweep()

@@ -1,4 +1,4 @@
-"""Every status that the edge can give, each as its own kind of problem; what is wrong with a body: test_bodies.py."""
+"""Every status of the HTTP API, each as its own kind of problem; mistakes of bodies are in test_bodies.py."""
 
 import time
 from uuid import UUID, uuid4

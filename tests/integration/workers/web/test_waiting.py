@@ -72,7 +72,7 @@ def test_fifty_long_polls_use_no_connection(stage: Stage, cup: httpx2.Client) ->
 
 
 def test_a_process_that_ends_responds_to_long_polls(stage: Stage, cup: httpx2.Client) -> None:
-    # Given an edge of its own
+    # Given a process of its own
     pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
     token = cup.headers["Authorization"]

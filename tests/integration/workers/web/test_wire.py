@@ -1,4 +1,4 @@
-"""Connections that are slow, silent, too large or too many: each ends, and is answered if that can be."""
+"""Connections that are slow, silent, too large or too many: each ends, with a response if possible."""
 
 import gc
 import json
@@ -30,7 +30,7 @@ END: Final = b"Connection: close\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def server(run_settings: Settings) -> Iterator[Server]:
-    """An edge that has little patience."""
+    """A server with short bounds."""
     with serve(run_settings.model_copy(update=SHORT)) as server:
         yield server
 
@@ -62,7 +62,7 @@ def test_a_head_that_does_not_arrive_ends_its_connection(server: Server, url: st
             for byte in GET * 2:
                 slow.sendall(bytes([byte]))
                 time.sleep(0.05)
-        # Then what can be told is told
+        # Then it has a response where that is possible
         assert read_to_end(silent) == b""
         assert read_status(read_to_end(begun)) == 408
         assert read_status(read_to_end(slow)) in {0, 408}
@@ -109,7 +109,7 @@ def test_a_body_in_too_many_pieces_is_refused(url: str, key: bytes, caplog: pyte
     head = f"PUT /carts/{uuid4()} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n".encode() + key
     sent = head + b"Transfer-Encoding: chunked\r\n\r\n"
     assert read_status(ask(url, sent + b"1\r\n \r\n" * (MAX_PIECES + 1))) == 400
-    # ... also where nobody reads the body
+    # ... also where no route reads the body
     assert read_status(ask(url, sent.replace(b"PUT", b"GET") + b"1\r\n \r\n" * (MAX_PIECES + 1))) in {0, 400, 404}
     assert [record.levelname for record in caplog.records] == ["WARNING"] * len(caplog.records)
     # ... and as many as are allowed are a body

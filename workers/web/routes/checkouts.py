@@ -67,8 +67,8 @@ async def start_checkout(
     """
     context, owner = context_of(request), caller_of(request).owner
     await load_shedding_of(request).admit()
-    intent = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
-    checkout_id = await context.run(lambda: _start(context.service, intent))
+    start_request = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
+    checkout_id = await context.run(lambda: _start(context.service, start_request))
     seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
     return respond_to_buyer(await settle(context, checkout_id, owner, seconds), paying=False, waited=seconds)
 
@@ -139,19 +139,19 @@ def load_shedding_of(request: Request) -> LoadShedding:
     return load_shedding
 
 
-def _start(service: CheckoutService, intent: StartRequest) -> UUID:
+def _start(service: CheckoutService, start_request: StartRequest) -> UUID:
     try:
-        result = service.start(intent)
+        result = service.start(start_request)
     except Conflict as refusal:
         if refusal.code is not Code.CART_COMPLETED:
             raise
         # A page that is refreshed after the purchase shows the order; another owner's is not shown.
         try:
-            return service.status(cart_id=intent.cart_id, owner=intent.owner).checkout_id
+            return service.status(cart_id=start_request.cart_id, owner=start_request.owner).checkout_id
         except NotFound:
             raise refusal from None
     if not result.changed:
-        service.resume(result.checkout_id, intent.owner)
+        service.resume(result.checkout_id, start_request.owner)
     return result.checkout_id
 
 

@@ -30,15 +30,17 @@ _NOT_STORED: Final = frozenset(
 )
 
 
-async def purchase(context: WebContext, intent: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
+async def purchase(context: WebContext, request: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
     """Pay and return the response; or return the stored response of this key."""
-    idempotent = IdempotentRequest(intent.owner, key, fingerprint(intent))
+    idempotent = IdempotentRequest(request.owner, key, fingerprint(request))
     leased = True
     try:
-        result = await context.run(lambda: context.service.purchase(intent, idempotent, seconds + LEASE_MARGIN_SECONDS))
+        result = await context.run(
+            lambda: context.service.purchase(request, idempotent, seconds + LEASE_MARGIN_SECONDS)
+        )
         if isinstance(result, StoredResponse):
             return _replay(result)
-        response = await _finish(context, result.checkout_id, intent.owner, seconds)
+        response = await _finish(context, result.checkout_id, request.owner, seconds)
     except Refused as refusal:
         if refusal.code in _NOT_STORED and not refusal.committed:
             raise

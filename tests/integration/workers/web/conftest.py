@@ -25,37 +25,37 @@ MANY: Final = {"web_sign_ins_per_minute": 1000}
 
 
 @pytest.fixture(scope="module")
-def edge_settings(run_settings: Settings) -> Settings:
+def web_settings(run_settings: Settings) -> Settings:
     """Settings of the HTTP process and its workers."""
     return run_settings.model_copy(update=TIMES | MANY)
 
 
 @pytest.fixture(scope="module")
-def workers(edge_settings: Settings) -> Iterator[CheckoutEngine]:
+def workers(web_settings: Settings) -> Iterator[CheckoutEngine]:
     """Every actor, on threads."""
-    with work(edge_settings) as engine:
+    with work(web_settings) as engine:
         yield engine
 
 
 @pytest.fixture(scope="module")
-def server(edge_settings: Settings) -> Iterator[Server]:
+def server(web_settings: Settings) -> Iterator[Server]:
     """The served application."""
-    with serve(edge_settings) as server:
+    with serve(web_settings) as server:
         yield server
 
 
 @pytest.fixture
 def stage(
-    engine: Engine, edge_settings: Settings, workers: CheckoutEngine, server: Server, shelf: Shelf
+    engine: Engine, web_settings: Settings, workers: CheckoutEngine, server: Server, shelf: Shelf
 ) -> Iterator[Stage]:
     """The application on empty tables. Whatever a test does with it, the audit must be clean at its end."""
-    stage = Stage(edge_settings, server, workers, engine, shelf, find_url(server))
+    stage = Stage(web_settings, server, workers, engine, shelf, find_url(server))
     yield stage
     stage.close()
     # The next test empties the tables: no worker may use them any more.
     spin_until(stage.is_idle, "the workers are idle")
     with engine.connect() as connection:
-        assert audit(connection, edge_settings) == []
+        assert audit(connection, web_settings) == []
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def listen_and_say_nothing() -> Iterator[int]:
 
 
 @contextmanager
-def open_edge(settings: Settings, *, database: str | None = None, redis: str | None = None) -> Iterator[httpx2.Client]:
+def open_web(settings: Settings, *, database: str | None = None, redis: str | None = None) -> Iterator[httpx2.Client]:
     """Serve the application on other servers, and yield a client of it, without a key."""
     changes = {}
     if database is not None:

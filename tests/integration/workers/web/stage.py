@@ -155,7 +155,7 @@ def spin_until(is_so: Callable[[], object], what: str) -> None:
 def serve(settings: Settings) -> Iterator[Server]:
     """Serve the application on a free port, on a thread."""
     server = build_server(settings.model_copy(update={"web_port": 0}))
-    thread = threading.Thread(target=server.run, name="web")
+    thread = threading.Thread(target=server.run, name="server")
     thread.start()
     try:
         spin_until(lambda: server.started, "the server does not start")

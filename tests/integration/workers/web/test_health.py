@@ -13,7 +13,7 @@ from pipeline.checkouts.conditions import bound_seconds
 from pipeline.database.migrations import read_head
 from pipeline.operations.health import DATABASE_CHECKS, Check, Health, check_database
 from pipeline.settings import Settings
-from tests.integration.workers.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_edge
+from tests.integration.workers.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_web
 from tests.integration.workers.web.stage import Stage, put_cart, start
 
 NAMES: Final = ["database", *DATABASE_CHECKS, "broker", "gateway"]
@@ -96,10 +96,10 @@ def test_a_schema_of_another_day_is_unhealthy(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("mute", [False, True], ids=["refused", "silent"])
-def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Settings, *, mute: bool) -> None:
+def test_without_postgresql_it_is_unhealthy_within_two_seconds(web_settings: Settings, *, mute: bool) -> None:
     with listen_and_say_nothing() as port:
         database = f"postgresql://somebody:secret-word@127.0.0.1:{port}/shop" if mute else NOBODY
-        with open_edge(edge_settings, database=database) as client:
+        with open_web(web_settings, database=database) as client:
             began = time.monotonic()
             answers = [client.get("/health/checkout") for _ in range(3)]
             seconds = time.monotonic() - began
@@ -114,16 +114,16 @@ def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Se
     assert not any(word in answers[0].text for word in ("127.0.0.1", "secret-word", "somebody", "psycopg"))
 
 
-def test_a_check_that_hangs_is_not_started_again(edge_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_hangs_is_not_started_again(web_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given checks with a short bound, and a server that accepts connections and never answers
     monkeypatch.setattr("workers.web.health_check.BOUND_SECONDS", 0.2)
     monkeypatch.setattr("workers.web.health_check.SHARED_SECONDS", 0.0)
     others = set(threading.enumerate())
     with listen_and_say_nothing() as port:
         database = f"postgresql://somebody@127.0.0.1:{port}/shop"
-        with open_edge(edge_settings, database=database) as client:
+        with open_web(web_settings, database=database) as client:
             # When it is requested more often than the process has threads
-            answers = [client.get("/health/checkout") for _ in range(edge_settings.web_connections + 2)]
+            answers = [client.get("/health/checkout") for _ in range(web_settings.web_connections + 2)]
             looking = sorted(each.name for each in set(threading.enumerate()) - others if each.name.startswith(POOLS))
     # Then each responds in time, one thread hangs, and Redis is not blamed
     assert {answer.status_code for answer in answers} == {503}
@@ -131,18 +131,18 @@ def test_a_check_that_hangs_is_not_started_again(edge_settings: Settings, monkey
     assert looking == ["health_0", "health_0"]
 
 
-def test_without_redis_it_is_degraded(stage: Stage, edge_settings: Settings) -> None:
+def test_without_redis_it_is_degraded(stage: Stage, web_settings: Settings) -> None:
     stage.sweep()
-    with open_edge(edge_settings, redis=NO_REDIS) as client:
+    with open_web(web_settings, redis=NO_REDIS) as client:
         answer = client.get("/health/checkout")
     wrong = {name for name, check in answer.json()["checks"].items() if check["status"] != "healthy"}
     assert (answer.status_code, answer.json()["status"], wrong) == (200, "degraded", {"broker"})
 
 
-def test_a_database_without_tables_says_what_to_do(stage: Stage, edge_settings: Settings) -> None:
-    own = edge_settings.database_url.get_secret_value()
+def test_a_database_without_tables_says_what_to_do(stage: Stage, web_settings: Settings) -> None:
+    own = web_settings.database_url.get_secret_value()
     empty = make_url(own).set(database="template1").render_as_string(hide_password=False)
-    with open_edge(edge_settings, database=empty) as client:
+    with open_web(web_settings, database=empty) as client:
         answer = client.get("/health/checkout")
     assert answer.status_code == 503
     assert answer.json()["checks"]["database"]["message"].endswith("run `alembic upgrade head`.")
@@ -268,7 +268,7 @@ def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine
         connection.execute(
             text("""
                 INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at, ended_at)
-                VALUES (1, gen_random_uuid(), 'dead', NULL, now())
+                VALUES (1, gen_random_uuid(), 'dead_lettered', NULL, now())
             """)
         )
         checks, _ = check_database(connection, settings, HEAD)
@@ -276,8 +276,8 @@ def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine
     assert found == {"needs_review": (Health.DEGRADED, 2), "deliveries_dead_lettered": (Health.DEGRADED, 1)}
 
 
-def test_a_query_that_hangs_is_reported_within_two_seconds(edge_settings: Settings, engine: Engine) -> None:
-    with open_edge(edge_settings) as client, engine.connect() as holder:
+def test_a_query_that_hangs_is_reported_within_two_seconds(web_settings: Settings, engine: Engine) -> None:
+    with open_web(web_settings) as client, engine.connect() as holder:
         # Given a transaction that locks a table
         holder.exec_driver_sql("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE")
         # When

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from pipeline.operations.statistics import TOP_CODES, list_queues, read_stats
 from pipeline.security.api_keys import Scope
 from pipeline.settings import Settings
-from tests.integration.workers.web.outages import NO_REDIS, NOBODY, open_edge
+from tests.integration.workers.web.outages import NO_REDIS, NOBODY, open_web
 from tests.integration.workers.web.stage import Stage, pay, put_cart, start
 from workers.broker.queue_stats import QueueFigures
 from workers.overview import Readout
@@ -65,17 +65,17 @@ def test_the_figures_are_those_of_the_database(stage: Stage) -> None:
     assert len(helps) == len(re.findall(r"^# TYPE ", answer.text, re.MULTILINE)) > 20
 
 
-def test_without_redis_the_queues_are_missing(stage: Stage, edge_settings: Settings) -> None:
+def test_without_redis_the_queues_are_missing(stage: Stage, web_settings: Settings) -> None:
     token = stage.token(Scope.ADMIN)
-    with open_edge(edge_settings, redis=NO_REDIS) as client:
+    with open_web(web_settings, redis=NO_REDIS) as client:
         answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
     found = read(answer.text)
     assert (answer.status_code, found["checkout_broker_up", frozenset()]) == (200, 0)
     assert [name for name, _ in found if name == "checkout_queue_waiting"] == []
 
 
-def test_without_postgresql_there_are_none(edge_settings: Settings) -> None:
-    with open_edge(edge_settings, database=NOBODY) as client:
+def test_without_postgresql_there_are_none(web_settings: Settings) -> None:
+    with open_web(web_settings, database=NOBODY) as client:
         answer = client.get("/metrics", headers={"Authorization": "Bearer ck_" + "a" * 12 + "_" + "b" * 43})
     assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
 

@@ -5,7 +5,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from models.tables import Base
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.settings import SettingsError, read_settings
 
 

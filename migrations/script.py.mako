@@ -1,8 +1,8 @@
-## The name says when it runs and what it does, `0002_pre_add_order_changes`: docs/production.md, Migrations.
+## The name says when it runs and what it does, `0002_pre_add_order_changes`: docs/upgrading.md, Order.
 """${message}."""
 
-from alembic import op
 import sqlalchemy as sa
+from alembic import op
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}

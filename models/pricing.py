@@ -2,13 +2,15 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Numeric, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, CHAR
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, BigId, Currency, Minor, Now, max_length
+from models.base import Base, BigId, Currency, Minor, Now, max_length, one_of
+from models.states import PromotionKind
 
 
 class PromotionRecord(Base):
@@ -22,10 +24,11 @@ class PromotionRecord(Base):
     __table_args__ = (
         CheckConstraint("percent BETWEEN 0 AND 100", name="percent"),
         CheckConstraint("amount_minor >= 0 AND minimum_minor >= 0", name="amounts"),
+        one_of("kind", PromotionKind),
         CheckConstraint(
             "CASE kind WHEN 'percentage' THEN percent IS NOT NULL"
             " WHEN 'fixed_amount' THEN amount_minor IS NOT NULL AND currency IS NOT NULL ELSE true END",
-            name="kind",
+            name="columns",
         ),
         max_length("title", 1000),
         Index("promotions_automatic_idx", "id", postgresql_where=text("automatic AND active")),
@@ -46,6 +49,14 @@ class PromotionRecord(Base):
     starts_at: Mapped[Now]
     ends_at: Mapped[datetime | None]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
+
+
+#: Say whether a promotion is valid and applies by itself. The queries test them, and the quote does not see them.
+_VALIDITY: Final = frozenset({"automatic", "starts_at", "ends_at", "active"})
+
+#: The columns that say what a promotion does, for every query that reads one. By name, and not `*`: a column of the
+#: next release would change the result of a prepared statement, which PostgreSQL refuses.
+PROMOTION_COLUMNS: Final = tuple(each.name for each in PromotionRecord.__table__.columns if each.name not in _VALIDITY)
 
 
 class CouponRecord(Base):

@@ -1,4 +1,8 @@
-"""The sandbox bank's own tables, in its own schema. No other table references them: the two sides can disagree."""
+"""The sandbox bank's own tables, in its own schema. No other table references them: the two sides can disagree.
+
+They are here, and not in the gateway's folder, because the engine's first migration creates them, and a test compares
+the migrations with the tables of `models`.
+"""
 
 from datetime import datetime
 from typing import Any

@@ -145,6 +145,14 @@ OPERATION_TRANSITIONS: Final[dict[OperationStatus, frozenset[OperationStatus]]] 
 }
 
 
+class PromotionKind(StrEnum):
+    """What a promotion does. How to add a kind: CONTRIBUTING.md."""
+
+    PERCENTAGE = "percentage"
+    FIXED_AMOUNT = "fixed_amount"
+    FREE_SHIPPING = "free_shipping"
+
+
 class InboxStatus(StrEnum):
     """What became of a provider's webhook."""
 

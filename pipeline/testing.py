@@ -22,30 +22,21 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.audit.report import Violation, audit
-from pipeline.carts.cart_input import Cart
-from pipeline.catalog.stock import set_stock
-from pipeline.catalog.stock_rows import StockRow
-from pipeline.catalog.variants import PriceRow, VariantRow, set_prices, upsert_variants
-from pipeline.database.connections import connect_engine
+from pipeline.audit import Violation, audit
+from pipeline.carts import Cart
+from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.database import TRANSIENT_WAITS, TransactionRunner, connect_engine
 from pipeline.database.temporary import OpenServer, open_settings
-from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
-from pipeline.gateways.gateway import Gateway
-from pipeline.gateways.registry import build_gateway, fit_lease
-from pipeline.intake.requests import PaymentInput, StartRequest
-from pipeline.intake.service import CheckoutService
-from pipeline.intake.status import Status
-from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, Head, OutgoingMessage
-from pipeline.saga.chain import get_chain
-from pipeline.saga.executor import Executor
-from pipeline.saga.payment_poller import PaymentPoller
+from pipeline.gateways import Gateway, build_gateway, fit_lease
+from pipeline.intake import CheckoutService, PaymentInput, StartRequest, Status
+from pipeline.messaging import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
+from pipeline.messaging.ports import Head
+from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder, get_chain
 from pipeline.saga.resolve import resolve
-from pipeline.saga.runner import Runner
 from pipeline.saga.sweep import SweepCounts, sweep
-from pipeline.saga.unwind import Unwinder
 from pipeline.settings import Settings
-from pipeline.webhooks.inbound.inbox import Inbox
-from pipeline.webhooks.outbound.endpoints import draw_secret
+from pipeline.webhooks.inbound import Inbox
+from pipeline.webhooks.outbound import draw_secret
 
 #: Owner of the carts and checkouts, and their shipping address, unless a test says otherwise.
 OWNER: Final = "shop-1"

@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.audit.report import AuditReport, take_report
-from pipeline.database.connections import connect_engine
+from pipeline.audit import AuditReport, take_report
+from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
 from scripts.environments.reconcile_run import compare_with_provider
@@ -42,7 +42,7 @@ def main(
     ] = False,
     hours: Annotated[float, typer.Option(min=0.01, max=87_600, help="With --gateway: how far back.")] = 168,
 ) -> None:
-    """Check every invariant against the database and the sandbox bank's books; exit 1 when one is violated."""
+    """Check every invariant against the database, those of the gateways too; exit 1 when one is violated."""
     if repair and not gateway:
         raise typer.BadParameter("it settles what --gateway finds: add --gateway.", param_hint="--repair")
     console = Screen(soft_wrap=True)
@@ -135,9 +135,8 @@ def show(console: Console, report: AuditReport, waiting: int | None) -> None:
         if violation.count > SHOWN_ROWS:
             console.print(plain(f"       and {violation.count - SHOWN_ROWS} more", "red"))
     if report.skipped:
-        console.print(
-            f"{len(report.skipped)} invariants about the sandbox bank: not checked, its books are in another database."
-        )
+        names = ", ".join(invariant.name for invariant in report.skipped)
+        console.print(plain(f"Not checked, as the tables of their gateway are in another database: {names}."))
     if waiting is None:
         console.print("Redis did not answer: a checkout with a message in a queue is reported as overdue too.")
     found = f"{len(report.violations)} violated" if report.violations else "all hold"

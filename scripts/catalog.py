@@ -15,8 +15,8 @@ import typer
 
 from models.identifiers import normalize_location
 from models.money import minor_digits
-from pipeline.catalog import variants as catalog
-from pipeline.database.connections import transaction
+from pipeline.catalog import set_stock
+from pipeline.database import transaction
 from scripts.command_table import COMMANDS
 from scripts.importers.catalog_desk import PARTLY, AsJson, Refusals, keep_refused_rows, open_catalog, read_file, stop
 from scripts.importers.catalog_tables import import_rates, import_taxes
@@ -118,7 +118,7 @@ def set_on_hand(
     except ValueError as error:
         stop(f"{error}.", code=2)
     with open_catalog() as engine, transaction(engine) as connection:
-        (change,) = catalog.set_stock(connection, [row], create_locations=create)
+        (change,) = set_stock(connection, [row], create_locations=create)
     say(f"{change.sku} at {change.location}: {change.before} before, {change.after} now")
 
 

@@ -12,7 +12,8 @@ import typer
 
 from models.money import Money
 from models.states import CheckoutState
-from pipeline.operations.checkout_search import MAX_PAGE, CheckoutEntry, Filter, read_page
+from pipeline.operations import read_page
+from pipeline.operations.checkout_search import MAX_PAGE, CheckoutEntry, Filter
 from scripts.environments.desk import open_desk, print_rows
 from scripts.terminal.output import say, say_json
 

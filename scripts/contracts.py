@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import SecretStr
 
-from pipeline.operations.commands import CommandLine
+from pipeline.operations import CommandLine
 from pipeline.settings import Settings
 from scripts.local_servers.embedded import ROOT, SANDBOX
 from scripts.terminal.output import say

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.gateways.sandbox.settings import SandboxSettings
-from pipeline.operations.commands import CommandLine
+from pipeline.operations import CommandLine
 from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
 from scripts.audit import run_audit
 from scripts.demonstration.cast import stock_shop
 from scripts.demonstration.figures import describe, judge, read_figures
-from scripts.demonstration.story import VICTIM, Story, Stuck
+from scripts.demonstration.story import Story, Stuck, choose_victim
 from scripts.demonstration.view import Narrator, draw
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
@@ -137,10 +137,11 @@ def group_lines(procfile: dict[str, str]) -> dict[str, str]:
 
     The Procfile has one process for each queue; to start these takes longer than the story.
     """
-    others = " ".join(queue for queue in list_queues() if queue != f"checkout.{VICTIM}")
+    victim = choose_victim()
+    others = " ".join(queue for queue in list_queues() if queue != f"checkout.{victim}")
     return {
         "worker": f"dramatiq workers.main:build_broker -p 1 -t 4 --worker-shutdown-timeout 10000 -Q {others}",
-        VICTIM: procfile[VICTIM],
+        victim: procfile[victim],
         "scheduler": procfile["scheduler"],
     }
 

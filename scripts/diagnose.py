@@ -11,9 +11,9 @@ from uuid import UUID
 
 import typer
 
-from pipeline.operations.advice import advise, describe
-from pipeline.operations.checkout_detail import read_detail
-from pipeline.operations.diagnostics import Diagnosis, Severity, diagnose, judge_gateway, judge_queues
+from pipeline.operations import advise, diagnose, read_detail
+from pipeline.operations.advice import describe
+from pipeline.operations.diagnostics import Diagnosis, Severity, judge_gateway, judge_queues
 from scripts.environments.desk import REFUSED, open_desk, print_rows
 from scripts.environments.obstacles import open_redis
 from scripts.terminal.output import say, say_json

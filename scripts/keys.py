@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.operations.commands import CommandLine
-from pipeline.security.api_keys import KeyRecord, Scope, create_key, list_keys, revoke_key
+from pipeline.operations import CommandLine
+from pipeline.security import KeyRecord, Scope, create_key, list_keys, revoke_key
 from scripts.environments.desk import open_desk, print_rows, refuse
 from scripts.terminal.output import say, say_json
 

@@ -15,9 +15,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from sqlalchemy import Engine
 
-from pipeline.database.connections import connect_engine
-from pipeline.gateways.choice import describe_choice
-from pipeline.operations.statistics import read_stats
+from pipeline.database import connect_engine
+from pipeline.gateways import describe_choice
+from pipeline.operations import read_stats
 from pipeline.settings import Settings
 from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
 from scripts.local_servers.embedded import open_settings

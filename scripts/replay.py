@@ -21,8 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from models.money import Money, minor_digits
-from pipeline.audit.report import AuditReport, take_report
-from pipeline.database.connections import connect_engine
+from pipeline.audit import AuditReport, take_report
+from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet

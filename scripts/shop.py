@@ -14,8 +14,8 @@ from sqlalchemy import text
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from pipeline.catalog.variants import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from scripts.demonstration.cast import ADDRESS, CUP, CURRENCY, HONEY, KETTLE, TEA, TEAPOT
 from scripts.environments.desk import open_desk

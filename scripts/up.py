@@ -14,10 +14,10 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.database.connections import connect_engine, transaction
-from pipeline.gateways.choice import require_choice
-from pipeline.operations.commands import CommandLine
-from pipeline.security.api_keys import Scope, create_key, find_caller
+from pipeline.database import connect_engine, transaction
+from pipeline.gateways import build_gateway, require_choice
+from pipeline.operations import CommandLine
+from pipeline.security import Scope, create_key, find_caller
 from pipeline.security.printable import make_printable
 from scripts.environments.fleet import read_procfile
 from scripts.environments.obstacles import Obstacle, explain_obstacles
@@ -83,6 +83,8 @@ def open_servers(stack: ExitStack, local: Path) -> dict[str, str]:
             if not given.redis_url:
                 print(f"REDIS_URL={redis_url}", flush=True)
         settings = build_settings(database_url, redis_url)
+        # What its settings lack is said here once, and not by each process again and again.
+        build_gateway(settings).close()
         print(f"Payments: {require_choice(settings).sentence}", flush=True)
         return build_env(settings)
 

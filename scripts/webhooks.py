@@ -10,9 +10,9 @@ from uuid import UUID
 import typer
 
 from models.states import DeliveryStatus
-from pipeline.operations.commands import CommandLine
-from pipeline.webhooks.outbound.endpoints import add_endpoint, list_deliveries, list_endpoints, remove_endpoint
-from pipeline.webhooks.outbound.endpoints import replay as replay_deliveries
+from pipeline.operations import CommandLine
+from pipeline.webhooks.outbound import add_endpoint, list_deliveries, list_endpoints, remove_endpoint
+from pipeline.webhooks.outbound import replay as replay_deliveries
 from scripts.command_table import COMMANDS
 from scripts.environments.desk import open_desk, print_rows, refuse
 from scripts.terminal.output import say, say_json

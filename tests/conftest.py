@@ -14,8 +14,8 @@ from redis import Redis
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from models.tables import Base
-from pipeline.audit.report import audit
-from pipeline.database.connections import connect_engine
+from pipeline.audit import audit
+from pipeline.database import connect_engine
 from pipeline.database.temporary import open_database
 from pipeline.settings import Settings
 from scripts.environments.reaper import mark

@@ -11,8 +11,8 @@ from uuid import UUID
 import dramatiq
 import structlog
 
-from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
-from pipeline.saga.chain import Phase, get_chain
+from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.saga import Phase, get_chain
 from pipeline.saga.resolve import resolve
 from pipeline.saga.sweep import sweep
 from workers.bootstrap import CheckoutEngine

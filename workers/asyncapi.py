@@ -5,10 +5,10 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from pipeline.errors import Code, sentence
-from pipeline.intake.requests import StartRequest
-from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.intake import StartRequest
+from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.operations.statistics import list_queues
-from pipeline.saga.chain import find_phase, get_chain
+from pipeline.saga import find_phase, get_chain
 from pipeline.webhooks.outbound.payloads import (
     CheckoutActionRequired,
     CheckoutCancelled,

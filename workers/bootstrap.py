@@ -7,21 +7,16 @@ import structlog
 from dramatiq import Broker, Middleware, Worker
 from sqlalchemy import Engine
 
-from pipeline.database.connections import connect_engine
-from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
+from pipeline.database import TRANSIENT_WAITS, TransactionRunner, connect_engine
 from pipeline.errors import Code
-from pipeline.gateways.choice import MoneyKind, read_choice
-from pipeline.gateways.gateway import Gateway
-from pipeline.gateways.registry import build_gateway, fit_lease
-from pipeline.intake.service import CheckoutService
+from pipeline.gateways import Gateway, MoneyKind, build_gateway, fit_lease, read_choice
+from pipeline.intake import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
-from pipeline.saga.executor import LINGER_SECONDS, Executor
-from pipeline.saga.payment_poller import PaymentPoller
-from pipeline.saga.runner import Runner
-from pipeline.saga.unwind import Unwinder
+from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder
+from pipeline.saga.executor import LINGER_SECONDS
 from pipeline.settings import Settings
-from pipeline.webhooks.inbound.inbox import Inbox
-from pipeline.webhooks.outbound.dispatcher import Dispatcher
+from pipeline.webhooks.inbound import Inbox
+from pipeline.webhooks.outbound import Dispatcher
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.message_validation import UnfitMessage
 from workers.broker.publisher import RedisSender

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from pipeline.checkouts.batch import share_out
-from pipeline.database.connections import is_transient
+from pipeline.database import is_transient
 from pipeline.errors import Code, Refused
 from pipeline.errors.objections import explain_first
-from pipeline.field_types.kinds import MAX_REASON
-from pipeline.intake.requests import StartRequest
-from pipeline.messaging.ports import INTAKE
+from pipeline.field_types import MAX_REASON
+from pipeline.intake import StartRequest
+from pipeline.messaging import INTAKE
 from pipeline.messaging.rejected_messages import keep_rejected_message
 from pipeline.security.card_numbers import redact
 from pipeline.settings import IntakePrices

@@ -4,7 +4,7 @@ import sys
 
 import dramatiq
 
-from pipeline.gateways.gateway import Gateway
+from pipeline.gateways import Gateway
 from pipeline.settings import SettingsError, read_settings
 from workers.actors import declare_actors
 from workers.bootstrap import announce_gateway, build_engine

@@ -6,7 +6,8 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
-from pipeline.operations.statistics import Stats, list_queues
+from pipeline.operations import Stats
+from pipeline.operations.statistics import list_queues
 from workers.broker.queue_stats import NAMESPACE, QueueFigures, queue_figures
 
 

@@ -11,7 +11,7 @@ import structlog
 from apscheduler.schedulers.base import STATE_STOPPED
 from apscheduler.schedulers.blocking import BlockingScheduler
 
-from pipeline.database.connections import is_transient
+from pipeline.database import is_transient
 from pipeline.saga.sweep import sweep
 from pipeline.settings import SettingsError, read_settings
 from workers.bootstrap import CheckoutEngine, announce_gateway, build_engine

@@ -1,1 +1,8 @@
-"""The audit: every invariant as a query that must return no row."""
+"""The audit: every invariant as a query that must return no row.
+
+Public modules: none.
+"""
+
+from pipeline.audit.report import AuditReport, Violation, audit, take_report
+
+__all__ = ["AuditReport", "Violation", "audit", "take_report"]

@@ -22,14 +22,13 @@ from models.limits import (
     MAX_LINES,
     MAX_REFERENCE,
 )
+from pipeline.field_types import Minor, Reference
 from pipeline.field_types.kinds import (
     AddressDraft,
     CouponCode,
     Currency,
     Customer,
     FilledText,
-    Minor,
-    Reference,
     ShortText,
     Sku,
     TaxId,

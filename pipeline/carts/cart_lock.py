@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import ACTIVE_SQL, CheckoutState
-from pipeline.checkouts.expected import Expected
+from pipeline.checkouts import Expected
 from pipeline.errors import Code, Conflict
 
 CART_LOCK: Final = text(f"""

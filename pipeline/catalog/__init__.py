@@ -1,1 +1,21 @@
-"""Variants, prices, stock, tax rates, exchange rates."""
+"""The catalog: variants, prices, stock, tax rates, exchange rates.
+
+Public modules: `allocation` (units of stock to lines), `derived_skus`, `exchange_rates`, `locations`, `look_alikes`
+(the sku that may have been meant), `rate_leaps` (rates that are not to be believed), `stock_rows` (all that may be said
+of stock), `tax_rates`.
+"""
+
+from pipeline.catalog.stock import find_stocked, set_stock
+from pipeline.catalog.stock_rows import StockRow
+from pipeline.catalog.variants import PriceChanges, PriceRow, VariantRow, set_prices, upsert_variants
+
+__all__ = [
+    "PriceChanges",
+    "PriceRow",
+    "StockRow",
+    "VariantRow",
+    "find_stocked",
+    "set_prices",
+    "set_stock",
+    "upsert_variants",
+]

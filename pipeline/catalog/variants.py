@@ -12,23 +12,6 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from pipeline.catalog.skus import find_variants, index_rows
-from pipeline.catalog.stock import set_stock
-from pipeline.catalog.stock_rows import Shortfall, StockChange, StockCount, StockDelta, StockRefused, StockRow
-
-__all__ = [
-    "PriceChanges",
-    "PriceRow",
-    "Shortfall",
-    "StockChange",
-    "StockCount",
-    "StockDelta",
-    "StockRefused",
-    "StockRow",
-    "VariantRow",
-    "set_prices",
-    "set_stock",
-    "upsert_variants",
-]
 
 UPSERT_VARIANTS: Final = text("""
     INSERT INTO variants (sku, title, category, backorder_policy, active)

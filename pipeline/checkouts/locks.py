@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from models.pricing import PROMOTION_COLUMNS
 from models.states import CheckoutState
 from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.conditions import MAY_EXPIRE
@@ -65,9 +66,8 @@ HELD_STOCK: Final = text("""
     ORDER BY variant_id, location_id FOR NO KEY UPDATE
 """)
 
-READ_COUPONS: Final = """
-    SELECT c.code, c.used, c.usage_limit, c.per_customer_limit, p.id, p.title, p.kind, p.percent, p.amount_minor,
-           p.currency, p.minimum_minor, p.skus, p.categories, p.priority, p.combines,
+READ_COUPONS: Final = f"""
+    SELECT c.code, c.used, c.usage_limit, c.per_customer_limit, {", ".join(f"p.{each}" for each in PROMOTION_COLUMNS)},
            p.active AND p.starts_at <= now() AND (p.ends_at IS NULL OR p.ends_at > now()) AS valid
     FROM coupons c JOIN promotions p ON p.id = c.promotion_id
     WHERE c.code = ANY(CAST(:codes AS text[])) ORDER BY c.code

@@ -5,14 +5,14 @@ as it can change history. `checkout_clerk` is for the commands that manage the c
 `checkout_reader` only reads, and no secret. None owns a table: no trigger can be switched off.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection, text
 
 from models.history import FROZEN
-from models.sandbox import SCHEMA
 from models.tables import Base
 
 
@@ -22,6 +22,14 @@ class Role(StrEnum):
     WORKER = "checkout_worker"
     CLERK = "checkout_clerk"
     READER = "checkout_reader"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaGrant:
+    """A schema of a gateway's own, and what the worker may do in each of its tables. The reader reads them all."""
+
+    schema: str
+    worker: tuple[str, ...]
 
 
 #: Columns that only the insert of a row sets, beside what a trigger enforces for every role. An upstream with a user
@@ -112,24 +120,29 @@ END $$
 """
 
 
-def list_statements() -> list[str]:
-    """Return the statements that create the roles and grant their privileges; safe to run again."""
+def list_statements(schemas: Sequence[SchemaGrant]) -> list[str]:
+    """Return the statements that create the roles and grant their privileges; safe to run again.
+
+    `schemas` are those of the gateways, beside the engine's own.
+    """
+    names = ["public", *(each.schema for each in schemas)]
     statements = [MAKE.format(role=role).strip() for role in Role]
     all_roles = ", ".join(Role)
     statements.append(_MAKE_NOTHING.strip())
-    for schema in ("public", SCHEMA):
+    for schema in names:
         statements.append(f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {all_roles}")
         statements.append(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {all_roles}")
         statements.append(f"GRANT USAGE ON SCHEMA {schema} TO {all_roles}")
     statements.append(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {Role.WORKER}, {Role.CLERK}")
-    statements.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, {SCHEMA} TO {Role.WORKER}, {Role.CLERK}")
-    # The sandbox bank stands for an external provider: in production its tables are elsewhere, or nowhere.
-    statements.append(f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {SCHEMA} TO {Role.WORKER}")
+    statements.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {', '.join(names)} TO {Role.WORKER}, {Role.CLERK}")
+    statements += [
+        f"GRANT {', '.join(each.worker)} ON ALL TABLES IN SCHEMA {each.schema} TO {Role.WORKER}" for each in schemas
+    ]
     for role, grants in ((Role.WORKER, WORKER), (Role.CLERK, CLERK)):
         statements += [f"GRANT {', '.join(rights)} ON {table} TO {role}" for table, rights in grants.items()]
     statements.append(f"GRANT SELECT ON alembic_version TO {Role.READER}")
     statements.append(f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {', '.join(Role)}")
-    statements.append(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {Role.READER}")
+    statements += [f"GRANT SELECT ON ALL TABLES IN SCHEMA {each.schema} TO {Role.READER}" for each in schemas]
     for table in Base.metadata.sorted_tables:
         if table.schema is None:
             hidden = SECRETS.get(table.name, frozenset())
@@ -144,7 +157,11 @@ def make_user(connection: Connection, name: str, role: Role) -> None:
     connection.execute(text(f"GRANT {role} TO {name}"))
 
 
-def grant(connection: Connection) -> None:
-    """Create the roles and grant their privileges. Run it as the owner of the tables, who may create roles."""
-    for statement in list_statements():
+def grant(connection: Connection, schemas: Sequence[SchemaGrant]) -> None:
+    """Create the roles and grant their privileges. Run it as the owner of the tables, who may create roles.
+
+    A schema that is not here is left out: its gateway has its tables elsewhere, or is installed and not used.
+    """
+    here = set(connection.execute(text("SELECT nspname FROM pg_namespace")).scalars())
+    for statement in list_statements([each for each in schemas if each.schema in here]):
         connection.execute(text(statement))

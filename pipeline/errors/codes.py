@@ -1,4 +1,4 @@
-"""The one list of codes: import it from pipeline/errors/tree.py, which has their sentences."""
+"""The one list of codes. Their sentences are in `pipeline/errors/tree.py`."""
 
 from enum import StrEnum
 

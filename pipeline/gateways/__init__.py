@@ -1,1 +1,21 @@
-"""Payment providers behind one protocol."""
+"""Payment providers behind one protocol: the one that the settings choose, with its money, and how it is built.
+
+Public modules: `choice`, `gateway` (the contract: calls, answers), `installed` (the gateways there are),
+`sandbox.bank`, `sandbox.webhook_events`, `sandbox.settings`.
+"""
+
+from pipeline.gateways.choice import describe_choice, read_choice, require_choice
+from pipeline.gateways.gateway import Gateway
+from pipeline.gateways.registry import build_gateway, fit_lease
+from pipeline.gateways.settings import GatewaySettings, MoneyKind
+
+__all__ = [
+    "Gateway",
+    "GatewaySettings",
+    "MoneyKind",
+    "build_gateway",
+    "describe_choice",
+    "fit_lease",
+    "read_choice",
+    "require_choice",
+]

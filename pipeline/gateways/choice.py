@@ -1,7 +1,7 @@
 """Which payment provider the settings choose, and with what money: said by every process, view and command.
 
-Play money is never chosen by accident. Where no gateway is named, or one of play money beside a secret of another
-provider, nothing starts.
+Play money is never chosen by accident. Where no gateway is named, or the environment names one of play money beside a
+secret of another provider, nothing starts. What is chosen in code is meant: `checkout demo` plays beside any secret.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,6 @@ from typing import Final
 from pipeline.gateways.installed import is_installed, list_gateways, load_gateway
 from pipeline.gateways.settings import GatewaySettings, MoneyKind
 from pipeline.settings import Settings, SettingsError
-
-__all__ = ["Choice", "MoneyKind", "describe_choice", "find_real", "read_choice", "require_choice"]
 
 _WORDS: Final = {
     MoneyKind.PLAY: "play money: nothing is charged",
@@ -65,7 +63,7 @@ def describe_choice(settings: Settings) -> str:
 def require_choice(settings: Settings) -> Choice:
     """Return what the settings choose; SettingsError says what to set when that is nothing, or contradicts itself."""
     choice = read_choice(settings)
-    if choice is not None and choice.money is not MoneyKind.PLAY:
+    if choice is not None and (choice.money is not MoneyKind.PLAY or settings.gateway_options is not None):
         return choice
     sign = find_real(settings)
     if sign is not None:

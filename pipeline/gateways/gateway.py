@@ -248,7 +248,8 @@ class Gateway(Protocol):
         there.
 
         `Declined` after the buyer has refused, until the next authorisation. A captured object whose refund failed
-        stands at CAPTURED. Only what it says is there may be relied on: absence now is not absence later.
+        stands at CAPTURED, an expired authorisation at CANCELLED. Only what it says is there may be relied on: absence
+        now is not absence later.
         """
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
@@ -265,3 +266,15 @@ class Gateway(Protocol):
 
     def close(self) -> None:
         """Give back connections and threads."""
+
+
+#: The names of all that a gateway has.
+MEMBERS: Final = (
+    "name",
+    "call_seconds",
+    "chargeable",
+    *Verb,
+    "read_webhook",
+    "list_held",
+    "close",
+)

@@ -1,9 +1,12 @@
 """The gateways there are: what is installed under the entry-point group, by the name that `CHECKOUT_GATEWAY` gives."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import entry_points
+from inspect import isabstract
 from typing import Any, Final
 
+from pipeline.database.roles import SchemaGrant
 from pipeline.gateways.settings import GatewaySettings
 from pipeline.settings import Settings, SettingsError
 
@@ -11,23 +14,46 @@ GROUP: Final = "checkout_engine.gateways"
 
 
 def list_gateways() -> dict[str, type[GatewaySettings]]:
-    """Return the settings class of each installed gateway by its name, in the order of the names."""
-    found = entry_points(group=GROUP)
-    return {name: load_gateway(name) for name in sorted(found.names)}
+    """Return the settings class of each usable gateway by its name, in the order of the names.
+
+    A package that cannot be used is left out: it keeps no process from starting that does not choose it.
+    """
+    found: dict[str, type[GatewaySettings]] = {}
+    for name in sorted(entry_points(group=GROUP).names):
+        with suppress(SettingsError):
+            found[name] = load_gateway(name)
+    return found
 
 
 def load_gateway(name: str) -> type[GatewaySettings]:
-    """Return the settings class of a gateway; SettingsError when none of that name is installed, or an older one."""
+    """Return the settings class of a gateway; SettingsError when none of that name is installed, or none to use."""
     found = entry_points(group=GROUP)
     if name not in found.names:
         known = ", ".join(sorted(found.names))
         raise SettingsError(f"There is no gateway {name!r}: set CHECKOUT_GATEWAY to one of {known}.")
-    loaded = found[name].load()
+    try:
+        loaded = found[name].load()
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(
+            f"The gateway {name} cannot be imported ({error}): correct its entry point {found[name].value},"
+            " or install what it needs."
+        ) from error
     if not isinstance(loaded, type) or not issubclass(loaded, GatewaySettings):
         raise SettingsError(
             f"The gateway {name} is of an earlier release: install one of it that is announced by its settings."
         )
+    if isabstract(loaded):
+        raise SettingsError(f"The gateway {name} cannot be built: give {loaded.__name__} the method build.")
+    if getattr(loaded, "name", None) != name:
+        raise SettingsError(
+            f'The gateway {name} has another name in its settings: set {loaded.__name__}.name = "{name}".'
+        )
     return loaded
+
+
+def list_grants() -> list[SchemaGrant]:
+    """Return the rights in the schemas of all installed gateways, in the order of their names."""
+    return [each for gateway in list_gateways().values() for each in gateway.list_grants()]
 
 
 def read_options(settings: Settings) -> Mapping[str, Any]:

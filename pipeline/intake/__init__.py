@@ -1,1 +1,32 @@
-"""Intake: requests, the commands that run them, idempotency, and a checkout's status."""
+"""Intake: the service that starts, processes, cancels, releases and retries checkouts, and their status.
+
+Public modules: `idempotency` (stored responses), `requests` (every request, checked on receipt).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
+from pipeline.intake.status import STABLE, STATE_NAMES, Status, read_status
+
+# Imported at its first use: code that reads a checkout or describes a request does not need the service.
+if TYPE_CHECKING:
+    from pipeline.intake.service import CheckoutService
+else:
+
+    def __getattr__(name: str) -> object:
+        if name != "CheckoutService":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return import_module("pipeline.intake.service").CheckoutService
+
+
+__all__ = [
+    "STABLE",
+    "STATE_NAMES",
+    "CheckoutService",
+    "PaymentInput",
+    "ProcessRequest",
+    "StartRequest",
+    "Status",
+    "read_status",
+]

@@ -14,19 +14,18 @@ from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
 from models.states import ENDINGS, TERMINAL, CartState, CheckoutState
+from pipeline.carts import create_cart, fill_cart
 from pipeline.carts.cart_input import TaxIdValidation
 from pipeline.carts.cart_lock import find_cart_lock
-from pipeline.carts.storage import create_cart, fill_cart
-from pipeline.checkouts.batch import LockedCheckout, Rejected
+from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_cart, lock_checkouts
 from pipeline.errors import Code, Conflict, Invalid, NotFound, Refused
 from pipeline.intake.joining import join_cart, join_payment, read_expected
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest, fingerprint
-from pipeline.messaging.ports import OutgoingMessage
+from pipeline.messaging import OutgoingMessage
 from pipeline.payments.late_funds import close_reviews
-from pipeline.pricing.drift import find_drift, find_tolerance
-from pipeline.pricing.storage import read_quotes
+from pipeline.pricing import find_drift, find_tolerance, read_quotes
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import next_phase
 from pipeline.settings import Settings

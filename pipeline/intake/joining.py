@@ -12,15 +12,12 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
-from pipeline.carts.cart_input import Cart
+from pipeline.carts import Cart, read_content
 from pipeline.carts.cart_lock import CartLock
-from pipeline.carts.editing import read_content
-from pipeline.checkouts.batch import LockedCheckout
-from pipeline.checkouts.expected import Expected
+from pipeline.checkouts import Expected, LockedCheckout
 from pipeline.errors import Code, Conflict
 from pipeline.intake.requests import Expecting, ProcessRequest, StartRequest
-from pipeline.pricing.drift import find_drift, find_tolerance
-from pipeline.pricing.storage import read_quotes
+from pipeline.pricing import find_drift, find_tolerance, read_quotes
 from pipeline.settings import Settings
 
 TOKEN: Final = text("SELECT token FROM payments WHERE checkout_id = :id")

@@ -22,14 +22,10 @@ from models.limits import (
     MAX_LINES,
     MAX_PAYMENT,
 )
-from pipeline.carts.cart_input import Cart, Model
+from pipeline.carts import Cart
+from pipeline.carts.cart_input import Model
 from pipeline.errors import Code, Invalid
-from pipeline.field_types.json_bounds import measure
-from pipeline.field_types.kinds import (
-    Minor,
-    Reference,
-    Ttl,
-)
+from pipeline.field_types import Minor, Reference, Ttl, measure
 from pipeline.security.card_numbers import has_card_number
 
 

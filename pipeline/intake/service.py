@@ -6,21 +6,21 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from pipeline.carts.cart_input import Cart, TaxIdValidation
-from pipeline.carts.editing import StoredCart, put_cart, read_cart
-from pipeline.database.connections import reading
-from pipeline.database.transactions import TransactionRunner
+from pipeline.carts import Cart, StoredCart, put_cart, read_cart
+from pipeline.carts.cart_input import TaxIdValidation
+from pipeline.database import TransactionRunner, reading
 from pipeline.errors import Code, NotFound, Refused
-from pipeline.gateways.gateway import Gateway
+from pipeline.gateways import Gateway
 from pipeline.intake import commands as intake
 from pipeline.intake.commands import CommandResult
 from pipeline.intake.idempotency import IdempotentRequest, StoredResponse, keep, take_lease
 from pipeline.intake.requests import ProcessRequest, StartRequest
 from pipeline.intake.status import Status, read_status
-from pipeline.messaging.ports import OutgoingMessage, Publisher
+from pipeline.messaging import OutgoingMessage, Publisher
 from pipeline.pricing.taxes.tax_ids import TaxIdValidator, ask_validator, build_validator
 from pipeline.settings import Settings
-from pipeline.webhooks.inbound.receive import Received, receive, verify_webhook
+from pipeline.webhooks.inbound import Received, verify_webhook
+from pipeline.webhooks.inbound.receive import receive
 
 T = TypeVar("T")
 Result = TypeVar("Result", bound=CommandResult | StoredResponse)

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Row, text
 from models.states import CheckoutState
 from pipeline.checkouts.progress import PROGRESS
 from pipeline.errors import Code, NotFound, sentence
-from pipeline.saga.chain import find_phase, next_phase
+from pipeline.saga import find_phase
+from pipeline.saga.chain import next_phase
 
 # The newest checkout of a cart: its active one if there is one (ids are in time's order).
 _STATUS: Final = f"""

@@ -6,7 +6,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.database.connections import transaction
+from pipeline.database import transaction
 from pipeline.errors import Code, sentence
 from pipeline.security import redaction
 from pipeline.security.card_numbers import redact

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from pipeline.intake.status import Status, read_status
+from pipeline.intake import Status, read_status
 
 # Each query uses an index on the checkout's id, or on the id of one of its rows.
 _SECTIONS: Final[dict[str, str]] = {

@@ -22,7 +22,7 @@ from pipeline.checkouts.conditions import (
     stopped_sweep_seconds,
 )
 from pipeline.errors.wording import fill
-from pipeline.gateways.choice import describe_choice, read_choice
+from pipeline.gateways import describe_choice, read_choice
 from pipeline.operations.commands import CommandLine
 from pipeline.operations.health import DEAD_LETTERED, EXPIRED, NEEDS_REVIEW, PAYMENTS_REVIEW, STUCK, UNKNOWN
 from pipeline.saga.slow import LOST_COUNT, SLOW_COUNT

@@ -21,8 +21,8 @@ from pipeline.checkouts.conditions import (
     STUCK,
     bind_conditions,
 )
-from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
-from pipeline.saga.chain import get_chain
+from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.saga import get_chain
 from pipeline.saga.slow import SLOW_COUNT
 from pipeline.settings import Settings
 

@@ -6,8 +6,9 @@ from typing import Final, assert_never
 
 import structlog
 
-from pipeline.database.connections import assert_no_transaction
-from pipeline.gateways.gateway import Answer, Gateway, Misconfigured, Unknown, Verb
+from pipeline.database import assert_no_transaction
+from pipeline.gateways import Gateway
+from pipeline.gateways.gateway import Answer, Misconfigured, Unknown, Verb
 from pipeline.payments.leases import CallResult, PlannedCall
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import OperationKind, OperationStatus
-from pipeline.checkouts.batch import Review
+from pipeline.checkouts import Review
 from pipeline.checkouts.events import write_events
 from pipeline.payments.payment import PaymentState
 

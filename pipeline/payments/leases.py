@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from models.states import OperationKind, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts import LockedCheckout
 from pipeline.gateways.gateway import Answer, Call, Verb
 from pipeline.payments.details import DETAILS, read_details
 from pipeline.payments.operation import Operation

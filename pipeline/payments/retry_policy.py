@@ -6,7 +6,7 @@ Pure: decided on our own records of the payment and the settings.
 from datetime import timedelta
 from typing import Final
 
-from pipeline.checkouts.batch import LockedCheckout, PhaseResult, Retry, Review
+from pipeline.checkouts import LockedCheckout, PhaseResult, Retry, Review
 from pipeline.database.backoff import back_off
 from pipeline.errors import Code
 from pipeline.payments.operation import MISCONFIGURED, Operation

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from models.money import Money
 from models.states import ENDINGS, PaymentStatus
-from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts import LockedCheckout
 from pipeline.checkouts.events import write_events
 from pipeline.gateways.gateway import Succeeded
 from pipeline.payments.late_funds import note_late_funds

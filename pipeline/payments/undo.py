@@ -1,7 +1,7 @@
 """The way back for a payment: void what was not captured, refund what was. Pure, and the same whichever phase asks."""
 
 from models.states import OperationKind, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Review
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Review
 from pipeline.errors import Code
 from pipeline.gateways.gateway import ALREADY_CAPTURED, Verb
 from pipeline.payments.payment import VERBS, Intent, PaymentState

@@ -17,10 +17,11 @@ from sqlalchemy import Connection, text
 from models.identifiers import normalize_tax_id
 from models.identifiers.addresses import normalize_address
 from models.money import MAX_MINOR, minor_digits
+from pipeline.carts import Basket
 from pipeline.carts.cart_input import Address
-from pipeline.carts.snapshot import Basket, Line, load_baskets
+from pipeline.carts.snapshot import Line, load_baskets
 from pipeline.catalog.look_alikes import find_look_alikes
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.errors import Code
 from pipeline.errors.objections import explain_first
 from pipeline.gateways.gateway import Chargeable

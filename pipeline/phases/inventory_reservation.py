@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from pipeline.carts.resolution import catch_up
 from pipeline.catalog.allocation import Allocation, Level, Shelf, Short, Want
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.checkouts.locks import lock_held_stock, lock_stock
 from pipeline.errors import Code
 from pipeline.settings import Settings

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.errors import Code
 from pipeline.settings import Settings
 

@@ -3,12 +3,12 @@
 from typing import Final
 
 from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected, Wait
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected, Wait
 from pipeline.errors import Code
 from pipeline.gateways.gateway import AMOUNT_REFUSALS, Verb
-from pipeline.payments import undo
+from pipeline.payments import Intent, PaymentState, undo
 from pipeline.payments.operation import MISCONFIGURED
-from pipeline.payments.payment import VERBS, Intent, PaymentState
+from pipeline.payments.payment import VERBS
 from pipeline.payments.retry_policy import is_too_old, wait_before_repeat
 from pipeline.security.redaction import open_part
 from pipeline.settings import Settings

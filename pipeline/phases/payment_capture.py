@@ -4,12 +4,11 @@ from datetime import timedelta
 from typing import Final
 
 from models.states import OperationKind, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.errors import Code
 from pipeline.gateways.gateway import AUTHORIZATION_EXPIRED as EXPIRED
 from pipeline.gateways.gateway import Verb
-from pipeline.payments import undo
-from pipeline.payments.payment import Intent, PaymentState
+from pipeline.payments import Intent, PaymentState, undo
 from pipeline.payments.retry_policy import repeat_until_known
 from pipeline.settings import Settings
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult
 from pipeline.checkouts.locks import lock_carts, lock_held_stock
 from pipeline.settings import Settings
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from models.money import MAX_MINOR, Money
-from pipeline.carts.snapshot import Basket
-from pipeline.checkouts.batch import LockedCheckout, Rejected
+from pipeline.carts import Basket
+from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.errors import Code
 from pipeline.gateways.gateway import Chargeable, NotChargeable
 from pipeline.pricing.coupons import CouponBook

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from pipeline.carts.snapshot import Basket
-from pipeline.checkouts.batch import Rejected
+from pipeline.carts import Basket
+from pipeline.checkouts import Rejected
 from pipeline.checkouts.locks import lock_coupons, read_coupons
 from pipeline.errors import Code
 from pipeline.errors.wording import quote

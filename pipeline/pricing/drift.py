@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from pipeline.checkouts.expected import Expected
+from pipeline.checkouts import Expected
 from pipeline.pricing.exchange import find_amount
 from pipeline.pricing.quote import hash_quote
 from pipeline.pricing.terms import ExchangeRate, Quote

@@ -12,9 +12,12 @@ from sqlalchemy import Connection, Row, text
 from models.identifiers import list_ancestors, normalize_tax_id
 from models.identifiers.addresses import find_address_region, normalize_address, normalize_address_country
 from models.money import Money
+from models.pricing import PROMOTION_COLUMNS
+from models.states import PromotionKind
+from pipeline.carts import Basket
 from pipeline.carts.cart_input import DiscountInput, TaxInput
-from pipeline.carts.snapshot import Basket, Line
-from pipeline.checkouts.batch import Rejected
+from pipeline.carts.snapshot import Line
+from pipeline.checkouts import Rejected
 from pipeline.errors import Code
 from pipeline.errors.objections import explain_first
 from pipeline.pricing.exchange import REFERENCE_CURRENCY, convert_price, cross
@@ -29,16 +32,13 @@ from pipeline.pricing.terms import (
     LapsedRate,
     Order,
     Promotion,
-    PromotionKind,
     Shipping,
     TaxRate,
 )
 from pipeline.settings import Settings
 
-AUTOMATIC: Final = text("""
-    SELECT id, title, kind, percent, amount_minor, currency, minimum_minor, skus, categories, priority, combines,
-           NULL AS code
-    FROM promotions
+AUTOMATIC: Final = text(f"""
+    SELECT {", ".join(PROMOTION_COLUMNS)}, NULL AS code FROM promotions
     WHERE automatic AND active AND starts_at <= now() AND (ends_at IS NULL OR ends_at > now())
 """)
 
@@ -137,20 +137,11 @@ def describe_lapsed(basket: Basket, lapsed: Iterable[LapsedRate]) -> dict[str, s
 
 def read_promotion(row: Row[Any], base_currency: str) -> Promotion:
     """Return the promotion of a row. A minimum without a currency is in the shop's own."""
-    return Promotion(
-        id=row.id,
-        title=row.title,
-        kind=PromotionKind(row.kind),
-        percent=row.percent,
-        amount_minor=row.amount_minor,
-        currency=row.currency or (base_currency if row.minimum_minor else None),
-        minimum_minor=row.minimum_minor,
-        skus=frozenset(row.skus),
-        categories=frozenset(row.categories),
-        priority=row.priority,
-        combines=row.combines,
-        code=row.code,
-    )
+    given = {name: getattr(row, name) for name in PROMOTION_COLUMNS}
+    given["kind"] = PromotionKind(row.kind)
+    given["currency"] = row.currency or (base_currency if row.minimum_minor else None)
+    given["skus"], given["categories"] = frozenset(row.skus), frozenset(row.categories)
+    return Promotion(**given, code=row.code)
 
 
 def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], settings: Settings) -> Order | Rejected:

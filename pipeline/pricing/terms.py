@@ -3,18 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
+from models.states import PromotionKind
 from pipeline.settings import TaxRounding
-
-
-class PromotionKind(StrEnum):
-    """The kind of a promotion. A new kind is one file in pipeline/pricing/promotions/."""
-
-    PERCENTAGE = "percentage"
-    FIXED_AMOUNT = "fixed_amount"
-    FREE_SHIPPING = "free_shipping"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from typing import Final
 import structlog
 from sqlalchemy import Engine
 
-from pipeline.database.connections import assert_no_transaction
-from pipeline.gateways.gateway import Gateway, Held
+from pipeline.database import assert_no_transaction
+from pipeline.gateways import Gateway
+from pipeline.gateways.gateway import Held
 from pipeline.reconciliation.findings import Comparison, Finding
 from pipeline.reconciliation.local_records import CHUNK, read_clock, read_named, read_one, read_resting
 from pipeline.reconciliation.provider_queries import retrieve_object

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, Row, text
 
 from models.money import Money
 from models.states import CheckoutState, PaymentStatus
-from pipeline.database.connections import transaction
+from pipeline.database import transaction
 from pipeline.gateways.gateway import Held
 from pipeline.reconciliation.findings import LocalRecord
 

@@ -11,13 +11,13 @@ from models.money import Money
 from models.states import TERMINAL, PaymentStatus
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.database.connections import transaction
+from pipeline.database import transaction
+from pipeline.gateways import Gateway
 from pipeline.gateways.gateway import (
     ActionRequired,
     Answer,
     Call,
     Declined,
-    Gateway,
     Held,
     Misconfigured,
     Succeeded,

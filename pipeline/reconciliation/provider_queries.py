@@ -6,15 +6,15 @@ from typing import Final, assert_never
 
 from models.money import Money
 from models.states import PaymentStatus
+from pipeline.database import assert_no_transaction
 from pipeline.database.backoff import back_off
-from pipeline.database.connections import assert_no_transaction
 from pipeline.errors import Code, Unavailable
+from pipeline.gateways import Gateway
 from pipeline.gateways.gateway import (
     ActionRequired,
     Answer,
     Call,
     Declined,
-    Gateway,
     Held,
     Misconfigured,
     Succeeded,

@@ -9,16 +9,15 @@ from sqlalchemy import Engine
 
 from models.states import PaymentStatus
 from pipeline.checkouts.events import write_events
-from pipeline.database.connections import transaction
+from pipeline.database import transaction
 from pipeline.errors import Code, Unavailable
-from pipeline.gateways.gateway import Gateway
+from pipeline.gateways import Gateway
 from pipeline.payments.payment import LIVE
 from pipeline.reconciliation.findings import Finding, LocalRecord, Remedy
 from pipeline.reconciliation.local_records import read_one
 from pipeline.reconciliation.orphaned_payments import Repair, void_or_refund
 from pipeline.reconciliation.provider_queries import retrieve_object
-from pipeline.saga.payment_poller import PaymentPoller
-from pipeline.saga.unwind import Unwinder
+from pipeline.saga import PaymentPoller, Unwinder
 from pipeline.settings import Settings
 
 #: A batch is worked on for as many leases: a worker that was at the same payment is done after one.

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import LockedCheckout, Rejected
+from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.checkouts.events import Happened, execute_with_events, with_events
 from pipeline.errors import sentence
-from pipeline.messaging.ports import RESOLVE, UNWIND, OutgoingMessage
+from pipeline.messaging import RESOLVE, UNWIND, OutgoingMessage
 from pipeline.saga.chain import find_phase, first_undo, skip_settled
 from pipeline.settings import Settings
 

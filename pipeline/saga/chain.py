@@ -7,9 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from pipeline.checkouts.batch import LockedCheckout, PhaseResult
+from pipeline.checkouts import LockedCheckout, PhaseResult
 from pipeline.gateways.gateway import Chargeable
-from pipeline.payments.payment import Intent, PaymentState
+from pipeline.payments import Intent, PaymentState
 from pipeline.phases import (
     cart_validation,
     inventory_reservation,

@@ -21,12 +21,12 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from pipeline.database.connections import is_transient
-from pipeline.database.transactions import TransactionRunner
-from pipeline.gateways.gateway import Gateway
-from pipeline.messaging.ports import Backlog, OutgoingMessage, Publisher
+from pipeline.database import TransactionRunner, is_transient
+from pipeline.gateways import Gateway
+from pipeline.messaging import OutgoingMessage, Publisher
+from pipeline.messaging.ports import Backlog
+from pipeline.payments import CallResult, PlannedCall
 from pipeline.payments.gateway_calls import Calls, gather
-from pipeline.payments.leases import CallResult, PlannedCall
 from pipeline.saga.loads import Load, Loads
 from pipeline.settings import Settings
 

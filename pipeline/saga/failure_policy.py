@@ -9,11 +9,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from models.states import ENDINGS, CheckoutState
-from pipeline.checkouts.batch import LockedCheckout, Rejected, Review
+from pipeline.checkouts import LockedCheckout, Rejected, Review
 from pipeline.database.backoff import back_off
 from pipeline.errors import Code
-from pipeline.messaging.ports import RESOLVE, UNWIND, OutgoingMessage
-from pipeline.payments.payment import LIVE, PaymentState
+from pipeline.messaging import RESOLVE, UNWIND, OutgoingMessage
+from pipeline.payments import PaymentState
+from pipeline.payments.payment import LIVE
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import Phase, find_phase
 from pipeline.settings import Settings

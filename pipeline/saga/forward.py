@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import LockedCheckout, Retry, Review, Wait
+from pipeline.checkouts import LockedCheckout, Retry, Review, Wait
 from pipeline.checkouts.events import Happened, execute_with_events, with_events
-from pipeline.messaging.ports import UNWIND, OutgoingMessage
+from pipeline.messaging import UNWIND, OutgoingMessage
 from pipeline.saga.chain import GatewayPhase, Phase, is_last, next_phase
 from pipeline.settings import Settings
 

@@ -11,15 +11,14 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from models.states import ENDINGS, CheckoutState, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts import LockedCheckout
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways.gateway import ActionRequired, Declined, Succeeded, Verb
-from pipeline.messaging.ports import RESOLVE, OutgoingMessage
+from pipeline.messaging import RESOLVE, OutgoingMessage
+from pipeline.payments import CallResult, Intent, PaymentState, load_payments, store_results, take_leases
 from pipeline.payments.late_funds import close_reviews
-from pipeline.payments.leases import CallResult, take_leases
-from pipeline.payments.payment import LIVE, Intent, PaymentState
-from pipeline.payments.storage import load_payments, store_results
+from pipeline.payments.payment import LIVE
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import GatewayPhase, next_phase
 from pipeline.saga.executor import Executor, Step

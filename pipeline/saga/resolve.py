@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from models.states import ENDINGS, CheckoutState
-from pipeline.database.transactions import TransactionRunner
+from pipeline.database import TransactionRunner
 from pipeline.payments.payment import LIVE
 from pipeline.saga.chain import get_chain, next_phase
 from pipeline.saga.payment_poller import PaymentPoller

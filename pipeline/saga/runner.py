@@ -9,13 +9,12 @@ import structlog
 from sqlalchemy import Connection
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait, split_by_attempts
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait
+from pipeline.checkouts.batch import split_by_attempts
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.gateways.gateway import Gateway
-from pipeline.messaging.ports import OutgoingMessage
-from pipeline.payments.leases import CallResult, PlannedCall, take_leases
-from pipeline.payments.payment import Intent, PaymentState
-from pipeline.payments.storage import load_payments, store_results
+from pipeline.gateways import Gateway
+from pipeline.messaging import OutgoingMessage
+from pipeline.payments import CallResult, Intent, PaymentState, PlannedCall, load_payments, store_results, take_leases
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import GatewayPhase, Phase, QuotingPhase, TransactionPhase
 from pipeline.saga.executor import Executor, Lane, Step

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts import LockedCheckout
 
 REDELIVERED: Final = "sweep.redelivered"
 SLOW: Final = "sweep.slow"

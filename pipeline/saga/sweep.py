@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import LockedCheckout, Rejected
+from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import (
     lock_due_deliveries,
@@ -23,10 +23,11 @@ from pipeline.checkouts.locks import (
     lock_scheduled,
     lock_stalled,
 )
+from pipeline.database import TransactionRunner
 from pipeline.database.backoff import back_off_sql
-from pipeline.database.transactions import TransactionRunner
 from pipeline.errors import Code
-from pipeline.messaging.ports import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, Backlog, Head, OutgoingMessage, Publisher
+from pipeline.messaging import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage, Publisher
+from pipeline.messaging.ports import Backlog, Head
 from pipeline.saga import backward
 from pipeline.saga.chain import GatewayPhase, get_chain, next_phase
 from pipeline.saga.failure_policy import fail_undo, give_up

@@ -8,13 +8,21 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from models.states import ENDINGS, CheckoutState
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait, split_by_attempts
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait
+from pipeline.checkouts.batch import split_by_attempts
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.messaging.ports import UNWIND
+from pipeline.messaging import UNWIND
+from pipeline.payments import (
+    CallResult,
+    Intent,
+    PaymentState,
+    PlannedCall,
+    abandon,
+    load_payments,
+    store_results,
+    take_leases,
+)
 from pipeline.payments.late_funds import close_reviews, request_review
-from pipeline.payments.leases import CallResult, PlannedCall, take_leases
-from pipeline.payments.payment import Intent, PaymentState
-from pipeline.payments.storage import abandon, load_payments, store_results
 from pipeline.payments.undo import plan_undo
 from pipeline.saga import backward, forward
 from pipeline.saga.chain import GatewayPhase, Phase, TransactionPhase, find_phase

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Row, text
 
 from pipeline.errors import Code, Invalid
 from pipeline.errors.objections import explain_first
-from pipeline.field_types.kinds import Reference
+from pipeline.field_types import Reference
 
 #: Base62 has no `_`, which separates the parts of a token, and nothing that a shell or a URL has to quote.
 ALPHABET: Final = string.ascii_letters + string.digits

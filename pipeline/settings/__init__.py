@@ -1,4 +1,7 @@
-"""The environment, read in one place."""
+"""The environment, read in one place.
+
+Public modules: none.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,6 +16,17 @@ from models.limits import MAX_LINES
 from models.money import parse_amounts
 from pipeline.errors.objections import explain_objection
 from pipeline.settings.former_names import FormerNamesSource, rename_value
+
+__all__ = [
+    "IntakePrices",
+    "Settings",
+    "SettingsError",
+    "TaxRatesEnded",
+    "TaxRounding",
+    "explain_invalid",
+    "name_variable",
+    "read_settings",
+]
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]

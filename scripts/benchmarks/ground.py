@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from pipeline.audit.report import take_report
-from pipeline.database.connections import connect_engine
+from pipeline.audit import take_report
+from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_shelf

@@ -13,7 +13,8 @@ from uuid import UUID
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from pipeline.operations.checkout_search import Filter, read_page
+from pipeline.operations import read_page
+from pipeline.operations.checkout_search import Filter
 from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
 from scripts.benchmarks.copies import TABLES, copy_rows

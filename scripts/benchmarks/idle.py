@@ -8,7 +8,7 @@ from uuid import UUID
 
 import requests
 
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.security import Scope, create_key
 from scripts.benchmarks.empty_chain import EmptyChain
 from scripts.benchmarks.floor import EMPTY_LINE
 from scripts.benchmarks.ground import Figures, Ground

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, TextClause, text
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import get_chain
 from pipeline.settings import Settings
 from scripts.benchmarks.ground import VARIANTS
 from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_shelf
@@ -81,7 +81,7 @@ def measure_crash(
     with ExitStack() as stack:
         supervisor = _start(stack, name, settings, engine, log, ending, CRASH_COUNT)
         for at in KILL_AT:
-            _wait_for(engine.database, PHASES, int(at * CRASH_COUNT * len(CHAIN)), PATIENCE_SECONDS, ending)
+            _wait_for(engine.database, PHASES, int(at * CRASH_COUNT * len(get_chain())), PATIENCE_SECONDS, ending)
             for unit in supervisor.pids():
                 supervisor.kill(unit, signal.SIGKILL)
         killed_at = time.monotonic()

@@ -4,6 +4,8 @@ import time
 from functools import partial
 from typing import Any, Final
 
+from pipeline.saga import get_chain
+from pipeline.saga.chain import GatewayPhase
 from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.copies import take_stock
 from scripts.benchmarks.floor import measure_empty
@@ -56,9 +58,9 @@ def measure_crashes(ground: Ground, names: tuple[str, ...]) -> Figures:
 
 
 def measure_units(ground: Ground) -> Figures:
-    """One and two units of the two phases that wait for a bank which takes its time."""
+    """One and two units of the phases that wait for a bank which takes its time."""
     for units in (1, 2):
-        scale = {"payment_authorization": units, "payment_capture": units}
+        scale = {phase.name: units for phase in get_chain() if isinstance(phase.work, GatewayPhase)}
         rate = ground.rush_through(scale=scale, size=UNITS_SIZE, bank_seconds=BANK_SECONDS)
         yield f"units_{units}_per_second", rate
 

@@ -11,7 +11,8 @@ from scripts.environments.obstacles import Obstacle
 BUYERS: Final = 20_000
 UNITS: Final = 500
 
-# All of them have pressed when the first phase first commits: what a buyer waits for an answer counts from there.
+# All of them have pressed when the first phase first commits: what a buyer waits for an answer counts from there. The
+# phase that reserves is named: which one empties the shelf is not in the chain.
 OUTCOME: Final = text("""
     WITH began AS (SELECT min(at) AS at FROM events WHERE kind = 'checkout.phase_completed')
     SELECT (SELECT count(*) FROM checkouts WHERE state = 'completed') AS sold,

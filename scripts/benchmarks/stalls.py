@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
-from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.intake import PaymentInput, StartRequest
 from scripts.benchmarks.workload import CARTS, fill_carts, start_checkout, stock_shelf
 from scripts.environments.ending import Ending
 from scripts.environments.obstacles import Obstacle

@@ -8,10 +8,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine, text
 
 from models.states import ACTIVE_SQL
-from pipeline.catalog.variants import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
-from pipeline.intake.requests import PaymentInput, StartRequest
-from pipeline.intake.service import CheckoutService
-from pipeline.messaging.ports import OutgoingMessage
+from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.intake import CheckoutService, PaymentInput, StartRequest
+from pipeline.messaging import OutgoingMessage
 from workers.bootstrap import CheckoutEngine
 
 OWNER: Final = "bench"

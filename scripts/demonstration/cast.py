@@ -6,9 +6,10 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from pipeline.carts.cart_input import Cart, CartLine
-from pipeline.catalog.variants import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
-from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.carts import Cart
+from pipeline.carts.cart_input import CartLine
+from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.intake import PaymentInput, StartRequest
 
 OWNER: Final = "demo-shop"
 CURRENCY: Final = "EUR"

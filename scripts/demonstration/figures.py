@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, text
 
 from models.states import ACTIVE_SQL
-from pipeline.audit.report import AuditReport
+from pipeline.audit import AuditReport
 from scripts.demonstration.cast import CURRENCY, EXPECTED, KETTLE, DemoOutcome
 from scripts.demonstration.story import Cancellation, Kill
 from scripts.demonstration.view import DemoVerdict, show_amount

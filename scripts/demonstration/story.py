@@ -13,17 +13,16 @@ from sqlalchemy.exc import DBAPIError
 
 from models.guards import CART_LOCKED
 from models.states import TERMINAL, CheckoutState, OperationStatus
-from pipeline.intake.requests import PaymentInput, ProcessRequest
-from pipeline.intake.status import Status
-from pipeline.messaging.ports import INTAKE
+from pipeline.intake import PaymentInput, ProcessRequest, Status
+from pipeline.messaging import INTAKE
+from pipeline.saga import get_chain
+from pipeline.saga.chain import GatewayPhase
 from scripts.demonstration.cast import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, DemoBuyer
 from scripts.demonstration.view import Narrator, show_amount
 from scripts.environments.ending import Ending
 from scripts.environments.supervisor import Supervisor
 from workers.bootstrap import CheckoutEngine
 
-#: The line of the Procfile whose worker is killed.
-VICTIM: Final = "payment_authorization"
 POLL_SECONDS: Final = 0.03
 #: On an idle machine no wait takes longer than six seconds.
 PATIENCE_SECONDS: Final = 45
@@ -43,6 +42,11 @@ READ_CALL: Final = text("""
 CHANGE_CART: Final = text("UPDATE cart_lines SET quantity = 99 WHERE cart_id = :id")
 
 T = TypeVar("T")
+
+
+def choose_victim() -> str:
+    """Return the line of the Procfile whose worker is killed: of the first phase that calls the bank."""
+    return next(phase.name for phase in get_chain() if isinstance(phase.work, GatewayPhase))
 
 
 class Stuck(Exception):
@@ -146,12 +150,13 @@ class Story:
     def _play_kill(self) -> Kill:
         say = self.narrator.say
         self.narrator.begin("A worker is killed in mid-payment")
+        victim = choose_victim()
         ruth, restarts = self._start(RUTH), self.supervisor.restarts
         self._until("the bank has authorised Ruth's payment", lambda: self._read_call(ruth).authorizations)
-        killed, killed_at = self.supervisor.kill(VICTIM, signal.SIGKILL), time.monotonic()
+        killed, killed_at = self.supervisor.kill(victim, signal.SIGKILL), time.monotonic()
         in_flight = self._read_call(ruth).status == OperationStatus.INTENDED
         say("The bank authorises Ruth's card; before its answer arrives ...")
-        say(f"... the {VICTIM} worker is killed (SIGKILL). The engine knows only that it asked.")
+        say(f"... the {victim} worker is killed (SIGKILL). The engine knows only that it asked.")
         self._until("the killed worker is started again", lambda: self.supervisor.restarts > restarts)
         say("The worker is started again. The call is not repeated until its lease has expired.")
         done = self._await(ruth, CheckoutState.COMPLETED)
@@ -160,7 +165,7 @@ class Story:
         charged = f"{booked.charges} charge of {show_amount(booked.charged_minor)}"
         say(f"{seconds:.1f} s after the kill, its books show {booked.authorizations} authorisation and {charged}.")
         return Kill(
-            worker=VICTIM,
+            worker=victim,
             killed=killed,
             in_flight=in_flight,
             restarts=self.supervisor.restarts - restarts,

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from sqlalchemy import Connection
 
-from pipeline.database.connections import connect_engine, transaction
+from pipeline.database import connect_engine, transaction
 from pipeline.errors import CheckoutError
 from pipeline.settings import Settings
 from scripts.environments.obstacles import Obstacle, explain_obstacles

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from models.states import CheckoutState
 from pipeline.errors import CheckoutError
 from pipeline.field_types import kinds as fields
-from pipeline.intake.status import STABLE
+from pipeline.intake import STABLE
 from scripts.environments.desk import UNREACHABLE, refuse
 from scripts.environments.obstacles import Obstacle, explain_obstacles
 from scripts.local_servers.embedded import open_settings

@@ -10,11 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipeline.errors import Unavailable
-from pipeline.reconciliation.comparison import OnProgress, reconcile
-from pipeline.reconciliation.findings import Comparison
-from pipeline.reconciliation.local_records import read_clock
-from pipeline.reconciliation.orphaned_payments import Repair
-from pipeline.reconciliation.repair import Repairer
+from pipeline.reconciliation import Comparison, OnProgress, Repair, Repairer, read_clock, reconcile
 from pipeline.settings import Settings
 from scripts.environments.obstacles import open_redis
 from workers.bootstrap import CheckoutEngine, build_engine

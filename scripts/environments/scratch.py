@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.gateways.installed import read_options
 from pipeline.settings import Settings

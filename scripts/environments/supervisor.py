@@ -1,6 +1,7 @@
 """Keeps processes running: each in a group of its own, started again when it dies, ended with all its descendants."""
 
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -58,7 +59,16 @@ def _build_gateway_env(settings: Settings) -> dict[str, str]:
 
 
 def _reveal(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    """Return the text of a variable; that of a list or a mapping is JSON, as pydantic-settings reads it."""
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case list() | tuple() | set() | frozenset():
+            return json.dumps(list(value))
+        case dict():
+            return json.dumps(value)
+        case _:
+            return str(value)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Final
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from pipeline.gateways.registry import build_gateway
+from pipeline.gateways import build_gateway
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.settings import Settings
 from scripts.example_shop.web import read_form, render

@@ -13,8 +13,9 @@ import psycopg
 from redis import Redis
 from sqlalchemy import text
 
-from pipeline.messaging.ports import INTAKE, RESOLVE, UNWIND, OutgoingMessage
-from pipeline.saga.chain import CHAIN
+from pipeline.messaging import INTAKE, OutgoingMessage
+from pipeline.operations.statistics import list_checkout_queues
+from pipeline.saga import get_chain
 from scripts.environments.fleet import read_procfile
 from scripts.environments.obstacles import Obstacle
 from scripts.faults.listener import SeenCall
@@ -23,7 +24,6 @@ from workers.broker.batch_broker import BatchBroker
 from workers.broker.publisher import RedisSender
 from workers.broker.queue_stats import NAMESPACE, QueueKeys
 
-QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
 #: Messages meddled with at once.
 HANDFUL: Final = 200
 #: Longest wait for a message that can be meddled with.
@@ -130,7 +130,8 @@ class Tormentor:
         sql = text("SELECT id, now() FROM checkouts ORDER BY random() LIMIT :limit")
         with self.place.database.connect() as connection:
             rows = connection.execute(sql, {"limit": HANDFUL}).all()
-        messages = [OutgoingMessage(queue, id_, now) for id_, now in rows for queue in self.dice.sample(QUEUES, 3)]
+        queues = list_checkout_queues()
+        messages = [OutgoingMessage(queue, id_, now) for id_, now in rows for queue in self.dice.sample(queues, 3)]
         self.announce(SeenCall(each.queue, each.subject_id) for each in messages)
         RedisSender(self.broker).send(messages)
         return f"{len(messages)} messages"
@@ -179,7 +180,7 @@ class Tormentor:
 
     def skew_clock(self) -> str:
         """Put a worker of some phase beside the others whose clock is an hour off."""
-        name, hours = self.dice.choice([phase.name for phase in CHAIN]), self.dice.choice((-1, 1))
+        name, hours = self.dice.choice([phase.name for phase in get_chain()]), self.dice.choice((-1, 1))
         line = read_procfile()[name].replace(
             "workers.main:", f"scripts.faults.skewed:{'early_' if hours < 0 else 'late_'}"
         )
@@ -188,7 +189,9 @@ class Tormentor:
 
     def _seek(self, client: Redis, meddle: Callable[[Redis, QueueKeys], list[bytes]]) -> tuple[str, list[bytes]]:
         """Have the workers of a phase that everybody passes stand still, and meddle with what piles up before them."""
-        phase = self.dice.choice(CHAIN[:3])
+        # Up to the one after which a checkout without a payment waits.
+        chain = get_chain()
+        phase = self.dice.choice(chain[: next(each.number for each in chain if each.awaits_payment)])
         keys = QueueKeys.name(NAMESPACE, phase.queue)
         frozen = [unit for unit in self._workers() if phase.name in unit]
         for unit in frozen:

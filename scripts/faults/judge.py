@@ -16,12 +16,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from models.states import TERMINAL
-from pipeline.audit.report import take_report
+from pipeline.audit import take_report
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.webhook_events import SandboxEvent
-from pipeline.messaging.ports import DELIVERIES, WEBHOOKS, OutgoingMessage
+from pipeline.messaging import DELIVERIES, WEBHOOKS, OutgoingMessage
+from pipeline.operations.statistics import list_checkout_queues
 from scripts.environments.ending import Ending
-from scripts.faults.faults import QUEUES as CHECKOUT_QUEUES
 from scripts.faults.listener import Listener
 from scripts.faults.load import History, make_intake
 from scripts.faults.place import OWNER, Place
@@ -192,7 +192,7 @@ def send_everything_again(place: Place, history: History) -> bool:
             ids = list(connection.execute(text("SELECT id, now() FROM checkouts ORDER BY id")))
             letters = list(connection.execute(text("SELECT id, now() FROM webhook_inbox ORDER BY id")))
             tellings = list(connection.execute(text("SELECT id, now() FROM webhook_deliveries ORDER BY id")))
-        sends = [OutgoingMessage(queue, id_, now) for id_, now in ids for queue in CHECKOUT_QUEUES]
+        sends = [OutgoingMessage(queue, id_, now) for id_, now in ids for queue in list_checkout_queues()]
         sends += [OutgoingMessage(WEBHOOKS, id_, now) for id_, now in letters]
         sends += [OutgoingMessage(DELIVERIES, id_, now) for id_, now in tellings]
         went = all(sender.send(sends[first : first + SLICE]) for first in range(0, len(sends), SLICE))

@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.database.connections import connect_engine
-from pipeline.messaging.ports import UNWIND
-from pipeline.saga.chain import CHAIN
+from pipeline.database import connect_engine
+from pipeline.messaging import UNWIND
+from pipeline.saga import get_chain
 from pipeline.settings import Settings
 from workers.broker.queue_stats import NAMESPACE, QueueKeys, connect_redis
 
@@ -97,7 +97,7 @@ class Listener(threading.Thread):
 
     def look(self, client: Redis, database: Engine) -> None:
         """Look once. Raises what Redis and PostgreSQL raise when they are away."""
-        queues = [*(phase.queue for phase in CHAIN), UNWIND]
+        queues = [*(phase.queue for phase in get_chain()), UNWIND]
         keys = [QueueKeys.name(NAMESPACE, queue) for queue in queues]
         found: Any = client.eval(
             LATEST, 2 * len(keys), *(key for each in keys for key in (each.waiting, each.messages)), HANDFUL
@@ -132,7 +132,7 @@ def find_early(database: Engine, calls: Sequence[SeenCall]) -> set[SeenCall]:
     """Return those of these calls that nothing committed asks for."""
     if not calls:
         return set()
-    completed = {phase.queue: phase.number - 1 for phase in CHAIN}
+    completed = {phase.queue: phase.number - 1 for phase in get_chain()}
     named = {
         "queues": [call.queue for call in calls],
         "ids": [call.checkout_id for call in calls],

@@ -18,8 +18,8 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
 from models.pricing import CouponRecord, PromotionRecord
-from pipeline.catalog.variants import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
-from pipeline.messaging.ports import INTAKE
+from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.messaging import INTAKE
 from scripts.faults.place import OWNER, Place
 from workers.broker.batch_broker import BatchBroker
 
@@ -127,10 +127,8 @@ def stock_shop(place: Place, count: int) -> None:
         set_prices(connection, [PriceRow(sku=sku, currency="EUR", amount_minor=1999) for sku in skus])
         set_stock(connection, [StockRow(sku, "main", units.get(sku, count)) for sku in skus])
         for code, limit in ((COUPON, None), (LAST, max(1, count // 100))):
-            made = (
-                insert(PromotionRecord).values(kind="percentage", title=code, percent=10).returning(PromotionRecord.id)
-            )
-            promotion_id = connection.execute(made).scalar_one()
+            made = insert(PromotionRecord).values(kind="percentage", title=code, percent=10)
+            promotion_id = connection.execute(made.returning(PromotionRecord.id)).scalar_one()
             connection.execute(insert(CouponRecord).values(code=code, promotion_id=promotion_id, usage_limit=limit))
 
 

@@ -1,9 +1,9 @@
-"""The place that is tormented: servers of its own, and every process of the Procfile, three of the phases twice."""
+"""The place that is tormented: servers of its own, and every process of the Procfile, some of the phases twice."""
 
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,12 +12,15 @@ import requests
 from pydantic import SecretStr
 from sqlalchemy import Engine, make_url
 
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.database.roles import Role, grant, make_user
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.gateways.installed import list_grants
+from pipeline.saga import get_chain
+from pipeline.saga.chain import GatewayPhase, undoable
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings, read_settings
-from pipeline.webhooks.outbound.endpoints import draw_secret
+from pipeline.webhooks.outbound import draw_secret
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
 from scripts.environments.obstacles import Obstacle
@@ -30,8 +33,6 @@ from scripts.local_servers.valkey import Valkey, find_port
 OWNER: Final = "chaos"
 #: The users that the processes connect as.
 WORKER: Final = "chaos_worker"
-#: Phases that two processes share: when one is frozen, the other takes its work, and the first must not write any more.
-TWICE: Final[Mapping[str, int]] = {"inventory_reservation": 2, "payment_authorization": 2, "payment_capture": 2}
 READY_SECONDS: Final = 120
 
 
@@ -72,6 +73,16 @@ class Place:
         raise Obstacle("The HTTP edge does not answer.")
 
 
+def choose_twins() -> dict[str, int]:
+    """Return the phases that two processes share: those that call the gateway, and the first that is undone.
+
+    When one of the two is frozen, the other takes its work, and the first must not write any more.
+    """
+    chain = get_chain()
+    first = next(phase for phase in chain if undoable(phase))
+    return {phase.name: 2 for phase in chain if phase is first or isinstance(phase.work, GatewayPhase)}
+
+
 @contextmanager
 def open_place(ending: Ending, seed: int, log: FleetLog, *, fault_rate: float = 0, **changes: Any) -> Iterator[Place]:
     """Start servers and processes for one run, and leave nothing behind. Servers in the environment are not used.
@@ -106,14 +117,14 @@ def open_place(ending: Ending, seed: int, log: FleetLog, *, fault_rate: float = 
         with database.begin() as connection:
             migrate(connection)
             # The processes can do what they must, and no more.
-            grant(connection)
+            grant(connection, list_grants())
             make_user(connection, WORKER, Role.WORKER)
             _, token = create_key(connection, owner=OWNER, name="chaos", scopes=[Scope.CHECKOUT])
         worker_url = make_url(postgres.url).set(username=WORKER).render_as_string(hide_password=False)
         workers = settings.model_copy(update={"database_url": SecretStr(worker_url)})
         lines = read_procfile(with_web=True)
         supervisor = stack.enter_context(
-            run_fleet(workers, log, ending, lines=lines, scale=TWICE, ready_seconds=READY_SECONDS)
+            run_fleet(workers, log, ending, lines=lines, scale=choose_twins(), ready_seconds=READY_SECONDS)
         )
         url = f"http://127.0.0.1:{settings.web_port}"
         place = Place(settings, postgres, valkey, supervisor, database, url, token)

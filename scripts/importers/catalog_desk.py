@@ -8,7 +8,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 from sqlalchemy import Engine
 
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.errors import CheckoutError, Code
 from pipeline.settings import Settings
 from scripts.environments.obstacles import Obstacle, explain_obstacles

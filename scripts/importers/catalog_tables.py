@@ -15,7 +15,7 @@ import typer
 from pipeline.catalog.exchange_rates import RateRow, is_too_old, read_newest, store_rates
 from pipeline.catalog.rate_leaps import Leap, split_leaps
 from pipeline.catalog.tax_rates import store_taxes
-from pipeline.database.connections import transaction
+from pipeline.database import transaction
 from scripts.importers.catalog_desk import (
     PARTLY,
     AsJson,

@@ -7,13 +7,20 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.catalog import variants as catalog
+from pipeline.catalog import (
+    PriceChanges,
+    PriceRow,
+    StockRow,
+    VariantRow,
+    find_stocked,
+    set_prices,
+    set_stock,
+    upsert_variants,
+)
 from pipeline.catalog.derived_skus import Derived, choose_skus, remember_skus
 from pipeline.catalog.locations import require_locations
-from pipeline.catalog.stock import find_stocked
-from pipeline.catalog.stock_rows import explain
-from pipeline.catalog.variants import PriceChanges
-from pipeline.database.connections import transaction
+from pipeline.catalog.stock_rows import StockCount, StockRefused, explain
+from pipeline.database import transaction
 from pipeline.errors import sentence
 from scripts.importers.product_columns import find_unused
 from scripts.importers.shopify import Export, ExportedVariant, RowRefusal
@@ -173,7 +180,7 @@ def _try_chunk(
             if not refused:
                 done.add(named, *_write_chunk(connection, named, options))
                 return (), []
-    except catalog.StockRefused as error:
+    except StockRefused as error:
         reasons = {objection.sku: sentence(*explain(objection)) for objection in reversed(error.objections)}
         refused = [
             RowRefusal(variant.row, reasons[variant.sku].rstrip(".")) for variant in named if variant.sku in reasons
@@ -197,31 +204,26 @@ def _write_chunk(
     """Return what happened to prices, how many stock levels changed, and how many variants kept theirs."""
     skus = [variant.sku for variant in chunk]
     stocked = find_stocked(connection, skus)
-    catalog.upsert_variants(
+    upsert_variants(
         connection,
         [
-            catalog.VariantRow(
-                variant.sku, variant.title, variant.category, variant.backorder_policy, active=variant.active
-            )
+            VariantRow(variant.sku, variant.title, variant.category, variant.backorder_policy, active=variant.active)
             for variant in chunk
         ],
     )
     origins = {variant.origin: variant.sku for variant in chunk if variant.origin is not None}
     if origins:
         remember_skus(connection, origins)
-    prices = catalog.set_prices(
+    prices = set_prices(
         connection,
-        [
-            catalog.PriceRow(variant.sku, options.currency, variant.price_minor, options.prices_include_tax)
-            for variant in chunk
-        ],
+        [PriceRow(variant.sku, options.currency, variant.price_minor, options.prices_include_tax) for variant in chunk],
     )
-    rows: list[catalog.StockRow | catalog.StockCount] = [
-        catalog.StockRow(variant.sku, options.location, variant.quantity)
+    rows: list[StockRow | StockCount] = [
+        StockRow(variant.sku, options.location, variant.quantity)
         if options.stock_as_of is None
-        else catalog.StockCount(variant.sku, options.location, variant.quantity, options.stock_as_of)
+        else StockCount(variant.sku, options.location, variant.quantity, options.stock_as_of)
         for variant in chunk
         if options.stock_as_of is not None or variant.sku not in stocked
     ]
-    changes = catalog.set_stock(connection, rows, following=skus, create_locations=options.create_location)
+    changes = set_stock(connection, rows, following=skus, create_locations=options.create_location)
     return prices, sum(change.before != change.after for change in changes), len(chunk) - len(rows)

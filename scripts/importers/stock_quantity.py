@@ -4,7 +4,8 @@ import re
 from datetime import datetime
 from typing import Final
 
-from pipeline.catalog.stock_rows import StockDelta, StockRow
+from pipeline.catalog import StockRow
+from pipeline.catalog.stock_rows import StockDelta
 from scripts.importers.product_cells import MAX_QUANTITY
 from scripts.importers.sheets import show
 

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Engine, text
 
 from models.money import MAX_MINOR
 from models.states import TERMINAL
-from pipeline.carts.cart_input import Cart, CartLine
+from pipeline.carts import Cart
+from pipeline.carts.cart_input import CartLine
+from pipeline.catalog import StockRow, VariantRow, set_stock, upsert_variants
 from pipeline.catalog.tax_rates import TaxRow, store_taxes
-from pipeline.catalog.variants import StockRow, VariantRow, set_stock, upsert_variants
-from pipeline.database.connections import transaction
-from pipeline.intake.requests import PaymentInput, StartRequest
-from pipeline.messaging.ports import INTAKE
+from pipeline.database import transaction
+from pipeline.intake import PaymentInput, StartRequest
+from pipeline.messaging import INTAKE
 from pipeline.settings import Settings
 from scripts.environments.ending import Ending
 from scripts.environments.scratch import explain_redis

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.gateways.choice import find_real
-from pipeline.operations.commands import CommandLine
+from pipeline.operations import CommandLine
 from pipeline.settings import Settings
 from scripts.local_servers.postgres import EmbeddedError
 

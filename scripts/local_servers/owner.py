@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
-from pipeline.operations.commands import CommandLine
+from pipeline.operations import CommandLine
 from scripts.environments.reaper import discard
 from scripts.local_servers.postgres import EmbeddedError, Postgres, find_account, reach
 from scripts.local_servers.valkey import Valkey

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from models.states import ACTIVE, CheckoutState
-from pipeline.operations.statistics import PhaseFigures, Stats
+from pipeline.operations import Stats
+from pipeline.operations.statistics import PhaseFigures
 from scripts.terminal.output import plain
 from workers.overview import Readout, format_seconds
 

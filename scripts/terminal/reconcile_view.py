@@ -6,9 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from models.money import Money
+from pipeline.reconciliation import Comparison, Finding, FindingKind, Repair
 from pipeline.reconciliation.explanations import MEANINGS, sentence
-from pipeline.reconciliation.findings import Comparison, Finding, FindingKind
-from pipeline.reconciliation.orphaned_payments import Repair
 from scripts.environments.reconcile_run import ProviderAudit
 from scripts.terminal.output import plain
 

@@ -15,11 +15,12 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
-from pipeline.audit.report import audit
-from pipeline.database.connections import connect_engine
+from pipeline.audit import audit
+from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.database.roles import Role, grant, make_user
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.gateways.installed import list_grants
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from scripts.environments.fleet import read_procfile
 from scripts.local_servers.owner import make_folder
@@ -146,7 +147,7 @@ def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]
         with admin.begin() as connection:
             migrate(connection)
             # The processes can do what they must, and no more.
-            grant(connection)
+            grant(connection, list_grants())
             make_user(connection, WORKER, Role.WORKER)
             _, token = create_key(connection, owner=OWNER, name="test", scopes=list(Scope))
         admin.dispose()

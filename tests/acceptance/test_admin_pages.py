@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.security import Scope, create_key
 from tests.acceptance.browser import find_chromium, open_browser
 from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, wait_until
 

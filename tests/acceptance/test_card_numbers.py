@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from models.tables import Base
 from pipeline.errors import Code
 from pipeline.errors.tree import SENTENCES
-from pipeline.messaging.ports import INTAKE
+from pipeline.messaging import INTAKE
 from pipeline.security.card_numbers import has_card_number
 from pipeline.settings import Settings
 from tests.support.harness import ADDRESS, Shelf

@@ -14,7 +14,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from pipeline.gateways.registry import build_gateway
+from pipeline.gateways import build_gateway
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.webhook_events import SandboxEvent
 from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, pid_of, wait_until

@@ -18,9 +18,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from pipeline.audit.report import take_report
+from pipeline.audit import take_report
+from pipeline.intake import PaymentInput, ProcessRequest, StartRequest
 from pipeline.intake.commands import CommandResult
-from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
 from pipeline.settings import Settings
 from tests.acceptance.meddler import CHANGES, EDITS, JOURNAL
 from tests.support.harness import Shelf

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from redis import Redis
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from scripts.environments.supervisor import Supervisor
 from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_place, wait_until
 from tests.support.processes import find_holders

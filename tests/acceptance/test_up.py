@@ -135,3 +135,18 @@ def test_a_setting_that_is_not_valid_is_told_in_one_sentence(
     assert process.returncode == 1
     assert output.splitlines()[-1] == ("A setting is not valid: ttl_minutes must be a whole number.")
     assert read_state(local_folder / "servers.json") == {}
+
+
+def test_what_the_gateway_lacks_is_said_once_and_no_process_is_started(
+    start_up: Start, local_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given
+    monkeypatch.setenv("CHECKOUT_GATEWAY", "stripe")
+    # When
+    process = start_up("one: python -m workers.scheduler\ntwo: python -m workers.scheduler\n")
+    output, _ = process.communicate(timeout=60)
+    # Then
+    assert process.returncode == 1
+    assert output.count("CHECKOUT_STRIPE_API_KEY") == 1
+    assert output.splitlines()[-1] == "Set CHECKOUT_STRIPE_API_KEY to Stripe's secret key (sk_... or rk_...)."
+    assert read_state(local_folder / "servers.json") == {}

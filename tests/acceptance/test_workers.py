@@ -15,11 +15,11 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import Engine, text
 
+from pipeline.intake import PaymentInput, StartRequest
 from pipeline.intake import commands as intake
 from pipeline.intake.commands import CommandResult
-from pipeline.intake.requests import PaymentInput, StartRequest
-from pipeline.messaging.ports import INTAKE
-from pipeline.saga.chain import CHAIN
+from pipeline.messaging import INTAKE
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from scripts.environments.fleet import read_procfile
 from scripts.local_servers.valkey import Valkey

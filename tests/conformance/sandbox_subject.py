@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.gateways.conformance.subject import Fault, Subject, Tokens, Webhook
 from pipeline.gateways.gateway import Verb
 from pipeline.gateways.sandbox.bank import SandboxGateway

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 import typer
 
-from pipeline.operations.commands import CommandLine
+from pipeline.operations import CommandLine
 from tests.support.command_lines import parse
 from tests.support.pages import PAGES, ROOT, read_blocks
 

@@ -8,7 +8,7 @@ from models.states import TERMINAL, TRANSITIONS, CheckoutState
 from pipeline.errors import Code
 from pipeline.errors.tree import list_sentences
 from pipeline.errors.wording import describe
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from workers.intake import read_request
 
 ROOT = Path(__file__).resolve().parents[2]

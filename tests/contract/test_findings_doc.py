@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from pipeline.reconciliation.findings import FindingKind
+from pipeline.reconciliation import FindingKind
 
 GUIDE: Final = Path(__file__).resolve().parents[2] / "docs" / "guide.md"
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from tests.support.pages import ROOT, Block, read_blocks
 
 #: What a block may be, and so how it is tried; mermaid is compared with the data in test_docs.py.

@@ -17,6 +17,8 @@ SETTINGS = '''
 """Settings of the paper bank, as its entry point would name them."""
 
 from paper_bank import PaperBank
+from pipeline.gateways import Gateway, GatewaySettings
+from pipeline.database.invariant import Invariant
 from pipeline.gateways.gateway import Gateway
 from pipeline.gateways.settings import GatewaySettings
 from pipeline.settings import Settings
@@ -33,14 +35,40 @@ class PaperSettings(GatewaySettings):
 
     def build(self, settings: Settings) -> Gateway:
         return PaperBank()
+
+    @classmethod
+    def list_invariants(cls) -> tuple[Invariant, ...]:
+        query = """
+            SELECT p.checkout_id, o.total_minor FROM payments p JOIN orders o USING (checkout_id)
+            WHERE p.gateway = 'paper' AND o.total_minor > 1000
+        """
+        return (Invariant("paper_sheets_are_small", "No order on paper is over 10.00.", query),)
 '''
 
 #: Both spellings of a package: what is found by its name, and what `--gateway` is given.
 ENTRY_POINTS = "[checkout_engine.gateways]\npaper = paper_settings:PaperSettings\n"
 
+#: A subject that asks for settings: their times are short, and their database is there.
+TIMED = """
+from contextlib import contextmanager
+from paper_bank import PaperBank, describe
+from pipeline.database.connections import connect_engine
+from sqlalchemy import text
+
+@contextmanager
+def build(settings):
+    assert settings.gateway_timeout_seconds == 0.5
+    database = connect_engine(settings, application_name="paper")
+    with database.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM checkouts")).scalar_one() == 0
+    database.dispose()
+    yield describe(PaperBank())
+"""
+
 PURCHASE = """
 from models.states import CheckoutState
 from paper_bank import PaperBank
+from pipeline.audit.report import Violation
 from pipeline.testing import checkout_engine
 
 
@@ -54,6 +82,15 @@ def test_a_cup_is_bought_and_a_bad_card_is_declined() -> None:
         assert engine.settle(declined) is CheckoutState.FAILED
         assert [sheet.captured_minor for sheet in bank.sheets.values()] == [900, 0]
         assert engine.audit() == []
+
+
+def test_the_audit_checks_the_gateways_own_invariant() -> None:
+    with checkout_engine(PaperBank()) as engine:
+        engine.add_variant("cup", stock=9, price_minor=450)
+        small, large = (engine.start(engine.add_cart(("cup", count)), token="good") for count in (2, 3))
+        assert [engine.settle(each) for each in (small, large)] == [CheckoutState.COMPLETED] * 2
+        rows = ({"checkout_id": large, "total_minor": 1350},)
+        assert engine.audit() == [Violation("paper_sheets_are_small", "No order on paper is over 10.00.", 1, rows)]
 
 
 def test_the_sandbox_bank_is_there_without_an_adapter() -> None:
@@ -108,10 +145,18 @@ def test_the_suite_runs_on_a_gateway_from_elsewhere(package: Path) -> None:
     assert "test_taken_money_is_not_cancelled" in careless.stdout
 
 
+def test_a_subject_is_given_short_times_and_a_database(package: Path, server_urls: tuple[str, str]) -> None:
+    (package / "timed.py").write_text(TIMED)
+    arguments = ("-p", "no:cacheprovider", "-p", "pipeline.gateways.conformance.plugin", "-q", "-k", "bounds_its_calls")
+    done = run(package, "-m", "pytest", *arguments, "--gateway", "timed:build", DATABASE_URL=server_urls[0])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"1 passed, {SUITE_SIZE - 1} deselected" in done.stdout
+
+
 def test_an_installed_gateway_is_chosen_by_its_name_and_its_own_settings(package: Path) -> None:
     code = (
-        "from pipeline.gateways.choice import describe_choice; from pipeline.gateways.installed import read_options;"
-        "from pipeline.gateways.registry import build_gateway; from pipeline.settings import read_settings;"
+        "from pipeline.gateways import build_gateway, describe_choice;"
+        "from pipeline.gateways.installed import read_options; from pipeline.settings import read_settings;"
         "found = read_settings(); print(describe_choice(found), dict(read_options(found)), build_gateway(found).name)"
     )
     urls = {"DATABASE_URL": "postgresql://nowhere", "REDIS_URL": "redis://nowhere"}
@@ -123,4 +168,4 @@ def test_an_integration_is_tested_on_the_engine_in_its_own_process(package: Path
     (package / "test_purchase.py").write_text(PURCHASE)
     done = run(package, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_purchase.py", DATABASE_URL=server_urls[0])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout

@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from pipeline.carts.snapshot import Basket, Line
+from pipeline.carts import Basket
+from pipeline.carts.snapshot import Line
 
 ADDRESS = {"name": "Ada", "line1": "1 Road", "city": "London", "country": "GB"}
 CUP = Line(

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from pipeline.pricing.terms import ExchangeRate, Goods, Order, Promotion, PromotionKind, Shipping, TaxRate
+from models.states import PromotionKind
+from pipeline.pricing.terms import ExchangeRate, Goods, Order, Promotion, Shipping, TaxRate
 
 
 def goods(line: int, price: int, quantity: int = 1, **given: Any) -> Goods:

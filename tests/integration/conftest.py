@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from tests.support.harness import Works, build_works
 from tests.support.mail import Mail, open_mail

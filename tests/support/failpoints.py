@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, event
 
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.messaging.ports import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
-from pipeline.saga.chain import CHAIN
+from pipeline.messaging import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
+from pipeline.saga import CHAIN
 from pipeline.saga.resolve import resolve
 from pipeline.settings import Settings
 from tests.support.harness import Line, Works

@@ -13,11 +13,10 @@ from sqlalchemy.engine import Row
 from models.cart import CartLineRecord, CartRecord
 from models.catalog import PriceRecord, VariantRecord
 from models.pricing import CouponRecord, ExchangeRateRecord, PromotionRecord, TaxRateRecord
-from pipeline.gateways.gateway import Gateway
-from pipeline.gateways.registry import build_gateway
+from pipeline.gateways import Gateway, build_gateway
+from pipeline.intake import PaymentInput, ProcessRequest
 from pipeline.intake.commands import CommandResult
-from pipeline.intake.requests import PaymentInput, ProcessRequest
-from pipeline.messaging.ports import OutgoingMessage
+from pipeline.messaging import OutgoingMessage
 from pipeline.settings import Settings
 from pipeline.testing import ADDRESS, OWNER, InProcessEngine, MemoryQueues
 

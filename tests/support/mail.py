@@ -16,7 +16,7 @@ from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.gateways.sandbox.webhook_events import SandboxEvent
 from pipeline.settings import Settings
-from pipeline.webhooks.inbound.receive import Received
+from pipeline.webhooks.inbound import Received
 from tests.support.harness import Shelf, Works
 from tests.support.workbench import Spy, build_audited, start_many, take_snapshot
 

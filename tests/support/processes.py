@@ -12,7 +12,7 @@ from uuid import uuid4
 from redis import Redis
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.audit.report import audit
+from pipeline.audit import audit
 from pipeline.settings import Settings
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, run_fleet

@@ -13,9 +13,10 @@ from sqlalchemy import Connection, Engine, text
 from models.money import Money
 from models.states import TERMINAL, CheckoutState
 from models.tables import Base
-from pipeline.audit.report import audit
+from pipeline.audit import audit
 from pipeline.errors import Refused
-from pipeline.gateways.gateway import Answer, Call, Gateway, Held, InboundWebhook, NotChargeable
+from pipeline.gateways import Gateway
+from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotChargeable
 from pipeline.gateways.sandbox.audit_queries import BankTotals, read_totals
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works

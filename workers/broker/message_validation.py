@@ -12,7 +12,7 @@ from dramatiq.middleware import MiddlewareError
 
 from models.limits import MAX_MESSAGE_BYTES
 from pipeline.errors import Invalid
-from pipeline.field_types.json_bounds import check_values
+from pipeline.field_types import check_values
 from pipeline.security import card_numbers
 from pipeline.security.redaction import redact
 

@@ -9,7 +9,7 @@ import structlog
 from dramatiq import Message
 from redis.exceptions import RedisError
 
-from pipeline.messaging.ports import OutgoingMessage
+from pipeline.messaging import OutgoingMessage
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.queue_stats import to_millis
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 from fastapi import Request
 from sqlalchemy import Connection
 
-from pipeline.database.connections import reading
-from pipeline.intake.service import CheckoutService
+from pipeline.database import reading
+from pipeline.intake import CheckoutService
 from pipeline.settings import Settings
 from workers.bootstrap import CheckoutEngine
 from workers.web.long_poll import LongPolls

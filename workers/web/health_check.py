@@ -12,9 +12,9 @@ import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.database.connections import is_transient, reading
+from pipeline.database import is_transient, reading
 from pipeline.database.migrations import read_head
-from pipeline.gateways.choice import describe_choice
+from pipeline.gateways import describe_choice
 from pipeline.operations.health import Check, Health, HealthReport, check_database, lose_database
 from workers.web.context import WebContext
 

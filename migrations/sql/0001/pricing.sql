@@ -56,7 +56,8 @@ CREATE TABLE promotions (
     CONSTRAINT promotions_pkey PRIMARY KEY (id),
     CONSTRAINT promotions_percent_check CHECK (percent BETWEEN 0 AND 100),
     CONSTRAINT promotions_amounts_check CHECK (amount_minor >= 0 AND minimum_minor >= 0),
-    CONSTRAINT promotions_kind_check CHECK (CASE kind WHEN 'percentage' THEN percent IS NOT NULL
+    CONSTRAINT promotions_kind_check CHECK (kind IN ('fixed_amount', 'free_shipping', 'percentage')),
+    CONSTRAINT promotions_columns_check CHECK (CASE kind WHEN 'percentage' THEN percent IS NOT NULL
         WHEN 'fixed_amount' THEN amount_minor IS NOT NULL AND currency IS NOT NULL ELSE true END),
     CONSTRAINT promotions_title_length_check CHECK (char_length(title) <= 1000)
 );

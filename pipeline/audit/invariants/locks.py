@@ -5,9 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from pipeline.audit.invariants.invariant import Invariant
-from pipeline.pricing.quote import hash_quote
-from pipeline.pricing.storage import read_quotes
+from pipeline.database.invariant import Invariant
+from pipeline.pricing import hash_quote, read_quotes
 
 #: Price locks read at once: about 100 microseconds each, and a few megabytes in all.
 CHUNK: Final = 1000

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Invariant
+from pipeline.database.invariant import Invariant
 
 ORDERS: Final = (
     Invariant(

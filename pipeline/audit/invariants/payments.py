@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Invariant
+from pipeline.database.invariant import Invariant
 
 # The money of each checkout, by its succeeded operations.
 _MOVED = """(SELECT checkout_id, count(*) FILTER (WHERE kind = 'capture') AS captures,

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Invariant
 from pipeline.checkouts.conditions import EXPIRED, STUCK
+from pipeline.database.invariant import Invariant
 
 TIMES: Final = (
     Invariant(

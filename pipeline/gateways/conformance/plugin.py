@@ -21,6 +21,9 @@ from pipeline.gateways.conformance.subject import Subject  # noqa: E402
 
 SUITE: Final = Path(__file__).parent
 
+#: Long enough for a busy machine; the suite waits for ten calls that are never answered.
+TIMEOUT_SECONDS: Final = 0.5
+
 #: Configuration: the adapters that the tests run on without `--gateway`.
 SUBJECTS: Final = "conformance_subjects"
 
@@ -50,8 +53,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def conformance_settings() -> Iterator[Settings]:
-    """Settings with a real database, for subjects that ask for them."""
-    with open_settings() as settings:
+    """Settings with a real database and short times, for subjects that ask for them."""
+    with open_settings(gateway_timeout_seconds=TIMEOUT_SECONDS) as settings:
         yield settings
 
 

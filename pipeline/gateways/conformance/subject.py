@@ -1,8 +1,9 @@
 """What the conformance suite needs to know of an adapter, to put it to the test.
 
 `pytest --gateway package.module:build` calls `build()`, or `build(settings)` if it has a parameter of that name: then
-the suite hands in settings with a real database and short times. `build` returns a context manager that gives one
-`Subject` for the whole run. Whatever a subject leaves out is skipped, with the name of the missing attribute.
+the suite hands in settings with a real database and short times, and starts a server where there is none. `build`
+returns a context manager that gives one `Subject` for the whole run. Whatever a subject leaves out is skipped, with the
+name of the missing attribute.
 
     @contextmanager
     def build() -> Iterator[Subject]:
@@ -60,7 +61,10 @@ class WebhookMaker(Protocol):
     """Makes and signs webhooks as the provider would."""
 
     def __call__(self, reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
-        """Return a webhook about this object, signed so long ago; without a reference, of a kind of no concern."""
+        """Return a webhook about this object, signed so long ago; without a reference, of a kind of no concern.
+
+        The provider need not have the object: the suite also names references that it does not have.
+        """
 
 
 class Buyer(Protocol):
@@ -78,7 +82,8 @@ class Provoke(Protocol):
 
         Until the context is left, a call of `verb` with that token goes wrong in this way: not only its first try, but
         also those that the adapter makes of its own accord. Once it is left, the same call works; after STUCK only
-        one with a new key does, after ACCESS one with a new key and `token` itself. Other verbs are not touched.
+        one with a new key does, after ACCESS one with a new key and `token` itself. Other verbs are not touched, except
+        by REFUSED.
         """
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from models.money import MAX_MINOR, Money, minor_digits
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.errors import Code, Invalid
 from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotChargeable, Unknown, Verb
 from pipeline.gateways.sandbox.faults import Conduct

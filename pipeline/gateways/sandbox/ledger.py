@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from models.states import PaymentStatus
-from pipeline.database.connections import is_transient
+from pipeline.database import is_transient
 from pipeline.gateways.gateway import Declined, Unknown
 from pipeline.gateways.sandbox.answers import Decided, dump_answer, load_answer
 from pipeline.gateways.sandbox.faults import WITHOUT_EFFECT, Conduct, Faults

@@ -1,13 +1,18 @@
 """The sandbox bank's own settings: `CHECKOUT_SANDBOX_...`."""
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from models.sandbox import SCHEMA
+from pipeline.database.invariant import Invariant
+from pipeline.database.roles import SchemaGrant
 from pipeline.gateways.gateway import Gateway
+from pipeline.gateways.sandbox.invariants import BANK_INVARIANTS
 from pipeline.gateways.settings import GatewaySettings, MoneyKind
-from pipeline.settings import Seconds, Settings
+from pipeline.settings import Settings
 
 
 class SandboxSettings(GatewaySettings):
@@ -24,7 +29,7 @@ class SandboxSettings(GatewaySettings):
     #: The share of its calls that go wrong, in ways chosen by this seed, and how long an authorisation lives.
     fault_rate: Annotated[float, Field(ge=0, lt=1)] = 0
     fault_seed: int = 0
-    authorization_seconds: Seconds = 7 * 24 * 3600
+    authorization_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
     #: What its webhooks are signed with; without one it sends none, and none is taken for its.
     webhook_secret: SecretStr = SecretStr("")
 
@@ -38,3 +43,17 @@ class SandboxSettings(GatewaySettings):
         from pipeline.gateways.sandbox.bank import SandboxGateway  # noqa: PLC0415 (read often, built once)
 
         return SandboxGateway(settings, self)
+
+    @classmethod
+    def list_invariants(cls) -> Sequence[Invariant]:
+        """Compare its books with the engine's."""
+        return BANK_INVARIANTS
+
+    def has_tables_here(self, settings: Settings) -> bool:
+        """Unless its books are in a database of their own."""
+        return self.database_url is None or self.database_url == settings.database_url
+
+    @classmethod
+    def list_grants(cls) -> Sequence[SchemaGrant]:
+        """Let the worker write its books: it plays an external provider, whose books in production are elsewhere."""
+        return (SchemaGrant(SCHEMA, worker=("SELECT", "INSERT", "UPDATE")),)

@@ -7,7 +7,7 @@ from models.money import Money
 from pipeline.pricing.exchange import convert_exactly
 from pipeline.pricing.promotions import KINDS
 from pipeline.pricing.promotions.cuts import Left
-from pipeline.pricing.terms import AppliedDiscount, Goods, Order, Promotion, PromotionKind
+from pipeline.pricing.terms import AppliedDiscount, Goods, Order, Promotion
 
 
 @dataclass(slots=True)
@@ -67,21 +67,14 @@ def _apply(promotion: Promotion, order: Order, goods: Sequence[Goods], discounts
     shipping = 0
     if order.shipping is not None and order.shipping.taxes is None:
         shipping = order.shipping.amount_minor - _add_up(discounts.shipping)
-    cut = KINDS[promotion.kind](promotion, Left(order.currency, lines, shipping))
+    left = Left(order.currency, {each.line: each for each in matching}, lines, shipping)
+    cut = KINDS[promotion.kind](promotion, left)
     for line, amount in cut.lines.items():
         if amount:
             discounts.lines[line].append(_describe(promotion, amount))
     if cut.shipping_minor:
         discounts.shipping.append(_describe(promotion, cut.shipping_minor))
-    return _explain_empty(promotion, order.currency) if cut.empty else None
-
-
-def _explain_empty(promotion: Promotion, currency: str) -> str:
-    if promotion.kind is PromotionKind.FIXED_AMOUNT and promotion.currency != currency:
-        return f"it is an amount in {promotion.currency}, and the cart is in {currency}"
-    if promotion.kind is PromotionKind.FREE_SHIPPING:
-        return "there is no delivery to pay for"
-    return "it takes nothing off what is left to pay"
+    return cut.reason if cut.empty else None
 
 
 def _object_to_minimum(promotion: Promotion, subtotal: int, order: Order) -> str | None:

@@ -10,6 +10,6 @@ def cut_amount(promotion: Promotion, left: Left) -> Cut:
     if promotion.amount_minor is None:
         raise ValueError(f"promotion {promotion.id} is an amount without one")
     if promotion.currency != left.currency:
-        return Cut()
+        return Cut(reason=f"it is an amount in {promotion.currency}, and the cart is in {left.currency}")
     amount = min(promotion.amount_minor, sum(left.lines.values()))
     return Cut(dict(zip(left.lines, share_out(amount, list(left.lines.values())), strict=True)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from models.identifiers import list_ancestors
 from models.identifiers.addresses import find_address_region
-from pipeline.checkouts.batch import Rejected
+from pipeline.checkouts import Rejected
 from pipeline.errors import Code
 from pipeline.errors.wording import quote
 from pipeline.pricing.terms import TaxRate

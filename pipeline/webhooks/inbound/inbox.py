@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Row, text
 
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_inbound_webhooks
+from pipeline.database import is_transient
 from pipeline.database.backoff import back_off_sql
-from pipeline.database.connections import is_transient
-from pipeline.payments.leases import CallResult
-from pipeline.saga.executor import Executor, Step
-from pipeline.saga.payment_poller import PaymentPoller
+from pipeline.payments import CallResult
+from pipeline.saga import Executor, PaymentPoller
+from pipeline.saga.executor import Step
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.matching import Match, NotYet, Unrelated, find_fit
 

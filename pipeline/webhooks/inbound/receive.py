@@ -9,8 +9,9 @@ from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
 from pipeline.errors import Code, Invalid
-from pipeline.gateways.gateway import Gateway, InboundWebhook
-from pipeline.messaging.ports import WEBHOOKS, OutgoingMessage
+from pipeline.gateways import Gateway
+from pipeline.gateways.gateway import InboundWebhook
+from pipeline.messaging import WEBHOOKS, OutgoingMessage
 from pipeline.security.redaction import redact
 from pipeline.settings import Settings
 

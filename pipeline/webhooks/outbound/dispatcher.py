@@ -12,9 +12,8 @@ import structlog
 from sqlalchemy import Connection, Row, text
 
 from pipeline.checkouts.locks import lock_deliveries
+from pipeline.database import TransactionRunner, assert_no_transaction
 from pipeline.database.backoff import back_off
-from pipeline.database.connections import assert_no_transaction
-from pipeline.database.transactions import TransactionRunner
 from pipeline.settings import Settings
 from pipeline.webhooks.outbound.http_client import EndpointResponse, post
 from pipeline.webhooks.outbound.payloads import write_body

@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import Celery, chain
 from sqlalchemy import make_url
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import get_chain
 from pipeline.settings import Settings, read_settings
 from scripts.benchmarks.peers.work import THREADS, HandWork
 
@@ -17,7 +17,7 @@ COMMANDS: Final = {f"celery_{number}": f"python -m scripts.benchmarks.peers.cele
 
 def main(number: str) -> None:
     """Serve all queues with eight threads; what only watches other workers is off."""
-    queues = ",".join(f"peer.step_{phase.number}" for phase in CHAIN)
+    queues = ",".join(f"peer.step_{phase.number}" for phase in get_chain())
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning"]
     app = _connect(read_settings())
     app.worker_main(["worker", "-P", "threads", "-c", str(THREADS), "-Q", queues, "-n", f"peer{number}@%h", *options])
@@ -26,7 +26,7 @@ def main(number: str) -> None:
 def send(settings: Settings, ids: Sequence[UUID]) -> None:
     """Enqueue these checkouts."""
     app = _connect(settings)
-    tasks = [app.tasks[f"step_{phase.number}"] for phase in CHAIN]
+    tasks = [app.tasks[f"step_{phase.number}"] for phase in get_chain()]
     for checkout_id in ids:
         chain(*(task.si(str(checkout_id)) for task in tasks)).apply_async()
     app.close()
@@ -44,7 +44,7 @@ def _connect(settings: Settings) -> Any:
         broker_connection_retry_on_startup=True,
     )
     work = HandWork(settings)
-    for phase in CHAIN:
+    for phase in get_chain():
         _declare(app, work, phase.number)
     return app
 

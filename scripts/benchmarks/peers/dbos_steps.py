@@ -14,7 +14,7 @@ from uuid import UUID
 from dbos import DBOS, SetWorkflowID, SQLAlchemyDatasource
 from redis import Redis
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import get_chain
 from pipeline.settings import Settings, read_settings
 from scripts.benchmarks.peers.work import GO, THREADS, HandWork, read_share
 
@@ -62,7 +62,7 @@ def main(kind: str) -> None:
 
     @DBOS.workflow()
     def check_out(checkout_id: str) -> None:
-        for phase in CHAIN:
+        for phase in get_chain():
             if source is None:
                 step(phase.number, checkout_id)
             else:

@@ -10,7 +10,7 @@ from uuid import UUID
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import get_chain
 from pipeline.settings import Settings, read_settings
 from scripts.benchmarks.peers.work import HandWork
 
@@ -37,7 +37,7 @@ def send(settings: Settings, ids: Sequence[UUID]) -> None:
 
 def _connect(settings: Settings, work: HandWork) -> RedisBroker:
     broker = RedisBroker(url=settings.redis_url.get_secret_value())
-    for number in range(len(CHAIN), 0, -1):
+    for number in range(len(get_chain()), 0, -1):
         _declare(broker, work, number)
     return broker
 
@@ -45,7 +45,7 @@ def _connect(settings: Settings, work: HandWork) -> RedisBroker:
 def _declare(broker: RedisBroker, work: HandWork, number: int) -> None:
     def act(checkout_id: str) -> None:
         work.run(number, UUID(checkout_id))
-        if number < len(CHAIN):
+        if number < len(get_chain()):
             broker.get_actor(f"step_{number + 1}").send(checkout_id)
 
     dramatiq.actor(broker=broker, actor_name=f"step_{number}", queue_name=f"peer.step_{number}")(act)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import procrastinate
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import get_chain
 from pipeline.settings import Settings, read_settings
 from scripts.benchmarks.peers.work import THREADS, HandWork
 
@@ -51,7 +51,7 @@ def _connect(settings: Settings) -> procrastinate.App:
     url = settings.database_url.get_secret_value()
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, max_size=THREADS))
     work = HandWork(settings)
-    for phase in CHAIN:
+    for phase in get_chain():
         _declare(app, work, phase.number)
     return app
 
@@ -59,7 +59,7 @@ def _connect(settings: Settings) -> procrastinate.App:
 def _declare(app: procrastinate.App, work: HandWork, number: int) -> None:
     def act(checkout_id: str) -> None:
         work.run(number, UUID(checkout_id))
-        if number < len(CHAIN):
+        if number < len(get_chain()):
             app.tasks[f"step_{number + 1}"].defer(checkout_id=checkout_id)
 
     app.task(act, name=f"step_{number}", queue=f"peer.step_{number}")

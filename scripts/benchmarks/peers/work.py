@@ -14,11 +14,12 @@ from redis import Redis
 from sqlalchemy import Connection, text
 
 from models.states import CheckoutState, PaymentStatus
-from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts import LockedCheckout
 from pipeline.checkouts.events import Happened, execute_with_events, with_events
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.database.connections import connect_engine
-from pipeline.saga.chain import CHAIN, TransactionPhase
+from pipeline.database import connect_engine
+from pipeline.saga import find_phase, get_chain
+from pipeline.saga.chain import TransactionPhase
 from pipeline.settings import Settings
 
 #: What each process of each peer may use.
@@ -44,7 +45,8 @@ OPERATIONS: Final = text(r"""
 PAY: Final = text("""
     UPDATE payments SET status = :status, reference = :reference, updated_at = now() WHERE checkout_id = :id
 """)
-#: The payment phases: which calls were made, and where the payment then stands.
+#: The payment phases: which calls were made, and where the payment then stands. By name: what people write by hand is
+#: written for these seven, and asks no list.
 CALLS: Final[Mapping[str, tuple[list[str], PaymentStatus]]] = {
     "payment_authorization": (["open", "authorize"], PaymentStatus.AUTHORIZED),
     "payment_capture": (["capture"], PaymentStatus.CAPTURED),
@@ -70,15 +72,15 @@ class HandWork:
         if checkout.phase != number - 1 or checkout.state is not CheckoutState.RUNNING:
             return
         self._work(connection, number, checkout)
-        done = Happened("checkout.phase_completed", [checkout_id], CHAIN[number - 1].name)
-        if number == len(CHAIN):
+        done = Happened("checkout.phase_completed", [checkout_id], find_phase(number).name)
+        if number == len(get_chain()):
             completed = Happened("checkout.completed", [checkout_id])
             execute_with_events(connection, COMPLETE, {"id": checkout_id, "phase": number}, done, completed)
         else:
             execute_with_events(connection, ADVANCE, {"id": checkout_id, "phase": number}, done)
 
     def _work(self, connection: Connection, number: int, checkout: LockedCheckout) -> None:
-        phase = CHAIN[number - 1]
+        phase = find_phase(number)
         if isinstance(phase.work, TransactionPhase):
             outcomes: Mapping[UUID, Any] = phase.work.do(connection, [checkout], self._settings)
             if (outcome := type(outcomes[checkout.id]).__name__) != "Done":

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.catalog.variants import StockRow, VariantRow, set_stock, upsert_variants
+from pipeline.catalog import StockRow, VariantRow, set_stock, upsert_variants
 
 
 def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:

@@ -5,16 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from pipeline.catalog.variants import (
-    PriceChanges,
-    PriceRow,
-    StockDelta,
-    StockRow,
-    VariantRow,
-    set_prices,
-    set_stock,
-    upsert_variants,
-)
+from pipeline.catalog import PriceChanges, PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.catalog.stock_rows import StockDelta
 from pipeline.errors import Code, NotFound
 from tests.integration.catalog.stockroom import read_versions, rows_of, wait_for_blocked
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.catalog.variants import VariantRow, upsert_variants
+from pipeline.catalog import VariantRow, upsert_variants
 from scripts.importers.shopify import read_export
 from tests.integration.catalog.stockroom import rows_of
 from tests.integration.catalog.till import call, save

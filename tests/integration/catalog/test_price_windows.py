@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.catalog.variants import PriceChanges, PriceRow, VariantRow, set_prices, upsert_variants
+from pipeline.catalog import PriceChanges, PriceRow, VariantRow, set_prices, upsert_variants
 from tests.integration.catalog.stockroom import rows_of
 from tests.support.harness import Shelf, Works
 

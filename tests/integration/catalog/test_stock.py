@@ -6,15 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.catalog.variants import (
-    Shortfall,
-    StockChange,
-    StockRefused,
-    StockRow,
-    VariantRow,
-    set_stock,
-    upsert_variants,
-)
+from pipeline.catalog import StockRow, VariantRow, set_stock, upsert_variants
+from pipeline.catalog.stock_rows import Shortfall, StockChange, StockRefused
 from pipeline.checkouts import locks
 from pipeline.errors import Code, NotFound
 from tests.integration.catalog.stockroom import read_stock, read_versions, rows_of, stock_up, wait_for_blocked

@@ -7,16 +7,8 @@ from datetime import datetime
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from pipeline.catalog.variants import (
-    StockChange,
-    StockCount,
-    StockDelta,
-    StockRefused,
-    StockRow,
-    VariantRow,
-    set_stock,
-    upsert_variants,
-)
+from pipeline.catalog import StockRow, VariantRow, set_stock, upsert_variants
+from pipeline.catalog.stock_rows import StockChange, StockCount, StockDelta, StockRefused
 from pipeline.checkouts import locks
 from pipeline.errors import Code, NotFound
 from tests.integration.catalog.stockroom import read_stock, read_versions, rows_of, stock_up, wait_for_blocked

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from models.guards import CART_LOCKED
+from pipeline.intake import StartRequest
 from pipeline.intake import commands as intake
-from pipeline.intake.requests import StartRequest
 from tests.support.harness import OWNER, Shelf, Works
 
 SERIALIZATION_FAILURE = "40001"

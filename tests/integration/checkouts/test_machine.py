@@ -21,10 +21,10 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, text
 
-from pipeline.audit.report import INVARIANTS, check
+from pipeline.audit.report import check, list_invariants
 from pipeline.errors import Refused
-from pipeline.messaging.ports import RESOLVE, UNWIND
-from pipeline.saga.chain import CHAIN
+from pipeline.messaging import RESOLVE, UNWIND
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from tests.conftest import empty_tables
 from tests.support.failpoints import FAILPOINTS, PATIENT, Crash, FailingWorks, SimulatedCrash
@@ -57,7 +57,7 @@ HEALING_ROUNDS: Final = 25
 
 #: The audit but for the hashes in one round trip: it is made after every step.
 ANY_BROKEN: Final = text(
-    f"SELECT {' OR '.join(f'EXISTS ({invariant.sql})' for invariant in INVARIANTS if invariant.sql)}"
+    f"SELECT {' OR '.join(f'EXISTS ({invariant.sql})' for invariant in list_invariants() if invariant.sql)}"
     " OR EXISTS (SELECT FROM checkouts WHERE state = 'needs_review')"
 )
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from pipeline.saga.chain import CHAIN, TransactionPhase
+from pipeline.saga import CHAIN
+from pipeline.saga.chain import TransactionPhase
 from tests.support.harness import Shelf, Works
 
 LOCAL = [phase.name for phase in CHAIN if isinstance(phase.work, TransactionPhase)]

@@ -7,11 +7,10 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import LockedCheckout
+from pipeline.checkouts import LockedCheckout
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.saga import chain, runner
-from pipeline.saga.chain import CHAIN, TransactionPhase
-from pipeline.saga.executor import Executor
+from pipeline.saga import CHAIN, Executor, chain, runner
+from pipeline.saga.chain import TransactionPhase
 
 
 def send_before_commit() -> None:

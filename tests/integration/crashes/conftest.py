@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from models.states import TERMINAL
-from pipeline.audit.report import audit
+from pipeline.audit import audit
 from pipeline.settings import Settings
 from tests.integration.crashes.points import Point
 from tests.integration.crashes.scenes import SCENES

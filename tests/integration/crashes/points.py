@@ -12,14 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from pipeline.database.connections import assert_no_transaction
-from pipeline.database.transactions import TransactionRunner
+from pipeline.database import TransactionRunner, assert_no_transaction
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.messaging.ports import OutgoingMessage
-from pipeline.saga.chain import Phase
-from pipeline.saga.executor import Executor
-from pipeline.saga.runner import Runner
-from pipeline.saga.unwind import Unwinder
+from pipeline.messaging import OutgoingMessage
+from pipeline.saga import Executor, Phase, Runner, Unwinder
 from pipeline.settings import Settings
 from tests.support.harness import Line, Works
 from tests.support.workbench import Spy

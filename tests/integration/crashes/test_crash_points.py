@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.saga.chain import CHAIN, TransactionPhase
+from pipeline.saga import CHAIN
+from pipeline.saga.chain import TransactionPhase
 from tests.integration.crashes.conftest import Crashes
 from tests.integration.crashes.points import Point
 from tests.integration.crashes.scenes import SCENES

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import structlog
 
-from pipeline.database.connections import connect_engine
-from pipeline.messaging.ports import OutgoingMessage
+from pipeline.database import connect_engine
+from pipeline.messaging import OutgoingMessage
 from pipeline.payments import gateway_calls as calls
 from pipeline.settings import Settings
 from tests.integration.crashes.breaks import BREAKS

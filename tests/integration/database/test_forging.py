@@ -10,7 +10,7 @@ import pytest
 from dramatiq import Message
 from sqlalchemy import Engine
 
-from pipeline.audit.report import audit
+from pipeline.audit import audit
 from pipeline.operations.statistics import list_queues
 from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings

@@ -8,12 +8,11 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DatabaseError, ProgrammingError
 
-from pipeline.audit.report import audit
-from pipeline.database.connections import connect_engine
+from pipeline.audit import audit
+from pipeline.database import connect_engine
 from pipeline.database.roles import SECRETS, Role, grant
-from pipeline.operations.checkout_detail import read_detail
-from pipeline.operations.diagnostics import diagnose
-from pipeline.operations.statistics import read_stats
+from pipeline.gateways.installed import list_grants
+from pipeline.operations import diagnose, read_detail, read_stats
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
 from tests.support.workbench import take_snapshot
@@ -33,8 +32,8 @@ def connect(settings: Settings, role: Role) -> Engine:
 def worker(engine: Engine, settings: Settings) -> Iterator[Engine]:
     """Connections of the workers."""
     with engine.begin() as connection:
-        grant(connection)
-        grant(connection)  # again, as after each migration
+        grant(connection, list_grants())
+        grant(connection, list_grants())  # again, as after each migration
         for role, user in USERS.items():
             made = connection.execute(text("SELECT FROM pg_roles WHERE rolname = :user"), {"user": user}).first()
             if made is None:

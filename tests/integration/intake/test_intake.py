@@ -5,7 +5,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.carts.cart_input import Cart, CartLine
+from pipeline.carts import Cart
+from pipeline.carts.cart_input import CartLine
 from pipeline.errors import Conflict, Invalid
 from pipeline.intake.requests import PaymentInput, StartRequest
 from tests.support.harness import ADDRESS, OWNER, Shelf, Works

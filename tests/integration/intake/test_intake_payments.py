@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.errors import Conflict, NotFound
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import NOTHING, assert_refused, read_bank, read_events, take_snapshot
 

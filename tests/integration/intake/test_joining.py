@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from pipeline.carts.cart_input import Cart
+from pipeline.carts import Cart
 from pipeline.errors import Conflict
 from pipeline.intake.commands import CommandResult
 from pipeline.intake.requests import StartRequest

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, make_url
 
 from models.states import TERMINAL
-from pipeline.audit.report import audit
-from pipeline.database.connections import connect_engine
+from pipeline.audit import audit
+from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
 from tests.support.proxy import Proxy, once, open_proxy

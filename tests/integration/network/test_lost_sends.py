@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, make_url
 
-from pipeline.audit.report import audit
-from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.audit import audit
+from pipeline.intake import PaymentInput, StartRequest
 from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
 from tests.integration.workers.web.stage import spin_until, work

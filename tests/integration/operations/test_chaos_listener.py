@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
-from pipeline.messaging.ports import UNWIND, OutgoingMessage
+from pipeline.messaging import UNWIND, OutgoingMessage
 from pipeline.settings import Settings
 from scripts.faults.judge import Verdict
 from scripts.faults.listener import Listener, SeenCall

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, TextClause, text
 
 from pipeline.checkouts.conditions import bind_conditions
 from pipeline.operations.statistics import ACTIVE, DURATION, ENDED, FIGURES, RATES, Duration, Stats, read_stats
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works
 

@@ -14,13 +14,13 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from models.states import TERMINAL, CheckoutState
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.errors import Conflict
 from pipeline.gateways.gateway import Answer
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.webhook_events import SandboxEvent
-from pipeline.intake.requests import PaymentInput, StartRequest
-from pipeline.messaging.ports import OutgoingMessage
+from pipeline.intake import PaymentInput, StartRequest
+from pipeline.messaging import OutgoingMessage
 from pipeline.settings import Settings
 from tests.support.harness import OWNER, Line, Shelf, Works
 from tests.support.mail import GATEWAY

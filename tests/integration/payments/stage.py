@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from models.states import CheckoutState
-from pipeline.audit.report import audit
+from pipeline.audit import audit
 from pipeline.gateways.sandbox.audit_queries import DISAGREEMENTS, BankTotals
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.settings import Settings

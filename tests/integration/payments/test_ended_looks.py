@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from models.states import CheckoutState
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.gateways.gateway import Answer, Misconfigured, Transient, Unknown
 from pipeline.saga.resolve import resolve
 from tests.integration.payments.afterlife import (

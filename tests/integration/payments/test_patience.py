@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
 from pipeline.gateways.gateway import Answer, Call, Declined
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from tests.integration.payments.stage import PAID, Stage, open_stage
 from tests.support.harness import OWNER, Works

@@ -7,7 +7,7 @@ import pytest
 from pipeline.errors import Code, Conflict
 from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.intake import commands as intake
-from pipeline.messaging.ports import UNWIND
+from pipeline.messaging import UNWIND
 from tests.integration.payments.watching import CAPTURE, PHASES, watch
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.rivals import Crowd, Gate, at_once, count_events, pump_both

@@ -6,8 +6,8 @@ from sqlalchemy import text
 
 from pipeline.errors import Code, Conflict
 from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.intake import PaymentInput, ProcessRequest
 from pipeline.intake import commands as intake
-from pipeline.intake.requests import PaymentInput, ProcessRequest
 from pipeline.saga.sweep import Tick
 from tests.integration.payments.watching import AUTHORIZATION, watch
 from tests.support.harness import OWNER, Shelf, Works

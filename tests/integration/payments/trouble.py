@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from pipeline.gateways.gateway import Answer, Call, Declined, Unknown
-from pipeline.messaging.ports import WEBHOOKS
-from pipeline.saga.chain import CHAIN
+from pipeline.messaging import WEBHOOKS
+from pipeline.saga import CHAIN
 from tests.integration.payments.matrix import UNHEARD, Case
 from tests.integration.payments.stage import Stage
 from tests.support.failpoints import SimulatedCrash

@@ -1,6 +1,6 @@
 """A bank that is watched."""
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from tests.support.harness import Works
 from tests.support.workbench import Spy
 

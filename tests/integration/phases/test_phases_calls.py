@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.audit.report import audit
-from pipeline.database.connections import assert_no_transaction
+from pipeline.audit import audit
+from pipeline.database import assert_no_transaction
 from pipeline.errors import Conflict
+from pipeline.gateways import build_gateway
 from pipeline.gateways.gateway import Answer, Call, Declined, Unknown
-from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.settings import Settings
 from tests.support.harness import OWNER, Shelf, Works, build_works

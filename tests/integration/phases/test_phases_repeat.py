@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.checkouts.batch import Done
+from pipeline.checkouts import Done
 from pipeline.checkouts.locks import lock_checkouts
 from pipeline.gateways.sandbox.audit_queries import BankTotals
-from pipeline.payments.storage import load_payments
-from pipeline.saga.chain import CHAIN, GatewayPhase, Phase, TransactionPhase
+from pipeline.payments import load_payments
+from pipeline.saga import CHAIN, Phase
+from pipeline.saga.chain import GatewayPhase, TransactionPhase
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import (
     count_rows,

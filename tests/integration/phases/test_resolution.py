@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from tests.support.counter import read_failure
 from tests.support.harness import Shelf, Works
 

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from models.money import Money
 from pipeline.errors import Conflict
+from pipeline.gateways import build_gateway
 from pipeline.gateways.gateway import Answer, Declined, NotChargeable
-from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.stripe.amounts import find_chargeable
 from pipeline.settings import Settings
 from tests.support.counter import read_failure

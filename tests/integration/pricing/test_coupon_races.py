@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from tests.support.counter import USED_UP, add_cup, read_failure, start, used
 from tests.support.harness import OWNER, Shelf, Works, build_works

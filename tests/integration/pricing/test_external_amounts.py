@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.carts.cart_input import Cart
-from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.carts import Cart
+from pipeline.intake import PaymentInput, StartRequest
 from tests.support.counter import read_failure
 from tests.support.harness import ADDRESS, OWNER, Shelf, Works
 from tests.support.workbench import NOTHING, read_bank

@@ -11,9 +11,10 @@ from sqlalchemy import Engine
 from models.guards import APPEND_ONLY
 from models.order import OrderLineRecord, OrderRecord
 from models.price_lock import PriceLockLineRecord, PriceLockRecord
+from models.states import PromotionKind
 from pipeline.pricing.quote import hash_quote, price_order
 from pipeline.pricing.storage import freeze_quotes, read_quotes
-from pipeline.pricing.terms import ExchangeRate, Goods, Order, Promotion, PromotionKind, Shipping, TaxRate
+from pipeline.pricing.terms import ExchangeRate, Goods, Order, Promotion, Shipping, TaxRate
 from pipeline.settings import TaxRounding
 from tests.integration.checkouts.test_guards import refuse
 from tests.support.harness import ADDRESS, Shelf, Works

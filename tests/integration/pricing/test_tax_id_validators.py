@@ -9,9 +9,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
-from pipeline.carts.cart_input import Cart
-from pipeline.intake.requests import PaymentInput, StartRequest
-from pipeline.intake.service import CheckoutService
+from pipeline.carts import Cart
+from pipeline.intake import CheckoutService, PaymentInput, StartRequest
 from pipeline.pricing.taxes import tax_ids
 from pipeline.pricing.taxes.tax_ids import build_validator
 from pipeline.settings import Settings, SettingsError

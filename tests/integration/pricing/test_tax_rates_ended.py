@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text
 
 from pipeline.catalog.tax_rates import COUNT_LAPSED
 from pipeline.database.migrations import read_head
-from pipeline.operations.diagnostics import Diagnosis, Severity, diagnose
+from pipeline.operations import diagnose
+from pipeline.operations.diagnostics import Diagnosis, Severity
 from pipeline.operations.health import Health, check_database
 from pipeline.pricing.loader import load_terms
 from pipeline.pricing.taxes.lapses import find_lapsed

@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine, text
 
 from models.money import Money
-from pipeline.audit.report import audit
-from pipeline.gateways.gateway import Answer, Call, Gateway, Held, Succeeded
+from pipeline.audit import audit
+from pipeline.gateways import Gateway
+from pipeline.gateways.gateway import Answer, Call, Held, Succeeded
 from pipeline.reconciliation.comparison import reconcile
 from pipeline.reconciliation.findings import Comparison, Finding
 from pipeline.reconciliation.orphaned_payments import Repair

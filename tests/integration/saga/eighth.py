@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, text
 
-from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected
+from pipeline.checkouts import Done, LockedCheckout, PhaseResult, Rejected
 from pipeline.errors import Code
 from pipeline.saga.chain import CHAIN, Phase, TransactionPhase, link
 from pipeline.settings import Settings

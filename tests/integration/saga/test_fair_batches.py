@@ -9,7 +9,7 @@ import pytest
 from dramatiq import Message
 from sqlalchemy import Engine
 
-from pipeline.messaging.ports import INTAKE, UNWIND
+from pipeline.messaging import INTAKE, UNWIND
 from pipeline.saga.chain import CHAIN, TransactionPhase
 from pipeline.saga.loads import Load, Loads
 from pipeline.settings import Settings

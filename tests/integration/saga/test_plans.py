@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from pipeline.checkouts.locks import lock_held_stock
+from pipeline.database import connect_engine, reading
 from pipeline.database import connections as database
-from pipeline.database.connections import connect_engine, reading
 from pipeline.settings import Settings
 from tests.support.harness import Shelf
 

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.messaging.ports import UNWIND
-from pipeline.operations.diagnostics import Severity, diagnose
-from pipeline.operations.statistics import read_stats
+from pipeline.messaging import UNWIND
+from pipeline.operations import diagnose, read_stats
+from pipeline.operations.diagnostics import Severity
 from pipeline.saga.chain import CHAIN
 from pipeline.saga.slow import Watch
 from pipeline.settings import Settings

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import Engine
 
+from pipeline.gateways import build_gateway
 from pipeline.gateways.gateway import Call
-from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.sandbox.audit_queries import BankTotals
-from pipeline.intake.requests import PaymentInput, StartRequest
-from pipeline.messaging.ports import UNWIND
+from pipeline.intake import PaymentInput, StartRequest
+from pipeline.messaging import UNWIND
 from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
 from tests.integration.workers.web.stage import spin_until, work

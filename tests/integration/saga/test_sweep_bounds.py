@@ -5,8 +5,8 @@ from functools import partial
 
 from sqlalchemy import Engine
 
+from pipeline.gateways import build_gateway
 from pipeline.gateways.gateway import Call
-from pipeline.gateways.registry import build_gateway
 from pipeline.saga.chain import CHAIN
 from pipeline.saga.executor import Step
 from pipeline.saga.sweep import SweepCounts

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.catalog.variants import PriceRow, set_prices
+from pipeline.catalog import PriceRow, set_prices
 from tests.integration.catalog.stockroom import read_stock, read_versions, rows_of, stock_up
 from tests.integration.catalog.till import HEADER, call, moment, save
 

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from pipeline.security.api_keys import Scope, find_caller
+from pipeline.security import Scope, find_caller
 from pipeline.settings import Settings
 from scripts import keys, webhooks
 from scripts.up import show_key

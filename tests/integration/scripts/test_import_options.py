@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.catalog.variants import PriceRow, StockDelta, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.catalog import PriceRow, VariantRow, set_prices, set_stock, upsert_variants
+from pipeline.catalog.stock_rows import StockDelta
 from tests.integration.catalog.stockroom import read_stock, read_versions, rows_of, stock_up
 from tests.integration.catalog.till import HEADER, call, moment, save
 from tests.support.harness import Shelf, Works

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from pipeline.errors import Code, Invalid
 from pipeline.errors.tree import SENTENCES
-from pipeline.intake.requests import ProcessRequest, StartRequest
+from pipeline.intake import ProcessRequest, StartRequest
 from pipeline.messaging.rejected_messages import record_rejected_message
 from pipeline.security.card_numbers import has_card_number
 from pipeline.security.redaction import MAX_KEPT

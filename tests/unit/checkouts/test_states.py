@@ -1,7 +1,8 @@
 """Which transitions exist."""
 
 from models.states import ACTIVE, ENDINGS, TERMINAL, TRANSITIONS, CheckoutState
-from pipeline.saga.chain import CHAIN, first_undo, next_phase, undoable
+from pipeline.saga import CHAIN
+from pipeline.saga.chain import first_undo, next_phase, undoable
 
 S = CheckoutState
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.carts.cart_input import Address, Cart
+from pipeline.carts import Cart
+from pipeline.carts.cart_input import Address
 from pipeline.errors.objections import FORMS, explain_first
-from pipeline.intake.requests import ProcessRequest, StartRequest
+from pipeline.intake import ProcessRequest, StartRequest
 from pipeline.settings import SettingsError, read_settings
 
 CART = {"id": "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11", "currency": "EUR", "lines": [{"sku": "cup", "quantity": 1}]}

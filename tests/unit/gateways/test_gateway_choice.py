@@ -118,6 +118,19 @@ def test_what_is_given_in_code_asks_no_environment_file(tmp_path: Path) -> None:
     assert (SandboxSettings.read(own).hang_seconds, SandboxSettings.read(own).latency_seconds) == (5, 1)
 
 
+def test_play_money_that_is_chosen_in_code_is_meant(nothing_set: pytest.MonkeyPatch) -> None:
+    nothing_set.setenv(KEY_VARIABLE, LIVE)
+    settings = choose(gateway="stripe").with_gateway("sandbox")
+    gateway = build_gateway(settings)
+    assert (require_choice(settings).name, gateway.name) == ("sandbox", "sandbox")
+    gateway.close()
+    # In the environment it may be an accident.
+    with pytest.raises(SettingsError, match=f"^CHECKOUT_GATEWAY=sandbox takes play money and {KEY_VARIABLE} is set"):
+        require_choice(choose(gateway="sandbox"))
+    with pytest.raises(SettingsError, match=f"^{KEY_VARIABLE} is set and CHECKOUT_GATEWAY is not"):
+        require_choice(choose().with_gateway(""))
+
+
 def test_that_nothing_is_chosen_is_critical() -> None:
     found = judge_gateway(choose())
     assert (found.severity, found.count) == (Severity.CRITICAL, 1)

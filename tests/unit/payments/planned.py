@@ -7,8 +7,7 @@ from pydantic import SecretStr
 
 from models.money import Money
 from models.states import CheckoutState, OperationKind, OperationStatus, PaymentStatus
-from pipeline.checkouts.batch import LockedCheckout
-from pipeline.checkouts.expected import Expected
+from pipeline.checkouts import Expected, LockedCheckout
 from pipeline.payments.operation import Operation
 from pipeline.payments.payment import PaymentState
 from pipeline.settings import Settings

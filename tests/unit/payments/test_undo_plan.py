@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from models.states import CheckoutState, OperationKind, PaymentStatus
-from pipeline.checkouts.batch import Done, Retry, Review
+from pipeline.checkouts import Done, Retry, Review
 from pipeline.errors import Code
 from pipeline.gateways.gateway import ALREADY_CAPTURED, Verb
 from pipeline.payments.operation import REFUND_RETURNED

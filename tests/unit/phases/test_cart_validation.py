@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from models.money import MAX_MINOR
-from pipeline.carts.snapshot import Basket
-from pipeline.checkouts.batch import Done, Rejected
+from pipeline.carts import Basket
+from pipeline.checkouts import Done, Rejected
 from pipeline.errors import Code
 from pipeline.phases.cart_validation import validate
 from pipeline.settings import Settings

@@ -1,24 +1,22 @@
 """Orders of every kind, and an oracle that prices them by another way."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
 from typing import Final
 
 from hypothesis import strategies as st
 
+from models.states import PromotionKind
 from pipeline.pricing.quote import price_order
-from pipeline.pricing.terms import Goods, Order, Promotion, PromotionKind, QuoteLine, QuoteShipping, Shipping, TaxRate
+from pipeline.pricing.terms import Goods, Order, Promotion, QuoteLine, QuoteShipping, Shipping, TaxRate
 from pipeline.settings import TaxRounding
+from tests.unit.pricing.oracle_kinds import EXPECTED, FIGURES, Seen, prices
 
 CURRENCIES: Final = ("EUR", "USD", "JPY", "BHD")
 CATEGORIES: Final = (None, "books", "food")
 SKUS: Final = ("cup", "pot", "kettle")
 NAMES: Final = ("City", "State", "VAT")
 
-prices = st.one_of(st.integers(0, 20), st.integers(0, 10**6), st.integers(0, 10**12))
-percents = st.decimals(0, 100, places=4)
 #: At most three names and 30 % each: taxes in a price are then less than half of it.
 rates = st.decimals(0, Decimal("0.3"), places=4)
 
@@ -49,8 +47,7 @@ def orders(draw: st.DrawFn) -> Order:
                 id=st.integers(1, 10**6),
                 title=st.just("Offer"),
                 kind=st.sampled_from(PromotionKind),
-                percent=percents,
-                amount_minor=prices,
+                **FIGURES,
                 currency=st.sampled_from(CURRENCIES[:2]),
                 minimum_minor=st.just(0) | prices,
                 skus=st.frozensets(st.sampled_from(SKUS), max_size=1),
@@ -89,23 +86,6 @@ def orders(draw: st.DrawFn) -> Order:
     )
 
 
-def half_up(exact: Fraction) -> int:
-    return floor(exact + Fraction(1, 2))
-
-
-def spread(total: int, exact: Sequence[Fraction]) -> list[int]:
-    """Hand out one unit at a time, each to the part that is furthest below its exact share; the first of equals."""
-    parts = [floor(each) for each in exact]
-    while sum(parts) < total:
-        parts[max(range(len(parts)), key=lambda each: (exact[each] - parts[each], -each))] += 1
-    return parts
-
-
-def in_proportion(total: int, weights: Sequence[int]) -> list[int]:
-    whole = sum(weights)
-    return spread(total, [Fraction(total * each, whole) if whole else Fraction(0) for each in weights])
-
-
 def expect_discounts(order: Order) -> tuple[dict[int, int], int]:
     """Return what promotions leave of each line and of shipping."""
     left = {
@@ -126,17 +106,14 @@ def expect_discounts(order: Order) -> tuple[dict[int, int], int]:
             or by_number[number].sku in promotion.skus
             or by_number[number].category in promotion.categories
         ]
-        before = sum(left.values()) + shipping
-        weights = [left[number] for number in matching]
-        if promotion.kind is PromotionKind.FREE_SHIPPING:
-            shipping = 0 if matching or not (promotion.skus or promotion.categories) else shipping
-        else:
-            amount = half_up(sum(weights) * Fraction(promotion.percent or 0) / 100)
-            if promotion.kind is PromotionKind.FIXED_AMOUNT:
-                amount = min(promotion.amount_minor or 0, sum(weights)) if promotion.currency == order.currency else 0
-            for number, part in zip(matching, in_proportion(amount, weights), strict=True):
-                left[number] -= part
-        if sum(left.values()) + shipping < before:
+        if (promotion.skus or promotion.categories) and not matching:
+            continue
+        seen = Seen(order.currency, [by_number[each] for each in matching], [left[each] for each in matching], shipping)
+        off_lines, off_shipping = EXPECTED[promotion.kind](promotion, seen)
+        for number, part in zip(matching, off_lines, strict=True):
+            left[number] -= part
+        shipping -= off_shipping
+        if off_shipping or any(off_lines):
             used.append(promotion)
     return left, shipping
 

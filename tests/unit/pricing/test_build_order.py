@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from pipeline.carts.snapshot import Basket
-from pipeline.checkouts.batch import Rejected
+from pipeline.carts import Basket
+from pipeline.checkouts import Rejected
 from pipeline.errors import Code
 from pipeline.pricing.loader import Terms, build_order
 from pipeline.pricing.terms import GivenTax, Goods, Order, Shipping

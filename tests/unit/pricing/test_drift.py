@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.checkouts.expected import Expected
+from pipeline.checkouts import Expected
 from pipeline.intake.requests import Expecting
 from pipeline.pricing.drift import find_drift
 from pipeline.pricing.quote import hash_quote, price_order

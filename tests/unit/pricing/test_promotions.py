@@ -6,17 +6,10 @@ from typing import Any
 
 import pytest
 
+from models.states import PromotionKind
 from pipeline.pricing.promotions import KINDS
 from pipeline.pricing.quote import price_order
-from pipeline.pricing.terms import (
-    AppliedDiscount,
-    GivenDiscount,
-    GivenTax,
-    Goods,
-    Promotion,
-    PromotionKind,
-    Shipping,
-)
+from pipeline.pricing.terms import AppliedDiscount, GivenDiscount, GivenTax, Goods, Promotion, Shipping
 from tests.factories.orders import amount_off, exchange, free_shipping, goods, order, percentage, shipping
 
 

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from models.money import Money
+from models.states import PromotionKind
 from pipeline.pricing.exchange import convert, cross
 from pipeline.pricing.quote import price_order
-from pipeline.pricing.terms import ExchangeRate, Goods, Order, Promotion, PromotionKind, Shipping, TaxRate
+from pipeline.pricing.terms import ExchangeRate, Goods, Order, Promotion, Shipping, TaxRate
 from pipeline.settings import TaxRounding
 
 

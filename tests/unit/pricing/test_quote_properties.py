@@ -8,7 +8,8 @@ from hypothesis import given, settings
 
 from pipeline.pricing.terms import Order
 from pipeline.settings import TaxRounding
-from tests.unit.pricing.oracle import expect_exact, find_parts, half_up, orders, read_amounts, spread
+from tests.unit.pricing.exact_shares import half_up, spread
+from tests.unit.pricing.oracle import expect_exact, find_parts, orders, read_amounts
 
 
 @settings(max_examples=400)

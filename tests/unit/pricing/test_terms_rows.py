@@ -1,18 +1,27 @@
 """Promotions as they are read from their rows."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from models.pricing import PROMOTION_COLUMNS
+from models.states import PromotionKind
 from pipeline.pricing.loader import read_promotion
-from pipeline.pricing.terms import Promotion, PromotionKind, to_fields
+from pipeline.pricing.terms import Promotion, to_fields
+
+
+def test_a_promotion_has_the_columns_that_are_read_and_the_code_of_its_coupon() -> None:
+    assert {each.name for each in fields(Promotion)} == {*PROMOTION_COLUMNS, "code"}
+    assert len(PROMOTION_COLUMNS) >= 11
 
 
 def test_a_promotion_is_its_row() -> None:
-    row: Any = SimpleNamespace(
+    # A column that another kind needs is null here.
+    row: Any = SimpleNamespace(**dict.fromkeys(PROMOTION_COLUMNS))
+    vars(row).update(
         id=3,
         title="Spring",
         kind="percentage",

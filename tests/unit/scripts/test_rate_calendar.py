@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.checkouts.batch import Rejected
+from pipeline.checkouts import Rejected
 from pipeline.errors import Code
 from pipeline.pricing.loader import build_order
 from pipeline.pricing.terms import Order

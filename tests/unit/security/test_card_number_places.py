@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import Code, Invalid, Refused
 from pipeline.errors.tree import SENTENCES
-from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
+from pipeline.intake import PaymentInput, ProcessRequest, StartRequest
 from pipeline.security.card_numbers import REMOVED, has_card_number
 from pipeline.security.redaction import redact as redact_body
 from workers.intake import read_request

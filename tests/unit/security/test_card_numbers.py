@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from pipeline.intake.requests import PaymentInput
+from pipeline.intake import PaymentInput
 from pipeline.security.card_numbers import REMOVED, has_card_number, redact
 from workers.logs import redact_event
 

@@ -7,12 +7,16 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from pipeline.gateways.sandbox.settings import SandboxSettings
-from pipeline.gateways.stripe.settings import StripeSettings
+from pipeline.gateways.installed import list_gateways
+from pipeline.gateways.settings import GatewaySettings
 from pipeline.settings import Settings, name_variable
 
 EXAMPLE = Path(__file__).resolve().parents[3] / ".env.example"
-MODELS: list[type[BaseSettings]] = [Settings, SandboxSettings, StripeSettings]
+#: Those of this repository: a package of its own has its own example.
+GATEWAYS: list[type[GatewaySettings]] = [
+    own for own in list_gateways().values() if own.__module__.startswith("pipeline.gateways.")
+]
+MODELS: list[type[BaseSettings]] = [Settings, *GATEWAYS]
 URLS = ["DATABASE_URL", "REDIS_URL"]
 
 
@@ -38,7 +42,8 @@ def test_the_example_taken_as_it_is_changes_no_setting(tmp_path: Path) -> None:
     copy.write_text("\n".join(["DATABASE_URL=d", "REDIS_URL=r", *lines]))
     # Then
     assert Settings(_env_file=copy) == Settings(_env_file=None, **urls)
-    for model in (SandboxSettings, StripeSettings):
+    assert [model.name for model in GATEWAYS] == ["sandbox", "stripe"]
+    for model in GATEWAYS:
         assert model(_env_file=copy) == model(_env_file=None)
 
 

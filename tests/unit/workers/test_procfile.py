@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
-from pipeline.saga.chain import CHAIN
+from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.saga import CHAIN
 from scripts.environments.supervisor import GRACE_SECONDS
 from scripts.local_servers.embedded import ROOT
 from scripts.up import read_lines, read_scale

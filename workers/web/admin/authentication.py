@@ -10,8 +10,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Message
 
 from pipeline.errors import Code, Invalid, Refused
+from pipeline.security import Caller
 from pipeline.security.admin_sessions import find_session
-from pipeline.security.api_keys import Caller
 from workers.web.admin.sessions import read_cookie
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of

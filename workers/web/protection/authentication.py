@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from pipeline.carts.cart_input import CartContent
 from pipeline.errors import Code, Refused
-from pipeline.security.api_keys import Caller, Scope, find_caller
+from pipeline.security import Caller, Scope, find_caller
 from pipeline.settings import Settings
 from workers.web.context import context_of
 from workers.web.protection.rate_limits import BoundedRequest

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from pipeline.errors import Code, Unavailable
-from pipeline.saga.chain import get_chain
+from pipeline.saga import get_chain
 from workers.web.context import WebContext
 
 #: One reading serves all requests for this long.

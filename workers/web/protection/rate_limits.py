@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from pipeline.errors import Code, Refused
-from pipeline.field_types.json_bounds import read_json
+from pipeline.field_types import read_json
 
 WINDOW_SECONDS: Final = 60
 

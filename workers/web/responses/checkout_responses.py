@@ -11,9 +11,8 @@ from starlette.responses import Response
 
 from models.states import ENDINGS, CheckoutState
 from pipeline.errors import Code, Conflict
-from pipeline.intake.status import STABLE, Status, read_status
-from pipeline.pricing.storage import read_quotes
-from pipeline.pricing.terms import Quote
+from pipeline.intake import STABLE, Status, read_status
+from pipeline.pricing import Quote, read_quotes
 from workers.web.context import WebContext
 from workers.web.responses.problem_details import make_problem, render
 from workers.web.responses.serializers import view_checkout

@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.database.connections import is_transient
+from pipeline.database import is_transient
 from pipeline.errors import CheckoutError, Code, Invalid, Refused, Unavailable
 from pipeline.errors.objections import explain_objection
-from pipeline.field_types.kinds import MAX_REASON
-from pipeline.saga.chain import find_phase
+from pipeline.field_types import MAX_REASON
+from pipeline.saga import find_phase
 from pipeline.security.card_numbers import redact
 from workers.web.responses.status_codes import RETRY_AFTER_SECONDS, STATUSES, TITLES
 

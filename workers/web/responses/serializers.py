@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from models.states import ACTIVE, ENDINGS, CartState, CheckoutState
-from pipeline.carts.editing import StoredCart
-from pipeline.intake.status import STATE_NAMES, Status
-from pipeline.pricing.terms import Quote, QuoteLine, QuoteShipping
+from pipeline.carts import StoredCart
+from pipeline.intake import STATE_NAMES, Status
+from pipeline.pricing import Quote
+from pipeline.pricing.terms import QuoteLine, QuoteShipping
 from workers.web.schemas.responses import (
     CartView,
     ChargeView,

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from pipeline.carts.cart_input import Cart
+from pipeline.carts import Cart
 from workers.web.context import context_of
 from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
 from workers.web.responses.serializers import view_cart

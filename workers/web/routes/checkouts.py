@@ -8,8 +8,7 @@ from starlette.responses import Response
 
 from models.limits import MAX_TTL_SECONDS
 from pipeline.errors import Code, Conflict, Invalid, NotFound
-from pipeline.intake.requests import StartRequest
-from pipeline.intake.service import CheckoutService
+from pipeline.intake import CheckoutService, StartRequest
 from workers.web.context import context_of
 from workers.web.headers import read_key, read_wait
 from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of

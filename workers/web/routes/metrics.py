@@ -9,9 +9,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from pipeline.gateways.choice import describe_choice
+from pipeline.gateways import describe_choice
+from pipeline.operations import Stats, read_stats
 from pipeline.operations.health import read_sweep_age
-from pipeline.operations.statistics import Stats, read_stats
 from workers.overview import Readout, read_queues
 from workers.web.context import context_of
 from workers.web.protection.authentication import AdminRoute

@@ -6,8 +6,9 @@ from uuid import UUID
 from starlette.responses import Response
 
 from pipeline.errors import Code, Refused
+from pipeline.intake import ProcessRequest, StartRequest
 from pipeline.intake.idempotency import IdempotentRequest, StoredResponse
-from pipeline.intake.requests import ProcessRequest, StartRequest, fingerprint
+from pipeline.intake.requests import fingerprint
 from workers.web.context import WebContext
 from workers.web.responses.checkout_responses import respond_to_buyer, settle
 from workers.web.responses.problem_details import explain_refusal, render

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.webhooks.inbound.receive import MAX_BODY
+from pipeline.webhooks.inbound import MAX_BODY
 from workers.web.context import context_of
 from workers.web.protection.authentication import OpenRoute
 from workers.web.schemas.openapi import describe_problems

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pipeline.errors import Code
 from pipeline.errors.tree import SENTENCES
-from pipeline.saga.chain import CHAIN, Phase
+from pipeline.saga import Phase, get_chain
 
 ADDRESS: Final[dict[str, Any]] = {
     "name": "Ada Lovelace",
@@ -35,7 +35,7 @@ STORED_CART: Final[dict[str, Any]] = {
 }
 
 #: The phase after which the purchase awaits payment.
-WAITING_AFTER: Final[Phase] = next(phase for phase in CHAIN if phase.awaits_payment)
+WAITING_AFTER: Final[Phase] = next(phase for phase in get_chain() if phase.awaits_payment)
 
 STATUS: Final[dict[str, Any]] = {
     "cart_id": CART_ID,
@@ -128,7 +128,7 @@ FACTS: Final[dict[str, Any]] = {
     "observed_at": "2026-11-19",
     "path": 2048,
     "on_hand": 5,
-    "phase": CHAIN[-2].name,
+    "phase": get_chain()[-2].name,
     "place": "GB",
     "price": "1.90 HUF",
     "quantity": 1,

@@ -5,9 +5,11 @@ from uuid import UUID
 
 from pydantic import ConfigDict, model_validator
 
-from pipeline.carts.cart_input import Cart, CartContent, Model
-from pipeline.field_types.kinds import Reference, Ttl
-from pipeline.intake.requests import Expecting, PaymentInput, ProcessRequest, StartRequest
+from pipeline.carts import Cart
+from pipeline.carts.cart_input import CartContent, Model
+from pipeline.field_types import Reference, Ttl
+from pipeline.intake import PaymentInput, ProcessRequest, StartRequest
+from pipeline.intake.requests import Expecting
 from workers.web.schemas.examples import CART, CART_ID, CHECKOUT_ID
 
 

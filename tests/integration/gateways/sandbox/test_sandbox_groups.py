@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event, make_url, text
 
 from models.states import PaymentStatus
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded, Unknown, Verb
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.faults import Conduct

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, make_url, text
 
 from models.money import Money
 from models.states import PaymentStatus
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.errors import Code, Unavailable
 from pipeline.gateways.gateway import Held
 from pipeline.gateways.sandbox import holdings

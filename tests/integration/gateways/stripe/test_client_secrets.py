@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from pipeline.checkouts.locks import lock_deliveries
-from pipeline.operations.checkout_detail import read_detail
+from pipeline.operations import read_detail
 from pipeline.settings import Settings
 from pipeline.webhooks.outbound.payloads import write_body
 from tests.conformance.stripe_subject import act_as_buyer, sign

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.messaging.ports import WEBHOOKS
-from pipeline.saga.payment_poller import PaymentPoller
+from pipeline.messaging import WEBHOOKS
+from pipeline.saga import PaymentPoller
 from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.inbox import Inbox

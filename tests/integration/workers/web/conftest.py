@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.audit.report import audit
+from pipeline.audit import audit
 from pipeline.settings import Settings
 from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import Stage, find_url, serve, spin_until, work

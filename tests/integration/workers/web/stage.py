@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.saga.sweep import sweep
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from tests.support.harness import ADDRESS, OWNER, Shelf
 from workers.actors import declare_actors

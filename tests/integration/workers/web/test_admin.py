@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from pipeline.security.api_keys import Scope, create_key, revoke_key
+from pipeline.security import Scope, create_key, revoke_key
 from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import Stage, pay, put_cart, read_status, spin_until, start
 

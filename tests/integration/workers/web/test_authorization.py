@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from pipeline.security.api_keys import Scope, create_key, revoke_key
+from pipeline.security import Scope, create_key, revoke_key
 from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import BODY, Stage, pay, put_cart, start
 from tests.support.harness import ADDRESS

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from pipeline.security.api_keys import Scope
+from pipeline.security import Scope
 from tests.integration.workers.web.stage import BODY, PREFER, Stage, pay, put_cart, spin_until, start
 from tests.support.harness import ADDRESS, OWNER
 

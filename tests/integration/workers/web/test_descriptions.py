@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from pipeline.security.api_keys import Scope
+from pipeline.security import Scope
 from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import BODY, Stage, pay
 

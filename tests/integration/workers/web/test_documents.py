@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.security.api_keys import Scope
+from pipeline.security import Scope
 from pipeline.webhooks.outbound.payloads import EVENT
 from tests.integration.workers.web.stage import Stage
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.saga.chain import get_chain
-from pipeline.security.api_keys import Scope
+from pipeline.saga import get_chain
+from pipeline.security import Scope
 from pipeline.settings import Settings
 from tests.integration.saga.eighth import NAME, insert_phase
 from tests.integration.workers.web.stage import BODY, Stage, find_url, pay, read_status, serve, spin_until, work

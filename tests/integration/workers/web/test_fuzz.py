@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from tests.integration.workers.web.fuzz import BODIES, SIZE, Shot, draw, make_cart
 from workers.web.app import build_app

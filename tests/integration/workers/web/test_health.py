@@ -20,7 +20,7 @@ NAMES: Final = ["database", *DATABASE_CHECKS, "broker", "gateway"]
 
 #: The threads of the process: its own, and those of the health check.
 POOLS: Final = ("web", "health")
-HEAD: Final = "0001"
+HEAD: Final = read_head()
 LATE: Final = "INSERT INTO heartbeats (name, at) VALUES ('sweep', now() - make_interval(secs => :seconds))"
 CHECKOUT: Final = """
     INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, review, expires_at)

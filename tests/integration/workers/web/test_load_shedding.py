@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from tests.integration.workers.web.pauses import pause_checkout, rest
 from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import BODY, Stage, pay, put_cart, read_status, spin_until, start

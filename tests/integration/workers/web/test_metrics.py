@@ -8,8 +8,9 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
-from pipeline.operations.statistics import TOP_CODES, list_queues, read_stats
-from pipeline.security.api_keys import Scope
+from pipeline.operations import read_stats
+from pipeline.operations.statistics import TOP_CODES, list_queues
+from pipeline.security import Scope
 from pipeline.settings import Settings
 from tests.integration.workers.web.outages import NO_REDIS, NOBODY, open_web
 from tests.integration.workers.web.stage import Stage, pay, put_cart, start

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline.security.api_keys import Scope
+from pipeline.security import Scope
 from tests.integration.workers.web.stage import BODY, Stage, pay
 from tests.support.harness import ADDRESS
 

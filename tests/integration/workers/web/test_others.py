@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from scripts.local_servers.valkey import find_port
 from tests.integration.workers.web.fuzz import BODIES, SIZE

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from pipeline.gateways.sandbox.webhook_events import SandboxEvent
-from pipeline.webhooks.inbound.receive import MAX_BODY
+from pipeline.webhooks.inbound import MAX_BODY
 from tests.integration.workers.web.problems import check, count
 from tests.integration.workers.web.stage import Stage, pay, put_cart, spin_until, start
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from pipeline.security.api_keys import Scope
+from pipeline.security import Scope
 from tests.integration.workers.web.stage import PREFER, Stage, pay, put_cart, start
 from tests.support.harness import ADDRESS
 

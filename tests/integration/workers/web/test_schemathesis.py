@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from pipeline.security.api_keys import Scope
+from pipeline.security import Scope
 from scripts.contracts import DOCS
 from tests.integration.workers.web.stage import Stage, put_cart, start
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from pipeline.saga.retention import delete_expired
+from pipeline.security import Scope, create_key, revoke_key
 from pipeline.security.admin_sessions import find_session
-from pipeline.security.api_keys import Scope, create_key, revoke_key
 from tests.integration.workers.web.stage import Stage
 from workers.web.admin.sign_in_attempts import SignInAttempts
 

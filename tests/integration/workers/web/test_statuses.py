@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from pipeline.errors import Code
-from pipeline.security.api_keys import Scope
+from pipeline.security import Scope
 from pipeline.settings import Settings
 from tests.integration.workers.web.outages import NOBODY, listen_and_say_nothing, open_web
 from tests.integration.workers.web.problems import check, count

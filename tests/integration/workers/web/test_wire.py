@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.security.api_keys import Scope, create_key
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from tests.integration.workers.web.sockets import SECONDS, ask, connect, read_status, read_to_end
 from tests.integration.workers.web.stage import find_url, serve, spin_until

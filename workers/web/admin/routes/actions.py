@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
-from pipeline.security.api_keys import Caller
+from pipeline.security import Caller
 from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.routes.checkout_detail import SAID, CheckoutId
 from workers.web.admin.schemas.responses import ActedView, ReasonForm

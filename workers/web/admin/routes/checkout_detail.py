@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from pipeline.operations.advice import advise, can_release, can_retry, describe
-from pipeline.operations.checkout_detail import CheckoutDetail, read_detail
-from pipeline.saga.chain import get_chain
+from pipeline.operations import CheckoutDetail, advise, read_detail
+from pipeline.operations.advice import can_release, can_retry, describe
+from pipeline.saga import get_chain
 from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import CheckoutDetailView
 from workers.web.admin.templates import render_page, wants_page

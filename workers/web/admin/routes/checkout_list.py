@@ -11,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
-from pipeline.field_types.kinds import Reference
-from pipeline.operations.checkout_search import MAX_PAGE, Filter, read_page
+from pipeline.field_types import Reference
+from pipeline.operations import read_page
+from pipeline.operations.checkout_search import MAX_PAGE, Filter
 from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import ListView
 from workers.web.admin.templates import render_page, wants_page

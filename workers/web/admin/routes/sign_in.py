@@ -6,10 +6,10 @@ import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from pipeline.database.connections import transaction
-from pipeline.operations.commands import CommandLine
+from pipeline.database import transaction
+from pipeline.operations import CommandLine
+from pipeline.security import Scope, find_caller, read_key_id
 from pipeline.security.admin_sessions import close_session, open_session
-from pipeline.security.api_keys import Scope, find_caller, read_key_id
 from workers.web.admin.authentication import LIST, SIGN_IN, SignInRoute, read_fields
 from workers.web.admin.sessions import drop_cookie, needs_https, read_cookie, set_cookie
 from workers.web.admin.sign_in_attempts import SignInAttempts

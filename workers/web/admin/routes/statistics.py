@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
 from models.states import ACTIVE, CheckoutState
-from pipeline.gateways.choice import describe_choice
-from pipeline.operations.statistics import read_stats
+from pipeline.gateways import describe_choice
+from pipeline.operations import read_stats
 from workers.overview import Readout, read_queues
 from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import StatisticsView

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from pipeline.operations.commands import CommandLine
-from pipeline.saga.chain import CHAIN
+from pipeline.operations import CommandLine
+from pipeline.saga import find_phase
 from workers.web.schemas.examples import CART_ID, CHECKOUT_ID, WAITING_AFTER
 
 ENTRY: Final[dict[str, Any]] = {
@@ -30,7 +30,7 @@ STATISTICS: Final[dict[str, Any]] = {
     "success_rate": 0.75,
     "failures": {"out_of_stock": 1},
     "duration": {"p50_seconds": 0.06, "p95_seconds": 0.11, "average_seconds": 0.07},
-    "steps": [{"name": CHAIN[0].name, "checkouts": 0, "oldest_seconds": None, "per_minute": 4}],
+    "steps": [{"name": find_phase(1).name, "checkouts": 0, "oldest_seconds": None, "per_minute": 4}],
     "expired": 0,
     "stuck": 0,
     "needs_review": 0,
@@ -44,7 +44,7 @@ STATISTICS: Final[dict[str, Any]] = {
     "redelivered": 0,
     "redelivered_slow": 0,
     "queues": [
-        {"queue": CHAIN[0].queue, "waiting": 0, "in_flight": 0, "dead_lettered": 0, "oldest_seconds": None},
+        {"queue": find_phase(1).queue, "waiting": 0, "in_flight": 0, "dead_lettered": 0, "oldest_seconds": None},
     ],
     "gateway": "stripe (real money)",
 }

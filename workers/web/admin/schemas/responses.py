@@ -9,8 +9,8 @@ from pydantic import ConfigDict, Field
 
 from models.states import CheckoutState
 from pipeline.carts.cart_input import Model
-from pipeline.field_types.kinds import Reason
-from pipeline.operations.statistics import Stats
+from pipeline.field_types import Reason
+from pipeline.operations import Stats
 from workers.web.admin.schemas.examples import ACTED, DETAIL, ENTRY, REASON, STATISTICS
 from workers.web.schemas.responses import View
 

@@ -15,8 +15,8 @@ from starlette.responses import HTMLResponse, Response
 
 from models.money import Money
 from models.states import CheckoutState
-from pipeline.gateways.choice import read_choice
-from pipeline.intake.status import STATE_NAMES
+from pipeline.gateways import read_choice
+from pipeline.intake import STATE_NAMES
 from pipeline.security.printable import show_in_page
 from workers.overview import format_seconds
 

@@ -5,9 +5,9 @@ Only ended checkouts are compared: while one is active the bank may be ahead of 
 
 from typing import Final
 
-from pipeline.audit.invariants.invariant import Invariant
+from pipeline.database.invariant import Invariant
 
-BANK: Final = (
+BANK_INVARIANTS: Final = (
     Invariant(
         "bank_charge_is_order_total",
         "What the bank captured for an ended checkout, less refunds, is its placed order's total, or nothing.",
@@ -20,7 +20,6 @@ BANK: Final = (
         WHERE p.gateway = 'sandbox' AND c.ended_at IS NOT NULL
           AND coalesce(b.kept_minor, 0) <> coalesce(o.total_minor, 0)
         """,
-        bank=True,
     ),
     Invariant(
         "bank_holds_no_authorization",
@@ -31,7 +30,6 @@ BANK: Final = (
         WHERE c.ended_at IS NOT NULL
           AND (b.status = 'authorized' OR b.status = 'action_required' AND c.state <> 'completed')
         """,
-        bank=True,
     ),
     Invariant(
         "bank_charged_once",
@@ -40,7 +38,6 @@ BANK: Final = (
         SELECT checkout_id, count(*) AS charges, array_agg(reference ORDER BY reference) AS references_
         FROM sandbox.payments WHERE captured_minor > 0 GROUP BY checkout_id HAVING count(*) > 1
         """,
-        bank=True,
     ),
     Invariant(
         "bank_ledger_agrees",
@@ -60,7 +57,6 @@ BANK: Final = (
               (coalesce(b.authorized_minor, 0), CASE b.status WHEN 'cancelled' THEN b.authorized_minor ELSE 0 END,
                coalesce(b.captured_minor, 0), coalesce(b.refunded_minor, 0))
         """,
-        bank=True,
     ),
     Invariant(
         "bank_has_no_orphaned_payments",
@@ -69,6 +65,5 @@ BANK: Final = (
         SELECT b.reference, b.checkout_id, b.status AS bank_status, b.captured_minor
         FROM sandbox.payments b LEFT JOIN checkouts c ON c.id = b.checkout_id WHERE c.id IS NULL
         """,
-        bank=True,
     ),
 )

@@ -1,13 +1,16 @@
 """What a next release may bring before its code: a table, a column with a default, one without, and an index.
 
-It is in the tests alone: they run this release's code on a schema that is one revision ahead.
+It is in the tests alone: they run this release's code on a schema that is one revision ahead. Its number is above all
+others, and it follows this release's last revision, whichever that is.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+from pipeline.database.migrations import read_head
+
+revision = "9999"
+down_revision = read_head()
 branch_labels = None
 depends_on = None
 

@@ -11,14 +11,9 @@ from sqlalchemy import Connection
 class Invariant:
     """A name, its meaning in one sentence, and the query for rows that break it.
 
-        A row names what broke and carries the figures that disagree. All queries of an audit read one snapshot, so they
-        hold while workers run: what one transaction wrote is seen whole or not at all. `:bound_seconds` and `:queued` are
-    <<<<<<< HEAD:pipeline/audit/invariants/invariant.py
-        given by the audit. `bank` marks a query over the sandbox bank's own tables. What SQL cannot say, such as a hash
-        over canonical JSON, is found by `search` instead.
-    =======
-        given by the audit. What SQL cannot say, such as a hash over canonical JSON, is found by `search` instead.
-    >>>>>>> main:pipeline/database/invariant.py
+    A row names what broke and carries the figures that disagree. All queries of an audit read one snapshot, so they
+    hold while workers run: what one transaction wrote is seen whole or not at all. `:bound_seconds` and `:queued` are
+    given by the audit. What SQL cannot say, such as a hash over canonical JSON, is found by `search` instead.
     """
 
     name: str

@@ -43,5 +43,5 @@ def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
 
 
 def max_length(column: str, length: int) -> CheckConstraint:
-    """Bound a text column; the same bound is checked at the door with a better sentence."""
+    """Bound a text column; input is checked for the same bound before, with a better sentence."""
     return CheckConstraint(f"char_length({column}) <= {length}", name=f"{column}_length")

@@ -1,4 +1,4 @@
-"""What a buyer wants. Read-only while an active checkout holds it (migrations/sql/0001/guards.sql)."""
+"""Carts and their lines. A cart is read-only while it has an active checkout (migrations/sql/0001/guards.sql)."""
 
 from typing import Any
 from uuid import UUID
@@ -12,12 +12,12 @@ from models.states import CartState
 
 
 class CartRecord(Base):
-    """A cart. Upstreams write it, by our functions or by SQL of their own.
+    """A cart. Upstreams write it, with the functions of the engine or with SQL of their own.
 
-    `owner` made it over the HTTP edge or by a request: no other owner sees, edits or buys it. Null: any owner may.
-    Every start raises `lock_version`: an editor whose snapshot is older than the lock, and cannot see it, then fails to
-    serialise (40001) instead of slipping under it. `tax_id_validated` says who found the tax id to be its holder's, and
-    when: {"source", "at"}; without it the id changes no tax.
+    `owner` made it over HTTP or by a request: no other owner sees, edits or buys it. Null: any owner may.
+    Every start raises `lock_version`: an editor whose snapshot is older than the cart lock, and cannot see it, then
+    fails to serialise (40001) and changes no locked cart. `tax_id_validated` says which source confirmed that the tax
+    id is the buyer's, and when: {"source", "at"}; without it the id changes no tax.
     """
 
     __tablename__ = "carts"
@@ -49,7 +49,7 @@ class CartRecord(Base):
 class CartLineRecord(Base):
     """A line of a cart.
 
-    The buyer's scratch pad: a quantity or a sku that cannot be sold may stand here, phase 1 says so in plain words.
+    It may have a quantity or a sku that cannot be sold: the validation of the cart says so in plain words.
     `unit_price_minor` is an external price, set by an upstream that prices on its own; without it the price list
     decides. `currency` is that price's; null means the cart's. `discounts` and `taxes` are the upstream's own; null
     means that the engine's apply.

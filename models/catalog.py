@@ -1,4 +1,4 @@
-"""What can be sold, for how much, and how many there are."""
+"""Variants, their prices, and their stock: levels, ledger and reservations."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,14 +7,14 @@ from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, ForeignKeyConstraint,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Big, BigId, Currency, Minor, Now, max_length, one_of
-from models.states import MovementKind
+from models.states import MovementKind, ReservationState
 
 
 class VariantRecord(Base):
     """One sellable thing. `backorder_policy` says whether it may be sold beyond what is on hand.
 
-    A trigger normalises `sku` and `category` (models/identifiers/) and writes `look_alike`: what skus that can be taken
-    for each other have in common.
+    A trigger normalises `sku` and `category` (models/identifiers/) and writes `look_alike`, which is equal for skus
+    that can be confused.
     """
 
     __tablename__ = "variants"
@@ -54,7 +54,7 @@ class DerivedSkuRecord(Base):
 class PriceRecord(Base):
     """A list price, valid from `valid_from` until before `valid_until`.
 
-    Of the valid rows one with an end wins over the base price, which has none; of two alike the one that began later.
+    Of the valid rows, one with an end precedes the base price, which has none; of two alike, the one that began later.
     """
 
     __tablename__ = "prices"
@@ -74,7 +74,7 @@ class PriceRecord(Base):
 
 
 class LocationRecord(Base):
-    """A place that holds stock. A trigger normalises `code`: `Main` and `main` are one."""
+    """A place with stock. A trigger normalises `code`: `Main` and `main` are one."""
 
     __tablename__ = "locations"
     __table_args__ = (CheckConstraint("code <> ''", name="code"),)
@@ -84,7 +84,7 @@ class LocationRecord(Base):
 
 
 class StockLevelRecord(Base):
-    """Units of a variant at a location. The check is invariant 1: never more held than there are.
+    """Units of a variant at a location. The check is invariant 1: never more units reserved than on hand.
 
     `backorderable` is copied from the variant's policy when stock is set, so that the check needs no other table.
     """
@@ -127,3 +127,25 @@ class StockMovementRecord(Base):
     quantity: Mapped[Minor]
     checkout_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkouts.id"))
     at: Mapped[Now]
+
+
+class ReservationRecord(Base):
+    """Units held for one line at one location. A line may be split over locations."""
+
+    __tablename__ = "reservations"
+    __table_args__ = (
+        one_of("state", ReservationState),
+        CheckConstraint("quantity > 0", name="quantity"),
+        ForeignKeyConstraint(["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]),
+        Index(None, "checkout_id", "line", "location_id", unique=True),
+        # By checkout: with another column, a plan made while few rows were held would read the whole index.
+        Index("reservations_held_checkout_idx", "checkout_id", postgresql_where=text("state = 'held'")),
+    )
+
+    id: Mapped[BigId]
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"))
+    line: Mapped[int]
+    variant_id: Mapped[Big]
+    location_id: Mapped[Big]
+    quantity: Mapped[int]
+    state: Mapped[str] = mapped_column(server_default=ReservationState.HELD.value)

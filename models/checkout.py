@@ -1,4 +1,4 @@
-"""One attempt to buy one cart, and what happened to it."""
+"""Checkouts: their lines, idempotency keys and events; and rejected messages."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, BigId, Currency, Moment, Now, Small, max_length, one_of
+from models.base import Base, Big, BigId, Currency, Moment, Now, Small, max_length, one_of
 from models.limits import MAX_REFERENCE
 from models.states import ACTIVE_SQL, ENDINGS, CheckoutState, DueReason
 
@@ -17,13 +17,13 @@ BRIN = {"pages_per_range": 16, "autosummarize": "on"}
 
 
 class CheckoutRecord(Base):
-    """The lock. `phase` counts completed phases; while unwinding, the phases still to undo.
+    """A checkout. `phase` counts completed phases; while unwinding, the phases still to undo.
 
-    `fence` grows with every change of direction: an answer that carries an older one is late. `pivot_at` is set with
-    the capture intent: before it we undo, after it we finish. `ending` is what an unwind will end in. `sent_at` is when
-    its message was last sent, `due_at` when the sweep may act, `due_reason` why. `attempts` counts delivered runs that
-    left no trace and undos that failed. `line_count` is the number of lines of its cart, by which a phase
-    weighs it. `failure_*` say why it unwinds, `review` what an operator must settle.
+    `fence` rises with every change of direction: a result with an older one is late. `pivot_at` is set with the intent
+    to capture: before it the checkout can be undone, after it the engine finishes it. `ending` is the state in which an
+    unwind will end. `sent_at` is when its message was last sent, `due_at` when the sweep may act, `due_reason` why.
+    `attempts` counts delivered runs that committed nothing, and undos that failed. `line_count` is the number of lines
+    of its cart, its weight in a batch. `failure_*` say why it unwinds, `review` what an operator must settle.
     """
 
     __tablename__ = "checkouts"
@@ -90,8 +90,23 @@ class CheckoutRecord(Base):
     ended_at: Mapped[datetime | None]
 
 
+class CheckoutLineRecord(Base):
+    """Which variant a line of a checkout is: decided once, by the first phase, and never again.
+
+    Every later phase uses it. A sku is looked up nowhere else: another variant may get it at any moment.
+    `variant_id` is not a foreign key: it would lock the variant's row in each checkout, and a variant with a
+    reservation cannot be deleted anyway.
+    """
+
+    __tablename__ = "checkout_lines"
+
+    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    variant_id: Mapped[Big]
+
+
 class IdempotencyKeyRecord(Base):
-    """An idempotency key, per owner, for ever: a message can come back after days, so no time window will do."""
+    """An idempotency key of an owner. It is kept for ever: a message can be redelivered after any number of days."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (max_length("key", MAX_REFERENCE), Index(None, "checkout_id"))
@@ -105,7 +120,7 @@ class IdempotencyKeyRecord(Base):
 
 
 class EventRecord(Base):
-    """Append-only: one row per thing that happened. The audit trail."""
+    """One thing that happened to a checkout. The table is the audit trail: append-only."""
 
     __tablename__ = "events"
     __table_args__ = (
@@ -125,7 +140,7 @@ class EventRecord(Base):
 
 
 class RejectedMessageRecord(Base):
-    """A message that no actor will ever accept, with its reason, for an operator to see."""
+    """A message that no actor can accept, with the reason, for an operator."""
 
     __tablename__ = "rejected_messages"
 

@@ -35,7 +35,7 @@ class WebhookEndpointRecord(Base):
 
 
 class WebhookDeliveryRecord(Base):
-    """One event to one endpoint, written with the event. `due_at` is its next try; null once it is over."""
+    """One event to one endpoint, written with the event. `due_at` is its next attempt; null once it has ended."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (

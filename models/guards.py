@@ -1,4 +1,4 @@
-"""SQLSTATEs of what triggers refuse, whoever the client is, `psql` included.
+"""SQLSTATEs with which triggers refuse a change, for every client, `psql` included.
 
 The triggers and their functions are in migrations/sql: guards.sql, history.sql, frozen.sql and names.sql.
 """

@@ -1,4 +1,4 @@
-"""Columns that are written with the row and never again, by anybody: neither roles nor triggers let them change."""
+"""Columns that are written with the row and never change: roles and triggers refuse it."""
 
 from collections.abc import Mapping
 from typing import Final

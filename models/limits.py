@@ -1,4 +1,4 @@
-"""Limits of what is stored and of what is read, for those at the door to refuse by."""
+"""Limits of what is stored and of what is read. Input beyond them is refused."""
 
 from typing import Final
 
@@ -22,5 +22,5 @@ MAX_ADDRESS: Final = (4, 200, 20_000)
 #: A payment beside its token, in the same terms: providers' own billing details have some thirty values.
 MAX_PAYMENT: Final = (4, 100, 8192)
 
-#: Longest reservation that can be asked for: a year. `CHECKOUT_TTL_CAP_MINUTES` is the shop's own, lower bound.
+#: Longest reservation that a request may name: a year. `CHECKOUT_TTL_CAP_MINUTES` is the shop's own, lower bound.
 MAX_TTL_SECONDS: Final = 365 * 24 * 3600

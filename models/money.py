@@ -10,7 +10,7 @@ from typing import Final
 
 from iso4217 import Currency
 
-#: PostgreSQL's bigint. A total above this cannot be stored and is refused at the door.
+#: PostgreSQL's bigint. A total above this cannot be stored and is refused.
 MAX_MINOR: Final = 2**63 - 1
 
 _AMOUNT: Final = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]{1,18})(?:\.(?P<fraction>[0-9]*))?")

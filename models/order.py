@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, Currency, Json, Minor, Now, one_of
 from models.states import OrderState
 
-#: Drawn at `placed`, so that failed checkouts burn no number (a crash may).
+#: Drawn at `placed`, so that failed checkouts use no number (a crash may).
 ORDER_NUMBERS = Sequence("order_numbers", start=1001, metadata=Base.metadata)
 
 

@@ -1,4 +1,4 @@
-"""Our side of the money: one payment a checkout, and every call written down before it is made."""
+"""Payments: one for each checkout, and every call to the provider, written before it is made."""
 
 from datetime import datetime
 from typing import Any
@@ -40,11 +40,11 @@ class PaymentRecord(Base):
 
 
 class PaymentOperationRecord(Base):
-    """One intended call.
+    """One call to the provider, from its intent on.
 
-    The key names the intention (`<checkout>:<kind>:<n>`): a repeat keeps it, a new attempt is n+1. Until
-    `leased_until` only the holder of the lease calls. `fence` is the checkout's when the call was last leased: an
-    answer under another is late.
+    The key names the intent (`<checkout>:<kind>:<n>`): a repeat keeps it, a new attempt is n+1. Until `leased_until`
+    only the worker with the lease calls. `fence` is the checkout's when the call was last leased: an answer under
+    another is late.
     """
 
     __tablename__ = "payment_operations"
@@ -58,7 +58,7 @@ class PaymentOperationRecord(Base):
             "checkout_id",
             postgresql_where=text("status IN ('intended', 'unknown')"),
         ),
-        # One charge a checkout: a second successful capture or refund cannot be written down.
+        # One charge a checkout: a second successful capture or refund cannot be stored.
         Index(
             "payment_operations_once_key",
             "checkout_id",

@@ -62,7 +62,7 @@ PROMOTION_COLUMNS: Final = tuple(each.name for each in PromotionRecord.__table__
 class CouponRecord(Base):
     """A code that brings a promotion. Its last use is as scarce as the last unit: the check is the guard.
 
-    A trigger normalises `code`, and the customer of its redemptions, as the engine does before it looks them up.
+    A trigger normalises `code`, and the customer of its redemptions, as the engine does before it reads them.
     """
 
     __tablename__ = "coupons"
@@ -82,7 +82,7 @@ class CouponRecord(Base):
 class RedemptionRecord(Base):
     """One use of a coupon, written with the price lock; `returned_at` when its checkout was undone.
 
-    A checkout uses a promotion once, whatever codes bring it. Uses from before that was kept name no promotion.
+    A checkout uses a promotion once, whatever codes bring it.
     """
 
     __tablename__ = "redemptions"

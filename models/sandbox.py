@@ -1,6 +1,6 @@
-"""The sandbox bank's own books, in its own schema. No other table references them: the two sides can disagree.
+"""The sandbox bank's own tables, in its own schema. No other table references them: the two sides can disagree.
 
-They stand here, and not in the gateway's folder, because the engine's first migration makes them, and a test compares
+They are here, and not in the gateway's folder, because the engine's first migration creates them, and a test compares
 the migrations with the tables of `models`.
 """
 
@@ -56,7 +56,7 @@ class SandboxEntryRecord(Base):
 
 
 class SandboxRequestRecord(Base):
-    """Idempotency keys the bank has seen, with the answer it gave. Null answer: seen, and without effect so far."""
+    """An idempotency key that the bank has received, with its answer. Null answer: received, without effect so far."""
 
     __tablename__ = "requests"
     __table_args__ = ({"schema": SCHEMA},)

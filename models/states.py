@@ -9,7 +9,7 @@ from typing import Final
 
 
 class CheckoutState(StrEnum):
-    """Where one attempt to buy one cart stands."""
+    """The state of a checkout."""
 
     RUNNING = "running"  # a phase is queued or in progress
     AWAITING_PAYMENT = "awaiting_payment"  # stock reserved, prices locked; it awaits payment
@@ -88,7 +88,7 @@ class MovementKind(StrEnum):
 class PaymentStatus(StrEnum):
     """The status of the payment object at the provider, as far as it is known."""
 
-    NEW = "new"  # no object yet, or its creation is unanswered
+    NEW = "new"  # no object yet, or the answer to its creation is missing
     OPEN = "open"  # the object exists, no money has moved
     ACTION_REQUIRED = "action_required"
     AUTHORIZED = "authorized"
@@ -97,8 +97,8 @@ class PaymentStatus(StrEnum):
     REFUNDED = "refunded"
 
 
-#: A payment never returns to `new`, and to `open` only after a failed 3-D Secure. What retrieving the provider's
-#: object shows of money is believed whatever was stored: these may follow anything.
+#: A payment never returns to `new`, and to `open` only after a failed 3-D Secure. The money of a retrieved object
+#: counts, whatever was stored: these may follow anything.
 _SEEN: Final = frozenset(
     {PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED, PaymentStatus.CANCELLED, PaymentStatus.REFUNDED}
 )
@@ -111,7 +111,7 @@ PAYMENT_TRANSITIONS: Final[dict[PaymentStatus, frozenset[PaymentStatus]]] = {
 
 
 class OperationKind(StrEnum):
-    """Calls to a gateway that are written down before they are made."""
+    """Calls to a gateway that are stored before they are made."""
 
     OPEN = "open"
     AUTHORIZE = "authorize"
@@ -134,8 +134,8 @@ class OperationStatus(StrEnum):
 UNSETTLED: Final = frozenset({OperationStatus.INTENDED, OperationStatus.UNKNOWN})
 
 
-#: An outcome is final, but that of a capture or a refund: another of its keys may turn out to have had the effect, and
-#: the buyer's bank may send a refund back.
+#: An outcome is final, except for a capture or a refund: another of its keys may have had the effect, and the buyer's
+#: bank may return a refund.
 OPERATION_TRANSITIONS: Final[dict[OperationStatus, frozenset[OperationStatus]]] = {
     OperationStatus.INTENDED: frozenset(OperationStatus) - {OperationStatus.INTENDED},
     OperationStatus.UNKNOWN: frozenset(OperationStatus) - {OperationStatus.INTENDED, OperationStatus.UNKNOWN},
@@ -156,8 +156,8 @@ class PromotionKind(StrEnum):
 class InboxStatus(StrEnum):
     """What became of a provider's webhook."""
 
-    RECEIVED = "received"  # stored, to be worked on
-    APPLIED = "applied"  # the payment it is about was looked at
+    RECEIVED = "received"  # stored, to be processed
+    APPLIED = "applied"  # its payment was retrieved
     IGNORED = "ignored"  # of a kind that cannot concern a payment
     UNMATCHED = "unmatched"  # matched no payment for as long as it was retried
 
@@ -167,7 +167,7 @@ class DeliveryStatus(StrEnum):
 
     PENDING = "pending"  # to be sent, for the first time or again
     DELIVERED = "delivered"  # the endpoint accepted it
-    DEAD_LETTERED = "dead_lettered"  # dead-lettered: not delivered for as long as it was retried; a command replays it
+    DEAD_LETTERED = "dead_lettered"  # not delivered for as long as it was retried; a command replays it
 
 
 class OrderState(StrEnum):

@@ -6,16 +6,23 @@ from models.catalog import (
     DerivedSkuRecord,
     LocationRecord,
     PriceRecord,
+    ReservationRecord,
     StockLevelRecord,
     StockMovementRecord,
     VariantRecord,
 )
-from models.checkout import CheckoutRecord, EventRecord, IdempotencyKeyRecord, RejectedMessageRecord
+from models.checkout import (
+    CheckoutLineRecord,
+    CheckoutRecord,
+    EventRecord,
+    IdempotencyKeyRecord,
+    RejectedMessageRecord,
+)
 from models.delivery import WebhookDeliveryRecord, WebhookEndpointRecord
-from models.edge import AdminSessionRecord, ApiKeyRecord, HeartbeatRecord, StoredResponseRecord
-from models.lock import CheckoutLineRecord, PriceLockLineRecord, PriceLockRecord, ReservationRecord
+from models.http import AdminSessionRecord, ApiKeyRecord, HeartbeatRecord, StoredResponseRecord
 from models.order import OrderLineRecord, OrderRecord
 from models.payment import PaymentOperationRecord, PaymentRecord
+from models.price_lock import PriceLockLineRecord, PriceLockRecord
 from models.pricing import CouponRecord, ExchangeRateRecord, PromotionRecord, RedemptionRecord, TaxRateRecord
 from models.sandbox import SandboxEntryRecord, SandboxPaymentRecord, SandboxRequestRecord
 from models.webhook import InboxRecord

@@ -1,4 +1,4 @@
-"""Inbound webhooks, stored before they are answered."""
+"""Inbound webhooks, stored before the response."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from models.states import InboxStatus
 
 
 class InboxRecord(Base):
-    """One verified event of a provider, once per event id. `due_at` is when to work on it; null when it is settled.
+    """One verified event of a provider, once per event id. `due_at` is when to process it; null when it is settled.
 
     `checkout_id` is what the event's metadata names: perhaps no known checkout.
     """

@@ -6,8 +6,8 @@
         assert engine.settle(checkout_id) is CheckoutState.COMPLETED
         assert engine.audit() == []
 
-The database is a new one on the server of DATABASE_URL, or on an embedded server that is started for the moment (the
-extra `embedded`). It is dropped at the end.
+The database is a new one on the server of DATABASE_URL, or on a temporary embedded server (the extra `embedded`). It is
+dropped at the end.
 """
 
 import time
@@ -38,7 +38,7 @@ from pipeline.settings import Settings
 from pipeline.webhooks.inbound import Inbox
 from pipeline.webhooks.outbound import draw_secret
 
-#: Owner of the carts and checkouts, and where they are sent, unless a test says otherwise.
+#: Owner of the carts and checkouts, and their shipping address, unless a test says otherwise.
 OWNER: Final = "shop-1"
 ADDRESS: Final = {
     "name": "Ada Lovelace",
@@ -53,7 +53,7 @@ BATCH: Final = 64
 
 @dataclass
 class MemoryQueues:
-    """A publisher and a backlog in memory. `away` plays a broker that cannot be reached."""
+    """A publisher and a backlog in memory. With `away` they behave as when the broker cannot be reached."""
 
     waiting: dict[str, deque[OutgoingMessage]] = field(default_factory=dict)
     away: bool = False
@@ -79,33 +79,33 @@ class MemoryQueues:
         }
 
     def take(self, queue: str, limit: int = BATCH) -> list[UUID]:
-        """Hand over a batch."""
+        """Remove a batch from a queue and return its ids."""
         ready = self.waiting.get(queue, deque())
         return [ready.popleft().subject_id for _ in range(min(limit, len(ready)))]
 
     def lose_all(self) -> None:
-        """Forget every message, as an emptied Redis does."""
+        """Delete every message, as when Redis is emptied."""
         self.waiting.clear()
 
 
 class InProcessEngine:
-    """The whole engine in one thread, stepped by the test. `service` is what a shop calls."""
+    """The whole engine in one thread, in steps that the test calls. `service` is what a shop calls."""
 
     def __init__(
         self, database: Engine, settings: Settings, gateway: Gateway, queues: MemoryQueues | None = None
     ) -> None:
-        """Put it together upon a database that has the schema."""
+        """Build the engine on a database that has the schema."""
         self.database, self.settings, self.gateway = database, settings, gateway
         self.queues = queues or MemoryQueues()
         self.use(gateway, backlog=self.queues)
 
     def use(self, gateway: Gateway, *, waits: Sequence[float] = TRANSIENT_WAITS, **how: Any) -> None:
-        """Build everything anew upon this gateway; `how` is for the executor. Whoever has used another closes it."""
+        """Build all parts again with this gateway; `how` is for the executor. The caller closes the former gateway."""
         transactions = TransactionRunner(self.database, waits=waits)
         self.wire(transactions, Executor(transactions, self.queues, gateway, self.settings, **how), gateway)
 
     def wire(self, transactions: TransactionRunner, executor: Executor, gateway: Gateway) -> None:
-        """Build everything anew upon these."""
+        """Build all parts again with these."""
         self.transactions, self.executor = transactions, executor
         self.runner = Runner(executor, gateway, self.settings)
         self.unwinder = Unwinder(executor, self.settings)
@@ -119,7 +119,7 @@ class InProcessEngine:
         self.gateway.close()
 
     def run_phase(self, name: str, *, batch: int = BATCH) -> int:
-        """Work on one batch of one phase's queue; returns how many messages it took."""
+        """Process one batch of one phase's queue; return how many messages it had."""
         phase = next(each for each in get_chain() if each.name == name)
         ids = self.queues.take(phase.queue, batch)
         if ids:
@@ -127,26 +127,26 @@ class InProcessEngine:
         return len(ids)
 
     def run(self, *, until: str | None = None, batch: int = BATCH) -> None:
-        """Work until every queue is empty, or until only queues from the phase `until` on hold messages."""
+        """Run until every queue is empty, or until only queues from the phase `until` on have messages."""
         chain = get_chain()
         stop = next((each.number for each in chain if each.name == until), len(chain) + 1)
         while True:
-            took = sum(self.run_phase(each.name, batch=batch) for each in chain if each.number < stop)
+            processed = sum(self.run_phase(each.name, batch=batch) for each in chain if each.number < stop)
             if undone := self.queues.take(UNWIND, batch):
                 self.unwinder.run(undone)
             if late := self.queues.take(RESOLVE, batch):
                 resolve(self.transactions, self.runner, self.unwinder, self.poller, late)
             if webhooks := self.queues.take(WEBHOOKS, batch):
                 self.inbox.run(webhooks)
-            if not (took or undone or late or webhooks):
+            if not (processed or undone or late or webhooks):
                 return
 
     def sweep(self) -> SweepCounts:
-        """Run one tick of the scheduler: what is due is sent again."""
+        """Run the sweep once."""
         return sweep(self.transactions, self.queues, self.queues, self.settings)
 
     def settle(self, checkout_id: UUID, *, seconds: float = 30) -> CheckoutState:
-        """Run and sweep until the checkout has ended, or awaits its buyer or a review; return its state."""
+        """Run and sweep until the checkout is in a stable state; return it."""
         ends_at = time.monotonic() + seconds
         moving = (CheckoutState.RUNNING, CheckoutState.UNWINDING)
         self.run()
@@ -164,16 +164,16 @@ class InProcessEngine:
         return self.service.start(request).checkout_id
 
     def status(self, checkout_id: UUID) -> Status:
-        """Return where a checkout stands."""
+        """Return the status of a checkout."""
         return self.service.status(checkout_id=checkout_id)
 
     def audit(self) -> list[Violation]:
-        """Check every invariant of the audit on what is stored; none is broken when all is well."""
+        """Return the violated invariants of the audit."""
         with self.database.connect() as connection:
             return audit(connection, self.settings)
 
     def add_variant(self, sku: str, *, stock: int = 10, price_minor: int = 250, currency: str = "EUR") -> None:
-        """Put a variant on sale, with its units at the location `main`."""
+        """Create a variant with a price, and units at the location `main`."""
         with self.database.begin() as connection:
             upsert_variants(connection, [VariantRow(sku, f"The {sku}")])
             set_prices(connection, [PriceRow(sku, currency, price_minor)])
@@ -192,10 +192,10 @@ class InProcessEngine:
 def checkout_engine(
     gateway: Gateway | None = None, *, open_server: OpenServer | None = None, **changes: Any
 ) -> Iterator[InProcessEngine]:
-    """Give an engine on an empty database of its own, closed and dropped at the end.
+    """Yield an engine on an empty database of its own, closed and dropped at the end.
 
-    `gateway` is an adapter under test; without one it is the sandbox bank, whose tokens are listed in
-    `pipeline.gateways.sandbox`. `changes` are settings. `open_server` gives the address of a PostgreSQL server.
+    `gateway` is an adapter under test; by default it is the sandbox bank, whose tokens are listed in
+    `pipeline.gateways.sandbox`. `changes` are settings. `open_server` yields the address of a PostgreSQL server.
     """
     with open_settings(open_server, **changes) as given:
         sandbox = given.with_gateway("sandbox", webhook_secret=SecretStr(draw_secret()))

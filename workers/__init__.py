@@ -1,1 +1,1 @@
-"""Processes, thin: the broker, the actors, the scheduler."""
+"""The processes: broker, actors, scheduler, HTTP. They have no rules of their own."""

@@ -1,6 +1,6 @@
-"""The actors: one a phase, and one each for intake, unwind, unknown outcomes, webhooks both ways and sweep.
+"""The actors: one for each phase, and one each for intake, unwind, unknown outcomes, webhooks both ways and sweep.
 
-Thin, and none raises.
+They only call the pipeline, and none raises.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ from workers.intake import admit
 
 log = structlog.get_logger()
 
-#: dramatiq serves lower numbers first. What was started is finished before anything new begins; undoing frees stock
-#: that others wait for, so it comes before the first phases.
+#: dramatiq serves lower numbers first. Started checkouts are finished before new ones begin; an unwind comes before the
+#: first phases, because it frees stock that others wait for.
 INTAKE_PRIORITY: Final = 100
 
 
@@ -51,7 +51,7 @@ def _declare(
         try:
             work(*members)
         except Exception:
-            # The row's due_at brings it back; an exception would only be logged by dramatiq in many more lines.
+            # The sweep redelivers it at the row's due_at; dramatiq would only log the exception, in many more lines.
             log.exception("actor.raised", members=len(members))
 
     declare = dramatiq.actor(broker=broker, actor_name=name, queue_name=queue, priority=priority, member=member)

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: what travels on the queues, and the webhooks that we send. Made from the models themselves."""
+"""The AsyncAPI document: the messages of the queues, and the outbound webhooks. Generated from the models."""
 
 from typing import Any, Final
 
@@ -35,11 +35,11 @@ EVENTS: Final[tuple[type[WebhookEvent], ...]] = (
 
 _REF: Final = "#/components/schemas/{model}"
 
-#: What the id on each queue is the id of, beside those of the phases.
+#: What the id on each queue names, for queues that are not a phase's.
 PURPOSES: Final[dict[str, str]] = {
     UNWIND: "A checkout that is being undone.",
     RESOLVE: "A checkout with a payment of unknown outcome.",
-    WEBHOOKS: "A webhook of the payment provider, by its id in `webhook_inbox`.",
+    WEBHOOKS: "An inbound webhook, by its id in `webhook_inbox`.",
     DELIVERIES: "An outbound webhook, by its id in `webhook_deliveries`.",
 }
 
@@ -78,7 +78,7 @@ def build_document() -> dict[str, Any]:
     channels = {queue: _describe_queue(queue) for queue in list_queues()}
     channels["webhooks"] = {
         "address": None,
-        "description": "Your endpoint: `POST`, signed as Standard Webhooks has it, at least once.",
+        "description": "Your endpoint: `POST`, signed as in Standard Webhooks, at least once.",
         "messages": {_name(event): {"$ref": f"#/components/messages/{_name(event)}"} for event in EVENTS},
     }
     return {
@@ -95,9 +95,9 @@ def build_document() -> dict[str, Any]:
             "startCheckout": {
                 "action": "receive",
                 "channel": {"$ref": f"#/channels/{INTAKE}"},
-                "summary": "Start a checkout, as an upstream does: the only queue for others to write to.",
+                "summary": "Start a checkout: the only queue to which an upstream writes.",
             },
-            "tell": {
+            "deliverWebhook": {
                 "action": "send",
                 "channel": {"$ref": "#/channels/webhooks"},
                 "summary": "Deliver events to endpoints.",
@@ -126,7 +126,7 @@ def _describe_ids(queue: str) -> str:
 
 def _describe_message(queue: str) -> dict[str, Any]:
     if queue == INTAKE:
-        # What a message cannot do without, and HTTP has in a header.
+        # A message must have it; over HTTP it is a header.
         argument: dict[str, Any] = {
             "allOf": [{"$ref": _REF.format(model="StartRequest")}],
             "properties": {"idempotency_key": {"type": "string"}},
@@ -135,7 +135,7 @@ def _describe_message(queue: str) -> dict[str, Any]:
         summary = "A request to start a checkout; `idempotency_key` is required."
         example: Any = EXAMPLE_REQUEST
     elif queue == SWEEP:
-        argument, summary, example = {"type": "object"}, "A tick of the sweep, for operators.", {}
+        argument, summary, example = {"type": "object"}, "A run of the sweep, for operators.", {}
     else:
         argument = {"type": "string", "format": "uuid"}
         summary, example = _describe_ids(queue), CHECKOUT_ID
@@ -151,14 +151,14 @@ def _narrow(queue: str, argument: dict[str, Any]) -> dict[str, Any]:
         "properties": {
             "queue_name": {"const": queue},
             "actor_name": {"const": queue.removeprefix("checkout.")},
-            # `prefixItems` would say the same of one item, but AsyncAPI's schemas are older (draft 7).
+            # `prefixItems` would mean the same for one item, but AsyncAPI's schemas are older (draft 7).
             "args": {"type": "array", "items": argument, "minItems": 1, "maxItems": 1},
         }
     }
 
 
 def wrap(queue: str, argument: Any) -> dict[str, Any]:
-    """Return the message that carries this argument, with the seven fields that dramatiq's messages have."""
+    """Return the message with this argument, in the seven fields of dramatiq's messages."""
     id_ = "6b1c2f1e-8a55-4c59-9d36-2f0f3b1a7c11"
     return {
         "queue_name": queue,

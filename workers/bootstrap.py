@@ -1,4 +1,4 @@
-"""The one composition root: everything a process of the engine needs, put together once."""
+"""The composition root: builds the parts of a process, once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class CheckoutEngine:
     service: CheckoutService
 
     def close(self) -> None:
-        """Give back threads and connections."""
+        """Close threads and connections."""
         self.dispatcher.close()
         self.executor.close()
         self.gateway.close()
@@ -53,15 +53,15 @@ class CheckoutEngine:
         self.database.dispose()
 
 
-class Farewell(Middleware):
-    """At the end of a worker, waits for the answers of calls that its batches have left behind."""
+class FinishCalls(Middleware):
+    """Waits, at the end of a worker, for gateway calls that its batches did not wait for."""
 
     def __init__(self, executor: Executor) -> None:
-        """Wait for the calls in flight."""
+        """Wait for the calls of this executor."""
         self._executor = executor
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        """Return once all is written down, before the connections are closed."""
+        """Return once all answers are stored, before the connections are closed."""
         del broker, worker
         self._executor.finish()
 
@@ -74,20 +74,20 @@ def build_engine(
     gateway: Gateway | None = None,
     by_key: bool = False,
 ) -> CheckoutEngine:
-    """Put a process together; `name` is how its connections are called in PostgreSQL.
+    """Build the parts of a process; `name` is the name of its connections in PostgreSQL.
 
-    `waits` are the pauses before a transaction is repeated that the database could not carry through. `gateway` takes
-    the place of the one that the settings name. `by_key` as for `connect_engine`.
+    `waits` are the pauses before a failed transaction is repeated. `gateway` replaces the one that the settings name.
+    `by_key` as for `connect_engine`.
     """
     database = connect_engine(settings, application_name=name, by_key=by_key)
 
-    def keep_refusal(refusal: UnfitMessage) -> None:
+    def store_refusal(refusal: UnfitMessage) -> None:
         facts = {"reason": refusal.reason}
         keep_rejected_message(database, queue=refusal.queue, body=refusal.body, code=Code.MESSAGE_INVALID, facts=facts)
 
     broker = BatchBroker(
         url=settings.redis_url.get_secret_value(),
-        on_refused=keep_refusal,
+        on_refused=store_refusal,
         batch_size=settings.batch_size,
         poll_interval_seconds=settings.poll_interval_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
@@ -98,7 +98,7 @@ def build_engine(
     publisher = RedisSender(broker)
     transactions = TransactionRunner(database, waits=waits)
     executor = Executor(transactions, publisher, gateway, settings, linger_seconds=LINGER_SECONDS, backlog=backlog)
-    broker.add_middleware(Farewell(executor))
+    broker.add_middleware(FinishCalls(executor))
     poller = PaymentPoller(executor, settings)
     return CheckoutEngine(
         settings=settings,

@@ -1,18 +1,18 @@
-"""How often Python looks for garbage in a worker."""
+"""Garbage collection in a worker."""
 
 import gc
 from typing import Final
 
-#: Objects allocated and not yet freed before Python scans the young ones. A batch makes thousands that go when
-#: it ends, by their counts: to look through them at every 700, as Python does, took 9 % of a worker's processor
-#: time. Cycles, such as an error makes, still go: after ten thousand objects, a few megabytes.
+#: Objects allocated and not yet freed before Python scans the young ones. A batch makes thousands, which are freed at
+#: its end by their reference counts: a scan at every 700, as Python does by default, took 9 % of a worker's processor
+#: time. Cycles, which an error makes, are still freed: after ten thousand objects, a few megabytes.
 YOUNG_OBJECTS: Final = 10_000
 
 
 def tune_collector() -> None:
-    """Leave alone for good what is loaded by now, and look through the rest more rarely.
+    """Never scan again what is loaded by now, and scan the rest more rarely.
 
-    Call it last, when everything that the process keeps has been made.
+    Call it last, when everything that the process keeps has been created.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Checkouts that upstreams enqueue: read, admitted in one transaction, refused one by one."""
+"""The intake queue: requests of upstreams are read, started in one transaction, and rejected one by one."""
 
 import json
 import time
@@ -28,39 +28,34 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 #: A request that is only in Redis must not be acknowledged before it is a row: while PostgreSQL is away its worker
-#: waits, and the message stays unacknowledged, so that it outlives the worker too.
+#: waits, and the message stays unacknowledged, so that it also survives a crash of the worker.
 WAITS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
-    """Start the checkouts of a batch of messages. Returns once each is a checkout, a recorded rejection, or
-    redelivered.
+    """Start the checkouts of a batch of messages; return once each is started, rejected with a record, or requeued.
 
     A transaction has a bounded number of lines, the small requests come first, and after two transactions the rest
-    waits behind the other messages.
+    is sent to the end of the queue.
     """
     groups = deque(split_by_weight(bodies, count_lines, engine.settings.batch_lines))
     if groups:
         _admit(engine, groups.popleft())
     while groups:
         _admit(engine, groups.popleft())
-        if (
-            groups
-            and engine.backlog.heads([INTAKE])
-            and _send_back(engine, [body for group in groups for body in group])
-        ):
+        if groups and engine.backlog.heads([INTAKE]) and _requeue(engine, [body for group in groups for body in group]):
             return
 
 
 def count_lines(body: dict[str, Any]) -> int:
-    """Return how many lines a request brings along, before anything of it is read."""
+    """Return how many lines a request has, before it is validated."""
     cart = body.get("cart")
     lines = cart.get("lines") if isinstance(cart, dict) else None
     return len(lines) if isinstance(lines, list) else 0
 
 
-def _send_back(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> bool:
-    """Send requests to the end of the queue; False when that failed. What is then there twice is started once."""
+def _requeue(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> bool:
+    """Send requests to the end of the queue; False when that failed. A request that is sent twice is started once."""
     name = INTAKE.removeprefix("checkout.")
     messages = [Message[None](INTAKE, name, args=(body,), kwargs={}, options={}) for body in bodies]
     try:
@@ -74,7 +69,7 @@ def _send_back(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> bool
 
 def _admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
     requests: list[StartRequest] = []
-    kept: list[dict[str, Any]] = []
+    accepted: list[dict[str, Any]] = []
     for body in bodies:
         try:
             request = read_request(body)
@@ -83,20 +78,20 @@ def _admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
             _refuse(engine, body, refusal)
         else:
             requests.append(request)
-            kept.append(body)
+            accepted.append(body)
     if requests:
-        _start(engine, requests, kept)
+        _start(engine, requests, accepted)
 
 
 def read_request(body: dict[str, Any]) -> StartRequest:
-    """Read a message's body; Refused with the first thing that is wrong with it. A queued request needs a key.
+    """Read a message's body; raise Refused with its first mistake. A queued request needs an idempotency key.
 
-    A card number for a payment comes before anything else that is wrong.
+    A card number for a payment comes before any other mistake.
     """
     try:
         request = StartRequest.model_validate(body)
     except ValidationError as error:
-        # Where it is may be a key of the sender's own.
+        # The name of the field may be the sender's own text.
         raise Refused(Code.REQUEST_INVALID, reason=redact(explain_first(error), MAX_REASON)) from None
     if request.idempotency_key is None:
         raise Refused(Code.KEY_REQUIRED)
@@ -104,7 +99,7 @@ def read_request(body: dict[str, Any]) -> StartRequest:
 
 
 def check_prices(request: StartRequest, prices: IntakePrices) -> None:
-    """Refuse a queued request that names amounts of its own, where that is not wanted: no key vouches for it."""
+    """Refuse a queued request that names amounts of its own, if the settings say so: it has no API key with a scope."""
     match prices:
         case IntakePrices.ALLOW:
             return
@@ -117,7 +112,7 @@ def check_prices(request: StartRequest, prices: IntakePrices) -> None:
 
 def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Sequence[dict[str, Any]]) -> None:
     try:
-        answers = _patiently(lambda: engine.service.start_many(requests))
+        results = _retry(lambda: engine.service.start_many(requests))
     except Exception as error:
         log.exception("intake.raised", requests=len(requests))
         if len(requests) > 1:
@@ -126,23 +121,23 @@ def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Seq
         else:
             _refuse(engine, bodies[0], Refused(Code.INTERNAL_ERROR, error=type(error).__name__))
         return
-    for body, answer in zip(bodies, answers, strict=True):
-        if isinstance(answer, Refused):
-            _refuse(engine, body, answer)
+    for body, result in zip(bodies, results, strict=True):
+        if isinstance(result, Refused):
+            _refuse(engine, body, result)
         else:
-            log.info("checkout.admitted", checkout_id=str(answer.checkout_id), created=answer.changed)
+            log.info("checkout.admitted", checkout_id=str(result.checkout_id), created=result.changed)
 
 
 def _refuse(engine: CheckoutEngine, body: dict[str, Any], refusal: Refused) -> None:
-    _patiently(
+    _retry(
         lambda: keep_rejected_message(
             engine.database, queue=INTAKE, body=json.dumps(body), code=refusal.code, facts=refusal.detail
         )
     )
 
 
-def _patiently(work: Callable[[], T]) -> T:
-    """Run `work` until the database carries it through."""
+def _retry(work: Callable[[], T]) -> T:
+    """Run `work` until the database does not fail."""
     attempts = 0
     while True:
         try:

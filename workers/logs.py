@@ -1,6 +1,6 @@
-"""Logs as events: a name and keys. JSON for machines, colours on a terminal. Never a card number.
+"""Logs as events: a name and keys. JSON for machines, colours on a terminal.
 
-Nor anything that acts on a terminal: what was written by others is shown, control characters by their codes.
+No line has a card number, or anything that acts on a terminal: control characters of others' texts become codes.
 """
 
 import logging
@@ -21,10 +21,10 @@ MAX_TRACEBACK: Final = 65_536
 
 
 class RedactedRecord(logging.LogRecord):
-    """A line of the standard library's, made harmless, without card numbers: `dramatiq -v` prints whole messages."""
+    """A record of the standard library, printable and without card numbers: `dramatiq -v` prints whole messages."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what a record takes."""
+        """Take the arguments of a record."""
         super().__init__(*args, **kwargs)
         if self.exc_info:
             # Formatters print this, if it is there, and not the exception.
@@ -33,12 +33,12 @@ class RedactedRecord(logging.LogRecord):
             )
 
     def getMessage(self) -> str:  # noqa: N802 (the standard library's name)
-        """Return the message with its arguments put in."""
+        """Return the message with its arguments."""
         return make_printable(redact(super().getMessage()), most=None)
 
 
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Take card numbers out of every text of an event, however deep, and cut it. Numbers and ids are never touched."""
+    """Remove card numbers from every text of an event, at any depth, and cut it. Numbers and ids stay as they are."""
     kept = {key: _redact_value(value) for key, value in event.items() if key != "exception"}
     if "exception" in event:
         kept["exception"] = redact(str(event["exception"]), MAX_TRACEBACK)
@@ -62,7 +62,7 @@ def _redact_value(value: Any) -> Any:
 
 
 def show_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Make every text of an event harmless for a terminal; a traceback keeps its lines."""
+    """Make every text of an event printable; a traceback keeps its lines."""
     return {key: _show_value(value, "\n" if key == "exception" else "") for key, value in event.items()}
 
 
@@ -81,7 +81,7 @@ def _show_value(value: Any, keep: str) -> Any:
 
 
 def configure_logs(settings: Settings) -> None:
-    """Set up structlog for this process; dramatiq's own lines keep going through the standard library."""
+    """Set up structlog for this process; dramatiq's own lines still use the standard library."""
     logging.setLogRecordFactory(RedactedRecord)
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     # Without colours where there is no terminal; JSON is ASCII, so that no text in it acts on a terminal.

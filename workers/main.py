@@ -1,4 +1,4 @@
-"""What `dramatiq workers.main:build_broker -Q <queue>` starts: the broker with every actor declared."""
+"""The worker process: `dramatiq workers.main:build_broker -Q <queue>` builds the broker with every actor."""
 
 import sys
 
@@ -14,9 +14,9 @@ from workers.logs import configure_logs
 
 
 def build_broker(*, gateway: Gateway | None = None) -> BatchBroker:
-    """Build this worker process and make its broker the one that dramatiq's command line serves.
+    """Build this worker process, and set its broker as the one that dramatiq's command line serves.
 
-    `gateway` takes the place of the one that the settings name. Ends the process with a sentence where they are wrong.
+    `gateway` replaces the one that the settings name. Wrong settings end the process with a sentence.
     """
     try:
         settings = read_settings()

@@ -1,4 +1,4 @@
-"""One reading of all figures, from PostgreSQL and from the queues: what the monitor, the metrics and the pages show."""
+"""One reading of all figures, from PostgreSQL and from the queues, for the monitor, the metrics and the admin pages."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from workers.broker.queue_stats import NAMESPACE, QueueFigures, queue_figures
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """One reading. `queues` is None when Redis did not answer; `gateway` says where payments go, in words."""
+    """One reading. `queues` is None when Redis did not answer; `gateway` describes the gateway in words."""
 
     stats: Stats
     queues: tuple[QueueFigures, ...] | None
@@ -50,7 +50,7 @@ def read_queues(client: redis.Redis) -> tuple[QueueFigures, ...] | None:
 
 
 def is_idle(client: redis.Redis) -> bool:
-    """Return whether no message waits and nobody works on one; False when Redis does not answer."""
+    """Return whether no message waits or is in flight; False when Redis does not answer."""
     queues = read_queues(client)
     return queues is not None and not any(each.waiting or each.in_flight for each in queues)
 

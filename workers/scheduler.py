@@ -1,6 +1,6 @@
-"""The sweep's clock: `python -m workers.scheduler`. It calls the sweep directly, so that it works while Redis is away.
+"""The scheduler: `python -m workers.scheduler`. It calls the sweep directly, so that it works while Redis is away.
 
-Two schedulers at once are harmless.
+Two concurrent schedulers are harmless.
 """
 
 import signal
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 def tick(engine: CheckoutEngine) -> None:
-    """Sweep once. What goes wrong is logged: the next tick is a second away."""
+    """Sweep once. An error is logged; the next run comes at the next interval."""
     try:
         sweep(engine.transactions, engine.publisher, engine.backlog, engine.settings)
     except Exception as error:

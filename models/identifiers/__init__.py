@@ -1,8 +1,8 @@
-"""Names by which things are found: one normaliser for each kind, used at every door and by the schema alike.
+"""Names by which things are found: one normaliser for each kind, for all input; the schema has the same.
 
 A normaliser returns the one form in which a name is stored and compared, or raises ValueError with a sentence for its
-sender. Normalising twice is normalising once. The schema's own function, `normalize_name` in migrations/sql, does the
-same with the same tables of characters.
+sender. Normalising twice is normalising once. The schema's own function, `normalize_name` in migrations/sql, uses the
+same tables of characters.
 """
 
 from models.identifiers.countries import normalize_country

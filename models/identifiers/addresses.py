@@ -32,9 +32,9 @@ ADDRESS_SCHEMA: Final[dict[str, Any]] = {
 def normalize_address(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the address with its country in two capitals, and its region as a code where ISO 3166-2 has it.
 
-    The region may stand in `region`, or in one of the fields that others call it; `region` is filled then. One that is
-    not known is kept as it was written: whether that matters depends on the country's taxes. Raises ValueError for a
-    country that is none, and for two fields that name two regions. An address without a country is only half of one.
+    The region may be in `region`, or in one of the fields of other systems; `region` is filled then. An unknown region
+    is kept as it was written: whether that matters depends on the country's taxes. Raises ValueError for an unknown
+    country, and for two fields that name two regions. An address may still lack its country.
     """
     address = dict(given)
     country = normalize_address_country(address)
@@ -51,7 +51,7 @@ def normalize_address(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def normalize_address_country(address: Mapping[str, Any]) -> str | None:
-    """Return the country of an address, None where it has none; ValueError for one that is none."""
+    """Return the country of an address, None where it has none; raise ValueError for an unknown one."""
     country = address.get("country")
     if country in (None, ""):
         return None

@@ -1,6 +1,6 @@
-"""The characters that mean nothing in a name, and the letters that mean the same: the tables of both sides.
+"""The characters that mean nothing in a name, and the letters that mean the same: tables for Python and the schema.
 
-They hold what every Unicode from 14.0 on agrees about: normal forms and case folding of an assigned character never
+They have what every Unicode version from 14.0 has: normal forms and case folding of an assigned character never
 change. Case is folded in Latin, Greek, Cyrillic and Armenian, the scripts whose capitals buyers type; letters of other
 scripts with case (Cherokee, Deseret, ...) are compared as they are.
 """
@@ -44,13 +44,13 @@ LOOK_ALIKES: Final = {
 
 @cache
 def map_case() -> dict[int, int]:
-    """Return each letter with case and what stands for it, one for one: small letters, and one sigma."""
+    """Return each letter with case and its folded letter, one for one: small letters, and one sigma."""
     return dict(_fold_letters()) | DOTLESS
 
 
 @cache
 def map_capitals() -> dict[int, int]:
-    """Return the capital of each folded letter that has one: the way back of `map_case`."""
+    """Return the capital of each folded letter that has one: the inverse of `map_case`."""
     folds = map_case()
     return {
         small: ord(capital)

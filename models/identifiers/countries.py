@@ -1,6 +1,6 @@
 """Countries by ISO 3166-1 alpha-2, and XK for Kosovo.
 
-ISO leaves XK to its users; the EU, Stripe and Shopify use it, and without it no parcel goes there.
+ISO leaves XK to its users; the EU, Stripe and Shopify use it, and without it an order cannot be delivered there.
 """
 
 from functools import cache
@@ -54,8 +54,8 @@ def normalize_country(text: str) -> str:
 
 @cache
 def list_countries() -> frozenset[str]:
-    """Return every code that is taken."""
-    # Its lists take some 100 ms to load: a process that looks nothing up does not pay for them.
+    """Return every code that an address may have."""
+    # Its lists take some 100 ms to load, and not every process needs them.
     import pycountry  # noqa: PLC0415
 
     return frozenset(country.alpha_2 for country in pycountry.countries) | {KOSOVO}

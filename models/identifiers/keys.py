@@ -58,7 +58,7 @@ def normalize_coupon_code(text: str) -> str:
 
 
 def make_skeleton(sku: str) -> str:
-    """Return what is left of a sku when case, width, blanks and the script of look-alike letters are taken away.
+    """Return a sku without case, width and blanks, with one letter for all that look alike.
 
     Skus with one skeleton can be confused: a refusal names them. They are never treated as one.
     """

@@ -88,7 +88,7 @@ def list_ancestors(country: str, region: str) -> tuple[str, ...]:
 
 @cache
 def _load_regions() -> dict[str, _Country]:
-    # Its lists take some 100 ms to load: a process that looks nothing up does not pay for them.
+    # Its lists take some 100 ms to load, and not every process needs them.
     import pycountry  # noqa: PLC0415
 
     countries: dict[str, _Country] = {}
@@ -100,7 +100,7 @@ def _load_regions() -> dict[str, _Country]:
         if row.parent_code:
             regions.parents[code] = _local(row.parent_code)
         named += [(bool(row.parent_code), row.country_code, code, name) for name in _spell(row)]
-    # Of two with one name the larger: a name means the whole of it. Between two of one size it says nothing.
+    # Of two regions with one name the larger is meant. Of two on one level the name finds neither.
     seen: dict[tuple[str, str], tuple[int, str]] = {}
     for depth, country, code, name in sorted(named):
         letters = _letters(name)
@@ -121,7 +121,7 @@ def _local(code: str) -> str:
 
 
 def _spell(row: Any) -> Iterator[str]:
-    """Yield the names in a name: `Catalunya [Cataluña]` has two, `Asturias, Principado de` can be turned round."""
+    """Yield the names in a name: `Catalunya [Cataluña]` has two, `Asturias, Principado de` has two orders."""
     outside = _IN_BRACKETS.sub(" ", row.name)
     inside = [first or second for first, second in _IN_BRACKETS.findall(row.name)]
     for name in {row.name, outside, *inside, *outside.split("/")}:

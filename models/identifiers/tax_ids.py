@@ -17,7 +17,7 @@ PREFIXES: Final = {"EL": "GR", "XI": "GB"}
 #: Countries whose buyers have the ids of another one's tax office.
 OFFICES: Final = {"MC": "FR", "IM": "GB"}
 
-#: What may stand between the digits. Dashes of every length are one once the text is folded, or stand here.
+#: What may be between the digits. Folding makes some dashes one; the others are here.
 _SEPARATORS: Final = re.compile(r"[-.,/'\u2010-\u2015\u2212]")
 _FORM: Final = re.compile(r"[A-Z]{2,3}[A-Z0-9+*]{2,30}")
 
@@ -34,8 +34,8 @@ _EU: Final = frozenset(
 def normalize_tax_id(text: str) -> str:
     """Return a tax id as it is stored: its country's prefix (EL for Greece, XI for Northern Ireland), no separators.
 
-    Raises ValueError for one without a prefix, and for one whose form or check digits are wrong. Of a country whose
-    form that is not published it is accepted as it is.
+    Raises ValueError for one without a prefix, and for one whose form or check digits are wrong. Where a country's form
+    is not published, an id is accepted as it is.
     """
     number = _SEPARATORS.sub("", fold(text, limit=MAX_TAX_ID, blanks=False).upper())
     prefix = "EL" if number.startswith("GR") else number[:2]
@@ -59,7 +59,7 @@ def find_tax_office(country: str) -> str:
 
 
 def _check(prefix: str, country: str, number: str) -> str | None:
-    # Some 6 MB of modules, one a country, and none needed by a cart without a tax id: loaded when asked for.
+    # Some 6 MB of modules, one a country: loaded for the first cart with a tax id.
     from stdnum.ch import uid  # noqa: PLC0415
     from stdnum.eu import vat  # noqa: PLC0415
     from stdnum.exceptions import ValidationError  # noqa: PLC0415

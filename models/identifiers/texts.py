@@ -61,12 +61,12 @@ def squeeze(text: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Say whether a text is printable ASCII, as nearly all names are: there is nothing in it to look for."""
+    """Say whether a text is printable ASCII, as nearly all names are: it has no character to replace."""
     return text.isascii() and text.isprintable()
 
 
 def check_characters(text: str, limit: int) -> None:
-    """Raise ValueError for a text that is too long to be looked at, or has what is no character."""
+    """Raise ValueError for a text that is too long, or has what is no character."""
     if len(text) > limit:
         raise ValueError(f"it has {len(text)} characters: send at most {limit}")
     if is_plain(text):

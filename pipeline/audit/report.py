@@ -59,7 +59,7 @@ def list_invariants() -> tuple[Invariant, ...]:
 
 
 def audit(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> list[Violation]:
-    """Return the violated invariants, none when all is well. See `take_report`."""
+    """Return the violated invariants. See `take_report`."""
     return list(take_report(connection, settings, queued=queued).violations)
 
 
@@ -82,7 +82,7 @@ def take_report(connection: Connection, settings: Settings, *, queued: Collectio
 
 
 def check(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> AuditReport:
-    """Check every invariant within the connection's own transaction, whatever that sees."""
+    """Check every invariant in the connection's own transaction, on what that transaction sees."""
     checked, skipped = _split(settings)
     facts = {**bind_conditions(settings), "queued": list(queued)}
     found = [_find(connection, invariant, facts) for invariant in checked]

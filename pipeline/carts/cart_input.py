@@ -45,8 +45,8 @@ class Model(BaseModel):
 class Address(Model):
     """A postal address. What a label and a tax office need is required, the rest is kept as given.
 
-    `country` is one of ISO 3166-1; `region`, which may stand in `state` or `province` too, the code or name of one of
-    ISO 3166-2. It may be left out where the taxes of the country do not depend on it.
+    `country` is one of ISO 3166-1; `region` (or `state`, or `province`) is the code or name of one of ISO 3166-2. It
+    may be left out where the taxes of the country do not depend on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -78,7 +78,7 @@ class TaxInput(Model):
     amount_minor: Minor
 
 
-#: Lists end at their first mistake: thousands of them are of no use, and each would cost.
+#: Validation of a list ends at the first mistake: thousands of them are of no use, and each would cost.
 Discounts = Annotated[list[DiscountInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
 Taxes = Annotated[list[TaxInput], Field(max_length=MAX_CHARGES, fail_fast=True)]
 
@@ -117,7 +117,7 @@ class TaxIdValidation(Model):
 
 
 class CartContent(Model):
-    """What a cart holds."""
+    """The content of a cart."""
 
     currency: Currency
     lines: Annotated[list[CartLine], Field(max_length=MAX_LINES, fail_fast=True)]

@@ -23,7 +23,7 @@ CART_LOCK: Final = text(f"""
 class CartLock:
     """The active checkout of a cart. `expires_at` is when it ends unless it is paid.
 
-    `reference`, `expected` and `token` (the payment's) are what it was asked for.
+    `reference`, `expected` and `token` (the payment's) are those of the request that started it.
     """
 
     id: UUID
@@ -36,9 +36,9 @@ class CartLock:
     expires_at: datetime
     payment_given: bool
 
-    def refuse(self, asker: str) -> Conflict:
+    def refuse(self, requester: str) -> Conflict:
         """Return the refusal for another request for the cart; another owner's checkout is not named in it."""
-        own = {"checkout_id": str(self.id)} if self.owner == asker else {}
+        own = {"checkout_id": str(self.id)} if self.owner == requester else {}
         return Conflict(
             Code.CART_LOCKED,
             cart_id=str(self.cart_id),

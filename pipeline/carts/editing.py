@@ -1,4 +1,4 @@
-"""Carts of storefronts that keep them here: written whole, read back, refused while a checkout holds them."""
+"""Carts of storefronts that keep them here: written whole, and read. A change is refused while a cart is locked."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,7 @@ LINES: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class StoredCart:
-    """A cart as it stands; `cart_lock` is the checkout that locks it, if one does."""
+    """A stored cart; `cart_lock` is the checkout that locks it, if one does."""
 
     cart: dict[str, Any]
     state: CartState
@@ -70,7 +70,7 @@ def read_cart(connection: Connection, owner: str, cart_id: UUID) -> StoredCart:
 
 
 def read_content(connection: Connection, cart_id: UUID) -> dict[str, Any]:
-    """Return what a cart holds, whosever it is: the fields of `CartContent`, and each line with its number."""
+    """Return the content of a cart of any owner: the fields of `CartContent`, and each line with its number."""
     return _read_content(connection, connection.execute(READ, {"id": cart_id}).mappings().one())
 
 

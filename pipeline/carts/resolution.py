@@ -1,4 +1,4 @@
-"""Which variant each line of a checkout is: written by phase 1 as it validates, and read by every phase after it."""
+"""Which variant each line of a checkout is: written as the cart is validated, and read by every later phase."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-# What is held already decides; else the catalog as it is now.
+# The variant of a held reservation; without one, the catalog's of now.
 CATCH_UP: Final = text("""
     INSERT INTO checkout_lines (checkout_id, line, variant_id)
     SELECT c.id, l.line, coalesce(held.variant_id, v.id)
@@ -24,6 +24,6 @@ CATCH_UP: Final = text("""
 def catch_up(connection: Connection, ids: Sequence[UUID]) -> None:
     """Resolve the lines of checkouts that an earlier release has validated. They must be locked.
 
-    While a new release is rolled out, workers of the old one validate carts and write nothing down.
+    While a new release is rolled out, workers of the old one validate carts and do not store the variants.
     """
     connection.execute(CATCH_UP, {"ids": list(ids)})

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, text
 from models.identifiers import normalize_coupon_code, normalize_customer
 from pipeline.carts.resolution import catch_up
 
-# A price in the charge currency wins over one in the shop's own currency, which is converted; of those of one currency
-# one with an end wins over the base price, which has none. What a variant is called is what the catalog calls it now: a
-# sku in the cart may have been given to another since its line was resolved.
+# A price in the charge currency precedes one in the shop's own currency, which is converted; of those of one currency
+# one with an end precedes the base price, which has none. The sku and title of a variant are the catalog's of now:
+# another variant may have got the sku of the cart since its line was resolved.
 _LINES: Final = """
     SELECT c.id AS cart_id, c.currency, c.shipping_address, c.billing_address, c.customer, c.coupon_codes, c.tax_id,
            c.tax_id_validated, c.shipping_minor, c.shipping_title, c.shipping_tax_included, c.shipping_taxes,
@@ -30,7 +30,7 @@ _LINES: Final = """
     ORDER BY c.id, l.line
 """
 
-#: By sku: for phase 1, the only one that looks a sku up.
+#: By sku: for the validation of the cart, the only phase that looks a sku up.
 BY_SKU: Final = text(
     _LINES.format(
         resolved="""NULL AS checkout_id
@@ -41,7 +41,7 @@ BY_SKU: Final = text(
     )
 )
 
-#: By what phase 1 has resolved. `checkout_id` is passed for lines that it has not resolved.
+#: By resolved variant. `checkout_id` is null, except for lines that are not resolved.
 BY_RESOLUTION: Final = text(
     _LINES.format(
         resolved="""CASE WHEN l.line IS NOT NULL AND r.line IS NULL THEN k.id END AS checkout_id
@@ -92,7 +92,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """One cart with its lines in order; `customer` and `coupon_codes` are normalised, however they were written."""
+    """One cart with its lines in order; `customer` and `coupon_codes` are normalised."""
 
     cart_id: UUID
     currency: str
@@ -119,11 +119,11 @@ def load_resolved(connection: Connection, checkout_ids: Sequence[UUID], base_cur
 
     A line whose variant is lost has none. One round trip, unless an earlier release has validated one of them.
     """
-    asked = {"ids": list(checkout_ids), "base_currency": base_currency}
-    rows = connection.execute(BY_RESOLUTION, asked).all()
+    parameters = {"ids": list(checkout_ids), "base_currency": base_currency}
+    rows = connection.execute(BY_RESOLUTION, parameters).all()
     if late := {row.checkout_id for row in rows} - {None}:
         catch_up(connection, sorted(late))
-        rows = connection.execute(BY_RESOLUTION, asked).all()
+        rows = connection.execute(BY_RESOLUTION, parameters).all()
     return _read(rows)
 
 
@@ -138,7 +138,7 @@ def _read(rows: Iterable[Row[Any]]) -> dict[UUID, Basket]:
                 row.shipping_address,
                 row.billing_address,
                 _normalize(normalize_customer, row.customer) or None,
-                # Twice is once. What cannot be a code is no coupon's.
+                # A repeated code counts once. A text that cannot be a code becomes '', which no coupon has.
                 tuple(dict.fromkeys(_normalize(normalize_coupon_code, code or "") for code in row.coupon_codes)),
                 row.tax_id if row.tax_id and row.tax_id.strip() else None,
                 row.tax_id_validated,

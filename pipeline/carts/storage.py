@@ -1,4 +1,4 @@
-"""Carts that upstreams hand over whole. Upstreams with SQL of their own write the tables directly."""
+"""Carts that upstreams send whole. Upstreams with SQL of their own write the tables directly."""
 
 import json
 from collections.abc import Sequence
@@ -40,12 +40,12 @@ FILL: Final = text("""
 
 
 def create_cart(connection: Connection, cart_id: UUID, currency: str, owner: str) -> bool:
-    """Make sure the cart's row is there, so that it can be locked; True when it was not. A new one is this owner's."""
+    """Create the cart's row for this owner unless it exists, so that it can be locked; return True when it is new."""
     return connection.execute(CREATE, {"id": cart_id, "currency": currency, "owner": owner}).rowcount == 1
 
 
 def fill_cart(connection: Connection, cart: Cart, validated: TaxIdValidation | None) -> None:
-    """Replace what the cart holds. Its row must be locked, and no active checkout may hold it (the trigger checks).
+    """Replace the content of a cart. Its row must be locked, and it may have no active checkout (a trigger checks).
 
     `validated`: what is known of its tax id.
     """

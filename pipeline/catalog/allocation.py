@@ -1,4 +1,4 @@
-"""Allocates units of stock to lines. Pure: first come, first served; all lines of a checkout, or none."""
+"""Allocate units of stock to lines, without I/O: first come, first served; all lines of a checkout, or none."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(slots=True)
 class Level:
-    """What is free of a variant at a location. `unlimited`: it may be sold beyond what is there."""
+    """Free units of a variant at a location. `unlimited`: more may be sold than are on hand."""
 
     variant_id: int
     location_id: int
@@ -17,7 +17,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """A line that asks for units."""
+    """A line that needs units."""
 
     line: int
     variant_id: int
@@ -27,7 +27,7 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Units held for a line at a location."""
+    """Units for a line at a location."""
 
     checkout_id: UUID
     line: int
@@ -56,22 +56,22 @@ class Shelf:
             self._levels.setdefault(level.variant_id, []).append(level)
 
     def serve(self, checkout_id: UUID, wants: Sequence[Want]) -> list[Allocation] | Short:
-        """Serve all lines of a checkout, or say which one fell short and leave the shelf as it was."""
+        """Return the units of all lines of a checkout; or the first line that falls short, with nothing allocated."""
         allocations: list[Allocation] = []
         for want in wants:
-            taken = self._take(want)
-            if taken is None:
+            parts = self._allocate(want)
+            if parts is None:
                 short = self._explain(want, allocations)
-                self._put_back(allocations)
+                self._restore(allocations)
                 return short
             allocations.extend(
                 Allocation(checkout_id, want.line, want.variant_id, location_id, quantity)
-                for location_id, quantity in taken
+                for location_id, quantity in parts
             )
         return allocations
 
-    def _take(self, want: Want) -> list[tuple[int, int]] | None:
-        """Prefer one location for the whole line, then several, fullest first, then one that may be oversold."""
+    def _allocate(self, want: Want) -> list[tuple[int, int]] | None:
+        """Take one location for the whole line, else several, fullest first, else one that may be oversold."""
         levels = self._levels.get(want.variant_id, [])
         whole = next((level for level in levels if level.free >= want.quantity), None)
         if whole is not None:
@@ -92,13 +92,13 @@ class Shelf:
             level.free -= quantity
         return [(level.location_id, quantity) for level, quantity in parts]
 
-    def _put_back(self, allocations: Iterable[Allocation]) -> None:
+    def _restore(self, allocations: Iterable[Allocation]) -> None:
         for allocation in allocations:
             for level in self._levels[allocation.variant_id]:
                 if level.location_id == allocation.location_id:
                     level.free += allocation.quantity
 
     def _explain(self, want: Want, allocations: Iterable[Allocation]) -> Short:
-        mine = sum(allocation.quantity for allocation in allocations if allocation.variant_id == want.variant_id)
+        own = sum(allocation.quantity for allocation in allocations if allocation.variant_id == want.variant_id)
         left = sum(max(level.free, 0) for level in self._levels.get(want.variant_id, []))
-        return Short(want.line, want.sku, mine + want.quantity, mine + left)
+        return Short(want.line, want.sku, own + want.quantity, own + left)

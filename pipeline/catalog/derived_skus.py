@@ -1,7 +1,7 @@
-"""Skus for variants that have none: made of handle and options, and remembered.
+"""Skus for variants that have none: derived from handle and options, and stored.
 
-Different handles or options never get one sku, in whatever order rows and files come; what has got a sku keeps it, also
-when the variant is renamed.
+Different handles or options never get one sku, in any order of rows and files; a variant keeps its sku, also when it is
+renamed.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pipeline.catalog.skus import find_variants
 __all__ = ["Derived", "Origin", "choose_skus", "derive_sku", "remember_skus"]
 
 MAX_SKU: Final = 255
-#: Hexadecimal digits of an origin's digest behind a sku that others would derive too, more when even that is taken.
+#: Hexadecimal digits of an origin's digest behind a sku that others would derive too; more when that sku exists too.
 SUFFIXES: Final = (8, 16, 64)
 
 # For a transaction: two imports that derive at once would both find a sku free. Blocks nothing else.
@@ -92,8 +92,8 @@ def derive_sku(handle: str, options: tuple[str, ...]) -> str:
 def choose_skus(connection: Connection, wanted: Sequence[Derived]) -> dict[Origin, str]:
     """Return the sku of each origin: the one that it has, else one that nothing else has.
 
-    A variant that was derived before skus were remembered is recognised by its title. Others that may be doing the same
-    wait for this transaction; call `remember_skus` in it once the variants are written.
+    A variant without a stored origin is recognised by its title. Other transactions that derive skus wait for this one;
+    call `remember_skus` in it once the variants are written.
     """
     if not wanted:
         return {}
@@ -107,17 +107,17 @@ def choose_skus(connection: Connection, wanted: Sequence[Derived]) -> dict[Origi
         key=lambda each: (each.origin.plain_sku, each.origin.digest),
     )
     candidates = [sku for each in unknown for sku in (each.origin.plain_sku, *each.origin.list_skus())]
-    taken = {row.sku: row for row in connection.execute(FIND_TAKEN, {"skus": candidates})}
+    existing = {row.sku: row for row in connection.execute(FIND_TAKEN, {"skus": candidates})}
     used = set(chosen.values())
     for each in unknown:
-        sku = _choose(each, taken, used)
+        sku = _choose(each, existing, used)
         used.add(sku)
         chosen[each.origin] = sku
     return chosen
 
 
 def remember_skus(connection: Connection, chosen: Mapping[Origin, str]) -> None:
-    """Write down which variants stand for these origins, for good; what is written already stays."""
+    """Store which variants stand for these origins, for good; what is stored already stays."""
     ids = find_variants(connection, set(chosen.values()))
     connection.execute(
         REMEMBER,
@@ -130,14 +130,14 @@ def remember_skus(connection: Connection, chosen: Mapping[Origin, str]) -> None:
     )
 
 
-def _choose(derived: Derived, taken: Mapping[str, Row[Any]], used: set[str]) -> str:
+def _choose(derived: Derived, existing: Mapping[str, Row[Any]], used: set[str]) -> str:
     plain = derived.origin.plain_sku
-    stored = taken.get(plain)
+    stored = existing.get(plain)
     if plain not in used and (
         not derived.is_shared if stored is None else not stored.is_remembered and _fits(derived, stored.title)
     ):
         return plain
-    return next(sku for sku in derived.origin.list_skus() if sku not in taken and sku not in used)
+    return next(sku for sku in derived.origin.list_skus() if sku not in existing and sku not in used)
 
 
 def _fits(derived: Derived, title: str) -> bool:
@@ -146,6 +146,6 @@ def _fits(derived: Derived, title: str) -> bool:
         return True
     if derived.is_shared:
         return False
-    # Products are given new titles; their options hardly ever.
+    # Titles of products change; the names of options hardly ever.
     options = " / ".join(derived.origin.shown_options)
     return title.endswith(f" - {options}") if options else " - " not in title

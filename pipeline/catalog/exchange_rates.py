@@ -1,4 +1,4 @@
-"""Exchange rates as others publish them: stored by the thousand, a correction in place of what it corrects."""
+"""Exchange rates as others publish them: stored by the thousand; a correction replaces the rate that it corrects."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,10 +37,10 @@ class RateRow:
 
 
 def store_rates(connection: Connection, rows: Iterable[RateRow]) -> int:
-    """Store the rates and return how many are new or corrected; what is there already is not written.
+    """Store the rates and return how many are new or corrected; a rate that is stored already is not written.
 
-    Sorted by their key, so that two calls at once wait for each other in one order. What has been locked with a rate
-    keeps that rate: the lock has its own copy.
+    Sorted by their key, so that concurrent calls wait for each other in one order. A price lock keeps the rate with
+    which it was made: it has a copy.
     """
     by_key = index_rows(rows, lambda row: (row.base, row.quote, row.source, row.observed_at))
     ordered = [by_key[key] for key in sorted(by_key)]
@@ -64,7 +64,5 @@ def read_newest(connection: Connection) -> datetime | None:
 
 
 def is_too_old(newest: datetime | None, now: datetime, settings: Settings) -> bool:
-    """Return whether every rate is older than carts take it. Without any rate nothing is converted: that is not too
-    old.
-    """
+    """Return whether even the newest rate is too old to convert a price. Without any rate the answer is False."""
     return newest is not None and now - newest > timedelta(hours=settings.rate_max_age_hours)

@@ -1,6 +1,6 @@
-"""Where stock is. A database without any location is given its first one; each further one is created on demand only.
+"""Locations of stock. The first one of a database is created by itself, each further one only with `create`.
 
-A typing error would otherwise be a new place with new stock.
+A typing error would otherwise be a new location with new stock.
 """
 
 import difflib
@@ -23,7 +23,7 @@ CREATE_LOCATIONS: Final = text("""
 
 #: How alike two names are, from 0 to 1, for one to be suggested when the other does not exist.
 LIKENESS: Final = 0.6
-#: Locations that a sentence names when none is like the one asked for.
+#: Locations that a sentence names when none is like the given one.
 NAMED: Final = 5
 
 

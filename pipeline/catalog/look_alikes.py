@@ -14,7 +14,7 @@ FIND: Final = text("""
 
 
 def find_look_alikes(connection: Connection, skus: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the facts of a refusal, `look_alike`, for each of these that can be taken for a sku of the catalog.
+    """Return the facts of a refusal, `look_alike`, for each of these that can be confused with a sku of the catalog.
 
     By case, width, blanks, or letters that look alike. One round trip, over an index; none for no sku.
     """

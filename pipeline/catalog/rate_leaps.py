@@ -1,4 +1,4 @@
-"""Exchange rates that are too far from the one before them to be believed: cut off, mistyped, or of another currency.
+"""Exchange rates that differ too much from the one before them: cut off, mistyped, or of another currency.
 
 The bounds are those of the European Central Bank's own history: 187,000 steps of currencies of today, from 1999 to
 October 2026. The largest within a week are Iceland's of 6 November 2008, by 1.49, and Turkey's of 21 December 2021, by
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from pipeline.catalog.exchange_rates import RateRow
 
 NEAR: Final = timedelta(days=7)
-#: A step up or down by more than this factor is not believed, within a week and over a longer time.
+#: A step up or down by more than this factor is a leap, within a week and over a longer time.
 NEAR_FACTOR: Final = Decimal("1.5")
 FAR_FACTOR: Final = Decimal(3)
 
@@ -43,7 +43,7 @@ _Chain = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Leap:
-    """A rate that is not believed, the one it was compared with, and the factor that they may differ by."""
+    """A rate that differs too much, the one it was compared with, and the factor that they may differ by."""
 
     row: RateRow
     other_rate: Decimal
@@ -52,11 +52,10 @@ class Leap:
 
 
 def split_leaps(connection: Connection, rows: Sequence[RateRow]) -> tuple[list[RateRow], list[Leap]]:
-    """Part the rates that can be believed from those that cannot, both in the order given.
+    """Return the rates without leaps, and the leaps, both in the order given. Nothing is written.
 
-    A rate is compared with the one before it, of the same currencies and source, whether that is stored or comes along
-    and is believed; the first of all with what is stored of its own moment, or else with the next one. Nothing is
-    written.
+    A rate is compared with the one before it, of the same currencies and source: a stored one, or one of `rows` that is
+    no leap. The first of all is compared with the stored one of its own moment, or else with the next one.
     """
     chains: dict[_Chain, list[RateRow]] = defaultdict(list)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Looking up what the rows of a catalog name."""
+"""Look up the variants that rows name."""
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, TypeVar
@@ -15,7 +15,7 @@ FIND_VARIANTS: Final = text("SELECT sku, id FROM variants WHERE sku = ANY(CAST(:
 
 
 def index_rows(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, Row]:
-    """Index the rows. Two rows for one thing raise ValueError: a caller's mistake, one of them would be lost."""
+    """Return the rows by their key. Two rows with one key raise ValueError: one of them would be lost."""
     indexed: dict[Key, Row] = {}
     for row in rows:
         if indexed.setdefault(key(row), row) is not row:

@@ -1,7 +1,7 @@
-"""How many there are: set by the thousand, one round trip per statement, and written to the ledger.
+"""Units on hand: set by the thousand, one round trip per statement, and written to the ledger.
 
-Call `set_stock` once per transaction: it locks stock rows in the engine's order, and a second call could take others
-in another one.
+Call `set_stock` once per transaction: it locks stock rows in the engine's order, and a second call would lock others
+out of that order.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
@@ -78,7 +78,7 @@ Key = tuple[int, int]
 
 
 def find_stocked(connection: Connection, skus: Iterable[str]) -> set[str]:
-    """Return those of these skus that have a stock level, wherever it is and whatever is on it."""
+    """Return those of these skus that have a stock level, at any location."""
     return set(connection.scalars(FIND_STOCKED, {"skus": list(skus)}))
 
 
@@ -91,36 +91,39 @@ def set_stock(
 ) -> list[StockChange]:
     """Set the units on hand, write the difference to the ledger, and return before and after of each row, as given.
 
-    What is on hand is read under the lock: a sale that commits before is counted, one that comes after finds the new
+    Units on hand are read under the row lock: a sale that commits before is counted, one that comes after finds the new
     number. The first movement of a new level and a positive difference are a `receive`, anything else an `adjust`, and
     there is none when nothing differs: on hand always equals the sum of the ledger. The variant's backorder policy is
     copied to all its levels, and to those of `following`, skus whose units stay as they are.
 
     Raises, with nothing changed, NotFound for an unknown sku or location (see `pipeline/catalog/locations.py`), and
     StockRefused when a level has not the expected units, was set by hand since it was counted, or may not be oversold
-    and would be left with fewer units than are held.
+    and would have fewer units than are reserved.
     """
     by_key = index_rows(rows, lambda row: (row.sku, row.location))
-    # A savepoint: on a refusal the new locations and empty levels go too, whatever the caller does with the error.
+    # A savepoint: a refusal removes the new locations and empty levels too, whatever the caller does with the error.
     with connection.begin_nested():
         ids = find_variants(connection, {sku for sku, _ in by_key} | set(following))
         codes = {location for _, location in by_key}
         places = find_locations(connection, codes, create=create_locations) if codes else {}
-        asked: dict[Key, StockInput] = {(ids[sku], places[code]): row for (sku, code), row in by_key.items()}
-        created = _create_levels(connection, sorted(asked))
+        requested: dict[Key, StockInput] = {(ids[sku], places[code]): row for (sku, code), row in by_key.items()}
+        created = _create_levels(connection, sorted(requested))
         levels = _lock_levels(connection, sorted(ids.values()))
-        targets, objections = _find_targets(levels, asked, created, _read_moved(connection, asked))
+        targets, objections = _find_targets(levels, requested, created, _read_moved(connection, requested))
         objections += [
-            Shortfall(level.sku, level.location, level.reserved, targets[level.key], is_asked=level.key in asked)
+            Shortfall(
+                *(level.sku, level.location, level.reserved, targets[level.key]),
+                is_requested=level.key in requested,
+            )
             for level in levels
             if not level.may_oversell and level.reserved > targets[level.key]
         ]
         if objections:
             raise StockRefused(objections)
         _write_levels(connection, [level for level in levels if level.is_stale(targets[level.key])], targets)
-        _write_movements(connection, levels, targets, asked, created)
+        _write_movements(connection, levels, targets, requested, created)
     found = {level.key: level for level in levels}
-    return [StockChange(found[key].sku, found[key].location, found[key].before, targets[key]) for key in asked]
+    return [StockChange(found[key].sku, found[key].location, found[key].before, targets[key]) for key in requested]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +144,14 @@ class _Level:
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """What happened to a level since it was counted: units sold (below zero), and whether it was set."""
+    """Movements of a level since it was counted: units sold (below zero), and whether it was set by hand."""
 
     sold: int
     by_hand: bool
 
 
 def _create_levels(connection: Connection, keys: Sequence[Key]) -> set[Key]:
-    """Create missing levels, empty, and return those. Of two callers at once one creates, the other waits for it."""
+    """Create missing levels, empty, and return those. Of two concurrent callers one creates, the other waits for it."""
     created = connection.execute(
         CREATE_LEVELS,
         {"variants": [variant_id for variant_id, _ in keys], "locations": [location_id for _, location_id in keys]},
@@ -157,7 +160,7 @@ def _create_levels(connection: Connection, keys: Sequence[Key]) -> set[Key]:
 
 
 def _lock_levels(connection: Connection, variant_ids: Sequence[int]) -> list[_Level]:
-    """Lock every level of the variants, at other places too: a policy is the variant's, and reaches them all."""
+    """Lock every level of the variants, at other locations too: a policy is the variant's, and applies to all."""
     locked = locks.lock_stock(connection, variant_ids)
     # Read only now, under the row locks: an earlier change of a policy and the stock has been committed.
     found = connection.execute(
@@ -179,9 +182,9 @@ def _lock_levels(connection: Connection, variant_ids: Sequence[int]) -> list[_Le
     ]
 
 
-def _read_moved(connection: Connection, asked: Mapping[Key, StockInput]) -> dict[Key, _Moved]:
-    """Return what happened since to the levels that were counted; read under their locks."""
-    counted = {key: row.counted_at for key, row in asked.items() if isinstance(row, StockCount)}
+def _read_moved(connection: Connection, requested: Mapping[Key, StockInput]) -> dict[Key, _Moved]:
+    """Return the movements since the count, of the levels that were counted; read under their row locks."""
+    counted = {key: row.counted_at for key, row in requested.items() if isinstance(row, StockCount)}
     if not counted:
         return {}
     found = connection.execute(
@@ -196,14 +199,14 @@ def _read_moved(connection: Connection, asked: Mapping[Key, StockInput]) -> dict
 
 
 def _find_targets(
-    levels: Sequence[_Level], asked: Mapping[Key, StockInput], created: Set[Key], moved: Mapping[Key, _Moved]
+    levels: Sequence[_Level], requested: Mapping[Key, StockInput], created: Set[Key], moved: Mapping[Key, _Moved]
 ) -> tuple[dict[Key, int], list[Objection]]:
-    """Return the units that each level shall have, and what speaks against it."""
+    """Return the units that each level shall have, and the objections."""
     targets: dict[Key, int] = {}
     objections: list[Objection] = []
     for level in levels:
         target = level.before
-        match asked.get(level.key):
+        match requested.get(level.key):
             case None:
                 pass
             case StockDelta(delta=delta):
@@ -238,7 +241,7 @@ def _write_movements(
     connection: Connection,
     levels: Sequence[_Level],
     targets: Mapping[Key, int],
-    asked: Mapping[Key, StockInput],
+    requested: Mapping[Key, StockInput],
     created: Set[Key],
 ) -> None:
     moved = {level.key: targets[level.key] - level.before for level in levels if targets[level.key] != level.before}
@@ -250,7 +253,7 @@ def _write_movements(
             "kinds": [
                 # What comes in is received; a new level that starts below zero (sold on backorder before) is adjusted.
                 MovementKind.RECEIVE.value
-                if units > 0 and (key in created or isinstance(asked[key], StockDelta))
+                if units > 0 and (key in created or isinstance(requested[key], StockDelta))
                 else MovementKind.ADJUST.value
                 for key, units in moved.items()
             ],

@@ -1,4 +1,4 @@
-"""What may be said of stock: how many there shall be, how many more or fewer, or how many were counted at a moment."""
+"""Rows that set stock: units as they shall be, a difference, or units as they were counted at a moment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A variant at a location, whose name is normalised as it is made; ValueError for one that is no name."""
+    """A variant at a location, whose name is normalised; ValueError for one that is no name."""
 
     sku: str
     location: str
@@ -35,10 +35,10 @@ class _Placed:
 
 @dataclass(frozen=True, slots=True)
 class StockRow(_Placed):
-    """Units on hand as they shall be, those held by checkouts included.
+    """Units on hand as they shall be, reserved ones included.
 
-    `expected` is what is on hand now, as its writer has seen it: sales go on meanwhile, and none of them is
-    overwritten. Without it the level must be new, or have the quantity already.
+    `expected` is what the writer has seen on hand: a sale in between is not overwritten. Without it the level must be
+    new, or have the quantity already.
     """
 
     quantity: int
@@ -54,7 +54,7 @@ class StockDelta(_Placed):
 
 @dataclass(frozen=True, slots=True)
 class StockCount(_Placed):
-    """Units that were on hand at a moment of the database's clock. What was sold since is taken off."""
+    """Units that were on hand at a moment of the database's clock. Units sold since are subtracted."""
 
     quantity: int
     counted_at: datetime
@@ -75,16 +75,16 @@ class StockChange:
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """A stock level that would be left with fewer units than checkouts hold.
+    """A stock level that would have fewer units than are reserved.
 
-    `is_asked`: the level was to be set; otherwise it is one elsewhere, which the variant's policy would leave so.
+    `is_requested`: the level was to be set; otherwise it is at another location, and the variant's policy changes it.
     """
 
     sku: str
     location: str
     reserved: int
     quantity: int
-    is_asked: bool = True
+    is_requested: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ Objection = Shortfall | Mismatch | Recount
 
 
 class StockRefused(Conflict):
-    """Stock cannot be set so, and nothing was changed. `objections` has every such level."""
+    """The refusal to set stock; nothing was changed. `objections` has every such level."""
 
     def __init__(self, objections: Sequence[Objection]) -> None:
         """Take at least one; the code and the sentence are about the first."""
@@ -124,7 +124,7 @@ def explain(objection: Objection) -> tuple[Code, dict[str, Any]]:
     """Return the code of an objection, and the facts of its sentence."""
     where = {"sku": objection.sku, "location": objection.location}
     match objection:
-        case Shortfall(is_asked=True):
+        case Shortfall(is_requested=True):
             return Code.STOCK_RESERVED, {**where, "reserved": objection.reserved, "quantity": objection.quantity}
         case Shortfall():
             return Code.STOCK_OVERSOLD, {**where, "reserved": objection.reserved, "quantity": objection.quantity}

@@ -1,4 +1,4 @@
-"""Tax rates as a table of the law has them: stored at once, each valid until the next one of its kind begins."""
+"""Tax rates, stored by the table: each is valid until the next one of its kind begins."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from models.identifiers import (
 )
 from pipeline.catalog.skus import index_rows
 
-#: Two imports at once would both find a rate missing and both insert it. Readers are not held up.
+#: Two concurrent imports would both find a rate missing and both insert it. Readers do not wait.
 LOCK: Final = text("LOCK TABLE tax_rates IN SHARE ROW EXCLUSIVE MODE")
 
-#: Every rate of the countries given is looked at: a new one ends the one before it, and is ended by one planned later.
+#: It reads every rate of the countries given: a new rate ends the one before it, and a planned one ends the new one.
 STORE_TAXES: Final = text("""
     WITH given AS (
         SELECT * FROM unnest(CAST(:countries AS text[]), CAST(:regions AS text[]), CAST(:categories AS text[]),
@@ -57,30 +57,30 @@ STORE_TAXES: Final = text("""
 """)
 
 
-# As pipeline/pricing/taxes/lapses.py has it of one cart: groups of a country, a region and a category that have a rate
-# at some other time, and now neither one of their own nor one of no category; and delivery that was taxed.
-_HOLDS = "{0}.valid_from <= now() AND ({0}.valid_until IS NULL OR {0}.valid_until > now())"
-#: A query for how many groups of rates nothing stands in for now.
+# The rule of pipeline/pricing/taxes/lapses.py for one cart: groups of a country, a region and a category that have a
+# rate at some other time, and now neither one of their own nor one of no category; and delivery that was taxed.
+_VALID_NOW = "{0}.valid_from <= now() AND ({0}.valid_until IS NULL OR {0}.valid_until > now())"
+#: A query for the number of groups without a valid rate now.
 COUNT_LAPSED: Final = f"""
     SELECT count(*) FROM (
         SELECT country, region, category, false AS shipping FROM tax_rates t
         GROUP BY country, region, category
         HAVING NOT EXISTS (SELECT FROM tax_rates v
                            WHERE v.country = t.country AND v.region IS NOT DISTINCT FROM t.region
-                             AND (v.category IS NULL OR v.category = t.category) AND {_HOLDS.format("v")})
+                             AND (v.category IS NULL OR v.category = t.category) AND {_VALID_NOW.format("v")})
            AND (bool_or(valid_until <= now())
                 OR NOT EXISTS (SELECT FROM tax_rates v
                                WHERE v.country = t.country AND (v.region IS NULL OR v.region = t.region)
-                                 AND (v.category IS NULL OR v.category = t.category) AND {_HOLDS.format("v")}))
+                                 AND (v.category IS NULL OR v.category = t.category) AND {_VALID_NOW.format("v")}))
         UNION ALL
         SELECT DISTINCT country, region, NULL, true FROM tax_rates t
         WHERE on_shipping AND category IS NULL AND valid_until <= now()
           AND EXISTS (SELECT FROM tax_rates v
                       WHERE v.country = t.country AND v.region IS NOT DISTINCT FROM t.region
-                        AND v.category IS NULL AND {_HOLDS.format("v")})
+                        AND v.category IS NULL AND {_VALID_NOW.format("v")})
           AND NOT EXISTS (SELECT FROM tax_rates v
                           WHERE v.country = t.country AND v.region IS NOT DISTINCT FROM t.region
-                            AND v.category IS NULL AND (v.on_shipping OR v.name = t.name) AND {_HOLDS.format("v")})
+                            AND v.category IS NULL AND (v.on_shipping OR v.name = t.name) AND {_VALID_NOW.format("v")})
     ) missed
 """
 
@@ -89,7 +89,7 @@ COUNT_LAPSED: Final = f"""
 class TaxRow:
     """A tax rate as it shall be. `rate` is a fraction: 0.20 is 20 %; without `valid_until` it has no end yet.
 
-    The names in it are normalised as it is made; ValueError says which one names nothing.
+    Its names are normalised; ValueError says which one is no name.
     """
 
     country: str

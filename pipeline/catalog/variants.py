@@ -1,6 +1,6 @@
-"""What can be sold and for how much: set by the thousand, one round trip per statement.
+"""Variants and prices: set by the thousand, one round trip per statement.
 
-Every function takes all its rows at once and works inside the caller's transaction. Stock is beside it, in
+Every function takes all its rows at once and works inside the caller's transaction. Stock is in
 `pipeline/catalog/stock.py`; set it last, so that its row locks are held for the shortest time.
 """
 
@@ -23,7 +23,7 @@ UPSERT_VARIANTS: Final = text("""
         IS DISTINCT FROM (excluded.title, excluded.category, excluded.backorder_policy, excluded.active)
 """)
 
-# The base price is the one without an end; one with an end lies over it while it is valid, and stays.
+# The base price is the one without an end; one with an end covers it while it is valid, and stays.
 SET_PRICES: Final = text("""
     WITH given AS (
         SELECT variant_id, CAST(currency AS char(3)) AS currency, amount_minor, tax_included AS wanted_flag
@@ -81,7 +81,7 @@ class VariantRow:
 class PriceRow:
     """A list price as it shall be from now on.
 
-    `tax_included` is for a variant that has no price yet, true unless it is said; every other one keeps what it has.
+    `tax_included` is for a variant without a price, and true by default; every other variant keeps its flag.
     """
 
     sku: str
@@ -92,10 +92,10 @@ class PriceRow:
 
 @dataclass(frozen=True, slots=True)
 class PriceChanges:
-    """What setting prices did.
+    """Counts of prices that were set.
 
-    `changed` were written. `flags_kept` include tax where the row says they do not, or the other way round: they stay.
-    `covered` have a price with an end over them, the last of them until `covered_until`.
+    `changed` were written. `flags_kept` kept a `tax_included` that differs from the row's. `covered` are covered by a
+    price with an end, the last of them until `covered_until`.
     """
 
     changed: int = 0
@@ -105,10 +105,10 @@ class PriceChanges:
 
 
 def upsert_variants(connection: Connection, rows: Iterable[VariantRow]) -> dict[str, int]:
-    """Create the variants, or make them as given; return their ids by sku. What is so already is not written.
+    """Create or update the variants; return their ids by sku. A variant that is as given already is not written.
 
-    Sorted by sku, so that two calls at once wait for each other in one order. A changed backorder policy reaches the
-    stock levels with the next `set_stock` of the variant.
+    Sorted by sku, so that concurrent calls wait for each other in one order. A changed backorder policy is copied to
+    the stock levels by the next `set_stock` of the variant.
     """
     by_sku = index_rows(rows, lambda row: row.sku)
     ordered = [by_sku[sku] for sku in sorted(by_sku)]
@@ -126,11 +126,11 @@ def upsert_variants(connection: Connection, rows: Iterable[VariantRow]) -> dict[
 
 
 def set_prices(connection: Connection, rows: Iterable[PriceRow]) -> PriceChanges:
-    """Make these the list prices from now on and return what that changed; an unchanged price writes nothing.
+    """Set the list prices from now on and return what that changed; an unchanged price writes nothing.
 
     The base price, which has no end, ends where the new one begins. A price with an end keeps its window: while it is
-    valid it goes before the base price, which is valid again when it ends. A price that is planned for later stays,
-    and wins when its time comes. Set twice in one transaction, the last one counts.
+    valid it precedes the base price, which is valid again when it ends. A price that is planned for later stays, and
+    becomes the base price at its time. Of two in one transaction, the last one counts.
     """
     by_key = index_rows(rows, lambda row: (row.sku, row.currency))
     ids = find_variants(connection, {row.sku for row in by_key.values()})

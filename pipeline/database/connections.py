@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, with every timeout set: a hung thread never looks dead to a broker."""
+"""Connections to PostgreSQL, with every timeout set: no thread hangs for so long that its message is redelivered."""
 
 import threading
 import time
@@ -13,16 +13,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipeline.settings import Settings
 
-#: Failures that say nothing about the checkout: they are repeated and never counted as its attempts. 08 connection,
+#: Failures of the database and not of the checkout: they are repeated, and are no attempts of it. 08 connection,
 #: 40001 and 40P01 serialisation and deadlock, 53 out of resources, 55P03 lock timeout, 57 cancelled or shutting down,
 #: 25P03 idle in transaction for too long.
 TRANSIENT_SQLSTATES: Final = ("08", "40001", "40P01", "53", "55P03", "57", "25P03")
 
-#: A statement is prepared once it has been asked so often: psycopg's own default.
+#: A statement is prepared once it has run so often: psycopg's own default.
 PREPARED_AFTER: Final = 5
 
-#: For statements that read rows by their keys, over and over. Left to itself PostgreSQL plans each statement that
-#: takes an array anew at each call: a tenth of the time of a checkout alone.
+#: For statements that read rows by their keys, over and over. By default PostgreSQL plans each statement with an array
+#: anew at each call: a tenth of the time of a checkout alone.
 BY_KEY: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 #: A plan that was made for nearly empty tables reads all of them. It would be kept until the next ANALYZE, a minute or
 #: more away; for so long it reads what some seconds have written, a few thousand rows.
@@ -44,13 +44,13 @@ def connect_engine(
 
     `by_key` is for work that reads only rows by their keys, over and over: a connection plans each statement once,
     and anew when its plans are older than PLAN_SECONDS.
-    READ COMMITTED, the database's clock, UTC. A frozen or vanished client loses its locks within seconds.
+    READ COMMITTED, the database's clock, UTC. A frozen or vanished client loses its row locks within seconds.
     """
     timeout = settings.statement_timeout_seconds if statement_timeout_seconds is None else statement_timeout_seconds
     options = {
         "statement_timeout": int(timeout * 1000),
         "lock_timeout": int(settings.lock_timeout_seconds * 1000),
-        # A worker stopped inside a transaction must not keep a hot row: 5 s is ten times the longest healthy batch.
+        # A worker stopped inside a transaction must not keep its row locks: 5 s is ten times the longest healthy batch.
         "idle_in_transaction_session_timeout": 5000,
         "client_connection_check_interval": 1000,
         "tcp_keepalives_idle": 5,
@@ -65,13 +65,13 @@ def connect_engine(
         pool_size=pool_size or settings.pool_size,
         max_overflow=0,
         pool_timeout=10,
-        # Parameters are tokens, addresses, webhook bodies: they stand in no error and no log.
+        # Parameters are tokens, addresses, webhook bodies: no error and no log shows them.
         hide_parameters=True,
         connect_args={
             "application_name": f"checkout.{application_name}",
             "connect_timeout": 3,
             "prepare_threshold": PREPARED_AFTER if settings.prepare_statements else None,
-            # A host that vanishes says nothing: after this long a thread that waits for its answer times out.
+            # A host that vanishes sends no error: after this time a thread that waits for its answer times out.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 5,
             "keepalives_interval": 2,
@@ -108,19 +108,19 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction for reading alone. It is committed: at a rollback psycopg forgets all it has prepared."""
+    """Open a transaction for reading only. It is committed: after a rollback psycopg prepares all statements again."""
     with engine.begin() as connection:
         yield connection
 
 
 def assert_no_transaction() -> None:
-    """Raise if this thread is inside a transaction: no foreign service is called while rows are locked."""
+    """Raise if this thread is inside a transaction: no external service is called while rows are locked."""
     if getattr(_open_transactions, "count", 0):
         raise RuntimeError("A gateway was about to be called inside a database transaction.")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the database, not the work, failed: the same work may well succeed on another connection."""
+    """Return whether the database failed, and not the work: the same work may succeed on another connection."""
     if isinstance(error, PoolTimeout):
         return True
     if not isinstance(error, DBAPIError):

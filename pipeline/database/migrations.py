@@ -8,12 +8,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-#: The migrations lie beside the packages: the engine is installed from its checkout, never from an index.
+#: The migrations are beside the packages: the engine is installed from its repository, never from an index.
 PYPROJECT: Final = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
-    """Bring the database to `revision`; safe when it is there already. Down to `base` when that is asked for."""
+    """Upgrade the database to `revision`, or downgrade it to `base`; harmless when it has that revision already."""
     config = _configure(connection)
     if revision == "base":
         command.downgrade(config, revision)

@@ -1,8 +1,8 @@
 """Database privileges: three roles without a login, granted to the users that processes connect as.
 
-`checkout_worker` is for the workers, the scheduler and the HTTP edge: it can do what they do, and cannot change what
-has been written down, whatever SQL is run as it. `checkout_clerk` is for the commands that keep the catalog, the keys
-and the endpoints. `checkout_reader` only reads, and no secret. None owns a table: no trigger can be switched off.
+`checkout_worker` is for the workers, the scheduler and the HTTP servers: it can do what they do, and no SQL that runs
+as it can change history. `checkout_clerk` is for the commands that manage the catalog, the API keys and the endpoints.
+`checkout_reader` only reads, and no secret. None owns a table: no trigger can be switched off.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,15 +30,15 @@ _OWN: Final[Mapping[str, tuple[str, ...]]] = {"carts": ("id", "owner", "created_
 
 
 def _update(table: str) -> str:
-    """Return the right to change every column of a table but those that are written once."""
+    """Return the right to change every column of a table except those that are written once."""
     once = {*FROZEN.get(table, ()), *_OWN.get(table, ())}
     generated = {column.name for column in Base.metadata.tables[table].columns if column.identity is not None}
     columns = [column.name for column in Base.metadata.tables[table].columns]
     return f"UPDATE ({', '.join(name for name in columns if name not in once | generated)})"
 
 
-#: What the worker may do beside reading: whole tables, or the columns that it may change. What is not named it may
-#: only read. History (events, movements, lines of checkouts, locks and orders) is inserted and never changed.
+#: What the worker may do beside reading: on whole tables, or on the columns named. All other tables it may only read.
+#: History (events, movements, lines of checkouts, price locks and orders) is inserted and never changed.
 WORKER: Final[Mapping[str, tuple[str, ...]]] = {
     "carts": ("INSERT", _update("carts")),
     "cart_lines": ("INSERT", "UPDATE", "DELETE"),
@@ -84,21 +84,21 @@ CLERK: Final[Mapping[str, tuple[str, ...]]] = {
     "webhook_endpoints": ("INSERT", "UPDATE"),
     "webhook_deliveries": ("UPDATE",),
 }
-#: What the reader does not see: all other columns it does.
+#: Columns that the reader does not see; it sees all others.
 SECRETS: Final[Mapping[str, frozenset[str]]] = {
     "api_keys": frozenset({"secret_hash"}),
     "admin_sessions": frozenset({"token_hash"}),
-    # The buyer's 3-D Secure action: with it, anyone can act in place of the buyer.
+    # The buyer's 3-D Secure action: with it, others can act in place of the buyer.
     "payments": frozenset({"token", "action"}),
-    # What others have sent: secrets are removed before it is stored, as far as they can be recognised.
+    # Texts from outside: secrets are removed before they are stored, as far as they can be recognised.
     "rejected_messages": frozenset({"body"}),
     "webhook_inbox": frozenset({"body"}),
     "webhook_endpoints": frozenset({"secret"}),
     "stored_responses": frozenset({"body", "headers"}),
 }
 
-#: A session makes nothing of its own: no table with a name of the engine's, whatever would trust it. PUBLIC is every
-#: role. If the owner of the tables does not own the database, PostgreSQL warns that the database's owner has to do it.
+#: A session creates nothing of its own: no table with a name of the engine's. PUBLIC is every role. If the owner of the
+#: tables does not own the database, PostgreSQL warns that the database's owner has to do it.
 _MAKE_NOTHING: Final = """
 DO $$ BEGIN
     EXECUTE format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC', current_database());
@@ -113,18 +113,18 @@ END $$
 
 
 def list_statements(schemas: Sequence[SchemaGrant]) -> list[str]:
-    """Return the statements that make the roles and grant them what they may do; safe to run again.
+    """Return the statements that create the roles and grant their privileges; safe to run again.
 
     `schemas` are those of the gateways, beside the engine's own.
     """
     names = ["public", *(each.schema for each in schemas)]
     statements = [MAKE.format(role=role).strip() for role in Role]
-    everybody = ", ".join(Role)
+    all_roles = ", ".join(Role)
     statements.append(_MAKE_NOTHING.strip())
     for schema in names:
-        statements.append(f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {everybody}")
-        statements.append(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {everybody}")
-        statements.append(f"GRANT USAGE ON SCHEMA {schema} TO {everybody}")
+        statements.append(f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {all_roles}")
+        statements.append(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {all_roles}")
+        statements.append(f"GRANT USAGE ON SCHEMA {schema} TO {all_roles}")
     statements.append(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {Role.WORKER}, {Role.CLERK}")
     statements.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {', '.join(names)} TO {Role.WORKER}, {Role.CLERK}")
     statements += [
@@ -144,15 +144,15 @@ def list_statements(schemas: Sequence[SchemaGrant]) -> list[str]:
 
 
 def make_user(connection: Connection, name: str, role: Role) -> None:
-    """Make a user that may log in, with this role; for places that are gone tomorrow, where no password is needed."""
+    """Create a user that may log in, with this role and no password, for temporary environments."""
     connection.execute(text(f"CREATE USER {name}"))
     connection.execute(text(f"GRANT {role} TO {name}"))
 
 
 def grant(connection: Connection, schemas: Sequence[SchemaGrant]) -> None:
-    """Make the roles and grant them what they may do. Run it as the owner of the tables, who may create roles.
+    """Create the roles and grant their privileges. Run it as the owner of the tables, who may create roles.
 
-    A schema that is not here is left out: its gateway keeps its tables elsewhere, or is installed and not used.
+    A schema that is not here is left out: its gateway has its tables elsewhere, or is installed and not used.
     """
     here = set(connection.execute(text("SELECT nspname FROM pg_namespace")).scalars())
     for statement in list_statements([each for each in schemas if each.schema in here]):

@@ -1,4 +1,4 @@
-"""A database for the moment, with the schema: for tests of this engine, and of adapters and integrations elsewhere."""
+"""A temporary database with the schema: for tests of this engine, and of adapters and integrations elsewhere."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ OpenServer = Callable[[], AbstractContextManager[str]]
 
 @contextmanager
 def open_settings(open_server: OpenServer | None = None, **changes: Any) -> Iterator[Settings]:
-    """Give settings with short times and an empty database of their own; no `.env` file is read. Redis is nowhere."""
+    """Yield settings with short times and an empty database of their own, without Redis; no `.env` file is read."""
     with (open_server or open_postgres)() as server_url, open_database(server_url, "checkout_testing") as database_url:
         urls = {"database_url": SecretStr(database_url), "redis_url": SecretStr("redis://nowhere")}
         given: dict[str, Any] = {**urls, **SHORT_TIMES, **changes}
@@ -39,7 +39,7 @@ def open_settings(open_server: OpenServer | None = None, **changes: Any) -> Iter
 
 @contextmanager
 def open_postgres() -> Iterator[str]:
-    """Give the address of a PostgreSQL server: DATABASE_URL, else an embedded one that is stopped at the end."""
+    """Yield the address of a PostgreSQL server: DATABASE_URL, else an embedded one that is stopped at the end."""
     if found := os.environ.get("DATABASE_URL"):
         yield found
         return
@@ -49,7 +49,7 @@ def open_postgres() -> Iterator[str]:
 
 @contextmanager
 def open_database(server_url: str, name: str) -> Iterator[str]:
-    """Give the address of a new database `<name>_<id>` with the schema; it is dropped at the end."""
+    """Yield the address of a new database `<name>_<id>` with the schema; it is dropped at the end."""
     server = make_url(server_url).set(drivername="postgresql+psycopg")
     own = f"{name}_{os.getpid()}_{uuid4().hex[:6]}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")

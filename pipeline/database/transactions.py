@@ -1,4 +1,4 @@
-"""Transactions, repeated while the database is the one that fails."""
+"""Transactions, repeated when it is the database that fails."""
 
 import random
 import time
@@ -15,13 +15,13 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-#: Pauses before a transaction is repeated that the database could not carry through. About 3.6 s in all, well inside a
-#: shutdown's grace: a deadlock or a restart that is over by then costs nothing, a longer outage is left to the sweep.
+#: Pauses before a failed transaction is repeated. About 3.6 s in all, well inside the time that a shutdown waits: a
+#: shorter deadlock or restart costs no attempt, a longer outage is left to the sweep.
 TRANSIENT_WAITS: Final = (0.02, 0.1, 0.5, 1.0, 2.0)
 
 
 class TransactionRunner:
-    """Runs work in transactions of its own. Thread-safe; it sends nothing and knows nothing of checkouts."""
+    """Runs work in transactions of its own. Thread-safe; it sends no messages and knows nothing of checkouts."""
 
     def __init__(self, database: Engine, *, waits: Sequence[float] = TRANSIENT_WAITS) -> None:
         """Take the engine. `waits` are the pauses before a transaction is repeated."""
@@ -31,8 +31,8 @@ class TransactionRunner:
     def run(self, work: Callable[[Connection], T], *, more_repeats: int = 0) -> T:
         """Return what `work` returned in the transaction that committed.
 
-        `work` is called once for each try: what it does outside the database must be harmless twice. With
-        `more_repeats` the longest pause is made so many times more.
+        `work` is called once for each attempt: what it does outside the database must be harmless twice. With
+        `more_repeats` there are so many more attempts, each after the longest pause.
         """
         return self._repeat(lambda: transaction(self._database), work, (*self._waits, *self._waits[-1:] * more_repeats))
 

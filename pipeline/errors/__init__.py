@@ -1,7 +1,6 @@
-"""Errors: one tree, a stable code and a sentence for each that says what to do.
+"""Errors: one tree; each has a stable code, and a sentence that says what to do.
 
-Public modules: `objections` (what is wrong with something from outside), `tree` (every sentence), `wording` (facts in a
-sentence).
+Public modules: `objections` (mistakes of an input, in words), `tree` (every sentence), `wording` (facts in a sentence).
 """
 
 from pipeline.errors.codes import Code

@@ -1,7 +1,7 @@
-"""What is wrong with something from outside, in words: one phrase for each kind of mistake that validation finds.
+"""What is wrong with an input, in words: one phrase for each kind of mistake that validation finds.
 
-The library's own messages name patterns and types (`String should match pattern '^[A-Z]{2}$'`); no caller knows
-those. Nothing of what was sent is shown but the name of its field.
+The library's own messages name patterns and types (`String should match pattern '^[A-Z]{2}$'`), which no caller knows.
+A phrase shows the name of a field, and never its value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ _LENGTHS: Final = {
     "too_long": (_MORE, "max_length", "entry", "entries"),
 }
 
-#: What a text must be that has to fit a pattern. A test holds every pattern of the interface against this table.
+#: What a text must be that has to match a pattern. A test compares every pattern of the interface with this table.
 FORMS: Final = {
     r"^[A-Z]{2}$": "must be a country code of two capital letters such as GB",
     r"^[A-Z]{3}$": "must be a currency code of three capital letters such as EUR",
@@ -74,17 +74,17 @@ FORMS: Final = {
 
 
 def explain_first(error: ValidationError) -> str:
-    """Return what is wrong first, as a phrase with the field's name: `lines.0.quantity is missing`."""
+    """Return the first mistake as a phrase with the field's name: `lines.0.quantity is missing`."""
     first = error.errors(include_url=False, include_input=False)[0]
     return explain_objection(first["loc"], first)
 
 
 def explain_objection(location: Sequence[int | str], objection: Mapping[str, object]) -> str:
-    """Return one objection of a validation as a phrase; `location` is the name of its field, part by part."""
+    """Return one mistake as a phrase; `location` is the name of its field, part by part."""
     where = ".".join(str(part) for part in location)
     kind, facts = str(objection["type"]), cast("Mapping[str, Any]", objection.get("ctx", {}))
     if kind in {"value_error", "assertion_error"}:
-        # A sentence of our own, about what was sent.
+        # A validator of this project raised it: its sentence is shown as it is.
         what = str(facts.get("error", objection["msg"])).strip()
         return f"{where}: {what}" if where else what
     what = _describe(kind, facts, str(objection["msg"]))

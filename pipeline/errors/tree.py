@@ -133,7 +133,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.INTERNAL_ERROR: "The request could not be handled ({error}): report it with its idempotency key.",
 }
 
-#: Decides whether a variant of a sentence is for these facts.
+#: Return whether a variant of a sentence is for these facts.
 When = Callable[[Mapping[str, Any]], bool]
 
 #: The sentence instead where the facts make the usual sentence wrong: the first whose condition holds.
@@ -208,9 +208,7 @@ def sentence(code: Code, detail: Mapping[str, Any]) -> str:
 
 
 class CheckoutError(Exception):
-    """Base of every error that the engine raises on purpose: a stable code, its facts, and a sentence for the
-    reader.
-    """
+    """Base of every error that the engine raises on purpose: a stable code, its facts, and a sentence."""
 
     def __init__(self, code: Code, **detail: Any) -> None:
         """Take the facts that the code's sentence names."""
@@ -224,16 +222,13 @@ class CheckoutError(Exception):
 
 
 class Refused(CheckoutError):
-    """The request cannot be carried out as it stands.
-
-    Nothing was changed, unless it is `committed`: then it is raised once what it led to has committed.
-    """
+    """The request cannot be carried out. Nothing was changed, unless `committed`: then its effects have committed."""
 
     committed: bool = False
 
 
 class Invalid(Refused):
-    """The request itself is wrong: sending it again unchanged will not help."""
+    """The request itself is wrong: the same request fails again."""
 
 
 class NotFound(Refused):

@@ -1,7 +1,7 @@
-"""Fills the facts into a sentence: what came from outside is quoted, what is counted has its number.
+"""Fill the facts into a sentence: texts from outside are quoted, counts have their word.
 
 `{sku!q}` shows a text from outside in quotes, where a blank or an invisible character can be seen; `{lines:line|lines}`
-shows a count with the word that goes with it. Everything else is as `str.format` has it.
+shows a count with its word in singular or plural. Everything else is as in `str.format`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from typing import Any, Final
 
 #: The longest text from outside that a sentence shows: a SKU has at most 255 characters.
 MAX_QUOTED: Final = 300
-#: What has its own escape in JSON, which most readers know.
+#: Characters with their own escape in JSON, which most readers know.
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def quote(text: str) -> str:
-    r"""Return the text in double quotes, cut at `MAX_QUOTED` characters; what cannot be seen is written as `\u200b`."""
+    r"""Return the text in double quotes, cut at `MAX_QUOTED` characters, with invisible ones as escapes: `\u200b`."""
     shown = text if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 1]}…"
     return f'"{"".join(_show(character) for character in shown)}"'
 
@@ -23,7 +23,7 @@ def quote(text: str) -> str:
 def fill(template: str, facts: Mapping[str, Any]) -> str:
     """Return the template with its facts filled in; a fact that is missing shows as `?`.
 
-    A sentence with a hole is better than an unwind that cannot say why.
+    A sentence with a gap is better than an unwind without a reason.
     """
     return _WRITER.vformat(template, (), facts)
 
@@ -38,7 +38,7 @@ def describe(template: str) -> str:
 
 
 def count(number: float, singular: str, plural: str) -> str:
-    """Return a number with the word that goes with it: `1 line`, `0 lines`."""
+    """Return a number with its word in singular or plural: `1 line`, `0 lines`."""
     return f"{number} {singular if number == 1 else plural}"
 
 

@@ -1,6 +1,6 @@
-"""What comes in from outside, by kind: its bounds and its one form; and how much JSON is read.
+"""Types of input fields, with their bounds and their normal form; and bounds of JSON.
 
-Public modules: `kinds` (every kind of field).
+Public modules: `kinds` (every type of field).
 """
 
 from pipeline.field_types.json_bounds import check_values, measure, read_json

@@ -1,6 +1,6 @@
-"""How much JSON is read: bounded as bytes before it is parsed, and as values before anything looks at each of them.
+"""Bounds of JSON input: in bytes before it is parsed, in values before each of them is read.
 
-Every text from outside that is JSON passes here: the bodies of HTTP requests, and the messages of the queues.
+All JSON from outside is read here: the bodies of HTTP requests, and the messages of the queues.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 from models.limits import MAX_VALUES
 from pipeline.errors import Code, Invalid
 
-#: What PostgreSQL's bigint holds. Larger numbers are nothing that is counted here, and slow to write out.
+#: The largest bigint of PostgreSQL. No larger number counts anything here, and it is slow to convert to text.
 _MAX_NUMBER: Final = 2**63 - 1
 #: No shorter text can have too many values.
 _SHORT: Final = MAX_VALUES
@@ -19,18 +19,18 @@ _SHORT: Final = MAX_VALUES
 def check_values(data: bytes) -> None:
     """Refuse a JSON text with more than `MAX_VALUES` values before it is parsed: Invalid(REQUEST_INVALID).
 
-    What stands before a value is counted, also within texts: never too few, and of a cart hardly too many.
+    The characters before values are counted, also within texts: never too few, and for a cart hardly too many.
     """
     if len(data) > _SHORT and sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
         raise Invalid(Code.REQUEST_INVALID, reason=f"its body has more than {MAX_VALUES} values")
 
 
 def read_json(data: bytes) -> Any:
-    """Return what a JSON text says. The caller has bounded its bytes.
+    """Return the value of a JSON text. The caller has bounded its bytes.
 
-    Raises json.JSONDecodeError for what is no JSON, and Invalid(REQUEST_INVALID) for what is read differently by
-    different readers or by none: other encodings than UTF-8, an object that has a name twice, NaN and its kind,
-    numbers of thousands of digits, hundreds of levels, more than `MAX_VALUES` values.
+    Raises json.JSONDecodeError for what is no JSON, and Invalid(REQUEST_INVALID) for what parsers read differently or
+    not at all: other encodings than UTF-8, an object that has a name twice, NaN and infinity, numbers of thousands of
+    digits, hundreds of levels, more than `MAX_VALUES` values.
     """
     check_values(data)
     try:
@@ -51,7 +51,7 @@ def read_json(data: bytes) -> Any:
 def measure(value: object, bounds: tuple[int, int, int]) -> None:
     """Raise ValueError when a value of JSON is beyond its bounds: levels, values, characters of all texts and names.
 
-    Looks at no more than that allows, so that what is too large costs as little as what just fits.
+    It stops at the bound, so that a value that is too large costs as little as one that just fits.
     """
     levels, values, characters = bounds
     waiting: list[tuple[int, Iterable[object]]] = [(0, (value,))]

@@ -1,4 +1,4 @@
-"""The kinds of field that come in from outside, each with its bounds and its one form."""
+"""Types of input fields, each with its bounds and its normal form."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def _known_currency(code: str) -> str:
 
 
 def _storable(text: str) -> str:
-    # PostgreSQL stores neither: refused here, with a sentence, and not by the driver.
+    # PostgreSQL stores neither: refused here, with a sentence, and not by psycopg.
     if "\x00" in text:
         raise ValueError("it contains a NUL character")
     if any("\ud800" <= character <= "\udfff" for character in text):
@@ -42,7 +42,7 @@ def _customer(text: str) -> str:
     return clean(text, limit=MAX_CUSTOMER)
 
 
-#: Why an operator did something.
+#: Characters of an operator's reason for a command.
 MAX_REASON: Final = 500
 Reason = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_REASON), AfterValidator(check_printable)
@@ -88,5 +88,5 @@ CouponCode = Annotated[
 ]
 Json = Annotated[dict[str, JsonValue], BeforeValidator(_bounded_json), AfterValidator(_storable_json)]
 Ttl = Annotated[int, Field(gt=0, le=MAX_TTL_SECONDS, strict=True)]
-#: An address that may still lack something: phase 1 asks for the rest.
+#: An address that may still lack something: the validation of the cart requires the rest.
 AddressDraft = Annotated[Json, AfterValidator(normalize_address), WithJsonSchema(ADDRESS_SCHEMA)]

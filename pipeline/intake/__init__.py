@@ -1,4 +1,4 @@
-"""The way in: the service that starts, processes, cancels, releases and retries checkouts, and their status.
+"""Intake: the service that starts, processes, cancels, releases and retries checkouts, and their status.
 
 Public modules: `idempotency` (stored responses), `requests` (every request, checked on receipt).
 """
@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
-from pipeline.intake.status import RESTING, STATE_NAMES, Status, read_status
+from pipeline.intake.status import STABLE, STATE_NAMES, Status, read_status
 
-# Imported when a name is asked for: what reads a checkout or describes a request starts none.
+# Imported at its first use: code that reads a checkout or describes a request does not need the service.
 if TYPE_CHECKING:
     from pipeline.intake.service import CheckoutService
 else:
@@ -21,7 +21,7 @@ else:
 
 
 __all__ = [
-    "RESTING",
+    "STABLE",
     "STATE_NAMES",
     "CheckoutService",
     "PaymentInput",

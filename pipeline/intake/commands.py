@@ -1,7 +1,7 @@
-"""The only way in: start, process, resume, cancel, release, retry.
+"""The commands: start, process, resume, cancel, release, retry.
 
 Functions over a connection, one transaction each; they return the messages to send once it has committed.
-`CheckoutService` in pipeline/intake/service.py does both.
+`CheckoutService` in pipeline/intake/service.py commits and sends.
 """
 
 import json
@@ -38,8 +38,8 @@ BIND_KEY: Final = text("""
     ON CONFLICT DO NOTHING
 """)
 
-# An editor with an older snapshot must not slip under the lock that begins here: see models/cart.py.
-TURN: Final = text("UPDATE carts SET lock_version = lock_version + 1 WHERE id = :cart_id")
+# So that an editor with an older snapshot fails, which cannot see the new cart lock: see models/cart.py.
+RAISE_LOCK_VERSION: Final = text("UPDATE carts SET lock_version = lock_version + 1 WHERE id = :cart_id")
 
 INSERT: Final = text("""
     INSERT INTO checkouts (id, cart_id, owner, reference, currency, straight_through, payment_given, line_count,
@@ -59,9 +59,9 @@ PAY: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a request led to. `changed` is False when it found its checkout as it should be, and left it alone.
+    """The result of a command. `changed` is False when the checkout already was as requested.
 
-    `rejection` is raised to the caller once what it led to has committed.
+    `rejection` is raised to the caller once the transaction has committed.
     """
 
     checkout_id: UUID
@@ -73,9 +73,9 @@ class CommandResult:
 def start(
     connection: Connection, request: StartRequest, settings: Settings, validated: TaxIdValidation | None = None
 ) -> CommandResult:
-    """Start the checkout of a cart, once per key and once per cart; one that is under way is joined.
+    """Start the checkout of a cart, once per key and once per cart; an active one is joined.
 
-    `validated` is what is known of its tax id.
+    `validated` is what is known of the cart's tax id.
 
     Raises Invalid, NotFound or Conflict; nothing is changed then (the caller rolls back).
     """
@@ -88,7 +88,7 @@ def start(
     if request.cart is not None:
         create_cart(connection, cart_id, request.cart.currency, request.owner)
     cart = lock_cart(connection, cart_id)
-    # Read after the lock: a repeat that waited for it may find its checkout begun, or even ended.
+    # Read after the row lock: a repeat that waited for it may find its checkout started, or even ended.
     if (replayed := _replay(connection, request)) is not None:
         return replayed
     if cart is None or cart.owner not in (None, request.owner):
@@ -103,7 +103,7 @@ def start(
         return CommandResult(active.id, changed=False)
     if cart.state == CartState.COMPLETED:
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
-    connection.execute(TURN, {"cart_id": cart_id})
+    connection.execute(RAISE_LOCK_VERSION, {"cart_id": cart_id})
     if request.cart is not None:
         fill_cart(connection, request.cart, validated)
     checkout_id = uuid7()
@@ -131,11 +131,11 @@ def start(
 
 
 def process(connection: Connection, request: ProcessRequest, settings: Settings) -> CommandResult:
-    """Pay a started checkout. Its stock and prices are held from now on until the payment's outcome is known.
+    """Pay a started checkout. It keeps its stock and prices until the payment's outcome is known.
 
-    The same payment under another key is the one that is under way.
+    The same payment with another key joins the one in progress.
     """
-    checkout = _owned(connection, request.checkout_id, request.owner)
+    checkout = _lock_owned(connection, request.checkout_id, request.owner)
     if (replayed := _replay(connection, request)) is not None:
         return replayed
     early = checkout.state is CheckoutState.RUNNING and not checkout.payment_given
@@ -154,7 +154,7 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
         tolerance_minor = find_tolerance(frozen[0], settings.drift_tolerances)
         drift = find_drift(frozen[0], read_expected(request), tolerance_minor)
         if drift is not None:
-            # What the buyer saw is not what is frozen: nothing is charged, and nothing is held for it any longer.
+            # The buyer saw something else than the frozen quote: nothing is charged, and the checkout unwinds.
             why = {checkout.id: Rejected(Code.PRICE_CHANGED, drift)}
             messages = backward.begin(connection, [checkout], why, settings, ending=CheckoutState.FAILED)
             rejection = Conflict(Code.PRICE_CHANGED, **drift)
@@ -177,7 +177,7 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
 
 def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> CommandResult:
     """Poll a payment that waited for 3-D Secure, after the buyer has acted. Extends no reservation."""
-    checkout = _owned(connection, checkout_id, owner)
+    checkout = _lock_owned(connection, checkout_id, owner)
     if checkout.state is not CheckoutState.ACTION_REQUIRED:
         return CommandResult(checkout_id, changed=False)
     messages = forward.resume_checkout(connection, checkout, settings, event="checkout.resumed")
@@ -185,17 +185,17 @@ def resume(connection: Connection, checkout_id: UUID, owner: str, settings: Sett
 
 
 def cancel(connection: Connection, checkout_id: UUID, owner: str, settings: Settings) -> CommandResult:
-    """Cancel a checkout for its buyer. Cancelling what has ended or is turning back already changes nothing."""
-    return _turn_back(connection, _owned(connection, checkout_id, owner), Rejected(Code.CANCELLED), settings)
+    """Cancel a checkout for its buyer. One that has ended or is unwinding already is not changed."""
+    return _unwind(connection, _lock_owned(connection, checkout_id, owner), Rejected(Code.CANCELLED), settings)
 
 
 def release(connection: Connection, checkout_id: UUID, actor: str, reason: str, settings: Settings) -> CommandResult:
-    """Release a cart for an operator: a cancellation with the operator's name and reason in its trail."""
-    checkout = _owned(connection, checkout_id, None)
+    """Release a cart for an operator: a cancellation with the operator's name and reason in its events."""
+    checkout = _lock_owned(connection, checkout_id, None)
     detail = {"actor": actor, "reason": reason}
-    # The sentence ends itself.
-    told = detail | {"reason": reason.rstrip(". ")}
-    released = _turn_back(connection, checkout, Rejected(Code.RELEASED, told), settings)
+    # The sentence has its own full stop.
+    facts = detail | {"reason": reason.rstrip(". ")}
+    released = _unwind(connection, checkout, Rejected(Code.RELEASED, facts), settings)
     if released.changed:
         write_events(connection, "checkout.released", [checkout_id], data={checkout_id: detail})
     return released
@@ -206,7 +206,7 @@ def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, se
 
     Of one that has ended, the void or refund that failed is retried.
     """
-    checkout = _owned(connection, checkout_id, None)
+    checkout = _lock_owned(connection, checkout_id, None)
     if checkout.state in ENDINGS and close_reviews(connection, [checkout.id], actor=actor, reason=reason):
         return CommandResult(checkout.id, changed=True, messages=backward.retry_undo(connection, checkout))
     if checkout.state is not CheckoutState.NEEDS_REVIEW:
@@ -216,7 +216,7 @@ def retry(connection: Connection, checkout_id: UUID, actor: str, reason: str, se
     return CommandResult(checkout_id, changed=True, messages=messages)
 
 
-def _turn_back(connection: Connection, checkout: LockedCheckout, why: Rejected, settings: Settings) -> CommandResult:
+def _unwind(connection: Connection, checkout: LockedCheckout, why: Rejected, settings: Settings) -> CommandResult:
     if checkout.state in TERMINAL or checkout.state is CheckoutState.UNWINDING:
         return CommandResult(checkout.id, changed=False)
     if checkout.state is CheckoutState.NEEDS_REVIEW:
@@ -227,8 +227,8 @@ def _turn_back(connection: Connection, checkout: LockedCheckout, why: Rejected, 
     return CommandResult(checkout.id, changed=True, messages=messages)
 
 
-def _owned(connection: Connection, checkout_id: UUID, owner: str | None) -> LockedCheckout:
-    """Lock a checkout of this owner; one of another owner is not there."""
+def _lock_owned(connection: Connection, checkout_id: UUID, owner: str | None) -> LockedCheckout:
+    """Lock a checkout of this owner, or of any without one; NotFound for one of another owner."""
     found = lock_checkouts(connection, [checkout_id])
     if not found or (owner is not None and found[0].owner != owner):
         raise NotFound(Code.CHECKOUT_UNKNOWN, checkout_id=str(checkout_id))
@@ -236,15 +236,15 @@ def _owned(connection: Connection, checkout_id: UUID, owner: str | None) -> Lock
 
 
 def _replay(connection: Connection, request: StartRequest | ProcessRequest) -> CommandResult | None:
-    """Return the first answer of a key that has been seen; Conflict if it came with another request."""
+    """Return the result of a known key, None for a new one; Conflict if the key came with another request."""
     if request.idempotency_key is None:
         return None
-    seen = connection.execute(KEY, {"owner": request.owner, "key": request.idempotency_key}).one_or_none()
-    if seen is None:
+    known = connection.execute(KEY, {"owner": request.owner, "key": request.idempotency_key}).one_or_none()
+    if known is None:
         return None
-    if seen.fingerprint != fingerprint(request):
+    if known.fingerprint != fingerprint(request):
         raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)
-    return CommandResult(seen.checkout_id, changed=False)
+    return CommandResult(known.checkout_id, changed=False)
 
 
 def _expected_columns(request: StartRequest | ProcessRequest) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def _bind_key(connection: Connection, request: StartRequest | ProcessRequest, ch
         },
     )
     if bound.rowcount == 0:
-        # Another request with this key committed while we waited: the same one is fine, any other is not.
+        # Another transaction with this key committed during the wait: the same request is fine, any other is not.
         replayed = _replay(connection, request)
         if replayed is None or replayed.checkout_id != checkout_id:
             raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)

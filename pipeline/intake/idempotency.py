@@ -1,8 +1,7 @@
 """Stored responses of payment requests, by idempotency key: the same response again, for a day.
 
 The lease is written in the transaction that does the work, so that a process that crashes leaves either nothing or the
-checkout and a lease that expires; `idempotency_keys` makes the repeat find that checkout. After a day only that is
-left.
+checkout and a lease that expires; with `idempotency_keys` the repeat finds that checkout, also after the day.
 """
 
 import json
@@ -26,7 +25,7 @@ FIND: Final = text("""
     SELECT fingerprint, status, headers, body FROM stored_responses WHERE owner = :owner AND key = :key
 """)
 
-# The first answer is the answer: what is written once is never written over.
+# The first response counts: a stored response is never overwritten.
 KEEP: Final = text("""
     INSERT INTO stored_responses AS a (owner, key, fingerprint, leased_until, status, headers, body)
     VALUES (:owner, :key, :fingerprint, now(), :status, CAST(:headers AS jsonb), :body)
@@ -37,7 +36,7 @@ KEEP: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """A request by its key; `fingerprint` stands for everything else in it."""
+    """A request with its idempotency key; `fingerprint` is of everything else in it."""
 
     owner: str
     key: str
@@ -46,7 +45,7 @@ class IdempotentRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """An answer as it was given."""
+    """The first response to an idempotency key."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,36 +53,34 @@ class StoredResponse:
 
 
 def take_lease(connection: Connection, request: IdempotentRequest, seconds: float) -> StoredResponse | None:
-    """Take this request on for so long; the first answer if there is one.
+    """Lease this request for so long and return None, or return its stored response.
 
     Raises Conflict: KEY_CONFLICT when the key came with another request, KEY_RUNNING while it is being processed. Of
-    two at once the second waits here until the first has committed.
+    two concurrent callers the second waits here until the first has committed.
     """
     named: dict[str, Any] = {"owner": request.owner, "key": request.key}
-    taken = connection.execute(LEASE, {**named, "fingerprint": request.fingerprint, "seconds": seconds})
-    if taken.rowcount:
+    leased = connection.execute(LEASE, {**named, "fingerprint": request.fingerprint, "seconds": seconds})
+    if leased.rowcount:
         return None
     known = connection.execute(FIND, named).one_or_none()
     if known is not None and known.fingerprint != request.fingerprint:
         raise Conflict(Code.KEY_CONFLICT, key=request.key)
-    if known is None or known.status is None:  # none: its day was over just now
+    if known is None or known.status is None:  # None: it was deleted after its day just now
         raise Conflict(Code.KEY_RUNNING, key=request.key)
     return StoredResponse(known.status, known.headers, known.body)
 
 
-def keep(connection: Connection, request: IdempotentRequest, answer: StoredResponse, *, leased: bool) -> None:
-    """Keep the first answer of a request; `leased` is False for a refusal: its lease was rolled back with its
-    transaction.
-    """
+def keep(connection: Connection, request: IdempotentRequest, stored: StoredResponse, *, leased: bool) -> None:
+    """Store the first response to a request; `leased` is False for a refusal, whose lease was rolled back."""
     connection.execute(
         KEEP,
         {
             "owner": request.owner,
             "key": request.key,
             "fingerprint": request.fingerprint,
-            "status": answer.status,
-            "headers": json.dumps(dict(answer.headers)),
-            "body": answer.body,
+            "status": stored.status,
+            "headers": json.dumps(dict(stored.headers)),
+            "body": stored.body,
             "leased": leased,
         },
     )

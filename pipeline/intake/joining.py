@@ -1,7 +1,7 @@
-"""Whether a request may be answered by a checkout that is under way: only if it says the same as that one was asked.
+"""Whether a request may join the active checkout of its cart: only if it says the same as that checkout's own request.
 
-Otherwise its caller would get another request's result: another cart, another card, another total. What a look
-(`GET /checkout`) leaves out is not compared; of a request that pays all is compared.
+Otherwise its caller would get another request's result: another cart, another card, another total. What a request
+without a payment leaves out is not compared; of one with a payment, everything is compared.
 """
 
 import json
@@ -22,7 +22,7 @@ from pipeline.settings import Settings
 
 TOKEN: Final = text("SELECT token FROM payments WHERE checkout_id = :id")
 
-#: What a request says, in the words of its refusal.
+#: Parts of a request, in the words of its refusal.
 CART: Final = "the cart"
 AMOUNTS: Final = "the expected amounts"
 REFERENCE: Final = "the reference"
@@ -30,7 +30,7 @@ PAYMENT: Final = "the payment"
 
 
 def join_cart(connection: Connection, request: StartRequest, cart_lock: CartLock, settings: Settings) -> None:
-    """Return if the checkout that holds the cart answers this request of its owner; the cart's row must be locked.
+    """Return if this request of the owner may join the checkout that locks the cart; the cart's row must be locked.
 
     Raises Conflict otherwise: CHECKOUT_ACTIVE, CHECKOUT_BUSY when only the payment is another one, or PRICE_CHANGED
     when the quote is frozen and is not what was expected. Nothing is changed then.
@@ -38,11 +38,11 @@ def join_cart(connection: Connection, request: StartRequest, cart_lock: CartLock
     if _only_names_cart(request):
         return
     if cart_lock.state is CheckoutState.UNWINDING:
-        # What is turning back was ended by its own card, its own buyer or its own time.
+        # An unwinding checkout was ended by its own card, its own buyer or its own time.
         raise _refuse(cart_lock.id, cart_lock.cart_id, state=cart_lock.state)
     pays = request.payment is not None
     is_paid = cart_lock.payment_given and cart_lock.state is not CheckoutState.AWAITING_PAYMENT
-    differs = [] if request.cart is None or _holds(connection, request.cart) else [CART]
+    differs = [] if request.cart is None or _is_stored(connection, request.cart) else [CART]
     off = _object_to_amounts(connection, cart_lock.id, cart_lock.expected, request, settings, compares_all=pays)
     if is_paid or not pays:
         if request.reference != cart_lock.reference and (pays or request.reference is not None):
@@ -58,14 +58,14 @@ def join_cart(connection: Connection, request: StartRequest, cart_lock: CartLock
     if off:
         raise Conflict(Code.PRICE_CHANGED, checkout_id=str(cart_lock.id), **off)
     if pays and not is_paid:
-        # Returning it would look as if the payment had been taken; paying it here would lock rows out of order.
+        # The caller would take its payment for accepted; a payment here would lock rows out of order.
         raise _refuse(cart_lock.id, cart_lock.cart_id)
 
 
 def join_payment(connection: Connection, request: ProcessRequest, checkout: LockedCheckout, settings: Settings) -> None:
-    """Return if the payment that is under way for this checkout answers this request; its row must be locked.
+    """Return if this request may join the payment in progress of this checkout; its row must be locked.
 
-    Raises Conflict as `join_cart` does. Nothing is changed then: what another request pays does not unwind.
+    Raises Conflict as `join_cart` does. Nothing is changed then: another request does not unwind a payment.
     """
     if connection.execute(TOKEN, {"id": checkout.id}).scalar_one_or_none() != _token(request):
         raise Conflict(Code.CHECKOUT_BUSY, checkout_id=str(checkout.id), state=checkout.state)
@@ -82,14 +82,14 @@ def read_expected(request: Expecting) -> Expected:
 
 
 def _only_names_cart(request: StartRequest) -> bool:
-    """Return whether a request only names its cart: for how long it would hold it, had it begun it, does not matter."""
+    """Return whether a request only names its cart; the time for which it would reserve stock does not matter."""
     return request.model_dump(exclude={"owner", "cart_id", "ttl_seconds"}, exclude_none=True) == {}
 
 
 def _object_to_amounts(
     connection: Connection,
     checkout_id: UUID,
-    asked: Expected,
+    agreed: Expected,
     request: Expecting,
     settings: Settings,
     *,
@@ -97,10 +97,10 @@ def _object_to_amounts(
 ) -> dict[str, Any] | None:
     """Return how the frozen quote differs from what a request expects; {} if none is frozen and others are expected.
 
-    `asked` is what the checkout was asked to expect: it unwinds in phase 3 when that does not hold.
+    `agreed` is what the checkout's own request expects: when the locked prices differ from it, the checkout unwinds.
     """
     expected = read_expected(request)
-    if expected == asked or (expected == Expected() and not compares_all):
+    if expected == agreed or (expected == Expected() and not compares_all):
         return None
     frozen = read_quotes(connection, [checkout_id]).get(checkout_id)
     if frozen is None:
@@ -108,17 +108,17 @@ def _object_to_amounts(
     return find_drift(frozen[0], expected, find_tolerance(frozen[0], settings.drift_tolerances))
 
 
-def _holds(connection: Connection, cart: Cart) -> bool:
-    """Return whether the stored cart is, to the last field, the one that was brought along."""
-    stored, brought = read_content(connection, cart.id), cart.model_dump(mode="json", exclude={"id"})
+def _is_stored(connection: Connection, cart: Cart) -> bool:
+    """Return whether the stored cart is, to the last field, the one in the request."""
+    stored, given = read_content(connection, cart.id), cart.model_dump(mode="json", exclude={"id"})
     if cart.tax_id_validated is None:
-        stored["tax_id_validated"] = None  # a validator may have been asked since
-    brought["lines"] = [{"line": number, **line} for number, line in enumerate(brought["lines"], start=1)]
-    return bool(_canonical(stored) == _canonical(brought))
+        stored["tax_id_validated"] = None  # a validator may have confirmed the id since
+    given["lines"] = [{"line": number, **line} for number, line in enumerate(given["lines"], start=1)]
+    return bool(_canonical(stored) == _canonical(given))
 
 
 def _canonical(content: dict[str, Any]) -> Any:
-    # Stored JSON writes 1e30 out in full: numbers are compared as what they are worth.
+    # Stored JSON has 1e30 in full: numbers are compared by their value.
     return json.loads(json.dumps(content), parse_float=Decimal)
 
 

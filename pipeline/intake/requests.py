@@ -32,8 +32,9 @@ from pipeline.security.card_numbers import has_card_number
 class PaymentInput(Model):
     """A payment method, as the provider's opaque token.
 
-    A card number anywhere in it, in a field unknown here too, is refused with Invalid(CARD_NUMBER): no ValidationError,
-    which would carry it along. Skus, references and keys are not looked at: see pipeline/security/card_numbers.py.
+    A card number anywhere in it, also in an unknown field, is refused with Invalid(CARD_NUMBER), and not with a
+    ValidationError, which would contain it. Skus, references and keys are not checked: see
+    pipeline/security/card_numbers.py.
     """
 
     # An instance may come from `model_copy` or `model_construct`, which check nothing.
@@ -51,7 +52,7 @@ class PaymentInput(Model):
 
 
 def _bounded_lines(value: object) -> object:
-    # A dictionary is read to its end whatever is wrong with it, and its length is looked at last.
+    # pydantic reads a dictionary to its end, whatever is wrong with it, and checks its length last.
     if isinstance(value, dict) and len(value) > MAX_LINES:
         raise ValueError(f"it has more than {MAX_LINES} lines")
     return value
@@ -63,7 +64,7 @@ def _plain_number(digits: str) -> str:
     return digits
 
 
-#: The total that was shown for each line, by the line's number as the cart has it.
+#: The total that was shown for each line, by the line's number in the cart.
 LineNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$"), AfterValidator(_plain_number)]
 ExpectedLines = Annotated[
     dict[LineNumber, Minor], Field(min_length=1, max_length=MAX_LINES), BeforeValidator(_bounded_lines)
@@ -71,7 +72,7 @@ ExpectedLines = Annotated[
 
 
 class Expecting(Model):
-    """What the caller expects to pay, as far as it says so; `expected_lines` names every line of the cart, or none."""
+    """What the caller expects to pay, all of it optional; `expected_lines` names every line of the cart, or none."""
 
     expected_total_minor: Minor | None = None
     expected_hash: Reference | None = None
@@ -81,7 +82,7 @@ class Expecting(Model):
 class StartRequest(Expecting):
     """Start the checkout of a cart; with `payment`, straight through to the order.
 
-    `cart_id` names a cart that exists; `cart` brings one along (it replaces the lines of an open cart of that id).
+    `cart_id` names a cart that exists; `cart` is a whole one (it replaces the lines of an open cart of that id).
     """
 
     owner: Reference
@@ -102,7 +103,7 @@ class StartRequest(Expecting):
 
     @property
     def wanted_cart_id(self) -> UUID:
-        """The cart's id, wherever it stands."""
+        """The cart's id, from either field."""
         found = self.cart.id if self.cart is not None else self.cart_id
         assert found is not None  # noqa: S101 (the validator above)
         return found
@@ -118,7 +119,7 @@ class ProcessRequest(Expecting):
 
 
 def fingerprint(request: StartRequest | ProcessRequest) -> str:
-    """Return a hash of everything in a request but its key: the same key must always come with the same fingerprint."""
+    """Return a hash of everything in a request except its key; the same key must always have the same fingerprint."""
     body: dict[str, Any] = request.model_dump(mode="json", exclude={"idempotency_key"}, exclude_none=True)
     canonical = type(request).__name__ + json.dumps(body, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

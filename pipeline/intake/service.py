@@ -1,4 +1,4 @@
-"""The intake with its transactions and its sends: what HTTP, the intake actor and the scripts call."""
+"""The facade of the intake, with transactions and messages: what HTTP, the intake actor and the scripts call."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -23,11 +23,11 @@ from pipeline.webhooks.inbound import Received, verify_webhook
 from pipeline.webhooks.inbound.receive import receive
 
 T = TypeVar("T")
-Answered = TypeVar("Answered", bound=CommandResult | StoredResponse)
+Result = TypeVar("Result", bound=CommandResult | StoredResponse)
 
 
 class CheckoutService:
-    """One transaction a request; messages go out after its commit, best effort: the sweep sends what could not go."""
+    """Runs each request in one transaction; sends messages after its commit, best effort: the sweep sends the rest."""
 
     def __init__(
         self,
@@ -39,10 +39,7 @@ class CheckoutService:
         *,
         validator: TaxIdValidator | None = None,
     ) -> None:
-        """Take what reads, what commits, what sends, and the gateway, which verifies its webhooks.
-
-        `validator` takes the place of the one that the settings name.
-        """
+        """Take the parts; the gateway verifies its webhooks. `validator` replaces the one that the settings name."""
         self._database = database
         self._transactions = transactions
         self._publisher = publisher
@@ -53,48 +50,48 @@ class CheckoutService:
     def start(self, request: StartRequest) -> CommandResult:
         """Start a checkout."""
         validated = self._validate(request.cart)
-        return self._admit(lambda connection: intake.start(connection, request, self._settings, validated))
+        return self._run(lambda connection: intake.start(connection, request, self._settings, validated))
 
     def start_many(self, requests: Sequence[StartRequest]) -> list[CommandResult | Refused]:
-        """Start many checkouts in one transaction; one that is refused leaves the others alone."""
+        """Start many checkouts in one transaction; a refusal of one does not change the others."""
         validated = [self._validate(request.cart) for request in requests]
 
         def work(connection: Connection) -> list[CommandResult | Refused]:
-            answers: dict[int, CommandResult | Refused] = {}
+            results: dict[int, CommandResult | Refused] = {}
             # Carts are locked in the order of their ids, as everywhere.
             for index in sorted(range(len(requests)), key=lambda each: requests[each].wanted_cart_id):
                 try:
                     with connection.begin_nested():
-                        answers[index] = intake.start(connection, requests[index], self._settings, validated[index])
+                        results[index] = intake.start(connection, requests[index], self._settings, validated[index])
                 except Refused as refusal:
-                    answers[index] = refusal
-            return [answers[index] for index in range(len(requests))]
+                    results[index] = refusal
+            return [results[index] for index in range(len(requests))]
 
         return self._commit(
             work,
-            lambda answers: [
-                message for each in answers if isinstance(each, CommandResult) for message in each.messages
+            lambda results: [
+                message for each in results if isinstance(each, CommandResult) for message in each.messages
             ],
         )
 
     def process(self, request: ProcessRequest) -> CommandResult:
         """Pay a started checkout."""
-        return self._admit(lambda connection: intake.process(connection, request, self._settings))
+        return self._run(lambda connection: intake.process(connection, request, self._settings))
 
     def purchase(
-        self, request: StartRequest | ProcessRequest, asked: IdempotentRequest, lease_seconds: float
+        self, request: StartRequest | ProcessRequest, idempotent: IdempotentRequest, lease_seconds: float
     ) -> CommandResult | StoredResponse:
-        """Pay, by a request whose answer will be kept: its first answer, if it has had one.
+        """Run a request whose response is stored, and return its result; or the stored response of a repeat.
 
         Raises what `start` and `process` raise before anything is changed, and Conflict while the same request is being
-        worked on. A refusal that is `committed` is raised too, and is an answer.
+        processed. A refusal that is `committed` is raised too, and its response is stored.
         """
 
         validated = self._validate(request.cart) if isinstance(request, StartRequest) else None
 
         def work(connection: Connection) -> CommandResult | StoredResponse:
-            if (answer := take_lease(connection, asked, lease_seconds)) is not None:
-                return answer
+            if (stored := take_lease(connection, idempotent, lease_seconds)) is not None:
+                return stored
             if isinstance(request, StartRequest):
                 return intake.start(connection, request, self._settings, validated)
             return intake.process(connection, request, self._settings)
@@ -103,9 +100,9 @@ class CheckoutService:
             self._commit(work, lambda each: each.messages if isinstance(each, CommandResult) else ())
         )
 
-    def keep_response(self, asked: IdempotentRequest, answer: StoredResponse, *, leased: bool) -> None:
-        """Keep what a request was answered, for its repeats."""
-        self._commit(lambda connection: keep(connection, asked, answer, leased=leased))
+    def keep_response(self, idempotent: IdempotentRequest, stored: StoredResponse, *, leased: bool) -> None:
+        """Store the response to a request, for its repeats."""
+        self._commit(lambda connection: keep(connection, idempotent, stored, leased=leased))
 
     def put_cart(self, owner: str, cart: Cart) -> bool:
         """Write a cart whole; True when it is new."""
@@ -118,25 +115,25 @@ class CheckoutService:
             return read_cart(connection, owner, cart_id)
 
     def resume(self, checkout_id: UUID, owner: str) -> CommandResult:
-        """Go on after the buyer has acted at the bank."""
-        return self._admit(lambda connection: intake.resume(connection, checkout_id, owner, self._settings))
+        """Continue after the buyer has completed 3-D Secure."""
+        return self._run(lambda connection: intake.resume(connection, checkout_id, owner, self._settings))
 
     def cancel(self, checkout_id: UUID, owner: str) -> CommandResult:
         """Cancel a checkout."""
-        return self._admit(lambda connection: intake.cancel(connection, checkout_id, owner, self._settings))
+        return self._run(lambda connection: intake.cancel(connection, checkout_id, owner, self._settings))
 
     def release(self, checkout_id: UUID, *, actor: str, reason: str) -> CommandResult:
         """Release a cart for an operator."""
-        return self._admit(lambda connection: intake.release(connection, checkout_id, actor, reason, self._settings))
+        return self._run(lambda connection: intake.release(connection, checkout_id, actor, reason, self._settings))
 
     def retry(self, checkout_id: UUID, *, actor: str, reason: str) -> CommandResult:
-        """Set a checkout that needed review going again."""
-        return self._admit(lambda connection: intake.retry(connection, checkout_id, actor, reason, self._settings))
+        """Retry a checkout that needs review."""
+        return self._run(lambda connection: intake.retry(connection, checkout_id, actor, reason, self._settings))
 
     def receive_webhook(self, gateway_name: str, body: bytes, headers: Mapping[str, str]) -> Received:
-        """Store a provider's webhook. It may be answered with a 200 exactly when this has returned.
+        """Store an inbound webhook. The response may be 200 only after this has returned.
 
-        Raises NotFound or Invalid for what must be refused, and whatever kept it from being committed: the provider
+        Raises NotFound or Invalid for a webhook that must be refused, and the error of a failed commit: the provider
         then sends it again.
         """
         if gateway_name != self._settings.gateway:
@@ -147,28 +144,28 @@ class CheckoutService:
     def status(
         self, *, checkout_id: UUID | None = None, cart_id: UUID | None = None, owner: str | None = None
     ) -> Status:
-        """Return where a checkout stands."""
+        """Return the status of a checkout."""
         with reading(self._database) as connection:
             return read_status(connection, checkout_id=checkout_id, cart_id=cart_id, owner=owner)
 
     def _validate(self, cart: Cart | None) -> TaxIdValidation | None:
-        """Ask about the cart's tax id, with no transaction open."""
+        """Validate the cart's tax id, outside any transaction."""
         return ask_validator(self._validator, cart, self._settings.tax_id_validator)
 
-    def _admit(self, work: Callable[[Connection], CommandResult]) -> CommandResult:
+    def _run(self, work: Callable[[Connection], CommandResult]) -> CommandResult:
         return _raise_rejection(self._commit(work, lambda each: each.messages))
 
     def _commit(
         self, work: Callable[[Connection], T], find_messages: Callable[[T], Sequence[OutgoingMessage]] = lambda _: ()
     ) -> T:
-        """Return what `work` returned in the transaction that committed; its messages go out after that."""
+        """Return what `work` returned in the transaction that committed, and send its messages after that."""
         done = self._transactions.run(work)
         if messages := find_messages(done):
             self._publisher.send(messages)
         return done
 
 
-def _raise_rejection(done: Answered) -> Answered:
+def _raise_rejection(done: Result) -> Result:
     """Return what was committed, or raise the rejection in it."""
     if isinstance(done, CommandResult) and done.rejection is not None:
         raise done.rejection

@@ -34,13 +34,13 @@ STATUS: Final = text(_STATUS.format(action="p.action"))
 #: The same for callers other than the owner, which may not read the column.
 PLAIN_STATUS: Final = text(_STATUS.format(action="CAST(NULL AS jsonb)"))
 
-#: What each state is called to people.
+#: The name of each state for people.
 STATE_NAMES: Final = {
     CheckoutState.RUNNING: "In progress",
     CheckoutState.AWAITING_PAYMENT: "Waiting for payment",
     CheckoutState.ACTION_REQUIRED: "Waiting for the buyer's bank",
     CheckoutState.UNWINDING: "Being undone",
-    CheckoutState.NEEDS_REVIEW: "Being looked at",
+    CheckoutState.NEEDS_REVIEW: "Being reviewed",
     CheckoutState.COMPLETED: "Completed",
     CheckoutState.FAILED: "Failed",
     CheckoutState.CANCELLED: "Cancelled",
@@ -48,7 +48,7 @@ STATE_NAMES: Final = {
 }
 
 #: Stable states: nothing more happens until the buyer or an operator acts, or ever.
-RESTING: Final = frozenset(CheckoutState) - {CheckoutState.RUNNING, CheckoutState.UNWINDING}
+STABLE: Final = frozenset(CheckoutState) - {CheckoutState.RUNNING, CheckoutState.UNWINDING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The frozen sums."""
+    """The frozen totals."""
 
     subtotal_minor: int
     discount_minor: int
@@ -77,7 +77,7 @@ _TOTALS: Final = tuple(Totals.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The order that came of it."""
+    """The placed order of a checkout."""
 
     id: UUID
     number: int
@@ -135,9 +135,9 @@ def read_status(
     owner: str | None = None,
     with_action: bool = True,
 ) -> Status:
-    """Return where a checkout stands, by its id or its cart's; NotFound if there is none of this owner.
+    """Return the status of a checkout, by its id or its cart's; NotFound if there is none of this owner.
 
-    `with_action=False` leaves out what the buyer must do at their bank: it is a secret of the buyer's and the shop's.
+    `with_action=False` leaves out the buyer's 3-D Secure action, which is a secret of the buyer and the shop.
     """
     query = STATUS if with_action else PLAIN_STATUS
     row = connection.execute(query, {"checkout_id": checkout_id, "cart_id": cart_id, "owner": owner}).one_or_none()

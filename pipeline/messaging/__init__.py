@@ -1,6 +1,6 @@
-"""Messages as the pipeline sees them: queues, what is sent, and what could not be read. No broker.
+"""Queues, ports to the broker, and rejected messages. No broker is imported here.
 
-Public modules: `ports` (what a publisher and a backlog must offer), `rejected_messages`.
+Public modules: `ports` (the protocols of a publisher and a backlog), `rejected_messages`.
 """
 
 from pipeline.messaging.ports import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS, OutgoingMessage, Publisher

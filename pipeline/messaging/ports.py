@@ -1,4 +1,4 @@
-"""How the pipeline asks for work to be done later, without knowing a broker."""
+"""Ports to the broker: the pipeline sends messages and reads queues without knowing which broker it is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ SWEEP: Final = "checkout.sweep"
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One message to be sent. `sent_at` is the database's clock at the commit it follows.
+    """One message to be sent. `sent_at` is the database's time of the transaction before it.
 
-    `subject_id` names what its queue works on: a checkout, an inbound webhook or a delivery.
+    `subject_id` is the id of what its queue processes: a checkout, an inbound webhook or a delivery.
     """
 
     queue: str
@@ -27,10 +27,10 @@ class OutgoingMessage:
 
 
 class Publisher(Protocol):
-    """Carries messages. Called after commit, never inside a transaction."""
+    """Sends messages. Called after commit, never inside a transaction."""
 
     def send(self, messages: Sequence[OutgoingMessage]) -> bool:
-        """Send all in one round trip, best effort: False (and a log line) when they could not be sent, never raises.
+        """Send all in one round trip, best effort: return False (with a log line) if that failed; never raise.
 
         A message that was not sent is not lost: the checkout's `due_at` makes the sweep send it.
         """
@@ -38,7 +38,7 @@ class Publisher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The oldest message waiting in a queue (`sent_at` is None when it does not say), and how many wait in all."""
+    """When the oldest waiting message of a queue was sent (None if it does not say), and how many wait in all."""
 
     sent_at: datetime | None
     waiting: int

@@ -22,7 +22,7 @@ INSERT: Final = text("""
 
 
 def keep_rejected_message(database: Engine, *, queue: str, body: str, code: Code, facts: Mapping[str, Any]) -> None:
-    """Keep a rejected message in a transaction of its own, with the code's sentence over these facts, and log it."""
+    """Store a rejected message in a transaction of its own, with the code's sentence over these facts, and log it."""
     message = sentence(code, facts)
     with transaction(database) as connection:
         record_rejected_message(connection, queue=queue, body=body, code=code, message=message)
@@ -30,10 +30,10 @@ def keep_rejected_message(database: Engine, *, queue: str, body: str, code: Code
 
 
 def record_rejected_message(connection: Connection, *, queue: str, body: str, code: Code, message: str) -> None:
-    """Keep a rejected message. Its body and reason are stored as they came, but for card numbers, whatever the reason.
+    """Store a rejected message. Card numbers are removed from its body and its reason.
 
     The body is cut to `redaction.MAX_KEPT` characters, and loses its payment tokens, security codes and other secrets
-    too; the reason is cut to `MAX_MESSAGE`. Nor are NULs stored, which no text column holds.
+    too; the reason is cut to `MAX_MESSAGE`. NULs, which no text column can have, are replaced.
     """
     connection.execute(
         INSERT,

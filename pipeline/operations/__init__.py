@@ -1,4 +1,4 @@
-"""What operators ask: statistics, health, diagnostics, search, detail, advice, and the command lines to run.
+"""For operators: statistics, health, diagnostics, search, detail, advice, and the command lines to run.
 
 Public modules: `advice`, `checkout_search`, `diagnostics`, `health`, `statistics`.
 """
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.operations.commands import CommandLine
 
-# Imported when a name is asked for: commands that start quickly name others by their lines, and all the rest of this
-# room needs SQLAlchemy and the saga (500 modules more).
+# Imported at their first use: commands that start quickly need only the command lines, and all the rest of this room
+# needs SQLAlchemy and the saga (500 modules more).
 if TYPE_CHECKING:
     from pipeline.operations.advice import advise
     from pipeline.operations.checkout_detail import CheckoutDetail, read_detail

@@ -24,12 +24,12 @@ class Advice:
 
 
 def can_release(detail: CheckoutDetail) -> bool:
-    """Whether an operator may release it: it is active, and its payment is not being captured."""
+    """Return whether an operator may release it: it is active, and its payment is not being captured."""
     return detail.status.state in _RELEASABLE and detail.standing["pivot_at"] is None
 
 
 def can_retry(detail: CheckoutDetail) -> bool:
-    """Whether the checkout or its payment needs review."""
+    """Return whether the checkout or its payment needs review."""
     return detail.status.state is CheckoutState.NEEDS_REVIEW or detail.status.review is not None
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from pipeline.intake import Status, read_status
 
-# Each reads through an index on the checkout's id, or on what belongs to it.
+# Each query uses an index on the checkout's id, or on the id of one of its rows.
 _SECTIONS: Final[dict[str, str]] = {
     "cart": """
         SELECT l.line, l.sku, l.quantity, l.unit_price_minor AS own_price_minor, c.state AS cart_state
@@ -37,7 +37,7 @@ _SECTIONS: Final[dict[str, str]] = {
         SELECT n.received_at, n.kind, n.status, n.attempts, n.last_error
         FROM payments p JOIN webhook_inbox n ON n.reference = p.reference AND n.gateway = p.gateway
         WHERE p.checkout_id = :id ORDER BY n.received_at""",
-    "webhooks of ours": """
+    "outbound webhooks": """
         SELECT e.kind, p.url, d.status, d.attempts, d.last_status, d.last_error, d.due_at
         FROM events e JOIN webhook_deliveries d ON d.event_id = e.id JOIN webhook_endpoints p ON p.id = d.endpoint_id
         WHERE e.checkout_id = :id ORDER BY e.id, p.url""",
@@ -60,7 +60,7 @@ class Section:
 
     @property
     def name(self) -> str:
-        """The title as a name for machines."""
+        """The title as a field name of JSON."""
         return self.title.replace(" ", "_").replace("'", "")
 
     @property
@@ -71,7 +71,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutDetail:
-    """Everything about one checkout. `standing` has what decides what happens next, and when."""
+    """Everything about one checkout. `standing` has the columns that decide what happens next, and when."""
 
     status: Status
     standing: dict[str, Any]

@@ -1,7 +1,7 @@
-"""The register of checkouts, for people: newest first, filtered, a page at a time.
+"""The list of checkouts, for operators: newest first, filtered, one page at a time.
 
-Ids are in time's order, so that a page begins after the last id of the one before, and costs the same on page one as on
-page ten thousand, however many checkouts there are.
+Ids are in order of time: a page begins after the last id of the one before, and page ten thousand costs as much as page
+one, however many checkouts there are.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from pipeline.checkouts.progress import PROGRESS
 
 #: The largest page.
 MAX_PAGE: Final = 200
-#: Ids carry the clock of the process that made them: so far may that be from the database's.
+#: Ids have the clock of the process that made them, which may differ from the database's by so much.
 SLACK: Final = timedelta(hours=1)
 MAX_MILLIS: Final = 2**48 - 1
 
-# Every condition that is not asked for is left out, so that the planner sees which index serves.
+# Conditions that the filter does not name are left out, so that the planner sees which index serves.
 _SELECT: Final = f"""
     SELECT c.id, c.cart_id, c.owner, c.reference, c.state, {PROGRESS}, c.currency, c.expires_at, c.created_at,
            c.ended_at,
@@ -39,7 +39,7 @@ _CONDITIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which checkouts: those that are all of what is given. `before` is the last id of the page before."""
+    """The checkouts that fulfil every given condition. `before` is the last id of the page before."""
 
     state: CheckoutState | None = None
     owner: str | None = None
@@ -51,7 +51,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutEntry:
-    """One line of the register."""
+    """One line of the list."""
 
     id: UUID
     cart_id: UUID
@@ -78,7 +78,7 @@ class Page:
 
 
 def read_page(connection: Connection, wanted: Filter, *, limit: int = 50) -> Page:
-    """Return one page of the register."""
+    """Return one page of the list."""
     size = max(1, min(limit, MAX_PAGE))
     given: dict[str, Any] = {name: getattr(wanted, name) for name in _CONDITIONS if getattr(wanted, name) is not None}
     where = " AND ".join(_CONDITIONS[name] for name in given)
@@ -94,6 +94,6 @@ def read_page(connection: Connection, wanted: Filter, *, limit: int = 50) -> Pag
 
 def first_id(at: datetime, slack: timedelta) -> str:
     """Return the smallest UUIDv7 of so long after this moment: 48 bits of milliseconds, then zeros."""
-    # Added as a number: the first and the last day of the calendar have no hour before or after them.
+    # A sum of numbers, not of times: the first and the last day of the calendar have no hour before or after them.
     millis = min(max(0, int((at.timestamp() + slack.total_seconds()) * 1000)), MAX_MILLIS)
     return str(UUID(int=millis << 80))

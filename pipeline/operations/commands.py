@@ -31,5 +31,5 @@ class CommandLine(StrEnum):
     CONTRACTS = "checkout contracts"
 
     def of(self, checkout_id: Any) -> str:
-        """Return it with this id in the place of ID."""
+        """Return the command line with this id for ID."""
         return self.replace(" ID", f" {checkout_id}", 1)

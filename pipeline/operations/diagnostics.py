@@ -30,7 +30,7 @@ from pipeline.settings import Settings
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -50,7 +50,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Something that should be zero."""
+    """A count that should be zero."""
 
     code: str
     severity: Severity
@@ -61,7 +61,7 @@ class _Question:
 
 _SWEEP_AGE: Final = "SELECT extract(epoch FROM now() - at) FROM heartbeats WHERE name = 'sweep'"
 
-_ORPHANS: Final = f"""
+_RECENTLY_ENDED: Final = f"""
     FROM checkouts c WHERE c.ended_at > now() - make_interval(secs => :window_seconds) AND c.state NOT IN ({ACTIVE_SQL})
 """
 
@@ -110,14 +110,15 @@ QUESTIONS: Final = (
         " ended without an order",
         CommandLine.AUDIT,
         f"""SELECT count(*) FROM redemptions r WHERE r.returned_at IS NULL
-            AND r.checkout_id IN (SELECT c.id {_ORPHANS} AND c.state <> 'completed')""",
+            AND r.checkout_id IN (SELECT c.id {_RECENTLY_ENDED} AND c.state <> 'completed')""",
     ),
     _Question(
         "orders_without_checkout",
         Severity.CRITICAL,
         "{count:order is pending for a checkout|orders are pending for checkouts} that recently ended",
         CommandLine.AUDIT,
-        f"""SELECT count(*) FROM orders o WHERE o.state = 'pending' AND o.checkout_id IN (SELECT c.id {_ORPHANS})""",
+        f"""SELECT count(*) FROM orders o
+            WHERE o.state = 'pending' AND o.checkout_id IN (SELECT c.id {_RECENTLY_ENDED})""",
     ),
     _Question(
         "messages_refused",
@@ -210,18 +211,18 @@ def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -
         "window_seconds": hours * 3600,
         "rate_hours": settings.rate_max_age_hours,
     }
-    return [_ask(connection, question, facts) for question in QUESTIONS]
+    return [_diagnose_one(connection, question, facts) for question in QUESTIONS]
 
 
 def judge_gateway(settings: Settings) -> Diagnosis:
-    """Report where payments go; no choice is critical: no worker starts then."""
+    """Return which gateway is chosen; none is critical, because no worker starts then."""
     choice = read_choice(settings)
     severity = Severity.CRITICAL if choice is None else Severity.OK
     return Diagnosis("gateway", severity, int(choice is None), f"Payments go to {describe_choice(settings)}.")
 
 
 def judge_queues(queues: Sequence[Any] | None) -> list[Diagnosis]:
-    """Return what the queues' own figures say; None when Redis did not answer."""
+    """Return the findings from the figures of the queues, which are None when Redis did not answer."""
     if queues is None:
         sentence = "Redis does not answer: checkouts are accepted, and continue when it is back."
         return [Diagnosis("broker_away", Severity.CRITICAL, 1, sentence)]
@@ -241,7 +242,7 @@ def judge_queues(queues: Sequence[Any] | None) -> list[Diagnosis]:
     ]
 
 
-def _ask(connection: Connection, question: _Question, facts: dict[str, Any]) -> Diagnosis:
+def _diagnose_one(connection: Connection, question: _Question, facts: dict[str, Any]) -> Diagnosis:
     row: Row[Any] = connection.execute(text(question.sql), facts).one()
     count = int(row[0])
     if count == 0:

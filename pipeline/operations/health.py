@@ -1,4 +1,4 @@
-"""Whether checkouts are processed: one short query over active rows, and what its figures mean."""
+"""The health check of the database: one short query over active rows, and what its figures mean."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,10 +36,10 @@ PAYMENTS_REVIEW: Final = (
 UNKNOWN: Final = "{count:payment call has|payment calls have} had an unknown outcome for five minutes"
 DEAD_LETTERED: Final = "{count:outbound webhook is|outbound webhooks are} dead-lettered"
 
-#: Longest time the query may take: a database that is this busy is reported as one that does not answer.
+#: Longest time of the query: a database that needs longer is reported as one that does not answer.
 STATEMENT_SECONDS: Final = 1.5
-#: What a database that does not answer leaves open.
-ASKED: Final = (
+#: The checks that need the database.
+DATABASE_CHECKS: Final = (
     "migrations",
     "expired_locks",
     "stuck_checkouts",
@@ -69,7 +69,7 @@ FIGURES: Final = text(f"""
 
 
 class Health(StrEnum):
-    """How well something is. Degraded: checkouts are processed, later or not all of them."""
+    """The status of a check. Degraded: checkouts are processed, but later, or not all of them."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -100,7 +100,7 @@ class HealthReport:
 
 
 def check_database(connection: Connection, settings: Settings, head: str) -> tuple[dict[str, Check], datetime]:
-    """Return the checks that the database answers, within a second and a half; `head` is the schema to be."""
+    """Return the checks that need the database, within a second and a half; `head` is the expected revision."""
     connection.execute(LIMIT)
     row = connection.execute(FIGURES, bind_conditions(settings)).one()
     checks = {
@@ -123,8 +123,8 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
 
 
 def lose_database(why: Check) -> dict[str, Check]:
-    """Return the same checks of a database that gave no answer: all that need it say so."""
-    return {"database": why} | {name: Check(Health.UNHEALTHY, "Not known: see `database`.") for name in ASKED}
+    """Return the same checks for a database that does not answer: `why` for itself, unknown for the others."""
+    return {"database": why} | {name: Check(Health.UNHEALTHY, "Not known: see `database`.") for name in DATABASE_CHECKS}
 
 
 def read_sweep_age(connection: Connection) -> float | None:
@@ -142,7 +142,7 @@ def _count(count: int, what: str) -> Check:
 def _check_revision(revision: Any, head: str) -> Check:
     if revision == head:
         return Check(Health.HEALTHY, "The schema is the one that this code expects.")
-    # Revisions are numbered. A schema is expanded before its code comes: the former code runs on meanwhile.
+    # Revisions are numbered. A schema is expanded before its code is deployed: the former code runs meanwhile.
     if revision is not None and revision > head:
         return Check(Health.DEGRADED, "The schema is newer than this code: deploy the code that belongs to it.")
     return Check(Health.UNHEALTHY, "The schema is older than this code: run `alembic upgrade head`.")

@@ -1,7 +1,7 @@
 """Figures for operators: what is active now, and what ended in the last hours.
 
-Every query reads active rows or a window of ended ones through an index, so that it costs the same however many
-checkouts have ended before. Ages and times are by the database's clock.
+Every query reads active rows or a window of ended ones through an index, so that its cost does not grow with the ended
+checkouts. Ages and times are by the database's clock.
 """
 
 from collections import Counter
@@ -50,7 +50,7 @@ DURATION: Final = text("""
     HAVING count(*) > 0
 """)
 
-#: What a rate is taken over.
+#: The window of a rate.
 RATE_SECONDS: Final = 60
 
 # Through the index on time, which knows blocks and not rows: some blocks of the newest.
@@ -80,9 +80,9 @@ FIGURES: Final = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class PhaseFigures:
-    """A phase, or `unwind`: the checkouts it has yet to work on, and since when the longest waiting one was sent.
+    """A phase, or `unwind`: the checkouts before it, and the age of the oldest message among them.
 
-    `per_minute` is how many it completed in the last minute; None of the unwind, which completes no phase.
+    `per_minute` is how many it completed in the last minute; None for the unwind, which completes no phase.
     """
 
     name: str
@@ -93,7 +93,7 @@ class PhaseFigures:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """From start to placed order, in seconds. A started checkout includes the time its buyer took."""
+    """From start to placed order, in seconds, the buyer's own time included."""
 
     p50_seconds: float
     p95_seconds: float
@@ -170,7 +170,7 @@ def list_queues() -> list[str]:
 
 
 def _steps(active: Any, rates: Mapping[str, int]) -> tuple[PhaseFigures, ...]:
-    """Running checkouts by the phase they are before; unwinding ones together."""
+    """Return running checkouts by their next phase, and unwinding ones together."""
     running = {row["phase"]: row for row in active if row["state"] == CheckoutState.RUNNING}
     idle = {"checkouts": 0, "oldest_seconds": None}
     phases = [

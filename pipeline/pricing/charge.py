@@ -1,4 +1,4 @@
-"""What a cart comes to, and whether that can be charged: asked by phase 1 to refuse early, decided by phase 3."""
+"""The total of a cart, and whether it can be charged: checked early at validation, and decided at the price lock."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -31,10 +31,10 @@ def charge_exactly(amount: Money) -> Money:
 
 
 def price_basket(
-    basket: Basket, terms: Terms, desk: CouponBook, settings: Settings, chargeable: Chargeable
+    basket: Basket, terms: Terms, coupon_book: CouponBook, settings: Settings, chargeable: Chargeable
 ) -> Quote | Rejected:
     """Price one basket over an amount that can be charged."""
-    coupons = desk.find(basket)
+    coupons = coupon_book.find(basket)
     if isinstance(coupons, Rejected):
         return coupons
     order = build_order(basket, terms, coupons, settings)
@@ -43,7 +43,7 @@ def price_basket(
     if (objection := check_external(order)) is not None:
         return Rejected(Code.EXTERNAL_AMOUNTS, {"where": objection.where, "reason": objection.reason})
     priced = price_order(order)
-    # What a coupon takes off a sum that no column can hold is no sum either.
+    # A sum before discounts that no column can store is too large, whatever a coupon takes off it.
     cap = find_amount(settings.total_caps, priced.currency, terms.exchange)
     above = cap is not None and priced.total_minor > cap
     if above or priced.total_minor + priced.discount_minor > MAX_MINOR:
@@ -61,19 +61,20 @@ def find_unchargeable(
     settings: Settings,
     chargeable: Chargeable,
 ) -> dict[UUID, Rejected]:
-    """Return which of these checkouts come, as things are now, to a total that cannot be charged; nothing is locked.
+    """Return which of these checkouts have, at this moment, a total that cannot be charged; nothing is locked.
 
     Free where the gateway charges every amount of the cart's currency; otherwise the batch is priced a first time, in
-    three or four round trips. Only this one objection counts: all others are phase 3's, which prices with the coupons
-    locked.
+    three or four round trips. Other objections are left to the price lock, which prices with the coupons locked.
     """
-    asked = [each for each in batch if not _charges_all(baskets[each.cart_id].currency, chargeable)]
-    if not asked:
+    candidates = [each for each in batch if not _charges_all(baskets[each.cart_id].currency, chargeable)]
+    if not candidates:
         return {}
-    found = [baskets[each.cart_id] for each in asked]
-    desk = CouponBook(connection, found, settings.base_currency, lock=False)
-    terms = load_terms(connection, found, desk.promotions, asked[0].now, settings)
-    priced = {each.id: price_basket(baskets[each.cart_id], terms, desk, settings, chargeable) for each in asked}
+    found = [baskets[each.cart_id] for each in candidates]
+    coupon_book = CouponBook(connection, found, settings.base_currency, lock=False)
+    terms = load_terms(connection, found, coupon_book.promotions, candidates[0].now, settings)
+    priced = {
+        each.id: price_basket(baskets[each.cart_id], terms, coupon_book, settings, chargeable) for each in candidates
+    }
     return {
         id_: outcome
         for id_, outcome in priced.items()
@@ -86,7 +87,7 @@ def _charges_all(currency: str, chargeable: Chargeable) -> bool:
 
 
 def _fit(priced: Quote, chargeable: Chargeable) -> Quote | Rejected:
-    """Round a quote down to an amount that can be charged. Nothing to pay is nothing to charge."""
+    """Return a quote rounded down to an amount that can be charged. A total of zero needs no charge."""
     amount = Money(priced.total_minor, priced.currency)
     charge = chargeable(amount) if amount.minor else amount
     if isinstance(charge, NotChargeable):

@@ -1,7 +1,7 @@
 """Coupons: found, checked and redeemed in one transaction with the price lock, returned by its undo.
 
-The coupons' rows are locked in the order of their codes; their counters are the limit, and a check constraint guards
-them. The last use goes to the first come.
+The coupons' rows are locked in the order of their codes; a check constraint keeps their counters within the limit. The
+last use goes to the transaction that locks first.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ HELD: Final = text("""
     SELECT DISTINCT code FROM redemptions WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND returned_at IS NULL
 """)
 
-GIVE_BACK: Final = text("""
+RETURN_USES: Final = text("""
     WITH returned AS (
         UPDATE redemptions SET returned_at = now()
         WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND returned_at IS NULL
@@ -52,24 +52,24 @@ GIVE_BACK: Final = text("""
 
 
 class CouponBook:
-    """The coupons that a batch asks for, locked and counted down as they are granted."""
+    """The coupons of a batch, locked, and counted as they are granted."""
 
     def __init__(
         self, connection: Connection, baskets: Iterable[Basket], base_currency: str, *, lock: bool = True
     ) -> None:
-        """Lock every coupon that these carts name and count what their customers have used.
+        """Lock every coupon that these carts name and count the uses of their customers.
 
-        Without `lock` they are only read, to say what they would bring now: nothing may be granted then.
+        Without `lock` they are only read, for a price without obligation: nothing may be granted then.
         """
-        asking = [basket for basket in baskets if basket.coupon_codes]
-        codes = sorted({code for basket in asking for code in basket.coupon_codes})
+        with_coupons = [basket for basket in baskets if basket.coupon_codes]
+        codes = sorted({code for basket in with_coupons for code in basket.coupon_codes})
         self._connection = connection
         read = lock_coupons if lock else read_coupons
         self._coupons = {row.code: row for row in read(connection, codes)} if codes else {}
         self._promotions = {code: read_promotion(row, base_currency) for code, row in self._coupons.items()}
         self._used = {code: row.used for code, row in self._coupons.items()}
         self._by_customer: Counter[tuple[str, str]] = Counter()
-        customers = sorted({basket.customer for basket in asking if basket.customer is not None})
+        customers = sorted({basket.customer for basket in with_coupons if basket.customer is not None})
         if codes and customers:
             for row in connection.execute(CUSTOMERS, {"codes": codes, "customers": customers}):
                 self._by_customer[row.code, row.customer] = row.uses
@@ -77,15 +77,15 @@ class CouponBook:
 
     @property
     def promotions(self) -> Collection[Promotion]:
-        """What the coupons of the batch bring."""
+        """The promotions of all coupons of the batch."""
         return self._promotions.values()
 
     def find(self, basket: Basket) -> list[Promotion] | Rejected:
         """Return the promotions of this cart's coupons, or why one of them cannot be used.
 
-        A promotion is brought once: of two codes of it the first in the cart, and the other is refused.
+        A promotion counts once: of two codes for it, the second in the cart is refused.
         """
-        brought: dict[int, str] = {}
+        code_by_promotion: dict[int, str] = {}
         promotions = []
         for code in basket.coupon_codes:
             row = self._coupons.get(code)
@@ -99,14 +99,14 @@ class CouponBook:
                 if self._by_customer[code, basket.customer] >= row.per_customer_limit:
                     return Rejected(Code.COUPON_USED_UP, {"code": code})
             promotion = self._promotions[code]
-            if (first := brought.setdefault(promotion.id, code)) != code:
+            if (first := code_by_promotion.setdefault(promotion.id, code)) != code:
                 reason = f"it brings the same promotion as coupon {quote(first)}, which is used once"
                 return Rejected(Code.COUPON_NOT_APPLICABLE, {"code": code, "reason": reason})
             promotions.append(promotion)
         return promotions
 
     def grant(self, checkout_id: UUID, basket: Basket) -> None:
-        """Count this cart's coupons as used by it."""
+        """Count a use of each of this cart's coupons."""
         for code in basket.coupon_codes:
             self._used[code] += 1
             if basket.customer is not None:
@@ -114,7 +114,7 @@ class CouponBook:
             self._granted.append((checkout_id, code, self._promotions[code].id, basket.customer))
 
     def redeem(self) -> None:
-        """Write down what was granted."""
+        """Store the granted uses."""
         if self._granted:
             ids, codes, promotions, customers = (list(each) for each in zip(*self._granted, strict=True))
             given = {"ids": ids, "codes": codes, "promotions": promotions, "customers": customers}
@@ -122,8 +122,8 @@ class CouponBook:
 
 
 def return_coupons(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Return the uses of these checkouts; none held is fine."""
+    """Return the coupon uses of these checkouts, if they have any."""
     codes = sorted(connection.execute(HELD, {"ids": list(ids)}).scalars())
     if codes:
         lock_coupons(connection, codes)
-        connection.execute(GIVE_BACK, {"ids": list(ids)})
+        connection.execute(RETURN_USES, {"ids": list(ids)})

@@ -1,4 +1,4 @@
-"""Compares what the caller expects to be charged with what is frozen."""
+"""Compare what the caller expects to be charged with what is frozen."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,12 +19,12 @@ def find_drift(quote: Quote, expected: Expected, tolerance_minor: int | Fraction
     """Return how the quote differs from what was expected, line by line, or None when it does not.
 
     The total, each line, and the lines together may be off by the tolerance (minor units of the quote's currency), the
-    hash by nothing. Lines are compared with what the caller named; of a caller who named none, all are listed as they
-    are now. `differs` says what is off where it is not the total.
+    hash by nothing. Lines are compared with the caller's; without any, all are listed as they are now. `differs` says
+    what is off where it is not the total.
     """
     off = expected.total_minor is not None and abs(quote.total_minor - expected.total_minor) > tolerance_minor
     other_lines = _find_other_lines(quote, expected.lines, tolerance_minor) if expected.lines else []
-    # The hash is only made when it is asked about: most callers name a total, and freezing makes it once anyway.
+    # The hash is only computed when the caller names one: most name a total, and freezing computes it once anyway.
     other_hash = expected.hash is not None and not off and not other_lines and expected.hash != hash_quote(quote)
     if not off and not other_lines and not other_hash:
         return None
@@ -41,7 +41,7 @@ def find_drift(quote: Quote, expected: Expected, tolerance_minor: int | Fraction
 
 
 def find_tolerance(quote: Quote, amounts: Mapping[str, int]) -> Fraction:
-    """Return how far the quote's total may be off, of amounts by currency: converted by its own rate, else nothing."""
+    """Return how far the quote's total may be off: one of these amounts, converted by the quote's own rate, or 0."""
     rates = []
     if quote.base_currency and quote.exchange_rate and quote.exchange_source and quote.exchange_at:
         observed_at = datetime.fromisoformat(quote.exchange_at)
@@ -51,7 +51,7 @@ def find_tolerance(quote: Quote, amounts: Mapping[str, int]) -> Fraction:
 
 
 def _find_other_lines(quote: Quote, expected: Mapping[str, int], tolerance_minor: int | Fraction) -> list[str]:
-    """Say of each line how it is off; nothing if each of them, and all of them together, are within the tolerance."""
+    """Return how each line is off; nothing if each of them, and all of them together, are within the tolerance."""
     totals = {str(line.line): line.total_minor for line in quote.lines}
     found = [f"line {number} is new" for number in totals if number not in expected]
     found += [f"line {number} is not there" for number in expected if number not in totals]

@@ -1,4 +1,4 @@
-"""From one currency to another. Exact until the one rounding at the end, a half up."""
+"""Conversion of currencies: exact until the one rounding at the end, a half up."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
@@ -10,7 +10,7 @@ from pipeline.pricing.shares import round_half_up
 from pipeline.pricing.terms import ExchangeRate
 
 #: What published rates have in common: the ECB's are all against the euro.
-PIVOT: Final = "EUR"
+REFERENCE_CURRENCY: Final = "EUR"
 
 #: A computed rate has 16 significant digits: on any amount below 10^15 minor units that is less than half a unit off.
 _COMPUTED: Final = Context(prec=16, rounding=ROUND_HALF_UP)
@@ -24,10 +24,7 @@ def convert(amount_minor: int, rate: ExchangeRate) -> int:
 
 
 def convert_price(price_minor: int, rate: ExchangeRate) -> int | None:
-    """Convert the price of one unit; None where a price above zero would become zero, and any number cost nothing.
-
-    Otherwise it is off by at most half a minor unit a piece.
-    """
+    """Convert the price of one unit, to within half a minor unit; None where a price above zero would become zero."""
     converted = convert(price_minor, rate)
     return converted if converted or not price_minor else None
 
@@ -35,7 +32,8 @@ def convert_price(price_minor: int, rate: ExchangeRate) -> int | None:
 def convert_exactly(amount: Money, currency: str, rates: Iterable[ExchangeRate]) -> Fraction | None:
     """Return the amount in minor units of another currency, not rounded; None when there is no rate between the two.
 
-    Not even the rate is rounded: 11.00 USD at 1.1 to the euro are 10.00 EUR. What has no minor unit has no rate.
+    The rate is not rounded either: 11.00 USD at 1.1 to the euro are 10.00 EUR. A currency without a minor unit has no
+    rate.
     """
     if amount.currency == currency:
         return Fraction(amount.minor)
@@ -52,9 +50,9 @@ def convert_exactly(amount: Money, currency: str, rates: Iterable[ExchangeRate])
 
 
 def find_amount(amounts: Mapping[str, int], currency: str, rates: Iterable[ExchangeRate]) -> Fraction | None:
-    """Pick the amount for a currency from amounts by currency, in its minor units, not rounded; None if there is none.
+    """Return the amount for a currency from amounts by currency, in its minor units, not rounded; None without one.
 
-    A currency that is not named has the amount of the first one that is named and has a rate to it.
+    For a currency that is not named, it is the amount of the first one that is named and has a rate to it.
     """
     if currency in amounts:
         return Fraction(amounts[currency])
@@ -64,7 +62,7 @@ def find_amount(amounts: Mapping[str, int], currency: str, rates: Iterable[Excha
 
 
 def cross(base: str, quote: str, rates: Iterable[ExchangeRate]) -> ExchangeRate | None:
-    """Find the rate from base to quote: as published, or computed over the euro; None when one is missing.
+    """Return the rate from base to quote: as published, or computed over the euro; None when one is missing.
 
     A computed rate is as old as the older of the two, and names both sources where they differ.
     """
@@ -88,7 +86,7 @@ def _find_legs(base: str, quote: str, rates: Iterable[ExchangeRate]) -> Exchange
     known = {(each.base, each.quote): each for each in rates}
     if (base, quote) in known:
         return known[base, quote]
-    legs = [known.get((PIVOT, currency)) for currency in (base, quote) if currency != PIVOT]
+    legs = [known.get((REFERENCE_CURRENCY, currency)) for currency in (base, quote) if currency != REFERENCE_CURRENCY]
     published = [leg for leg in legs if leg is not None]
     return None if base == quote or len(published) < len(legs) else published
 

@@ -1,13 +1,13 @@
-"""Amounts that an upstream has computed: do they agree with each other? Pure; what they say is not second-guessed.
+"""Check that amounts that an upstream has computed agree with each other. They are not computed again. No I/O.
 
-A given tax is compared with its rate, within what honest rounding allows. Upstreams round
+A given tax is compared with its rate, within the usual ways to round. Upstreams round
 
     per piece   the price of a piece without its tax or discount, and then its tax: half a minor unit each
     per line    once, a half up, or always up or down
     per order   once for each tax, shared out over the lines; or each line alone, and the last one gets the rest
 
 so a line of many pieces, or in an order of many lines, may be off by more. All taxes of an order together may not be
-off by more than rounding per piece or per line explains: what one line has from the others, the others lack.
+off by more than rounding per piece or per line explains: what one line has too much, the others have too little.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ ONCE_MINOR: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """What does not agree, and where: `code` for programs, `reason` for people."""
+    """A disagreement, and where it is: `code` for programs, `reason` for people."""
 
     code: str
     where: str
@@ -34,7 +34,7 @@ class Objection:
 
 
 def check_external(order: Order) -> Objection | None:
-    """Return the first thing in an order that cannot be, or None: signs, discounts above the price, taxes off rate."""
+    """Return the first objection to an order, or None: signs, discounts above the price, taxes that are off."""
     if minor_digits(order.currency) is None:
         return Objection("currency_unknown", "the cart", f"{order.currency} has no minor unit")
     taxed: list[_Taxed] = []
@@ -66,12 +66,12 @@ class _Taxed:
 
     @property
     def net(self) -> Fraction:
-        """What the taxes are rates of."""
+        """The amount without tax, to which the rates apply."""
         rates = sum((Fraction(each.rate) for each in self.taxes), Fraction())
         return Fraction(self.amount_minor) / (1 + rates) if self.included else Fraction(self.amount_minor)
 
     def find_bounds(self, *taxes: GivenTax) -> tuple[Fraction, Fraction]:
-        """Return the least and the most that these of its taxes may be together, whatever was rounded by itself."""
+        """Return the least and the most that these taxes may be together, whichever of them were rounded."""
         exact = [self.net * Fraction(each.rate) for each in taxes]
         per_piece = sum((1 + Fraction(each.rate) for each in taxes), Fraction()) / 2
         tolerance = max(Fraction(ONCE_MINOR), self.quantity * per_piece)
@@ -100,13 +100,13 @@ def _check_discounts(where: str, discounts: Sequence[GivenDiscount], subtotal: i
 
 
 def _check_taxes(taxed: _Taxed, parts: int) -> Objection | None:
-    """Hold each tax of one of so many taxed parts of an order against its rate, and all of them against the price."""
+    """Compare each tax of one of so many taxed parts of an order with its rate, and all of them with the price."""
     for each in taxed.taxes:
         if each.amount_minor < 0:
             return Objection("amount_negative", taxed.where, f"the tax {each.amount_minor} is below zero")
         if not each.rate.is_finite() or each.rate < 0:
             return Objection("rate_invalid", taxed.where, f"{each.rate} is not a rate")
-    # The last line may get what all the others were rounded by, and the order itself.
+    # The last line may have the differences from rounding all the others and the order itself.
     rest = Fraction(parts + 1, 2) if parts > 1 else Fraction()
     for each in taxed.taxes:
         if _is_off(each.amount_minor, taxed.net * Fraction(each.rate), taxed.find_bounds(each), rest):
@@ -122,7 +122,7 @@ def _check_taxes(taxed: _Taxed, parts: int) -> Objection | None:
 
 
 def _check_sum(taxed: Sequence[_Taxed]) -> Objection | None:
-    """Hold the taxes of the whole order against their rates."""
+    """Compare the taxes of the whole order with their rates."""
     sums, bounds = [_add_up(each) for each in taxed], [each.find_bounds(*each.taxes) for each in taxed]
     given = sum(total for total, _ in sums)
     if sum(least for least, _ in bounds) <= given <= sum(most for _, most in bounds):
@@ -136,6 +136,6 @@ def _is_off(amount: int, exact: Fraction, bounds: tuple[Fraction, Fraction], res
 
 
 def _add_up(taxed: _Taxed) -> tuple[int, Fraction]:
-    """Return the sum of its taxes as they were given, and by their rates."""
+    """Return the sum of the taxes as they were given, and by their rates."""
     rates = sum((Fraction(each.rate) for each in taxed.taxes), Fraction())
     return sum(each.amount_minor for each in taxed.taxes), taxed.net * rates

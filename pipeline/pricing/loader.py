@@ -1,4 +1,4 @@
-"""From rows to what a quote is made from: promotions, taxes and rates that are valid now, and each cart's order."""
+"""Read what a quote is computed from: promotions, taxes and rates that are valid now, and each cart's order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from pipeline.carts.snapshot import Line
 from pipeline.checkouts import Rejected
 from pipeline.errors import Code
 from pipeline.errors.objections import explain_first
-from pipeline.pricing.exchange import convert_price, cross
+from pipeline.pricing.exchange import REFERENCE_CURRENCY, convert_price, cross
 from pipeline.pricing.taxes.lapses import find_lapsed
 from pipeline.pricing.taxes.regions import choose_places, object_to_region
 from pipeline.pricing.taxes.tax_ids import is_reverse_charged
@@ -54,8 +54,6 @@ RATES: Final = text("""
     GROUP BY country, region, category, name, name_key, on_shipping
 """)
 
-#: What rates are published against. The ECB's, and most others', are against the euro.
-PIVOT: Final = "EUR"
 
 EXCHANGE: Final = text("""
     SELECT DISTINCT ON (base, quote) base, quote, rate, source, observed_at FROM exchange_rates
@@ -63,20 +61,20 @@ EXCHANGE: Final = text("""
     ORDER BY base, quote, observed_at DESC, id DESC
 """)
 
-#: What an upstream wrote into a cart with SQL of its own has not come through the service: it is checked here.
+#: Amounts that an upstream wrote with SQL of its own were not checked by the service: they are checked here.
 DISCOUNTS: Final = TypeAdapter(list[DiscountInput])
 TAXES: Final = TypeAdapter(list[TaxInput])
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What was valid at one moment, for every cart of a batch."""
+    """Promotions and rates that are valid at one moment, for every cart of a batch."""
 
     automatic: tuple[Promotion, ...]
     tax_rates: Mapping[str, tuple[TaxRate, ...]]
     exchange: tuple[ExchangeRate, ...]
     now: datetime
-    #: Of each country, what does not hold now.
+    #: Rates of each country that are not valid now.
     lapsed_rates: Mapping[str, tuple[LapsedRate, ...]] = field(default_factory=dict)
 
 
@@ -87,11 +85,11 @@ def load_terms(
     now: datetime,
     settings: Settings,
 ) -> Terms:
-    """Read in three round trips what these carts, with the promotions of their coupons, may need."""
+    """Read, in three round trips, what these carts and the promotions of their coupons may need."""
     countries = sorted({country for basket in baskets if (country := read_country(basket.shipping_address))})
     automatic = tuple(read_promotion(row, settings.base_currency) for row in connection.execute(AUTOMATIC))
     minimums = {each.currency for each in (*automatic, *coupons) if each.minimum_minor and each.currency is not None}
-    named = minimums | set(settings.total_caps) | {settings.base_currency, PIVOT}
+    named = minimums | set(settings.total_caps) | {settings.base_currency, REFERENCE_CURRENCY}
     currencies = sorted({basket.currency for basket in baskets} | named)
     rates: dict[str, list[TaxRate]] = {}
     lapsed: dict[str, list[LapsedRate]] = {}
@@ -116,7 +114,7 @@ def load_terms(
 
 
 def find_lapsed_rates(basket: Basket, terms: Terms) -> tuple[LapsedRate, ...]:
-    """Return the rates that this cart would have been taxed by, and that do not hold now while no other does."""
+    """Return the rates by which this cart would have been taxed, and that are not valid now, without a substitute."""
     country = read_country(basket.shipping_address)
     if not (lapsed := terms.lapsed_rates.get(country)):
         return ()
@@ -131,14 +129,14 @@ def find_lapsed_rates(basket: Basket, terms: Terms) -> tuple[LapsedRate, ...]:
 
 
 def describe_lapsed(basket: Basket, lapsed: Iterable[LapsedRate]) -> dict[str, str]:
-    """Return where rates are missed, and their names: facts of an error, or of an event."""
+    """Return where rates are missing, and their names: facts of an error, or of an event."""
     country, region = read_country(basket.shipping_address), _read_region(basket)
     place = country if region is None else f"{country} ({region})"
     return {"place": place, "names": ", ".join(sorted({rate.name for rate in lapsed}))}
 
 
 def read_promotion(row: Row[Any], base_currency: str) -> Promotion:
-    """Make a promotion of a row. A minimum without a currency is in the shop's own."""
+    """Return the promotion of a row. A minimum without a currency is in the shop's own."""
     given = {name: getattr(row, name) for name in PROMOTION_COLUMNS}
     given["kind"] = PromotionKind(row.kind)
     given["currency"] = row.currency or (base_currency if row.minimum_minor else None)
@@ -147,7 +145,7 @@ def read_promotion(row: Row[Any], base_currency: str) -> Promotion:
 
 
 def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], settings: Settings) -> Order | Rejected:
-    """Put together what decides this cart's quote, or say what is missing."""
+    """Return everything that decides this cart's quote, or the objection to it."""
     exchange = None
     goods = []
     if basket.currency != settings.base_currency:
@@ -178,7 +176,7 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
         billing = None if basket.billing_address is None else normalize_address(basket.billing_address)
         tax_id = None if basket.tax_id is None else normalize_tax_id(basket.tax_id)
     except ValueError as error:
-        # Phase 1 has refused these: only a checkout that an older release began can still have one.
+        # The validation of the cart refuses these: only a checkout that an older release started can still have one.
         return Rejected(Code.ADDRESS_MISSING, {"reason": str(error)})
     country = address.get("country") or ""
     rates = terms.tax_rates.get(country, ())
@@ -203,9 +201,7 @@ def build_order(basket: Basket, terms: Terms, coupons: Sequence[Promotion], sett
 
 
 def _needs_region(goods: Sequence[Goods], shipping: Shipping | None) -> bool:
-    """Return whether any of the engine's tax rates is needed: an upstream that taxes everything itself needs no
-    region.
-    """
+    """Return whether any of the engine's tax rates is needed; an upstream that taxes everything needs no region."""
     return any(each.taxes is None for each in goods) or (shipping is not None and shipping.taxes is None)
 
 
@@ -273,12 +269,12 @@ def _read_region(basket: Basket) -> str | None:
     try:
         return find_address_region(normalize_address(basket.shipping_address or {}))
     except ValueError:
-        # Phase 1, or `build_order`, says what is wrong with it.
+        # The validation of the cart, or `build_order`, reports the mistake.
         return None
 
 
 def read_country(address: Mapping[str, Any] | None) -> str:
-    """Return the country of an address as its rates are looked up; '' where it has none."""
+    """Return the country of an address, by which its rates are looked up; '' where it has none."""
     try:
         return normalize_address_country(address or {}) or ""
     except ValueError:

@@ -1,6 +1,6 @@
-"""From an order to a quote: what the buyer will be charged. Pure, integer minor units, no I/O.
+"""Compute the quote of an order: what the buyer will be charged, in integer minor units. No I/O.
 
-Discounts first, then taxes on what is left. Nothing depends on the order in which lines, promotions or rates are given:
+Discounts first, then taxes on what is left. The sequence in which lines, promotions or rates are given does not matter:
 lines count in the order of their numbers.
 """
 
@@ -28,7 +28,7 @@ from pipeline.pricing.terms import (
 )
 from pipeline.settings import TaxRounding
 
-#: How a quote was rounded, in words, as it is frozen.
+#: How a quote was rounded, in words that are frozen with it.
 ROUNDING: Final = {
     TaxRounding.LINE: "half-up, tax per line",
     TaxRounding.ORDER: "half-up, tax per order",
@@ -36,7 +36,7 @@ ROUNDING: Final = {
 
 
 def price_order(order: Order) -> Quote:
-    """Price an order whose amounts agree; one that `check_external` objects to is a programming error here."""
+    """Return the quote of an order that `check_external` has accepted; any other is a programming error."""
     objection = check_external(order)
     if objection is not None:
         raise ValueError(f"{objection.where} was not checked: {objection.reason}")
@@ -55,8 +55,8 @@ def hash_quote(quote: Quote) -> str:
     """Return the SHA-256 over the canonical JSON of the whole quote: equal quotes and only those have equal hashes.
 
     Keys are sorted, lines are in the order of their numbers. Amounts are integers and rates are text; only an address
-    can hold a fraction, which is written in its shortest form, and as an integer when it is whole. What validated the
-    tax id is left out where nothing did.
+    can have a fraction, which is written in its shortest form, and as an integer when it is whole. `tax_id_validated`
+    is left out when it is None.
     """
     fields = to_fields(quote)
     if quote.tax_id_validated is None:
@@ -79,7 +79,7 @@ def _tax(
     cut: Sequence[Sequence[AppliedDiscount]],
     shipping_cut: Sequence[AppliedDiscount],
 ) -> list[Taxed]:
-    """Tax the lines and then shipping. What the upstream has taxed takes no part, and keeps its taxes."""
+    """Return the taxes of the lines and then of shipping. Parts that the upstream has taxed keep its taxes."""
     items = [
         Taxable(
             each.quantity * each.unit_price_minor - sum(discount.amount_minor for discount in discounts),
@@ -95,7 +95,7 @@ def _tax(
         items.append(Taxable(amount, shipping.tax_included, rates))
         given.append(shipping.taxes)
     computed = compute_taxes(items, order.tax_rounding, reverse_charged=order.reverse_charged)
-    return [ours if taxes is None else _read_given(taxes) for ours, taxes in zip(computed, given, strict=True)]
+    return [own if taxes is None else _read_given(taxes) for own, taxes in zip(computed, given, strict=True)]
 
 
 def _read_given(taxes: Sequence[GivenTax]) -> Taxed:
@@ -140,7 +140,7 @@ def _write_shipping(shipping: Shipping, discounts: Sequence[AppliedDiscount], ta
 
 
 def _add_up(order: Order, lines: tuple[QuoteLine, ...], shipping: QuoteShipping | None) -> Quote:
-    """Sum up. `subtotal_minor` is that of the goods; discounts and taxes are those of goods and shipping."""
+    """Return the quote with its sums. `subtotal_minor` is of the goods; discounts and taxes of goods and shipping."""
     parts = (*lines, *(() if shipping is None else (shipping,)))
     return Quote(
         currency=order.currency,

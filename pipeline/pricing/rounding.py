@@ -1,7 +1,7 @@
-"""A total that the payment provider cannot charge, rounded down to one that it can. Pure.
+"""Round a total that the payment provider cannot charge down to one that it can. No I/O.
 
-What is taken off is a discount like any other, so that everything still adds up. It is less than one step of the
-provider's, and never in the shop's favour.
+The difference is a discount like any other, so that everything still adds up. It is less than one step of the provider,
+and always in the buyer's favour.
 """
 
 from dataclasses import replace
@@ -11,12 +11,12 @@ from pipeline.pricing.terms import AppliedDiscount, Quote, QuoteLine, QuoteShipp
 
 Part = TypeVar("Part", QuoteLine, QuoteShipping)
 
-#: What the discount is called.
+#: The text of the discount.
 TEXT: Final = "Rounded down to what can be charged"
 
 
 def round_down(quote: Quote, rest_minor: int) -> Quote | None:
-    """Take the rest off the parts with the most left, lines before delivery; None if all of them have less.
+    """Take the rest off the parts with the most left, lines before delivery; None if it is more than they have.
 
     Taxes stay as they are: a part keeps at least the tax that is in its price.
     """

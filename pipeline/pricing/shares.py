@@ -13,7 +13,7 @@ def share_out(total: int, weights: Sequence[int | Fraction]) -> list[int]:
     """Share a whole amount in proportion to weights, by largest remainder.
 
     Every part is less than one unit from its exact share; equal remainders go to the first position; a weight of zero
-    gets nothing. Something to share and no share is a programming error.
+    gets nothing. A total above zero without any weight is a programming error.
     """
     whole = sum(weights)
     if total == 0:

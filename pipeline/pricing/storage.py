@@ -1,4 +1,4 @@
-"""The price lock as rows: quotes written once, and read back as the quotes they were."""
+"""Rows of price locks: quotes are written once, and read as the same quotes."""
 
 import json
 from collections import defaultdict
@@ -11,8 +11,8 @@ from sqlalchemy import Connection, RowMapping, text
 from pipeline.pricing.quote import hash_quote
 from pipeline.pricing.terms import AppliedDiscount, AppliedTax, Quote, QuoteLine, QuoteShipping, to_fields
 
-# In one round trip: the locks, and their lines. One JSON text for each: an array parameter with a text for each quote
-# costs its escaping three times over.
+# In one round trip: the price locks, and their lines. One JSON text for each: an array parameter with a text for each
+# quote costs its escaping three times.
 FREEZE: Final = text("""
     WITH frozen AS (
         INSERT INTO price_locks (checkout_id, currency, subtotal_minor, discount_minor, shipping_minor, tax_minor,
@@ -48,12 +48,12 @@ LINES: Final = text("""
 
 
 def freeze_quotes(connection: Connection, quotes: Mapping[UUID, Quote]) -> None:
-    """Write these quotes down, each with its hash. They can be voided afterwards, never changed."""
+    """Store these quotes, each with its hash. They can be voided afterwards, and never changed."""
     locks, lines = [], []
     for checkout_id, quote in quotes.items():
-        mark = {"checkout_id": str(checkout_id)}
-        locks.append({**to_fields(quote), **mark, "hash": hash_quote(quote), "lines": None})
-        lines += [{**to_fields(line), **mark} for line in quote.lines]
+        key = {"checkout_id": str(checkout_id)}
+        locks.append({**to_fields(quote), **key, "hash": hash_quote(quote), "lines": None})
+        lines += [{**to_fields(line), **key} for line in quote.lines]
     written = {"quotes": json.dumps(locks, default=to_fields), "lines": json.dumps(lines, default=to_fields)}
     connection.execute(FREEZE, written)
 

@@ -1,4 +1,4 @@
-"""What a quote is made from, and what it is. Plain values: integer minor units, rates as Decimal, no I/O."""
+"""A quote, and the values that it is computed from: integer minor units, rates as Decimal. No I/O."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +16,7 @@ class Promotion:
     `percent` is for percentages (0-100), `amount_minor` and `currency` for fixed amounts. Without `skus` and
     `categories` it is for the whole order, else for the lines that match either. `minimum_minor` is the spend it needs,
     in `currency` (or the charge currency when that is None), converted for a cart in another. Lower `priority` comes
-    first; one that does not combine is used only alone. `code` is the coupon that brought it, None for an automatic
-    one.
+    first; one that does not combine is used only alone. `code` is its coupon's, None for an automatic one.
     """
 
     id: int
@@ -38,12 +37,12 @@ class Promotion:
 class TaxRate:
     """A rate that applies in the buyer's country and region. `rate` is a fraction: 0.20 is 20 %.
 
-    Rates of different `name` stack (state and county); of one name the most specific wins: region before country,
+    Rates of different `name` stack (state and county); of one name the most specific applies: region before country,
     category before none. `category` None is for every category that has no rate of its own. `reverse_charge`: not
-    charged to a buyer who accounts for it.
+    charged when the buyer accounts for it.
 
-    `key` is what the name is compared by (the name itself where none is given), `closeness` how close to the buyer the
-    region is: 0 the country, more for a region, the most for the smallest one.
+    `key` is the name in the form in which names are compared (by default the name itself), `closeness` how close to the
+    buyer the region is: 0 the country, more for a region, the most for the smallest one.
     """
 
     name: str
@@ -58,7 +57,7 @@ class TaxRate:
 
 @dataclass(frozen=True, slots=True)
 class LapsedRate:
-    """A rate of the buyer's country or region that does not hold now: it has ended, or else has not begun."""
+    """A rate of the buyer's country or region that is not valid now: it has ended, or else has not begun."""
 
     name: str
     region: str | None
@@ -139,7 +138,7 @@ class Order:
     reverse_charged: bool = False
     tax_rounding: TaxRounding = TaxRounding.LINE
     exchange: ExchangeRate | None = None
-    #: What a promotion's minimum in another currency is converted by: the newest of each, none too old.
+    #: Rates to convert a promotion's minimum in another currency: the newest of each, none too old.
     rates: tuple[ExchangeRate, ...] = ()
     shipping_address: dict[str, Any] = field(default_factory=dict)
     billing_address: dict[str, Any] | None = None
@@ -200,7 +199,7 @@ class QuoteShipping:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Everything that is frozen: the sums are those of the lines and of shipping, exactly."""
+    """Everything that is frozen. Its amounts are exactly the sums of the lines and of shipping."""
 
     currency: str
     lines: tuple[QuoteLine, ...]
@@ -222,9 +221,9 @@ class Quote:
 
 
 def to_fields(value: object) -> dict[str, Any]:
-    """Return the fields of one of these, as `json.dumps` asks for them (`default`). TypeError for anything else.
+    """Return the fields of a part of a quote, for the `default` of `json.dumps`; TypeError for anything else.
 
-    Not copied: `dataclasses.asdict` copies deeply, and took half of phase 3's time.
+    Not copied: `dataclasses.asdict` copies deeply, and took half of the time of the price lock.
     """
     fields: dict[str, Any] | None = getattr(type(value), "__dataclass_fields__", None)
     if fields is None:

@@ -6,7 +6,7 @@ Public modules: `admin_sessions`, `card_numbers`, `printable` (text of others, f
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Imported when a name is asked for: logs and terminal output need the modules beside it, which are text alone, and
+# Imported at its first use: logs and terminal output need the modules beside it, which are text alone, and
 # API keys need SQLAlchemy and pydantic (300 modules more).
 if TYPE_CHECKING:
     from pipeline.security.api_keys import (

@@ -1,4 +1,4 @@
-"""Browser sessions of the admin pages: rows, so that signing out, and revoking the key, ends them."""
+"""Browser sessions of the admin pages. They are rows, so that a sign-out, or the revocation of the key, ends them."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ CLOSE: Final = text("DELETE FROM admin_sessions WHERE token_hash = :token_hash R
 
 
 def open_session(connection: Connection, key_id: str) -> str:
-    """Remember that this key was shown; returns what the browser's cookie is to hold, which is kept nowhere."""
+    """Open a session of this API key; return the value of the browser's cookie, which is not stored."""
     token = secrets.token_urlsafe(32)
     values = {"token_hash": _hash(token), "key_id": key_id, "seconds": LIFE_SECONDS}
     connection.execute(OPEN, values)
@@ -32,7 +32,7 @@ def open_session(connection: Connection, key_id: str) -> str:
 
 
 def find_session(connection: Connection, token: str) -> Caller | None:
-    """Return the API key of this session; None when it is none, or over, or its key is revoked or expired."""
+    """Return the API key of this session; None for an unknown or ended one, or when its key is revoked or expired."""
     if _TOKEN.fullmatch(token) is None:
         return None
     key_id = connection.execute(FIND, {"token_hash": _hash(token)}).scalar_one_or_none()
@@ -40,7 +40,7 @@ def find_session(connection: Connection, token: str) -> Caller | None:
 
 
 def close_session(connection: Connection, token: str) -> str | None:
-    """End a session for good; returns the API key it belonged to. Safe twice."""
+    """End a session; return its API key's id, or None if it has ended already."""
     if _TOKEN.fullmatch(token) is None:
         return None
     closed: str | None = connection.execute(CLOSE, {"token_hash": _hash(token)}).scalar_one_or_none()

@@ -1,7 +1,7 @@
-"""API keys: access to the HTTP edge, by owner and by scope.
+"""API keys: access over HTTP, by owner and by scope.
 
-A token is `ck_<id>_<secret>`. The secret has 256 random bits, so that its plain SHA-256 can be stored: a slow hash
-makes guessing dear where secrets are guessable, and this one is not.
+A token is `ck_<id>_<secret>`. The secret has 256 random bits, so that its plain SHA-256 can be stored: only secrets
+that can be guessed need a slow hash.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from pipeline.errors import Code, Invalid
 from pipeline.errors.objections import explain_first
 from pipeline.field_types import Reference
 
-#: Base62 has no `_`, which divides a token, and nothing that a shell or an URL would have to quote.
+#: Base62 has no `_`, which separates the parts of a token, and nothing that a shell or a URL has to quote.
 ALPHABET: Final = string.ascii_letters + string.digits
 ID_CHARACTERS: Final = 12
 #: 62 ** 43 is more than 2 ** 256.
 SECRET_CHARACTERS: Final = 43
 
 _TOKEN: Final = re.compile(rf"ck_([A-Za-z0-9]{{{ID_CHARACTERS}}})_[A-Za-z0-9]{{{SECRET_CHARACTERS}}}", re.ASCII)
-#: Compared with when there is no such key, so that its absence takes as long.
+#: The hash for an unknown key, so that its comparison takes as long.
 _NOTHING: Final = bytes(32)
 _TEXT: Final = TypeAdapter(Reference)
 
@@ -55,7 +55,7 @@ LIST: Final = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY created_at, id")
 
 
 class Scope(StrEnum):
-    """What a key is for."""
+    """What an API key may do."""
 
     CHECKOUT = "checkout"  # carts and checkouts of its owner
     PRICES = "prices"  # carts that name prices, discounts, taxes or delivery costs themselves
@@ -74,7 +74,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as it is stored, without its secret."""
+    """A stored API key, without its secret."""
 
     id: str
     owner: str
@@ -88,9 +88,9 @@ class KeyRecord:
 def create_key(
     connection: Connection, *, owner: str, name: str, scopes: Collection[Scope], days: int | None = None
 ) -> tuple[KeyRecord, str]:
-    """Make a key; returns its record and the token, which cannot be read again. Raises Invalid for a name that is none.
+    """Create a key; return its record and the token, which cannot be read again. It expires after `days`, if given.
 
-    With `days` it expires after so many.
+    Raises Invalid for an invalid name or owner.
     """
     for what, given in (("owner", owner), ("name", name)):
         try:
@@ -127,13 +127,13 @@ def find_caller(connection: Connection, token: str) -> Caller | None:
 
 
 def find_caller_by_id(connection: Connection, key_id: str) -> Caller | None:
-    """Return the valid API key with this public half: for sessions that have shown the whole key before."""
+    """Return the valid API key with this id: for sessions, which began with the whole key."""
     row = connection.execute(FIND, {"id": key_id}).one_or_none()
     return None if row is None else _caller(row)
 
 
 def revoke_key(connection: Connection, key_id: str) -> KeyRecord | None:
-    """Let a key be one no more, from the next request on; None if there is none. Safe twice."""
+    """Revoke a key from the next request on; None if there is none. A second time changes nothing."""
     row = connection.execute(REVOKE, {"id": key_id}).one_or_none()
     return None if row is None else _record(row)
 
@@ -144,7 +144,7 @@ def list_keys(connection: Connection) -> list[KeyRecord]:
 
 
 def read_key_id(token: str) -> str | None:
-    """Return the public half of a token; None if it is not the form of one."""
+    """Return the id in a token; None if it has not the form of one."""
     found = _TOKEN.fullmatch(token)
     return None if found is None else found[1]
 
@@ -162,5 +162,5 @@ def _caller(row: Row[Any]) -> Caller:
 
 
 def _record(row: Row[Any]) -> KeyRecord:
-    fields = dict(row._mapping)  # noqa: SLF001 (a public attribute, for all its name)
+    fields = dict(row._mapping)  # noqa: SLF001 (a public attribute, in spite of its name)
     return KeyRecord(**{**fields, "scopes": tuple(Scope(each) for each in fields["scopes"])})

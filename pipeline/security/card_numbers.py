@@ -1,12 +1,12 @@
-"""Card numbers: found in any text, and taken out of it. A payment comes here as its provider's token.
+"""Find card numbers in any text, and remove them. A payment never has one: it has its provider's token.
 
 What looks like a card number: a word of 13 to 19 digits that begins as those of the card schemes do (2 to 6) and passes
-the Luhn check. Single spaces or dashes may stand between its digits, and other groups of digits beside it; these go
-with it, they are its expiry date or its security code. A UUID never is one, nor a word that has letters in it.
+the Luhn check. Single spaces or dashes may be between its digits, and other groups of digits beside it; these are
+removed with it, as they are its expiry date or its security code. A UUID never is one, nor a word with letters in it.
 
-One in eighteen numbers of that length looks so by chance, barcodes too. A payment is refused for it even so: providers'
-tokens are rarely bare digits. Skus, references, keys and addresses are not refused, and are stored as they came.
-Refused messages and log lines lose it wherever it stands.
+One in eighteen numbers of that length looks so by chance, barcodes too. A payment is refused for it nevertheless:
+providers' tokens are rarely bare digits. Skus, references, keys and addresses are not refused, and are stored as given.
+From rejected messages and log lines it is removed everywhere.
 
 The search takes time in proportion to its text: at worst, digits and spaces alone, 1.5 s for a million characters. So
 what is searched is bounded first: a payment by `pipeline/intake/requests.py`, a text by `redact` itself.
@@ -21,20 +21,20 @@ REMOVED: Final = "[card number removed]"
 
 #: Characters that are searched and kept, unless the caller says otherwise: a traceback has some thousands.
 MAX_CHARACTERS: Final = 16_384
-#: Stands in the place of what was cut off.
+#: Replaces what was cut off.
 CUT: Final = " [cut]"
-#: Looked at beyond a cut, so that a number across it is found: 19 digits with the longest separators between them that
-#: anything writes (`\\\\u00a0`) have fewer.
+#: Characters that are searched beyond a cut, so that a number across it is found: 19 digits with the longest separators
+#: between them that any program writes (`\\\\u00a0`) have fewer.
 _MARGIN: Final = 256
 
 MIN_DIGITS: Final = 13
 MAX_DIGITS: Final = 19
 
-#: What may stand between two digits: a space, also one that does not break or is thin, or a dash of any length. JSON
-#: and `repr` write some of these as escapes.
+#: What may be between two digits: a space, also one that does not break or is thin, or a dash of any length. JSON and
+#: `repr` write some of these as escapes.
 _BETWEEN: Final = r"(?:[ \u00a0\u2009\u202f\u2010-\u2014-]|\\+x[aA]0|\\+u(?:00[aA]0|2009|202[fF]|201[0-4]))"
 
-#: The cheap look that nearly every text ends with.
+#: The cheap test that is enough for nearly every text.
 _ENOUGH_DIGITS: Final = re.compile(rf"\d(?:{_BETWEEN}?\d){{{MIN_DIGITS - 1}}}")
 
 #: A run of digits at the boundaries of words. In JSON and in `repr` the letter or the digits before it may belong to an
@@ -52,7 +52,7 @@ _UUID: Final = re.compile(r"(?<![\dA-Za-z])[\dA-Fa-f]{8}-(?:[\dA-Fa-f]{4}-){3}[\
 
 
 def has_card_number(value: object) -> bool:
-    """Return whether a card number stands anywhere in a value: a text, a number, or lists and mappings of these."""
+    """Return whether a card number is anywhere in a value: a text, a number, or lists and mappings of these."""
     waiting = [value]
     while waiting:
         match waiting.pop():
@@ -74,10 +74,10 @@ def has_card_number(value: object) -> bool:
 
 
 def redact(text: str, limit: int = MAX_CHARACTERS) -> str:
-    """Return the text with `[card number removed]` in the place of each card number; any other text as it is.
+    """Return the text with `[card number removed]` for each card number; any other text as it is.
 
-    Of a text of more than `limit` characters the rest is cut off, unread but for a margin: a number that stands across
-    the cut is found, and no part of it stays.
+    A text is cut after `limit` characters, and only a margin of the rest is read: a number across the cut is removed
+    whole.
     """
     pieces = []
     kept_to = 0
@@ -90,18 +90,16 @@ def redact(text: str, limit: int = MAX_CHARACTERS) -> str:
 
 
 def _find_runs(text: str) -> list[tuple[int, int]]:
-    """Return where the runs of digits stand that hold a card number, from left to right."""
+    """Return the positions of the runs of digits that contain a card number, from left to right."""
     if _ENOUGH_DIGITS.search(text) is None:
         return []
-    # Of the same length and no digit in it: positions stay what they are.
+    # Of the same length, without a digit: all positions stay the same.
     without_ids = _UUID.sub(lambda found: "x" * len(found[0]), text)
-    return [run.span() for run in _RUN.finditer(without_ids) if _holds_number(run[0])]
+    return [run.span() for run in _RUN.finditer(without_ids) if _has_number(run[0])]
 
 
-def _holds_number(run: str) -> bool:
-    """Return whether neighbouring groups of a run make a card number. A few steps for each digit, however long it
-    is.
-    """
+def _has_number(run: str) -> bool:
+    """Return whether neighbouring groups of a run make a card number, in a few steps for each digit."""
     groups = _SPLIT.split(run)
     # `int` reads the digits of every script, as `\d` finds them: Japanese keyboards type wide ones.
     digits = [int(digit) for group in groups for digit in group]

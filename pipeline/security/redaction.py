@@ -1,8 +1,8 @@
-"""Secrets in what others have sent: found by their names and by their shapes, and taken out before it is kept.
+"""Find secrets in texts from outside, by their names and by their shapes, and remove them before a text is stored.
 
 By its name: a payment token, a card's security code in every usual spelling, `Authorization`, cookies, passwords, API
-keys, `client_secret`; the whole value goes, whatever it is. By its shape: the keys and tokens of the providers we know,
-our own API keys, bearer values, JSON Web Tokens, private keys. Card numbers go as well (`card_numbers.py`).
+keys, `client_secret`; the whole value is removed. By its shape: keys and tokens of known providers, API keys of this
+engine, bearer values, JSON Web Tokens, private keys. Card numbers are removed too (`card_numbers.py`).
 It cannot be complete: only the owner of the tables needs the texts, and the reader's role does not see them.
 """
 
@@ -15,11 +15,11 @@ from pipeline.security import card_numbers
 
 REMOVED: Final = "[secret removed]"
 
-#: Longest stored text of what others have sent, in characters. A purchase of a thousand lines has about 100,000.
+#: Longest stored text from outside, in characters. A purchase of a thousand lines has about 100,000.
 MAX_KEPT: Final = 100_000
-#: What may be half a secret at the end of a text that was cut.
+#: Characters at the end of a text that was cut that may be half a secret.
 _TAIL: Final = 600
-#: JSON in a string in JSON: so deep, and no deeper, it is looked into as such; beyond that as text.
+#: JSON in a string in JSON is read as JSON to this depth, and beyond it as text.
 _MAX_LAYERS: Final = 8
 
 #: Anywhere in a name, without regard to case, blanks, dots, dashes and underscores.
@@ -41,20 +41,20 @@ _WORDS: Final = (
 )
 #: The whole of a name.
 _NAMES: Final = frozenset({"csc", "cid", "cv2", "cvd", "cvk", "cav", "pin", "otp", "pan", "auth", "bearer", "pwd"})
-#: Of a text that is no JSON, or a part of it: `\\u0034` is a digit.
+#: In a text that is no JSON, or a part of it: `\\u0034` is a digit.
 _ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
 
 
 def _spell(word: str) -> str:
-    """Return a pattern for a word with anything that may stand between its letters in a name."""
+    """Return a pattern for a word with anything that may be between its letters in a name."""
     return r"[ _.\-]?".join(word)
 
 
 _VALUE: Final = (
     r"""(?: (?<=["']) [^"'\\<>]{1,2000} | (?:(?:bearer|basic|digest|token)\s{1,4})? [^\s"'&,;<>\\{}\[\]()]{1,2000} )"""
 )
-#: A name, what stands between, and a value, in a text that is no JSON: a form, a header, XML, `repr`, half a message.
+#: A name, a separator and a value, in a text that is no JSON: a form, a header, XML, `repr`, half a message.
 _NAMED: Final = re.compile(
     rf"""(?P<before> (?: {"|".join(_spell(word) for word in _WORDS)} | (?<![a-z0-9]) (?: {"|".join(sorted(_NAMES))} ) )
          [a-z0-9_\-]{{0,20}} [\\"'\s\])]{{0,8}} (?: => | %3d | [:=>] ) \s{{0,8}} (?:\\{{0,4}}["'])? )
@@ -80,17 +80,17 @@ def is_secret_name(name: str) -> bool:
 
 
 def redact(body: str, *, limit: int = MAX_KEPT) -> str:
-    """Return a text fit to be kept: cut to `limit` characters, then without secrets and card numbers.
+    """Return a text that may be stored: cut to `limit` characters, then without secrets and card numbers.
 
-    It is cut first, so that no text is too long to be looked through, and what may be half a secret goes with the
-    rest. A text without any secret stays as it is, to the letter.
+    It is cut first, so that no text is too long to be searched, and what may be half a secret is cut too. A text
+    without any secret stays exactly as it is.
     """
-    # What stands in the place of a secret may be longer than it was.
+    # The replacement may be longer than the secret.
     return _redact_any(_cut(body, limit), _MAX_LAYERS)[:limit]
 
 
 def open_part(action: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what others than the buyer may see of a buyer's action: the fields without a secret."""
+    """Return the fields of a buyer's action that have no secret: others than the buyer may see them."""
     return {
         name: value
         for name, value in action.items()
@@ -107,7 +107,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _redact_any(text: str, layers: int) -> str:
-    """Look at JSON as such, with its escapes undone, and at everything else as text."""
+    """Redact JSON as JSON, with its escapes resolved, and everything else as text."""
     if layers and text[:64].lstrip()[:1] in {"{", "[", '"'}:
         try:
             value = json.loads(text, object_pairs_hook=_read_object)
@@ -116,7 +116,7 @@ def _redact_any(text: str, layers: int) -> str:
         except (ValueError, RecursionError):
             pass
         else:
-            # Halves of surrogate pairs go back to what they were: no database stores them.
+            # Halves of surrogate pairs are escaped again: no database stores them.
             if cleaned == plain:
                 return _redact_numbers(text)
             return cleaned.encode("utf-8", "backslashreplace").decode()
@@ -124,7 +124,7 @@ def _redact_any(text: str, layers: int) -> str:
 
 
 def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Read an object; one that names a field twice is no JSON here: the first of the two would not be looked at."""
+    """Read an object; one that names a field twice is no JSON here: the first of the two would not be searched."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a field is named twice")
@@ -149,7 +149,7 @@ def _redact_value(value: Any, layers: int) -> Any:
 
 
 def _replace(secret: Any) -> str:
-    """Say what stood there: that a sender sends card numbers is worth knowing."""
+    """Return the replacement of a secret. A card number has its own, because an operator must know of it."""
     return card_numbers.REMOVED if card_numbers.has_card_number(secret) else REMOVED
 
 
@@ -162,5 +162,5 @@ def _redact_text(text: str) -> str:
 
 
 def _redact_numbers(text: str) -> str:
-    # Its length was bounded when it came in.
+    # Its length is bounded by `redact`.
     return card_numbers.redact(text, len(text))

@@ -33,21 +33,21 @@ Count = Annotated[int, Field(gt=0)]
 
 
 class TaxRounding(StrEnum):
-    """Where tax is rounded: on each line, or once an order and rate, and then shared out over the lines."""
+    """Where tax is rounded: on each line, or once for each order and rate, and then shared out over the lines."""
 
     LINE = "line"
     ORDER = "order"
 
 
 class IntakePrices(StrEnum):
-    """How a queued request is handled that names prices, discounts, taxes or delivery costs itself."""
+    """How the engine handles a queued request that names prices, discounts, taxes or delivery costs itself."""
 
     ALLOW = "allow"
     REFUSE = "refuse"
 
 
 class TaxRatesEnded(StrEnum):
-    """How a checkout is handled where a country or region had tax rates and none of them is valid now."""
+    """How the engine handles a checkout where a country or region had tax rates and none of them is valid now."""
 
     REPORT = "report"  # it continues without them; an event, `diagnose` and health report it
     REFUSE = "refuse"
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     #: Give the broker a Redis database of its own: maintenance runs KEYS.
     redis_url: SecretStr = Field(validation_alias="REDIS_URL")
 
-    #: How long an unpaid checkout holds its stock and prices, and the most a start may ask for.
+    #: How long an unpaid checkout keeps its stock and prices, and the longest time that a start may request.
     ttl_minutes: Count = 15
     ttl_cap_minutes: Count = 60
     #: Entering payment extends the reservation to at least this, so that it never expires during a payment.
@@ -72,8 +72,8 @@ class Settings(BaseSettings):
     #: Payment attempts (cards) of a started checkout, before the checkout ends.
     payment_attempts: Count = 3
 
-    #: Largest basket, no more than is read at all, and largest line. The real baskets of the test data go up to 591
-    #: lines and 2,880 units.
+    #: Most lines of a cart, and most units of a line. The largest real baskets of the test data have 591 lines and
+    #: 2,880 units.
     max_lines: Annotated[int, Field(gt=0, le=MAX_LINES)] = 1000
     max_quantity: Count = 100_000
 
@@ -85,11 +85,11 @@ class Settings(BaseSettings):
     #: Whether external prices, and shipping, include tax unless they say otherwise.
     prices_include_tax: bool = True
     tax_rounding: TaxRounding = TaxRounding.LINE
-    #: Whether requests on `checkout.intake` may name amounts of their own: no key's scope vouches for a message.
+    #: Whether requests on `checkout.intake` may name amounts of their own: a message has no API key with a scope.
     intake_prices: IntakePrices = IntakePrices.ALLOW
     #: Where the seller pays its taxes, by ISO 3166: reverse charge never applies there. Without it, it applies nowhere.
     seller_country: str | None = None
-    #: What validates a tax id with an authority, by the name of its entry point; empty: nothing does.
+    #: The entry point of the validator of tax ids; empty: none.
     tax_id_validator: str = ""
     tax_rates_ended: TaxRatesEnded = TaxRatesEnded.REPORT
     #: How far the total may be from the expected one, by currency, in minor units (`EUR:5,JPY:10`). The frozen total is
@@ -98,12 +98,12 @@ class Settings(BaseSettings):
     #: Largest totals, in the same way; converted by the newest rates. Without a rate only the gateway's limit holds.
     max_totals: str = "EUR:99999999"
 
-    #: Messages handed to an actor at once, as far as there are so many: a quarter more checkouts a second than with 64.
+    #: Most messages of one batch: a quarter more checkouts a second than with 64.
     batch_size: Count = 256
-    #: Lines that one transaction works on, as far as it is not a single basket that has more: small baskets come first,
-    #: and what waits runs between two such loads of large ones.
+    #: Most lines of one transaction, except for a single cart that has more: small carts come first, and other messages
+    #: are processed between two such loads of large ones.
     batch_lines: Count = 1000
-    #: A message that is not processed for this long is redelivered, unless it is seen waiting in its queue.
+    #: A message that is not processed for this long is redelivered, unless it still waits in its queue.
     redeliver_after_seconds: Seconds = 5
     #: ... and after this long it is redelivered in any case.
     redeliver_always_after_seconds: Seconds = 60
@@ -118,37 +118,37 @@ class Settings(BaseSettings):
     retry_seconds: Seconds = 1
     retry_cap_seconds: Seconds = 60
 
-    #: A worker without a heartbeat for this long counts as crashed, and its messages go to others. Longer than any
-    #: pause of a living worker.
+    #: A worker without a heartbeat for this long counts as crashed, and its messages are requeued. Longer than any
+    #: pause of a running worker.
     heartbeat_seconds: Seconds = 15
-    #: Longest block while a queue is empty; also the longest wait for a message that came without a wake-up.
+    #: Longest wait of a consumer at an empty queue, and so for a message that was sent without a wake-up.
     poll_interval_seconds: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
-    #: The name of an installed gateway, which has settings of its own (pipeline/gateways/settings.py). No default: an
-    #: order paid with play money is an order. The embedded servers choose that for themselves
+    #: The name of an installed gateway, which has settings of its own (pipeline/gateways/settings.py). No default: the
+    #: orders of test money look like all others. The embedded servers choose it for themselves
     #: (scripts/local_servers/embedded.py).
     gateway: str = ""
     #: A gateway call times out, its outcome unknown, after this long ...
     gateway_timeout_seconds: Seconds = 4
     #: ... and no other worker makes the same call for this long; 0 means the longest call of this gateway and 2.5 s in
-    #: the queue of its process. A worker that crashes during a call costs that and a sweep: 7.5 s where nothing is
-    #: repeated within a call, and 14 s where an SDK repeats it once, 10.5 s in all.
+    #: the queue of its process. A worker that crashes during a call costs that and a sweep: 7.5 s where a call is not
+    #: repeated, and 14 s where an SDK repeats it once, 10.5 s in all.
     gateway_lease_seconds: Annotated[float, Field(ge=0)] = 0
-    #: Calls out at once, in each process: one for each of a batch, so that their answers are written together.
+    #: Concurrent gateway calls of one process: one for each of a batch, so that their answers are stored together.
     gateway_concurrency: Count = 64
     #: Providers delete idempotency keys after 24 h: a call with an older key is never repeated.
     idempotency_key_max_age_seconds: Seconds = 23 * 3600
     #: How long a buyer has for 3-D Secure, where the provider names no time. Challenges end after 5 to 99 min.
     buyer_action_timeout_seconds: Seconds = 900
-    #: An authorisation with less than this left is not relied on any more. Providers keep them for 5 to 30 days.
+    #: An authorisation with less time than this left is not captured any more. Providers keep them for 5 to 30 days.
     authorization_margin_seconds: Seconds = 60
-    #: An ended checkout is polled at the provider: first after this, then with growing intervals, for a day.
+    #: The payment of an ended checkout is polled: first after this, then at growing intervals, for a day.
     post_end_poll_seconds: Seconds = 60
     post_end_poll_hours: Count = 24
     #: An inbound webhook that matches no payment is retried for as long as providers redeliver one.
     inbound_webhook_retry_hours: Count = 72
 
-    #: The HTTP edge: where it listens, its connections (and threads, one each), and the longest `Prefer: wait`. Proxies
+    #: HTTP: the address, connections to the database (and threads, one each), and the longest `Prefer: wait`. Proxies
     #: commonly time out after 60 s.
     web_host: str = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -156,12 +156,12 @@ class Settings(BaseSettings):
     web_max_wait_seconds: Count = 30
     #: Largest body: a thousand lines with external prices and taxes have about 300 kB.
     web_max_body_bytes: Count = 1024 * 1024
-    #: How long a request's head and its body may take to arrive, and connections to one process: each is a file to it,
-    #: and a long poll (`Prefer: wait`) holds one. Systems allow a process 1,024 files by default.
+    #: How long a request's head and its body may take to arrive, and connections to one process: each is an open file,
+    #: and a long poll (`Prefer: wait`) keeps one open. Systems allow a process 1,024 files by default.
     web_head_seconds: Seconds = 10
     web_body_seconds: Seconds = 30
     web_max_connections: Count = 900
-    #: Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed: addresses and networks (CIDR, with commas).
+    #: Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are used: addresses and networks (CIDR, with commas).
     web_trusted_proxies: str = "127.0.0.1,::1"
     #: Requests of one API key, to one process.
     web_requests_per_minute: Count = 600
@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     #: Load shedding: new checkouts are refused while one has waited this long for its worker. Below
     #: `redeliver_always_after_seconds`, after which its message is redelivered and its wait starts again.
     web_load_shed_after_seconds: Seconds = 30
-    #: Where the edge listens for checkouts that end: PostgreSQL itself, where DATABASE_URL is a transaction pooler's.
+    #: Where HTTP servers listen for checkouts that end: PostgreSQL itself, if DATABASE_URL is a transaction pooler's.
     listen_database_url: SecretStr | None = None
 
     #: Outbound webhooks: how long a request may take, for how long a delivery is retried, and how long a delivered one
@@ -182,11 +182,11 @@ class Settings(BaseSettings):
     outbound_webhook_private_networks: str = ""
 
     #: For how long rejected messages, and settled inbound webhooks, are kept. Providers redeliver a webhook for three
-    #: days, and an operator may come back from a holiday.
+    #: days, and an operator may be on holiday.
     rejected_messages_keep_days: Count = 30
     webhook_inbox_keep_days: Count = 30
 
-    #: Connections of one process, and the time limits that keep a hung one from holding row locks.
+    #: Connections of one process, and the time limits after which a hung one loses its row locks.
     pool_size: Count = 5
     statement_timeout_seconds: Seconds = 15
     #: Off behind a transaction pooler that does not keep prepared statements (pgbouncer before 1.21).
@@ -214,18 +214,18 @@ class Settings(BaseSettings):
 
     @property
     def gateway_options(self) -> Mapping[str, Any] | None:
-        """Settings of the gateway, by their field, that win over the environment; None: the environment has them all.
+        """Settings of the gateway, by their field, that precede the environment; None: the environment has them all.
 
-        Where they are given, no `.env` file is read for the gateway.
+        With them, no `.env` file is read for the gateway.
         """
         return self._gateway_options
 
     def with_gateway_options(self, **options: Any) -> Self:
-        """Return settings with these of the gateway's own, beside those given before."""
+        """Return settings with these of the gateway added to its others."""
         return self.with_gateway(self.gateway, **{**(self._gateway_options or {}), **options})
 
     def with_gateway(self, name: str, **options: Any) -> Self:
-        """Return settings with this gateway, and these of its own and no others."""
+        """Return settings with this gateway, and only these settings of it."""
         copied = self.model_copy(update={"gateway": name})
         copied._gateway_options = options  # noqa: SLF001 (a copy of this object)
         return copied
@@ -266,11 +266,11 @@ class Settings(BaseSettings):
 
 
 class SettingsError(ValueError):
-    """Raised when the environment does not make valid settings; its text says what to set."""
+    """Raised when the environment has no valid settings; its text says what to set."""
 
 
 def read_settings(**given: Any) -> Settings:
-    """Read the environment; `given` settings win over it. Raises SettingsError with one sentence a mistake."""
+    """Read the environment; `given` settings precede it. Raises SettingsError with one sentence for each mistake."""
     try:
         return Settings(**given)
     except ValidationError as error:

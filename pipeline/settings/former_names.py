@@ -1,6 +1,6 @@
 """Environment variables that have another name now: read for one release, each with one line of warning.
 
-Where the former and the new name are both set, the new one wins, with the same warning.
+If the former and the new name are both set, the new one is used, with the same warning.
 """
 
 import warnings
@@ -50,10 +50,10 @@ _warned: dict[Any, Any] = {}
 
 
 class FormerNamesSource(PydanticBaseSettingsSource):
-    """Settings by their former names, from the environment and then from `.env`; every other source wins over it."""
+    """Settings by their former names, from the environment and then from `.env`; every other source precedes it."""
 
     def __init__(self, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource) -> None:
-        """Read the variables that these sources have read, the first source first."""
+        """Take the sources whose variables are read, the first source first."""
         super().__init__(settings_cls)
         self._sources = [source for source in sources if isinstance(source, EnvSettingsSource)]
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from models.states import CheckoutState
 from pipeline.errors import CheckoutError
 from pipeline.field_types import kinds as fields
-from pipeline.intake import RESTING
+from pipeline.intake import STABLE
 from scripts.environments.desk import UNREACHABLE, refuse
 from scripts.environments.obstacles import Obstacle, explain_obstacles
 from scripts.local_servers.embedded import open_settings
@@ -63,6 +63,6 @@ def wait_for_rest(engine: CheckoutEngine, checkout_id: UUID, seconds: float) -> 
     ends_at = time.monotonic() + seconds
     while True:
         state = engine.service.status(checkout_id=checkout_id).state
-        if state in RESTING or time.monotonic() >= ends_at:
+        if state in STABLE or time.monotonic() >= ends_at:
             return state
         time.sleep(POLL_SECONDS)

@@ -168,7 +168,7 @@ def test_a_checkout_is_found_opened_and_released(page: Page, place: Place) -> No
     look(page, "completed")
 
 
-def test_what_waits_for_a_person_is_sent_on(page: Page, place: Place) -> None:
+def test_what_needs_review_is_retried(page: Page, place: Place) -> None:
     # Given a bank that refuses our access when the money is to be taken
     checkout_id = buy(place, "tok_capture_misconfigured", wait=0)
 
@@ -186,7 +186,7 @@ def test_what_waits_for_a_person_is_sent_on(page: Page, place: Place) -> None:
     page.get_by_label("Reason").fill("Keys corrected.")
     page.get_by_role("button", name="Try again").click()
     # Then
-    expect(page.get_by_role("status")).to_have_text("It goes on.")
+    expect(page.get_by_role("status")).to_have_text("It is retried.")
     place.wait_for_states({"completed": 1})
     assert read_event(place, checkout_id, "checkout.retried")["reason"] == "Keys corrected."
 
@@ -253,6 +253,6 @@ def test_no_other_key_comes_in(browser: Browser, place: Place) -> None:
     page.goto("/admin/checkout-locks/statistics")
     page.get_by_label("API key").fill(other)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("This is no live key with the scope admin")
+    expect(page.get_by_role("alert")).to_contain_text("This is no valid API key with the scope admin")
     look(page, "refused")
     page.close()

@@ -119,7 +119,7 @@ def test_every_example_is_of_its_schema() -> None:
 def test_the_examples_are_taken_by_the_code() -> None:
     schemas = OPENAPI["components"]["schemas"]
     for example in schemas["CheckoutForm"]["examples"]:
-        assert CheckoutForm.model_validate(example).ask("shop-1", "k").owner == "shop-1"
+        assert CheckoutForm.model_validate(example).to_request("shop-1", "k").owner == "shop-1"
     for example in schemas["CartForm"]["examples"]:
         assert CartForm.model_validate(example).lines[0].sku == "kettle"
 

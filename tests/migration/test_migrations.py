@@ -136,7 +136,7 @@ def test_this_release_runs_on_the_schema_of_the_next(engine: Engine, settings: S
             assert shelf.rows("SELECT version_num, to_regclass('order_changes')::text FROM alembic_version") == [
                 ("9999", "order_changes")
             ]
-            # When this release goes on with what it has begun, and begins anew
+            # When this release continues what it has begun, and begins anew
             works.pay(started)
             bought = works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
             declined = works.start(shelf.add_cart(("cup", 1)), token="tok_capture_declined")

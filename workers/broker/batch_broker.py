@@ -1,6 +1,6 @@
-"""The broker: dramatiq's on Redis, handing over in batches and woken instead of polling.
+"""The broker: dramatiq's on Redis, with batches, and with wake-ups instead of polling.
 
-Redis carries messages and hints, nothing else. Whatever it loses, the sweep sends again.
+Redis has messages and wake-ups, and no other state. What it loses, the sweep redelivers.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,12 +24,12 @@ from workers.broker.queue_stats import NAMESPACE, SOCKET_SECONDS, QueueKeys, con
 MAX_BATCH: Final = 1000
 #: Messages sent in one script: Redis serves no other client meanwhile, and a thousand take it about 2 ms.
 MAX_SEND: Final = 1000
-#: A message for later belongs into a row's `due_at`: dramatiq keeps delayed ones in a worker's memory.
+#: The time of a later message belongs in a row's `due_at`: dramatiq keeps delayed ones in a worker's memory.
 NO_DELAY: Final = "Messages cannot be delayed: write the time into the checkout's due_at, the sweep sends it then."
 
 
 class BatchBroker(RedisBroker):
-    """Carries messages in batches. Keys and messages are dramatiq's own: its stock broker may stand on either side."""
+    """Delivers messages in batches. Keys and messages are dramatiq's own: its stock broker can be on either side."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class BatchBroker(RedisBroker):
     ) -> None:
         """Connect at first use. Give it a Redis database of its own.
 
-        `on_refused` is called with each invalid message; when it returns, the message goes to the dead
-        letters, when it raises, the message stays. Of dramatiq's middleware only the current message is used: retries,
-        time limits and the rest lose messages or interrupt between commit and send.
+        `on_refused` is called with each invalid message; when it returns, the message is dead-lettered, when it raises,
+        the message stays. Of dramatiq's middleware only the current message is used: retries, time limits and the rest
+        lose messages or interrupt between commit and send.
         """
         if not 1 <= batch_size <= MAX_BATCH:
             raise ValueError(f"batch_size is {batch_size}: say 1 to {MAX_BATCH}.")
@@ -70,7 +70,7 @@ class BatchBroker(RedisBroker):
         self._in_flight: dict[str, InFlight] = {}
 
     def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue, without the delay queue that comes with it in dramatiq."""
+        """Declare a queue, without dramatiq's delay queue."""
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
@@ -112,7 +112,7 @@ class BatchBroker(RedisBroker):
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """Return a consumer of a declared queue.
 
-        dramatiq asks for a `prefetch` of twice its worker threads: one batch per thread, and none idle in memory.
+        dramatiq passes a `prefetch` of twice its worker threads: one batch per thread, and none idle in memory.
         """
         del timeout
         if queue_name not in self._in_flight:
@@ -138,13 +138,13 @@ class BatchBroker(RedisBroker):
         )
 
     def _beat(self, queue_name: str) -> None:
-        # dramatiq's own fetch, of nothing: a heartbeat and, for this queue, the messages of crashed workers requeued.
+        # dramatiq's own fetch, of no message: a heartbeat, and the messages of crashed workers in this queue requeued.
         self.do_fetch(queue_name, 0)
 
     def _dispatch(self, command: str) -> Callable[..., Any]:
-        """Return dramatiq's script for a command, with Redis's clock in the place of this host's.
+        """Return dramatiq's script for a command, with Redis's clock instead of this host's.
 
-        One more round trip for what is asked once a second.
+        That is one more round trip, once a second.
         """
 
         def dispatch(queue_name: str, *arguments: Any) -> Any:
@@ -163,6 +163,6 @@ class BatchBroker(RedisBroker):
         return read_member(data, queue, self.actors)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self.client.connection_pool.disconnect()
         self.wait_client.connection_pool.disconnect()

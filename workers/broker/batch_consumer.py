@@ -1,4 +1,4 @@
-"""Hands an actor as many waiting messages as there are, up to a limit, without ever waiting for more."""
+"""The consumer of a queue: an actor gets all waiting messages at once, up to a limit, without a wait for more."""
 
 import threading
 import time
@@ -20,21 +20,21 @@ log = structlog.get_logger(__name__)
 #: First and longest wait between attempts while Redis is away.
 FIRST_PAUSE_SECONDS: Final = 0.05
 LAST_PAUSE_SECONDS: Final = 1.0
-#: A worker thread gives up on an ack after this long: the message comes back, and the row says that it is done.
+#: A worker thread stops trying to ack after this long: the message is requeued, and the row says that it is done.
 SETTLE_SECONDS: Final = 2.0
-#: A refusal that could not be recorded is tried again after this long.
+#: A rejected message that could not be recorded is tried again after this long.
 POSTPONE_SECONDS: Final = 1.0
-#: What was fetched and never arrived here (a lost reply) is looked for this often, and after each outage.
+#: Messages that were fetched and did not arrive here (a lost reply) are requeued this often, and after each outage.
 REQUEUE_SECONDS: Final = 5.0
 
 
 class BatchConsumer(Consumer):
-    """One queue's consumer. Iterated by one thread; `ack` and `nack` may come from any.
+    """One queue's consumer. One thread iterates over it; any thread may call `ack` and `nack`.
 
-    Each item is one message whose arguments are those of all the members of its batch; the members' ids in Redis are
-    its option `batch`. No more batches are out than there are worker threads, so that under load messages pile up in
-    Redis, where they make the next batch larger and stay with no worker that dies. Redis may go away at any moment:
-    the consumer waits for it and goes on.
+    Each item is one message with the arguments of all the members of its batch; the members' ids in Redis are its
+    option `batch`. There are no more batches in flight than worker threads, so that under load messages wait in Redis,
+    where they make the next batch larger and no crash delays them. When Redis cannot be reached, the consumer waits for
+    it and continues.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class BatchConsumer(Consumer):
         read_member: ReadMember,
         on_refused: Callable[[UnfitMessage], None],
     ) -> None:
-        """Keep at most `limit` batches of up to `batch_size` out, and give a sign of life every `beat_seconds`."""
+        """Keep at most `limit` batches of up to `batch_size` in flight, and send a heartbeat every `beat_seconds`."""
         self._link = link
         self._in_flight = in_flight
         self._limit = limit
         self._batch_size = batch_size
-        self._idle_seconds = poll_interval_seconds
+        self._poll_interval_seconds = poll_interval_seconds
         self._beat_seconds = beat_seconds
         self._read_member = read_member
         self._on_refused = on_refused
@@ -71,7 +71,7 @@ class BatchConsumer(Consumer):
         self._closing = threading.Event()
 
     def __next__(self) -> MessageProxy | None:
-        """Return the next batch, or None after at most a second without one. Never raises because Redis is away."""
+        """Return the next batch, or None after at most a second without one. It does not raise if Redis is away."""
         if self._closing.is_set():
             return None
         if self._ready:
@@ -90,12 +90,12 @@ class BatchConsumer(Consumer):
             return None
         if self._is_drained:
             self._is_drained = False
-            self._link.wait_for_wake(min(self._idle_seconds, self._seconds_to_beat()))
+            self._link.wait_for_wake(min(self._poll_interval_seconds, self._seconds_to_beat()))
             return None
         fetched = self._link.fetch(self._batch_size)
-        self._recover()
-        # Whatever is sent after this fetch leaves a wake-up: a second look would find nothing, and take its time from
-        # the batch that has just been handed out.
+        self._log_recovery()
+        # Messages sent after this fetch leave a wake-up: a second fetch would find nothing, and delay the batch that is
+        # about to be returned.
         self._is_drained = len(fetched) < self._batch_size
         self._sort(fetched)
         if self._closing.is_set():
@@ -103,7 +103,7 @@ class BatchConsumer(Consumer):
         return self._ready.popleft() if self._ready else None
 
     def _beat(self) -> None:
-        # Never by chance and on no other command: once a second is both alive enough and cheap.
+        # Never by chance, and with no other command: once a second is often enough, and cheap.
         if time.monotonic() >= self._beat_at:
             self._link.beat()
             self._beat_at = time.monotonic() + self._beat_seconds
@@ -156,13 +156,13 @@ class BatchConsumer(Consumer):
             try:
                 self._on_refused(refusal)
             except Exception:
-                # Whatever it was, the message must stay until it is recorded, and its neighbours must go on.
+                # Whatever the error, the message must stay until it is recorded, and the others must be processed.
                 log.exception("message.rejection_not_recorded", queue=refusal.queue, reason=refusal.reason)
                 self._postponed_until = time.monotonic() + POSTPONE_SECONDS
                 self._postpone_refused()
                 break
             self._refused.popleft()
-            # Dead letters keep the message as it came, for a week: one with a secret in it is gone instead.
+            # A dead-lettered message is kept as it came, for a week: one with a secret is deleted instead.
             (self._link.ack if refusal.has_secret else self._link.nack)([redis_id])
 
     def _postpone_refused(self) -> None:
@@ -170,7 +170,7 @@ class BatchConsumer(Consumer):
         self._refused.clear()
 
     def _requeue_stranded(self) -> None:
-        """Requeue what Redis lists for this worker and is not here: the answer to a fetch, or to an ack, was lost."""
+        """Requeue messages that Redis lists for this worker and that are not here: the reply to a command was lost."""
         if time.monotonic() < self._requeue_at:
             return
         fetched = self._link.read_fetched()
@@ -189,14 +189,14 @@ class BatchConsumer(Consumer):
         time.sleep(self._pause_seconds)
         self._pause_seconds = min(self._pause_seconds * 2, LAST_PAUSE_SECONDS)
 
-    def _recover(self) -> None:
+    def _log_recovery(self) -> None:
         if self._away_since is not None:
             seconds = round(time.monotonic() - self._away_since, 3)
             log.info("broker.recovered", queue=self._link.queue, seconds=seconds)
             self._away_since = None
 
     def ack(self, message: MessageProxy) -> None:
-        """Remove a finished batch. Bounded, and never raises because Redis is away: dramatiq would block on that."""
+        """Remove a finished batch, in bounded time. It does not raise if Redis is away: dramatiq would block."""
         self._settle(message, self._link.ack)
 
     def nack(self, message: MessageProxy) -> None:
@@ -226,8 +226,8 @@ class BatchConsumer(Consumer):
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Requeue batches that have not been processed, and fetch no more.
 
-        dramatiq calls this when it shuts down, and if an actor outlasts the shutdown's time-out it calls it while this
-        consumer is still running. If Redis is away the batches come back when this worker counts as dead.
+        dramatiq calls this when it shuts down, and while this consumer is still running if an actor runs for longer
+        than the shutdown's time-out. If Redis is away, the batches are requeued when this worker counts as crashed.
         """
         self._closing.set()
         batches = list(messages)
@@ -237,7 +237,7 @@ class BatchConsumer(Consumer):
             self._in_flight.remove(message.message_id)
 
     def close(self) -> None:
-        """Put back what is still in hand."""
+        """Requeue the batches that no worker thread has yet."""
         self.requeue(self._ready)
         self._ready.clear()
         self._postpone_refused()

@@ -1,7 +1,7 @@
-"""What the broker does inside Redis: one Lua script, and so one round trip, for each thing done to a whole batch.
+"""The broker's commands in Redis: one Lua script, and so one round trip, for each command on a whole batch.
 
-The keys and their meaning are dramatiq's own (its `dispatch.lua`), so that its stock broker can stand on either side;
-the one key added is the list `<queue>.wake`. Every key is passed in, and no script unpacks more than one batch.
+The keys and their meaning are dramatiq's own (its `dispatch.lua`), so that its stock broker can be on either side; the
+one key added is the list `<queue>.wake`. Every key is passed in, and no script unpacks more than one batch.
 """
 
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ for at = 3, #KEYS, 3 do
 end
 """
 
-# By Redis's own clock: a worker on a host with a wrong clock would regard all others as crashed, or they it.
+# By Redis's own clock: with a host's wrong clock, its worker would regard all others as crashed, or they would it.
 NOW: Final = """
 local time = redis.call("time")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 #: KEYS: list, messages, acks, heartbeats, wake. ARGV: worker, how many. Returns ids and their data.
-#: What is left in the list wakes the next consumer, so that one token is enough for a queue of any length.
+#: A rest in the list wakes the next consumer, so that one token is enough for a queue of any length.
 FETCH: Final = f"""{NOW}
 redis.call("zadd", KEYS[4], now, ARGV[1])
 local ids = redis.call("lpop", KEYS[1], ARGV[2])
@@ -47,7 +47,7 @@ end
 return {{ids, redis.call("hmget", KEYS[2], unpack(ids))}}
 """
 
-#: KEYS: messages, acks. ARGV: ids. Only what is still this worker's is deleted.
+#: KEYS: messages, acks. ARGV: ids. Only messages that this worker still has are deleted.
 ACK: Final = """
 for i = 1, #ARGV do
     if redis.call("srem", KEYS[2], ARGV[i]) > 0 then
@@ -70,7 +70,7 @@ for i = 1, #ARGV do
 end
 """
 
-#: KEYS: list, messages, acks, wake. ARGV: ids. Back to the tail, as dramatiq does: what kills a worker must not block.
+#: KEYS: list, messages, acks, wake. ARGV: ids. To the tail, as in dramatiq: a message that crashes workers blocks none.
 REQUEUE: Final = """
 local count = 0
 for i = 1, #ARGV do
@@ -95,9 +95,9 @@ end
 return heads
 """
 
-#: KEYS: heartbeats, then list and dead-lettered ids for each queue. ARGV: what an ack set's name begins with, queue
-#: names. Returns waiting, dead-lettered and in flight for each queue. The ack sets are found through the heartbeats:
-#: KEYS would block.
+#: KEYS: heartbeats, then list and dead-lettered ids for each queue. ARGV: the prefix of an ack set's name, queue names.
+#: Returns waiting, dead-lettered and in flight for each queue. The ack sets are found through the heartbeats: the
+#: command KEYS would block.
 FIGURES: Final = """
 local workers = redis.call("zrange", KEYS[1], 0, -1)
 local figures = {}
@@ -125,5 +125,5 @@ class WorkerScripts:
 
     @classmethod
     def register(cls, client: redis.Redis) -> "WorkerScripts":
-        """Bind them; nothing is sent yet, and a server that forgot a script is given it again."""
+        """Bind the scripts. Nothing is sent yet; a script that the server has lost is sent again when it is called."""
         return cls(*(client.register_script(text) for text in (ENQUEUE, FETCH, ACK, NACK, REQUEUE)))

@@ -1,4 +1,4 @@
-"""One waiting message, decoded and checked alone, before it may join a batch."""
+"""Decode and check each waiting message before it may join a batch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pipeline.field_types import check_values
 from pipeline.security import card_numbers
 from pipeline.security.redaction import redact
 
-#: What an actor's messages carry: the id of a checkout, or a whole request.
+#: The argument of an actor's messages: the id of a checkout, or a whole request.
 CHECKOUT_ID: Final = "checkout_id"
 REQUEST: Final = "request"
 
@@ -31,7 +31,7 @@ class UnfitMessage:
 
     @property
     def has_secret(self) -> bool:
-        """Whether a card number or a secret stands in its body: such a message is not dead-lettered."""
+        """Whether its body has a card number or a secret: such a message is not dead-lettered."""
         return redact(self.body) != self.body
 
 
@@ -43,10 +43,10 @@ class QueuedMessage:
     argument: Any
 
 
-#: Reads the data of a message of the named queue.
+#: Read the data of a message of the named queue.
 ReadMember = Callable[[bytes, str], QueuedMessage | UnfitMessage]
 
-#: Longest piece of foreign text in a reason; the whole of it is in the body.
+#: Longest text from outside in a reason; the whole of it is in the body.
 QUOTE_CHARACTERS: Final = 200
 
 
@@ -59,7 +59,7 @@ class UnknownMemberError(MiddlewareError):
 
 
 class MemberOption(Middleware):
-    """Lets an actor say what its messages carry: `member="checkout_id"` (the default) or `member="request"`."""
+    """An option of actors, for the argument of their messages: `member="checkout_id"` (by default) or `"request"`."""
 
     @property
     def actor_options(self) -> set[str]:
@@ -74,9 +74,10 @@ class MemberOption(Middleware):
 
 
 def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) -> QueuedMessage | UnfitMessage:
-    """Check one message of `queue`; returns it, or why it is refused.
+    """Check one message of `queue`; return it, or why it is rejected.
 
-    Foreign text is quoted in ASCII, it may hold what no database stores, and without card numbers.
+    Text from outside is quoted in ASCII, because it may have characters that no database stores, and without card
+    numbers.
     """
     try:
         _bound(data)
@@ -85,7 +86,7 @@ def read_member(data: bytes, queue: str, actors: Mapping[str, Actor[..., Any]]) 
         reason = f"it is not a message: {_quote(str(error.error))}"
     except UnfitMemberError as error:
         reason = str(error)
-    # PostgreSQL's text holds no NUL; a refusal that could not be stored would come back for ever.
+    # PostgreSQL's text has no NUL; a rejected message that could not be stored would be requeued for ever.
     return UnfitMessage(queue, data[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd"), reason)
 
 

@@ -1,4 +1,4 @@
-"""The pipeline's publisher, over the broker."""
+"""The publisher of the pipeline, on the broker."""
 
 import threading
 import time
@@ -15,12 +15,12 @@ from workers.broker.queue_stats import to_millis
 
 log = structlog.get_logger(__name__)
 
-#: After a failure nothing is tried for this long: a Redis that swallows packets must not cost every batch a second.
+#: After a failure nothing is sent for this long: a Redis that does not answer must not cost every batch a second.
 PAUSE_SECONDS: Final = 1.0
 
 
 class RedisSender:
-    """Sends best effort: what could not be sent is sent by the sweep. Thread-safe."""
+    """Sends best effort: the sweep sends what could not be sent. Thread-safe."""
 
     def __init__(self, broker: BatchBroker, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Send through this broker."""
@@ -52,7 +52,7 @@ class RedisSender:
                 return True
             if self._clock() < self._closed_until:
                 return False
-            # One thread probes; the others go on without Redis until it knows.
+            # One thread tries; the others continue without Redis until it has a result.
             self._closed_until = self._clock() + PAUSE_SECONDS
             return True
 

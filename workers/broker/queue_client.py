@@ -1,4 +1,4 @@
-"""One worker's calls to Redis about one queue, each of them one round trip."""
+"""One worker's commands to Redis for one queue, each of them one round trip."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -10,7 +10,7 @@ from workers.broker.queue_stats import QueueKeys, name_acks, name_heartbeats
 
 
 class QueueLink:
-    """The calls. Each raises what the client raises when Redis is away."""
+    """The commands. Each raises what the client raises when Redis is away."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class QueueLink:
         worker: str,
         beat: Callable[[], None],
     ) -> None:
-        """Speak for this worker about this queue."""
+        """Take the worker and the queue."""
         self.queue = queue
         self.beat = beat
         self._client = client
@@ -35,7 +35,7 @@ class QueueLink:
         self._heartbeats = name_heartbeats(namespace)
 
     def fetch(self, count: int) -> dict[bytes, bytes | None]:
-        """Take up to `count` waiting messages; those whose data is gone come with None."""
+        """Fetch up to `count` waiting messages; one whose data is missing has None."""
         keys = self._keys
         ids, data = self._scripts.fetch(
             keys=[keys.waiting, keys.messages, self._acks, self._heartbeats, keys.wake],
@@ -44,21 +44,21 @@ class QueueLink:
         return dict(zip(ids, data, strict=True))
 
     def ack(self, ids: Sequence[bytes]) -> None:
-        """Delete messages that are still this worker's."""
+        """Delete messages that this worker still has."""
         self._scripts.ack(keys=[self._keys.messages, self._acks], args=ids)
 
     def nack(self, ids: Sequence[bytes]) -> None:
-        """Dead-letter messages that are still this worker's."""
+        """Dead-letter messages that this worker still has."""
         keys = self._keys
         self._scripts.nack(keys=[keys.messages, self._acks, keys.dead_lettered, keys.dead_lettered_messages], args=ids)
 
     def requeue(self, ids: Sequence[bytes]) -> int:
-        """Put messages that are still this worker's back in the queue, wake a consumer, and return how many."""
+        """Requeue messages that this worker still has, wake a consumer, and return how many."""
         keys = self._keys
         return int(self._scripts.requeue(keys=[keys.waiting, keys.messages, self._acks, keys.wake], args=ids))
 
     def read_fetched(self) -> set[bytes]:
-        """Return what Redis says this worker has fetched and not finished."""
+        """Return the messages that this worker, according to Redis, has fetched and not finished."""
         return cast("set[bytes]", self._client.smembers(self._acks))
 
     def wait_for_wake(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The queues as they stand in Redis: the names of their keys, their heads, and figures about them."""
+"""The queues in Redis: the names of their keys, their heads, and their figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class QueueKeys:
 
 
 def name_heartbeats(namespace: str) -> str:
-    """Return the key of the sorted set of workers by their last sign of life."""
+    """Return the key of the sorted set of workers by their last heartbeat."""
     return f"{namespace}:__heartbeats__"
 
 
@@ -52,10 +52,10 @@ def name_acks(namespace: str, worker: str, queue: str) -> str:
 
 
 def connect_redis(url: str, *, floor_seconds: float = 0.0) -> redis.Redis:
-    """Return a client that gives up within a second and never retries; connects at first use.
+    """Return a client that raises within a second and never retries; it connects at first use.
 
-    A retried enqueue whose reply was lost would run twice at once. Options in the URL win, except that a socket
-    time-out is at least `floor_seconds` (a blocking command must not be cut off) and that answers stay bytes.
+    A retried enqueue whose reply was lost would run twice at once. Options in the URL precede these, except that a
+    socket time-out is at least `floor_seconds` (a blocking command must not be cut off) and that replies are bytes.
     """
     options: dict[str, Any] = {
         "socket_timeout": SOCKET_SECONDS,
@@ -73,7 +73,7 @@ def to_millis(moment: datetime) -> int:
 
 
 def read_sent_at(data: bytes | None) -> datetime | None:
-    """Return when a stored message says it was sent, by the database's clock, or None if it does not say."""
+    """Return when a message was sent, by the database's clock, or None if it does not say."""
     try:
         millis = get_encoder().decode(data or b"null")["options"]["sent_at"]
         if type(millis) is not int:
@@ -86,10 +86,10 @@ def read_sent_at(data: bytes | None) -> datetime | None:
 def read_heads(client: redis.Redis, namespace: str, queues: Sequence[str]) -> dict[str, Head]:
     """Return the oldest waiting message of each queue that has one, in one round trip."""
     keys = [QueueKeys.name(namespace, queue) for queue in queues]
-    answers = client.eval(HEADS, 2 * len(keys), *(key for each in keys for key in (each.waiting, each.messages)))
+    replies = client.eval(HEADS, 2 * len(keys), *(key for each in keys for key in (each.waiting, each.messages)))
     return {
         queue: Head(sent_at=read_sent_at(data), waiting=waiting)
-        for queue, (message, data, waiting) in zip(queues, answers, strict=True)
+        for queue, (message, data, waiting) in zip(queues, replies, strict=True)
         if message is not None
     }
 
@@ -98,7 +98,7 @@ class RedisBacklog:
     """Reads the queues for the sweep."""
 
     def __init__(self, client: redis.Redis, *, namespace: str = NAMESPACE) -> None:
-        """Look with this client."""
+        """Read with this client."""
         self._client = client
         self._namespace = namespace
 
@@ -113,7 +113,7 @@ class RedisBacklog:
 
 @dataclass(frozen=True, slots=True)
 class QueueFigures:
-    """One queue: messages waiting, in flight, dead-lettered, and since when the oldest waiting one has been sent."""
+    """One queue: messages waiting, in flight, dead-lettered, and when the oldest waiting one was sent."""
 
     queue: str
     waiting: int
@@ -126,7 +126,7 @@ def queue_figures(client: redis.Redis, namespace: str, queues: Sequence[str]) ->
     """Return the figures of these queues. Raises what the client raises when Redis is away."""
     keys = [QueueKeys.name(namespace, queue) for queue in queues]
     heads = read_heads(client, namespace, queues)
-    answers = client.eval(
+    replies = client.eval(
         FIGURES,
         1 + 2 * len(keys),
         name_heartbeats(namespace),
@@ -136,5 +136,5 @@ def queue_figures(client: redis.Redis, namespace: str, queues: Sequence[str]) ->
     )
     return [
         QueueFigures(queue, waiting, in_flight, dead_lettered, heads[queue].sent_at if queue in heads else None)
-        for queue, (waiting, dead_lettered, in_flight) in zip(queues, answers, strict=True)
+        for queue, (waiting, dead_lettered, in_flight) in zip(queues, replies, strict=True)
     ]

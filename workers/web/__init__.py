@@ -1,1 +1,1 @@
-"""The HTTP edge: what a storefront talks to."""
+"""The HTTP API: what a storefront calls."""

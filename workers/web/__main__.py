@@ -1,6 +1,4 @@
-"""The HTTP process: `python -m workers.web`. Ends within its grace period: long polls are answered with the current
-status.
-"""
+"""The HTTP process: `python -m workers.web`. At its end, long polls get the current status, within the grace period."""
 
 import signal
 import sys
@@ -14,7 +12,7 @@ from pipeline.settings import Settings, SettingsError, read_settings
 from workers.bootstrap import announce_gateway
 from workers.logs import configure_logs
 from workers.web.app import build_app
-from workers.web.context import Edge
+from workers.web.context import WebContext
 from workers.web.protection.connection_bounds import BoundedConfig
 
 log = structlog.get_logger()
@@ -26,15 +24,15 @@ GRACE_SECONDS: Final = 10
 class Server(uvicorn.Server):
     """Ends all long polls when it is stopped."""
 
-    def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
-        """Serve this edge."""
+    def __init__(self, config: uvicorn.Config, context: WebContext) -> None:
+        """Take the context of the application."""
         super().__init__(config)
-        self._edge = edge
+        self._context = context
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; at the second Ctrl-C at once. Unlike uvicorn's own, it lets the process end with 0."""
+        """Begin to end; end at once at the second Ctrl-C. Unlike with uvicorn's own, the process ends with 0."""
         del frame
-        self._edge.long_polls.close()
+        self._context.long_polls.close()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -51,7 +49,7 @@ def build_server(settings: Settings) -> Server:
         forwarded_allow_ips=settings.web_trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return Server(config, app.state.edge)
+    return Server(config, app.state.context)
 
 
 def main() -> None:
@@ -61,7 +59,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logs(settings)
-    # Until the server has its own: a stop during the start works as well as a later one.
+    # Until the server has its own handler: a stop during the start works like a later one.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     try:
         server = build_server(settings)

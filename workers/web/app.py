@@ -1,4 +1,4 @@
-"""The HTTP application, put together once a process."""
+"""The HTTP application, built once in each process."""
 
 import asyncio
 import select
@@ -23,7 +23,7 @@ from workers.web.admin.routes import checkout_detail as details
 from workers.web.admin.routes import checkout_list as listing
 from workers.web.admin.sessions import COOKIE
 from workers.web.admin.sign_in_attempts import SignInAttempts
-from workers.web.context import Edge
+from workers.web.context import WebContext
 from workers.web.health_check import HealthChecker
 from workers.web.long_poll import LongPolls
 from workers.web.protection.load_shedding import LoadShedding
@@ -35,10 +35,10 @@ from workers.web.routes import carts, health, metrics, webhooks
 from workers.web.routes import checkouts as checkout
 from workers.web.schemas.openapi import complete, name_operation
 
-#: A client waits meanwhile: a database that does not come back within these pauses is reported as a 503.
+#: A client waits meanwhile: when the database does not answer within these pauses, the response is a 503.
 WAITS: Final = (0.02, 0.1, 0.5)
 
-PARTS: Final = (checkout, carts, webhooks, health, metrics, listing, statistics, details, actions, sign_in)
+ROUTE_MODULES: Final = (checkout, carts, webhooks, health, metrics, listing, statistics, details, actions, sign_in)
 
 DESCRIPTION: Final = (
     "Turns a cart into exactly one paid order, or into nothing at all. Amounts are integers in minor units of an"
@@ -47,7 +47,7 @@ DESCRIPTION: Final = (
 
 
 class Application(FastAPI):
-    """FastAPI, with a document that says all there is."""
+    """FastAPI, with a complete OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, made once."""
@@ -58,8 +58,8 @@ class Application(FastAPI):
 
 def build_app(settings: Settings) -> FastAPI:
     """Build the application. It connects when it is started, and serves also while PostgreSQL or Redis is away."""
-    # Swagger's page loads scripts from elsewhere: nothing of others runs where keys are pasted. And no redirect for a
-    # slash too many: it would send a key, and a payment, to whatever scheme and host the request's own header names.
+    # No Swagger page: it loads scripts of others, and users paste keys into it. And no redirect for a slash too many:
+    # it would send a key, and a payment, to the scheme and host that the request's own header names.
     app = Application(
         title="Checkout engine",
         version="1",
@@ -70,65 +70,65 @@ def build_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=name_operation,
     )
-    app.state.edge = build_edge(settings)
-    app.state.health_checker = HealthChecker(app.state.edge)
-    app.state.load_shedding = LoadShedding(app.state.edge)
+    app.state.context = build_context(settings)
+    app.state.health_check = HealthChecker(app.state.context)
+    app.state.load_shedding = LoadShedding(app.state.context)
     app.state.sign_in_attempts = SignInAttempts(settings.web_sign_ins_per_minute)
     app.state.registry = CollectorRegistry()
-    # The last that is added is the first to be passed: what is refused is counted too.
+    # The last one added runs first: refused requests are counted too.
     app.add_middleware(RequestBounds, cookie=COOKIE)
     app.add_middleware(RequestMeasures, registry=app.state.registry)
-    for part in PARTS:
-        app.include_router(part.router)
-    app.state.routes = [route for part in PARTS for route in part.router.routes]
-    app.add_exception_handler(HTTPException, _answer_error)
-    app.add_exception_handler(RequestValidationError, _answer_error)
+    for module in ROUTE_MODULES:
+        app.include_router(module.router)
+    app.state.routes = [route for module in ROUTE_MODULES for route in module.router.routes]
+    app.add_exception_handler(HTTPException, _respond_to_error)
+    app.add_exception_handler(RequestValidationError, _respond_to_error)
     return app
 
 
-def build_edge(settings: Settings) -> Edge:
-    """Put together what all requests share."""
+def build_context(settings: Settings) -> WebContext:
+    """Build the parts that all requests share."""
     own = settings.model_copy(update={"pool_size": settings.web_connections})
     engine = build_engine(own, "web", waits=WAITS)
     event.listen(engine.database, "checkout", _refuse_ended)
-    return Edge(
+    return WebContext(
         settings=own,
         engine=engine,
         long_polls=LongPolls((settings.listen_database_url or settings.database_url).get_secret_value()),
-        limits=RateLimits(settings.web_requests_per_minute),
+        rate_limits=RateLimits(settings.web_requests_per_minute),
         threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
     )
 
 
 @asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
-    edge: Edge = app.state.edge
-    listening = asyncio.create_task(edge.long_polls.run())
+    context: WebContext = app.state.context
+    listening = asyncio.create_task(context.long_polls.run())
     try:
         yield
     finally:
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
-        app.state.health_checker.close()
-        edge.threads.shutdown()
-        edge.engine.close()
+        app.state.health_check.close()
+        context.threads.shutdown()
+        context.engine.close()
 
 
 def _refuse_ended(connection: psycopg.Connection[Any], *_pool: object) -> None:
-    """Have the pool's connections made anew once the server has ended this one: no request is refused for that.
+    """Have the pool open new connections when the server has ended this one, so that no request fails.
 
-    Reads are not repeated as transactions are, and the first request after a restart would fail. Nothing was
-    asked of an idle connection: what can be read from it is its end. The look takes microseconds, and no round trip.
+    Reads are not repeated as transactions are, and the first request after a restart would fail. An idle connection
+    has no query: anything that can be read from it is its end. The poll takes microseconds, and no round trip.
     """
-    look = select.poll()
-    look.register(connection.fileno(), select.POLLIN)
-    if look.poll(0):
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    if poller.poll(0):
         raise InvalidatePoolError
 
 
-async def _answer_error(request: Request, error: Exception) -> Response:
-    """Answer what no route has guarded: an address or a method that is not there."""
+async def _respond_to_error(request: Request, error: Exception) -> Response:
+    """Return the response to an error outside all routes: an unknown address or method."""
     response = render(explain(error, request))
     response.headers.update(HEADERS)
     return response

@@ -1,4 +1,4 @@
-"""What every request of one process shares: the engine, its threads, long polls, and rate limits."""
+"""The context that all requests of one process share: the engine, threads, long polls, and rate limits."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,27 +21,27 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
-    """One HTTP process. A thread is only used while it works on the database: long polls use none."""
+class WebContext:
+    """One HTTP process. A request uses a thread only while it works on the database: long polls use none."""
 
     settings: Settings
     engine: CheckoutEngine
     long_polls: LongPolls
-    limits: RateLimits
+    rate_limits: RateLimits
     threads: Executor
 
     @property
     def service(self) -> CheckoutService:
-        """The intake."""
+        """The facade of the intake."""
         return self.engine.service
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run blocking work on a thread: there are as many as there are connections."""
-        # With its context: the keys of the request's log lines come along.
+        """Run blocking work on a thread: there are as many threads as connections."""
+        # In a copy of the request's contextvars, which has the keys of its log lines.
         return await asyncio.get_running_loop().run_in_executor(self.threads, copy_context().run, work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run work that only reads over a connection on a thread."""
+        """Run work that only reads, on a thread with a connection."""
 
         def on_connection() -> T:
             with reading(self.engine.database) as connection:
@@ -50,8 +50,8 @@ class Edge:
         return await self.run(on_connection)
 
 
-def edge_of(request: Request) -> Edge:
-    """Return the edge that serves this request."""
-    edge = request.app.state.edge
-    assert isinstance(edge, Edge)  # noqa: S101 (the application is built in one place)
-    return edge
+def context_of(request: Request) -> WebContext:
+    """Return the context of this request."""
+    context = request.app.state.context
+    assert isinstance(context, WebContext)  # noqa: S101 (the application is built in one place)
+    return context

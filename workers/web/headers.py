@@ -1,4 +1,4 @@
-"""The two request headers that decide how a payment is answered: `Idempotency-Key` and `Prefer`."""
+"""The two request headers of a payment: `Idempotency-Key` and `Prefer`."""
 
 import re
 from typing import Final
@@ -6,9 +6,9 @@ from typing import Final
 from models.limits import MAX_REFERENCE
 from pipeline.errors import Code, Invalid
 
-#: A number of seconds among the preferences (RFC 7240). What cannot be read is no preference, as the RFC has it.
+#: A number of seconds among the preferences (RFC 7240). A text that cannot be read is no preference, says the RFC.
 _WAIT: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
-#: A string of structured fields (RFC 9651), or, as most clients send it, its content alone: ASCII without spaces.
+#: A string of structured fields (RFC 9651), or only its content, which most clients send: ASCII without spaces.
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _BARE: Final = re.compile(r"[!#-~]+")
 
@@ -29,6 +29,6 @@ def read_key(header: str) -> str:
 
 
 def read_wait(header: str | None, cap_seconds: int) -> int:
-    """Return for how long a caller wants to wait, at most the cap; 0 without a wish."""
-    wish = _WAIT.search((header or "")[:MAX_HEADER])
-    return min(int(wish[1]), cap_seconds) if wish else 0
+    """Return for how many seconds a caller wants to wait, at most the cap; 0 without a preference."""
+    preference = _WAIT.search((header or "")[:MAX_HEADER])
+    return min(int(preference[1]), cap_seconds) if preference else 0

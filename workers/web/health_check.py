@@ -1,4 +1,4 @@
-"""The health check: at most one at a time, and at most one a second, for all callers."""
+"""The health check: at most one at a time and one a second, for all callers."""
 
 import asyncio
 import time
@@ -16,71 +16,73 @@ from pipeline.database import is_transient, reading
 from pipeline.database.migrations import read_head
 from pipeline.gateways import describe_choice
 from pipeline.operations.health import Check, Health, HealthReport, check_database, lose_database
-from workers.web.context import Edge
+from workers.web.context import WebContext
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
 
-#: Both servers answer within this, or are reported as not answering: load balancers allow two seconds or more.
+#: Both servers answer within this time, or are reported as away: load balancers allow two seconds or more.
 BOUND_SECONDS: Final = 2.0
-#: One answer serves all callers for this long.
+#: One report serves all callers for this long.
 SHARED_SECONDS: Final = 1.0
 
 DATABASE_AWAY: Final = Check(Health.UNHEALTHY, "PostgreSQL does not answer: nothing can be bought.")
 SCHEMA_AWAY: Final = Check(Health.UNHEALTHY, "The database has no schema of this engine: run `alembic upgrade head`.")
-BROKER_AWAY: Final = Check(Health.DEGRADED, "Redis does not answer: checkouts are accepted, and go on when it is back.")
+BROKER_AWAY: Final = Check(
+    Health.DEGRADED, "Redis does not answer: checkouts are accepted, and continue when it is back."
+)
 BROKER_HERE: Final = Check(Health.HEALTHY, "Redis answers.")
 
 
 class Probe(Generic[T]):
-    """One question on a thread of its own: one that hangs is waited for again, and never joined by a second.
+    """One check on a thread of its own. While it hangs, callers wait for the same one, and no second one begins.
 
-    Not on the edge's threads: a frozen server would take one of them with each check, until none is left to serve.
+    It does not use the context's threads: a frozen server would block one of them with each check, until all are.
     """
 
-    def __init__(self, ask: Callable[[], T]) -> None:
-        """Ask this."""
-        self._ask = ask
+    def __init__(self, work: Callable[[], T]) -> None:
+        """Take the check."""
+        self._work = work
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="health")
-        self._asked: asyncio.Future[T] | None = None
+        self._running: asyncio.Future[T] | None = None
 
-    async def answer(self) -> T:
-        """Return the answer, or raise what it raised; TimeoutError when it does not come within the bound."""
-        if self._asked is None or self._asked.done():
-            self._asked = asyncio.get_running_loop().run_in_executor(self._threads, self._ask)
-            self._asked.add_done_callback(_take_note)
-        return await asyncio.wait_for(asyncio.shield(self._asked), BOUND_SECONDS)
+    async def result(self) -> T:
+        """Return the result of the check, or raise its error; TimeoutError when it takes longer than the bound."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().run_in_executor(self._threads, self._work)
+            self._running.add_done_callback(_retrieve_exception)
+        return await asyncio.wait_for(asyncio.shield(self._running), BOUND_SECONDS)
 
     def close(self) -> None:
-        """Let the thread go once it is free."""
+        """End the thread when it is free."""
         self._threads.shutdown(wait=False)
 
 
 class HealthChecker:
-    """The last health check, and the next. Lives on one event loop."""
+    """The last health check, and the next. For one event loop."""
 
-    def __init__(self, edge: Edge) -> None:
-        """Check through this edge's connections: if they are all taken, that is an answer too."""
-        self._edge = edge
+    def __init__(self, context: WebContext) -> None:
+        """Check with this context's connections: if they are all in use, that is a result too."""
+        self._context = context
         self._database = Probe(self._check_database)
-        self._broker = Probe(edge.engine.broker.client.ping)
+        self._broker = Probe(context.engine.broker.client.ping)
         self._lock = asyncio.Lock()
         self._last: HealthReport | None = None
         self._until = 0.0
 
     async def report(self) -> HealthReport:
-        """Return how things stand, as of a second ago at most; takes two seconds at most."""
+        """Return a report that is at most a second old, within two seconds."""
         async with self._lock:
             if self._last is None or time.monotonic() >= self._until:
-                (checks, at), broker = await asyncio.gather(self._ask_database(), self._ask_broker())
+                (checks, at), broker = await asyncio.gather(self._probe_database(), self._probe_broker())
                 self._last = HealthReport({**checks, "broker": broker, "gateway": self._gateway}, at)
                 self._until = time.monotonic() + SHARED_SECONDS
             return self._last
 
     @cached_property
     def _gateway(self) -> Check:
-        return Check(Health.HEALTHY, f"Payments go to {describe_choice(self._edge.settings)}.")
+        return Check(Health.HEALTHY, f"Payments go to {describe_choice(self._context.settings)}.")
 
     @cached_property
     def _head(self) -> str:
@@ -93,28 +95,28 @@ class HealthChecker:
         self._broker.close()
 
     def _check_database(self) -> tuple[dict[str, Check], datetime]:
-        with reading(self._edge.engine.database) as connection:
-            return check_database(connection, self._edge.settings, self._head)
+        with reading(self._context.engine.database) as connection:
+            return check_database(connection, self._context.settings, self._head)
 
-    async def _ask_database(self) -> tuple[dict[str, Check], datetime]:
+    async def _probe_database(self) -> tuple[dict[str, Check], datetime]:
         try:
-            return await self._database.answer()
+            return await self._database.result()
         except (SQLAlchemyError, TimeoutError) as error:
-            # Its text may name hosts and users: it is logged; the answer is public.
+            # Its text may name hosts and users: it is logged, because the response is public.
             log.warning("health.database", error=repr(error))
             is_away = isinstance(error, TimeoutError) or is_transient(error)
             return lose_database(DATABASE_AWAY if is_away else SCHEMA_AWAY), datetime.now(UTC)
 
-    async def _ask_broker(self) -> Check:
+    async def _probe_broker(self) -> Check:
         try:
-            await self._broker.answer()
+            await self._broker.result()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("health.broker", error=repr(error))
             return BROKER_AWAY
         return BROKER_HERE
 
 
-def _take_note(asked: asyncio.Future[T]) -> None:
+def _retrieve_exception(running: asyncio.Future[T]) -> None:
     # No caller may be left to receive the exception: asyncio would log it as never retrieved.
-    if not asked.cancelled():
-        asked.exception()
+    if not running.cancelled():
+        running.exception()

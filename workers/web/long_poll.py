@@ -1,7 +1,7 @@
-"""Requests that wait for their checkout to come to rest, woken by PostgreSQL and not by asking again and again.
+"""Long polls: requests that wait until their checkout is in a stable state, and are woken by PostgreSQL.
 
-One connection of its own LISTENs for all of them. It is a hint like any other message: a long poll reads the row
-before and after, and a connection that was lost wakes all of them once it is back.
+One connection of its own LISTENs for all of them. A notification is a hint like any other message: a long poll reads
+the row before and after it, and a new connection, after one that was lost, wakes all of them.
 """
 
 import asyncio
@@ -20,37 +20,37 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-#: A connection is asked for a sign of life this often, and has this long for it; then another one is made.
+#: A connection is tested this often, and must answer within the time-out; otherwise another one is opened.
 BEAT_SECONDS: Final = 5.0
-ANSWER_SECONDS: Final = 2.0
-#: Pause before the next connection. Meanwhile no long poll is woken; each is answered when its time is up.
+BEAT_TIMEOUT_SECONDS: Final = 2.0
+#: Pause before the next connection. Meanwhile no long poll is woken; each ends at its own time.
 RETRY_SECONDS: Final = 0.5
 
 
 class LongPolls:
-    """The long polls by checkout. Lives on one event loop."""
+    """The long polls by checkout. For one event loop."""
 
     def __init__(self, url: str) -> None:
-        """Listen at this database, directly: LISTEN does not work through a transaction pooler."""
+        """Listen at this database directly: LISTEN does not work through a transaction pooler."""
         self._url = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._waiters: dict[UUID, set[asyncio.Event]] = {}
         self._closing = False
         self.listening = asyncio.Event()
 
     async def wait(
-        self, checkout_id: UUID, read: Callable[[], Awaitable[T]], is_rest: Callable[[T], bool], seconds: float
+        self, checkout_id: UUID, read: Callable[[], Awaitable[T]], is_stable: Callable[[T], bool], seconds: float
     ) -> T:
-        """Return what `read` gives once `is_rest` is true of it, or when `seconds` have passed or the process ends."""
+        """Return the result of `read` once it `is_stable`, or after `seconds`, or when the process ends."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + seconds
         woken = asyncio.Event()
         self._waiters.setdefault(checkout_id, set()).add(woken)
         try:
             while True:
-                # Cleared before the look: what happens after it wakes us again.
+                # Cleared before the row is read: a later change wakes this long poll again.
                 woken.clear()
                 found = await read()
-                if is_rest(found) or self._closing or loop.time() >= ends_at:
+                if is_stable(found) or self._closing or loop.time() >= ends_at:
                     return found
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), ends_at - loop.time())
@@ -60,7 +60,7 @@ class LongPolls:
                 del self._waiters[checkout_id]
 
     async def run(self) -> None:
-        """Listen for as long as the process lives, over as many connections as that takes."""
+        """Listen until the process ends, with a new connection whenever one is lost."""
         while True:
             try:
                 await self._listen()
@@ -71,7 +71,7 @@ class LongPolls:
             await asyncio.sleep(RETRY_SECONDS)
 
     def close(self) -> None:
-        """Answer all long polls with the current status: the process is about to end."""
+        """End all long polls with the current status, because the process ends."""
         self._closing = True
         self._wake_all()
 
@@ -81,21 +81,21 @@ class LongPolls:
         ) as connection:
             await connection.execute(f"LISTEN {CHANNEL}".encode())
             self.listening.set()
-            # Whatever was notified without a listener is in the rows by now.
+            # The rows have every change of the time without a listener.
             self._wake_all()
             while True:
-                async for notice in connection.notifies(timeout=BEAT_SECONDS):
-                    self._hear(notice.payload)
-                await asyncio.wait_for(connection.execute("SELECT 1"), ANSWER_SECONDS)
+                async for notification in connection.notifies(timeout=BEAT_SECONDS):
+                    self._receive(notification.payload)
+                await asyncio.wait_for(connection.execute("SELECT 1"), BEAT_TIMEOUT_SECONDS)
 
-    def _hear(self, payload: str) -> None:
-        # Every session of this database may NOTIFY: what names no checkout must not end the listening for good.
+    def _receive(self, payload: str) -> None:
+        # Every session of this database may NOTIFY: a payload without a checkout must not end the listening.
         try:
-            named = [UUID(each) for each in payload.split(",")]
+            ids = [UUID(each) for each in payload.split(",")]
         except ValueError:
             log.warning("long_poll.unreadable", characters=len(payload))
             return
-        for checkout_id in named:
+        for checkout_id in ids:
             self._wake(checkout_id)
 
     def _wake(self, checkout_id: UUID) -> None:

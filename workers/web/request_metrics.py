@@ -1,4 +1,4 @@
-"""What this process has answered: requests and their durations, by route, method and status."""
+"""Metrics of this process: requests and their durations, by route, method and status."""
 
 import time
 from typing import Final
@@ -9,18 +9,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 #: A request without a wait takes milliseconds, one with `Prefer: wait` up to its cap.
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-#: What is asked for by machines, every few seconds, would drown the rest.
+#: Addresses that machines poll every few seconds: they would dominate the figures.
 UNMEASURED: Final = frozenset({"/health/checkout", "/metrics"})
-#: One series for all addresses that do not exist, one for all methods that HTTP does not have: clients make none.
+#: One series for all unknown addresses, and one for all unknown methods: clients cannot create new ones.
 UNKNOWN: Final = "unknown"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class RequestMeasures:
-    """ASGI middleware that counts."""
+    """ASGI middleware that counts requests."""
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
-        """Count what `app` answers, into this registry."""
+        """Count the responses of `app` in this registry."""
         self._app = app
         labels = ("route", "method", "status")
         self._requests = Counter("checkout_http_requests", "Requests answered", labels, registry=registry)
@@ -39,14 +39,14 @@ class RequestMeasures:
             return
         began, status = time.monotonic(), 500
 
-        async def note(message: Message) -> None:
+        async def observe_start(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, receive, observe_start)
         finally:
             route = getattr(scope.get("route"), "path", UNKNOWN)
             method = scope["method"] if route != UNKNOWN and scope["method"] in METHODS else UNKNOWN

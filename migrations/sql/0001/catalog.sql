@@ -1,4 +1,4 @@
--- What is sold, at which price, and where it lies.
+-- Variants, their prices, and their stock at each location.
 
 CREATE TABLE variants (
     id bigint GENERATED ALWAYS AS IDENTITY,

@@ -1,4 +1,4 @@
--- The way back: nothing is left.
+-- Drop all that the other files create.
 
 DROP TABLE
     sandbox.payments, sandbox.entries, sandbox.requests,

@@ -1,6 +1,6 @@
--- Columns that never change once they are written, and the transitions that exist. Each trigger carries what it refuses
--- in its WHEN: PostgreSQL evaluates that in place, and no function is called for a change that is allowed. `UPDATE OF`
--- leaves out the statements that do not even name the columns.
+-- Columns that never change once they are written, and the transitions that exist. The WHEN of each trigger says what
+-- it refuses: PostgreSQL evaluates it in place, and no function is called for a change that is allowed. `UPDATE OF`
+-- leaves out the statements that do not name the columns.
 
 CREATE FUNCTION frozen_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

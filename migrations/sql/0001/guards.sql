@@ -1,4 +1,4 @@
--- What triggers keep, whoever the client is, `psql` included. Refusals carry SQLSTATEs of their own:
+-- Rules that triggers enforce for every client, `psql` included. Refusals carry SQLSTATEs of their own:
 -- CK001 the cart is locked, CK002 the row is history, CK003 no such transition (models/guards.py).
 
 -- VOLATILE, so that the second statement sees what committed while the first one waited for the row. The row of a cart
@@ -20,8 +20,8 @@ BEGIN
             WHERE cart_id = ANY(touched) AND state IN ('action_required', 'awaiting_payment', 'needs_review', 'running', 'unwinding') LIMIT 1;
     END IF;
     IF FOUND THEN
-        -- The one change let through: a phase completes the cart of the order it has just placed.
-        -- Nested: a line has no state, and PL/pgSQL looks all the fields of an expression up.
+        -- The one allowed change: a phase completes the cart of the order it has just placed.
+        -- Nested: a line has no state, and PL/pgSQL resolves all the fields of an expression.
         IF TG_TABLE_NAME = 'carts' AND TG_OP = 'UPDATE' THEN
             IF OLD.state = 'open' AND NEW.state = 'completed' THEN
                 sold := OLD;

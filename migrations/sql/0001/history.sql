@@ -42,7 +42,7 @@ CREATE TRIGGER keep_redemptions BEFORE DELETE OR TRUNCATE ON redemptions FOR EAC
 CREATE TRIGGER keep_reservations BEFORE DELETE OR TRUNCATE ON reservations FOR EACH STATEMENT
     EXECUTE FUNCTION append_only_guard();
 
--- Tables that forget, but nothing of the last day, nor what is still to be worked on.
+-- Tables whose old rows may be deleted: no row of the last day, and none that is still to be processed.
 CREATE TRIGGER keep_lately BEFORE DELETE ON rejected_messages FOR EACH ROW
     WHEN (OLD.received_at > now() - interval '1 day') EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_lately BEFORE DELETE ON webhook_inbox FOR EACH ROW

@@ -1,4 +1,4 @@
--- The HTTP edge: API keys, sessions, stored responses, outbound webhooks, and signs of life.
+-- HTTP: API keys, sessions, stored responses, outbound webhooks; and heartbeats.
 
 CREATE TABLE api_keys (
     id text NOT NULL,

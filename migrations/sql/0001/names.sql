@@ -1,4 +1,4 @@
--- Names are normalised by the schema too, whoever writes them.
+-- Triggers normalise names too, for every client.
 
 CREATE FUNCTION normalize_names() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -26,7 +26,7 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- Of what the engine writes for a checkout, the customer of a redemption alone is looked at.
+-- Of the tables that a checkout writes, only redemptions have this trigger.
 CREATE TRIGGER normalize_names BEFORE INSERT OR UPDATE OF sku, category, look_alike ON variants FOR EACH ROW
     EXECUTE FUNCTION normalize_names();
 CREATE TRIGGER normalize_names BEFORE INSERT OR UPDATE OF code ON locations FOR EACH ROW

@@ -1,5 +1,5 @@
--- One name, as it is stored and compared; '' for one that is blank. It never refuses. Nothing here asks the locale:
--- PostgreSQL's own `lower`, `upper` and `\s` differ from one database to the next. It needs a database in UTF-8.
+-- One name, as it is stored and compared; '' for one that is blank. It never refuses. Nothing here depends on the
+-- locale: PostgreSQL's own `lower`, `upper` and `\s` differ between databases. It needs a database in UTF-8.
 -- The tables of characters are those of models/identifiers/characters.py.
 
 CREATE FUNCTION normalize_name(kind text, value text) RETURNS text

@@ -1,4 +1,4 @@
--- The sandbox bank keeps its own books, in its own schema.
+-- The payments, ledger and requests of the sandbox bank, in a schema of its own.
 
 CREATE SCHEMA IF NOT EXISTS sandbox;
 

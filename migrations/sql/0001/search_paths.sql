@@ -1,6 +1,6 @@
--- Functions look where the tables are, and never where a session says: else a temporary table, or one of another schema,
--- with the name of one of these would be read instead. Unless it is named, `pg_temp` comes first. The schema is the one
--- in which the functions have just been made: `public`, unless the owner's connection says otherwise.
+-- Functions resolve names in the schema of the tables, and never by a session's search_path: else they would read a
+-- table of the same name that is temporary, or of another schema. Unless it is named, `pg_temp` comes first. The schema
+-- is the one in which the functions have just been created: `public`, unless the owner's connection says otherwise.
 
 DO $$ DECLARE
     name text;

@@ -1,4 +1,4 @@
--- Units held for a checkout, and the ledger of stock.
+-- Reservations, and the ledger of stock.
 
 CREATE TABLE reservations (
     id bigint GENERATED ALWAYS AS IDENTITY,

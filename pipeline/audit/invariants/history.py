@@ -8,7 +8,7 @@ HISTORY: Final = (
     Invariant(
         "one_owner_throughout",
         "A checkout's order and its idempotency keys are its owner's, with its reference and cart; while it is active"
-        "its cart has no other owner; its price lock is in its currency.",
+        " its cart has no other owner; its price lock is in its currency.",
         """
         SELECT c.id AS checkout_id, 'order' AS what, o.owner, c.owner AS checkout_owner
         FROM checkouts c JOIN orders o ON o.checkout_id = c.id

@@ -1,4 +1,4 @@
-"""What was frozen is what was hashed, adds up, and holds its coupons."""
+"""A price lock is what was hashed, adds up, and has its coupons."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from pipeline.database.invariant import Invariant
 from pipeline.pricing import hash_quote, read_quotes
 
-#: Locks read at once: about 100 microseconds each, and a few megabytes in all.
+#: Price locks read at once: about 100 microseconds each, and a few megabytes in all.
 CHUNK: Final = 1000
 
 NEXT: Final = text("""

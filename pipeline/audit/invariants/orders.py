@@ -1,4 +1,4 @@
-"""One cart, at most one order, and the order is what was frozen."""
+"""A cart has at most one order, and the order is what was frozen."""
 
 from typing import Final
 
@@ -79,7 +79,7 @@ ORDERS: Final = (
     Invariant(
         "order_total_is_locked_total",
         "The amounts and addresses of an order are the frozen ones, in their currency, and the sums of its lines and of"
-        " shipping; the lock of a placed order is in force.",
+        " shipping; the price lock of a placed order is in force.",
         """
         SELECT o.checkout_id, o.total_minor, o.currency, p.total_minor AS locked_minor, p.currency AS locked_currency,
                coalesce(n.lines_minor, 0) AS lines_minor, p.voided_at

@@ -1,10 +1,10 @@
-"""At most one charge, and it equals the order: our own books."""
+"""At most one charge, and it equals the order, by the stored operations."""
 
 from typing import Final
 
 from pipeline.database.invariant import Invariant
 
-# What our own books say of the money: succeeded operations by checkout.
+# The money of each checkout, by its succeeded operations.
 _MOVED = """(SELECT checkout_id, count(*) FILTER (WHERE kind = 'capture') AS captures,
                     count(*) FILTER (WHERE kind IN ('void', 'refund')) AS reversals,
                     coalesce(sum(amount_minor) FILTER (WHERE kind = 'capture'), 0) AS captured_minor,

@@ -1,4 +1,4 @@
-"""Nothing is stuck, and everything that ended says so once."""
+"""No checkout is stuck, and each ended one has one ending event."""
 
 from typing import Final
 

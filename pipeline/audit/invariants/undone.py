@@ -1,10 +1,10 @@
-"""A checkout that came to nothing leaves nothing behind."""
+"""A checkout that was undone keeps no stock, price, order or money."""
 
 from typing import Final
 
 from pipeline.database.invariant import Invariant
 
-_CAME_TO_NOTHING: Final = "c.state IN ('failed', 'cancelled', 'expired')"
+_WAS_UNDONE: Final = "c.state IN ('failed', 'cancelled', 'expired')"
 
 UNDONE: Final = (
     Invariant(
@@ -13,7 +13,7 @@ UNDONE: Final = (
         f"""
         SELECT c.id AS checkout_id, c.state, r.variant_id, r.location_id, r.quantity, r.state AS reservation
         FROM checkouts c JOIN reservations r ON r.checkout_id = c.id
-        WHERE {_CAME_TO_NOTHING} AND r.state <> 'released'
+        WHERE {_WAS_UNDONE} AND r.state <> 'released'
         """,
     ),
     Invariant(
@@ -21,7 +21,7 @@ UNDONE: Final = (
         "The price lock of a checkout that failed, was cancelled or expired is void.",
         f"""
         SELECT c.id AS checkout_id, c.state, p.total_minor FROM checkouts c JOIN price_locks p ON p.checkout_id = c.id
-        WHERE {_CAME_TO_NOTHING} AND p.voided_at IS NULL
+        WHERE {_WAS_UNDONE} AND p.voided_at IS NULL
         """,
     ),
     Invariant(
@@ -30,7 +30,7 @@ UNDONE: Final = (
         f"""
         SELECT c.id AS checkout_id, c.state, o.id AS order_id, o.state AS order_state
         FROM checkouts c JOIN orders o ON o.checkout_id = c.id
-        WHERE {_CAME_TO_NOTHING} AND o.state <> 'cancelled'
+        WHERE {_WAS_UNDONE} AND o.state <> 'cancelled'
         """,
     ),
     Invariant(
@@ -39,7 +39,7 @@ UNDONE: Final = (
         f"""
         SELECT c.id AS checkout_id, c.state, p.status AS payment, p.reference
         FROM checkouts c JOIN payments p ON p.checkout_id = c.id
-        WHERE {_CAME_TO_NOTHING} AND p.status IN ('action_required', 'authorized', 'captured')
+        WHERE {_WAS_UNDONE} AND p.status IN ('action_required', 'authorized', 'captured')
         """,
     ),
 )

@@ -1,6 +1,6 @@
-"""The same money in the sandbox bank's books, which it writes on its own connection and may know better than we do.
+"""The same money in the sandbox bank's own tables, which the bank writes on a connection of its own.
 
-Only ended checkouts are compared: while one is active the bank may be ahead of us.
+Only ended checkouts are compared: while one is active the bank may be ahead of the engine.
 """
 
 from typing import Final

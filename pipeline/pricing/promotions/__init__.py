@@ -1,7 +1,7 @@
-"""What promotions there are. A new kind is one file with one function, and one line here (CONTRIBUTING.md).
+"""The kinds of promotions. A new kind is one file with one function, and one line here (CONTRIBUTING.md).
 
-A function is pure: it is given the promotion and what is left to take from, and returns what it takes. That the
-promotion is valid, is for these lines, has its minimum spend and may be combined has been checked before.
+A function does no I/O: it gets the promotion and what is left to pay, and returns the discount. That the promotion is
+valid, is for these lines, has its minimum spend and may be combined has been checked before.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a promotion sees, and what it answers."""
+"""The input and the result of a promotion."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from pipeline.pricing.terms import Goods
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The lines that a promotion is for, by their numbers, and what earlier discounts have left.
+    """The lines of a promotion, by their numbers, and what is left to pay after earlier discounts.
 
     `goods` has the quantity, the price and the SKU of each line; `lines` what is left of it, and `shipping_minor` what
     is left of shipping. Both mappings have the same keys, in the order of the lines.
@@ -22,7 +22,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a promotion takes off. Never more than was left. `reason` says why it is nothing, where it is nothing."""
+    """The discount of a promotion, never more than was left. `reason` says why it is nothing, if it is nothing."""
 
     lines: Mapping[int, int] = field(default_factory=dict)
     shipping_minor: int = 0

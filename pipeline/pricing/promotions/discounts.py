@@ -1,4 +1,4 @@
-"""Which promotions apply to an order, in which order, and what each takes off. Pure."""
+"""Which promotions apply to an order, in which sequence, and what each takes off. No I/O."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,16 +20,16 @@ class Discounts:
 
 
 def find_discounts(order: Order) -> Discounts:
-    """Apply the promotions by priority, then id, each once, and to what those before it have left.
+    """Apply the promotions by priority, then id, each once, and to what is left after those before it.
 
     One that does not combine is used only if none was used before it, and is then the last. One that takes nothing off
-    has not been used. Amounts that the upstream has computed stay as they are.
+    does not count as used. Amounts that the upstream has computed stay as they are.
     """
     goods = sorted(order.goods, key=lambda each: each.line)
     discounts = Discounts(lines={each.line: _read_given(each) for each in goods})
     subtotal = sum(each.quantity * each.unit_price_minor for each in goods)
     used = alone = False
-    for promotion in _take_once(order.promotions):
+    for promotion in _deduplicate(order.promotions):
         if alone or (used and not promotion.combines):
             objection: str | None = "it does not combine with another discount of this cart"
         else:
@@ -47,8 +47,8 @@ def explain_unused(order: Order, code: str) -> str:
     return find_discounts(order).unused[promotion_id]
 
 
-def _take_once(promotions: Iterable[Promotion]) -> list[Promotion]:
-    """Return each promotion once, in their order. One that applies by itself and has a coupon here is the coupon's."""
+def _deduplicate(promotions: Iterable[Promotion]) -> list[Promotion]:
+    """Return each promotion once, in their order. An automatic one with a coupon here counts as the coupon's."""
     ordered = sorted(promotions, key=lambda each: (each.priority, each.id, each.code is None, each.code or ""))
     once: dict[int, Promotion] = {}
     for each in ordered:
@@ -57,7 +57,7 @@ def _take_once(promotions: Iterable[Promotion]) -> list[Promotion]:
 
 
 def _apply(promotion: Promotion, order: Order, goods: Sequence[Goods], discounts: Discounts) -> str | None:
-    """Take the promotion off, or return why there is nothing to take."""
+    """Apply the promotion, or return why it takes nothing off."""
     matching = [each for each in goods if _matches(promotion, each)]
     if (promotion.skus or promotion.categories) and not matching:
         return "it is for other goods"
@@ -78,7 +78,7 @@ def _apply(promotion: Promotion, order: Order, goods: Sequence[Goods], discounts
 
 
 def _object_to_minimum(promotion: Promotion, subtotal: int, order: Order) -> str | None:
-    """Return why the goods, before any discount, do not cost enough, or None. Converted exactly, and not rounded."""
+    """Return why the goods, before any discount, do not cost enough, or None. The conversion is not rounded."""
     if promotion.minimum_minor <= 0:
         return None
     minimum = Money(promotion.minimum_minor, promotion.currency or order.currency)
@@ -96,7 +96,7 @@ def _matches(promotion: Promotion, goods: Goods) -> bool:
 
 
 def _is_given(goods: Goods) -> bool:
-    """Say whether the upstream has priced the line itself: a tax that it computed is that of its own price only."""
+    """Return whether the upstream has priced the line itself: a tax that it computed is of its own price only."""
     return goods.discounts is not None or goods.taxes is not None
 
 

@@ -6,7 +6,7 @@ from pipeline.pricing.terms import Promotion
 
 
 def cut_amount(promotion: Promotion, left: Left) -> Cut:
-    """Take the amount, or what is left if that is less. An amount in another currency is not converted: nothing."""
+    """Take off the amount, or what is left if that is less; nothing if the amount is in another currency."""
     if promotion.amount_minor is None:
         raise ValueError(f"promotion {promotion.id} is an amount without one")
     if promotion.currency != left.currency:

@@ -1,8 +1,7 @@
-"""Tax rates that have ended, or have not begun, where no other holds: nothing is due, though no rate of 0 says so.
-Pure.
+"""Find tax rates that have ended or not begun, where no other is valid and no rate of 0 says that no tax is due.
 
-A country or region whose rates are known and whose goods are not taxed any more says so with a rate of 0, or with no
-rates at all. One that never had any is not taxed: the shop is not registered there.
+A country or region whose rates are known and whose goods are not taxed any more has a rate of 0, or no rates at all.
+One that never had any is not taxed: the shop is not registered there. No I/O.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -18,22 +17,21 @@ def find_lapsed(
     *,
     ships: bool,
 ) -> tuple[LapsedRate, ...]:
-    """Return the lapsed rates that would tax these categories, or delivery, and that nothing stands in for.
+    """Return the lapsed rates that would tax these categories, or delivery, and that have no valid substitute.
 
-    `regions` are the one that the goods go to and those that it lies in. The country and each region stand in for
-    themselves: a region's rate that has ended is missed beside the
-    country's. In either, a rate of the category or one of no category will do. What has not begun is missed only where
-    nothing at all is charged: a tax that is planned beside others is not late.
+    `regions` are the one that the goods go to and those that it lies in. A substitute is of the same country or region:
+    a region's rate that has ended is missed beside the country's. It is of the category or of no category. A rate that
+    has not begun is missed only where nothing at all is charged: a tax that is planned beside others is not late.
     """
-    holding = [rate for rate in valid if rate.region is None or rate.region in regions]
+    current = [rate for rate in valid if rate.region is None or rate.region in regions]
     wanted = list(categories)
     missed: dict[LapsedRate, None] = {}
     for rate in lapsed:
         if rate.region is not None and rate.region not in regions:
             continue
-        own = [each for each in holding if each.region == rate.region]
+        own = [each for each in current if each.region == rate.region]
         concerned = [each for each in wanted if rate.category in (None, each)]
-        if any(_is_missed(rate, _find(own, each), _find(holding, each)) for each in concerned) or (
+        if any(_is_missed(rate, _find(own, each), _find(current, each)) for each in concerned) or (
             ships and _is_missed_on_delivery(rate, _find(own, None))
         ):
             missed[rate] = None
@@ -44,13 +42,11 @@ def _find(rates: Iterable[TaxRate], category: str | None) -> list[TaxRate]:
     return [rate for rate in rates if rate.category in (None, category)]
 
 
-def _is_missed(rate: LapsedRate, stands_in: Sequence[TaxRate], charged: Sequence[TaxRate]) -> bool:
-    return not stands_in and (rate.ended or not charged)
+def _is_missed(rate: LapsedRate, substitutes: Sequence[TaxRate], charged: Sequence[TaxRate]) -> bool:
+    return not substitutes and (rate.ended or not charged)
 
 
-def _is_missed_on_delivery(rate: LapsedRate, stands_in: Sequence[TaxRate]) -> bool:
-    """Return whether delivery was taxed by it. One of the same name that leaves delivery out is a decision, no
-    lapse.
-    """
+def _is_missed_on_delivery(rate: LapsedRate, substitutes: Sequence[TaxRate]) -> bool:
+    """Return whether delivery was taxed by it. A valid one of its name without delivery is a decision, no lapse."""
     taxed = rate.ended and rate.on_shipping and rate.category is None
-    return taxed and not any(each.on_shipping or each.name == rate.name for each in stands_in)
+    return taxed and not any(each.on_shipping or each.name == rate.name for each in substitutes)

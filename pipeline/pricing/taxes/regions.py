@@ -1,4 +1,4 @@
-"""Which tax rates of a country are those of the place that the goods go to. Pure."""
+"""Choose the tax rates of the place to which the goods go. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from pipeline.pricing.terms import TaxRate
 def object_to_region(address: Mapping[str, Any], rates: Sequence[TaxRate]) -> Rejected | None:
     """Refuse an address that does not say which of the country's regional rates apply: missing, unknown, too large.
 
-    Without this the region's tax would be lost without any report.
+    Otherwise the region's tax would be missing, and nothing would report it.
     """
     regions = {rate.region for rate in rates if rate.region is not None}
     if not regions:

@@ -1,4 +1,4 @@
-"""Tax on lines and on shipping, in prices or on top of them. Pure, exact until the rounding that was chosen.
+"""Compute the tax on lines and on shipping, in prices or on top of them, exactly until it is rounded. No I/O.
 
 `line`: each tax is rounded on each line, a half up; the tax in a price is rounded as a whole first, then shared over
 its rates. `order`: each rate is added up exactly over everything it is charged on, rounded once, then shared out.
@@ -25,7 +25,7 @@ class Taxable:
 
 @dataclass(slots=True)
 class Taxed:
-    """The taxes of an amount; `relief` is tax taken out of a price because the buyer accounts for it."""
+    """The taxes of an amount; `relief` is tax that a price does not contain because the buyer accounts for it."""
 
     taxes: list[AppliedTax] = field(default_factory=list)
     relief: list[AppliedDiscount] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Taxed:
 def choose_rates(rates: Iterable[TaxRate], category: str | None) -> tuple[TaxRate, ...]:
     """Return the rates that apply to a category, one of each name, in the order of their names.
 
-    The most specific wins: region and category, region, category, neither. Of two alike the higher.
+    The most specific applies: region and category, region, category, neither. Of two alike the higher.
     """
     best: dict[str, TaxRate] = {}
     for rate in rates:
@@ -47,12 +47,12 @@ def choose_rates(rates: Iterable[TaxRate], category: str | None) -> tuple[TaxRat
 
 
 def choose_shipping_rates(rates: Iterable[TaxRate]) -> tuple[TaxRate, ...]:
-    """Return the rates that delivery is taxed by: those of no category that say so, chosen as for goods."""
+    """Return the rates for delivery: those of no category that include it, chosen as for goods."""
     return tuple(rate for rate in choose_rates(rates, None) if rate.on_shipping)
 
 
 def compute_taxes(items: Sequence[Taxable], rounding: TaxRounding, *, reverse_charged: bool) -> list[Taxed]:
-    """Tax every item, in their order. Under reverse charge the rates that are marked for it are not charged."""
+    """Return the taxes of each item, in their order. Under reverse charge, rates that are marked for it are zero."""
     shares = [_compute_shares(item) for item in items]
     if rounding is TaxRounding.LINE:
         amounts = [_round_line(item, exact) for item, exact in zip(items, shares, strict=True)]
@@ -62,7 +62,7 @@ def compute_taxes(items: Sequence[Taxable], rounding: TaxRounding, *, reverse_ch
 
 
 def write_rate(rate: Decimal) -> str:
-    """Write a rate in its one canonical form: `0.2`, never `0.20` or `2E-1`, so that equal rates hash alike."""
+    """Return a rate in canonical form: `0.2`, never `0.20` or `2E-1`, so that equal rates have equal hashes."""
     text = format(rate, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -94,13 +94,13 @@ def _round_line(item: Taxable, exact: Sequence[Fraction]) -> list[int]:
 def _round_order(
     items: Sequence[Taxable], shares: Sequence[Sequence[Fraction]], *, reverse_charged: bool
 ) -> list[list[int]]:
-    """Round each tax once over the order. Taxes in a price never become more than the price, whatever they round to."""
+    """Round each tax once over the order. Taxes in a price never become more than the price."""
     amounts = [[int(part) for part in exact] for exact in shares]
     for cells in _group(items, reverse_charged=reverse_charged):
         exact = [shares[position][number] for position, number in cells]
         extra = round_half_up(sum(exact, Fraction())) - sum(int(part) for part in exact)
         for position, number in (cells[each] for each in by_remainder(exact)):
-            # A price of a few minor units with several taxes in it can be too small for another rounded-up one.
+            # A price of a few minor units with several taxes in it can be too small for another tax rounded up.
             room = not items[position].tax_included or sum(amounts[position]) < items[position].amount_minor
             if extra and room:
                 amounts[position][number] += 1
@@ -109,7 +109,7 @@ def _round_order(
 
 
 def _group(items: Sequence[Taxable], *, reverse_charged: bool) -> list[list[tuple[int, int]]]:
-    """Return where each tax stands, as (item, number of the rate): one group a name, rate, and kind of price."""
+    """Return the positions of taxes as (item, number of the rate): one group for each name, rate, and kind of price."""
     groups: dict[tuple[str, Decimal, bool, bool], list[tuple[int, int]]] = {}
     for position, item in enumerate(items):
         for number, rate in enumerate(item.rates):

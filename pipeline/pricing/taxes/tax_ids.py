@@ -28,15 +28,15 @@ log = structlog.get_logger()
 
 
 class TaxIdValidator(Protocol):
-    """Asks a tax office. It bounds its own time: a buyer waits for it."""
+    """Validates ids at a tax office. It bounds its own time: a buyer waits for it."""
 
     def validate(self, tax_id: str) -> bool:
-        """Say whether a normalised id is one of the tax office's; raise anything when that is not known."""
+        """Return whether the tax office knows a normalised id; raise any exception when that cannot be found out."""
         ...
 
 
 def build_validator(settings: Settings) -> TaxIdValidator | None:
-    """Return the validator of the settings, if they name one; SettingsError when there is none of that name."""
+    """Return the validator that the settings name, if any; SettingsError when it is not installed."""
     if not settings.tax_id_validator:
         return None
     found = entry_points(group=GROUP)
@@ -49,12 +49,12 @@ def build_validator(settings: Settings) -> TaxIdValidator | None:
 
 
 def ask_validator(validator: TaxIdValidator | None, cart: CartContent | None, name: str) -> TaxIdValidation | None:
-    """Return what is known of a cart's tax id: what came with it, else what the validator says."""
+    """Return what is known of a cart's tax id: from the cart itself, else from the validator."""
     if cart is None or cart.tax_id is None or cart.tax_id_validated is not None or validator is None:
         return None if cart is None else cart.tax_id_validated
     try:
         valid = validator.validate(cart.tax_id)
-    except Exception as error:  # noqa: BLE001 (foreign code, which calls a foreign server)
+    except Exception as error:  # noqa: BLE001 (code of others, which calls a server of others)
         log.warning("tax_id.not_validated", validator=name, error=f"{type(error).__name__}: {error}"[:200])
         return None
     return TaxIdValidation(source=name, at=datetime.now(UTC)) if valid else None
@@ -63,7 +63,7 @@ def ask_validator(validator: TaxIdValidator | None, cart: CartContent | None, na
 def is_reverse_charged(
     tax_id: str | None, validated: Mapping[str, Any] | None, country: str, seller_country: str | None
 ) -> bool:
-    """Say whether the buyer accounts for the taxes that are marked for it.
+    """Return whether the buyer accounts for the taxes that are marked for it.
 
     Only with a validated id of the country that the goods go to, and never in the seller's own country: without
     CHECKOUT_SELLER_COUNTRY that is unknown, and the taxes are charged.

@@ -18,7 +18,7 @@ def books(engine: Engine) -> Engine:
 
 @pytest.fixture
 def connection(books: Engine) -> Iterator[Connection]:
-    """A transaction over the books, past every trigger and foreign key, that is never committed."""
+    """A transaction past every trigger and foreign key, which is never committed."""
     with books.connect() as connection, connection.begin() as transaction:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         yield connection

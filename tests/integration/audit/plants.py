@@ -1,4 +1,4 @@
-"""Rows that break one invariant each, and how books are written for the audit's tests."""
+"""Rows that violate one invariant each, and how rows are written for the audit's tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ def operation(checkout: int, kind: str, n: int, amount: int, status: str) -> str
 
 
 PLANTS: Final = (
-    # A hold of nobody: the ledger and the level agree, no reservation does.
+    # Reserved units without a reservation: only the ledger and the level agree.
     Plant(
         "reserved_is_held",
         "ALTER TABLE stock_movements DROP CONSTRAINT stock_movements_checkout_check;"

@@ -1,4 +1,4 @@
-"""The audit: silent over consistent books, and each invariant reported when, and only when, it is broken."""
+"""The audit: silent for consistent rows, and each invariant reported when, and only when, it is violated."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ def write_hashes(connection: Connection) -> None:
         )
 
 
-def test_an_empty_database_keeps_every_promise(engine: Engine, settings: Settings) -> None:
+def test_an_empty_database_violates_no_invariant(engine: Engine, settings: Settings) -> None:
     with engine.connect() as connection:
         assert audit(connection, settings) == []
 
 
-def test_consistent_books_keep_every_promise(books: Engine, settings: Settings) -> None:
+def test_consistent_rows_violate_no_invariant(books: Engine, settings: Settings) -> None:
     with books.connect() as connection:
         report = take_report(connection, settings)
     assert report.violations == ()
@@ -36,14 +36,14 @@ def test_consistent_books_keep_every_promise(books: Engine, settings: Settings) 
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=[f"{plant.invariant}-{n}" for n, plant in enumerate(PLANTS)])
-def test_a_broken_promise_is_reported_alone(connection: Connection, settings: Settings, plant: Plant) -> None:
+def test_a_violated_invariant_is_reported_alone(connection: Connection, settings: Settings, plant: Plant) -> None:
     connection.exec_driver_sql(plant.sql)
     if plant.invariant != "price_lock_is_unforged":
         write_hashes(connection)
     assert broken(check(connection, settings)) == {plant.invariant: plant.rows}
 
 
-def test_every_promise_is_planted() -> None:
+def test_every_invariant_has_rows_that_violate_it() -> None:
     names = [invariant.name for invariant in list_invariants()]
     assert len(set(names)) == len(names)
     assert {plant.invariant for plant in PLANTS} == set(names)

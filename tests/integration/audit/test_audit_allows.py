@@ -18,7 +18,7 @@ RUNNING: Final = UUID("00000000-0000-7000-8000-000000000003")
 
 
 def test_backorders_and_free_orders_are_fine(connection: Connection, settings: Settings) -> None:
-    # given a level sold beyond what is there, and a completed order of nothing that nobody paid for
+    # given a level sold beyond what is there, and a completed order of nothing without a payment
     connection.exec_driver_sql(
         "INSERT INTO stock_movements (variant_id, location_id, kind, quantity) VALUES (1, 1, 'adjust', -8);"
         "UPDATE stock_levels SET on_hand = 0, backorderable = true;"
@@ -65,7 +65,7 @@ def test_needs_review_is_a_figure_and_not_a_violation(connection: Connection, se
 
 
 def test_the_bank_is_ahead_of_an_active_checkout(connection: Connection, settings: Settings) -> None:
-    # given a captured payment at the bank whose answer we have not written yet
+    # given a captured payment at the bank whose answer is not stored yet
     connection.exec_driver_sql(
         f"INSERT INTO payments (checkout_id, gateway, token) VALUES ({checkout_id(3)}, 'sandbox', 'tok_ok');"
         "INSERT INTO sandbox.payments (reference, checkout_id, currency, amount_minor, status, authorized_minor,"
@@ -76,7 +76,7 @@ def test_the_bank_is_ahead_of_an_active_checkout(connection: Connection, setting
     assert broken(check(connection, settings)) == {}
 
 
-def test_books_of_a_bank_elsewhere_are_skipped(connection: Connection, settings: Settings) -> None:
+def test_the_tables_of_a_bank_elsewhere_are_skipped(connection: Connection, settings: Settings) -> None:
     connection.exec_driver_sql("DELETE FROM sandbox.payments; DELETE FROM sandbox.entries")
     elsewhere = settings.with_gateway_options(database_url=SecretStr("postgresql:///bank"))
     report = check(connection, elsewhere)
@@ -98,7 +98,7 @@ def test_another_gateway_is_not_compared_with_the_sandbox(connection: Connection
 
 
 def test_one_audit_sees_one_moment(books: Engine, settings: Settings) -> None:
-    # given books that somebody breaks, for all to see, while the audit is at its first invariant
+    # given rows that another transaction breaks, committed, while the audit is at its first invariant
     statements: list[str] = []
 
     def break_books(_connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:

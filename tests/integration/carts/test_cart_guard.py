@@ -1,4 +1,4 @@
-"""The database itself refuses to change a cart while a checkout holds it, whoever asks."""
+"""The database itself refuses every change of a locked cart, from every client."""
 
 import pytest
 from psycopg import Error

@@ -152,7 +152,7 @@ def test_opposite_orders_at_once_do_not_deadlock(engine: Engine) -> None:
             set_stock(connection, [StockDelta(sku, "main", amount) for sku in order])
 
     set_all(skus, 1)
-    # Given two who want all rows, from either end, and both have to wait for one in the middle
+    # Given two callers that need all rows, from either end, and both wait for one in the middle
     with ThreadPoolExecutor(2) as pool:
         with engine.begin() as connection:
             connection.execute(text("UPDATE variants SET title = 'held' WHERE sku = 'S04'"))

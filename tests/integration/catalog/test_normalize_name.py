@@ -26,7 +26,7 @@ class NameKind(StrEnum):
     FOLDED = "folded"  #: a location, a tax category, the name of a tax as it is compared
     CUSTOMER = "customer"
     COUPON = "coupon"
-    LOOK_ALIKE = "look_alike"  #: which skus can be taken for each other
+    LOOK_ALIKE = "look_alike"  #: which skus can be confused
 
 
 SIDES: Final[dict[NameKind, Callable[[str], str]]] = {
@@ -41,7 +41,7 @@ BOTH: Final = text(
     "SELECT normalize_name(:kind, name) FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS n (name, at) ORDER BY at"
 )
 
-#: What Python refuses at the door, and a NUL, which no text of the database holds.
+#: What Python refuses on input, and a NUL, which no text of the database has.
 REFUSED: Final = {"Cn", "Co", "Cs"}
 
 #: Ideographs and syllables of Hangul, tens of thousands in a row that are alike: some of them stand for all.
@@ -50,7 +50,7 @@ ALIKE: Final = (range(0x3400, 0x4DC0), range(0x4E00, 0xA000), range(0xAC00, 0xD7
 
 
 def ours(kind: NameKind, name: str) -> str:
-    """Return Python's answer; what it refuses as blank is '' in the schema."""
+    """Return Python's result; what it refuses as blank is '' in the schema."""
     try:
         return SIDES[kind](name)
     except ValueError:
@@ -58,7 +58,7 @@ def ours(kind: NameKind, name: str) -> str:
 
 
 def theirs(engine: Engine, kind: NameKind, names: Iterable[str]) -> list[str]:
-    """Return the schema's answers."""
+    """Return the schema's results."""
     with engine.connect() as connection:
         return list(connection.execute(BOTH, {"kind": kind, "names": list(names)}).scalars())
 
@@ -96,7 +96,7 @@ def test_both_sides_agree_about_every_character(engine: Engine, kind: NameKind) 
 
 @pytest.mark.parametrize("kind", list(NameKind))
 def test_both_sides_agree_about_names_of_hard_characters(engine: Engine, kind: NameKind) -> None:
-    """Seeded: letters with case, marks, blanks of every width and what nobody sees, mixed."""
+    """Seeded: letters with case, marks, blanks of every width and invisible characters, mixed."""
     seed = random.randrange(2**32)
     draw = random.Random(seed)
     hard = [each for each in list_characters(engine) if _is_hard(each)] + list(
@@ -115,7 +115,7 @@ def test_both_sides_agree_about_names_of_hard_characters(engine: Engine, kind: N
 
 
 def test_the_function_has_the_characters_of_the_code(engine: Engine) -> None:
-    """They are written as here: whoever changes one side finds the text for a migration in this failure."""
+    """They are written as here: after a change of one side, this failure has the text for a migration."""
     look_alike = {code: ord(letter) for code, letter in LOOK_ALIKES.items()}
     with engine.connect() as connection:
         body: str = connection.execute(text("SELECT prosrc FROM pg_proc WHERE proname = 'normalize_name'")).scalar_one()

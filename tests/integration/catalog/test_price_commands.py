@@ -58,7 +58,7 @@ def test_the_command_stores_the_rates_of_every_layout_once(
     assert ("EUR", "USD", Decimal("1.0512")) in [row[:3] for row in stored]
 
 
-def test_the_command_tells_what_it_refused(engine: Engine, settings: Settings, environment: None) -> None:
+def test_the_command_reports_what_it_refused(engine: Engine, settings: Settings, environment: None) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
     Path("rates.xml").write_bytes(
         write_xml((tomorrow, [("USD", "1.1")]), ("2025-11-21", [("USD", "?"), ("XXQ", "2"), ("JPY", "180.1")]))

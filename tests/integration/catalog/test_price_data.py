@@ -22,7 +22,7 @@ def usd(rate: str, *, observed_at: datetime = MONDAY, source: str = "ECB") -> Ra
     return RateRow("EUR", "USD", Decimal(rate), source, observed_at)
 
 
-def test_rates_are_stored_once_and_a_correction_takes_the_place_of_what_it_corrects(engine: Engine) -> None:
+def test_rates_are_stored_once_and_a_correction_replaces_what_it_corrects(engine: Engine) -> None:
     rows = [usd("1.0512"), usd("1.05", source="bank"), usd("1.0498", observed_at=MONDAY - timedelta(days=3))]
     with engine.begin() as connection:
         assert store_rates(connection, rows) == 3

@@ -8,7 +8,7 @@ from pipeline.catalog import PriceChanges, PriceRow, VariantRow, set_prices, ups
 from tests.integration.catalog.stockroom import rows_of
 from tests.support.harness import Shelf, Works
 
-#: The price that a basket gets, as pipeline/carts/snapshot.py asks for it, at a moment so many minutes from now.
+#: The price that a basket gets, as in pipeline/carts/snapshot.py, at a moment so many minutes from now.
 VALID = text("""
     SELECT amount_minor FROM prices WHERE currency = 'EUR'
       AND valid_from <= now() + :minutes * interval '1 minute'
@@ -46,7 +46,7 @@ def test_a_price_with_an_end_keeps_its_window_and_the_new_base_price_is_valid_af
     (until,) = connection.scalars(text("SELECT valid_until FROM prices WHERE amount_minor = 700"))
     assert isinstance(until, datetime)
     assert changes == PriceChanges(changed=1, covered=1, covered_until=until)
-    # The base price that was is over: a window that somebody ends early does not bring it back.
+    # The former base price is over: a window that ends early does not restore it.
     assert rows_of(connection, "SELECT amount_minor FROM prices WHERE valid_until <= now()") == [(1000,)]
 
 

@@ -1,4 +1,4 @@
-"""Stock on a real database: the ledger tells the truth, what is held stays covered, and races end well."""
+"""Stock on a real database: the ledger is right, reserved units stay covered, and races end well."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -70,7 +70,7 @@ def test_a_policy_reaches_the_levels_of_every_location(connection: Connection) -
     ("_case", "policy", "quantity", "reserved"),
     [("one too few", "deny", 2, 3), ("below zero", "deny", -1, 0), ("none left", "deny", 0, 3)],
 )
-def test_stock_below_what_is_held_is_refused_and_nothing_changes(
+def test_stock_below_what_is_reserved_is_refused_and_nothing_changes(
     engine: Engine, *, _case: str, policy: str, quantity: int, reserved: int
 ) -> None:
     with engine.begin() as connection:
@@ -78,7 +78,7 @@ def test_stock_below_what_is_held_is_refused_and_nothing_changes(
         upsert_variants(connection, [VariantRow("B", "B")])
         before = read_versions(connection)
 
-    # When the caller goes on after the refusal and commits
+    # When the caller continues after the refusal and commits
     with engine.begin() as connection, pytest.raises(StockRefused) as refused:
         set_stock(
             connection,
@@ -92,7 +92,7 @@ def test_stock_below_what_is_held_is_refused_and_nothing_changes(
         assert read_versions(connection) == before
 
 
-def test_stock_down_to_exactly_what_is_held_is_set(connection: Connection) -> None:
+def test_stock_down_to_exactly_what_is_reserved_is_set(connection: Connection) -> None:
     stock_up(connection, 5, reserved=3)
 
     set_stock(connection, [StockRow("A", "main", 3, expected=5)])
@@ -100,7 +100,7 @@ def test_stock_down_to_exactly_what_is_held_is_set(connection: Connection) -> No
     assert read_stock(connection) == [("A", "main", 3, 3, False)]
 
 
-def test_a_backorderable_variant_may_have_less_than_is_held(connection: Connection) -> None:
+def test_a_backorderable_variant_may_have_less_than_is_reserved(connection: Connection) -> None:
     stock_up(connection, 5, policy="continue", reserved=3)
 
     set_stock(connection, [StockRow("A", "main", 1, expected=5)])
@@ -108,7 +108,7 @@ def test_a_backorderable_variant_may_have_less_than_is_held(connection: Connecti
     assert read_stock(connection) == [("A", "main", 1, 3, True)]
 
 
-def test_a_policy_cannot_turn_to_deny_while_more_is_held_than_there_is(connection: Connection) -> None:
+def test_a_policy_cannot_become_deny_while_more_is_reserved_than_on_hand(connection: Connection) -> None:
     stock_up(connection, 1, policy="continue", reserved=3)
     upsert_variants(connection, [VariantRow("A", "A", backorder_policy="deny")])
 
@@ -116,8 +116,8 @@ def test_a_policy_cannot_turn_to_deny_while_more_is_held_than_there_is(connectio
         set_stock(connection, [StockRow("A", "shop", 9)], create_locations=True)
 
     assert refused.value.code == Code.STOCK_OVERSOLD
-    assert refused.value.objections == (Shortfall("A", "main", 3, 1, is_asked=False),)
-    # Whoever sets stock at one place is not told of another as if they had named it.
+    assert refused.value.objections == (Shortfall("A", "main", 3, 1, is_requested=False),)
+    # A refusal about another location does not read as if the caller had named it.
     assert str(refused.value) == 'The policy of "A" cannot be deny: elsewhere 3 are held of 1: receive more there.'
     assert read_stock(connection) == [("A", "main", 1, 3, True)]
 
@@ -157,7 +157,7 @@ def test_two_first_stocks_at_once_make_one_level_and_a_true_ledger(engine: Engin
         assert read_ledger(connection) == [("receive", 5), ("adjust", 3)]
 
 
-def test_units_held_while_stock_waits_for_the_lock_are_seen(engine: Engine) -> None:
+def test_units_reserved_while_stock_waits_for_the_row_lock_are_seen(engine: Engine) -> None:
     with engine.begin() as connection:
         stock_up(connection, 5)
         (variant_id,) = connection.scalars(text("SELECT id FROM variants"))

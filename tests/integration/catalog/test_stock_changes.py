@@ -71,7 +71,7 @@ def test_differences_are_received_or_adjusted(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize(("delta", "reserved", "left"), [(-6, 0, -1), (-3, 3, 2)])
-def test_a_difference_below_what_is_held_is_refused(engine: Engine, delta: int, reserved: int, left: int) -> None:
+def test_a_difference_below_what_is_reserved_is_refused(engine: Engine, delta: int, reserved: int, left: int) -> None:
     with engine.begin() as connection:
         stock_up(connection, 5, reserved=reserved)
 
@@ -95,7 +95,7 @@ def test_a_count_is_what_was_there_less_what_was_sold_since(engine: Engine, shel
         assert set_stock(connection, [StockCount("cup", "main", 50, counted_at)]) == [
             StockChange("cup", "main", 46, 46)
         ]
-        # And one that found two more than the books have: the same file again changes nothing.
+        # And one that found two more than the database has: the same file again changes nothing.
         for before in (46, 48):
             assert set_stock(connection, [StockCount("cup", "main", 52, counted_at)]) == [
                 StockChange("cup", "main", before, 48)
@@ -107,7 +107,7 @@ def test_a_count_is_what_was_there_less_what_was_sold_since(engine: Engine, shel
         ]
 
 
-def test_a_count_from_before_somebody_set_the_stock_is_refused(engine: Engine) -> None:
+def test_a_count_from_before_the_stock_was_set_is_refused(engine: Engine) -> None:
     with engine.begin() as connection:
         stock_up(connection, 50)
         counted_at = now(connection)
@@ -217,7 +217,7 @@ def test_an_unknown_location_is_refused_unless_it_is_to_be_created(engine: Engin
         assert sorted(row[1:3] for row in read_stock(connection)) == sorted([("main", 5), (location, 7)])
 
 
-def test_a_location_is_one_in_every_spelling_whoever_wrote_it(connection: Connection) -> None:
+def test_a_location_is_one_in_every_spelling_from_every_writer(connection: Connection) -> None:
     connection.execute(text("INSERT INTO locations (code) VALUES (' Berlin\u200b')"))
     upsert_variants(connection, [VariantRow("A", "A")])
 

@@ -17,7 +17,7 @@ def call(*arguments: str | Path) -> Result:
 
 
 def moment(engine: Engine) -> str:
-    """Return the time of the database, as the command takes it."""
+    """Return the time of the database, as the command reads it."""
     with engine.connect() as connection:
         return str(connection.scalar(text("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS.US\"+00:00\"')")))
 

@@ -1,4 +1,4 @@
-"""Who can write to Redis can ask for what an upstream may ask, and cause nothing else."""
+"""A client that writes to Redis can request what an upstream may request, and cause nothing else."""
 
 import json
 import time
@@ -58,7 +58,7 @@ def read_facts(shelf: Shelf) -> list[list[tuple[Any, ...]]]:
 
 
 def write(running: CheckoutEngine, queue: str, body: bytes) -> None:
-    """Write a message as anybody can who reaches Redis."""
+    """Write a message, as any client of Redis can."""
     keys, id_ = QueueKeys.name(running.broker.namespace, queue), str(uuid4())
     running.broker.client.hset(keys.messages, id_, body)
     running.broker.client.rpush(keys.waiting, id_)
@@ -71,7 +71,7 @@ def make_body(queue: str, *arguments: Any, actor: str | None = None, **options: 
 
 
 def wait_for_silence(running: CheckoutEngine) -> None:
-    """Return once nothing waits and nobody works."""
+    """Return once no message waits or is in flight."""
     for _ in range(2):
         spin_until(lambda: is_idle(running.broker.client), "all is worked off")
         time.sleep(0.2)
@@ -129,7 +129,7 @@ def test_rubbish_on_every_queue(engine_at_work: CheckoutEngine, standing: list[U
     assert read_facts(shelf) == before
 
 
-def test_what_an_upstream_may_ask_it_may_ask(
+def test_a_writer_of_messages_may_request_what_an_upstream_may(
     engine_at_work: CheckoutEngine, standing: list[UUID], shelf: Shelf
 ) -> None:
     # Given a purchase in an owner's name, at a price of its own: what every upstream may send

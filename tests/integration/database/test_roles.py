@@ -143,7 +143,7 @@ def test_hand_written_sql_changes_no_history(shop: Works, shelf: Shelf, worker: 
     assert fingerprint(shelf) == before
 
 
-#: What its rights let it write, and a trigger does not.
+#: What its rights allow it to write, and a trigger refuses.
 REFUSED: Final = (
     ("UPDATE payments SET status = 'new'", "CK003"),
     ("UPDATE payments SET reference = 'pay_other'", "CK002"),
@@ -158,7 +158,7 @@ REFUSED: Final = (
 
 
 @pytest.mark.parametrize(("statement", "expected"), REFUSED)
-def test_hand_written_sql_takes_no_step_back(
+def test_hand_written_sql_cannot_go_back(
     shop: Works, shelf: Shelf, worker: Engine, engine: Engine, statement: str, expected: str
 ) -> None:
     shop.start(shelf.add_cart(("cup", 1)), token="tok_ok")

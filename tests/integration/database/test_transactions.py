@@ -52,7 +52,7 @@ def test_after_the_last_repeat_it_is_raised(engine: Engine) -> None:
     assert (tries, read_codes(engine)) == ([1, 2, 3], [])
 
 
-def test_the_longest_pause_is_made_more_often_when_asked(engine: Engine) -> None:
+def test_the_longest_pause_is_repeated_when_requested(engine: Engine) -> None:
     work, tries = fail_first(4, LOST)
     assert TransactionRunner(engine, waits=WAITS).run(work, more_repeats=2) == 5
     assert (tries, read_codes(engine)) == ([1, 2, 3, 4, 5], ["try-5"])

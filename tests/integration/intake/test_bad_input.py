@@ -159,7 +159,7 @@ def test_a_cart_that_cannot_be_sold(works: Works, shelf: Shelf, engine: Engine, 
     shelf.run("DELETE FROM cart_lines WHERE cart_id = :id", id=cart_id)
 
 
-def test_an_unknown_cart_is_refused_at_the_door(works: Works, engine: Engine) -> None:
+def test_an_unknown_cart_is_refused_on_input(works: Works, engine: Engine) -> None:
     # Given
     before = take_snapshot(engine)
     # When

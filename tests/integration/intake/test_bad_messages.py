@@ -1,4 +1,4 @@
-"""Requests that are refused at the door: a code, a sentence, and nothing written."""
+"""Requests that are refused on input: a code, a sentence, and nothing written."""
 
 from typing import Any
 from uuid import UUID
@@ -77,9 +77,7 @@ BAD_MESSAGES = {
 
 
 @pytest.mark.parametrize(("message", "reason"), BAD_MESSAGES.values(), ids=BAD_MESSAGES.keys())
-def test_a_request_that_is_not_valid_is_refused_at_the_door(
-    engine: Engine, message: dict[str, Any], reason: str
-) -> None:
+def test_a_request_that_is_not_valid_is_refused_on_input(engine: Engine, message: dict[str, Any], reason: str) -> None:
     # Given
     before = take_snapshot(engine)
     # When

@@ -13,7 +13,7 @@ from tests.support.harness import ADDRESS, OWNER, Shelf, Works
 from tests.support.workbench import assert_refused, take_snapshot
 
 
-def test_the_same_key_with_the_same_request_is_the_same_answer(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_the_same_key_with_the_same_request_is_the_same_result(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     shelf.add_variant("cup", stock=5)
     request = StartRequest(
@@ -112,7 +112,7 @@ def test_a_start_needs_a_key_when_it_pays(works: Works, shelf: Shelf) -> None:
     )
 
 
-def test_a_hold_has_a_cap(works: Works, shelf: Shelf) -> None:
+def test_a_reservation_has_a_longest_time(works: Works, shelf: Shelf) -> None:
     # Given
     shelf.add_variant("cup", stock=5)
     cart_id = shelf.add_cart(("cup", 1))
@@ -166,7 +166,7 @@ def test_a_cart_that_comes_along_replaces_an_open_one(works: Works, shelf: Shelf
     again = works.service.start(StartRequest(owner=OWNER, cart=cart, idempotency_key="k2"))
     assert (again.changed, again.checkout_id) == (False, checkout_id)
     more = cart.model_copy(update={"lines": [CartLine(sku="cup", quantity=2)]})
-    # Then the running checkout is no answer to the changed one
+    # Then the changed request does not join the running checkout
     sentence = (
         f"Checkout {checkout_id} of cart {cart_id} was asked for something else (the cart): wait for its outcome, or"
         " cancel it."
@@ -198,7 +198,7 @@ def test_a_payment_for_a_cart_that_waits_to_be_paid_is_refused_and_not_lost(work
     # When its owner starts the same cart with a payment
     with pytest.raises(Conflict) as refused:
         works.start(cart_id, token="tok_ok", idempotency_key="again")
-    # Then they are told which one to pay, and nothing is written
+    # Then the refusal names the one to pay, and nothing is written
     assert str(refused.value) == (f"Checkout {checkout_id} of cart {cart_id} awaits payment: process it, or cancel it.")
     assert shelf.rows("SELECT count(*) FROM idempotency_keys WHERE key = 'again'") == [(0,)]
     assert shelf.rows("SELECT count(*) FROM payments") == [(0,)]

@@ -128,7 +128,7 @@ def test_a_checkout_of_another_owner_is_not_there(works: Works, shelf: Shelf, en
     assert take_snapshot(engine) == before
 
 
-def test_a_cancelled_buyer_who_must_act_is_let_go(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_a_cancelled_checkout_that_awaits_3ds_is_voided(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     checkout_id = bring_to(works, shelf, 3, card="tok_action_required")
     works.pump()
@@ -206,7 +206,7 @@ def test_nothing_expires_while_an_outcome_is_unknown(works: Works, shelf: Shelf,
 
 
 @pytest.mark.parametrize("early", [False, True], ids=["waiting", "running"])
-def test_a_payment_extends_the_hold(works: Works, shelf: Shelf, *, early: bool) -> None:
+def test_a_payment_extends_the_reservation(works: Works, shelf: Shelf, *, early: bool) -> None:
     # Given
     shelf.add_variant("cup", stock=5)
     checkout_id = works.start(shelf.add_cart(("cup", 1)), ttl_seconds=60)
@@ -220,7 +220,7 @@ def test_a_payment_extends_the_hold(works: Works, shelf: Shelf, *, early: bool) 
     works.pump()
 
 
-def test_a_payment_never_shortens_the_hold(works: Works, shelf: Shelf) -> None:
+def test_a_payment_never_shortens_the_reservation(works: Works, shelf: Shelf) -> None:
     # Given
     shelf.add_variant("cup", stock=5)
     checkout_id = works.start(shelf.add_cart(("cup", 1)), ttl_seconds=3600)

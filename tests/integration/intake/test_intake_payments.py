@@ -63,7 +63,7 @@ def test_what_cannot_be_paid_says_why(works: Works, shelf: Shelf) -> None:
     assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_ended", ended)
 
 
-def test_a_buyer_who_confirms_another_total_is_charged_nothing_and_holds_nothing(
+def test_a_payment_of_another_total_charges_nothing_and_keeps_nothing(
     works: Works, shelf: Shelf, engine: Engine
 ) -> None:
     # Given
@@ -73,7 +73,7 @@ def test_a_buyer_who_confirms_another_total_is_charged_nothing_and_holds_nothing
     # When
     with pytest.raises(Conflict) as refused:
         works.pay(checkout_id, expected_total_minor=249)
-    # Then the difference is told line by line, no money has moved, and the stock is free again
+    # Then the difference is reported line by line, no money has moved, and the stock is free again
     assert str(refused.value) == "The total is 250, not the expected 249: show it and ask again."
     assert refused.value.committed
     assert [line["total_minor"] for line in refused.value.detail["lines"]] == [250]
@@ -86,7 +86,7 @@ def test_a_buyer_who_confirms_another_total_is_charged_nothing_and_holds_nothing
     assert read_bank(engine, checkout_id) == NOTHING
 
 
-def test_a_buyer_who_must_act_cannot_pay_again(works: Works, shelf: Shelf) -> None:
+def test_a_checkout_that_awaits_3ds_cannot_be_paid_again(works: Works, shelf: Shelf) -> None:
     # Given
     shelf.add_variant("cup", stock=9)
     checkout_id = works.start(shelf.add_cart(("cup", 1)), token="tok_action_required")
@@ -109,7 +109,7 @@ def test_what_has_run_out_of_time_cannot_be_paid_even_before_the_sweep(works: Wo
     works.pump()
 
 
-def test_what_is_turning_back_cannot_be_paid(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_an_unwinding_checkout_cannot_be_paid(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     shelf.add_variant("cup", stock=9)
     checkout_id = works.start(shelf.add_cart(("cup", 1)))
@@ -140,7 +140,7 @@ def test_a_payment_may_come_while_the_first_phases_run(
     assert ("checkout.awaiting_payment", None) not in read_events(engine, checkout_id)
 
 
-def test_an_early_payment_that_expects_another_total_is_turned_back_in_phase_3(works: Works, shelf: Shelf) -> None:
+def test_an_early_payment_that_expects_another_total_unwinds_at_the_price_lock(works: Works, shelf: Shelf) -> None:
     # Given
     shelf.add_variant("cup", stock=9, price_minor=250)
     checkout_id = works.start(shelf.add_cart(("cup", 1)))

@@ -1,4 +1,4 @@
-"""A request is answered by a checkout that is under way only if it says the same."""
+"""A request joins an active checkout only if it says the same."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -33,7 +33,7 @@ CART: Final[dict[str, Any]] = {
     "coupon_codes": ["TEN"],
     "tax_id": "DE136695976",
     "shipping": {"amount_minor": 490, "title": "Post", "tax_included": True, "taxes": []},
-    # Numbers come back from the database written in another way.
+    # The database writes numbers in another way.
     "shipping_address": {**ADDRESS, "at": {"x": 1e30, "y": 1e-7, "z": [1.0, -0.0, 2, None, True]}},
     "billing_address": {"vat": "DE136695976"},
 }
@@ -70,9 +70,7 @@ def running(works: Works, shelf: Shelf) -> UUID:
     return ask(works, REQUEST, "k1").checkout_id
 
 
-def test_who_says_the_same_under_another_key_is_given_the_same_checkout(
-    works: Works, shelf: Shelf, running: UUID
-) -> None:
+def test_the_same_request_with_another_key_joins_the_checkout(works: Works, shelf: Shelf, running: UUID) -> None:
     same = ask(works, REQUEST, "k2")
     assert same == CommandResult(running, changed=False)
     # the cart by its name is the cart that is there
@@ -118,7 +116,7 @@ def test_who_says_the_same_under_another_key_is_given_the_same_checkout(
         ({"payment": None} | in_line(quantity=5), "the cart"),
     ],
 )
-def test_who_says_anything_else_is_refused(works: Works, running: UUID, change: dict[str, Any], differs: str) -> None:
+def test_any_other_request_is_refused(works: Works, running: UUID, change: dict[str, Any], differs: str) -> None:
     sentence = OTHERWISE(running, CART["id"], differs)
     assert_refused(works, lambda: ask(works, {**REQUEST, **change}, "k2"), Conflict, "checkout_active", sentence)
     works.pump()
@@ -132,7 +130,7 @@ def test_another_payment_is_not_the_one_that_is_under_way(works: Works, running:
     works.pump()
 
 
-def test_who_only_looks_is_shown_what_there_is(works: Works, running: UUID) -> None:
+def test_a_request_that_only_names_the_cart_joins_the_checkout(works: Works, running: UUID) -> None:
     look = StartRequest(owner=OWNER, cart_id=UUID(CART["id"]), ttl_seconds=60)
     assert works.service.start(look) == CommandResult(running, changed=False)
     # a message that names nothing but its cart may wait for it too
@@ -140,7 +138,7 @@ def test_who_only_looks_is_shown_what_there_is(works: Works, running: UUID) -> N
     works.pump()
 
 
-def test_a_checkout_that_is_turning_back_answers_nobody_who_buys(works: Works, shelf: Shelf) -> None:
+def test_no_purchase_joins_an_unwinding_checkout(works: Works, shelf: Shelf) -> None:
     # Given a card that was declined, not undone yet
     shelf.add_variant("cup", stock=9, price_minor=250)
     cart_id = shelf.add_cart(("cup", 1))
@@ -153,7 +151,7 @@ def test_a_checkout_that_is_turning_back_answers_nobody_who_buys(works: Works, s
     for token in ("tok_ok", "tok_declined", None):
         again = lambda token=token: works.start(cart_id, token=token)  # noqa: E731 (read with its sentence)
         assert_refused(works, again, Conflict, "checkout_active", sentence)
-    # Then who only looks is shown it, and once it is undone the good card buys
+    # Then a request that only names the cart joins it, and once it is undone the good card buys
     assert works.service.start(StartRequest(owner=OWNER, cart_id=cart_id)).checkout_id == running
     works.pump()
     bought = works.start(cart_id, token="tok_ok")
@@ -161,7 +159,7 @@ def test_a_checkout_that_is_turning_back_answers_nobody_who_buys(works: Works, s
     assert works.states([running, bought]) == ["failed", "completed"]
 
 
-def test_what_waits_to_be_paid_is_named_to_who_would_pay_it_and_not_to_who_wants_another_cart(
+def test_a_checkout_that_awaits_payment_is_named_to_a_payment_of_it_and_not_of_another_cart(
     works: Works, shelf: Shelf
 ) -> None:
     # Given a started checkout, without a reference and without expectations
@@ -180,14 +178,14 @@ def test_what_waits_to_be_paid_is_named_to_who_would_pay_it_and_not_to_who_wants
         sentence = OTHERWISE(running, cart_id, "the cart")
         assert_refused(works, partial(ask, works, another, "k2"), Conflict, "checkout_active", sentence)
         works.pump()
-    # Then what it costs is told before it is paid
+    # Then its total is known before it is paid
     sentence = "The total is 250, not the expected 249: show it and ask again."
     assert_refused(works, partial(to_pay, expected_total_minor=249), Conflict, "price_changed", sentence)
     assert works.states([running]) == ["awaiting_payment"]
 
 
 def test_a_cart_written_by_sql_is_joined_by_its_name(works: Works, shelf: Shelf) -> None:
-    # Given a cart whose lines are numbered by somebody else
+    # Given a cart whose lines have other numbers
     shelf.add_variant("cup", stock=9, price_minor=250)
     cart_id = shelf.add_cart(("cup", 1))
     shelf.run("UPDATE cart_lines SET line = 7")

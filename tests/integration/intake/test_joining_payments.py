@@ -1,4 +1,4 @@
-"""Payments that meet one that is under way, by the cart and by its checkout: answered alike."""
+"""Payments during another payment, by the cart and by its checkout, have the same results."""
 
 from typing import Any
 from uuid import UUID
@@ -20,10 +20,10 @@ from tests.support.workbench import assert_refused, read_bank
     ],
 )
 @pytest.mark.parametrize("by_cart", [True, False], ids=["by cart", "by checkout"])
-def test_a_frozen_quote_is_held_against_what_is_expected(
+def test_a_frozen_quote_is_compared_with_what_is_expected(
     works: Works, shelf: Shelf, expected: dict[str, Any], differs: str | None, *, by_cart: bool
 ) -> None:
-    # Given a buyer who pays what they were shown, and is at their bank
+    # Given a payment of the shown total that awaits 3-D Secure
     shelf.add_variant("cup", stock=9, price_minor=250)
     shelf.add_variant("pot", stock=9, price_minor=450)
     cart_id = shelf.add_cart(("cup", 2), ("pot", 1))
@@ -44,9 +44,9 @@ def test_a_frozen_quote_is_held_against_what_is_expected(
     assert_refused(works, lambda: again(**expected), Conflict, "price_changed", sentence)
     with pytest.raises(Conflict) as refusal:
         again(**expected)
-    # Then it is told the quote, and whose it is
+    # Then the refusal has the quote, and its checkout
     assert (refusal.value.detail["checkout_id"], refusal.value.detail["total_minor"]) == (str(running), 950)
-    # And what agrees with the quote is answered by it, whichever way it says so
+    # And a request that agrees with the quote joins it, however it says so
     for agreed in ({}, {"expected_total_minor": 950}, {"expected_lines": {"1": 500, "2": 450}}):
         assert again(**agreed) == running
     assert works.states([running]) == ["action_required"]
@@ -61,7 +61,7 @@ def test_a_second_card_by_the_cart_is_sent_to_the_checkout_that_waits_for_it(wor
     works.pay(running, "tok_declined")
     works.pump()
     assert works.states([running]) == ["awaiting_payment"]
-    # When the next comes by the cart, it is not answered with the first one's refusal
+    # When the next comes by the cart, it does not get the first one's refusal
     sentence = f"Checkout {running} of cart {cart_id} awaits payment: process it, or cancel it."
     for token in ("tok_ok", "tok_declined"):
         again = lambda token=token: works.start(cart_id, token=token)  # noqa: E731 (read with its sentence)
@@ -92,9 +92,7 @@ def test_a_payment_under_way_is_joined_by_its_checkout_too(works: Works, shelf: 
 
 
 @pytest.mark.parametrize("token", ["tok_action_required", "tok_other"])
-def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
-    works: Works, shelf: Shelf, token: str
-) -> None:
+def test_a_checkout_that_awaits_3ds_responds_alike_by_cart_and_by_id(works: Works, shelf: Shelf, token: str) -> None:
     # Given
     shelf.add_variant("cup", stock=9, price_minor=250)
     cart_id = shelf.add_cart(("cup", 1))

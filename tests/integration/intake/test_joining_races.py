@@ -26,7 +26,7 @@ def test_a_bad_card_and_a_good_one_for_one_cart(works: Works, rival: Works, crow
     with hold(shelf.engine, "SELECT FROM carts WHERE id = :id FOR UPDATE", id=cart_id):
         bad = crowd.begin_blocked(partial(works.start, cart_id, token="tok_declined", idempotency_key="k1"))
         good = crowd.begin_blocked(partial(rival.start, cart_id, token="tok_ok", idempotency_key="k2"))
-    # Then the second is told whose turn it is, and has left nothing
+    # Then the second is refused, and has written nothing
     bad_id = bad.result(10)
     refusal = good.exception(10)
     assert isinstance(refusal, Conflict)

@@ -1,4 +1,4 @@
-"""A refused message is kept for its operator, without what nobody should read."""
+"""A rejected message is stored for an operator, without secrets."""
 
 import json
 
@@ -38,7 +38,7 @@ def test_what_a_buyer_pays_with_is_not_kept(engine: Engine, shelf: Shelf) -> Non
     for body in kept:
         for secret in ("4242", "987", "tok_visa_1", "abcdefgh1"):
             assert secret not in body, body
-        # What an operator looks for is there.
+        # What an operator needs is there.
         assert "shop-1" in body
         assert "4711" in body
     assert json.loads(kept[0])["args"][0]["payment"]["card"]["holder"] == "Ada"

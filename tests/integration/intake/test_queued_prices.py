@@ -1,4 +1,4 @@
-"""Prices in a queued message: taken from an upstream that is trusted, refused and kept where none is."""
+"""Prices in a queued message: accepted from a trusted upstream, rejected with a record where none is trusted."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -35,7 +35,7 @@ def make_body(line: dict[str, Any], cart: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def strict(works: Works, shelf: Shelf, settings: Settings) -> Iterator[CheckoutEngine]:
-    """An engine that takes no prices from the queue."""
+    """An engine that accepts no prices from the queue."""
     del works
     shelf.add_variant("cup", stock=9, price_minor=250)
     engine = build_engine(settings.model_copy(update={"intake_prices": IntakePrices.REFUSE}), "test")
@@ -46,7 +46,7 @@ def strict(works: Works, shelf: Shelf, settings: Settings) -> Iterator[CheckoutE
 @pytest.mark.parametrize("own", OWN)
 def test_a_message_that_names_amounts_is_refused_and_kept(strict: CheckoutEngine, shelf: Shelf, own: str) -> None:
     admit(strict, [make_body(*OWN[own]), make_body({}, {})])
-    # Its neighbour goes on, and of it nothing is there but the refusal.
+    # The other request is started, and of this one there is only the rejection.
     assert shelf.rows("SELECT count(*) FROM checkouts") == shelf.rows("SELECT count(*) FROM carts") == [(1,)]
     assert shelf.rows("SELECT queue, code, message FROM rejected_messages") == [
         ("checkout.intake", "external_amounts_refused", SENTENCES[Code.EXTERNAL_AMOUNTS_REFUSED])

@@ -1,4 +1,4 @@
-"""Who listens at the queues tells a message that came before its commit from every other."""
+"""A listener at the queues distinguishes a message that came before its commit from every other."""
 
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -20,7 +20,7 @@ VALIDATION, RESERVATION, LOCK = "checkout.cart_validation", "checkout.inventory_
 def test_only_what_comes_before_its_commit_is_early(
     works: Works, shelf: Shelf, engine: Engine, settings: Settings, redis_url: str
 ) -> None:
-    # Given one that has completed phase 1, one that has turned back, and one that nobody knows
+    # Given one that has completed a phase, one that unwinds, and one that does not exist
     shelf.add_variant("mug")
     standing, turned, unknown = (
         works.start(shelf.add_cart(("mug", 1))),
@@ -52,7 +52,7 @@ def test_only_what_comes_before_its_commit_is_early(
         ]
 
 
-def test_a_listener_that_never_got_to_look_has_shown_nothing(settings: Settings) -> None:
+def test_a_listener_that_never_read_has_shown_nothing(settings: Settings) -> None:
     assert hear(Listener(settings)) == ["nobody could look at the queues: that nothing was sent too early is not shown"]
 
 

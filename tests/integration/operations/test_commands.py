@@ -80,7 +80,7 @@ def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf
     assert [each["code"] for each in found if each["severity"] != "ok"] == ["messages_refused", "sweep_stopped"]
 
 
-def test_diagnose_tells_everything_about_one(cup: Works, shelf: Shelf) -> None:
+def test_show_reports_everything_about_one(cup: Works, shelf: Shelf) -> None:
     checkout_id = start(cup, shelf, token="tok_ok", reference="4711")
     told = run(diagnose.main, "--checkout", checkout_id)
     assert told.exit_code == 0
@@ -119,7 +119,7 @@ def test_checkouts_are_found_and_paged(cup: Works, shelf: Shelf) -> None:
     assert run(checkouts.main, "--state", "nothing").exit_code == 2
 
 
-def test_release_undoes_and_says_who_and_why(cup: Works, shelf: Shelf) -> None:
+def test_release_undoes_and_stores_the_actor_and_the_reason(cup: Works, shelf: Shelf) -> None:
     # Given
     checkout_id = start(cup, shelf)
     # When
@@ -138,7 +138,7 @@ def test_release_undoes_and_says_who_and_why(cup: Works, shelf: Shelf) -> None:
     assert len(shelf.rows("SELECT FROM events WHERE kind = 'checkout.released'")) == 1
 
 
-def test_release_is_refused_while_the_payment_is_taken(cup: Works, shelf: Shelf) -> None:
+def test_release_is_refused_while_the_payment_is_captured(cup: Works, shelf: Shelf) -> None:
     checkout_id = start(cup, shelf)
     shelf.run("UPDATE checkouts SET pivot_at = now()")
     before = shelf.rows("SELECT count(*) FROM events")
@@ -159,7 +159,7 @@ def test_a_reason_is_needed(cup: Works, shelf: Shelf, reason: str) -> None:
     assert cup.states([checkout_id]) == ["awaiting_payment"]
 
 
-def test_retry_sends_on_what_waits_for_a_person(cup: Works, shelf: Shelf) -> None:
+def test_retry_continues_what_needs_review(cup: Works, shelf: Shelf) -> None:
     # Given
     checkout_id = start(cup, shelf, token="tok_ok+tok_capture_misconfigured")
     for _ in range(30):
@@ -170,7 +170,7 @@ def test_retry_sends_on_what_waits_for_a_person(cup: Works, shelf: Shelf) -> Non
         cup.sweep()
         cup.pump()
     assert cup.states([checkout_id]) == ["needs_review"]
-    # When the bank is told to be kind, and the checkout sent on
+    # When the bank accepts again, and the checkout is retried
     shelf.run("UPDATE payments SET token = 'tok_ok'")
     sent = run(retry.main, checkout_id, "--reason", "keys corrected")
     # Then

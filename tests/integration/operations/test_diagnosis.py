@@ -1,4 +1,4 @@
-"""What is wrong with the whole: each thing made wrong for real, found, counted, and answered with a command."""
+"""Diagnosis of the whole engine: each fault is made for real, found, counted, and reported with a command."""
 
 import pytest
 from sqlalchemy import Engine, text
@@ -123,7 +123,7 @@ SINGULAR = {
 @pytest.mark.parametrize("code", WRONGS)
 def test_what_is_wrong_is_found(code: str, shop: dict[str, object], engine: Engine, settings: Settings) -> None:
     with engine.connect() as connection:
-        # As whoever broke it could have: past the triggers, and never committed.
+        # Past the triggers, and never committed.
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         for statement in WRONGS[code]:
             used = {name: value for name, value in shop.items() if f":{name}" in statement}

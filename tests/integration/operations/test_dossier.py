@@ -101,14 +101,14 @@ def test_one_at_the_bank_and_one_on_its_way(cup: Works, shelf: Shelf) -> None:
     [(sentence, command)] = sentences(cup, read(cup, moving))
     assert sentence.startswith("It is in checkout.cart_validation; the sweep checks it at ")
     assert command == "checkout monitor --watch"
-    # When nobody has come for long
+    # When no worker has processed it for long
     shelf.run("UPDATE checkouts SET due_at = now() - interval '1 h' WHERE id = :id", id=moving)
     [(sentence, _)] = sentences(cup, read(cup, moving))
     assert sentence.startswith("It is overdue: the worker of checkout.cart_validation does not run")
     cup.pump()
 
 
-def test_what_needs_a_person_says_what_to_settle(cup: Works, shelf: Shelf) -> None:
+def test_what_needs_review_says_what_to_settle(cup: Works, shelf: Shelf) -> None:
     # Given a bank that refuses our access once the money is authorised
     checkout_id = cup.start(shelf.add_cart(("cup", 1)), token="tok_ok+tok_capture_misconfigured")
     cup.pump()

@@ -1,4 +1,4 @@
-"""What buyers, providers and files wrote is shown, and can do nothing to who looks at it."""
+"""Texts of buyers, providers and files are shown, and cannot act on a screen."""
 
 import os
 import re
@@ -27,14 +27,14 @@ HOSTILE: Final = (
     "[/x][bold red]:bomb: \x1b]8;;http://evil.example\x07\x1b[2J\x9b31m\u202egnp.exe\u2066\r\nok all is well\t\u200b"
     "\u2028"
 )
-#: A part of it that anybody can read.
+#: A part of it that is plain text.
 READABLE: Final = "http://evil.example"
 #: Nothing of this kind may reach a terminal.
 FORBIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 #: Colours, and what a progress line does, of rich's own making. None of it is in the hostile text.
 COLOURS: Final = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[hl]|[0-9]*[AK])|\r(?=\x1b)")
 
-#: Names of settings of ours in the database: with them changed, the engine would be another.
+#: Names that the engine's code depends on: with them changed, the engine would be another.
 OURS: Final = {("payments", "gateway"), ("heartbeats", "name"), ("sandbox.payments", "reference")}
 
 
@@ -84,7 +84,7 @@ def ids(
 
 
 def wreck(engine: Engine) -> set[tuple[str, str]]:
-    """Write hostile text wherever the schema lets it be; returns the tables and columns."""
+    """Write hostile text wherever the schema allows it; return the tables and columns."""
     wrecked = set()
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
@@ -136,12 +136,12 @@ def check(shown: str) -> str:
     assert FORBIDDEN.search(bare) is None, FORBIDDEN.search(bare)
     assert "Traceback" not in bare
     if shown == bare and "FORCE_COLOR" not in os.environ:
-        # No line of it was made by somebody else; on a terminal, cells are broken where the column ends.
+        # No text has made a line of its own; on a terminal, cells are broken where the column ends.
         assert not [line for line in bare.splitlines() if line.startswith("ok all is well")]
     return bare
 
 
-def test_every_view_of_hostile_books(ids: list[UUID], shown_in: str) -> None:
+def test_every_view_of_hostile_rows(ids: list[UUID], shown_in: str) -> None:
     listed = look(checkouts)
     assert READABLE in listed or shown_in == "terminal"
     assert "[/x]" in listed or shown_in == "terminal"

@@ -67,7 +67,7 @@ def test_the_first_id_of_a_moment() -> None:
 
 
 def test_no_page_reads_more_than_itself(engine: Engine) -> None:
-    # Given twenty thousand checkouts, of which few are what is asked for
+    # Given twenty thousand checkouts, of which few match the filter
     with engine.connect() as connection, connection.begin() as transaction:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(

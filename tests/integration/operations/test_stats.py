@@ -59,7 +59,7 @@ def test_an_empty_database_has_figures(engine: Engine, settings: Settings) -> No
     assert (found.expired, found.stuck, found.needs_review, found.held_units, found.redelivered) == (0, 0, 0, 0, 0)
 
 
-def test_the_figures_of_the_books(engine: Engine, settings: Settings) -> None:
+def test_the_figures_of_the_database(engine: Engine, settings: Settings) -> None:
     # given one checkout completed in 2 s, one failed, one running after two phases with a mug on hold
     write(engine, BOOKS.read_text())
     # when

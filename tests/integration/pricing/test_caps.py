@@ -40,7 +40,7 @@ def test_a_million_rupiah_are_not_much(works: Works, shelf: Shelf, engine: Engin
         # Over the euro: 1.10 USD are 1 EUR.
         ("USD:110", 160, "completed"),
         ("USD:110", 161, "failed"),
-        # No rate, so no cap of ours.
+        # No rate, so no cap of the engine.
         ("CHF:1", 10**12, "completed"),
         ("", 10**12, "completed"),
         ("JPY:0", 1, "failed"),

@@ -19,7 +19,7 @@ from tests.support.workbench import NOTHING, Spy, build_audited, read_bank
 
 
 class Choosy(Spy):
-    """The sandbox bank, taking only what Stripe takes."""
+    """The sandbox bank, with the amounts that Stripe can charge."""
 
     def chargeable(self, amount: Money) -> Money | NotChargeable:
         """Choose."""
@@ -70,7 +70,7 @@ def test_three_decimals_are_rounded_down_and_charged(
         ) == ([("Rounded down to what can be charged", rounding)] if rounding else [])
 
 
-def test_the_caller_is_held_against_the_rounded_total(choosy: Works, shelf: Shelf) -> None:
+def test_the_expected_total_is_compared_with_the_rounded_one(choosy: Works, shelf: Shelf) -> None:
     shelf.add_variant("cup", stock=20, price_minor=2562, currency="KWD")
     ids = [
         choosy.start(shelf.add_cart(("cup", 1), currency="KWD"), token="tok_ok", expected_total_minor=expected)
@@ -96,7 +96,7 @@ def test_the_caller_is_held_against_the_rounded_total(choosy: Works, shelf: Shel
     ],
 )
 @pytest.mark.parametrize("token", [None, "tok_ok"], ids=["started", "straight_through"])
-def test_what_cannot_be_charged_is_refused_before_anything_is_held(
+def test_what_cannot_be_charged_is_refused_before_anything_is_reserved(
     choosy: Works, shelf: Shelf, engine: Engine, price_minor: int, currency: str, sentence: str, token: str | None
 ) -> None:
     # Given
@@ -104,7 +104,7 @@ def test_what_cannot_be_charged_is_refused_before_anything_is_held(
     # When
     checkout_id = choosy.start(shelf.add_cart(("cup", 2), currency=currency), token=token)
     choosy.pump()
-    # Then nothing is held, frozen or asked of the bank
+    # Then nothing is reserved or frozen, and the bank is not called
     assert read_failure(choosy, checkout_id) == ("amount_not_chargeable", "cart_validation", f"The total of {sentence}")
     assert shelf.stock("cup") == (20, 0)
     for table in ("reservations", "price_locks", "orders", "payment_operations"):
@@ -112,9 +112,7 @@ def test_what_cannot_be_charged_is_refused_before_anything_is_held(
     assert read_bank(engine, checkout_id) == NOTHING
 
 
-def test_a_coupon_that_brings_a_total_below_the_least_holds_nothing_and_is_not_used(
-    choosy: Works, shelf: Shelf
-) -> None:
+def test_a_coupon_with_a_total_below_the_least_reserves_nothing_and_is_not_used(choosy: Works, shelf: Shelf) -> None:
     shelf.add_variant("cup", stock=20, price_minor=3000, currency="EUR")
     shelf.add_coupon("ALMOST", shelf.add_promotion(percent=99), limit=1)
     checkout_id = choosy.start(shelf.add_cart(("cup", 1), currency="EUR", coupon_codes=["ALMOST"]), token="tok_ok")
@@ -126,7 +124,7 @@ def test_a_coupon_that_brings_a_total_below_the_least_holds_nothing_and_is_not_u
         assert shelf.rows(f"SELECT count(*) FROM {table}") == [(0,)]
 
 
-def test_a_converted_total_below_the_least_holds_nothing(choosy: Works, shelf: Shelf) -> None:
+def test_a_converted_total_below_the_least_reserves_nothing(choosy: Works, shelf: Shelf) -> None:
     shelf.add_variant("cup", stock=20, price_minor=100, currency="KWD")
     shelf.add_rate("EUR", "KWD", "0.36", observed_at=datetime.now(UTC))
     checkout_id = choosy.start(shelf.add_cart(("cup", 1), currency="EUR"), token="tok_ok")
@@ -147,7 +145,7 @@ def test_a_price_that_falls_below_the_least_after_phase_1_is_refused_by_phase_3(
     assert shelf.stock("cup") == (20, 0)
 
 
-def test_what_costs_nothing_is_not_asked_about(choosy: Works, shelf: Shelf) -> None:
+def test_the_gateway_is_not_asked_about_a_total_of_zero(choosy: Works, shelf: Shelf) -> None:
     shelf.add_promotion(percent=100, automatic=True)
     checkout_id = sell(shelf, choosy, 24, "EUR")
     assert choosy.states([checkout_id]) == ["completed"]
@@ -178,7 +176,7 @@ def test_an_amount_that_the_provider_itself_refuses_is_not_blamed_on_the_card(
         if not straight:
             works.pay(checkout_id)
             works.pump()
-        # Then no other card is asked for
+        # Then no other card is needed
         assert works.states([checkout_id]) == ["failed"]
         assert read_failure(works, checkout_id) == (
             "amount_not_chargeable",

@@ -76,10 +76,10 @@ def decline_capture(works: Works, _shelf: Shelf, checkout_id: UUID) -> str:
 
 
 @pytest.mark.parametrize("end", [cancel, expire, decline, decline_capture])
-def test_an_undo_gives_the_last_use_back_and_it_is_sold_again(
+def test_an_undo_returns_the_last_use_and_it_is_used_again(
     works: Works, shelf: Shelf, end: Callable[[Works, Shelf, UUID], str]
 ) -> None:
-    # Given a buyer who holds the last use, and another who is too late
+    # Given a checkout with the last use, and another that is too late
     add_cup(shelf)
     shelf.add_coupon("TEN", limit=1)
     first = start(works, shelf)
@@ -147,7 +147,7 @@ def test_a_customer_may_use_a_coupon_so_often(works: Works, shelf: Shelf) -> Non
     assert works.states(ids) == ["completed", "failed", "awaiting_payment"]
     assert read_failure(works, ids[1]) == ("coupon_used_up", "price_lock", USED_UP)
     assert used(shelf) == (2, 2, 0)
-    # When the other customer gives up
+    # When the other customer cancels
     works.service.cancel(ids[2], OWNER)
     works.pump()
     again = start(works, shelf, customer="bob", token="tok_ok")
@@ -158,7 +158,7 @@ def test_a_customer_may_use_a_coupon_so_often(works: Works, shelf: Shelf) -> Non
 
 
 @pytest.mark.parametrize("batch", [64, 1], ids=["in one batch", "one by one"])
-def test_a_customer_who_buys_twice_at_once_uses_a_coupon_once(works: Works, shelf: Shelf, batch: int) -> None:
+def test_two_purchases_of_a_customer_at_once_use_a_coupon_once(works: Works, shelf: Shelf, batch: int) -> None:
     # Given
     add_cup(shelf)
     shelf.add_coupon("TEN", each=1)
@@ -170,7 +170,7 @@ def test_a_customer_who_buys_twice_at_once_uses_a_coupon_once(works: Works, shel
     assert used(shelf) == (1, 1, 0)
 
 
-def test_a_customer_who_buys_twice_in_two_transactions_uses_a_coupon_once(
+def test_two_purchases_of_a_customer_in_two_transactions_use_a_coupon_once(
     works: Works, shelf: Shelf, rival: Works, crowd: Crowd
 ) -> None:
     # Given
@@ -190,7 +190,7 @@ def test_a_customer_who_buys_twice_in_two_transactions_uses_a_coupon_once(
     assert used(shelf) == (1, 1, 0)
 
 
-def test_two_engines_take_the_same_coupons_in_one_order(works: Works, shelf: Shelf, rival: Works, crowd: Crowd) -> None:
+def test_two_engines_lock_the_same_coupons_in_one_order(works: Works, shelf: Shelf, rival: Works, crowd: Crowd) -> None:
     # Given two carts that name the same two coupons the other way round
     add_cup(shelf)
     shelf.add_coupon("TEN")

@@ -1,4 +1,4 @@
-"""Coupons: what they take off, who may use them, and why one cannot be used."""
+"""Coupons: their discounts, their limits, and why one cannot be used."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -74,11 +74,11 @@ def test_no_discounts_and_no_taxes_are_amounts_too(works: Works, shelf: Shelf) -
     fill(shelf)
     # When the upstream says that there are none
     checkout_id = start(works, LINE | {"discounts": [], "taxes": []}, SHIPPING | {"taxes": []})
-    # Then ours do not apply
+    # Then the engine's do not apply
     assert works.status(checkout_id).total_minor == 1400
     # When it says nothing
     checkout_id = start(works, LINE, {"amount_minor": 400, "tax_included": False})
-    # Then ours do
+    # Then the engine's do
     assert works.status(checkout_id).total_minor == 625 + 500
 
 
@@ -145,7 +145,7 @@ NO_RATE = '0.rate must be a fraction as text, such as "0.2" for 20 %'
 NO_INTEGER = "0.amount_minor must be a whole number"
 NO_OBJECT = "0 must be an object"
 
-#: What SQL of an upstream's own can write past the door, and what is said about it.
+#: What SQL of an upstream's own can write past the checks of input, and the sentence about it.
 WRITTEN = {
     "negative discount": (
         "discounts",

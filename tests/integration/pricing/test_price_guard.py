@@ -38,7 +38,7 @@ def line(number: int, sku: str, quantity: int, unit: int, expected: int | None) 
 
 @pytest.mark.parametrize("token", [None, "tok_ok"], ids=["started", "straight_through"])
 @pytest.mark.parametrize("expected", [949, 951, 0])
-def test_a_start_that_expects_another_total_is_turned_back_in_phase_3(
+def test_a_start_that_expects_another_total_unwinds_at_the_price_lock(
     works: Works, shelf: Shelf, engine: Engine, expected: int, token: str | None
 ) -> None:
     # Given
@@ -81,7 +81,7 @@ def test_only_the_lines_that_differ_are_named(works: Works, shelf: Shelf) -> Non
 
 
 @pytest.mark.parametrize("token", [None, "tok_ok"], ids=["started", "straight_through"])
-def test_lines_alone_are_held_against_the_quote(works: Works, shelf: Shelf, engine: Engine, token: str | None) -> None:
+def test_lines_alone_are_compared_with_the_quote(works: Works, shelf: Shelf, engine: Engine, token: str | None) -> None:
     # Given the fault: a line of 7800 that was expected to cost 100 was charged
     shelf.add_variant("kettle", stock=5, price_minor=3900)
     cart_id = shelf.add_cart(("kettle", 2))
@@ -137,7 +137,7 @@ def test_what_was_expected_is_charged(works: Works, shelf: Shelf, engine: Engine
     ],
     ids=["total", "total and lines", "hash", "hash alone", "lines alone", "fewer lines", "a line that is not there"],
 )
-def test_a_buyer_who_confirms_another_total_is_refused_and_nothing_is_held_any_longer(
+def test_a_payment_of_another_total_is_refused_and_nothing_is_reserved_any_longer(
     works: Works,
     shelf: Shelf,
     engine: Engine,
@@ -186,7 +186,7 @@ def test_a_buyer_who_confirms_another_total_is_refused_and_nothing_is_held_any_l
     assert read_bank(engine, again).captured_minor == 950
 
 
-def test_a_buyer_who_confirms_another_total_gives_the_coupon_back(works: Works, shelf: Shelf) -> None:
+def test_a_payment_of_another_total_returns_the_coupon(works: Works, shelf: Shelf) -> None:
     # Given
     cart_id = add_free_cart(shelf)
     checkout_id = works.start(cart_id)
@@ -201,7 +201,7 @@ def test_a_buyer_who_confirms_another_total_gives_the_coupon_back(works: Works, 
     assert shelf.rows("SELECT used FROM coupons") == [(0,)]
 
 
-def test_a_hash_tells_quotes_of_one_total_apart(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_quotes_of_one_total_have_different_hashes(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     first = works.start(fill(shelf))
     works.pump()

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from models.guards import APPEND_ONLY
-from models.lock import PriceLockLineRecord, PriceLockRecord
 from models.order import OrderLineRecord, OrderRecord
+from models.price_lock import PriceLockLineRecord, PriceLockRecord
 from models.states import PromotionKind
 from pipeline.pricing.quote import hash_quote, price_order
 from pipeline.pricing.storage import freeze_quotes, read_quotes
@@ -59,7 +59,7 @@ COLUMNS = [
 ]
 
 
-def test_everything_is_in_the_lock(works: Works, shelf: Shelf) -> None:
+def test_everything_is_in_the_price_lock(works: Works, shelf: Shelf) -> None:
     # When
     checkout_id = start(works, shelf)
     # Then
@@ -70,7 +70,7 @@ def test_everything_is_in_the_lock(works: Works, shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
-def test_no_column_of_a_lock_can_be_changed(
+def test_no_column_of_a_price_lock_can_be_changed(
     works: Works, shelf: Shelf, engine: Engine, table: str, column: str
 ) -> None:
     # Given a lock with a value in each column

@@ -55,7 +55,7 @@ def test_a_price_is_converted_and_the_rate_is_frozen(
     assert read_bank(engine, checkout_id).captured_minor == total
 
 
-def test_two_rates_against_the_euro_make_a_third(engine: Engine, settings: Settings, shelf: Shelf) -> None:
+def test_two_rates_to_the_euro_make_a_third(engine: Engine, settings: Settings, shelf: Shelf) -> None:
     # Given a shop that keeps its prices in pounds
     shelf.add_variant("cup", price_minor=1000, currency="GBP")
     shelf.add_rate("EUR", "GBP", "0.8", observed_at=NOW - timedelta(hours=2))

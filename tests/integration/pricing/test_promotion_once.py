@@ -37,7 +37,7 @@ def test_the_second_code_of_a_series_is_refused_and_none_is_used(works: Works, s
     assert shelf.stock("cup") == (10, 0)
     for table in ("redemptions", "price_locks", "orders", "payment_operations"):
         assert shelf.rows(f"SELECT count(*) FROM {table}") == [(0,)]
-    # When the buyer takes it out, as the sentence says
+    # When the buyer removes it, as the sentence says
     again = start(works, shelf, "TEN", token=token)
     works.pump()
     # Then
@@ -86,13 +86,13 @@ def test_two_promotions_of_one_title_are_two(works: Works, shelf: Shelf) -> None
     assert (used(shelf), used(shelf, "OTHER")) == ((1, 1, 0), (1, 1, 0))
 
 
-def test_the_schema_lets_no_checkout_use_a_promotion_twice(works: Works, shelf: Shelf, engine: Engine) -> None:
+def test_the_schema_refuses_a_promotion_twice_in_one_checkout(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given a checkout that has used one code of a series
     add_cup(shelf)
     add_series(shelf, "TEN", "TEN-2")
     checkout_id = start(works, shelf, "TEN")
     works.pump()
-    # When whoever writes SQL of their own adds the other
+    # When SQL of an upstream adds the other
     add = "INSERT INTO redemptions (checkout_id, code, promotion_id) SELECT :id, code, promotion_id FROM coupons"
     with engine.connect() as connection, pytest.raises(IntegrityError, match="redemptions_"):
         connection.execute(text(f"{add} WHERE code = 'TEN-2'"), {"id": checkout_id})

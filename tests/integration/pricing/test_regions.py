@@ -124,7 +124,7 @@ def test_two_fields_that_name_two_regions_are_refused(works: Works, shelf: Shelf
     ("column", "value"),
     [("country", "uk1"), ("country", "U1"), ("region", "California"), ("region", "C-A"), ("name", "\u200b")],
 )
-def test_the_schema_takes_no_rate_that_no_address_would_find(shelf: Shelf, column: str, value: str) -> None:
+def test_the_schema_refuses_a_rate_that_no_address_would_find(shelf: Shelf, column: str, value: str) -> None:
     row = {"country": "US", "name": "State", "region": "CA", "rate": "0.1", column: value}
     with pytest.raises(Exception, match=r"tax_rates_.*check|too long"):
         shelf.add_tax(**row)

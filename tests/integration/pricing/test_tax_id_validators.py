@@ -1,4 +1,4 @@
-"""A validator of one's own: asked at the door, outside any transaction, and trusted only when it says yes."""
+"""A validator of one's own: called on input, outside any transaction, and trusted only when it says yes."""
 
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, EntryPoints
@@ -30,7 +30,7 @@ class Office:
     open_transactions: list[int] = field(default_factory=list)
 
     def validate(self, tax_id: str) -> bool:
-        """Answer, and look whether somebody holds a transaction meanwhile."""
+        """Return the result, and check that no transaction is open meanwhile."""
         self.asked.append(tax_id)
         with self.engine.connect() as connection:
             idle = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -62,7 +62,7 @@ def buy(works: Works, cart: Cart) -> UUID:
 
 
 def use(works: Works, office: Office, settings: Settings) -> None:
-    """Let this office be asked."""
+    """Install this office as the validator."""
     works.service = CheckoutService(
         works.engine, works.transactions, works.line, works.gateway, settings, validator=office
     )
@@ -90,7 +90,7 @@ def test_the_office_decides(
     assert (office.asked, office.open_transactions) == ([tax_id.replace(" ", "")], [0])
 
 
-def test_nobody_is_asked_about_what_came_validated_or_without_an_id(
+def test_no_validator_is_called_for_a_validated_id_or_without_one(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     shelf.add_variant("cup", price_minor=1000, tax_included=False)
@@ -104,7 +104,7 @@ def test_nobody_is_asked_about_what_came_validated_or_without_an_id(
     assert shelf.rows("SELECT tax_id_validated->>'source' FROM carts ORDER BY 1") == [("us",), (None,)]
 
 
-def test_who_says_the_same_again_joins_whatever_the_office_says_by_then(
+def test_the_same_request_again_joins_whatever_the_office_says_by_then(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     shelf.add_variant("cup", price_minor=1000)

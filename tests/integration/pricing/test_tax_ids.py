@@ -47,7 +47,7 @@ def read_lock(shelf: Shelf) -> tuple[Any, ...]:
     ],
 )
 @pytest.mark.parametrize(("included", "total", "relief"), [(False, 1200, 0), (True, 1000, 200)])
-def test_a_validated_id_of_the_country_takes_the_tax_off(
+def test_a_validated_id_of_the_country_removes_the_tax(
     engine: Engine, settings: Settings, shelf: Shelf, *, country: str, tax_id: str, kept: str, seller: str,
     included: bool, total: int, relief: int,
 ) -> None:  # fmt: skip
@@ -63,13 +63,13 @@ def test_a_validated_id_of_the_country_takes_the_tax_off(
     [
         ("DE", DE, None, "FR"),  # not validated
         ("DE", DE, VALIDATED, "DE"),  # the seller's own country
-        ("DE", DE, VALIDATED, None),  # nobody has said where the seller is
+        ("DE", DE, VALIDATED, None),  # the seller's country is unknown
         ("DE", FR, VALIDATED, "GB"),  # another country's id
         ("GB", GB, VALIDATED, "GB"),
         ("GB", XI, VALIDATED, "GB"),
         ("MC", FR, VALIDATED, "FR"),  # Monaco's tax office is France's
         ("IM", GB, VALIDATED, "GB"),
-        ("US", "US123456789", None, "DE"),  # a country whose form nobody has written down
+        ("US", "US123456789", None, "DE"),  # a country whose form is not published
         ("FR", EL, VALIDATED, "DE"),
     ],
 )

@@ -27,7 +27,7 @@ def assert_bought_for_nothing(works: Works, shelf: Shelf, checkout_id: UUID) -> 
 
 
 @pytest.mark.parametrize("token", ["tok_ok", "tok_declined"])
-def test_what_costs_nothing_goes_straight_through_and_no_card_is_asked(works: Works, shelf: Shelf, token: str) -> None:
+def test_what_costs_nothing_goes_straight_through_without_a_card(works: Works, shelf: Shelf, token: str) -> None:
     # When
     checkout_id = works.start(add_free_cart(shelf), token=token, expected_total_minor=0)
     works.pump()
@@ -101,7 +101,7 @@ def test_a_total_over_the_limit_is_refused(
             assert read_bank(engine, checkout_id) == NOTHING
 
 
-def test_a_sum_that_cannot_be_stored_is_refused_even_if_a_coupon_takes_it_all(works: Works, shelf: Shelf) -> None:
+def test_a_sum_that_cannot_be_stored_is_refused_even_if_a_coupon_covers_it(works: Works, shelf: Shelf) -> None:
     # Given a price that only its conversion makes too large
     cart_id = add_free_cart(shelf)
     shelf.run("UPDATE prices SET amount_minor = :most", most=MAX_MINOR // 3)

@@ -1,4 +1,4 @@
-"""A card number in place of a token: refused at the door, and nowhere in the database."""
+"""A card number in place of a token: refused on input, and nowhere in the database."""
 
 from collections.abc import Callable
 from typing import Final

@@ -93,7 +93,7 @@ def test_never_more_than_there_is_and_never_a_part_of_a_basket(levels: list[int]
     for number, quantities in enumerate(baskets):
         served = shelf.serve(UUID(int=number), [want(each, line=line) for line, each in enumerate(quantities, start=1)])
 
-        # One variant: whoever fits into what is left is served, the others are not.
+        # One variant: checkouts that fit into what is left are served, the others are not.
         assert isinstance(served, list) == (sum(quantities) <= left)
         if isinstance(served, list):
             left -= sum(quantities)

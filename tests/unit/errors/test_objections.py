@@ -1,4 +1,4 @@
-"""What is wrong with a request is told in words, and never in the library's."""
+"""A mistake of a request is reported in words, and never in the library's."""
 
 import json
 from collections.abc import Iterator
@@ -50,18 +50,18 @@ def explain(model: Any, given: object) -> str:
         (list[int], "x", "must be a list"),
     ],
 )
-def test_a_mistake_is_told_in_words(model: Any, given: object, phrase: str) -> None:
+def test_a_mistake_is_reported_in_words(model: Any, given: object, phrase: str) -> None:
     assert explain(model, given) == phrase
 
 
-def test_every_pattern_of_the_interface_is_told_in_words() -> None:
+def test_every_pattern_of_the_interface_is_reported_in_words() -> None:
     documents = [json.loads(path.read_text()) for path in Path("docs").glob("*.json")]
     patterns = {pattern for document in documents for pattern in find_patterns(document)}
     assert patterns
     assert patterns <= set(FORMS)
 
 
-def test_a_setting_that_is_wrong_is_told_with_its_variable() -> None:
+def test_a_wrong_setting_is_reported_with_its_variable() -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings(
             database_url="postgresql://x", redis_url="redis://x", ttl_minutes=0, sweep_interval_seconds="soon"

@@ -57,7 +57,7 @@ def test_what_is_read_by_none_or_by_each_in_another_way_is_refused(data: bytes, 
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[1,]", b"'a'", b"{1: 2}", b"[1] 2", b"\x00"])
-def test_what_is_no_json_is_told_with_its_place(data: bytes) -> None:
+def test_what_is_no_json_is_reported_with_its_place(data: bytes) -> None:
     with pytest.raises(json.JSONDecodeError):
         read_json(data)
 

@@ -115,7 +115,7 @@ def test_a_flood_is_refused_for_less_than_an_honest_cart_costs(body: dict[str, A
     with pytest.raises(Refused) as refused:
         read_request(body)
     assert len(str(refused.value)) < 1000
-    # What is read of the largest cart that is taken.
+    # What is read of the largest cart that is accepted.
     assert cost(body) < 2 * cost(make({"lines": [LINE] * MAX_LINES})) + 0.005
 
 

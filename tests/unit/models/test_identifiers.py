@@ -47,7 +47,7 @@ NORMALISERS: list[Callable[[str], str]] = [
     ],
 )  # fmt: skip
 def test_names_of_one_thing_become_one(normalise: Callable[[str], str], texts: list[str], one: str) -> None:
-    """Case, blanks, width, what nobody sees: whatever the kind does not compare by."""
+    """Case, blanks, width, invisible characters: whatever the kind does not compare by."""
     assert [normalise(text) for text in texts] == [one] * len(texts)
 
 

@@ -1,4 +1,4 @@
-"""What the caller expects to be charged, held against what is frozen."""
+"""What the caller expects to be charged, compared with what is frozen."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def test_a_total_may_be_off_by_the_tolerance_and_no_more(tolerance: int, sign: i
     }
 
 
-def test_a_hash_tells_quotes_of_one_total_apart() -> None:
+def test_quotes_of_one_total_have_different_hashes() -> None:
     assert find_drift(QUOTE, Expected(hash=hash_quote(QUOTE)), 0) is None
     assert find_drift(QUOTE, Expected(1260, hash_quote(QUOTE)), 0) is None
 
@@ -71,7 +71,7 @@ def test_a_hash_tells_quotes_of_one_total_apart() -> None:
     assert (drift["hash"], drift["lines"]) == (hash_quote(QUOTE), [CUP, POT])
 
 
-def test_of_a_caller_who_named_lines_those_that_differ_are_listed() -> None:
+def test_with_expected_lines_those_that_differ_are_listed() -> None:
     drift = find_drift(QUOTE, Expected(1300, lines={"1": 450, "2": 360}), 0)
 
     assert drift is not None
@@ -111,6 +111,6 @@ def test_a_line_that_is_not_there_is_listed_with_what_was_expected_of_it() -> No
 
 
 @pytest.mark.parametrize("lines", [{}, {"01": 1}, {"-1": 1}, {"one": 1}, {"1": -1}, {"1": 1.5}, {"1\n": 1}])
-def test_lines_that_name_nothing_are_refused_at_the_door(lines: dict[str, Any]) -> None:
+def test_lines_that_name_nothing_are_refused_on_input(lines: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Expecting.model_validate({"expected_lines": lines})

@@ -76,7 +76,7 @@ def test_a_negative_amount_is_a_programming_error() -> None:
         convert(-1, exchange("EUR", "USD", "2"))
 
 
-def test_a_published_rate_is_taken_as_it_is() -> None:
+def test_a_published_rate_is_used_as_it_is() -> None:
     rates = [exchange("EUR", "USD", "1.25"), exchange("USD", "JPY", "150")]
 
     assert cross("EUR", "USD", rates) == rates[0]

@@ -1,4 +1,4 @@
-"""Amounts that an upstream has computed are held against each other."""
+"""Amounts that an upstream has computed are compared with each other."""
 
 from decimal import Decimal
 from typing import Any

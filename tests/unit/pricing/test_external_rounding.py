@@ -1,4 +1,4 @@
-"""Whatever an honest upstream rounds, its taxes are taken; one minor unit beyond what rounding explains is not."""
+"""Taxes are accepted with every usual rounding of an upstream; one minor unit beyond what rounding explains is not."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -120,7 +120,7 @@ def is_taken(lines: list[Goods], rates: list[str], amounts: list[list[int]]) -> 
 
 @settings(max_examples=150)
 @given(untaxed())
-def test_every_honest_rounding_is_taken(given_order: tuple[list[Goods], list[str]]) -> None:
+def test_every_usual_rounding_is_accepted(given_order: tuple[list[Goods], list[str]]) -> None:
     lines, rates = given_order
     for rounding in (per_piece, per_net_piece, per_line):
         assert is_taken(lines, rates, [rounding(line, rates) for line in lines]), rounding.__doc__

@@ -16,7 +16,7 @@ def test_a_country_is_two_letters_of_iso_3166(text: str, code: str) -> None:
     assert normalize_country(text) == code
 
 
-def test_every_country_of_iso_3166_is_taken_and_no_other_pair_of_letters() -> None:
+def test_every_country_of_iso_3166_is_accepted_and_no_other_pair_of_letters() -> None:
     """676 pairs of letters: 249 countries, and Kosovo."""
     letters = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
     taken = set()

@@ -85,7 +85,7 @@ def test_free_shipping_for_some_lines_needs_one_of_them() -> None:
 
 
 @pytest.mark.parametrize(("minimum", "cut"), [(1000, 100), (1001, 0)])
-def test_a_minimum_is_held_against_the_goods_before_any_discount(minimum: int, cut: int) -> None:
+def test_a_minimum_is_compared_with_the_goods_before_any_discount(minimum: int, cut: int) -> None:
     first = amount_off(1, 500)
     second = percentage(2, "20", minimum_minor=minimum)
 
@@ -107,7 +107,7 @@ def test_a_minimum_in_another_currency_is_converted_and_not_rounded(minimum: int
     given = order(goods(1, 1000), promotions=(percentage(1, "10", minimum_minor=minimum, currency=currency),))
 
     assert price_order(replace(given, rates=rates)).discount_minor == cut
-    # Without a rate nobody can say whether it is reached.
+    # Without a rate it is unknown whether it is reached.
     assert price_order(given).discount_minor == 0
 
 

@@ -32,7 +32,7 @@ def test_the_largest_remainder_gets_the_rest_and_then_the_first(
 
 
 @pytest.mark.parametrize(("total", "weights"), [(1, []), (1, [0, 0]), (-1, [1]), (-1, [0]), (3, [-1])])
-def test_what_nobody_can_have_is_a_programming_error(total: int, weights: list[int]) -> None:
+def test_a_total_without_weights_is_a_programming_error(total: int, weights: list[int]) -> None:
     with pytest.raises(ValueError, match=rf"^{total} cannot be shared over weights of {sum(weights)}$"):
         share_out(total, weights)
 

@@ -144,7 +144,7 @@ def test_reverse_charge_takes_the_tax_out_of_the_price(rounding: TaxRounding) ->
 @pytest.mark.parametrize(
     ("tax_id", "reversed_", "tax"), [(None, False, 200), ("DE136695976", False, 200), ("DE136695976", True, 0)]
 )
-def test_reverse_charge_on_top_is_not_added_for_a_buyer_who_accounts_for_it(
+def test_reverse_charge_on_top_is_not_added_when_the_buyer_accounts_for_it(
     tax_id: str | None, *, reversed_: bool, tax: int
 ) -> None:
     rates = (vat("0.20", reverse_charge=True),)

@@ -67,7 +67,7 @@ def test_a_number_instead_of_a_text_is_found_too() -> None:
 
 
 @pytest.mark.parametrize(("levels", "error"), [(3, Invalid), (4, ValidationError), (100_000, ValidationError)])
-def test_a_payment_is_looked_through_as_deep_as_it_may_go(levels: int, error: type[Exception]) -> None:
+def test_a_payment_is_searched_to_its_full_depth(levels: int, error: type[Exception]) -> None:
     nested: Any = CARD
     for _ in range(levels):
         nested = [nested]
@@ -77,7 +77,7 @@ def test_a_payment_is_looked_through_as_deep_as_it_may_go(levels: int, error: ty
 
 
 def test_no_error_of_a_request_shows_what_was_sent() -> None:
-    # Given a card number where none is looked for, in a request that is wrong elsewhere
+    # Given a card number in a field that is not searched, in a request that is wrong elsewhere
     with pytest.raises(ValidationError) as error:
         StartRequest.model_validate({"reference": CARD, "cart_id": CARD, "expected_hash": [CARD], "owner": ""})
     # Then
@@ -134,7 +134,7 @@ def test_a_refused_body_of_any_shape_loses_it(body: str, left: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "null", '{"a":"\\u00e9\\ud800",  "b":1e400}', '{"a"', "9" * 5000, "[" * 100_000])
-def test_a_refused_body_without_one_stays_to_the_letter(body: str) -> None:
+def test_a_rejected_body_without_one_stays_as_it_is(body: str) -> None:
     assert redact_body(body) == body
 
 

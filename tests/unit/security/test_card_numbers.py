@@ -184,6 +184,6 @@ def test_ids_and_times_are_never_touched() -> None:
         texts += [moment.isoformat(), str(moment), str(moment.timestamp()), str(int(moment.timestamp() * 1000))]
     # When, then
     assert [text for text in texts if redact(text) != text] == []
-    # ... nor numbers, which no check of digits looks at
+    # ... nor numbers, whose digits no check reads
     event = {"event": "checkout.admitted", "checkout_id": texts[0], "id": int(CARD), "ids": random_ids[:10]}
     assert redact_event(None, "info", event) == event

@@ -1,4 +1,4 @@
-"""Secrets in what others send: none is kept, in any spelling, as deep as it may stand; all else stays to the letter."""
+"""Secrets in texts from outside: none is stored, in any spelling, at any depth; all else stays as it is."""
 
 import json
 import time
@@ -91,11 +91,11 @@ def test_a_secret_is_found_by_its_shape(secret: str, body: str) -> None:
         '"\\u00e9"',
     ],
 )
-def test_what_holds_no_secret_stays_to_the_letter(body: str) -> None:
+def test_a_text_without_a_secret_stays_as_it_is(body: str) -> None:
     assert redact(body) == body
 
 
-def test_a_text_is_cut_before_it_is_looked_through_and_loses_half_a_secret_with_the_rest() -> None:
+def test_a_text_is_cut_before_it_is_searched_and_half_a_secret_is_cut_too() -> None:
     for length in range(MAX_KEPT - 30, MAX_KEPT + 5, 3):
         body = "x " * (length // 2) + '"card": "4242 4242 4242 4242", "cvc": "987"'
         kept = redact(body)
@@ -107,7 +107,7 @@ def test_a_text_is_cut_before_it_is_looked_through_and_loses_half_a_secret_with_
 @given(
     st.recursive(st.none() | st.booleans() | st.integers(-99, 99) | st.text("ab \"'\\:=<{["), st.lists, max_leaves=9)
 )
-def test_a_secret_anywhere_in_anything_goes_and_the_rest_stays(filling: Any) -> None:
+def test_a_secret_anywhere_is_removed_and_the_rest_stays(filling: Any) -> None:
     kept = redact(json.dumps({"a": filling, "b": [{"client_secret": SECRET, "c": filling}]}))
     assert SECRET not in kept
     assert json.loads(kept)["b"][0]["client_secret"] == REMOVED
@@ -129,7 +129,7 @@ def test_the_time_grows_with_the_length(piece: str) -> None:
     assert take(MAX_KEPT) < 40 * max(take(MAX_KEPT // 10), 0.001)
 
 
-def test_of_an_action_only_what_is_no_secret_is_told() -> None:
+def test_of_an_action_only_fields_without_a_secret_are_shown() -> None:
     assert open_part({"type": "client_secret", "client_secret": "pi_1_secret_2"}) == {"type": "client_secret"}
     assert open_part({"type": "redirect", "url": "https://stripe.example/?client_secret=src_1"}) == {"type": "redirect"}
     clean = {"type": "redirect", "url": "https://bank.example/authenticate/4711"}

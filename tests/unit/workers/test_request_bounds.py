@@ -22,7 +22,7 @@ OURS: Final = b"checkout_admin"
 
 
 def make_scope(**changes: Any) -> dict[str, Any]:
-    """Return what a server tells of a request."""
+    """Return the scope that a server passes for a request."""
     return {"path": "/", "raw_path": b"/", "query_string": b"", "headers": [], **changes}
 
 

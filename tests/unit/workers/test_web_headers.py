@@ -1,4 +1,4 @@
-"""The two headers that decide how a payment is answered."""
+"""The two request headers of a payment."""
 
 import pytest
 from hypothesis import given

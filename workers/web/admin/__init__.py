@@ -1,1 +1,1 @@
-"""What operators see and do with a browser, or with a key of the scope `admin`."""
+"""The admin pages and the admin API, for a browser session or an API key of the scope `admin`."""

@@ -1,4 +1,4 @@
-"""Authentication of the admin: an API key with the scope `admin`, or a browser session made with one."""
+"""Authentication of the admin pages: an API key with the scope `admin`, or a browser session opened with one."""
 
 import json
 from typing import ClassVar, Final
@@ -14,7 +14,7 @@ from pipeline.security import Caller
 from pipeline.security.admin_sessions import find_session
 from workers.web.admin.sessions import read_cookie
 from workers.web.admin.templates import render_page, wants_page
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.authentication import AdminRoute, OpenRoute, identify, read_media_type
 from workers.web.responses.problem_details import Problem, render
 
@@ -25,27 +25,27 @@ LIST: Final = "/admin/checkout-locks"
 MAX_FIELDS: Final = 20
 
 
-class DoorRoute(OpenRoute):
-    """Where one signs in and out. Forms of other sites are refused."""
+class SignInRoute(OpenRoute):
+    """A route for sign-in and sign-out. Forms of other sites are refused."""
 
     async def admit(self, request: Request, headers: dict[str, str]) -> Request:
-        """Refuse what another site has sent."""
+        """Refuse forms of other sites."""
         if request.method != "GET":
             check_origin(request)
         return await super().admit(request, headers)
 
     def refuse(self, problem: Problem, request: Request) -> Response:
-        """Answer with a page where a page was asked for."""
+        """Return the refusal, as a page if the request wants one."""
         return _refuse(problem, request)
 
 
-class DeskRoute(AdminRoute):
-    """A page for a browser that has signed in, JSON for a key; the same addresses, the same rules."""
+class AdminPageRoute(AdminRoute):
+    """A page for a browser session, JSON for an API key; with the same addresses and rules."""
 
     media_types: ClassVar[frozenset[str]] = frozenset({"application/json", FORM})
 
     async def admit(self, request: Request, headers: dict[str, str]) -> Request:
-        """Let in, with a form's fields as JSON: what a form leaves empty was not filled in."""
+        """Return the request, with a form's fields as JSON, and without empty ones: they were not filled in."""
         headers["Vary"] = "Accept"
         if wants_page(request):
             fields = [
@@ -62,7 +62,7 @@ class DeskRoute(AdminRoute):
         if "authorization" in request.headers:
             return await identify(request)
         token = read_cookie(request)
-        caller = await edge_of(request).read(lambda found: find_session(found, token)) if token else None
+        caller = await context_of(request).read(lambda found: find_session(found, token)) if token else None
         if caller is None:
             raise Refused(Code.API_KEY_INVALID)
         if request.method != "GET":
@@ -70,7 +70,7 @@ class DeskRoute(AdminRoute):
         return caller
 
     def refuse(self, problem: Problem, request: Request) -> Response:
-        """Answer with a page where a page was asked for; without a session, sign-in comes first and leads back."""
+        """Return the refusal, as a page if the request wants one; without a session, redirect to sign-in."""
         if problem.code is Code.API_KEY_INVALID and wants_page(request):
             query: str = request.scope["query_string"].decode("latin-1")
             path: str = request.scope["path"]
@@ -80,9 +80,9 @@ class DeskRoute(AdminRoute):
 
 
 def check_origin(request: Request) -> None:
-    """Refuse a form that another site has sent. A browser says where a form is from; what says nothing is no browser.
+    """Refuse a form of another site. A browser names the origin of a form; a client without one is no browser.
 
-    A strict cookie does not come along from another site. It does from another host of the same one: hence this.
+    A browser sends a strict cookie with no form of another site, but with forms of other hosts of the same site.
     """
     host = request.headers.get("origin", "").partition("://")[2]
     if not host or host != request.headers.get("host"):
@@ -92,14 +92,14 @@ def check_origin(request: Request) -> None:
 def _refuse(problem: Problem, request: Request) -> Response:
     if not wants_page(request):
         return render(problem)
-    # From a form back to what it was about.
+    # From a form, back to its checkout.
     back = request.scope["path"].rpartition("/")[0] if request.method == "POST" else LIST
     facts = {"title": problem.title, "problem": problem, "back": back}
     return render_page(request, "problem.html", facts, status=problem.status)
 
 
 async def read_fields(request: Request) -> dict[str, str]:
-    """Return what a form was filled in with; Invalid when it has too many fields."""
+    """Return the fields of a form; Invalid when it has too many."""
     try:
         return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), max_num_fields=MAX_FIELDS))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The cookie of a browser that has signed in. What it stands for is a row: see pipeline/security/admin_sessions.py."""
+"""The cookie of a browser session. The session itself is a row: see pipeline/security/admin_sessions.py."""
 
 from ipaddress import ip_address
 from typing import Final
@@ -9,13 +9,13 @@ from starlette.responses import Response
 from pipeline.security.admin_sessions import LIFE_SECONDS
 
 COOKIE: Final = "checkout_admin"
-#: Sent to these pages and to nothing else of this host.
+#: The browser sends it to these pages only.
 PATH: Final = "/admin"
 
 
 def set_cookie(request: Request, response: Response, token: str) -> None:
-    """Have this browser send the token along."""
-    # Strict: no link and no form of another site brings it along.
+    """Set the cookie with this token."""
+    # Strict: a browser sends it with no link and no form of another site.
     response.set_cookie(
         COOKIE,
         token,
@@ -33,15 +33,15 @@ def read_cookie(request: Request) -> str:
 
 
 def drop_cookie(request: Request, response: Response) -> None:
-    """Have this browser forget it."""
+    """Delete the cookie."""
     response.delete_cookie(COOKIE, path=PATH, secure=needs_https(request), httponly=True, samesite="strict")
 
 
 def needs_https(request: Request) -> bool:
-    """Return whether the cookie is for https alone: everywhere but on the machine itself.
+    """Return whether the cookie is for https only: everywhere except on the machine itself.
 
-    A proxy that ends TLS on another host speaks http with us, and what it says of its client is only believed of the
-    proxies in `CHECKOUT_WEB_TRUSTED_PROXIES`. The name that the browser asked for shows it too: it is no loopback's.
+    A proxy that ends TLS on another host sends http, and only proxies in `CHECKOUT_WEB_TRUSTED_PROXIES` may report the
+    client's scheme. The `Host` of the request decides too: it must be a loopback address.
     """
     return request.scope["scheme"] == "https" or not _is_loopback(request.headers.get("host", ""))
 

@@ -1,4 +1,4 @@
-"""How often one may try to sign in, by the client's address and in total, in this process."""
+"""The bound on sign-in attempts, by the client's address and in total, in this process."""
 
 import math
 import time
@@ -10,12 +10,12 @@ from pipeline.errors import Code, Refused
 
 WINDOW_SECONDS: Final = 60.0
 #: All addresses together may make as many attempts as so many single ones. A key has 256 random bits, too many to
-#: guess: the bounds are for what a try costs, 2 ms, and for the log.
+#: guess: the bounds limit the cost of an attempt, 2 ms, and the log.
 CLIENTS: Final = 30
 
 
 class SignInAttempts:
-    """Counts the attempts of the last minute, and holds no more than are allowed. Lives on one event loop."""
+    """Counts the attempts of the last minute, and stores no more than are allowed. For one event loop."""
 
     def __init__(self, per_minute: int) -> None:
         """Allow so many to each client's address."""
@@ -23,11 +23,11 @@ class SignInAttempts:
         self._attempts: deque[tuple[float, str]] = deque()
 
     def count(self, address: str) -> None:
-        """Count a try from a client's address; Refused(SIGN_INS_LIMITED) when it is one too many, and not counted."""
+        """Count an attempt from a client's address; Refused(SIGN_INS_LIMITED) when it is one too many, not counted."""
         now, client = time.monotonic(), name_network(address)
         while self._attempts and self._attempts[0][0] <= now - WINDOW_SECONDS:
             self._attempts.popleft()
-        # The limit of one address comes first: an address over it uses up nothing of the others' limit.
+        # The limit of one address comes first: an address above it takes nothing from the limit of all.
         for limit, counted in (
             (self._of_one, [at for at, name in self._attempts if name == client]),
             (self._of_all, [at for at, _ in self._attempts]),

@@ -1,1 +1,1 @@
-"""What every request passes before a route sees it: bounds, API key, rate limit, load shedding."""
+"""Checks of every request before its route: bounds, API key, rate limit, load shedding."""

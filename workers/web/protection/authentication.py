@@ -1,4 +1,4 @@
-"""What every request passes, before its body is read: an API key, its rate, its scope, its size and its kind."""
+"""Checks of a request before its body is read: API key, rate limit, scope, size and media type."""
 
 import time
 from collections.abc import Callable, Coroutine
@@ -13,7 +13,7 @@ from pipeline.carts.cart_input import CartContent
 from pipeline.errors import Code, Refused
 from pipeline.security import Caller, Scope, find_caller
 from pipeline.settings import Settings
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.rate_limits import BoundedRequest
 from workers.web.responses.problem_details import HEADERS, Problem, explain, render
 from workers.web.schemas.requests import CartForm, CheckoutForm
@@ -25,24 +25,24 @@ Content = TypeVar("Content", bound=CartContent)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-#: What a cart comes in.
+#: Forms with a cart.
 CARRIERS: Final = (CartForm, CheckoutForm)
-#: Everything else that is sent here is some hundred bytes.
+#: All other bodies have some hundred bytes.
 MAX_FORM_BYTES: Final = 16 * 1024
-#: In logs and metrics, for a request that its client has not sent completely. As nginx has it.
+#: In logs and metrics, as in nginx's, for a request that its client has not sent completely.
 CLIENT_GONE: Final = 499
 
 
 class OpenRoute(APIRoute):
-    """A public route: what it raises becomes a problem, and one line is logged."""
+    """A public route: an error becomes a problem, and each request logs one line."""
 
     scope_needed: ClassVar[Scope | None] = None
     media_types: ClassVar[frozenset[str]] = frozenset({"application/json"})
-    #: Largest body, but where it holds a cart: there a setting says it.
+    #: Largest body; a form with a cart has a setting instead.
     max_bytes: ClassVar[int] = MAX_FORM_BYTES
 
     def get_route_handler(self) -> Handler:
-        """Return the handler with its guard."""
+        """Return the handler with the checks before it."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
@@ -66,20 +66,20 @@ class OpenRoute(APIRoute):
         return handle
 
     async def admit(self, request: Request, headers: dict[str, str]) -> Request:
-        """Return the request once it may come in; what its answer must carry is put into `headers`."""
-        edge = edge_of(request)
+        """Return the request if it passes the checks; add the headers that its response must have to `headers`."""
+        context = context_of(request)
         if self.scope_needed is not None:
             caller = await self.identify(request)
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key_id=caller.key_id)
-            allowance = edge.limits.count(caller.key_id)
+            allowance = context.rate_limits.count(caller.key_id)
             headers.update(allowance.headers)
             if not allowance.granted:
                 raise Refused(Code.RATE_LIMITED, limit=allowance.limit, seconds=allowance.reset_seconds)
             require(caller, self.scope_needed, "this address needs it")
         if self.body_field is not None and read_media_type(request) not in self.media_types:
             raise Refused(Code.MEDIA_TYPE)
-        return BoundedRequest(request, self.find_limit(edge.settings), edge.settings.web_body_seconds)
+        return BoundedRequest(request, self.find_limit(context.settings), context.settings.web_body_seconds)
 
     def find_limit(self, settings: Settings) -> int:
         """Return the largest body, in bytes, that this route reads."""
@@ -90,8 +90,8 @@ class OpenRoute(APIRoute):
         """Return the caller."""
         return await identify(request)
 
-    def refuse(self, problem: Problem, request: Request) -> Response:  # noqa: ARG002 (others answer by what is asked)
-        """Return the answer to what was not carried out."""
+    def refuse(self, problem: Problem, request: Request) -> Response:  # noqa: ARG002 (subclasses use the request)
+        """Return the response to a refused request."""
         return render(problem)
 
 
@@ -108,11 +108,11 @@ class AdminRoute(OpenRoute):
 
 
 async def identify(request: Request) -> Caller:
-    """Return the API key of the request; Refused when it carries no valid one."""
+    """Return the API key of the request; Refused when it has no valid one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     caller = None
     if scheme.lower() == "bearer" and token:
-        caller = await edge_of(request).read(lambda connection: find_caller(connection, token.strip()))
+        caller = await context_of(request).read(lambda connection: find_caller(connection, token.strip()))
     if caller is None:
         raise Refused(Code.API_KEY_INVALID)
     return caller
@@ -121,7 +121,7 @@ async def identify(request: Request) -> Caller:
 def caller_of(request: Request) -> Caller:
     """Return the caller, on a route that needs an API key."""
     caller = request.state.caller
-    assert isinstance(caller, Caller)  # noqa: S101 (put there by the guard)
+    assert isinstance(caller, Caller)  # noqa: S101 (`admit` has set it)
     return caller
 
 
@@ -134,7 +134,7 @@ def require(caller: Caller, scope: Scope, why: str) -> None:
 def admit_cart(caller: Caller, cart: Content) -> Content:
     """Return a cart as this key may write it: amounts need the scope `prices`, and without it titles are the catalog's.
 
-    A title changes no amount, and storefronts send the one they show: it is left out, and no reason to refuse.
+    A title changes no amount, and storefronts send the one that they show: it is dropped, and not refused.
     """
     if Scope.PRICES in caller.scopes:
         return cart
@@ -144,5 +144,5 @@ def admit_cart(caller: Caller, cart: Content) -> Content:
 
 
 def read_media_type(request: Request) -> str:
-    """Return what the request says its body is."""
+    """Return the media type of the request's body."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,7 +1,7 @@
-"""A connection, with bounds of its own: what comes before, beside and after what the application sees of a request.
+"""Bounds of a connection, outside of what the application sees of a request.
 
-The time a head and a body may take, the size of a head, the pieces of a body, how much is read after the answer, how
-long an answer may lie unread, and how many connections there are.
+The time for a head and for a body, the size of a head, the pieces of a body, the bytes that are read after the
+response, the time for which a response may stay unread, and the number of connections.
 """
 
 import asyncio
@@ -27,21 +27,21 @@ log = structlog.get_logger()
 #: Pieces that a body may come in: a chunk costs 20 us whatever its size, and 1 MiB of single bytes would be 20 s.
 #: A body of 1 MiB has 719 pieces when each is as large as a packet.
 MAX_PIECES: Final = 1024
-#: Read and thrown away after the answer, so that a client that is still sending gets to read why it was refused.
+#: Read and thrown away after the response, so that a client that is still sending can read why it was refused.
 LINGER_BYTES: Final = 4 * 1024 * 1024
-#: The application answers a slow body itself; the connection ends this much later, if it is still there.
+#: The application itself responds to a slow body; the connection ends this much later, if it is still open.
 MARGIN_SECONDS: Final = 2.0
-#: An answer that its client does not read is dropped after this long.
+#: A response that its client does not read is dropped after this time.
 UNREAD_SECONDS: Final = 30.0
 
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 
 
 class BoundedConfig(Config):
-    """uvicorn's configuration, and the settings that its connections go by."""
+    """uvicorn's configuration, with the settings of its connections."""
 
     def __init__(self, app: ASGIApp, settings: Settings, **others: Any) -> None:
-        """Serve `app` where the settings say."""
+        """Serve `app` at the host and port of the settings."""
         # No websockets, and always the one parser that is bounded here, also where a faster one is installed.
         super().__init__(
             app, settings.web_host, settings.web_port, http=BoundedProtocol, ws="none", interface="asgi3", **others
@@ -50,7 +50,7 @@ class BoundedConfig(Config):
 
 
 class BoundedConnection(h11.Connection):
-    """Refuses a body in too many pieces. Heads are bounded before they come here."""
+    """Refuses a body in too many pieces. Heads are bounded before."""
 
     _pieces = 0
 
@@ -69,8 +69,8 @@ class BoundedConnection(h11.Connection):
 class BoundedProtocol(H11Protocol):
     """uvicorn's protocol, with the bounds."""
 
-    #: Of all connections of this process: one line a second is logged of those there is no room for.
-    _told_at = -1.0
+    #: When a refusal of a connection was last logged: at most one line a second, for all of this process.
+    _logged_at = -1.0
 
     def __init__(
         self,
@@ -89,24 +89,24 @@ class BoundedProtocol(H11Protocol):
         self._received = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, if there is room for it."""
+        """Accept a connection, if there are not too many."""
         super().connection_made(transport)
         if len(self.connections) > self._settings.web_max_connections:
-            if time.monotonic() >= BoundedProtocol._told_at + 1:
-                BoundedProtocol._told_at = time.monotonic()
+            if time.monotonic() >= BoundedProtocol._logged_at + 1:
+                BoundedProtocol._logged_at = time.monotonic()
                 log.warning("connections.full", limit=self._settings.web_max_connections)
             self._refuse(explain_refusal(Unavailable(Code.UNAVAILABLE)))
             return
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of it."""
+        """Stop the timers."""
         self._stop(self._deadline)
         self._stop(self._unread)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read what fits the bounds."""
+        """Read data within the bounds."""
         if self.conn.their_state is h11.IDLE:
             if self._is_head_too_large(data):
                 refusal = Refused(Code.HEADERS_TOO_LARGE, limit=MAX_HEAD_BYTES, headers=MAX_HEADERS)
@@ -115,39 +115,39 @@ class BoundedProtocol(H11Protocol):
             self._received = 0
         self._received += len(data)
         super().data_received(data)
-        # Beyond what may be sent at all, or for too long after the answer.
+        # More than may be sent at all, or too much after the response.
         if self.conn.their_state is h11.SEND_BODY and self._received > self._most():
             self.transport.abort()
 
     def handle_events(self) -> None:
-        """Serve what has been read; also what had come before the answer to the request before it."""
+        """Serve what has been read, also what was read before the response to the former request."""
         super().handle_events()
         self._watch()
 
     def on_response_complete(self) -> None:
-        """End the connection if its answer lies unread."""
+        """End the connection if its response stays unread."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._drop_unread()
 
     def timeout_keep_alive_handler(self) -> None:
-        """End an idle connection, also one that does not read its last answer."""
+        """End an idle connection, also one that does not read its last response."""
         super().timeout_keep_alive_handler()
         self._drop_unread()
 
     def pause_writing(self) -> None:
-        """Give a client that does not read its answer a while to do so."""
+        """Set a time for a client that does not read its response."""
         super().pause_writing()
         self._drop_unread()
 
     def resume_writing(self) -> None:
-        """Go on: it reads."""
+        """Stop that time when the client reads."""
         if not self.transport.is_closing():
             self._stop(self._unread)
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP; once an answer is under way, the connection ends instead."""
+        """Respond to data that is no HTTP; once a response has begun, the connection ends instead."""
         if self.cycle is not None:
             # The client does not receive what the application still sends.
             self.cycle.disconnected = True
@@ -158,7 +158,7 @@ class BoundedProtocol(H11Protocol):
         self._drop_unread()
 
     def _should_upgrade(self) -> bool:
-        # There are no websockets here, and a line in the log for each that asks would be written by anyone.
+        # There are no websockets here, and uvicorn would log a line for every client that requests one.
         return False
 
     def _is_head_too_large(self, data: bytes) -> bool:
@@ -167,14 +167,14 @@ class BoundedProtocol(H11Protocol):
         head = so_far + data[: MAX_HEAD_BYTES + 1]
         end = _HEAD_END.search(head)
         size = len(head) if end is None else end.start()
-        # Beside the lines of the fields there is the request's own.
+        # Beside the lines of the headers there is the request line.
         return size > MAX_HEAD_BYTES or head.count(b"\n", 0, size) > MAX_HEADERS
 
     def _most(self) -> int:
         return self._settings.web_max_body_bytes * 2 + LINGER_BYTES
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer without the application, and close."""
+        """Respond without the application, and close."""
         response = render(problem)
         if self.conn.our_state is h11.IDLE:
             headers = [*response.raw_headers, (b"connection", b"close")]
@@ -188,7 +188,7 @@ class BoundedProtocol(H11Protocol):
         self._drop_unread()
 
     def _watch(self) -> None:
-        """Set the time that is left for what the client is now to send; none while it is our turn."""
+        """Set the time for what the client has to send now; none while the server responds."""
         part = _name_part(self.conn.their_state)
         if part == self._part:
             return
@@ -230,7 +230,7 @@ class BoundedProtocol(H11Protocol):
 
 
 def _name_part(their_state: object) -> Literal["head", "body"] | None:
-    """Return what the client is to send now; None when it has sent all."""
+    """Return what the client has to send now; None when it has sent all."""
     if their_state is h11.IDLE:
         return "head"
     return "body" if their_state is h11.SEND_BODY else None

@@ -8,13 +8,13 @@ from sqlalchemy import Connection, text
 
 from pipeline.errors import Code, Unavailable
 from pipeline.saga import get_chain
-from workers.web.context import Edge
+from workers.web.context import WebContext
 
 #: One reading serves all requests for this long.
 SHARED_SECONDS: Final = 1.0
 
-# The oldest of each phase, by the index: of each, one row is read. What was redelivered is left out: one checkout that
-# no worker can process would otherwise keep all others out.
+# The oldest of each phase, through the index: one row for each. Redelivered ones are left out: one checkout that no
+# worker can process would otherwise shed all others.
 WAITED: Final = text("""
     SELECT CAST(coalesce(max(extract(epoch FROM now() - oldest.sent_at)), 0) AS float8)
     FROM generate_series(0, :last) AS done (phases),
@@ -25,12 +25,12 @@ WAITED: Final = text("""
 
 
 class LoadShedding:
-    """How long checkouts wait for their workers. Lives on one event loop."""
+    """Sheds load by the time for which checkouts wait for their workers. For one event loop."""
 
-    def __init__(self, edge: Edge) -> None:
-        """Look through this edge's connections."""
-        self._edge = edge
-        self._bound = edge.settings.web_load_shed_after_seconds
+    def __init__(self, context: WebContext) -> None:
+        """Read with this context's connections."""
+        self._context = context
+        self._bound = context.settings.web_load_shed_after_seconds
         self._waited_seconds = 0.0
         self._until = 0.0
 
@@ -39,7 +39,7 @@ class LoadShedding:
         if time.monotonic() >= self._until:
             # Requests during a reading use the last one: a database that hangs delays no request here.
             self._until = time.monotonic() + SHARED_SECONDS
-            self._waited_seconds = await self._edge.read(read_waited)
+            self._waited_seconds = await self._context.read(read_waited)
         if self._waited_seconds > self._bound:
             raise Unavailable(Code.OVERLOADED, seconds=max(1, math.ceil(self._bound / 2)))
 

@@ -1,4 +1,4 @@
-"""How much one key may ask of one process, and how much one request may bring along."""
+"""The rate limit of an API key in one process, and the bound of a request's body."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ WINDOW_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a key's minute, as the fields `RateLimit` and `RateLimit-Policy` (IETF draft 10) say it."""
+    """The rest of a key's rate limit, for the headers `RateLimit` and `RateLimit-Policy` (IETF draft 10)."""
 
     limit: int
     left: int
@@ -29,7 +29,7 @@ class Allowance:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The two fields."""
+        """The two headers."""
         return {
             "RateLimit-Policy": f'"key";q={self.limit};w={WINDOW_SECONDS}',
             "RateLimit": f'"key";r={self.left};t={self.reset_seconds}',
@@ -37,10 +37,10 @@ class Allowance:
 
 
 class RateLimits:
-    """Counts the requests of each key over the last minute, in this process alone: nothing is shared, nothing waits."""
+    """Counts the requests of each key over the last minute, in this process only."""
 
     def __init__(self, per_minute: int) -> None:
-        """Allow so many requests a key."""
+        """Allow so many requests to each key."""
         self._item = RateLimitItemPerMinute(per_minute)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
@@ -55,13 +55,13 @@ class RateLimits:
 class BoundedRequest(Request):
     """A request with a bounded body, whatever its Content-Length says, read as JSON by `read_json`.
 
-    Reading it raises Refused: too large, or not here in time.
+    Reading it raises Refused when it is too large or too late.
     """
 
     def __init__(self, request: Request, limit: int, seconds: float) -> None:
-        """Take the request in front of a body of at most so many bytes, which has so long to arrive."""
+        """Bound the body of this request to so many bytes, which must arrive within so many seconds."""
         declared = request.headers.get("content-length", "0")
-        # Python reads no number of thousands of digits.
+        # Python refuses to read a number of thousands of digits.
         if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
             raise Refused(Code.BODY_TOO_LARGE, limit=limit)
         super().__init__(request.scope, self._receive_bounded)
@@ -71,7 +71,7 @@ class BoundedRequest(Request):
         self._received = 0
 
     async def json(self) -> Any:
-        """Return what the body says. Raises as `read_json` does."""
+        """Return the value of the body. Raises as `read_json` does."""
         return read_json(await self.body())
 
     async def _receive_bounded(self) -> Message:

@@ -1,6 +1,6 @@
-"""What every request passes before anything reads it: how long its address and its headers may be, and which cookie.
+"""Bounds of every request before anything reads it: its address, its headers, its cookies.
 
-An ASGI middleware in front of all routes, and of what is answered without one: 404, 405, the documents, health.
+An ASGI middleware in front of all routes, and of the responses without a route: 404, 405, the documents.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from workers.web.responses.problem_details import HEADERS, explain_refusal, rend
 
 log = structlog.get_logger()
 
-#: Of a request's line and headers together. What programs and browsers send has one to four kilobytes.
+#: Request line and headers together. Those of programs and browsers have one to four kilobytes.
 MAX_HEAD_BYTES: Final = 16 * 1024
 #: Browsers behind two proxies send some forty.
 MAX_HEADERS: Final = 100
@@ -25,14 +25,14 @@ MAX_COOKIE_BYTES: Final = 4096
 
 
 class RequestBounds:
-    """ASGI middleware that refuses what is too long, and leaves no cookie to be parsed but one that is safe to parse.
+    """ASGI middleware that refuses what is too long, and removes cookies that are not safe to parse.
 
-    Python before 3.11.10 and 3.12.6 takes quadratic time to undo the backslashes of a quoted cookie: 60 kB hold a
-    process up for eight seconds, and FastAPI parses the cookies of every request.
+    Python before 3.11.10 and 3.12.6 takes quadratic time for the backslashes of a quoted cookie: 60 kB block a process
+    for eight seconds, and FastAPI parses the cookies of every request.
     """
 
     def __init__(self, app: ASGIApp, cookie: str) -> None:
-        """Stand before `app`, which reads the one cookie of this name."""
+        """Protect `app`, which reads the one cookie of this name."""
         self._app = app
         self._cookie = cookie.encode("latin-1")
 
@@ -45,18 +45,18 @@ class RequestBounds:
         if refusal is not None:
             response = render(explain_refusal(refusal))
             response.headers.update(HEADERS)
-            # What else the client sends is not worth reading.
+            # The rest of the request is not read.
             response.headers["Connection"] = "close"
             log.info("request.refused", code=refusal.code, status=response.status_code)
             await response(scope, receive, send)
             return
-        # In its place: what routes write into the scope is read by the layers before this.
+        # In the same scope: middleware before this one reads what routes write into it.
         scope["headers"] = keep_cookie(scope["headers"], self._cookie)
         await self._app(scope, receive, send)
 
 
 def find_excess(scope: Scope) -> Refused | None:
-    """Return what refuses a request for its address or its headers; None when both are within bounds."""
+    """Return the refusal of a request for its address or its headers; None when both are within bounds."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     size = sum(len(name) + len(value) + 4 for name, value in headers)
     if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
@@ -69,10 +69,9 @@ def find_excess(scope: Scope) -> Refused | None:
 
 
 def keep_cookie(headers: list[tuple[bytes, bytes]], name: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers with no cookie but the named one, and that only if it is safe to parse.
+    """Return the headers without any cookie except the named one, and with that only if it is safe to parse.
 
-    Not parsed are a header of more than `MAX_COOKIE_BYTES` and a value with a quote or a backslash: a client that
-    sends such a cookie has, to us, sent none.
+    A header of more than `MAX_COOKIE_BYTES`, and a value with a quote or a backslash, count as no cookie.
     """
     if all(key != b"cookie" for key, _ in headers):
         return headers

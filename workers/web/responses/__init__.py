@@ -1,1 +1,1 @@
-"""How results and errors are answered over HTTP."""
+"""HTTP responses for results and errors."""

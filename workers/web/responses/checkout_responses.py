@@ -1,4 +1,4 @@
-"""How a checkout is answered: what it came to, with the status and headers that say so."""
+"""Responses for a checkout: its body, with the HTTP status and headers of its state."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -11,53 +11,53 @@ from starlette.responses import Response
 
 from models.states import ENDINGS, CheckoutState
 from pipeline.errors import Code, Conflict
-from pipeline.intake import RESTING, Status, read_status
+from pipeline.intake import STABLE, Status, read_status
 from pipeline.pricing import Quote, read_quotes
-from workers.web.context import Edge
+from workers.web.context import WebContext
 from workers.web.responses.problem_details import make_problem, render
 from workers.web.responses.serializers import view_checkout
 
-#: When to ask again about a checkout in progress: all phases together take tenths of a second.
+#: When to poll a checkout in progress again: all phases together take tenths of a second.
 RETRY_AFTER_SECONDS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class HttpOutcome:
-    """A checkout as it stood when its caller's patience, or its way, ended."""
+    """A checkout when it became stable, or when its caller's wait ended."""
 
     status: Status
     quote: tuple[Quote, str] | None
 
     @property
-    def is_resting(self) -> bool:
-        """Whether it moves no further by itself."""
-        return self.status.state in RESTING
+    def is_stable(self) -> bool:
+        """Whether it is in a stable state."""
+        return self.status.state in STABLE
 
     @property
     def was_declined(self) -> bool:
-        """Whether it waits for another card."""
+        """Whether it awaits another card."""
         return self.status.state is CheckoutState.AWAITING_PAYMENT and self.status.failure is not None
 
 
-async def settle(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> HttpOutcome:
-    """Wait for a checkout to come to rest, for at most so many seconds, and return how it stands."""
+async def settle(context: WebContext, checkout_id: UUID, owner: str, seconds: int) -> HttpOutcome:
+    """Wait until a checkout is in a stable state, for at most so many seconds, and return it."""
     structlog.contextvars.bind_contextvars(checkout_id=str(checkout_id))
 
-    def look(connection: Connection) -> Status:
+    def read(connection: Connection) -> Status:
         return read_status(connection, checkout_id=checkout_id, owner=owner)
 
-    def look_closely(connection: Connection) -> HttpOutcome:
-        return HttpOutcome(look(connection), read_quotes(connection, [checkout_id]).get(checkout_id))
+    def read_outcome(connection: Connection) -> HttpOutcome:
+        return HttpOutcome(read(connection), read_quotes(connection, [checkout_id]).get(checkout_id))
 
     if seconds:
-        await edge.long_polls.wait(
-            checkout_id, partial(edge.read, look), lambda status: status.state in RESTING, seconds
+        await context.long_polls.wait(
+            checkout_id, partial(context.read, read), lambda status: status.state in STABLE, seconds
         )
-    return await edge.read(look_closely)
+    return await context.read(read_outcome)
 
 
-def answer_buyer(outcome: HttpOutcome, *, paying: bool, waited: int) -> Response:
-    """Answer with the order or the quote, with why there is none, or with where it stands.
+def respond_to_buyer(outcome: HttpOutcome, *, paying: bool, waited: int) -> Response:
+    """Return the response with the order or the quote, the reason why there is none, or the status.
 
     200: it is in a stable, good state. 202: it is in progress, or awaits 3-D Secure or review. Else a problem.
     """
@@ -76,10 +76,10 @@ def answer_buyer(outcome: HttpOutcome, *, paying: bool, waited: int) -> Response
     return _with_headers(_show(outcome, _choose_status(status.state, paying=paying)), outcome, waited)
 
 
-def answer_cancel(outcome: HttpOutcome, *, waited: int) -> Response:
-    """Answer with the cancelled checkout's status: 200 once all is undone, 202 before that and in review.
+def respond_to_cancel(outcome: HttpOutcome, *, waited: int) -> Response:
+    """Return the response with the cancelled checkout's status: 200 once all is undone, 202 before that and in review.
 
-    Raises Conflict for one that has become an order, be it that it did so just before it was to be cancelled.
+    Raises Conflict for one with an order, also when it was placed just before the cancellation.
     """
     status = outcome.status
     if status.order is not None:
@@ -108,7 +108,7 @@ def _show(outcome: HttpOutcome, status: int) -> Response:
 
 def _with_headers(response: Response, outcome: HttpOutcome, waited: int) -> Response:
     response.headers["Location"] = f"/checkout/status?checkout_id={outcome.status.checkout_id}"
-    if not outcome.is_resting:
+    if not outcome.is_stable:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if waited:
         response.headers["Preference-Applied"] = f"wait={waited}"

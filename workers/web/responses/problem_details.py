@@ -24,13 +24,13 @@ from workers.web.responses.status_codes import RETRY_AFTER_SECONDS, STATUSES, TI
 log = structlog.get_logger()
 
 MEDIA_TYPE: Final = "application/problem+json"
-#: A name, not an address: what stands behind it is the table of codes in docs/integration.md.
+#: A name, not an address: docs/integration.md has the table of codes.
 TYPE_PREFIX: Final = "urn:checkout:problem:"
 
-#: Answers are about one buyer's money: no proxy keeps them, and no browser guesses what they are.
+#: Responses are about one buyer's money: no proxy may store them, and no browser may guess their type.
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
-#: What the same request, repeated, gets over. A checkout that failed with a 503 has ended: repeating changes nothing.
+#: Problems that a repeat of the same request solves. A checkout that failed with a 503 has ended: no repeat helps.
 _PASSING: Final = frozenset(
     {Code.UNAVAILABLE, Code.OVERLOADED, Code.RATE_LIMITED, Code.SIGN_INS_LIMITED, Code.KEY_RUNNING}
 )
@@ -39,7 +39,7 @@ _PASSING: Final = frozenset(
 class Problem(BaseModel):
     """Why a request was not carried out, or a checkout did not become an order.
 
-    `type` and `code` are stable; `detail` is a sentence for people; `facts` are what the sentence was made from.
+    `type` and `code` are stable; `detail` is a sentence for people; `facts` are the values in the sentence.
     """
 
     model_config = ConfigDict(
@@ -92,7 +92,7 @@ def make_problem(
 
 
 def render(problem: Problem) -> Response:
-    """Return the response, with the headers that belong to its status."""
+    """Return the response, with the headers of its status."""
     headers = {}
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="checkout"'
@@ -107,9 +107,7 @@ def render(problem: Problem) -> Response:
 
 
 def explain(error: Exception, request: Request) -> Problem:
-    """Return the problem of anything that was raised; an unexpected exception is logged, and reported without its
-    text.
-    """
+    """Return the problem of any error; an unexpected exception is logged, and reported without its text."""
     match error:
         case CheckoutError():
             return explain_refusal(error)
@@ -121,7 +119,7 @@ def explain(error: Exception, request: Request) -> Problem:
             allowed = ", ".join(_find_methods(request))
             return explain_refusal(Refused(Code.METHOD_UNKNOWN, method=request.method, allowed=allowed))
         case HTTPException(__cause__=CheckoutError() as cause):
-            # What is raised while the body is read comes wrapped.
+            # FastAPI wraps errors that are raised while the body is read.
             return explain_refusal(cause)
         case HTTPException():
             return explain_refusal(Invalid(Code.REQUEST_INVALID, reason="its body cannot be read"))
@@ -134,7 +132,7 @@ def explain(error: Exception, request: Request) -> Problem:
 
 
 def explain_refusal(error: CheckoutError) -> Problem:
-    """Return the problem of an error of our own."""
+    """Return the problem of an error of the engine."""
     return make_problem(error.code, str(error), error.detail)
 
 
@@ -146,7 +144,7 @@ def _find_methods(request: Request) -> list[str]:
 
 
 def _read_id(fact: object) -> UUID | None:
-    """Return an id among the facts; in its place there may stand the cart's, in words."""
+    """Return an id among the facts; None for a text in its place, such as `for cart ...`."""
     try:
         return UUID(str(fact))
     except ValueError:
@@ -154,7 +152,7 @@ def _read_id(fact: object) -> UUID | None:
 
 
 def _read_objection(error: RequestValidationError) -> Invalid:
-    """Return the first thing that is wrong with a request, without anything of what was sent but the field's name."""
+    """Return the first mistake of a request, with the field's name and without its value."""
     first = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     if where[0] == "header" and where[1].lower() == "idempotency-key":

@@ -1,4 +1,4 @@
-"""Carts and checkouts as they are shown over HTTP."""
+"""Carts and checkouts as JSON for HTTP."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -34,7 +34,7 @@ MESSAGES: Final[Mapping[CheckoutState, str]] = {
 
 
 def view_cart(stored: StoredCart, owner: str) -> CartView:
-    """Show a cart; another owner's checkout of it is not named."""
+    """Return the view of a cart; another owner's checkout of it is not named."""
     cart_lock = stored.cart_lock
     is_own = cart_lock is not None and cart_lock.owner == owner
     return CartView(
@@ -79,12 +79,12 @@ def describe(status: Status) -> dict[str, Any]:
 
 
 def view_status(status: Status) -> StatusView:
-    """Show where a checkout stands."""
+    """Return the view of a checkout's status."""
     return StatusView(**describe(status))
 
 
 def view_idle_cart(stored: StoredCart) -> StatusView:
-    """Show a cart that has had no checkout of this owner."""
+    """Return the status view of a cart without a checkout of this owner."""
     free = stored.cart_lock is None and stored.state is CartState.OPEN
     message = "No checkout has been started." if free else "The cart cannot be checked out now."
     return StatusView(
@@ -97,7 +97,7 @@ def view_idle_cart(stored: StoredCart) -> StatusView:
 
 
 def view_checkout(status: Status, quote: tuple[Quote, str] | None) -> CheckoutView:
-    """Show a checkout with all that is frozen."""
+    """Return the view of a checkout with its quote and order."""
     return CheckoutView(
         **describe(status),
         quote=None if quote is None else _view_quote(*quote),
@@ -106,7 +106,7 @@ def view_checkout(status: Status, quote: tuple[Quote, str] | None) -> CheckoutVi
 
 
 def _describe(status: Status) -> str:
-    # Why it unwinds is in `failure`; what to do meanwhile is to wait, whatever the reason advises for later.
+    # Why it unwinds is in `failure`; its advice is for later, and until then the caller has to wait.
     if status.failure is not None and status.state not in {CheckoutState.UNWINDING, CheckoutState.NEEDS_REVIEW}:
         return status.failure.message
     until = status.expires_at.isoformat(timespec="seconds")

@@ -1,10 +1,10 @@
-"""The HTTP status of every code. A new code fails the test that counts them until it has its line here."""
+"""The HTTP status of every error code. A test fails for a new code until it has its line here."""
 
 from typing import Final
 
 from pipeline.errors import Code
 
-#: A database that restarts is back within seconds; a client that waits this long does not add to its trouble.
+#: A database that restarts is back within seconds; a client that waits this long adds little load.
 RETRY_AFTER_SECONDS: Final = 2
 
 _CODES: Final[dict[int, tuple[Code, ...]]] = {
@@ -93,7 +93,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
 
 STATUSES: Final[dict[Code, int]] = {code: status for status, codes in _CODES.items() for code in codes}
 
-#: As RFC 9110 and its followers have them; Python's own names differ from version to version.
+#: As in RFC 9110 and later ones; Python's own names differ between versions.
 TITLES: Final[dict[int, str]] = {
     400: "Bad Request",
     401: "Unauthorized",

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from pipeline.carts import Cart
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
 from workers.web.responses.serializers import view_cart
 from workers.web.schemas.examples import CART_ID
@@ -28,22 +28,20 @@ CREATED: dict[int | str, dict[str, Any]] = {201: {"model": CartView, "descriptio
     responses=CREATED | describe_problems(401, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
 )
 async def put_cart(request: Request, response: Response, cart_id: CartId, form: CartForm) -> CartView:
-    """Write a cart whole, under an id of your choice (a UUID). 423 while a checkout holds it."""
-    edge, caller = edge_of(request), caller_of(request)
+    """Write a whole cart, with an id of your choice (a UUID). 423 while a checkout locks it."""
+    context, caller = context_of(request), caller_of(request)
     cart = Cart(id=cart_id, **dict(admit_cart(caller, form)))
-    if await edge.run(lambda: edge.service.put_cart(caller.owner, cart)):
+    if await context.run(lambda: context.service.put_cart(caller.owner, cart)):
         response.status_code = 201
-    return await edge.run(lambda: view_cart(edge.service.read_cart(caller.owner, cart_id), caller.owner))
+    return await context.run(lambda: view_cart(context.service.read_cart(caller.owner, cart_id), caller.owner))
 
 
 @router.get(
     "/carts/{cart_id}",
-    response_description="The cart as it stands",
+    response_description="The cart",
     responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
 )
 async def read_cart(request: Request, cart_id: CartId) -> CartView:
-    """Return a cart. A locked one can be read: `locked_by` and `expires_at` name the owner of the cart lock and its
-    end.
-    """
-    edge, owner = edge_of(request), caller_of(request).owner
-    return await edge.run(lambda: view_cart(edge.service.read_cart(owner, cart_id), owner))
+    """Return a cart, also a locked one: `locked_by` and `expires_at` are the owner and the end of the cart lock."""
+    context, owner = context_of(request), caller_of(request).owner
+    return await context.run(lambda: view_cart(context.service.read_cart(owner, cart_id), owner))

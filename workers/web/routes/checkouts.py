@@ -9,15 +9,15 @@ from starlette.responses import Response
 from models.limits import MAX_TTL_SECONDS
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.intake import CheckoutService, StartRequest
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.headers import read_key, read_wait
 from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
 from workers.web.protection.load_shedding import LoadShedding
-from workers.web.responses.checkout_responses import answer_buyer, answer_cancel, settle
+from workers.web.responses.checkout_responses import respond_to_buyer, respond_to_cancel, settle
 from workers.web.responses.serializers import view_idle_cart, view_status
 from workers.web.routes.purchase import purchase
 from workers.web.schemas.examples import CART_ID, CHECKOUT_ID
-from workers.web.schemas.openapi import BEARER, RESTS, describe_problems
+from workers.web.schemas.openapi import BEARER, CHECKOUT_RESPONSES, describe_problems
 from workers.web.schemas.requests import CancelForm, CheckoutForm
 from workers.web.schemas.responses import CheckoutView, StatusView
 
@@ -27,7 +27,7 @@ Prefer = Annotated[
     str | None,
     Header(
         alias="Prefer",
-        description="`wait=N`: hold the answer for up to N seconds, until the checkout has come to rest",
+        description="`wait=N`: respond when the checkout is in a stable state, or after N seconds",
         examples=["wait=10"],
     ),
 ]
@@ -41,41 +41,41 @@ Key = Annotated[
 ]
 
 UNDONE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {**RESTS[200], "description": "Everything is undone: the cart is open again"},
-    202: {**RESTS[202], "description": "It is being undone, or needs review: `Location` is where to ask"},
+    200: {**CHECKOUT_RESPONSES[200], "description": "Everything is undone: the cart is open again"},
+    202: {**CHECKOUT_RESPONSES[202], "description": "It is being undone, or needs review: poll the `Location`"},
 }
 
 
 @router.get(
     "/checkout",
     response_model=CheckoutView,
-    responses=RESTS | describe_problems(401, 402, 403, 404, 409, 422, 423, 429, 500, 503),
+    responses=CHECKOUT_RESPONSES | describe_problems(401, 402, 403, 404, 409, 422, 423, 429, 500, 503),
 )
 async def start_checkout(
     request: Request,
     cart_id: Annotated[UUID, Query(description="the cart to buy", examples=[CART_ID])],
     ttl_seconds: Annotated[
-        int | None, Query(gt=0, le=MAX_TTL_SECONDS, description="how long to hold it unpaid", examples=[900])
+        int | None, Query(gt=0, le=MAX_TTL_SECONDS, description="how long to keep it unpaid", examples=[900])
     ] = None,
     prefer: Prefer = None,
 ) -> Response:
     """Start the checkout of a cart, or return the one that it has.
 
-    Its stock and prices are held from then on. Safe to repeat: a cart has one checkout at a time, and one that waited
-    for 3-D Secure is polled again. 202 while it is in progress, 200 with the quote once that is frozen.
+    Its stock is reserved and its prices are locked. Safe to repeat: a cart has one checkout at a time, and the payment
+    of one that waits for 3-D Secure is polled again. 202 while it is in progress, 200 with the quote once it is frozen.
     """
-    edge, owner = edge_of(request), caller_of(request).owner
+    context, owner = context_of(request), caller_of(request).owner
     await load_shedding_of(request).admit()
-    wanted = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
-    checkout_id = await edge.run(lambda: _start(edge.service, wanted))
-    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
-    return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=False, waited=seconds)
+    start_request = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
+    checkout_id = await context.run(lambda: _start(context.service, start_request))
+    seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
+    return respond_to_buyer(await settle(context, checkout_id, owner, seconds), paying=False, waited=seconds)
 
 
 @router.post(
     "/checkout",
     response_model=CheckoutView,
-    responses=RESTS | describe_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
+    responses=CHECKOUT_RESPONSES | describe_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
 )
 async def process_checkout(
     request: Request, form: CheckoutForm, idempotency_key: Key, prefer: Prefer = None
@@ -83,22 +83,22 @@ async def process_checkout(
     """Pay a started checkout, or a cart at once.
 
     202 at once, with the address of its status; with `Prefer: wait=N` the order, or why there is none. A repeat with
-    the same key and body is answered as the first was, for 24 hours, and never pays twice.
+    the same key and body gets the first response, for 24 hours, and never pays twice.
     """
-    edge, caller = edge_of(request), caller_of(request)
+    context, caller = context_of(request), caller_of(request)
     key = read_key(idempotency_key)
     if form.cart is not None:
         form = form.model_copy(update={"cart": admit_cart(caller, form.cart)})
     if form.checkout_id is None:
-        # What has been started is finished: its stock is held.
+        # A started checkout is not refused: its stock is reserved.
         await load_shedding_of(request).admit()
-    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
-    return await purchase(edge, form.ask(caller.owner, key), key, seconds)
+    seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
+    return await purchase(context, form.to_request(caller.owner, key), key, seconds)
 
 
 @router.get(
     "/checkout/status",
-    response_description="Where it stands",
+    response_description="The status",
     responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
 )
 async def read_checkout_status(
@@ -111,8 +111,8 @@ async def read_checkout_status(
     """Return the status of a checkout, or of a cart's newest one."""
     if (checkout_id is None) == (cart_id is None):
         raise Invalid(Code.REQUEST_INVALID, reason="name either checkout_id or cart_id")
-    edge, owner = edge_of(request), caller_of(request).owner
-    return await edge.run(lambda: _read_status(edge.service, owner, checkout_id, cart_id))
+    context, owner = context_of(request), caller_of(request).owner
+    return await context.run(lambda: _read_status(context.service, owner, checkout_id, cart_id))
 
 
 @router.post(
@@ -125,33 +125,33 @@ async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = N
 
     Refused once the payment is being captured (`past_pivot`), and of one that has become an order.
     """
-    edge, owner = edge_of(request), caller_of(request).owner
-    checkout_id = await edge.run(lambda: _cancel(edge.service, owner, form))
-    seconds = read_wait(prefer, edge.settings.web_max_wait_seconds)
-    return answer_cancel(await settle(edge, checkout_id, owner, seconds), waited=seconds)
+    context, owner = context_of(request), caller_of(request).owner
+    checkout_id = await context.run(lambda: _cancel(context.service, owner, form))
+    seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
+    return respond_to_cancel(await settle(context, checkout_id, owner, seconds), waited=seconds)
 
 
 def load_shedding_of(request: Request) -> LoadShedding:
-    """Return what refuses new checkouts of this process."""
+    """Return the load shedding of this process."""
     load_shedding = request.app.state.load_shedding
     assert isinstance(load_shedding, LoadShedding)  # noqa: S101 (the application is built in one place)
     return load_shedding
 
 
-def _start(service: CheckoutService, wanted: StartRequest) -> UUID:
+def _start(service: CheckoutService, start_request: StartRequest) -> UUID:
     try:
-        admitted = service.start(wanted)
+        result = service.start(start_request)
     except Conflict as refusal:
         if refusal.code is not Code.CART_COMPLETED:
             raise
         # A page that is refreshed after the purchase shows the order; another owner's is not shown.
         try:
-            return service.status(cart_id=wanted.cart_id, owner=wanted.owner).checkout_id
+            return service.status(cart_id=start_request.cart_id, owner=start_request.owner).checkout_id
         except NotFound:
             raise refusal from None
-    if not admitted.changed:
-        service.resume(admitted.checkout_id, wanted.owner)
-    return admitted.checkout_id
+    if not result.changed:
+        service.resume(result.checkout_id, start_request.owner)
+    return result.checkout_id
 
 
 def _read_status(service: CheckoutService, owner: str, checkout_id: UUID | None, cart_id: UUID | None) -> StatusView:

@@ -1,4 +1,4 @@
-"""`GET /health/checkout`: open to all, quick, and with nothing secret in it."""
+"""`GET /health/checkout`: public, quick, and without secrets."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -46,17 +46,15 @@ class HealthView(BaseModel):
 
 
 UNHEALTHY: Final[dict[int | str, dict[str, Any]]] = {
-    503: {"model": HealthView, "description": "Checkouts do not get through"}
+    503: {"model": HealthView, "description": "Checkouts are not processed"}
 }
 
 
-@router.get("/health/checkout", response_description="Checkouts get through", responses=UNHEALTHY)
+@router.get("/health/checkout", response_description="Checkouts are processed", responses=UNHEALTHY)
 async def read_health(request: Request, response: Response) -> HealthView:
-    """Return whether checkouts get through: 503 when they do not, 200 when they do, be it later or not all
-    (degraded).
-    """
-    health_checker: HealthChecker = request.app.state.health_checker
-    report = await health_checker.report()
+    """Return whether checkouts are processed: 503 when they are not, 200 when they are, also late or in part."""
+    health_check: HealthChecker = request.app.state.health_check
+    report = await health_check.report()
     if report.status is Health.UNHEALTHY:
         response.status_code = 503
     checks = {name: CheckView.model_validate(check) for name, check in report.checks.items()}

@@ -1,4 +1,4 @@
-"""`GET /metrics`: the engine's figures for Prometheus, read when they are asked for, and this process's own."""
+"""`GET /metrics`: the engine's figures for Prometheus, read at each request, and this process's own."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -13,13 +13,13 @@ from pipeline.gateways import describe_choice
 from pipeline.operations import Stats, read_stats
 from pipeline.operations.health import read_sweep_age
 from workers.overview import Readout, read_queues
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.authentication import AdminRoute
 from workers.web.schemas.openapi import BEARER, describe_problems
 
 router = APIRouter(route_class=AdminRoute, tags=["operation"], dependencies=[BEARER])
 
-#: How far back ended checkouts are counted.
+#: Ended checkouts of so many hours are counted.
 HOURS: Final = 1.0
 
 
@@ -34,15 +34,15 @@ HOURS: Final = 1.0
 async def read_metrics(request: Request) -> Response:
     """Return all figures in Prometheus's text format; needs a key with the scope `admin`."""
     registry: CollectorRegistry = request.app.state.registry
-    edge = edge_of(request)
+    context = context_of(request)
 
     def read(connection: Connection) -> tuple[Stats, float | None]:
-        return read_stats(connection, edge.settings, hours=HOURS), read_sweep_age(connection)
+        return read_stats(connection, context.settings, hours=HOURS), read_sweep_age(connection)
 
-    stats, sweep_age = await edge.read(read)
-    queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
-    figures = Figures(Readout(stats, queues, describe_choice(edge.settings)), sweep_age)
-    body = await edge.run(lambda: generate_latest(figures) + generate_latest(registry))
+    stats, sweep_age = await context.read(read)
+    queues = await context.run(lambda: read_queues(context.engine.broker.client))
+    figures = Figures(Readout(stats, queues, describe_choice(context.settings)), sweep_age)
+    body = await context.run(lambda: generate_latest(figures) + generate_latest(registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -50,7 +50,7 @@ class Figures(CollectorRegistry):
     """One reading, as metrics."""
 
     def __init__(self, readout: Readout, sweep_age: float | None) -> None:
-        """Take what was read; no age of a sweep that has never run."""
+        """Take the reading; `sweep_age` is None if the sweep has never run."""
         super().__init__()
         self._readout, self._sweep_age = readout, sweep_age
 

@@ -1,4 +1,4 @@
-"""`POST /checkout`: one payment for one idempotency key, and the same answer for as often as it is asked."""
+"""`POST /checkout`: one payment for one idempotency key, and the stored response for every repeat."""
 
 from typing import Final
 from uuid import UUID
@@ -9,17 +9,17 @@ from pipeline.errors import Code, Refused
 from pipeline.intake import ProcessRequest, StartRequest
 from pipeline.intake.idempotency import IdempotentRequest, StoredResponse
 from pipeline.intake.requests import fingerprint
-from workers.web.context import Edge
-from workers.web.responses.checkout_responses import answer_buyer, settle
+from workers.web.context import WebContext
+from workers.web.responses.checkout_responses import respond_to_buyer, settle
 from workers.web.responses.problem_details import explain_refusal, render
 
-#: A lease outlives its wait by this much: the transactions before and after it, on a bad day. A process that dies
-#: leaves its caller's repeats at `idempotency_running` for no longer.
+#: A lease ends this much after its wait: enough for slow transactions before and after it. When a process crashes,
+#: repeats of its requests get `idempotency_running` for no longer.
 LEASE_MARGIN_SECONDS: Final = 10
 
-#: Unless it is committed, a refusal for one of these is no answer to the request: it is about its key, or about another
-#: request that is under way. When that has come to nothing, the same key buys.
-_NOT_KEPT: Final = frozenset(
+#: Unless it is committed, a refusal with one of these is not stored: it is about the key, or about another request in
+#: progress. When that has failed, the same key can buy.
+_NOT_STORED: Final = frozenset(
     {
         Code.KEY_CONFLICT,
         Code.KEY_RUNNING,
@@ -31,27 +31,29 @@ _NOT_KEPT: Final = frozenset(
 )
 
 
-async def purchase(edge: Edge, intent: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
-    """Pay and answer; the first answer of this key if it has had one."""
-    asked = IdempotentRequest(intent.owner, key, fingerprint(intent))
+async def purchase(context: WebContext, request: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
+    """Pay and return the response; or return the stored response of this key."""
+    idempotent = IdempotentRequest(request.owner, key, fingerprint(request))
     leased = True
     try:
-        admitted = await edge.run(lambda: edge.service.purchase(intent, asked, seconds + LEASE_MARGIN_SECONDS))
-        if isinstance(admitted, StoredResponse):
-            return _replay(admitted)
-        response = await _finish(edge, admitted.checkout_id, intent.owner, seconds)
+        result = await context.run(
+            lambda: context.service.purchase(request, idempotent, seconds + LEASE_MARGIN_SECONDS)
+        )
+        if isinstance(result, StoredResponse):
+            return _replay(result)
+        response = await _finish(context, result.checkout_id, request.owner, seconds)
     except Refused as refusal:
-        if refusal.code in _NOT_KEPT and not refusal.committed:
+        if refusal.code in _NOT_STORED and not refusal.committed:
             raise
         leased = refusal.committed
         response = render(explain_refusal(refusal))
-    answer = StoredResponse(response.status_code, dict(response.headers), bytes(response.body).decode())
-    await edge.run(lambda: edge.service.keep_response(asked, answer, leased=leased))
+    stored = StoredResponse(response.status_code, dict(response.headers), bytes(response.body).decode())
+    await context.run(lambda: context.service.keep_response(idempotent, stored, leased=leased))
     return response
 
 
-async def _finish(edge: Edge, checkout_id: UUID, owner: str, seconds: int) -> Response:
-    return answer_buyer(await settle(edge, checkout_id, owner, seconds), paying=True, waited=seconds)
+async def _finish(context: WebContext, checkout_id: UUID, owner: str, seconds: int) -> Response:
+    return respond_to_buyer(await settle(context, checkout_id, owner, seconds), paying=True, waited=seconds)
 
 
 def _replay(stored: StoredResponse) -> Response:

@@ -1,4 +1,4 @@
-"""The route of the payment provider's webhooks: verified by their signature, stored, then answered."""
+"""The route of inbound webhooks: verified by their signature, and stored before the response."""
 
 from typing import Annotated, ClassVar
 
@@ -6,13 +6,13 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.webhooks.inbound import MAX_BODY
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.authentication import OpenRoute
 from workers.web.schemas.openapi import describe_problems
 
 
 class WebhookRoute(OpenRoute):
-    """Where providers send their webhooks."""
+    """The route to which providers send their webhooks."""
 
     max_bytes: ClassVar[int] = MAX_BODY
 
@@ -44,7 +44,7 @@ async def receive_webhook(
     request: Request, gateway: Annotated[str, Path(description="the payment provider", examples=["sandbox"])]
 ) -> ReceivedView:
     """Receive an inbound webhook of the payment provider. It needs no API key: its signature identifies the sender."""
-    edge = edge_of(request)
+    context = context_of(request)
     body, headers = await request.body(), dict(request.headers)
-    await edge.run(lambda: edge.service.receive_webhook(gateway, body, headers))
+    await context.run(lambda: context.service.receive_webhook(gateway, body, headers))
     return ReceivedView()

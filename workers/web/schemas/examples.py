@@ -34,7 +34,7 @@ STORED_CART: Final[dict[str, Any]] = {
     "updated_at": "2026-11-26T11:59:00Z",
 }
 
-#: Where the purchase waits.
+#: The phase after which the purchase awaits payment.
 WAITING_AFTER: Final[Phase] = next(phase for phase in get_chain() if phase.awaits_payment)
 
 STATUS: Final[dict[str, Any]] = {
@@ -94,7 +94,7 @@ CHECKOUT: Final[dict[str, Any]] = {
     "order": None,
 }
 
-#: What the sentences of errors are filled in with.
+#: The facts in the examples of error sentences.
 FACTS: Final[dict[str, Any]] = {
     "actor": "ada",
     "allowed": "GET, POST",

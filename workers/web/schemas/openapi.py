@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of all routes alike: keys, limits, and every error with the codes it may carry."""
+"""The parts of the OpenAPI document that all routes share: API keys, rate limits, and every error with its codes."""
 
 from typing import Any, Final
 
@@ -12,9 +12,9 @@ from workers.web.responses.status_codes import STATUSES, TITLES
 from workers.web.schemas.examples import pick_facts
 from workers.web.schemas.responses import CheckoutView
 
-#: For the document alone; the guard reads the header before anything else is done.
+#: For the document only; `OpenRoute.admit` reads the header before anything else.
 BEARER: Final = Security(
-    HTTPBearer(auto_error=False, scheme_name="apiKey", description="An API key, made with `checkout keys create`")
+    HTTPBearer(auto_error=False, scheme_name="apiKey", description="An API key, created with `checkout keys create`")
 )
 
 _REF: Final = "#/components/schemas/{model}"
@@ -28,50 +28,50 @@ def _always(*headers: str) -> dict[str, Any]:
     return {name: {**each, "required": True} for name, each in (ABOUT | LIMITS).items() if name in headers}
 
 
-RETRY_AFTER: Final = _header("seconds after which to ask again", "integer")
-REPLAYED: Final = _header("`true` for the repeat of an answer")
-#: Of every answer about a checkout.
+RETRY_AFTER: Final = _header("seconds after which to repeat the request", "integer")
+REPLAYED: Final = _header("`true` for a stored response")
+#: Headers of every response about a checkout.
 ABOUT: Final = {
     "Location": _header("the address of the checkout's status"),
     "Preference-Applied": _header("the wait that was granted"),
     "Retry-After": RETRY_AFTER,
 }
 LIMITS: Final = {
-    "RateLimit": _header('what is left of the key\'s minute: `"key";r=<requests>;t=<seconds>`'),
-    "RateLimit-Policy": _header('what a key may ask: `"key";q=<requests>;w=60`'),
+    "RateLimit": _header('the rest of the key\'s limit: `"key";r=<requests>;t=<seconds>`'),
+    "RateLimit-Policy": _header('the limit of a key: `"key";q=<requests>;w=60`'),
 }
 
-RESTS: Final[dict[int | str, dict[str, Any]]] = {
+CHECKOUT_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "model": CheckoutView,
-        "description": "The checkout rests: quoted, paid, or undone",
+        "description": "The checkout is in a stable state: quoted, paid, or undone",
         "headers": ABOUT | _always("Location"),
     },
     202: {
         "model": CheckoutView,
-        "description": "In progress, or awaiting 3-D Secure or review: `Location` is where to ask",
+        "description": "In progress, or awaiting 3-D Secure or review: poll the `Location`",
         "headers": ABOUT | _always("Location"),
     },
 }
 
 
-#: What a browser is answered at an address that answers programs with JSON.
+#: The response to a browser, at an address with JSON for programs.
 PAGE: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
 
 
 def describe_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of these error answers; `complete` has them say which codes each may carry."""
+    """Return the documentation of these error responses; `complete` adds the codes of each."""
     return {status: {"description": TITLES[status], "content": {MEDIA_TYPE: {}}} for status in statuses}
 
 
 def name_operation(route: APIRoute) -> str:
-    """Return a route's operation id: its function's name, as client generators like it."""
+    """Return a route's operation id: its function's name in camel case, for client generators."""
     first, *others = route.name.split("_")
     return first + "".join(word.capitalize() for word in others)
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Add to the document what no route says by itself; each error's description stands once."""
+    """Add to the document what all routes share; each error is described once."""
     components = document["components"]
     problem = Problem.model_json_schema(ref_template=_REF)
     components["schemas"] |= problem.pop("$defs") | {"Problem": problem}
@@ -92,7 +92,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(status: int) -> dict[str, Any]:
     codes = [code for code, its_status in STATUSES.items() if its_status == status]
-    # No minute is counted before there is a key, or where there is no route.
+    # Requests without an API key or a route are not counted.
     headers: dict[str, Any] = {} if status in {401, 405, 414, 431} else {**LIMITS, "Idempotency-Replayed": REPLAYED}
     if status in {402, 409, 422, 500, 503}:
         headers |= ABOUT

@@ -14,15 +14,15 @@ from workers.web.schemas.examples import CART, CART_ID, CHECKOUT_ID
 
 
 class CartForm(CartContent):
-    """A whole cart: it replaces what was in it."""
+    """A whole cart: it replaces the former content."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [CART]})
 
 
 class CheckoutForm(Expecting):
-    """Pay a started checkout (`checkout_id`), or a cart at once (`cart_id`, or `cart` to bring it along).
+    """Pay a started checkout (`checkout_id`), or a cart at once (`cart_id`, or a whole `cart`).
 
-    `payment` may only be missing for a started checkout that costs nothing.
+    `payment` may only be missing for a started checkout whose total is zero.
     """
 
     model_config = ConfigDict(
@@ -51,8 +51,8 @@ class CheckoutForm(Expecting):
             raise ValueError("a cart is paid at once with payment; GET /checkout starts it without")
         return self
 
-    def ask(self, owner: str, key: str) -> StartRequest | ProcessRequest:
-        """Return the request that this is for the intake."""
+    def to_request(self, owner: str, key: str) -> StartRequest | ProcessRequest:
+        """Return the request for the intake."""
         given = self.model_dump(exclude_unset=True, exclude={"cart", "payment"})
         given |= {"owner": owner, "idempotency_key": key, "cart": self.cart, "payment": self.payment}
         if self.checkout_id is None:
@@ -61,7 +61,7 @@ class CheckoutForm(Expecting):
 
 
 class CancelForm(Model):
-    """Which checkout to cancel: by its id, or the one that holds a cart."""
+    """The checkout to cancel, by its id or by its cart's."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"checkout_id": CHECKOUT_ID}]})
 

@@ -1,4 +1,4 @@
-"""What goes out over HTTP: carts, checkouts, quotes, orders."""
+"""Bodies of HTTP responses: carts, checkouts, quotes, orders."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from workers.web.schemas.examples import CHECKOUT, STATUS, STORED_CART
 
 
 class View(BaseModel):
-    """Base of the answers."""
+    """Base of the responses."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -26,7 +26,7 @@ class FailureView(View):
 
 
 class TotalsView(View):
-    """The frozen sums, in minor units of the checkout's currency."""
+    """The frozen totals, in minor units of the checkout's currency."""
 
     subtotal_minor: int
     discount_minor: int
@@ -36,7 +36,7 @@ class TotalsView(View):
 
 
 class OrderView(View):
-    """The order that came of it; its lines are those of the quote."""
+    """The placed order; its lines are those of the quote."""
 
     id: UUID
     number: int
@@ -44,14 +44,14 @@ class OrderView(View):
 
 
 class StatusView(View):
-    """Where a cart and its newest checkout stand. Without a checkout, everything about one is null."""
+    """The status of a cart and of its newest checkout. Without a checkout, all its fields are null."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [STATUS]})
 
     cart_id: UUID
-    locked: bool = Field(description="whether an active checkout holds the cart: it cannot be edited")
+    locked: bool = Field(description="whether an active checkout locks the cart: it cannot be edited")
     can_checkout: bool = Field(description="whether a new checkout of the cart can start")
-    can_resume: bool = Field(description="whether the buyer can go on with this checkout: pay it, or come back to it")
+    can_resume: bool = Field(description="whether the buyer can continue this checkout: pay it, or return to it")
     message: str
     checkout_id: UUID | None = None
     state: CheckoutState | None = None
@@ -67,7 +67,7 @@ class StatusView(View):
     created_at: datetime | None = None
     ended_at: datetime | None = None
     action: dict[str, JsonValue] | None = Field(default=None, description="what the buyer must do, in action_required")
-    payment_attempts: int | None = Field(default=None, description="how many cards were tried")
+    payment_attempts: int | None = Field(default=None, description="how many cards the buyer has tried")
     order_number: int | None = None
     failure: FailureView | None = None
 
@@ -130,17 +130,16 @@ class CheckoutView(StatusView):
 
 
 class StoredLine(CartLine):
-    """A line as it stands: one that was written by SQL may be none that could be sold."""
+    """A stored line: one that was written by SQL may be impossible to sell."""
 
     sku: str
     currency: str | None = None
 
 
 class CartView(View):
-    """A cart as it stands. While a checkout locks it, `locked_by` names its owner, and `expires_at` the end of the
-    lock.
+    """A stored cart. While a checkout locks it, `locked_by` is its owner, and `expires_at` the end of the cart lock.
 
-    A cart that was written by SQL is shown as it was written: the checkout says what is wrong with it.
+    A cart that was written by SQL is shown as it was written: its checkout reports the mistakes.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [STORED_CART]})

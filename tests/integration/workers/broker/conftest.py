@@ -19,7 +19,7 @@ def workshop(redis_url: str) -> Iterator[Workshop]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     return find_port()
 
 

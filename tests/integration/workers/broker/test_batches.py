@@ -100,7 +100,7 @@ def test_actors_of_one_queue_get_their_own_batches(workshop: Workshop) -> None:
 
 
 def test_the_current_message_names_the_members(workshop: Workshop) -> None:
-    # Given an actor that looks at the current message
+    # Given an actor that reads the current message
     broker = workshop.make_broker()
     found: list[Any] = []
 
@@ -197,7 +197,7 @@ def test_no_delay_queue_is_declared_or_consumed(workshop: Workshop) -> None:
     assert set(worker.consumers) == {QUEUE}
 
 
-def test_what_waits_in_memory_at_shutdown_goes_back(workshop: Workshop) -> None:
+def test_what_waits_in_memory_at_shutdown_is_requeued(workshop: Workshop) -> None:
     # Given one thread, busy with one queue, and a batch of another queue in its memory
     broker = workshop.make_broker()
     busy = workshop.record(broker, queue="checkout.busy", actor="busy", shut=True)
@@ -213,7 +213,7 @@ def test_what_waits_in_memory_at_shutdown_goes_back(workshop: Workshop) -> None:
     # When the worker is stopped
     worker.stop(timeout=300)
 
-    # Then the batch waits again, is nobody's, and wakes the next consumer
+    # Then the batch waits again, belongs to no worker, and wakes the next consumer
     assert workshop.client.llen(f"dramatiq:{QUEUE}") == 7
     assert workshop.client.exists(f"dramatiq:__acks__.{broker.broker_id}.{QUEUE}") == 0
     assert workshop.client.llen(f"dramatiq:{QUEUE}.wake") >= 1

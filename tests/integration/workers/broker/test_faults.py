@@ -1,4 +1,4 @@
-"""Workers are killed, Redis is emptied, stopped and frozen, replies are lost: messages come back, consumers go on."""
+"""Workers are killed, Redis is emptied, stopped and frozen, replies are lost: messages and consumers recover."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing(workshop: Worksh
             workshop.send(broker, later)
             wait_until(lambda: recorder.seen == later)
 
-            # When it lives on, its batch stays its own for longer than a dead one's would
+            # When it keeps running, its batch stays its own for longer than a crashed one's would
             time.sleep(1.5)
             assert recorder.seen == later
 
@@ -104,8 +104,8 @@ def test_a_worker_outlives_a_restart_of_redis(own_valkey: ValkeyServer) -> None:
         assert events.count(("broker.recovered", QUEUE)) == 1
 
 
-def test_a_fetch_whose_reply_was_lost_is_taken_back(workshop: Workshop) -> None:
-    # Given a running worker, and messages that Redis gave to it without it knowing
+def test_a_fetch_whose_reply_was_lost_is_requeued(workshop: Workshop) -> None:
+    # Given a running worker, and messages that Redis lists for it and that it never received
     broker = workshop.make_broker()
     recorder = workshop.record(broker)
     workshop.work(broker)
@@ -133,7 +133,7 @@ def test_a_fetch_whose_reply_was_lost_is_taken_back(workshop: Workshop) -> None:
     wait_until(lambda: workshop.read_keys() == set())
 
 
-def test_an_ack_that_redis_does_not_answer_costs_seconds_and_the_batch_comes_back(own_valkey: ValkeyServer) -> None:
+def test_an_ack_that_redis_does_not_answer_costs_seconds_and_the_batch_is_requeued(own_valkey: ValkeyServer) -> None:
     # Given an actor at work
     shop = Workshop(own_valkey.connection_url)
     with contextlib.closing(shop), capture_logs() as logs:
@@ -163,7 +163,7 @@ def test_an_ack_that_redis_does_not_answer_costs_seconds_and_the_batch_comes_bac
         assert set(recorder.seen) == set(ids)
 
 
-def test_an_ack_that_redis_never_got_brings_the_batch_back(own_valkey: ValkeyServer) -> None:
+def test_an_ack_that_redis_never_got_requeues_the_batch(own_valkey: ValkeyServer) -> None:
     # Given an actor at work
     port = own_valkey.port
     persistent = ValkeyServer(port=port, appendonly="yes", appendfsync="always")
@@ -227,7 +227,7 @@ def test_heartbeats_and_maintenance_do_not_depend_on_chance(workshop: Workshop) 
     # When time passes
     wait_until(lambda: workshop.client.llen(f"dramatiq:{QUEUE}") == 4, seconds=3)
 
-    # Then the busy worker gave the dead one's messages back, and counts as alive itself
+    # Then the busy worker requeued the crashed one's messages, and does not count as crashed itself
     heard_at = workshop.client.zscore("dramatiq:__heartbeats__", broker.broker_id)
     assert heard_at is not None
     assert time.time() - heard_at / 1000 < 1

@@ -48,7 +48,7 @@ def test_heads_are_unknown_while_redis_is_away(free_port: int) -> None:
     assert [entry["event"] for entry in logs] == ["backlog.unreachable"]
 
 
-def test_figures_count_what_waits_is_in_flight_and_dead(workshop: Workshop) -> None:
+def test_figures_count_waiting_in_flight_and_dead_lettered(workshop: Workshop) -> None:
     # Given a batch of two at work, one refused message, three waiting
     broker = workshop.make_broker()
     recorder = workshop.record(broker, shut=True)

@@ -1,4 +1,4 @@
-"""A message that nobody can work on is recorded and put aside; its neighbours go on."""
+"""A message that no actor can process is recorded and dead-lettered; the others are processed."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ def _encode(*args: Any, **changes: Any) -> bytes:
     return json.dumps(body | changes).encode()
 
 
-def test_bad_members_among_good_ones_are_put_with_the_dead_letters(workshop: Workshop) -> None:
+def test_bad_members_among_good_ones_are_dead_lettered(workshop: Workshop) -> None:
     # Given bad messages among good ones
     broker = workshop.make_broker()
     recorder = workshop.record(broker)
@@ -53,14 +53,14 @@ def test_bad_members_among_good_ones_are_put_with_the_dead_letters(workshop: Wor
         "it has 2 arguments; send one",
         "its argument is not the id of a checkout",
     ]
-    # ... and is a dead letter, and nothing else is left
+    # ... and is dead-lettered, and nothing else is left
     wait_until(lambda: workshop.read_keys() == {f"dramatiq:{QUEUE}.XQ", f"dramatiq:{QUEUE}.XQ.msgs"})
     assert workshop.client.hgetall(f"dramatiq:{QUEUE}.XQ.msgs") == dict(zip(bad_ids, bad, strict=True))
     assert sorted(workshop.client.zrange(f"dramatiq:{QUEUE}.XQ", 0, -1)) == sorted(bad_ids)
 
 
 def test_a_request_must_be_an_object(workshop: Workshop) -> None:
-    # Given an actor that takes requests
+    # Given an actor for requests
     broker = workshop.make_broker()
     recorder = workshop.record(broker, queue="checkout.intake", actor="intake", member="request")
     for argument in ({"owner": "a"}, "text", [1], None, {}):
@@ -117,7 +117,7 @@ def test_a_refusal_that_cannot_be_recorded_stays_until_it_can(
     # When a worker runs
     workshop.work(broker)
 
-    # Then the neighbour goes on, nothing is recorded or dead, and it is tried now and then, not all the time
+    # Then the other is processed, nothing is recorded or dead-lettered, and it is tried now and then, not all the time
     wait_until(lambda: recorder.calls == [(good,)])
     wait_until(lambda: len(tried) == 3)
     assert workshop.refused == []

@@ -1,4 +1,4 @@
-"""The sender sends best effort, and does not wait for a dead Redis again and again."""
+"""The sender sends best effort, and does not wait for an unreachable Redis again and again."""
 
 import socket
 import threading
@@ -99,7 +99,7 @@ def test_only_one_thread_probes_a_redis_that_swallows_packets() -> None:
 
 
 def test_only_redis_being_away_is_forgiven(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a mistake of ours
+    # Given a programming error
     broker = workshop.make_broker()
 
     def fail(messages: object) -> None:

@@ -16,7 +16,7 @@ def _has_calls(recorder: Recorder, count: int) -> bool:
 
 
 def test_an_idle_consumer_is_woken_at_once(workshop: Workshop) -> None:
-    # Given a worker that would look by itself only every 0.9 s
+    # Given a worker that polls only every 0.9 s
     broker = workshop.make_broker(poll_interval_seconds=0.9)
     recorder = workshop.record(broker)
     workshop.work(broker)
@@ -34,10 +34,10 @@ def test_an_idle_consumer_is_woken_at_once(workshop: Workshop) -> None:
     assert statistics.median(waits) < 0.3
 
 
-def test_after_a_queue_was_emptied_the_consumer_waits_before_it_looks_again(
+def test_after_a_queue_was_emptied_the_consumer_waits_before_it_fetches_again(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given an idle worker, and what it asks of Redis
+    # Given an idle worker, and its commands to Redis
     steps: list[int | None] = []
     fetch, wait_for_wake = QueueLink.fetch, QueueLink.wait_for_wake
 
@@ -64,14 +64,14 @@ def test_after_a_queue_was_emptied_the_consumer_waits_before_it_looks_again(
     wait_until(partial(_has_calls, recorder, 3))
     wait_until(lambda: steps[-1] is None)
 
-    # Then only a full batch, which may have left something, is followed by a look at once
+    # Then only a full batch, which may have left a rest, is followed by a fetch at once
     looks = [(found, after) for found, after in pairwise(steps) if found is not None]
     assert all(after is None for found, after in looks if found < 10)
     assert [found for found, _ in looks if found] == [1, 10, 5]
     assert (10, 5) in looks
 
 
-def test_a_message_without_a_wake_up_is_found_within_the_idle_time(workshop: Workshop) -> None:
+def test_a_message_without_a_wake_up_is_found_within_the_poll_interval(workshop: Workshop) -> None:
     # Given
     broker = workshop.make_broker(poll_interval_seconds=0.3)
     recorder = workshop.record(broker)
@@ -87,7 +87,7 @@ def test_a_message_without_a_wake_up_is_found_within_the_idle_time(workshop: Wor
 
 
 def test_what_one_consumer_leaves_wakes_the_next(workshop: Workshop) -> None:
-    # Given two idle workers whose actors do not come back
+    # Given two idle workers whose actors do not return
     brokers = [workshop.make_broker(poll_interval_seconds=0.9, batch_size=10) for _ in range(2)]
     recorders = [workshop.record(broker, shut=True) for broker in brokers]
     for broker in brokers:
@@ -105,8 +105,8 @@ def test_what_one_consumer_leaves_wakes_the_next(workshop: Workshop) -> None:
     assert workshop.client.llen(f"dramatiq:{QUEUE}") == 5
 
 
-def test_tokens_that_nobody_takes_are_few(workshop: Workshop) -> None:
-    # Given nobody who consumes
+def test_unused_tokens_are_few(workshop: Workshop) -> None:
+    # Given no consumer
     broker = workshop.make_broker()
 
     # When

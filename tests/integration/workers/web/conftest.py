@@ -1,4 +1,4 @@
-"""One served edge for the tests of a file; each finds its tables empty.
+"""One served application for the tests of a file; each finds its tables empty.
 
 It works on the run's own database and queues: no other test may run beside it, so that it ends with its file.
 """
@@ -25,37 +25,37 @@ MANY: Final = {"web_sign_ins_per_minute": 1000}
 
 
 @pytest.fixture(scope="module")
-def edge_settings(run_settings: Settings) -> Settings:
-    """Settings of the edge and its workers."""
+def web_settings(run_settings: Settings) -> Settings:
+    """Settings of the HTTP process and its workers."""
     return run_settings.model_copy(update=TIMES | MANY)
 
 
 @pytest.fixture(scope="module")
-def workers(edge_settings: Settings) -> Iterator[CheckoutEngine]:
+def workers(web_settings: Settings) -> Iterator[CheckoutEngine]:
     """Every actor, on threads."""
-    with work(edge_settings) as engine:
+    with work(web_settings) as engine:
         yield engine
 
 
 @pytest.fixture(scope="module")
-def server(edge_settings: Settings) -> Iterator[Server]:
-    """The edge."""
-    with serve(edge_settings) as server:
+def server(web_settings: Settings) -> Iterator[Server]:
+    """The served application."""
+    with serve(web_settings) as server:
         yield server
 
 
 @pytest.fixture
 def stage(
-    engine: Engine, edge_settings: Settings, workers: CheckoutEngine, server: Server, shelf: Shelf
+    engine: Engine, web_settings: Settings, workers: CheckoutEngine, server: Server, shelf: Shelf
 ) -> Iterator[Stage]:
-    """The edge on empty tables. Whatever a test does with it, the audit must be clean at its end."""
-    stage = Stage(edge_settings, server, workers, engine, shelf, find_url(server))
+    """The application on empty tables. Whatever a test does with it, the audit must be clean at its end."""
+    stage = Stage(web_settings, server, workers, engine, shelf, find_url(server))
     yield stage
     stage.close()
-    # The next test empties the tables: nobody may be at work in them.
+    # The next test empties the tables: no worker may use them any more.
     spin_until(stage.is_idle, "the workers are idle")
     with engine.connect() as connection:
-        assert audit(connection, edge_settings) == []
+        assert audit(connection, web_settings) == []
 
 
 @pytest.fixture

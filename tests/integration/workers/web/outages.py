@@ -16,7 +16,7 @@ NO_REDIS = "redis://127.0.0.1:1/0"
 
 @contextmanager
 def listen_and_say_nothing() -> Iterator[int]:
-    """Take connections on a port and never answer."""
+    """Accept connections on a port and never answer."""
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen(64)
@@ -24,8 +24,8 @@ def listen_and_say_nothing() -> Iterator[int]:
 
 
 @contextmanager
-def open_edge(settings: Settings, *, database: str | None = None, redis: str | None = None) -> Iterator[httpx2.Client]:
-    """Serve an edge on other servers, and give a client of it, without a key."""
+def open_web(settings: Settings, *, database: str | None = None, redis: str | None = None) -> Iterator[httpx2.Client]:
+    """Serve the application on other servers, and yield a client of it, without a key."""
     changes = {}
     if database is not None:
         changes["database_url"] = SecretStr(database)

@@ -1,4 +1,4 @@
-"""Checkouts that stand as if they were being worked on, until the test lets them come to rest."""
+"""Checkouts that look as if they were being processed, until the test makes them stable."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from tests.integration.workers.web.stage import Stage, put_cart, start
 
 
 def pause_checkout(stage: Stage, cup: httpx2.Client) -> UUID:
-    """Return a checkout that stands as if it were being worked on, with nobody who works."""
+    """Return a checkout that looks as if it were being processed, without a worker."""
     checkout_id = UUID(start(cup, put_cart(cup, ("cup", 1))).json()["checkout_id"])
     # The way back is one that the transitions allow: a payment, whose worker never comes.
     stage.shelf.run(
@@ -22,7 +22,7 @@ def pause_checkout(stage: Stage, cup: httpx2.Client) -> UUID:
 
 
 def rest(stage: Stage, checkout_id: UUID) -> None:
-    """Have somebody else bring a checkout to its rest, as a worker does."""
+    """Have another process make a checkout stable, as a worker does."""
     with stage.engine.begin() as connection:
         connection.execute(
             text("UPDATE checkouts SET state = 'awaiting_payment', due_at = NULL, due_reason = NULL WHERE id = :id"),

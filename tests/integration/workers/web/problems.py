@@ -17,7 +17,7 @@ def count(stage: Stage) -> dict[str, int]:
 
 
 def check(answer: httpx2.Response, status: int, code: str, detail: str, **others: Any) -> None:
-    """Assert that an answer is this problem, whole; its facts only if they are named."""
+    """Assert that a response is this problem, whole; its facts only if they are named."""
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"

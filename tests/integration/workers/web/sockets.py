@@ -28,12 +28,12 @@ def read_to_end(connection: socket.socket) -> bytes:
 
 
 def read_status(answer: bytes) -> int:
-    """Return the status of an answer; 0 when there is none."""
+    """Return the status of a response; 0 when there is none."""
     return int(answer.split(b" ", 2)[1]) if answer else 0
 
 
 def ask(url: str, sent: bytes) -> bytes:
-    """Send bytes, and return the answers until the end of the connection."""
+    """Send bytes, and return the responses until the end of the connection."""
     with connect(url) as connection:
         with suppress(ConnectionResetError, BrokenPipeError):
             connection.sendall(sent)

@@ -1,4 +1,4 @@
-"""The HTTP edge as it is served, with its workers beside it: uvicorn on a port, and dramatiq's worker, on threads."""
+"""The HTTP application as it is served, with its workers: uvicorn on a port, and dramatiq's worker, on threads."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ BODY: Final[dict[str, Any]] = {
 
 @dataclass
 class Stage:
-    """A served edge and everything behind it."""
+    """A served application and everything behind it."""
 
     settings: Settings
     server: Server
@@ -79,7 +79,7 @@ class Stage:
         return str(reference)
 
     def is_idle(self) -> bool:
-        """Return whether no message waits and nobody works on one."""
+        """Return whether no message waits or is in flight."""
         return is_idle(self.workers.broker.client)
 
     def sweep(self) -> None:
@@ -136,7 +136,7 @@ def read_status(client: httpx2.Client, **named: object) -> dict[str, Any]:
 
 @contextmanager
 def held_stock(stage: Stage) -> Iterator[None]:
-    """Let nobody reserve or release anything: what needs stock is on its way for as long as this lasts."""
+    """Block every reservation and release: what needs stock is in progress for as long as this lasts."""
     with stage.engine.connect() as connection:
         connection.execute(text("SELECT FROM stock_levels FOR UPDATE"))
         yield
@@ -153,12 +153,12 @@ def spin_until(is_so: Callable[[], object], what: str) -> None:
 
 @contextmanager
 def serve(settings: Settings) -> Iterator[Server]:
-    """Serve the edge on a free port, on a thread."""
+    """Serve the application on a free port, on a thread."""
     server = build_server(settings.model_copy(update={"web_port": 0}))
-    thread = threading.Thread(target=server.run, name="edge")
+    thread = threading.Thread(target=server.run, name="server")
     thread.start()
     try:
-        spin_until(lambda: server.started, "the edge does not start")
+        spin_until(lambda: server.started, "the server does not start")
         yield server
     finally:
         server.should_exit = True

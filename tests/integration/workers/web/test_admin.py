@@ -1,4 +1,4 @@
-"""What operators are told over HTTP, and what they may do; by key as JSON, by session as pages."""
+"""What operators see over HTTP, and what they may do; by key as JSON, by session as pages."""
 
 import json
 import re
@@ -124,7 +124,9 @@ def test_everything_about_one(stage: Stage, cup: httpx2.Client, desk: httpx2.Cli
     assert (unknown.status_code, unknown.json()["code"]) == (404, "checkout_unknown")
 
 
-def test_a_release_undoes_and_says_who_and_why(stage: Stage, cup: httpx2.Client, desk: httpx2.Client) -> None:
+def test_a_release_undoes_and_stores_the_actor_and_the_reason(
+    stage: Stage, cup: httpx2.Client, desk: httpx2.Client
+) -> None:
     # Given
     checkout_id = checkout(cup)
     assert stage.shelf.stock("cup") == (9, 1)
@@ -155,7 +157,7 @@ def test_no_action_without_a_reason(stage: Stage, cup: httpx2.Client, desk: http
 
 
 def test_past_the_pivot_nothing_is_released(stage: Stage, cup: httpx2.Client, desk: httpx2.Client) -> None:
-    # Given a payment that is being taken
+    # Given a payment that is being captured
     checkout_id = checkout(cup)
     pay(cup, {"checkout_id": checkout_id}, token="tok_capture_slow", prefer={})
     spin_until(lambda: stage.shelf.rows("SELECT FROM checkouts WHERE pivot_at IS NOT NULL"), "the money is asked for")
@@ -170,7 +172,7 @@ def test_past_the_pivot_nothing_is_released(stage: Stage, cup: httpx2.Client, de
     wait_for(cup, checkout_id, "completed")
 
 
-def test_what_waits_for_a_person_is_sent_on(stage: Stage, cup: httpx2.Client, desk: httpx2.Client) -> None:
+def test_what_needs_review_is_retried(stage: Stage, cup: httpx2.Client, desk: httpx2.Client) -> None:
     # Given a bank that refuses our access, and a release that is refused
     checkout_id = checkout(cup)
     pay(cup, {"checkout_id": checkout_id}, token="tok_capture_misconfigured", prefer={})
@@ -178,7 +180,7 @@ def test_what_waits_for_a_person_is_sent_on(stage: Stage, cup: httpx2.Client, de
     refused = desk.post(f"{LIST}/{checkout_id}/release", json={"reason": "no"})
     assert (refused.status_code, refused.json()["code"]) == (409, "needs_review")
     assert read_events(stage, checkout_id, "checkout.released") == []
-    # When it lets us in again
+    # When it accepts the API keys again
     stage.shelf.run("UPDATE payments SET token = 'tok_ok'")
     answer = desk.post(f"{LIST}/{checkout_id}/retry", json={"reason": "keys corrected"}).json()
     # Then
@@ -230,7 +232,7 @@ def test_the_session_is_strict_and_ends_with_its_key(stage: Stage, browser: http
     value = cookie.value or ""
     for forged in (value[:-1] + ("A" if value[-1] != "A" else "B"), value[:-1], ""):
         answer = httpx2.get(f"{stage.url}{LIST}", headers={**PAGE, "Cookie": f"{cookie.name}={forged}"})
-        # Then it is none: who has not signed in is asked to, and comes back to where he was going
+        # Then there is no session: the browser is redirected to sign-in, and then to its page
         assert (answer.status_code, answer.headers["location"]) == (303, f"/admin/sign-in?next={LIST}")
     assert httpx2.get(f"{stage.url}{LIST}", headers={"Cookie": f"{cookie.name}=x"}).status_code == 401
     # When the key is revoked
@@ -276,5 +278,5 @@ def test_other_keys_do_not_sign_in(stage: Stage, scopes: list[Scope]) -> None:
     token = stage.token(*scopes) if scopes else "nothing"
     answer = httpx2.post(f"{stage.url}/admin/sign-in", data={"key": token}, headers={**PAGE, "Origin": stage.url})
     assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
-    assert "This is no live key with the scope admin" in answer.text
+    assert "This is no valid API key with the scope admin" in answer.text
     assert token not in answer.text

@@ -13,7 +13,7 @@ from tests.support.harness import ADDRESS
 
 NOBODY: Final = str(uuid4())
 
-#: Every route: what is asked, which scope it needs, and what a key that has it is answered.
+#: Every route: the request, the scope that it needs, and the response to a key with it.
 ROUTES: Final[dict[tuple[str, str], tuple[dict[str, Any], Scope | None, int]]] = {
     ("GET", "/checkout"): ({"params": {"cart_id": NOBODY}}, Scope.CHECKOUT, 404),
     ("POST", "/checkout"): (
@@ -78,7 +78,7 @@ def test_every_route_is_in_the_matrix(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_who_may_what(stage: Stage, kind: str) -> None:
+def test_what_each_key_may_do(stage: Stage, kind: str) -> None:
     client = stage.client(token="none")
     client.headers.pop("Authorization")
     header = make_header(stage, kind)
@@ -91,7 +91,7 @@ def test_who_may_what(stage: Stage, kind: str) -> None:
         expected = allowed if needed is None else 401 if scopes is None else allowed if needed in scopes else 403
         assert (method, path, answer.status_code) == (method, path, expected), answer.text
     after = count(stage)
-    # The one answer that is remembered is that of a request which was let in.
+    # The one stored response is that of the authorised request.
     after["stored_responses"] -= int(scopes is not None and Scope.CHECKOUT in scopes)
     assert after == before
 
@@ -121,20 +121,20 @@ def test_one_owner_never_meets_another(stage: Stage, cup: httpx2.Client, token: 
     before = count(stage)
     # When the other tries everything
     answers = ask_everything(other, cart_id, checkout_id)
-    # Then it is, to the letter, as if there were nothing
+    # Then the response is exactly the one for an unknown id
     assert [answer.status_code for answer in answers] == [404] * 8
     heard = [answer.text.replace(checkout_id, NOBODY).replace(cart_id, NOBODY) for answer in answers]
     assert heard == [answer.text for answer in ask_everything(other, NOBODY, NOBODY)]
     # When the other writes a cart of that id
     assert other.put(f"/carts/{cart_id}", json=BODY).status_code == 404
     assert pay(other, {"cart": {"id": cart_id, **BODY}}).status_code == 404
-    # Then nothing has happened: what is remembered are the answers to payments
+    # Then nothing has happened: only responses to payments are stored
     assert count(stage) == {**before, "stored_responses": before["stored_responses"] + 5}
     states = {"tok_ok": "awaiting_payment", "tok_action_required": "action_required"}
     assert cup.get("/checkout/status", params={"checkout_id": checkout_id}).json()["state"] == states[token]
 
 
-def test_a_cart_of_nobody_is_locked_without_naming_whose_checkout(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_cart_without_an_owner_is_locked_without_naming_the_checkout(stage: Stage, cup: httpx2.Client) -> None:
     cart_id = stage.shelf.add_cart(("cup", 1))
     other = stage.client(owner="shop-2")
     checkout_id = start(cup, cart_id).json()["checkout_id"]

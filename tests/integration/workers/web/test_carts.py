@@ -102,7 +102,7 @@ def test_a_cart_has_so_many_lines_at_the_most(stage: Stage) -> None:
     assert client.put(f"/carts/{cart_id}", json={**BODY, "lines": lines[1:]}).status_code == 201
 
 
-def test_of_two_who_write_one_cart_at_once_one_makes_it(stage: Stage, cup: httpx2.Client) -> None:
+def test_of_two_concurrent_writers_of_one_cart_one_creates_it(stage: Stage, cup: httpx2.Client) -> None:
     cart_id = uuid4()
     with ThreadPoolExecutor(4) as threads:
         written = list(threads.map(lambda _: cup.put(f"/carts/{cart_id}", json=BODY).status_code, range(4)))

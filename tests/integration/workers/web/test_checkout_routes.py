@@ -42,7 +42,7 @@ def test_after_three_cards_it_ends(stage: Stage, cup: httpx2.Client) -> None:
     assert stage.shelf.stock("cup") == (9, 0)
 
 
-def test_a_buyer_who_has_been_at_the_bank_comes_back(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_buyer_returns_from_the_bank(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     cart_id = put_cart(cup, ("cup", 1))
     checkout_id = start(cup, cart_id).json()["checkout_id"]
@@ -60,7 +60,7 @@ def test_a_buyer_who_has_been_at_the_bank_comes_back(stage: Stage, cup: httpx2.C
     assert back.json()["action"] is None
 
 
-def test_a_buyer_who_says_no_at_the_bank_takes_another_card(stage: Stage, cup: httpx2.Client) -> None:
+def test_after_a_refused_3ds_the_buyer_uses_another_card(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     cart_id = put_cart(cup, ("cup", 1))
     checkout_id = start(cup, cart_id).json()["checkout_id"]
@@ -74,7 +74,7 @@ def test_a_buyer_who_says_no_at_the_bank_takes_another_card(stage: Stage, cup: h
     assert pay(cup, {"checkout_id": checkout_id}).json()["state"] == "completed"
 
 
-def test_what_a_payment_lacks_is_told_and_nothing_is_charged(stage: Stage, cup: httpx2.Client) -> None:
+def test_what_a_payment_lacks_is_reported_and_nothing_is_charged(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     cart_id = put_cart(cup, ("cup", 1))
     checkout_id = start(cup, cart_id).json()["checkout_id"]
@@ -87,7 +87,7 @@ def test_what_a_payment_lacks_is_told_and_nothing_is_charged(stage: Stage, cup: 
     check(unpaid, 422, "payment_required", sentence)
     sentence = f"Checkout {checkout_id} of cart {cart_id} awaits payment: process it, or cancel it."
     check(of_the_cart, 409, "checkout_active", sentence, checkout_id=checkout_id)
-    # The first is the answer to its key; the second is about the checkout that it is told of.
+    # The first is the response to its key; the second is about the checkout that it names.
     assert count(stage) == {**before, "stored_responses": 1}
     assert read_status(cup, checkout_id=checkout_id)["state"] == "awaiting_payment"
 
@@ -101,16 +101,16 @@ def test_what_costs_nothing_is_confirmed_without_a_card(stage: Stage) -> None:
     assert stage.shelf.stock("gift") == (0, 0)
 
 
-def test_a_cancelled_one_gives_everything_back(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_cancelled_one_is_undone_completely(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     cart_id = put_cart(cup, ("cup", 2))
     checkout_id = start(cup, cart_id).json()["checkout_id"]
     assert stage.shelf.stock("cup") == (9, 2)
-    # When nobody can give the stock back yet
+    # When the stock cannot be released yet
     with held_stock(stage):
         soon = cup.post("/checkout/cancel", json={"cart_id": str(cart_id)})
         assert (soon.status_code, soon.json()["state"]) == (202, "unwinding")
-    # When it is asked again
+    # When it is requested again
     answers = [cup.post("/checkout/cancel", json={"checkout_id": checkout_id}, headers=PREFER) for _ in range(2)]
     # Then
     assert [(each.status_code, each.json()["state"]) for each in answers] == [(200, "cancelled")] * 2
@@ -134,7 +134,7 @@ def test_what_was_bought_is_not_cancelled(stage: Stage, cup: httpx2.Client) -> N
     assert stage.shelf.stock("cup") == (8, 0)
 
 
-def test_what_is_being_taken_is_not_cancelled(stage: Stage, cup: httpx2.Client) -> None:
+def test_what_is_being_captured_is_not_cancelled(stage: Stage, cup: httpx2.Client) -> None:
     # Given a bank that will not take the money yet
     answer = pay(cup, {"cart_id": put_cart(cup, ("cup", 1))}, token="tok_capture_slow", prefer={})
     checkout_id = answer.json()["checkout_id"]
@@ -149,8 +149,8 @@ def test_what_is_being_taken_is_not_cancelled(stage: Stage, cup: httpx2.Client) 
     spin_until(lambda: read_status(cup, checkout_id=checkout_id)["state"] == "completed", "the order")
 
 
-def test_a_cancelled_one_that_a_person_must_look_at_is_not_undone(stage: Stage, cup: httpx2.Client) -> None:
-    # Given a bank that refuses our access when the authorisation is to be let go
+def test_a_cancelled_one_that_needs_review_is_not_undone(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a bank that refuses the engine's API keys when the authorisation is to be voided
     cart_id = put_cart(cup, ("cup", 1))
     pay(cup, {"cart_id": cart_id}, token="tok_action_required+tok_cancel_misconfigured")
     # When

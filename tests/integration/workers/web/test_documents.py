@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 
 def run(stage: Stage, script: str) -> list[dict[str, object]]:
-    """Run a block as it is written, on the test's edge; return the JSON of each answer."""
+    """Run a block as it is written, on the test's server; return the JSON of each response."""
     ready = script.replace("http://127.0.0.1:8000", stage.url).replace("curl ", "curl -sS -w '\\n' ")
     ready = re.sub(r"^KEY=.*$", "", ready, flags=re.MULTILINE)
     done = subprocess.run(
@@ -48,7 +48,7 @@ def test_the_guides_two_steps(stage: Stage) -> None:
     assert block is not None
     cart, quoted, refused = run(stage, block[1])
     assert (cart["locked"], quoted["state"], refused["code"]) == (False, "awaiting_payment", "checkout_active")
-    # As the text says: with the id that the second answered with
+    # As the text says: with the id in the second response
     paid = block[1].replace('{"cart_id": "\'$CART\'"', f'{{"checkout_id": "{quoted["checkout_id"]}"')
     [answer] = run(stage, paid[paid.rindex("curl -X POST") :].replace("order-4711", "order-4712"))
     assert answer["state"] == "completed"

@@ -1,4 +1,4 @@
-"""The edge and the documents count the phases of the chain: with an eighth one they say eight."""
+"""The HTTP API and the documents count the phases of the chain: with an eighth one they say eight."""
 
 from uuid import uuid4
 
@@ -14,10 +14,10 @@ from tests.support.harness import Shelf
 from workers.asyncapi import build_document
 
 
-def test_the_edge_shows_eight_phases(
+def test_the_api_shows_eight_phases(
     engine: Engine, run_settings: Settings, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, redis_url: str
 ) -> None:
-    # Given workers and an edge that were started with eight phases
+    # Given workers and an HTTP process that were started with eight phases
     del redis_url
     insert_phase(monkeypatch, after="price_lock")
     settings = run_settings.model_copy(update={"redeliver_after_seconds": 2.0})

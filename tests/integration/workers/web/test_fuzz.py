@@ -23,7 +23,7 @@ from workers.web.app import build_app
 
 #: A megabyte of a hundred thousand values is read in the time of an honest cart of some thousand lines.
 FACTOR: Final = 6
-#: What reading takes beside the body: its text, its values.
+#: What reading needs beside the body: its text, its values.
 MEMORY_FACTOR: Final = 24
 
 CHANGES: Final = {
@@ -37,7 +37,7 @@ Ask = Callable[[Shot], Awaitable[int]]
 
 
 async def ask(app: FastAPI, shot: Shot) -> int:
-    """Ask the application, and return the status of its answer."""
+    """Send a request to the application, and return the status of the response."""
     statuses: list[int] = []
     sent = [{"type": "http.request", "body": shot.body, "more_body": False}]
 

@@ -1,4 +1,4 @@
-"""Health: what is wrong is told at once, to anybody, and nothing else is."""
+"""Health: faults are reported at once, to every client, and nothing else is."""
 
 import threading
 import time
@@ -11,14 +11,14 @@ from sqlalchemy import Connection, Engine, make_url, text
 
 from pipeline.checkouts.conditions import bound_seconds
 from pipeline.database.migrations import read_head
-from pipeline.operations.health import ASKED, Check, Health, check_database
+from pipeline.operations.health import DATABASE_CHECKS, Check, Health, check_database
 from pipeline.settings import Settings
-from tests.integration.workers.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_edge
+from tests.integration.workers.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_web
 from tests.integration.workers.web.stage import Stage, put_cart, start
 
-NAMES: Final = ["database", *ASKED, "broker", "gateway"]
+NAMES: Final = ["database", *DATABASE_CHECKS, "broker", "gateway"]
 
-#: Where the edge works: its own threads, and those that look.
+#: The threads of the process: its own, and those of the health check.
 POOLS: Final = ("web", "health")
 HEAD: Final = read_head()
 LATE: Final = "INSERT INTO heartbeats (name, at) VALUES ('sweep', now() - make_interval(secs => :seconds))"
@@ -34,7 +34,7 @@ OPERATION: Final = """
 
 
 def look(stage: Stage) -> tuple[int, dict[str, Any]]:
-    """Ask without a key, once the last answer is not shared any more."""
+    """Request it without a key, once the last report is not shared any more."""
     time.sleep(1.05)
     answer = stage.client(token="none").get("/health/checkout")
     assert (answer.headers["cache-control"], answer.headers["content-type"]) == ("no-store", "application/json")
@@ -74,10 +74,10 @@ def test_what_is_late_degrades(stage: Stage) -> None:
     assert (status, body["status"]) == (200, "degraded")
     assert wrong == {"expired_locks": 1, "stuck_checkouts": 1, "payments_unknown": 1, "sweep_age": wrong["sweep_age"]}
     assert 30 <= wrong["sweep_age"] < 40
-    # When nobody has swept for minutes
+    # When no scheduler has swept for minutes
     run("UPDATE heartbeats SET at = now() - interval '3 min'")
     assert look(stage)[0] == 503
-    # Finally, let go of what was made up
+    # Finally, delete what was made up
     stage.shelf.force("DELETE FROM payment_operations")
     stage.shelf.force("DELETE FROM payments")
     run("UPDATE checkouts SET due_at = NULL, due_reason = NULL WHERE id = :id", id=second)
@@ -96,10 +96,10 @@ def test_a_schema_of_another_day_is_unhealthy(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("mute", [False, True], ids=["refused", "silent"])
-def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Settings, *, mute: bool) -> None:
+def test_without_postgresql_it_is_unhealthy_within_two_seconds(web_settings: Settings, *, mute: bool) -> None:
     with listen_and_say_nothing() as port:
         database = f"postgresql://somebody:secret-word@127.0.0.1:{port}/shop" if mute else NOBODY
-        with open_edge(edge_settings, database=database) as client:
+        with open_web(web_settings, database=database) as client:
             began = time.monotonic()
             answers = [client.get("/health/checkout") for _ in range(3)]
             seconds = time.monotonic() - began
@@ -108,47 +108,47 @@ def test_without_postgresql_it_is_unhealthy_within_two_seconds(edge_settings: Se
     assert {name: check["status"] for name, check in bodies[0]["checks"].items()} == {
         name: "healthy" if name in {"broker", "gateway"} else "unhealthy" for name in NAMES
     }
-    # One look for all three.
+    # One check for all three.
     assert seconds < 4
     assert len({body["timestamp"] for body in bodies}) == 1
     assert not any(word in answers[0].text for word in ("127.0.0.1", "secret-word", "somebody", "psycopg"))
 
 
-def test_a_look_that_hangs_is_not_joined_by_a_second(edge_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given looks that are given up soon, and a server that takes connections and says nothing
+def test_a_check_that_hangs_is_not_started_again(web_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given checks with a short bound, and a server that accepts connections and never answers
     monkeypatch.setattr("workers.web.health_check.BOUND_SECONDS", 0.2)
     monkeypatch.setattr("workers.web.health_check.SHARED_SECONDS", 0.0)
     others = set(threading.enumerate())
     with listen_and_say_nothing() as port:
         database = f"postgresql://somebody@127.0.0.1:{port}/shop"
-        with open_edge(edge_settings, database=database) as client:
-            # When it is asked more often than the edge has threads
-            answers = [client.get("/health/checkout") for _ in range(edge_settings.web_connections + 2)]
+        with open_web(web_settings, database=database) as client:
+            # When it is requested more often than the process has threads
+            answers = [client.get("/health/checkout") for _ in range(web_settings.web_connections + 2)]
             looking = sorted(each.name for each in set(threading.enumerate()) - others if each.name.startswith(POOLS))
-    # Then each is told in time, one thread hangs, and Redis is not blamed
+    # Then each responds in time, one thread hangs, and Redis is not blamed
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.json()["checks"]["broker"]["status"] for answer in answers} == {"healthy"}
     assert looking == ["health_0", "health_0"]
 
 
-def test_without_redis_it_is_degraded(stage: Stage, edge_settings: Settings) -> None:
+def test_without_redis_it_is_degraded(stage: Stage, web_settings: Settings) -> None:
     stage.sweep()
-    with open_edge(edge_settings, redis=NO_REDIS) as client:
+    with open_web(web_settings, redis=NO_REDIS) as client:
         answer = client.get("/health/checkout")
     wrong = {name for name, check in answer.json()["checks"].items() if check["status"] != "healthy"}
     assert (answer.status_code, answer.json()["status"], wrong) == (200, "degraded", {"broker"})
 
 
-def test_a_database_without_tables_says_what_to_do(stage: Stage, edge_settings: Settings) -> None:
-    own = edge_settings.database_url.get_secret_value()
+def test_a_database_without_tables_says_what_to_do(stage: Stage, web_settings: Settings) -> None:
+    own = web_settings.database_url.get_secret_value()
     empty = make_url(own).set(database="template1").render_as_string(hide_password=False)
-    with open_edge(edge_settings, database=empty) as client:
+    with open_web(web_settings, database=empty) as client:
         answer = client.get("/health/checkout")
     assert answer.status_code == 503
     assert answer.json()["checks"]["database"]["message"].endswith("run `alembic upgrade head`.")
 
 
-def test_many_at_once_are_one_look(stage: Stage) -> None:
+def test_many_at_once_share_one_check(stage: Stage) -> None:
     time.sleep(1.05)
     client = stage.client(token="none")
     bodies = [client.get("/health/checkout").json() for _ in range(20)]
@@ -181,7 +181,7 @@ def check(connection: Connection, settings: Settings, name: str) -> Check:
         (120.01, 2.0, Health.UNHEALTHY),
     ],
 )
-def test_a_sweep_is_late_and_then_dead(
+def test_a_sweep_is_late_and_then_stopped(
     engine: Engine, settings: Settings, seconds: float, sweep_interval_seconds: float, status: Health
 ) -> None:
     with pretend(engine) as connection:
@@ -192,7 +192,7 @@ def test_a_sweep_is_late_and_then_dead(
     assert (found.status, found.count) == (status, int(seconds))
 
 
-def test_a_sweep_that_never_ran_is_told(engine: Engine, settings: Settings) -> None:
+def test_a_sweep_that_never_ran_is_reported(engine: Engine, settings: Settings) -> None:
     with pretend(engine) as connection:
         found = check(connection, settings, "sweep_age")
     assert found == Check(Health.DEGRADED, "The sweep has never run: start the scheduler.", None)
@@ -232,7 +232,7 @@ def test_what_the_gateway_still_has_is_not_past_its_time(engine: Engine, setting
 @pytest.mark.parametrize(
     ("status", "seconds", "count"), [("unknown", 299, 0), ("unknown", 301, 1), ("intended", 301, 0)]
 )
-def test_a_payment_without_an_answer_is_given_five_minutes(
+def test_a_payment_without_an_answer_has_five_minutes(
     engine: Engine, settings: Settings, status: str, seconds: int, count: int
 ) -> None:
     with pretend(engine) as connection:
@@ -276,9 +276,9 @@ def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine
     assert found == {"needs_review": (Health.DEGRADED, 2), "deliveries_dead_lettered": (Health.DEGRADED, 1)}
 
 
-def test_a_query_that_hangs_is_told_within_two_seconds(edge_settings: Settings, engine: Engine) -> None:
-    with open_edge(edge_settings) as client, engine.connect() as holder:
-        # Given somebody who keeps a table
+def test_a_query_that_hangs_is_reported_within_two_seconds(web_settings: Settings, engine: Engine) -> None:
+    with open_web(web_settings) as client, engine.connect() as holder:
+        # Given a transaction that locks a table
         holder.exec_driver_sql("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE")
         # When
         began = time.monotonic()

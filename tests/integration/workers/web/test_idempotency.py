@@ -1,4 +1,4 @@
-"""One payment for one key, and the same answer for as often as it is asked."""
+"""One payment for one key, and the stored response for every repeat."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
@@ -15,7 +15,7 @@ from tests.support.harness import OWNER
 
 
 def same(first: httpx2.Response, again: httpx2.Response) -> None:
-    """Assert that the second answer is the first, and says so."""
+    """Assert that the second response is the stored first one, and says so."""
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert again.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
@@ -28,7 +28,7 @@ def money(stage: Stage) -> list[tuple[str, int]]:
     return stage.shelf.rows("SELECT kind, count(*) FROM sandbox.entries GROUP BY kind ORDER BY kind")
 
 
-def test_a_repeat_gets_the_first_answer(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_repeat_gets_the_stored_response(stage: Stage, cup: httpx2.Client) -> None:
     body = {"cart_id": put_cart(cup, ("cup", 1))}
     first = pay(cup, body, key="order-1")
     assert first.status_code == 200
@@ -50,14 +50,14 @@ def test_a_refusal_is_remembered_too(stage: Stage, cup: httpx2.Client, token: st
     assert stage.shelf.rows("SELECT count(*) FROM checkouts") == [(1,)]
 
 
-def test_a_refusal_at_the_door_is_remembered(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_refusal_on_input_is_stored(stage: Stage, cup: httpx2.Client) -> None:
     # Given a cart that is not there
     cart_id = uuid4()
     first = pay(cup, {"cart_id": cart_id}, key="order-1")
     assert (first.status_code, first.json()["code"]) == (404, "cart_unknown")
     # When it comes
     assert cup.put(f"/carts/{cart_id}", json=BODY).status_code == 201
-    # Then the old key has its answer, and a new one buys
+    # Then the old key has its stored response, and a new one buys
     same(first, pay(cup, {"cart_id": cart_id}, key="order-1"))
     assert pay(cup, {"cart_id": cart_id}, key="order-2").status_code == 200
 
@@ -74,7 +74,7 @@ def test_a_key_is_for_one_request(stage: Stage, cup: httpx2.Client) -> None:
     assert pay(other, {"cart_id": put_cart(other, ("cup", 1))}, key="order-1").status_code == 200
 
 
-def test_while_the_first_is_worked_on_a_repeat_is_told_so(stage: Stage, cup: httpx2.Client) -> None:
+def test_while_the_first_is_processed_a_repeat_is_refused(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     body = {"cart_id": put_cart(cup, ("cup", 1))}
     with ThreadPoolExecutor(1) as threads:
@@ -107,7 +107,7 @@ def test_twenty_at_once_are_one_payment(stage: Stage, cup: httpx2.Client) -> Non
 
 
 def begin_and_die(stage: Stage, *, cart_id: UUID, checkout_id: UUID | None, key: str) -> UUID:
-    """Do what a process does that ends between its commit and its answer."""
+    """Do what a process does that crashes between its commit and its response."""
     request = (
         StartRequest(owner=OWNER, cart_id=cart_id, payment=PaymentInput(token="tok_ok"), idempotency_key=key)
         if checkout_id is None
@@ -115,13 +115,15 @@ def begin_and_die(stage: Stage, *, cart_id: UUID, checkout_id: UUID | None, key:
             owner=OWNER, checkout_id=checkout_id, payment=PaymentInput(token="tok_ok"), idempotency_key=key
         )
     )
-    admitted = stage.server._edge.service.purchase(request, IdempotentRequest(OWNER, key, fingerprint(request)), 60)
+    admitted = stage.server._context.service.purchase(request, IdempotentRequest(OWNER, key, fingerprint(request)), 60)
     assert isinstance(admitted, CommandResult)
     return admitted.checkout_id
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_what_a_dead_process_began_is_found_by_the_repeat(stage: Stage, cup: httpx2.Client, *, started: bool) -> None:
+def test_what_a_crashed_process_began_is_found_by_the_repeat(
+    stage: Stage, cup: httpx2.Client, *, started: bool
+) -> None:
     # Given a payment, straight through or of a started checkout, whose process is no more
     cart_id = put_cart(cup, ("cup", 1))
     waiting = UUID(start(cup, cart_id).json()["checkout_id"]) if started else None
@@ -139,15 +141,15 @@ def test_what_a_dead_process_began_is_found_by_the_repeat(stage: Stage, cup: htt
     assert stage.shelf.rows("SELECT count(*) FROM orders") == [(1,)]
 
 
-def test_an_answer_that_came_early_is_the_answer(stage: Stage, cup: httpx2.Client) -> None:
-    # Given a purchase that was answered before it was through
+def test_an_early_response_is_the_stored_one(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a purchase with a response before it was completed
     body = {"cart_id": put_cart(cup, ("cup", 1))}
     with held_stock(stage):
         first = pay(cup, body, key="order-1", prefer={})
     assert (first.status_code, first.json()["state"]) == (202, "running")
     address = first.headers["location"]
     spin_until(lambda: cup.get(address).json()["state"] == "completed", "the order")
-    # Then its repeat says the same, and where to look
+    # Then its repeat has the same response, and the address of the status
     same(first, pay(cup, body, key="order-1"))
     assert money(stage) == [("authorize", 1), ("capture", 1)]
 

@@ -1,4 +1,4 @@
-"""Two keys over HTTP: neither is answered with the other's result, now or when it is repeated."""
+"""Two keys over HTTP: neither gets the other's result, now or when it is repeated."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,7 +30,7 @@ def brought(cart_id: UUID, quantity: int) -> dict[str, Any]:
 
 
 def stored_keys(stage: Stage) -> list[str]:
-    """Return the keys whose answers are kept."""
+    """Return the keys with a stored response."""
     return [key for (key,) in stage.shelf.rows("SELECT key FROM stored_responses ORDER BY key")]
 
 
@@ -43,7 +43,7 @@ def test_another_cart_another_card_and_another_total(stage: Stage, cup: httpx2.C
         # When k2 buys five with a card that will be declined
         body = {**brought(cart_id, 5), "expected_total_minor": 19500}
         answer = pay(cup, body, token="tok_declined", key="k2")
-        # Then it is told what is under way
+        # Then the refusal says what is in progress
         differs = "the cart and the expected amounts and the payment"
         sentence = OTHERWISE(checkout_id, cart_id, differs)
         check(answer, 409, "checkout_active", sentence, checkout_id=checkout_id)
@@ -65,7 +65,7 @@ def test_after_a_declined_card_the_other_key_has_its_own_order(stage: Stage, cup
         busy = f"Checkout {checkout_id} is running and has its payment: wait for its outcome."
         for _ in range(2):
             check(pay(cup, body, key="k2"), 409, "checkout_busy", busy, checkout_id=checkout_id)
-        # Then that is not what k2 is answered for a day
+        # Then that is not the stored response of k2
         assert stored_keys(stage) == ["k1"]
     spin_until(lambda: read_status(cup, checkout_id=checkout_id)["state"] == "failed", "the refusal of k1")
     bought = pay(cup, body, key="k2")
@@ -89,7 +89,7 @@ def test_the_same_under_two_keys_is_one_order(stage: Stage, cup: httpx2.Client) 
 
 
 @pytest.mark.parametrize("token", ["tok_action_required", "tok_other"])
-def test_a_buyer_at_their_bank_is_answered_alike_by_cart_and_by_checkout(
+def test_a_checkout_that_awaits_3ds_responds_alike_by_cart_and_by_id(
     stage: Stage, cup: httpx2.Client, token: str
 ) -> None:
     # Given a buyer who must act at the bank
@@ -128,7 +128,7 @@ def test_two_payments_of_one_checkout(stage: Stage, cup: httpx2.Client) -> None:
     assert (paid.status_code, paid.json()["state"]) == (200, "completed")
 
 
-def test_a_frozen_quote_that_is_not_what_was_expected_is_told_and_not_kept(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_frozen_quote_that_is_not_what_was_expected_is_shown_and_not_stored(stage: Stage, cup: httpx2.Client) -> None:
     # Given k1, at the bank with 250
     cart_id = put_cart(cup, ("cup", 1))
     first = pay(cup, {"cart_id": cart_id}, token="tok_action_required", key="k1")
@@ -136,7 +136,7 @@ def test_a_frozen_quote_that_is_not_what_was_expected_is_told_and_not_kept(stage
     # When k2 expects 240
     body = {"cart_id": cart_id, "expected_total_minor": 240}
     told = pay(cup, body, token="tok_action_required", key="k2")
-    # Then it is told the price, and k1's checkout goes on
+    # Then the refusal has the price, and k1's checkout continues
     assert (told.status_code, told.json()["code"]) == (409, "price_changed")
     assert told.json()["checkout_id"] == checkout_id
     assert told.json()["facts"]["total_minor"] == 250

@@ -1,4 +1,4 @@
-"""What wakes those who wait: one notice a batch, heard whatever happens to the one connection that listens."""
+"""What wakes long polls: one notification for each batch, whatever happens to the one connection that listens."""
 
 import asyncio
 import time
@@ -20,19 +20,19 @@ LISTENERS = (
 
 
 def find_listener(stage: Stage) -> int:
-    """Return the process of the edge's listening connection, once it is the only one."""
+    """Return the PostgreSQL process of the listening connection, once it is the only one."""
     spin_until(lambda: len(stage.shelf.rows(LISTENERS)) == 1, "one listens")
     [(pid,)] = stage.shelf.rows(LISTENERS)
     return int(pid)
 
 
-def test_it_is_the_notice_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
+def test_it_is_the_notification_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     checkout_id = pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
+        spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
         # When
         began = time.monotonic()
         rest(stage, checkout_id)
@@ -41,11 +41,11 @@ def test_it_is_the_notice_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
     # Then
     assert (answer.status_code, answer.json()["state"]) == (200, "awaiting_payment")
     assert seconds < 2
-    assert stage.server._edge.long_polls._waiters == {}
+    assert stage.server._context.long_polls._waiters == {}
 
 
-def test_what_happens_while_it_is_looked_at_is_not_missed(stage: Stage, cup: httpx2.Client) -> None:
-    # Given a look at a checkout, after which, and before anybody is told of it, the checkout comes to rest
+def test_a_change_while_it_is_read_is_not_missed(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a read of a checkout, after which, and before it is returned, the checkout becomes stable
     checkout_id = pause_checkout(stage, cup)
     waiting = LongPolls(stage.settings.database_url.get_secret_value())
     seen: list[str] = []
@@ -71,20 +71,20 @@ def test_what_happens_while_it_is_looked_at_is_not_missed(stage: Stage, cup: htt
     # When
     began = time.monotonic()
     found = asyncio.run(wait())
-    # Then it is looked at once more, at once
+    # Then it is read once more, at once
     assert (found, seen) == ("awaiting_payment", ["running", "awaiting_payment"])
     assert time.monotonic() - began < SECONDS / 2
 
 
 @pytest.mark.parametrize("payload", ["", "nothing", f"{UUID(int=1)},nothing", "é" * 3000])
-def test_who_says_nonsense_ends_no_listening(stage: Stage, cup: httpx2.Client, payload: str) -> None:
+def test_an_unreadable_notification_ends_no_listening(stage: Stage, cup: httpx2.Client, payload: str) -> None:
     # Given
     checkout_id = pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
     listener = find_listener(stage)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
+        spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
         # When
         stage.shelf.run("SELECT pg_notify(:channel, :payload)", channel=CHANNEL, payload=payload)
         began = time.monotonic()
@@ -102,8 +102,8 @@ def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Cli
     pid = find_listener(stage)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._edge.long_polls._waiters, "somebody waits")
-        # When the connection is ended, and the news comes while nobody listens
+        spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
+        # When the connection is ended, and the notification comes without a listener
         stage.shelf.rows("SELECT pg_terminate_backend(:pid)", pid=pid)
         rest(stage, checkout_id)
         # Then it is heard of all the same
@@ -111,13 +111,13 @@ def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Cli
     spin_until(lambda: stage.shelf.rows(LISTENERS) not in ([], [(pid,)]), "it listens again")
 
 
-def test_a_batch_is_one_notice(stage: Stage, cup: httpx2.Client) -> None:
-    # Given somebody else who listens
+def test_a_batch_is_one_notification(stage: Stage, cup: httpx2.Client) -> None:
+    # Given another listener
     ids = [UUID(start(cup, put_cart(cup, ("cup", 1))).json()["checkout_id"]) for _ in range(3)]
     url = stage.settings.database_url.get_secret_value()
     with psycopg.connect(url, autocommit=True) as listener:
         listener.execute(f"LISTEN {CHANNEL}")
-        # When a batch of 64 comes to rest, and what concerns nobody happens to as many
+        # When a batch of 64 becomes stable, and as many others have events that wake no long poll
         with stage.engine.begin() as connection:
             write_events(connection, "checkout.awaiting_payment", (ids * 22)[:64])
             write_events(connection, "checkout.phase_completed", ids, phase="price_lock")

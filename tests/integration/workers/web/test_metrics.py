@@ -1,4 +1,4 @@
-"""Metrics: the engine's figures, and what this process has answered."""
+"""Metrics: the engine's figures, and the requests of this process."""
 
 import re
 from datetime import timedelta
@@ -12,7 +12,7 @@ from pipeline.operations import read_stats
 from pipeline.operations.statistics import TOP_CODES, list_queues
 from pipeline.security import Scope
 from pipeline.settings import Settings
-from tests.integration.workers.web.outages import NO_REDIS, NOBODY, open_edge
+from tests.integration.workers.web.outages import NO_REDIS, NOBODY, open_web
 from tests.integration.workers.web.stage import Stage, pay, put_cart, start
 from workers.broker.queue_stats import QueueFigures
 from workers.overview import Readout
@@ -66,17 +66,17 @@ def test_the_figures_are_those_of_the_database(stage: Stage) -> None:
     assert len(helps) == len(re.findall(r"^# TYPE ", answer.text, re.MULTILINE)) > 20
 
 
-def test_without_redis_the_queues_are_missing(stage: Stage, edge_settings: Settings) -> None:
+def test_without_redis_the_queues_are_missing(stage: Stage, web_settings: Settings) -> None:
     token = stage.token(Scope.ADMIN)
-    with open_edge(edge_settings, redis=NO_REDIS) as client:
+    with open_web(web_settings, redis=NO_REDIS) as client:
         answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
     found = read(answer.text)
     assert (answer.status_code, found["checkout_broker_up", frozenset()]) == (200, 0)
     assert [name for name, _ in found if name == "checkout_queue_waiting"] == []
 
 
-def test_without_postgresql_there_are_none(edge_settings: Settings) -> None:
-    with open_edge(edge_settings, database=NOBODY) as client:
+def test_without_postgresql_there_are_none(web_settings: Settings) -> None:
+    with open_web(web_settings, database=NOBODY) as client:
         answer = client.get("/metrics", headers={"Authorization": "Bearer ck_" + "a" * 12 + "_" + "b" * 43})
     assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
 
@@ -107,7 +107,7 @@ def test_the_lines_of_a_reading(engine: Engine, settings: Settings, sweep_age: f
 
 
 def test_codes_make_a_bounded_number_of_series(engine: Engine, settings: Settings) -> None:
-    # Given more codes than are told by name
+    # Given more codes than are shown by name
     with engine.connect() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql("""

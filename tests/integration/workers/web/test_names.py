@@ -1,4 +1,4 @@
-"""Names over HTTP: normalised at the door, refused with a sentence, and no tax taken off by a text."""
+"""Names over HTTP: normalised on input, refused with a sentence, and no tax removed by a text."""
 
 from typing import Any
 from uuid import uuid4
@@ -55,7 +55,7 @@ def test_names_are_stored_as_they_are_compared(stage: Stage) -> None:
         ("tax_id_validated", VALIDATED, "tax_id_validated is there without tax_id"),
     ],
 )
-def test_what_is_no_name_is_refused_at_the_door(stage: Stage, field: str, value: Any, sentence: str) -> None:
+def test_what_is_no_name_is_refused_on_input(stage: Stage, field: str, value: Any, sentence: str) -> None:
     client = stage.client(*Scope)
     answer = client.put(f"/carts/{uuid4()}", json={**BODY, field: value})
     assert read_code(answer) == (422, "request_invalid")
@@ -63,7 +63,7 @@ def test_what_is_no_name_is_refused_at_the_door(stage: Stage, field: str, value:
     assert stage.shelf.rows("SELECT count(*) FROM carts") == [(0,)]
 
 
-def test_who_may_not_name_prices_may_not_say_that_an_id_is_valid(stage: Stage) -> None:
+def test_a_key_without_prices_may_not_say_that_an_id_is_valid(stage: Stage) -> None:
     client, cart_id = stage.client(Scope.CHECKOUT), uuid4()
     form = {**BODY, "tax_id": "DE136695976", "tax_id_validated": VALIDATED}
     assert read_code(client.put(f"/carts/{cart_id}", json=form)) == (403, "scope_missing")

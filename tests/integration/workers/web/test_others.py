@@ -1,4 +1,4 @@
-"""While somebody sends what costs most, the others are answered: how long they wait, against a quiet moment."""
+"""While a client sends what costs most, others get their responses: their wait, compared with a quiet moment."""
 
 import http.client
 import os
@@ -28,7 +28,7 @@ from tests.integration.workers.web.stage import spin_until
 #: request of nothing a tenth of that: before there were bounds, the factor was in the thousands.
 ASKED: Final = 60
 FACTOR: Final = 12
-#: What two processes and the servers on two cores add, whoever sends what.
+#: What two processes and the servers on two cores add in any case.
 SLACK_SECONDS: Final = 0.01
 #: A Python that starts on a busy machine.
 START_SECONDS: Final = 60.0
@@ -160,7 +160,7 @@ def test_the_others_do_not_wait_for_one_request_that_costs_much(target: Target, 
     assert meanwhile < FACTOR * quiet + SLACK_SECONDS, (quiet, meanwhile, sent)
 
 
-def test_the_others_do_not_wait_for_those_who_send_slowly(target: Target) -> None:
+def test_slow_senders_do_not_delay_others(target: Target) -> None:
     quiet = target.measure()
     with ExitStack() as stack:
         for number in range(300):

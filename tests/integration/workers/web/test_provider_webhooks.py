@@ -1,4 +1,4 @@
-"""`POST /webhooks/{gateway}`: the bank's word is taken with its signature alone, and as often as it comes."""
+"""`POST /webhooks/{gateway}`: a webhook of the bank is accepted by its signature only, and any number of times."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -16,7 +16,7 @@ JSON: Final = {"Content-Type": "application/json"}
 
 @pytest.fixture
 def event(stage: Stage, cup: httpx2.Client) -> SandboxEvent:
-    """The bank's webhook about a buyer who has said yes."""
+    """The bank's webhook about an approved 3-D Secure."""
     checkout_id = start(cup, put_cart(cup, ("cup", 1))).json()["checkout_id"]
     assert pay(cup, {"checkout_id": checkout_id}, token="tok_action_required").json()["state"] == "action_required"
     stage.bank.approve(stage.find_reference())

@@ -82,7 +82,7 @@ def test_a_start_is_safe_to_repeat(stage: Stage, cup: httpx2.Client) -> None:
     # Then a refresh shows the order
     again = cup.get("/checkout", params={"cart_id": str(cart_id)})
     assert (again.status_code, again.json()) == (200, paid.json())
-    # But not to somebody else
+    # But not to another owner
     stage.shelf.run("UPDATE carts SET owner = NULL")
     strange = stage.client(owner="shop-2").get("/checkout", params={"cart_id": str(cart_id)})
     assert (strange.status_code, strange.json()["code"]) == (409, "cart_completed")

@@ -1,4 +1,4 @@
-"""Requests of every kind, right and wrong, made from the OpenAPI document: no server error, no undeclared answer."""
+"""Requests of every kind, right and wrong, made from the OpenAPI document: no server error, no undeclared response."""
 
 import json
 from collections import Counter
@@ -34,14 +34,14 @@ OPERATIONS: Final = (
     ("POST", "/webhooks/{gateway}"),
     ("GET", "/health/checkout"),
 )
-#: The last two take anything, or nothing: there is no wrong way to ask.
+#: The last two accept anything, or nothing: there is no wrong request.
 CASES: Final = [
     (each, mode) for each in OPERATIONS for mode in GenerationMode if each in OPERATIONS[:-2] or mode.is_positive
 ]
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "patch", "trace", "query")
 WRITTEN: Final[dict[str, Any]] = json.loads((DOCS / "openapi.json").read_text())
-#: What answers carry for their readers; the others are the servers' own.
+#: Headers of responses for their readers; the others are the servers' own.
 HEADERS: Final = {
     "allow",
     "idempotency-replayed",
@@ -55,7 +55,7 @@ HEADERS: Final = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
-def test_every_limit_is_answered_as_declared(stage: Stage, operation: tuple[str, str]) -> None:
+def test_every_limit_has_its_declared_response(stage: Stage, operation: tuple[str, str]) -> None:
     # Given every value at its limits and beyond them, methods that are not there, missing headers, and no key
     document: Any = schemathesis.openapi.from_url(f"{stage.url}/openapi.json")
     method, path = operation
@@ -74,17 +74,15 @@ def test_every_limit_is_answered_as_declared(stage: Stage, operation: tuple[str,
     # Then
     assert statuses[405] == sum(method not in WRITTEN["paths"][path] for method in METHODS)
     assert statuses[401] == ("security" in WRITTEN["paths"][path][method.lower()])
-    # One that is not counted any more would not be answered by its route.
+    # A request that is not counted any more would not reach its route.
     assert statuses[429] == 0
 
 
 @pytest.mark.parametrize(("operation", "mode"), CASES, ids=[f"{' '.join(each)} {mode.value}" for each, mode in CASES])
-def test_whatever_is_asked_is_answered_as_declared(
-    stage: Stage, operation: tuple[str, str], mode: GenerationMode
-) -> None:
+def test_every_request_has_a_declared_response(stage: Stage, operation: tuple[str, str], mode: GenerationMode) -> None:
     # Given the document as it is served, and a shop in which something is waiting
     document = schemathesis.openapi.from_url(f"{stage.url}/openapi.json")
-    # A list that is too long may be too large a body as well, which is refused before anybody counts its items.
+    # A list that is too long may be too large a body as well, which is refused before its items are counted.
     rejection = document.config.checks.negative_data_rejection
     rejection.expected_statuses = [*rejection.expected_statuses, "413"]
     method, path = operation
@@ -115,9 +113,9 @@ def test_whatever_is_asked_is_answered_as_declared(
 
 
 def expect_declared_headers(case: Any, answer: Any) -> None:
-    """Fail for a header that the document does not have in this answer."""
+    """Fail for a header that the document does not have in this response."""
     operation = WRITTEN["paths"][case.operation.path][case.operation.method]
-    # Every operation may be asked with a method that it does not have.
+    # Every operation may be requested with a method that it does not have.
     declared = operation["responses"].get(str(answer.status_code), {"$ref": f"#/{answer.status_code}"})
     if "$ref" in declared:
         declared = WRITTEN["components"]["responses"][declared["$ref"].rpartition("/")[2]]
@@ -126,7 +124,7 @@ def expect_declared_headers(case: Any, answer: Any) -> None:
 
 
 def _name_what_is_there(case: Any, data: st.DataObject, carts: list[UUID], checkouts: list[UUID]) -> None:
-    """Put ids that exist in the place of most of those that were made up: else all would be strangers."""
+    """Replace most of the made-up ids with ids that exist: else all would be unknown."""
     known = {"cart_id": carts, "checkout_id": checkouts}
     parts = [part for part in (case.path_parameters, case.query, case.body) if isinstance(part, dict)]
     if not data.draw(st.integers(0, 3)):

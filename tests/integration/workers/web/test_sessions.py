@@ -31,12 +31,12 @@ def sign_in(stage: Stage, token: str, **headers: str) -> httpx2.Response:
 
 
 def read_cookie(answer: httpx2.Response) -> str:
-    """Return what the answer has the browser keep, as it sends it back."""
+    """Return the cookie that the response sets, as the browser sends it."""
     return answer.headers["set-cookie"].partition(";")[0]
 
 
 def read_list(stage: Stage, cookie: str, **headers: str) -> int:
-    """Return how the list is answered to this cookie."""
+    """Return the response of the list to this cookie."""
     return httpx2.get(f"{stage.url}{LIST}", headers={"Cookie": cookie, **headers}).status_code
 
 
@@ -89,7 +89,7 @@ def test_a_session_is_over_after_a_working_day_and_is_forgotten(stage: Stage) ->
     assert (read_list(stage, other), count(stage)) == (200, 1)
 
 
-def test_what_the_cookie_holds_is_kept_nowhere(stage: Stage) -> None:
+def test_the_value_of_the_cookie_is_not_stored(stage: Stage) -> None:
     _, token = make_token(stage)
     value = read_cookie(sign_in(stage, token)).partition("=")[2]
     [(stored,)] = stage.shelf.rows("SELECT token_hash FROM admin_sessions")
@@ -120,12 +120,12 @@ def test_the_cookie_is_for_https_alone_everywhere_but_on_the_machine_itself(
     _, token = make_token(stage)
     answer = sign_in(stage, token, **headers)
     assert (answer.status_code, "Secure" in answer.headers["set-cookie"]) == (303, secure)
-    # ... and where it came without https, the page says why nobody stays signed in
+    # ... and where it came without https, the page says why the browser does not stay signed in
     page = httpx2.get(f"{stage.url}/admin/sign-in", headers={**PAGE, **headers}).text
     assert ("without https" in page) == (secure and "X-Forwarded-Proto" not in headers)
 
 
-def test_tries_are_logged_without_the_key(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+def test_attempts_are_logged_without_the_key(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
     key_id, token = make_token(stage)
     sign_in(stage, token)
     sign_in(stage, token[:-1] + ("a" if token[-1] != "a" else "b"))
@@ -137,7 +137,7 @@ def test_tries_are_logged_without_the_key(stage: Stage, capfd: pytest.CaptureFix
     assert (token.rpartition("_")[2][:20] in said, "\x1b" in said) == (False, False)
 
 
-def test_tries_are_limited_by_address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempts_are_limited_by_address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     app: Any = stage.server.config.app
     monkeypatch.setitem(app.state._state, "sign_in_attempts", SignInAttempts(3))
     key_id, token = make_token(stage)

@@ -35,7 +35,7 @@ def ask_person(stage: Stage, cup: httpx2.Client, cart_id: UUID, _held: ExitStack
 
 
 def expire(stage: Stage, cup: httpx2.Client, cart_id: UUID, _held: ExitStack) -> None:
-    """Let nobody pay it in time."""
+    """Have it expire without a payment."""
     start(cup, cart_id)
     stage.shelf.run("UPDATE checkouts SET expires_at = now()")
     stage.sweep()
@@ -101,7 +101,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
         "failure": CANCELLED,
     },
     CheckoutState.NEEDS_REVIEW: {
-        "state_name": "Being looked at",
+        "state_name": "Being reviewed",
         "message": "The checkout needs review by an operator: wait for the result, or ask support.",
         "phases_completed": 5,
         "phase_name": "order_creation",

@@ -1,4 +1,4 @@
-"""Every status that the edge can give, each as its own kind of problem; what is wrong with a body: test_bodies.py."""
+"""Every status of the HTTP API, each as its own kind of problem; mistakes of bodies are in test_bodies.py."""
 
 import time
 from uuid import UUID, uuid4
@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import Code
 from pipeline.security import Scope
 from pipeline.settings import Settings
-from tests.integration.workers.web.outages import NOBODY, listen_and_say_nothing, open_edge
+from tests.integration.workers.web.outages import NOBODY, listen_and_say_nothing, open_web
 from tests.integration.workers.web.problems import check, count
 from tests.integration.workers.web.stage import BODY, Stage, find_url, held_stock, pay, put_cart, serve, start
 from workers.web.responses.status_codes import STATUSES, TITLES
@@ -84,7 +84,7 @@ def test_404_of_an_address_a_cart_and_a_checkout(stage: Stage) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_slash_too_many_sends_nobody_elsewhere(stage: Stage, method: str) -> None:
+def test_a_slash_too_many_does_not_redirect(stage: Stage, method: str) -> None:
     answer = stage.client().request(method, "/checkout/", headers={"Host": "elsewhere.example"})
     assert (answer.status_code, answer.json()["code"], answer.headers.get("location")) == (404, "route_unknown", None)
 
@@ -125,8 +125,8 @@ def test_423_of_a_locked_cart(stage: Stage, cup: httpx2.Client) -> None:
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_429_and_what_is_left(stage: Stage, edge_settings: Settings) -> None:
-    few = edge_settings.model_copy(update={"web_requests_per_minute": 3})
+def test_429_and_what_is_left(stage: Stage, web_settings: Settings) -> None:
+    few = web_settings.model_copy(update={"web_requests_per_minute": 3})
     with serve(few) as server, httpx2.Client(base_url=find_url(server)) as client:
         headers = {"Authorization": f"Bearer {stage.token(Scope.CHECKOUT)}"}
         nobody = {"cart_id": str(uuid4())}
@@ -142,7 +142,7 @@ def test_429_and_what_is_left(stage: Stage, edge_settings: Settings) -> None:
     check(answers[3], 429, "rate_limited", sentence)
 
 
-def test_500_tells_nothing_of_its_reason(stage: Stage, cup: httpx2.Client) -> None:
+def test_500_does_not_show_its_reason(stage: Stage, cup: httpx2.Client) -> None:
     # Given a table that is not where it was
     cart_id = put_cart(cup, ("cup", 1))
     before = count(stage)
@@ -162,11 +162,11 @@ def test_500_tells_nothing_of_its_reason(stage: Stage, cup: httpx2.Client) -> No
 
 
 @pytest.mark.parametrize("mute", [False, True], ids=["refused", "silent"])
-def test_503_when_the_database_is_away(edge_settings: Settings, *, mute: bool) -> None:
+def test_503_when_the_database_is_away(web_settings: Settings, *, mute: bool) -> None:
     headers = {"Authorization": "Bearer ck_" + "a" * 12 + "_" + "b" * 43}
     with listen_and_say_nothing() as port:
         database = f"postgresql://x@127.0.0.1:{port}/x" if mute else NOBODY
-        with open_edge(edge_settings, database=database) as client:
+        with open_web(web_settings, database=database) as client:
             began = time.monotonic()
             answer = client.get("/checkout", params={"cart_id": str(uuid4())}, headers=headers)
             seconds = time.monotonic() - began

@@ -18,7 +18,7 @@ BUSY = (
 )
 
 
-def test_without_a_wish_it_is_answered_at_once(stage: Stage, cup: httpx2.Client) -> None:
+def test_without_a_preference_it_responds_at_once(stage: Stage, cup: httpx2.Client) -> None:
     with held_stock(stage):
         answer = pay(cup, {"cart_id": put_cart(cup, ("cup", 1))}, prefer={})
         body = answer.json()
@@ -51,13 +51,13 @@ def test_what_is_no_wish_is_not_waited_for(stage: Stage, cup: httpx2.Client, wis
     assert (answer.status_code, answer.headers.get("preference-applied")) == (202, None)
 
 
-def test_fifty_who_wait_hold_nothing(stage: Stage, cup: httpx2.Client) -> None:
+def test_fifty_long_polls_use_no_connection(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     checkout_id = pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
     with ThreadPoolExecutor(50) as threads:
         waiting = [threads.submit(start, cup, cart_id) for _ in range(50)]
-        spin_until(lambda: len(stage.server._edge.long_polls._waiters.get(checkout_id, ())) == 50, "fifty wait")
+        spin_until(lambda: len(stage.server._context.long_polls._waiters.get(checkout_id, ())) == 50, "fifty wait")
         # Then
         spin_until(lambda: stage.shelf.rows(BUSY) == [(0,)], "no connection is taken")
         assert (
@@ -71,8 +71,8 @@ def test_fifty_who_wait_hold_nothing(stage: Stage, cup: httpx2.Client) -> None:
         assert {each.result().json()["state"] for each in waiting} == {"awaiting_payment"}
 
 
-def test_a_process_that_ends_answers_who_waits(stage: Stage, cup: httpx2.Client) -> None:
-    # Given an edge of its own
+def test_a_process_that_ends_responds_to_long_polls(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a process of its own
     pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
     token = cup.headers["Authorization"]
@@ -82,7 +82,7 @@ def test_a_process_that_ends_answers_who_waits(stage: Stage, cup: httpx2.Client)
         httpx2.Client(base_url=find_url(server), headers={"Authorization": token}, timeout=20) as client,
     ):
         waiting = threads.submit(start, client, cart_id)
-        spin_until(lambda: server._edge.long_polls._waiters, "somebody waits")
+        spin_until(lambda: server._context.long_polls._waiters, "somebody waits")
         # When
         began = time.monotonic()
         server.handle_exit(signal.SIGTERM, None)

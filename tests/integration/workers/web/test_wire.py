@@ -1,4 +1,4 @@
-"""Connections that are slow, silent, too large or too many: each ends, and is answered if that can be."""
+"""Connections that are slow, silent, too large or too many: each ends, with a response if possible."""
 
 import gc
 import json
@@ -30,7 +30,7 @@ END: Final = b"Connection: close\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def server(run_settings: Settings) -> Iterator[Server]:
-    """An edge that has little patience."""
+    """A server with short bounds."""
     with serve(run_settings.model_copy(update=SHORT)) as server:
         yield server
 
@@ -62,7 +62,7 @@ def test_a_head_that_does_not_arrive_ends_its_connection(server: Server, url: st
             for byte in GET * 2:
                 slow.sendall(bytes([byte]))
                 time.sleep(0.05)
-        # Then what can be told is told
+        # Then it has a response where that is possible
         assert read_to_end(silent) == b""
         assert read_status(read_to_end(begun)) == 408
         assert read_status(read_to_end(slow)) in {0, 408}
@@ -79,7 +79,7 @@ def test_the_second_request_of_a_connection_has_no_longer(server: Server, url: s
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
 
 
-def test_a_body_that_does_not_arrive_is_answered(server: Server, url: str, key: bytes) -> None:
+def test_a_body_that_does_not_arrive_has_a_response(server: Server, url: str, key: bytes) -> None:
     head = f"PUT /carts/{uuid4()} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n".encode() + key
     with connect(url) as connection:
         connection.sendall(head + b'Content-Length: 100\r\n\r\n{"currency"')
@@ -94,7 +94,7 @@ def test_a_body_that_does_not_arrive_is_answered(server: Server, url: str, key: 
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 99999999999\r\n", b"Transfer-Encoding: chunked\r\n"])
-def test_what_is_sent_on_after_the_answer_is_not_read_for_ever(server: Server, url: str, length: bytes) -> None:
+def test_what_is_sent_after_the_response_is_not_read_for_ever(server: Server, url: str, length: bytes) -> None:
     sent = 0
     with connect(url) as connection, suppress(ConnectionResetError, BrokenPipeError):
         connection.sendall(GET.replace(b"GET", b"POST") + length + b"\r\n")
@@ -109,7 +109,7 @@ def test_a_body_in_too_many_pieces_is_refused(url: str, key: bytes, caplog: pyte
     head = f"PUT /carts/{uuid4()} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n".encode() + key
     sent = head + b"Transfer-Encoding: chunked\r\n\r\n"
     assert read_status(ask(url, sent + b"1\r\n \r\n" * (MAX_PIECES + 1))) == 400
-    # ... also where nobody reads the body
+    # ... also where no route reads the body
     assert read_status(ask(url, sent.replace(b"PUT", b"GET") + b"1\r\n \r\n" * (MAX_PIECES + 1))) in {0, 400, 404}
     assert [record.levelname for record in caplog.records] == ["WARNING"] * len(caplog.records)
     # ... and as many as are allowed are a body
@@ -159,7 +159,7 @@ def test_connections_are_bounded_and_those_that_are_there_are_served(server: Ser
     assert httpx2.get(f"{url}/nothing").status_code == 404
 
 
-def test_answers_that_nobody_reads_are_dropped(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_responses_that_no_client_reads_are_dropped(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "UNREAD_SECONDS", 0.2)
     request = b"GET /openapi.json HTTP/1.1\r\nHost: shop\r\n\r\n"
     with connect(url) as connection:
@@ -182,7 +182,7 @@ def test_nothing_is_left_of_connections_that_have_ended(server: Server, url: str
     spin_until(lambda: count() <= 3, "they are forgotten")
 
 
-def test_who_goes_away_in_the_middle_is_one_line(
+def test_a_client_that_disconnects_is_one_line(
     server: Server, url: str, key: bytes, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     for path, kind in ((f"PUT /carts/{uuid4()}", "application/json"), ("POST /webhooks/sandbox", "application/json")):
@@ -200,7 +200,7 @@ def test_who_goes_away_in_the_middle_is_one_line(
     assert caplog.records == []
 
 
-def test_what_is_no_http_and_what_asks_for_another_protocol(server: Server, url: str) -> None:
+def test_what_is_no_http_and_what_requests_another_protocol(server: Server, url: str) -> None:
     for sent in (b"\x16\x03\x01" + b"\x00" * 200, b"GET\r\n\r\n", b"\r\n" * 5000, GET + b"Host: other\r\n\r\n"):
         assert read_status(ask(url, sent)) in {0, 400, 408, 431}
     upgrade = GET + b"Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\n\r\n"

@@ -1,4 +1,4 @@
-"""What an operator may do to a checkout: release it, or send it on. Each with a reason, kept with the key's name."""
+"""Commands of an operator: release a checkout, or retry it. The reason and the key's name are stored with it."""
 
 from typing import Final
 from uuid import UUID
@@ -8,15 +8,15 @@ from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
 from pipeline.security import Caller
-from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.routes.checkout_detail import SAID, CheckoutId
 from workers.web.admin.schemas.responses import ActedView, ReasonForm
 from workers.web.admin.templates import wants_page
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.protection.authentication import caller_of
 from workers.web.schemas.openapi import BEARER, describe_problems
 
-router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
 
 PROBLEMS: Final = describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 
@@ -28,13 +28,13 @@ PROBLEMS: Final = describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500,
     responses=PROBLEMS,
 )
 async def release_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
-    """Release a checkout: everything is undone, its cart is free. Safe to repeat.
+    """Release a checkout: everything is undone, its cart is open again. Safe to repeat.
 
     Refused once the payment is being captured (`past_pivot`), and while the checkout needs review (`needs_review`).
     """
-    edge, actor = edge_of(request), name_actor(caller_of(request))
-    admitted = await edge.run(lambda: edge.service.release(checkout_id, actor=actor, reason=form.reason))
-    return await _answer(request, checkout_id, "release", changed=admitted.changed)
+    context, actor = context_of(request), name_actor(caller_of(request))
+    result = await context.run(lambda: context.service.release(checkout_id, actor=actor, reason=form.reason))
+    return await _respond(request, checkout_id, "release", changed=result.changed)
 
 
 @router.post(
@@ -45,9 +45,9 @@ async def release_checkout(request: Request, checkout_id: CheckoutId, form: Reas
 )
 async def retry_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
     """Retry a checkout that needs review, or the failed void or refund of an ended one."""
-    edge, actor = edge_of(request), name_actor(caller_of(request))
-    admitted = await edge.run(lambda: edge.service.retry(checkout_id, actor=actor, reason=form.reason))
-    return await _answer(request, checkout_id, "retry", changed=admitted.changed)
+    context, actor = context_of(request), name_actor(caller_of(request))
+    result = await context.run(lambda: context.service.retry(checkout_id, actor=actor, reason=form.reason))
+    return await _respond(request, checkout_id, "retry", changed=result.changed)
 
 
 def name_actor(caller: Caller) -> str:
@@ -55,10 +55,10 @@ def name_actor(caller: Caller) -> str:
     return f"{caller.name} (key {caller.key_id})"
 
 
-async def _answer(request: Request, checkout_id: UUID, action: str, *, changed: bool) -> Response | ActedView:
+async def _respond(request: Request, checkout_id: UUID, action: str, *, changed: bool) -> Response | ActedView:
     said = action if changed else "nothing"
     if wants_page(request):
         return RedirectResponse(f"{LIST}/{checkout_id}?said={said}", 303)
-    edge = edge_of(request)
-    state: CheckoutState = (await edge.run(lambda: edge.service.status(checkout_id=checkout_id))).state
+    context = context_of(request)
+    state: CheckoutState = (await context.run(lambda: context.service.status(checkout_id=checkout_id))).state
     return ActedView(checkout_id=checkout_id, changed=changed, state=state, message=SAID[said])

@@ -10,21 +10,21 @@ from starlette.responses import Response
 from pipeline.operations import CheckoutDetail, advise, read_detail
 from pipeline.operations.advice import can_release, can_retry, describe
 from pipeline.saga import get_chain
-from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import CheckoutDetailView
 from workers.web.admin.templates import render_page, wants_page
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.schemas.examples import CHECKOUT_ID
 from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 
-router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
 
 CheckoutId = Annotated[UUID, Path(description="the checkout", examples=[CHECKOUT_ID])]
 
-#: What the page says after a form was sent from it.
+#: The message of the page after a form was sent from it.
 SAID: Final = {
     "release": "It is released: everything is being undone.",
-    "retry": "It goes on.",
+    "retry": "It is retried.",
     "nothing": "There was nothing to do: nothing was changed.",
 }
 
@@ -37,13 +37,13 @@ SAID: Final = {
 )
 async def read_checkout(request: Request, checkout_id: CheckoutId) -> Response | CheckoutDetailView:
     """Return everything about a checkout: cart, reservations, price lock, payment, order, events, and advice."""
-    edge = edge_of(request)
+    context = context_of(request)
 
-    def look(connection: Connection) -> CheckoutDetail:
+    def read(connection: Connection) -> CheckoutDetail:
         return read_detail(connection, checkout_id)
 
-    detail = await edge.read(look)
-    advice = advise(detail, edge.settings)
+    detail = await context.read(read)
+    advice = advise(detail, context.settings)
     if not wants_page(request):
         return CheckoutDetailView.model_validate(describe(detail, advice))
     facts: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""`GET /admin/checkout-locks`: the register of checkouts, newest first, filtered, a page at a time."""
+"""`GET /admin/checkout-locks`: the list of checkouts, newest first, filtered, one page at a time."""
 
 import re
 from datetime import UTC, datetime
@@ -14,14 +14,14 @@ from models.states import CheckoutState
 from pipeline.field_types import Reference
 from pipeline.operations import read_page
 from pipeline.operations.checkout_search import MAX_PAGE, Filter
-from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import ListView
 from workers.web.admin.templates import render_page, wants_page
-from workers.web.context import edge_of
+from workers.web.context import context_of
 from workers.web.schemas.examples import CART_ID
 from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 
-router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
 
 PAGE_SIZE: Final = 50
 
@@ -37,7 +37,7 @@ def _put_into_utc(given: datetime) -> datetime:
     return given.replace(tzinfo=given.tzinfo or UTC)
 
 
-#: A day, as a browser's form has it, or a moment.
+#: A day, from a browser's form, or a moment.
 Moment = Annotated[
     datetime,
     BeforeValidator(_begin_dated),
@@ -47,7 +47,7 @@ Moment = Annotated[
 
 
 class ListQuery(BaseModel):
-    """What the list may be asked for. A filter that is misspelt is refused: else it would show all there is."""
+    """Parameters of the list. A misspelt filter is refused: else the list would show all checkouts."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,13 +56,13 @@ class ListQuery(BaseModel):
     cart: UUID | None = Field(None, description="only those of this cart", examples=[CART_ID])
     since: Moment | None = Field(None, description="only those started since then (UTC)")
     until: Moment | None = Field(None, description="only those started before then (UTC)")
-    before: UUID | None = Field(None, description="go on after this one: `next_before` of the page before")
+    before: UUID | None = Field(None, description="continue after this one: `next_before` of the page before")
     limit: int = Field(PAGE_SIZE, ge=1, le=MAX_PAGE, description="at most so many")
 
 
 @router.get("/admin", include_in_schema=False)
 async def enter() -> Response:
-    """Lead to the list."""
+    """Redirect to the list."""
     return RedirectResponse(LIST, 303)
 
 
@@ -73,19 +73,19 @@ async def enter() -> Response:
     responses=PAGE | describe_problems(401, 403, 422, 429, 500, 503),
 )
 async def list_checkouts(request: Request, wanted: Annotated[ListQuery, Query()]) -> Response | ListView:
-    """List checkouts, newest first. A page costs the same wherever it is and however many checkouts there are."""
-    among = Filter(wanted.state, wanted.owner, wanted.cart, wanted.since, wanted.until, wanted.before)
-    page = await edge_of(request).read(lambda connection: read_page(connection, among, limit=wanted.limit))
+    """List checkouts, newest first. Every page costs the same, however many checkouts there are."""
+    filters = Filter(wanted.state, wanted.owner, wanted.cart, wanted.since, wanted.until, wanted.before)
+    page = await context_of(request).read(lambda connection: read_page(connection, filters, limit=wanted.limit))
     if not wants_page(request):
         return ListView.model_validate({"checkouts": page.entries, "next_before": page.next_before})
-    asked = {name: value for name, value in request.query_params.items() if name != "before"}
-    following = None if page.next_before is None else urlencode({**asked, "before": page.next_before})
+    query = {name: value for name, value in request.query_params.items() if name != "before"}
+    following = None if page.next_before is None else urlencode({**query, "before": page.next_before})
     facts: dict[str, Any] = {
         "title": "Checkouts",
         "page": page,
-        "asked": asked,
+        "query": query,
         "is_first": wanted.before is None,
-        "newest": urlencode(asked),
+        "newest": urlencode(query),
         "following": following,
         "states": list(CheckoutState),
     }

@@ -1,4 +1,4 @@
-"""Signing in with a browser, by an API key of the scope `admin`, and out again."""
+"""Sign-in of a browser with an API key of the scope `admin`, and sign-out."""
 
 from typing import Final
 
@@ -10,41 +10,41 @@ from pipeline.database import transaction
 from pipeline.operations import CommandLine
 from pipeline.security import Scope, find_caller, read_key_id
 from pipeline.security.admin_sessions import close_session, open_session
-from workers.web.admin.authentication import LIST, SIGN_IN, DoorRoute, read_fields
+from workers.web.admin.authentication import LIST, SIGN_IN, SignInRoute, read_fields
 from workers.web.admin.sessions import drop_cookie, needs_https, read_cookie, set_cookie
 from workers.web.admin.sign_in_attempts import SignInAttempts
 from workers.web.admin.templates import render_page
-from workers.web.context import Edge, edge_of
+from workers.web.context import WebContext, context_of
 
 log = structlog.get_logger()
 
-router = APIRouter(route_class=DoorRoute, include_in_schema=False)
+router = APIRouter(route_class=SignInRoute, include_in_schema=False)
 
-REFUSED: Final = f"This is no live key with the scope admin: make one with `{CommandLine.CREATE_ADMIN_KEY}`."
+REFUSED: Final = f"This is no valid API key with the scope admin: create one with `{CommandLine.CREATE_ADMIN_KEY}`."
 
 
 @router.get(SIGN_IN)
 async def show_sign_in(request: Request) -> Response:
-    """Ask for a key."""
+    """Return the page of the sign-in."""
     return _show(request, request.query_params.get("next"))
 
 
 @router.post(SIGN_IN)
 async def sign_in(request: Request) -> Response:
-    """Open a session for a key, and lead to where one was going. Each try is counted, and logged without the key."""
+    """Open a session for a key, and redirect to `next`. Each attempt is counted, and logged without the key."""
     address = request.client.host if request.client is not None else ""
     attempts: SignInAttempts = request.app.state.sign_in_attempts
     attempts.count(address)
     fields = await read_fields(request)
     key, target = (fields.get(name, "").strip() for name in ("key", "next"))
-    edge = edge_of(request)
-    caller = await edge.read(lambda connection: find_caller(connection, key))
-    # The public half of what has the form of a key: which one is used may be logged.
+    context = context_of(request)
+    caller = await context.read(lambda connection: find_caller(connection, key))
+    # The public half of the key, if it has the form of one: it may be logged.
     known = {"key_id": read_key_id(key), "client": address}
     if caller is None or Scope.ADMIN not in caller.scopes:
         log.warning("sign_in.refused", **known)
         return _show(request, target, objection=REFUSED)
-    token = await edge.run(lambda: _open(edge, caller.key_id))
+    token = await context.run(lambda: _open(context, caller.key_id))
     log.info("sign_in.accepted", **known)
     response = RedirectResponse(_choose(target), 303)
     set_cookie(request, response, token)
@@ -53,33 +53,33 @@ async def sign_in(request: Request) -> Response:
 
 @router.post("/admin/sign-out")
 async def sign_out(request: Request) -> Response:
-    """End the session, here and wherever its cookie may have gone."""
-    edge, token = edge_of(request), read_cookie(request)
-    key_id = await edge.run(lambda: _close(edge, token))
+    """End the session, so that its cookie is invalid everywhere."""
+    context, token = context_of(request), read_cookie(request)
+    key_id = await context.run(lambda: _close(context, token))
     log.info("sign_out", key_id=key_id)
     response = RedirectResponse(SIGN_IN, 303)
     drop_cookie(request, response)
     return response
 
 
-def _open(edge: Edge, key_id: str) -> str:
-    with transaction(edge.engine.database) as connection:
+def _open(context: WebContext, key_id: str) -> str:
+    with transaction(context.engine.database) as connection:
         return open_session(connection, key_id)
 
 
-def _close(edge: Edge, token: str) -> str | None:
-    with transaction(edge.engine.database) as connection:
+def _close(context: WebContext, token: str) -> str | None:
+    with transaction(context.engine.database) as connection:
         return close_session(connection, token)
 
 
 def _show(request: Request, target: str | None, objection: str | None = None) -> Response:
-    # A browser keeps a cookie that is for https alone only if it came by https: else one signs in for ever.
+    # A browser stores a cookie for https only if it came over https: otherwise every sign-in would lead to the next.
     plain = needs_https(request) and request.scope["scheme"] != "https"
     facts = {"title": "Sign in", "next": _choose(target), "objection": objection, "plain": plain}
     return render_page(request, "sign_in.html", facts, status=401 if objection else 200)
 
 
 def _choose(target: str | None) -> str:
-    """Return where to go: to a page of the admin, and nowhere else whatever the link names."""
-    is_ours = target is not None and (target == LIST or target.startswith((f"{LIST}/", f"{LIST}?")))
-    return target if is_ours and target is not None else LIST
+    """Return the target of the redirect: a page of the admin, whatever the link names."""
+    is_admin_page = target is not None and (target == LIST or target.startswith((f"{LIST}/", f"{LIST}?")))
+    return target if is_admin_page and target is not None else LIST

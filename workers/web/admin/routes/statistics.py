@@ -1,4 +1,4 @@
-"""`GET /admin/checkout-locks/statistics`: what the monitor shows."""
+"""`GET /admin/checkout-locks/statistics`: the figures of the monitor."""
 
 from typing import Annotated, Any, Final
 
@@ -10,16 +10,16 @@ from models.states import ACTIVE, CheckoutState
 from pipeline.gateways import describe_choice
 from pipeline.operations import read_stats
 from workers.overview import Readout, read_queues
-from workers.web.admin.authentication import LIST, DeskRoute
+from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import StatisticsView
 from workers.web.admin.templates import render_page, wants_page
-from workers.web.context import Edge, edge_of
+from workers.web.context import WebContext, context_of
 from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 
-router = APIRouter(route_class=DeskRoute, tags=["admin"], dependencies=[BEARER])
+router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
 
 
-ANSWER: Final = TypeAdapter(StatisticsView)
+RESPONSE: Final = TypeAdapter(StatisticsView)
 
 
 class StatisticsQuery(BaseModel):
@@ -27,7 +27,7 @@ class StatisticsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    hours: float = Field(24, ge=0.01, le=8760, description="how far back ended checkouts count")
+    hours: float = Field(24, ge=0.01, le=8760, description="ended checkouts of so many hours are counted")
 
 
 @router.get(
@@ -38,9 +38,9 @@ class StatisticsQuery(BaseModel):
 )
 async def read_statistics(request: Request, wanted: Annotated[StatisticsQuery, Query()]) -> Response | StatisticsView:
     """Return what is active now, and what ended in the last hours: by state, by failure, with durations and queues."""
-    readout = await _read(edge_of(request), wanted.hours)
+    readout = await _read(context_of(request), wanted.hours)
     if not wants_page(request):
-        return ANSWER.validate_python(readout.describe())
+        return RESPONSE.validate_python(readout.describe())
     facts: dict[str, Any] = {
         "title": "Statistics",
         "readout": readout,
@@ -53,7 +53,7 @@ async def read_statistics(request: Request, wanted: Annotated[StatisticsQuery, Q
     return render_page(request, "statistics.html", facts)
 
 
-async def _read(edge: Edge, hours: float) -> Readout:
-    stats = await edge.read(lambda connection: read_stats(connection, edge.settings, hours=hours))
-    queues = await edge.run(lambda: read_queues(edge.engine.broker.client))
-    return Readout(stats, queues, describe_choice(edge.settings))
+async def _read(context: WebContext, hours: float) -> Readout:
+    stats = await context.read(lambda connection: read_stats(connection, context.settings, hours=hours))
+    queues = await context.run(lambda: read_queues(context.engine.broker.client))
+    return Readout(stats, queues, describe_choice(context.settings))

@@ -1,1 +1,1 @@
-"""What the admin routes answer as JSON."""
+"""JSON responses of the admin routes."""

@@ -1,4 +1,4 @@
-"""The examples of the admin's part of the documents: the purchase of one kettle, seen from behind the counter."""
+"""The examples of the admin API in the documents: the purchase of one kettle, as an operator sees it."""
 
 from typing import Any, Final
 
@@ -61,7 +61,7 @@ DETAIL: Final[dict[str, Any]] = {
     "order": [],
     "events": [{"at": "2026-11-26T12:00:00Z", "kind": "checkout.started", "phase": None, "data": {}}],
     "providers_webhooks": [],
-    "webhooks_of_ours": [],
+    "outbound_webhooks": [],
     "advice": [
         {
             "sentence": "It awaits payment and holds its stock until 2026-11-26 12:15:00 UTC; release it to free the"

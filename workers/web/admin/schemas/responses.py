@@ -14,7 +14,7 @@ from pipeline.operations import Stats
 from workers.web.admin.schemas.examples import ACTED, DETAIL, ENTRY, REASON, STATISTICS
 from workers.web.schemas.responses import View
 
-Records = Annotated[list[dict[str, Any]], Field(description="one object a row")]
+Records = Annotated[list[dict[str, Any]], Field(description="one object for each row")]
 
 
 class EntryView(View):
@@ -46,7 +46,7 @@ class ListView(View):
 
 
 class QueueView(View):
-    """The figures of a queue in Redis; `dead_lettered` counts dead-lettered messages."""
+    """The figures of a queue in Redis."""
 
     queue: str
     waiting: int
@@ -88,12 +88,12 @@ class CheckoutDetailView(View):
     order: Records
     events: Records
     providers_webhooks: Records
-    webhooks_of_ours: Records
+    outbound_webhooks: Records
     advice: list[AdviceView]
 
 
 class ReasonForm(Model):
-    """Why: it stays in the checkout's events, with the name of the key."""
+    """The reason: it is stored in the checkout's events, with the name of the key."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [REASON]})
 
@@ -101,7 +101,7 @@ class ReasonForm(Model):
 
 
 class ActedView(View):
-    """The result; `changed` is false when there was nothing to do."""
+    """The result; `changed` is false when nothing had to be done."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ACTED]})
 

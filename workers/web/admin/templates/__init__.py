@@ -1,4 +1,4 @@
-"""The pages, from templates that escape what is put into them. No page has a script."""
+"""The admin pages, from templates that escape their values. No page has a script."""
 
 import base64
 import hashlib
@@ -24,14 +24,14 @@ FOLDER: Final = Path(__file__).parent
 
 
 def wants_page(request: Request) -> bool:
-    """Return whether a page is wanted: browsers name text/html, programs do not."""
+    """Return whether the client wants a page: browsers name text/html, programs do not."""
     return "text/html" in request.headers.get("accept", "")
 
 
 def render_page(request: Request, name: str, facts: Mapping[str, Any], *, status: int = 200) -> Response:
-    """Return a page. `title` must be among its facts; the session is known from the request."""
+    """Return a page. Its facts must have a `title`; the session is the request's."""
     caller = getattr(request.state, "caller", None)
-    gateway = read_choice(request.app.state.edge.settings)
+    gateway = read_choice(request.app.state.context.settings)
     shared = {"caller": caller, "path": request.url.path, "gateway": gateway}
     content = _load().get_template(name).render({**facts, **shared})
     headers = {
@@ -72,7 +72,7 @@ def _read_style() -> str:
 
 @cache
 def _policy() -> str:
-    # The one style is named by its hash: whatever else found its way into a page would not be applied, and never run.
+    # The one style is named by its hash: injected styles are not applied, and injected scripts do not run.
     digest = base64.b64encode(hashlib.sha256(_read_style().encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -88,7 +88,7 @@ def _write_moment(at: datetime | None) -> str:
 
 
 def _write_facts(data: Mapping[str, Any]) -> str:
-    """Return what an event says in one line, without the braces of what stands within."""
+    """Return the data of an event in one line, without braces."""
     parts = (
         _write_facts(value) if isinstance(value, Mapping) else f"{name.replace('_', ' ')}: {value}"
         for name, value in data.items()

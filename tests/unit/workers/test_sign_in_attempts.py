@@ -40,7 +40,7 @@ def test_one_address_has_its_share_of_each_minute(clock: list[float]) -> None:
     assert [is_let_in(counted, "192.0.2.1") for _ in range(3)] == [True, True, False]
 
 
-def test_all_addresses_together_have_theirs_and_one_alone_cannot_use_it_up(clock: list[float]) -> None:
+def test_all_addresses_together_have_a_limit_and_one_alone_cannot_use_it_up(clock: list[float]) -> None:
     counted = SignInAttempts(1)
     assert [is_let_in(counted, "192.0.2.1") for _ in range(100)].count(True) == 1
     allowed = [is_let_in(counted, f"198.51.100.{number}") for number in range(CLIENTS)]

@@ -14,8 +14,8 @@ from pipeline.saga import CHAIN
 from tests.integration.workers.web.pauses import pause_checkout, rest
 from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import BODY, Stage, pay, put_cart, read_status, spin_until, start
-from workers.web.app import build_edge
-from workers.web.context import Edge
+from workers.web.app import build_context
+from workers.web.context import WebContext
 from workers.web.protection.load_shedding import WAITED, LoadShedding, read_waited
 
 #: A thousand checkouts before the third phase, the oldest of them for a minute.
@@ -35,12 +35,12 @@ def backlog(stage: Stage, cup: httpx2.Client) -> Iterator[UUID]:
     stage.shelf.run(OLD, id=checkout_id)
     yield checkout_id
     rest(stage, checkout_id)
-    # A look is shared for a second: the next test must not be kept out by this one's.
+    # A reading is shared for a second: the next test must not be refused by this one's.
     spin_until(lambda: cup.get("/checkout", params={"cart_id": str(uuid4())}).status_code == 404, "it is over")
 
 
 def wait_until_refused(client: httpx2.Client) -> httpx2.Response:
-    """Return the refusal, once the last look is a second old."""
+    """Return the refusal, once the last reading is a second old."""
     refused: list[httpx2.Response] = []
 
     def is_refused() -> bool:
@@ -78,7 +78,7 @@ def test_what_was_started_is_paid(stage: Stage, cup: httpx2.Client, backlog: UUI
     assert pay(cup, {"checkout_id": other}).json()["state"] == "completed"
 
 
-def test_one_that_nobody_can_work_on_keeps_nobody_out(stage: Stage, cup: httpx2.Client, backlog: UUID) -> None:
+def test_one_that_no_worker_can_process_sheds_no_others(stage: Stage, cup: httpx2.Client, backlog: UUID) -> None:
     wait_until_refused(cup)
     stage.shelf.run("UPDATE checkouts SET attempts = 1 WHERE id = :id", id=backlog)
     spin_until(lambda: start(cup, put_cart(cup, ("cup", 1))).status_code == 200, "it is started")
@@ -103,23 +103,23 @@ def test_the_oldest_of_a_phase_is_found_without_reading_the_others(stage: Stage)
         connection.execute(text("DELETE FROM checkouts"))
 
 
-def test_a_look_that_hangs_holds_up_nobody_else(stage: Stage) -> None:
-    async def come(edge: Edge) -> None:
-        load_shedding = LoadShedding(edge)
+def test_a_reading_that_hangs_delays_no_others(stage: Stage) -> None:
+    async def come(context: WebContext) -> None:
+        load_shedding = LoadShedding(context)
         with stage.engine.connect() as blocker:
-            # Given that the look cannot be taken
+            # Given that the reading hangs
             blocker.execute(text("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE"))
             first = asyncio.create_task(load_shedding.admit())
             await asyncio.sleep(0.2)
-            # When others come, then they go by the last look
+            # When other requests come, then they use the last reading
             await asyncio.wait_for(asyncio.gather(*(load_shedding.admit() for _ in range(50))), 0.5)
             assert not first.done()
             blocker.rollback()
         await asyncio.wait_for(first, 5)
 
-    edge = build_edge(stage.settings)
+    context = build_context(stage.settings)
     try:
-        asyncio.run(come(edge))
+        asyncio.run(come(context))
     finally:
-        edge.threads.shutdown()
-        edge.engine.close()
+        context.threads.shutdown()
+        context.engine.close()

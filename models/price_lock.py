@@ -1,52 +1,14 @@
-"""What a checkout holds: units of stock and frozen amounts."""
+"""Price locks: the frozen amounts of a checkout and of its lines."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.dialects.postgresql import CHAR, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Big, BigId, Currency, Json, Minor, Now, one_of
-from models.states import ReservationState
-
-
-class ReservationRecord(Base):
-    """Units held for one line at one location. A line may be split over locations."""
-
-    __tablename__ = "reservations"
-    __table_args__ = (
-        one_of("state", ReservationState),
-        CheckConstraint("quantity > 0", name="quantity"),
-        ForeignKeyConstraint(["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]),
-        Index(None, "checkout_id", "line", "location_id", unique=True),
-        # By checkout: on anything else it would be read whole by a plan that was made while little was held.
-        Index("reservations_held_checkout_idx", "checkout_id", postgresql_where=text("state = 'held'")),
-    )
-
-    id: Mapped[BigId]
-    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"))
-    line: Mapped[int]
-    variant_id: Mapped[Big]
-    location_id: Mapped[Big]
-    quantity: Mapped[int]
-    state: Mapped[str] = mapped_column(server_default=ReservationState.HELD.value)
-
-
-class CheckoutLineRecord(Base):
-    """Which variant a line of a checkout is: decided once, by the first phase, and never again.
-
-    Every later phase goes by it. A sku is looked up nowhere else: it may be given to another variant at any moment.
-    `variant_id` is not a foreign key: it would lock the variant's row in each checkout, and what a reservation holds
-    cannot be deleted anyway.
-    """
-
-    __tablename__ = "checkout_lines"
-
-    checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
-    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    variant_id: Mapped[Big]
+from models.base import Base, Currency, Json, Minor, Now
 
 
 class PriceLockRecord(Base):

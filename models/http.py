@@ -1,4 +1,4 @@
-"""The HTTP edge: API keys, sessions and stored responses."""
+"""What HTTP needs: API keys, sessions of the admin pages, stored responses; and heartbeats."""
 
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,9 @@ from models.limits import MAX_REFERENCE
 
 
 class ApiKeyRecord(Base):
-    """A bearer key. `id` is its public half; of the secret half only the SHA-256 is kept: it has 256 random bits.
+    """An API key. `id` is its public half; of the secret half only the SHA-256 is kept: it has 256 random bits.
 
-    `owner` is whose checkouts it starts and sees. A revoked key stays, so that its name in a log can be told.
+    The key starts and sees checkouts of `owner`. The row of a revoked key stays, so that a log's key id has a name.
     """
 
     __tablename__ = "api_keys"
@@ -37,9 +37,9 @@ class ApiKeyRecord(Base):
 
 
 class AdminSessionRecord(Base):
-    """A browser that has shown an admin's key: as long as its row is here, it has not expired, and the key lives.
+    """A browser session of an operator. It ends with its row, at `expires_at`, or with its API key.
 
-    Of what the browser's cookie holds, 256 random bits, only the SHA-256 is kept.
+    The browser's cookie has 256 random bits, of which only the SHA-256 is kept.
     """
 
     __tablename__ = "admin_sessions"
@@ -56,9 +56,9 @@ class AdminSessionRecord(Base):
 
 
 class StoredResponseRecord(Base):
-    """What a `POST /checkout` was answered, by its idempotency key, for a day; `idempotency_keys` remembers for ever.
+    """The response to a `POST /checkout`, by its idempotency key, for a day; `idempotency_keys` is kept for ever.
 
-    Without `status` the request is being processed; once `leased_until` has passed, no worker does.
+    Without `status` the request is being processed, until `leased_until` at the latest.
     """
 
     __tablename__ = "stored_responses"

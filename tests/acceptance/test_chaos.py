@@ -13,7 +13,7 @@ from scripts import chaos
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import read_procfile
 from scripts.faults.faults import KINDS, plan_faults
-from scripts.faults.judge import Verdict
+from scripts.faults.verification import Verdict
 from scripts.faults.load import plan_buyers
 from scripts.local_servers.embedded import ROOT
 
@@ -81,7 +81,7 @@ def torment_build(build: str, fault: str, times: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr("scripts.faults.place.read_procfile", lambda **_: lines)
     monkeypatch.setattr(chaos, "END_SECONDS", 20)
     with Ending() as ending:
-        verdict, injected, _ = chaos.torment(120, 1, (fault,), ending, Console(quiet=True))
+        verdict, injected, _ = chaos.run_seed(120, 1, (fault,), ending, Console(quiet=True))
     assert len(injected) == times
     return verdict, chaos.object_to(verdict, {"faults": {fault: times}}, (fault,))
 

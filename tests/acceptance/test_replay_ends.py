@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from pipeline.settings import Settings
 from scripts.environments.ending import Ending
 from scripts.invoice_replay.invoices import read_invoices
-from scripts.invoice_replay.run import build_message, read_outcome, run_messages, stock_up
+from scripts.invoice_replay.run import build_message, read_outcome, run_messages, stock_variants
 from tests.acceptance.replays import (
     INVOICES,
     assert_nothing_is_left,
@@ -94,7 +94,7 @@ def test_servers_that_do_not_answer_are_told_in_one_sentence(invoices: Path, set
 def test_when_nothing_moves_it_says_where_everything_is(engine: Engine, settings: Settings) -> None:
     # Given nobody who works
     invoices = read_invoices(INVOICES.encode(), "GBP").invoices
-    stock = stock_up(engine, invoices, None)
+    stock = stock_variants(engine, invoices, None)
     messages = [build_message(invoice, "GBP", "run", settings) for invoice in invoices]
     shown: list[int] = []
     # When

@@ -60,7 +60,7 @@ def test_one_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # Then nothing is written
     assert checked.exit_code == 1
     assert checked.stderr.splitlines() == [
-        f"docs/{name} is not what the code says: run `checkout contracts`."
+        f"docs/{name} differs from the code: run `checkout contracts`."
         for name in ("openapi.json", "asyncapi.json")
     ]
     assert (tmp_path / "openapi.json").read_text() == "{}\n"

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from pipeline.messaging.ports import UNWIND, OutgoingMessage
 from pipeline.settings import Settings
-from scripts.faults.judge import Verdict
+from scripts.faults.verification import Verdict
 from scripts.faults.listener import Listener, SeenCall
 from tests.support.harness import Shelf, Works
 from workers.broker.batch_broker import BatchBroker

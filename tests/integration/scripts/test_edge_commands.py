@@ -95,8 +95,8 @@ def test_an_endpoint_is_added_listed_and_removed(shelf: Shelf) -> None:
     assert (removed.exit_code, again.exit_code) == (0, 1)
     assert read(webhooks.app, "list")[0]["active"] is False
     assert read(webhooks.app, "deliveries", "--dead") == []
-    assert run(webhooks.app, "replay").stdout == "0 deliveries are made again.\n"
-    assert run(webhooks.app, "replay", str(uuid4())).stdout == "0 deliveries are made again.\n"
+    assert run(webhooks.app, "replay").stdout == "0 deliveries are repeated.\n"
+    assert run(webhooks.app, "replay", str(uuid4())).stdout == "0 deliveries are repeated.\n"
 
 
 def test_an_endpoint_that_may_not_be_is_refused(shelf: Shelf) -> None:

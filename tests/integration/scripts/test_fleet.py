@@ -14,7 +14,7 @@ from pipeline.gateways.installed import read_options
 from pipeline.settings import Settings
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, run_fleet
-from scripts.environments.obstacles import Obstacle
+from scripts.environments.command_errors import CommandError
 from scripts.environments.scratch import name_database, open_scratch
 
 
@@ -25,7 +25,7 @@ def test_workers_that_do_not_start_are_told_with_their_last_words(
     lines = {"broken": "dramatiq nowhere:build_broker -p 1"}
     with (
         Ending() as ending,
-        pytest.raises(Obstacle, match=r"do not start(.|\n)*nowhere"),
+        pytest.raises(CommandError, match=r"do not start(.|\n)*nowhere"),
         run_fleet(settings, log, ending, lines=lines),
     ):
         pytest.fail("It started.")
@@ -76,7 +76,7 @@ def test_a_scratch_has_the_schema_and_an_empty_redis_database_and_is_gone_afterw
         )
         with database.connect() as connection:
             assert connection.execute(text("SELECT count(*) FROM checkouts")).scalar_one() == 0
-        # A connection that somebody has left open is no obstacle.
+        # A connection that somebody has left open is no error.
         with Redis.from_url(own.redis_url.get_secret_value()) as client:
             client.set("dramatiq:checkout.intake", "some messages")
     database.dispose()
@@ -112,7 +112,7 @@ def test_a_role_that_may_not_create_databases_is_told_so(settings: Settings, eng
     poor = settings.model_copy(update={"database_url": SecretStr(url.render_as_string(hide_password=False))})
     # When
     try:
-        with pytest.raises(Obstacle) as caught, open_scratch(poor, "try"):
+        with pytest.raises(CommandError) as caught, open_scratch(poor, "try"):
             pytest.fail("It was created.")
     finally:
         with engine.begin() as connection:

@@ -11,18 +11,18 @@ import scripts.demo
 from pipeline.audit.report import INVARIANTS, AuditReport, Violation
 from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
-from scripts.demonstration.cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
-from scripts.demonstration.figures import DemoFigures, DemoShelf, judge
+from scripts.demonstration.buyers import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
+from scripts.demonstration.figures import DemoFigures, DemoStock, judge
 from scripts.demonstration.story import Cancellation, Kill, Stuck
 from scripts.environments.ending import Ended
 from scripts.environments.fleet import read_procfile
-from scripts.environments.obstacles import Obstacle
+from scripts.environments.command_errors import CommandError
 from tests.support.command_lines import parse
 
 FIGURES = DemoFigures(
     outcome=EXPECTED,
     other_states={},
-    shelves=(DemoShelf("kettle", 12, 12, 0, 0), DemoShelf("cup", 100, 16, 84, 0)),
+    stock=(DemoStock("kettle", 12, 12, 0, 0), DemoStock("cup", 100, 16, 84, 0)),
     held_minor=661_00,
     pending_minor=0,
     orders=14,
@@ -61,10 +61,10 @@ def test_the_expected_figures_are_all_right() -> None:
         ({"outcome": replace(EXPECTED, failed={"out_of_stock": 9})}, ["failed"]),
         ({"outcome": replace(EXPECTED, cancelled=0)}, ["cancelled"]),
         ({"outcome": replace(EXPECTED, expired=0)}, ["expired"]),
-        ({"shelves": (DemoShelf("kettle", 12, 13, -1, 0),)}, ["kettles"]),
-        ({"shelves": (DemoShelf("kettle", 12, 11, 1, 0),)}, ["kettles"]),
-        ({"shelves": (DemoShelf("kettle", 12, 12, 0, 0), DemoShelf("cup", 100, 16, 83, 0))}, ["stock conserved"]),
-        ({"shelves": (DemoShelf("kettle", 12, 12, 0, 0), DemoShelf("cup", 100, 16, 84, 2))}, ["stock conserved"]),
+        ({"stock": (DemoStock("kettle", 12, 13, -1, 0),)}, ["kettles"]),
+        ({"stock": (DemoStock("kettle", 12, 11, 1, 0),)}, ["kettles"]),
+        ({"stock": (DemoStock("kettle", 12, 12, 0, 0), DemoStock("cup", 100, 16, 83, 0))}, ["stock conserved"]),
+        ({"stock": (DemoStock("kettle", 12, 12, 0, 0), DemoStock("cup", 100, 16, 84, 2))}, ["stock conserved"]),
         ({"held_minor": 662_00}, ["money = orders"]),
         ({"pending_minor": 1}, ["money = orders"]),
         ({"orders": 15}, ["money = orders"]),
@@ -117,7 +117,7 @@ def test_what_to_try_next_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "code"),
-    [({"ok": True}, 0), ({"ok": False}, 1), (Stuck("no"), 1), (Obstacle("no"), 2), (Ended(2), 130)],
+    [({"ok": True}, 0), ({"ok": False}, 1), (Stuck("no"), 1), (CommandError("no"), 2), (Ended(2), 130)],
 )
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, outcome: Any, code: int) -> None:
     def run(*_args: object, **_options: object) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from scripts import security
-from scripts.environments.obstacles import Obstacle
+from scripts.environments.command_errors import CommandError
 
 #: Looks like a key of AWS's, and was never one.
 KEY = "AKIA" + "Q3EGRIT7PLC4WZDA"
@@ -49,7 +49,7 @@ def test_one_of_the_baseline_is_none_in_its_file_alone(checkout: Path) -> None:
 
 def test_outside_of_a_checkout_nothing_is_claimed(tmp_path: Path) -> None:
     (tmp_path / security.BASELINE).write_text('{"results": {}}')
-    with pytest.raises(Obstacle, match="secrets were not looked for"):
+    with pytest.raises(CommandError, match="secrets were not looked for"):
         security.find_secrets(tmp_path)
 
 

@@ -17,13 +17,13 @@ from rich.table import Table
 
 from scripts.benchmarks import rounds as bench_rounds
 from scripts.benchmarks.floor import measure_floor
-from scripts.benchmarks.runner import Figures, BenchmarkRunner
 from scripts.benchmarks.idle import measure_idle
 from scripts.benchmarks.peers_run import ENGINE, PEERS
+from scripts.benchmarks.runner import BenchmarkRunner, Figures
 from scripts.benchmarks.rush import measure_rush
 from scripts.benchmarks.stalls import Disturbance
-from scripts.environments.ending import Ended, Ending
 from scripts.environments.command_errors import CommandError, explain_errors
+from scripts.environments.ending import Ended, Ending
 from scripts.local_servers.embedded import serve
 from scripts.terminal.output import Screen, say, say_json
 

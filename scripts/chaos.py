@@ -18,24 +18,24 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
+from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog
-from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.reaper import temporary_folder
 from scripts.faults.arrivals import ArrivalLimit
 from scripts.faults.faults import FAULTS, GATEWAY, KINDS, FaultInjector, plan_faults
-from scripts.faults.verification import (
-    Verdict,
-    describe,
-    verify_run,
-    post_webhooks,
-    read_witnesses,
-    wait_for_end,
-    wait_for_progress,
-)
 from scripts.faults.listener import Listener
 from scripts.faults.load import ChaosLoad, plan_buyers, stock_shop
 from scripts.faults.place import Place, open_place
+from scripts.faults.verification import (
+    Verdict,
+    describe,
+    post_webhooks,
+    read_witnesses,
+    verify_run,
+    wait_for_end,
+    wait_for_progress,
+)
 from scripts.local_servers.embedded import EmbeddedError
 from scripts.terminal.output import Screen, say, say_json
 from workers.broker.batch_broker import BatchBroker
@@ -80,7 +80,7 @@ def main(
         say(str(error), err=True)
         raise typer.Exit(2) from None
     report = describe(verdict, injected, failed_calls) | {"seed": chosen}
-    objections = list_objections(verdict, report, kinds)
+    objections = find_objections(verdict, report, kinds)
     show(console, verdict, injected, report, objections)
     if as_json:
         say_json(report | {"objections": objections})
@@ -170,7 +170,7 @@ class WebhookPoster(threading.Thread):
             self.join(60)
 
 
-def list_objections(verdict: Verdict, report: dict[str, object], kinds: tuple[str, ...]) -> list[str]:
+def find_objections(verdict: Verdict, report: dict[str, object], kinds: tuple[str, ...]) -> list[str]:
     """Return why the run proves nothing; empty when no invariant is violated and every fault was injected."""
     fired = report["faults"]
     objections = list(verdict.violations)

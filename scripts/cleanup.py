@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from pipeline.saga.sweep import sweep
-from scripts.environments.command_transaction import print_rows
 from scripts.environments.command_engine import open_engine
+from scripts.environments.command_transaction import print_rows
 from scripts.terminal.output import say_json
 
 #: One sweep handles `CHECKOUT_SWEEP_LIMIT` checkouts: 50,000 in so many sweeps at the default.

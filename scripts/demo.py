@@ -24,9 +24,9 @@ from scripts.demonstration.buyers import stock_shop
 from scripts.demonstration.figures import check_figures, describe, read_figures
 from scripts.demonstration.story import VICTIM, Story, Stuck
 from scripts.demonstration.view import Narrator, draw
+from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
-from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import name_database, open_scratch
 from scripts.local_servers.embedded import Urls, serve

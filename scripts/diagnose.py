@@ -14,8 +14,8 @@ import typer
 from pipeline.operations.advice import advise, describe
 from pipeline.operations.checkout_detail import read_detail
 from pipeline.operations.diagnostics import Diagnosis, Severity, diagnose, judge_gateway, judge_queues
-from scripts.environments.command_transaction import REFUSED, open_transaction, print_rows
 from scripts.environments.command_errors import open_redis
+from scripts.environments.command_transaction import REFUSED, open_transaction, print_rows
 from scripts.terminal.output import say, say_json
 from workers.overview import read_queues
 

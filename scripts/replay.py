@@ -23,16 +23,23 @@ from models.money import Money, minor_digits
 from pipeline.audit.report import AuditReport, take_report
 from pipeline.database.connections import connect_engine
 from pipeline.settings import Settings
+from scripts.environments.command_errors import CommandError, explain_errors, open_redis
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
-from scripts.environments.command_errors import CommandError, explain_errors, open_redis
 from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import explain_redis, name_database, open_scratch
 from scripts.environments.waiting import read_waiting
 from scripts.importers.headings import show as show_cell
 from scripts.importers.shopify import MAX_QUANTITY
 from scripts.invoice_replay.invoices import InvoiceFile, NotReadable, read_invoices
-from scripts.invoice_replay.run import ReplayOutcome, build_message, levy_vat, read_outcome, run_messages, stock_variants
+from scripts.invoice_replay.run import (
+    ReplayOutcome,
+    build_message,
+    levy_vat,
+    read_outcome,
+    run_messages,
+    stock_variants,
+)
 from scripts.local_servers.embedded import Urls, serve
 from scripts.terminal.output import Screen, say, say_json
 
@@ -50,7 +57,7 @@ def main(
     file: Annotated[Path, typer.Argument(help="Invoices as CSV, in the columns of the Online Retail data set.")],
     currency: Annotated[str, typer.Option(help="The currency of its prices.")] = "GBP",
     stock: Annotated[
-        int | None, typer.Option(min=0, max=MAX_QUANTITY, help="Units of every variant; by default enough for all invoices.")
+        int | None, typer.Option(min=0, max=MAX_QUANTITY, help="Units of every variant; enough for all by default.")
     ] = None,
     vat: Annotated[
         str | None, typer.Option(metavar="PERCENT", help="A tax that the prices include, in every country of the file.")

@@ -5,8 +5,8 @@ Exit codes: 0 retried; 1 refused (no such checkout, or it needs no review); 2 th
 
 import typer
 
-from scripts.environments.command_transaction import refuse
 from scripts.environments.command_engine import Actor, CheckoutId, Reason, Wait, open_engine, wait_until_stable
+from scripts.environments.command_transaction import refuse
 from scripts.terminal.output import say
 
 

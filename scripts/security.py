@@ -41,9 +41,7 @@ AUDIT: Final = (
 )
 
 
-def main(
-    *, strict: Annotated[bool, typer.Option(help="Exit with 1 when a check could not run.")] = False
-) -> None:
+def main(*, strict: Annotated[bool, typer.Option(help="Exit with 1 when a check could not run.")] = False) -> None:
     """Scan packages and files; report what was found, and what was not checked."""
     vulnerable, unread = list_vulnerabilities(read_advisories())
     try:

@@ -19,8 +19,8 @@ from pipeline.gateways.choice import require_choice
 from pipeline.operations.commands import CommandLine
 from pipeline.security.api_keys import Scope, create_key, find_caller
 from pipeline.security.printable import make_printable
-from scripts.environments.fleet import read_procfile
 from scripts.environments.command_errors import CommandError, explain_errors
+from scripts.environments.fleet import read_procfile
 from scripts.environments.supervisor import Supervisor, build_env
 from scripts.local_servers.embedded import ROOT, STATE, Urls, build_settings, start
 

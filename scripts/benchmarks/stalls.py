@@ -14,8 +14,8 @@ from sqlalchemy import Engine, text
 
 from pipeline.intake.requests import PaymentInput, StartRequest
 from scripts.benchmarks.workload import CARTS, fill_carts, start_checkout, stock_variants
-from scripts.environments.ending import Ending
 from scripts.environments.command_errors import CommandError
+from scripts.environments.ending import Ending
 from workers.bootstrap import CheckoutEngine
 
 VARIANTS: Final = 1001
@@ -104,9 +104,7 @@ def is_time(disturbance: Disturbance, second: int) -> bool:
 
 def disturb(engine: CheckoutEngine, disturbance: Disturbance) -> None:
     """Start one disturbing checkout, or the burst."""
-    count, lines = {Disturbance.HUGE_CART: (1, HUGE), Disturbance.BURST: (BURST, BURST_LINES)}.get(
-        disturbance, (1, 1)
-    )
+    count, lines = {Disturbance.HUGE_CART: (1, HUGE), Disturbance.BURST: (BURST, BURST_LINES)}.get(disturbance, (1, 1))
     ids = [uuid4() for _ in range(count)]
     with engine.database.begin() as connection:
         connection.execute(CARTS, {"ids": ids})

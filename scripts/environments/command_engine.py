@@ -14,8 +14,8 @@ from models.states import CheckoutState
 from pipeline.errors import CheckoutError
 from pipeline.field_types import kinds as fields
 from pipeline.intake.status import RESTING
-from scripts.environments.command_transaction import UNREACHABLE, refuse
 from scripts.environments.command_errors import CommandError, explain_errors
+from scripts.environments.command_transaction import UNREACHABLE, refuse
 from scripts.local_servers.embedded import open_settings
 from workers.bootstrap import CheckoutEngine, build_engine
 from workers.logs import configure_logs

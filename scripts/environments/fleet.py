@@ -15,8 +15,8 @@ from typing import Final, cast
 from honcho.environ import parse_procfile
 
 from pipeline.settings import Settings
-from scripts.environments.ending import Ending
 from scripts.environments.command_errors import CommandError, open_redis
+from scripts.environments.ending import Ending
 from scripts.environments.scratch import explain_redis
 from scripts.environments.supervisor import Supervisor, build_env
 from scripts.local_servers.embedded import ROOT

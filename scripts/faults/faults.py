@@ -15,8 +15,8 @@ from sqlalchemy import text
 
 from pipeline.messaging.ports import INTAKE, RESOLVE, UNWIND, OutgoingMessage
 from pipeline.saga.chain import CHAIN
-from scripts.environments.fleet import read_procfile
 from scripts.environments.command_errors import CommandError
+from scripts.environments.fleet import read_procfile
 from scripts.faults.listener import SeenCall
 from scripts.faults.place import Place
 from workers.broker.batch_broker import BatchBroker

@@ -1,4 +1,4 @@
-"""Buyers of every kind, from a seed, and the answers that each got: the history that the end is compared with."""
+"""Buyers of every kind, from a seed, and the responses that each got: the history that the end is compared with."""
 
 import json
 import random
@@ -82,7 +82,7 @@ class ChaosBuyer:
 
 @dataclass
 class History:
-    """The answers that clients got. `accepted` has every checkout id that a key was ever answered with."""
+    """The responses that clients got. `accepted` has every checkout id that a key was ever answered with."""
 
     accepted: dict[str, set[UUID]] = field(default_factory=dict)
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -150,7 +150,7 @@ class ChaosLoad:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="buyer")
 
     def run(self) -> None:
-        """Run all buyers; return when each has an answer, or has given up."""
+        """Run all buyers; return when each has a response, or has given up."""
         counter = threading.Thread(target=self._count_active, daemon=True)
         counter.start()
         waiting: list[Future[None]] = []
@@ -197,19 +197,19 @@ class ChaosLoad:
     def _pay(self, buyer: ChaosBuyer, checkout_id: UUID | None = None) -> None:
         subject = {"cart": buyer.cart} if checkout_id is None else {"checkout_id": str(checkout_id)}
         body = {**subject, "payment": {"token": buyer.token}}
-        answer = self._ask("POST", "/checkout", json=body, headers={"Idempotency-Key": buyer.key})
-        self._note(buyer.key, answer)
+        response = self._request("POST", "/checkout", json=body, headers={"Idempotency-Key": buyer.key})
+        self._note(buyer.key, response)
 
     def _start(self, buyer: ChaosBuyer) -> None:
         cart = {name: value for name, value in buyer.cart.items() if name != "id"}
-        self._ask("PUT", f"/carts/{buyer.cart['id']}", json=cart)
+        self._request("PUT", f"/carts/{buyer.cart['id']}", json=cart)
         query = {"cart_id": buyer.cart["id"]} | ({"ttl_seconds": "3"} if buyer.kind is Kind.ABANDON else {})
-        answer = self._ask("GET", "/checkout", params=query, headers={"Prefer": "wait=10"})
-        checkout_id = self._note(f"start-{buyer.number}", answer)
-        if checkout_id is None or buyer.kind is Kind.ABANDON or answer is None or not answer.ok:
+        response = self._request("GET", "/checkout", params=query, headers={"Prefer": "wait=10"})
+        checkout_id = self._note(f"start-{buyer.number}", response)
+        if checkout_id is None or buyer.kind is Kind.ABANDON or response is None or not response.ok:
             return
         if buyer.kind is Kind.CANCEL:
-            self._ask("POST", "/checkout/cancel", json={"checkout_id": str(checkout_id)})
+            self._request("POST", "/checkout/cancel", json={"checkout_id": str(checkout_id)})
         else:
             self._pay(buyer, checkout_id)
 
@@ -244,30 +244,30 @@ class ChaosLoad:
         except DBAPIError:
             return None
 
-    def _note(self, key: str, answer: requests.Response | None) -> UUID | None:
-        if answer is None:
+    def _note(self, key: str, response: requests.Response | None) -> UUID | None:
+        if response is None:
             self.history.gave_up.append(key)
             return None
-        body = answer.json()
-        found = body.get("checkout_id") if answer.ok or key.startswith("start-") else None
+        body = response.json()
+        found = body.get("checkout_id") if response.ok or key.startswith("start-") else None
         if found is None:
             return None
         self.history.note(key, UUID(found))
         return UUID(found)
 
-    def _ask(self, method: str, path: str, **given: Any) -> requests.Response | None:
+    def _request(self, method: str, path: str, **given: Any) -> requests.Response | None:
         """Repeat a request until its response is not temporary; None when patience is over."""
         session = self._session()
         headers = {"Authorization": f"Bearer {self.place.token}", **given.pop("headers", {})}
         ends_at = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < ends_at and not self._stop.is_set():
             try:
-                answer = session.request(method, f"{self.place.url}{path}", headers=headers, timeout=20, **given)
+                response = session.request(method, f"{self.place.url}{path}", headers=headers, timeout=20, **given)
             except requests.RequestException:
                 time.sleep(0.2)
                 continue
-            if answer.status_code not in TEMPORARY or _is_final(answer):
-                return answer
+            if response.status_code not in TEMPORARY or _is_final(response):
+                return response
             time.sleep(0.3)
         return None
 
@@ -292,10 +292,10 @@ def make_intake(request: dict[str, Any]) -> Message[Any]:
     return Message(queue_name=INTAKE, actor_name="intake", args=(request,), kwargs={}, options={})
 
 
-def _is_final(answer: requests.Response) -> bool:
+def _is_final(response: requests.Response) -> bool:
     """Return whether an error is the outcome of the request, not a temporary one."""
     try:
-        code = answer.json().get("code")
+        code = response.json().get("code")
     except json.JSONDecodeError:
         return False
     return code not in {"idempotency_running", "service_unavailable", "rate_limited", "internal_error", "overloaded"}

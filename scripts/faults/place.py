@@ -18,9 +18,9 @@ from pipeline.database.roles import Role, grant, make_user
 from pipeline.security.api_keys import Scope, create_key
 from pipeline.settings import Settings, read_settings
 from pipeline.webhooks.outbound.endpoints import draw_secret
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
-from scripts.environments.command_errors import CommandError
 from scripts.environments.supervisor import Supervisor
 from scripts.local_servers.embedded import SANDBOX
 from scripts.local_servers.owner import make_folder

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -280,11 +281,8 @@ class ChaosLoad:
     def _count_active(self) -> None:
         sql = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL")
         while not self._stop.wait(0.2):
-            try:
-                with self.place.database.connect() as connection:
-                    self._active = connection.execute(sql).scalar_one()
-            except DBAPIError:
-                continue
+            with suppress(DBAPIError), self.place.database.connect() as connection:
+                self._active = connection.execute(sql).scalar_one()
 
 
 def make_intake(request: dict[str, Any]) -> Message[Any]:

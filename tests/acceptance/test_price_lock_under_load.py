@@ -246,8 +246,7 @@ def assert_no_amount_moved(shelf: Shelf, buyers: Buyers) -> None:
                    FROM sandbox.payments GROUP BY 1) b ON b.checkout_id = c.id
         WHERE CASE c.state WHEN 'completed'
               THEN (o.total_minor = p.total_minor AND p.total_minor = coalesce(b.captured, 0)
-                    AND o.currency = p.currency
-                    AND coalesce(b.currency, p.currency) = p.currency AND o.state = 'placed') IS NOT TRUE
+                    AND o.currency = p.currency AND coalesce(b.currency, p.currency) = p.currency AND o.state = 'placed') IS NOT TRUE
               ELSE coalesce(b.captured, 0) <> 0 END
     """)
     assert unequal == []
@@ -273,9 +272,7 @@ def assert_no_edit_got_through(shelf: Shelf) -> None:
     sys.stdout.write(f"{counts}\n")
     assert {outcome for _, outcome in counts} <= {"through", "CK001", "40001"}
     assert counts["active", "CK001"] > 20
-    assert shelf.row("SELECT count(DISTINCT kind) AS n FROM price_changer.edits WHERE outcome = 'CK001'").n == len(
-        EDITS
-    )
+    assert shelf.rows("SELECT count(DISTINCT kind) FROM price_changer.edits WHERE outcome = 'CK001'") == [(len(EDITS),)]
     # No edit is refused that began after the end, none succeeds while the checkout is active.
     assert {outcome for seen, outcome in counts if seen == "ended"} == {"through"}
     assert counts["ended", "through"] >= CHECKOUTS

@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """OnProgress a worker what was found in the environment before it was emptied."""
+    """Hand to a worker what was found in the environment before it was emptied."""
     node.workerinput["found"] = dict(FOUND)
 
 

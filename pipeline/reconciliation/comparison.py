@@ -25,7 +25,7 @@ RETRIEVAL_THREADS: Final = 8
 #: A checkout that changed during its retrieval is retrieved again, but not for ever.
 RETRIEVALS: Final = 3
 
-#: Told what is being done ("listed", "retrieved at again") and how many objects it has been done for.
+#: Told what is being done ("listed", "retrieved again") and how many objects it has been done for.
 OnProgress = Callable[[str, int], None]
 
 
@@ -35,7 +35,7 @@ def reconcile(
     """Compare all objects and payments made since then. Reads only.
 
     The provider is read first, in chunks, and our side after each: what looks wrong then may only have changed in
-    between, so a difference on a checkout that has changed since the beginning is retrieved at again before it is
+    between, so a difference on a checkout that has changed since the beginning is retrieved again before it is
     reported. Raises Unavailable when the provider does not answer: half a list proves nothing.
     """
     run = _Run(engine, gateway, settings, read_clock(engine), report or _ignore)

@@ -25,7 +25,7 @@ from pipeline.settings import Settings
 PATIENCE_LEASES: Final = 2
 
 #: Told of each repair as it is made.
-OnProgress = Callable[[Repair], None]
+OnRepair = Callable[[Repair], None]
 
 
 class Repairer:
@@ -41,7 +41,7 @@ class Repairer:
         self._unwinder = unwinder
         self._settings = settings
 
-    def repair(self, findings: Sequence[Finding], report: OnProgress | None = None) -> list[Repair]:
+    def repair(self, findings: Sequence[Finding], report: OnRepair | None = None) -> list[Repair]:
         """Settle those of these findings that have a rule; what was settled is an event on its checkout.
 
         Raises Unavailable when the provider stops answering; what was settled until then stays settled.

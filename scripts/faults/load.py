@@ -128,10 +128,8 @@ def stock_shop(place: Place, count: int) -> None:
         set_prices(connection, [PriceRow(sku=sku, currency="EUR", amount_minor=1999) for sku in skus])
         set_stock(connection, [StockRow(sku, "main", units.get(sku, count)) for sku in skus])
         for code, limit in ((COUPON, None), (LAST, max(1, count // 100))):
-            made = (
-                insert(PromotionRecord).values(kind="percentage", title=code, percent=10).returning(PromotionRecord.id)
-            )
-            promotion_id = connection.execute(made).scalar_one()
+            made = insert(PromotionRecord).values(kind="percentage", title=code, percent=10)
+            promotion_id = connection.execute(made.returning(PromotionRecord.id)).scalar_one()
             connection.execute(insert(CouponRecord).values(code=code, promotion_id=promotion_id, usage_limit=limit))
 
 

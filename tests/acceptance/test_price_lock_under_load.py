@@ -245,8 +245,8 @@ def assert_no_amount_moved(shelf: Shelf, buyers: Buyers) -> None:
         LEFT JOIN (SELECT checkout_id, sum(captured_minor - refunded_minor) AS captured, min(currency) AS currency
                    FROM sandbox.payments GROUP BY 1) b ON b.checkout_id = c.id
         WHERE CASE c.state WHEN 'completed'
-              THEN (o.total_minor = p.total_minor AND p.total_minor = coalesce(b.captured, 0)
-                    AND o.currency = p.currency AND coalesce(b.currency, p.currency) = p.currency AND o.state = 'placed') IS NOT TRUE
+              THEN (o.total_minor = p.total_minor AND p.total_minor = coalesce(b.captured, 0) AND o.state = 'placed'
+                    AND o.currency = p.currency AND coalesce(b.currency, p.currency) = p.currency) IS NOT TRUE
               ELSE coalesce(b.captured, 0) <> 0 END
     """)
     assert unequal == []

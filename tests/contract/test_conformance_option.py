@@ -43,7 +43,7 @@ def test_the_mistakes_of_a_careless_adapter_are_found() -> None:
         "test_the_same_under_two_keys_moves_money_once",
         "test_many_keys_at_once_have_one_effect",
         "test_taken_money_is_not_cancelled",
-        "test_looking_for_an_object_that_is_not_there_is_an_operators_matter",
+        "test_retrieving_an_object_that_is_not_there_is_an_operators_matter",
         "test_a_changed_body_is_refused",
         "test_an_old_webhook_is_refused",
         "test_a_kind_of_no_concern_is_not_relevant",

@@ -25,7 +25,7 @@ SETTLE_SECONDS: Final = 2.0
 #: A refusal that could not be recorded is tried again after this long.
 POSTPONE_SECONDS: Final = 1.0
 #: What was fetched and never arrived here (a lost reply) is looked for this often, and after each outage.
-RECOVER_SECONDS: Final = 5.0
+REQUEUE_SECONDS: Final = 5.0
 
 
 class BatchConsumer(Consumer):
@@ -64,7 +64,7 @@ class BatchConsumer(Consumer):
         self._postponed: list[bytes] = []
         self._postponed_until = 0.0
         self._beat_at = 0.0
-        self._recover_at = 0.0
+        self._requeue_at = 0.0
         self._is_drained = False
         self._away_since: float | None = None
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -85,7 +85,7 @@ class BatchConsumer(Consumer):
     def _advance(self) -> MessageProxy | None:
         self._beat()
         self._settle_refused()
-        self._recover()
+        self._requeue_stranded()
         if not self._in_flight.wait_for_room(self._limit, self._seconds_to_beat()) or self._closing.is_set():
             return None
         if self._is_drained:
@@ -169,23 +169,23 @@ class BatchConsumer(Consumer):
         self._postponed.extend(redis_id for redis_id, _ in self._refused)
         self._refused.clear()
 
-    def _recover(self) -> None:
+    def _requeue_stranded(self) -> None:
         """Requeue what Redis lists for this worker and is not here: the answer to a fetch, or to an ack, was lost."""
-        if time.monotonic() < self._recover_at:
+        if time.monotonic() < self._requeue_at:
             return
         fetched = self._link.read_fetched()
         here = self._in_flight.ids() | {redis_id for redis_id, _ in self._refused} | set(self._postponed)
         if stranded := fetched - here:
             count = self._link.requeue(list(stranded))
-            log.warning("queue.recovered", queue=self._link.queue, count=count)
-        self._recover_at = time.monotonic() + RECOVER_SECONDS
+            log.warning("queue.requeued", queue=self._link.queue, count=count)
+        self._requeue_at = time.monotonic() + REQUEUE_SECONDS
 
     def _endure(self, error: Exception) -> None:
         if self._away_since is None:
             self._away_since = time.monotonic()
             self._pause_seconds = FIRST_PAUSE_SECONDS
             log.warning("broker.unreachable", queue=self._link.queue, error=repr(error))
-        self._recover_at = 0.0
+        self._requeue_at = 0.0
         time.sleep(self._pause_seconds)
         self._pause_seconds = min(self._pause_seconds * 2, LAST_PAUSE_SECONDS)
 
@@ -214,7 +214,7 @@ class BatchConsumer(Consumer):
                     if time.monotonic() + pause >= deadline:
                         count = len(message.options["batch"])
                         log.warning("batch.unsettled", queue=self._link.queue, count=count, error=repr(error))
-                        self._recover_at = 0.0
+                        self._requeue_at = 0.0
                         return
                     time.sleep(pause)
                     pause *= 2

@@ -96,8 +96,8 @@ return heads
 """
 
 #: KEYS: heartbeats, then list and dead-lettered ids for each queue. ARGV: what an ack set's name begins with, queue
-#: names. Returns waiting, dead-lettered and in flight for each queue. The ack sets are found through the heartbeats: KEYS would
-#: block.
+#: names. Returns waiting, dead-lettered and in flight for each queue. The ack sets are found through the heartbeats:
+#: KEYS would block.
 FIGURES: Final = """
 local workers = redis.call("zrange", KEYS[1], 0, -1)
 local figures = {}

@@ -111,7 +111,7 @@ class Purchase:
         """Return where the object stands; None if this purchase knows of none."""
         if self.reference is None:
             return None
-        match self.look():
+        match self.retrieve():
             case Succeeded(_, status):
                 return status
             case ActionRequired():

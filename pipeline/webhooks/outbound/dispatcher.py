@@ -63,7 +63,7 @@ class LeasedDelivery:
 
 
 class Dispatcher:
-    """Makes deliveries. Safe twice, safe late: what a crashed worker had leased is due again when its lease has expired."""
+    """Makes deliveries. Safe twice, safe late: what a crashed worker had leased is due again once its lease expires."""
 
     def __init__(self, transactions: TransactionRunner, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
         """Take the transaction runner that commits; `resolve` finds the addresses of hosts."""

@@ -42,7 +42,7 @@ def count_plans(engine: Engine) -> tuple[int, int]:
 
 
 def reads_all_stock(connection: Connection) -> bool:
-    """OnProgress whether the prepared statement, as it is planned now, reads all stock levels."""
+    """Return whether the prepared statement, as it is planned now, reads all stock levels."""
     name = connection.execute(
         text("SELECT name FROM pg_prepared_statements WHERE statement LIKE '%stock_levels%held%'")
     ).scalar_one()

@@ -45,7 +45,7 @@ def test_a_decline_lets_a_started_checkout_try_again_while_tries_and_time_last()
     )
     assert plan_authorization(MEMBER, first, SETTINGS) == no
     assert plan_authorization(replace(STARTED, expires_at=NOW), first, SETTINGS) == no
-    assert plan_authorization(STARTED, third, SETTINGS) == replace(no, detail={"reason": "card_declined", "try": 3})
+    assert plan_authorization(STARTED, third, SETTINGS) == replace(no, detail={"reason": "card_declined", "attempt": 3})
 
 
 def test_a_call_that_is_out_or_backing_off_is_waited_for() -> None:

@@ -128,7 +128,7 @@ def test_a_fetch_whose_reply_was_lost_is_taken_back(workshop: Workshop) -> None:
     assert [f.in_flight for f in queue_figures(workshop.client, "dramatiq", [QUEUE])] == [5]
 
     # When, then
-    wait_until(lambda: len(recorder.seen) == 5, seconds=consumer.RECOVER_SECONDS + 2)
+    wait_until(lambda: len(recorder.seen) == 5, seconds=consumer.REQUEUE_SECONDS + 2)
     assert sorted(recorder.seen) == sorted(ids)
     wait_until(lambda: workshop.read_keys() == set())
 

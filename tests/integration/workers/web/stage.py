@@ -79,7 +79,7 @@ class Stage:
         return str(reference)
 
     def is_idle(self) -> bool:
-        """OnProgress whether no message waits and nobody works on one."""
+        """Return whether no message waits and nobody works on one."""
         return is_idle(self.workers.broker.client)
 
     def sweep(self) -> None:

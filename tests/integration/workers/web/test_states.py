@@ -118,9 +118,7 @@ EXPECTED: Final[dict[CheckoutState, dict[str, Any]]] = {
         **OPEN,
         "state_name": "Failed",
         "message": DECLINED,
-        "failure": fail_with(
-            "payment_declined", "payment_authorization", DECLINED, reason="card_declined", attempt=1
-        ),
+        "failure": fail_with("payment_declined", "payment_authorization", DECLINED, reason="card_declined", attempt=1),
     },
     CheckoutState.CANCELLED: {
         **OPEN,

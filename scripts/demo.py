@@ -154,7 +154,7 @@ def _introduce(given: Urls) -> Text:
 
 
 def _conclude(seconds: float, kept: str | None, *, holds: bool) -> Text:
-    verdict = ("All of it is as it must be", "bold green") if holds else ("Something is not as it must be", "bold red")
+    verdict = ("All figures are right", "bold green") if holds else ("A figure is wrong", "bold red")
     lines = Text.assemble("\n", verdict, f", after {seconds:.0f} s.")
     if kept:
         lines.append(f" The database {kept} is kept.")

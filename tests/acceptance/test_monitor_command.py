@@ -22,7 +22,7 @@ from pipeline.settings import Settings
 pytestmark = pytest.mark.acceptance
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-BOOKS: Final = ROOT / "tests" / "integration" / "audit" / "stored_checkouts.sql"
+BOOKS: Final = ROOT / "tests" / "integration" / "audit" / "books.sql"
 COMMAND: Final = (sys.executable, str(ROOT / "scripts" / "monitor.py"))
 
 

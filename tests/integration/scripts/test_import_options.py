@@ -221,7 +221,7 @@ def test_refused_rows_go_where_they_are_asked_for_and_never_over_the_file(engine
         "--refusals export.csv is the file that is imported: name another one.\n",
     )
     assert path.read_bytes() == content
-    assert nowhere.stderr == "none/x.csv cannot be written (No such file or directory): here are all rows refused.\n"
+    assert nowhere.stderr == "none/x.csv cannot be written (No such file or directory): here are all refused rows.\n"
     assert nowhere.stdout.splitlines()[-1] == "row 2: bad price '?': digits with a decimal point"
     assert there.stdout.splitlines()[-1] == "All 1 refused rows are in x.csv"
     assert Path("x.csv").read_text() == "row,reason\n2,bad price '?': digits with a decimal point\n"

@@ -1,8 +1,8 @@
-"""Checks every invariant: `checkout audit [--json]`. Reads only; run it at any moment, workers may be at work.
+"""Checks every invariant: `checkout audit [--json]`. Reads only; it may run at any moment, beside running workers.
 
-`--gateway` also compares our books with the payment provider's, over the last `--hours`; `--repair` settles first what
-has a safe rule. Exit codes: 0 all hold, 1 one is violated or a difference stands, 2 the audit, or the provider, could
-not be read.
+`--gateway` also compares the database with the payment provider's ledger, over the last `--hours`; `--repair` first
+settles what has a safe rule. Exit codes: 0 all hold, 1 one is violated or a difference remains, 2 the database or the
+provider could not be read.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from rich.text import Text
 from pipeline.audit import AuditReport, take_report
 from pipeline.database import connect_engine
 from pipeline.settings import Settings
-from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.environments.command_errors import CommandError, explain_errors, open_redis
 from scripts.environments.reconcile_run import compare_with_provider
 from scripts.environments.waiting import read_waiting
 from scripts.local_servers.embedded import open_settings
@@ -36,9 +36,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    gateway: Annotated[bool, typer.Option("--gateway", help="Compare with the payment provider's books too.")] = False,
+    gateway: Annotated[bool, typer.Option("--gateway", help="Compare with the payment provider too.")] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="With --gateway: settle first what has a safe rule.")
+        bool, typer.Option("--repair", help="With --gateway: first settle what has a safe rule.")
     ] = False,
     hours: Annotated[float, typer.Option(min=0.01, max=87_600, help="With --gateway: how far back.")] = 168,
 ) -> None:
@@ -48,7 +48,7 @@ def main(
     console = Screen(soft_wrap=True)
     provider = None
     try:
-        with explain_obstacles():
+        with explain_errors():
             settings = open_settings()
             if gateway:
                 # Before the invariants: they check what has been repaired.
@@ -60,8 +60,8 @@ def main(
                     report_repair=lambda each: None if as_json else show_repair(console, each),
                 )
             report, waiting = run_audit(settings)
-    except Obstacle as obstacle:
-        say(str(obstacle), err=True)
+    except CommandError as error:
+        say(str(error), err=True)
         raise typer.Exit(2) from None
     if as_json:
         facts = describe(report, waiting)
@@ -77,8 +77,8 @@ def main(
 
 
 def run_audit(settings: Settings) -> tuple[AuditReport, int | None]:
-    """Return the report, and how many checkouts had a message waiting; None when Redis did not say."""
-    # Before the snapshot: a message that leaves the queue in between has a new due time by then.
+    """Return the report, and how many checkouts had a message waiting; None when Redis did not answer."""
+    # Before the snapshot: a checkout whose message leaves the queue in between has a new due time by then.
     try:
         with open_redis(settings) as client:
             waiting = read_waiting(client)
@@ -154,7 +154,7 @@ def _plain_value(value: Any) -> Any:
     match value:
         case list():
             return [_plain_value(each) for each in value]
-        case Decimal():  # sums of whole numbers come back as numeric
+        case Decimal():  # PostgreSQL returns sums of bigint as numeric
             return int(value)
         case UUID():
             return str(value)

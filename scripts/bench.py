@@ -1,8 +1,8 @@
 """Measures the engine beside stock dramatiq, in turn, on one machine: `checkout bench [--only PARTS]`.
 
-Absolute figures mean little on a shared machine; the ratios of one run do. Throughput is makespan: from the first
-phase-1 commit to the last checkout done, the backlog sent at once to workers that are up. Latency is from start to
-completed, one at a time. Every round of the engine ends with the audit.
+On a shared machine compare the ratios of one run, not absolute figures. Throughput is measured over the makespan: from
+the first commit of the first phase to the last completed checkout, with the whole backlog sent at once to running
+workers. Latency is from start to completed, one checkout at a time. Every round of the engine ends with the audit.
 """
 
 import statistics
@@ -17,21 +17,21 @@ from rich.table import Table
 
 from scripts.benchmarks import rounds as bench_rounds
 from scripts.benchmarks.floor import measure_floor
-from scripts.benchmarks.ground import Figures, Ground
 from scripts.benchmarks.idle import measure_idle
 from scripts.benchmarks.peers_run import ENGINE, PEERS
+from scripts.benchmarks.runner import BenchmarkRunner, Figures
 from scripts.benchmarks.rush import measure_rush
 from scripts.benchmarks.stalls import Disturbance
+from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.ending import Ended, Ending
-from scripts.environments.obstacles import Obstacle, explain_obstacles
 from scripts.local_servers.embedded import serve
 from scripts.terminal.output import Screen, say, say_json
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-Measure = Callable[[Ground], Figures]
+Measure = Callable[[BenchmarkRunner], Figures]
 
-#: Each part yields its figures in turn.
+#: Each part yields its figures one after another.
 PARTS: Final[Mapping[str, Measure]] = {
     "throughput": bench_rounds.measure_throughput,
     "floor": measure_floor,
@@ -45,7 +45,7 @@ PARTS: Final[Mapping[str, Measure]] = {
     "stalls": bench_rounds.measure_stalls,
 }
 DEFAULT_PARTS: Final = ("throughput", "idle")
-#: Ratios by name: which figure over which. A peer's is of the engine with a bank that agrees at once, as theirs does.
+#: Ratios by name: numerator and denominator. Peers are compared with the engine at the same bank, which agrees at once.
 RATIOS: Final[Mapping[str, tuple[str, str]]] = {
     "vs_empty_chain": ("uniform_per_second", "empty_per_second"),
     "without_ledger_vs_empty_chain": ("without_ledger_per_second", "empty_per_second"),
@@ -60,9 +60,9 @@ RATIOS: Final[Mapping[str, tuple[str, str]]] = {
     "memory_growth": ("second_megabytes", "first_megabytes"),
     "two_units_vs_one": ("units_2_per_second", "units_1_per_second"),
     **{
-        f"{each}_vs_alone": (f"p95_{each}_ms", f"p95_{Disturbance.NOBODY}_ms")
+        f"{each}_vs_alone": (f"p95_{each}_ms", f"p95_{Disturbance.NONE}_ms")
         for each in Disturbance
-        if each is not Disturbance.NOBODY
+        if each is not Disturbance.NONE
     },
 }
 
@@ -71,37 +71,37 @@ RATIOS: Final[Mapping[str, tuple[str, str]]] = {
 def main(
     *,
     only: Annotated[str, typer.Option(help=f"Comma-separated parts: {', '.join(PARTS)}.")] = ",".join(DEFAULT_PARTS),
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each part, in turn.")] = 3,
-    size: Annotated[int, typer.Option(min=1, help="Checkouts, and empty chains, a round.")] = 3000,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each part.")] = 3,
+    size: Annotated[int, typer.Option(min=1, help="Checkouts, and empty chains, in a round.")] = 3000,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
-    """Measure; exit 1 when an audit found a violation."""
+    """Measure the engine and its peers; exit 1 when an audit found a violation."""
     console = Screen(stderr=as_json)
     parts = _read_parts(only)
     try:
-        with Ending() as ending, explain_obstacles(), serve() as settings:
-            ground = Ground(settings, ending, size=size)
-            figures = _run(ground, parts, rounds, console)
+        with Ending() as ending, explain_errors(), serve() as settings:
+            runner = BenchmarkRunner(settings, ending, size=size)
+            figures = _run(runner, parts, rounds, console)
     except Ended as ended:
         console.print(str(ended))
         raise typer.Exit(ended.code) from None
-    except Obstacle as obstacle:
-        say(str(obstacle), err=True)
+    except CommandError as error:
+        say(str(error), err=True)
         raise typer.Exit(2) from None
     medians = {name: statistics.median(values) for name, values in figures.items()}
     known = medians.keys()
     ratios = {name: medians[over] / medians[under] for name, (over, under) in RATIOS.items() if {over, under} <= known}
-    _show(console, figures, ratios, ground.violations)
+    _show(console, figures, ratios, runner.violations)
     if as_json:
         report = {
             "figures": figures,
             "medians": medians,
             "ratios": ratios,
             "idle_p50_ms": medians.get("idle_ms"),
-            "audit_violations": len(ground.violations),
+            "audit_violations": len(runner.violations),
         }
         say_json(report)
-    raise typer.Exit(1 if ground.violations else 0)
+    raise typer.Exit(1 if runner.violations else 0)
 
 
 def _read_parts(only: str) -> list[str]:
@@ -111,14 +111,14 @@ def _read_parts(only: str) -> list[str]:
     return names
 
 
-def _run(ground: Ground, parts: list[str], rounds: int, console: Console) -> dict[str, list[float]]:
+def _run(runner: BenchmarkRunner, parts: list[str], rounds: int, console: Console) -> dict[str, list[float]]:
     figures: dict[str, list[float]] = {}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         for number in range(1, rounds + 1):
             for part in parts:
                 task = bar.add_task(f"round {number} of {rounds}: {part}", total=None)
-                for name, value in PARTS[part](ground):
+                for name, value in PARTS[part](runner):
                     figures.setdefault(name, []).append(value)
                     console.print(f"round {number}/{rounds}  {name} {value:.2f}")
                 bar.remove_task(task)

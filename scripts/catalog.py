@@ -1,9 +1,9 @@
 """Fills the catalog: `checkout catalog import FILE.csv --currency USD`, `checkout catalog stock SKU +5`.
 
-What decides prices beside the price list: `checkout catalog rates FILE`, `checkout catalog tax FILE.csv`.
+Exchange rates and tax rates: `checkout catalog rates FILE`, `checkout catalog tax FILE.csv`.
 
 Exit codes: 0 everything was imported or set, 1 nothing was, 2 the call itself is wrong (file, columns, currency,
-location), 3 a part was: rows were refused.
+location), 3 rows were refused and the others imported.
 """
 
 from dataclasses import asdict
@@ -18,7 +18,7 @@ from models.money import minor_digits
 from pipeline.catalog import set_stock
 from pipeline.database import transaction
 from scripts.command_table import COMMANDS
-from scripts.importers.catalog_desk import PARTLY, AsJson, Refusals, keep_refused_rows, open_catalog, read_file, stop
+from scripts.importers.catalog_command import PARTLY, AsJson, Refusals, keep_refused_rows, open_catalog, read_file, stop
 from scripts.importers.catalog_tables import import_rates, import_taxes
 from scripts.importers.product_import import ImportOptions, check_options, import_export
 from scripts.importers.product_report import print_report
@@ -59,24 +59,24 @@ def import_file(
     location: Location = "main",
     create: Create = False,
     sku_from: Annotated[
-        SkuSource, typer.Option(help="Where skus come from: the column, or each from handle and options.")
+        SkuSource, typer.Option(help="Where SKUs come from: the column, or handle and options of each variant.")
     ] = SkuSource.COLUMN,
     stock_as_of: Annotated[
         str | None,
-        typer.Option(help="When its quantities were right: set stock to them, less what was sold since."),
+        typer.Option(help="When its quantities were counted: set stock to them, less what was sold since."),
     ] = None,
     prices_include_tax: Annotated[
         bool | None,
         typer.Option(
             "--prices-include-tax/--prices-exclude-tax",
-            help="Of variants without a price: the others keep theirs.",
+            help="Only for variants without a price: the others keep their setting.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Take a last row that looks cut off.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Import a last row that looks cut off.")] = False,
     refusals: Refusals = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create or update variants and prices from a file, and the stock of new variants; report the rows refused."""
+    """Create or update variants and prices from a file, and the stock of new variants; report the refused rows."""
     currency = currency.upper()
     if minor_digits(currency) is None:
         stop(f"{currency} is not an ISO 4217 currency with a minor unit: use one such as USD.", code=2)
@@ -100,7 +100,7 @@ def import_file(
     raise typer.Exit((PARTLY if report.refused else 0) if report.imported else 1)
 
 
-# A QTY below zero is a difference, not an unknown option.
+# A negative QTY is a difference, not an unknown option.
 @app.command("stock", context_settings={"ignore_unknown_options": True})
 def set_on_hand(
     *,
@@ -112,7 +112,7 @@ def set_on_hand(
     location: Location = "main",
     create: Create = False,
 ) -> None:
-    """Add or take units of a variant, or set how many are on hand, those held by checkouts included."""
+    """Add or remove units of a variant, or set how many are on hand, reserved units included."""
     try:
         row = read_stock_change(sku, location, quantity, expect)
     except ValueError as error:

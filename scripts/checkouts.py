@@ -14,24 +14,24 @@ from models.money import Money
 from models.states import CheckoutState
 from pipeline.operations import read_page
 from pipeline.operations.checkout_search import MAX_PAGE, CheckoutEntry, Filter
-from scripts.environments.desk import open_desk, print_rows
+from scripts.environments.command_transaction import open_transaction, print_rows
 from scripts.terminal.output import say, say_json
 
 
 def main(
     *,
-    state: Annotated[CheckoutState | None, typer.Option(help="Only these.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Only this owner's.")] = None,
-    cart: Annotated[UUID | None, typer.Option(help="Only those of this cart.")] = None,
-    since: Annotated[datetime | None, typer.Option(help="Only those started since then (UTC).")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only those started before then (UTC).")] = None,
-    before: Annotated[UUID | None, typer.Option(help="Go on after this one: the last that was shown.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="At most so many.")] = 50,
+    state: Annotated[CheckoutState | None, typer.Option(help="Only checkouts in this state.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only checkouts of this owner.")] = None,
+    cart: Annotated[UUID | None, typer.Option(help="Only checkouts of this cart.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only checkouts started at or after this time (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only checkouts started before this time (UTC).")] = None,
+    before: Annotated[UUID | None, typer.Option(help="Continue after this checkout: the last that was shown.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="How many at most.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find checkouts by state, owner, cart and time; `diagnose --checkout ID` then reports everything about one."""
     wanted = Filter(state, owner, cart, _utc(since), _utc(until), before)
-    with open_desk("checkouts") as (connection, _):
+    with open_transaction("checkouts") as (connection, _):
         page = read_page(connection, wanted, limit=limit)
     if as_json:
         say_json({"checkouts": [asdict(each) for each in page.entries], "next_before": page.next_before})

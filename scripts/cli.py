@@ -1,4 +1,4 @@
-"""The one command, `checkout`: a command is imported only when it is run, completed, or its own help is asked for."""
+"""The one command, `checkout`: imports a subcommand only to run it, to complete it, or to show its own help."""
 
 import importlib
 from typing import Any, Final
@@ -8,15 +8,15 @@ from typer.core import TyperCommand, TyperGroup
 
 from scripts.command_table import COMMANDS, Command
 
-#: What `[project.scripts]` calls it.
+#: The name in `[project.scripts]`.
 NAME: Final = "checkout"
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands stand in the table: listed from there, imported when one of them is chosen."""
+    """A group that lists its commands from the table, and imports one when it is chosen."""
 
     def __init__(self, *, prefix: str = "", **options: Any) -> None:
-        """Take what typer gives a group, and the name under which its commands stand in the table."""
+        """Accept typer's options of a group, and the name of the group in the table."""
         super().__init__(**options)
         self._prefix = prefix
         for path, entry in COMMANDS.items():
@@ -25,7 +25,7 @@ class LazyGroup(TyperGroup):
                 self.add_command(TyperCommand(name, help=entry.help), name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Return the chosen command itself, in the place of the line that stands for it in the list."""
+        """Return the chosen command itself instead of its entry in the list."""
         name, listed, rest = super().resolve_command(ctx, args)
         if listed is None:
             return name, listed, rest
@@ -34,7 +34,7 @@ class LazyGroup(TyperGroup):
 
 
 def load(path: str, entry: Command) -> TyperCommand | TyperGroup:
-    """Import a command; a group of the table is made from the table."""
+    """Import a command; build a group from the table."""
     name = path.rpartition(" ")[2]
     if entry.target is None:
         return LazyGroup(prefix=path, name=name, help=entry.help, no_args_is_help=True)

@@ -1,20 +1,20 @@
-"""Every command of `checkout`, with its one-line help: the only place where this help stands.
+"""Every command of `checkout`, with its one-line help: the only place of this help.
 
-Standard library only: `scripts/dev.py` reads this before an environment exists, and `checkout --help` without importing
-any command.
+Standard library only: `scripts/dev.py` reads this before an environment exists, and `checkout --help` imports no
+command.
 """
 
 from typing import Final, NamedTuple
 
 
 class Command(NamedTuple):
-    """One command: its one-line help, and where it is, as `module:name`; a group of commands is nowhere."""
+    """One command: its one-line help and its `module:name`, None for a group of commands."""
 
     help: str
     target: str | None = None
 
 
-#: In the order in which help shows them. A command of a group stands under the names of both.
+#: In the order in which help shows them. The key of a command in a group has both names.
 COMMANDS: Final = {
     "demo": Command(
         "Show the engine at work: a rush, declined cards, a killed worker; then the audit.", "scripts.demo:app"
@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "checkouts release": Command("Release the cart of a checkout, with a reason.", "scripts.release:main"),
     "checkouts retry": Command("Retry a checkout that needs review, with a reason.", "scripts.retry:main"),
     "checkouts cleanup": Command("Expire now every checkout that has run out of time.", "scripts.cleanup:main"),
-    "diagnose": Command("Show what is wrong, and the command that helps.", "scripts.diagnose:main"),
+    "diagnose": Command("Show what is wrong, and the command for it.", "scripts.diagnose:main"),
     "audit": Command("Check every invariant against the database.", "scripts.audit:app"),
     "reconcile": Command("Audit, and compare with the payment provider.", "scripts.reconcile:main"),
     "catalog": Command("Import products, stock, exchange rates and tax rates.", "scripts.catalog:app"),

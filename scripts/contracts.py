@@ -1,6 +1,6 @@
 """Writes the contracts of the engine from its code: `docs/openapi.json` and `docs/asyncapi.json`.
 
-Exit codes: 0 written, or as they should be; 1 with `--check`, when one of them differs from the code.
+Exit codes: 0 written or up to date; 1 with `--check`, when one of them differs from the code.
 """
 
 import json
@@ -21,22 +21,22 @@ DOCS: Final = ROOT / "docs"
 
 
 def build_contracts() -> dict[str, str]:
-    """Return the text of both documents by their file's name; nothing is connected to."""
-    nowhere = Settings(
+    """Return the text of both documents by file name, without a connection to any server."""
+    settings = Settings(
         _env_file=None,
         database_url=SecretStr("postgresql://nowhere"),
         redis_url=SecretStr("redis://nowhere"),
         gateway=SANDBOX,
     )
     documents: dict[str, Any] = {
-        "openapi.json": build_app(nowhere).openapi(),
+        "openapi.json": build_app(settings).openapi(),
         "asyncapi.json": asyncapi.build_document(),
     }
     return {name: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for name, document in documents.items()}
 
 
 def find_stale(folder: Path) -> list[str]:
-    """Return the names of the documents that are not what the code says."""
+    """Return the names of the documents that differ from the code."""
     return [
         name
         for name, text in build_contracts().items()
@@ -51,7 +51,7 @@ def main(
     stale = find_stale(DOCS)
     for name in stale:
         if check:
-            say(f"docs/{name} is not what the code says: run `{CommandLine.CONTRACTS}`.", err=True)
+            say(f"docs/{name} differs from the code: run `{CommandLine.CONTRACTS}`.", err=True)
         else:
             (DOCS / name).write_text(build_contracts()[name])
             say(f"docs/{name} written.")

@@ -1,10 +1,10 @@
 """The engine at work, in under half a minute: `checkout demo [--json] [--keep] [--log FILE]`.
 
-A sold-out rush, declined cards, a cancellation, a reservation that expires, a worker killed during a payment: played on
-real PostgreSQL, real Redis or Valkey and real worker processes, in databases of the demo's own. At the end everything
-is counted and audited.
+A sold-out rush, declined cards, a cancellation, a reservation that expires, a worker killed during a payment: on real
+PostgreSQL, real Redis or Valkey and real worker processes, in databases of the demo's own. At the end everything is
+counted and audited.
 
-Exit codes: 0 all is as it must be, 1 something is not, 2 the demo could not run, 130 Ctrl-C; it leaves nothing behind.
+Exit codes: 0 all figures are right, 1 one is wrong, 2 the demo could not run, 130 Ctrl-C; it leaves nothing behind.
 """
 
 from contextlib import ExitStack
@@ -20,13 +20,13 @@ from pipeline.operations import CommandLine
 from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
 from scripts.audit import run_audit
-from scripts.demonstration.cast import stock_shop
-from scripts.demonstration.figures import describe, judge, read_figures
+from scripts.demonstration.buyers import stock_shop
+from scripts.demonstration.figures import check_figures, describe, read_figures
 from scripts.demonstration.story import Story, Stuck, choose_victim
 from scripts.demonstration.view import Narrator, draw
+from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
-from scripts.environments.obstacles import Obstacle, explain_obstacles
 from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import name_database, open_scratch
 from scripts.local_servers.embedded import Urls, serve
@@ -34,8 +34,8 @@ from scripts.terminal.output import Screen, plain, say, say_json
 from workers.bootstrap import build_engine
 from workers.logs import configure_logs
 
-#: The bank takes a moment for each answer. A lease outlasts the longest call, as it must, and runs out while one
-#: watches; a dead worker is missed as soon.
+#: The bank takes a moment for each answer. A lease outlasts the longest call, as it must, and expires during the demo;
+#: a crashed worker is noticed as soon.
 TIMES: Final[dict[str, Any]] = {
     "gateway_timeout_seconds": 3,
     "gateway_lease_seconds": 4,
@@ -69,11 +69,11 @@ def main(
         with Ending() as ending:
             try:
                 facts = run(console, ending, log, keep=keep)
-            except (Obstacle, Stuck):
+            except (CommandError, Stuck):
                 # Ctrl-C reaches a process that is just being started, too: then what failed is not the reason.
                 ending.check()
                 raise
-    except (Obstacle, Stuck, Ended) as error:
+    except (CommandError, Stuck, Ended) as error:
         say(str(error), err=True)
         raise typer.Exit(error.code if isinstance(error, Ended) else 1 if isinstance(error, Stuck) else 2) from None
     if as_json:
@@ -82,13 +82,13 @@ def main(
 
 
 def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> dict[str, Any]:
-    """Set everything up, play, count, report; whatever happens, take everything down again."""
+    """Set everything up, play, count, report; remove everything again, whatever happens."""
     narrator = Narrator(console)
     with ExitStack() as stack:
-        with explain_obstacles():
+        with explain_errors():
             given = Urls()
             if keep and not given.database_url:
-                raise Obstacle("--keep keeps the database on a server of yours: set DATABASE_URL first.")
+                raise CommandError("--keep keeps the database on a server of yours: set DATABASE_URL first.")
             folder = stack.enter_context(temporary_folder("checkout-demo-"))
             fleet_log = FleetLog(log or folder / "workers.log")
             stack.callback(fleet_log.close)
@@ -111,7 +111,7 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
             raise Stuck("\n".join((str(stuck), "The workers' last lines:", *fleet_log.tail))) from stuck
         figures = read_figures(engine.database)
         report, _ = run_audit(settings)
-        verdicts = judge(figures, report, cancellation, kill)
+        verdicts = check_figures(figures, report, cancellation, kill)
         holds = all(each.holds for each in verdicts)
         facts = describe(figures, report, cancellation, kill)
         kept = name_database(settings) if keep else None
@@ -125,7 +125,7 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
 
 
 def set_times(settings: Settings) -> Settings:
-    """Return the settings of the demo: the engine's own defaults and short times, whatever this machine is set to."""
+    """Return the settings of the demo: the engine's defaults and short times, whatever the environment says."""
     addresses = {"database_url", "redis_url", "gateway"}
     defaults = {name: field.default for name, field in Settings.model_fields.items() if name not in addresses}
     bank = {name: field.default for name, field in SandboxSettings.model_fields.items() if name != "database_url"}
@@ -133,9 +133,9 @@ def set_times(settings: Settings) -> Settings:
 
 
 def group_lines(procfile: dict[str, str]) -> dict[str, str]:
-    """Return the processes of the demo: the one to be killed, the scheduler, and all other queues in one worker.
+    """Return the processes of the demo: the one to be killed, the scheduler, and one worker for all other queues.
 
-    The Procfile has one process for each queue; to start these takes longer than the story.
+    The Procfile has one process for each queue; starting them takes longer than the story.
     """
     victim = choose_victim()
     others = " ".join(queue for queue in list_queues() if queue != f"checkout.{victim}")
@@ -155,7 +155,7 @@ def _introduce(given: Urls) -> Text:
 
 
 def _conclude(seconds: float, kept: str | None, *, holds: bool) -> Text:
-    verdict = ("All of it is as it must be", "bold green") if holds else ("Something is not as it must be", "bold red")
+    verdict = ("All figures are right", "bold green") if holds else ("A figure is wrong", "bold red")
     lines = Text.assemble("\n", verdict, f", after {seconds:.0f} s.")
     if kept:
         lines.append(f" The database {kept} is kept.")

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Make `.venv`, install into it what is missing, and run `test`, `lint` or a command of `checkout` in it.
 
-`python3 scripts/dev.py demo` is `checkout demo` without an environment of one's own. Standard library only. The second
-run finds everything in place and starts at once. Each command is printed before it runs, so that those who keep an
-environment of their own see what to type.
+`python3 scripts/dev.py demo` is `checkout demo` without an own environment. Standard library only. The second run finds
+everything in place and starts at once. Each command is printed before it runs, to be typed in an own environment.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / "bin"
-#: What the environment was made from; written last, so that an installation cut short is done again.
+#: What the environment was made from; written last, so that an interrupted installation is repeated.
 STAMP = VENV / ".installed"
 OLDEST = (3, 11)
-#: Two cores, two workers, and each file on one of them, in the order that tests/conftest.py gives.
+#: Two workers for two cores; each file runs on one of them, in the order of tests/conftest.py.
 PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 CHECKS = (
@@ -37,7 +36,7 @@ CHECKS = (
     ("python", "-m", "scripts.security"),
 )
 
-#: What runs here; everything else is a command of `checkout`, which stands in scripts/command_table.py.
+#: Tools of this script; everything else is a command of `checkout`, listed in scripts/command_table.py.
 TOOLS = {
     "test": "every check and every test; with arguments, pytest alone with these",
     "lint": "the checks of `test`: ruff, mypy, import-linter, deptry, security",
@@ -45,7 +44,7 @@ TOOLS = {
 
 
 class SetupError(Exception):
-    """Raised when the environment cannot be made; one sentence with its remedy."""
+    """Raised when the environment cannot be made; the message is one sentence with its remedy."""
 
 
 def check_python(version: tuple[int, ...]) -> None:
@@ -70,24 +69,24 @@ def read_commands() -> dict[str, str]:
 
 
 def name_inputs() -> str:
-    """Return what an environment depends on: its place, since scripts in it name it, and the two lists of packages."""
+    """Return what an environment depends on: its path, since scripts in it name it, and the two lists of packages."""
     lists = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "scripts/constraints.txt"))
     return f"{VENV}\n{sys.version_info[0]}.{sys.version_info[1]}\n{hashlib.sha256(lists).hexdigest()}\n"
 
 
 def find_modules() -> set[str]:
-    """Return which of the modules that can help are there; Debian ships Python without some of them."""
+    """Return the installed modules that can make an environment; Debian ships Python without some of them."""
     return {name for name in ("venv", "ensurepip", "virtualenv", "pip") if importlib.util.find_spec(name)}
 
 
 def find_commands() -> dict[str, str]:
-    """Return where the commands that can help are, as far as they are there."""
+    """Return the paths of the commands that can make an environment, as far as they are installed."""
     found = {name: shutil.which(name) for name in ("uv", "virtualenv")}
     return {name: path for name, path in found.items() if path}
 
 
 def choose_maker(modules: set[str], commands: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Return two commands, from what this machine has: one that makes the environment, one that installs into it."""
+    """Return two commands that this machine has: one that makes the environment, one that installs into it."""
     python = str(BIN / "python")
     own_pip = [python, "-m", "pip", "install", "--quiet"]
     outer_pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
@@ -109,7 +108,7 @@ def choose_maker(modules: set[str], commands: dict[str, str]) -> tuple[list[str]
 
 
 def prepare() -> None:
-    """Make and fill `.venv`, unless the stamp says that it is as wanted."""
+    """Make and fill `.venv`, unless the stamp says that it is up to date."""
     wanted = name_inputs()
     found = STAMP.read_text() if STAMP.exists() else ""
     if found == wanted and (BIN / "python").exists():
@@ -132,12 +131,12 @@ def prepare() -> None:
 
 
 def show(command: list[str]) -> None:
-    """Print a command the way one would type it at the root of the project."""
+    """Print a command as it is typed at the root of the project."""
     print("$ " + shlex.join(part.replace(f"{ROOT}/", "") for part in command), file=sys.stderr, flush=True)
 
 
 def run(command: list[str]) -> int:
-    """Run a command at the root and return its exit code; a request to end is passed on to it."""
+    """Run a command at the root and return its exit code; pass SIGTERM on to it."""
     show(command)
     with subprocess.Popen(command, cwd=ROOT, env=build_env()) as process:
         before = signal.signal(signal.SIGTERM, lambda signum, _frame: process.send_signal(signum))
@@ -152,12 +151,12 @@ def run(command: list[str]) -> int:
 
 
 def build_env() -> dict[str, str]:
-    """Return the environment with the commands of `.venv` found first."""
+    """Return the environment variables, with the commands of `.venv` first in PATH."""
     return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "VIRTUAL_ENV": str(VENV)}
 
 
 def run_checks() -> int:
-    """Run the checks; the first that fails ends it."""
+    """Run the checks until one fails; return its exit code, or 0."""
     for name, *arguments in CHECKS:
         code = run([str(BIN / name), *arguments])
         if code:
@@ -166,20 +165,20 @@ def run_checks() -> int:
 
 
 def become(command: list[str]) -> int:
-    """Become this command: its signals and its exit code are this process's, SIGKILL included."""
+    """Replace this process with the command: signals, SIGKILL included, and exit code are then the command's."""
     show(command)
     sys.stdout.flush()
     os.execve(command[0], command, build_env())
 
 
 def run_tests(arguments: list[str]) -> int:
-    """Become pytest, at the root: with these arguments, or for every test."""
+    """Replace this process with pytest, at the root: with these arguments, or for every test."""
     os.chdir(ROOT)
     return become([str(BIN / "pytest"), *(arguments or PARALLEL)])
 
 
 def run_command(arguments: list[str]) -> int:
-    """Become `checkout`. Paths among the arguments are from here."""
+    """Replace this process with `checkout`. Paths among the arguments are relative to the current folder."""
     return become([str(BIN / "checkout"), *arguments])
 
 
@@ -199,7 +198,7 @@ def list_tools() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the tool that the arguments name and return its exit code."""
+    """Run the tool that the arguments name; return its exit code."""
     try:
         check_python(sys.version_info[:2])
         if not arguments or arguments[0] in {"-h", "--help", "help"}:

@@ -1,6 +1,6 @@
 """Reports what is wrong, and the command for it: `checkout diagnose [--checkout ID]`. Reads only.
 
-Exit codes: 0 nothing critical (of a checkout: it is there), 1 something critical, or no such checkout, 2 the database
+Exit codes: 0 nothing critical, or the checkout was shown; 1 something critical, or no such checkout; 2 the database
 cannot be reached.
 """
 
@@ -14,23 +14,23 @@ import typer
 from pipeline.operations import advise, diagnose, read_detail
 from pipeline.operations.advice import describe
 from pipeline.operations.diagnostics import Diagnosis, Severity, judge_gateway, judge_queues
-from scripts.environments.desk import REFUSED, open_desk, print_rows
-from scripts.environments.obstacles import open_redis
+from scripts.environments.command_errors import open_redis
+from scripts.environments.command_transaction import REFUSED, open_transaction, print_rows
 from scripts.terminal.output import say, say_json
 from workers.overview import read_queues
 
 
 def main(
     *,
-    checkout: Annotated[UUID | None, typer.Option(help="Report everything about this one.")] = None,
-    hours: Annotated[float, typer.Option(min=0.01, max=8760, help="How far back what ended counts.")] = 24,
+    checkout: Annotated[UUID | None, typer.Option(help="Report everything about this checkout.")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, max=8760, help="How far back ended checkouts count.")] = 24,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Look at the whole, or at one checkout, and recommend what to do."""
+    """Diagnose the engine, or one checkout, and recommend what to do."""
     if checkout is not None:
         show_checkout(checkout, as_json=as_json)
         return
-    with open_desk("diagnose") as (connection, settings):
+    with open_transaction("diagnose") as (connection, settings):
         gateway = judge_gateway(settings)
         findings = [gateway, *diagnose(connection, settings, hours=hours)]
         with contextlib.closing(open_redis(settings)) as client:
@@ -46,7 +46,7 @@ def main(
 
 def show_checkout(checkout_id: UUID, *, as_json: bool) -> None:
     """Print everything about one checkout, then what to do."""
-    with open_desk("diagnose") as (connection, settings):
+    with open_transaction("diagnose") as (connection, settings):
         detail = read_detail(connection, checkout_id)
         advice = advise(detail, settings)
     if as_json:
@@ -74,7 +74,7 @@ def show_checkout(checkout_id: UUID, *, as_json: bool) -> None:
 
 
 def print_findings(findings: list[Diagnosis]) -> None:
-    """Print what was found, the worst first; what is well in one line."""
+    """Print the findings, the worst first, and in one line how many checks passed."""
     order = list(reversed(Severity))
     bad = sorted(
         (each for each in findings if each.severity is not Severity.OK), key=lambda each: order.index(each.severity)
@@ -83,7 +83,7 @@ def print_findings(findings: list[Diagnosis]) -> None:
         say(f"{each.severity}: {each.sentence}")
         if each.command is not None:
             say(f"  {each.command}")
-    say(f"{len(findings) - len(bad)} of {len(findings)} checks are well.")
+    say(f"{len(findings) - len(bad)} of {len(findings)} checks passed.")
 
 
 if __name__ == "__main__":

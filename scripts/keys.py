@@ -1,6 +1,6 @@
 """API keys of the HTTP edge: `checkout keys create --owner shop-1`, `list`, `revoke ID`.
 
-Exit codes: 0 done, 1 refused (no such key, a name that is none), 2 the database cannot be reached.
+Exit codes: 0 done, 1 refused (no such key, an invalid name), 2 the database cannot be reached.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import typer
 
 from pipeline.operations import CommandLine
 from pipeline.security import KeyRecord, Scope, create_key, list_keys, revoke_key
-from scripts.environments.desk import open_desk, print_rows, refuse
+from scripts.environments.command_transaction import open_transaction, print_rows, refuse
 from scripts.terminal.output import say, say_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Manage API keys.")
@@ -23,13 +23,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def create(
     *,
     owner: Annotated[str, typer.Option(help="Owner of the carts and checkouts that the key may use.")],
-    name: Annotated[str, typer.Option(help="What it is called in lists and logs.")] = "key",
-    scope: Annotated[list[Scope] | None, typer.Option(help="What it may do; checkout if none is named.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the key in lists and logs.")] = "key",
+    scope: Annotated[list[Scope] | None, typer.Option(help="What the key may do; checkout by default.")] = None,
     days: Annotated[int | None, typer.Option(min=1, max=36_500, help="After how many days it expires.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it: it is not shown again."""
-    with open_desk("keys") as (connection, _):
+    """Create a key and print it; it is not shown again."""
+    with open_transaction("keys") as (connection, _):
         record, token = create_key(connection, owner=owner, name=name, scopes=scope or [Scope.CHECKOUT], days=days)
     if as_json:
         say_json(asdict(record) | {"token": token})
@@ -41,7 +41,7 @@ def create(
 @app.command("list")
 def show(*, as_json: AsJson = False) -> None:
     """List all keys, without their secrets."""
-    with open_desk("keys") as (connection, _):
+    with open_transaction("keys") as (connection, _):
         records = list_keys(connection)
     if as_json:
         say_json([asdict(each) for each in records])
@@ -52,8 +52,8 @@ def show(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="The id of the key: the part between ck_ and _.")]) -> None:
-    """Let a key be one no more, from the next request on."""
-    with open_desk("keys") as (connection, _):
+    """Revoke a key, from the next request on."""
+    with open_transaction("keys") as (connection, _):
         record = revoke_key(connection, key_id)
     if record is None:
         refuse(f"There is no key {key_id}: `{CommandLine.LIST_KEYS}` shows them.")

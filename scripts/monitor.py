@@ -19,7 +19,7 @@ from pipeline.database import connect_engine
 from pipeline.gateways import describe_choice
 from pipeline.operations import read_stats
 from pipeline.settings import Settings
-from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.environments.command_errors import CommandError, explain_errors, open_redis
 from scripts.local_servers.embedded import open_settings
 from scripts.terminal.monitor_view import draw, list_lines
 from scripts.terminal.output import Screen, plain, say, say_json
@@ -50,15 +50,15 @@ def main(
                 if not watch:
                     return
                 time.sleep(REFRESH_SECONDS)
-    except Obstacle as obstacle:
-        say(str(obstacle), err=True)
+    except CommandError as error:
+        say(str(error), err=True)
         raise typer.Exit(2) from None
 
 
 @contextlib.contextmanager
 def open_sources() -> Iterator[tuple[Engine, Redis, Settings]]:
-    """Give the database and Redis; nothing is connected before it is read."""
-    with explain_obstacles():
+    """Yield the database, Redis and the settings; each connects at its first read."""
+    with explain_errors():
         settings = open_settings()
         engine = connect_engine(settings, application_name="monitor", pool_size=1)
     client = open_redis(settings)
@@ -71,13 +71,13 @@ def open_sources() -> Iterator[tuple[Engine, Redis, Settings]]:
 
 def read(engine: Engine, client: Redis, settings: Settings, hours: float) -> Readout:
     """Read everything once; without Redis, `queues` is None."""
-    with explain_obstacles(), engine.connect() as connection:
+    with explain_errors(), engine.connect() as connection:
         stats = read_stats(connection, settings, hours=hours)
     return Readout(stats, read_queues(client), describe_choice(settings))
 
 
 def print_once(console: Console, readout: Readout, *, as_json: bool) -> None:
-    """Print tables on a terminal, one fact a line into a pipe, or one JSON object."""
+    """Print tables on a terminal, one fact on each line into a pipe, or one JSON object."""
     if as_json:
         say_json(readout.describe())
     elif console.is_terminal:
@@ -88,7 +88,7 @@ def print_once(console: Console, readout: Readout, *, as_json: bool) -> None:
 
 
 def watch_live(console: Console, engine: Engine, client: Redis, settings: Settings, hours: float) -> None:
-    """Redraw the screen each second until Ctrl-C. A database that goes away is said so, and asked again."""
+    """Redraw the screen each second until Ctrl-C. A database that cannot be read is reported, and read again."""
     view: RenderableType = draw(read(engine, client, settings, hours))
     try:
         with Live(view, console=console, screen=True, auto_refresh=False) as live:
@@ -96,11 +96,11 @@ def watch_live(console: Console, engine: Engine, client: Redis, settings: Settin
                 time.sleep(REFRESH_SECONDS)
                 try:
                     view = draw(read(engine, client, settings, hours))
-                except Obstacle as obstacle:
-                    view = plain(str(obstacle), "bold red")
+                except CommandError as error:
+                    view = plain(str(error), "bold red")
                 live.update(view, refresh=True)
     finally:
-        # The screen is restored, also when Ctrl-C comes while it is being taken; the last view stays.
+        # The screen is restored, also when Ctrl-C comes during the switch to it; the last view stays.
         if console.is_alt_screen:
             console.set_alt_screen(False)
             console.show_cursor()

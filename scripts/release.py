@@ -1,12 +1,12 @@
 """Releases the cart of a checkout: everything is undone. `checkout checkouts release ID --reason "buyer called"`.
 
-Exit codes: 0 released, or it had ended already; 1 refused (no such checkout, or its payment is being taken); 2 the
+Exit codes: 0 released, or it had ended already; 1 refused (no such checkout, or its payment is being captured); 2 the
 database cannot be reached.
 """
 
 import typer
 
-from scripts.environments.engine_desk import Actor, CheckoutId, Reason, Wait, open_engine, wait_for_rest
+from scripts.environments.command_engine import Actor, CheckoutId, Reason, Wait, open_engine, wait_until_stable
 from scripts.terminal.output import say
 
 
@@ -14,7 +14,7 @@ def main(checkout_id: CheckoutId, *, reason: Reason, actor: Actor, wait: Wait = 
     """Cancel a checkout for an operator, with a reason that stays in its events."""
     with open_engine("release") as engine:
         admitted = engine.service.release(checkout_id, actor=actor, reason=reason)
-        state = wait_for_rest(engine, checkout_id, wait)
+        state = wait_until_stable(engine, checkout_id, wait)
     if admitted.changed:
         say(f"Checkout {checkout_id} is released and is {state} now.")
     else:

@@ -1,8 +1,7 @@
 """Runs a file of invoices through the pipeline: `checkout replay FILE.csv [--stock N] [--vat PERCENT] [--json]`.
 
-Real worker processes, on a database and a Redis database of its own beside the given ones, or on servers started for
-the moment. Exit codes: 0 every checkout ended and no invariant is violated, 1 not so, 2 the file or the call is of no
-use.
+Real worker processes, on a database and a Redis database of its own on the given servers, or on temporary servers.
+Exit codes: 0 every checkout ended and no invariant is violated, 1 otherwise, 2 the file or the call cannot be used.
 """
 
 import re
@@ -24,22 +23,29 @@ from models.money import Money, minor_digits
 from pipeline.audit import AuditReport, take_report
 from pipeline.database import connect_engine
 from pipeline.settings import Settings
+from scripts.environments.command_errors import CommandError, explain_errors, open_redis
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
-from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
 from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import explain_redis, name_database, open_scratch
 from scripts.environments.waiting import read_waiting
 from scripts.importers.headings import show as show_cell
 from scripts.importers.shopify import MAX_QUANTITY
 from scripts.invoice_replay.invoices import InvoiceFile, NotReadable, read_invoices
-from scripts.invoice_replay.run import ReplayOutcome, build_message, levy_vat, read_outcome, run_messages, stock_up
+from scripts.invoice_replay.run import (
+    ReplayOutcome,
+    build_message,
+    levy_vat,
+    read_outcome,
+    run_messages,
+    stock_variants,
+)
 from scripts.local_servers.embedded import Urls, serve
 from scripts.terminal.output import Screen, say, say_json
 
 #: Refused rows shown; `--json` has them all.
 SHOWN_ROWS: Final = 20
-#: A percentage as tax rates are stored: with four decimals at most.
+#: A percentage with at most four decimals, as tax rates are stored.
 PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -56,15 +62,15 @@ def main(
     vat: Annotated[
         str | None, typer.Option(metavar="PERCENT", help="A tax that the prices include, in every country of the file.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Take a last row that looks cut off.")] = False,
+    force: Annotated[bool, typer.Option(help="Import a last row that looks cut off.")] = False,
     ignore_column: Annotated[
-        list[str] | None, typer.Option("--ignore-column", metavar="NAME", help="Leave out a column that is not known.")
+        list[str] | None, typer.Option("--ignore-column", metavar="NAME", help="Leave out an unknown column.")
     ] = None,
     keep: Annotated[bool, typer.Option(help="Keep the database; with DATABASE_URL only.")] = False,
     log: Annotated[Path | None, typer.Option(help="Keep what the processes print in this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as the last line.")] = False,
 ) -> None:
-    """Turn every invoice into a cart with prices of its own, check it out, and audit what came of it."""
+    """Turn every invoice into a cart with its own prices, check it out, and audit the result."""
     notes = Screen(stderr=True, soft_wrap=True)
     rate = None if vat is None else _read_percent(vat)
     invoices = _read(file, currency.upper(), ignored=ignore_column or (), force=force)
@@ -73,12 +79,12 @@ def main(
     _report_file(notes, file, invoices)
     with Ending() as ending:
         try:
-            with explain_obstacles():
+            with explain_errors():
                 outcome, report, seconds = replay(
                     invoices, currency.upper(), ending, notes, stock=stock, vat=rate, keep=keep, log_path=log
                 )
-        except Obstacle as obstacle:
-            _stop(str(obstacle))
+        except CommandError as error:
+            _stop(str(error))
         except Ended as ended:
             _stop(str(ended), code=ended.code)
     if as_json:
@@ -100,9 +106,9 @@ def replay(
     keep: bool = False,
     log_path: Path | None = None,
 ) -> tuple[ReplayOutcome, AuditReport, float]:
-    """Run all the invoices; return what became of them, the audit, and the seconds from first message to last end.
+    """Run all invoices; return their outcome, the audit, and the seconds from the first message to the last end.
 
-    Raises Obstacle or Ended; nothing is left behind then either, but for a database that was to be kept.
+    Raises CommandError or Ended; then too, nothing is left behind except a database that was to be kept.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder("checkout-replay-"))
@@ -113,7 +119,7 @@ def replay(
         ending.check()
         engine = connect_engine(settings, application_name="replay", pool_size=1, statement_timeout_seconds=0)
         stack.callback(engine.dispose)
-        units = stock_up(engine, invoices.invoices, stock)
+        units = stock_variants(engine, invoices.invoices, stock)
         if vat is not None:
             levy_vat(engine, invoices.invoices, vat)
         run, included = uuid4().hex[:12], None if vat is None else True
@@ -152,7 +158,7 @@ def _read(file: Path, currency: str, *, ignored: Collection[str], force: bool) -
 
 
 def _read_percent(text: str) -> Decimal:
-    """Return the fraction that a percentage is."""
+    """Return a percentage as a fraction."""
     if PERCENT.fullmatch(text) is None or Decimal(text) > 100:
         _stop(f"{text} is not a percentage: use one from 0 to 100, such as 20 or 7.5.", code=2)
     return Decimal(text) / 100
@@ -196,19 +202,19 @@ def _report_stuck(notes: Console, outcome: ReplayOutcome, log: FleetLog) -> None
 
 @contextmanager
 def _show_progress(notes: Console, total: int) -> Iterator[Callable[[int], None]]:
-    """Give what is told how many have ended: a bar on a terminal, elsewhere a line at every quarter."""
+    """Yield a function that shows how many have ended: a bar on a terminal, elsewhere a line at every quarter."""
     if notes.is_terminal:
         columns = (TextColumn("checkouts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=notes) as bar:
             task = bar.add_task("", total=total)
             yield lambda ended: bar.update(task, completed=ended)
         return
-    told = -1
+    shown = -1
 
     def report(ended: int) -> None:
-        nonlocal told
-        if ended * 4 // total > told:
-            told = ended * 4 // total
+        nonlocal shown
+        if ended * 4 // total > shown:
+            shown = ended * 4 // total
             notes.print(f"{ended} of {total} checkouts ended.")
 
     yield report

@@ -1,6 +1,6 @@
 """The database's roles: `checkout roles apply`, after each migration, or `show` for use in SQL by hand.
 
-Exit codes: 0 done, 2 the database cannot be reached, or does not let this user.
+Exit codes: 0 done, 2 the database cannot be reached, or this user lacks the privilege.
 """
 
 import typer
@@ -8,7 +8,7 @@ import typer
 from pipeline.database.roles import Role, grant, list_statements
 from pipeline.gateways.installed import list_grants
 from scripts.command_table import COMMANDS
-from scripts.environments.desk import open_desk
+from scripts.environments.command_transaction import open_transaction
 from scripts.terminal.output import say
 
 app = typer.Typer(
@@ -18,15 +18,15 @@ app = typer.Typer(
 
 @app.command()
 def apply() -> None:
-    """Make the roles and grant them what they may do; then grant one of them to each user that connects."""
-    with open_desk("roles") as (connection, _):
+    """Create the roles with their privileges; then grant one of them to each user that connects."""
+    with open_transaction("roles") as (connection, _):
         grant(connection, list_grants())
     say(f"{', '.join(Role)}: granted. Now `GRANT {Role.WORKER} TO user` for the user that the workers connect as.")
 
 
 @app.command()
 def show() -> None:
-    """Print the statements."""
+    """Print the SQL statements."""
     for statement in list_statements(list_grants()):
         say(f"{statement};")
 

@@ -1,7 +1,7 @@
-"""Looks for known vulnerabilities of the pinned packages, and for secrets in the files: `checkout security`.
+"""Checks the pinned packages for known vulnerabilities, and the files for secrets: `checkout security`.
 
-Exit codes: 0 nothing was found, 1 something was. What could not be looked for (advisories offline or behind a mirror,
-secrets outside of a git checkout) is said, and never that nothing was found there; with `--strict` it is exit code 1.
+Exit codes: 0 nothing was found, 1 something was. A check that could not run (advisories offline or behind a mirror,
+secrets outside a git checkout) is reported as such, never as a clean result; with `--strict` it is exit code 1.
 """
 
 import json
@@ -17,23 +17,23 @@ from typing import Annotated, Any, Final
 import requests
 import typer
 
-from scripts.environments.obstacles import Obstacle
+from scripts.environments.command_errors import CommandError
 from scripts.local_servers.embedded import ROOT
 from scripts.terminal.output import say
 
 #: Versions that are tested together, all of them pinned.
 PINS: Final = "scripts/constraints.txt"
-#: The same versions as far as production installs them, each with its hashes: what looks like secrets there is none.
+#: The versions that production installs, each with its hashes, which look like secrets and are none.
 HASHES: Final = "scripts/requirements-production.txt"
-#: What looks like a secret and is none, made-up keys and hashes of examples; `detect-secrets scan --slim` writes it.
+#: Known false positives, such as made-up keys and hashes of examples; `detect-secrets scan --slim` writes the file.
 BASELINE: Final = ".secrets.baseline"
-#: Where pip-audit asks, a package and version at a time.
+#: Where pip-audit reads advisories, one package and version at a time.
 ADVISORIES: Final = "https://pypi.org/pypi"
-#: Whether it answers is known after this long; resolving a name has no time-out of its own.
+#: The longest wait for its first answer; resolving a name has no time-out of its own.
 PROBE_SECONDS: Final = 8.0
-#: A hundred packages are asked for in five seconds; where answers stop coming each would take its own time-out.
+#: A hundred packages take five seconds; without answers each would take its own time-out.
 AUDIT_SECONDS: Final = 60
-#: Nothing that was found is tried out over the network; the baseline holds hashes, which look like secrets too.
+#: Found secrets are not verified over the network; the baseline holds hashes, which look like secrets too.
 SCAN: Final = ("scan", "--no-verify", "--exclude-files", f"{re.escape(BASELINE)}|{re.escape(HASHES)}")
 AUDIT: Final = (
     *("pip_audit", "-r", PINS, "--no-deps", "--disable-pip", "--progress-spinner", "off", "-f", "json"),
@@ -41,15 +41,13 @@ AUDIT: Final = (
 )
 
 
-def main(
-    *, strict: Annotated[bool, typer.Option(help="Exit with 1 when something could not be looked for.")] = False
-) -> None:
-    """Scan, and report what was found, and what was not checked."""
+def main(*, strict: Annotated[bool, typer.Option(help="Exit with 1 when a check could not run.")] = False) -> None:
+    """Scan packages and files; report what was found, and what was not checked."""
     vulnerable, unread = list_vulnerabilities(read_advisories())
     try:
         secrets = find_secrets(ROOT)
-    except Obstacle as obstacle:
-        say(str(obstacle), err=True)
+    except CommandError as error:
+        say(str(error), err=True)
         raise typer.Exit(1 if vulnerable or strict else 0) from None
     for line in secrets or ["No secret was found in the files."]:
         say(line)
@@ -57,7 +55,7 @@ def main(
 
 
 def list_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int]:
-    """Print what is known of these packages, and of how many nothing; the latter first, it is known within seconds."""
+    """Print the vulnerabilities of these packages; first how many packages could not be checked."""
     vulnerable, unread = find_vulnerabilities(packages)
     if unread:
         say(
@@ -73,7 +71,7 @@ def list_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int
 
 
 def read_advisories() -> list[dict[str, Any]]:
-    """Return what PyPI knows of each pinned package, in pip-audit's words; whether it answers is checked first."""
+    """Return what PyPI knows of each pinned package, in pip-audit's format; first check that PyPI answers."""
     pins = [line.partition(";")[0].strip() for line in (ROOT / PINS).read_text().splitlines() if "==" in line]
     pins = [pin for pin in pins if not pin.startswith("#")]
     unread = [{"name": pin.partition("==")[0], "skip_reason": "no answer"} for pin in pins]
@@ -84,13 +82,13 @@ def read_advisories() -> list[dict[str, Any]]:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=AUDIT_SECONDS)
         found: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (subprocess.TimeoutExpired, json.JSONDecodeError, KeyError):
-        # It ends with a sentence instead of an object when nothing could be asked at all.
+        # pip-audit prints a sentence instead of an object when it reached nothing at all.
         return unread
     return found
 
 
 def is_answered(url: str, *, seconds: float = PROBE_SECONDS) -> bool:
-    """Return whether this address says, within so many seconds, which vulnerabilities a package has."""
+    """Return whether this address names a package's vulnerabilities within so many seconds."""
     answers: list[bool] = []
 
     def ask() -> None:
@@ -106,7 +104,7 @@ def is_answered(url: str, *, seconds: float = PROBE_SECONDS) -> bool:
 
 
 def find_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int]:
-    """Return a line for each vulnerability, and of how many packages nothing is known."""
+    """Return a line for each vulnerability, and how many packages could not be checked."""
     lines = [
         f"{package['name']} {package['version']}: {each['id']}, fixed in {' or '.join(each['fix_versions']) or 'none'}"
         for package in packages
@@ -116,12 +114,12 @@ def find_vulnerabilities(packages: list[dict[str, Any]]) -> tuple[list[str], int
 
 
 def find_secrets(root: Path) -> list[str]:
-    """Return a line for each thing in what git keeps that looks like a secret and is not in the baseline.
+    """Return a line for each possible secret in the files of git that is not in the baseline.
 
-    Raises Obstacle outside of a checkout.
+    Raises CommandError outside a git checkout.
     """
     if not (root / ".git").exists():
-        raise Obstacle("This is no git checkout: secrets were not looked for.")
+        raise CommandError("This is no git checkout: secrets were not looked for.")
     command = [sys.executable, "-m", "detect_secrets", "--cores", str(os.cpu_count() or 1), *SCAN]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     known = {

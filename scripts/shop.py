@@ -1,6 +1,6 @@
 """An example shop over the HTTP edge: goods, a cart, a quote, four ways to pay. Run it beside `checkout up`.
 
-What a storefront team writes is in `storefront_edge.py` (six requests) and in the routes below. Payments go to the
+What a shop's team writes is in `example_shop/edge.py` (six requests) and in the routes below. Payments go to the
 sandbox bank, whose page the shop shows itself. Exit codes: 0 ended, 2 the engine's database cannot be reached.
 """
 
@@ -17,8 +17,8 @@ from starlette.responses import RedirectResponse, Response
 from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
 from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
-from scripts.demonstration.cast import ADDRESS, CUP, CURRENCY, HONEY, KETTLE, TEA, TEAPOT
-from scripts.environments.desk import open_desk
+from scripts.demonstration.buyers import ADDRESS, CUP, CURRENCY, HONEY, KETTLE, TEA, TEAPOT
+from scripts.environments.command_transaction import open_transaction
 from scripts.example_shop.bank import build_bank, find_page
 from scripts.example_shop.edge import EngineClient, EngineRefusal
 from scripts.example_shop.web import COOKIE, cart_of, keep_cart, read_form, render
@@ -31,17 +31,17 @@ CARDS: Final = {
     "tok_declined": "A card that is declined",
     "tok_action_required": "A card with 3-D Secure",
 }
-OWNER: Final = "storefront"
+OWNER: Final = "example-shop"
 
 KNOWN: Final = text("SELECT sku FROM variants WHERE sku = ANY(CAST(:skus AS text[]))")
 
 
 def build_shop(edge: EngineClient, settings: Settings) -> FastAPI:
-    """Return the shop."""
+    """Return the shop's web application."""
     shop = FastAPI(openapi_url=None)
     shop.add_middleware(RequestBounds, cookie=COOKIE)
     shop.include_router(build_bank(settings))
-    form_of_ours = Depends(read_form)
+    shop_form = Depends(read_form)
 
     @shop.get("/")
     def show_goods(request: Request, said: str = "") -> Response:
@@ -50,7 +50,7 @@ def build_shop(edge: EngineClient, settings: Settings) -> FastAPI:
         return render(request, "goods.html", facts)
 
     @shop.post("/cart")
-    def add_to_cart(request: Request, form: dict[str, str] = form_of_ours) -> Response:
+    def add_to_cart(request: Request, form: dict[str, str] = shop_form) -> Response:
         cart_id = cart_of(request)
         cart = edge.read_cart(cart_id)
         lines = {line["sku"]: line["quantity"] for line in (cart["lines"] if cart else [])}
@@ -66,14 +66,14 @@ def build_shop(edge: EngineClient, settings: Settings) -> FastAPI:
 
     @shop.get("/checkout")
     def show_checkout(request: Request) -> Response:
-        # Also where the bank sends the buyer back to: the engine then looks how the payment stands.
+        # The bank sends the buyer back to this page too: the engine then retrieves the payment.
         return _show(request, edge.start(cart_of(request)))
 
     @shop.post("/pay")
-    def pay(request: Request, form: dict[str, str] = form_of_ours) -> Response:
+    def pay(request: Request, form: dict[str, str] = shop_form) -> Response:
         cart_id = cart_of(request)
         try:
-            # The key is in the page: a double click, or a page that is sent again, pays once.
+            # The key is in the page: a double click, or a repeated form, pays once.
             total_minor = int(form.get("total_minor", "0"))
             edge.pay(form.get("checkout_id", ""), form.get("card", ""), total_minor, form.get("key", ""))
         except EngineRefusal as refusal:
@@ -82,13 +82,13 @@ def build_shop(edge: EngineClient, settings: Settings) -> FastAPI:
         return _go("/checkout", cart_id)
 
     @shop.post("/cancel")
-    def cancel(request: Request, form: dict[str, str] = form_of_ours) -> Response:
+    def cancel(request: Request, form: dict[str, str] = shop_form) -> Response:
         del form
         edge.cancel(cart_of(request))
         return _go("/?said=Cancelled:+nothing+was+charged,+and+your+cart+is+open+again.", cart_of(request))
 
     @shop.post("/new")
-    def begin_anew(form: dict[str, str] = form_of_ours) -> Response:
+    def begin_anew(form: dict[str, str] = shop_form) -> Response:
         del form
         return _go("/", uuid4())
 
@@ -113,7 +113,7 @@ def _go(path: str, cart_id: UUID) -> Response:
 
 
 def _show(request: Request, checkout: dict[str, Any]) -> Response:
-    """Show a checkout as it stands: to be paid, at the bank, or an order."""
+    """Show a checkout by its state: to be paid, at the bank, or an order."""
     facts = {"checkout": checkout, "currency": checkout["currency"]}
     if checkout["state"] == "completed":
         return render(request, "order.html", {**facts, "title": "Thank you"})
@@ -125,29 +125,29 @@ def _show(request: Request, checkout: dict[str, Any]) -> Response:
     return render(request, "waiting.html", {**facts, "title": "One moment", "page": page})
 
 
-def stock_shelves() -> tuple[Settings, str]:
-    """Put goods of the shop's own making on sale where they are not yet, and make a key; returns settings and key."""
-    with open_desk("storefront") as (connection, settings):
+def stock_goods() -> tuple[Settings, str]:
+    """Put the shop's goods on sale where they are not yet, and make a key; return settings and key."""
+    with open_transaction("example-shop") as (connection, settings):
         there = set(connection.execute(KNOWN, {"skus": [each.sku for each in GOODS]}).scalars())
         new = [each for each in GOODS if each.sku not in there]
         upsert_variants(connection, [VariantRow(each.sku, each.title) for each in new])
         set_prices(connection, [PriceRow(each.sku, CURRENCY, each.price_minor) for each in new])
         set_stock(connection, [StockRow(each.sku, "main", each.units) for each in new], create_locations=True)
-        _, key = create_key(connection, owner=OWNER, name="storefront", scopes=[Scope.CHECKOUT], days=1)
+        _, key = create_key(connection, owner=OWNER, name="example-shop", scopes=[Scope.CHECKOUT], days=1)
     return settings, key
 
 
 def main(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen; 0 takes a free port.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen; 0 chooses a free port.")] = 8080,
     edge: Annotated[str | None, typer.Option(help="Where the HTTP edge is, if not where the settings say.")] = None,
 ) -> None:
-    """Serve the example shop: puts its goods into the catalog, makes a key for a day, and prints its address."""
-    settings, key = stock_shelves()
+    """Serve the example shop: put its goods into the catalog, make a key for a day, and print its address."""
+    settings, key = stock_goods()
     url = edge or f"http://{settings.web_host}:{settings.web_port}"
     config = uvicorn.Config(build_shop(EngineClient(url, key), settings), port=port, log_level="warning")
     socket = config.bind_socket()
-    # A request as soon as the address is printed waits a moment, and is not refused.
+    # A request that comes as soon as the address is printed waits a moment, and is not refused.
     socket.listen()
     print(f"The shop is open: http://127.0.0.1:{socket.getsockname()[1]}/ (Ctrl-C closes it)", flush=True)
     uvicorn.Server(config).run(sockets=[socket])

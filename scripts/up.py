@@ -1,6 +1,6 @@
 """Keep every line of the Procfile running, with PostgreSQL and Valkey from wheels when none are set.
 
-Their data stays in `.local/`; scripts started beside this find the same servers. Ctrl-C ends everything.
+Their data stays in `.local/`; commands started beside this one find the same servers. Ctrl-C ends everything.
 """
 
 import signal
@@ -19,8 +19,8 @@ from pipeline.gateways import build_gateway, require_choice
 from pipeline.operations import CommandLine
 from pipeline.security import Scope, create_key, find_caller
 from pipeline.security.printable import make_printable
+from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.fleet import read_procfile
-from scripts.environments.obstacles import Obstacle, explain_obstacles
 from scripts.environments.supervisor import Supervisor, build_env
 from scripts.local_servers.embedded import ROOT, STATE, Urls, build_settings, start
 
@@ -29,10 +29,10 @@ COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 
 class Printer:
-    """Prints lines of many processes, each after the name of its process; in colour on a terminal."""
+    """Prints the lines of many processes, each with the name of its process; in colour on a terminal."""
 
     def __init__(self, names: list[str]) -> None:
-        """Take the names, to align and colour them."""
+        """Align and colour these names."""
         self._width = max(map(len, names)) + 2
         self._colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class Printer:
 
 
 def read_lines(path: Path, only: str) -> dict[str, str]:
-    """Return the Procfile's commands by name; of these only the named ones, if any are named."""
+    """Return the Procfile's commands by name; only the named ones, if any are named."""
     lines = read_procfile(path, with_web=True)
     names = [name for name in only.split(",") if name]
     unknown = sorted(set(names) - lines.keys())
@@ -57,7 +57,7 @@ def read_lines(path: Path, only: str) -> dict[str, str]:
 
 
 def read_scale(parts: list[str], lines: dict[str, str]) -> dict[str, int]:
-    """Return how many of each line, from `name=N`."""
+    """Return how many processes each line gets, from `name=N`."""
     scale = {}
     for part in parts:
         name, _, count = part.partition("=")
@@ -68,8 +68,8 @@ def read_scale(parts: list[str], lines: dict[str, str]) -> dict[str, int]:
 
 
 def open_servers(stack: ExitStack, local: Path) -> dict[str, str]:
-    """Start the servers that have no address, to be stopped with `stack`; return the environment of the processes."""
-    with explain_obstacles():
+    """Start the servers that have no address; return the environment of the processes. `stack` stops the servers."""
+    with explain_errors():
         given = Urls()
         database_url, redis_url = given.database_url, given.redis_url
         if not (database_url and redis_url):
@@ -77,7 +77,7 @@ def open_servers(stack: ExitStack, local: Path) -> dict[str, str]:
                 start(local / "postgres", database_url=database_url, redis_url=redis_url, state=local / STATE.name)
             )
             database_url, redis_url = servers.database_url, servers.redis_url
-            # Only what was started here is shown: a password may be in what was given.
+            # Only addresses of servers that were started here are shown: a given one may hold a password.
             if not given.database_url:
                 print(f"DATABASE_URL={database_url}", flush=True)
             if not given.redis_url:
@@ -90,9 +90,9 @@ def open_servers(stack: ExitStack, local: Path) -> dict[str, str]:
 
 
 def show_key(path: Path, env: Mapping[str, str]) -> None:
-    """Print a key that the HTTP edge takes: the one of the last start while it lives, else a new one.
+    """Print a valid API key of the HTTP edge: the one of the last start if it is still valid, else a new one.
 
-    On a database that was given, only how to make one: its keys are its owner's business.
+    For a given database print only the command that makes one.
     """
     if Urls().database_url:
         print(f"API keys: {CommandLine.CREATE_KEY}", flush=True)
@@ -111,7 +111,7 @@ def show_key(path: Path, env: Mapping[str, str]) -> None:
 
 
 def main(
-    only: Annotated[str, typer.Option(help="Run these lines alone: NAME,NAME")] = "",
+    only: Annotated[str, typer.Option(help="Run only these lines: NAME,NAME")] = "",
     scale: Annotated[list[str] | None, typer.Option(help="Run a line more than once: NAME=COUNT")] = None,
     procfile: Annotated[Path, typer.Option(help="The file that names the processes")] = ROOT / "Procfile",
     local: Annotated[Path, typer.Option(help="Where the data of embedded servers stays")] = STATE.parent,
@@ -125,9 +125,9 @@ def main(
     with ExitStack() as stack:
         try:
             env = open_servers(stack, local)
-        except Obstacle as obstacle:
-            print(obstacle, file=sys.stderr)
-            raise typer.Exit(1) from obstacle
+        except CommandError as error:
+            print(error, file=sys.stderr)
+            raise typer.Exit(1) from error
         migrated = subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=env, check=False)
         if migrated.returncode:
             print("The schema could not be brought up to date; the reason is above.", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""Outbound webhooks: endpoints (`add`, `list`, `remove`), dead-lettered ones (`deliveries --dead-lettered`), `replay`.
+"""Outbound webhooks: endpoints (`add`, `list`, `remove`), their deliveries (`deliveries --dead-lettered`), `replay`.
 
-Exit codes: 0 done, 1 refused (no such endpoint, an address that may not be), 2 the database cannot be reached.
+Exit codes: 0 done, 1 refused (no such endpoint, an address that is not allowed), 2 the database cannot be reached.
 """
 
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from pipeline.operations import CommandLine
 from pipeline.webhooks.outbound import add_endpoint, list_deliveries, list_endpoints, remove_endpoint
 from pipeline.webhooks.outbound import replay as replay_deliveries
 from scripts.command_table import COMMANDS
-from scripts.environments.desk import open_desk, print_rows, refuse
+from scripts.environments.command_transaction import open_transaction, print_rows, refuse
 from scripts.terminal.output import say, say_json
 
 app = typer.Typer(
@@ -28,12 +28,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def add(
     url: Annotated[str, typer.Argument(help="Address of the endpoint: https, and public.")],
     *,
-    owner: Annotated[str | None, typer.Option(help="Only checkouts of this owner; of all owners without it.")] = None,
-    event: Annotated[list[str] | None, typer.Option(help="Of which events, such as checkout.completed.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only checkouts of this owner; by default of all owners.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Only these events, such as checkout.completed.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add an endpoint; prints its signing secret, once."""
-    with open_desk("webhooks") as (connection, settings):
+    """Add an endpoint; print its signing secret, once."""
+    with open_transaction("webhooks") as (connection, settings):
         endpoint, secret = add_endpoint(connection, settings, url=url, owner=owner, kinds=event or [])
     if as_json:
         say_json(asdict(endpoint) | {"secret": secret})
@@ -45,7 +45,7 @@ def add(
 @app.command("list")
 def show(*, as_json: AsJson = False) -> None:
     """List the endpoints, without their secrets."""
-    with open_desk("webhooks") as (connection, _):
+    with open_transaction("webhooks") as (connection, _):
         endpoints = list_endpoints(connection)
     if as_json:
         say_json([asdict(each) for each in endpoints])
@@ -59,8 +59,8 @@ def show(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def remove(endpoint_id: Annotated[UUID, typer.Argument(help="The endpoint's id.")]) -> None:
-    """Remove an endpoint; what was still due to it is dropped."""
-    with open_desk("webhooks") as (connection, _):
+    """Remove an endpoint; drop its pending deliveries."""
+    with open_transaction("webhooks") as (connection, _):
         removed = remove_endpoint(connection, endpoint_id)
     if not removed:
         refuse(f"There is no active endpoint {endpoint_id}: `{CommandLine.LIST_WEBHOOKS}` shows them.")
@@ -70,16 +70,16 @@ def remove(endpoint_id: Annotated[UUID, typer.Argument(help="The endpoint's id."
 @app.command()
 def deliveries(
     *,
-    status: Annotated[DeliveryStatus | None, typer.Option(help="Only these.")] = None,
+    status: Annotated[DeliveryStatus | None, typer.Option(help="Only deliveries with this status.")] = None,
     dead_lettered: Annotated[
-        bool, typer.Option("--dead-lettered", help="Only dead-lettered ones: --status dead_lettered.")
+        bool, typer.Option("--dead-lettered", help="Only dead-lettered ones: same as --status dead_lettered.")
     ] = False,
     checkout: Annotated[UUID | None, typer.Option(help="Only deliveries about this checkout.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the newest deliveries."""
     chosen = DeliveryStatus.DEAD_LETTERED if dead_lettered else status
-    with open_desk("webhooks") as (connection, _):
+    with open_transaction("webhooks") as (connection, _):
         found = list_deliveries(connection, status=chosen, checkout_id=checkout)
     if as_json:
         say_json([asdict(each) for each in found])
@@ -95,15 +95,15 @@ def deliveries(
 @app.command()
 def replay(
     delivery_ids: Annotated[
-        list[UUID] | None, typer.Argument(help="These deliveries; without, all dead-lettered ones.")
+        list[UUID] | None, typer.Argument(help="Ids of the deliveries; by default all dead-lettered ones.")
     ] = None,
     *,
-    endpoint: Annotated[UUID | None, typer.Option(help="Of this endpoint alone.")] = None,
+    endpoint: Annotated[UUID | None, typer.Option(help="Only deliveries to this endpoint.")] = None,
 ) -> None:
-    """Make deliveries again: dead-lettered ones, or the named ones whatever became of them."""
-    with open_desk("webhooks") as (connection, _):
+    """Repeat deliveries: dead-lettered ones, or the named ones whatever their status."""
+    with open_transaction("webhooks") as (connection, _):
         count = replay_deliveries(connection, ids=delivery_ids or None, endpoint_id=endpoint)
-    say(f"{count} deliveries are made again.")
+    say(f"{count} deliveries are repeated.")
 
 
 if __name__ == "__main__":

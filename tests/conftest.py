@@ -103,7 +103,7 @@ def server_urls(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
 def _logs_of_commands() -> Iterator[None]:
     """Leave the log of this process alone: a command configures that of its whole process, and this one has tests."""
     with pytest.MonkeyPatch.context() as patch:
-        for place in ("engine_desk", "reconcile_run"):
+        for place in ("command_engine", "reconcile_run"):
             patch.setattr(f"scripts.environments.{place}.configure_logs", lambda _: None)
         yield
 

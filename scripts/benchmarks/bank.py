@@ -1,7 +1,7 @@
-"""A bank that agrees to everything at once and keeps no books: the engine without the sandbox's own work.
+"""A bank that agrees to everything at once and keeps no ledger: the engine without the sandbox's own work.
 
-`dramatiq scripts.benchmarks.bank:build_broker` is a worker that calls it. It is no entry point: nobody can name it by
-accident.
+`dramatiq scripts.benchmarks.bank:build_broker` is a worker that calls it. It has no entry point, so no setting can
+select it by accident.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,20 +46,20 @@ class AgreeingBank:
         return Succeeded(f"agreed_{call.checkout_id}", PaymentStatus.REFUNDED)
 
     def retrieve(self, call: Call) -> Answer:
-        """Say nothing: it has kept nothing."""
-        return Unknown(f"no_books:{call.checkout_id}")
+        """Return Unknown: it has no ledger."""
+        return Unknown(f"no_ledger:{call.checkout_id}")
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
-        """Refuse: it sends none."""
-        raise Invalid(Code.WEBHOOK_INVALID, reason=f"{len(body)} bytes with {len(headers)} headers from nobody")
+        """Refuse every webhook: it sends none."""
+        raise Invalid(Code.WEBHOOK_INVALID, reason=f"{len(body)} bytes with {len(headers)} headers from no sender")
 
     def list_held(self, since: datetime) -> Iterator[Held]:
-        """Hold nothing."""
+        """Return no payments."""
         del since
         return iter(())
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
 def build_broker() -> BatchBroker:

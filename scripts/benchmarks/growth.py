@@ -1,7 +1,7 @@
-"""A million finished checkouts, and what they cost those who look and sweep.
+"""A million finished checkouts, and how much they slow queries and sweeps.
 
-The million are copies of one that the engine has completed itself, so that the books still add up and the audit has
-them all to check.
+The million are copies of one that the engine has completed itself, so that all invariants hold and the audit checks
+them all.
 """
 
 import statistics
@@ -24,7 +24,7 @@ from workers.bootstrap import CheckoutEngine
 #: Samples of each kind; their median counts.
 SAMPLES: Final = 15
 
-# What was sold besides was received before, and the coupon was used as often.
+# The copies' units were received first, and the coupon was used as often.
 BALANCE: Final = (
     text("""
         INSERT INTO stock_movements (variant_id, location_id, kind, quantity)
@@ -40,9 +40,9 @@ BALANCE: Final = (
 
 
 def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
-    """Copy a completed checkout so many times."""
+    """Copy a completed checkout `count` times."""
     with database.begin() as connection:
-        # No triggers, no checks of keys: each row has been through them once.
+        # Without triggers and foreign keys: the original row has passed them.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         for table, own in TABLES.items():
@@ -52,7 +52,7 @@ def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
 
 
 def time_queries(engine: CheckoutEngine, settings: Settings) -> dict[str, float]:
-    """Return the median milliseconds of a tick of the sweep, what the monitor reads, and the list of checkouts."""
+    """Return the median milliseconds of a sweep, of the monitor's reads, and of the list of checkouts."""
     with Redis.from_url(settings.redis_url.get_secret_value()) as client:
 
         def list_checkouts() -> None:

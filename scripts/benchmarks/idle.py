@@ -1,4 +1,4 @@
-"""How long one checkout takes on an idle system: by a message, over HTTP, and an empty chain beside them."""
+"""The duration of one checkout on an idle system: by a message, over HTTP, and an empty chain for comparison."""
 
 import statistics
 import time
@@ -11,25 +11,25 @@ import requests
 from pipeline.security import Scope, create_key
 from scripts.benchmarks.empty_chain import EmptyChain
 from scripts.benchmarks.floor import EMPTY_LINE
-from scripts.benchmarks.ground import Figures, Ground
-from scripts.benchmarks.workload import OWNER, TOKEN, fill_carts, start_checkout, stock_shelf
+from scripts.benchmarks.runner import BenchmarkRunner, Figures
+from scripts.benchmarks.workload import OWNER, TOKEN, fill_carts, start_checkout, stock_variants
+from scripts.environments.command_errors import CommandError
 from scripts.environments.fleet import read_procfile
-from scripts.environments.obstacles import Obstacle
 from scripts.local_servers.valkey import find_port
 from workers.bootstrap import CheckoutEngine
 
-#: Purchases of one round; a stock chain takes up to four seconds for each.
+#: Purchases of one round; an empty chain of stock dramatiq takes up to four seconds.
 IDLE_COUNT: Final = 100
 EMPTY_IDLE_COUNT: Final = 25
-#: The database says how long a checkout took. Asked fifty times a second it would take part in that: 2 ms each time.
+#: The duration comes from the database. Fifty reads a second would distort it, with 2 ms each.
 IDLE_POLL_SECONDS: Final = 0.2
 
 
-def measure_idle(ground: Ground) -> Figures:
-    """One checkout at a time: by a message, over HTTP, and an empty chain."""
-    with ground.open(web_port=find_port(), web_requests_per_minute=1_000_000) as own:
+def measure_idle(runner: BenchmarkRunner) -> Figures:
+    """Yield durations of one checkout at a time: by a message, over HTTP, and of an empty chain."""
+    with runner.open(web_port=find_port(), web_requests_per_minute=1_000_000) as own:
         engine, port = own.build(), own.settings.web_port
-        stock_shelf(engine.database, 10, 2 * IDLE_COUNT)
+        stock_variants(engine.database, 10, 2 * IDLE_COUNT)
         carts = fill_carts(engine.database, 2 * IDLE_COUNT, 10)
         with engine.database.begin() as connection:
             _, key = create_key(connection, owner=OWNER, name="bench", scopes=[Scope.CHECKOUT])
@@ -38,22 +38,22 @@ def measure_idle(ground: Ground) -> Figures:
         for cart_id in carts[:IDLE_COUNT]:
             checkout_id = start_checkout(engine, cart_id)
             check = partial(read_milliseconds, engine, checkout_id)
-            times.append(ground.wait(check, every_seconds=IDLE_POLL_SECONDS))
+            times.append(runner.wait(check, every_seconds=IDLE_POLL_SECONDS))
         yield from _rank("idle", times)
-        ground.wait(partial(_answers, port))
+        runner.wait(partial(_answers, port))
         yield from _rank("http", [_buy(port, key, cart_id) for cart_id in carts[IDLE_COUNT:]])
-    yield "empty_idle_ms", _measure_empty(ground)
+    yield "empty_idle_ms", _measure_empty(runner)
 
 
 def read_milliseconds(engine: CheckoutEngine, checkout_id: UUID) -> float | None:
-    """Return how long a checkout took, None while it is under way."""
+    """Return the duration of a checkout, None while it is under way."""
     status = engine.service.status(checkout_id=checkout_id)
     return None if status.ended_at is None else (status.ended_at - status.created_at).total_seconds() * 1000
 
 
-def _measure_empty(ground: Ground) -> float:
+def _measure_empty(runner: BenchmarkRunner) -> float:
     """Return the median milliseconds of one empty chain at a time."""
-    with ground.open(audited=False) as own:
+    with runner.open(audited=False) as own:
         chain = EmptyChain(own.settings)
         own.at_end(chain.close)
         own.serve(EMPTY_LINE)
@@ -61,7 +61,7 @@ def _measure_empty(ground: Ground) -> float:
         for count in range(1, EMPTY_IDLE_COUNT + 1):
             sent_at = time.time()
             chain.send(1)
-            ended_at = ground.wait(partial(chain.read_end, count))
+            ended_at = runner.wait(partial(chain.read_end, count))
             times.append((ended_at - sent_at) * 1000)
         return statistics.median(times)
 
@@ -76,14 +76,14 @@ def _answers(port: int) -> bool | None:
 def _buy(port: int, key: str, cart_id: UUID) -> float:
     """Return the milliseconds until a buyer over HTTP has an order."""
     began = time.perf_counter()
-    answer = requests.post(
+    response = requests.post(
         f"http://127.0.0.1:{port}/checkout",
         json={"cart_id": str(cart_id), "payment": {"token": TOKEN}},
         headers={"Authorization": f"Bearer {key}", "Idempotency-Key": str(cart_id), "Prefer": "wait=30"},
         timeout=40,
     )
-    if answer.status_code not in (200, 201) or answer.json().get("state") != "completed":
-        raise Obstacle(f"A purchase over HTTP was answered with {answer.status_code}: {answer.text[:300]}")
+    if response.status_code not in (200, 201) or response.json().get("state") != "completed":
+        raise CommandError(f"A purchase over HTTP was answered with {response.status_code}: {response.text[:300]}")
     return (time.perf_counter() - began) * 1000
 
 

@@ -1,4 +1,4 @@
-"""How much memory the workers hold."""
+"""Reads how much memory the workers use."""
 
 from pathlib import Path
 from typing import Final
@@ -9,7 +9,7 @@ PAGE_BYTES: Final = 4096
 
 
 def read_memory(supervisor: Supervisor) -> float:
-    """Return the megabytes that all processes of all units hold, without what they share with others."""
+    """Return the megabytes of all processes of all units, without shared memory."""
     groups = set(supervisor.pids().values())
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):
@@ -19,5 +19,5 @@ def read_memory(supervisor: Supervisor) -> float:
                 resident, shared = (folder / "statm").read_text().split()[1:3]
                 total += (int(resident) - int(shared)) * PAGE_BYTES
         except (OSError, ValueError):
-            continue  # it has just ended
+            continue  # the process has just ended
     return total / 1e6

@@ -1,6 +1,6 @@
-"""The same purchases on other engines: how many a second, and what becomes of them when all workers are killed.
+"""The same purchases on other engines: how many a second, and how many finish when all workers are killed.
 
-The peers (`scripts/benchmarks/peers`) come with an extra of their own: nothing else needs them.
+The peers (`scripts/benchmarks/peers`) are installed with the extra `peers`: nothing else needs them.
 """
 
 import importlib
@@ -15,23 +15,23 @@ from sqlalchemy import Engine, TextClause, text
 
 from pipeline.saga import get_chain
 from pipeline.settings import Settings
-from scripts.benchmarks.ground import VARIANTS
-from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_shelf
+from scripts.benchmarks.runner import VARIANTS
+from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_variants
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile
-from scripts.environments.obstacles import Obstacle
 from scripts.environments.supervisor import Supervisor, build_env
 from workers.bootstrap import CheckoutEngine
 
-#: So long takes the slowest of them to come up on two cores; the clock starts with the first phase's first commit.
+#: The slowest of them takes so long to start on two cores; the clock starts with the first phase's first commit.
 START_SECONDS: Final = 8.0
-#: Checkouts of a crash row, and after which shares of all their phases all workers are killed.
+#: Checkouts of a crash row, and the shares of all their phases after which all workers are killed.
 CRASH_COUNT: Final = 400
 KILL_AT: Final = (0.25, 0.5, 0.75)
-#: Longest wait for the next kill's moment, and for the end after the last: what is not done by then is stranded.
+#: Longest wait for the next kill, and for the end after the last one: a checkout that is not done then is stranded.
 PATIENCE_SECONDS: Final = 20.0
 STRANDED_SECONDS: Final = 60.0
-#: A speed row that takes longer is stuck.
+#: A slower speed row is stuck.
 ROW_SECONDS: Final = 300.0
 POLL_SECONDS: Final = 0.02
 
@@ -41,13 +41,13 @@ PHASES: Final = text("SELECT sum(phase) FROM checkouts")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An engine: its module, and which of its commands are run."""
+    """Another engine: its module, and the name of its commands in it."""
 
     module: str
     commands: str = "COMMANDS"
 
 
-#: The engine itself, by the same clock.
+#: The engine itself, measured with the same clock.
 ENGINE: Final = "engine"
 PEERS: Final[Mapping[str, Peer]] = {
     "dramatiq": Peer("dramatiq_steps"),
@@ -61,13 +61,13 @@ PEERS: Final[Mapping[str, Peer]] = {
 def measure_speed(
     name: str, settings: Settings, engine: CheckoutEngine, log: FleetLog, ending: Ending, count: int
 ) -> float:
-    """Return checkouts a second of this peer."""
+    """Return checkouts a second of this engine."""
     with ExitStack() as stack:
         _start(stack, name, settings, engine, log, ending, count)
         ends_at = time.monotonic() + ROW_SECONDS
         while (seconds := read_makespan(engine.database)) is None:
             if time.monotonic() > ends_at:
-                raise Obstacle(
+                raise CommandError(
                     f"{name} was not done after {ROW_SECONDS:.0f} s; its last lines:\n" + "\n".join(log.tail)
                 )
             ending.sleep(POLL_SECONDS)
@@ -77,7 +77,7 @@ def measure_speed(
 def measure_crash(
     name: str, settings: Settings, engine: CheckoutEngine, log: FleetLog, ending: Ending
 ) -> tuple[int, float | None]:
-    """Kill all workers three times; returns how many of 400 finish, and how long after the last kill, if all do."""
+    """Kill all workers three times; return how many of 400 finish, and the seconds after the last kill if all do."""
     with ExitStack() as stack:
         supervisor = _start(stack, name, settings, engine, log, ending, CRASH_COUNT)
         for at in KILL_AT:
@@ -99,14 +99,14 @@ def _start(
     count: int,
 ) -> Supervisor:
     peer = None if name == ENGINE else _load(PEERS[name])
-    stock_shelf(engine.database, VARIANTS, count)
+    stock_variants(engine.database, VARIANTS, count)
     carts = fill_carts(engine.database, count, VARIANTS)
     if peer is not None and hasattr(peer, "prepare"):
         peer.prepare(settings)
     supervisor = stack.enter_context(Supervisor(build_env(settings), log))
     supervisor.start(read_procfile() if peer is None else getattr(peer, PEERS[name].commands))
     ending.sleep(START_SECONDS)
-    # Only now: the sweep sends what it takes for lost, five seconds after its start.
+    # Only now: five seconds after a checkout's start the sweep redelivers its message.
     sends = start_all(engine, carts)
     if peer is None:
         engine.publisher.send(sends)
@@ -119,11 +119,11 @@ def _load(peer: Peer) -> Any:
     try:
         return importlib.import_module(f"scripts.benchmarks.peers.{peer.module}")
     except ImportError as error:
-        raise Obstacle(f"{error}: install the peers with `pip install -e '.[peers]'`, or leave them out.") from None
+        raise CommandError(f"{error}: install the peers with `pip install -e '.[peers]'`, or leave them out.") from None
 
 
 def _wait_for(database: Engine, query: TextClause, count: int, seconds: float, ending: Ending) -> int:
-    """Wait until the query says so many, but no longer than this; returns how many it says."""
+    """Wait until the query returns `count`, at most so many seconds; return its last result."""
     ends_at = time.monotonic() + seconds
     while True:
         with database.connect() as connection:

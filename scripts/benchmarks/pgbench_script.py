@@ -1,4 +1,4 @@
-"""The script that pgbench runs: what a purchase writes, in seven transactions, taken from one that the engine made."""
+"""The script that pgbench runs: the rows of a purchase, in seven transactions, copied from one of the engine's."""
 
 from typing import Final
 from uuid import UUID
@@ -9,13 +9,13 @@ from models.states import OperationKind
 from pipeline.saga import get_chain
 from scripts.benchmarks.copies import TABLES, read_columns, vary
 
-#: Each client counts checkouts of its own, by the size of a round.
+#: Each client counts its own checkouts, from its number times their count.
 COUNT: Final = "\\set i :i + 1\n\\set n :client_id * {each} + :i\n"
 NUMBER: Final = "CAST(:n AS bigint)"
 ID: Final = vary("checkouts", "id", "uuid", "", NUMBER)
 CART_ID: Final = vary("carts", "id", "uuid", "", NUMBER)
 
-HOLD: Final = f"""UPDATE checkouts SET due_at = now() + interval '6 s', due_reason = 'scheduled', updated_at = now()
+WAIT: Final = f"""UPDATE checkouts SET due_at = now() + interval '6 s', due_reason = 'scheduled', updated_at = now()
     WHERE id = {ID}"""
 PIVOT: Final = f"""UPDATE checkouts SET due_at = now() + interval '6 s', due_reason = 'scheduled', pivot_at = now(),
     updated_at = now() WHERE id = {ID}"""
@@ -35,8 +35,8 @@ PLACE: Final = f"""UPDATE orders SET state = 'placed', number = nextval('order_n
     WHERE checkout_id = {ID}"""
 CLOSE: Final = f"UPDATE carts SET state = 'completed', updated_at = now() WHERE id = {CART_ID}"
 
-#: What stands in a row when it is written, where that is not what it ends with.
-AT_FIRST: Final = {
+#: Values of a new row that differ from its final ones.
+INITIAL: Final = {
     ("reservations", "state"): "'held'",
     ("payments", "status"): "'new'",
     ("payment_operations", "status"): "'intended'",
@@ -47,10 +47,10 @@ AT_FIRST: Final = {
 
 
 class Script:
-    """Writes statements by the example of one completed checkout."""
+    """Writes statements after the example of one completed checkout."""
 
     def __init__(self, connection: Connection, original: UUID, variants: int) -> None:
-        """Take the example, and over how many variants its copies are spread."""
+        """Set the example, and the number of variants that its copies are spread over."""
         self._connection = connection
         self._original = original
         first = connection.execute(text("SELECT min(id) FROM variants")).scalar_one()
@@ -86,16 +86,16 @@ class Script:
             case "order_creation":
                 return [*self._insert("orders"), *self._insert("order_lines")]
             case "payment_capture":
-                return [*self._call(OperationKind.CAPTURE, hold=PIVOT), PAY.format(status="captured")]
+                return [*self._call(OperationKind.CAPTURE, wait=PIVOT), PAY.format(status="captured")]
             case "stock_commit":
                 sold = [SOLD, SELL.format(variant=self._variant), *self._insert("stock_movements", "kind = 'sell'")]
                 return [*sold, PLACE, CLOSE]
             case _:
                 raise ValueError(f"There is no phase {phase}.")
 
-    def _call(self, kind: OperationKind, hold: str = HOLD) -> list[str]:
-        """Hold the checkout, write the intent, and write down its answer."""
-        return [hold, *self._insert("payment_operations", f"kind = '{kind}'"), SETTLE.format(kind=kind)]
+    def _call(self, kind: OperationKind, wait: str = WAIT) -> list[str]:
+        """Return the statements of a gateway call: schedule the checkout, write the intent, write its result."""
+        return [wait, *self._insert("payment_operations", f"kind = '{kind}'"), SETTLE.format(kind=kind)]
 
     def _insert(self, table: str, which: str = "true") -> list[str]:
         """Return an INSERT for each row of the example."""
@@ -115,8 +115,8 @@ class Script:
         ]
 
     def _value(self, table: str, column: str, kind: str, literal: str) -> str:
-        if (table, column) in AT_FIRST:
-            return AT_FIRST[table, column]
+        if (table, column) in INITIAL:
+            return INITIAL[table, column]
         if literal == "NULL":
             return literal
         if column == "variant_id":
@@ -124,7 +124,7 @@ class Script:
         if kind == "timestamp with time zone":
             return "now()"
         if column == "idempotency_key":
-            # pgbench would take the name behind a colon for a variable.
+            # pgbench reads a name behind a colon as a variable.
             return f"'bench-{literal.split(':')[1]}-' || {NUMBER}"
         if ":" in literal:
             spelt = literal.replace(":", ":' || '")

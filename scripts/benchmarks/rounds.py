@@ -1,4 +1,4 @@
-"""What is measured of the engine as a whole, one round of each: throughput, growth, memory, units, disturbances."""
+"""Measures the whole engine, one round of each: throughput, growth, memory, units, disturbances."""
 
 import time
 from functools import partial
@@ -7,104 +7,104 @@ from typing import Any, Final
 from pipeline.saga import get_chain
 from pipeline.saga.chain import GatewayPhase
 from scripts.benchmarks.bank import AgreeingBank
-from scripts.benchmarks.copies import take_stock
+from scripts.benchmarks.copies import vacuum_and_checkpoint
 from scripts.benchmarks.floor import measure_empty
-from scripts.benchmarks.ground import STALL_SECONDS, VARIANTS, Figures, Ground
 from scripts.benchmarks.growth import copy_finished, time_queries
 from scripts.benchmarks.idle import read_milliseconds
 from scripts.benchmarks.memory import read_memory
 from scripts.benchmarks.peers_run import ENGINE, measure_crash, measure_speed
+from scripts.benchmarks.runner import STALL_SECONDS, VARIANTS, BenchmarkRunner, Figures
 from scripts.benchmarks.stalls import Disturbance, measure, prepare
-from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, start_checkout, stock_shelf
+from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, start_checkout, stock_variants
 
-#: What a provider takes for one answer, and purchases enough to keep its calls busy for half a minute.
+#: A provider's latency, and enough purchases to keep its calls busy for half a minute.
 BANK_SECONDS: Final = 0.3
 UNITS_SIZE: Final = 1500
 MEMORY_SIZE: Final = 50_000
 GROWN: Final = 1_000_000
 
 
-def measure_throughput(ground: Ground) -> Figures:
-    """Ten thousand variants, one variant, and a bank without books, beside empty actors."""
-    yield "uniform_per_second", ground.rush_through()
-    yield "empty_per_second", measure_empty(ground)
-    yield "hot_per_second", ground.rush_through(1)
-    yield "without_ledger_per_second", ground.rush_through(agreeing=True)
+def measure_throughput(runner: BenchmarkRunner) -> Figures:
+    """Yield rates with ten thousand variants, with one variant, with a bank without a ledger, and of empty actors."""
+    yield "uniform_per_second", runner.measure_rate()
+    yield "empty_per_second", measure_empty(runner)
+    yield "hot_per_second", runner.measure_rate(1)
+    yield "without_ledger_per_second", runner.measure_rate(agreeing=True)
 
 
-def measure_peers(ground: Ground, names: tuple[str, ...]) -> Figures:
-    """The same purchases on other engines, and on this one with a bank that agrees as theirs does."""
-    yield "agreeing_per_second", ground.rush_through(agreeing=True)
+def measure_peers(runner: BenchmarkRunner, names: tuple[str, ...]) -> Figures:
+    """Yield rates of the same purchases on other engines, and on this one with the same bank."""
+    yield "agreeing_per_second", runner.measure_rate(agreeing=True)
     for name in names:
-        with ground.open(gateway=AgreeingBank.name) as own:
+        with runner.open(gateway=AgreeingBank.name) as own:
             engine = own.build(agreeing=True)
-            size = max(200, ground.size // 6)
-            yield f"{name}_per_second", measure_speed(name, own.settings, engine, own.log, ground.ending, size)
+            size = max(200, runner.size // 6)
+            yield f"{name}_per_second", measure_speed(name, own.settings, engine, own.log, runner.ending, size)
 
 
-def measure_crashes(ground: Ground, names: tuple[str, ...]) -> Figures:
-    """Of 400, how many finish when all workers are killed three times, and how long after the last kill."""
+def measure_crashes(runner: BenchmarkRunner, names: tuple[str, ...]) -> Figures:
+    """Yield how many of 400 finish when all workers are killed three times, and the seconds after the last kill."""
     for name in names:
-        is_ours = name == ENGINE
-        # Of a peer that finishes all: what others leave behind in the middle of their work is theirs.
-        changes: dict[str, Any] = {} if is_ours else {"gateway": AgreeingBank.name}
-        with ground.open(audited=False, **changes) as own:
-            engine = own.build(agreeing=not is_ours)
-            done, seconds = measure_crash(name, own.settings, engine, own.log, ground.ending)
+        is_engine = name == ENGINE
+        # The audit runs only when all have finished: a peer may leave others in the middle of their work.
+        changes: dict[str, Any] = {} if is_engine else {"gateway": AgreeingBank.name}
+        with runner.open(audited=False, **changes) as own:
+            engine = own.build(agreeing=not is_engine)
+            done, seconds = measure_crash(name, own.settings, engine, own.log, runner.ending)
             yield f"{name}_finished_of_400", done
             if seconds is not None:
                 yield f"{name}_seconds_after_kill", seconds
-                ground.audit(own.settings)
+                runner.audit(own.settings)
 
 
-def measure_units(ground: Ground) -> Figures:
-    """One and two units of the phases that wait for a bank which takes its time."""
+def measure_units(runner: BenchmarkRunner) -> Figures:
+    """Yield rates with one and two units of the two phases that wait for a slow bank."""
     for units in (1, 2):
         scale = {phase.name: units for phase in get_chain() if isinstance(phase.work, GatewayPhase)}
-        rate = ground.rush_through(scale=scale, size=UNITS_SIZE, bank_seconds=BANK_SECONDS)
+        rate = runner.measure_rate(scale=scale, size=UNITS_SIZE, bank_seconds=BANK_SECONDS)
         yield f"units_{units}_per_second", rate
 
 
-def measure_growth(ground: Ground) -> Figures:
-    """Throughput, the sweep's tick, the monitor and the list, with a million finished checkouts and with none."""
+def measure_growth(runner: BenchmarkRunner) -> Figures:
+    """Yield throughput and times of sweep, monitor and list, with a million finished checkouts and with none."""
     for prefix, copies in (("", 0), ("grown_", GROWN)):
-        with ground.open(redeliver_after_seconds=STALL_SECONDS) as own:
+        with runner.open(redeliver_after_seconds=STALL_SECONDS) as own:
             engine = own.build()
-            stock_shelf(engine.database, VARIANTS, ground.size + 1)
-            carts = fill_carts(engine.database, ground.size + 1, VARIANTS)
+            stock_variants(engine.database, VARIANTS, runner.size + 1)
+            carts = fill_carts(engine.database, runner.size + 1, VARIANTS)
             own.serve()
             first = start_checkout(engine, carts[0])
-            ground.wait(partial(read_milliseconds, engine, first))
+            runner.wait(partial(read_milliseconds, engine, first))
             if copies:
                 copy_finished(engine.database, first, copies)
-            take_stock(engine.database)
+            vacuum_and_checkpoint(engine.database)
             began = time.time()
             sends = start_all(engine, carts[1:])
             engine.publisher.send(sends)
-            seconds = ground.wait(lambda: read_makespan(engine.database, since=began))  # noqa: B023 (done at once)
-            yield f"{prefix}per_second", ground.size / seconds
+            seconds = runner.wait(lambda: read_makespan(engine.database, since=began))  # noqa: B023 (done at once)
+            yield f"{prefix}per_second", runner.size / seconds
             for name, milliseconds in time_queries(engine, own.settings).items():
                 yield f"{prefix}{name}", milliseconds
 
 
-def measure_memory(ground: Ground) -> Figures:
-    """What the workers hold after fifty thousand checkouts, and after as many again."""
-    with ground.open(redeliver_after_seconds=STALL_SECONDS) as own:
+def measure_memory(runner: BenchmarkRunner) -> Figures:
+    """Yield the workers' memory after fifty thousand checkouts, and after as many again."""
+    with runner.open(redeliver_after_seconds=STALL_SECONDS) as own:
         engine = own.build()
-        stock_shelf(engine.database, VARIANTS, 2 * MEMORY_SIZE)
+        stock_variants(engine.database, VARIANTS, 2 * MEMORY_SIZE)
         supervisor = own.serve()
         for prefix in ("first", "second"):
             sends = start_all(engine, fill_carts(engine.database, MEMORY_SIZE, VARIANTS))
             engine.publisher.send(sends)
-            ground.wait(lambda: read_makespan(engine.database))
+            runner.wait(lambda: read_makespan(engine.database))
             yield f"{prefix}_megabytes", read_memory(supervisor)
 
 
-def measure_stalls(ground: Ground) -> Figures:
-    """The 95th percentile of buyers' durations, in milliseconds, while one in forty disturbs, or a crowd."""
+def measure_stalls(runner: BenchmarkRunner) -> Figures:
+    """Yield the p95 of buyers' durations in milliseconds for each disturbance: one buyer in forty, or a burst."""
     for disturbance in Disturbance:
-        with ground.open() as own:
+        with runner.open() as own:
             engine = own.build()
             carts = prepare(engine, disturbance)
             own.serve()
-            yield f"p95_{disturbance}_ms", measure(engine, carts, disturbance, ground.ending)
+            yield f"p95_{disturbance}_ms", measure(engine, carts, disturbance, runner.ending)

@@ -1,18 +1,18 @@
-"""Twenty thousand buyers press at the same moment, and there are five hundred units of one variant."""
+"""Twenty thousand buyers check out at the same moment, and there are five hundred units of one variant."""
 
 from typing import Final
 
 from sqlalchemy import text
 
-from scripts.benchmarks.ground import STALL_SECONDS, Figures, Ground
-from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_shelf
-from scripts.environments.obstacles import Obstacle
+from scripts.benchmarks.runner import STALL_SECONDS, BenchmarkRunner, Figures
+from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_variants
+from scripts.environments.command_errors import CommandError
 
 BUYERS: Final = 20_000
 UNITS: Final = 500
 
-# All of them have pressed when the first phase first commits: what a buyer waits for an answer counts from there. The
-# phase that reserves is named: which one empties the shelf is not in the chain.
+# All requests are in the queue when the first phase first commits: a buyer's wait counts from there.
+# The phase that reserves is named: the chain does not say which one it is.
 OUTCOME: Final = text("""
     WITH began AS (SELECT min(at) AS at FROM events WHERE kind = 'checkout.phase_completed')
     SELECT (SELECT count(*) FROM checkouts WHERE state = 'completed') AS sold,
@@ -27,19 +27,19 @@ OUTCOME: Final = text("""
 """)
 
 
-def measure_rush(ground: Ground) -> Figures:
-    """Time to sold out, and to the last refusal; exactly as many are sold as there are."""
-    with ground.open(redeliver_after_seconds=STALL_SECONDS) as own:
+def measure_rush(runner: BenchmarkRunner) -> Figures:
+    """Yield the times to sold out and to the last refusal; check that exactly all units are sold."""
+    with runner.open(redeliver_after_seconds=STALL_SECONDS) as own:
         engine = own.build()
-        stock_shelf(engine.database, 1, UNITS)
+        stock_variants(engine.database, 1, UNITS)
         sends = start_all(engine, fill_carts(engine.database, BUYERS, 1))
         own.serve()
         engine.publisher.send(sends)
-        ground.wait(lambda: read_makespan(engine.database))
+        runner.wait(lambda: read_makespan(engine.database))
         with engine.database.connect() as connection:
             rush = connection.execute(OUTCOME).one()
         if (rush.sold, rush.refused) != (UNITS, BUYERS - UNITS):
-            raise Obstacle(f"{rush.sold} were sold and {rush.refused} refused: that is not what there is.")
+            raise CommandError(f"{rush.sold} were sold and {rush.refused} refused: there are {UNITS} units.")
         yield "rush_sold_out_seconds", float(rush.sold_out)
         yield "rush_last_refusal_seconds", float(rush.last_refusal)
         yield "rush_refusal_p99_seconds", float(rush.refusal_p99)

@@ -1,7 +1,7 @@
-"""What others feel of a poisoned checkout, a slow bank and huge baskets: the 95th percentile of their durations.
+"""How a poisoned checkout, a slow bank and huge carts slow other checkouts: the p95 of their durations.
 
-Buyers come at a steady pace, and once a second one of those who disturb, or thirty at one moment. Whoever disturbs is
-not counted.
+Buyers come at a steady pace, and once a second one disturbing checkout, or thirty at one moment. Disturbing checkouts
+are not counted.
 """
 
 import time
@@ -13,38 +13,38 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine, text
 
 from pipeline.intake import PaymentInput, StartRequest
-from scripts.benchmarks.workload import CARTS, fill_carts, start_checkout, stock_shelf
+from scripts.benchmarks.workload import CARTS, fill_carts, start_checkout, stock_variants
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
-from scripts.environments.obstacles import Obstacle
 from workers.bootstrap import CheckoutEngine
 
 VARIANTS: Final = 1001
-#: A tenth of what two cores carry, so that what is measured is not the queue before a full worker.
+#: A tenth of the throughput of two cores, so that no queue builds up before a worker.
 PACE_PER_SECOND: Final = 40
 SECONDS: Final = 12
-#: Lines of a huge basket: the real baskets of the test data go up to 591.
+#: Lines of a huge cart: the real carts of the test data have up to 591.
 HUGE: Final = 600
-#: A crowd of the largest baskets that the settings allow by default, and the second in which it comes.
-CROWD: Final = 30
-CROWD_LINES: Final = 1000
-CROWD_SECOND: Final = 2
-#: Everything is over by then; what is poisoned is not waited for.
+#: A burst of the largest carts that the settings allow by default, and the second in which it comes.
+BURST: Final = 30
+BURST_LINES: Final = 1000
+BURST_SECOND: Final = 2
+#: Everything is over by then; a poisoned checkout is not awaited.
 PATIENCE_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.1
 POISON_SKU: Final = "bench-1"
 
 
 class Disturbance(StrEnum):
-    """Who comes once a second beside the buyers."""
+    """What comes once a second beside the buyers."""
 
-    NOBODY = "alone"
+    NONE = "alone"
     POISON = "poisoned"  # a phase raises on it, each time
-    SLOW_BANK = "slow_bank"  # its authorisation hangs until it is given up
-    HUGE_BASKET = "huge_basket"  # has 600 lines
-    CROWD = "crowd"  # not once a second: thirty baskets of 1,000 lines at one moment
+    SLOW_BANK = "slow_bank"  # its authorisation hangs until its time-out
+    HUGE_CART = "huge_cart"  # has 600 lines
+    BURST = "burst"  # not once a second: thirty carts of 1,000 lines at one moment
 
 
-# A rule that phase 3 cannot know of: its whole batch fails, until it runs alone.
+# A rule that the price lock cannot know: its whole batch fails, until the checkout runs alone.
 POISON: Final = text("""
     CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'poisoned' USING ERRCODE = 'check_violation'; END $$;
@@ -55,7 +55,7 @@ LINES: Final = text("""
     INSERT INTO cart_lines (cart_id, line, sku, quantity)
     SELECT id, n, 'bench-' || n + 1, 1 FROM unnest(CAST(:ids AS uuid[])) AS id, generate_series(1, :lines) AS n
 """)
-# Whoever shares a coupon waits for the price lock of whoever redeems it: that is not what is measured here.
+# Checkouts that share a coupon wait for each other's price locks: that is not measured here.
 NO_COUPON: Final = text("UPDATE carts SET coupon_codes = '{}' WHERE id = ANY(CAST(:ids AS uuid[]))")
 ENDED: Final = text("SELECT count(*) FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[])) AND state = 'completed'")
 P95: Final = text("""
@@ -66,8 +66,8 @@ TOKENS: Final[Mapping[Disturbance, str]] = {Disturbance.SLOW_BANK: "tok_authoriz
 
 
 def prepare(engine: CheckoutEngine, disturbance: Disturbance) -> list[UUID]:
-    """Stock the shelf and return the carts of the buyers, none of which has what may be poisoned."""
-    stock_shelf(engine.database, VARIANTS, PACE_PER_SECOND * SECONDS)
+    """Stock the variants and return the buyers' carts, none of which has the SKU that may be poisoned."""
+    stock_variants(engine.database, VARIANTS, PACE_PER_SECOND * SECONDS)
     carts = fill_carts(engine.database, PACE_PER_SECOND * SECONDS, VARIANTS)
     with engine.database.begin() as connection:
         connection.execute(text("UPDATE cart_lines SET sku = 'bench-2' WHERE sku = :sku"), {"sku": POISON_SKU})
@@ -77,7 +77,7 @@ def prepare(engine: CheckoutEngine, disturbance: Disturbance) -> list[UUID]:
 
 
 def measure(engine: CheckoutEngine, carts: list[UUID], disturbance: Disturbance, ending: Ending) -> float:
-    """Let the buyers come and return the 95th percentile of their durations, in milliseconds."""
+    """Start the buyers' checkouts; return the p95 of their durations, in milliseconds."""
     ids: list[UUID] = []
     began = time.monotonic()
     for number, cart_id in enumerate(carts):
@@ -89,29 +89,27 @@ def measure(engine: CheckoutEngine, carts: list[UUID], disturbance: Disturbance,
     ends_at = time.monotonic() + PATIENCE_SECONDS
     while _count_ended(engine.database, ids) < len(ids):
         if time.monotonic() > ends_at:
-            raise Obstacle(f"{disturbance}: not every buyer had an order after {PATIENCE_SECONDS:.0f} s.")
+            raise CommandError(f"{disturbance}: not every buyer had an order after {PATIENCE_SECONDS:.0f} s.")
         ending.sleep(POLL_SECONDS)
     with engine.database.connect() as connection:
         return float(connection.execute(P95, {"ids": ids}).scalar_one())
 
 
 def is_time(disturbance: Disturbance, second: int) -> bool:
-    """Return whether somebody disturbs at the beginning of this second."""
-    if disturbance is Disturbance.CROWD:
-        return second == CROWD_SECOND
-    return disturbance is not Disturbance.NOBODY
+    """Return whether a disturbance starts at the beginning of this second."""
+    if disturbance is Disturbance.BURST:
+        return second == BURST_SECOND
+    return disturbance is not Disturbance.NONE
 
 
 def disturb(engine: CheckoutEngine, disturbance: Disturbance) -> None:
-    """Start who disturbs: one, or the crowd."""
-    count, lines = {Disturbance.HUGE_BASKET: (1, HUGE), Disturbance.CROWD: (CROWD, CROWD_LINES)}.get(
-        disturbance, (1, 1)
-    )
+    """Start one disturbing checkout, or the burst."""
+    count, lines = {Disturbance.HUGE_CART: (1, HUGE), Disturbance.BURST: (BURST, BURST_LINES)}.get(disturbance, (1, 1))
     ids = [uuid4() for _ in range(count)]
     with engine.database.begin() as connection:
         connection.execute(CARTS, {"ids": ids})
         connection.execute(LINES, {"ids": ids, "lines": lines})
-        if disturbance is Disturbance.CROWD:
+        if disturbance is Disturbance.BURST:
             connection.execute(NO_COUPON, {"ids": ids})
         if disturbance is Disturbance.POISON:
             connection.execute(

@@ -1,4 +1,4 @@
-"""Work for a benchmark: goods, carts and started checkouts, made by the thousand, and their makespan."""
+"""The load of a benchmark: variants, carts and started checkouts by the thousand, and their makespan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from pipeline.messaging import OutgoingMessage
 from workers.bootstrap import CheckoutEngine
 
 OWNER: Final = "bench"
-#: Of a card that pays.
+#: The token of a card that pays.
 TOKEN: Final = "tok_ok"  # noqa: S105 (a name of the sandbox, no secret)
 
 CARTS: Final = text("""
@@ -43,24 +43,24 @@ MAKESPAN: Final = text("""
     FROM events WHERE at >= to_timestamp(:since)
 """)
 
-# By an index: beside a million finished checkouts it is asked fifty times a second.
+# By an index: it runs fifty times a second beside a million finished checkouts.
 LEFT: Final = text(f"SELECT EXISTS (SELECT FROM checkouts WHERE state IN ({ACTIVE_SQL}))")
 
 
 @dataclass(slots=True)
-class Pocket:
-    """A publisher that keeps the messages, to send them all when the clock starts."""
+class HeldMessages:
+    """A publisher that keeps the messages until they are all sent when the clock starts."""
 
     kept: list[OutgoingMessage] = field(default_factory=list)
 
     def send(self, messages: Sequence[OutgoingMessage]) -> bool:
-        """Keep them."""
+        """Keep the messages."""
         self.kept.extend(messages)
         return True
 
 
-def stock_shelf(database: Engine, variants: int, units: int) -> None:
-    """Put `variants` variants on sale with `units` of each, taxed, and a coupon that every cart has."""
+def stock_variants(database: Engine, variants: int, units: int) -> None:
+    """Put `variants` taxed variants with `units` units each on sale, and a coupon that every cart has."""
     skus = [f"bench-{number}" for number in range(1, variants + 1)]
     with database.begin() as connection:
         upsert_variants(connection, [VariantRow(sku=sku, title=sku) for sku in skus])
@@ -86,17 +86,17 @@ def start_checkout(engine: CheckoutEngine, cart_id: UUID) -> UUID:
 
 def start_all(engine: CheckoutEngine, cart_ids: Sequence[UUID]) -> list[OutgoingMessage]:
     """Start the checkouts and return their first messages, unsent."""
-    pocket = Pocket()
-    service = CheckoutService(engine.database, engine.transactions, pocket, engine.gateway, engine.settings)
+    publisher = HeldMessages()
+    service = CheckoutService(engine.database, engine.transactions, publisher, engine.gateway, engine.settings)
     for first in range(0, len(cart_ids), 100):
         service.start_many([_request(cart_id) for cart_id in cart_ids[first : first + 100]])
-    return pocket.kept
+    return publisher.kept
 
 
 def read_makespan(database: Engine, since: float = 0) -> float | None:
-    """Return the seconds from the first phase-1 commit to the last completion; None while some are at work.
+    """Return the seconds from the first phase's first commit to the last completion; None while some are active.
 
-    `since`, in seconds of the epoch, leaves out what was before.
+    `since`, in seconds of the epoch, leaves out earlier checkouts.
     """
     with database.connect() as connection:
         if connection.execute(LEFT).scalar_one():

@@ -1,4 +1,4 @@
-"""What is left when the demo is over: counted in the database and in the bank's own books, and judged."""
+"""The figures at the end of the demo: counted in the database and in the bank's ledger, and checked."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, text
 
 from models.states import ACTIVE_SQL
 from pipeline.audit import AuditReport
-from scripts.demonstration.cast import CURRENCY, EXPECTED, KETTLE, DemoOutcome
+from scripts.demonstration.buyers import CURRENCY, EXPECTED, KETTLE, DemoOutcome
 from scripts.demonstration.story import Cancellation, Kill
 from scripts.demonstration.view import DemoVerdict, show_amount
 
@@ -37,8 +37,8 @@ REFUSED: Final = text("SELECT count(*) FROM rejected_messages")
 
 
 @dataclass(frozen=True, slots=True)
-class DemoShelf:
-    """One variant at the end."""
+class DemoStock:
+    """The stock of one variant at the end."""
 
     sku: str
     received: int
@@ -53,7 +53,7 @@ class DemoFigures:
 
     outcome: DemoOutcome
     other_states: dict[str, int]
-    shelves: tuple[DemoShelf, ...]
+    stock: tuple[DemoStock, ...]
     held_minor: int
     pending_minor: int
     orders: int
@@ -77,8 +77,8 @@ def _count(connection: Connection) -> DemoFigures:
             failed[row.failure_code] = row.checkouts
     money = connection.execute(MONEY).one()
     locks = connection.execute(LOCKS).one()
-    shelves = tuple(
-        DemoShelf(row.sku, int(row.received), int(row.sold), row.on_hand, row.reserved)
+    stock = tuple(
+        DemoStock(row.sku, int(row.received), int(row.sold), row.on_hand, row.reserved)
         for row in connection.execute(STOCK)
     )
     return DemoFigures(
@@ -91,7 +91,7 @@ def _count(connection: Connection) -> DemoFigures:
             orders_minor=int(money.orders_minor),
         ),
         other_states={state: count for state, count in states.items() if state != "failed"},
-        shelves=shelves,
+        stock=stock,
         held_minor=int(money.held_minor),
         pending_minor=int(money.pending_minor),
         orders=money.orders,
@@ -101,12 +101,14 @@ def _count(connection: Connection) -> DemoFigures:
     )
 
 
-def judge(figures: DemoFigures, report: AuditReport, cancellation: Cancellation, kill: Kill) -> list[DemoVerdict]:
-    """Return each line of the table with its verdict: what was counted is what the buyers' stories must lead to."""
+def check_figures(
+    figures: DemoFigures, report: AuditReport, cancellation: Cancellation, kill: Kill
+) -> list[DemoVerdict]:
+    """Return each line of the table with its verdict: each count must match the buyers' stories."""
     found = figures.outcome
-    conserved = all(each.received == each.sold + each.left and each.held == 0 for each in figures.shelves)
-    received, sold = sum(each.received for each in figures.shelves), sum(each.sold for each in figures.shelves)
-    kettles = next(each for each in figures.shelves if each.sku == KETTLE.sku)
+    conserved = all(each.received == each.sold + each.left and each.held == 0 for each in figures.stock)
+    received, sold = sum(each.received for each in figures.stock), sum(each.sold for each in figures.stock)
+    kettles = next(each for each in figures.stock if each.sku == KETTLE.sku)
     codes = ", ".join(f"{code} {count}" for code, count in found.failed.items())
     return [
         DemoVerdict(
@@ -123,8 +125,8 @@ def judge(figures: DemoFigures, report: AuditReport, cancellation: Cancellation,
         ),
         DemoVerdict(
             "stock conserved",
-            f"{received} units = {sold} sold + {sum(each.left for each in figures.shelves)} left;"
-            f" {sum(each.held for each in figures.shelves)} held",
+            f"{received} units = {sold} sold + {sum(each.left for each in figures.stock)} left;"
+            f" {sum(each.held for each in figures.stock)} held",
             conserved,
         ),
         DemoVerdict(
@@ -168,7 +170,7 @@ def describe(figures: DemoFigures, report: AuditReport, cancellation: Cancellati
         "expired": found.expired,
         "stock": {
             each.sku: {"received": each.received, "sold": each.sold, "left": each.left, "held": each.held}
-            for each in figures.shelves
+            for each in figures.stock
         },
         "money": {
             "currency": CURRENCY,

@@ -1,4 +1,4 @@
-"""What happens in the demo, act by act. Each act waits for what it tells, so every line of it is a fact."""
+"""The acts of the demo. Each act waits for what it reports, so every printed line is a fact."""
 
 import signal
 import time
@@ -17,7 +17,7 @@ from pipeline.intake import PaymentInput, ProcessRequest, Status
 from pipeline.messaging import INTAKE
 from pipeline.saga import get_chain
 from pipeline.saga.chain import GatewayPhase
-from scripts.demonstration.cast import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, DemoBuyer
+from scripts.demonstration.buyers import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, DemoBuyer
 from scripts.demonstration.view import Narrator, show_amount
 from scripts.environments.ending import Ending
 from scripts.environments.supervisor import Supervisor
@@ -31,7 +31,7 @@ READ_RUSH: Final = text("""
     SELECT c.state, c.phase, c.failure_message, o.number FROM checkouts c LEFT JOIN orders o ON o.checkout_id = c.id
     WHERE c.reference LIKE 'buyer-%' ORDER BY o.number, c.id
 """)
-# What the engine has written down of an authorisation, beside what is in the bank's own books.
+# The engine's record of an authorisation, and the bank's ledger.
 READ_CALL: Final = text("""
     SELECT (SELECT status FROM payment_operations WHERE checkout_id = :id AND kind = 'authorize') AS status,
            count(*) FILTER (WHERE e.kind = 'authorize') AS authorizations,
@@ -55,7 +55,7 @@ class Stuck(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """Whether the database refused to change the cart during the checkout, and let it be changed afterwards."""
+    """Whether the database refused to change the cart during the checkout, and allowed it afterwards."""
 
     cart_was_locked: bool
     cart_is_open: bool
@@ -63,7 +63,7 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """What was killed, whether its call was really out, whether it came back, and what the bank has booked."""
+    """The killed worker, whether its call was in flight, its restarts, and the bank's ledger of that payment."""
 
     worker: str
     killed: int
@@ -74,17 +74,17 @@ class Kill:
 
 
 class Story:
-    """Plays the buyers of the service, and bad luck."""
+    """Plays the buyers of the demo, and kills a worker."""
 
     def __init__(self, engine: CheckoutEngine, supervisor: Supervisor, ending: Ending, narrator: Narrator) -> None:
-        """Take the engine to buy from, the workers to kill one of, and who is told."""
+        """Set the engine, the supervisor of its workers, and the narrator that prints each line."""
         self.engine = engine
         self.supervisor = supervisor
         self.ending = ending
         self.narrator = narrator
 
     def play(self) -> tuple[Cancellation, Kill]:
-        """Play all acts. Raises Stuck, or Ended when asked to end."""
+        """Play all acts. Raises Stuck, or Ended on a signal."""
         self.narrator.begin("A reservation that is never paid")
         forgotten = self._start(QUIN)
         self._await(forgotten, CheckoutState.AWAITING_PAYMENT)
@@ -95,13 +95,13 @@ class Story:
         kill = self._play_kill()
         self.narrator.begin("The reservation that was never paid")
         self._await(forgotten, CheckoutState.EXPIRED)
-        self.narrator.say("Quin's checkout has expired; the 3 teapots are back on the shelf.")
+        self.narrator.say("Quin's checkout has expired; the 3 teapots are back in stock.")
         return cancellation, kill
 
     def _play_rush(self) -> None:
         say = self.narrator.say
         self.narrator.begin(f"{len(RUSH)} buyers want {KETTLE.units} kettles, all at once")
-        bodies = [buyer.ask().model_dump(mode="json", exclude_none=True) for buyer in RUSH]
+        bodies = [buyer.build_request().model_dump(mode="json", exclude_none=True) for buyer in RUSH]
         self.engine.broker.enqueue_many(
             [Message(queue_name=INTAKE, actor_name="intake", args=(body,), kwargs={}, options={}) for body in bodies]
         )
@@ -129,7 +129,7 @@ class Story:
         say(f"Omar starts first: a teapot and 2 cups are held, {show_amount(held.total_minor)} is frozen.")
         self._pay(omar, "tok_insufficient_funds", "first-card")
         self._await(omar, CheckoutState.AWAITING_PAYMENT)
-        say("His first card lacks funds. The hold stays, he may try another.")
+        say("His first card lacks funds. The reservation stays, he may try another.")
         self._pay(omar, "tok_ok", "second-card")
         done = self._await(omar, CheckoutState.COMPLETED)
         say(f"His second card pays {show_amount(done.total_minor)}: order {done.order_number}.")
@@ -144,7 +144,7 @@ class Story:
         self.engine.service.cancel(pia, OWNER)
         self._await(pia, CheckoutState.CANCELLED)
         opened = self._change_cart(held.cart_id)
-        say(f"She cancels. All is back on the shelf, and the same UPDATE is {_verdict(opened)}.")
+        say(f"She cancels. All is back in stock, and the same UPDATE is {_verdict(opened)}.")
         return Cancellation(locked, opened)
 
     def _play_kill(self) -> Kill:
@@ -156,14 +156,14 @@ class Story:
         killed, killed_at = self.supervisor.kill(victim, signal.SIGKILL), time.monotonic()
         in_flight = self._read_call(ruth).status == OperationStatus.INTENDED
         say("The bank authorises Ruth's card; before its answer arrives ...")
-        say(f"... the {victim} worker is killed (SIGKILL). The engine knows only that it asked.")
+        say(f"... the {victim} worker is killed (SIGKILL). The engine knows only that it called.")
         self._until("the killed worker is started again", lambda: self.supervisor.restarts > restarts)
         say("The worker is started again. The call is not repeated until its lease has expired.")
         done = self._await(ruth, CheckoutState.COMPLETED)
         seconds, booked = time.monotonic() - killed_at, self._read_call(ruth)
-        say(f"Asked again with the same key, the bank repeats its answer: order {done.order_number}.")
+        say(f"Called again with the same key, the bank repeats its answer: order {done.order_number}.")
         charged = f"{booked.charges} charge of {show_amount(booked.charged_minor)}"
-        say(f"{seconds:.1f} s after the kill, its books show {booked.authorizations} authorisation and {charged}.")
+        say(f"{seconds:.1f} s after the kill, its ledger shows {booked.authorizations} authorisation and {charged}.")
         return Kill(
             worker=victim,
             killed=killed,
@@ -174,7 +174,7 @@ class Story:
         )
 
     def _start(self, buyer: DemoBuyer) -> UUID:
-        return self.engine.service.start(buyer.ask()).checkout_id
+        return self.engine.service.start(buyer.build_request()).checkout_id
 
     def _pay(self, checkout_id: UUID, card: str, key: str) -> None:
         payment = PaymentInput(token=card)
@@ -183,20 +183,20 @@ class Story:
         )
 
     def _await(self, checkout_id: UUID, wanted: CheckoutState) -> Status:
-        """Wait until a checkout is in this state; Stuck at once when it has ended in another."""
+        """Wait until a checkout is in this state; raise Stuck at once when it has ended in another."""
 
-        def look() -> Status | None:
+        def check() -> Status | None:
             status = self.engine.service.status(checkout_id=checkout_id)
             if status.state in TERMINAL and status.state is not wanted:
                 raise Stuck(f"{status.reference}'s checkout is {status.state} and should be {wanted}.")
             return status if status.state is wanted else None
 
-        return self._until(f"checkout {checkout_id} is {wanted}", look)
+        return self._until(f"checkout {checkout_id} is {wanted}", check)
 
-    def _until(self, what: str, look: Callable[[], T | None]) -> T:
-        """Return the first answer that is not empty."""
+    def _until(self, what: str, check: Callable[[], T | None]) -> T:
+        """Call `check` until its result is not empty; return that result."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (found := look()):
+        while not (found := check()):
             if time.monotonic() > deadline:
                 raise Stuck(f"{PATIENCE_SECONDS} s were not enough: it was awaited that {what}.")
             self.ending.sleep(POLL_SECONDS)
@@ -213,7 +213,7 @@ class Story:
             return connection.execute(READ_CALL, {"id": checkout_id}).one()
 
     def _change_cart(self, cart_id: UUID) -> bool:
-        """Try to change a cart behind the engine's back; tell whether the database let it happen."""
+        """Try to change a cart in plain SQL; return whether the database allowed it."""
         try:
             with self.engine.database.begin() as connection:
                 return connection.execute(CHANGE_CART, {"id": cart_id}).rowcount > 0

@@ -1,4 +1,4 @@
-"""How the demo looks: one line for each thing that happens, one table at the end."""
+"""The output of the demo: one line for each thing that happens, one table at the end."""
 
 import time
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from models.money import Money
-from scripts.demonstration.cast import CURRENCY
+from scripts.demonstration.buyers import CURRENCY
 from scripts.terminal.output import plain
 
 
 @dataclass(frozen=True, slots=True)
 class DemoVerdict:
-    """One line of the table: what it is about, what was found, and whether that is what must be."""
+    """One line of the table: its subject, what was found, and whether that is right."""
 
     about: str
     found: str
@@ -23,12 +23,12 @@ class DemoVerdict:
 
 
 def show_amount(minor: int | None) -> str:
-    """Return an amount as people write it."""
+    """Return an amount with its currency."""
     return "nothing" if minor is None else str(Money(minor, CURRENCY))
 
 
 class Narrator:
-    """Tells the story, each line with the seconds since the beginning."""
+    """Prints the story, each line with the seconds since the beginning."""
 
     def __init__(self, console: Console) -> None:
         """Begin now."""
@@ -37,7 +37,7 @@ class Narrator:
 
     @property
     def seconds(self) -> float:
-        """How long it has been going on."""
+        """Seconds since the beginning."""
         return time.monotonic() - self._began_at
 
     def begin(self, act: str) -> None:
@@ -46,7 +46,7 @@ class Narrator:
         self._console.print(plain(act, "bold"))
 
     def say(self, line: str) -> None:
-        """Tell one thing that has happened. A terminal breaks long lines beside the clock, a pipe gets whole lines."""
+        """Print one thing that has happened. A terminal breaks long lines beside the clock, a pipe gets whole lines."""
         clock = plain(f"{self.seconds:5.1f} s  ", "dim")
         if not self._console.is_terminal:
             self._console.print(clock.append(plain(line, "not dim")), soft_wrap=True)
@@ -59,7 +59,7 @@ class Narrator:
 
 
 def draw(verdicts: Sequence[DemoVerdict]) -> Table:
-    """Return the table."""
+    """Return the table of the verdicts."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("", style="bold", no_wrap=True)
     table.add_column("counted", overflow="fold")

@@ -1,1 +1,1 @@
-"""What a command runs in: servers, processes, databases, and how it ends."""
+"""The environment of a command: servers, processes, databases, exit codes."""

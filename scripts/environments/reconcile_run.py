@@ -12,17 +12,17 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from pipeline.errors import Unavailable
 from pipeline.reconciliation import Comparison, OnProgress, Repair, Repairer, read_clock, reconcile
 from pipeline.settings import Settings
-from scripts.environments.obstacles import open_redis
+from scripts.environments.command_errors import open_redis
 from workers.bootstrap import CheckoutEngine, build_engine
 from workers.logs import configure_logs
 
-#: Where nobody watches, a line for every so many objects: a minute or two at a provider's pace.
+#: Without a terminal, one line for every so many objects: a minute or two at a provider's pace.
 LINE_EVERY: Final = 10_000
 
 
 @dataclass(slots=True)
 class ProviderAudit:
-    """How the comparison went. `comparison` is None, and `error` says why, when the provider could not be read."""
+    """The comparison and its repairs. If the provider could not be read, `comparison` is None and `error` says why."""
 
     gateway: str
     since: datetime
@@ -32,7 +32,7 @@ class ProviderAudit:
 
     @property
     def differences(self) -> int:
-        """How many differences stand."""
+        """How many differences remain."""
         return 0 if self.comparison is None else len(self.comparison.differences)
 
 
@@ -41,7 +41,7 @@ def compare_with_provider(
 ) -> ProviderAudit:
     """Compare the last hours with the provider; with `repair`, settle what has a rule and compare again."""
     configure_logs(settings.model_copy(update={"log_level": "warning"}))
-    # Here, so that an address that is none is told in a sentence.
+    # Checks the address early, so that an invalid one is reported in a sentence.
     open_redis(settings).close()
     engine = build_engine(settings, "audit")
     try:
@@ -78,18 +78,18 @@ def _repair(
 
 @contextmanager
 def _show_progress(notes: Console) -> Iterator[OnProgress]:
-    """Give what is told how far it is: a live line on a terminal, elsewhere one every so many objects."""
+    """Yield a function that shows the progress: a live line on a terminal, elsewhere one every so many objects."""
     if notes.is_terminal:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=notes, transient=True) as line:
-            task = line.add_task("asking the provider", total=None)
+            task = line.add_task("reading the provider", total=None)
             yield lambda what, count: line.update(task, description=f"{count:,} objects {what}")
         return
-    told: dict[str, int] = {}
+    shown: dict[str, int] = {}
 
     def report(what: str, count: int) -> None:
-        if count // LINE_EVERY > told.get(what, 0):
-            told[what] = count // LINE_EVERY
+        if count // LINE_EVERY > shown.get(what, 0):
+            shown[what] = count // LINE_EVERY
             notes.print(f"{count} objects {what}.")
 
     yield report

@@ -1,4 +1,4 @@
-"""A database and a Redis database of a script's own, on whatever servers there are: nothing else there is touched."""
+"""A database and a Redis database of a script's own, on the given servers; nothing else there is touched."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,12 +17,12 @@ from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.gateways.installed import read_options
 from pipeline.settings import Settings
-from scripts.environments.obstacles import Obstacle, explain_obstacles, open_redis
+from scripts.environments.command_errors import CommandError, explain_errors, open_redis
 from scripts.local_servers.embedded import SANDBOX
 
-#: Redis has sixteen databases unless told otherwise; 0 is everybody's.
+#: Redis has sixteen databases by default; 0 is the one that other clients use.
 REDIS_DATABASES: Final = range(15, 0, -1)
-#: The key that makes a database taken. A lease that outlived its owner, killed by force, ends after a day.
+#: The key that reserves a database. The lease of a killed script ends after a day.
 LEASE: Final = "checkout:scratch"
 SEEKER: Final = "checkout-scratch"
 LEASE_SECONDS: Final = 24 * 3600
@@ -30,10 +30,10 @@ LEASE_SECONDS: Final = 24 * 3600
 
 @contextmanager
 def open_scratch(settings: Settings, name: str, *, keep: bool = False) -> Iterator[Settings]:
-    """Give settings for a database `<name>_<id>` with the schema, and an empty Redis database; both go at the end.
+    """Yield settings for a database `<name>_<id>` with the schema, and an empty Redis database; remove both at the end.
 
-    The sandbox bank keeps its books in it and no other gateway is used: no card is ever charged. With `keep` the
-    database stays. Raises Obstacle when the servers do not allow it.
+    The gateway is the sandbox bank, with its ledger in this database: no real card is ever charged. With `keep` the
+    database stays. Raises CommandError when the servers do not allow it.
     """
     with ExitStack() as stack:
         database_url = stack.enter_context(_own_database(settings, f"{name}_{uuid4().hex[:12]}", keep=keep))
@@ -42,7 +42,7 @@ def open_scratch(settings: Settings, name: str, *, keep: bool = False) -> Iterat
         own = settings.model_copy(update=update)
         own = own.with_gateway_options(**{**read_options(own), "database_url": database_url})
         engine = connect_engine(own, application_name="schema", pool_size=1, statement_timeout_seconds=0)
-        with explain_obstacles():
+        with explain_errors():
             try:
                 with engine.begin() as connection:
                     migrate(connection)
@@ -58,17 +58,17 @@ def name_database(settings: Settings) -> str:
 
 @contextmanager
 def _own_database(settings: Settings, name: str, *, keep: bool) -> Iterator[SecretStr]:
-    with explain_obstacles():
+    with explain_errors():
         admin = connect_engine(settings, application_name="scratch", pool_size=1, statement_timeout_seconds=0)
         url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql", database=name)
     try:
-        with explain_obstacles():
+        with explain_errors():
             _create(admin, name)
         try:
             yield SecretStr(url.render_as_string(hide_password=False))
         finally:
             if not keep:
-                with explain_obstacles():
+                with explain_errors():
                     _execute(admin, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     finally:
         admin.dispose()
@@ -79,7 +79,7 @@ def _create(admin: Engine, name: str) -> None:
         _execute(admin, f"CREATE DATABASE {name}")
     except DBAPIError as error:
         if isinstance(error.orig, InsufficientPrivilege):
-            raise Obstacle(
+            raise CommandError(
                 "The role of DATABASE_URL may not create a database: grant it CREATEDB, or unset DATABASE_URL."
             ) from error
         raise
@@ -101,27 +101,27 @@ def _own_redis(settings: Settings) -> Iterator[SecretStr]:
 
 
 def _find_redis(settings: Settings) -> Settings:
-    open_redis(settings).close()  # an address that is none is told here
+    open_redis(settings).close()  # reports an invalid address
     url = settings.redis_url.get_secret_value()
     for number in REDIS_DATABASES:
         own = settings.model_copy(update={"redis_url": SecretStr(_choose_database(url, number))})
         with explain_redis(), open_redis(own) as client:
             if _lease(client, number):
                 return own
-    raise Obstacle("Each of the databases 1 to 15 of REDIS_URL is in use: empty one, or unset REDIS_URL.")
+    raise CommandError("Each of the databases 1 to 15 of REDIS_URL is in use: empty one, or unset REDIS_URL.")
 
 
 @contextmanager
 def explain_redis() -> Iterator[None]:
-    """Turn a Redis that does not answer into an Obstacle."""
+    """Turn errors of Redis into CommandError."""
     try:
         yield
     except (RedisError, OSError) as error:
-        raise Obstacle(f"Redis did not answer: {error}.") from error
+        raise CommandError(f"Redis did not answer: {error}.") from error
 
 
 def _lease(client: Redis, number: int) -> bool:
-    """Take this database if it is empty and nobody is connected to it, others that look for one excepted."""
+    """Lease this database if it is empty and has no client, except scripts that search one too."""
     client.client_setname(SEEKER)
     if client.dbsize() or not client.set(LEASE, "leased", nx=True, ex=LEASE_SECONDS):
         return False
@@ -132,7 +132,7 @@ def _lease(client: Redis, number: int) -> bool:
 
 
 def _choose_database(url: str, number: int) -> str:
-    """Return the address of another database of the same server; a `db` in the query wins over any path."""
+    """Return the address of another database of the same server; `db` in the query has precedence over the path."""
     parts = urlsplit(url)
     query = [(name, value) for name, value in parse_qsl(parts.query) if name != "db"]
     return urlunsplit(parts._replace(query=urlencode([*query, ("db", str(number))])))

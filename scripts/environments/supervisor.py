@@ -1,4 +1,4 @@
-"""Keeps processes running: each in a group of its own, started again when it dies, ended with all its descendants."""
+"""Keeps processes running: each in its own process group, restarted when it ends, ended with all its descendants."""
 
 import contextlib
 import json
@@ -21,9 +21,9 @@ from pipeline.settings import Settings, name_variable
 from scripts.environments.reaper import mark
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-#: Above the ten seconds that a worker gives its running batch; then the group is ended by force.
+#: Above the ten seconds that a worker allows its running batch; then the group is ended by force.
 GRACE_SECONDS: Final = 15
-#: A line that dies at once is tried again ever later; one that lived this long starts anew at the first wait.
+#: A process that ends at once is restarted with exponential back-off, which resets after this healthy time.
 FIRST_WAIT_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 10
 HEALTHY_SECONDS: Final = 30
@@ -33,7 +33,7 @@ Write = Callable[[str, str], None]
 
 
 def build_env(settings: Settings) -> dict[str, str]:
-    """Return an environment in which a process reads exactly these settings, and finds this Python's commands first."""
+    """Return an environment with exactly these settings, and with this Python's commands first in PATH."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("CHECKOUT_")}
     env |= _build_gateway_env(settings)
     env |= {
@@ -53,7 +53,7 @@ def _build_gateway_env(settings: Settings) -> dict[str, str]:
             values = read_options(settings)
             env |= {name_variable(gateway, each): _reveal(values[each]) for each in values if values[each] is not None}
         else:
-            # Empty, and not left out: else processes would find them in `.env`, and rightly start nothing beside them.
+            # Empty, not left out: a process would read them from `.env`, and refuse to start beside another gateway.
             env |= {name_variable(gateway, secret): "" for secret in gateway.list_secrets()}
     return env
 
@@ -83,10 +83,10 @@ class ProcessUnit:
 
 
 class Supervisor:
-    """Runs lines of a Procfile, without a shell. Also a context manager: leaving it stops everything."""
+    """Runs lines of a Procfile without a shell. A context manager: its exit stops everything."""
 
     def __init__(self, env: Mapping[str, str], write: Write, *, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Take the environment of the processes and who gets each line that they print, with the unit's name."""
+        """Set the processes' environment, and the function that gets each line of their output with the unit's name."""
         self.restarts = 0
         self._env = dict(env)
         self._write = write
@@ -109,40 +109,40 @@ class Supervisor:
             self._watcher.start()
 
     def pids(self) -> dict[str, int]:
-        """Return the process, which is also the process group, of each unit that runs."""
+        """Return the process id, which is also the process group, of each running unit."""
         with self._lock:
             return {name: unit.process.pid for name, unit in self._units.items() if unit.process.poll() is None}
 
     def kill(self, name: str, signum: signal.Signals) -> int:
-        """Send a signal to the group of a unit (`name.1`), or of all of a line (`name`); return how many got it."""
+        """Signal the group of a unit (`name.1`), or of all units of a line (`name`); return how many were signalled."""
         chosen = [pid for unit, pid in self.pids().items() if name in {unit, unit.rpartition(".")[0]}]
         for pid in chosen:
             _signal_group(pid, signum)
         return len(chosen)
 
     def terminate(self, name: str) -> None:
-        """Tell a unit to end, its leader alone, as a deployment does; it is started again."""
+        """Send SIGTERM to a unit's leader alone, as a deployment does; the unit is started again."""
         with self._lock:
             self._units[name].process.terminate()
 
     def stop(self) -> None:
-        """End every group: politely, after the grace by force. Nothing is left; safe twice."""
+        """End every group: with SIGTERM, after the grace period by force. No process is left. Idempotent."""
         self._stopping.set()
         if self._watcher.is_alive():
             self._watcher.join()
         with self._lock:
-            # Units that wait for their restart have no group any more; their number may be another's by now.
+            # Units that wait for their restart have no group any more; another process may have its number by now.
             units = [unit for unit in self._units.values() if unit.restart_at is None]
             for unit in units:
-                # The leader alone: dramatiq's master passes it on, and a child that gets it twice drops its batch.
+                # Only the leader: dramatiq's master passes it on, and a child that gets it twice drops its batch.
                 unit.process.terminate()
-                _signal_group(unit.process.pid, signal.SIGCONT)  # one that is stopped cannot end politely
+                _signal_group(unit.process.pid, signal.SIGCONT)  # a suspended process cannot handle SIGTERM
             deadline = time.monotonic() + self._grace_seconds
             for unit in units:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     unit.process.wait(max(0.0, deadline - time.monotonic()))
             for unit in units:
-                # A dramatiq child outlives its master: the group is ended even when its leader is gone.
+                # A dramatiq child outlives its master: the group is ended even when its leader has ended.
                 _signal_group(unit.process.pid, signal.SIGKILL)
                 unit.process.wait()
             self._units.clear()
@@ -156,7 +156,7 @@ class Supervisor:
         self.stop()
 
     def run_once(self) -> int:
-        """Look at every unit, start those again whose wait is over, and return how many that were."""
+        """Check every unit, restart those whose wait is over, and return how many were restarted."""
         started = 0
         with self._lock:
             for name, unit in self._units.items():
@@ -165,7 +165,7 @@ class Supervisor:
                 if code is None:
                     continue
                 if unit.restart_at is None:
-                    # What it left runs no longer under anybody; killing it is safe, a crash loses nothing.
+                    # Its children have no master any more; killing them is safe, a crash loses nothing.
                     _signal_group(unit.process.pid, signal.SIGKILL)
                     unit.waits = 0 if now - unit.started_at >= HEALTHY_SECONDS else unit.waits
                     wait = min(FIRST_WAIT_SECONDS * 2**unit.waits, LONGEST_WAIT_SECONDS)
@@ -174,7 +174,7 @@ class Supervisor:
                 elif now >= unit.restart_at:
                     try:
                         unit.process = self._spawn(name, unit.command)
-                    except OSError as error:  # the file was replaced or memory is short: as good as ended
+                    except OSError as error:  # the file was replaced or memory is short: like an ended process
                         unit.restart_at = now + LONGEST_WAIT_SECONDS
                         self._write(name, f"cannot be started ({error}); again in {LONGEST_WAIT_SECONDS} s")
                         continue
@@ -210,6 +210,6 @@ class Supervisor:
 
 
 def _signal_group(group: int, signum: signal.Signals) -> None:
-    """Send to a whole group; one that is gone is what was wanted. macOS says EPERM of a group of the dead."""
+    """Send a signal to a whole group; ignore one that has ended. macOS answers EPERM for a group of zombies."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signum)

@@ -1,4 +1,4 @@
-"""Which checkouts have a message in Redis, waiting or being worked on."""
+"""Reads which checkouts have a message in Redis, waiting or in flight."""
 
 import json
 from typing import Final
@@ -14,7 +14,7 @@ PAGE: Final = 1000
 
 
 def read_waiting(client: Redis, namespace: str = NAMESPACE) -> frozenset[UUID]:
-    """Return the checkouts named by any message of any queue. Raises what the client raises when Redis is away."""
+    """Return the checkouts that any message of any queue names. Raises the client's errors when Redis is down."""
     found: set[UUID] = set()
     for queue in list_checkout_queues():
         for _, body in client.hscan_iter(QueueKeys.name(namespace, queue).messages, count=PAGE):
@@ -23,7 +23,7 @@ def read_waiting(client: Redis, namespace: str = NAMESPACE) -> frozenset[UUID]:
 
 
 def _named(body: bytes) -> list[UUID]:
-    # A message that cannot be read names nobody: the consumer refuses and records it.
+    # A message that cannot be read names no checkout: the consumer rejects and records it.
     try:
         return [UUID(each) for each in json.loads(body)["args"]]
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""The page of the sandbox bank, at which a buyer says yes or no. A real bank's page is the bank's own."""
+"""The page of the sandbox bank, where a buyer approves or refuses. A real bank serves its own page."""
 
 from typing import Final
 
@@ -10,12 +10,12 @@ from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.settings import Settings
 from scripts.example_shop.web import read_form, render
 
-#: Where the sandbox says that its page is; the rest of the address is the payment's reference.
+#: The sandbox's address of its page; the payment's reference follows.
 SANDBOX_PAGE: Final = "https://bank.example/authenticate/"
 
 
 def find_page(action: dict[str, str]) -> str:
-    """Return where to send a buyer: to the bank's page, and to the shop's where the bank is the sandbox."""
+    """Return the address for a buyer: the bank's page, or the shop's own when the bank is the sandbox."""
     url = action.get("url", "")
     return f"/bank/{url.removeprefix(SANDBOX_PAGE)}" if url.startswith(SANDBOX_PAGE) else url
 

@@ -1,4 +1,4 @@
-"""How a storefront talks to the checkout engine: six requests over HTTP, with the key on the server's side."""
+"""How a shop uses the checkout engine: six requests over HTTP, with the API key on the server."""
 
 import time
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from uuid import UUID
 
 import requests
 
-#: How long an answer may be held: a buyer looks at a page that loads, and then at one that says so.
+#: The bound of a long poll: until then the buyer's page loads, afterwards a page asks for patience.
 WAIT: Final = "wait=15"
-#: Above the wait, and above what the engine itself may take.
+#: Above the wait plus the engine's own time.
 TIMEOUT_SECONDS: Final = 25
-#: Between two repeats of a request that is still being worked on.
+#: Between two repeats of a request that is still in progress.
 PAUSE_SECONDS: Final = 0.5
 
 
 class EngineRefusal(Exception):
-    """The engine's answer is no; the text is a sentence for the buyer."""
+    """The engine refused the request; the text is a sentence for the buyer."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        """Take a problem as it came."""
+        """Read the problem document of the response."""
         super().__init__(problem.get("detail", "The shop cannot take this right now: try again in a moment."))
         self.status = status
         self.code = str(problem.get("code", "unknown"))
@@ -33,32 +33,32 @@ class EngineClient:
     key: str
 
     def read_cart(self, cart_id: UUID) -> dict[str, Any] | None:
-        """Return a cart; None if there is none yet."""
+        """Return a cart; None if it does not exist yet."""
         try:
-            return self._ask("GET", f"/carts/{cart_id}")
+            return self._request("GET", f"/carts/{cart_id}")
         except EngineRefusal as refusal:
             if refusal.code == "cart_unknown":
                 return None
             raise
 
     def write_cart(self, cart_id: UUID, cart: dict[str, Any]) -> dict[str, Any]:
-        """Write a cart whole."""
-        return self._ask("PUT", f"/carts/{cart_id}", body=cart)
+        """Replace a whole cart."""
+        return self._request("PUT", f"/carts/{cart_id}", body=cart)
 
     def start(self, cart_id: UUID) -> dict[str, Any]:
-        """Start the checkout of a cart, or return the one that it has: with its quote, its order, or its failure."""
-        return self._ask("GET", "/checkout", query={"cart_id": str(cart_id)}, headers={"Prefer": WAIT})
+        """Start the checkout of a cart, or return its existing one: with its quote, its order, or its failure."""
+        return self._request("GET", "/checkout", query={"cart_id": str(cart_id)}, headers={"Prefer": WAIT})
 
     def pay(self, checkout_id: str, token: str, total_minor: int, key: str) -> dict[str, Any]:
-        """Pay what was shown. The same key, however often it is sent, pays once.
+        """Pay the total that was shown. The same key, however often it is sent, pays once.
 
-        A repeated request during the first gets the first one's answer, once there is one.
+        A request that is repeated during the first gets the first one's response when that exists.
         """
         body = {"checkout_id": checkout_id, "payment": {"token": token}, "expected_total_minor": total_minor}
         ends_at = time.monotonic() + TIMEOUT_SECONDS
         while True:
             try:
-                return self._ask("POST", "/checkout", body=body, headers={"Prefer": WAIT, "Idempotency-Key": key})
+                return self._request("POST", "/checkout", body=body, headers={"Prefer": WAIT, "Idempotency-Key": key})
             except EngineRefusal as refusal:
                 if refusal.code != "idempotency_running" or time.monotonic() > ends_at:
                     raise
@@ -66,9 +66,9 @@ class EngineClient:
 
     def cancel(self, cart_id: UUID) -> dict[str, Any]:
         """Cancel the checkout of a cart."""
-        return self._ask("POST", "/checkout/cancel", body={"cart_id": str(cart_id)}, headers={"Prefer": WAIT})
+        return self._request("POST", "/checkout/cancel", body={"cart_id": str(cart_id)}, headers={"Prefer": WAIT})
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -78,7 +78,7 @@ class EngineClient:
         headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         try:
-            answer = requests.request(
+            response = requests.request(
                 method,
                 self.url + path,
                 params=query,
@@ -86,9 +86,9 @@ class EngineClient:
                 headers={"Authorization": f"Bearer {self.key}", **(headers or {})},
                 timeout=TIMEOUT_SECONDS,
             )
-            found: dict[str, Any] = answer.json()
+            found: dict[str, Any] = response.json()
         except (requests.RequestException, ValueError):
             raise EngineRefusal(503, {}) from None
-        if not answer.ok:
-            raise EngineRefusal(answer.status_code, found)
+        if not response.ok:
+            raise EngineRefusal(response.status_code, found)
         return found

@@ -1,4 +1,4 @@
-"""The plain parts of the storefront: pages, forms, and the cookie."""
+"""Pages, forms and the cookie of the example shop."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -26,7 +26,7 @@ POLICY: Final = "default-src 'none'; style-src 'self' 'unsafe-inline'; form-acti
 
 @cache
 def load_pages() -> Environment:
-    """Return the pages; what is put into them is escaped."""
+    """Return the templates; values put into them are escaped."""
     pages = Environment(
         loader=FileSystemLoader(PAGES), autoescape=True, finalize=show_in_page, undefined=StrictUndefined
     )
@@ -35,7 +35,7 @@ def load_pages() -> Environment:
 
 
 def render(request: Request, page: str, facts: Mapping[str, Any], *, status: int = 200) -> Response:
-    """Return a page; its cookie names the buyer's cart."""
+    """Return a page, with the cookie that names the buyer's cart."""
     response = HTMLResponse(load_pages().get_template(page).render(facts), status)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Security-Policy"] = POLICY
@@ -44,12 +44,12 @@ def render(request: Request, page: str, facts: Mapping[str, Any], *, status: int
 
 
 def keep_cart(response: Response, cart_id: UUID) -> None:
-    """Remember the owner of this cart."""
+    """Set the cookie that names the buyer's cart."""
     response.set_cookie(COOKIE, str(cart_id), httponly=True, samesite="lax")
 
 
 def cart_of(request: Request) -> UUID:
-    """Return the cart of the cookie; a new one without."""
+    """Return the cart of the cookie, or a new one."""
     if not hasattr(request.state, "cart_id"):
         try:
             request.state.cart_id = UUID(request.cookies.get(COOKIE, ""))

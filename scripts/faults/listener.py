@@ -1,4 +1,4 @@
-"""Listens at the queues: no message may be there before what it follows from is committed."""
+"""Watches the queues: no message may be in a queue before the commit that it follows."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -20,10 +20,10 @@ from pipeline.saga import get_chain
 from pipeline.settings import Settings
 from workers.broker.queue_stats import NAMESPACE, QueueKeys, connect_redis
 
-#: A commit takes about a millisecond: of thousands of sends that come before theirs, looks this far apart meet some.
+#: A commit takes about a millisecond: of thousands of early sends, polls with this interval see some.
 POLL_SECONDS: Final = 0.02
-#: Looked at of each queue: this many of the newest that wait, and as many of any that wait or are worked on.
-HANDFUL: Final = 8
+#: Messages read of each queue: this many of the newest that wait, and as many random ones, waiting or in flight.
+SAMPLE: Final = 8
 
 #: KEYS: list and messages for each queue. ARGV: how many. Returns the data of messages, queue by queue.
 LATEST: Final = """
@@ -38,7 +38,7 @@ end
 return found
 """
 
-# Before phase n stands whoever has completed n - 1; who has turned back may still be named by a message of before.
+# A checkout before phase n has completed n - 1; a checkout that unwinds may still have messages from before.
 EARLY: Final = text("""
     SELECT named.queue, named.id
     FROM unnest(CAST(:queues AS text[]), CAST(:ids AS uuid[]), CAST(:completed AS int[]))
@@ -52,23 +52,23 @@ EARLY: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class SeenCall:
-    """A message as it was seen: this checkout, on this queue."""
+    """A message that was seen: this checkout, on this queue."""
 
     queue: str
     checkout_id: UUID
 
 
 class Listener(threading.Thread):
-    """Looks at the queues, and then at the rows, until told to stop; `early` is what was sent before its commit.
+    """Reads the queues, then the rows, until it is stopped; `early` has the messages sent before their commit.
 
-    `polls` counts those that came to an end: without any, that nothing was early says nothing.
+    `polls` counts the completed polls: without any, an empty `early` proves nothing.
 
-    Sound, not complete: a send that follows its commit is never among them, one that comes before it is if a look
-    falls between the two. Messages that nobody of the engine sent are to be announced before.
+    Sound, not complete: a message sent after its commit is never in `early`; one sent before it is if a poll falls
+    between the two. Messages that the engine did not send must be announced first.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Begin with nothing heard."""
+        """Begin with nothing seen."""
         super().__init__(name="listener", daemon=True)
         self.early: set[SeenCall] = set()
         self.polls = 0
@@ -78,29 +78,29 @@ class Listener(threading.Thread):
         self._error: Exception | None = None
 
     def announce(self, calls: Iterable[SeenCall]) -> None:
-        """Take these for what they are when they are seen: sent by nobody of the engine."""
+        """Ignore these messages when they are seen: the engine did not send them."""
         self._unasked.update(calls)
 
     def run(self) -> None:
-        """Look until told to stop; what is away is looked at again."""
-        # Of its own: whoever starts PostgreSQL again closes what the others have.
+        """Poll until stopped; a server that is down is polled again."""
+        # Its own pool: a restart of PostgreSQL closes the connections of the shared one.
         database = connect_engine(self._settings, application_name="chaos.listener", pool_size=1)
         try:
             with connect_redis(self._settings.redis_url.get_secret_value()) as client:
                 while not self._ending.wait(POLL_SECONDS):
                     with suppress(RedisError, DBAPIError):
-                        self.look(client, database)
-        except Exception as error:  # noqa: BLE001 (raised to whoever stops it)
+                        self.poll(client, database)
+        except Exception as error:  # noqa: BLE001 (raised again by `stop`)
             self._error = error
         finally:
             database.dispose()
 
-    def look(self, client: Redis, database: Engine) -> None:
-        """Look once. Raises what Redis and PostgreSQL raise when they are away."""
+    def poll(self, client: Redis, database: Engine) -> None:
+        """Poll once. Raises the errors of Redis and PostgreSQL when they are down."""
         queues = [*(phase.queue for phase in get_chain()), UNWIND]
         keys = [QueueKeys.name(NAMESPACE, queue) for queue in queues]
         found: Any = client.eval(
-            LATEST, 2 * len(keys), *(key for each in keys for key in (each.waiting, each.messages)), HANDFUL
+            LATEST, 2 * len(keys), *(key for each in keys for key in (each.waiting, each.messages)), SAMPLE
         )
         calls = {
             SeenCall(queue, id_)
@@ -112,7 +112,7 @@ class Listener(threading.Thread):
         self.polls += 1
 
     def stop(self) -> None:
-        """Listen no more. Safe twice. Raises what has ended it, if anything has."""
+        """Stop polling. Idempotent. Raises the error that ended it, if any."""
         self._ending.set()
         if self.is_alive():
             self.join(60)
@@ -121,7 +121,7 @@ class Listener(threading.Thread):
 
 
 def read_checkout_id(data: bytes | None) -> UUID | None:
-    """Return whom a stored message names; None for what is gone, or was never a message."""
+    """Return the checkout that a stored message names; None for a deleted or invalid message."""
     try:
         return UUID(get_encoder().decode(data or b"null")["args"][0])
     except (DecodeError, AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
@@ -129,7 +129,7 @@ def read_checkout_id(data: bytes | None) -> UUID | None:
 
 
 def find_early(database: Engine, calls: Sequence[SeenCall]) -> set[SeenCall]:
-    """Return those of these calls that nothing committed asks for."""
+    """Return the calls that no committed row asks for."""
     if not calls:
         return set()
     completed = {phase.queue: phase.number - 1 for phase in get_chain()}

@@ -1,4 +1,4 @@
-"""Buyers of every kind, from a seed, and what each was answered: the history that the end is compared with."""
+"""Buyers of every kind, from a seed, and the responses that each got: the history that the end is compared with."""
 
 import json
 import random
@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -23,29 +24,29 @@ from pipeline.messaging import INTAKE
 from scripts.faults.place import OWNER, Place
 from workers.broker.batch_broker import BatchBroker
 
-WARES: Final = 100
+VARIANTS: Final = 100
 HOT: Final = "hot"
 COUPON: Final = "TENTH"
 LAST: Final = "LAST"
 ADDRESS: Final = {"name": "Ada", "line1": "1 High Street", "city": "London", "country": "GB"}
-#: Buyers at work at once (the one web process sets the pace: 12 a second with 16 as with 64), and checkouts under way.
+#: Concurrent buyers (the one web process sets the pace: 12 a second with 16 as with 64), and checkouts under way.
 THREADS: Final = 64
 WINDOW: Final = 400
-#: A buyer gives up after this long: everything is back well before.
+#: A buyer gives up after this long: every fault is over well before.
 PATIENCE_SECONDS: Final = 180.0
-#: What a repeat of the same request gets over.
-PASSING: Final = frozenset({409, 429, 500, 502, 503, 504})
+#: Temporary errors: the same request is sent again.
+TEMPORARY: Final = frozenset({409, 429, 500, 502, 503, 504})
 
 
 class Kind(StrEnum):
     """What a buyer does."""
 
     BUY = "buy"  # pays at once, over HTTP
-    MESSAGE = "message"  # pays at once, by a message on the intake's queue
+    MESSAGE = "message"  # pays at once, by a message on the intake queue
     DECLINED = "declined"  # has a bad card
     TWO_STEPS = "two steps"  # starts, then pays
     CANCEL = "cancel"  # starts, then cancels
-    ABANDON = "abandon"  # starts for a few seconds, and leaves
+    ABANDON = "abandon"  # starts with a short TTL, and leaves
     DUPLICATE = "duplicate"  # sends the same request several times at once
 
 
@@ -63,7 +64,7 @@ SHARES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ChaosBuyer:
-    """One buyer, with a cart and a key of their own."""
+    """One buyer, with an own cart and idempotency key."""
 
     number: int
     kind: Kind
@@ -76,13 +77,13 @@ class ChaosBuyer:
 
     @property
     def token(self) -> str:
-        """How they pay."""
+        """The card's token."""
         return "tok_declined" if self.kind is Kind.DECLINED else "tok_ok"
 
 
 @dataclass
 class History:
-    """What clients were told. `accepted` has every checkout id that a key was ever answered with."""
+    """The responses that clients got. `accepted` has every checkout id that a key was ever answered with."""
 
     accepted: dict[str, set[UUID]] = field(default_factory=dict)
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -90,26 +91,26 @@ class History:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, key: str, checkout_id: UUID) -> None:
-        """Keep that this key was answered with this checkout."""
+        """Record that this key was answered with this checkout."""
         with self.lock:
             self.accepted.setdefault(key, set()).add(checkout_id)
 
 
 def plan_buyers(seed: int, count: int) -> list[ChaosBuyer]:
-    """Return the buyers of this seed; always the same."""
-    dice = random.Random(seed)  # noqa: S311 (repeats a run, guards nothing)
+    """Return the buyers of this seed, always the same."""
+    rng = random.Random(seed)  # noqa: S311 (repeats a run, guards nothing)
     kinds = [kind for kind, share in SHARES.items() for _ in range(share)]
-    return [ChaosBuyer(number, dice.choice(kinds), _fill_cart(dice, number)) for number in range(count)]
+    return [ChaosBuyer(number, rng.choice(kinds), _fill_cart(rng, number)) for number in range(count)]
 
 
-def _fill_cart(dice: random.Random, number: int) -> dict[str, Any]:
-    skus = dice.sample([f"ware-{ware}" for ware in range(WARES)], k=dice.choice((1, 1, 1, 2, 3, 8)))
-    lines = [{"sku": sku, "quantity": dice.randint(1, 3)} for sku in skus]
-    if dice.random() < 0.25:
+def _fill_cart(rng: random.Random, number: int) -> dict[str, Any]:
+    skus = rng.sample([f"variant-{each}" for each in range(VARIANTS)], k=rng.choice((1, 1, 1, 2, 3, 8)))
+    lines = [{"sku": sku, "quantity": rng.randint(1, 3)} for sku in skus]
+    if rng.random() < 0.25:
         lines[0] = {"sku": HOT, "quantity": 1}
-    codes = [code for code, chance in ((COUPON, 0.15), (LAST, 0.05)) if dice.random() < chance]
+    codes = [code for code, chance in ((COUPON, 0.15), (LAST, 0.05)) if rng.random() < chance]
     return {
-        "id": str(UUID(int=dice.getrandbits(128), version=4)),
+        "id": str(UUID(int=rng.getrandbits(128), version=4)),
         "currency": "EUR",
         "lines": lines,
         "coupon_codes": codes[:1],
@@ -119,8 +120,8 @@ def _fill_cart(dice: random.Random, number: int) -> dict[str, Any]:
 
 
 def stock_shop(place: Place, count: int) -> None:
-    """Put everything on sale: enough of each ware, too little of the hot one, and few uses of the last coupon."""
-    skus = [*(f"ware-{ware}" for ware in range(WARES)), HOT]
+    """Put everything on sale: enough of each variant, too little of the hot one, and few uses of the last coupon."""
+    skus = [*(f"variant-{each}" for each in range(VARIANTS)), HOT]
     units = {HOT: max(1, count // 8)}
     with place.database.begin() as connection:
         upsert_variants(connection, [VariantRow(sku=sku, title=sku) for sku in skus])
@@ -133,11 +134,11 @@ def stock_shop(place: Place, count: int) -> None:
 
 
 class ChaosLoad:
-    """Sends the buyers in, as fast as the gate lets them and the window is not full."""
+    """Runs the buyers, as fast as `count_allowed` allows and while the window is not full."""
 
-    def __init__(self, place: Place, buyers: Sequence[ChaosBuyer], gate: Callable[[], int]) -> None:
-        """`gate` says how many may have come by now."""
-        self.place, self.buyers, self.gate = place, buyers, gate
+    def __init__(self, place: Place, buyers: Sequence[ChaosBuyer], count_allowed: Callable[[], int]) -> None:
+        """`count_allowed` returns how many buyers may have arrived by now."""
+        self.place, self.buyers, self.count_allowed = place, buyers, count_allowed
         self.history = History()
         self.sent = 0
         self.errors: list[BaseException] = []
@@ -148,12 +149,12 @@ class ChaosLoad:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="buyer")
 
     def run(self) -> None:
-        """Send all; returns when each has been told something, or has given up."""
+        """Run all buyers; return when each has a response, or has given up."""
         counter = threading.Thread(target=self._count_active, daemon=True)
         counter.start()
         waiting: list[Future[None]] = []
         for buyer in self.buyers:
-            while not self._stop.is_set() and (self.sent >= self.gate() or self._active >= WINDOW):
+            while not self._stop.is_set() and (self.sent >= self.count_allowed() or self._active >= WINDOW):
                 time.sleep(0.02)
             if self._stop.is_set():
                 break
@@ -167,17 +168,17 @@ class ChaosLoad:
         counter.join()
 
     def stop(self) -> None:
-        """Send no more, and have nobody wait on."""
+        """Start no more buyers, and stop waiting."""
         self._stop.set()
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self.broker.close()
 
     def _act(self, buyer: ChaosBuyer) -> None:
         try:
             self._send(buyer)
-        except Exception as error:  # noqa: BLE001 (told at the end, where the run fails for it)
+        except Exception as error:  # noqa: BLE001 (raised at the end, and fails the run)
             self.errors.append(error)
 
     def _send(self, buyer: ChaosBuyer) -> None:
@@ -195,24 +196,24 @@ class ChaosLoad:
     def _pay(self, buyer: ChaosBuyer, checkout_id: UUID | None = None) -> None:
         subject = {"cart": buyer.cart} if checkout_id is None else {"checkout_id": str(checkout_id)}
         body = {**subject, "payment": {"token": buyer.token}}
-        answer = self._ask("POST", "/checkout", json=body, headers={"Idempotency-Key": buyer.key})
-        self._note(buyer.key, answer)
+        response = self._request("POST", "/checkout", json=body, headers={"Idempotency-Key": buyer.key})
+        self._note(buyer.key, response)
 
     def _start(self, buyer: ChaosBuyer) -> None:
         cart = {name: value for name, value in buyer.cart.items() if name != "id"}
-        self._ask("PUT", f"/carts/{buyer.cart['id']}", json=cart)
-        asked = {"cart_id": buyer.cart["id"]} | ({"ttl_seconds": "3"} if buyer.kind is Kind.ABANDON else {})
-        answer = self._ask("GET", "/checkout", params=asked, headers={"Prefer": "wait=10"})
-        checkout_id = self._note(f"start-{buyer.number}", answer)
-        if checkout_id is None or buyer.kind is Kind.ABANDON or answer is None or not answer.ok:
+        self._request("PUT", f"/carts/{buyer.cart['id']}", json=cart)
+        query = {"cart_id": buyer.cart["id"]} | ({"ttl_seconds": "3"} if buyer.kind is Kind.ABANDON else {})
+        response = self._request("GET", "/checkout", params=query, headers={"Prefer": "wait=10"})
+        checkout_id = self._note(f"start-{buyer.number}", response)
+        if checkout_id is None or buyer.kind is Kind.ABANDON or response is None or not response.ok:
             return
         if buyer.kind is Kind.CANCEL:
-            self._ask("POST", "/checkout/cancel", json={"checkout_id": str(checkout_id)})
+            self._request("POST", "/checkout/cancel", json={"checkout_id": str(checkout_id)})
         else:
             self._pay(buyer, checkout_id)
 
     def _enqueue(self, buyer: ChaosBuyer) -> None:
-        """Send a message until the request is known: what Redis has lost, its sender sends again."""
+        """Send a message until the request is known: the sender repeats what Redis has lost."""
         request = {"owner": OWNER, "idempotency_key": buyer.key, "cart": buyer.cart, "payment": {"token": buyer.token}}
         with self.history.lock:
             self.history.messages[buyer.key] = request
@@ -242,30 +243,30 @@ class ChaosLoad:
         except DBAPIError:
             return None
 
-    def _note(self, key: str, answer: requests.Response | None) -> UUID | None:
-        if answer is None:
+    def _note(self, key: str, response: requests.Response | None) -> UUID | None:
+        if response is None:
             self.history.gave_up.append(key)
             return None
-        body = answer.json()
-        found = body.get("checkout_id") if answer.ok or key.startswith("start-") else None
+        body = response.json()
+        found = body.get("checkout_id") if response.ok or key.startswith("start-") else None
         if found is None:
             return None
         self.history.note(key, UUID(found))
         return UUID(found)
 
-    def _ask(self, method: str, path: str, **given: Any) -> requests.Response | None:
-        """Ask until there is an answer that a repeat does not get over; None when patience is over."""
+    def _request(self, method: str, path: str, **given: Any) -> requests.Response | None:
+        """Repeat a request until its response is not temporary; None when patience is over."""
         session = self._session()
         headers = {"Authorization": f"Bearer {self.place.token}", **given.pop("headers", {})}
         ends_at = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < ends_at and not self._stop.is_set():
             try:
-                answer = session.request(method, f"{self.place.url}{path}", headers=headers, timeout=20, **given)
+                response = session.request(method, f"{self.place.url}{path}", headers=headers, timeout=20, **given)
             except requests.RequestException:
                 time.sleep(0.2)
                 continue
-            if answer.status_code not in PASSING or _is_final(answer):
-                return answer
+            if response.status_code not in TEMPORARY or _is_final(response):
+                return response
             time.sleep(0.3)
         return None
 
@@ -278,22 +279,19 @@ class ChaosLoad:
     def _count_active(self) -> None:
         sql = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL")
         while not self._stop.wait(0.2):
-            try:
-                with self.place.database.connect() as connection:
-                    self._active = connection.execute(sql).scalar_one()
-            except DBAPIError:
-                continue
+            with suppress(DBAPIError), self.place.database.connect() as connection:
+                self._active = connection.execute(sql).scalar_one()
 
 
 def make_intake(request: dict[str, Any]) -> Message[Any]:
-    """Return the message that an upstream sends."""
+    """Return the message that an upstream puts on the intake queue."""
     return Message(queue_name=INTAKE, actor_name="intake", args=(request,), kwargs={}, options={})
 
 
-def _is_final(answer: requests.Response) -> bool:
-    """Tell of an error whether it is the outcome, and not a passing hindrance."""
+def _is_final(response: requests.Response) -> bool:
+    """Return whether an error is the outcome of the request, not a temporary one."""
     try:
-        code = answer.json().get("code")
+        code = response.json().get("code")
     except json.JSONDecodeError:
         return False
     return code not in {"idempotency_running", "service_unavailable", "rate_limited", "internal_error", "overloaded"}

@@ -1,4 +1,4 @@
-"""The place that is tormented: servers of its own, and every process of the Procfile, some of the phases twice."""
+"""The environment of a chaos run: its own servers and every process of the Procfile, some of the phases twice."""
 
 import shutil
 import signal
@@ -21,9 +21,9 @@ from pipeline.saga.chain import GatewayPhase, undoable
 from pipeline.security import Scope, create_key
 from pipeline.settings import Settings, read_settings
 from pipeline.webhooks.outbound import draw_secret
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
-from scripts.environments.obstacles import Obstacle
 from scripts.environments.supervisor import Supervisor
 from scripts.local_servers.embedded import SANDBOX
 from scripts.local_servers.owner import make_folder
@@ -38,7 +38,7 @@ READY_SECONDS: Final = 120
 
 @dataclass
 class Place:
-    """Everything that can be broken, and the way to each."""
+    """The servers and processes that faults are injected into."""
 
     settings: Settings
     postgres: Postgres
@@ -49,14 +49,14 @@ class Place:
     token: str
 
     def stop_postgres(self) -> None:
-        """End the database as a crash does: at once, and nothing is written down."""
-        process = self.postgres._process  # noqa: SLF001 (a server that is told to stop does not crash)
+        """Crash the database: end it at once, without a checkpoint."""
+        process = self.postgres._process  # noqa: SLF001 (`stop` would shut it down in order)
         if process is not None:
             process.send_signal(signal.SIGQUIT)
             process.wait(30)
 
     def start_postgres(self) -> None:
-        """Start it again; it recovers from its log."""
+        """Start the database again; it recovers from its log."""
         self.postgres.start()
         self.database.dispose()
 
@@ -68,9 +68,9 @@ class Place:
                 if requests.get(f"{self.url}/health/checkout", timeout=5).status_code < 500:
                     return
             except requests.RequestException:
-                pass  # not yet: it is asked again until the bound
+                pass  # not up yet: repeated until the bound
             time.sleep(0.1)
-        raise Obstacle("The HTTP edge does not answer.")
+        raise CommandError("The HTTP edge does not answer.")
 
 
 def choose_twins() -> dict[str, int]:
@@ -85,9 +85,9 @@ def choose_twins() -> dict[str, int]:
 
 @contextmanager
 def open_place(ending: Ending, seed: int, log: FleetLog, *, fault_rate: float = 0, **changes: Any) -> Iterator[Place]:
-    """Start servers and processes for one run, and leave nothing behind. Servers in the environment are not used.
+    """Start servers and processes for one run, and remove them at its end. Given servers are not used.
 
-    `fault_rate` is the share of the bank's calls that go wrong.
+    `fault_rate` is the share of the bank's calls that fail.
     """
     with ExitStack() as stack:
         folder = make_folder()
@@ -106,7 +106,7 @@ def open_place(ending: Ending, seed: int, log: FleetLog, *, fault_rate: float = 
             web_connections=4,
             pool_size=3,
             log_level="warning",
-            # Looks at what has ended come by the clock: at the end nothing may change by itself.
+            # Polls of ended checkouts follow the clock: at the end nothing may change by itself.
             post_end_poll_seconds=24 * 3600,
             **changes,
         ).with_gateway_options(
@@ -116,7 +116,7 @@ def open_place(ending: Ending, seed: int, log: FleetLog, *, fault_rate: float = 
         stack.callback(database.dispose)
         with database.begin() as connection:
             migrate(connection)
-            # The processes can do what they must, and no more.
+            # The processes get the least privileges that they need.
             grant(connection, list_grants())
             make_user(connection, WORKER, Role.WORKER)
             _, token = create_key(connection, owner=OWNER, name="chaos", scopes=[Scope.CHECKOUT])

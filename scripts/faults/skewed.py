@@ -1,7 +1,7 @@
 """A worker whose host's clock is an hour off: `dramatiq scripts.faults.skewed:late_build_broker -Q <queue>`.
 
-Python's clocks are moved before anything reads them; the monotonic one, by which waits are measured, is not, as on a
-host whose date is wrong.
+Python's clocks are moved before anything reads them, except the monotonic one that measures waits, as on a host whose
+date is wrong.
 """
 
 import datetime as calendar

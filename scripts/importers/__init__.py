@@ -1,1 +1,1 @@
-"""Readers of files: product exports, tax tables, exchange rates."""
+"""Importers of files: product exports, tax tables, exchange rates."""

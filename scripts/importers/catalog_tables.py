@@ -1,7 +1,7 @@
 """Imports of tables of rates: `checkout catalog rates FILE`, `checkout catalog tax FILE.csv`.
 
-Exit codes: 0 all of it is stored, 1 nothing is, 2 the file as a whole is of no use, 3 some of it is, or what is stored
-now is too old to be used.
+Exit codes: 0 everything is stored, 1 nothing is, 2 the file as a whole cannot be used, 3 a part is stored, or the
+stored rates are too old to be used.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from pipeline.catalog.exchange_rates import RateRow, is_too_old, read_newest, st
 from pipeline.catalog.rate_leaps import Leap, split_leaps
 from pipeline.catalog.tax_rates import store_taxes
 from pipeline.database import transaction
-from scripts.importers.catalog_desk import (
+from scripts.importers.catalog_command import (
     PARTLY,
     AsJson,
     Refusals,
     keep_refused_rows,
     open_catalog,
-    open_shop,
+    open_catalog_and_settings,
     print_encoding,
     read_file,
     stop,
@@ -38,15 +38,15 @@ RATES_CHUNK: Final = 10_000
 
 Ignored = Annotated[
     list[str] | None,
-    typer.Option("--ignore-column", metavar="NAME", help="Leave out a column that is not known; may be repeated."),
+    typer.Option("--ignore-column", metavar="NAME", help="Leave out an unknown column; may be repeated."),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class TableReport:
-    """What an import of rates did: `imported` are those of the file that are stored now, `changed` the rows written.
+    """The result of an import: `imported` counts the file's rates that are stored now, `changed` the written rows.
 
-    `unread` are the columns left out, `notes` what else there is to know, each a sentence.
+    `unread` has the columns left out, `notes` further sentences for the user.
     """
 
     file: str
@@ -63,7 +63,7 @@ class TableReport:
 def import_rates(
     *,
     file: Annotated[Path, typer.Argument(help="Euro reference rates of the European Central Bank, as XML or CSV.")],
-    force: Annotated[bool, typer.Option(help="Take what looks cut off, and rates far from those before.")] = False,
+    force: Annotated[bool, typer.Option(help="Import what looks cut off, and rates far from earlier ones.")] = False,
     ignore_column: Ignored = None,
     refusals: Refusals = None,
     as_json: AsJson = False,
@@ -74,16 +74,16 @@ def import_rates(
         found = read_rates(content, today=datetime.now(UTC).date(), ignored=ignore_column or (), force=force)
     except NotReadable as error:
         stop(f"{file} is no file of reference rates: {error}.", code=2)
-    with open_shop() as (engine, settings):
-        believed: Sequence[RateRow] = found.rates
+    with open_catalog_and_settings() as (engine, settings):
+        accepted: Sequence[RateRow] = found.rates
         leaps: Sequence[Leap] = ()
         if not force:
             with transaction(engine) as connection:
-                believed, leaps = split_leaps(connection, found.rates)
+                accepted, leaps = split_leaps(connection, found.rates)
         changed = 0
-        for start in range(0, len(believed), RATES_CHUNK):
+        for start in range(0, len(accepted), RATES_CHUNK):
             with transaction(engine) as connection:
-                changed += store_rates(connection, believed[start : start + RATES_CHUNK])
+                changed += store_rates(connection, accepted[start : start + RATES_CHUNK])
         with transaction(engine) as connection:
             newest = read_newest(connection)
     notes: tuple[str, ...] = ()
@@ -99,23 +99,23 @@ def import_rates(
         "exchange rates",
         found.encoding,
         found.days,
-        len(believed),
+        len(accepted),
         changed,
         tuple(refused),
         found.unread,
         notes,
     )
-    # Currencies that are no more are in every history, and nobody's fault.
+    # Former currencies are in every history: they do not make the import a partial one.
     _finish(report, file, refusals, partly=len(refused) > found.lost or bool(notes), as_json=as_json)
 
 
 def import_taxes(
     *,
     file: Annotated[Path, typer.Argument(help="A table of tax rates, as CSV.")],
-    unit: Annotated[RateUnit | None, typer.Option(help="What rates without % are in; fractions by default.")] = None,
-    partial: Annotated[bool, typer.Option(help="Store the others when rows are refused.")] = False,
+    unit: Annotated[RateUnit | None, typer.Option(help="The unit of rates without %; fractions by default.")] = None,
+    partial: Annotated[bool, typer.Option(help="Store the other rows when some are refused.")] = False,
     force: Annotated[
-        bool, typer.Option(help="Take rates of 50 % and more, and a last row that looks cut off.")
+        bool, typer.Option(help="Import rates of 50 % and more, and a last row that looks cut off.")
     ] = False,
     ignore_column: Ignored = None,
     refusals: Refusals = None,
@@ -166,7 +166,7 @@ def _explain(leap: Leap, found: RateFile) -> RowRefusal:
 
 
 def _finish(report: TableReport, file: Path, asked: Path | None, *, partly: bool, as_json: bool) -> NoReturn:
-    """Tell what was done, and exit."""
+    """Print the report and exit."""
     kept = keep_refused_rows(report.refused, asked, file)
     if as_json:
         say_json(asdict(report))

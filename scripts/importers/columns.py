@@ -1,7 +1,7 @@
-"""Columns that a reader does not know: named, and the file refused where they could narrow or change what it reads.
+"""Refuses a file with unknown columns that could narrow or change its content.
 
-A rate for one postcode, read without its postcode, is charged in the whole state. So what is not known is taken for
-something that matters, unless it is a note, or nothing but blank cells, or somebody has said that it may be left out.
+A rate for one postcode, read without its postcode, would be charged in the whole state. So an unknown column counts as
+important, unless it is a note, has only blank cells, or is named by `--ignore-column`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Final
 from scripts.importers.headings import fold, show
 from scripts.importers.sheets import NotReadable, Row, RowRefusal
 
-#: Words for people, which change no number.
+#: Columns of remarks, which change no number.
 NOTES: Final = frozenset(
     {"comment", "comments", "description", "id", "link", "memo", "note", "notes", "remark", "remarks", "source", "url"}
 )
@@ -19,7 +19,7 @@ NAMED: Final = 8
 
 
 def refuse_unheaded(rows: Iterable[Row | RowRefusal]) -> Iterator[Row | RowRefusal]:
-    """Refuse each row with something under a heading without a name: a comma too many moves its cells there."""
+    """Refuse each row with a value under an empty heading: an extra comma moves its cells there."""
     for row in rows:
         if isinstance(row, Row) and row.unheaded:
             yield RowRefusal(row.number, f"{show(row.unheaded[0].strip())} stands under a heading without a name")
@@ -28,7 +28,7 @@ def refuse_unheaded(rows: Iterable[Row | RowRefusal]) -> Iterator[Row | RowRefus
 
 
 class Unread:
-    """The columns of one table that its reader leaves out."""
+    """The columns of one table that its importer does not read."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class Unread:
         ignored: Collection[str] = (),
         called: Mapping[str, str] | None = None,
     ) -> None:
-        """Take the columns of a table, those that are read, and those to be left out whatever they hold.
+        """Compare the columns of a table with the known ones; `ignored` ones may have any content.
 
-        `called` names, for headings of other programs, the column that has the same here. Raises NotReadable for an
-        ignored column that is not there, or that is one of those read.
+        `called` maps headings of other programs to this project's names. Raises NotReadable for an ignored column that
+        does not exist, or that is read.
         """
         self._called = {fold(name): own for name, own in (called or {}).items()}
         read, there = {fold(name) for name in known}, {fold(name) for name in columns}
@@ -56,13 +56,13 @@ class Unread:
         self._filled: dict[str, int] = {}
 
     def watch(self, row: Row) -> None:
-        """Note which of the columns say something in this row."""
+        """Note which unread columns have a value in this row."""
         for name in self._watched:
             if name not in self._filled and row.cells[name]:
                 self._filled[name] = row.number
 
     def check(self) -> None:
-        """Raise NotReadable when a column that could matter says something."""
+        """Raise NotReadable when an important unread column has a value."""
         if not self._filled:
             return
         names = list(self._filled)

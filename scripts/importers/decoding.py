@@ -1,8 +1,8 @@
-"""Turns the content of a file into text, and names what a file is that is no table.
+"""Turns the content of a file into text, and recognises files that are no tables.
 
-UTF-8 with or without a mark, UTF-16 and UTF-32 with one, and windows-1252 are read. Nothing is guessed beyond that: a
-file that is cut off in the middle of a character, or whose UTF-8 is broken, is refused as a whole, since its letters
-would come out wrong.
+It reads UTF-8 with or without a byte order mark, UTF-16, UTF-32 with a mark, and windows-1252, and guesses no further:
+a file that is cut off in the middle of a character, or whose UTF-8 is broken, is refused as a whole, since its letters
+would be wrong.
 """
 
 import codecs
@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["NotReadable", "decode"]
 
-#: Marks at the beginning of a file, the longer ones first: a mark of UTF-32 begins with one of UTF-16.
+#: Byte order marks, the longer ones first: a mark of UTF-32 begins with one of UTF-16.
 MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -18,7 +18,7 @@ MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
-#: What other files begin with, and what to do with them.
+#: The first bytes of other file formats, and what the user must do with such a file.
 FORMS: Final = (
     (b"\x1f\x8b", "it is a gzip file: unpack it with gunzip, and import what comes out"),
     (b"BZh91AY&SY", "it is a bzip2 file: unpack it with bunzip2, and import what comes out"),
@@ -30,9 +30,9 @@ FORMS: Final = (
     (b"SQLite format 3\x00", "it is a SQLite database: export its table as CSV"),
 )
 ZIP: Final = b"PK\x03\x04"
-#: Names inside the archives that spreadsheets are.
+#: Names inside spreadsheet files, which are ZIP archives.
 WORKBOOKS: Final = ((b"xl/", "an Excel workbook (xlsx)"), (b"vnd.oasis.opendocument", "an OpenDocument sheet (ods)"))
-#: How much of a file is looked at to tell UTF-16 without a mark: Latin letters have every other byte zero.
+#: The part of a file that is checked for UTF-16 without a mark: in Latin text every other byte is zero.
 HEAD_BYTES: Final = 200
 
 
@@ -43,8 +43,7 @@ class NotReadable(ValueError):
 def decode(content: bytes) -> tuple[str, str]:
     """Return the text and its encoding: `utf-8`, `utf-16`, `utf-32` or `windows-1252`; raise NotReadable for others.
 
-    Windows-1252 is what is left when the others do not fit, and may show wrong letters: say so to whoever reads the
-    result.
+    Windows-1252 is used when the others do not fit, and may give wrong letters: the caller must warn about it.
     """
     _refuse_other_forms(content)
     for mark, codec in MARKS:
@@ -88,7 +87,7 @@ def _decode_strictly(content: bytes, codec: str) -> str:
 
 
 def _refuse_broken_utf_8(content: bytes, error: UnicodeDecodeError) -> None:
-    """Raise NotReadable when most of its letters beyond ASCII are UTF-8: windows-1252 would turn each into two."""
+    """Raise NotReadable when most non-ASCII letters are UTF-8: windows-1252 would turn each into two."""
     shown = content.decode("utf-8", errors="replace")
     broken = shown.count("\ufffd")
     whole = len(shown) - len(shown.encode("ascii", errors="ignore")) - broken

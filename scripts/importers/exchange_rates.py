@@ -1,12 +1,12 @@
 """Reads the European Central Bank's euro reference rates: XML and CSV, of one day, of 90 days, or of all since 1999.
 
-One euro is so many units of each currency. The rates are published around 16:00 CET on every working day (says
-https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchange_rates/), so a day's rates are taken
-as observed at 15:00 UTC. In summer that is up to an hour after they came out, never before.
+A rate says how many units of a currency one euro buys. The rates are published around 16:00 CET on every working day
+(https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchange_rates/), so a day's rates are stored
+as observed at 15:00 UTC. In summer that is up to an hour after their publication, never before.
 
-Nothing here fails for the sake of one rate: what cannot be used is refused with a reason, and the others go on. A row
-is a day: of a CSV file its row as a spreadsheet counts, of an XML file its place among the days. What concerns the
-whole refuses the file: a column or an attribute that could change a rate and that is not read, such as a multiplier.
+A rate that cannot be used is refused with a reason, and the others are imported. A row is a day: in a CSV file its row
+as a spreadsheet counts, in an XML file its position among the days. An unread column or attribute that could change a
+rate, such as a multiplier, makes the whole file unusable.
 """
 
 import re
@@ -33,13 +33,13 @@ ENVELOPE: Final = "http://www.gesmes.org/xml/2002-08-01 Envelope"
 CUBE: Final = "http://www.ecb.int/vocabulary/2002-08-01/eurofxref Cube"
 
 ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-#: The daily CSV's. The names are always English; the parser of the standard library would ask the locale.
+#: The daily CSV's format. Its names are always English; the parser of the standard library would use the locale.
 LONG_DAY: Final = re.compile(r"([0-9]{1,2}) ([A-Za-z]+) ([0-9]{4})")
 MONTHS: Final = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
-#: What a Cube of the bank says. Anything beside could change the rate.
+#: The attributes of the bank's Cube elements. Any other could change the rate.
 ATTRIBUTES: Final = frozenset({"currency", "rate", "time"})
 CODE: Final = re.compile(r"[A-Z]{3}")
 #: As many digits as are stored, so that none is lost.
@@ -50,10 +50,10 @@ NOT_QUOTED: Final = frozenset({"", "N/A"})
 
 @dataclass(frozen=True, slots=True)
 class RateFile:
-    """What was read: the rates in the order of the file, what was refused, and the columns left out.
+    """The content of a file: the rates in file order, the refused rows, and the unread columns.
 
-    `places` has the row of each rate, by currency and moment. `lost` counts the currencies among the refused that ISO
-    4217 does not list (any more): the bank's own history has a dozen.
+    `places` has the row of each rate, by currency and moment. `lost` counts the refused currencies that ISO 4217 does
+    not list (any more): the bank's own history has a dozen.
     """
 
     layout: str
@@ -70,7 +70,7 @@ def read_rates(content: bytes, today: date, *, ignored: Collection[str] = (), fo
     """Read the content of a file of reference rates; raise NotReadable when it is none.
 
     A day after `today` is refused. A currency that ISO 4217 does not list (any more) is refused once a file. A last row
-    that may be cut off is taken with `force` only. Columns that are `ignored` may say what they like.
+    that may be cut off is accepted with `force` only. `ignored` columns may have any content.
     """
     if content.startswith(b"PK\x03\x04"):
         raise NotReadable("it is a ZIP archive: unpack it, and import the CSV file that is in it")
@@ -135,7 +135,7 @@ class _RateReading:
         if currency == BASE:
             raise ValueError(f"a rate of {BASE} against itself")
         if not CODE.fullmatch(currency) or minor_digits(currency) is None:
-            # The history of all days has a dozen currencies that are no more, on thousands of days.
+            # The full history has a dozen former currencies, on thousands of days.
             if currency not in self.unknown:
                 self.unknown.add(currency)
                 raise ValueError(f"{show(currency)} is no currency of today's ISO 4217: all its rates are left out")
@@ -155,7 +155,7 @@ def _read_day(text: str, today: date) -> date:
         if found:
             day = date(int(found[3]), MONTHS.index(found[2].lower()) + 1, int(found[1]))
         else:
-            # Of the ISO forms only the plain one: the library reads 20261123 and week dates too.
+            # Only the plain ISO form: the library also reads 20261123 and week dates.
             day = date.fromisoformat(text if ISO_DAY.fullmatch(text) else "")
     except ValueError:
         raise ValueError(f"bad date {show(text)}: one such as 2026-11-23 or 23 November 2026") from None
@@ -167,10 +167,10 @@ def _read_day(text: str, today: date) -> date:
 def _read_csv(
     text: str, ignored: Collection[str], *, force: bool
 ) -> tuple[Sequence[_Day | RowRefusal], tuple[str, ...]]:
-    """Return the days, and the columns that are left out."""
+    """Return the days, and the unread columns."""
     sheet = read_rows(text, ("Date",), force=force)
     currencies = [name for name in sheet.columns if CODE.fullmatch(name)]
-    # A line that is broken in two would leave its day with less than it had, and half a number at its end.
+    # A line that is broken in two leaves its day with fewer cells and half a number.
     fewest = sheet.width
     unread = Unread(sheet.columns, ("Date", *currencies), ignored=ignored)
     days: list[_Day | RowRefusal] = []
@@ -189,10 +189,10 @@ def _read_csv(
 
 
 def _read_xml(content: bytes) -> Sequence[_Day]:
-    """Return the days of an XML file, whatever blanks and line breaks are between its elements.
+    """Return the days of an XML file, with any white space between its elements.
 
-    Expat loads nothing from elsewhere, and the only way to make it expand entities, a DOCTYPE, is refused before any
-    is declared: the bank's files have none.
+    Expat loads no external files. It expands entities only with a DOCTYPE, which is refused before any entity is
+    declared: the bank's files have none.
     """
     cubes = _Cubes()
     parser = expat.ParserCreate(namespace_separator=" ")
@@ -202,7 +202,7 @@ def _read_xml(content: bytes) -> Sequence[_Day]:
     try:
         parser.Parse(content, True)  # noqa: FBT003 (takes no keywords)
     except (expat.ExpatError, LookupError, ValueError) as error:
-        # The others: an encoding that is unknown, or that takes several bytes a character.
+        # The other errors: an unknown encoding, or one with several bytes for a character.
         if isinstance(error, NotReadable):
             raise
         raise NotReadable(f"its XML is broken ({error})") from error
@@ -212,7 +212,7 @@ def _read_xml(content: bytes) -> Sequence[_Day]:
 
 
 class _Cubes:
-    """Collects the days as the parser meets them: a Cube with `time`, and in it those with `currency` and `rate`."""
+    """Collects the days during parsing: a Cube with `time` that contains Cubes with `currency` and `rate`."""
 
     def __init__(self) -> None:
         self.days: list[_Day] = []
@@ -237,7 +237,7 @@ class _Cubes:
         elif "currency" in attributes or "rate" in attributes:
             if self._rates is None:
                 raise NotReadable("its XML has a rate outside any day")
-            # No rate is told apart from one that was not quoted: XML leaves those out.
+            # A missing rate is an error here, not an unquoted currency: XML files leave those out.
             pair = (attributes.get("currency", "").strip(), attributes.get("rate", "").strip() or "no rate")
             self._rates.append(pair)
 

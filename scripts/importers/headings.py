@@ -1,6 +1,6 @@
-"""The first row of a table: what separates its cells, which columns it has, and what it is when it has none of them.
+"""Reads the first row of a table: its separator and its columns, or which other format the file has.
 
-Headings are compared without regard to case, blanks and invisible characters: `variant  sku` is `Variant SKU`.
+Headings are compared without case, blanks and invisible characters: `variant  sku` is `Variant SKU`.
 """
 
 import re
@@ -14,22 +14,22 @@ from scripts.importers.decoding import NotReadable
 __all__ = ["Cells", "Heading", "find_separator", "read_heading", "show"]
 
 SEPARATORS: Final = (",", ";", "\t", "|")
-#: Excel's own first line, which says what separates cells. Excel does not count it as a row.
+#: Excel's first line that names the separator. Excel does not count it as a row.
 SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?[,;]*(\r\n|\r|\n|\Z)', re.IGNORECASE)
-#: What texts begin with that are no tables.
+#: The first characters of texts that are no tables.
 TEXTS: Final = (("<", "it is XML or HTML, not CSV"), ("{", "it is JSON, not CSV"), ("[", "it is JSON, not CSV"))
 #: How many headings a sentence names.
 NAMED: Final = 8
 
 
 def show(text: str) -> str:
-    """Quote a cell for a report; a whole description in the wrong column is cut."""
+    """Quote a cell for a report; shorten a long one, such as a description in the wrong column."""
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 @lru_cache(maxsize=4096)
 def fold(name: str) -> str:
-    """Return what is compared of a heading."""
+    """Return the part of a heading that is compared."""
     return "".join(
         letter
         for letter in unicodedata.normalize("NFKC", name).casefold()
@@ -38,10 +38,10 @@ def fold(name: str) -> str:
 
 
 class Heading:
-    """The columns of a table, in their order. Columns without a name are not read."""
+    """The columns of a table in order. Columns without a name are not read."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        """Take the cells of the first row; raise NotReadable when two of them are one heading."""
+        """Read the cells of the first row; raise NotReadable when two of them are the same heading."""
         self.names = tuple(name.strip() for name in names)
         self._places: dict[str, int] = {}
         for place, name in enumerate(self.names):
@@ -60,21 +60,21 @@ class Heading:
         return len(self.names)
 
     def find(self, name: str) -> int | None:
-        """Return the place of a column, or None."""
+        """Return the position of a column, or None."""
         return self._places.get(fold(name))
 
     def named(self) -> Iterator[str]:
-        """Yield the columns that have a name, as they are written."""
+        """Yield the named columns, as they are written."""
         return (self.names[place] for place in self._places.values())
 
 
 class Cells(Mapping[str, str]):
-    """The cells of a row by column, stripped. Look-ups do not regard the case of a heading; iterating keeps it."""
+    """The stripped cells of a row by column. Look-ups ignore the case of a heading; iteration keeps it."""
 
     __slots__ = ("_heading", "_values")
 
     def __init__(self, heading: Heading, values: Sequence[str]) -> None:
-        """Take as many values as the heading has columns."""
+        """Set the values: as many as the heading has columns."""
         self._heading = heading
         self._values = values
 
@@ -92,9 +92,9 @@ class Cells(Mapping[str, str]):
 
 
 def find_separator(text: str, required: Sequence[str]) -> tuple[str, str]:
-    """Return what separates the cells of a table, and its text without Excel's `sep=` line.
+    """Return the separator of a table, and its text without Excel's `sep=` line.
 
-    Without that line it is the separator that gives most of the required columns, a comma before the others.
+    Without that line it is the separator that gives most of the required columns, with a comma first.
     """
     if found := SEPARATOR_LINE.match(text):
         return found[1], text[found.end() :]
@@ -108,7 +108,7 @@ def find_separator(text: str, required: Sequence[str]) -> tuple[str, str]:
 
 
 def read_heading(names: Sequence[str], required: Sequence[str], text: str) -> Heading:
-    """Return the columns; raise NotReadable when one is twice, or a required one is missing."""
+    """Return the columns; raise NotReadable when one is duplicate, or a required one is missing."""
     heading = Heading(names)
     missing = [name for name in required if heading.find(name) is None]
     if not missing:

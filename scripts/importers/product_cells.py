@@ -1,4 +1,4 @@
-"""The cells of a product export, each read exactly or refused with a reason."""
+"""Reads the cells of a product export, each exactly, or refuses it with a reason."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from typing import Final
 from models.identifiers import normalize_sku, normalize_text
 from scripts.importers.sheets import show
 
-#: Shopify's words for a product's status, and whether it is sold. `unlisted` is sold to whoever has its address.
+#: Shopify's product statuses, and whether such a product is sold. `unlisted` is sold to buyers that have its address.
 STATUSES: Final = {"": True, "active": True, "unlisted": True, "draft": False, "archived": False}
 PUBLISHED: Final = {"": True, "true": True, "false": False}
 
@@ -17,25 +17,25 @@ MAX_QUANTITY: Final = 1_000_000_000
 MAX_NAME: Final = 255
 MAX_TITLE: Final = 1000
 
-#: What spreadsheets and exports put in front of a text that could be taken for a number or a formula.
+#: The apostrophe that spreadsheets and exports put before a text that looks like a number or a formula.
 APOSTROPHE: Final = re.compile(r"'(?=[0-9=+@-])")
-#: What spreadsheets make of a long number, and what they show instead of a value.
+#: Shortened long numbers, formulas and error values of spreadsheets.
 SHORTENED: Final = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?E\+[0-9]{2,}", re.IGNORECASE)
 FORMULA: Final = re.compile(r'="?.*"?')
 FAULT: Final = re.compile(r"#(N/A|REF!|NAME\?|VALUE!|DIV/0!|NULL!|NUM!|#+)")
 
 
 def read_name(text: str, what: str) -> str:
-    """Return the name in a cell (handle, option, sku) in NFC, without the apostrophe that a spreadsheet puts before it.
+    """Return the name in a cell (handle, option, SKU) in NFC, without the apostrophe that a spreadsheet puts before it.
 
-    Raises ValueError for one that is too long, or that a spreadsheet has changed so that nobody can tell what it was.
+    Raises ValueError for one that is too long, or that a spreadsheet has changed irreversibly.
     """
     if len(text) > MAX_NAME:
         raise ValueError(f"{what} of {len(text)} characters: at most {MAX_NAME} fit")
     name = text[1:] if APOSTROPHE.match(text) else text
     if SHORTENED.fullmatch(name):
         raise ValueError(f"{what} {show(name)}: a spreadsheet has shortened the number, so export it as text")
-    # Behind an apostrophe it is no formula.
+    # After an apostrophe it is no formula.
     if FORMULA.fullmatch(text):
         raise ValueError(f"{what} {show(name)}: a formula of a spreadsheet, so write what it stands for")
     if FAULT.fullmatch(name):
@@ -44,7 +44,7 @@ def read_name(text: str, what: str) -> str:
 
 
 def read_sku(text: str) -> str:
-    """Return the sku in a cell, in the form in which skus are stored; empty when there is none."""
+    """Return the SKU in a cell, normalised as for storage; empty when there is none."""
     name = read_name(text, "a sku")
     if not name:
         return ""
@@ -55,7 +55,7 @@ def read_sku(text: str) -> str:
 
 
 def build_title(title: str, options: tuple[str, ...]) -> str:
-    """Return the title of a variant: the product's, and its options behind it."""
+    """Return the title of a variant: the product's title, then the options."""
     if not title:
         raise ValueError("no title on the first row of its product")
     full = f"{title} - {' / '.join(options)}" if options else title
@@ -68,7 +68,7 @@ def build_title(title: str, options: tuple[str, ...]) -> str:
 
 
 def read_policy(text: str) -> str:
-    """Return `deny` or `continue`; nothing is taken as the one that cannot oversell."""
+    """Return `deny` or `continue`; an empty cell is `deny`, which cannot oversell."""
     policy = text.lower() or "deny"
     if policy not in {"deny", "continue"}:
         raise ValueError(f"unknown inventory policy {show(text)}: deny or continue")
@@ -76,7 +76,7 @@ def read_policy(text: str) -> str:
 
 
 def is_active(product: Mapping[str, str]) -> bool:
-    """Whether a product is sold, by the cells of its first row."""
+    """Return whether a product is sold, by the cells of its first row."""
     status, published = product.get("Status", "").lower(), product.get("Published", "").lower()
     if status not in STATUSES:
         raise ValueError(f"unknown status {show(status)}: active, unlisted, draft or archived")
@@ -86,7 +86,7 @@ def is_active(product: Mapping[str, str]) -> bool:
 
 
 def read_quantity(text: str) -> int:
-    """Return the units in a cell, below zero too."""
+    """Return the units in a cell, which may be negative."""
     if not text:
         raise ValueError("no quantity: 0 for none")
     if not QUANTITY.fullmatch(text):

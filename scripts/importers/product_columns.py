@@ -1,4 +1,4 @@
-"""Which columns of a product export mean nothing to a checkout, and which are worth a word when they are there."""
+"""Decides which unread columns of a product export are reported."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from scripts.importers.headings import fold
 from scripts.importers.shopify import USED
 
-#: Columns without a meaning for what is sold and charged, by their beginning.
+#: Columns without effect on products and prices, by their beginning.
 HARMLESS: Final = tuple(
     fold(name)
     for name in (
@@ -16,12 +16,12 @@ HARMLESS: Final = tuple(
         "Google Shopping", "Template", "Cost per item",
     )
 )  # fmt: skip
-#: The shop's own fields: `Color (product.metafields.shopify.color-pattern)`.
+#: Custom fields of a shop: `Color (product.metafields.shopify.color-pattern)`.
 METAFIELD: Final = fold(".metafields.")
 
 
 def find_unused(columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that are not read and that may change what is sold or charged, such as `Price / Canada`."""
+    """Return the unread columns that may affect products or prices, such as `Price / Canada`."""
     used = {fold(name) for name in USED}
     return tuple(
         name

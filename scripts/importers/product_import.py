@@ -1,4 +1,4 @@
-"""Writes the variants of a product export into the catalog, a chunk a transaction, and reports what that did."""
+"""Writes the variants of a product export into the catalog, one chunk in each transaction, and reports the result."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,16 +27,16 @@ from scripts.importers.shopify import Export, ExportedVariant, RowRefusal
 
 __all__ = ["ImportOptions", "Report", "check_options", "import_export"]
 
-#: Variants of one transaction: its stock rows are locked for some tens of milliseconds, and checkouts wait meanwhile.
+#: Variants of one transaction, which locks their stock rows for some tens of milliseconds while checkouts wait.
 CHUNK: Final = 1500
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """How a file is to be taken.
+    """The options of an import.
 
-    `prices_include_tax` is for variants without a price so far. `stock_as_of` is the moment of which the file's
-    quantities are; without it they are for variants without stock so far.
+    `prices_include_tax` is for variants without a price so far. `stock_as_of` is the time at which the file's
+    quantities were counted; without it they are for variants without stock so far.
     """
 
     currency: str
@@ -48,10 +48,10 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an import did. Skus are derived from handle and options where the file has none.
+    """The result of an import. SKUs are derived from handle and options where the file has none.
 
-    `stock_left`: variants whose stock was left alone. `untracked`: always for sale. `below_zero`: taken as none.
-    `not_taxable`: marked so in the file, which is not read. `same_sku`: refused because another row has their sku.
+    `stock_left`: variants whose stock was not changed. `untracked`: always for sale. `below_zero`: imported as 0.
+    `not_taxable`: marked so in the file, which is not read. `same_sku`: refused because another row has their SKU.
     """
 
     file: str
@@ -77,7 +77,7 @@ class Report:
 
 @dataclass(slots=True)
 class _Done:
-    """What was written so far."""
+    """Counts of the chunks written so far."""
 
     imported: int = 0
     derived: int = 0
@@ -106,7 +106,7 @@ class _Done:
 
 
 def check_options(engine: Engine, options: ImportOptions) -> str | None:
-    """Return what is wrong with the options in this database, or None; raise NotFound for an unknown location."""
+    """Return a sentence about an option that is wrong for this database, or None; raise NotFound for a location."""
     with transaction(engine) as connection:
         if not options.create_location:
             require_locations(connection, {options.location})
@@ -120,10 +120,10 @@ def check_options(engine: Engine, options: ImportOptions) -> str | None:
 def import_export(
     engine: Engine, export: Export, *, file: str, options: ImportOptions, progress: Callable[[int], object]
 ) -> Report:
-    """Write what was read, a chunk a transaction, and call `progress` with the variants that are through.
+    """Write the export, one chunk in each transaction; call `progress` with the number of variants of each chunk.
 
-    A second import of the same file writes nothing. A row that stock refuses is refused as a whole: its title and price
-    stay too.
+    A second import of the same file writes nothing. A row whose stock change is refused is refused as a whole: its
+    title and price are not changed either.
     """
     refused = list(export.refused)
     done = _Done()
@@ -165,9 +165,9 @@ def _try_chunk(
     given: dict[str, int],
     done: _Done,
 ) -> tuple[Sequence[ExportedVariant], list[RowRefusal]]:
-    """Write a chunk, or return what is left of it to be tried again and why the others are refused.
+    """Write a chunk, or return the rest of it to try again, and the refused rows with their reasons.
 
-    Each round leaves at least one row out, so this ends.
+    Each attempt leaves out at least one row, so this ends.
     """
     try:
         with transaction(engine) as connection:
@@ -190,7 +190,7 @@ def _try_chunk(
 
 
 def _name_variants(connection: Connection, chunk: Sequence[ExportedVariant]) -> list[ExportedVariant]:
-    """Give each variant whose sku is derived the one that it has, or one that nothing else has."""
+    """Set each derived SKU: the one that the variant already has, or a new unique one."""
     chosen = choose_skus(
         connection,
         [Derived(variant.origin, variant.title, variant.is_shared) for variant in chunk if variant.origin is not None],
@@ -201,7 +201,7 @@ def _name_variants(connection: Connection, chunk: Sequence[ExportedVariant]) -> 
 def _write_chunk(
     connection: Connection, chunk: Sequence[ExportedVariant], options: ImportOptions
 ) -> tuple[PriceChanges, int, int]:
-    """Return what happened to prices, how many stock levels changed, and how many variants kept theirs."""
+    """Return the price changes, how many stock levels changed, and how many variants kept theirs."""
     skus = [variant.sku for variant in chunk]
     stocked = find_stocked(connection, skus)
     upsert_variants(

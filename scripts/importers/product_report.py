@@ -1,14 +1,14 @@
-"""Prints what an import of products did, in sentences that say what to do."""
+"""Prints the result of a product import, with sentences that say what to do."""
 
 from dataclasses import asdict
 from typing import Final
 
 from pipeline.errors.wording import count, fill, quote
-from scripts.importers.catalog_desk import print_encoding
+from scripts.importers.catalog_command import print_encoding
 from scripts.importers.product_import import Report
 from scripts.terminal.output import say
 
-#: What is told of a number of the report when it is not zero.
+#: The sentence for each number of the report that is not zero.
 NOTES: Final = (
     ("skus_derived", "{skus_derived:sku|skus} derived from handle and options"),
     (
@@ -42,7 +42,7 @@ NOTES: Final = (
 
 
 def print_report(report: Report) -> None:
-    """Print the summary; the rows refused come after it."""
+    """Print the summary; the refused rows follow separately."""
     refused = count(len(report.refused), "row", "rows")
     facts = asdict(report)
     summary = "{file}: {rows:row|rows}, {imported:variant|variants} imported at {location}, "

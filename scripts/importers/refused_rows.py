@@ -1,4 +1,4 @@
-"""Tells which rows of a file were refused: the first on the screen, all of them in a file when they are many."""
+"""Reports the refused rows of a file: the first on the screen, all of them in a file when they are many."""
 
 import csv
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from typing import Final
 from scripts.importers.sheets import RowRefusal
 from scripts.terminal.output import say
 
-#: Refused rows that are printed. More go to a file: a screen of them hides the summary.
+#: Refused rows that are printed. More are written to a file: a screen full of them hides the summary.
 PRINTED: Final = 20
 
 
 def keep_refused(refused: Sequence[RowRefusal], asked: Path | None, default: Path) -> Path | None:
-    """Write the rows refused to the file that was asked for, or to `default` when they are too many to print.
+    """Write the refused rows to the file `asked`, or to `default` when they are too many to print.
 
-    Returns where they are, None when none was written. Raises OSError when that file cannot be written.
+    Returns the written file, or None. Raises OSError when it cannot be written.
     """
     path = asked or (default if len(refused) > PRINTED else None)
     if path is None:
@@ -28,12 +28,12 @@ def keep_refused(refused: Sequence[RowRefusal], asked: Path | None, default: Pat
 
 
 def name_refused_file(file: Path) -> Path:
-    """Return where the rows refused of a file go unless another place is asked for: beside where the command runs."""
+    """Return the default file for the refused rows of a file, in the current folder."""
     return Path(f"{file.stem}.refused.csv")
 
 
 def print_refused(refused: Sequence[RowRefusal], kept: Path | None) -> None:
-    """Print the rows refused, at most PRINTED of them when the rest is kept in a file."""
+    """Print the refused rows, at most PRINTED of them when all are in a file."""
     for refusal in refused if kept is None else refused[:PRINTED]:
         say(f"row {refusal.row}: {refusal.reason}")
     if kept is not None:

@@ -1,8 +1,8 @@
-"""Reads a table row by row, numbered as a spreadsheet counts: the heading is row 1, a cell with line breaks one row.
+"""Reads a table row by row, numbered as in a spreadsheet: the heading is row 1, a cell with line breaks is one row.
 
-A row that is not CSV is refused and the next line goes on: one stray quote costs its row, not the rest of the file. A
-quote that is closed lines later than it should costs the lines between, each of them told. A row with a NUL character
-is refused too, since no text in the database can hold one.
+A row that is not CSV is refused, and reading continues with the next line: an unbalanced quote loses its row, not the
+rest of the file. A quote that is closed lines too late loses the lines between, and each is reported. A row with a NUL
+character is refused too, since PostgreSQL's text cannot hold one.
 """
 
 import csv
@@ -18,20 +18,20 @@ from scripts.importers.headings import Cells, Heading, find_separator, fold, rea
 
 __all__ = ["NotReadable", "Row", "RowRefusal", "Sheet", "decode", "read_price", "read_rows", "show"]
 
-#: Lines that one row may take: a description may have hundreds. A quote that is never closed is noticed after as many,
+#: Lines that one row may have: a description may have hundreds. A quote that is never closed is found after so many,
 #: some milliseconds of reading.
 ROW_LINES: Final = 10_000
 #: A description may be longer than the csv module's own bound of 131,072 characters.
 MAX_CELL: Final = 10_000_000
-#: Cells behind an open quote that make its line a whole row. Fewer may be commas of a sentence.
-TELLING_CELLS: Final = 3
+#: Separators after an open quote from which its line counts as a whole row. Fewer may be commas of a sentence.
+ROW_SEPARATORS: Final = 3
 #: Plain digits, few enough that a decimal of 28 digits holds them exactly in every currency.
 PRICE: Final = re.compile(r"-?[0-9]{1,17}(\.[0-9]{0,6})?")
 
 
 @dataclass(frozen=True, slots=True)
 class RowRefusal:
-    """A row that is not used, and why."""
+    """A refused row and the reason."""
 
     row: int
     reason: str
@@ -39,9 +39,9 @@ class RowRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row with its cells by column, stripped; cells missing at its end are empty.
+    """A row with its stripped cells by column; missing cells at its end are empty.
 
-    `unheaded` are the cells with something in them under headings without a name; `given` is how many cells there were.
+    `unheaded` has the values under empty headings; `given` is the number of cells in the file.
     """
 
     number: int
@@ -52,9 +52,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table: its columns as they are written, and its rows, each read as it is asked for.
+    """A table: its columns as they are written, and its rows, read lazily.
 
-    `width` is how many headings there are, those without a name included.
+    `width` is the number of headings, empty ones included.
     """
 
     columns: tuple[str, ...]
@@ -62,19 +62,18 @@ class Sheet:
     width: int = 0
 
     def __iter__(self) -> Iterator[Row | RowRefusal]:
-        """Go through the rows, once."""
+        """Iterate over the rows, once."""
         return self.rows
 
 
 def read_rows(
     text: str, required: Sequence[str], *, single_line: Collection[str] | None = None, force: bool = False
 ) -> Sheet:
-    """Read a table; raise NotReadable without the required columns, or when a column is there twice.
+    """Read a table; raise NotReadable when a required column is missing, or a column is duplicate.
 
-    Each row that has any cell comes as it stands, or with the reason why it cannot be read. Only columns beside
-    `single_line` may hold line breaks, none by default. The last row is refused when the file looks cut off there: its
-    line has no end (in a table with `single_line`: behind a cell that is not empty), or fewer cells than every row
-    before. `force` takes it anyway.
+    Each row that has any value is yielded, or a refusal with the reason. Only columns outside `single_line` may hold
+    line breaks, none by default. The last row is refused when the file looks cut off there: its line has no end (in a
+    table with `single_line`: after a cell that is not empty), or fewer cells than every row before. `force` accepts it.
     """
     csv.field_size_limit(MAX_CELL)
     separator, text = find_separator(text, required)
@@ -89,7 +88,7 @@ def read_rows(
 
 
 def read_price(text: str, currency: str) -> int:
-    """Return the price of a cell, exact; raise ValueError with the reason to refuse it."""
+    """Return the exact price of a cell; raise ValueError with the reason to refuse it."""
     if not text:
         raise ValueError("no price")
     if not PRICE.fullmatch(text):
@@ -106,7 +105,7 @@ def read_price(text: str, currency: str) -> int:
 
 
 class _Lines:
-    """The lines of a text, fed to the csv module as far as one row may reach, and again from a row's second line."""
+    """Feeds lines to the csv module, at most ROW_LINES for a row, and again from the second line of a broken row."""
 
     def __init__(self, text: str, separator: str) -> None:
         self.lines = io.StringIO(text, newline="").readlines()
@@ -128,7 +127,7 @@ class _Lines:
 
     @property
     def is_last(self) -> bool:
-        """Whether the row just read is the last one that is not empty."""
+        """Whether the current row is the last one that is not empty."""
         return self.at >= self._end
 
     @property
@@ -137,7 +136,7 @@ class _Lines:
         return self.lines[-1].endswith(("\n", "\r"))
 
     def read_row(self) -> list[str] | None:
-        """Return the next row, None at the end; after an error the next call goes on with the line after its first."""
+        """Return the next row, None at the end; after an error the next call starts at the broken row's second line."""
         self.start = self.at
         self._stop = min(self.start + ROW_LINES, len(self.lines))
         try:
@@ -148,7 +147,7 @@ class _Lines:
 
 
 class _Reader:
-    """Judges each row of a table."""
+    """Checks each row of a table."""
 
     def __init__(self, lines: _Lines, heading: Heading, singles: frozenset[str] | None, *, force: bool) -> None:
         self._lines = lines
@@ -159,7 +158,7 @@ class _Reader:
         self._short = 0
 
     def read(self) -> Iterator[Row | RowRefusal]:
-        """Yield each row that has any cell, or why it is not used."""
+        """Yield each row that has any value, or its refusal."""
         number = 1
         while True:
             number += 1
@@ -170,20 +169,20 @@ class _Reader:
                 continue
             if values is None:
                 return
-            if (column := self._find_swallowing(values)) is not None:
+            if (column := self._find_late_quote(values)) is not None:
                 yield from self._refuse_lines(number, column)
             elif len(values) > len(self._heading) and any(value.strip() for value in values[len(self._heading) :]):
                 yield RowRefusal(number, f"{len(values)} cells under a header of {len(self._heading)}")
             elif any("\x00" in value for value in values):
                 yield RowRefusal(number, "a NUL character in a cell")
             elif any(value.strip() for value in values):
-                yield self._judge_end(number, values)
+                yield self._check_end(number, values)
 
-    def _judge_end(self, number: int, values: list[str]) -> Row | RowRefusal:
-        """Return the row, or refuse it when the file looks cut off in it."""
+    def _check_end(self, number: int, values: list[str]) -> Row | RowRefusal:
+        """Return the row, or a refusal when the file looks cut off in it."""
         missing = len(self._heading) - len(values)
         if self._lines.is_last and not self._force:
-            # Real exports of products leave the last line end out: all their cells are there, and the last is empty.
+            # Real product exports have no line end after the last row: it has all its cells, and the last one is empty.
             is_whole = self._singles is not None and missing <= 0 and not values[-1].strip()
             if not self._lines.is_ended and not is_whole:
                 return RowRefusal(
@@ -203,8 +202,8 @@ class _Reader:
         )
         return Row(number, Cells(self._heading, [*values, *[""] * missing]), unheaded, len(values))
 
-    def _find_swallowing(self, values: list[str]) -> str | None:
-        """Return the column whose quote is closed later than it should, None when there is none."""
+    def _find_late_quote(self, values: list[str]) -> str | None:
+        """Return the column whose quote is closed too late, None when there is none."""
         if self._lines.at - self._lines.start <= 1:
             return None
         for name, value in zip(self._heading.names, values, strict=False):
@@ -215,19 +214,19 @@ class _Reader:
         return None
 
     def _holds_rows(self, name: str, value: str) -> bool:
-        """Whether a cell that may have line breaks holds what looks like rows of this table."""
+        """Return whether a cell that may have line breaks contains rows of this table."""
         size, separator = len(self._heading), self._lines.separator
         behind = size - 1 - self._heading.names.index(name)
         inner = value.splitlines()
-        if behind >= TELLING_CELLS and inner[0].count(separator) == behind:
+        if behind >= ROW_SEPARATORS and inner[0].count(separator) == behind:
             return True
-        return size > TELLING_CELLS and any(
+        return size > ROW_SEPARATORS and any(
             line.count(separator) >= size - 1 and len(next(csv.reader([line], delimiter=separator))) == size
             for line in inner[1:-1]
         )
 
     def _refuse_lines(self, number: int, column: str) -> Iterator[RowRefusal]:
-        """Refuse every line of a row whose quote swallowed the others: to a spreadsheet they are one row."""
+        """Refuse every line of a row whose quote is closed too late: to a spreadsheet they are one row."""
         first, last = self._lines.start + 1, self._lines.at
         yield RowRefusal(
             number,

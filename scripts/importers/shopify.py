@@ -1,6 +1,6 @@
 """Reads Shopify's product export: a CSV file with several rows a product, one for each variant and each further image.
 
-Nothing here fails for the sake of one row: a row that cannot be used is refused with a reason, and the others go on.
+A row that cannot be used is refused with a reason, and the others are imported.
 """
 
 from collections import Counter
@@ -46,16 +46,16 @@ REQUIRED: Final = (
 OPTIONS: Final = ("Option1 Value", "Option2 Value", "Option3 Value")
 TRACKER: Final = "Variant Inventory Tracker"
 TAXABLE: Final = "Variant Taxable"
-#: A row with none of these is a further image of its product, not a variant.
+#: A row without any of these is a further image of its product, not a variant.
 VARIANT_CELLS: Final = ("Title", *OPTIONS, *REQUIRED[2:])
-#: Everything that is read. A line break in one of these is a quote that somebody forgot to close.
+#: Every column that is read. A line break in one of these is an unclosed quote.
 USED: Final = (*REQUIRED, *OPTIONS, "Type", "Published", "Status", TRACKER, TAXABLE)
-#: What Shopify writes as the one option of a product that has none.
+#: Shopify's option value of a product without options.
 NO_OPTION: Final = "Default Title"
 
 
 class SkuSource(StrEnum):
-    """Where skus come from: the file's column, and what is derived where it is empty; or always derived."""
+    """Where SKUs come from: the file's column, derived only where it is empty; or always derived."""
 
     COLUMN = "column"
     HANDLE = "handle+options"
@@ -63,10 +63,10 @@ class SkuSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExportedVariant:
-    """A variant as the file has it.
+    """A variant of the file.
 
-    `origin`: what its sku is derived from, None for one that the file has. `is_shared`: another row derives, or has,
-    the same plain sku. `is_tracked`: Shopify counts its units. `is_below_zero`: the file has fewer units than none.
+    `origin`: the origin of a derived SKU, None for one from the file. `is_shared`: another row has or derives the same
+    plain SKU. `is_tracked`: Shopify counts its units. `is_below_zero`: the file has a negative quantity.
     """
 
     row: int
@@ -85,15 +85,15 @@ class ExportedVariant:
 
     @property
     def is_sku_derived(self) -> bool:
-        """Whether the file has no sku for it, and it was made of handle and options."""
+        """Whether its SKU was derived from handle and options."""
         return self.origin is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was read: the variants in the order of the file, and the rows refused.
+    """The content of a file: the variants in file order, and the refused rows.
 
-    `same_sku`: how many of those were refused because another row has their sku.
+    `same_sku`: how many were refused because another row has their SKU.
     """
 
     encoding: str
@@ -113,7 +113,7 @@ class _ProductReading:
 
 
 class _SameSku(ValueError):
-    """A row whose sku another row has."""
+    """Raised for a row whose SKU another row has."""
 
 
 def read_export(
@@ -122,8 +122,8 @@ def read_export(
     """Read the content of an export file; raise NotReadable when it is none.
 
     Prices are exact decimals of `currency`. A variant whose inventory Shopify does not track is always for sale: its
-    policy is `continue`. Fewer units than none, of a variant that may be sold on, are none. What can be read of
-    encodings is told by `scripts/importers/decoding.py`. `force` takes a last row that looks cut off.
+    policy is `continue`. A negative quantity of a variant with this policy is 0. `scripts/importers/decoding.py` lists
+    the encodings. `force` accepts a last row that looks cut off.
     """
     text, encoding = decode(content)
     reading = _ProductReading(currency, sku_from)
@@ -149,7 +149,7 @@ def read_export(
 
 
 def _part_skus(variants: Sequence[ExportedVariant]) -> tuple[ExportedVariant, ...]:
-    """Give each variant whose plain sku another row derives or has one of its own, whatever the order of the rows."""
+    """Set a unique SKU for each variant whose plain SKU another row has or derives, in any order of the rows."""
     counts = Counter(variant.sku for variant in variants)
     return tuple(
         replace(variant, sku=variant.origin.list_skus()[0], is_shared=True)
@@ -167,7 +167,7 @@ def _read_row(row: Row, reading: _ProductReading) -> ExportedVariant | None:
         raise ValueError("no handle")
     if not any(cells.get(name) for name in VARIANT_CELLS):
         return None
-    # Only the first row of a product carries what is said of it as a whole, even when that row itself is refused.
+    # Only the first row of a product has its common cells, even when that row itself is refused.
     product = reading.products.setdefault(handle, cells)
     values = (read_name(cells.get(name, ""), "an option") for name in OPTIONS)
     origin = Origin(handle, tuple("" if value == NO_OPTION else value for value in values))
@@ -195,7 +195,7 @@ def _read_row(row: Row, reading: _ProductReading) -> ExportedVariant | None:
 
 
 def _check_sku(sku: str, origin: Origin, seen: Mapping[str | Origin, int]) -> str:
-    """Return the sku, or the plain one that is derived when there is none."""
+    """Return the SKU, or the derived plain one when the row has none."""
     found = sku or origin.plain_sku
     if not found:
         raise ValueError("no sku, and none can be derived from its handle")

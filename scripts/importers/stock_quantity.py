@@ -1,4 +1,4 @@
-"""Reads how stock is to change on a command line: `+5` and `-3` are differences, `12` is how many there shall be."""
+"""Reads a stock change from the command line: `+5` and `-3` are differences, `12` is the new number."""
 
 import re
 from datetime import datetime
@@ -10,14 +10,14 @@ from scripts.importers.product_cells import MAX_QUANTITY
 from scripts.importers.sheets import show
 
 QUANTITY: Final = re.compile(r"(?P<sign>[+-]?)(?P<units>[0-9]{1,10})")
-#: With its distance from UTC: nobody guesses a clock when stock depends on it.
+#: Requires the offset from UTC: stock depends on the exact time.
 MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
 
 
 def read_count_time(text: str) -> datetime:
-    """Return the moment at which units were counted; raise ValueError with a sentence for what is none."""
+    """Return the time at which units were counted; raise ValueError with a sentence for an invalid one."""
     try:
         return datetime.fromisoformat(text if MOMENT.fullmatch(text) else "")
     except ValueError:
@@ -25,7 +25,7 @@ def read_count_time(text: str) -> datetime:
 
 
 def read_stock_change(sku: str, location: str, quantity: str, expected: int | None) -> StockRow | StockDelta:
-    """Return the change; raise ValueError with a sentence for what is none."""
+    """Return the change; raise ValueError with a sentence for an invalid one."""
     found = QUANTITY.fullmatch(quantity)
     if not found:
         raise ValueError(f"{show(quantity)} is no quantity: say +5, -3, or 12 with --expect")

@@ -1,8 +1,7 @@
-"""Reads a table of tax rates: CSV with one row a rate, by country, region and category, each with its validity.
+"""Reads a table of tax rates: CSV with one rate in each row, by country, region and category, with its validity.
 
-Nothing here fails for the sake of one row: a row that cannot be used is refused with a reason, and the others go on.
-What concerns the whole refuses the file: rates in two units, and a column that could narrow or change a rate and that
-is not read, such as a postcode.
+A row that cannot be used is refused with a reason, and the others are imported. Rates in two units, or an unread column
+that could narrow or change a rate, such as a postcode, make the whole file unusable.
 """
 
 import re
@@ -22,7 +21,7 @@ __all__ = ["NotReadable", "RateUnit", "RowRefusal", "TaxFile", "read_moment", "r
 REQUIRED: Final = ("country", "name", "rate", "valid_from")
 #: These may be missing or empty.
 OPTIONAL: Final = ("region", "category", "on_shipping", "reverse_charge", "valid_until")
-#: Names of the columns in other programs.
+#: Column names of other programs.
 CALLED: Final = {
     "state": "region",
     "state code": "region",
@@ -36,19 +35,19 @@ CALLED: Final = {
     "until": "valid_until",
 }
 
-#: A fraction as it is stored, in six decimals; and a percentage, with its sign where the file does not say so.
+#: A fraction with at most six decimals, as stored; and a percentage, with or without its sign.
 FRACTION: Final = re.compile(r"[01](\.[0-9]{1,6})?")
 PERCENT: Final = re.compile(r"([0-9]{1,3}(\.[0-9]{1,4})?) ?%?")
-#: No country has a rate like this on goods in general: half a per cent was meant, or a decimal point was lost.
-ASKED_RATE: Final = Decimal("0.5")
-#: With a time there must be its distance from UTC: nobody guesses a clock.
+#: No country has such a rate on general goods: half a per cent was meant, or a decimal point is missing.
+SUSPICIOUS_RATE: Final = Decimal("0.5")
+#: A time requires its offset from UTC.
 MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2}))?")
 SWITCHES: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 MAX_TEXT: Final = 255
 
 
 class RateUnit(StrEnum):
-    """What the rates of a file are written in: 20 and 20% are percentages, 0.2 is a fraction."""
+    """The unit of a file's rates: 20 and 20% are percentages, 0.2 is a fraction."""
 
     PERCENT = "percent"
     FRACTION = "fraction"
@@ -56,9 +55,9 @@ class RateUnit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaxFile:
-    """What was read: the rates in the order of the file, the rows refused, and the columns left out.
+    """The content of a file: the rates in file order, the refused rows, and the unread columns.
 
-    `unit` is what the rates without a sign were taken for.
+    `unit` is the unit of the rates without a sign.
     """
 
     encoding: str
@@ -74,8 +73,8 @@ def read_taxes(
 ) -> TaxFile:
     """Read the content of a table of tax rates; raise NotReadable when it is none.
 
-    All rates are in one unit: `unit`, or the one in which they are written. Half of the price and more, and a last row
-    that may be cut off, are taken with `force` only. Columns that are `ignored` may say what they like.
+    All rates are in one unit: `unit`, or the one in which they are written. Rates of half of the price and more, and a
+    last row that may be cut off, are accepted with `force` only. `ignored` columns may have any content.
     """
     text, encoding = decode(content)
     sheet = read_rows(text, REQUIRED, force=force)
@@ -104,19 +103,19 @@ def read_taxes(
 
 
 def read_moment(text: str, name: str) -> datetime:
-    """Return the moment of a cell: a day is its midnight in UTC. Raises ValueError with the reason to refuse it."""
+    """Return the time in a cell: a day is its midnight in UTC. Raises ValueError with the reason to refuse it."""
     if MOMENT.fullmatch(text):
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            pass  # the 31st of February: refused below, like what does not look like a moment at all
+            pass  # the 31st of February: refused below, like a value of another form
         else:
             return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     raise ValueError(f"bad {name} {show(text)}: one such as 2026-01-01 or 2026-01-01T00:00+01:00")
 
 
 def read_switch(text: str, name: str, *, default: bool) -> bool:
-    """Return the yes or no of a cell; raise ValueError with the reason to refuse it."""
+    """Return the boolean value of a cell; raise ValueError with the reason to refuse it."""
     if not text:
         return default
     if text.lower() not in SWITCHES:
@@ -148,7 +147,7 @@ def _read_tax(cells: Mapping[str, str], unit: RateUnit, *, force: bool) -> TaxRo
 
 
 def _decide_unit(rows: Collection[Row]) -> RateUnit:
-    """Return the unit of a file: percentages all have their sign, or none has. Nothing is the same in both."""
+    """Return the unit of a file: all percentages have their sign, or none has. Zero is the same in both units."""
     written = [row for row in rows if PERCENT.fullmatch(row.cells["rate"]) and row.cells["rate"].strip("0. %")]
     signed = [row for row in written if "%" in row.cells["rate"]]
     bare = [row for row in written if "%" not in row.cells["rate"]]
@@ -172,7 +171,7 @@ def _read_rate(text: str, unit: RateUnit, *, force: bool) -> Decimal:
         raise ValueError(f"bad rate {show(text)}: a fraction such as 0.2, or 20%")
     if rate > 1:
         raise ValueError(f"bad rate {show(text)}: more than all of the price")
-    if rate >= ASKED_RATE and not force:
+    if rate >= SUSPICIOUS_RATE and not force:
         percent = f"{(rate * 100).normalize():f}"
         raise ValueError(f"a rate of {percent} %: when half of the price and more is right, import it with --force")
     return rate

@@ -1,6 +1,6 @@
-"""Countries as files of invoices write them: by the names of the Online Retail data set, or by ISO 3166.
+"""Countries as invoice files write them: by the names of the Online Retail data set, or by ISO 3166.
 
-"Unspecified", "European Community" and "West Indies" are in the files too, and no place that a parcel can be sent to.
+"Unspecified", "European Community" and "West Indies" are in the files too, and are no shipping destinations.
 """
 
 from functools import lru_cache
@@ -57,9 +57,9 @@ COUNTRIES: Final = {
 
 @lru_cache(maxsize=4096)
 def read_country(text: str) -> str:
-    """Return the code of a country as the files name it, by its ISO 3166 code of two or three letters, or its ISO name.
+    """Return the code of a country, given by its name in the files, its ISO 3166 code, or its ISO name.
 
-    Raises ValueError with the reason to refuse it, and with the code to write where one is meant that is none.
+    Raises ValueError with the reason to refuse it, and with the right code for a common mistake.
     """
     if not text:
         raise ValueError("no country")
@@ -77,7 +77,7 @@ def read_country(text: str) -> str:
 
 
 def _look_up(text: str) -> str | None:
-    # Its lists take some 100 ms to load, which a file of the usual names does not need.
+    # pycountry takes some 100 ms to load, and the usual names do not need it.
     import pycountry  # noqa: PLC0415
 
     try:

@@ -1,8 +1,7 @@
-"""Reads invoices in the columns of the Online Retail data set: one row a line of an invoice.
+"""Reads invoices in the columns of the Online Retail data set: each row is a line of an invoice.
 
-Nothing here fails for the sake of one row: a row that cannot be used is refused with a reason and leaves its invoice
-shorter; an invoice that loses all its rows is none. A column that could change an invoice and that is not read, such
-as a discount or a currency, refuses the file.
+A row that cannot be used is refused with a reason, and its invoice lacks that line; an invoice without lines is left
+out. An unread column that could change an invoice, such as a discount or a currency, makes the file unusable.
 """
 
 import re
@@ -23,9 +22,9 @@ OPTIONAL: Final = ("Description", "InvoiceDate", "CustomerID")
 CANCELLED: Final = re.compile(r"[Cc][0-9]+")
 
 QUANTITY: Final = re.compile(r"-?[0-9]{1,10}")
-#: PostgreSQL's integer. What an order may hold of one thing is for the pipeline to say.
+#: PostgreSQL's integer. The pipeline checks how many units an order may have.
 MAX_QUANTITY: Final = 2**31 - 1
-#: Shorter than a reference of the pipeline, which has the run's id behind it.
+#: Shorter than a reference of the pipeline, which also holds the run's id.
 MAX_NUMBER: Final = 200
 MAX_CODE: Final = 255
 MAX_TEXT: Final = 1000
@@ -33,7 +32,7 @@ MAX_TEXT: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """One line: what, how many, at what price. Without a description the code is the title."""
+    """One line: code, title, quantity and price. Without a description the code is the title."""
 
     row: int
     code: str
@@ -44,7 +43,7 @@ class InvoiceLine:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One invoice: its usable lines in the order of the file, the customer if there is one, and the country's code."""
+    """One invoice: its number, the customer if there is one, the country's code, and the usable lines in file order."""
 
     number: str
     customer: str | None
@@ -59,7 +58,7 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceFile:
-    """What was read: the invoices in the order of their first rows, the rows refused, and the columns left out."""
+    """The content of a file: the invoices in the order of their first rows, the refused rows, the unread columns."""
 
     encoding: str
     rows: int
@@ -79,7 +78,7 @@ class _Draft:
 def read_invoices(content: bytes, currency: str, *, ignored: Collection[str] = (), force: bool = False) -> InvoiceFile:
     """Read the content of an invoice file with prices of `currency`; raise NotReadable when it is none.
 
-    Columns that are `ignored` may say what they like. A last row that may be cut off is taken with `force` only.
+    `ignored` columns may have any content. A last row that may be cut off is accepted with `force` only.
     """
     text, encoding = decode(content)
     sheet = read_rows(text, REQUIRED, force=force)
@@ -105,7 +104,7 @@ def read_invoices(content: bytes, currency: str, *, ignored: Collection[str] = (
 
 
 def _add_row(row: Row, drafts: dict[str, _Draft], currency: str) -> None:
-    """Add a row to its invoice; raise ValueError with the reason to refuse it, and nothing is added."""
+    """Add a row to its invoice; raise ValueError with the reason to refuse it, without adding anything."""
     cells = row.cells
     number = _read_number(cells["InvoiceNo"])
     line = InvoiceLine(
@@ -161,5 +160,5 @@ def _read_customer(cells: Mapping[str, str]) -> str | None:
     text = cells.get("CustomerID", "")
     if not text:
         return None
-    # Programs that fill gaps with "not a number" turn the other ids of the column into decimals.
+    # Programs that fill gaps with NaN turn the other ids of the column into decimals.
     return _read_text(text.removesuffix(".0"), "customer id", MAX_CODE)

@@ -1,4 +1,4 @@
-"""Runs invoices through worker processes: goods on the shelf, one message an invoice, and the books read at the end."""
+"""Runs invoices through worker processes: stocks variants, sends a message for each invoice, reads the outcome."""
 
 import time
 from collections import Counter
@@ -31,24 +31,24 @@ from workers.broker.message_validation import UnfitMessage
 OWNER: Final = "replay"
 LOCATION: Final = "main"
 TOKEN: Final = "tok_ok"  # noqa: S105 (a card of the sandbox bank)
-#: What these files do not have, and an address must.
+#: The value of address fields that these files do not have.
 NOT_IN_FILE: Final = "not in the file"
 
-#: How the tax of `levy_vat` is called, and since when it is due: for as long as anyone can remember.
+#: Name of the tax of `levy_vat`, and a start before any invoice.
 VAT: Final = "VAT"
 VAT_SINCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
-#: Variants of one transaction, as in `catalog.py import`.
+#: Variants of one transaction, as in `checkout catalog import`.
 CHUNK: Final = 1500
 #: Checkouts under way at once: several batches for every phase, and some megabytes of Redis at most.
 WINDOW: Final = 1000
 POLL_SECONDS: Final = 0.1
-#: Twice what a lost message or a dead worker costs when the sweep has to notice; after it nothing is coming.
+#: Twice the delay of a lost message or a crashed worker until the sweep repairs it.
 STUCK_SECONDS: Final = 60
 
 TERMINAL_SQL: Final = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
 
-# Changes with every step that any checkout takes, forward or back.
+# Changes with every step of any checkout, forward or back.
 PROGRESS: Final = text(f"""
     SELECT count(*) AS started, count(*) FILTER (WHERE state IN ({TERMINAL_SQL})) AS ended,
            coalesce(sum(phase), 0) AS phases, coalesce(sum(fence), 0) AS fences, count(DISTINCT state) AS states,
@@ -70,7 +70,7 @@ SOLD: Final = text("""
 
 TAX: Final = text("SELECT CAST(coalesce(sum(tax_minor), 0) AS bigint) FROM orders WHERE state = 'placed'")
 
-SHELF: Final = text("""
+STOCK_LEFT: Final = text("""
     SELECT v.sku, CAST(sum(s.on_hand) AS bigint) AS on_hand, CAST(sum(s.reserved) AS bigint) AS reserved
     FROM stock_levels s JOIN variants v ON v.id = s.variant_id GROUP BY v.sku
 """)
@@ -78,9 +78,9 @@ SHELF: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class ReplayOutcome:
-    """What became of the checkouts, read from the books. `failed` counts what ended without an order, by code.
+    """The outcome of the checkouts, read from the database. `failed` counts those without an order, by code.
 
-    `unfinished` says where the others are. `off` are skus of which sold and left are not what was stocked.
+    `unfinished` counts the others by position. `off` has the SKUs whose sold and left units differ from the stock.
     """
 
     checkouts: int
@@ -96,8 +96,8 @@ class ReplayOutcome:
     off: tuple[str, ...]
 
 
-def stock_up(engine: Engine, invoices: Sequence[Invoice], units: int | None) -> dict[str, int]:
-    """Put a variant for every code on the shelf, with so many units or with as many as the invoices ask for together.
+def stock_variants(engine: Engine, invoices: Sequence[Invoice], units: int | None) -> dict[str, int]:
+    """Create a variant for every code, with so many units, or with as many as all invoices need together.
 
     Returns the units by code.
     """
@@ -117,7 +117,7 @@ def stock_up(engine: Engine, invoices: Sequence[Invoice], units: int | None) -> 
 
 
 def levy_vat(engine: Engine, invoices: Sequence[Invoice], rate: Decimal) -> None:
-    """Levy this tax, a fraction of the price before it, in every country of the invoices."""
+    """Set this tax rate, a fraction of the net price, in every country of the invoices."""
     countries = sorted({invoice.country for invoice in invoices})
     with transaction(engine) as connection:
         store_taxes(connection, [TaxRow(country, VAT, rate, VAT_SINCE) for country in countries])
@@ -126,9 +126,9 @@ def levy_vat(engine: Engine, invoices: Sequence[Invoice], rate: Decimal) -> None
 def build_message(
     invoice: Invoice, currency: str, run: str, settings: Settings, *, tax_included: bool | None = None
 ) -> Message[None]:
-    """Return the message that starts and pays an invoice's checkout: what any upstream would put on `checkout.intake`.
+    """Return the message that starts and pays an invoice's checkout, as any upstream puts on `checkout.intake`.
 
-    The total of the file is expected, so that a checkout which computed another one would fail.
+    It expects the total of the file: a checkout that computes another total fails.
     """
     total = invoice.total_minor
     request = StartRequest(
@@ -157,7 +157,7 @@ def build_message(
         reference=f"{invoice.number}-{run}",
         payment=PaymentInput(token=TOKEN),
         expected_total_minor=total if total <= MAX_MINOR else None,
-        # The longest there is: on a long file a checkout waits for those before it, not for a buyer.
+        # The maximum: in a long file a checkout waits for those before it, not for a buyer.
         ttl_seconds=settings.ttl_cap_minutes * 60,
     )
     body: dict[str, Any] = request.model_dump(mode="json", exclude_none=True)
@@ -173,10 +173,10 @@ def run_messages(
     *,
     stuck_seconds: float = STUCK_SECONDS,
 ) -> float:
-    """Send the messages, never more than a window ahead of what has ended, and wait; return the seconds it took.
+    """Send the messages, at most a window ahead of the ended checkouts, and wait; return the seconds it took.
 
-    Returns early when nothing has moved for `stuck_seconds`; `read_outcome` tells what is left. `show` is called with
-    how many have ended.
+    Returns early when nothing has moved for `stuck_seconds`; `read_outcome` then has the rest. `show` is called with
+    the number of ended checkouts.
     """
     broker = BatchBroker(url=settings.redis_url.get_secret_value(), on_refused=_consume_nothing)
     sent = 0
@@ -194,7 +194,7 @@ def run_messages(
             if over >= len(messages) or now - moved > stuck_seconds:
                 return now - begun
             room = min(WINDOW - (sent - over), len(messages) - sent)
-            # Not one by one as each ends: a round trip carries many.
+            # Not one by one as each ends: one round trip carries many.
             if room > 0 and room >= min(WINDOW // 4, len(messages) - sent):
                 with explain_redis():
                     broker.enqueue_many(messages[sent : sent + room])
@@ -205,7 +205,7 @@ def run_messages(
 
 
 def read_outcome(connection: Connection, stock: Mapping[str, int], checkouts: int) -> ReplayOutcome:
-    """Read what became of so many checkouts, and where their goods are."""
+    """Read the outcome of so many checkouts, and the stock."""
     completed = 0
     failed: Counter[str] = Counter()
     unfinished: Counter[str] = Counter()
@@ -222,7 +222,7 @@ def read_outcome(connection: Connection, stock: Mapping[str, int], checkouts: in
     if waiting > 0:
         unfinished["not started"] = waiting
     sold = {row.sku: row for row in connection.execute(SOLD)}
-    shelf = {row.sku: row for row in connection.execute(SHELF)}
+    left = {row.sku: row for row in connection.execute(STOCK_LEFT)}
     return ReplayOutcome(
         checkouts=checkouts,
         completed=completed,
@@ -230,17 +230,17 @@ def read_outcome(connection: Connection, stock: Mapping[str, int], checkouts: in
         unfinished=dict(unfinished),
         units_stocked=sum(stock.values()),
         units_sold=sum(row.units for row in sold.values()),
-        units_left=sum(row.on_hand for row in shelf.values()),
-        units_held=sum(row.reserved for row in shelf.values()),
+        units_left=sum(row.on_hand for row in left.values()),
+        units_held=sum(row.reserved for row in left.values()),
         revenue_minor=sum(row.minor for row in sold.values()),
         tax_minor=connection.execute(TAX).scalar_one(),
         off=tuple(
             sku
             for sku, units in stock.items()
-            if shelf[sku].on_hand < 0 or shelf[sku].on_hand + (sold[sku].units if sku in sold else 0) != units
+            if left[sku].on_hand < 0 or left[sku].on_hand + (sold[sku].units if sku in sold else 0) != units
         ),
     )
 
 
 def _consume_nothing(unfit: UnfitMessage) -> None:
-    raise NotImplementedError(f"This broker only sends, and was handed {unfit}.")
+    raise NotImplementedError(f"This broker only sends, and received {unfit}.")

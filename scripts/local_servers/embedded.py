@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Valkey from wheels, for when DATABASE_URL and REDIS_URL are not set. The two always win."""
+"""Real PostgreSQL and Valkey from wheels, used for each of DATABASE_URL and REDIS_URL that is not set."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ from scripts.local_servers.postgres import EmbeddedError
 
 __all__ = ["EmbeddedError", "Servers", "find_urls", "open_settings", "serve", "start"]
 
-#: What takes play money where nothing else is chosen: what is in a database of our own is for trying out.
+#: The gateway of an embedded database where none is chosen: it charges no real card.
 SANDBOX: Final = "sandbox"
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ STATE: Final = ROOT / ".local" / "servers.json"
 
 
 class Urls(BaseSettings):
-    """The two addresses as the environment or `.env` gives them; neither is required."""
+    """The two addresses from the environment or `.env`; neither is required."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
 
@@ -39,7 +39,7 @@ class Urls(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Running servers. `stop` them, or use them as a context manager; they also end when this process does."""
+    """Running servers: call `stop`, or use them as a context manager. They also end with this process."""
 
     database_url: str
     redis_url: str
@@ -47,7 +47,7 @@ class Servers:
     process: subprocess.Popen[bytes]
 
     def stop(self) -> None:
-        """Stop the servers and remove what was temporary. Safe twice."""
+        """Stop the servers and remove temporary data. Idempotent."""
         if self.process.stdin is not None:
             self.process.stdin.close()
         if self.process.stdout is not None:
@@ -74,10 +74,10 @@ def start(
     redis_url: str | None = None,
     state: Path | None = None,
 ) -> Servers:
-    """Start the servers that have no address yet and wait until they answer; raises EmbeddedError.
+    """Start the servers that have no address yet and wait until they answer; raise EmbeddedError.
 
-    Without `data` everything is in a temporary folder, removed at the end. Their owner is a process of its own that
-    ends with this one, so nothing is left behind even by SIGKILL; Ctrl-C reaches it through `stop` only.
+    Without `data` everything is in a temporary folder, removed at the end. The servers belong to a separate process
+    that ends with this one, even after SIGKILL; Ctrl-C reaches it through `stop` only.
     """
     options = {
         "--data": data and data.absolute(),
@@ -96,7 +96,7 @@ def start(
         start_new_session=True,
     )
     if process.stdout is None:
-        raise TypeError("The pipe was asked for.")
+        raise TypeError("There is no pipe to the servers' process.")
     try:
         facts: dict[str, Any] = json.loads(process.stdout.readline() or b"{}")
     except BaseException:
@@ -115,7 +115,7 @@ def start(
 
 
 def find_urls(state: Path = STATE) -> tuple[str, str] | None:
-    """Return the addresses of the database and of Redis: from the environment, `.env`, or a running `checkout up`."""
+    """Return the addresses of the database and of Redis from the environment, `.env`, or a running `checkout up`."""
     given = Urls()
     facts = read_state(state)
     database_url = given.database_url or facts.get("database_url")
@@ -124,13 +124,13 @@ def find_urls(state: Path = STATE) -> tuple[str, str] | None:
 
 
 def read_state(state: Path = STATE) -> dict[str, Any]:
-    """Return what running servers have written into `state`; nothing when they are gone."""
+    """Return what running servers have written into `state`; empty when they have ended."""
     if not state.exists():
         return {}
     with state.open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:  # its owner lives
+        except BlockingIOError:  # its owner is running
             facts: dict[str, Any] = json.loads(file.read() or "{}")
             return facts
     return {}
@@ -148,7 +148,7 @@ def open_settings(state: Path = STATE) -> Settings:
 
 @contextlib.contextmanager
 def serve() -> Iterator[Settings]:
-    """Give settings for the servers of the environment or `.env`; those not given are started for the moment."""
+    """Yield settings for the servers of the environment or `.env`; start temporary ones for those not given."""
     given = Urls()
     if given.database_url and given.redis_url:
         yield build_settings(given.database_url, given.redis_url)
@@ -158,10 +158,10 @@ def serve() -> Iterator[Settings]:
 
 
 def build_settings(database_url: str, redis_url: str, **others: Any) -> Settings:
-    """Return the settings with these addresses, all else from the environment.
+    """Return the settings with these addresses, everything else from the environment.
 
-    Where no database is given and no gateway is named, it is the sandbox. Not beside a secret of another provider:
-    whoever has set one means something else.
+    Where no database is given and no gateway is named, the gateway is the sandbox, unless a secret of another provider
+    is set.
     """
     settings = Settings(database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **others)
     if settings.gateway or Urls().database_url is not None or find_real(settings):

@@ -1,7 +1,7 @@
 """The process that owns the embedded servers: `python -m scripts.local_servers.owner`.
 
-It sits in a session of its own and ends, with its servers, when its standard input closes: so nothing is left behind
-however its parent died, SIGKILL included. A server that dies is started again on the same address.
+It runs in its own session and ends, with its servers, when its standard input closes, so nothing is left behind even
+when its parent is killed. A server that crashes is started again on the same address.
 """
 
 import argparse
@@ -34,7 +34,7 @@ ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 def make_folder(*, kept: bool = False) -> Path:
     """Make the temporary folder: short enough for a socket, and open to the account that PostgreSQL runs as.
 
-    It is removed at the end of this process at the latest, unless it is to be kept.
+    It is removed at the end of this process at the latest, unless `kept`.
     """
     account = find_account()
     for parent in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/var/tmp")):  # noqa: S108 (mkdtemp makes it private)
@@ -50,10 +50,10 @@ def make_folder(*, kept: bool = False) -> Path:
 
 
 def place_cluster(wanted: Path | None, folder: Path) -> Path:
-    """Choose where the data lives: `wanted`, unless PostgreSQL's account cannot get there.
+    """Return where the data lives: `wanted`, unless PostgreSQL's account cannot reach it.
 
-    Then it stays in a temporary folder that `wanted` points to, found again at the next start. The folders above
-    `wanted` are the user's: they are never opened to others.
+    Then the data is in a temporary folder that `wanted` links to, found again at the next start. The folders above
+    `wanted` are the user's: their permissions are never changed.
     """
     account = find_account()
     if wanted is None:
@@ -71,10 +71,10 @@ def place_cluster(wanted: Path | None, folder: Path) -> Path:
 
 
 class Owner:
-    """Both servers, or the one that is wanted."""
+    """Runs both servers, or one of them."""
 
     def __init__(self, *, data: Path | None, postgres: bool, redis: bool) -> None:
-        """Start them; raises EmbeddedError, with nothing left running, when one cannot be started."""
+        """Start the servers; raise EmbeddedError, with nothing left running, when one cannot be started."""
         self.folder = make_folder()
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
@@ -97,8 +97,8 @@ class Owner:
             "pid": os.getpid(),
         }
 
-    def revive(self) -> None:
-        """Start a server that has died again, at its old address; raises EmbeddedError after fifteen seconds."""
+    def restart_crashed(self) -> None:
+        """Start a crashed server again, at its old address; raise EmbeddedError after fifteen seconds."""
         deadline = time.monotonic() + RESTART_SECONDS
         for server in (self.postgres, self.valkey):
             while server is not None and not server.is_running():
@@ -119,13 +119,13 @@ class Owner:
 
 
 def end(signum: int, _frame: object) -> NoReturn:
-    """Leave on a signal the way one leaves at the end of the input."""
+    """Exit on a signal as at the end of the input."""
     raise SystemExit(128 + signum)
 
 
 @contextlib.contextmanager
 def lock_state(state: Path | None) -> Iterator[IO[str] | None]:
-    """Hold `state` locked as long as the servers run: that tells a live file from one left by a crash."""
+    """Lock `state` as long as the servers run: a file left by a crash is not locked."""
     if state is None:
         yield None
         return
@@ -145,16 +145,16 @@ def lock_state(state: Path | None) -> Iterator[IO[str] | None]:
 
 
 def watch(owner: Owner, stdin: IO[bytes]) -> None:
-    """Return when the parent's end of the pipe is gone."""
+    """Restart crashed servers until the parent's end of the pipe is closed."""
     while True:
         readable, _, _ = select.select([stdin], [], [], 0.5)
         if readable and not os.read(stdin.fileno(), 4096):
             return
-        owner.revive()
+        owner.restart_crashed()
 
 
 def main() -> int:
-    """Start, print one line of JSON (the addresses, or `error`), watch, stop."""
+    """Start the servers, print one line of JSON (the addresses, or `error`), watch them, stop them."""
     parser = argparse.ArgumentParser(prog="python -m scripts.local_servers.owner", description=__doc__)
     parser.add_argument("--data", type=Path, help="where PostgreSQL's data stays; a temporary folder when not given")
     parser.add_argument("--state", type=Path, help="file to keep the addresses in while the servers run")

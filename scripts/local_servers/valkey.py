@@ -15,16 +15,16 @@ from scripts.local_servers.postgres import EmbeddedError
 
 START_SECONDS: Final = 10
 STOP_SECONDS: Final = 5
-#: Another process may take a free port between the look and the start.
+#: Another process may take a free port between the probe and the start.
 PORT_ATTEMPTS: Final = 5
 OWN_SERVER: Final = "set REDIS_URL to a server of your own"
 
 
 class Valkey:
-    """One server. Nothing is written to disk: messages are hints, PostgreSQL has the truth."""
+    """One server. It writes nothing to disk: messages are hints, PostgreSQL is the only truth."""
 
     def __init__(self, folder: Path) -> None:
-        """Remember the place of the log; nothing runs yet."""
+        """Set the folder of the log; nothing runs yet."""
         self.folder = folder
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,7 +48,7 @@ class Valkey:
         raise EmbeddedError(f"Valkey did not start ({''.join(last)}); {OWN_SERVER}.")
 
     def is_running(self) -> bool:
-        """Return whether the server's process lives, even if it is stopped and does not answer."""
+        """Return whether the server's process runs, even if it is suspended and does not answer."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
@@ -87,7 +87,7 @@ class Valkey:
             except OSError as error:
                 raise EmbeddedError(f"Valkey cannot be run here ({error}); {OWN_SERVER}.") from error
         deadline = time.monotonic() + START_SECONDS
-        # The process is looked at after the answer: an answer on a taken port is another server's.
+        # The process is checked after the answer: on a taken port another server answers.
         while time.monotonic() < deadline and self._process.poll() is None:
             if _answers(port) and self._process.poll() is None:
                 return True

@@ -1,4 +1,4 @@
-"""How the monitor's figures look: tables for a terminal, one fact a line for a pipe."""
+"""The monitor's output: tables for a terminal, one fact on each line for a pipe."""
 
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +17,7 @@ from workers.overview import Readout, format_seconds
 
 
 def draw(readout: Readout) -> RenderableType:
-    """Return tables for a terminal."""
+    """Return the monitor's tables for a terminal."""
     stats = readout.stats
     title = Text.assemble(
         ("checkouts", "bold"),
@@ -41,7 +41,7 @@ def draw(readout: Readout) -> RenderableType:
 
 
 def list_lines(readout: Readout) -> Iterator[str]:
-    """Return one fact a line, for grep and for logs."""
+    """Yield one fact on each line, for grep and for logs."""
     stats = readout.stats
     yield f"at {stats.at:%Y-%m-%dT%H:%M:%SZ}"
     yield f"hours {stats.hours:g}"
@@ -101,7 +101,7 @@ def _words(state: CheckoutState) -> str:
 
 
 def _box(title: str, facts: Iterable[tuple[str, int | str]], *, alarm: bool = False) -> Panel:
-    """A panel of names and figures; with `alarm`, what is not zero stands out, else what is zero steps back."""
+    """Return a panel of names and figures; with `alarm` figures above zero are red, else zeros are dim."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column()
     grid.add_column(justify="right")
@@ -115,7 +115,7 @@ def _box(title: str, facts: Iterable[tuple[str, int | str]], *, alarm: bool = Fa
 
 
 def _draw_queues(readout: Readout) -> RenderableType:
-    """A line a queue: what the database says is to be done, and what Redis says is on its way."""
+    """Return a table with a row for each queue: checkouts in the database, messages in Redis."""
     steps = {f"checkout.{step.name}": step for step in readout.stats.steps}
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, collapse_padding=True)
     table.add_column("queue checkout.*", no_wrap=True)

@@ -1,7 +1,7 @@
-"""The edge of every view on a terminal or in a pipe: all text goes through here, and none of it can act on a terminal.
+"""All output of the commands: text goes through here and cannot control the terminal.
 
-Names, references, reasons and cells of files were written by others. They may hold escape sequences, rich's markup,
-line breaks that forge a line, or marks that turn the direction of a line. JSON is ASCII, which escapes them all.
+Names, references, reasons and cells of files come from outside. They may hold escape sequences, rich's markup, line
+breaks that forge a line, or marks that change the direction of a line. JSON is ASCII, which escapes them all.
 """
 
 import json
@@ -16,29 +16,29 @@ from pipeline.security.printable import make_printable
 
 
 class Screen(Console):
-    """A console on which text is text: no markup, no emoji names, and nothing that acts on the terminal."""
+    """A console that prints plain text: no markup, no emoji names, no control characters."""
 
     def __init__(self, **options: Any) -> None:
-        """Take what rich's console takes."""
+        """Accept the options of rich's console."""
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Make any string that is printed, or stands in a table, harmless."""
+        """Make any string that is printed, alone or in a table, harmless."""
         return super().render_str(make_printable(text), **options)
 
 
 def plain(value: object, look: str = "") -> Text:
-    """Return text in a style, made harmless: rich prints its own `Text` as it is."""
+    """Return harmless text in a style: rich prints its own `Text` unchanged."""
     return Text(make_printable(value), look)
 
 
 def say(sentence: object = "", *, err: bool = False) -> None:
-    """Print one line, on standard error if asked; what this stream's encoding does not know is written as its code."""
+    """Print one line, on standard error with `err`; escape characters that this stream's encoding does not have."""
     _print(make_printable(sentence, most=None), err=err)
 
 
 def say_row(cells: Sequence[object]) -> None:
-    """Print one row, its cells divided by tabs: none of them holds one."""
+    """Print one row with tabs between its cells; tabs inside cells are escaped."""
     _print("\t".join(make_printable(each) for each in cells), err=False)
 
 

@@ -1,4 +1,4 @@
-"""Shows how far a long command is: a bar on a terminal, a line now and then where its output goes elsewhere."""
+"""Shows the progress of a long command: a bar on a terminal, a line for each chunk elsewhere."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,22 +8,22 @@ from rich.progress import Progress
 
 from scripts.terminal.output import Screen, say
 
-#: Things that take less than about a second: nothing is shown for so few.
+#: No progress is shown up to this number: they take less than about a second.
 FEW: Final = 3000
 
 
 @contextlib.contextmanager
 def show_progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Give a function that takes how many more are through; everything is shown on standard error."""
+    """Yield a function that takes how many more are done; all output goes to standard error."""
     console = Screen(stderr=True)
-    through = 0
+    done = 0
     if total <= FEW or not console.is_terminal:
 
         def report(count: int) -> None:
-            nonlocal through
-            through += count
+            nonlocal done
+            done += count
             if total > FEW:
-                say(f"{through} of {total} {what}", err=True)
+                say(f"{done} of {total} {what}", err=True)
 
         yield report
         return

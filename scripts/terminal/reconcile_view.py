@@ -1,4 +1,4 @@
-"""What the comparison with the provider found, for people and as JSON."""
+"""The output of the comparison with the provider, for a terminal and as JSON."""
 
 from typing import Any, Final
 
@@ -11,13 +11,13 @@ from pipeline.reconciliation.explanations import MEANINGS, sentence
 from scripts.environments.reconcile_run import ProviderAudit
 from scripts.terminal.output import plain
 
-#: Rows of one kind: on a screen enough to see a pattern, in JSON as many as of a violated invariant.
+#: Rows of one kind: on a screen enough to see a pattern, in JSON as many as for a violated invariant.
 SHOWN_ROWS: Final = 10
 DESCRIBED_ROWS: Final = 100
 
 
 def show_repair(console: Console, repair: Repair) -> None:
-    """Print one line: what was done, of which checkout, which amount, and why not if not."""
+    """Print one line: what was done, for which checkout, the amount, and the reason if it failed."""
     finding = repair.finding
     did = repair.did if repair.amount is None else f"{repair.did}: {repair.amount}"
     where = f"checkout {finding.checkout_id}, {finding.reference}, {finding.kind}"
@@ -28,7 +28,7 @@ def show_repair(console: Console, repair: Repair) -> None:
 
 
 def show_comparison(console: Console, audit: ProviderAudit, comparison: Comparison) -> None:
-    """Print a line for each kind of finding, and the first rows of each that there is."""
+    """Print a line for each kind of finding, and the first rows of each kind that was found."""
     width = max(len(kind) for kind in FindingKind)
     for kind in FindingKind:
         found = [each for each in comparison.findings if each.kind is kind]
@@ -46,13 +46,13 @@ def show_comparison(console: Console, audit: ProviderAudit, comparison: Comparis
             console.print(plain(f"        and {len(found) - SHOWN_ROWS} more", "yellow" if is_note else "red"))
     count = len(comparison.differences)
     result = "all agree" if not count else "1 difference" if count == 1 else f"{count} differences"
-    looked = f"{comparison.objects} objects at {audit.gateway}, {comparison.payments} payments of this database"
+    compared = f"{comparison.objects} objects at {audit.gateway}, {comparison.payments} payments of this database"
     since = f"since {audit.since:%Y-%m-%d %H:%M} UTC"
-    console.print(plain(f"{looked}, {since}: {result}.", "bold red" if count else "bold"))
+    console.print(plain(f"{compared}, {since}: {result}.", "bold red" if count else "bold"))
 
 
 def describe_comparison(audit: ProviderAudit) -> dict[str, Any]:
-    """Return the comparison as one JSON object; without findings, and with an error, if the provider did not answer."""
+    """Return the comparison as one JSON object; with an error instead of findings if the provider did not answer."""
     facts: dict[str, Any] = {
         "name": audit.gateway,
         "since": audit.since.isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""`scripts/audit.py` started as an operator starts it, on books written by hand."""
+"""Runs `scripts/audit.py` as an operator does, on rows written by hand."""
 
 import os
 import subprocess
@@ -15,14 +15,14 @@ BOOKS: Final = ROOT / "tests" / "integration" / "audit" / "books.sql"
 
 
 def write(engine: Engine, sql: str) -> None:
-    """Write rows, whatever the triggers say."""
+    """Write rows without triggers."""
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(sql)
 
 
 def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the script. From an empty folder, so that no `.env` has a say."""
+    """Run the script from an empty folder, so that it reads no `.env`."""
     return subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "audit.py"), *args],
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""Builds that are broken on purpose, as workers run them."""
+"""Workers that are broken on purpose."""
 
 from collections.abc import Callable
 
@@ -8,17 +8,17 @@ from workers.main import build_broker
 
 
 def build_without_release() -> BatchBroker:
-    """Build a worker that never gives stock back."""
+    """Build a worker that never releases stock."""
     return _build(skip_release)
 
 
 def build_without_guard() -> BatchBroker:
-    """Build a worker that takes every message at its word."""
+    """Build a worker that does not compare a message with its row."""
     return _build(forget_the_guard)
 
 
 def build_too_eager() -> BatchBroker:
-    """Build a worker that sends from within the transaction."""
+    """Build a worker that sends before its transaction commits."""
     return _build(send_before_commit)
 
 

@@ -1,4 +1,4 @@
-"""A headless Chromium for tests: the one that the machine has. Without one they say so, and in CI they fail."""
+"""The machine's headless Chromium. Without one the tests are skipped, and in CI they fail."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: As root there is no sandbox to be had; the rest keeps the browser from calling its makers.
+#: Root has no browser sandbox; the other options stop requests to the browser's vendor.
 ARGUMENTS: Final = (
     "--no-sandbox",
     "--disable-gpu",
@@ -24,7 +24,7 @@ ARGUMENTS: Final = (
 
 
 def find_chromium() -> str:
-    """Return where Chromium is; skips the test without one."""
+    """Return the path of Chromium; skip the test without one."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         if "CI" in os.environ:
@@ -37,7 +37,7 @@ def find_chromium() -> str:
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """Start a browser, and leave neither it nor its event loop behind."""
+    """Yield a browser; afterwards it and its event loop are closed."""
     path = find_chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))

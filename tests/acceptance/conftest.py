@@ -1,4 +1,4 @@
-"""Fixtures of these tests."""
+"""Fixtures of the acceptance tests."""
 
 from pathlib import Path
 

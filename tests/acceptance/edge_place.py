@@ -1,4 +1,4 @@
-"""A shop of its own for a test: servers that can be stopped, and every process of the Procfile, the edge among them."""
+"""An installation for a test: its own servers, which can be stopped, and every process of the Procfile."""
 
 import shutil
 import signal
@@ -31,13 +31,13 @@ from tests.support.harness import ADDRESS, OWNER, Shelf
 from tests.support.processes import BANK_TIMES, TIMES, Processes, run_processes
 
 SECONDS: Final = 40.0
-#: As whom the processes connect.
+#: The database user of the processes.
 WORKER: Final = "edge_worker"
 
 
 @dataclass
 class Place:
-    """Everything of one shop."""
+    """The parts of one installation."""
 
     settings: Settings
     postgres: Postgres
@@ -50,15 +50,15 @@ class Place:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header that carries the key."""
+        """The header with the API key."""
         return {"Authorization": f"Bearer {self.token}"}
 
     def client(self) -> httpx2.Client:
-        """Return a client; close it."""
+        """Return a new client, to be closed by the caller."""
         return httpx2.Client(base_url=self.url, headers=self.headers, timeout=SECONDS)
 
     def cut_postgres(self) -> None:
-        """End the database as a crash does."""
+        """Crash the database."""
         process = self.postgres._process
         assert process is not None
         process.send_signal(signal.SIGQUIT)
@@ -76,11 +76,11 @@ class Place:
         wait_until(answers, "the edge answers")
 
     def wait_for_health(self, status: str) -> None:
-        """Return once the edge says so: an answer is shared for a second."""
+        """Return once the health check has this status; its response is cached for a second."""
         wait_until(lambda: httpx2.get(f"{self.url}/health/checkout").json()["status"] == status, status)
 
     def wait_for_states(self, wanted: Mapping[str, int]) -> None:
-        """Return once checkouts stand like this."""
+        """Return once this many checkouts are in each state."""
 
         def read() -> dict[str, int]:
             try:
@@ -91,13 +91,13 @@ class Place:
         wait_until(lambda: read() == wanted, f"{wanted}, not {read()}")
 
     def assert_sound(self) -> None:
-        """Assert that every invariant is kept."""
+        """Assert that every invariant holds."""
         with self.engine.connect() as connection:
             assert audit(connection, self.settings) == []
 
 
 def wait_until(is_so: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
-    """Look again and again until it is so."""
+    """Poll until the condition holds; fail after the bound."""
     ends_at = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < ends_at, f"not within {seconds} s: {what}"
@@ -105,7 +105,7 @@ def wait_until(is_so: Callable[[], object], what: str, seconds: float = SECONDS)
 
 
 def make_cart(sku: str, quantity: int = 1) -> dict[str, Any]:
-    """Return a whole cart."""
+    """Return a cart as a request's body."""
     lines = [{"sku": sku, "quantity": quantity}]
     return {"id": str(uuid4()), "currency": "EUR", "lines": lines, "shipping_address": ADDRESS}
 
@@ -121,13 +121,13 @@ def key(name: object, wait: int = 0) -> dict[str, str]:
 
 
 def find_worker_url(url: str) -> str:
-    """Return the address as which the processes connect."""
+    """Return the address with the processes' database user."""
     return make_url(url).set(username=WORKER).render_as_string(hide_password=False)
 
 
 @contextmanager
 def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]:
-    """Start everything, one line twice if it is named, and leave nothing behind."""
+    """Start everything, the line `twice` two times, and remove it afterwards."""
     folder = make_folder()
     postgres, valkey = Postgres(folder / "postgres", folder), Valkey(folder)
     try:
@@ -146,7 +146,7 @@ def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]
         admin = create_engine(make_url(postgres.url).set(drivername="postgresql+psycopg"))
         with admin.begin() as connection:
             migrate(connection)
-            # The processes can do what they must, and no more.
+            # The processes get the least privileges that they need.
             grant(connection, list_grants())
             make_user(connection, WORKER, Role.WORKER)
             _, token = create_key(connection, owner=OWNER, name="test", scopes=list(Scope))
@@ -170,7 +170,7 @@ def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]
 
 
 def empty(place: Place) -> None:
-    """Forget every cart, checkout and ware."""
+    """Delete every cart, checkout and variant."""
     tables = place.shelf.rows(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN ('public', 'sandbox')"
     )
@@ -180,5 +180,5 @@ def empty(place: Place) -> None:
 
 
 def pid_of(place: Place, unit: str) -> int:
-    """Return the process of a unit."""
+    """Return the process id of a unit."""
     return place.processes.supervisor.pids()[unit]

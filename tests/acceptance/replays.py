@@ -1,4 +1,4 @@
-"""Replays in a process of their own, and what they leave."""
+"""Runs replays in their own processes, and finds what they leave behind."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from pipeline.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
-#: A cup at two prices, twice in one basket, something free, a return, a cancelled invoice, and rows of no use.
+#: A cup at two prices, twice in one cart, something free, a return, a cancelled invoice, and unusable rows.
 INVOICES: Final = """\
 InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
 1001,CUP,Café cup,2,12/1/2010 8:26,2.50,17850,United Kingdom
@@ -70,7 +70,7 @@ def find_databases(settings: Settings) -> set[str]:
 
 
 def find_processes(database: str) -> list[str]:
-    """Return the processes that were given this database."""
+    """Return the processes with this database in their environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

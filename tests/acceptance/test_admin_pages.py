@@ -1,4 +1,4 @@
-"""The admin's pages in a headless Chromium, with every process behind them."""
+"""The admin pages in a headless Chromium, with every process running."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def place(opened: Place) -> Place:
 
 @pytest.fixture(scope="module")
 def token(opened: Place) -> str:
-    """Ada's key."""
+    """Ada's API key."""
     with opened.engine.begin() as connection:
         return create_key(connection, owner="staff", name="ada", scopes=[Scope.ADMIN])[1]
 
@@ -61,13 +61,13 @@ def browser(opened: Place) -> Iterator[Browser]:
 
 @pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
 def page(browser: Browser, place: Place, token: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A browser that has signed in, on its way to the list."""
+    """A browser that has signed in, at the list."""
     context = browser.new_context(base_url=place.url, viewport=request.param)
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     page = context.new_page()
     page.goto("/admin")
-    look(page, "sign-in")
+    check_page(page, "sign-in")
     page.get_by_label("API key").fill(token)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Checkouts")
@@ -75,8 +75,8 @@ def page(browser: Browser, place: Place, token: str, request: pytest.FixtureRequ
     context.close()
 
 
-def look(page: Page, name: str) -> None:
-    """Fail for what keeps anybody from using a page, or what does not fit into it; keep its picture where asked."""
+def check_page(page: Page, name: str) -> None:
+    """Assert that a page is accessible and fits its window; save a screenshot if SCREENSHOTS names a folder."""
     found = Axe().run(page, options=RULES)
     assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found.response["violations"]] == []
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
@@ -86,7 +86,7 @@ def look(page: Page, name: str) -> None:
 
 
 def start(place: Place) -> tuple[UUID, UUID]:
-    """Start a checkout of one cup that waits for its payment; returns it and its cart."""
+    """Start a checkout of one cup that waits for its payment; return it and its cart."""
     with place.client() as client:
         cart = make_cart("cup")
         assert client.put(f"/carts/{cart.pop('id')}", json=cart).status_code == 201
@@ -99,12 +99,12 @@ def buy(place: Place, token: str = "tok_ok", wait: int = 20) -> UUID:
     """Buy one cup at once."""
     with place.client() as client:
         cart = make_cart("cup")
-        told = client.post("/checkout", json=ask(cart, token), headers=key(cart["id"], wait))
-    return UUID(told.json()["checkout_id"])
+        response = client.post("/checkout", json=ask(cart, token), headers=key(cart["id"], wait))
+    return UUID(response.json()["checkout_id"])
 
 
 def add_many(place: Place, count: int) -> None:
-    """Put so many cancelled checkouts there, as rows: what they did does not matter."""
+    """Insert so many cancelled checkouts as rows."""
     with place.engine.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(
@@ -118,7 +118,7 @@ def add_many(place: Place, count: int) -> None:
 
 
 def read_event(place: Place, checkout_id: UUID, kind: str) -> dict[str, Any]:
-    """Return what the one event of this kind has kept."""
+    """Return the data of the one event of this kind."""
     sql = "SELECT data FROM events WHERE checkout_id = :id AND kind = :kind"
     [(data,)] = place.shelf.rows(sql, id=checkout_id, kind=kind)
     return dict(data)
@@ -131,7 +131,7 @@ def test_a_checkout_is_found_opened_and_released(page: Page, place: Place) -> No
     page.reload()
     rows = page.get_by_role("row")
     expect(rows).to_have_count(4)
-    look(page, "list")
+    check_page(page, "list")
     # When filtered by state, then by cart
     page.get_by_label("State").select_option("Failed")
     page.get_by_role("button", name="Show").click()
@@ -145,7 +145,7 @@ def test_a_checkout_is_found_opened_and_released(page: Page, place: Place) -> No
     # When opened, and sent without a reason
     rows.nth(1).get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Checkout {waiting}")
-    look(page, "waiting")
+    check_page(page, "waiting")
     page.get_by_role("button", name="Release").click()
     expect(page.get_by_label("Reason")).to_be_focused()
     assert place.shelf.stock("cup") == (39, 1)
@@ -162,26 +162,26 @@ def test_a_checkout_is_found_opened_and_released(page: Page, place: Place) -> No
     expect(happened).to_contain_text("actor: ada (key ")
     expect(page.get_by_role("button", name="Release")).to_have_count(0)
     assert read_event(place, waiting, "checkout.released")["reason"] == "The buyer called."
-    look(page, "released")
+    check_page(page, "released")
     page.goto(f"/admin/checkout-locks/{bought}")
     expect(page.get_by_text("nothing is left to do")).to_be_visible()
-    look(page, "completed")
+    check_page(page, "completed")
 
 
-def test_what_needs_review_is_retried(page: Page, place: Place) -> None:
-    # Given a bank that refuses our access when the money is to be taken
+def test_a_checkout_in_review_is_retried(page: Page, place: Place) -> None:
+    # Given a bank that refuses the engine's access at the capture
     checkout_id = buy(place, "tok_capture_misconfigured", wait=0)
 
-    def waits_for_a_person() -> bool:
+    def needs_review() -> bool:
         place.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_reason = 'scheduled'")
         return place.shelf.rows("SELECT state FROM checkouts") == [("needs_review",)]
 
-    wait_until(waits_for_a_person, "a person is asked")
+    wait_until(needs_review, "it needs review")
     page.goto("/admin/checkout-locks?state=needs_review")
     page.get_by_role("row").nth(1).get_by_role("link").click()
     expect(page.get_by_role("button", name="Release")).to_have_count(0)
-    look(page, "review")
-    # When the bank lets us in again
+    check_page(page, "review")
+    # When the bank allows access again
     place.shelf.run("UPDATE payments SET token = 'tok_ok'")
     page.get_by_label("Reason").fill("Keys corrected.")
     page.get_by_role("button", name="Try again").click()
@@ -197,7 +197,7 @@ def test_figures(page: Page, place: Place) -> None:
     page.get_by_role("link", name="Statistics").click()
     expect(page.get_by_role("row", name=re.compile("^Completed 1$"))).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("^Units held 1$"))).to_be_visible()
-    look(page, "statistics")
+    check_page(page, "statistics")
     page.get_by_role("link", name="Waiting for payment").click()
     expect(page.get_by_role("row")).to_have_count(2)
 
@@ -212,10 +212,10 @@ def test_pages_of_the_list(page: Page, place: Place) -> None:
     expect(page.get_by_role("row")).to_have_count(51)
     page.goto("/admin/checkout-locks?state=expired")
     expect(page.get_by_role("status")).to_have_text("There is no such checkout.")
-    look(page, "empty")
+    check_page(page, "empty")
     page.goto("/admin/checkout-locks?cart=nonsense")
     expect(page.get_by_role("alert")).to_contain_text("correct it and send it again")
-    look(page, "problem")
+    check_page(page, "problem")
     empty(place)
 
 
@@ -254,5 +254,5 @@ def test_no_other_key_comes_in(browser: Browser, place: Place) -> None:
     page.get_by_label("API key").fill(other)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("This is no valid API key with the scope admin")
-    look(page, "refused")
+    check_page(page, "refused")
     page.close()

@@ -32,7 +32,9 @@ def enqueue(redis: Redis, queue: str, body: str) -> None:
     redis.rpush(f"dramatiq:{queue}", message_id)
 
 
-def test_all_kept_is_exit_0_with_a_line_for_each_promise(tmp_path: Path, engine: Engine, settings: Settings) -> None:
+def test_exit_0_with_a_line_for_each_invariant_when_all_hold(
+    tmp_path: Path, engine: Engine, settings: Settings
+) -> None:
     write(engine, BOOKS.read_text())
     done = run(tmp_path, settings)
     assert (done.returncode, done.stderr) == (0, "")
@@ -52,7 +54,9 @@ def test_what_is_not_checked_is_named(tmp_path: Path, engine: Engine, settings: 
     ]
 
 
-def test_a_broken_promise_is_exit_1_with_its_first_ten_rows(tmp_path: Path, engine: Engine, settings: Settings) -> None:
+def test_a_violated_invariant_is_exit_1_with_its_first_ten_rows(
+    tmp_path: Path, engine: Engine, settings: Settings
+) -> None:
     # given twelve stock levels that the ledger does not know
     write(
         engine,
@@ -78,7 +82,7 @@ def test_a_broken_promise_is_exit_1_with_its_first_ten_rows(tmp_path: Path, engi
     assert lines[-1] == "38 invariants, 1 violated."
 
 
-def test_json_has_every_promise_and_the_rows_of_the_broken_ones(
+def test_json_has_every_invariant_and_the_rows_of_violated_ones(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
     write(
@@ -120,13 +124,13 @@ def test_an_overdue_checkout_whose_message_waits_in_redis_is_fine(
         BOOKS.read_text() + "UPDATE checkouts SET due_at = now() - interval '1 hour' WHERE state = 'running'",
     )
     assert run(tmp_path, settings).returncode == 1
-    # when its message is found to be waiting
+    # when its message waits in Redis
     enqueue(redis, "checkout.price_lock", json.dumps({"args": [str(RUNNING)]}))
     # then
     assert run(tmp_path, settings).returncode == 0
 
 
-def test_without_redis_it_says_so_and_checks_all_the_same(tmp_path: Path, engine: Engine, settings: Settings) -> None:
+def test_without_redis_a_note_is_printed_and_all_is_checked(tmp_path: Path, engine: Engine, settings: Settings) -> None:
     write(engine, BOOKS.read_text())
     done = run(tmp_path, settings, REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 0
@@ -152,7 +156,7 @@ def test_without_redis_it_says_so_and_checks_all_the_same(tmp_path: Path, engine
     ],
     ids=["database-away", "no-database-address", "no-redis-address", "bad-setting"],
 )
-def test_what_keeps_it_from_running_is_exit_2_and_one_sentence(
+def test_an_audit_that_cannot_run_is_exit_2_with_one_sentence(
     tmp_path: Path, settings: Settings, environment: dict[str, str], sentence: str
 ) -> None:
     done = run(tmp_path, settings, "--json", **environment)

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.acceptance
 KINDS: Final = [kind.value for kind in FindingKind]
 FAILED: Final = "00000000-0000-7000-8000-000000000002"
 
-#: A second object of the failed checkout, open, so that the invariants about the bank's money stay kept.
-STRAY: Final = f"""
+#: A second, open object of the failed checkout, with which the invariants about the bank's money still hold.
+ORPHAN: Final = f"""
     INSERT INTO sandbox.payments (reference, checkout_id, currency, amount_minor, status, authorized_minor,
                                   captured_minor, refunded_minor)
     VALUES ('pay_3', '{FAILED}', 'EUR', 750, 'open', 0, 0, 0);
@@ -34,7 +34,7 @@ def figures(stdout: str) -> list[tuple[str, str, int]]:
     return [(each[0], each[1], int(each[2])) for each in words if len(each) > 2 and each[1] in KINDS]
 
 
-def test_books_that_agree_are_exit_0_with_a_line_for_each_kind(
+def test_exit_0_with_a_line_for_each_kind_when_both_sides_agree(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
     write(engine, BOOKS.read_text())
@@ -55,7 +55,7 @@ def test_books_that_agree_are_exit_0_with_a_line_for_each_kind(
 def test_a_difference_is_exit_1_with_what_to_do_and_nothing_is_touched(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
-    write(engine, BOOKS.read_text() + STRAY)
+    write(engine, BOOKS.read_text() + ORPHAN)
     before = take_snapshot(engine)
     done = run(tmp_path, settings, "--gateway")
     assert (done.returncode, done.stderr) == (1, "")
@@ -72,11 +72,11 @@ def test_a_difference_is_exit_1_with_what_to_do_and_nothing_is_touched(
 def test_a_repair_prints_what_it_did_and_the_next_run_finds_nothing(
     tmp_path: Path, engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
-    # Given money kept of a failed checkout, and another one that holds an authorisation beside its own
+    # Given captured money of a failed checkout, and another one with a second authorisation
     with build_works(engine, settings) as works:
         kept, doubled = check_out(works, shelf, "tok_declined"), check_out(works, shelf, "tok_declined")
         own = adopt(shelf, kept, make_object(works.gateway, kept, "capture"))
-        stray = make_object(works.gateway, doubled, "authorize")
+        orphan = make_object(works.gateway, doubled, "authorize")
     assert run(tmp_path, settings, "--gateway").returncode == 1
     # When
     done = run(tmp_path, settings, "--gateway", "--repair")
@@ -84,11 +84,11 @@ def test_a_repair_prints_what_it_did_and_the_next_run_finds_nothing(
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:2] == [
         f"Repaired (checkout {kept}, {own}, charged_without_order): refunded: 5.00 EUR.",
-        f"Repaired (checkout {doubled}, {stray}, orphaned_payment): cancelled: 5.00 EUR.",
+        f"Repaired (checkout {doubled}, {orphan}, orphaned_payment): cancelled: 5.00 EUR.",
     ]
     assert figures(done.stdout) == [("ok", kind, 0) for kind in KINDS]
     assert bank_entries(shelf, own) == [("authorize", 500), ("capture", 500), ("refund", 500)]
-    assert bank_entries(shelf, stray) == [("authorize", 500), ("cancel", 500)]
+    assert bank_entries(shelf, orphan) == [("authorize", 500), ("cancel", 500)]
     # and once more
     before = take_snapshot(engine)
     again = run(tmp_path, settings, "--gateway", "--repair")
@@ -97,7 +97,7 @@ def test_a_repair_prints_what_it_did_and_the_next_run_finds_nothing(
     assert take_snapshot(engine) == before
 
 
-def test_what_has_no_rule_stands_after_a_repair_and_is_exit_1(
+def test_a_difference_without_a_rule_remains_after_a_repair_and_is_exit_1(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
     write(engine, BOOKS.read_text() + "DELETE FROM sandbox.payments WHERE reference = 'pay_2'")
@@ -110,7 +110,7 @@ def test_what_has_no_rule_stands_after_a_repair_and_is_exit_1(
 
 
 def test_ten_rows_of_a_kind_are_shown_and_notes_do_not_fail(tmp_path: Path, engine: Engine, settings: Settings) -> None:
-    # Given twelve objects of another database in an account that two share, and no bank of ours beside us
+    # Given twelve objects of another database in a shared account, and the bank's ledger in another database
     write(
         engine,
         BOOKS.read_text()
@@ -134,7 +134,9 @@ def test_ten_rows_of_a_kind_are_shown_and_notes_do_not_fail(tmp_path: Path, engi
 def test_json_has_the_findings_and_the_repairs_in_one_object(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
-    write(engine, BOOKS.read_text() + STRAY + "UPDATE sandbox.payments SET refunded_minor = 1 WHERE captured_minor > 0")
+    write(
+        engine, BOOKS.read_text() + ORPHAN + "UPDATE sandbox.payments SET refunded_minor = 1 WHERE captured_minor > 0"
+    )
     done = run(tmp_path, settings, "--json", "--gateway", "--repair")
     assert done.returncode == 1
     report: dict[str, Any] = json.loads(done.stdout)
@@ -179,8 +181,8 @@ def test_json_has_the_findings_and_the_repairs_in_one_object(
 
 
 def test_the_window_is_given_in_hours(tmp_path: Path, engine: Engine, settings: Settings) -> None:
-    # Given a stray of eight days ago
-    write(engine, BOOKS.read_text() + STRAY + "UPDATE sandbox.payments SET created_at = now() - interval '8 days'")
+    # Given a orphan of eight days ago
+    write(engine, BOOKS.read_text() + ORPHAN + "UPDATE sandbox.payments SET created_at = now() - interval '8 days'")
     # When, then
     week = run(tmp_path, settings, "--gateway")
     assert [each for each in figures(week.stdout) if each[0] != "ok"] == []
@@ -193,7 +195,7 @@ def test_the_window_is_given_in_hours(tmp_path: Path, engine: Engine, settings: 
 def test_a_call_that_makes_no_sense_is_a_usage_error(
     args: list[str], tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
-    write(engine, BOOKS.read_text() + STRAY)
+    write(engine, BOOKS.read_text() + ORPHAN)
     before = take_snapshot(engine)
     done = run(tmp_path, settings, *args)
     assert (done.returncode, done.stdout) == (2, "")
@@ -205,7 +207,7 @@ def test_a_call_that_makes_no_sense_is_a_usage_error(
 def test_a_provider_that_cannot_be_read_is_exit_2_and_never_all_well(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
-    # Given a bank whose database is away
+    # Given a bank whose database is unavailable
     write(engine, BOOKS.read_text())
     bank = {"CHECKOUT_SANDBOX_DATABASE_URL": "postgresql://bank:secret@127.0.0.1:1/bank"}
     sentence = "The payment provider does not answer (its database failed): try again later."
@@ -235,7 +237,7 @@ def test_a_provider_that_cannot_be_read_is_exit_2_and_never_all_well(
     ],
     ids=["no-such-gateway", "no-redis-address", "database-away", "lease-too-short"],
 )
-def test_what_keeps_the_comparison_from_running_is_exit_2_and_one_sentence(
+def test_a_comparison_that_cannot_run_is_exit_2_with_one_sentence(
     tmp_path: Path, settings: Settings, environment: dict[str, str], sentence: str
 ) -> None:
     done = run(tmp_path, settings, "--gateway", "--repair", **environment)

@@ -1,4 +1,4 @@
-"""Card numbers on the queues of real workers: refused, and in no table, no line of a log and no key of Redis."""
+"""Card numbers on the queues of real workers: they are refused, and stored in no table, log or key of Redis."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.acceptance
 
 PRICE_LOCK: Final = "checkout.price_lock"
 CARDS: Final = ["4242424242424242", "5555 5555 5555 4444", "3782-822463-10005", "6011 1111 1111 1117"]
-#: What must be nowhere: the numbers without what stands between their digits.
+#: The bare digits, which must be nowhere.
 DIGITS: Final = [re.sub(r"\D", "", card) for card in CARDS]
 #: `-v` prints every message as it comes and as the actor gets it.
 LINES: Final = {"worker": f"dramatiq -v workers.main:build_broker -p 1 -t 2 -Q {INTAKE} {PRICE_LOCK}"}
@@ -32,7 +32,7 @@ LINES: Final = {"worker": f"dramatiq -v workers.main:build_broker -p 1 -t 2 -Q {
 
 @pytest.fixture
 def processes(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Processes]:
-    """One worker for both queues that says all it can."""
+    """One worker for both queues, with its most detailed log."""
     times = TIMES | {"log_level": "debug"}
     urls: dict[str, Any] = {"database_url": SecretStr(database_url), "redis_url": SecretStr(redis_url)}
     settings = Settings(_env_file=None, gateway="sandbox", **urls, **times).with_gateway_options(**BANK_TIMES)
@@ -87,7 +87,7 @@ def dump_database(engine: Engine) -> str:
 
 
 def assert_clean(shown: str) -> None:
-    """Assert that none of the card numbers is in the text, however it is written there."""
+    """Assert that none of the card numbers is in the text, in any spelling."""
     assert not has_card_number(shown)
     packed = re.sub(r"[ -]", "", shown)
     assert [digits for digits in DIGITS if digits in packed] == []
@@ -99,7 +99,7 @@ def test_a_card_number_on_a_queue_is_kept_nowhere(
     # Given
     shelf = Shelf(engine)
     shelf.add_variant("cup", stock=50)
-    # When card numbers come for tokens, each with a good neighbour
+    # When card numbers come as tokens, each beside a valid message
     refused = [build_request(payment={"token": card}) for card in CARDS]
     refused += [build_request(payment={"token": f"my card: {card}, 12/29"}) for card in CARDS]
     refused += [build_request(payment={"token": int(DIGITS[0])}), build_request(payment={"number": CARDS[0]})]
@@ -107,7 +107,7 @@ def test_a_card_number_on_a_queue_is_kept_nowhere(
     # ... in other fields of requests that are refused for something else
     other = [build_request(owner="", reference=card) for card in CARDS]
     other += [build_request(payment={"token": "tok_ok"}, expected_lines={CARDS[0]: 1})]
-    # ... and in messages that nobody can read
+    # ... and in messages that cannot be read
     unreadable = [
         b'{"args": [{"payment": {"token": "4242424242424242"',
         b"\xff\x00 5555 5555 5555 4444",
@@ -122,11 +122,11 @@ def test_a_card_number_on_a_queue_is_kept_nowhere(
     for body in [*unreadable, harmless]:
         push_raw(client, INTAKE, body)
     push_raw(client, PRICE_LOCK, encode_message(PRICE_LOCK, CARDS[1]))
-    # Then each is written down once, with its reason, and its neighbours are checkouts
+    # Then each is recorded once, with its reason, and the valid messages are checkouts
     count = len(refused) + len(other) + len(unreadable) + 2
     written = text("SELECT count(*) FROM rejected_messages")
     started = text("SELECT count(*) FROM checkouts")
-    processes.wait_until(engine, lambda c: c.execute(written).scalar_one() >= count, "all are written down")
+    processes.wait_until(engine, lambda c: c.execute(written).scalar_one() >= count, "all are recorded")
     processes.wait_until(
         engine, lambda c: c.execute(started).scalar_one() >= len(refused) + len(other), "the good ones are checkouts"
     )

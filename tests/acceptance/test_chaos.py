@@ -1,4 +1,4 @@
-"""`chaos`: everything breaks while buyers buy, and a build that is broken on purpose is found out."""
+"""`chaos`: faults of every kind while buyers buy, and builds that are broken on purpose are detected."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from scripts import chaos
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import read_procfile
 from scripts.faults.faults import KINDS, plan_faults
-from scripts.faults.judge import Verdict
 from scripts.faults.load import plan_buyers
+from scripts.faults.verification import Verdict
 from scripts.local_servers.embedded import ROOT
 
 pytestmark = pytest.mark.acceptance
 
-#: So that a lost message, a dead worker and an absent Redis are over sooner: the proportions are those of the defaults.
+#: Shorter times, in the proportions of the defaults, so that recovery from each fault is faster.
 TIMES: Final = {
     "CHECKOUT_REDELIVER_AFTER_SECONDS": "1.5",
     "CHECKOUT_HEARTBEAT_SECONDS": "3",
@@ -54,25 +54,25 @@ def test_nothing_is_lost_whatever_breaks() -> None:
         ("build_without_guard", "duplicate_messages", 1, "one_ending_event"),
     ],
 )
-def test_a_broken_build_is_found_out(
+def test_a_broken_build_is_detected(
     build: str, fault: str, times: int, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdict, objections = torment_build(build, fault, times, monkeypatch)
+    verdict, objections = run_build(build, fault, times, monkeypatch)
     assert any(broken in each for each in objections), objections
     assert verdict.audit_violations > 0
 
 
-# Whoever is called on too early waits for the row, or finds it as it was and is called again: the books stay right,
-# and only who listens at the queues can tell.
+# A worker that gets its message too early waits for the row, or finds it unchanged and gets another message: all
+# invariants hold, and only the listener at the queues detects it.
 @pytest.mark.timeout(200)
-def test_a_build_that_sends_before_it_commits_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict, objections = torment_build("build_too_eager", "kill_worker", 4, monkeypatch)
+def test_a_build_that_sends_before_it_commits_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict, objections = run_build("build_too_eager", "kill_worker", 4, monkeypatch)
     assert verdict.early > 0
     assert any("before the commit that it follows" in each for each in objections), objections
     assert verdict.audit_violations == 0
 
 
-def torment_build(build: str, fault: str, times: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Verdict, list[str]]:
+def run_build(build: str, fault: str, times: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Verdict, list[str]]:
     for name, value in TIMES.items():
         monkeypatch.setenv(name, value)
     sound = read_procfile(with_web=True)
@@ -81,19 +81,19 @@ def torment_build(build: str, fault: str, times: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr("scripts.faults.place.read_procfile", lambda **_: lines)
     monkeypatch.setattr(chaos, "END_SECONDS", 20)
     with Ending() as ending:
-        verdict, injected, _ = chaos.torment(120, 1, (fault,), ending, Console(quiet=True))
+        verdict, injected, _ = chaos.run_seed(120, 1, (fault,), ending, Console(quiet=True))
     assert len(injected) == times
-    return verdict, chaos.object_to(verdict, {"faults": {fault: times}}, (fault,))
+    return verdict, chaos.find_objections(verdict, {"faults": {fault: times}}, (fault,))
 
 
 def test_a_seed_is_a_plan() -> None:
     assert plan_buyers(7, 50) == plan_buyers(7, 50) != plan_buyers(8, 50)
-    plan = plan_faults(7, KINDS, 1000, decks=2)
-    assert plan == plan_faults(7, KINDS, 1000, decks=2) != plan_faults(8, KINDS, 1000, decks=2)
+    plan = plan_faults(7, KINDS, 1000, rounds=2)
+    assert plan == plan_faults(7, KINDS, 1000, rounds=2) != plan_faults(8, KINDS, 1000, rounds=2)
     assert {kind for _, kind in plan} == set(KINDS) - {"gateway"}
 
 
-def test_a_fault_that_there_is_not_is_refused() -> None:
+def test_an_unknown_fault_is_refused() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "scripts.chaos", "--faults", "earthquake"],
         cwd=ROOT,

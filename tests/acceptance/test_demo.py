@@ -1,4 +1,4 @@
-"""The demo as a person runs it: it tells the truth, and it leaves nothing behind."""
+"""The demo as a user runs it: its output is right, and it leaves nothing behind."""
 
 import json
 import os
@@ -23,17 +23,17 @@ from tests.support.pages import read_blocks
 pytestmark = pytest.mark.acceptance
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-#: Under half a minute is what is promised on a machine that has nothing else to do.
+#: On an idle machine the demo takes under half a minute.
 BOUND_SECONDS: Final = 110
 MARK: Final = "DEMO_TEST_MARK"
 
 
 @contextmanager
 def start_demo(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], Path, str]]:
-    """Start it with a temporary folder of its own, and a mark that every process under it inherits."""
+    """Start the demo with its own temporary folder, and a mark that all its processes inherit."""
     mark = uuid4().hex
     with tempfile.TemporaryDirectory(prefix="d-") as folder, tempfile.TemporaryDirectory(prefix="e-") as empty:
-        Path(folder).chmod(0o755)  # PostgreSQL's account must get through
+        Path(folder).chmod(0o755)  # PostgreSQL's account must reach the data
         process = subprocess.Popen(
             [sys.executable, "-m", "scripts.demo", *arguments],
             cwd=empty,  # where no `.env` is
@@ -51,7 +51,7 @@ def start_demo(*arguments: str, **environment: str) -> Iterator[tuple[subprocess
 
 
 def find_processes(mark: str) -> list[str]:
-    """Return the commands of living processes with this mark. Empty where there is no /proc."""
+    """Return the commands of running processes with this mark. Empty without /proc."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -68,7 +68,7 @@ def list_databases(url: str) -> set[str]:
 
 
 def list_leases(url: str) -> set[int]:
-    """Return the Redis databases that a script holds as its own."""
+    """Return the Redis databases that scripts have leased."""
     found = set()
     for number in range(1, 16):
         with Redis.from_url(re.sub(r"/\d+$", "", url), db=number) as client:
@@ -78,7 +78,7 @@ def list_leases(url: str) -> set[int]:
 
 
 def read_until(process: subprocess.Popen[str], wanted: str) -> None:
-    """Read up to the line that has this in it. The time limit of the test bounds the wait."""
+    """Read up to the line that contains this. The time limit of the test bounds the wait."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -88,7 +88,7 @@ def read_until(process: subprocess.Popen[str], wanted: str) -> None:
     pytest.fail(f"It ended without {wanted!r}: {''.join(lines)}")
 
 
-def test_the_demo_tells_its_story_on_servers_of_its_own() -> None:
+def test_the_demo_runs_on_its_own_servers() -> None:
     # When
     with start_demo() as (process, folder, mark):
         output, errors = process.communicate(timeout=BOUND_SECONDS)
@@ -97,9 +97,9 @@ def test_the_demo_tells_its_story_on_servers_of_its_own() -> None:
     assert (process.returncode, errors, left) == (0, "", ([], []))
     assert "\x1b" not in output
     lines = [re.sub(r"^ *\d+\.\d s  ", "", line).rstrip() for line in output.splitlines()]
-    # What the README shows is what one sees.
+    # The README shows the real output.
     assert {line.rstrip() for line in read_blocks("text")[0].text.splitlines()} <= set(lines)
-    told = iter(lines)
+    rest = iter(lines)
     for wanted in (
         "Starting: PostgreSQL and Redis from wheels, worker processes. Ctrl-C leaves nothing behind.",
         "20 buyers want 12 kettles, all at once",
@@ -107,15 +107,15 @@ def test_the_demo_tells_its_story_on_servers_of_its_own() -> None:
         'Their error: "kettle" is sold out: remove it.',
         "12 have paid: orders 1001 to 1012.",
         'Nora pays at once: "The payment was declined (card_declined): try another payment method."',
-        "His first card lacks funds. The hold stays, he may try another.",
+        "His first card lacks funds. The reservation stays, he may try another.",
         "His second card pays 38.00 EUR: order 1013.",
         "Pia holds 2 teapots and 3 teas. Her cart is locked: an UPDATE in plain SQL is refused.",
-        "She cancels. All is back on the shelf, and the same UPDATE is carried out.",
-        "... the payment_authorization worker is killed (SIGKILL). The engine knows only that it asked.",
-        "Asked again with the same key, the bank repeats its answer: order 1014.",
-        "Quin's checkout has expired; the 3 teapots are back on the shelf.",
+        "She cancels. All is back in stock, and the same UPDATE is carried out.",
+        "... the payment_authorization worker is killed (SIGKILL). The engine knows only that it called.",
+        "Called again with the same key, the bank repeats its answer: order 1014.",
+        "Quin's checkout has expired; the 3 teapots are back in stock.",
     ):
-        assert wanted in told, f"{wanted!r} is missing or out of order in {output}"
+        assert wanted in rest, f"{wanted!r} is missing or out of order in {output}"
     table = dict(re.findall(r"^(\w[\w =]*?)  +(\S.*?)  +yes$", "\n".join(lines), re.MULTILINE))
     assert table.pop("stock conserved").endswith("; 0 held")
     assert table == {
@@ -134,7 +134,7 @@ def test_the_demo_tells_its_story_on_servers_of_its_own() -> None:
 
 
 def test_json_is_one_object_and_the_databases_on_given_servers_are_gone(server_urls: tuple[str, str]) -> None:
-    # Given servers on which others may be at work
+    # Given servers that other clients may use
     database_url, redis_url = server_urls
     before = (list_databases(database_url), list_leases(redis_url))
     # When
@@ -185,7 +185,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(moment: str, signum: signal.
     # Given
     with start_demo(PYTHONUNBUFFERED="1") as (process, folder, mark):
         read_until(process, moment)
-        # When: a terminal tells the whole foreground group, and an impatient person presses twice
+        # When: a terminal signals the whole foreground group, and the user presses twice
         os.killpg(process.pid, signum)
         os.killpg(process.pid, signum)
         _, errors = process.communicate(timeout=BOUND_SECONDS)

@@ -1,4 +1,4 @@
-"""The HTTP edge with all its processes: a rush for the last units, servers that go away, and an edge that dies."""
+"""The HTTP edge with all its processes: a rush for the last units, unavailable servers, and a killed edge."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 def place(opened: Place) -> Iterator[Place]:
-    """The shop, empty. Whatever a test does with it, every invariant is kept at its end."""
+    """The installation with some cups. Every invariant must hold after each test."""
     empty(opened)
     opened.shelf.add_variant("cup", stock=UNITS, price_minor=250)
     yield opened
@@ -42,7 +42,7 @@ def money(place: Place) -> list[tuple[Any, ...]]:
 
 
 async def rush(place: Place, carts: list[dict[str, Any]]) -> list[tuple[float, httpx2.Response]]:
-    """Let everybody pay at once; half of the carts are there already."""
+    """Pay all carts at once; half of them are written before."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx2.AsyncClient(base_url=place.url, headers=place.headers, timeout=60, limits=limits) as client:
         early = carts[::2]
@@ -54,8 +54,8 @@ async def rush(place: Place, carts: list[dict[str, Any]]) -> list[tuple[float, h
             named: dict[str, Any] = {"cart_id": cart["id"]} if cart in early else {"cart": cart}
             began = time.monotonic()
             body = {**named, "payment": {"token": "tok_ok"}}
-            answer = await client.post("/checkout", json=body, headers=key(cart["id"], wait=30))
-            return time.monotonic() - began, answer
+            response = await client.post("/checkout", json=body, headers=key(cart["id"], wait=30))
+            return time.monotonic() - began, response
 
         return await asyncio.gather(*(pay(cart) for cart in carts))
 
@@ -64,26 +64,26 @@ def test_two_hundred_buyers_of_fifty_units(place: Place, record_property: Any) -
     # Given
     carts = [make_cart("cup") for _ in range(BUYERS)]
     # When
-    answers = asyncio.run(rush(place, carts))
+    responses = asyncio.run(rush(place, carts))
     # Then
-    seconds = sorted(seconds for seconds, _ in answers)
+    seconds = sorted(seconds for seconds, _ in responses)
     figures = {
         f"p{share}": round(seconds[min(len(seconds) - 1, len(seconds) * share // 100)], 3) for share in (50, 95, 99)
     }
     record_property("edge_seconds", figures)
-    sys.stdout.write(f"seconds until a buyer has the answer: {figures}\n")
-    kinds = Counter((answer.status_code, answer.json().get("code")) for _, answer in answers)
+    sys.stdout.write(f"seconds until a buyer has the response: {figures}\n")
+    kinds = Counter((response.status_code, response.json().get("code")) for _, response in responses)
     assert kinds == {(200, None): UNITS, (409, "out_of_stock"): BUYERS - UNITS}
-    refusals = [answer.json()["facts"] for _, answer in answers if answer.status_code == 409]
+    refusals = [response.json()["facts"] for _, response in responses if response.status_code == 409]
     assert {(facts["sku"], facts["requested"], facts["available"]) for facts in refusals} == {("cup", 1, 0)}
-    numbers = {answer.json()["order_number"] for _, answer in answers if answer.status_code == 200}
+    numbers = {response.json()["order_number"] for _, response in responses if response.status_code == 200}
     assert {number for (number,) in place.shelf.rows("SELECT number FROM orders WHERE state = 'placed'")} == numbers
     assert len(numbers) == UNITS
     assert place.shelf.stock("cup") == (0, 0)
     assert money(place) == [("authorize", UNITS), ("capture", UNITS)]
 
 
-def test_while_redis_is_away_checkouts_are_taken_and_go_on_when_it_is_back(place: Place) -> None:
+def test_checkouts_are_accepted_without_redis_and_go_on_when_it_is_back(place: Place) -> None:
     with place.client() as client:
         # Given
         place.valkey.stop()
@@ -92,33 +92,33 @@ def test_while_redis_is_away_checkouts_are_taken_and_go_on_when_it_is_back(place
             times = []
             for number in range(5):
                 began = time.monotonic()
-                answer = client.post("/checkout", json=ask(make_cart("cup")), headers=key(number))
+                response = client.post("/checkout", json=ask(make_cart("cup")), headers=key(number))
                 times.append(time.monotonic() - began)
                 # Then
-                assert (answer.status_code, answer.json()["state"]) == (202, "running")
+                assert (response.status_code, response.json()["state"]) == (202, "running")
             assert max(times) < 2.5
             place.wait_for_health("degraded")
             assert place.shelf.rows("SELECT state, phase, count(*) FROM checkouts GROUP BY 1, 2") == [("running", 0, 5)]
         finally:
             place.valkey.start()
-        # Then all of it goes on by itself
+        # Then all checkouts go on by themselves
         place.wait_for_states({"completed": 5})
-        assert client.get(answer.headers["location"]).json()["state"] == "completed"
+        assert client.get(response.headers["location"]).json()["state"] == "completed"
     assert money(place) == [("authorize", 5), ("capture", 5)]
 
 
-def test_while_postgresql_is_away_everything_is_refused_and_nothing_is_lost(place: Place) -> None:
+def test_without_postgresql_everything_is_refused_and_nothing_is_lost(place: Place) -> None:
     cart = make_cart("cup")
     ended = place.processes.count_lines("web.1 | ended")
     with place.client() as client:
-        # Given a payment that waits while the database ends, and the database away
+        # Given a payment that waits while the database crashes, and no database
         with ThreadPoolExecutor(1) as threads:
             place.processes.supervisor.kill("payment_authorization", signal.SIGSTOP)
             waiting = threads.submit(client.post, "/checkout", json=ask(cart), headers=key("order-1", wait=20))
             wait_until(lambda: place.shelf.rows("SELECT FROM checkouts WHERE phase = 3"), "it waits for its payment")
             place.cut_postgres()
             try:
-                # Then each route says so, in time
+                # Then each route refuses, in time
                 requests: list[tuple[str, str, dict[str, Any]]] = [
                     ("GET", "/checkout", {"params": {"cart_id": cart["id"]}}),
                     ("POST", "/checkout", {"json": ask(make_cart("cup")), "headers": key("order-2", wait=5)}),
@@ -141,14 +141,14 @@ def test_while_postgresql_is_away_everything_is_refused_and_nothing_is_lost(plac
             first = waiting.result()
         assert first.status_code in {200, 202, 503}
         place.wait_for_edge()
-        # And nothing of what was refused is there
+        # And nothing of the refused requests is stored
         place.wait_for_states({"completed": 1})
         assert place.shelf.rows("SELECT key FROM stored_responses") == [("order-1",)]
-        # When both are asked for again
+        # When both are repeated
         place.shelf.run("UPDATE stored_responses SET leased_until = now()")
         again = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
         second = client.post("/checkout", json=ask(make_cart("cup")), headers=key("order-2", wait=20))
-    # Then each is one order, and the news is heard again without a restart
+    # Then each is one order, and the edge is notified again without a restart
     assert again.status_code in {200, 202}
     assert (second.status_code, second.json()["state"]) == (200, "completed")
     assert money(place) == [("authorize", 2), ("capture", 2)]
@@ -158,7 +158,7 @@ def test_while_postgresql_is_away_everything_is_refused_and_nothing_is_lost(plac
 def test_an_edge_that_is_killed_pays_nothing_twice(place: Place) -> None:
     cart = make_cart("cup")
     with place.client() as client, ThreadPoolExecutor(1) as threads:
-        # Given a payment that waits for a worker that stands still
+        # Given a payment that waits for a suspended worker
         place.processes.supervisor.kill("payment_capture", signal.SIGSTOP)
         waiting = threads.submit(client.post, "/checkout", json=ask(cart), headers=key("order-1", wait=2))
         wait_until(lambda: place.shelf.rows("SELECT FROM checkouts WHERE phase = 5"), "it waits for its capture")
@@ -168,7 +168,7 @@ def test_an_edge_that_is_killed_pays_nothing_twice(place: Place) -> None:
             waiting.result()
         place.processes.supervisor.kill("payment_capture", signal.SIGCONT)
         place.wait_for_edge()
-        # Then a repeat is told to wait while the dead one's lease lasts, and after it gets the one order
+        # Then a repeat gets 409 while the killed edge's lease lasts, and the one order afterwards
         early = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
         place.shelf.run("UPDATE stored_responses SET leased_until = now()")
         late = client.post("/checkout", json=ask(cart), headers=key("order-1", wait=20))
@@ -177,7 +177,7 @@ def test_an_edge_that_is_killed_pays_nothing_twice(place: Place) -> None:
     assert money(place) == ALL_SOLD
 
 
-def test_an_edge_that_is_told_to_end_answers_first(place: Place) -> None:
+def test_an_edge_that_gets_sigterm_responds_first(place: Place) -> None:
     cart = make_cart("cup")
     with place.client() as client, ThreadPoolExecutor(1) as threads:
         # Given
@@ -188,9 +188,9 @@ def test_an_edge_that_is_told_to_end_answers_first(place: Place) -> None:
         # When
         began = time.monotonic()
         os.kill(pid_of(place, "web.1"), signal.SIGTERM)
-        answer = waiting.result()
+        response = waiting.result()
         # Then
-        assert (answer.status_code, answer.json()["state"]) == (202, "running")
+        assert (response.status_code, response.json()["state"]) == (202, "running")
         wait_until(lambda: place.processes.count_lines("ended with 0") == before + 1, "it has ended well")
         assert time.monotonic() - began < 10
         place.processes.supervisor.kill("payment_capture", signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""The HTTP edge while its servers freeze, restart and stay away, and while it is told to end with many who wait."""
+"""The HTTP edge while its servers freeze, restart or are unavailable, and when it gets SIGTERM with many long polls."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from tests.acceptance.edge_place import Place, ask, empty, key, make_cart, open_
 
 pytestmark = pytest.mark.acceptance
 
-#: Longest time in which the edge tells that a server is away: its time-outs and repeats, on a busy machine.
+#: Longest time until the edge reports an unavailable server: its time-outs and repeats, on a busy machine.
 BOUND_SECONDS: Final = 5.0
 CAPTURED: Final = "SELECT count(*), count(DISTINCT reference) FROM sandbox.entries WHERE kind = 'capture'"
 
@@ -34,7 +34,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 def place(opened: Place) -> Iterator[Place]:
-    """The shop, with forty cups alone. Whatever a test does with it, every invariant is kept at its end."""
+    """The installation with forty cups. Every invariant must hold after each test."""
     empty(opened)
     opened.shelf.add_variant("cup", stock=40, price_minor=250)
     yield opened
@@ -44,7 +44,7 @@ def place(opened: Place) -> Iterator[Place]:
 
 @contextmanager
 def frozen(place: Place, *lines: str) -> Iterator[None]:
-    """Let these workers stand still."""
+    """Suspend these workers."""
     for line in lines:
         assert place.processes.supervisor.kill(line, signal.SIGSTOP) == 1
     try:
@@ -56,7 +56,7 @@ def frozen(place: Place, *lines: str) -> Iterator[None]:
 
 @contextmanager
 def frozen_redis(place: Place) -> Iterator[None]:
-    """Let Redis take connections and say nothing."""
+    """Suspend Redis: it accepts connections and does not answer."""
     process = place.valkey._process
     assert process is not None
     process.send_signal(signal.SIGSTOP)
@@ -67,8 +67,8 @@ def frozen_redis(place: Place) -> Iterator[None]:
 
 
 @contextmanager
-def postgres_away(place: Place) -> Iterator[None]:
-    """Let PostgreSQL be gone as after a crash; in the end it is back at its address."""
+def without_postgres(place: Place) -> Iterator[None]:
+    """Crash PostgreSQL; at the end it is back at its address."""
     place.cut_postgres()
     try:
         yield
@@ -87,22 +87,22 @@ def make_names(count: int) -> list[str]:
 
 def time_it(work: Callable[[], httpx2.Response]) -> tuple[float, httpx2.Response]:
     began = time.monotonic()
-    answer = work()
-    return time.monotonic() - began, answer
+    response = work()
+    return time.monotonic() - began, response
 
 
 def assert_unavailable(work: Callable[[], httpx2.Response]) -> None:
-    """Assert that this is refused, in time, with when to come back."""
-    seconds, answer = time_it(work)
-    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-    assert (answer.json()["code"], answer.headers["retry-after"]) == ("service_unavailable", "2")
+    """Assert that this is refused in time, with Retry-After."""
+    seconds, response = time_it(work)
+    assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
+    assert (response.json()["code"], response.headers["retry-after"]) == ("service_unavailable", "2")
     assert seconds < BOUND_SECONDS
 
 
-def stand(answer: httpx2.Response) -> tuple[int, str]:
-    """Return the status with how the checkout stands, or why there is none."""
-    body = answer.json()
-    return answer.status_code, body["code"] if "code" in body else body["state"]
+def summarize(response: httpx2.Response) -> tuple[int, str]:
+    """Return the HTTP status with the checkout's state, or with the error code."""
+    body = response.json()
+    return response.status_code, body["code"] if "code" in body else body["state"]
 
 
 def test_a_frozen_redis_costs_a_second_and_no_order(place: Place) -> None:
@@ -111,8 +111,8 @@ def test_a_frozen_redis_costs_a_second_and_no_order(place: Place) -> None:
             # When ten buy at once, and ten more one after the other
             at_once = list(threads.map(lambda name: time_it(lambda: pay(client, name)), make_names(10)))
             later = [time_it(partial(pay, client, name)) for name in make_names(10)]
-            # Then all are taken: the first wait for the one time-out, then nobody tries for a second
-            assert {stand(answer) for _, answer in at_once + later} == {(202, "running")}
+            # Then all are accepted: the first wait for the one time-out, then none tries Redis for a second
+            assert {summarize(response) for _, response in at_once + later} == {(202, "running")}
             assert max(seconds for seconds, _ in at_once) < BOUND_SECONDS / 2
             assert sorted(seconds for seconds, _ in later)[5] < 0.5
             assert place.shelf.rows("SELECT state, phase, count(*) FROM checkouts GROUP BY 1, 2") == [
@@ -122,19 +122,19 @@ def test_a_frozen_redis_costs_a_second_and_no_order(place: Place) -> None:
             cart = make_cart("cup")
             address = f"/carts/{cart.pop('id')}"
             assert [client.put(address, json=cart).status_code, client.get(address).status_code] == [201, 200]
-            # When somebody waits meanwhile
+            # When a long poll waits meanwhile
             waiting = threads.submit(pay, client, make_names(1)[0], wait=30)
-            wait_until(lambda: place.shelf.rows("SELECT count(*) FROM checkouts") == [(21,)], "it is taken")
+            wait_until(lambda: place.shelf.rows("SELECT count(*) FROM checkouts") == [(21,)], "it is accepted")
             place.wait_for_health("degraded")
-        # Then everything goes on by itself, and who waits gets the order
-        assert stand(waiting.result()) == (200, "completed")
+        # Then everything goes on by itself, and the long poll gets the order
+        assert summarize(waiting.result()) == (200, "completed")
         place.wait_for_states({"completed": 21})
         assert client.get(later[-1][1].headers["location"]).json()["state"] == "completed"
     assert place.shelf.rows(CAPTURED) == [(21, 21)]
     assert place.shelf.stock("cup") == (19, 0)
 
 
-def test_who_comes_first_after_a_restart_of_postgresql_is_served(place: Place) -> None:
+def test_the_first_request_after_a_restart_of_postgresql_is_served(place: Place) -> None:
     with place.client() as client:
         first = pay(client, make_names(1)[0], wait=20)
         ways: list[Callable[[], httpx2.Response]] = [
@@ -143,17 +143,17 @@ def test_who_comes_first_after_a_restart_of_postgresql_is_served(place: Place) -
             lambda: client.get(f"/carts/{first.json()['cart_id']}"),
             lambda: pay(client, make_names(1)[0], wait=20),
         ]
-        for come in ways:
-            # Given a database that has restarted while nobody asked
-            with postgres_away(place):
+        for request in ways:
+            # Given a database that has restarted between two requests
+            with without_postgres(place):
                 pass
             # Then
-            assert come().status_code == 200
+            assert request().status_code == 200
         place.wait_for_states({"completed": 2})
     assert place.shelf.rows(CAPTURED) == [(2, 2)]
 
 
-def test_twenty_who_wait_over_a_restart_of_postgresql_get_their_orders(place: Place) -> None:
+def test_twenty_long_polls_over_a_restart_of_postgresql_get_their_orders(place: Place) -> None:
     names = make_names(20)
     with place.client() as client, ThreadPoolExecutor(20) as threads:
         # Given
@@ -164,20 +164,20 @@ def test_twenty_who_wait_over_a_restart_of_postgresql_get_their_orders(place: Pl
             )
             assert client.get(f"/carts/{names[0]}").json()["locked"] is True
             # When
-            with postgres_away(place):
+            with without_postgres(place):
                 pass
         # Then
-        answers = [each.result() for each in waiting]
-        assert Counter(map(stand, answers)) == {(200, "completed"): 20}
+        responses = [each.result() for each in waiting]
+        assert Counter(map(summarize, responses)) == {(200, "completed"): 20}
         again = [pay(client, name, wait=30) for name in names]
-    assert [each.content for each in again] == [each.content for each in answers]
+    assert [each.content for each in again] == [each.content for each in responses]
     assert place.shelf.rows("SELECT count(*) FROM orders") == [(20,)]
     assert place.shelf.rows(CAPTURED) == [(20, 20)]
     assert place.shelf.stock("cup") == (20, 0)
 
 
 def approve_payment(place: Place) -> SandboxEvent:
-    """Let the one buyer who must say yes at the bank do so; returns what the bank sends about it."""
+    """Approve the one payment at the bank; return the bank's webhook about it."""
     bank = build_gateway(place.settings)
     assert isinstance(bank, SandboxGateway)
     [(reference,)] = place.shelf.rows("SELECT reference FROM payments")
@@ -187,41 +187,41 @@ def approve_payment(place: Place) -> SandboxEvent:
     return event
 
 
-def test_what_is_refused_while_postgresql_is_away_is_taken_when_it_is_back(place: Place) -> None:
+def test_requests_refused_without_postgresql_are_accepted_when_it_is_back(place: Place) -> None:
     first, second = make_names(2)
     with place.client() as client, ThreadPoolExecutor(1) as threads:
         # Given a payment that its buyer has approved at the bank, and one that waits for its worker
-        assert stand(pay(client, first, wait=20, token="tok_action_required")) == (202, "action_required")
+        assert summarize(pay(client, first, wait=20, token="tok_action_required")) == (202, "action_required")
         event = approve_payment(place)
 
-        def bring_news() -> httpx2.Response:
+        def send_webhook() -> httpx2.Response:
             headers = {**event.headers, "Content-Type": "application/json"}
             return httpx2.post(f"{place.url}/webhooks/sandbox", content=event.body, headers=headers)
 
         with frozen(place, "payment_authorization"):
             waiting = threads.submit(pay, client, second, wait=4)
             wait_until(lambda: place.shelf.rows("SELECT FROM checkouts WHERE phase = 3 AND state = 'running'"), "waits")
-            # When the database stays away for longer than it waits
-            with postgres_away(place):
+            # When the database is unavailable for longer than the long poll
+            with without_postgres(place):
                 # Then
-                assert_unavailable(bring_news)
+                assert_unavailable(send_webhook)
                 assert_unavailable(waiting.result)
                 assert_unavailable(lambda: pay(client, make_names(1)[0], wait=1))
             assert place.shelf.rows("SELECT count(*) FROM webhook_inbox") == [(0,)]
             assert place.shelf.rows("SELECT count(*) FROM checkouts") == [(2,)]
-        # And when it is back, the same is taken: the purchase once its first lease has run out
-        assert stand(pay(client, second, wait=20)) == (409, "idempotency_running")
+        # And when it is back, the same requests are accepted: the purchase once its first lease has expired
+        assert summarize(pay(client, second, wait=20)) == (409, "idempotency_running")
         place.shelf.run("UPDATE stored_responses SET leased_until = now() WHERE status IS NULL")
-        assert stand(pay(client, second, wait=20)) == (200, "completed")
-        assert bring_news().json() == {"received": True}
+        assert summarize(pay(client, second, wait=20)) == (200, "completed")
+        assert send_webhook().json() == {"received": True}
         place.wait_for_states({"completed": 2})
     assert place.shelf.rows(CAPTURED) == [(2, 2)]
 
 
-def test_everybody_who_waits_is_answered_by_an_edge_that_is_told_to_end(place: Place) -> None:
+def test_an_edge_that_gets_sigterm_answers_every_long_poll(place: Place) -> None:
     names = make_names(6)
     with place.client() as client, ThreadPoolExecutor(10) as threads:
-        # Given six who pay, three who want a quote, and one of them who cancels
+        # Given six payments, three quotes, and one cancellation of a quote's cart
         ids = make_names(3)
         for cart_id in ids:
             cart = make_cart("cup")
@@ -245,14 +245,14 @@ def test_everybody_who_waits_is_answered_by_an_edge_that_is_told_to_end(place: P
             began = time.monotonic()
             os.kill(pid_of(place, "web.1"), signal.SIGTERM)
             # Then
-            told = [each.result() for each in paying]
-            assert Counter(map(stand, told)) == {(202, "running"): 6}
-            assert Counter(stand(each.result()) for each in others) == {(202, "running"): 2, (202, "unwinding"): 2}
+            responses = [each.result() for each in paying]
+            assert Counter(map(summarize, responses)) == {(202, "running"): 6}
+            assert Counter(summarize(each.result()) for each in others) == {(202, "running"): 2, (202, "unwinding"): 2}
             wait_until(lambda: place.processes.count_lines("web.1 | ended with 0") == before + 1, "it has ended well")
             assert time.monotonic() - began < 10
         place.wait_for_states({"completed": 6, "awaiting_payment": 2, "cancelled": 1})
-        # And what the six were told is what they are told again
+        # And repeats of the six get the same responses
         place.wait_for_edge()
-        assert [pay(client, name, wait=30).content for name in names] == [each.content for each in told]
+        assert [pay(client, name, wait=30).content for name in names] == [each.content for each in responses]
     assert place.shelf.rows(CAPTURED) == [(6, 6)]
     assert place.shelf.stock("cup") == (34, 2)

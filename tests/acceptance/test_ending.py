@@ -1,4 +1,4 @@
-"""However a test run, `up`, `demo`, `chaos` or `bench` is ended, no server and no worker of it is left."""
+"""A test run, `up`, `demo`, `chaos` or `bench` leaves no server and no worker behind, however it is ended."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ START_SECONDS: Final = 70
 END_SECONDS: Final = 40
 POLL_SECONDS: Final = 0.05
 
-#: `scripts/dev.py` as people start it, in the environment that is there.
+#: `scripts/dev.py` as users start it, in the current environment.
 DEV: Final = (
     "import pathlib, sys; from scripts import dev; dev.prepare = lambda: None;"
     "dev.BIN = pathlib.Path(sys.executable).parent; raise SystemExit(dev.main(sys.argv[1:]))"
@@ -35,9 +35,9 @@ COMMANDS: Final = {
     "chaos": "chaos --checkouts 50",
     "bench": "bench --only throughput --rounds 1 --size 100",
 }
-#: Of each of these at least one runs before the end comes.
+#: At least one process of each of these runs before the signal.
 WANTED: Final = ("postgres -D ", "valkey", "dramatiq ")
-#: Exit codes. pytest has one of its own for Ctrl-C and leaves SIGTERM to the system; `up` ends when it is told to.
+#: Exit codes. pytest has its own for Ctrl-C and leaves SIGTERM to the system; `up` ends regularly on both.
 CODES: Final = {
     ("test", signal.SIGINT): 2,
     ("test", signal.SIGTERM): -signal.SIGTERM,
@@ -47,14 +47,14 @@ CODES: Final = {
 
 
 class Run:
-    """A command that runs, and all that it has started: whoever has its temporary folder in the environment."""
+    """A running command and its processes: all that have its temporary folder in the environment."""
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self.process, self.folder = process, folder
         self.marks: set[str] = set()
 
     def find(self) -> list[str]:
-        """Return the command lines of what lives."""
+        """Return the command lines of the running processes."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             try:
@@ -65,7 +65,7 @@ class Run:
             if str(self.folder) in environment or any(each in command for each in (str(self.folder), *self.marks)):
                 found.append(command)
                 names = {each.partition("=")[0] for each in environment.split("\0")}
-                # A reaper does not carry the mark that it looks for: it has it as its argument.
+                # A reaper has the mark as its argument, not in its environment.
                 self.marks |= {name for name in names - os.environ.keys() if name.startswith("REAPED_WITH_")}
         return found
 
@@ -78,24 +78,24 @@ class Run:
             time.sleep(POLL_SECONDS)
 
     def wait_until_nothing_is_left(self) -> None:
-        """Return once every process is gone, and every folder that nobody asked to keep."""
+        """Return once every process has ended, and every folder is removed that was not to be kept."""
         deadline = time.monotonic() + END_SECONDS
         while (left := self.find()) or (left := self.list_folders()):
             assert time.monotonic() < deadline, left
             time.sleep(POLL_SECONDS)
 
     def list_folders(self) -> list[str]:
-        """Return what is in the temporary folder. pytest keeps the folders of its last runs, `up` its data."""
+        """Return the folders left in the temporary folder, except those of pytest's last runs and `up`'s data."""
         names = {each.name for each in self.folder.iterdir()}
         return sorted(name for name in names if name != "local" and not name.startswith("pytest-of-"))
 
 
 @contextmanager
 def start(name: str) -> Iterator[Run]:
-    """Start a command in a session and in a temporary folder of its own; what it prints is shown when a test fails."""
+    """Start a command in its own session and temporary folder; its output is shown when a test fails."""
     with tempfile.TemporaryDirectory(prefix="n-") as place, tempfile.TemporaryFile() as output:
         folder = Path(place).resolve()
-        folder.chmod(0o755)  # PostgreSQL's account must get through
+        folder.chmod(0o755)  # PostgreSQL's account must reach the data
         arguments = COMMANDS[name].format(folder=folder).split()
         process = subprocess.Popen(
             [sys.executable, "-c", DEV, *arguments],
@@ -122,7 +122,7 @@ def test_nothing_is_left(name: str, signum: signal.Signals) -> None:
     with start(name) as run:
         run.wait_until_it_runs()
         assert run.marks
-        # When a terminal tells the whole foreground group, and others the process that they know of
+        # When a terminal signals the whole foreground group, or a supervisor the process
         if signum == signal.SIGINT:
             os.killpg(run.process.pid, signum)
         else:
@@ -131,5 +131,5 @@ def test_nothing_is_left(name: str, signum: signal.Signals) -> None:
         # Then
         run.wait_until_nothing_is_left()
         assert code == CODES.get((name, signum), -signum if signum == signal.SIGKILL else 128 + signum)
-        # A server whose data stays has written all of it down.
+        # A server with persistent data has shut down regularly.
         assert not (run.folder / "local" / "postgres" / "postmaster.pid").exists()

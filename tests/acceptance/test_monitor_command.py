@@ -27,8 +27,8 @@ COMMAND: Final = (sys.executable, str(ROOT / "scripts" / "monitor.py"))
 
 
 @pytest.fixture
-def books(engine: Engine) -> None:
-    """Committed: one completed, one failed and one running checkout."""
+def stored_checkouts(engine: Engine) -> None:
+    """Commit one completed, one failed and one running checkout."""
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(BOOKS.read_text())
@@ -48,7 +48,7 @@ def environment(settings: Settings, **others: str) -> dict[str, str]:
 
 
 def run(cwd: Path, settings: Settings, *args: str, **others: str) -> subprocess.CompletedProcess[str]:
-    # From an empty folder, so that no `.env` has a say.
+    # From an empty folder, so that it reads no `.env`.
     return subprocess.run(
         [*COMMAND, *args],
         cwd=cwd,
@@ -60,7 +60,7 @@ def run(cwd: Path, settings: Settings, *args: str, **others: str) -> subprocess.
     )
 
 
-@pytest.mark.usefixtures("books")
+@pytest.mark.usefixtures("stored_checkouts")
 def test_in_a_pipe_it_prints_one_fact_a_line(tmp_path: Path, settings: Settings) -> None:
     with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
         redis.hset("dramatiq:checkout.price_lock.msgs", "a", "{}")
@@ -86,7 +86,7 @@ def test_in_a_pipe_it_prints_one_fact_a_line(tmp_path: Path, settings: Settings)
     assert "\x1b" not in done.stdout
 
 
-@pytest.mark.usefixtures("books")
+@pytest.mark.usefixtures("stored_checkouts")
 def test_json_is_one_object(tmp_path: Path, settings: Settings) -> None:
     done = run(tmp_path, settings, "--json", "--hours", "1")
     assert (done.returncode, done.stderr) == (0, "")
@@ -103,8 +103,8 @@ def test_json_is_one_object(tmp_path: Path, settings: Settings) -> None:
     }
 
 
-@pytest.mark.usefixtures("books")
-def test_without_redis_it_says_so_and_shows_the_rest(tmp_path: Path, settings: Settings) -> None:
+@pytest.mark.usefixtures("stored_checkouts")
+def test_without_redis_a_note_is_printed_and_the_rest_is_shown(tmp_path: Path, settings: Settings) -> None:
     away = "redis://127.0.0.1:1/0"
     plain = run(tmp_path, settings, REDIS_URL=away)
     assert plain.returncode == 0
@@ -120,7 +120,7 @@ def test_without_a_database_it_is_exit_2_and_one_sentence(tmp_path: Path, settin
     assert "secret" not in done.stderr
 
 
-@pytest.mark.usefixtures("books")
+@pytest.mark.usefixtures("stored_checkouts")
 def test_watching_in_a_pipe_repeats_until_ctrl_c(tmp_path: Path, settings: Settings) -> None:
     with subprocess.Popen(
         [*COMMAND, "--watch", "--json"],
@@ -140,32 +140,32 @@ def test_watching_in_a_pipe_repeats_until_ctrl_c(tmp_path: Path, settings: Setti
     assert readings[0]["at"] < readings[1]["at"]
 
 
-@pytest.mark.usefixtures("books")
-def test_watching_on_a_terminal_draws_tables_and_gives_the_screen_back(tmp_path: Path, settings: Settings) -> None:
+@pytest.mark.usefixtures("stored_checkouts")
+def test_watching_on_a_terminal_draws_tables_and_restores_the_screen(tmp_path: Path, settings: Settings) -> None:
     # given a terminal
-    ours, theirs = pty.openpty()
+    terminal, process_side = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "--watch"],
         cwd=tmp_path,
         env=environment(settings),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=process_side,
+        stdout=process_side,
+        stderr=process_side,
         close_fds=True,
     )
-    os.close(theirs)
+    os.close(process_side)
     try:
         # when the tables are drawn, and Ctrl-C is pressed
-        shown = read_until(ours, b"stock_commit", seconds=20)
+        shown = read_until(terminal, b"stock_commit", seconds=20)
         process.send_signal(signal.SIGINT)
-        shown += read_until(ours, None, seconds=20)
+        shown += read_until(terminal, None, seconds=20)
         assert process.wait(20) == 0
     finally:
         process.kill()
         process.wait()
-        os.close(ours)
-    # then the other screen was taken and given back, and the last view stays
-    taken, _, rest = shown.decode().partition("\x1b[?1049h")
+        os.close(terminal)
+    # then the other screen was used and restored, and the last view stays
+    before, _, rest = shown.decode().partition("\x1b[?1049h")
     during, _, after = rest.partition("\x1b[?1049l")
     assert "Traceback" not in shown.decode()
     for view in (during, after):
@@ -174,7 +174,7 @@ def test_watching_on_a_terminal_draws_tables_and_gives_the_screen_back(tmp_path:
         assert re.search(r"price_lock +1 ", words)
         assert "needs attention" in words
         assert re.search(r"payment_declined +1 +100%", words)
-    assert taken == ""
+    assert before == ""
 
 
 def read_until(terminal: int, wanted: bytes | None, *, seconds: float) -> bytes:
@@ -186,7 +186,7 @@ def read_until(terminal: int, wanted: bytes | None, *, seconds: float) -> bytes:
         assert ready, f"nothing more within {seconds} s after {seen!r}"
         try:
             chunk = os.read(terminal, 65536)
-        except OSError:  # what a terminal says once its other side is closed
+        except OSError:  # a terminal whose other side is closed
             chunk = b""
         if not chunk:
             break

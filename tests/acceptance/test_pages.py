@@ -1,4 +1,4 @@
-"""Every command, setting and statement of the documents is carried out, as it is written."""
+"""Every command, setting and statement of the documents is run as it is written."""
 
 import json
 import os
@@ -46,7 +46,7 @@ ELSEWHERE: Final = {
         "tests/contract/test_suite_from_outside.py"
     ),
 }
-#: Commands that go on until they are told to end, and what they print, or log, when they are there.
+#: Commands that run until a signal, and what they print or log when they are ready.
 LASTING: Final = {
     "checkout shop": "http://",
     "checkout monitor --watch": "state completed",
@@ -54,7 +54,7 @@ LASTING: Final = {
     "python -m workers.scheduler": "scheduler.started",
     "python -m workers.web": "web.started",
 }
-#: Where this environment has its commands.
+#: The folder of this environment's commands.
 BIN: Final = Path(sys.executable).parent
 
 
@@ -67,7 +67,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 def place(opened: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """A shop with kettles and cups, known to the commands, in a folder with the files that the pages name."""
+    """An installation with kettles and cups, set in the environment, in a folder with the files that the pages name."""
     empty(opened)
     opened.shelf.add_variant("kettle", stock=12, price_minor=3900)
     opened.shelf.add_variant("cup", stock=40, price_minor=450)
@@ -85,7 +85,7 @@ def place(opened: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
 
 
 def commands() -> list[tuple[str, str]]:
-    """Return each command of the pages, with where it stands."""
+    """Return each command of the pages with its page and line."""
     blocks = [block for block in read_blocks("bash") if "curl " not in block.text]
     return [
         (str(block), line.partition("  #")[0].strip())
@@ -96,7 +96,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 def fill_in(command: str, place: Place) -> str:
-    """Put something that is there in the place of what stands for it."""
+    """Replace placeholders with existing values."""
     if command.endswith(" ID"):
         table = "webhook_endpoints" if " webhooks " in command else "api_keys"
         add = "webhooks add https://shop.example/hook" if " webhooks " in command else "keys create --owner shop-2"
@@ -112,7 +112,7 @@ def run_checkout(arguments: str) -> Any:
 
 
 def start_lasting(command: str, sign: str) -> None:
-    """Start a command, wait for its sign, tell it to end, and see it end well."""
+    """Start a command, wait for its sign, end it, and assert its exit code."""
     env = {**os.environ, "CHECKOUT_WEB_PORT": "0", "CHECKOUT_LOG_LEVEL": "info", "PYTHONUNBUFFERED": "1"}
     port = ["--port", "0"] if command == "checkout shop" else []
     with subprocess.Popen(
@@ -125,13 +125,13 @@ def start_lasting(command: str, sign: str) -> None:
     ) as process:
         assert process.stdout is not None
         seen = []
-        for heard in process.stdout:
-            seen.append(heard)
-            if sign in heard:
+        for line in process.stdout:
+            seen.append(line)
+            if sign in line:
                 break
         else:
             pytest.fail(f"{command} ended without {sign!r}: {seen}")
-        # What a person looks at ends with Ctrl-C, the rest as a supervisor ends it.
+        # Interactive commands end with Ctrl-C, the others with a supervisor's SIGTERM.
         process.send_signal(signal.SIGINT if command.startswith("checkout ") else signal.SIGTERM)
         process.stdout.read()
         assert process.wait(20) in ({0, 130} if command.startswith("checkout ") else {0}), seen
@@ -171,19 +171,19 @@ def test_a_raw_message(place: Place) -> None:
             words = shlex.split(line.replace("<id>", message_id))
             client.execute_command(*(word.replace("{...}", json.dumps(read_example())) for word in words))
     place.wait_for_states({"completed": 1})
-    # ... and is found by the statement that tells what became of it
+    # ... and is found by the documented statement
     [statement] = [each.text for each in read_blocks("sql") if each.page == "integration.md"]
     [(state, number, code, message)] = place.shelf.rows(statement)
     assert (state, number is None, code, message) == ("completed", False, None, None)
 
 
 def read_example() -> dict[str, Any]:
-    """Return the message that the page shows."""
+    """Return the message of the page."""
     return dict(json.loads(read_blocks("json")[0].text))
 
 
 @pytest.mark.parametrize("block", read_blocks("json"), ids=str)
-def test_json_is_of_its_kind(block: Block) -> None:
+def test_json_examples_are_valid(block: Block) -> None:
     read = json.loads(block.text)
     if "timestamp" in read:
         EVENT.validate_python(read)
@@ -212,14 +212,14 @@ def test_a_setting_is_one(place: Place, block: Block) -> None:
                 assert client.config_set(name, value)
 
 
-def test_alerts_are_about_figures_that_there_are(place: Place) -> None:
+def test_alerts_use_existing_metrics(place: Place) -> None:
     [block] = read_blocks("yaml")
 
-    def ask() -> str:
+    def read_metrics() -> str:
         return httpx2.get(f"{place.url}/metrics", headers=place.headers).text
 
-    wait_until(lambda: "checkout_sweep_age_seconds" in ask(), "the sweep has run")
-    metrics = ask()
+    wait_until(lambda: "checkout_sweep_age_seconds" in read_metrics(), "the sweep has run")
+    metrics = read_metrics()
     named = {
         name
         for group in yaml.safe_load(block.text)["groups"]
@@ -227,6 +227,6 @@ def test_alerts_are_about_figures_that_there_are(place: Place) -> None:
         for name in re.findall(r"checkout_\w+", rule["expr"])
     }
     known = set(re.findall(r"^# TYPE (\w+) ", metrics, re.MULTILINE))
-    # There is none before anything has ended.
+    # This metric is missing until a checkout has ended.
     assert named - known <= {"checkout_success_ratio"}
     assert len(named) == 12

@@ -1,6 +1,7 @@
-"""How long it takes until everything goes on, on the defaults of every bound, and with nothing restarted by hand.
+"""The time until every checkout goes on after a fault, with all defaults and without a manual restart.
 
-What docs/production.md states: 15 s after a lost message, a dead or frozen worker, a lost Redis; 10 s after PostgreSQL.
+The bounds of docs/production.md: 15 s after a lost message, a killed or frozen worker, a lost Redis; 10 s after
+PostgreSQL's return.
 """
 
 import signal
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.acceptance
 
 BOUND_SECONDS: Final = 15.0
 POSTGRES_BOUND_SECONDS: Final = 10.0
-#: Their places in the tests of processes are shorter; here they are what a user gets.
+#: Other tests of processes shorten these settings; here they have their defaults.
 DEFAULTS: Final = (
     "redeliver_after_seconds",
     "redeliver_always_after_seconds",
@@ -33,7 +34,7 @@ DEFAULTS: Final = (
     "gateway_timeout_seconds",
     "gateway_lease_seconds",
 )
-#: The phase that two processes share, and before which everybody is held up.
+#: The phase that two processes share, and before which the checkouts wait.
 PHASE: Final = "order_creation"
 COUNT: Final = 5
 LOST: Final = LOST_COUNT.replace(":window_seconds", "3600")
@@ -41,7 +42,7 @@ LOST: Final = LOST_COUNT.replace(":window_seconds", "3600")
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A shop on the defaults, one phase served by two."""
+    """An installation with the defaults, one phase served by two workers."""
     changes = {name: Settings.model_fields[name].default for name in DEFAULTS}
     with open_place(tmp_path_factory.mktemp("recovery") / "fleet.log", twice=PHASE, **changes) as opened:
         yield opened
@@ -49,14 +50,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 def place(shop: Place) -> Iterator[Place]:
-    """The shop with many cups; sound at the end, and nobody has started anything."""
+    """The installation with many cups. Every invariant must hold after each test."""
     empty(shop)
     shop.shelf.add_variant("cup", stock=100, price_minor=250)
     yield shop
     shop.assert_sound()
 
 
-def hold_up(place: Place) -> list[str]:
+def freeze_phase(place: Place) -> list[str]:
     """Freeze the workers of the phase, and return them once some checkouts wait for it."""
     units = find_units(place)
     freeze(place, units)
@@ -72,13 +73,13 @@ def find_units(place: Place) -> list[str]:
 
 
 def freeze(place: Place, units: list[str]) -> None:
-    """Have them stand still."""
+    """Suspend these units."""
     for unit in units:
         place.processes.supervisor.kill(unit, signal.SIGSTOP)
 
 
 def start_some(place: Place, token: str = "tok_ok") -> None:
-    """Start checkouts; returns once all have come to the phase, or wait for the answer to a call."""
+    """Start checkouts; return once all have come to the phase, or wait for a gateway call."""
     with place.client() as client:
         for number in range(COUNT):
             assert client.post("/checkout", json=ask(make_cart("cup"), token), headers=key(number)).status_code == 202
@@ -88,8 +89,8 @@ def start_some(place: Place, token: str = "tok_ok") -> None:
     wait_until(lambda: place.shelf.rows(there) == [(COUNT,)], "they are there")
 
 
-def release(place: Place, units: list[str]) -> None:
-    """Let them go on."""
+def resume(place: Place, units: list[str]) -> None:
+    """Resume these units."""
     for unit in units:
         place.processes.supervisor.kill(unit, signal.SIGCONT)
 
@@ -101,26 +102,26 @@ def measure(place: Place, bound: float) -> None:
     wait_until(
         lambda: place.shelf.rows("SELECT count(*) FROM checkouts WHERE state = 'completed'") == [(COUNT,)], "all end"
     )
-    print(f"{time.monotonic() - began:.1f} s")  # noqa: T201 (what the bound is held against)
+    print(f"{time.monotonic() - began:.1f} s")  # noqa: T201 (compared with the bound)
 
 
 def test_after_lost_messages(place: Place) -> None:
-    # Given workers that stand still, and messages that are gone
-    units = hold_up(place)
+    # Given suspended workers, and lost messages
+    units = freeze_phase(place)
     keys = QueueKeys.name(NAMESPACE, f"checkout.{PHASE}")
     with Redis.from_url(place.valkey.url) as client:
         assert client.delete(keys.waiting, keys.messages) == 2
     # When
-    release(place, units)
+    resume(place, units)
     # Then
     measure(place, BOUND_SECONDS)
 
 
 def test_after_an_emptied_redis(place: Place) -> None:
-    units = hold_up(place)
+    units = freeze_phase(place)
     with Redis.from_url(place.valkey.url) as client:
         client.flushdb()
-    release(place, units)
+    resume(place, units)
     measure(place, BOUND_SECONDS)
 
 
@@ -133,31 +134,31 @@ def test_beside_a_frozen_worker_that_holds_messages(place: Place) -> None:
         connection.exec_driver_sql("LOCK TABLE orders IN EXCLUSIVE MODE")
         start_some(place)
         wait_until(lambda: find_holders(client, f"checkout.{PHASE}"), "some are held")
-        # When it freezes, for ever
+        # When it freezes
         freeze(place, [holder])
         connection.rollback()
-    release(place, [other])
+    resume(place, [other])
     # Then
     try:
         measure(place, BOUND_SECONDS)
         assert place.shelf.rows("SELECT count(*) > 0 FROM events WHERE kind = 'sweep.redelivered'") == [(True,)]
     finally:
-        release(place, [holder])
-    # And once it is back it is known that nothing was lost
-    wait_until(lambda: place.shelf.rows(LOST) == [(0,)], "all that was sent again is known as slow")
+        resume(place, [holder])
+    # And once it is back no message counts as lost
+    wait_until(lambda: place.shelf.rows(LOST) == [(0,)], "all redelivered messages count as slow")
 
 
 def test_after_both_workers_were_killed(place: Place) -> None:
-    for unit in hold_up(place):
+    for unit in freeze_phase(place):
         place.processes.supervisor.kill(unit, signal.SIGKILL)
     measure(place, BOUND_SECONDS)
 
 
-def test_after_a_redis_that_was_away(place: Place) -> None:
-    # Given a Redis that is gone, with all it had
-    units = hold_up(place)
+def test_after_an_unavailable_redis(place: Place) -> None:
+    # Given a Redis that has ended with all its messages
+    units = freeze_phase(place)
     place.valkey.stop()
-    release(place, units)
+    resume(place, units)
     time.sleep(3)
     # When
     place.valkey.start()
@@ -166,15 +167,15 @@ def test_after_a_redis_that_was_away(place: Place) -> None:
 
 
 def test_after_a_crash_of_postgresql(place: Place) -> None:
-    units = hold_up(place)
+    units = freeze_phase(place)
     place.cut_postgres()
-    release(place, units)
+    resume(place, units)
     time.sleep(3)
     place.postgres.start()
     measure(place, POSTGRES_BOUND_SECONDS)
 
 
-def test_after_a_crash_of_postgresql_while_the_bank_is_asked(place: Place) -> None:
+def test_after_a_crash_of_postgresql_during_gateway_calls(place: Place) -> None:
     start_some(place, "tok_authorize_slow")
     place.cut_postgres()
     time.sleep(4)
@@ -182,10 +183,10 @@ def test_after_a_crash_of_postgresql_while_the_bank_is_asked(place: Place) -> No
     measure(place, POSTGRES_BOUND_SECONDS)
 
 
-def test_after_a_worker_was_killed_while_the_bank_is_asked(place: Place) -> None:
-    # Given calls that the bank has carried out, and that nobody else makes before their leases have run out
+def test_after_a_worker_was_killed_during_gateway_calls(place: Place) -> None:
+    # Given calls that the bank has carried out, and that no other worker makes before their leases have expired
     start_some(place, "tok_authorize_timeout_after")
     held = "SELECT count(*) FROM sandbox.payments WHERE status = 'authorized'"
-    wait_until(lambda: place.shelf.rows(held) == [(COUNT,)], "the bank holds the money")
+    wait_until(lambda: place.shelf.rows(held) == [(COUNT,)], "the bank has authorised all")
     place.processes.supervisor.kill("payment_authorization", signal.SIGKILL)
     measure(place, BOUND_SECONDS)

@@ -1,4 +1,4 @@
-"""`scripts/replay.py` as a person runs it: a file in, real processes, figures out, nothing left behind."""
+"""`scripts/replay.py` as a user runs it: a file in, real processes, figures out, nothing left behind."""
 
 import json
 from collections import Counter
@@ -84,7 +84,7 @@ def read_kept(settings: Settings, database: str, query: LiteralString) -> list[A
 
 
 def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(invoices: Path, settings: Settings) -> None:
-    # When, with the database kept to look at
+    # When, with the database kept for the assertions
     code, output, notes = run(invoices, name_servers(settings), "--json", "--keep")
     # Then
     assert (code, len(output.splitlines())) == (0, 1), notes
@@ -112,11 +112,11 @@ def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(invoices: Path
         "rows": 9,
         "refused": REFUSED,
     }
-    told = notes.splitlines()
-    assert told[0] == "invoices.csv: 9 rows, 3 invoices, 3 rows refused."
-    assert told[1] == "The file is not UTF-8 and was read as windows-1252: look at accented letters in the titles."
-    assert told[2:5] == [f"row {each['row']}: {each['reason']}" for each in REFUSED]
-    assert told[-1] == "3 of 3 checkouts ended."
+    lines = notes.splitlines()
+    assert lines[0] == "invoices.csv: 9 rows, 3 invoices, 3 rows refused."
+    assert lines[1] == "The file is not UTF-8 and was read as windows-1252: look at accented letters in the titles."
+    assert lines[2:5] == [f"row {each['row']}: {each['reason']}" for each in REFUSED]
+    assert lines[-1] == "3 of 3 checkouts ended."
     assert read_orders(settings, read_database(notes)) == [
         ("1001", "CUP", "Café cup", 2, 500, "Customer 17850", "GB"),
         ("1001", "CUP", "Café cup", 1, 210, "Customer 17850", "GB"),
@@ -127,7 +127,7 @@ def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(invoices: Path
     ]
 
 
-def test_what_is_not_in_stock_fails_as_a_whole_and_holds_nothing(invoices: Path) -> None:
+def test_a_checkout_without_enough_stock_fails_and_reserves_nothing(invoices: Path) -> None:
     # When there are no servers, and three units of everything: the first wants four pots, the last five cards
     code, output, notes = run(invoices, {}, "--stock", "3")
     # Then
@@ -148,13 +148,13 @@ def test_what_is_not_in_stock_fails_as_a_whole_and_holds_nothing(invoices: Path)
 
 
 def split_tax(total_minor: int, percent: Fraction) -> int:
-    """Return the tax that a price with tax has in it, rounded half up."""
+    """Return the tax that is included in a price, rounded half up."""
     rate = percent / 100
     return floor(total_minor * rate / (1 + rate) + Fraction(1, 2))
 
 
 def assert_tax_is_split(lines: Sequence[TaxedLine], percent: Fraction, tax_minor: int) -> None:
-    """Each line has the tax of its total, an order that of its lines, and they come to this."""
+    """Assert the tax of each line, of each order, and of all orders."""
     assert [line.tax_minor for line in lines] == [split_tax(line.total_minor, percent) for line in lines]
     assert all(line.taxes == [("VAT", percent / 100, line.tax_minor)] and line.tax_included for line in lines)
     by_order: Counter[str] = Counter()
@@ -167,7 +167,7 @@ def assert_tax_is_split(lines: Sequence[TaxedLine], percent: Fraction, tax_minor
 @pytest.mark.parametrize(
     ("percent", "taxes"), [("20", [83, 35, 667, 125, 167, 0]), ("7.5", [35, 15, 279, 52, 70, 0])], ids=["20", "7.5"]
 )
-def test_with_vat_the_prices_stay_and_the_tax_in_them_is_told(
+def test_with_vat_the_prices_stay_and_their_tax_is_reported(
     invoices: Path, settings: Settings, percent: str, taxes: list[int]
 ) -> None:
     code, output, notes = run(invoices, name_servers(settings), "--json", "--keep", "--vat", percent)
@@ -205,11 +205,11 @@ def test_the_sample_of_real_invoices_is_sold_to_the_penny(settings: Settings, en
 
 
 @needs_sample
-def test_the_sample_with_twenty_of_each_sells_what_there_is(settings: Settings, engine: Engine) -> None:
+def test_the_sample_with_twenty_units_of_each_sells_no_more_than_the_stock(settings: Settings, engine: Engine) -> None:
     code, output, notes = run(SAMPLE, name_servers(settings), "--json", "--stock", "20")
     assert code == 0, notes
     found = json.loads(output.splitlines()[-1])
-    # Who comes first depends on the moment; that nothing is lost does not.
+    # Which checkout is first depends on timing; that none is lost does not.
     assert set(found["failed"]) == {"out_of_stock"}
     assert found["completed"] + found["failed"]["out_of_stock"] == found["checkouts"] == 236
     assert found["completed"] > 0

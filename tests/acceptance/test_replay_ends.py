@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from pipeline.settings import Settings
 from scripts.environments.ending import Ending
 from scripts.invoice_replay.invoices import read_invoices
-from scripts.invoice_replay.run import build_message, read_outcome, run_messages, stock_up
+from scripts.invoice_replay.run import build_message, read_outcome, run_messages, stock_variants
 from tests.acceptance.replays import (
     INVOICES,
     assert_nothing_is_left,
@@ -28,7 +28,7 @@ from tests.acceptance.replays import (
 def test_ended_before_it_is_done_it_leaves_nothing_behind(
     invoices: Path, settings: Settings, engine: Engine, wait_for: str, signum: signal.Signals
 ) -> None:
-    # Given one that cannot get done in time: the bank takes three seconds for each of its answers
+    # Given a replay that cannot end in time: the bank takes three seconds for each call
     servers = {**name_servers(settings), "CHECKOUT_SANDBOX_LATENCY_SECONDS": "3"}
     process = start(
         invoices,
@@ -42,7 +42,7 @@ def test_ended_before_it_is_done_it_leaves_nothing_behind(
         if wait_for in line:
             break
     assert read_database(notes) in find_databases(settings)
-    # When it is asked twice, as impatient people do
+    # When it gets the signal twice, as from an impatient user
     process.send_signal(signum)
     time.sleep(0.1)
     process.send_signal(signum)
@@ -75,7 +75,7 @@ def test_ended_before_it_is_done_it_leaves_nothing_behind(
     ],
     ids=["no-file", "no-columns", "no-invoices", "no-currency", "vat-101", "vat-word", "keep-nothing"],
 )
-def test_a_call_of_no_use_is_exit_2_and_one_sentence(
+def test_a_wrong_call_is_exit_2_with_one_sentence(
     tmp_path: Path, content: str | None, arguments: list[str], sentence: str
 ) -> None:
     file = tmp_path / "invoices.csv"
@@ -85,16 +85,16 @@ def test_a_call_of_no_use_is_exit_2_and_one_sentence(
     assert (code, output, notes.replace(str(file), "invoices.csv")) == (2, "", f"{sentence}\n")
 
 
-def test_servers_that_do_not_answer_are_told_in_one_sentence(invoices: Path, settings: Settings) -> None:
+def test_servers_that_do_not_answer_are_reported_in_one_sentence(invoices: Path, settings: Settings) -> None:
     code, output, notes = run(invoices, {**name_servers(settings), "REDIS_URL": "redis://127.0.0.1:1"}, "--json")
     assert (code, output) == (1, "")
     assert notes.splitlines()[-1].startswith("Redis did not answer: ")
 
 
-def test_when_nothing_moves_it_says_where_everything_is(engine: Engine, settings: Settings) -> None:
-    # Given nobody who works
+def test_a_stuck_replay_reports_where_checkouts_are(engine: Engine, settings: Settings) -> None:
+    # Given no workers
     invoices = read_invoices(INVOICES.encode(), "GBP").invoices
-    stock = stock_up(engine, invoices, None)
+    stock = stock_variants(engine, invoices, None)
     messages = [build_message(invoice, "GBP", "run", settings) for invoice in invoices]
     shown: list[int] = []
     # When

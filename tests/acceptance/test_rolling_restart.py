@@ -1,4 +1,4 @@
-"""Every process is restarted, one after the other, while checkouts come: nothing is lost, and nothing sent again."""
+"""Every process is restarted, one after the other, while checkouts come: nothing is lost or redelivered."""
 
 import threading
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 #: Longest that a purchase may take while its worker is being replaced: the start of a Python process on a busy machine.
 LONGEST_SECONDS: Final = 25.0
-#: Whose workers always have something to do while buyers come: each is hit while it holds messages.
+#: Phases whose workers always have work while buyers come: each gets SIGTERM while it has messages.
 PHASES: Final = frozenset(phase.queue for phase in CHAIN)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A shop on the defaults' bounds, so that nothing is taken for lost that merely waits for its worker."""
+    """An installation with longer bounds, so that a message that waits for its worker never counts as lost."""
     log = tmp_path_factory.mktemp("rolling") / "fleet.log"
     with open_place(log, redeliver_after_seconds=30, redeliver_always_after_seconds=60, heartbeat_seconds=15) as opened:
         empty(opened)
@@ -36,17 +36,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def has_ended(supervisor: Supervisor, unit: str, pid: int) -> bool:
-    """Return whether this process of a unit runs no longer; the next is started after a pause."""
+    """Return whether this process of a unit has ended; the next is started after a pause."""
     return supervisor.pids().get(unit) != pid
 
 
 def is_restarted(supervisor: Supervisor, unit: str, pid: int) -> bool:
-    """Return whether another process of a unit runs in the place of this one."""
+    """Return whether another process of a unit has replaced this one."""
     return supervisor.pids().get(unit, pid) != pid
 
 
 def test_a_rolling_restart_loses_and_repeats_nothing(place: Place) -> None:
-    # Given buyers that keep coming
+    # Given a stream of buyers
     stop = threading.Event()
     bought: list[str] = []
 
@@ -56,18 +56,18 @@ def test_a_rolling_restart_loses_and_repeats_nothing(place: Place) -> None:
                 cart = make_cart("cup")
                 while True:
                     try:
-                        answer = client.post("/checkout", json=ask(cart), headers=key(cart["id"], 1))
+                        response = client.post("/checkout", json=ask(cart), headers=key(cart["id"], 1))
                     except httpx2.TransportError:
                         continue  # the edge is being replaced: the same request again
                     break
-                assert answer.status_code in {200, 202}, answer.text
-                bought.append(answer.json()["checkout_id"])
+                assert response.status_code in {200, 202}, response.text
+                bought.append(response.json()["checkout_id"])
 
     supervisor = place.processes.supervisor
     left: set[bytes] = set()
     with Redis.from_url(place.valkey.url) as client, ThreadPoolExecutor(4) as threads:
         buyers = [threads.submit(buy) for _ in range(4)]
-        # When each process is told to end, and started again, one after the other
+        # When each process gets SIGTERM and is started again, one after the other
         units = sorted(supervisor.pids().items())
         for unit, pid in units:
             queue = f"checkout.{unit.removesuffix('.1')}"
@@ -86,9 +86,9 @@ def test_a_rolling_restart_loses_and_repeats_nothing(place: Place) -> None:
     unfinished = "SELECT count(*) FROM checkouts WHERE state <> 'completed'"
     wait_until(lambda: place.shelf.rows(unfinished) == [(0,)], "all are bought")
     assert len(set(bought)) == len(bought) == place.shelf.rows("SELECT count(*) FROM orders")[0][0] > 20
-    # ... no message was lost, and nobody who ended kept one that others would have had to wait for
+    # ... no message was lost, and no ended worker kept one
     assert place.shelf.rows("SELECT count(*) FROM events WHERE kind = 'sweep.redelivered'") == [(0,)]
     assert (left, supervisor.restarts) == (set(), len(units))
-    # ... and nobody has waited for longer than a worker takes to start
+    # ... and no checkout took longer than a worker takes to start
     [(slowest,)] = place.shelf.rows("SELECT max(extract(epoch FROM ended_at - created_at)) FROM checkouts")
     assert slowest < LONGEST_SECONDS

@@ -1,4 +1,4 @@
-"""`up`, started as a person starts it: everything runs, everything ends."""
+"""`up`, started as a user starts it: everything runs, everything ends."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def start_up(tmp_path: Path, local_folder: Path) -> Iterator[Start]:
 
 
 def read_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
-    """Return the lines up to the first that has this in it. The time limit of the test bounds the wait."""
+    """Return the lines up to the first that contains this. The time limit of the test bounds the wait."""
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:
@@ -73,7 +73,7 @@ def test_up_serves_restarts_and_leaves_nothing_behind(
     process = start_up(f"# two lines\nalpha: python -c '{code}'\nbeta: sleep 300\n", "--scale", "beta=2")
     # When
     lines = read_until(process, "pid")
-    # Then its servers are found by what runs beside it, and its lines have the addresses
+    # Then other commands find its servers, and its processes have the addresses
     urls = find_urls(state)
     assert urls is not None
     assert f"DATABASE_URL={urls[0]}" in lines
@@ -82,10 +82,10 @@ def test_up_serves_restarts_and_leaves_nothing_behind(
     assert (label.strip(), printed) == ("alpha.1", f"pid {first} {urls[1]}")
     with psycopg.connect(urls[0]) as connection:
         assert connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone() == (True,)
-    # When a line dies
+    # When a process is killed
     os.kill(first, signal.SIGKILL)
     again = read_until(process, "pid")
-    # Then it comes back
+    # Then it is restarted
     assert again[0].endswith("| ended with -9; starting again in 0.5 s")
     second = int(again[-1].partition("| ")[2].split()[1])
     owner = int(read_state(state)["pid"])
@@ -123,7 +123,7 @@ def test_a_name_that_is_not_in_the_procfile_is_refused_before_anything_starts(
     assert "DATABASE_URL=" not in output
 
 
-def test_a_setting_that_is_not_valid_is_told_in_one_sentence(
+def test_an_invalid_setting_is_reported_in_one_sentence(
     start_up: Start, monkeypatch: pytest.MonkeyPatch, local_folder: Path
 ) -> None:
     # Given

@@ -1,4 +1,4 @@
-"""The real worker processes, and what befalls them: killed, told to end, messages lost, Redis away, two schedulers."""
+"""The real worker processes under faults: SIGKILL, SIGTERM, lost messages, no Redis, two schedulers."""
 
 import json
 import os
@@ -53,8 +53,8 @@ def client(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def service(engine: Engine, processes: Processes) -> Iterator[CheckoutEngine]:
-    """The engine as the program at the door has it."""
-    built = build_engine(processes.settings, "door")
+    """The engine of a program that calls the service."""
+    built = build_engine(processes.settings, "test")
     yield built
     built.close()
 
@@ -81,7 +81,7 @@ def build_request(**changes: Any) -> dict[str, Any]:
 
 
 def start_many(service: CheckoutEngine, count: int) -> list[UUID]:
-    """Start so many checkouts at the door, each with a payment; all are accepted."""
+    """Start so many checkouts through the service, each with a payment; all are accepted."""
     requests = [StartRequest.model_validate(build_request()) for _ in range(count)]
     assert all(isinstance(request.payment, PaymentInput) for request in requests)
     answers = [answer for at in range(0, count, 50) for answer in service.service.start_many(requests[at : at + 50])]
@@ -91,17 +91,17 @@ def start_many(service: CheckoutEngine, count: int) -> list[UUID]:
 
 
 class Target:
-    """A unit that is to be hit in the middle of a batch, again and again: each time the process that runs now."""
+    """A unit that gets signals during a batch, several times: each time its current process."""
 
     def __init__(self, processes: Processes, engine: Engine, name: str) -> None:
-        """Aim at the first unit of this line."""
+        """Choose the first unit of this line."""
         self._processes, self._engine, self._unit = processes, engine, f"{name}.1"
         self._queue = f"checkout.{name}"
         self._leaders: set[int] = set()
         self._seen: set[bytes] = set()
 
     def wait_until_busy(self, client: Redis) -> int:
-        """Return the process that leads the unit, once a worker that was not hit before holds messages."""
+        """Return the unit's leading process, once a worker that got no signal before has messages."""
         for what, is_so in (
             ("runs", lambda _: self._processes.supervisor.pids().get(self._unit, 0) not in self._leaders | {0}),
             ("holds messages", lambda _: find_holders(client, self._queue) - self._seen),
@@ -135,7 +135,7 @@ def test_messages_from_anywhere_become_orders_and_nothing_is_sent_twice(
         assert connection.execute(REDELIVERED).scalar_one() == 0, processes.tail()
 
 
-def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
+def test_workers_killed_during_a_batch_lose_and_double_nothing(
     processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
 ) -> None:
     # Given
@@ -144,7 +144,7 @@ def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
         (Target(processes, engine, "inventory_reservation"), "reservations"),
         (Target(processes, engine, "payment_authorization"), "payment_operations"),
     ]
-    # When each of two workers is killed three times in the middle of a batch, which its table holds up
+    # When each of two workers is killed three times during a batch, which a table lock blocks
     for target, table in targets * 3:
         with engine.connect() as connection:
             connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
@@ -156,14 +156,14 @@ def test_workers_killed_in_the_middle_of_a_batch_lose_and_double_nothing(
     processes.assert_all_sold(engine, 300)
 
 
-def test_workers_told_to_end_finish_or_hand_back(
+def test_workers_that_get_sigterm_finish_or_return_their_messages(
     processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
 ) -> None:
     # Given
     Shelf(engine).add_variant("cup", stock=200)
     before = processes.count_lines("ended with 0")
     start_many(service, 200)
-    # When two workers are told to end in the middle of a batch
+    # When two workers get SIGTERM during a batch
     for name in ("inventory_reservation", "payment_authorization"):
         os.kill(Target(processes, engine, name).wait_until_busy(client), signal.SIGTERM)
     # Then both end in order, and everything is done
@@ -186,7 +186,7 @@ def test_an_emptied_redis_delays_and_loses_nothing(
     processes.assert_all_sold(engine, 300)
 
 
-def test_two_schedulers_call_lost_checkouts_once(
+def test_two_schedulers_redeliver_lost_messages_once(
     processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
 ) -> None:
     # Given a hundred checkouts whose messages never reached Redis
@@ -196,7 +196,7 @@ def test_two_schedulers_call_lost_checkouts_once(
         ids = [intake.start(connection, request, processes.settings).checkout_id for request in requests]
     # When both schedulers sweep
     processes.assert_all_sold(engine, 100)
-    # Then each was called again once
+    # Then each message was redelivered once
     with engine.connect() as connection:
         redelivered = connection.execute(
             text("SELECT checkout_id, phase FROM events WHERE kind = 'sweep.redelivered'")
@@ -204,7 +204,9 @@ def test_two_schedulers_call_lost_checkouts_once(
     assert sorted((row.checkout_id, row.phase) for row in redelivered) == [(id_, CHAIN[0].queue) for id_ in sorted(ids)]
 
 
-def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes, engine: Engine, client: Redis) -> None:
+def test_bad_messages_are_recorded_once_and_affect_no_others(
+    processes: Processes, engine: Engine, client: Redis
+) -> None:
     # Given bad messages of every kind, each between two good ones
     Shelf(engine).add_variant("cup", stock=100)
     unreadable = [
@@ -232,10 +234,10 @@ def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes,
     for body in bad:
         push_raw(client, INTAKE, encode_message(INTAKE, build_request()))
         push_raw(client, INTAKE, body)
-    stray = push_raw(client, "checkout.price_lock", encode_message("checkout.price_lock", "not-an-id"))
+    bad_id = push_raw(client, "checkout.price_lock", encode_message("checkout.price_lock", "not-an-id"))
     # Then the good ones are bought
     processes.assert_all_sold(engine, len(bad))
-    # ... each bad one is written down once, with its reason
+    # ... each bad one is recorded once, with its reason
     is_recorded = text("SELECT count(*) >= :count FROM rejected_messages")
     processes.wait_until(
         engine, lambda c: c.execute(is_recorded, {"count": len(bad) + 1}).scalar_one(), "all are recorded"
@@ -249,10 +251,9 @@ def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes,
         + [(INTAKE, code) for code, _ in refused]
     )
     assert all(row.message.endswith(".") and "?" not in row.message for row in rows)
-    # ... those that nobody can read are dead letters but for the three with a token in them, and nothing is left that
-    # could come again
+    # ... unreadable ones are dead letters, except the three that contain a token, and no message is left
     assert client.zcard(f"dramatiq:{INTAKE}.XQ") == len(unreadable) - 3
-    assert client.zrange("dramatiq:checkout.price_lock.XQ", 0, -1) == [stray.encode()]
+    assert client.zrange("dramatiq:checkout.price_lock.XQ", 0, -1) == [bad_id.encode()]
     processes.wait_until(
         engine,
         lambda _: (
@@ -262,10 +263,8 @@ def test_bad_messages_are_recorded_once_and_disturb_nobody(processes: Processes,
     )
 
 
-def test_a_redis_that_is_away_for_seconds_delays_and_loses_nothing(
-    database_url: str, engine: Engine, tmp_path: Path
-) -> None:
-    # Given a Redis server of our own, and one worker for all queues
+def test_an_unavailable_redis_delays_and_loses_nothing(database_url: str, engine: Engine, tmp_path: Path) -> None:
+    # Given an own Redis server, and one worker for all queues
     valkey = Valkey(tmp_path)
     valkey.start()
     settings = build_settings(database_url, valkey.url)
@@ -277,9 +276,9 @@ def test_a_redis_that_is_away_for_seconds_delays_and_loses_nothing(
     Shelf(engine).add_variant("cup", stock=220)
     try:
         with run_processes(settings, tmp_path / "log", lines) as processes:
-            service = build_engine(settings, "door")
+            service = build_engine(settings, "test")
             start_many(service, 200)
-            # When it is gone for three seconds on the way, and people go on buying
+            # When it is unavailable for three seconds on the way, and buyers go on
             left = processes.wait_for_progress(engine, 20)
             valkey.stop()
             start_many(service, 20)

@@ -1,7 +1,7 @@
-"""A provider on paper, in the memory of one process: the smallest adapter that the conformance suite lets pass.
+"""A provider in the memory of one process: the smallest adapter that passes the conformance suite.
 
-It needs no server, so that its `build` takes no settings. `build_careless` gives one with the mistakes that the suite
-is there to find.
+It needs no server, so its `build` takes no settings. `build_careless` yields one with the mistakes that the suite must
+find.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -44,8 +44,8 @@ class Sheet:
     captured_minor: int = 0
     refunded_minor: int = 0
 
-    def turn(self, status: PaymentStatus) -> Answer:
-        """Go on to this status."""
+    def move_to(self, status: PaymentStatus) -> Answer:
+        """Set this status and return it."""
         self.status = status
         return Succeeded(self.reference, status)
 
@@ -57,19 +57,19 @@ class PaperBank:
     call_seconds = 0.1
 
     def __init__(self) -> None:
-        """Begin with empty sheets."""
+        """Begin without payments."""
         self.sheets: dict[str, Sheet] = {}
         self._answers: dict[str, tuple[object, Answer]] = {}
         self._lock = Lock()
 
     def chargeable(self, amount: Money) -> Money | NotChargeable:
-        """Take what fits on a sheet."""
+        """Accept amounts below 10**12 minor units."""
         if 0 < amount.minor < 10**12 and minor_digits(amount.currency) is not None:
             return amount
         return NotChargeable("it fits on no sheet: change the cart")
 
     def open(self, call: Call) -> Answer:
-        """Begin a sheet."""
+        """Create a payment."""
         return self._once("open", call, lambda: self._open(call))
 
     def authorize(self, call: Call) -> Answer:
@@ -77,19 +77,19 @@ class PaperBank:
         return self._act("authorize", call, self._authorize)
 
     def capture(self, call: Call) -> Answer:
-        """Take what was authorised."""
+        """Capture the authorised amount."""
         return self._act("capture", call, lambda sheet, _: self._capture(sheet))
 
     def cancel(self, call: Call) -> Answer:
-        """End it."""
+        """Cancel the payment."""
         return self._act("cancel", call, lambda sheet, _: self._cancel(sheet))
 
     def refund(self, call: Call) -> Answer:
-        """Give it back."""
+        """Refund the captured amount."""
         return self._act("refund", call, lambda sheet, _: self._refund(sheet))
 
     def retrieve(self, call: Call) -> Answer:
-        """Look."""
+        """Return the payment's status."""
         sheet = self.sheets.get(call.reference or "")
         return Misconfigured("no_such_sheet") if sheet is None else Succeeded(sheet.reference, sheet.status)
 
@@ -102,7 +102,7 @@ class PaperBank:
         return InboundWebhook(event_id, "paper", reference or None, UUID(checkout_id), relevant=bool(reference))
 
     def list_held(self, since: datetime) -> Iterator[Held]:
-        """Go through the sheets."""
+        """Yield the payments."""
         for each in list(self.sheets.values()):
             if each.created_at >= since:
                 yield Held(
@@ -116,7 +116,7 @@ class PaperBank:
                 )
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing."""
 
     def _once(self, verb: str, call: Call, act: Callable[[], Answer]) -> Answer:
         request = (verb, call)
@@ -135,38 +135,38 @@ class PaperBank:
             return Declined("amount_invalid")
         sheet = Sheet(f"sheet_{uuid4().hex}", call.checkout_id, call.amount, datetime.now(UTC))
         self.sheets[sheet.reference] = sheet
-        return sheet.turn(OPEN)
+        return sheet.move_to(OPEN)
 
     def _authorize(self, sheet: Sheet, call: Call) -> Answer:
         if sheet.status is not OPEN:
             return Declined(PAYMENT_CANCELLED if sheet.status is CANCELLED else "not_open")
-        return sheet.turn(AUTHORIZED) if call.token == "good" else Declined("bad_card")
+        return sheet.move_to(AUTHORIZED) if call.token == "good" else Declined("bad_card")
 
     def _capture(self, sheet: Sheet) -> Answer:
         if sheet.status not in (AUTHORIZED, CAPTURED):
             return Declined(PAYMENT_CANCELLED if sheet.status is CANCELLED else "not_authorized")
         sheet.captured_minor = sheet.amount.minor
-        return sheet.turn(CAPTURED)
+        return sheet.move_to(CAPTURED)
 
     def _cancel(self, sheet: Sheet) -> Answer:
-        return Declined(ALREADY_CAPTURED) if sheet.status in (CAPTURED, REFUNDED) else sheet.turn(CANCELLED)
+        return Declined(ALREADY_CAPTURED) if sheet.status in (CAPTURED, REFUNDED) else sheet.move_to(CANCELLED)
 
     def _refund(self, sheet: Sheet) -> Answer:
         if sheet.status not in (CAPTURED, REFUNDED):
             return Declined("not_captured")
         sheet.refunded_minor = sheet.amount.minor
-        return sheet.turn(REFUNDED)
+        return sheet.move_to(REFUNDED)
 
 
 class CarelessBank(PaperBank):
-    """Takes no note of keys, counts every capture, lets captured money be cancelled, and believes every webhook."""
+    """Ignores keys, counts every capture, cancels captured payments, and trusts every webhook."""
 
     def retrieve(self, call: Call) -> Answer:
-        """Look, and fall over what is not there."""
+        """Return the payment's status; raise KeyError for an unknown one."""
         return Succeeded(call.reference or "", self.sheets[call.reference or ""].status)
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
-        """Read, whoever wrote it."""
+        """Read a webhook without verifying it."""
         return InboundWebhook(headers.get("id", "1"), "paper", body.split(b"|")[1].decode(), None)
 
     def _once(self, _verb: str, _call: Call, act: Callable[[], Answer]) -> Answer:
@@ -179,23 +179,23 @@ class CarelessBank(PaperBank):
         return answer
 
     def _cancel(self, sheet: Sheet) -> Answer:
-        return sheet.turn(CANCELLED)
+        return sheet.move_to(CANCELLED)
 
 
 @contextmanager
 def build() -> Iterator[Subject]:
-    """Give the bank that does everything right."""
+    """Yield the correct bank."""
     yield describe(PaperBank())
 
 
 @contextmanager
 def build_careless() -> Iterator[Subject]:
-    """Give the one with the mistakes."""
+    """Yield the bank with the mistakes."""
     yield describe(CarelessBank())
 
 
 def describe(bank: PaperBank) -> Subject:
-    """Return to the suite what it has to know: what is left out is skipped."""
+    """Return the subject of the suite; tests of its missing parts are skipped."""
 
     def make_webhook(reference: str | None, checkout_id: UUID, *, age_seconds: float = 0) -> Webhook:
         body = f"{uuid4()}|{reference or ''}|{checkout_id}".encode()

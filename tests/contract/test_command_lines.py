@@ -1,4 +1,4 @@
-"""Every command line that people are shown is one that the app takes: of the table, the pages and the sentences."""
+"""The app accepts every command line of the command table, the pages and the sentences."""
 
 import ast
 import re
@@ -13,11 +13,11 @@ from pipeline.operations import CommandLine
 from tests.support.command_lines import parse
 from tests.support.pages import PAGES, ROOT, read_blocks
 
-#: Within the text of pages, docstrings and sentences; what goes on in the next line is one.
+#: Within the text of pages, docstrings and sentences; a line break counts as a space.
 INLINE: Final = re.compile(r"`(checkout(?: [^`]*)?)`")
-#: Other spellings of a command, which the pages and sentences do not use.
+#: Other spellings of a command, which pages and sentences must not use.
 OTHER: Final = re.compile(r"python3? (?:-m )?scripts[./]\w+(?:\.py)?(?: \w+)?")
-#: The exceptions: before an environment exists, and how a file is run by its path.
+#: The exceptions: before an environment exists, and a file that is run by its path.
 ALLOWED: Final = {
     "README.md": {
         "python3 scripts/dev.py demo",
@@ -28,12 +28,12 @@ ALLOWED: Final = {
     "recipes.md": {"python3 scripts/dev.py COMMAND"},
     "CONTRIBUTING.md": {"python3 scripts/dev.py lint", "python3 scripts/dev.py test", "python3 scripts/dev.py demo"},
 }
-#: Their own subject is where other processes come from.
+#: These files start other processes.
 PROCESSES: Final = {"scripts/dev.py", "scripts/local_servers/owner.py", "scripts/benchmarks/peers"}
 
 
 def list_whole_lines() -> list[tuple[str, str]]:
-    """Return every command line that is shown to be typed, with where it stands."""
+    """Return every command line of the table and the code blocks, with its place."""
     found = [("table", each.value) for each in CommandLine]
     for block in read_blocks("bash"):
         lines = (line.partition("  #")[0].strip() for line in block.text.splitlines())
@@ -42,7 +42,7 @@ def list_whole_lines() -> list[tuple[str, str]]:
 
 
 def list_lines_within_text() -> list[tuple[str, str]]:
-    """Return every command line that the pages and the code's texts mention, with where it stands."""
+    """Return every command line within the texts of pages and code, with its place."""
     found = []
     for page in [*PAGES, ROOT / "CHANGELOG.md"]:
         found += [(page.name, line) for line in find_inline(page.read_text())]
@@ -57,7 +57,7 @@ def find_inline(text: str) -> list[str]:
 
 
 def read_texts() -> Iterator[tuple[Path, str]]:
-    """Yield every string of the code, docstrings and constant parts of f-strings among them."""
+    """Yield every string of the code, including docstrings and constant parts of f-strings."""
     for folder in ("models", "pipeline", "workers", "scripts"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -91,14 +91,14 @@ def test_they_are_found_everywhere() -> None:
     "line",
     [
         "checkout nothing",
-        "checkout checkouts mend ID",
+        "checkout checkouts fix ID",
         "checkout diagnose --chekout ID",
         "checkout checkouts retry ID",
         "checkout checkouts retry ID TEXT --reason TEXT",
         "checkout audit --hours soon",
     ],
 )
-def test_what_is_none_is_noticed(line: str) -> None:
+def test_an_invalid_command_line_is_detected(line: str) -> None:
     with pytest.raises(typer.TyperException):
         parse(line, whole=True)
 

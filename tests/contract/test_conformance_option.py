@@ -1,4 +1,4 @@
-"""`pytest --gateway` runs the conformance suite, and nothing else, on whatever adapter it is given."""
+"""`pytest --gateway` runs the conformance suite, and nothing else, on the given adapter."""
 
 import os
 import re
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run_suite(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
-    # No server is to be needed: these addresses lead nowhere.
+    # No server may be needed: these addresses do not exist.
     environment = os.environ | {"DATABASE_URL": "postgresql://nowhere", "REDIS_URL": "redis://nowhere"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False)
 
@@ -48,7 +48,7 @@ def test_the_mistakes_of_a_careless_adapter_are_found() -> None:
         "test_an_old_webhook_is_refused",
         "test_a_kind_of_no_concern_is_not_relevant",
     }
-    # What it does right does not fail.
+    # Correct behaviour is not reported.
     assert "test_a_decline_leaves_the_object_open_for_another_card" not in failed
     assert "test_what_was_not_captured_is_not_refunded" not in failed
 
@@ -66,14 +66,14 @@ def test_the_mistakes_of_a_careless_adapter_are_found() -> None:
         ("tests.contract.paper_bank:OPEN", "OPEN in tests.contract.paper_bank cannot be called."),
     ],
 )
-def test_a_path_that_leads_nowhere_is_said_in_one_sentence(path: str, sentence: str) -> None:
+def test_an_invalid_path_is_reported_in_one_sentence(path: str, sentence: str) -> None:
     with pytest.raises(pytest.UsageError) as refusal:
         load_build(path)
 
     assert str(refusal.value) == f"--gateway {path}: {sentence}"
 
 
-def test_a_path_that_leads_nowhere_starts_nothing() -> None:
+def test_an_invalid_path_starts_nothing() -> None:
     done = run_suite("--gateway", "somebank.testing")
 
     assert done.returncode == 4

@@ -1,4 +1,4 @@
-"""The two documents are what the code says, whole, and their examples are true."""
+"""The two documents match the code, are complete, and have valid examples."""
 
 import json
 from collections.abc import Iterator
@@ -27,30 +27,30 @@ ASYNCAPI: Final[dict[str, Any]] = json.loads((contracts.DOCS / "asyncapi.json").
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Go through every operation."""
+    """Yield every operation."""
     for path, methods in OPENAPI["paths"].items():
         for method, operation in methods.items():
             yield f"{method} {path}", operation
 
 
 def read_response(response: dict[str, Any]) -> dict[str, Any]:
-    """Return a response, be it its own or one that many share."""
+    """Return a response, its own or a shared one."""
     name = response.get("$ref", "").rpartition("/")[2]
     found: dict[str, Any] = OPENAPI["components"]["responses"][name] if name else response
     return found
 
 
 def resolve(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema that can stand alone."""
+    """Return a self-contained schema."""
     return {**schema, "components": OPENAPI["components"]}
 
 
-def test_both_are_what_the_code_says() -> None:
+def test_both_documents_match_the_code() -> None:
     assert contracts.find_stale(contracts.DOCS) == [], "run `checkout contracts`"
 
 
 def test_one_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given one that is old, and one that is missing
+    # Given an old document, and a missing one
     monkeypatch.setattr(contracts, "DOCS", tmp_path)
     (tmp_path / "openapi.json").write_text("{}\n")
     app = typer.Typer()
@@ -60,8 +60,7 @@ def test_one_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # Then nothing is written
     assert checked.exit_code == 1
     assert checked.stderr.splitlines() == [
-        f"docs/{name} is not what the code says: run `checkout contracts`."
-        for name in ("openapi.json", "asyncapi.json")
+        f"docs/{name} differs from the code: run `checkout contracts`." for name in ("openapi.json", "asyncapi.json")
     ]
     assert (tmp_path / "openapi.json").read_text() == "{}\n"
     # When
@@ -70,7 +69,7 @@ def test_one_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert CliRunner().invoke(app, ["--check"]).exit_code == 0
 
 
-def test_every_operation_says_all_there_is() -> None:
+def test_every_operation_is_fully_described() -> None:
     for name, operation in operations():
         assert operation["summary"], name
         assert operation["description"], name
@@ -94,7 +93,7 @@ def test_every_code_stands_among_the_problems() -> None:
         for content in read_response(response)["content"].values()
         for code in content.get("examples", {})
     }
-    # Of the others, one is for a method that the document does not have, and one for messages alone.
+    # Of the others, one is for methods that the document does not have, and one for messages only.
     assert {code.value for code in Code} - found == {"method_not_allowed", "external_amounts_refused"}
 
 
@@ -116,7 +115,7 @@ def test_every_example_is_of_its_schema() -> None:
     assert checked >= len(Code)
 
 
-def test_the_examples_are_taken_by_the_code() -> None:
+def test_the_code_accepts_the_examples() -> None:
     schemas = OPENAPI["components"]["schemas"]
     for example in schemas["CheckoutForm"]["examples"]:
         assert CheckoutForm.model_validate(example).to_request("shop-1", "k").owner == "shop-1"
@@ -131,23 +130,23 @@ def test_every_queue_and_every_event_has_its_message() -> None:
     assert len(EVENTS) == len(PUBLIC_KINDS)
 
 
-def test_every_webhook_shows_what_is_sent() -> None:
+def test_every_webhook_example_is_what_is_sent() -> None:
     for kind, message in ASYNCAPI["components"]["messages"].items():
         [example] = message["examples"]
         jsonschema_rs.Draft7Validator({**message["payload"], "components": ASYNCAPI["components"]}).validate(
             example["payload"]
         )
-        told = EVENT.validate_python(example["payload"])
-        assert told.type == kind
-        # Nothing is shown that is not sent, and nothing sent that is not shown.
-        assert told.model_dump(mode="json") == example["payload"]
+        event = EVENT.validate_python(example["payload"])
+        assert event.type == kind
+        # The example has exactly the fields that are sent.
+        assert event.model_dump(mode="json") == example["payload"]
 
 
-def test_the_messages_are_taken_by_the_workers() -> None:
+def test_the_workers_accept_the_messages() -> None:
     for queue in list_queues():
         [message] = ASYNCAPI["channels"][queue]["messages"].values()
         [example] = message["examples"]
-        # The schemas of AsyncAPI are of this draft: what is newer in them says nothing to its readers.
+        # AsyncAPI's schemas use this draft: its readers ignore newer keywords.
         schema = jsonschema_rs.Draft7Validator({**message["payload"], "components": ASYNCAPI["components"]})
         schema.validate(example["payload"])
         wrongs: list[dict[str, Any]] = [{"kwargs": {"a": 1}}, {"args": []}, {"args": [5]}, {"queue_name": "other"}]
@@ -168,5 +167,5 @@ def declare(queue: str) -> Any:
     class Engine:
         broker = StubBroker(middleware=[MemberOption()])
 
-    declare_actors(Engine())  # type: ignore[arg-type]  # the broker is all that declaring takes
+    declare_actors(Engine())  # type: ignore[arg-type]  # only the broker is used
     return Engine.broker.actors

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md and the files of the repository's habits name what is there."""
+"""CONTRIBUTING.md and the repository's configuration files name existing files and tools."""
 
 import re
 from typing import Any, Final
@@ -19,7 +19,7 @@ def read_way() -> list[list[str]]:
 
 
 def read_yaml(path: str) -> Any:
-    """Return what a YAML file says."""
+    """Return the content of a YAML file."""
     return yaml.safe_load((ROOT / path).read_text())
 
 
@@ -56,7 +56,7 @@ def test_the_workflow_runs_what_the_project_runs() -> None:
 
 
 @pytest.mark.parametrize("name", ["bug", "proposal"])
-def test_a_form_asks_for_something(name: str) -> None:
+def test_a_form_has_required_fields(name: str) -> None:
     form = read_yaml(f".github/ISSUE_TEMPLATE/{name}.yml")
     assert form["name"]
     assert form["description"]

@@ -1,4 +1,4 @@
-"""What the documents say is what the code does: the state chart, the codes, the message."""
+"""The documents match the code: the state chart, the error codes, the message."""
 
 import json
 import re

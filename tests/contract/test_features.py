@@ -1,4 +1,4 @@
-"""Every feature names its tests, every threat too, and they are there."""
+"""Every feature and every threat names existing tests."""
 
 import ast
 import re
@@ -13,8 +13,8 @@ ITEM: Final = re.compile(r"^- .+?\.(?: `tests/\S+?\.py::test_\w+`)+$")
 TEST: Final = re.compile(r"`(tests/\S+?\.py)::(test_\w+)`")
 
 
-def object_to(features: str) -> list[str]:
-    """Return what is wrong with a list of features."""
+def find_objections(features: str) -> list[str]:
+    """Return the faults of a list of features."""
     objections = []
     for line in features.splitlines():
         if not line.startswith("- "):
@@ -35,13 +35,13 @@ def list_tests(path: Path) -> set[str]:
 
 
 def test_every_feature_is_shown_by_a_test() -> None:
-    assert object_to(FEATURES) == []
+    assert find_objections(FEATURES) == []
     tests = Counter(TEST.findall(FEATURES))
     assert len(tests) >= 100
     assert [name for name, times in tests.items() if times > 2] == []
 
 
-def test_every_test_that_a_threat_names_is_there() -> None:
+def test_every_test_that_a_threat_names_exists() -> None:
     files = {path.name: list_tests(path) for path in (ROOT / "tests").rglob("test_*.py")}
     named = re.findall(r"`(?:(test_\w+\.py)(?:::)?)?(test_\w+)?`", THREATS)
     assert len([each for each in named if any(each)]) >= 12
@@ -50,8 +50,10 @@ def test_every_test_that_a_threat_names_is_there() -> None:
         assert not name or name in (files[file] if file else set().union(*files.values())), name
 
 
-def test_a_test_that_is_not_there_is_told() -> None:
+def test_a_missing_test_is_reported() -> None:
     path = "tests/contract/test_features.py"
-    assert object_to(f"- It flies. `{path}::test_it_flies`") == [f"there is no {path}::test_it_flies"]
-    assert object_to("- It flies. `tests/test_nowhere.py::test_it`") == ["there is no tests/test_nowhere.py::test_it"]
-    assert object_to("- It flies.") == ["it names no test: - It flies."]
+    assert find_objections(f"- It flies. `{path}::test_it_flies`") == [f"there is no {path}::test_it_flies"]
+    assert find_objections("- It flies. `tests/test_nowhere.py::test_it`") == [
+        "there is no tests/test_nowhere.py::test_it"
+    ]
+    assert find_objections("- It flies.") == ["it names no test: - It flies."]

@@ -1,4 +1,4 @@
-"""The guide's table of findings is the code's."""
+"""The guide's table of findings matches the code."""
 
 import re
 from pathlib import Path

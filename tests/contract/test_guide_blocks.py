@@ -1,4 +1,4 @@
-"""Every block of the pages that stands alone runs as it is written; tests/acceptance/test_pages.py has the others."""
+"""Every self-contained block of the pages runs as it is written; tests/acceptance/test_pages.py runs the others."""
 
 import tomllib
 from collections import Counter
@@ -9,9 +9,9 @@ import pytest
 from pipeline.saga import CHAIN
 from tests.support.pages import ROOT, Block, read_blocks
 
-#: What a block may be, and so how it is tried; mermaid is compared with the data in test_docs.py.
+#: Languages of blocks, each of which is tested; test_docs.py compares mermaid with the data.
 LANGUAGES: Final = {"bash", "ini", "json", "mermaid", "python", "redis", "sql", "text", "toml", "yaml"}
-#: Python that speaks with a Redis is run where there is one.
+#: Python that needs Redis is run in the acceptance tests.
 PYTHON: Final = [block for block in read_blocks("python") if "RedisBroker" not in block.text]
 
 
@@ -21,7 +21,7 @@ def test_a_block_of_python_runs(block: Block) -> None:
     exec(compile(block.text, str(block), "exec"), {"__name__": "page"})  # noqa: S102 - our own document
 
 
-def test_every_block_says_what_it_is() -> None:
+def test_every_block_has_a_known_language() -> None:
     assert [str(block) for block in read_blocks() if block.language not in LANGUAGES] == []
 
 
@@ -33,13 +33,13 @@ def test_the_pages_have_their_worked_examples() -> None:
 
 def test_an_entry_point_is_of_the_group_that_is_read() -> None:
     [block] = read_blocks("toml")
-    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
-    assert tomllib.loads(block.text)["project"]["entry-points"].keys() == ours.keys()
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    assert tomllib.loads(block.text)["project"]["entry-points"].keys() == groups.keys()
 
 
-def test_pictures_show_what_there_is() -> None:
+def test_pictures_match_the_project() -> None:
     demo, chain, layout = (block.text for block in read_blocks("text"))
-    assert "audit             clean" in demo  # what the demo prints is compared in tests/acceptance/test_demo.py
+    assert "audit             clean" in demo  # tests/acceptance/test_demo.py compares the demo's output
     assert chain.splitlines()[0].split(" > ") == [phase.name for phase in CHAIN]
     for line in layout.splitlines():
         assert (ROOT / line.split()[0]).is_dir(), line

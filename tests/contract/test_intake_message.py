@@ -1,4 +1,4 @@
-"""The example of a whole message on `checkout.intake`, as other languages write it, is the documented one."""
+"""The example of a whole message on `checkout.intake`, as other languages write it, matches the documentation."""
 
 import json
 import re

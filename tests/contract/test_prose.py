@@ -1,4 +1,4 @@
-"""The documents use the words of docs/glossary.md, and none of the phrases that a second-language reader must guess."""
+"""The documents use the words of docs/glossary.md, and no phrase that a second-language reader must guess."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ PROSE: Final = [page for page in (*PAGES, ROOT / "CHANGELOG.md") if page.name !=
 
 
 def find_banned(text: str) -> list[str]:
-    """Return the banned phrases of a page's prose: code, and the sentences of error codes, have tests of their own."""
+    """Return the banned phrases of a page's prose. Code and the sentences of error codes have their own tests."""
     prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
     codes = prose.partition("| code | sentence |")
     prose = codes[0] + codes[2].partition("\n\n")[2]

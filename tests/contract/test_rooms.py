@@ -1,4 +1,4 @@
-"""A folder is read at a glance, and a file in one sitting: the sizes that CONTRIBUTING.md promises."""
+"""Folders and files have at most the sizes that CONTRIBUTING.md states."""
 
 from pathlib import Path
 from statistics import median
@@ -17,7 +17,7 @@ CODE: Final = ("models", "pipeline", "workers", "scripts", "migrations", "tests"
 
 
 def list_entries(folder: Path) -> list[str]:
-    """Return what a listing of the folder shows, but for the file that makes it a package."""
+    """Return the entries of a folder, without `__init__.py` and caches."""
     return sorted(each.name for each in folder.iterdir() if each.name not in {"__init__.py", "__pycache__"})
 
 

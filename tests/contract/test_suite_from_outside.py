@@ -1,4 +1,4 @@
-"""A package outside of this repository, with the engine installed and nothing else, runs the suite on its gateway."""
+"""A package outside this repository, with only the engine installed, runs the suite on its gateway."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 
-#: Cases of the suite for one adapter, those that it skips included: none is lost on the way.
+#: Cases of the suite for one adapter, skipped ones included.
 SUITE_SIZE = 273
 
 SETTINGS = '''
@@ -26,7 +26,7 @@ from pydantic_settings import SettingsConfigDict
 
 
 class PaperSettings(GatewaySettings):
-    """One sheet."""
+    """Settings of the paper bank."""
 
     model_config = SettingsConfigDict(env_prefix="PAPER_")
 
@@ -45,7 +45,7 @@ class PaperSettings(GatewaySettings):
         return (Invariant("paper_sheets_are_small", "No order on paper is over 10.00.", query),)
 '''
 
-#: Both spellings of a package: what is found by its name, and what `--gateway` is given.
+#: The package's entry point.
 ENTRY_POINTS = "[checkout_engine.gateways]\npaper = paper_settings:PaperSettings\n"
 
 #: A subject that asks for settings: their times are short, and their database is there.
@@ -104,7 +104,7 @@ def test_the_sandbox_bank_is_there_without_an_adapter() -> None:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A folder with the bank, its settings, and what an installer would write beside them."""
+    """A folder with the bank, its settings, and the metadata that an installer would write."""
     source = (HERE / "paper_bank.py").read_text()
     assert "tests." not in source
     (tmp_path / "paper_bank.py").write_text(source)
@@ -117,7 +117,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def run(package: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in the package's folder, which is all that is on its path beside what is installed."""
+    """Run Python in the package's folder, with only this folder added to its path."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CHECKOUT_", "PYTEST"))}
     environment |= {"PYTHONPATH": str(package), **variables}
     return subprocess.run(
@@ -139,7 +139,7 @@ def test_the_suite_runs_on_a_gateway_from_elsewhere(package: Path) -> None:
     found = re.search(r"^(\d+) passed, (\d+) skipped in", done.stdout, re.MULTILINE)
     assert found is not None, done.stdout
     assert (int(found[1]) + int(found[2]), int(found[1]) > 200) == (SUITE_SIZE, True)
-    # And one that is careless does not pass.
+    # And the careless adapter fails.
     selected = ("--gateway", "paper_bank:build_careless", "-k", "captured_money_is_not")
     careless = run(package, "-m", "pytest", *arguments, *selected)
     assert careless.returncode == 1

@@ -1,4 +1,4 @@
-"""One sound cart with one line, for the tests of what reads carts."""
+"""One valid cart with one line, for tests of code that reads carts."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Writes product exports of Shopify for the tests that read them."""
+"""Builds product exports of Shopify for tests."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ HEADER: Final = [
 
 
 def row(**cells: str) -> dict[str, str]:
-    """A good row of one product without options; `cells` are named with underscores for spaces."""
+    """Return a valid row of one product without options; `cells` are named with underscores for spaces."""
     good = {
         "Handle": "mug",
         "Title": "Mug",
@@ -40,7 +40,7 @@ def row(**cells: str) -> dict[str, str]:
 
 
 def further(**cells: str) -> dict[str, str]:
-    """A further row of the product: what is said of the product as a whole is on its first row only."""
+    """Return a further row of the product: the common cells are on the first row only."""
     return row(**{"Title": "", "Type": "", "Published": "", "Status": "", **cells})
 
 

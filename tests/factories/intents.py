@@ -1,4 +1,4 @@
-"""PaymentIntents, refunds and errors as Stripe writes them, for the tests of our reading."""
+"""PaymentIntents, refunds and errors as Stripe writes them, for tests of the adapter."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ def make_intent(status: str, **others: Any) -> stripe.PaymentIntent:
 
 
 def write_intent(status: str, **others: Any) -> dict[str, Any]:
-    """Return the same as it comes over the wire."""
+    """Return the same as JSON of the API."""
     return {
         "id": REFERENCE,
         "object": "payment_intent",
@@ -39,7 +39,7 @@ def write_intent(status: str, **others: Any) -> dict[str, Any]:
 
 
 def write_charge(**others: Any) -> dict[str, Any]:
-    """Return a charge as it comes when it is expanded, without its refunds."""
+    """Return an expanded charge, without its refunds."""
     card = {"brand": "visa", "capture_before": None, "three_d_secure": None}
     details = {"type": "card", "card": card}
     charge = {"id": "ch_1", "object": "charge", "amount": 1000, "amount_refunded": 0}
@@ -47,7 +47,7 @@ def write_charge(**others: Any) -> dict[str, Any]:
 
 
 def write_refunds(*amounts_and_statuses: tuple[int, str], has_more: bool = False) -> dict[str, Any]:
-    """Return the refunds of a charge as they come when they are expanded."""
+    """Return the expanded refunds of a charge."""
     data = [
         {"id": f"re_{number}", "object": "refund", "amount": amount, "status": status}
         for number, (amount, status) in enumerate(amounts_and_statuses)

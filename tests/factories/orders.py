@@ -26,7 +26,7 @@ def order(*lines: Goods, **given: Any) -> Order:
 
 
 def shipping(amount: int, **given: Any) -> Shipping:
-    """Make delivery, its tax in the price."""
+    """Make delivery with its tax in the price."""
     fields: dict[str, Any] = {"title": "Parcel", "amount_minor": amount, "tax_included": True}
     return Shipping(**fields | given)
 

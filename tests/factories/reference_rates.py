@@ -1,4 +1,4 @@
-"""Files of reference rates as the European Central Bank lays them out; the rates are made up."""
+"""Files of reference rates in the layouts of the European Central Bank, with made-up rates."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -27,10 +27,10 @@ DAILY_XML: Final = (
     "</gesmes:Envelope>"
 ).encode()
 
-#: eurofxref.csv, out of eurofxref.zip: a blank after each comma, and a comma after the last cell.
+#: eurofxref.csv, from eurofxref.zip: a blank after each comma, and a comma after the last cell.
 DAILY_CSV: Final = b"Date, USD, JPY, ISK, \n23 November 2026, 1.0512, 161.85, 148.90, \n"
 
-#: eurofxref-hist.csv, out of eurofxref-hist.zip: the latest day first, also currencies that are no more.
+#: eurofxref-hist.csv, from eurofxref-hist.zip: the latest day first, also former currencies.
 HISTORY_CSV: Final = (
     b"Date,USD,JPY,LTL,ISK,\n"
     b"2026-11-23,1.0512,161.85,N/A,N/A,\n"
@@ -40,7 +40,7 @@ HISTORY_CSV: Final = (
 
 
 def write_xml(*days: tuple[str, Sequence[tuple[str, str]]]) -> bytes:
-    """The layout of eurofxref-hist-90d.xml: all in one line, double quotes."""
+    """Return a file in the layout of eurofxref-hist-90d.xml: one line, double quotes."""
     written = "".join(
         f'<Cube time="{day}">'
         + "".join(f'<Cube currency="{currency}" rate="{rate}"/>' for currency, rate in rates)

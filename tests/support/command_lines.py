@@ -1,4 +1,4 @@
-"""A command line of `checkout`, parsed by the app as it is written, and not run."""
+"""Parses command lines of `checkout` with the app, without running them."""
 
 import shlex
 from typing import Any, Final
@@ -7,7 +7,7 @@ import typer
 
 from scripts.cli import NAME, app
 
-#: What stands for a value in a page or a sentence, and a value that is one.
+#: Placeholders in pages and sentences, each with a valid value.
 VALUES: Final = {
     "COMMAND": "monitor",
     "FILE": "file.csv",
@@ -23,9 +23,9 @@ HELP: Final = "--help"
 
 
 def parse(line: str, *, whole: bool) -> str:
-    """Return which command a line runs, as `catalog stock`; raises typer's exception when the app does not take it.
+    """Return the command of a line, such as `catalog stock`; raise typer's exception when the app rejects it.
 
-    A line that is not meant as a whole may name a command without what it requires, and a group without a command.
+    With `whole` False a line may name a command without its required arguments, or a group without a command.
     """
     program, *words = shlex.split(line.translate({ord("["): None, ord("]"): None}))
     assert program == NAME, line
@@ -45,5 +45,5 @@ def parse(line: str, *, whole: bool) -> str:
 
 
 def list_options(command: Any) -> set[str]:
-    """Return the options of a command's own."""
+    """Return the command's own options."""
     return {option for parameter in command.params for option in parameter.opts}

@@ -1,4 +1,4 @@
-"""A counter that sells cups, and the coupons that buyers bring to it."""
+"""Cups on sale, carts with coupons, and the coupons' uses."""
 
 from uuid import UUID
 
@@ -18,7 +18,7 @@ def start(works: Works, shelf: Shelf, *codes: str, token: str | None = None, cus
 
 
 def used(shelf: Shelf, code: str = "TEN") -> tuple[int, int, int]:
-    """Return how often a coupon counts as used, its redemptions in force, and those given back."""
+    """Return a coupon's count of uses, its active redemptions, and its returned ones."""
     row = shelf.row(
         "SELECT used, count(r.code) FILTER (WHERE returned_at IS NULL) AS kept, count(returned_at) AS returned"
         " FROM coupons c LEFT JOIN redemptions r USING (code) WHERE code = :code GROUP BY c.code",

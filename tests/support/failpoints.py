@@ -1,4 +1,4 @@
-"""An engine that can be killed at any point between two effects, and started again."""
+"""An engine that can crash at any point between two effects, and be started again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from tests.support.workbench import Spy
 
 FAILPOINTS: Final = ("before_commit", "before_send", "after_send", "before_call", "after_call")
 
-#: Nothing runs out by itself: the machine decides when. Nobody gives up: that has tests of its own.
+#: Nothing expires by itself: the state machine decides when. No attempt is the last: other tests cover that.
 PATIENT: Final[dict[str, Any]] = {
     "redeliver_after_seconds": 3600,
     "redeliver_always_after_seconds": 7200,
@@ -31,12 +31,12 @@ PATIENT: Final[dict[str, Any]] = {
 
 
 class SimulatedCrash(BaseException):
-    """The process is gone. Not an Exception: nothing on its way may catch it, as nothing catches SIGKILL."""
+    """The process has crashed. Not an Exception: no handler may catch it, as none catches SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Where the process ends: the `passes`-th time it comes by there again."""
+    """Where the process crashes, after it has passed there `passes` times."""
 
     where: str
     passes: int
@@ -50,7 +50,7 @@ class Failpoints:
         self.armed: Crash | None = None
 
     def pass_by(self, name: str) -> None:
-        """Go on, unless this is where it ends."""
+        """Raise SimulatedCrash if a crash is armed here."""
         if self.armed is None or self.armed.where != name:
             return
         if self.armed.passes:
@@ -61,7 +61,7 @@ class Failpoints:
 
 
 class FailingLine(Line):
-    """A queue whose sender may be gone before or after a message has left."""
+    """A queue whose sender may crash before or after it sends."""
 
     def __init__(self, failpoints: Failpoints) -> None:
         """Watch these failpoints."""
@@ -69,7 +69,7 @@ class FailingLine(Line):
         self._failpoints = failpoints
 
     def send(self, messages: Sequence[OutgoingMessage]) -> bool:
-        """Queue the messages, or end."""
+        """Queue the messages, or crash."""
         self._failpoints.pass_by("before_send")
         sent = super().send(messages)
         self._failpoints.pass_by("after_send")
@@ -80,7 +80,7 @@ class FailingWorks(Works):
     """The engine of the harness with failpoints at its commits, its messages and its calls."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
-        """Put it together."""
+        """Build the engine with its failpoints."""
         bank = SandboxGateway(settings)
         super().__init__(engine, settings, bank)
         self.bank = bank
@@ -95,17 +95,17 @@ class FailingWorks(Works):
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, as a process does: calls that were out are over, their answers are heard by nobody."""
+        """Restart as a new process: the results of calls in flight are lost."""
         self.executor.close()
         self.use(self.spy)
 
     def close(self) -> None:
-        """Give back threads and connections, and the engine as it was."""
+        """Close threads and connections, and remove the listener from the database engine."""
         event.remove(self.engine, "commit", self._note_commit)
         super().close()
 
     def work(self, queue: str, ids: Sequence[UUID]) -> None:
-        """Do what the actor of this queue does with a batch."""
+        """Process a batch like the actor of this queue."""
         if queue == UNWIND:
             self.unwinder.run(ids)
         elif queue == RESOLVE:
@@ -116,7 +116,7 @@ class FailingWorks(Works):
             self.runner.run(next(phase for phase in CHAIN if phase.queue == queue), ids)
 
     def visit_bank(self, reference: str, *, approves: bool) -> None:
-        """Be the buyer at the bank's page; the bank says no when there is nothing to decide."""
+        """Approve or refuse a payment at the bank's page; the bank refuses when there is nothing to decide."""
         if approves:
             self.bank.approve(reference)
         else:

@@ -1,4 +1,4 @@
-"""An engine inside the test: real PostgreSQL, real runner and unwind, and a hand-written queue that can misbehave."""
+"""An engine inside the test: real PostgreSQL, real runner and unwind, and hand-written queues in memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ class Line(MemoryQueues):
     """Queues in memory that check what is sent."""
 
     def send(self, messages: Sequence[OutgoingMessage]) -> bool:
-        """Queue the messages; each says all that the real one needs."""
+        """Queue the messages; assert that each has what a real one needs."""
         for each in messages:
             assert isinstance(each.subject_id, UUID), each
             assert each.sent_at.tzinfo is not None, each
@@ -41,7 +41,7 @@ class Works(InProcessEngine):
     def __init__(
         self, engine: Engine, settings: Settings, gateway: Gateway | None = None, line: Line | None = None
     ) -> None:
-        """Put it together."""
+        """Build the engine."""
         super().__init__(engine, settings, gateway or build_gateway(settings), line or Line())
 
     @property
@@ -63,7 +63,7 @@ class Works(InProcessEngine):
         self.run(until=until, batch=batch)
 
     def pay(self, checkout_id: UUID, token: str | None = "tok_ok", **others: Any) -> CommandResult:
-        """Pay a started checkout; without a token, confirm one that costs nothing."""
+        """Pay a started checkout; without a token, confirm one with a total of zero."""
         key = others.pop("idempotency_key", str(uuid4()))
         owner = others.pop("owner", OWNER)
         return self.service.process(
@@ -82,7 +82,7 @@ class Works(InProcessEngine):
 
 
 class Shelf:
-    """Goods and carts for a test."""
+    """Creates variants, prices and carts for a test, and queries the database."""
 
     def __init__(self, engine: Engine) -> None:
         """Write into this database."""
@@ -205,12 +205,12 @@ class Shelf:
         return int(row.on_hand), int(row.reserved)
 
     def run(self, sql: str, **parameters: Any) -> int:
-        """Run one statement in a transaction of its own; returns how many rows it touched."""
+        """Run one statement in its own transaction; return how many rows it changed."""
         with self.engine.begin() as connection:
             return connection.execute(text(sql), parameters).rowcount
 
     def force(self, sql: str, **parameters: Any) -> None:
-        """Run one statement past every trigger: what is refused to everybody else."""
+        """Run one statement without triggers, which refuse it otherwise."""
         with self.engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
             connection.execute(text(sql), parameters)
@@ -218,7 +218,7 @@ class Shelf:
 
 @contextmanager
 def build_works(engine: Engine, settings: Settings, gateway: Gateway | None = None) -> Iterator[Works]:
-    """Give an engine that is closed at the end."""
+    """Yield an engine that is closed at the end."""
     works = Works(engine, settings, gateway)
     try:
         yield works

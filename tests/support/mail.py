@@ -1,4 +1,4 @@
-"""The bank's mail: its webhooks, delivered when and in the order that a test likes, and letters that it never wrote."""
+"""The bank's webhooks, delivered when and in the order that a test chooses, and forged ones."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,22 +24,22 @@ GATEWAY: Final = "sandbox"
 
 #: What the bank has of a checkout of `start_many` that was paid once.
 PAID: Final = BankTotals(0, 700, 0)
-#: A checkout that is not ours.
+#: A checkout of another database.
 STRANGER: Final = UUID(int=7)
 
 
 class Mail:
-    """What the bank has to say to one engine."""
+    """The bank's webhooks to one engine."""
 
     def __init__(self, works: Works, bank: SandboxGateway, spy: Spy) -> None:
-        """Begin with the first event there is. The engine makes its calls through the spy."""
+        """Begin with the first event. The engine makes its calls through the spy."""
         self.works = works
         self.bank = bank
         self.spy = spy
         self._last = 0
 
     def collect(self) -> list[SandboxEvent]:
-        """Take the events that have come since the last time."""
+        """Return the events since the last call."""
         events = self.bank.events(self._last)
         self._last = max((each.id for each in events), default=self._last)
         return events
@@ -49,13 +49,13 @@ class Mail:
         return [self.works.service.receive_webhook(GATEWAY, each.body, each.headers) for each in events]
 
     def deliver_new(self) -> list[Received]:
-        """Put what has come since the last time in the inbox; it must be something."""
+        """Put the events since the last call into the inbox; assert that there are some."""
         events = self.collect()
         assert events
         return self.deliver(events)
 
     def write(self, event_id: str, *, reference: str, checkout_id: UUID, kind: str = "payment.authorized") -> Received:
-        """Put an event in the inbox that the bank never had."""
+        """Put an event into the inbox that the bank never sent."""
         body = make_body(reference=reference, checkout_id=checkout_id, kind=kind)
         return self.works.service.receive_webhook(GATEWAY, body, sign(self.works.settings, event_id, body))
 
@@ -69,7 +69,7 @@ def make_body(*, reference: Any = "sbx_1", checkout_id: Any = STRANGER, kind: An
 def sign(
     settings: Settings, event_id: str, body: bytes, *, at: datetime | None = None, secret: str | None = None
 ) -> dict[str, str]:
-    """Return the headers of a webhook sent now, or at another time or with another secret."""
+    """Return the headers of a webhook sent now, at another time, or with another secret."""
     moment = at or datetime.now(UTC)
     stamp = Webhook(secret or SandboxSettings.read(settings).webhook_secret.get_secret_value())
     return {
@@ -81,9 +81,9 @@ def sign(
 
 @contextmanager
 def open_mail(engine: Engine, settings: Settings) -> Iterator[Mail]:
-    """Give an engine whose calls can be watched, and the mail of its bank. The audit must be clean at the end.
+    """Yield the bank's webhooks, with an engine whose calls are recorded. The audit must be clean at the end.
 
-    No message is taken for lost however slow the machine: `make_due` says when a webhook is late.
+    No message counts as lost, however slow the machine is: `make_due` makes webhooks due.
     """
     settings = settings.model_copy(update={"redeliver_after_seconds": 100})
     bank = SandboxGateway(settings)
@@ -93,7 +93,7 @@ def open_mail(engine: Engine, settings: Settings) -> Iterator[Mail]:
 
 
 def start_challenged(works: Works, shelf: Shelf) -> tuple[UUID, str]:
-    """Start a checkout of 700 whose bank wants its buyer; return it and its object."""
+    """Start a checkout of 700 that needs 3-D Secure; return it and its object at the bank."""
     [checkout_id] = start_many(works, shelf, 1, "tok_action_required")
     works.pump()
     assert works.status(checkout_id).state is CheckoutState.ACTION_REQUIRED
@@ -101,7 +101,7 @@ def start_challenged(works: Works, shelf: Shelf) -> tuple[UUID, str]:
 
 
 def approve_many(mail: Mail, shelf: Shelf, count: int) -> list[UUID]:
-    """Start checkouts whose buyers have said yes at the bank, their webhooks stored and not worked on."""
+    """Start checkouts whose buyers have approved at the bank; their webhooks are stored and not processed."""
     ids = start_many(mail.works, shelf, count, "tok_action_required")
     mail.works.pump()
     for id_ in ids:
@@ -111,12 +111,12 @@ def approve_many(mail: Mail, shelf: Shelf, count: int) -> list[UUID]:
 
 
 def count_retrievals(spy: Spy) -> int:
-    """Return how often the bank was asked how things stand."""
+    """Return how often a payment was retrieved from the bank."""
     return sum(verb == "retrieve" for verb, _ in spy.calls)
 
 
 def read_inbox(shelf: Shelf) -> list[tuple[str, str, int, str | None]]:
-    """Return event id, status, attempts and last error of every webhook, in the order they came."""
+    """Return event id, status, attempts and last error of every webhook, in order of arrival."""
     return [
         (event_id, status, attempts, error)
         for event_id, status, attempts, error in shelf.rows(
@@ -126,7 +126,7 @@ def read_inbox(shelf: Shelf) -> list[tuple[str, str, int, str | None]]:
 
 
 def read_statuses(shelf: Shelf) -> list[str]:
-    """Return the status of every webhook, in the order they came."""
+    """Return the status of every webhook, in order of arrival."""
     return [status for _, status, _, _ in read_inbox(shelf)]
 
 
@@ -136,10 +136,10 @@ def read_reference(shelf: Shelf, checkout_id: UUID) -> str:
 
 
 def picture(engine: Engine) -> dict[str, list[str]]:
-    """Return every row of every table but the inbox."""
+    """Return every row of every table except the inbox."""
     return {table: rows for table, rows in take_snapshot(engine).items() if table != "webhook_inbox"}
 
 
 def make_due(shelf: Shelf) -> None:
-    """Let the next try of every webhook that waits for one have come."""
+    """Make the next attempt of every waiting webhook due."""
     shelf.run("UPDATE webhook_inbox SET due_at = now() WHERE due_at IS NOT NULL")

@@ -14,7 +14,7 @@ PAGES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block: where it begins, what it says it is, and its text."""
+    """One block: its page, line, language and text."""
 
     page: str
     line: int
@@ -22,12 +22,12 @@ class Block:
     text: str
 
     def __str__(self) -> str:
-        """Return where it is."""
+        """Return its page and line."""
         return f"{self.page}-line-{self.line}"
 
 
 def read_blocks(*languages: str) -> list[Block]:
-    """Return every block in these languages, or every one there is."""
+    """Return every block in these languages, or every block."""
     found = [block for page in PAGES for block in _read(page)]
     return [block for block in found if not languages or block.language in languages]
 

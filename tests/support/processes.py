@@ -1,4 +1,4 @@
-"""The real processes for a test: started once, watched through PostgreSQL, and told about when something goes wrong."""
+"""Real processes for a test: started once, watched through PostgreSQL, and shown when an assertion fails."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from workers.broker.queue_stats import QueueKeys
 POLL_SECONDS: Final = 0.02
 SHOWN_LINES: Final = 40
 
-#: Short enough for a test, long enough that a busy machine is not taken for a dead one.
+#: Short enough for a test, long enough that a worker on a busy machine does not count as crashed.
 TIMES: Final[dict[str, Any]] = {
     "redeliver_after_seconds": 3,
     "redeliver_always_after_seconds": 20,
@@ -36,7 +36,7 @@ TIMES: Final[dict[str, Any]] = {
     "batch_size": 16,
     "log_level": "warning",
 }
-#: ... of the sandbox bank.
+#: Settings of the sandbox bank.
 BANK_TIMES: Final[dict[str, Any]] = {"latency_seconds": 0.02}
 
 STANDING: Final = text("""
@@ -59,11 +59,11 @@ class Processes:
     """Running units of the Procfile and the database they work on."""
 
     def __init__(self, settings: Settings, supervisor: Supervisor, log: Path) -> None:
-        """Take what runs."""
+        """Set the running processes and their log."""
         self.settings, self.supervisor, self._log = settings, supervisor, log
 
     def wait_until(self, engine: Engine, is_so: Callable[[Connection], object], what: str, seconds: float = 50) -> None:
-        """Look until it is so; fail with the checkouts' standing and the last lines of the workers' log."""
+        """Poll until the condition holds; fail with the checkouts' positions and the last lines of the workers' log."""
         ends_at = time.monotonic() + seconds
         while True:
             with engine.connect() as connection:
@@ -77,7 +77,7 @@ class Processes:
             time.sleep(POLL_SECONDS)
 
     def wait_for_progress(self, engine: Engine, completed: int) -> int:
-        """Return once this many checkouts are completed; returns how many are not."""
+        """Wait until this many checkouts are completed; return how many are not."""
         done = text("SELECT count(*) FILTER (WHERE state = 'completed') >= :completed FROM checkouts")
         self.wait_until(engine, lambda c: c.execute(done, {"completed": completed}).scalar_one(), f"{completed} done")
         with engine.connect() as connection:
@@ -85,7 +85,7 @@ class Processes:
             return int(connection.execute(left).scalar_one())
 
     def assert_all_sold(self, engine: Engine, count: int, seconds: float = 50) -> None:
-        """Wait until so many checkouts are over: each is completed, once, with one charge, and the audit is clean."""
+        """Wait until so many checkouts have ended; assert one completion and one charge for each, and a clean audit."""
         ended = text("SELECT count(*) = :count FROM checkouts WHERE ended_at IS NOT NULL")
         self.wait_until(engine, lambda c: c.execute(ended, {"count": count}).scalar_one(), f"{count} ended", seconds)
         with engine.connect() as connection:
@@ -101,7 +101,7 @@ class Processes:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
 
     def count_lines(self, part: str) -> int:
-        """Return how many lines of the log have this in them."""
+        """Return how many lines of the log contain this."""
         return sum(part in line for line in self._log.read_text(errors="replace").splitlines())
 
 
@@ -109,7 +109,7 @@ class Processes:
 def run_processes(
     settings: Settings, log: Path, lines: Mapping[str, str] | None = None, scale: Mapping[str, int] | None = None
 ) -> Iterator[Processes]:
-    """Start the lines, all of the Procfile by default; afterwards nothing of them runs."""
+    """Start the lines, all of the Procfile by default; assert afterwards that none of their processes runs."""
     output = FleetLog(log)
     try:
         with run_fleet(settings, output, Ending(), lines=lines, scale=scale) as supervisor:
@@ -120,7 +120,7 @@ def run_processes(
 
 
 def find_processes(settings: Settings) -> list[int]:
-    """Return processes that were started on these servers; none where there is no /proc to look at."""
+    """Return the processes that were started on these servers; none without /proc."""
     found = []
     marks = {
         f"DATABASE_URL={settings.database_url.get_secret_value()}".encode(),
@@ -129,7 +129,7 @@ def find_processes(settings: Settings) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             variables = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:  # it ended just now, or is not ours to look at
+        except OSError:  # it has just ended, or belongs to another account
             continue
         if marks <= set(variables) and int(folder.name) != os.getpid():
             found.append(int(folder.name))
@@ -137,7 +137,7 @@ def find_processes(settings: Settings) -> list[int]:
 
 
 def push_raw(client: Redis, queue: str, body: bytes) -> str:
-    """Write a message as any language can: two Redis commands, without even the wake-up."""
+    """Write a message as any language can: two Redis commands, without the wake-up."""
     keys, id_ = QueueKeys.name("dramatiq", queue), str(uuid4())
     client.hset(keys.messages, id_, body)
     client.rpush(keys.waiting, id_)

@@ -1,4 +1,4 @@
-"""A network with tricks: a TCP proxy that can lose an answer once its request has had its effect, or swallow all."""
+"""A TCP proxy that can drop the answer to a request after its effect, or all traffic."""
 
 import socket
 import threading
@@ -12,10 +12,10 @@ CHUNK: Final = 65536
 
 @dataclass
 class Proxy:
-    """Listens on a port of its own, and connects to the real server for each client.
+    """Listens on its own port, and connects to the real server for each client.
 
-    `lose` is asked of each request: when it says yes, the server gets the request, and its answer is dropped with the
-    connection. While `hole` is set nothing passes either way, and nothing is refused.
+    `lose` is called with each request: when it returns True, the server gets the request, and its answer is dropped
+    with the connection. While `hole` is set nothing passes in either direction, and nothing is refused.
     """
 
     connect: Callable[[], socket.socket]
@@ -27,11 +27,11 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self._server.getsockname()[1])
 
     def serve(self) -> None:
-        """Take clients until closed."""
+        """Accept clients until closed."""
         while True:
             try:
                 client, _ = self._server.accept()
@@ -40,7 +40,7 @@ class Proxy:
             threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def close(self) -> None:
-        """Take no more clients."""
+        """Stop accepting clients."""
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
@@ -89,7 +89,7 @@ def open_proxy(connect: Callable[[], socket.socket], **given: Any) -> Iterator[P
 
 
 def once(wanted: bytes, after: int = 0) -> Callable[[bytes], bool]:
-    """Return a rule that loses the answer to the first request with this in it, after so many were let through."""
+    """Return a rule that drops the answer to the first request that contains this, after `after` others passed."""
     seen = 0
     done = False
 

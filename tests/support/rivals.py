@@ -1,6 +1,6 @@
-"""Two of everything, made to meet: rows that the test holds, calls that wait at the bank, threads begun in one instant.
+"""Tools for race tests: row locks of the test, blocked gateway calls, threads that start at one moment.
 
-Who waits for whom is read from PostgreSQL, never guessed by the clock.
+Waits for locks are read from PostgreSQL, never guessed from the clock.
 """
 
 import threading
@@ -28,7 +28,7 @@ BLOCKED: Final = text(
 
 
 def spin_until(is_so: Callable[[], bool], what: str) -> None:
-    """Look again and again until it is so; fail with `what` after the bound."""
+    """Poll until the condition holds; fail with `what` after the bound."""
     ends_at = time.monotonic() + SECONDS
     while not is_so():
         assert time.monotonic() < ends_at, f"{what}: not within {SECONDS} s"
@@ -42,15 +42,15 @@ def count_blocked(engine: Engine) -> int:
 
 
 class Crowd:
-    """Threads that run while the test goes on."""
+    """Background threads of a test."""
 
     def __init__(self, engine: Engine) -> None:
-        """Watch this database."""
+        """Set the database whose lock waits are counted."""
         self._engine = engine
         self._pool = ThreadPoolExecutor(8)
 
     def begin(self, work: Callable[[], T]) -> Future[T]:
-        """Begin work on a thread of its own."""
+        """Begin work on its own thread."""
         return self._pool.submit(work)
 
     def begin_blocked(self, work: Callable[[], T]) -> Future[T]:
@@ -67,14 +67,14 @@ class Crowd:
 
 
 def at_once(*works: Callable[[], Any]) -> list[Any]:
-    """Run all, begun in one instant; return what each returned, or the exception it raised."""
+    """Run all, started at one moment; return what each returned, or the exception that it raised."""
     barrier = threading.Barrier(len(works))
 
     def run(work: Callable[[], Any]) -> Any:
         barrier.wait(SECONDS)
         try:
             return work()
-        except Exception as error:  # noqa: BLE001 (what each side raised is what the test looks at)
+        except Exception as error:  # noqa: BLE001 (the test asserts what each side raised)
             return error
 
     with ThreadPoolExecutor(len(works)) as pool:
@@ -83,7 +83,7 @@ def at_once(*works: Callable[[], Any]) -> list[Any]:
 
 @contextmanager
 def hold(engine: Engine, sql: str, **parameters: Any) -> Iterator[Connection]:
-    """Hold what this statement locks until the block ends."""
+    """Keep the locks of this statement until the block ends."""
     with engine.begin() as connection:
         connection.execute(text(sql), parameters)
         yield connection
@@ -91,16 +91,16 @@ def hold(engine: Engine, sql: str, **parameters: Any) -> Iterator[Connection]:
 
 @contextmanager
 def hold_checkout(engine: Engine, checkout_id: UUID) -> Iterator[Connection]:
-    """Hold the row of one checkout."""
+    """Keep the row lock of one checkout until the block ends."""
     with hold(engine, "SELECT FROM checkouts WHERE id = :id FOR UPDATE", id=checkout_id) as connection:
         yield connection
 
 
 class Gate:
-    """Keeps calls of one verb waiting, `before` the bank has them or `after` it has answered."""
+    """Blocks calls of one verb, `before` the bank gets them or `after` it has answered."""
 
     def __init__(self, spy: Spy, verb: str, where: str) -> None:
-        """Stand in the way."""
+        """Block the calls of this verb through the spy."""
         self.reached = threading.Event()
         self._open = threading.Event()
         setattr(spy, where, self._stop)
@@ -109,14 +109,14 @@ class Gate:
     def _stop(self, verb: str, call: Call) -> None:
         if verb == self._verb and not self._open.is_set():
             self.reached.set()
-            assert self._open.wait(SECONDS), f"nobody opened the gate of {call.key}"
+            assert self._open.wait(SECONDS), f"the gate of {call.key} was not opened"
 
     def wait(self) -> None:
-        """Return once a call stands here."""
+        """Return once a call is blocked."""
         assert self.reached.wait(SECONDS), f"no {self._verb} within {SECONDS} s"
 
     def open(self) -> None:
-        """Let it and all others through."""
+        """Let this call and all later ones pass."""
         self._open.set()
 
 
@@ -132,6 +132,6 @@ def count_events(engine: Engine, kind: str, ids: Sequence[UUID]) -> int:
 
 
 def pump_both(*works: Works) -> None:
-    """Let each work off its queues."""
+    """Process all queues of each engine."""
     for each in works:
         each.pump()

@@ -1,4 +1,4 @@
-"""What the engine's tests share: a picture of the whole database, a gateway with a spy in it, and sabotage."""
+"""Shared tools of the engine's tests: snapshots of the whole database, a gateway with a spy, and failing writes."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,23 +23,23 @@ from tests.support.harness import Shelf, Works, build_works
 
 Snapshot = dict[str, list[str]]
 
-#: Longest wait for back-offs and leases to run out: the tests' settings count them in tenths of a second.
+#: Longest wait until back-offs and leases expire: in the tests' settings they are tenths of a second.
 PATIENCE_SECONDS = 20
 
 NOTHING = BankTotals(0, 0, 0)
 
-#: Where a checkout comes to rest without its buyer: settled, or waiting for a person.
+#: The stable states of a checkout without its buyer: ended, or in review.
 RESTING = TERMINAL | {CheckoutState.NEEDS_REVIEW}
 
 
 def take_snapshot(engine: Engine, *, without: Sequence[str] = ("updated_at",)) -> Snapshot:
-    """Return every row of every table, the bank's included, but for the columns named."""
+    """Return every row of every table, the bank's included, without the named columns."""
     with engine.connect() as connection:
         return read_rows(connection, without=without)
 
 
 def read_rows(connection: Connection, *, without: Sequence[str] = ("updated_at",)) -> Snapshot:
-    """Return the same as this connection's transaction sees it."""
+    """Return the same, as seen by this connection's transaction."""
     return {
         table.fullname: sorted(
             connection.execute(
@@ -48,12 +48,12 @@ def read_rows(connection: Connection, *, without: Sequence[str] = ("updated_at",
             ).scalars()
         )
         for table in Base.metadata.sorted_tables
-        if table.name != "heartbeats"  # whoever sweeps says so
+        if table.name != "heartbeats"  # each sweep changes them
     }
 
 
 def count_rows(engine: Engine) -> dict[str, int]:
-    """Return how many rows each table has that is not empty."""
+    """Return the number of rows of each table that is not empty."""
     return {name: len(rows) for name, rows in take_snapshot(engine).items() if rows}
 
 
@@ -65,7 +65,7 @@ def start_many(works: Works, shelf: Shelf, count: int, card: str | None = "tok_o
 
 
 def read_events(engine: Engine, checkout_id: UUID) -> list[tuple[str, str | None]]:
-    """Return what happened to a checkout: kinds with their phases, in order."""
+    """Return the events of a checkout: kinds with their phases, in order."""
     sql = text("SELECT kind, phase FROM events WHERE checkout_id = :id ORDER BY id")
     with engine.connect() as connection:
         return [(row.kind, row.phase) for row in connection.execute(sql, {"id": checkout_id})]
@@ -84,13 +84,13 @@ def settle(works: Works, ids: Sequence[UUID], *, until: frozenset[CheckoutState]
 
 
 def read_bank(engine: Engine, checkout_id: UUID) -> BankTotals:
-    """Return what the bank has of this checkout; nothing if it never heard of it."""
+    """Return the bank's totals of this checkout; zeros if the bank does not know it."""
     with engine.connect() as connection:
         return read_totals(connection, [checkout_id]).get(checkout_id, NOTHING)
 
 
 def assert_refused(works: Works, act: Callable[[], object], kind: type[Refused], code: str, sentence: str) -> None:
-    """Assert that this is refused with this code and sentence, that nothing has changed, and nothing was sent."""
+    """Assert that this is refused with this code and sentence, and that nothing was changed or sent."""
     before, sent = take_snapshot(works.engine), len(works.line.sent)
     with pytest.raises(kind) as refusal:
         act()
@@ -101,7 +101,7 @@ def assert_refused(works: Works, act: Callable[[], object], kind: type[Refused],
 
 @contextmanager
 def build_audited(engine: Engine, settings: Settings, gateway: Gateway | None = None) -> Iterator[Works]:
-    """Give an engine with settings or a gateway of the test's own; the audit must be clean at its end."""
+    """Yield an engine with the test's own settings or gateway; the audit must be clean at its end."""
     with build_works(engine, settings, gateway) as works:
         yield works
         with engine.connect() as connection:
@@ -110,7 +110,7 @@ def build_audited(engine: Engine, settings: Settings, gateway: Gateway | None = 
 
 @dataclass
 class Spy:
-    """A gateway that lets the test look, or do something, while a call is out.
+    """A gateway that records calls and lets the test act during a call.
 
     `before` and `after` are called with the verb and the call around the real one; `replace` may change the answer.
     """
@@ -122,7 +122,7 @@ class Spy:
     name: str = "sandbox"
     calls: list[tuple[str, Call]] = field(default_factory=list)
 
-    def _ask(self, verb: str, call: Call) -> Answer:
+    def _call(self, verb: str, call: Call) -> Answer:
         self.calls.append((verb, call))
         if self.before is not None:
             self.before(verb, call)
@@ -132,36 +132,36 @@ class Spy:
         return answer if self.replace is None else self.replace(verb, answer)
 
     def chargeable(self, amount: Money) -> Money | NotChargeable:
-        """Charge what the real one can."""
+        """Return the real gateway's result."""
         return self.inner.chargeable(amount)
 
     def open(self, call: Call) -> Answer:
         """Open."""
-        return self._ask("open", call)
+        return self._call("open", call)
 
     def authorize(self, call: Call) -> Answer:
         """Authorise."""
-        return self._ask("authorize", call)
+        return self._call("authorize", call)
 
     def capture(self, call: Call) -> Answer:
         """Capture."""
-        return self._ask("capture", call)
+        return self._call("capture", call)
 
     def cancel(self, call: Call) -> Answer:
         """Cancel."""
-        return self._ask("cancel", call)
+        return self._call("cancel", call)
 
     def refund(self, call: Call) -> Answer:
         """Refund."""
-        return self._ask("refund", call)
+        return self._call("refund", call)
 
     def retrieve(self, call: Call) -> Answer:
         """Retrieve."""
-        return self._ask("retrieve", call)
+        return self._call("retrieve", call)
 
     @property
     def call_seconds(self) -> float:
-        """As long as the real one's."""
+        """The real gateway's bound."""
         return self.inner.call_seconds
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
@@ -179,7 +179,7 @@ class Spy:
 
 @contextmanager
 def sabotage(engine: Engine, table: str, when: str) -> Iterator[None]:
-    """Let the database refuse writes to rows of this table while the condition, such as `NEW.line = 1`, holds."""
+    """Make the database refuse writes to rows of this table for which a condition holds, such as `NEW.line = 1`."""
     with engine.begin() as connection:
         connection.exec_driver_sql("""
             CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS $$

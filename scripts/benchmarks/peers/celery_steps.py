@@ -1,4 +1,4 @@
-"""Celery: a chain of seven tasks, each on a queue of its own, acknowledged late, without results."""
+"""Celery: a chain of seven tasks, each on its own queue, acknowledged late, without results."""
 
 import sys
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ COMMANDS: Final = {f"celery_{number}": f"python -m scripts.benchmarks.peers.cele
 
 
 def main(number: str) -> None:
-    """Serve all queues with eight threads; what only watches other workers is off."""
+    """Serve all queues with eight threads, without the options that only watch other workers."""
     queues = ",".join(f"peer.step_{phase.number}" for phase in get_chain())
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning"]
     app = _connect(read_settings())
@@ -34,7 +34,7 @@ def send(settings: Settings, ids: Sequence[UUID]) -> None:
 
 def _connect(settings: Settings) -> Any:
     url = make_url(settings.redis_url.get_secret_value())
-    if "db" in url.query:  # kombu knows the number of a database as a path only
+    if "db" in url.query:  # kombu reads the number of a database from the path only
         url = url.set(database=str(url.query["db"])).difference_update_query(["db"])
     app = Celery("peer", broker=url.render_as_string(hide_password=False))
     app.conf.update(

@@ -29,14 +29,14 @@ TRANSACTIONS: Final = name_commands("tx")
 
 
 def send(settings: Settings, ids: Sequence[UUID]) -> None:
-    """Tell the processes to begin: each reads its share."""
+    """Signal the processes to begin: each reads its share."""
     del ids
     with Redis.from_url(settings.redis_url.get_secret_value()) as client:
         client.set(GO, 1)
 
 
 def main(kind: str) -> None:
-    """Recover what was under way, then run the rest; wait to be ended."""
+    """Recover the workflows under way, run the rest, then wait for a signal."""
     settings = read_settings()
     work = HandWork(settings)
     url = settings.database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://")

@@ -1,4 +1,4 @@
-"""Stock dramatiq: an actor a phase on a queue of its own, its own broker and defaults; each sends the next one.
+"""Stock dramatiq: an actor with its own queue for each phase, dramatiq's broker and defaults; each sends the next.
 
 `dramatiq scripts.benchmarks.peers.dramatiq_steps:build_broker -p 2 -t 8` serves it.
 """
@@ -18,7 +18,7 @@ COMMANDS: Final = {"dramatiq": "dramatiq scripts.benchmarks.peers.dramatiq_steps
 
 
 def build_broker() -> RedisBroker:
-    """Declare the chain and make its broker the one that dramatiq's command line serves."""
+    """Declare the chain and set its broker as the one of dramatiq's command line."""
     settings = read_settings()
     broker = _connect(settings, HandWork(settings))
     dramatiq.set_broker(broker)

@@ -1,4 +1,4 @@
-"""procrastinate: a task a phase on a queue of its own, in PostgreSQL; each defers the next one."""
+"""procrastinate: a task with its own queue for each phase, in PostgreSQL; each defers the next one."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Make its tables."""
+    """Create procrastinate's tables."""
 
     async def apply() -> None:
         app = _connect(settings)

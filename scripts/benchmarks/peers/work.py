@@ -1,7 +1,7 @@
-"""The seven phases as people write them by hand: for one checkout, in one guarded transaction each.
+"""The seven phases written by hand: for one checkout, in one guarded transaction each.
 
-The statements are the engine's own, so that only what carries them differs. What the engine does besides is left out,
-in favour of the peers: no intent is written before a call to the bank, and the bank agrees at once, in this process.
+The statements are the engine's own, so that only the task queue differs. The engine's other work is left out, in favour
+of the peers: no intent is written before a call to the bank, and the bank agrees at once, in this process.
 """
 
 import os
@@ -22,10 +22,10 @@ from pipeline.saga import find_phase, get_chain
 from pipeline.saga.chain import TransactionPhase
 from pipeline.settings import Settings
 
-#: What each process of each peer may use.
+#: Threads of each process, and processes of each peer.
 THREADS: Final = 8
 PROCESSES: Final = 2
-#: In Redis, once the checkouts are there.
+#: The Redis key that is set once the checkouts exist.
 GO: Final = "peer:go"
 
 ADVANCE: Final = with_events("""
@@ -45,8 +45,7 @@ OPERATIONS: Final = text(r"""
 PAY: Final = text("""
     UPDATE payments SET status = :status, reference = :reference, updated_at = now() WHERE checkout_id = :id
 """)
-#: The payment phases: which calls were made, and where the payment then stands. By name: what people write by hand is
-#: written for these seven, and asks no list.
+#: The payment phases: their calls, and the payment's status afterwards. By name, as in code written by hand.
 CALLS: Final[Mapping[str, tuple[list[str], PaymentStatus]]] = {
     "payment_authorization": (["open", "authorize"], PaymentStatus.AUTHORIZED),
     "payment_capture": (["capture"], PaymentStatus.CAPTURED),
@@ -54,7 +53,7 @@ CALLS: Final[Mapping[str, tuple[list[str], PaymentStatus]]] = {
 
 
 class HandWork:
-    """The steps, over a pool with a connection for each thread."""
+    """The phases, over a pool with a connection for each thread."""
 
     def __init__(self, settings: Settings) -> None:
         """Connect at first use."""
@@ -62,12 +61,12 @@ class HandWork:
         self.database = connect_engine(settings, application_name="peer", pool_size=THREADS, by_key=True)
 
     def run(self, number: int, checkout_id: UUID) -> None:
-        """Carry out one phase of one checkout in a transaction of its own; nothing when it is not its turn."""
+        """Run one phase of one checkout in its own transaction; do nothing when another phase is next."""
         with self.database.begin() as connection:
             self.step(connection, number, checkout_id)
 
     def step(self, connection: Connection, number: int, checkout_id: UUID) -> None:
-        """Carry out one phase in this transaction."""
+        """Run one phase in this transaction."""
         [checkout] = lock_checkouts(connection, [checkout_id])
         if checkout.phase != number - 1 or checkout.state is not CheckoutState.RUNNING:
             return
@@ -92,7 +91,7 @@ class HandWork:
 
 
 def read_share(work: HandWork, settings: Settings) -> list[UUID]:
-    """Return this process's share, for a peer without a queue, once there is something to do."""
+    """Wait until the checkouts exist; return this process's share, for a peer without a queue."""
     with Redis.from_url(settings.redis_url.get_secret_value()) as client:
         while not client.exists(GO):
             time.sleep(0.05)

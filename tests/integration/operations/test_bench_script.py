@@ -6,7 +6,7 @@ from pipeline.settings import Settings
 from scripts.benchmarks.copies import TABLES
 from scripts.benchmarks.floor import CLIENTS, run_script, start_copies
 from scripts.benchmarks.pgbench_script import Script
-from scripts.benchmarks.workload import OWNER, fill_carts, stock_shelf
+from scripts.benchmarks.workload import OWNER, fill_carts, stock_variants
 from tests.support.harness import Works
 
 VARIANTS = 3
@@ -14,7 +14,7 @@ VARIANTS = 3
 
 def test_pgbench_writes_the_rows_of_a_purchase(engine: Engine, settings: Settings) -> None:
     # Given a purchase that the engine has made
-    stock_shelf(engine, VARIANTS, 100)
+    stock_variants(engine, VARIANTS, 100)
     works = Works(engine, settings)
     original = works.start(fill_carts(engine, 1, VARIANTS)[0], token="tok_ok", owner=OWNER)
     works.pump()

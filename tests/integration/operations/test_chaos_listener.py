@@ -7,8 +7,8 @@ from sqlalchemy import Engine
 
 from pipeline.messaging import UNWIND, OutgoingMessage
 from pipeline.settings import Settings
-from scripts.faults.judge import Verdict
 from scripts.faults.listener import Listener, SeenCall
+from scripts.faults.verification import Verdict
 from tests.support.harness import Shelf, Works
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.publisher import RedisSender
@@ -39,13 +39,13 @@ def test_only_what_comes_before_its_commit_is_early(
             client.hset(QueueKeys.name(NAMESPACE, LOCK).messages, rubbish, rubbish)
         # Then
         listener = Listener(settings)
-        listener.look(client, engine)
+        listener.poll(client, engine)
         assert listener.early == {SeenCall(queue, id_) for queue, id_ in early}
 
         # And what was announced is none of them
         other = Listener(settings)
         other.announce([SeenCall(*early[0])])
-        other.look(client, engine)
+        other.poll(client, engine)
         assert other.early == {SeenCall(queue, id_) for queue, id_ in early[1:]}
         assert hear(other) == [
             f"{queue} was sent for {id_} before the commit that it follows" for queue, id_ in sorted(early[1:])
@@ -53,12 +53,12 @@ def test_only_what_comes_before_its_commit_is_early(
 
 
 def test_a_listener_that_never_read_has_shown_nothing(settings: Settings) -> None:
-    assert hear(Listener(settings)) == ["nobody could look at the queues: that nothing was sent too early is not shown"]
+    assert hear(Listener(settings)) == ["the queues could not be read: that no message was sent too early is not shown"]
 
 
 def hear(listener: Listener) -> list[str]:
     verdict = Verdict()
-    verdict.hear(listener)
+    verdict.add_early_messages(listener)
     assert verdict.early == len(listener.early)
     return verdict.violations
 

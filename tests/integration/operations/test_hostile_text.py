@@ -152,7 +152,7 @@ def test_every_view_of_hostile_rows(ids: list[UUID], shown_in: str) -> None:
     look(monitor)
     look(audit, codes=(0, 1))
     look(audit, "--gateway", codes=(0, 1))
-    assert READABLE in look(webhooks, "deliveries", "--dead") or shown_in == "terminal"
+    assert READABLE in look(webhooks, "deliveries", "--dead-lettered") or shown_in == "terminal"
     look(webhooks, "list")
     assert READABLE in look(keys, "list") or shown_in == "terminal"
     look(cleanup)

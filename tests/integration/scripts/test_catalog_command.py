@@ -1,4 +1,4 @@
-"""The command that fills the catalog: what it writes, what it tells, and how it ends."""
+"""The import command of the catalog: its rows, its output, its exit codes."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).parents[3]
 SAMPLES: Final = ROOT.parent / "shared" / "data" / "shopify"
 
 
-def test_import_fills_the_catalog_and_tells_what_it_refused(
+def test_import_fills_the_catalog_and_reports_refused_rows(
     engine: Engine, environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = save(tmp_path, "mug,Mug,MUG,7,deny,9.99", "cup,Cup,CUP,-1,deny,5", "pot,Pot,,2,continue,20")
@@ -60,7 +60,7 @@ def test_a_second_import_of_the_same_file_writes_nothing(
         assert read_versions(connection) == before
 
 
-def test_a_row_below_what_is_held_is_refused_as_a_whole_and_the_others_go_on(
+def test_a_count_below_the_reserved_units_refuses_its_whole_row_alone(
     engine: Engine, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with engine.begin() as connection:
@@ -90,7 +90,7 @@ def test_more_rows_than_one_chunk_are_all_imported(engine: Engine, environment: 
         assert rows_of(connection, "SELECT count(*), sum(on_hand) FROM stock_levels") == [(3001, 3001)]
 
 
-def test_a_file_that_is_not_utf_8_is_read_as_windows_1252_and_said_so(
+def test_a_file_that_is_not_utf_8_is_read_as_windows_1252_with_a_warning(
     engine: Engine, environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "old.csv"
@@ -124,7 +124,7 @@ def test_an_import_of_nothing_exits_1(engine: Engine, environment: dict[str, str
     [
         ("unknown currency", HEADER, "XXQ", "XXQ is not an ISO 4217 currency with a minor unit: use one such as USD."),
         (
-            "gold is charged by nobody",
+            "gold has no minor unit",
             HEADER,
             "XAU",
             "XAU is not an ISO 4217 currency with a minor unit: use one such as USD.",

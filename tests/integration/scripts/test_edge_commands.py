@@ -1,4 +1,4 @@
-"""`keys` and `webhooks` as an operator types them."""
+"""`keys` and `webhooks` as an operator runs them."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from tests.support.harness import Shelf
 
 @pytest.fixture(autouse=True)
 def _known(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The addresses of the test's servers, and networks of its own."""
+    """Set the addresses of the test's servers."""
     monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
 
@@ -66,7 +66,7 @@ def test_a_key_without_an_owner_is_refused(shelf: Shelf) -> None:
     assert shelf.rows("SELECT count(*) FROM api_keys") == [(0,)]
 
 
-def test_a_database_that_is_not_there_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     for app in (keys.app, webhooks.app):
         result = run(app, "list")
@@ -94,12 +94,12 @@ def test_an_endpoint_is_added_listed_and_removed(shelf: Shelf) -> None:
     # Then
     assert (removed.exit_code, again.exit_code) == (0, 1)
     assert read(webhooks.app, "list")[0]["active"] is False
-    assert read(webhooks.app, "deliveries", "--dead") == []
-    assert run(webhooks.app, "replay").stdout == "0 deliveries are made again.\n"
-    assert run(webhooks.app, "replay", str(uuid4())).stdout == "0 deliveries are made again.\n"
+    assert read(webhooks.app, "deliveries", "--dead-lettered") == []
+    assert run(webhooks.app, "replay").stdout == "0 deliveries are repeated.\n"
+    assert run(webhooks.app, "replay", str(uuid4())).stdout == "0 deliveries are repeated.\n"
 
 
-def test_an_endpoint_that_may_not_be_is_refused(shelf: Shelf) -> None:
+def test_an_endpoint_that_is_not_allowed_is_refused(shelf: Shelf) -> None:
     refused = run(webhooks.app, "add", "http://shop.example")
     sentence = "No webhook can be sent there (it is not https): name a public https address.\n"
     assert (refused.exit_code, refused.stderr) == (1, sentence)
@@ -134,7 +134,7 @@ def test_up_shows_a_key_and_the_same_at_its_next_start(
     show_key(path, env)
     # Then there is another
     assert path.read_text().strip() != token
-    # When the database is somebody's own
+    # When the database is a given one
     monkeypatch.setenv("DATABASE_URL", env["DATABASE_URL"])
     capsys.readouterr()
     show_key(path, env)

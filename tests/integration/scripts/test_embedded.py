@@ -1,4 +1,4 @@
-"""The embedded servers: they answer, their addresses are found, and nothing of them is left behind."""
+"""The embedded servers: they answer, their addresses are found, and they leave nothing behind."""
 
 import os
 import signal
@@ -69,7 +69,7 @@ def read_pids(servers: Servers) -> tuple[int, int]:
 
 
 def is_gone(pid: int) -> bool:
-    """Return whether a process has ended, zombies included: a container may have nobody who collects them."""
+    """Return whether a process has ended, zombies included: in a container no process may reap them."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -90,7 +90,7 @@ def test_servers_are_as_the_engine_needs_them(servers: Servers) -> None:
     assert policy == {"maxmemory-policy": "noeviction"}
 
 
-def test_a_language_that_does_not_exist_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_uninstalled_language_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given
     monkeypatch.setenv("LANG", "xx_YY.UTF-8")
     monkeypatch.setenv("LC_ALL", "xx_YY.UTF-8")
@@ -128,8 +128,8 @@ def test_a_second_owner_of_the_same_folder_is_refused(servers: Servers, data: Pa
     assert answers(servers)
 
 
-def test_a_state_file_whose_owner_is_gone_counts_for_nothing(quiet_folder: Path) -> None:
-    # Given what a crash leaves
+def test_a_state_file_whose_owner_has_ended_is_ignored(quiet_folder: Path) -> None:
+    # Given the file of a crashed owner
     state = quiet_folder / "servers.json"
     state.write_text('{"database_url": "postgresql://old/x", "redis_url": "redis://old/0", "pid": 1}')
     # Then
@@ -139,7 +139,7 @@ def test_a_state_file_whose_owner_is_gone_counts_for_nothing(quiet_folder: Path)
         open_settings(state)
 
 
-def test_a_server_that_dies_comes_back_at_the_same_address(servers: Servers) -> None:
+def test_a_crashed_server_is_restarted_at_the_same_address(servers: Servers) -> None:
     # Given
     postgres, valkey = read_pids(servers)
     # When

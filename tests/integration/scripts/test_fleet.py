@@ -1,4 +1,4 @@
-"""Worker processes for a script, the database and Redis database they work on, and the watch for a request to end."""
+"""Worker processes for a script, their database and Redis database, and the watch for signals."""
 
 import os
 import signal
@@ -12,20 +12,20 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 from pipeline.gateways.installed import read_options
 from pipeline.settings import Settings
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, run_fleet
-from scripts.environments.obstacles import Obstacle
 from scripts.environments.scratch import name_database, open_scratch
 
 
-def test_workers_that_do_not_start_are_told_with_their_last_words(
+def test_workers_that_do_not_start_are_reported_with_their_last_output(
     settings: Settings, engine: Engine, tmp_path: Path
 ) -> None:
     log = FleetLog(tmp_path / "log")
     lines = {"broken": "dramatiq nowhere:build_broker -p 1"}
     with (
         Ending() as ending,
-        pytest.raises(Obstacle, match=r"do not start(.|\n)*nowhere"),
+        pytest.raises(CommandError, match=r"do not start(.|\n)*nowhere"),
         run_fleet(settings, log, ending, lines=lines),
     ):
         pytest.fail("It started.")
@@ -44,9 +44,9 @@ def test_a_fleet_is_ready_when_every_worker_is_at_its_queue(settings: Settings, 
             assert sorted(supervisor.pids()) == ["sweep.1", "sweep.2"]
             assert client.zcard("dramatiq:__heartbeats__") == 2
         assert supervisor.pids() == {}
-        # When it is asked to end
+        # When it gets a signal
         os.kill(os.getpid(), signal.SIGTERM)
-        # Then that is obeyed at the next step, with the signal's exit code
+        # Then it ends at the next step, with the signal's exit code
         with pytest.raises(Ended) as caught:
             ending.check()
         assert caught.value.code == 143
@@ -76,7 +76,7 @@ def test_a_scratch_has_the_schema_and_an_empty_redis_database_and_is_gone_afterw
         )
         with database.connect() as connection:
             assert connection.execute(text("SELECT count(*) FROM checkouts")).scalar_one() == 0
-        # A connection that somebody has left open is no obstacle.
+        # An open connection does not keep the database from being dropped.
         with Redis.from_url(own.redis_url.get_secret_value()) as client:
             client.set("dramatiq:checkout.intake", "some messages")
     database.dispose()
@@ -92,7 +92,7 @@ def test_two_scratches_at_once_share_nothing(settings: Settings, engine: Engine)
         assert (len(addresses), len(names)) == (3, 3)
 
 
-def test_a_redis_database_that_somebody_is_connected_to_is_not_taken(settings: Settings, engine: Engine) -> None:
+def test_a_redis_database_with_a_client_is_not_leased(settings: Settings, engine: Engine) -> None:
     with open_scratch(settings, "try") as first:
         address = first.redis_url
     with Redis.from_url(address.get_secret_value()) as client:
@@ -102,7 +102,7 @@ def test_a_redis_database_that_somebody_is_connected_to_is_not_taken(settings: S
         assert client.dbsize() == 0
 
 
-def test_a_role_that_may_not_create_databases_is_told_so(settings: Settings, engine: Engine) -> None:
+def test_a_role_that_may_not_create_databases_is_reported(settings: Settings, engine: Engine) -> None:
     # Given
     role, password = f"try_{os.getpid()}", "a-password"
     with engine.begin() as connection:
@@ -112,7 +112,7 @@ def test_a_role_that_may_not_create_databases_is_told_so(settings: Settings, eng
     poor = settings.model_copy(update={"database_url": SecretStr(url.render_as_string(hide_password=False))})
     # When
     try:
-        with pytest.raises(Obstacle) as caught, open_scratch(poor, "try"):
+        with pytest.raises(CommandError) as caught, open_scratch(poor, "try"):
             pytest.fail("It was created.")
     finally:
         with engine.begin() as connection:

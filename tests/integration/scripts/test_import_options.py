@@ -1,4 +1,4 @@
-"""What an import does to stock, prices and places that are there already, and how it tells."""
+"""Imports into existing stock, prices and locations, and their reports."""
 
 import csv
 import json
@@ -60,7 +60,7 @@ def test_a_newer_count_is_set_less_what_was_sold_since(
         assert read_stock(connection) == [("cup", "main", 58, 0, False)]
 
 
-def test_stock_that_was_set_since_the_count_is_refused_and_told(engine: Engine, tmp_path: Path) -> None:
+def test_a_count_older_than_the_last_manual_change_is_refused(engine: Engine, tmp_path: Path) -> None:
     with engine.begin() as connection:
         stock_up(connection, 5)
     written_at = moment(engine)
@@ -85,7 +85,7 @@ def test_stock_that_was_set_since_the_count_is_refused_and_told(engine: Engine, 
         ("2026-02-31T18:00Z", "'2026-02-31T18:00Z' is no moment"),
     ],
 )
-def test_a_count_of_no_moment_is_refused(engine: Engine, tmp_path: Path, when: str, said: str) -> None:
+def test_a_count_without_a_valid_time_is_refused(engine: Engine, tmp_path: Path, when: str, said: str) -> None:
     result = call("import", save(tmp_path, "a,A,A,5,deny,9"), "--currency", "EUR", "--stock-as-of", when)
 
     assert (result.exit_code, result.stdout) == (2, "")
@@ -146,9 +146,7 @@ def test_an_unknown_location_is_refused_before_anything_is_written_unless_it_is_
         assert read_stock(connection) == [("A", "main", 5, 0, False), ("B", "mian", 5, 0, False)]
 
 
-def test_a_policy_that_cannot_be_taken_elsewhere_is_not_told_as_if_the_import_was_for_there(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_a_policy_refused_because_of_another_location_names_no_location(engine: Engine, tmp_path: Path) -> None:
     with engine.begin() as connection:
         stock_up(connection, 5, policy="continue")
         set_stock(connection, [StockDelta("A", "berlin", 1)], create_locations=True)
@@ -166,7 +164,7 @@ def test_a_policy_that_cannot_be_taken_elsewhere_is_not_told_as_if_the_import_wa
         assert read_versions(connection) == before
 
 
-def test_what_is_taken_otherwise_than_it_stands_is_told(engine: Engine, tmp_path: Path) -> None:
+def test_cells_that_are_not_imported_as_written_are_reported(engine: Engine, tmp_path: Path) -> None:
     header = f"{HEADER},Variant Inventory Tracker,Variant Taxable,Price / Canada"
     path = save(
         tmp_path,
@@ -224,13 +222,13 @@ def test_refused_rows_go_where_they_are_asked_for_and_never_over_the_file(engine
         "--refusals export.csv is the file that is imported: name another one.\n",
     )
     assert path.read_bytes() == content
-    assert nowhere.stderr == "none/x.csv cannot be written (No such file or directory): here are all rows refused.\n"
+    assert nowhere.stderr == "none/x.csv cannot be written (No such file or directory): here are all refused rows.\n"
     assert nowhere.stdout.splitlines()[-1] == "row 2: bad price '?': digits with a decimal point"
     assert there.stdout.splitlines()[-1] == "All 1 refused rows are in x.csv"
     assert Path("x.csv").read_text() == "row,reason\n2,bad price '?': digits with a decimal point\n"
 
 
-def test_a_long_import_tells_how_far_it_is(engine: Engine, tmp_path: Path) -> None:
+def test_a_long_import_shows_its_progress(engine: Engine, tmp_path: Path) -> None:
     short, long = (
         call("import", save(tmp_path, *(f"p{n},P,S{n},1,deny,1" for n in range(count))), "--currency", "EUR")
         for count in (3, 3001)

@@ -1,4 +1,4 @@
-"""The reaper: what carries a mark ends, in any state, with its descendants; nothing else does."""
+"""The reaper: marked processes are ended in any state, with their descendants, and no others."""
 
 import os
 import signal
@@ -55,13 +55,13 @@ def read_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def test_whoever_ignores_is_stopped_or_has_no_mark_of_its_own_is_ended_and_no_stranger() -> None:
+def test_stubborn_suspended_and_unmarked_descendants_are_ended_and_no_others() -> None:
     # Given
     name = f"REAPED_WITH_{uuid4().hex}"
     stopped = subprocess.Popen(["sleep", "60"], env={**os.environ, name: "1"})
-    with start(STUBBORN, name) as stubborn, start(PARENT, name) as parent, start(STUBBORN, "OTHER") as stranger:
+    with start(STUBBORN, name) as stubborn, start(PARENT, name) as parent, start(STUBBORN, "OTHER") as other:
         child = int(read_line(parent))
-        assert (read_line(stubborn), read_line(stranger)) == ("ready", "ready")
+        assert (read_line(stubborn), read_line(other)) == ("ready", "ready")
         stopped.send_signal(signal.SIGSTOP)
         assert set(find_marked(name)) == {stopped.pid, stubborn.pid, parent.pid, child}
         # When the parent is killed in the end, its child with it
@@ -71,8 +71,8 @@ def test_whoever_ignores_is_stopped_or_has_no_mark_of_its_own_is_ended_and_no_st
         assert [each.wait(10) for each in (stopped, stubborn, parent)] == [-9, -9, -9]
         assert find_marked(name) == {}
         assert is_gone(child)
-        assert stranger.poll() is None
-        stranger.kill()
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_request_to_end_comes_first() -> None:
@@ -86,7 +86,7 @@ def test_a_request_to_end_comes_first() -> None:
     assert stopped.wait(10) == -signal.SIGTERM
 
 
-def test_a_process_that_is_killed_takes_along_what_it_has_started(tmp_path: Path) -> None:
+def test_the_children_of_a_killed_process_are_ended(tmp_path: Path) -> None:
     # Given
     folder = tmp_path / "a folder"
     folder.mkdir()
@@ -103,20 +103,20 @@ def test_a_process_that_is_killed_takes_along_what_it_has_started(tmp_path: Path
         time.sleep(0.05)
 
 
-def test_a_reaper_that_is_killed_is_replaced_and_knows_the_folders(tmp_path: Path) -> None:
+def test_a_killed_reaper_is_replaced_and_knows_the_folders(tmp_path: Path) -> None:
     # Given
     reaper = Reaper()
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
     reaper.add(first)
-    before = reaper.reach()
+    before = reaper.ensure_running()
     os.kill(before, signal.SIGKILL)
     while not is_gone(before):
         time.sleep(0.01)
     # When
     reaper.add(second)
-    after = reaper.reach()
+    after = reaper.ensure_running()
     reaper.release()
     # Then
     assert after != before

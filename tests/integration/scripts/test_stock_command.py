@@ -1,4 +1,4 @@
-"""The command that sets stock, and what any command of the catalog says of a database that cannot be used."""
+"""The command that sets stock, and the catalog commands' errors of an unusable database."""
 
 import pytest
 from sqlalchemy import Engine, text
@@ -23,7 +23,7 @@ def test_stock_prints_before_and_after(engine: Engine, environment: dict[str, st
     [
         ("unknown sku", ("X", "1"), 1, 'There is no variant with the SKU "X": import it first, or check the spelling.'),
         (
-            "below what is held",
+            "below the reserved units",
             ("A", "2", "--expect", "5"),
             1,
             'Checkouts hold 3 of "A" at "main", and 2 would be there: keep 3 or more.',
@@ -69,7 +69,7 @@ def test_stock_refuses_with_a_sentence_and_changes_nothing(
 @pytest.mark.parametrize(
     ("_case", "name", "value", "sentence"),
     [
-        ("nobody listens", "DATABASE_URL", "postgresql://127.0.0.1:1/none", "The database did not answer: connection"),
+        ("no server", "DATABASE_URL", "postgresql://127.0.0.1:1/none", "The database did not answer: connection"),
         ("no address", "DATABASE_URL", "here", "DATABASE_URL is not a database address"),
         (
             "bad setting",

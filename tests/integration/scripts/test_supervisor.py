@@ -1,4 +1,4 @@
-"""The supervisor: restarts what dies, with back-off, and leaves no descendant of it behind."""
+"""The supervisor restarts ended processes with back-off, and leaves no descendant behind."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from pipeline.settings import Settings
 from scripts.environments.supervisor import Supervisor, build_env
 
-#: A master with a child that ignores polite requests, as a dramatiq child outlives its master.
+#: A master with a child that ignores SIGTERM, as a dramatiq child outlives its master.
 FAMILY = (
     "import signal, subprocess, sys, time;"
     "child = subprocess.Popen([sys.executable, '-c', 'import signal, time;"
@@ -24,7 +24,7 @@ FAMILY = (
 
 
 class Printed:
-    """What the processes have printed."""
+    """Records the processes' output."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
@@ -76,23 +76,23 @@ def test_units_are_named_and_counted_and_their_lines_come_out() -> None:
     assert supervisor.pids() == {}
 
 
-def test_a_line_that_dies_is_started_again() -> None:
+def test_a_process_that_ends_is_started_again() -> None:
     # Given
     printed = Printed()
     with Supervisor(os.environ, printed) as supervisor:
         supervisor.start({"a": "sleep 60", "b": "sleep 60"}, {"a": 2})
         before = supervisor.pids()
         # When
-        told = supervisor.kill("a.1", signal.SIGKILL)
+        signalled = supervisor.kill("a.1", signal.SIGKILL)
         wait_for(lambda: supervisor.restarts == 1)
         after = supervisor.pids()
     # Then only that one is new
-    assert told == 1
+    assert signalled == 1
     assert {name for name in before if before[name] != after[name]} == {"a.1"}
     assert printed.lines == [("a.1", "ended with -9; starting again in 0.5 s")]
 
 
-def test_a_line_that_keeps_dying_waits_longer_each_time() -> None:
+def test_a_process_that_keeps_ending_is_restarted_with_back_off() -> None:
     # Given
     printed = Printed()
     # When
@@ -129,7 +129,7 @@ def test_stop_ends_descendants_too(family: str) -> None:
     wait_for(lambda: is_gone(child))
 
 
-def test_a_dead_master_takes_its_orphans_along(family: str) -> None:
+def test_the_orphans_of_a_killed_master_are_ended(family: str) -> None:
     # Given
     printed = Printed()
     with Supervisor(os.environ, printed, grace_seconds=1) as supervisor:
@@ -142,7 +142,7 @@ def test_a_dead_master_takes_its_orphans_along(family: str) -> None:
         wait_for(lambda: is_gone(child))
 
 
-def test_one_that_is_stopped_and_one_that_ignores_are_ended_within_the_grace() -> None:
+def test_suspended_and_stubborn_processes_are_ended_within_the_grace_period() -> None:
     # Given
     stubborn = f"{sys.executable} -c 'import signal, time; signal.signal(15, signal.SIG_IGN); print(1); time.sleep(60)'"
     printed = Printed()
@@ -157,7 +157,7 @@ def test_one_that_is_stopped_and_one_that_ignores_are_ended_within_the_grace() -
     assert [is_gone(pid) for pid in pids.values()] == [True, True]
 
 
-def test_the_environment_of_a_process_says_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_a_process_has_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given
     given = Settings(
         _env_file=None, database_url=SecretStr("d"), redis_url=SecretStr("r"), ttl_minutes=7, retry_seconds=0.05
@@ -175,7 +175,7 @@ def test_the_environment_of_a_process_says_what_the_settings_say(monkeypatch: py
 
 
 def test_the_environment_of_a_process_has_the_gateways_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given the sandbox, and a secret of another provider's in the environment
+    # Given the sandbox, and a secret of another provider in the environment
     urls: dict[str, Any] = {"database_url": SecretStr("d"), "redis_url": SecretStr("r")}
     given = Settings(_env_file=None, **urls).with_gateway("sandbox", fault_seed=7, webhook_secret=SecretStr("whsec_x"))
     monkeypatch.setenv("CHECKOUT_STRIPE_API_KEY", "sk_live_x")

@@ -1,4 +1,4 @@
-"""The commands that import tables of rates: what is not believed is not stored, and is told."""
+"""The commands that import tables of rates: implausible rates are not stored, and are reported."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -50,14 +50,14 @@ def test_a_file_that_is_cut_off_in_a_number_replaces_nothing(engine: Engine) -> 
     before = read(engine, RATES)
     assert before == usd_and_jpy(YESTERDAY, "1.1602", "181.25")
 
-    # The same day and the next one, at each byte of the last row
+    # The same day and the next one, truncated at each byte of the last row
     for row in (f"{YESTERDAY},1.1602,181.25", f"{TODAY},1.1602,181.25"):
         for end in range(1, len(row) + 1):
             result = call("rates", f"Date,USD,JPY\n{row[:end]}")
             assert (result.exit_code, result.stderr) == (1, ""), row[:end]
             assert read(engine, RATES) == before
 
-    # And with an editor's line end behind it
+    # And with a line end after it
     result = call("rates", f"Date,USD,JPY\n{TODAY},1.1602,18\n")
     assert result.exit_code == 3
     assert result.stdout.splitlines() == [
@@ -71,7 +71,7 @@ def test_a_file_that_is_cut_off_in_a_number_replaces_nothing(engine: Engine) -> 
     assert read(engine, RATES) == [*before, *usd_and_jpy(TODAY, "1.1602", "18")]
 
 
-def test_rates_of_today_exit_0_and_lost_currencies_are_nobodys_fault(engine: Engine) -> None:
+def test_rates_of_today_exit_0_in_spite_of_former_currencies(engine: Engine) -> None:
     result = call("rates", f"Date,USD,LTL,\n{TODAY},1.1602,3.4528,\n")
 
     assert result.exit_code == 0
@@ -92,7 +92,7 @@ def test_rates_that_no_cart_takes_exit_3(engine: Engine, settings: Settings, day
         " (CHECKOUT_RATE_MAX_AGE_HOURS): those that need one are refused until newer rates are imported"
     )
     assert json.loads(result.stdout)["notes"] == ([note] if code else [])
-    # And a file of old days beside newer ones is no matter
+    # And a file of old days is accepted when newer rates are stored
     assert call("rates", f"Date,USD\n{TODAY},1.1602\n").exit_code == 0
     assert call("rates", f"Date,USD\n{TODAY - timedelta(days=50)},1.1602\n").exit_code == 0
 
@@ -116,7 +116,7 @@ def test_a_table_with_refused_rows_is_not_half_stored(engine: Engine) -> None:
     assert read(engine, TAXES) == [("AT", "VAT", Decimal("0.2")), ("DE", "VAT", Decimal("0.19"))]
 
 
-def test_percentages_without_signs_are_asked_about(engine: Engine) -> None:
+def test_percentages_without_signs_need_their_unit(engine: Engine) -> None:
     table = TAX_HEAD + "US,City,0.5,2026-01-01\nUS,State,4.6,2026-01-01\n"
 
     assert call("tax", table).exit_code == 1

@@ -1,4 +1,4 @@
-"""`bench`: its parts, and what there is not."""
+"""`bench`: its parts, ratios and copies."""
 
 import re
 from uuid import UUID
@@ -13,14 +13,14 @@ from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.copies import vary
 
 
-def test_a_part_that_there_is_not_is_refused_before_anything_starts() -> None:
+def test_an_unknown_part_is_refused_before_anything_starts() -> None:
     result = CliRunner().invoke(bench.app, ["--only", "throughput,sideways"])
     assert result.exit_code == 2
     said = " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
     assert f"There is no part sideways; there are {', '.join(bench.PARTS)}." in said
 
 
-def test_what_machines_read_has_these_ratios() -> None:
+def test_the_json_report_has_these_ratios() -> None:
     names = "vs_empty_chain vs_dramatiq vs_celery vs_dbos_steps hot_vs_uniform idle_vs_empty_chain growth"
     names += " sweep_growth monitor_growth memory_growth"
     assert set(names.split()) <= set(bench.RATIOS)

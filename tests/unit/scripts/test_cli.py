@@ -1,4 +1,4 @@
-"""The one command: what it lists, what it imports, how a shell completes it."""
+"""The one command: its list of commands, its imports, and its completion in a shell."""
 
 import importlib
 import json
@@ -17,14 +17,14 @@ from scripts.command_table import COMMANDS
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 CHECKOUT: Final = Path(sys.executable).with_name(NAME)
-#: What each command needs in the end, and the list of them does not.
+#: Packages that commands need, and the list of commands does not.
 HEAVY: Final = {"sqlalchemy", "dramatiq", "fastapi", "stripe", "redis", "pipeline", "models", "workers"}
-#: Prints which modules a call of the command has imported.
+#: Prints the modules that a call of the command has imported.
 LIST_IMPORTS: Final = (
     "import atexit, json, sys; atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr));"
     "from scripts.cli import app; app(prog_name='checkout')"
 )
-#: As they are listed in help.
+#: The commands in the order of the help.
 TOP: Final = [path for path in COMMANDS if " " not in path]
 
 
@@ -41,7 +41,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def list_imports(*arguments: str, **environment: str) -> set[str]:
-    """Return the top packages and the scripts that a call imports."""
+    """Return the top-level packages and the scripts that a call imports."""
     done = subprocess.run(
         [sys.executable, "-c", LIST_IMPORTS, *arguments],
         cwd=ROOT,
@@ -107,7 +107,7 @@ def test_a_shell_completes(line: str, offered: list[str]) -> None:
 
 
 def test_completion_is_shown_for_the_shell_that_asks() -> None:
-    # What `--show-completion` prints where a shell is found to call it.
+    # The output of `--show-completion` when it finds a shell.
     done = run(_CHECKOUT_COMPLETE="source_bash")
     assert (done.returncode, "complete -o default -F _checkout_completion checkout" in done.stdout) == (0, True)
 
@@ -149,6 +149,6 @@ def test_a_file_runs_by_its_path(script: str, tmp_path: Path) -> None:
         (["audit", "--repair"], 2, "it settles what --gateway finds: add --gateway."),
     ],
 )
-def test_what_is_not_there_is_said(arguments: list[str], code: int, said: str) -> None:
+def test_a_wrong_name_or_value_is_reported(arguments: list[str], code: int, said: str) -> None:
     done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
     assert (done.exit_code, said in done.output) == (code, True), done.output

@@ -1,4 +1,4 @@
-"""Columns that a reader does not know."""
+"""Unknown columns of a table."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -44,13 +44,13 @@ def test_a_rate_for_one_postcode_is_not_charged_in_the_whole_state() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        # WooCommerce's headings, in two languages, Magento's, and what else narrows or changes a rate
+        # Headings of WooCommerce in two languages, of Magento, and others that narrow or change a rate
         *("Postcode / ZIP", "City", "Priority", "Compound", "Código postal", "Ciudad", "Prioridad", "Compuesto"),
         *("Zip/Post Code", "Zip/Post is Range", "Range From", "Range To", "compound", "priority", "zip", "ZIP Code"),
         *("county", "min_amount", "max amount", "customer group", "weekday", "threshold", "b2b only", "per unit"),
     ],
 )
-def test_whatever_could_narrow_or_change_a_rate_refuses_the_table(name: str) -> None:
+def test_a_column_that_could_narrow_or_change_a_rate_refuses_the_table(name: str) -> None:
     with pytest.raises(NotReadable) as refusal:
         read_taxes(f"{HEAD},{name}\n{LINE},\n{LINE.replace('Sales', 'Other')},1\n".encode())
 
@@ -61,7 +61,7 @@ def test_whatever_could_narrow_or_change_a_rate_refuses_the_table(name: str) -> 
     ("name", "own"),
     [("State", "region"), ("province", "region"), ("STATE CODE", "region"), ("Tax class", "category")],
 )
-def test_a_column_of_ours_under_another_name_is_told_its_own(name: str, own: str) -> None:
+def test_a_known_column_under_another_name_gets_a_hint(name: str, own: str) -> None:
     table = f"country,{name},name,rate,valid_from\nUS,CA,Sales tax,7.25%,2026-01-01\n"
 
     with pytest.raises(NotReadable) as refusal:
@@ -78,7 +78,7 @@ def test_a_note_is_left_out_and_named(name: str) -> None:
     assert (found.refused, found.unread) == ((), (name.title(),))
 
 
-def test_a_column_that_says_nothing_is_left_out_and_named() -> None:
+def test_a_column_without_values_is_left_out_and_named() -> None:
     assert read("a,postcode,b,c d", "1,,2,", "1, ,2,") == ("postcode", "c d")
 
 
@@ -106,7 +106,7 @@ def test_a_sentence_names_eight_columns_at_most() -> None:
 @pytest.mark.parametrize(
     ("table", "row"),
     [
-        # A comma too many, inside a number and before one
+        # An extra comma, inside a number and before one
         ("Date,USD,JPY,\n2026-11-23,1.1602,181,25,\n2026-11-20,1.16,181.2,\n", 2),
         ("Date,USD,JPY,\n2026-11-23,1.1602,181.25,\n2026-11-20,,1.16,181.2\n", 3),
     ],

@@ -1,4 +1,4 @@
-"""Which encodings are read, and what a file that is no table is named as."""
+"""The supported encodings, and the names of other file formats."""
 
 import gzip
 import io
@@ -32,7 +32,7 @@ def zipped(*names: str) -> bytes:
         (TEXT.encode("cp1252"), "windows-1252"),
     ],
 )
-def test_what_is_read(content: bytes, encoding: str) -> None:
+def test_supported_encodings_are_read(content: bytes, encoding: str) -> None:
     assert decode(content) == (TEXT, encoding)
 
 
@@ -61,7 +61,7 @@ def test_two_bytes_of_windows_1252_that_happen_to_be_utf_8_are_outvoted() -> Non
         (b"%PDF-1.7", "it is a PDF document: ask for the table as CSV"),
     ],
 )
-def test_what_is_refused_and_named(content: bytes, reason: str) -> None:
+def test_other_formats_are_refused_by_name(content: bytes, reason: str) -> None:
     with pytest.raises(NotReadable) as refused:
         decode(content)
 

@@ -1,4 +1,4 @@
-"""The demo's verdicts: each is a yes only for what the buyers' stories must lead to."""
+"""The demo's verdicts: each is a yes only for the figures that the buyers' stories lead to."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +12,18 @@ from pipeline.audit import AuditReport, Violation
 from pipeline.audit.report import list_invariants
 from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
-from scripts.demonstration.cast import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
-from scripts.demonstration.figures import DemoFigures, DemoShelf, judge
+from scripts.demonstration.buyers import BUYERS, EXPECTED, GOODS, KETTLE, RUSH
+from scripts.demonstration.figures import DemoFigures, DemoStock, check_figures
 from scripts.demonstration.story import Cancellation, Kill, Stuck
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ended
 from scripts.environments.fleet import read_procfile
-from scripts.environments.obstacles import Obstacle
 from tests.support.command_lines import parse
 
 FIGURES = DemoFigures(
     outcome=EXPECTED,
     other_states={},
-    shelves=(DemoShelf("kettle", 12, 12, 0, 0), DemoShelf("cup", 100, 16, 84, 0)),
+    stock=(DemoStock("kettle", 12, 12, 0, 0), DemoStock("cup", 100, 16, 84, 0)),
     held_minor=661_00,
     pending_minor=0,
     orders=14,
@@ -42,12 +42,12 @@ def find_wrong(
     cancellation: Cancellation = CANCELLATION,
     kill: Kill = KILL,
 ) -> list[str]:
-    return [each.about for each in judge(figures, report, cancellation, kill) if not each.holds]
+    return [each.about for each in check_figures(figures, report, cancellation, kill) if not each.holds]
 
 
 def test_the_expected_figures_are_all_right() -> None:
     assert find_wrong() == []
-    assert [each.about for each in judge(FIGURES, REPORT, CANCELLATION, KILL)] == [
+    assert [each.about for each in check_figures(FIGURES, REPORT, CANCELLATION, KILL)] == [
         *("checkouts", "completed", "failed", "cancelled", "expired", "kettles", "stock conserved", "money = orders"),
         *("killed worker", "locks left", "audit"),
     ]
@@ -62,10 +62,10 @@ def test_the_expected_figures_are_all_right() -> None:
         ({"outcome": replace(EXPECTED, failed={"out_of_stock": 9})}, ["failed"]),
         ({"outcome": replace(EXPECTED, cancelled=0)}, ["cancelled"]),
         ({"outcome": replace(EXPECTED, expired=0)}, ["expired"]),
-        ({"shelves": (DemoShelf("kettle", 12, 13, -1, 0),)}, ["kettles"]),
-        ({"shelves": (DemoShelf("kettle", 12, 11, 1, 0),)}, ["kettles"]),
-        ({"shelves": (DemoShelf("kettle", 12, 12, 0, 0), DemoShelf("cup", 100, 16, 83, 0))}, ["stock conserved"]),
-        ({"shelves": (DemoShelf("kettle", 12, 12, 0, 0), DemoShelf("cup", 100, 16, 84, 2))}, ["stock conserved"]),
+        ({"stock": (DemoStock("kettle", 12, 13, -1, 0),)}, ["kettles"]),
+        ({"stock": (DemoStock("kettle", 12, 11, 1, 0),)}, ["kettles"]),
+        ({"stock": (DemoStock("kettle", 12, 12, 0, 0), DemoStock("cup", 100, 16, 83, 0))}, ["stock conserved"]),
+        ({"stock": (DemoStock("kettle", 12, 12, 0, 0), DemoStock("cup", 100, 16, 84, 2))}, ["stock conserved"]),
         ({"held_minor": 662_00}, ["money = orders"]),
         ({"pending_minor": 1}, ["money = orders"]),
         ({"orders": 15}, ["money = orders"]),
@@ -74,11 +74,11 @@ def test_the_expected_figures_are_all_right() -> None:
         ({"rejected_messages": 1}, ["audit"]),
     ],
 )
-def test_a_wrong_figure_is_told(change: dict[str, Any], wrong: list[str]) -> None:
+def test_a_wrong_figure_is_reported(change: dict[str, Any], wrong: list[str]) -> None:
     assert find_wrong(figures=replace(FIGURES, **change)) == wrong
 
 
-def test_a_broken_promise_an_open_cart_and_a_kill_that_missed_are_told() -> None:
+def test_a_violation_an_open_cart_and_a_failed_kill_are_reported() -> None:
     violation = Violation("stock_is_ledger", "The ledger explains the stock.", 1, ())
     assert find_wrong(report=replace(REPORT, violations=(violation,))) == ["audit"]
     assert find_wrong(report=replace(REPORT, skipped=list_invariants()[:1])) == ["audit"]
@@ -87,10 +87,10 @@ def test_a_broken_promise_an_open_cart_and_a_kill_that_missed_are_told() -> None
         assert find_wrong(kill=replace(KILL, **change)) == ["killed worker"]
 
 
-def test_the_cast_adds_up() -> None:
+def test_the_buyers_add_up() -> None:
     assert (len(BUYERS), len(RUSH), KETTLE.units) == (EXPECTED.checkouts, 20, 12)
     assert {sum(article.price_minor * count for article, count in buyer.lines) for buyer in RUSH} == {48_00}
-    for article in GOODS[1:]:  # whoever is served, only kettles run short
+    for article in GOODS[1:]:  # only kettles run short, whichever buyers get them
         assert sum(count for buyer in BUYERS for each, count in buyer.lines if each == article) <= article.units
 
 
@@ -111,14 +111,14 @@ def test_settings_of_this_machine_change_nothing(settings: Settings) -> None:
     assert found.gateway_timeout_seconds < found.gateway_lease_seconds
 
 
-def test_what_to_try_next_is_there() -> None:
+def test_the_next_commands_exist() -> None:
     for command, _ in scripts.demo.NEXT:
         assert command.startswith(f"checkout {parse(command, whole=True)}")
 
 
 @pytest.mark.parametrize(
     ("outcome", "code"),
-    [({"ok": True}, 0), ({"ok": False}, 1), (Stuck("no"), 1), (Obstacle("no"), 2), (Ended(2), 130)],
+    [({"ok": True}, 0), ({"ok": False}, 1), (Stuck("no"), 1), (CommandError("no"), 2), (Ended(2), 130)],
 )
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, outcome: Any, code: int) -> None:
     def run(*_args: object, **_options: object) -> dict[str, Any]:

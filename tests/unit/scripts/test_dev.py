@@ -1,4 +1,4 @@
-"""The command that prepares the environment, at the level of its functions."""
+"""The functions of the command that prepares the environment."""
 
 import ast
 import os
@@ -21,7 +21,7 @@ FORWARD = (
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with the two lists of packages and the table of commands, and without an environment."""
+    """A folder with the two lists of packages and the table of commands, and without an environment."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'copy'\n")
     (tmp_path / "scripts" / "constraints.txt").write_text("")
@@ -36,7 +36,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def ran(copy: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands that were run; making an environment leaves the files that one has."""
+    """The commands that were run; making an environment creates its files."""
     commands: list[list[str]] = []
 
     def record(command: list[str]) -> int:
@@ -52,7 +52,7 @@ def ran(copy: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 class Checks:
-    """Stands for the commands that are run: notes them, and fails the one that it is told to."""
+    """Records the commands instead of running them; `failing` gets the exit code `code`."""
 
     def __init__(self, failing: str, code: int) -> None:
         self.failing, self.code = failing, code
@@ -64,7 +64,7 @@ class Checks:
 
 
 @pytest.mark.parametrize("version", [(3, 10), (3, 6), (2, 7)])
-def test_an_old_python_is_told_so_in_one_sentence(version: tuple[int, int]) -> None:
+def test_an_old_python_is_refused_with_one_sentence(version: tuple[int, int]) -> None:
     with pytest.raises(dev.SetupError) as caught:
         dev.check_python(version)
     assert str(caught.value) == (
@@ -78,7 +78,7 @@ def test_an_old_python_can_read_the_file_at_all() -> None:
 
 
 @pytest.mark.parametrize("version", [(3, 11), (3, 14), (4, 0)])
-def test_a_newer_python_is_taken(version: tuple[int, int]) -> None:
+def test_a_newer_python_is_accepted(version: tuple[int, int]) -> None:
     dev.check_python(version)
 
 
@@ -246,7 +246,7 @@ def test_exit_codes_are_passed_on(copy: Path, capfd: pytest.CaptureFixture[str])
 
 
 def test_ctrl_c_ends_quietly_with_130() -> None:
-    # Given a tool that is running, here one that waits for the terminal's signal
+    # Given a running tool that waits for the terminal's signal
     code = (
         "from scripts import dev; dev.prepare = lambda: None;"
         "dev.run_checks = lambda: dev.run(['/bin/sh', '-c', 'echo ready; exec sleep 60']);"
@@ -263,7 +263,7 @@ def test_ctrl_c_ends_quietly_with_130() -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        # When the terminal tells the whole group
+        # When the terminal signals the whole group
         os.killpg(process.pid, signal.SIGINT)
         _, error = process.communicate(timeout=20)
     # Then

@@ -1,4 +1,4 @@
-"""Files that something happened to on their way: each row is imported as it was written, or refused. Seeded.
+"""Damaged files: each row is imported as it was written, or refused. Seeded.
 
 `FUZZ_ROUNDS=20000 pytest tests/unit/scripts/test_import_fuzz.py` runs longer; a failure names the seed to repeat it.
 """
@@ -29,7 +29,7 @@ BODIES: Final = (
 )
 TITLES: Final = ("Mug", "Café crème", "Größe 5", 'Plate 12"', "Cup, large", "青 Tee")
 
-#: What a variant is: everything that is sold by, charged, or held.
+#: The imported values of a variant.
 Facts = tuple[str, str, str, int, int]
 
 
@@ -79,7 +79,7 @@ def expected_of(rows: list[dict[str, str]]) -> set[Facts]:
 
 
 def cut(text: str, chance: random.Random) -> bytes:
-    """A download that broke off, at any byte."""
+    """Truncate a download at a random byte."""
     content = text.encode(chance.choice(("utf-8", "utf-8-sig", "utf-16")))
     return content[: chance.randrange(len(content))]
 
@@ -95,7 +95,7 @@ def repeat_rows(text: str, chance: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("break_", [cut, cut_cp1252, repeat_rows])
-def test_what_is_left_of_a_file_is_what_was_written(break_: Callable[[str, random.Random], bytes]) -> None:
+def test_rows_of_a_damaged_file_are_unchanged_or_refused(break_: Callable[[str, random.Random], bytes]) -> None:
     kept = 0
     for seed in range(ROUNDS):
         chance = random.Random(seed)
@@ -111,7 +111,7 @@ def test_what_is_left_of_a_file_is_what_was_written(break_: Callable[[str, rando
     assert kept > ROUNDS
 
 
-def test_a_stray_quote_changes_no_row_but_its_own() -> None:
+def test_an_unbalanced_quote_changes_only_its_own_row() -> None:
     kept = written = 0
     for seed in range(ROUNDS):
         chance = random.Random(seed)
@@ -123,7 +123,7 @@ def test_a_stray_quote_changes_no_row_but_its_own() -> None:
 
         expected = {facts[0]: facts for facts in expected_of(rows)}
         for facts in facts_of(export):
-            # In the middle of a cell a quote is a letter like others, and the row says so.
+            # In the middle of a cell a quote is an ordinary character.
             known = expected[facts[0].replace('"', "")]
             assert facts[1].replace('"', "") == known[1].replace('"', ""), f"seed {seed}: {facts}"
             assert facts[2:] == known[2:], f"seed {seed}: {facts}"

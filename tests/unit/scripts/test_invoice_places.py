@@ -1,4 +1,4 @@
-"""What an invoice file means by a number, a country and a column it does not know."""
+"""Invoice numbers, countries and unknown columns of an invoice file."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_a_country_by_code_or_name(text: str, code: str) -> None:
         ("x" * 5000, f"country '{'x' * 57}...': no place known to send to"),
     ],
 )
-def test_what_is_no_country_is_refused(text: str, reason: str) -> None:
+def test_an_unknown_country_is_refused(text: str, reason: str) -> None:
     assert read(row(country=text)) == ([], [RowRefusal(2, reason)])
 
 
@@ -68,7 +68,7 @@ def test_a_column_that_could_change_an_invoice_refuses_the_file(name: str) -> No
     assert ([invoice.total_minor for invoice in found.invoices], found.unread) == ([510], (name,))
 
 
-def test_a_last_row_that_is_cut_off_is_taken_only_when_forced() -> None:
+def test_a_truncated_last_row_is_accepted_only_with_force() -> None:
     content = (HEADER + row() + "1,A,KETTLE,2,12/1/2010,2.5").encode()
 
     assert [refusal.row for refusal in read_invoices(content, "GBP").refused] == [3]

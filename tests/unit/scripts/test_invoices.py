@@ -1,4 +1,4 @@
-"""Reading invoice files: what is used, and what is refused with which words."""
+"""Reading invoice files: which rows are used, and which are refused with which reason."""
 
 import pytest
 
@@ -149,7 +149,7 @@ def test_a_file_that_is_no_invoice_file_is_refused_as_a_whole(content: bytes, re
 @pytest.mark.parametrize(
     ("codec", "encoding"), [("utf-8-sig", "utf-8"), ("utf-8", "utf-8"), ("cp1252", "windows-1252")], ids=str
 )
-def test_the_encoding_is_found_and_told(codec: str, encoding: str) -> None:
+def test_the_encoding_is_found_and_reported(codec: str, encoding: str) -> None:
     found = read_invoices((HEADER + row(title="CAFÉ £")).encode(codec), "GBP")
     assert found.encoding == encoding
     assert [line.title for invoice in found.invoices for line in invoice.lines] == ["CAFÉ £"]

@@ -1,4 +1,4 @@
-"""How the monitor's figures are written."""
+"""The format of the monitor's figures."""
 
 import pytest
 

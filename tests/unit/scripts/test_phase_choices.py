@@ -6,29 +6,32 @@ import pytest
 
 from pipeline.saga import CHAIN
 from pipeline.saga.chain import link
-from scripts.benchmarks.ground import Ground
 from scripts.benchmarks.rounds import BANK_SECONDS, UNITS_SIZE, measure_units
+from scripts.benchmarks.runner import BenchmarkRunner
 from scripts.demonstration.story import choose_victim
 from scripts.faults.place import choose_twins
 
 
-class CountingGround:
-    """A ground on which nothing runs: it counts its rounds, and notes how many units each phase would have."""
+class CountingRunner:
+    """A runner that runs nothing: it counts its rounds, and records how many units each phase would have."""
 
     def __init__(self) -> None:
         self.rounds: list[dict[str, Any]] = []
 
-    def rush_through(self, **given: Any) -> float:
+    def measure_rate(self, **given: Any) -> float:
         self.rounds.append(given)
         return float(len(self.rounds))
 
 
 def read_scales() -> list[dict[str, int]]:
     """Return the units of each round of the benchmark."""
-    ground = CountingGround()
-    assert list(measure_units(cast("Ground", ground))) == [("units_1_per_second", 1.0), ("units_2_per_second", 2.0)]
-    assert {(each["size"], each["bank_seconds"]) for each in ground.rounds} == {(UNITS_SIZE, BANK_SECONDS)}
-    return [each["scale"] for each in ground.rounds]
+    runner = CountingRunner()
+    assert list(measure_units(cast("BenchmarkRunner", runner))) == [
+        ("units_1_per_second", 1.0),
+        ("units_2_per_second", 2.0),
+    ]
+    assert {(each["size"], each["bank_seconds"]) for each in runner.rounds} == {(UNITS_SIZE, BANK_SECONDS)}
+    return [each["scale"] for each in runner.rounds]
 
 
 def test_they_choose_by_what_a_phase_does() -> None:

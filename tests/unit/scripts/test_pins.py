@@ -1,4 +1,4 @@
-"""What production installs: the tested versions, each with its hashes, and pip takes them."""
+"""Production installs the tested versions, each with its hashes, and pip accepts them."""
 
 import re
 import subprocess
@@ -17,12 +17,12 @@ FILE: Final = ROOT / "scripts" / "requirements-production.txt"
 PIN: Final = re.compile(r"^([a-z0-9.-]+)(?:\[[a-z,]+\])?==(\S+)(.*)$")
 HASH: Final = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())
-#: What builds the project's own package.
+#: The packages that build the project's own package.
 BUILD: Final = {Requirement(each).name for each in PROJECT["build-system"]["requires"]}
 
 
 def read_pins(lines: list[str]) -> set[tuple[str, str, str]]:
-    """Return each pin: name, version, and its marker, of which some names have one for each Python."""
+    """Return each pin: name, version and marker; some names have one pin for each Python."""
     found = [PIN.match(line.removesuffix(" \\")) for line in lines]
     return {(each[1], each[2], each[3].replace(" ", "")) for each in found if each is not None}
 
@@ -52,15 +52,15 @@ def test_every_pin_has_hashes_and_no_address_is_named() -> None:
 def test_the_versions_are_those_that_are_tested() -> None:
     # Given the pins of both files
     tested = read_pins((ROOT / "scripts" / "constraints.txt").read_text().splitlines())
-    ours = read_pins([head for head, *_ in GROUPS])
-    assert len(ours) == len(GROUPS)
-    # Then they agree, whatever they say of other systems; only what builds the package is in one of them alone
+    pinned = read_pins([head for head, *_ in GROUPS])
+    assert len(pinned) == len(GROUPS)
+    # Then they agree, apart from markers of other systems; only the build packages are in one file alone
     versions = {(name, version) for name, version, _ in tested}
-    assert {name for name, version, _ in ours if (name, version) not in versions} == BUILD
+    assert {name for name, version, _ in pinned if (name, version) not in versions} == BUILD
 
 
 def test_all_is_there_that_runs_and_nothing_that_only_tests() -> None:
-    # Given what the project needs, and what that needs, as it is installed here
+    # Given the project's dependencies and their dependencies, as they are installed here
     wanted = [Requirement(each) for each in PROJECT["project"]["dependencies"]]
     needed: set[str] = set()
     while wanted:
@@ -76,9 +76,9 @@ def test_all_is_there_that_runs_and_nothing_that_only_tests() -> None:
             if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in extras):
                 inner.marker = None
                 wanted.append(inner)
-    ours = {name for name, *_ in read_pins([head for head, *_ in GROUPS])}
-    assert needed - ours == set()
-    assert ours & {"pytest", "mypy", "ruff", "hypothesis", "playwright", "celery"} == set()
+    pinned = {name for name, *_ in read_pins([head for head, *_ in GROUPS])}
+    assert needed - pinned == set()
+    assert pinned & {"pytest", "mypy", "ruff", "hypothesis", "playwright", "celery"} == set()
 
 
 def install(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -88,24 +88,24 @@ def install(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_pip_takes_them_with_hashes_required(tmp_path: Path) -> None:
-    # Given all of them but what builds the package: they are installed here, so that nobody is asked
+    # Given all packages except the build packages: they are installed here, so that no registry is needed
     file = tmp_path / "requirements.txt"
     file.write_text("\n".join("\n".join(group) for group in GROUPS if PIN.match(group[0])[1] not in BUILD))  # type: ignore[index]
     done = install("install", "--dry-run", "--no-index", "--require-hashes", "-r", str(file))
     assert done.returncode == 0, done.stderr
 
 
-def test_what_a_registry_gives_has_these_hashes(tmp_path: Path) -> None:
-    # Given the smallest of them, asked of whatever registry pip is set up for
+def test_packages_of_a_registry_have_these_hashes(tmp_path: Path) -> None:
+    # Given the smallest package, from the registry that pip is configured for
     [group] = [group for group in GROUPS if group[0].startswith("annotated-doc==")]
     file = tmp_path / "requirements.txt"
     file.write_text("\n".join(group))
     download = ("download", "--no-deps", "--no-cache-dir", "--retries", "0", "--timeout", "10", "-d", str(tmp_path))
     done = install(*download, "--require-hashes", "-r", str(file))
     if "hash" not in done.stderr.lower() and done.returncode:
-        pytest.skip("No registry answers here: what it gives cannot be held against the hashes.")
+        pytest.skip("No registry answers here: its packages cannot be compared with the hashes.")
     assert done.returncode == 0, done.stderr
-    # And a file that is not what it was is refused
+    # And a changed file is refused
     file.write_text(re.sub("sha256:.", "sha256:" + "f", "\n".join(group)))
     done = install(*download, "--require-hashes", "-r", str(file))
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""What spreadsheets do to the cells of an export, and what becomes of it."""
+"""Cells of an export that a spreadsheet has changed: restored or refused."""
 
 import pytest
 
@@ -28,7 +28,7 @@ TRACKED = [*HEADER, "Variant Inventory Tracker"]
         ("e\u0301", "\xe9"),
     ],
 )
-def test_skus_without_what_nobody_typed(cell: str, sku: str) -> None:
+def test_skus_without_characters_that_a_spreadsheet_added(cell: str, sku: str) -> None:
     assert read_sku(cell) == sku
 
 
@@ -71,7 +71,7 @@ def test_the_same_of_handles_and_options(cells: dict[str, str], reason: str) -> 
     assert export.refused == (RowRefusal(3, reason),)
 
 
-def test_a_name_is_bounded_before_it_is_looked_at() -> None:
+def test_a_name_is_bounded_before_it_is_read() -> None:
     with pytest.raises(ValueError, match="a sku of 1000000 characters: at most 255 fit"):
         read_name("1" * 1_000_000, "a sku")
 
@@ -87,7 +87,7 @@ def test_a_name_is_bounded_before_it_is_looked_at() -> None:
         ({"Variant Inventory Qty": "3", "Variant Inventory Tracker": "shipwire"}, "deny", 3, True),
     ],
 )
-def test_what_shopify_does_not_track_is_always_for_sale(
+def test_a_variant_that_shopify_does_not_track_is_always_for_sale(
     cells: dict[str, str], policy: str, quantity: int, *, tracked: bool
 ) -> None:
     (variant,) = read_export(write({**row(), **cells}, header=TRACKED), "USD").variants
@@ -95,7 +95,7 @@ def test_what_shopify_does_not_track_is_always_for_sale(
     assert (variant.backorder_policy, variant.quantity, variant.is_tracked) == (policy, quantity, tracked)
 
 
-def test_a_stock_below_zero_of_what_may_be_sold_on_is_none_and_its_price_is_taken() -> None:
+def test_negative_stock_of_a_variant_on_backorder_is_0_and_its_price_is_imported() -> None:
     (variant,) = read(row(Variant_Inventory_Qty="-3", Variant_Inventory_Policy="continue")).variants
 
     assert (variant.quantity, variant.is_below_zero, variant.price_minor) == (0, True, 999)

@@ -1,4 +1,4 @@
-"""A rate of the ECB is not too old before the next one can have been imported, whatever the holidays."""
+"""A rate of the ECB is not too old before the next one can be imported, also over holidays."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ from tests.factories.orders import exchange
 from tests.unit.pricing.test_build_order import SETTINGS, TERMS
 
 DAY = timedelta(days=1)
-#: Whoever imports once a day may have missed a publication by a moment.
+#: A daily import may miss a publication by a moment.
 IMPORT = DAY
 
 #: Working days with a holiday beside them: the last one before it, and the first one after it.
@@ -44,7 +44,7 @@ def find_easter(year: int) -> date:
 
 
 def is_open(day: date) -> bool:
-    """Whether the ECB publishes on that day: its TARGET calendar."""
+    """Return whether the ECB publishes on that day, by its TARGET calendar."""
     easter = find_easter(day.year)
     closed = {easter - 2 * DAY, easter + DAY}
     fixed = {(1, 1), (5, 1), (12, 25), (12, 26)}

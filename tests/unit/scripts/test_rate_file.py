@@ -22,7 +22,7 @@ def test_the_daily_xml() -> None:
 
     assert (found.layout, found.days, found.refused) == ("xml", 1, ())
     assert found.rates == (rate("USD", "1.0512"), rate("JPY", "161.85"), rate("IDR", "17487.21"), rate("ISK", "148.90"))
-    # What is published is kept digit by digit, a zero at the end too
+    # All published digits are kept, also a final zero
     assert str(found.rates[3].rate) == "148.90"
 
 
@@ -45,7 +45,7 @@ def test_the_daily_csv_writes_the_month_out_and_ends_in_a_comma() -> None:
     assert found.rates == (rate("USD", "1.0512"), rate("JPY", "161.85"), rate("ISK", "148.90"))
 
 
-def test_the_csv_of_all_days_leaves_out_what_was_not_quoted_and_names_a_lost_currency_once() -> None:
+def test_the_full_csv_skips_unquoted_rates_and_names_a_former_currency_once() -> None:
     found = read_rates(HISTORY_CSV, TODAY)
 
     assert found.days == 3
@@ -126,7 +126,7 @@ def test_a_bad_day_is_refused_once_and_the_others_go_on(day: str, reason: str) -
     assert in_csv.refused == (RowRefusal(2, reason),)
 
 
-def test_one_rate_twice_is_taken_once() -> None:
+def test_a_duplicate_rate_is_imported_once() -> None:
     within = read_rates(write_xml(("2026-11-23", [("USD", "1.0512"), ("USD", "9")])), TODAY)
     across = read_rates(b"Date,USD,\n2026-11-23,1.0512,\n23 November 2026,9,\n", TODAY)
 
@@ -159,7 +159,7 @@ def test_one_rate_twice_is_taken_once() -> None:
         (DAILY_XML.replace(b" time='2026-11-23'", b""), "its XML has a rate outside any day"),
     ],
 )
-def test_what_is_no_file_of_reference_rates(content: bytes, reason: str) -> None:
+def test_other_files_are_refused(content: bytes, reason: str) -> None:
     with pytest.raises(NotReadable) as refused:
         read_rates(content, TODAY)
 

@@ -1,4 +1,4 @@
-"""`security`: vulnerabilities and secrets are told, what is known to be none is not, and silence is not safety."""
+"""`security` reports vulnerabilities and secrets, no known false positives, and what it could not check."""
 
 import json
 import subprocess
@@ -15,15 +15,15 @@ import typer
 from typer.testing import CliRunner, Result
 
 from scripts import security
-from scripts.environments.obstacles import Obstacle
+from scripts.environments.command_errors import CommandError
 
-#: Looks like a key of AWS's, and was never one.
+#: Looks like an AWS key, and never was one.
 KEY = "AKIA" + "Q3EGRIT7PLC4WZDA"
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with one file, and a baseline of none."""
+    """A git checkout with one file, and an empty baseline."""
     (tmp_path / "config.py").write_text(f'key = "{KEY}"\n')
     (tmp_path / security.BASELINE).write_text('{"results": {}}')
     for command in (["init", "-q"], ["add", "config.py"]):
@@ -31,7 +31,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_secret_is_told_with_its_place(checkout: Path) -> None:
+def test_a_secret_is_reported_with_its_place(checkout: Path) -> None:
     found = security.find_secrets(checkout)
     assert found == ["config.py:1: looks like a secret (AWS Access Key)"]
     assert KEY not in str(found)
@@ -47,13 +47,13 @@ def test_one_of_the_baseline_is_none_in_its_file_alone(checkout: Path) -> None:
     assert security.find_secrets(checkout) == ["other.py:1: looks like a secret (AWS Access Key)"]
 
 
-def test_outside_of_a_checkout_nothing_is_claimed(tmp_path: Path) -> None:
+def test_outside_a_git_checkout_the_check_fails(tmp_path: Path) -> None:
     (tmp_path / security.BASELINE).write_text('{"results": {}}')
-    with pytest.raises(Obstacle, match="secrets were not looked for"):
+    with pytest.raises(CommandError, match="secrets were not looked for"):
         security.find_secrets(tmp_path)
 
 
-def test_a_vulnerability_is_told_with_what_mends_it_and_what_is_not_known_is_counted() -> None:
+def test_a_vulnerability_is_reported_with_its_fix_and_unchecked_packages_are_counted() -> None:
     packages: list[dict[str, Any]] = [
         {"name": "sound", "version": "1", "vulns": []},
         {"name": "ill", "version": "2.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1", "3.0"]}]},
@@ -67,10 +67,10 @@ def test_a_vulnerability_is_told_with_what_mends_it_and_what_is_not_known_is_cou
 
 
 class Index(BaseHTTPRequestHandler):
-    """An index of packages: what it says depends on what is asked for."""
+    """A package index whose response depends on the package."""
 
     def do_GET(self) -> None:
-        """Answer, or drip, or hang up."""
+        """Respond, respond slowly, or close the connection."""
         name = self.path.split("/")[1]
         if name == "gone":
             self.send_error(404)
@@ -90,12 +90,12 @@ class Index(BaseHTTPRequestHandler):
         self.wfile.write(b"<html>" if name == "html" else json.dumps(bodies.get(name)).encode())
 
     def log_message(self, *_given: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def index() -> Iterator[str]:
-    """Its address."""
+    """The address of the index."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Index)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -111,15 +111,15 @@ def test_an_index_without_advisories_is_none(index: str, name: str, *, answered:
     assert security.is_answered(f"{index}/{name}/1/json") is answered
 
 
-def test_one_that_drips_or_is_not_there_is_given_up(index: str) -> None:
-    # Given one that would take ten seconds: it is given up after a tenth of that
+def test_a_slow_or_absent_index_times_out(index: str) -> None:
+    # Given an index that takes ten seconds
     assert not security.is_answered(f"{index}/dripping/1/json", seconds=0.3)
     assert not security.is_answered("http://127.0.0.1:1/x/1/json")
     assert not security.is_answered("http://nobody.invalid/x/1/json")
 
 
-def look(monkeypatch: pytest.MonkeyPatch, packages: list[dict[str, Any]], *arguments: str) -> Result:
-    """Run it with these packages known, and no secrets."""
+def run(monkeypatch: pytest.MonkeyPatch, packages: list[dict[str, Any]], *arguments: str) -> Result:
+    """Run the command with these packages, and no secrets."""
     app = typer.Typer()
     app.command()(security.main)
     monkeypatch.setattr(security, "read_advisories", lambda: packages)
@@ -128,7 +128,7 @@ def look(monkeypatch: pytest.MonkeyPatch, packages: list[dict[str, Any]], *argum
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--strict",), 1)])
-def test_what_was_not_looked_at_is_not_said_to_be_well(
+def test_unchecked_packages_are_not_reported_as_safe(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int
 ) -> None:
     # Given that no advisory could be read
@@ -136,34 +136,34 @@ def test_what_was_not_looked_at_is_not_said_to_be_well(
     packages = security.read_advisories()
     assert len(packages) > 100
     assert all("skip_reason" in each for each in packages)
-    # Then it says so
-    result = look(monkeypatch, packages, *arguments)
+    # Then they are reported as unchecked
+    result = run(monkeypatch, packages, *arguments)
     assert result.exit_code == code
     assert result.stderr.startswith(f"Advisories could not be read for {len(packages)} of {len(packages)} packages:")
     assert result.stdout == "No secret was found in the files.\n"
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--strict",), 1)])
-def test_what_was_looked_at_in_part_is_said_of_that_part(
+def test_a_partial_check_reports_only_the_checked_packages(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int
 ) -> None:
     packages: list[dict[str, Any]] = [
         {"name": "a", "version": "1", "vulns": []},
         {"name": "b", "skip_reason": "not found"},
     ]
-    result = look(monkeypatch, packages, *arguments)
+    result = run(monkeypatch, packages, *arguments)
     assert result.exit_code == code
     assert "Advisories could not be read for 1 of 2 packages" in result.stderr
     assert "Packages looked up without a known vulnerability: 1." in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [(), ("--strict",)])
-def test_all_is_looked_at(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+def test_all_packages_are_checked(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
     sound = [{"name": "a", "version": "1", "vulns": []}]
-    result = look(monkeypatch, sound, *arguments)
+    result = run(monkeypatch, sound, *arguments)
     assert (result.exit_code, result.stderr) == (0, "")
     ill = [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}]
-    result = look(monkeypatch, ill, *arguments)
+    result = run(monkeypatch, ill, *arguments)
     assert result.exit_code == 1
     assert "a 1: PYSEC-1, fixed in 2" in result.stdout
     assert "without a known" not in result.stdout

@@ -1,4 +1,4 @@
-"""Tables as they come: separators, headings, quotes that are not closed, and files that are cut off."""
+"""Tables: separators, headings, unclosed quotes, and truncated files."""
 
 import pytest
 
@@ -75,14 +75,14 @@ def test_columns_without_a_heading_may_be_many_and_are_not_read() -> None:
         ('"a" b\n', "its first row is not CSV (',' expected after '\"')"),
     ],
 )
-def test_what_is_no_table_is_refused_as_a_whole(text: str, reason: str) -> None:
+def test_other_texts_are_refused_as_a_whole(text: str, reason: str) -> None:
     with pytest.raises(NotReadable) as refused:
         list(read_rows(text, REQUIRED))
 
     assert str(refused.value) == reason
 
 
-def test_a_quote_that_is_closed_too_late_refuses_every_row_that_it_swallowed() -> None:
+def test_a_quote_that_is_closed_too_late_refuses_every_row_inside_it() -> None:
     text = 'sku,title,price\na,Cup,1\nb,"Plate,2\nc,Pot,3\nd,Jug",4\ne,Pan,5\n'
 
     assert [(row.number, row.cells["sku"]) if isinstance(row, Row) else row for row in read_rows(text, REQUIRED)] == [
@@ -94,8 +94,8 @@ def test_a_quote_that_is_closed_too_late_refuses_every_row_that_it_swallowed() -
     ]
 
 
-def test_a_quote_that_swallows_rows_in_a_cell_that_may_have_line_breaks_is_found_by_what_it_swallowed() -> None:
-    # Given a quote that a later row's ends: the row would carry the other one's price
+def test_a_late_quote_in_a_cell_with_line_breaks_is_found_by_the_rows_inside_it() -> None:
+    # Given a quote that a later row closes: the row would get the other row's price
     two = 'sku,note,units,price,x\na,"<p>,1,10,x\nb,<p>",2,20,x\nc,,3,30,x\n'
     three = 'sku,note,units,price,x\na,"<p>\nb,<p>,2,20,x\nc,</p>",3,30,x\nd,,4,40,x\n'
 

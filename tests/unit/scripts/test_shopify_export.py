@@ -1,4 +1,4 @@
-"""The rows of Shopify's product export: what is a variant, what it is called, and what is refused for what reason."""
+"""The rows of Shopify's product export: variants, their titles and SKUs, and refused rows with their reasons."""
 
 import pytest
 
@@ -66,7 +66,7 @@ def test_derived_skus(_case: str, handle: str, options: tuple[str, ...], sku: st
         ("published and active", {}, True),
         ("in capitals, as a spreadsheet writes it", {"Published": "TRUE", "Status": "Active"}, True),
         ("nothing said", {"Published": "", "Status": ""}, True),
-        ("unlisted is sold to whoever has the address", {"Status": "unlisted"}, True),
+        ("unlisted is sold to buyers with the address", {"Status": "unlisted"}, True),
         ("draft", {"Status": "draft"}, False),
         ("archived", {"Status": "archived"}, False),
         ("not published", {"Published": "false"}, False),

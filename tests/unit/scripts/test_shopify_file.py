@@ -1,4 +1,4 @@
-"""Shopify's product export as a file: its lines and quotes, its encoding, and what is not an export at all."""
+"""Shopify's product export as a file: its lines, quotes and encoding."""
 
 from pathlib import Path
 from typing import Final

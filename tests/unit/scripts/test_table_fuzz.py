@@ -1,7 +1,7 @@
-"""Tables of rates and invoices that were damaged on their way: each row comes as it stood, or is refused.
+"""Damaged tables of rates and invoices: each row is read as it was written, or refused.
 
-Damage that leaves a row of the right form, such as another digit or two damages that fit together, cannot be told from
-a value: see the tests of what is far from the rate before it.
+Damage that leaves a valid row, such as another digit, cannot be detected here: see the tests of rates that are far from
+the previous one.
 """
 
 from collections.abc import Callable, Hashable
@@ -20,7 +20,7 @@ from scripts.invoice_replay.invoices import read_invoices
 from tests.factories.reference_rates import DAILY_XML
 
 TODAY = date(2026, 11, 30)
-#: What damages: separators, quotes and line ends that come or go, invisible and broken characters.
+#: Inserted bytes: separators, quotes, line ends, invisible and broken characters.
 NOISE = st.sampled_from(
     [b",", b'"', b"\n", b"\r\n", b'","', b"\n\n", b";", b"\t", b"\x00", b"\xff", b" ", "\u200b".encode()]
 )
@@ -56,7 +56,7 @@ def find_lines(content: bytes) -> set[Hashable]:
     }
 
 
-#: Rates of one day, and what `find_lines` tells of a line.
+#: Rates of one day, and fields of a line in `find_lines`.
 WIDTH, INVOICE_FIELDS = 3, 7
 
 Reader = Callable[[bytes], set[Hashable]]
@@ -64,7 +64,7 @@ TABLES: list[tuple[bytes, Reader]] = [(RATES, find_rates), (TAXES, find_taxes), 
 
 
 def read(find: Reader, content: bytes) -> set[Hashable]:
-    """Return what is read of it; nothing when the file is refused as a whole."""
+    """Return the rows that are read; empty when the file is refused as a whole."""
     with suppress(NotReadable):
         return find(content)
     return set()
@@ -79,9 +79,9 @@ def test_a_piece_of_a_file_has_no_other_rows_than_the_file(
     heading = content.index(b"\n") + 1
     first, last = sorted(heading + int(at * (len(content) - heading)) for at in (start, end))
 
-    # Cut off at its end, and with a piece missing in its middle
+    # Truncated, and with a piece missing in its middle
     assert read(find, content[:last]) <= find(content)
-    # What is left of two rows may look like one: no more than that one is new
+    # The rest of two rows may look like one: only that row may be new
     assert len({strip_texts(row) for row in read(find, content[:first] + content[last:]) - find(content)}) <= WIDTH
 
 
@@ -94,7 +94,7 @@ def test_noise_refuses_rows_and_changes_no_value(table: tuple[bytes, Reader], at
     damaged = content[:place] + noise + content[place:]
 
     for row in read(find, damaged) - whole:
-        # A text may have got what was put into it; a number, a code or a day may not.
+        # A text may contain the noise; a number, a code or a day may not.
         assert strip_texts(row) in {strip_texts(each) for each in whole}, row
 
 
@@ -107,7 +107,7 @@ def test_xml_that_is_cut_off_is_refused_whole(end: float) -> None:
 
 
 def strip_texts(row: Hashable) -> object:
-    """Leave what has a form of its own: numbers, codes, days, yes and no."""
+    """Return the row without free texts: numbers, codes, days, booleans."""
     if isinstance(row, TaxRow):
         return replace(row, name="any", region=None, category=None)
     assert isinstance(row, tuple)

@@ -93,6 +93,6 @@ def test_a_bad_row_is_refused_and_the_others_go_on(row: str, reason: str) -> Non
     assert (found.rows, found.refused) == (3, (RowRefusal(3, reason),))
 
 
-def test_what_is_no_table_of_tax_rates() -> None:
+def test_a_table_without_the_columns_is_refused() -> None:
     with pytest.raises(NotReadable, match="it has no column name, rate"):
         read_taxes(b"country,valid_from\nDE,2026-01-01\n")

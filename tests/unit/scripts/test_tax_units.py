@@ -1,4 +1,4 @@
-"""Rates of a table in one unit, decided once."""
+"""The unit of a table's rates."""
 
 from decimal import Decimal
 
@@ -54,7 +54,7 @@ def test_a_column_of_percentages_without_signs_is_not_half_read_as_fractions() -
         RowRefusal(2, "a rate of 50 %: when half of the price and more is right, import it with --force"),
         RowRefusal(3, "bad rate '4.6': a fraction such as 0.2, or 20%"),
     )
-    # And when it is said what they are
+    # And with the unit given
     percent = read_taxes(table, unit=RateUnit.PERCENT)
     assert ([tax.rate for tax in percent.taxes], percent.refused) == ([Decimal("0.005"), Decimal("0.046")], ())
 
@@ -71,18 +71,18 @@ def test_a_unit_given_is_for_the_rates_without_a_sign() -> None:
     ("rate", "unit", "shown"),
     [("50%", None, "50"), ("0.75", None, "75"), ("1", None, "100"), ("62.5", RateUnit.PERCENT, "62.5")],
 )
-def test_half_of_the_price_and_more_is_asked(rate: str, unit: RateUnit | None, shown: str) -> None:
-    asked, forced = (read_taxes(write(rate), unit=unit, force=force) for force in (False, True))
+def test_a_rate_of_half_the_price_and_more_needs_force(rate: str, unit: RateUnit | None, shown: str) -> None:
+    refused, forced = (read_taxes(write(rate), unit=unit, force=force) for force in (False, True))
 
-    assert asked.taxes == ()
-    assert [each.reason for each in asked.refused] == [
+    assert refused.taxes == ()
+    assert [each.reason for each in refused.refused] == [
         f"a rate of {shown} %: when half of the price and more is right, import it with --force"
     ]
     assert ([tax.rate for tax in forced.taxes], forced.refused) == ([Decimal(shown).scaleb(-2)], ())
 
 
 @pytest.mark.parametrize(("rate", "unit"), [("101%", None), ("1.01", None), ("999", RateUnit.PERCENT)])
-def test_more_than_all_of_the_price_is_never_taken(rate: str, unit: RateUnit | None) -> None:
+def test_a_rate_above_the_whole_price_is_never_accepted(rate: str, unit: RateUnit | None) -> None:
     found = read_taxes(write(rate), unit=unit, force=True)
 
     assert found.taxes == ()

@@ -1,4 +1,4 @@
-"""Nothing that is shown can act on who looks at it, and everything that is shown goes through one door."""
+"""No output can control a terminal or a page, and every command prints through one module."""
 
 import ast
 import json
@@ -20,13 +20,13 @@ from scripts.terminal.output import Screen, plain, say, say_json, say_row
 from workers.web.admin.templates import _load
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-#: These print what they made themselves: the one has only the standard library, the other's readers are programs.
+#: These print only their own texts: dev.py has only the standard library, programs read owner.py's output.
 EXEMPT: Final = {"output.py", "dev.py", "owner.py"}
 
-#: Ways to print that escape nothing.
-DOORS: Final = {"typer.echo", "typer.secho", "click.echo", "Console", "Text", "sys.stdout.write", "sys.stderr.write"}
-#: These print addresses and keys of their own making.
-FEW_WORDS: Final = {"up.py", "shop.py"}
+#: Functions that print without escaping.
+UNSAFE: Final = {"typer.echo", "typer.secho", "click.echo", "Console", "Text", "sys.stdout.write", "sys.stderr.write"}
+#: These print addresses and keys that they made themselves.
+OWN_TEXTS: Final = {"up.py", "shop.py"}
 
 
 @pytest.mark.parametrize(
@@ -46,18 +46,18 @@ FEW_WORDS: Final = {"up.py", "shop.py"}
         (None, "None"),
     ],
 )
-def test_what_cannot_be_seen_is_shown_as_its_code(given_text: object, shown: str) -> None:
+def test_invisible_characters_are_shown_as_their_codes(given_text: object, shown: str) -> None:
     assert make_printable(given_text) == shown
     assert make_printable(shown, most=None) == shown
 
 
 @given(st.text(max_size=200))
-def test_whatever_it_is_it_is_one_printable_line(foreign: str) -> None:
+def test_any_text_becomes_one_printable_line(foreign: str) -> None:
     shown = make_printable(foreign)
     assert all(each.isprintable() or each.isspace() for each in shown)
     assert shown.splitlines() in ([shown], [])
     assert shown.isprintable() or re.search(r"\s", shown)
-    # What can be seen stays, in its order.
+    # Visible characters stay, in order.
     left = iter(shown)
     assert all(each in left for each in foreign if each.isalnum() and unicodedata.category(each) not in HIDDEN)
 
@@ -95,7 +95,7 @@ def test_lines_rows_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.err == "c\\x1b\n"
 
 
-def test_a_stream_that_does_not_know_a_letter_gets_its_code() -> None:
+def test_a_character_outside_the_streams_encoding_is_shown_as_its_code() -> None:
     script = "from scripts.terminal.output import say, say_row; say('Zoë 😀'); say_row(['北'])"
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -107,23 +107,23 @@ def test_a_stream_that_does_not_know_a_letter_gets_its_code() -> None:
     assert done.stdout == b"Zo\xeb \\U0001f600\n\\u5317\n"
 
 
-def list_doors(path: Path) -> list[str]:
-    """Return the places where a script prints by another way than through the one door."""
+def list_unsafe_prints(path: Path) -> list[str]:
+    """Return the places where a script prints without the output module."""
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func)
         is_harmless = all(isinstance(each, ast.Constant) or "make_printable" in ast.unparse(each) for each in node.args)
-        if name in DOORS or (name == "print" and not is_harmless and path.name not in FEW_WORDS):
+        if name in UNSAFE or (name == "print" and not is_harmless and path.name not in OWN_TEXTS):
             found.append(f"{path.name}:{node.lineno}: {name}")
     return found
 
 
-def test_every_view_goes_through_one_door() -> None:
+def test_every_command_prints_through_the_output_module() -> None:
     scripts = [path for path in (ROOT / "scripts").rglob("*.py") if path.name not in EXEMPT]
     assert len(scripts) > 50
-    assert [each for path in scripts for each in list_doors(path)] == []
+    assert [each for path in scripts for each in list_unsafe_prints(path)] == []
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
@@ -145,14 +145,14 @@ logging.getLogger("dramatiq").warning("It raised %s.", hostile)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", done.stderr) == []
-    # A traceback has lines of its own; all else is one line each.
+    # A traceback has several lines; every other entry is one line.
     lines = [line for line in done.stderr.splitlines() if line.startswith("ok all is well")]
     assert len(lines) <= 1
     if log_format == "json":
         assert json.loads(done.stderr.splitlines()[0])["reference"] == "a\x1b[2J\x9b\u202eb\nok all is well"
 
 
-def test_pages_show_what_cannot_be_seen() -> None:
+def test_pages_show_invisible_characters_as_codes() -> None:
     for pages in (_load(), load_pages()):
         page = pages.from_string("<p>{{ text }}</p>{{ number }}").render(text="<b>\u202e\x1b\n", number=3)
         assert page == "<p>&lt;b&gt;\\u202e\\x1b\n</p>3"

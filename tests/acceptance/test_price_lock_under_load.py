@@ -1,4 +1,4 @@
-"""Five hundred checkouts while someone changes every price, rate, promotion, tax and title and edits every cart."""
+"""Five hundred checkouts while another process changes every price, rate, promotion, tax and title and every cart."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from pipeline.audit import take_report
 from pipeline.intake import PaymentInput, ProcessRequest, StartRequest
 from pipeline.intake.commands import CommandResult
 from pipeline.settings import Settings
-from tests.acceptance.meddler import CHANGES, EDITS, JOURNAL
+from tests.acceptance.price_changer import CHANGES, EDITS, JOURNAL
 from tests.support.harness import Shelf
 from tests.support.processes import BANK_TIMES, TIMES, run_processes
 from workers.bootstrap import CheckoutEngine, build_engine
@@ -30,7 +30,7 @@ from workers.bootstrap import CheckoutEngine, build_engine
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-#: Set FIRE_SEED to the printed number to have the same carts, changes and pauses again.
+#: Set FIRE_SEED to the printed number to repeat the same carts, changes and pauses.
 SEED: Final = os.environ.get("FIRE_SEED") or str(random.SystemRandom().randrange(10**9))
 CHECKOUTS: Final = 500
 CHUNK: Final = 25
@@ -72,10 +72,10 @@ WAITING: Final = """
 
 
 @contextmanager
-def meddle(database_url: str) -> Iterator[subprocess.Popen[str]]:
-    """Let the meddler do its work; afterwards it has ended."""
+def change_prices(database_url: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the process that changes prices; afterwards it has ended."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.acceptance.meddler", database_url, SEED],
+        [sys.executable, "-m", "tests.acceptance.price_changer", database_url, SEED],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -91,12 +91,12 @@ def meddle(database_url: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def fill_shop(engine: Engine, dice: random.Random) -> list[UUID]:
-    """Put wares, taxes, rates, promotions and carts of every sort into the shop; return the carts."""
+    """Write variants, taxes, rates, promotions and carts of every sort; return the carts."""
     shelf = Shelf(engine)
     for number in range(12):
         shelf.add_variant(f"ware-{number}", stock=100_000, price_minor=500 + 137 * number)
     shelf.run("UPDATE variants SET category = 'book' WHERE id % 3 = 0")
-    # A third has a price in dollars, which wins; the others are converted.
+    # A third has a price in dollars, which is used; the others are converted.
     shelf.run("""
         INSERT INTO prices (variant_id, currency, amount_minor, tax_included)
         SELECT id, 'USD', 999, false FROM variants WHERE id % 3 = 1
@@ -125,16 +125,16 @@ def add_cart(shelf: Shelf, dice: random.Random) -> UUID:
 
 
 class Buyers:
-    """Start every cart, pay what waits, and keep each price lock as it was when it was first seen."""
+    """Start every cart, pay waiting checkouts, and record each price lock as it was first seen."""
 
     def __init__(self, built: CheckoutEngine, shelf: Shelf, carts: list[UUID], dice: random.Random) -> None:
         """Buy these carts."""
-        self._door, self._shelf, self._carts, self._dice = built.service, shelf, list(carts), dice
+        self._service, self._shelf, self._carts, self._dice = built.service, shelf, list(carts), dice
         self.seen: dict[UUID, tuple[Any, Any]] = {}
         self.paid: set[UUID] = set()
 
     def buy_all(self) -> None:
-        """Go on until all have ended."""
+        """Run until all checkouts have ended."""
         ends_at = time.monotonic() + SECONDS
         ended = 0
         while ended < CHECKOUTS:
@@ -143,32 +143,32 @@ class Buyers:
             )
             self._start()
             self._pay()
-            self.look()
+            self.read_locks()
             ended = self._shelf.row("SELECT count(*) AS n FROM checkouts WHERE ended_at IS NOT NULL").n
             time.sleep(self._dice.uniform(0.01, 0.1))
 
-    def look(self) -> None:
-        """Keep the price locks that are new."""
+    def read_locks(self) -> None:
+        """Record the new price locks."""
         for checkout_id, lock, lines in self._shelf.rows(LOCKS, known=list(self.seen)):
             self.seen[checkout_id] = (lock, lines)
 
     def _start(self) -> None:
-        """Start some: a fifth waits for its buyer, a twentieth has a card that is declined."""
+        """Start some checkouts: a fifth waits for its buyer, a twentieth has a card that is declined."""
         chunk, self._carts = self._carts[:CHUNK], self._carts[CHUNK:]
         requests = []
         for cart_id in chunk:
             card = self._dice.choices([None, "tok_declined", "tok_ok"], [20, 5, 75])[0]
             payment = None if card is None else PaymentInput(token=card)
             requests.append(StartRequest(owner=OWNER, cart_id=cart_id, payment=payment, idempotency_key=str(uuid4())))
-        answers = self._door.start_many(requests)
+        answers = self._service.start_many(requests)
         assert all(isinstance(answer, CommandResult) and answer.changed for answer in answers), answers
 
     def _pay(self) -> None:
-        """Pay what was shown, at leisure. It is never refused: nothing that was shown has moved."""
+        """Pay some quotes. No payment is refused: no shown quote has changed."""
         for checkout_id, total, hash_, lines in self._shelf.rows(WAITING):
             if self._dice.random() > 0.25:
                 continue
-            self._door.process(
+            self._service.process(
                 ProcessRequest(
                     owner=OWNER,
                     checkout_id=checkout_id,
@@ -184,13 +184,13 @@ class Buyers:
 
 @pytest.fixture
 def journal(engine: Engine, database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """What the meddler writes down, on a connection of its own; gone afterwards."""
+    """A connection for the journal of the changes, which is dropped afterwards."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         yield connection
-        connection.execute("DROP SCHEMA IF EXISTS meddler CASCADE")
+        connection.execute("DROP SCHEMA IF EXISTS price_changer CASCADE")
 
 
-def test_whatever_changes_and_whoever_edits_what_was_locked_is_what_is_paid(
+def test_locked_prices_are_paid_whatever_changes_meanwhile(
     engine: Engine, database_url: str, redis_url: str, tmp_path: Path, journal: psycopg.Connection[Any]
 ) -> None:
     # Given
@@ -203,22 +203,22 @@ def test_whatever_changes_and_whoever_edits_what_was_locked_is_what_is_paid(
     journal.execute(JOURNAL)
     # When
     with run_processes(settings, tmp_path / "log"):
-        built = build_engine(settings, "door")
+        built = build_engine(settings, "test")
         buyers = Buyers(built, shelf, carts, dice)
         try:
-            with meddle(database_url) as meddler:
+            with change_prices(database_url) as price_changer:
                 buyers.buy_all()
-                done = json.loads(meddler.communicate(timeout=30)[0])
-                assert meddler.returncode == 0
+                done = json.loads(price_changer.communicate(timeout=30)[0])
+                assert price_changer.returncode == 0
         finally:
             built.close()
-    # Then every invariant is kept
+    # Then every invariant holds
     with engine.connect() as connection:
         report = take_report(connection, settings)
     assert list(report.violations) == []
     assert {"price_lock_is_unforged", "price_lock_adds_up"} <= {invariant.name for invariant in report.checked}
     assert len(report.checked) >= 28
-    # ... all sold but what may fail
+    # ... all are completed except those that may fail
     ends = Counter(dict(shelf.rows("SELECT coalesce(failure_code, state), count(*) FROM checkouts GROUP BY 1")))
     sys.stdout.write(f"{dict(ends)} {done} in {time.monotonic() - begun:.1f} s\n")
     assert set(ends) <= ALLOWED | {"completed"}
@@ -226,28 +226,28 @@ def test_whatever_changes_and_whoever_edits_what_was_locked_is_what_is_paid(
     assert ends["completed"] > CHECKOUTS / 2
     assert_no_amount_moved(shelf, buyers)
     assert_no_edit_got_through(shelf)
-    # ... and everything was indeed changed, under locks of one ware at many prices
+    # ... and everything was changed, with price locks of one variant at many prices
     assert {what: done.get(what, 0) > 0 for what in CHANGES} == dict.fromkeys(CHANGES, True)
     prices = shelf.row("SELECT count(DISTINCT unit_price_minor) AS n FROM price_lock_lines WHERE sku = 'ware-3'")
     assert prices.n > 5
 
 
 def assert_no_amount_moved(shelf: Shelf, buyers: Buyers) -> None:
-    """The lock is what it was when first seen, the order is the lock, and the bank has taken that."""
+    """Assert that price locks never changed, orders equal them, and the bank has captured their totals."""
     seen = dict(buyers.seen)
     buyers.seen.clear()
-    buyers.look()
+    buyers.read_locks()
     assert {key: buyers.seen[key] for key in seen} == seen
     assert len(buyers.paid) > CHECKOUTS / 10
     unequal = shelf.rows("""
-        SELECT c.id, o.total_minor, p.total_minor, b.taken FROM checkouts c
+        SELECT c.id, o.total_minor, p.total_minor, b.captured FROM checkouts c
         LEFT JOIN orders o ON o.checkout_id = c.id LEFT JOIN price_locks p ON p.checkout_id = c.id
-        LEFT JOIN (SELECT checkout_id, sum(captured_minor - refunded_minor) AS taken, min(currency) AS currency
+        LEFT JOIN (SELECT checkout_id, sum(captured_minor - refunded_minor) AS captured, min(currency) AS currency
                    FROM sandbox.payments GROUP BY 1) b ON b.checkout_id = c.id
         WHERE CASE c.state WHEN 'completed'
-              THEN (o.total_minor = p.total_minor AND p.total_minor = coalesce(b.taken, 0) AND o.currency = p.currency
-                    AND coalesce(b.currency, p.currency) = p.currency AND o.state = 'placed') IS NOT TRUE
-              ELSE coalesce(b.taken, 0) <> 0 END
+              THEN (o.total_minor = p.total_minor AND p.total_minor = coalesce(b.captured, 0) AND o.state = 'placed'
+                    AND o.currency = p.currency AND coalesce(b.currency, p.currency) = p.currency) IS NOT TRUE
+              ELSE coalesce(b.captured, 0) <> 0 END
     """)
     assert unequal == []
     lines = """
@@ -262,25 +262,25 @@ def assert_no_amount_moved(shelf: Shelf, buyers: Buyers) -> None:
 
 
 def assert_no_edit_got_through(shelf: Shelf) -> None:
-    """None went through from start to end, none was refused after it; what was bought is the cart at its start."""
+    """Assert that edits succeed exactly outside of checkouts, and that each order has the cart at its start."""
     counts = {
         (seen, outcome): count
         for seen, outcome, count in shelf.rows("""
-            SELECT seen, outcome, count(*) FROM meddler.edits WHERE kind <> 'filled' GROUP BY 1, 2 ORDER BY 1, 2
+            SELECT seen, outcome, count(*) FROM price_changer.edits WHERE kind <> 'filled' GROUP BY 1, 2 ORDER BY 1, 2
         """)
     }
     sys.stdout.write(f"{counts}\n")
     assert {outcome for _, outcome in counts} <= {"through", "CK001", "40001"}
     assert counts["active", "CK001"] > 20
-    assert shelf.row("SELECT count(DISTINCT kind) AS n FROM meddler.edits WHERE outcome = 'CK001'").n == len(EDITS)
-    # None is refused that began after the end, none went through while the checkout ran.
+    assert shelf.rows("SELECT count(DISTINCT kind) FROM price_changer.edits WHERE outcome = 'CK001'") == [(len(EDITS),)]
+    # No edit is refused that began after the end, none succeeds while the checkout is active.
     assert {outcome for seen, outcome in counts if seen == "ended"} == {"through"}
     assert counts["ended", "through"] >= CHECKOUTS
-    assert shelf.rows("SELECT * FROM meddler.edits WHERE held") == []
-    # The last content before the start is what was frozen: the start raises the cart's version.
+    assert shelf.rows("SELECT * FROM price_changer.edits WHERE held") == []
+    # The last content before the start is frozen: the start raises the cart's version.
     moved = shelf.rows("""
         WITH started AS (
-            SELECT DISTINCT ON (cart_id) cart_id, content FROM meddler.edits
+            SELECT DISTINCT ON (cart_id) cart_id, content FROM price_changer.edits
             WHERE outcome = 'through' AND lock_version = 0 ORDER BY cart_id, id DESC
         ), frozen AS (
             SELECT c.cart_id, jsonb_build_object(
@@ -297,4 +297,4 @@ def assert_no_edit_got_through(shelf: Shelf) -> None:
                         FROM jsonb_array_elements_text(s.content -> 'codes') code)) <> f.content
     """)
     assert moved == []
-    assert shelf.rows("SELECT DISTINCT lock_version FROM meddler.edits WHERE seen = 'ended'") == [(1,)]
+    assert shelf.rows("SELECT DISTINCT lock_version FROM price_changer.edits WHERE seen = 'ended'") == [(1,)]

@@ -1,4 +1,4 @@
-"""What keeps a script from working at all, each reported in one sentence with its remedy."""
+"""Errors that keep a command from its work, each reported in one sentence with its remedy."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,25 +17,25 @@ from workers.broker.queue_stats import connect_redis
 KNOWN = (EmbeddedError, SettingsError, ValidationError, ArgumentError, DBAPIError, OSError)
 
 
-class Obstacle(Exception):
-    """The script cannot do its work; the message says why and what helps. No password is ever in it."""
+class CommandError(Exception):
+    """The command cannot do its work; the message has the reason and the remedy, and never a password."""
 
 
 @contextlib.contextmanager
-def explain_obstacles() -> Iterator[None]:
-    """Turn what can be wrong with settings or the database into an Obstacle."""
+def explain_errors() -> Iterator[None]:
+    """Turn errors of the settings or the database into CommandError."""
     try:
         yield
     except KNOWN as error:
-        raise Obstacle(_explain(error)) from error
+        raise CommandError(_explain(error)) from error
 
 
 def open_redis(settings: Settings) -> Redis:
-    """Return a client that connects at first use; raises Obstacle when REDIS_URL is no address at all."""
+    """Return a client that connects at first use; raise CommandError when REDIS_URL is not an address."""
     try:
         return connect_redis(settings.redis_url.get_secret_value())
     except ValueError as error:
-        raise Obstacle("REDIS_URL is not a Redis address: use one such as redis://host:6379/1.") from error
+        raise CommandError("REDIS_URL is not a Redis address: use one such as redis://host:6379/1.") from error
 
 
 def _explain(error: Exception) -> str:

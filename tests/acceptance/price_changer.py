@@ -1,8 +1,8 @@
-"""Someone in another process who changes everything that a price hangs on, and tries to edit every cart.
+"""A process that changes everything that prices depend on, and tries to edit every cart.
 
-`python -m tests.acceptance.meddler DATABASE_URL SEED`: says `ready`, meddles until its input ends, then edits every
-cart once more and prints how often it changed what. Every edit is written down in `meddler.edits`, one that went
-through in its own transaction: so the journal is what happened, in the order in which it happened.
+`python -m tests.acceptance.price_changer DATABASE_URL SEED` prints `ready`, makes changes until its input ends, then
+edits every cart once more and prints how often it changed what. Every edit is recorded in `price_changer.edits`, a
+successful one in its own transaction: so the journal has the edits in their true order.
 """
 
 import json
@@ -17,7 +17,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection, IsolationLevel
 
-#: Each edits carts of its own: then only a checkout can be in its way.
+#: Each edits its own carts, so that only a checkout can block it.
 EDITORS: Final = 3
 PAUSE_SECONDS: Final = (0.002, 0.02)
 #: How old the snapshot of a slow editor gets before it writes.
@@ -31,11 +31,11 @@ CONTENT: Final[LiteralString] = """
 """
 
 JOURNAL: Final[LiteralString] = f"""
-    CREATE SCHEMA meddler;
-    CREATE TABLE meddler.edits (
+    CREATE SCHEMA price_changer;
+    CREATE TABLE price_changer.edits (
         id bigint GENERATED ALWAYS AS IDENTITY, cart_id uuid, kind text, seen text, outcome text,
         lock_version integer, held boolean, content jsonb);
-    INSERT INTO meddler.edits (cart_id, kind, seen, outcome, lock_version, held, content)
+    INSERT INTO price_changer.edits (cart_id, kind, seen, outcome, lock_version, held, content)
     SELECT id, 'filled', 'before', 'through', lock_version, false, {CONTENT} FROM carts c
 """
 
@@ -45,14 +45,14 @@ SEEN: Final[LiteralString] = """
 """
 
 NOTE: Final[LiteralString] = f"""
-    INSERT INTO meddler.edits (cart_id, kind, seen, outcome, lock_version, held, content)
+    INSERT INTO price_changer.edits (cart_id, kind, seen, outcome, lock_version, held, content)
     SELECT id, %(kind)s, %(seen)s, 'through', lock_version,
            EXISTS (SELECT FROM checkouts WHERE cart_id = c.id AND ended_at IS NULL), {CONTENT}
     FROM carts c WHERE id = %(cart)s
 """
 
 NOTE_REFUSAL: Final[LiteralString] = """
-    INSERT INTO meddler.edits (cart_id, kind, seen, outcome) VALUES (%(cart)s, %(kind)s, %(seen)s, %(outcome)s)
+    INSERT INTO price_changer.edits (cart_id, kind, seen, outcome) VALUES (%(cart)s, %(kind)s, %(seen)s, %(outcome)s)
 """
 
 EDITS: Final[dict[str, tuple[LiteralString, ...]]] = {
@@ -79,7 +79,7 @@ CHANGES: Final[dict[str, LiteralString]] = {
     "tax rates": "UPDATE tax_rates SET rate = ((id * 31 + %(number)s) %% 2500) / 10000.0",
     "exchange rates": "UPDATE exchange_rates SET rate = 0.8 + (%(number)s %% 7000) / 10000.0",
     "new exchange rate": "INSERT INTO exchange_rates (base, quote, rate, source, observed_at)"
-    " VALUES ('EUR', 'USD', 0.8 + (%(number)s %% 7000) / 10000.0, 'meddler', clock_timestamp())",
+    " VALUES ('EUR', 'USD', 0.8 + (%(number)s %% 7000) / 10000.0, 'price_changer', clock_timestamp())",
     "promotions": "UPDATE promotions SET percent = 1 + (id + %(number)s) %% 40, title = 'Now ' || %(number)s,"
     " amount_minor = 50 + (id * 17 + %(number)s) %% 700, priority = (id * 13 + %(number)s) %% 100",
     "validity": "UPDATE promotions SET ends_at = CASE WHEN (id + %(number)s) %% 25 = 0 THEN now() END",
@@ -90,7 +90,7 @@ CHANGES: Final[dict[str, LiteralString]] = {
 
 
 class Editor(threading.Thread):
-    """Tries to edit its carts, again and again, at random moments."""
+    """Tries to edit its carts at random moments."""
 
     def __init__(self, url: str, carts: Sequence[UUID], seed: str, stop: threading.Event) -> None:
         """Edit these carts until `stop`."""
@@ -129,19 +129,19 @@ class Editor(threading.Thread):
             connection.execute(NOTE_REFUSAL, facts | {"outcome": error.sqlstate})
 
 
-def meddle(url: str, seed: str, stop: threading.Event) -> Counter[str]:
-    """Change what prices hang on, at random moments until `stop`; return how often what."""
-    dice, done = random.Random(f"{seed}-terms"), Counter[str]()
+def change_prices(url: str, seed: str, stop: threading.Event) -> Counter[str]:
+    """Change rows that prices depend on, at random moments until `stop`; return the counts by kind."""
+    rng, done = random.Random(f"{seed}-terms"), Counter[str]()
     with psycopg.connect(url, autocommit=True) as connection:
-        while not stop.wait(dice.uniform(*PAUSE_SECONDS)):
-            what = dice.choice(list(CHANGES))
-            connection.execute(CHANGES[what], {"number": dice.randrange(1_000_000)})
+        while not stop.wait(rng.uniform(*PAUSE_SECONDS)):
+            what = rng.choice(list(CHANGES))
+            connection.execute(CHANGES[what], {"number": rng.randrange(1_000_000)})
             done[what] += 1
     return done
 
 
 def main(url: str, seed: str) -> None:
-    """Meddle until the input ends; fail when an editor could not go on."""
+    """Change prices and carts until the input ends; fail when an editor failed."""
     stop = threading.Event()
     with psycopg.connect(url, autocommit=True) as connection:
         carts = [row[0] for row in connection.execute("SELECT id FROM carts ORDER BY id")]
@@ -156,7 +156,7 @@ def main(url: str, seed: str) -> None:
     threading.Thread(target=wait_for_end, daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    done = meddle(url, seed, stop)
+    done = change_prices(url, seed, stop)
     for editor in editors:
         editor.join()
         if editor.error is not None:

@@ -1,4 +1,4 @@
-"""The engine for a command that acts on checkouts, with the command's ways to end."""
+"""The engine for a command that acts on checkouts, and the command's exit codes."""
 
 import contextlib
 import getpass
@@ -14,13 +14,13 @@ from models.states import CheckoutState
 from pipeline.errors import CheckoutError
 from pipeline.field_types import kinds as fields
 from pipeline.intake import STABLE
-from scripts.environments.desk import UNREACHABLE, refuse
-from scripts.environments.obstacles import Obstacle, explain_obstacles
+from scripts.environments.command_errors import CommandError, explain_errors
+from scripts.environments.command_transaction import UNREACHABLE, refuse
 from scripts.local_servers.embedded import open_settings
 from workers.bootstrap import CheckoutEngine, build_engine
 from workers.logs import configure_logs
 
-#: How often a checkout is looked at that somebody waits for.
+#: The interval between two reads of a checkout's state while a command waits.
 POLL_SECONDS: Final = 0.1
 
 
@@ -32,34 +32,34 @@ def _check_reason(reason: str) -> str:
 
 
 CheckoutId = Annotated[UUID, typer.Argument(help="The checkout's id.")]
-Reason = Annotated[str, typer.Option(help="Why: it is written into the checkout's events.", callback=_check_reason)]
+Reason = Annotated[str, typer.Option(help="The reason, written into the checkout's events.", callback=_check_reason)]
 Actor = Annotated[
     str, typer.Option(help="Name of the actor for the events.", default_factory=getpass.getuser, show_default="you")
 ]
-Wait = Annotated[float, typer.Option(min=0, max=600, help="Wait for so many seconds until it has come to rest.")]
+Wait = Annotated[float, typer.Option(min=0, max=600, help="Wait up to so many seconds for a stable state.")]
 
 
 @contextlib.contextmanager
 def open_engine(name: str) -> Iterator[CheckoutEngine]:
-    """Give the engine on the servers that are known here; ends the command with a sentence when it cannot be."""
+    """Yield the engine on the configured servers; an error ends the command."""
     try:
-        with explain_obstacles():
+        with explain_errors():
             settings = open_settings()
-            # What a command has to say it says itself; what went wrong all the same is on standard error.
+            # A command prints its own result; only errors of the engine are logged, on standard error.
             configure_logs(settings.model_copy(update={"log_level": "error"}))
             engine = build_engine(settings, name)
             try:
                 yield engine
             finally:
                 engine.close()
-    except Obstacle as obstacle:
-        refuse(str(obstacle), code=UNREACHABLE)
+    except CommandError as error:
+        refuse(str(error), code=UNREACHABLE)
     except CheckoutError as error:
         refuse(str(error))
 
 
-def wait_for_rest(engine: CheckoutEngine, checkout_id: UUID, seconds: float) -> CheckoutState:
-    """Return the state of a checkout once it moves no further by itself, or after so many seconds."""
+def wait_until_stable(engine: CheckoutEngine, checkout_id: UUID, seconds: float) -> CheckoutState:
+    """Return the state of a checkout once it is stable, or after so many seconds."""
     ends_at = time.monotonic() + seconds
     while True:
         state = engine.service.status(checkout_id=checkout_id).state

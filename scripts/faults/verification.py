@@ -1,4 +1,4 @@
-"""What must be so: how long each fault was felt, and at the end history, replay and audit."""
+"""Checks a chaos run: the recovery time of each fault, and at the end history, replay and audit."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ from workers.broker.batch_broker import BatchBroker
 from workers.broker.publisher import RedisSender
 from workers.overview import is_idle
 
-# What is scheduled waits for its own moment, a bank that does not answer for one: no fault of the place holds it.
+# Scheduled checkouts are left out: they wait for their own due time or for the bank, not because of a fault.
 WITNESSES: Final = text("""
     SELECT id, state || phase || fence AS standing FROM checkouts
     WHERE state IN ('running', 'unwinding') AND due_reason = 'stalled'
@@ -39,7 +39,7 @@ LEFT: Final = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL AND st
 STATES: Final = text("SELECT state, count(*) AS checkouts FROM checkouts GROUP BY state")
 KNOWN: Final = text("SELECT key, checkout_id FROM idempotency_keys WHERE owner = :owner")
 LAST_WEBHOOK: Final = text("SELECT coalesce(max(id), 0) FROM sandbox.entries")
-# Without a message: calls that hang are still out when theirs is done with, a webhook may wait for its next try.
+# Work without a message: calls that still hang after their message is done, webhooks that wait for their next attempt.
 PENDING: Final = text("""
     SELECT (SELECT count(*) FROM payment_operations WHERE leased_until > now())
            + (SELECT count(*) FROM webhook_inbox WHERE due_at IS NOT NULL)
@@ -50,28 +50,28 @@ TABLES: Final = text("""
     WHERE schemaname IN ('public', 'sandbox') ORDER BY 1
 """)
 
-# A message for what has ended without an order is a look at the bank: that it was looked at is no change.
+# A message for a checkout that ended without an order retrieves its payment and sets `updated_at`: that is no change.
 HASH: Final = "hashtextextended((to_jsonb(t) - 'updated_at')::text, 0)"
 
-#: Written by what watches and tells, not by what is bought: signs of life, refused messages, answers over HTTP.
-ASIDE: Final = frozenset({"public.heartbeats", "public.rejected_messages", "public.stored_responses"})
-#: Messages that came too early, of those told one by one.
+#: Not part of purchases: heartbeats, rejected messages, HTTP responses.
+NOT_COMPARED: Final = frozenset({"public.heartbeats", "public.rejected_messages", "public.stored_responses"})
+#: Early messages that are reported one by one.
 EXAMPLES: Final = 3
-#: Longest that a witness may take. What takes longer is stuck, and counted so at the end.
+#: Longest wait for a witness. A slower one is stuck, and counted so at the end.
 RECOVERY_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.1
 JSON: Final = {"Content-Type": "application/json"}
-POSTMEN: Final = 8
-#: How many are sent again at once.
-SLICE: Final = 5000
+POST_THREADS: Final = 8
+#: Messages sent again in one call.
+CHUNK: Final = 5000
 
 
 @dataclass
 class Verdict:
-    """One run.
+    """The result of one run.
 
-    `mismatched` are keys that were answered with two checkouts, or with another than the books have; `early` are
-    messages that were sent before the commit that they follow.
+    `mismatched` counts keys that were answered with two checkouts, or with another than the database has; `early`
+    counts messages that were sent before the commit that they follow.
     """
 
     checkouts: int = 0
@@ -87,26 +87,26 @@ class Verdict:
     audit_violations: int = 0
     violations: list[str] = field(default_factory=list)
 
-    def hear(self, listener: Listener) -> None:
-        """Hold every message that was sent too early against the run, and a listener that never got to look."""
+    def add_early_messages(self, listener: Listener) -> None:
+        """Add a violation for every message that was sent too early, or for a listener that could never poll."""
         self.early = len(listener.early)
         self.violations += [
             f"{call.queue} was sent for {call.checkout_id} before the commit that it follows"
             for call in sorted(listener.early, key=str)[:EXAMPLES]
         ]
         if not listener.polls:
-            self.violations.append("nobody could look at the queues: that nothing was sent too early is not shown")
+            self.violations.append("the queues could not be read: that no message was sent too early is not shown")
 
 
 def read_witnesses(place: Place) -> dict[UUID, str]:
-    """Return how everything that is under way stands; nothing while PostgreSQL is away."""
+    """Return the position of each checkout under way; empty while PostgreSQL is down."""
     with suppress(DBAPIError), place.database.connect() as connection:
         return {row.id: row.standing for row in connection.execute(WITNESSES)}
     return {}
 
 
 def wait_for_progress(place: Place, witnesses: Mapping[UUID, str], ending: Ending) -> float | None:
-    """Return the seconds until the last of the witnesses has made a step; None without any."""
+    """Return the seconds until all witnesses have made a step; None without witnesses."""
     if not witnesses:
         return None
     began = time.monotonic()
@@ -121,7 +121,7 @@ def wait_for_progress(place: Place, witnesses: Mapping[UUID, str], ending: Endin
 
 
 def wait_for_end(place: Place, ending: Ending, seconds: float) -> bool:
-    """Return whether everything has come to an end within the bound."""
+    """Return whether all checkouts have ended within the bound."""
     ends_at = time.monotonic() + seconds
     while time.monotonic() < ends_at:
         with suppress(DBAPIError), place.database.connect() as connection:
@@ -131,8 +131,8 @@ def wait_for_end(place: Place, ending: Ending, seconds: float) -> bool:
     return False
 
 
-def judge(place: Place, history: History, ending: Ending, *, replay_seconds: float) -> Verdict:
-    """Hold the books against what clients were told, send everything again, and audit."""
+def verify_run(place: Place, history: History, ending: Ending, *, replay_seconds: float) -> Verdict:
+    """Compare the database with the clients' history, send everything again, and audit."""
     verdict = Verdict(gave_up=len(history.gave_up))
     with place.database.connect() as connection:
         verdict.states = {row.state: row.checkouts for row in connection.execute(STATES)}
@@ -150,7 +150,7 @@ def judge(place: Place, history: History, ending: Ending, *, replay_seconds: flo
 
 
 def _replay(place: Place, history: History, ending: Ending, seconds: float, verdict: Verdict) -> None:
-    """Send everything again, and hold it against the verdict when that changes a row, or does not come to an end."""
+    """Send everything again; add a violation when that changes a row, or does not end in time."""
     quiet = _post_all_webhooks(place) and wait_for_silence(place, ending, seconds)
     before = _read_rows(place)
     sent = send_everything_again(place, history)
@@ -158,7 +158,7 @@ def _replay(place: Place, history: History, ending: Ending, seconds: float, verd
     after = _read_rows(place)
     if not (sent and quiet):
         verdict.violations.append(
-            "not everything could be sent again and worked off: that it changes nothing is not shown"
+            "not everything could be sent again and processed: that it changes nothing is not shown"
         )
     for table, rows in after.items():
         new, gone = rows - before[table], before[table] - rows
@@ -167,7 +167,7 @@ def _replay(place: Place, history: History, ending: Ending, seconds: float, verd
             example = _show_row(place, table, next(iter(new)))
             verdict.violations.append(f"sending everything again has changed {len(new)} rows of {table}: {example}")
         elif gone:
-            verdict.violations.append(f"sending everything again has taken {len(gone)} rows from {table}")
+            verdict.violations.append(f"sending everything again has removed {len(gone)} rows of {table}")
 
 
 def _check_history(connection: Connection, history: History, verdict: Verdict) -> None:
@@ -176,31 +176,31 @@ def _check_history(connection: Connection, history: History, verdict: Verdict) -
     verdict.lost = len(ids - existing)
     known: dict[str, UUID] = {row.key: row.checkout_id for row in connection.execute(KNOWN, {"owner": OWNER})}
     for key, found in history.accepted.items():
-        # A cart that is started without a payment has no key in the books.
+        # A checkout that is started without a payment has no idempotency key in the database.
         if len(found) > 1 or (not key.startswith("start-") and {known.get(key)} != found):
             verdict.mismatched += 1
-            told = ", ".join(sorted(map(str, found)))
-            verdict.violations.append(f"{key} was answered with {told}, the books have {known.get(key)}")
+            answered = ", ".join(sorted(map(str, found)))
+            verdict.violations.append(f"{key} was answered with {answered}, the database has {known.get(key)}")
 
 
 def send_everything_again(place: Place, history: History) -> bool:
-    """Send every message that there can have been, to every queue, and every webhook of the bank; whether all went."""
+    """Send every possible message to every queue, and every webhook of the bank; return whether all were sent."""
     broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
     try:
         sender = RedisSender(broker)
         with place.database.connect() as connection:
             ids = list(connection.execute(text("SELECT id, now() FROM checkouts ORDER BY id")))
-            letters = list(connection.execute(text("SELECT id, now() FROM webhook_inbox ORDER BY id")))
-            tellings = list(connection.execute(text("SELECT id, now() FROM webhook_deliveries ORDER BY id")))
+            inbound = list(connection.execute(text("SELECT id, now() FROM webhook_inbox ORDER BY id")))
+            outbound = list(connection.execute(text("SELECT id, now() FROM webhook_deliveries ORDER BY id")))
         sends = [OutgoingMessage(queue, id_, now) for id_, now in ids for queue in list_checkout_queues()]
-        sends += [OutgoingMessage(WEBHOOKS, id_, now) for id_, now in letters]
-        sends += [OutgoingMessage(DELIVERIES, id_, now) for id_, now in tellings]
-        went = all(sender.send(sends[first : first + SLICE]) for first in range(0, len(sends), SLICE))
+        sends += [OutgoingMessage(WEBHOOKS, id_, now) for id_, now in inbound]
+        sends += [OutgoingMessage(DELIVERIES, id_, now) for id_, now in outbound]
+        sent = all(sender.send(sends[first : first + CHUNK]) for first in range(0, len(sends), CHUNK))
         intake: list[Message[Any]] = [make_intake(request) for request in history.messages.values()]
         broker.enqueue_many(intake)
     finally:
         broker.close()
-    return _post_all_webhooks(place) and went
+    return _post_all_webhooks(place) and sent
 
 
 def _post_all_webhooks(place: Place) -> bool:
@@ -210,7 +210,7 @@ def _post_all_webhooks(place: Place) -> bool:
 
 
 def post_webhooks(place: Place, after_id: int = 0) -> int:
-    """Post the bank's webhooks from this one on to the edge; returns the last one before any that was not taken."""
+    """Post the bank's webhooks after this one to the HTTP edge; return the last one before any that was refused."""
     gateway = SandboxGateway(place.settings)
     local = threading.local()
 
@@ -223,10 +223,10 @@ def post_webhooks(place: Place, after_id: int = 0) -> int:
         return False
 
     try:
-        with ThreadPoolExecutor(POSTMEN) as postmen:
+        with ThreadPoolExecutor(POST_THREADS) as threads:
             while events := gateway.events(after_id, limit=500):
-                for event, is_taken in zip(events, postmen.map(post, events), strict=True):
-                    if not is_taken:
+                for event, accepted in zip(events, threads.map(post, events), strict=True):
+                    if not accepted:
                         return after_id
                     after_id = event.id
     except DBAPIError:
@@ -237,7 +237,7 @@ def post_webhooks(place: Place, after_id: int = 0) -> int:
 
 
 def wait_for_silence(place: Place, ending: Ending, seconds: float) -> bool:
-    """Return whether within the bound no message waits any more, nobody works on one, and nothing is pending."""
+    """Return whether within the bound no message waits or is in flight, and nothing is pending."""
     broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
     ends_at = time.monotonic() + seconds
     quiet = 0
@@ -253,11 +253,11 @@ def wait_for_silence(place: Place, ending: Ending, seconds: float) -> bool:
 
 
 def _read_rows(place: Place) -> dict[str, set[int]]:
-    """Return of each table a hash of each of its rows."""
+    """Return the hashes of the rows of each table."""
     rows: dict[str, set[int]] = {}
     with place.database.connect() as connection:
         for (table,) in connection.execute(TABLES).all():
-            if table not in ASIDE:
+            if table not in NOT_COMPARED:
                 rows[table] = set(connection.execute(text(f"SELECT {HASH} FROM {table} t")).scalars())
     return rows
 
@@ -269,7 +269,7 @@ def _show_row(place: Place, table: str, hash_: int) -> str:
 
 
 def describe(verdict: Verdict, faults: Sequence[tuple[str, str, float | None]], gateway_faults: int) -> dict[str, Any]:
-    """Return a run as one object for JSON."""
+    """Return a run as one JSON object."""
     fired = Counter(kind for kind, _, _ in faults)
     if gateway_faults:
         fired["gateway"] = gateway_faults

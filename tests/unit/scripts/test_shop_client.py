@@ -1,4 +1,4 @@
-"""The example shop repeats a payment that is still being worked on, and no other."""
+"""The example shop repeats a payment that is still in progress, and no other."""
 
 import json
 import threading
@@ -13,14 +13,14 @@ from scripts.example_shop.edge import EngineClient, EngineRefusal
 PAID = {"state": "completed"}
 
 
-class Answers(BaseHTTPRequestHandler):
-    """An edge that gives the next of its answers, and keeps the keys that it was asked with."""
+class Responses(BaseHTTPRequestHandler):
+    """An HTTP edge that sends prepared responses, and records the idempotency keys."""
 
     left: list[tuple[int, dict[str, Any]]]
     keys: list[str]
 
     def do_POST(self) -> None:
-        """Answer."""
+        """Send the next response."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.keys.append(self.headers["Idempotency-Key"])
         status, body = self.left.pop(0)
@@ -29,13 +29,13 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(body).encode())
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def edge() -> Iterator[EngineClient]:
-    Answers.left, Answers.keys = [], []
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+    Responses.left, Responses.keys = [], []
+    with HTTPServer(("127.0.0.1", 0), Responses) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield EngineClient(f"http://127.0.0.1:{server.server_port}", "ck_test")
@@ -43,15 +43,15 @@ def edge() -> Iterator[EngineClient]:
         thread.join()
 
 
-def test_a_payment_that_is_being_worked_on_is_asked_for_until_there_is_an_answer(edge: EngineClient) -> None:
-    Answers.left = [(409, {"code": "idempotency_running"}), (200, PAID)]
+def test_a_payment_in_progress_is_repeated_until_its_response(edge: EngineClient) -> None:
+    Responses.left = [(409, {"code": "idempotency_running"}), (200, PAID)]
     assert edge.pay("c-1", "tok_ok", 450, "key-1") == PAID
-    assert (Answers.keys, Answers.left) == (["key-1", "key-1"], [])
+    assert (Responses.keys, Responses.left) == (["key-1", "key-1"], [])
 
 
-def test_a_refusal_is_not_asked_for_again(edge: EngineClient) -> None:
-    Answers.left = [(402, {"code": "payment_declined", "detail": "No."}), (200, PAID)]
+def test_a_refusal_is_not_repeated(edge: EngineClient) -> None:
+    Responses.left = [(402, {"code": "payment_declined", "detail": "No."}), (200, PAID)]
     with pytest.raises(EngineRefusal, match=r"^No\.$") as refusal:
         edge.pay("c-1", "tok_ok", 450, "key-1")
     assert refusal.value.code == "payment_declined"
-    assert (Answers.keys, len(Answers.left)) == (["key-1"], 1)
+    assert (Responses.keys, len(Responses.left)) == (["key-1"], 1)

@@ -1,4 +1,4 @@
-"""What every round of a benchmark stands on: a database of its own, fresh processes, and the audit at its end."""
+"""Runs the rounds of a benchmark: each with its own database, fresh processes, and the audit at its end."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +10,10 @@ from pipeline.audit import take_report
 from pipeline.database import connect_engine
 from pipeline.settings import Settings
 from scripts.benchmarks.bank import AgreeingBank
-from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_shelf
+from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, stock_variants
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
-from scripts.environments.obstacles import Obstacle
 from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import open_scratch
 from scripts.environments.supervisor import Supervisor
@@ -21,21 +21,20 @@ from workers.bootstrap import CheckoutEngine, build_engine
 
 T = TypeVar("T")
 
-#: What a part measures: names and values, in turn.
+#: The figures of a part: names and values, one after another.
 Figures = Iterator[tuple[str, float]]
 
 VARIANTS: Final = 10_000
-#: A backlog is made for longer than a message counts as lost by default: the sweep is not to send what waits for the
-#: start.
+#: Making a backlog takes longer than the default age of a lost message: the sweep must not send it before the start.
 STALL_SECONDS: Final = 600
-#: A round that takes longer is stuck.
+#: A longer round is stuck.
 ROUND_SECONDS: Final = 300
 POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: its settings, and what it has opened. All of it goes when the round ends."""
+    """One round: its settings, and resources that are closed when the round ends."""
 
     settings: Settings
     log: FleetLog
@@ -43,32 +42,32 @@ class Round:
     _stack: ExitStack
 
     def build(self, *, agreeing: bool = False) -> CheckoutEngine:
-        """Put an engine together for this process; `agreeing` with a bank that keeps no books."""
+        """Build an engine for this process; with `agreeing`, at a bank that keeps no ledger."""
         engine = build_engine(self.settings, "bench", gateway=AgreeingBank() if agreeing else None)
         self._stack.callback(engine.close)
         return engine
 
     def serve(self, lines: Mapping[str, str] | None = None, scale: Mapping[str, int] | None = None) -> Supervisor:
-        """Start processes and return once they are up: those of the Procfile, unless others are given."""
+        """Start the lines of the Procfile, or the given ones, and return once they are up."""
         return self._stack.enter_context(run_fleet(self.settings, self.log, self.ending, lines=lines, scale=scale))
 
     def at_end(self, close: Callable[[], object]) -> None:
-        """Have this called when the round ends."""
+        """Call this when the round ends."""
         self._stack.callback(close)
 
 
-class Ground:
-    """Opens rounds and collects what their audits find."""
+class BenchmarkRunner:
+    """Opens rounds and collects the violations that their audits find."""
 
     def __init__(self, settings: Settings, ending: Ending, *, size: int) -> None:
-        """Measure `size` checkouts a round where a part has no size of its own."""
+        """Measure `size` checkouts in a round, unless a part has its own size."""
         self.settings = settings.model_copy(update={"log_level": "warning"})
         self.ending, self.size = ending, size
         self.violations: list[str] = []
 
     @contextmanager
     def open(self, *, audited: bool = True, bank_seconds: float = 0, **changes: Any) -> Iterator[Round]:
-        """Open a round with these settings changed, at a bank that takes so long; at its end the audit is taken."""
+        """Open a round with changed settings and this latency of the bank; run the audit at its end."""
         with ExitStack() as outer:
             scratch = outer.enter_context(open_scratch(self.settings, "bench"))
             settings = scratch.with_gateway_options(latency_seconds=bank_seconds).model_copy(update=changes)
@@ -81,15 +80,15 @@ class Ground:
                     self.audit(settings)
 
     def wait(self, check: Callable[[], T | None], *, every_seconds: float = POLL_SECONDS) -> T:
-        """Return what this finds, once it finds anything."""
+        """Return the first result of `check` that is not None."""
         deadline = time.monotonic() + ROUND_SECONDS
         while (found := check()) is None:
             if time.monotonic() > deadline:
-                raise Obstacle(f"A round was not over after {ROUND_SECONDS} s.")
+                raise CommandError(f"A round was not over after {ROUND_SECONDS} s.")
             self.ending.sleep(every_seconds)
         return found
 
-    def rush_through(
+    def measure_rate(
         self,
         variants: int = VARIANTS,
         *,
@@ -98,7 +97,7 @@ class Ground:
         size: int | None = None,
         **changes: Any,
     ) -> float:
-        """Return checkouts a second of the whole engine, the backlog sent at once to workers that are up."""
+        """Return checkouts a second of the whole engine; the backlog is sent at once to running workers."""
         count = size or self.size
         lines = read_procfile()
         changes["redeliver_after_seconds"] = STALL_SECONDS
@@ -107,14 +106,14 @@ class Ground:
             lines = {name: line.replace("workers.main:", "scripts.benchmarks.bank:") for name, line in lines.items()}
         with self.open(**changes) as own:
             engine = own.build(agreeing=agreeing)
-            stock_shelf(engine.database, variants, count)
+            stock_variants(engine.database, variants, count)
             sends = start_all(engine, fill_carts(engine.database, count, variants))
             own.serve(lines, scale)
             engine.publisher.send(sends)
             return count / self.wait(lambda: read_makespan(engine.database))
 
     def audit(self, settings: Settings) -> None:
-        """Take the audit of this round's database."""
+        """Run the audit on this round's database."""
         database = connect_engine(settings, application_name="audit", pool_size=1, statement_timeout_seconds=0)
         try:
             with database.connect() as connection:

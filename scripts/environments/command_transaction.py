@@ -1,4 +1,4 @@
-"""One transaction for a command, and its three ways to end: done, refused (1), or not to be reached (2)."""
+"""One transaction for a command, and its exit codes: done (0), refused (1), database not reached (2)."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from pipeline.database import connect_engine, transaction
 from pipeline.errors import CheckoutError
 from pipeline.settings import Settings
-from scripts.environments.obstacles import Obstacle, explain_obstacles
+from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.local_servers.embedded import open_settings
 from scripts.terminal.output import Screen, say, say_row
 
@@ -20,10 +20,10 @@ UNREACHABLE: Final = 2
 
 
 @contextlib.contextmanager
-def open_desk(name: str) -> Iterator[tuple[Connection, Settings]]:
-    """Give a transaction on the database that is known here, committed at the end; ends the command with a sentence."""
+def open_transaction(name: str) -> Iterator[tuple[Connection, Settings]]:
+    """Yield a transaction on the configured database, committed at the end; an error ends the command."""
     try:
-        with explain_obstacles():
+        with explain_errors():
             settings = open_settings()
             engine = connect_engine(settings, application_name=name, pool_size=1)
             try:
@@ -31,8 +31,8 @@ def open_desk(name: str) -> Iterator[tuple[Connection, Settings]]:
                     yield connection, settings
             finally:
                 engine.dispose()
-    except Obstacle as obstacle:
-        refuse(str(obstacle), code=UNREACHABLE)
+    except CommandError as error:
+        refuse(str(error), code=UNREACHABLE)
     except CheckoutError as error:
         refuse(str(error))
 
@@ -44,7 +44,7 @@ def refuse(sentence: str, *, code: int = REFUSED) -> NoReturn:
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table on a terminal, or one row a line, divided by tabs, into a pipe."""
+    """Print a table on a terminal, or one row on each line, with tabs, into a pipe."""
     screen = Screen()
     texts = [["-" if each is None else str(each) for each in row] for row in rows]
     if not screen.is_terminal:

@@ -1,4 +1,4 @@
-"""The example shop in a headless Chromium, with every process behind it."""
+"""The example shop in a headless Chromium, with every process running."""
 
 import re
 import subprocess
@@ -32,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def shop(place: Place) -> Iterator[str]:
-    """The shop as it is started, at an address of its own."""
+    """The address of the running shop."""
     command = [sys.executable, "-m", "scripts.shop", "--port", "0"]
     with subprocess.Popen(
         command, cwd=ROOT, env=build_env(place.settings), stdout=subprocess.PIPE, text=True
@@ -53,7 +53,7 @@ def browser(place: Place) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, shop: str, tmp_path: Path) -> Iterator[Page]:
-    """A buyer with a browser of her own, at the shop's door."""
+    """A buyer's browser on the shop's first page."""
     context = browser.new_context(base_url=shop, viewport={"width": 420, "height": 800})
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
@@ -63,10 +63,10 @@ def page(browser: Browser, shop: str, tmp_path: Path) -> Iterator[Page]:
     context.close()
 
 
-def choose(page: Page, *wares: str) -> None:
-    """Put wares into the cart and go to the checkout."""
-    for ware in wares:
-        page.get_by_role("button", name=f"Add {ware}", exact=True).click()
+def choose(page: Page, *titles: str) -> None:
+    """Put products into the cart and go to the checkout."""
+    for title in titles:
+        page.get_by_role("button", name=f"Add {title}", exact=True).click()
     page.get_by_role("link", name="Check out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your order")
 
@@ -84,7 +84,7 @@ def read_order(page: Page) -> int:
 
 
 def facts(place: Place, number: int) -> tuple[Any, ...]:
-    """Return total, tries and charges of an order."""
+    """Return total, payment attempts and charges of an order."""
     [row] = place.shelf.rows(
         "SELECT o.total_minor, p.attempts, (SELECT count(*) FROM sandbox.entries e"
         " JOIN sandbox.payments s USING (reference) WHERE s.checkout_id = o.checkout_id AND e.kind = 'capture')"
@@ -112,7 +112,7 @@ def test_a_purchase(page: Page, place: Place) -> None:
     assert read_order(page) > number
 
 
-def test_a_declined_card_and_a_second_try(page: Page, place: Place) -> None:
+def test_a_declined_card_and_a_second_attempt(page: Page, place: Place) -> None:
     choose(page, "Cup")
     pay(page, "A card that is declined")
     expect(page.get_by_role("alert")).to_have_text(
@@ -140,7 +140,7 @@ def test_a_cancelled_one(page: Page, place: Place) -> None:
     expect(page.get_by_role("listitem")).to_have_text(["1 x honey", "1 x cup"])
 
 
-def test_a_bank_that_asks_and_is_told_yes(page: Page, place: Place) -> None:
+def test_a_payment_that_the_buyer_approves_at_the_bank(page: Page, place: Place) -> None:
     choose(page, "Cup")
     pay(page, "A card with 3-D Secure")
     page.get_by_role("link", name="Go to your bank").click()
@@ -148,7 +148,7 @@ def test_a_bank_that_asks_and_is_told_yes(page: Page, place: Place) -> None:
     assert facts(place, read_order(page)) == (450, 1, 1)
 
 
-def test_a_bank_that_asks_and_is_told_no(page: Page, place: Place) -> None:
+def test_a_payment_that_the_buyer_refuses_at_the_bank(page: Page, place: Place) -> None:
     choose(page, "Cup")
     pay(page, "A card with 3-D Secure")
     page.get_by_role("link", name="Go to your bank").click()
@@ -164,7 +164,7 @@ def test_a_double_click_is_one_payment(page: Page, place: Place) -> None:
     assert facts(place, read_order(page)) == (450, 1, 1)
 
 
-def test_what_is_not_sold_any_more(page: Page, place: Place) -> None:
+def test_a_variant_that_is_not_sold_any_more(page: Page, place: Place) -> None:
     place.shelf.run("UPDATE variants SET active = false WHERE sku = 'tea'")
     page.get_by_role("button", name="Add Tea, 100 g").click()
     page.get_by_role("link", name="Check out").click()
@@ -190,6 +190,6 @@ def test_by_keyboard_alone(page: Page, place: Place) -> None:
 
 
 def test_another_sites_form_is_refused(place: Place, shop: str) -> None:
-    answer = requests.post(f"{shop}cart", data={"sku": "cup"}, headers={"Origin": "https://evil.example"}, timeout=10)
-    assert (answer.status_code, "sent from another site" in answer.text) == (403, True)
+    response = requests.post(f"{shop}cart", data={"sku": "cup"}, headers={"Origin": "https://evil.example"}, timeout=10)
+    assert (response.status_code, "sent from another site" in response.text) == (403, True)
     assert requests.get(f"{shop}nowhere", timeout=10).status_code == 404

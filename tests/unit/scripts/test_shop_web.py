@@ -1,4 +1,4 @@
-"""The example shop is open to strangers too: its cookie and its forms are bounded as the edge's are."""
+"""The example shop bounds its cookie and its forms as the HTTP edge does."""
 
 import time
 
@@ -16,7 +16,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 @pytest.fixture
 def shop() -> TestClient:
-    """The shop, beside an engine that is not there: what gets through to it fails."""
+    """The shop without an engine: a request that reaches the engine fails."""
     settings = Settings(
         _env_file=None, database_url=SecretStr("postgresql://x"), redis_url=SecretStr("redis://x"), gateway="sandbox"
     )

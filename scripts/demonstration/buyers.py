@@ -1,4 +1,4 @@
-"""The cast of the demo and its expected results: goods, buyers, and the figures at the end."""
+"""The goods and buyers of the demo, and the expected figures at the end."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,7 +23,7 @@ ADDRESS: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """Something on sale, at one location."""
+    """A variant on sale at one location."""
 
     sku: str
     title: str
@@ -41,15 +41,15 @@ GOODS: Final = (KETTLE, TEAPOT, CUP, TEA, HONEY)
 
 @dataclass(frozen=True, slots=True)
 class DemoBuyer:
-    """A cart and how it is paid; without a card the checkout waits for its payment."""
+    """A cart and the card that pays it; without a card the checkout waits for its payment."""
 
     name: str
     lines: tuple[tuple[Article, int], ...]
     card: str | None = None
     ttl_seconds: int | None = None
 
-    def ask(self) -> StartRequest:
-        """Return the request that starts this buyer's checkout, with a cart of its own."""
+    def build_request(self) -> StartRequest:
+        """Return the request that starts this buyer's checkout, with a new cart."""
         cart = Cart(
             id=uuid4(),
             currency=CURRENCY,
@@ -66,7 +66,7 @@ class DemoBuyer:
         )
 
 
-#: Each wants a kettle and two of something else at one price, so that the money is the same whoever is served.
+#: Each wants a kettle and two of something else at one price, so that the money is the same for any twelve of them.
 RUSH: Final = tuple(
     DemoBuyer(f"buyer-{number:02}", ((KETTLE, 1), ((CUP, TEA, HONEY)[number % 3], 2)), "tok_ok")
     for number in range(1, 21)
@@ -75,14 +75,14 @@ NORA: Final = DemoBuyer("Nora", ((TEAPOT, 1), (HONEY, 1)), "tok_declined")
 OMAR: Final = DemoBuyer("Omar", ((TEAPOT, 1), (CUP, 2)))
 PIA: Final = DemoBuyer("Pia", ((TEAPOT, 2), (TEA, 3)))
 QUIN: Final = DemoBuyer("Quin", ((TEAPOT, 3),), ttl_seconds=8)
-#: The bank does what it is asked at once and takes seconds to say so: time enough to kill the one who listens.
+#: The bank authorises at once and answers seconds later: time enough to kill the worker that waits for the answer.
 RUTH: Final = DemoBuyer("Ruth", ((TEAPOT, 1), (TEA, 4)), "tok_authorize_timeout_after")
 BUYERS: Final = (*RUSH, NORA, OMAR, PIA, QUIN, RUTH)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOutcome:
-    """How many checkouts ended in each way, and what the orders come to."""
+    """How many checkouts ended in each state, and the total of the orders."""
 
     checkouts: int
     completed: int

@@ -31,7 +31,7 @@ from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import name_database, open_scratch
 from scripts.local_servers.embedded import Urls, serve
 from scripts.terminal.output import Screen, plain, say, say_json
-from workers.bootstrap import build_engine
+from workers.bootstrap import build_components
 from workers.logs import configure_logs
 
 #: The bank takes a moment for each answer. A lease outlasts the longest call, as it must, and expires during the demo;
@@ -98,18 +98,18 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
         settings = set_times(stack.enter_context(open_scratch(served, "demo", keep=keep)))
         ending.check()
         configure_logs(settings.model_copy(update={"log_level": "warning"}))
-        engine = build_engine(settings, "demo")
-        stack.callback(engine.close)
-        with engine.database.begin() as connection:
+        components = build_components(settings, "demo")
+        stack.callback(components.close)
+        with components.database.begin() as connection:
             stock_shop(connection)
         lines = group_lines(read_procfile())
         supervisor = stack.enter_context(run_fleet(settings, fleet_log, ending, lines=lines))
         narrator.say(f"Two databases and {len(lines)} processes of the engine are up.")
         try:
-            cancellation, kill = Story(engine, supervisor, ending, narrator).play()
+            cancellation, kill = Story(components, supervisor, ending, narrator).play()
         except Stuck as stuck:
             raise Stuck("\n".join((str(stuck), "The workers' last lines:", *fleet_log.tail))) from stuck
-        figures = read_figures(engine.database)
+        figures = read_figures(components.database)
         report, _ = run_audit(settings)
         verdicts = check_figures(figures, report, cancellation, kill)
         holds = all(each.holds for each in verdicts)

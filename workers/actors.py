@@ -15,7 +15,7 @@ from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHO
 from pipeline.saga import Phase, get_chain
 from pipeline.saga.resolve import resolve
 from pipeline.saga.sweep import sweep
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 from workers.broker.batch_broker import BatchBroker
 from workers.intake import admit
 
@@ -26,17 +26,23 @@ log = structlog.get_logger()
 INTAKE_PRIORITY: Final = 100
 
 
-def declare_actors(engine: CheckoutEngine) -> None:
+def declare_actors(components: Components) -> None:
     """Declare every actor on the engine's broker."""
     for phase in get_chain():
-        _declare(engine.broker, phase.queue, _run_phase(engine, phase), priority=INTAKE_PRIORITY - 10 * phase.number)
-    _declare(engine.broker, UNWIND, lambda *ids: engine.unwinder.run(_ids(ids)), priority=50)
-    _declare(engine.broker, RESOLVE, _resolve(engine), priority=50)
-    _declare(engine.broker, WEBHOOKS, lambda *ids: engine.inbox.run(_ids(ids)), priority=50)
+        _declare(
+            components.broker, phase.queue, _run_phase(components, phase), priority=INTAKE_PRIORITY - 10 * phase.number
+        )
+    _declare(components.broker, UNWIND, lambda *ids: components.unwinder.run(_ids(ids)), priority=50)
+    _declare(components.broker, RESOLVE, _resolve(components), priority=50)
+    _declare(components.broker, WEBHOOKS, lambda *ids: components.inbox.run(_ids(ids)), priority=50)
     # Outbound webhooks come after everything that they report.
-    _declare(engine.broker, DELIVERIES, lambda *ids: engine.dispatcher.run(_ids(ids)), priority=INTAKE_PRIORITY + 10)
-    _declare(engine.broker, INTAKE, lambda *bodies: admit(engine, bodies), priority=INTAKE_PRIORITY, member="request")
-    _declare(engine.broker, SWEEP, _sweep(engine), priority=0, member="request")
+    _declare(
+        components.broker, DELIVERIES, lambda *ids: components.dispatcher.run(_ids(ids)), priority=INTAKE_PRIORITY + 10
+    )
+    _declare(
+        components.broker, INTAKE, lambda *bodies: admit(components, bodies), priority=INTAKE_PRIORITY, member="request"
+    )
+    _declare(components.broker, SWEEP, _sweep(components), priority=0, member="request")
 
 
 def _declare(
@@ -58,23 +64,23 @@ def _declare(
     declare(act)
 
 
-def _run_phase(engine: CheckoutEngine, phase: Phase) -> Callable[..., None]:
+def _run_phase(components: Components, phase: Phase) -> Callable[..., None]:
     def run(*ids: str) -> None:
-        engine.runner.run(phase, _ids(ids))
+        components.runner.run(phase, _ids(ids))
 
     return run
 
 
-def _resolve(engine: CheckoutEngine) -> Callable[..., None]:
+def _resolve(components: Components) -> Callable[..., None]:
     def run(*ids: str) -> None:
-        resolve(engine.transactions, engine.runner, engine.unwinder, engine.poller, _ids(ids))
+        resolve(components.transactions, components.runner, components.unwinder, components.poller, _ids(ids))
 
     return run
 
 
-def _sweep(engine: CheckoutEngine) -> Callable[..., None]:
+def _sweep(components: Components) -> Callable[..., None]:
     def run(*_requests: dict[str, Any]) -> None:
-        sweep(engine.transactions, engine.publisher, engine.backlog, engine.settings)
+        sweep(components.transactions, components.publisher, components.backlog, components.settings)
 
     return run
 

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class CheckoutEngine:
+class Components:
     """The parts of one process. Nothing connects before its first use."""
 
     settings: Settings
@@ -66,14 +66,14 @@ class FinishCalls(Middleware):
         self._executor.finish()
 
 
-def build_engine(
+def build_components(
     settings: Settings,
     name: str,
     *,
     waits: Sequence[float] = TRANSIENT_WAITS,
     gateway: Gateway | None = None,
     by_key: bool = False,
-) -> CheckoutEngine:
+) -> Components:
     """Build the parts of a process; `name` is the name of its connections in PostgreSQL.
 
     `waits` are the pauses before a failed transaction is repeated. `gateway` replaces the one that the settings name.
@@ -100,7 +100,7 @@ def build_engine(
     executor = Executor(transactions, publisher, gateway, settings, linger_seconds=LINGER_SECONDS, backlog=backlog)
     broker.add_middleware(FinishCalls(executor))
     poller = PaymentPoller(executor, settings)
-    return CheckoutEngine(
+    return Components(
         settings=settings,
         database=database,
         transactions=transactions,

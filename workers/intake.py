@@ -21,7 +21,7 @@ from pipeline.messaging import INTAKE
 from pipeline.messaging.rejected_messages import keep_rejected_message
 from pipeline.security.card_numbers import redact
 from pipeline.settings import IntakePrices
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 
 log = structlog.get_logger()
 
@@ -32,18 +32,22 @@ T = TypeVar("T")
 WAITS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
-def admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
+def admit(components: Components, bodies: Sequence[dict[str, Any]]) -> None:
     """Start the checkouts of a batch of messages; return once each is started, rejected with a record, or requeued.
 
     A transaction has a bounded number of lines, the small requests come first, and after two transactions the rest
     is sent to the end of the queue.
     """
-    groups = deque(split_by_weight(bodies, count_lines, engine.settings.batch_lines))
+    groups = deque(split_by_weight(bodies, count_lines, components.settings.batch_lines))
     if groups:
-        _admit(engine, groups.popleft())
+        _admit(components, groups.popleft())
     while groups:
-        _admit(engine, groups.popleft())
-        if groups and engine.backlog.heads([INTAKE]) and _requeue(engine, [body for group in groups for body in group]):
+        _admit(components, groups.popleft())
+        if (
+            groups
+            and components.backlog.heads([INTAKE])
+            and _requeue(components, [body for group in groups for body in group])
+        ):
             return
 
 
@@ -54,12 +58,12 @@ def count_lines(body: dict[str, Any]) -> int:
     return len(lines) if isinstance(lines, list) else 0
 
 
-def _requeue(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> bool:
+def _requeue(components: Components, bodies: Sequence[dict[str, Any]]) -> bool:
     """Send requests to the end of the queue; False when that failed. A request that is sent twice is started once."""
     name = INTAKE.removeprefix("checkout.")
     messages = [Message[None](INTAKE, name, args=(body,), kwargs={}, options={}) for body in bodies]
     try:
-        engine.broker.enqueue_many(messages)
+        components.broker.enqueue_many(messages)
     except (RedisError, OSError) as error:
         log.warning("send.failed", count=len(messages), error=repr(error))
         return False
@@ -67,20 +71,20 @@ def _requeue(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> bool:
     return True
 
 
-def _admit(engine: CheckoutEngine, bodies: Sequence[dict[str, Any]]) -> None:
+def _admit(components: Components, bodies: Sequence[dict[str, Any]]) -> None:
     requests: list[StartRequest] = []
     accepted: list[dict[str, Any]] = []
     for body in bodies:
         try:
             request = read_request(body)
-            check_prices(request, engine.settings.intake_prices)
+            check_prices(request, components.settings.intake_prices)
         except Refused as refusal:
-            _refuse(engine, body, refusal)
+            _refuse(components, body, refusal)
         else:
             requests.append(request)
             accepted.append(body)
     if requests:
-        _start(engine, requests, accepted)
+        _start(components, requests, accepted)
 
 
 def read_request(body: dict[str, Any]) -> StartRequest:
@@ -110,28 +114,28 @@ def check_prices(request: StartRequest, prices: IntakePrices) -> None:
             assert_never(prices)
 
 
-def _start(engine: CheckoutEngine, requests: Sequence[StartRequest], bodies: Sequence[dict[str, Any]]) -> None:
+def _start(components: Components, requests: Sequence[StartRequest], bodies: Sequence[dict[str, Any]]) -> None:
     try:
-        results = _retry(lambda: engine.service.start_many(requests))
+        results = _retry(lambda: components.service.start_many(requests))
     except Exception as error:
         log.exception("intake.raised", requests=len(requests))
         if len(requests) > 1:
             for request, body in zip(requests, bodies, strict=True):
-                _start(engine, [request], [body])
+                _start(components, [request], [body])
         else:
-            _refuse(engine, bodies[0], Refused(Code.INTERNAL_ERROR, error=type(error).__name__))
+            _refuse(components, bodies[0], Refused(Code.INTERNAL_ERROR, error=type(error).__name__))
         return
     for body, result in zip(bodies, results, strict=True):
         if isinstance(result, Refused):
-            _refuse(engine, body, result)
+            _refuse(components, body, result)
         else:
             log.info("checkout.admitted", checkout_id=str(result.checkout_id), created=result.changed)
 
 
-def _refuse(engine: CheckoutEngine, body: dict[str, Any], refusal: Refused) -> None:
+def _refuse(components: Components, body: dict[str, Any], refusal: Refused) -> None:
     _retry(
         lambda: keep_rejected_message(
-            engine.database, queue=INTAKE, body=json.dumps(body), code=refusal.code, facts=refusal.detail
+            components.database, queue=INTAKE, body=json.dumps(body), code=refusal.code, facts=refusal.detail
         )
     )
 

@@ -7,7 +7,7 @@ import dramatiq
 from pipeline.gateways import Gateway
 from pipeline.settings import SettingsError, read_settings
 from workers.actors import declare_actors
-from workers.bootstrap import announce_gateway, build_engine
+from workers.bootstrap import announce_gateway, build_components
 from workers.broker.batch_broker import BatchBroker
 from workers.garbage import tune_collector
 from workers.logs import configure_logs
@@ -21,12 +21,12 @@ def build_broker(*, gateway: Gateway | None = None) -> BatchBroker:
     try:
         settings = read_settings()
         configure_logs(settings)
-        engine = build_engine(settings, "worker", gateway=gateway, by_key=True)
+        components = build_components(settings, "worker", gateway=gateway, by_key=True)
     except SettingsError as error:
         sys.exit(str(error))
     if gateway is None:
         announce_gateway(settings, "worker")
-    declare_actors(engine)
-    dramatiq.set_broker(engine.broker)
+    declare_actors(components)
+    dramatiq.set_broker(components.broker)
     tune_collector()
-    return engine.broker
+    return components.broker

@@ -14,16 +14,16 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from pipeline.database import is_transient
 from pipeline.saga.sweep import sweep
 from pipeline.settings import SettingsError, read_settings
-from workers.bootstrap import CheckoutEngine, announce_gateway, build_engine
+from workers.bootstrap import Components, announce_gateway, build_components
 from workers.logs import configure_logs
 
 log = structlog.get_logger()
 
 
-def tick(engine: CheckoutEngine) -> None:
+def tick(components: Components) -> None:
     """Sweep once. An error is logged; the next run comes at the next interval."""
     try:
-        sweep(engine.transactions, engine.publisher, engine.backlog, engine.settings)
+        sweep(components.transactions, components.publisher, components.backlog, components.settings)
     except Exception as error:
         if is_transient(error):
             log.warning("sweep.deferred", error=str(error))
@@ -39,7 +39,7 @@ def main() -> None:
         sys.exit(str(error))
     configure_logs(settings)
     try:
-        engine = build_engine(settings, "scheduler")
+        components = build_components(settings, "scheduler")
     except SettingsError as error:
         sys.exit(str(error))
     announce_gateway(settings, "scheduler")
@@ -47,7 +47,7 @@ def main() -> None:
     scheduler.add_job(
         tick,
         "interval",
-        args=[engine],
+        args=[components],
         seconds=settings.sweep_interval_seconds,
         max_instances=1,
         coalesce=True,
@@ -63,7 +63,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, stop)
     log.info("scheduler.started", sweep_interval_seconds=settings.sweep_interval_seconds)
     scheduler.start()
-    engine.close()
+    components.close()
 
 
 if __name__ == "__main__":

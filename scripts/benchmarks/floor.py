@@ -26,7 +26,7 @@ from scripts.benchmarks.runner import ROUND_SECONDS, VARIANTS, BenchmarkRunner, 
 from scripts.benchmarks.workload import fill_carts, read_makespan, start_checkout, stock_variants
 from scripts.environments.command_errors import CommandError
 from scripts.environments.fleet import run_fleet
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 
 #: A usual setup: two processes of eight threads for all queues; pgbench has as many connections.
 EMPTY_LINE: Final = {"empty": "dramatiq scripts.benchmarks.empty_chain:build_broker -p 2 -t 8"}
@@ -67,20 +67,20 @@ def measure_plain(runner: BenchmarkRunner) -> float:
     each = max(1, runner.size // CLIENTS)
     size = each * CLIENTS
     with runner.open(audited=False) as own:
-        engine = own.build()
-        stock_variants(engine.database, VARIANTS, size + 1)
-        cart_id = fill_carts(engine.database, 1, VARIANTS)[0]
+        components = own.build()
+        stock_variants(components.database, VARIANTS, size + 1)
+        cart_id = fill_carts(components.database, 1, VARIANTS)[0]
         with run_fleet(own.settings, own.log, runner.ending):
-            original = start_checkout(engine, cart_id)
-            runner.wait(partial(_read_completed, engine, 1))
-        with engine.database.begin() as connection:
+            original = start_checkout(components, cart_id)
+            runner.wait(partial(_read_completed, components, 1))
+        with components.database.begin() as connection:
             script = Script(connection, original, VARIANTS).write(each)
             start_copies(connection, original, size)
-        vacuum_and_checkpoint(engine.database)
+        vacuum_and_checkpoint(components.database)
         began = time.time()
         run_script(own.settings, script, each)
-        seconds = read_makespan(engine.database, since=began)
-        if seconds is None or _read_completed(engine, size + 1) is None:
+        seconds = read_makespan(components.database, since=began)
+        if seconds is None or _read_completed(components, size + 1) is None:
             raise CommandError("pgbench has not completed every checkout.")
         return size / seconds
 
@@ -123,7 +123,7 @@ def run_script(settings: Settings, script: str, each: int) -> None:
         raise CommandError(f"pgbench ended with {done.returncode}: {done.stderr.strip()[-500:]}")
 
 
-def _read_completed(engine: CheckoutEngine, count: int) -> bool | None:
-    with engine.database.connect() as connection:
+def _read_completed(components: Components, count: int) -> bool | None:
+    with components.database.connect() as connection:
         done = connection.execute(DONE).scalar_one()
     return True if done == count else None

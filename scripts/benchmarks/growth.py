@@ -19,7 +19,7 @@ from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
 from scripts.benchmarks.copies import TABLES, copy_rows
 from scripts.monitor import read
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 
 #: Samples of each kind; their median counts.
 SAMPLES: Final = 15
@@ -51,17 +51,19 @@ def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
             connection.execute(statement, {"id": checkout_id, "count": count})
 
 
-def time_queries(engine: CheckoutEngine, settings: Settings) -> dict[str, float]:
+def time_queries(components: Components, settings: Settings) -> dict[str, float]:
     """Return the median milliseconds of a sweep, of the monitor's reads, and of the list of checkouts."""
     with Redis.from_url(settings.redis_url.get_secret_value()) as client:
 
         def list_checkouts() -> None:
-            with engine.database.connect() as connection:
+            with components.database.connect() as connection:
                 read_page(connection, Filter())
 
         return {
-            "sweep_ms": _time(lambda: sweep(engine.transactions, engine.publisher, engine.backlog, settings)),
-            "monitor_ms": _time(lambda: read(engine.database, client, settings, 24)),
+            "sweep_ms": _time(
+                lambda: sweep(components.transactions, components.publisher, components.backlog, settings)
+            ),
+            "monitor_ms": _time(lambda: read(components.database, client, settings, 24)),
             "list_ms": _time(list_checkouts),
         }
 

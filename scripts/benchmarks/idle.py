@@ -16,7 +16,7 @@ from scripts.benchmarks.workload import OWNER, TOKEN, fill_carts, start_checkout
 from scripts.environments.command_errors import CommandError
 from scripts.environments.fleet import read_procfile
 from scripts.local_servers.valkey import find_port
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 
 #: Purchases of one round; an empty chain of stock dramatiq takes up to four seconds.
 IDLE_COUNT: Final = 100
@@ -28,16 +28,16 @@ IDLE_POLL_SECONDS: Final = 0.2
 def measure_idle(runner: BenchmarkRunner) -> Figures:
     """Yield durations of one checkout at a time: by a message, over HTTP, and of an empty chain."""
     with runner.open(web_port=find_port(), web_requests_per_minute=1_000_000) as own:
-        engine, port = own.build(), own.settings.web_port
-        stock_variants(engine.database, 10, 2 * IDLE_COUNT)
-        carts = fill_carts(engine.database, 2 * IDLE_COUNT, 10)
-        with engine.database.begin() as connection:
+        components, port = own.build(), own.settings.web_port
+        stock_variants(components.database, 10, 2 * IDLE_COUNT)
+        carts = fill_carts(components.database, 2 * IDLE_COUNT, 10)
+        with components.database.begin() as connection:
             _, key = create_key(connection, owner=OWNER, name="bench", scopes=[Scope.CHECKOUT])
         own.serve(read_procfile(with_web=True))
         times = []
         for cart_id in carts[:IDLE_COUNT]:
-            checkout_id = start_checkout(engine, cart_id)
-            check = partial(read_milliseconds, engine, checkout_id)
+            checkout_id = start_checkout(components, cart_id)
+            check = partial(read_milliseconds, components, checkout_id)
             times.append(runner.wait(check, every_seconds=IDLE_POLL_SECONDS))
         yield from _rank("idle", times)
         runner.wait(partial(_answers, port))
@@ -45,9 +45,9 @@ def measure_idle(runner: BenchmarkRunner) -> Figures:
     yield "empty_idle_ms", _measure_empty(runner)
 
 
-def read_milliseconds(engine: CheckoutEngine, checkout_id: UUID) -> float | None:
+def read_milliseconds(components: Components, checkout_id: UUID) -> float | None:
     """Return the duration of a checkout, None while it is under way."""
-    status = engine.service.status(checkout_id=checkout_id)
+    status = components.service.status(checkout_id=checkout_id)
     return None if status.ended_at is None else (status.ended_at - status.created_at).total_seconds() * 1000
 
 

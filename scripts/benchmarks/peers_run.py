@@ -21,7 +21,7 @@ from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import FleetLog, read_procfile
 from scripts.environments.supervisor import Supervisor, build_env
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 
 #: The slowest of them takes so long to start on two cores; the clock starts with the first phase's first commit.
 START_SECONDS: Final = 8.0
@@ -59,13 +59,13 @@ PEERS: Final[Mapping[str, Peer]] = {
 
 
 def measure_speed(
-    name: str, settings: Settings, engine: CheckoutEngine, log: FleetLog, ending: Ending, count: int
+    name: str, settings: Settings, components: Components, log: FleetLog, ending: Ending, count: int
 ) -> float:
     """Return checkouts a second of this engine."""
     with ExitStack() as stack:
-        _start(stack, name, settings, engine, log, ending, count)
+        _start(stack, name, settings, components, log, ending, count)
         ends_at = time.monotonic() + ROW_SECONDS
-        while (seconds := read_makespan(engine.database)) is None:
+        while (seconds := read_makespan(components.database)) is None:
             if time.monotonic() > ends_at:
                 raise CommandError(
                     f"{name} was not done after {ROW_SECONDS:.0f} s; its last lines:\n" + "\n".join(log.tail)
@@ -75,17 +75,17 @@ def measure_speed(
 
 
 def measure_crash(
-    name: str, settings: Settings, engine: CheckoutEngine, log: FleetLog, ending: Ending
+    name: str, settings: Settings, components: Components, log: FleetLog, ending: Ending
 ) -> tuple[int, float | None]:
     """Kill all workers three times; return how many of 400 finish, and the seconds after the last kill if all do."""
     with ExitStack() as stack:
-        supervisor = _start(stack, name, settings, engine, log, ending, CRASH_COUNT)
+        supervisor = _start(stack, name, settings, components, log, ending, CRASH_COUNT)
         for at in KILL_AT:
-            _wait_for(engine.database, PHASES, int(at * CRASH_COUNT * len(get_chain())), PATIENCE_SECONDS, ending)
+            _wait_for(components.database, PHASES, int(at * CRASH_COUNT * len(get_chain())), PATIENCE_SECONDS, ending)
             for unit in supervisor.pids():
                 supervisor.kill(unit, signal.SIGKILL)
         killed_at = time.monotonic()
-        done = _wait_for(engine.database, DONE, CRASH_COUNT, STRANDED_SECONDS, ending)
+        done = _wait_for(components.database, DONE, CRASH_COUNT, STRANDED_SECONDS, ending)
         return done, time.monotonic() - killed_at if done == CRASH_COUNT else None
 
 
@@ -93,23 +93,23 @@ def _start(
     stack: ExitStack,
     name: str,
     settings: Settings,
-    engine: CheckoutEngine,
+    components: Components,
     log: FleetLog,
     ending: Ending,
     count: int,
 ) -> Supervisor:
     peer = None if name == ENGINE else _load(PEERS[name])
-    stock_variants(engine.database, VARIANTS, count)
-    carts = fill_carts(engine.database, count, VARIANTS)
+    stock_variants(components.database, VARIANTS, count)
+    carts = fill_carts(components.database, count, VARIANTS)
     if peer is not None and hasattr(peer, "prepare"):
         peer.prepare(settings)
     supervisor = stack.enter_context(Supervisor(build_env(settings), log))
     supervisor.start(read_procfile() if peer is None else getattr(peer, PEERS[name].commands))
     ending.sleep(START_SECONDS)
     # Only now: five seconds after a checkout's start the sweep redelivers its message.
-    sends = start_all(engine, carts)
+    sends = start_all(components, carts)
     if peer is None:
-        engine.publisher.send(sends)
+        components.publisher.send(sends)
     else:
         peer.send(settings, [each.subject_id for each in sends])
     return supervisor

@@ -37,9 +37,9 @@ def measure_peers(runner: BenchmarkRunner, names: tuple[str, ...]) -> Figures:
     yield "agreeing_per_second", runner.measure_rate(agreeing=True)
     for name in names:
         with runner.open(gateway=AgreeingBank.name) as own:
-            engine = own.build(agreeing=True)
+            components = own.build(agreeing=True)
             size = max(200, runner.size // 6)
-            yield f"{name}_per_second", measure_speed(name, own.settings, engine, own.log, runner.ending, size)
+            yield f"{name}_per_second", measure_speed(name, own.settings, components, own.log, runner.ending, size)
 
 
 def measure_crashes(runner: BenchmarkRunner, names: tuple[str, ...]) -> Figures:
@@ -49,8 +49,8 @@ def measure_crashes(runner: BenchmarkRunner, names: tuple[str, ...]) -> Figures:
         # The audit runs only when all have finished: a peer may leave others in the middle of their work.
         changes: dict[str, Any] = {} if is_engine else {"gateway": AgreeingBank.name}
         with runner.open(audited=False, **changes) as own:
-            engine = own.build(agreeing=not is_engine)
-            done, seconds = measure_crash(name, own.settings, engine, own.log, runner.ending)
+            components = own.build(agreeing=not is_engine)
+            done, seconds = measure_crash(name, own.settings, components, own.log, runner.ending)
             yield f"{name}_finished_of_400", done
             if seconds is not None:
                 yield f"{name}_seconds_after_kill", seconds
@@ -69,34 +69,34 @@ def measure_growth(runner: BenchmarkRunner) -> Figures:
     """Yield throughput and times of sweep, monitor and list, with a million finished checkouts and with none."""
     for prefix, copies in (("", 0), ("grown_", GROWN)):
         with runner.open(redeliver_after_seconds=STALL_SECONDS) as own:
-            engine = own.build()
-            stock_variants(engine.database, VARIANTS, runner.size + 1)
-            carts = fill_carts(engine.database, runner.size + 1, VARIANTS)
+            components = own.build()
+            stock_variants(components.database, VARIANTS, runner.size + 1)
+            carts = fill_carts(components.database, runner.size + 1, VARIANTS)
             own.serve()
-            first = start_checkout(engine, carts[0])
-            runner.wait(partial(read_milliseconds, engine, first))
+            first = start_checkout(components, carts[0])
+            runner.wait(partial(read_milliseconds, components, first))
             if copies:
-                copy_finished(engine.database, first, copies)
-            vacuum_and_checkpoint(engine.database)
+                copy_finished(components.database, first, copies)
+            vacuum_and_checkpoint(components.database)
             began = time.time()
-            sends = start_all(engine, carts[1:])
-            engine.publisher.send(sends)
-            seconds = runner.wait(lambda: read_makespan(engine.database, since=began))  # noqa: B023 (done at once)
+            sends = start_all(components, carts[1:])
+            components.publisher.send(sends)
+            seconds = runner.wait(lambda: read_makespan(components.database, since=began))  # noqa: B023 (done at once)
             yield f"{prefix}per_second", runner.size / seconds
-            for name, milliseconds in time_queries(engine, own.settings).items():
+            for name, milliseconds in time_queries(components, own.settings).items():
                 yield f"{prefix}{name}", milliseconds
 
 
 def measure_memory(runner: BenchmarkRunner) -> Figures:
     """Yield the workers' memory after fifty thousand checkouts, and after as many again."""
     with runner.open(redeliver_after_seconds=STALL_SECONDS) as own:
-        engine = own.build()
-        stock_variants(engine.database, VARIANTS, 2 * MEMORY_SIZE)
+        components = own.build()
+        stock_variants(components.database, VARIANTS, 2 * MEMORY_SIZE)
         supervisor = own.serve()
         for prefix in ("first", "second"):
-            sends = start_all(engine, fill_carts(engine.database, MEMORY_SIZE, VARIANTS))
-            engine.publisher.send(sends)
-            runner.wait(lambda: read_makespan(engine.database))
+            sends = start_all(components, fill_carts(components.database, MEMORY_SIZE, VARIANTS))
+            components.publisher.send(sends)
+            runner.wait(lambda: read_makespan(components.database))
             yield f"{prefix}_megabytes", read_memory(supervisor)
 
 
@@ -104,7 +104,7 @@ def measure_stalls(runner: BenchmarkRunner) -> Figures:
     """Yield the p95 of buyers' durations in milliseconds for each disturbance: one buyer in forty, or a burst."""
     for disturbance in Disturbance:
         with runner.open() as own:
-            engine = own.build()
-            carts = prepare(engine, disturbance)
+            components = own.build()
+            carts = prepare(components, disturbance)
             own.serve()
-            yield f"p95_{disturbance}_ms", measure(engine, carts, disturbance, runner.ending)
+            yield f"p95_{disturbance}_ms", measure(components, carts, disturbance, runner.ending)

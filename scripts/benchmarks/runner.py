@@ -17,7 +17,7 @@ from scripts.environments.fleet import FleetLog, read_procfile, run_fleet
 from scripts.environments.reaper import temporary_folder
 from scripts.environments.scratch import open_scratch
 from scripts.environments.supervisor import Supervisor
-from workers.bootstrap import CheckoutEngine, build_engine
+from workers.bootstrap import Components, build_components
 
 T = TypeVar("T")
 
@@ -41,11 +41,11 @@ class Round:
     ending: Ending
     _stack: ExitStack
 
-    def build(self, *, agreeing: bool = False) -> CheckoutEngine:
+    def build(self, *, agreeing: bool = False) -> Components:
         """Build an engine for this process; with `agreeing`, at a bank that keeps no ledger."""
-        engine = build_engine(self.settings, "bench", gateway=AgreeingBank() if agreeing else None)
-        self._stack.callback(engine.close)
-        return engine
+        components = build_components(self.settings, "bench", gateway=AgreeingBank() if agreeing else None)
+        self._stack.callback(components.close)
+        return components
 
     def serve(self, lines: Mapping[str, str] | None = None, scale: Mapping[str, int] | None = None) -> Supervisor:
         """Start the lines of the Procfile, or the given ones, and return once they are up."""
@@ -105,12 +105,12 @@ class BenchmarkRunner:
             changes["gateway"] = AgreeingBank.name
             lines = {name: line.replace("workers.main:", "scripts.benchmarks.bank:") for name, line in lines.items()}
         with self.open(**changes) as own:
-            engine = own.build(agreeing=agreeing)
-            stock_variants(engine.database, variants, count)
-            sends = start_all(engine, fill_carts(engine.database, count, variants))
+            components = own.build(agreeing=agreeing)
+            stock_variants(components.database, variants, count)
+            sends = start_all(components, fill_carts(components.database, count, variants))
             own.serve(lines, scale)
-            engine.publisher.send(sends)
-            return count / self.wait(lambda: read_makespan(engine.database))
+            components.publisher.send(sends)
+            return count / self.wait(lambda: read_makespan(components.database))
 
     def audit(self, settings: Settings) -> None:
         """Run the audit on this round's database."""

@@ -30,13 +30,13 @@ OUTCOME: Final = text("""
 def measure_rush(runner: BenchmarkRunner) -> Figures:
     """Yield the times to sold out and to the last refusal; check that exactly all units are sold."""
     with runner.open(redeliver_after_seconds=STALL_SECONDS) as own:
-        engine = own.build()
-        stock_variants(engine.database, 1, UNITS)
-        sends = start_all(engine, fill_carts(engine.database, BUYERS, 1))
+        components = own.build()
+        stock_variants(components.database, 1, UNITS)
+        sends = start_all(components, fill_carts(components.database, BUYERS, 1))
         own.serve()
-        engine.publisher.send(sends)
-        runner.wait(lambda: read_makespan(engine.database))
-        with engine.database.connect() as connection:
+        components.publisher.send(sends)
+        runner.wait(lambda: read_makespan(components.database))
+        with components.database.connect() as connection:
             rush = connection.execute(OUTCOME).one()
         if (rush.sold, rush.refused) != (UNITS, BUYERS - UNITS):
             raise CommandError(f"{rush.sold} were sold and {rush.refused} refused: there are {UNITS} units.")

@@ -16,7 +16,7 @@ from pipeline.intake import PaymentInput, StartRequest
 from scripts.benchmarks.workload import CARTS, fill_carts, start_checkout, stock_variants
 from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 
 VARIANTS: Final = 1001
 #: A tenth of the throughput of two cores, so that no queue builds up before a worker.
@@ -65,33 +65,33 @@ P95: Final = text("""
 TOKENS: Final[Mapping[Disturbance, str]] = {Disturbance.SLOW_BANK: "tok_authorize_timeout_after"}
 
 
-def prepare(engine: CheckoutEngine, disturbance: Disturbance) -> list[UUID]:
+def prepare(components: Components, disturbance: Disturbance) -> list[UUID]:
     """Stock the variants and return the buyers' carts, none of which has the SKU that may be poisoned."""
-    stock_variants(engine.database, VARIANTS, PACE_PER_SECOND * SECONDS)
-    carts = fill_carts(engine.database, PACE_PER_SECOND * SECONDS, VARIANTS)
-    with engine.database.begin() as connection:
+    stock_variants(components.database, VARIANTS, PACE_PER_SECOND * SECONDS)
+    carts = fill_carts(components.database, PACE_PER_SECOND * SECONDS, VARIANTS)
+    with components.database.begin() as connection:
         connection.execute(text("UPDATE cart_lines SET sku = 'bench-2' WHERE sku = :sku"), {"sku": POISON_SKU})
         if disturbance is Disturbance.POISON:
             connection.execute(POISON)
     return carts
 
 
-def measure(engine: CheckoutEngine, carts: list[UUID], disturbance: Disturbance, ending: Ending) -> float:
+def measure(components: Components, carts: list[UUID], disturbance: Disturbance, ending: Ending) -> float:
     """Start the buyers' checkouts; return the p95 of their durations, in milliseconds."""
     ids: list[UUID] = []
     began = time.monotonic()
     for number, cart_id in enumerate(carts):
         second, rest = divmod(number, PACE_PER_SECOND)
         if rest == 0 and is_time(disturbance, second):
-            disturb(engine, disturbance)
-        ids.append(start_checkout(engine, cart_id))
+            disturb(components, disturbance)
+        ids.append(start_checkout(components, cart_id))
         ending.sleep(max(0.0, began + (number + 1) / PACE_PER_SECOND - time.monotonic()))
     ends_at = time.monotonic() + PATIENCE_SECONDS
-    while _count_ended(engine.database, ids) < len(ids):
+    while _count_ended(components.database, ids) < len(ids):
         if time.monotonic() > ends_at:
             raise CommandError(f"{disturbance}: not every buyer had an order after {PATIENCE_SECONDS:.0f} s.")
         ending.sleep(POLL_SECONDS)
-    with engine.database.connect() as connection:
+    with components.database.connect() as connection:
         return float(connection.execute(P95, {"ids": ids}).scalar_one())
 
 
@@ -102,11 +102,11 @@ def is_time(disturbance: Disturbance, second: int) -> bool:
     return disturbance is not Disturbance.NONE
 
 
-def disturb(engine: CheckoutEngine, disturbance: Disturbance) -> None:
+def disturb(components: Components, disturbance: Disturbance) -> None:
     """Start one disturbing checkout, or the burst."""
     count, lines = {Disturbance.HUGE_CART: (1, HUGE), Disturbance.BURST: (BURST, BURST_LINES)}.get(disturbance, (1, 1))
     ids = [uuid4() for _ in range(count)]
-    with engine.database.begin() as connection:
+    with components.database.begin() as connection:
         connection.execute(CARTS, {"ids": ids})
         connection.execute(LINES, {"ids": ids, "lines": lines})
         if disturbance is Disturbance.BURST:
@@ -117,7 +117,7 @@ def disturb(engine: CheckoutEngine, disturbance: Disturbance) -> None:
                 {"sku": POISON_SKU, "ids": ids},
             )
     payment = PaymentInput.model_validate({"token": TOKENS.get(disturbance, "tok_ok")})
-    engine.service.start_many(
+    components.service.start_many(
         [StartRequest(owner="bench", cart_id=id_, idempotency_key=str(id_), payment=payment) for id_ in ids]
     )
 

@@ -11,7 +11,7 @@ from models.states import ACTIVE_SQL
 from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
 from pipeline.intake import CheckoutService, PaymentInput, StartRequest
 from pipeline.messaging import OutgoingMessage
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 
 OWNER: Final = "bench"
 #: The token of a card that pays.
@@ -79,15 +79,17 @@ def fill_carts(database: Engine, count: int, variants: int) -> list[UUID]:
     return ids
 
 
-def start_checkout(engine: CheckoutEngine, cart_id: UUID) -> UUID:
+def start_checkout(components: Components, cart_id: UUID) -> UUID:
     """Start one checkout straight through."""
-    return engine.service.start(_request(cart_id)).checkout_id
+    return components.service.start(_request(cart_id)).checkout_id
 
 
-def start_all(engine: CheckoutEngine, cart_ids: Sequence[UUID]) -> list[OutgoingMessage]:
+def start_all(components: Components, cart_ids: Sequence[UUID]) -> list[OutgoingMessage]:
     """Start the checkouts and return their first messages, unsent."""
     publisher = HeldMessages()
-    service = CheckoutService(engine.database, engine.transactions, publisher, engine.gateway, engine.settings)
+    service = CheckoutService(
+        components.database, components.transactions, publisher, components.gateway, components.settings
+    )
     for first in range(0, len(cart_ids), 100):
         service.start_many([_request(cart_id) for cart_id in cart_ids[first : first + 100]])
     return publisher.kept

@@ -21,7 +21,7 @@ from scripts.demonstration.buyers import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, R
 from scripts.demonstration.view import Narrator, show_amount
 from scripts.environments.ending import Ending
 from scripts.environments.supervisor import Supervisor
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 
 POLL_SECONDS: Final = 0.03
 #: On an idle machine no wait takes longer than six seconds.
@@ -76,9 +76,9 @@ class Kill:
 class Story:
     """Plays the buyers of the demo, and kills a worker."""
 
-    def __init__(self, engine: CheckoutEngine, supervisor: Supervisor, ending: Ending, narrator: Narrator) -> None:
+    def __init__(self, components: Components, supervisor: Supervisor, ending: Ending, narrator: Narrator) -> None:
         """Set the engine, the supervisor of its workers, and the narrator that prints each line."""
-        self.engine = engine
+        self.engine = components
         self.supervisor = supervisor
         self.ending = ending
         self.narrator = narrator

@@ -17,7 +17,7 @@ from pipeline.intake import STABLE
 from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.command_transaction import UNREACHABLE, refuse
 from scripts.local_servers.embedded import open_settings
-from workers.bootstrap import CheckoutEngine, build_engine
+from workers.bootstrap import Components, build_components
 from workers.logs import configure_logs
 
 #: The interval between two reads of a checkout's state while a command waits.
@@ -40,29 +40,29 @@ Wait = Annotated[float, typer.Option(min=0, max=600, help="Wait up to so many se
 
 
 @contextlib.contextmanager
-def open_engine(name: str) -> Iterator[CheckoutEngine]:
+def open_engine(name: str) -> Iterator[Components]:
     """Yield the engine on the configured servers; an error ends the command."""
     try:
         with explain_errors():
             settings = open_settings()
             # A command prints its own result; only errors of the engine are logged, on standard error.
             configure_logs(settings.model_copy(update={"log_level": "error"}))
-            engine = build_engine(settings, name)
+            components = build_components(settings, name)
             try:
-                yield engine
+                yield components
             finally:
-                engine.close()
+                components.close()
     except CommandError as error:
         refuse(str(error), code=UNREACHABLE)
     except CheckoutError as error:
         refuse(str(error))
 
 
-def wait_until_stable(engine: CheckoutEngine, checkout_id: UUID, seconds: float) -> CheckoutState:
+def wait_until_stable(components: Components, checkout_id: UUID, seconds: float) -> CheckoutState:
     """Return the state of a checkout once it is stable, or after so many seconds."""
     ends_at = time.monotonic() + seconds
     while True:
-        state = engine.service.status(checkout_id=checkout_id).state
+        state = components.service.status(checkout_id=checkout_id).state
         if state in STABLE or time.monotonic() >= ends_at:
             return state
         time.sleep(POLL_SECONDS)

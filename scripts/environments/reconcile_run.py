@@ -13,7 +13,7 @@ from pipeline.errors import Unavailable
 from pipeline.reconciliation import Comparison, OnProgress, Repair, Repairer, read_clock, reconcile
 from pipeline.settings import Settings
 from scripts.environments.command_errors import open_redis
-from workers.bootstrap import CheckoutEngine, build_engine
+from workers.bootstrap import Components, build_components
 from workers.logs import configure_logs
 
 #: Without a terminal, one line for every so many objects: a minute or two at a provider's pace.
@@ -43,36 +43,38 @@ def compare_with_provider(
     configure_logs(settings.model_copy(update={"log_level": "warning"}))
     # Checks the address early, so that an invalid one is reported in a sentence.
     open_redis(settings).close()
-    engine = build_engine(settings, "audit")
+    components = build_components(settings, "audit")
     try:
-        since = read_clock(engine.database) - timedelta(hours=hours)
-        audit = ProviderAudit(engine.gateway.name, since)
+        since = read_clock(components.database) - timedelta(hours=hours)
+        audit = ProviderAudit(components.gateway.name, since)
         try:
-            audit.comparison = _compare(engine, since, notes)
+            audit.comparison = _compare(components, since, notes)
             if repair:
-                _repair(engine, audit, audit.comparison, report_repair)
+                _repair(components, audit, audit.comparison, report_repair)
             if audit.repairs:
-                audit.comparison = _compare(engine, since, notes)
+                audit.comparison = _compare(components, since, notes)
         except Unavailable as error:
             audit.comparison, audit.error = None, str(error)
         return audit
     finally:
-        engine.close()
+        components.close()
 
 
-def _compare(engine: CheckoutEngine, since: datetime, notes: Console) -> Comparison:
+def _compare(components: Components, since: datetime, notes: Console) -> Comparison:
     with _show_progress(notes) as report:
-        return reconcile(engine.database, engine.gateway, engine.settings, since, report=report)
+        return reconcile(components.database, components.gateway, components.settings, since, report=report)
 
 
 def _repair(
-    engine: CheckoutEngine, audit: ProviderAudit, comparison: Comparison, report: Callable[[Repair], None]
+    components: Components, audit: ProviderAudit, comparison: Comparison, report: Callable[[Repair], None]
 ) -> None:
     def note(repair: Repair) -> None:
         audit.repairs.append(repair)
         report(repair)
 
-    repairer = Repairer(engine.database, engine.gateway, engine.poller, engine.unwinder, engine.settings)
+    repairer = Repairer(
+        components.database, components.gateway, components.poller, components.unwinder, components.settings
+    )
     repairer.repair(comparison.findings, note)
 
 

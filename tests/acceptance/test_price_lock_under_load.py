@@ -25,7 +25,7 @@ from pipeline.settings import Settings
 from tests.acceptance.price_changer import CHANGES, EDITS, JOURNAL
 from tests.support.harness import Shelf
 from tests.support.processes import BANK_TIMES, TIMES, run_processes
-from workers.bootstrap import CheckoutEngine, build_engine
+from workers.bootstrap import Components, build_components
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -127,7 +127,7 @@ def add_cart(shelf: Shelf, dice: random.Random) -> UUID:
 class Buyers:
     """Start every cart, pay waiting checkouts, and record each price lock as it was first seen."""
 
-    def __init__(self, built: CheckoutEngine, shelf: Shelf, carts: list[UUID], dice: random.Random) -> None:
+    def __init__(self, built: Components, shelf: Shelf, carts: list[UUID], dice: random.Random) -> None:
         """Buy these carts."""
         self._service, self._shelf, self._carts, self._dice = built.service, shelf, list(carts), dice
         self.seen: dict[UUID, tuple[Any, Any]] = {}
@@ -203,7 +203,7 @@ def test_locked_prices_are_paid_whatever_changes_meanwhile(
     journal.execute(JOURNAL)
     # When
     with run_processes(settings, tmp_path / "log"):
-        built = build_engine(settings, "test")
+        built = build_components(settings, "test")
         buyers = Buyers(built, shelf, carts, dice)
         try:
             with change_prices(database_url) as price_changer:

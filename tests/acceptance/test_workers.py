@@ -25,7 +25,7 @@ from scripts.environments.fleet import read_procfile
 from scripts.local_servers.valkey import Valkey
 from tests.support.harness import ADDRESS, Shelf
 from tests.support.processes import BANK_TIMES, TIMES, Processes, encode_message, find_holders, push_raw, run_processes
-from workers.bootstrap import CheckoutEngine, build_engine
+from workers.bootstrap import Components, build_components
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -52,9 +52,9 @@ def client(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def service(engine: Engine, processes: Processes) -> Iterator[CheckoutEngine]:
+def service(engine: Engine, processes: Processes) -> Iterator[Components]:
     """The engine of a program that calls the service."""
-    built = build_engine(processes.settings, "test")
+    built = build_components(processes.settings, "test")
     yield built
     built.close()
 
@@ -80,7 +80,7 @@ def build_request(**changes: Any) -> dict[str, Any]:
     return request | changes
 
 
-def start_many(service: CheckoutEngine, count: int) -> list[UUID]:
+def start_many(service: Components, count: int) -> list[UUID]:
     """Start so many checkouts through the service, each with a payment; all are accepted."""
     requests = [StartRequest.model_validate(build_request()) for _ in range(count)]
     assert all(isinstance(request.payment, PaymentInput) for request in requests)
@@ -136,7 +136,7 @@ def test_messages_from_anywhere_become_orders_and_nothing_is_sent_twice(
 
 
 def test_workers_killed_during_a_batch_lose_and_double_nothing(
-    processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
+    processes: Processes, engine: Engine, client: Redis, service: Components
 ) -> None:
     # Given
     Shelf(engine).add_variant("cup", stock=300)
@@ -157,7 +157,7 @@ def test_workers_killed_during_a_batch_lose_and_double_nothing(
 
 
 def test_workers_that_get_sigterm_finish_or_return_their_messages(
-    processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
+    processes: Processes, engine: Engine, client: Redis, service: Components
 ) -> None:
     # Given
     Shelf(engine).add_variant("cup", stock=200)
@@ -172,7 +172,7 @@ def test_workers_that_get_sigterm_finish_or_return_their_messages(
 
 
 def test_an_emptied_redis_delays_and_loses_nothing(
-    processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
+    processes: Processes, engine: Engine, client: Redis, service: Components
 ) -> None:
     # Given
     Shelf(engine).add_variant("cup", stock=300)
@@ -187,7 +187,7 @@ def test_an_emptied_redis_delays_and_loses_nothing(
 
 
 def test_two_schedulers_redeliver_lost_messages_once(
-    processes: Processes, engine: Engine, client: Redis, service: CheckoutEngine
+    processes: Processes, engine: Engine, client: Redis, service: Components
 ) -> None:
     # Given a hundred checkouts whose messages never reached Redis
     Shelf(engine).add_variant("cup", stock=100)
@@ -276,7 +276,7 @@ def test_an_unavailable_redis_delays_and_loses_nothing(database_url: str, engine
     Shelf(engine).add_variant("cup", stock=220)
     try:
         with run_processes(settings, tmp_path / "log", lines) as processes:
-            service = build_engine(settings, "test")
+            service = build_components(settings, "test")
             start_many(service, 200)
             # When it is unavailable for three seconds on the way, and buyers go on
             left = processes.wait_for_progress(engine, 20)

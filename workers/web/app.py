@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pipeline.settings import Settings
-from workers.bootstrap import build_engine
+from workers.bootstrap import build_components
 from workers.web.admin.routes import actions, sign_in, statistics
 from workers.web.admin.routes import checkout_detail as details
 from workers.web.admin.routes import checkout_list as listing
@@ -89,11 +89,11 @@ def build_app(settings: Settings) -> FastAPI:
 def build_context(settings: Settings) -> WebContext:
     """Build the parts that all requests share."""
     own = settings.model_copy(update={"pool_size": settings.web_connections})
-    engine = build_engine(own, "web", waits=WAITS)
-    event.listen(engine.database, "checkout", _refuse_ended)
+    components = build_components(own, "web", waits=WAITS)
+    event.listen(components.database, "checkout", _refuse_ended)
     return WebContext(
         settings=own,
-        engine=engine,
+        engine=components,
         long_polls=LongPolls((settings.listen_database_url or settings.database_url).get_secret_value()),
         rate_limits=RateLimits(settings.web_requests_per_minute),
         threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),

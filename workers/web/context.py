@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from pipeline.database import reading
 from pipeline.intake import CheckoutService
 from pipeline.settings import Settings
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 from workers.web.long_poll import LongPolls
 from workers.web.protection.rate_limits import RateLimits
 
@@ -25,7 +25,7 @@ class WebContext:
     """One HTTP process. A request uses a thread only while it works on the database: long polls use none."""
 
     settings: Settings
-    engine: CheckoutEngine
+    engine: Components
     long_polls: LongPolls
     rate_limits: RateLimits
     threads: Executor

@@ -16,7 +16,7 @@ from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
 from tests.integration.workers.web.stage import spin_until, work
 from tests.support.harness import ADDRESS, Shelf, Works
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 from workers.broker.queue_stats import QueueKeys
 from workers.overview import is_idle
 
@@ -46,7 +46,7 @@ RUBBISH: Final = (
 
 
 @pytest.fixture
-def engine_at_work(settings: Settings, works: Works) -> Iterator[CheckoutEngine]:
+def engine_at_work(settings: Settings, works: Works) -> Iterator[Components]:
     """Every actor on threads, on a real Redis."""
     del works
     with work(settings.model_copy(update={"poll_interval_seconds": 0.1})) as running:
@@ -57,7 +57,7 @@ def read_facts(shelf: Shelf) -> list[list[tuple[Any, ...]]]:
     return [shelf.rows(sql) for sql in FACTS]
 
 
-def write(running: CheckoutEngine, queue: str, body: bytes) -> None:
+def write(running: Components, queue: str, body: bytes) -> None:
     """Write a message, as any client of Redis can."""
     keys, id_ = QueueKeys.name(running.broker.namespace, queue), str(uuid4())
     running.broker.client.hset(keys.messages, id_, body)
@@ -70,7 +70,7 @@ def make_body(queue: str, *arguments: Any, actor: str | None = None, **options: 
     return message.encode()
 
 
-def wait_for_silence(running: CheckoutEngine) -> None:
+def wait_for_silence(running: Components) -> None:
     """Return once no message waits or is in flight."""
     for _ in range(2):
         spin_until(lambda: is_idle(running.broker.client), "all is worked off")
@@ -98,7 +98,7 @@ def standing(works: Works, shelf: Shelf) -> list[UUID]:
 
 
 def test_any_id_on_any_queue_as_often_as_one_likes(
-    engine_at_work: CheckoutEngine, standing: list[UUID], shelf: Shelf, engine: Engine, settings: Settings
+    engine_at_work: Components, standing: list[UUID], shelf: Shelf, engine: Engine, settings: Settings
 ) -> None:
     before = read_facts(shelf)
     # When each id there is, and some that there are not, come on every queue, three times, with made-up options
@@ -113,7 +113,7 @@ def test_any_id_on_any_queue_as_often_as_one_likes(
         assert audit(connection, settings) == []
 
 
-def test_rubbish_on_every_queue(engine_at_work: CheckoutEngine, standing: list[UUID], shelf: Shelf) -> None:
+def test_rubbish_on_every_queue(engine_at_work: Components, standing: list[UUID], shelf: Shelf) -> None:
     before = read_facts(shelf)
     for queue in list_queues():
         for body in (
@@ -130,7 +130,7 @@ def test_rubbish_on_every_queue(engine_at_work: CheckoutEngine, standing: list[U
 
 
 def test_a_writer_of_messages_may_request_what_an_upstream_may(
-    engine_at_work: CheckoutEngine, standing: list[UUID], shelf: Shelf
+    engine_at_work: Components, standing: list[UUID], shelf: Shelf
 ) -> None:
     # Given a purchase in an owner's name, at a price of its own: what every upstream may send
     cart = {

@@ -10,7 +10,7 @@ from pipeline.errors import Code
 from pipeline.errors.tree import SENTENCES
 from pipeline.settings import IntakePrices, Settings
 from tests.support.harness import ADDRESS, Shelf, Works
-from workers.bootstrap import CheckoutEngine, build_engine
+from workers.bootstrap import Components, build_components
 from workers.intake import admit
 
 TAX: Final = {"name": "VAT", "rate": "0.2", "amount_minor": 1}
@@ -34,17 +34,17 @@ def make_body(line: dict[str, Any], cart: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def strict(works: Works, shelf: Shelf, settings: Settings) -> Iterator[CheckoutEngine]:
+def strict(works: Works, shelf: Shelf, settings: Settings) -> Iterator[Components]:
     """An engine that accepts no prices from the queue."""
     del works
     shelf.add_variant("cup", stock=9, price_minor=250)
-    engine = build_engine(settings.model_copy(update={"intake_prices": IntakePrices.REFUSE}), "test")
-    yield engine
-    engine.close()
+    components = build_components(settings.model_copy(update={"intake_prices": IntakePrices.REFUSE}), "test")
+    yield components
+    components.close()
 
 
 @pytest.mark.parametrize("own", OWN)
-def test_a_message_that_names_amounts_is_refused_and_kept(strict: CheckoutEngine, shelf: Shelf, own: str) -> None:
+def test_a_message_that_names_amounts_is_refused_and_kept(strict: Components, shelf: Shelf, own: str) -> None:
     admit(strict, [make_body(*OWN[own]), make_body({}, {})])
     # The other request is started, and of this one there is only the rejection.
     assert shelf.rows("SELECT count(*) FROM checkouts") == shelf.rows("SELECT count(*) FROM carts") == [(1,)]
@@ -53,7 +53,7 @@ def test_a_message_that_names_amounts_is_refused_and_kept(strict: CheckoutEngine
     ]
 
 
-def test_a_cart_that_an_upstream_has_priced_before_is_started(strict: CheckoutEngine, shelf: Shelf) -> None:
+def test_a_cart_that_an_upstream_has_priced_before_is_started(strict: Components, shelf: Shelf) -> None:
     cart_id = shelf.add_cart(("cup", 1, 100))
     admit(strict, [{"owner": "shop-1", "idempotency_key": "k", "cart_id": str(cart_id)}])
     assert shelf.rows("SELECT count(*) FROM rejected_messages") == [(0,)]
@@ -63,8 +63,8 @@ def test_a_cart_that_an_upstream_has_priced_before_is_started(strict: CheckoutEn
 @pytest.mark.parametrize("own", OWN)
 def test_by_default_an_upstream_is_trusted(works: Works, shelf: Shelf, settings: Settings, own: str) -> None:
     shelf.add_variant("cup", stock=9, price_minor=250)
-    engine = build_engine(settings, "test")
-    admit(engine, [make_body(*OWN[own])])
-    engine.close()
+    components = build_components(settings, "test")
+    admit(components, [make_body(*OWN[own])])
+    components.close()
     assert shelf.rows("SELECT count(*) FROM rejected_messages") == [(0,)]
     assert shelf.rows("SELECT count(*) FROM checkouts") == [(1,)]

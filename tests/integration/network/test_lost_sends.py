@@ -14,7 +14,7 @@ from pipeline.settings import Settings
 from tests.integration.workers.web.stage import spin_until, work
 from tests.support.harness import OWNER, Shelf
 from tests.support.proxy import Proxy, once, open_proxy
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 
 #: Sends of one purchase: of its start, and of each phase but the last.
 SENDS = 7
@@ -29,7 +29,7 @@ def proxy(settings: Settings) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def running(proxy: Proxy, settings: Settings) -> Iterator[CheckoutEngine]:
+def running(proxy: Proxy, settings: Settings) -> Iterator[Components]:
     """Every actor on threads, its Redis behind the proxy."""
     url = make_url(settings.redis_url.get_secret_value()).set(host="127.0.0.1", port=proxy.port)
     through = SecretStr(url.render_as_string(hide_password=False))
@@ -41,7 +41,7 @@ def running(proxy: Proxy, settings: Settings) -> Iterator[CheckoutEngine]:
 
 @pytest.mark.parametrize("nth", range(SENDS))
 def test_the_answer_to_any_send_is_lost(
-    running: CheckoutEngine, proxy: Proxy, shelf: Shelf, engine: Engine, settings: Settings, nth: int
+    running: Components, proxy: Proxy, shelf: Shelf, engine: Engine, settings: Settings, nth: int
 ) -> None:
     # Given
     shelf.add_variant("cup", stock=9, price_minor=250)

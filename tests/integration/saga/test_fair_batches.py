@@ -16,7 +16,7 @@ from pipeline.settings import Settings
 from tests.support.harness import ADDRESS, OWNER, Shelf, Works
 from tests.support.workbench import build_audited, read_events
 from workers.actors import declare_actors
-from workers.bootstrap import CheckoutEngine, build_engine
+from workers.bootstrap import Components, build_components
 from workers.intake import admit
 
 #: Of a transaction, here.
@@ -203,9 +203,9 @@ def test_a_thread_that_fails_leaves_the_next_one_to_carry() -> None:
 
 
 @pytest.fixture
-def service(settings: Settings) -> Iterator[CheckoutEngine]:
+def service(settings: Settings) -> Iterator[Components]:
     """A worker's engine whose transactions have ten lines."""
-    built = build_engine(settings.model_copy(update={"batch_lines": MOST_LINES}), "worker")
+    built = build_components(settings.model_copy(update={"batch_lines": MOST_LINES}), "worker")
     declare_actors(built)
     yield built
     built.close()
@@ -224,7 +224,7 @@ def read_intake(shelf: Shelf) -> list[list[int]]:
     return [[count for when, count in rows if when == at] for at in dict.fromkeys(at for at, _ in rows)]
 
 
-def test_requests_are_started_by_lines_too(fair: Works, service: CheckoutEngine, shelf: Shelf) -> None:
+def test_requests_are_started_by_lines_too(fair: Works, service: Components, shelf: Shelf) -> None:
     # Given large requests before small ones, and no message behind them
     admit(service, [request(9), request(1), request(8), request(2), {"cart": {"lines": "none"}}, {"cart": [1]}])
     # Then the small ones, and what cannot be read, came first
@@ -233,7 +233,7 @@ def test_requests_are_started_by_lines_too(fair: Works, service: CheckoutEngine,
     assert shelf.row("SELECT count(*) AS n FROM carts").n == 4
 
 
-def test_large_requests_yield_and_none_is_lost(fair: Works, service: CheckoutEngine, shelf: Shelf) -> None:
+def test_large_requests_yield_and_none_is_lost(fair: Works, service: Components, shelf: Shelf) -> None:
     # Given a message behind them
     late = request(1)
     service.broker.enqueue(service.broker.get_actor("intake").message(late))
@@ -257,7 +257,7 @@ def test_large_requests_yield_and_none_is_lost(fair: Works, service: CheckoutEng
 
 
 def test_large_requests_go_on_when_they_cannot_be_sent_back(
-    fair: Works, service: CheckoutEngine, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    fair: Works, service: Components, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a waiting message, and a Redis that is down when something is sent
     service.broker.enqueue(service.broker.get_actor("intake").message(request(1)))

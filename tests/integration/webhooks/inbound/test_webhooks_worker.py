@@ -16,13 +16,13 @@ from tests.support.harness import OWNER, Shelf
 from tests.support.mail import GATEWAY, PAID, read_reference, read_statuses
 from tests.support.workbench import read_bank
 from workers.actors import declare_actors
-from workers.bootstrap import CheckoutEngine, build_engine
+from workers.bootstrap import Components, build_components
 
 
 @contextmanager
-def run_workers(settings: Settings) -> Iterator[CheckoutEngine]:
+def run_workers(settings: Settings) -> Iterator[Components]:
     """Serve every queue in this process."""
-    built = build_engine(settings, "worker")
+    built = build_components(settings, "worker")
     declare_actors(built)
     worker = dramatiq.Worker(built.broker, worker_threads=2, worker_timeout=50)
     worker.start()

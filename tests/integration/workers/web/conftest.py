@@ -15,7 +15,7 @@ from pipeline.settings import Settings
 from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import Stage, find_url, serve, spin_until, work
 from tests.support.harness import Shelf
-from workers.bootstrap import CheckoutEngine
+from workers.bootstrap import Components
 from workers.web.__main__ import Server
 
 #: Patient enough for a busy machine.
@@ -31,7 +31,7 @@ def web_settings(run_settings: Settings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def workers(web_settings: Settings) -> Iterator[CheckoutEngine]:
+def workers(web_settings: Settings) -> Iterator[Components]:
     """Every actor, on threads."""
     with work(web_settings) as engine:
         yield engine
@@ -45,9 +45,7 @@ def server(web_settings: Settings) -> Iterator[Server]:
 
 
 @pytest.fixture
-def stage(
-    engine: Engine, web_settings: Settings, workers: CheckoutEngine, server: Server, shelf: Shelf
-) -> Iterator[Stage]:
+def stage(engine: Engine, web_settings: Settings, workers: Components, server: Server, shelf: Shelf) -> Iterator[Stage]:
     """The application on empty tables. Whatever a test does with it, the audit must be clean at its end."""
     stage = Stage(web_settings, server, workers, engine, shelf, find_url(server))
     yield stage

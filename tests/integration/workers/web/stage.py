@@ -18,7 +18,7 @@ from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from tests.support.harness import ADDRESS, OWNER, Shelf
 from workers.actors import declare_actors
-from workers.bootstrap import CheckoutEngine, build_engine
+from workers.bootstrap import Components, build_components
 from workers.overview import is_idle
 from workers.web.__main__ import Server, build_server
 
@@ -39,7 +39,7 @@ class Stage:
 
     settings: Settings
     server: Server
-    workers: CheckoutEngine
+    workers: Components
     engine: Engine
     shelf: Shelf
     url: str
@@ -172,14 +172,14 @@ def find_url(server: Server) -> str:
 
 
 @contextmanager
-def work(settings: Settings) -> Iterator[CheckoutEngine]:
+def work(settings: Settings) -> Iterator[Components]:
     """Run every actor on threads of this process."""
-    engine = build_engine(settings, "worker")
-    declare_actors(engine)
-    worker = dramatiq.Worker(engine.broker, worker_timeout=100, worker_threads=4)
+    components = build_components(settings, "worker")
+    declare_actors(components)
+    worker = dramatiq.Worker(components.broker, worker_timeout=100, worker_threads=4)
     worker.start()
     try:
-        yield engine
+        yield components
     finally:
         worker.stop()
-        engine.close()
+        components.close()

@@ -78,7 +78,7 @@ class Story:
 
     def __init__(self, components: Components, supervisor: Supervisor, ending: Ending, narrator: Narrator) -> None:
         """Set the engine, the supervisor of its workers, and the narrator that prints each line."""
-        self.engine = components
+        self.components = components
         self.supervisor = supervisor
         self.ending = ending
         self.narrator = narrator
@@ -102,7 +102,7 @@ class Story:
         say = self.narrator.say
         self.narrator.begin(f"{len(RUSH)} buyers want {KETTLE.units} kettles, all at once")
         bodies = [buyer.build_request().model_dump(mode="json", exclude_none=True) for buyer in RUSH]
-        self.engine.broker.enqueue_many(
+        self.components.broker.enqueue_many(
             [Message(queue_name=INTAKE, actor_name="intake", args=(body,), kwargs={}, options={}) for body in bodies]
         )
         say(f"{len(RUSH)} messages are on the queue {INTAKE}: a kettle and something else in each cart.")
@@ -141,7 +141,7 @@ class Story:
         held = self._await(pia, CheckoutState.AWAITING_PAYMENT)
         locked = not self._change_cart(held.cart_id)
         say(f"Pia holds 2 teapots and 3 teas. Her cart is locked: an UPDATE in plain SQL is {_verdict(not locked)}.")
-        self.engine.service.cancel(pia, OWNER)
+        self.components.service.cancel(pia, OWNER)
         self._await(pia, CheckoutState.CANCELLED)
         opened = self._change_cart(held.cart_id)
         say(f"She cancels. All is back in stock, and the same UPDATE is {_verdict(opened)}.")
@@ -174,11 +174,11 @@ class Story:
         )
 
     def _start(self, buyer: DemoBuyer) -> UUID:
-        return self.engine.service.start(buyer.build_request()).checkout_id
+        return self.components.service.start(buyer.build_request()).checkout_id
 
     def _pay(self, checkout_id: UUID, card: str, key: str) -> None:
         payment = PaymentInput(token=card)
-        self.engine.service.process(
+        self.components.service.process(
             ProcessRequest(owner=OWNER, checkout_id=checkout_id, idempotency_key=key, payment=payment)
         )
 
@@ -186,7 +186,7 @@ class Story:
         """Wait until a checkout is in this state; raise Stuck at once when it has ended in another."""
 
         def check() -> Status | None:
-            status = self.engine.service.status(checkout_id=checkout_id)
+            status = self.components.service.status(checkout_id=checkout_id)
             if status.state in TERMINAL and status.state is not wanted:
                 raise Stuck(f"{status.reference}'s checkout is {status.state} and should be {wanted}.")
             return status if status.state is wanted else None
@@ -204,18 +204,18 @@ class Story:
 
     def _read_rush(self, decided: Callable[[Row[Any]], object]) -> list[Row[Any]] | None:
         """Return the checkouts of the rush once each of them is `decided`."""
-        with self.engine.database.connect() as connection:
+        with self.components.database.connect() as connection:
             rows = list(connection.execute(READ_RUSH))
         return rows if len(rows) == len(RUSH) and all(decided(row) for row in rows) else None
 
     def _read_call(self, checkout_id: UUID) -> Row[Any]:
-        with self.engine.database.connect() as connection:
+        with self.components.database.connect() as connection:
             return connection.execute(READ_CALL, {"id": checkout_id}).one()
 
     def _change_cart(self, cart_id: UUID) -> bool:
         """Try to change a cart in plain SQL; return whether the database allowed it."""
         try:
-            with self.engine.database.begin() as connection:
+            with self.components.database.begin() as connection:
                 return connection.execute(CHANGE_CART, {"id": cart_id}).rowcount > 0
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != CART_LOCKED:

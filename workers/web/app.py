@@ -93,7 +93,7 @@ def build_context(settings: Settings) -> WebContext:
     event.listen(components.database, "checkout", _refuse_ended)
     return WebContext(
         settings=own,
-        engine=components,
+        components=components,
         long_polls=LongPolls((settings.listen_database_url or settings.database_url).get_secret_value()),
         rate_limits=RateLimits(settings.web_requests_per_minute),
         threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
@@ -112,7 +112,7 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
             await listening
         app.state.health_check.close()
         context.threads.shutdown()
-        context.engine.close()
+        context.components.close()
 
 
 def _refuse_ended(connection: psycopg.Connection[Any], *_pool: object) -> None:

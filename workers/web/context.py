@@ -1,4 +1,4 @@
-"""The context that all requests of one process share: the engine, threads, long polls, and rate limits."""
+"""The context that all requests of one process share: components, threads, long polls, and rate limits."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class WebContext:
     """One HTTP process. A request uses a thread only while it works on the database: long polls use none."""
 
     settings: Settings
-    engine: Components
+    components: Components
     long_polls: LongPolls
     rate_limits: RateLimits
     threads: Executor
@@ -33,7 +33,7 @@ class WebContext:
     @property
     def service(self) -> CheckoutService:
         """The facade of the intake."""
-        return self.engine.service
+        return self.components.service
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work on a thread: there are as many threads as connections."""
@@ -44,7 +44,7 @@ class WebContext:
         """Run work that only reads, on a thread with a connection."""
 
         def on_connection() -> T:
-            with reading(self.engine.database) as connection:
+            with reading(self.components.database) as connection:
                 return work(connection)
 
         return await self.run(on_connection)

@@ -66,7 +66,7 @@ class HealthChecker:
         """Check with this context's connections: if they are all in use, that is a result too."""
         self._context = context
         self._database = Probe(self._check_database)
-        self._broker = Probe(context.engine.broker.client.ping)
+        self._broker = Probe(context.components.broker.client.ping)
         self._lock = asyncio.Lock()
         self._last: HealthReport | None = None
         self._until = 0.0

@@ -40,7 +40,7 @@ async def read_metrics(request: Request) -> Response:
         return read_stats(connection, context.settings, hours=HOURS), read_sweep_age(connection)
 
     stats, sweep_age = await context.read(read)
-    queues = await context.run(lambda: read_queues(context.engine.broker.client))
+    queues = await context.run(lambda: read_queues(context.components.broker.client))
     figures = Figures(Readout(stats, queues, describe_choice(context.settings)), sweep_age)
     body = await context.run(lambda: generate_latest(figures) + generate_latest(registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)

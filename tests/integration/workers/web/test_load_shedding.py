@@ -122,4 +122,4 @@ def test_a_reading_that_hangs_delays_no_others(stage: Stage) -> None:
         asyncio.run(come(context))
     finally:
         context.threads.shutdown()
-        context.engine.close()
+        context.components.close()

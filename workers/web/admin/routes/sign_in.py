@@ -63,12 +63,12 @@ async def sign_out(request: Request) -> Response:
 
 
 def _open(context: WebContext, key_id: str) -> str:
-    with transaction(context.engine.database) as connection:
+    with transaction(context.components.database) as connection:
         return open_session(connection, key_id)
 
 
 def _close(context: WebContext, token: str) -> str | None:
-    with transaction(context.engine.database) as connection:
+    with transaction(context.components.database) as connection:
         return close_session(connection, token)
 
 

@@ -95,7 +95,7 @@ class HealthChecker:
         self._broker.close()
 
     def _check_database(self) -> tuple[dict[str, Check], datetime]:
-        with reading(self._context.engine.database) as connection:
+        with reading(self._context.components.database) as connection:
             return check_database(connection, self._context.settings, self._head)
 
     async def _probe_database(self) -> tuple[dict[str, Check], datetime]:

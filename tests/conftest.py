@@ -38,8 +38,10 @@ SHORT_TIMES: Final[dict[str, Any]] = {
     "poll_interval_seconds": 0.1,
     "retry_seconds": 0.05,
     "retry_cap_seconds": 0.4,
-    "gateway_timeout_seconds": 0.5,
-    "gateway_lease_seconds": 1,
+    # No test waits for these: a bank that hangs does so for a tenth of a second (`hang_seconds`). A busy machine must
+    # not be taken for one. A test that steps the engine without a sweep would stand still at the unknown outcome.
+    "gateway_timeout_seconds": 8,
+    "gateway_lease_seconds": 10,
 }
 
 # In CI the same examples every time; elsewhere new ones, and a failure prints what repeats it.

@@ -78,7 +78,7 @@ def run_fleet(
         supervisor.start(chosen, scale)
         workers = sum((scale or {}).get(name, 1) for name, line in chosen.items() if _is_worker(line))
         deadline = time.monotonic() + ready_seconds
-        while len(_read_workers(settings) - before) < workers:
+        while _count_new_workers(settings, before) < workers:
             if time.monotonic() > deadline or supervisor.restarts > workers:
                 raise CommandError("\n".join(("The workers do not start; their last lines:", *log.tail)))
             ending.sleep(POLL_SECONDS)
@@ -88,6 +88,17 @@ def run_fleet(
 def _is_worker(line: str) -> bool:
     # The scheduler has no heartbeat and is not awaited: it only repairs what went wrong.
     return Path(shlex.split(line)[0]).name == "dramatiq"
+
+
+def _count_new_workers(settings: Settings, before: set[bytes]) -> int:
+    """Return how many have started; 0 while Redis does not answer.
+
+    On a busy machine that starts them it may take over a second: it is asked again until their time is up.
+    """
+    try:
+        return len(_read_workers(settings) - before)
+    except CommandError:
+        return 0
 
 
 def _read_workers(settings: Settings) -> set[bytes]:

@@ -35,6 +35,6 @@ def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subpro
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )

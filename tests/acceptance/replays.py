@@ -52,7 +52,7 @@ def start(file: Path, servers: dict[str, str], *arguments: str) -> subprocess.Po
 def run(file: Path, servers: dict[str, str], *arguments: str) -> tuple[int, str, str]:
     process = start(file, servers, *arguments)
     try:
-        output, notes = process.communicate(timeout=100)
+        output, notes = process.communicate(timeout=300)
     finally:
         process.kill()
     return process.returncode, output, notes

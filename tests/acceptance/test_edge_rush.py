@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx2
 import pytest
 
-from tests.acceptance.edge_place import Place, key, make_cart, open_place, pid_of
+from tests.acceptance.edge_place import LONG_WAIT, SECONDS, Place, key, make_cart, open_place, pid_of
 
 pytestmark = pytest.mark.acceptance
 
@@ -75,11 +75,11 @@ def put_carts(place: Place, ids: Sequence[str]) -> None:
 async def pay_all(place: Place, buyers: Sequence[Buyer]) -> list[tuple[float, httpx2.Response]]:
     """Pay for all at once, with one connection each."""
     limits = httpx2.Limits(max_connections=None)
-    async with httpx2.AsyncClient(base_url=place.url, headers=place.headers, timeout=60, limits=limits) as client:
+    async with httpx2.AsyncClient(base_url=place.url, headers=place.headers, timeout=SECONDS, limits=limits) as client:
 
         async def pay(buyer: Buyer) -> tuple[float, httpx2.Response]:
             began = time.monotonic()
-            response = await client.post("/checkout", json=buyer.body, headers=key(buyer.cart_id, wait=30))
+            response = await client.post("/checkout", json=buyer.body, headers=key(buyer.cart_id, wait=LONG_WAIT))
             return time.monotonic() - began, response
 
         return await asyncio.gather(*(pay(buyer) for buyer in buyers))

@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_SECONDS: Final = 70
+START_SECONDS: Final = 200
 END_SECONDS: Final = 40
 POLL_SECONDS: Final = 0.05
 

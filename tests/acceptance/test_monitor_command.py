@@ -55,7 +55,7 @@ def run(cwd: Path, settings: Settings, *args: str, **others: str) -> subprocess.
         env=environment(settings, **others),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
 
@@ -134,7 +134,7 @@ def test_watching_in_a_pipe_repeats_until_ctrl_c(tmp_path: Path, settings: Setti
         assert process.stderr is not None
         readings = [json.loads(process.stdout.readline()) for _ in range(2)]
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == ""
     assert [reading["states"]["completed"] for reading in readings] == [1, 1]
     assert readings[0]["at"] < readings[1]["at"]
@@ -156,10 +156,10 @@ def test_watching_on_a_terminal_draws_tables_and_restores_the_screen(tmp_path: P
     os.close(process_side)
     try:
         # when the tables are drawn, and Ctrl-C is pressed
-        shown = read_until(terminal, b"stock_commit", seconds=20)
+        shown = read_until(terminal, b"stock_commit", seconds=60)
         process.send_signal(signal.SIGINT)
-        shown += read_until(terminal, None, seconds=20)
-        assert process.wait(20) == 0
+        shown += read_until(terminal, None, seconds=60)
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

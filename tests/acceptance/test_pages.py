@@ -134,7 +134,7 @@ def start_lasting(command: str, sign: str) -> None:
         # Interactive commands end with Ctrl-C, the others with a supervisor's SIGTERM.
         process.send_signal(signal.SIGINT if command.startswith("checkout ") else signal.SIGTERM)
         process.stdout.read()
-        assert process.wait(20) in ({0, 130} if command.startswith("checkout ") else {0}), seen
+        assert process.wait(100) in ({0, 130} if command.startswith("checkout ") else {0}), seen
 
 
 @pytest.mark.parametrize(("where", "command"), commands(), ids=[f"{where}-{line}" for where, line in commands()])

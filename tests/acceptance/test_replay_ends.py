@@ -46,7 +46,7 @@ def test_ended_before_it_is_done_it_leaves_nothing_behind(
     process.send_signal(signum)
     time.sleep(0.1)
     process.send_signal(signum)
-    output, rest = process.communicate(timeout=60)
+    output, rest = process.communicate(timeout=200)
     # Then
     assert (process.returncode, output) == (128 + signum, "")
     assert rest.splitlines()[-1] == "Ended before it was done; nothing is left behind."

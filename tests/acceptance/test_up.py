@@ -91,7 +91,7 @@ def test_up_serves_restarts_and_leaves_nothing_behind(
     owner = int(read_state(state)["pid"])
     # When
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=30)
+    rest, _ = process.communicate(timeout=100)
     # Then
     assert (process.returncode, rest) == (0, "Ending; running batches are finished first.\n")
     assert [is_gone(pid) for pid in (second, owner)] == [True, True]
@@ -104,7 +104,7 @@ def test_up_runs_the_named_lines_alone(start_up: Start) -> None:
     # When
     lines = read_until(process, "| ended with 0")
     process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=30)
+    rest, _ = process.communicate(timeout=100)
     # Then
     assert next(line for line in lines if "|" in line).endswith("| 2")
     assert "alpha" not in "\n".join(lines) + rest
@@ -116,7 +116,7 @@ def test_a_name_that_is_not_in_the_procfile_is_refused_before_anything_starts(
     start_up: Start, local_folder: Path, arguments: list[str]
 ) -> None:
     process = start_up("alpha: sleep 300\n", *arguments)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=100)
     assert process.returncode == 2
     assert "alpha" in output
     assert read_state(local_folder / "servers.json") == {}
@@ -130,7 +130,7 @@ def test_an_invalid_setting_is_reported_in_one_sentence(
     monkeypatch.setenv("CHECKOUT_TTL_MINUTES", "many")
     # When
     process = start_up("alpha: sleep 300\n")
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=100)
     # Then, with the servers stopped again
     assert process.returncode == 1
     assert output.splitlines()[-1] == ("A setting is not valid: ttl_minutes must be a whole number.")

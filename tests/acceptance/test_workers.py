@@ -27,7 +27,7 @@ from tests.support.harness import ADDRESS, Shelf
 from tests.support.processes import BANK_TIMES, TIMES, Processes, encode_message, find_holders, push_raw, run_processes
 from workers.bootstrap import Components, build_components
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.acceptance
 
 EXAMPLE: Final[dict[str, Any]] = json.loads(
     (Path(__file__).resolve().parents[1] / "contract" / "intake_message.json").read_text()

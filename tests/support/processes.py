@@ -20,6 +20,10 @@ from scripts.environments.supervisor import Supervisor
 from workers.broker.queue_stats import QueueKeys
 
 POLL_SECONDS: Final = 0.02
+#: Bounds of a start of all processes, and of a wait for what they do: a busy machine takes several times as long as an
+#: idle one.
+START_SECONDS: Final = 200
+BOUND_SECONDS: Final = 150
 SHOWN_LINES: Final = 40
 
 #: Short enough for a test, long enough that a worker on a busy machine does not count as crashed.
@@ -62,7 +66,9 @@ class Processes:
         """Set the running processes and their log."""
         self.settings, self.supervisor, self._log = settings, supervisor, log
 
-    def wait_until(self, engine: Engine, is_so: Callable[[Connection], object], what: str, seconds: float = 50) -> None:
+    def wait_until(
+        self, engine: Engine, is_so: Callable[[Connection], object], what: str, seconds: float = BOUND_SECONDS
+    ) -> None:
         """Poll until the condition holds; fail with the checkouts' positions and the last lines of the workers' log."""
         ends_at = time.monotonic() + seconds
         while True:
@@ -84,7 +90,7 @@ class Processes:
             left = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL")
             return int(connection.execute(left).scalar_one())
 
-    def assert_all_sold(self, engine: Engine, count: int, seconds: float = 50) -> None:
+    def assert_all_sold(self, engine: Engine, count: int, seconds: float = BOUND_SECONDS) -> None:
         """Wait until so many checkouts have ended; assert one completion and one charge for each, and a clean audit."""
         ended = text("SELECT count(*) = :count FROM checkouts WHERE ended_at IS NOT NULL")
         self.wait_until(engine, lambda c: c.execute(ended, {"count": count}).scalar_one(), f"{count} ended", seconds)
@@ -112,7 +118,7 @@ def run_processes(
     """Start the lines, all of the Procfile by default; assert afterwards that none of their processes runs."""
     output = FleetLog(log)
     try:
-        with run_fleet(settings, output, Ending(), lines=lines, scale=scale) as supervisor:
+        with run_fleet(settings, output, Ending(), lines=lines, scale=scale, ready_seconds=START_SECONDS) as supervisor:
             yield Processes(settings, supervisor, log)
         assert find_processes(settings) == []
     finally:

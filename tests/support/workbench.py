@@ -20,11 +20,12 @@ from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotCha
 from pipeline.gateways.sandbox.audit_queries import BankTotals, read_totals
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
+from tests.support.patience import WAIT_SECONDS
 
 Snapshot = dict[str, list[str]]
 
-#: Longest wait until back-offs and leases expire: in the tests' settings they are tenths of a second.
-PATIENCE_SECONDS = 20
+#: Longest wait for back-offs to run out: the tests' settings count them in tenths of a second.
+PATIENCE_SECONDS = WAIT_SECONDS
 
 NOTHING = BankTotals(0, 0, 0)
 
@@ -71,16 +72,35 @@ def read_events(engine: Engine, checkout_id: UUID) -> list[tuple[str, str | None
         return [(row.kind, row.phase) for row in connection.execute(sql, {"id": checkout_id})]
 
 
-def settle(works: Works, ids: Sequence[UUID], *, until: frozenset[CheckoutState] = TERMINAL) -> list[str]:
-    """Sweep and pump until each of these checkouts is in one of these states, within bounds; return the states."""
+def settle(
+    works: Works, ids: Sequence[UUID], *, until: frozenset[CheckoutState] = TERMINAL, without_leases: bool = False
+) -> list[str]:
+    """Sweep and pump until each of these checkouts is in one of these states, within bounds; return the states.
+
+    With `without_leases` the leases of workers that are gone have expired.
+    """
     ends_at = time.monotonic() + PATIENCE_SECONDS
     while True:
+        if without_leases:
+            run_leases_out(works.engine)
         works.sweep()
         works.pump()
         states = works.states(ids)
         if all(state in until for state in states) or time.monotonic() > ends_at:
             return states
         time.sleep(0.02)
+
+
+def run_leases_out(engine: Engine) -> None:
+    """Expire the leases of calls that are not in flight any more."""
+    with engine.begin() as connection:
+        leased = connection.execute(
+            text("UPDATE payment_operations SET leased_until = now() WHERE leased_until > now() RETURNING checkout_id")
+        ).scalars()
+        connection.execute(
+            text("UPDATE checkouts SET due_at = now() WHERE due_reason = 'scheduled' AND id = ANY(:ids)"),
+            {"ids": list(leased)},
+        )
 
 
 def read_bank(engine: Engine, checkout_id: UUID) -> BankTotals:

@@ -151,7 +151,12 @@ def test_a_poll_that_finds_late_funds_survives_the_crash_of_its_process(engine: 
         # When the process crashes after the poll, and the next one after the refund
         stage.spy.after = die
         poll(stage)
-        stage.wait(checkout_id, lambda: "payment.refunded_late" in stage.events(checkout_id))
+
+        def is_refunded() -> bool:
+            stage.run_leases_out()
+            return "payment.refunded_late" in stage.events(checkout_id)
+
+        stage.wait(checkout_id, is_refunded)
         # Then
         assert died == ["retrieve", "refund"]
         assert stage.deaths == 2

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,15 +15,17 @@ from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from tests.integration.payments.stage import PAID, Stage, open_stage
 from tests.support.harness import OWNER, Works
+from tests.support.patience import WAIT_SECONDS
 from tests.support.rivals import Crowd, Gate, spin_until
 from tests.support.workbench import Spy
 
-#: One call at a time. It may be begun up to 0.7 s after its lease.
+#: One call at a time. It may be begun up to a second after its lease.
 NARROW: Final[dict[str, Any]] = {
     "gateway_concurrency": 1,
-    "gateway_timeout_seconds": 0.3,
-    "gateway_lease_seconds": 1.0,
+    "gateway_timeout_seconds": 1.0,
+    "gateway_lease_seconds": 2.0,
 }
+PATIENCE_SECONDS: Final = 1.0
 
 LEASE: Final = "SELECT leased_until, attempts FROM payment_operations WHERE kind = 'capture' AND checkout_id = :id"
 IS_FREE: Final = (
@@ -38,20 +41,26 @@ def narrow(engine: Engine, settings: Settings) -> Iterator[Stage]:
 
 
 class Jam:
-    """Holds the first call of a verb for so long that the one behind it comes too late."""
+    """Holds the first call of a verb until the one behind it comes too late, by the clock of the test."""
 
-    def __init__(self, spy: Spy, verb: str) -> None:
+    def __init__(self, spy: Spy, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stand in the way."""
         self.verb = verb
         self.order: list[UUID] = []
+        self.ahead_seconds = 0.0
         spy.before = self._hold
+        for module in ("pipeline.saga.executor", "pipeline.payments.gateway_calls"):
+            monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=self._read_clock))
+
+    def _read_clock(self) -> float:
+        return time.monotonic() + self.ahead_seconds
 
     def _hold(self, verb: str, call: Call) -> None:
         if verb != self.verb:
             return
         self.order.append(call.checkout_id)
         if len(self.order) == 1:
-            time.sleep(0.8)
+            self.ahead_seconds += PATIENCE_SECONDS
 
 
 def refuse_captures(verb: str, answer: Answer) -> Answer:
@@ -60,7 +69,9 @@ def refuse_captures(verb: str, answer: Answer) -> Answer:
 
 
 @pytest.mark.parametrize("verb", ["open", "authorize", "capture", "cancel", "refund", "retrieve"])
-def test_a_call_whose_lease_has_nearly_run_out_is_made_later(narrow: Stage, verb: str) -> None:
+def test_a_call_whose_lease_has_nearly_run_out_is_made_later(
+    narrow: Stage, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given two checkouts whose calls of one verb go out in one batch, one behind the other
     spy, works = narrow.spy, narrow.works
     card = "tok_action_required" if verb == "retrieve" else "tok_ok"
@@ -76,7 +87,9 @@ def test_a_call_whose_lease_has_nearly_run_out_is_made_later(narrow: Stage, verb
             works.service.cancel(id_, OWNER)
     if verb == "refund":
         spy.replace = refuse_captures
-    jam = Jam(spy, verb)
+    # ... whose leases are of one transaction, however long the calls before them took
+    monkeypatch.setattr("pipeline.payments.gateway_calls.GATHER_SECONDS", WAIT_SECONDS)
+    jam = Jam(spy, verb, monkeypatch)
     # When the first is slow
     with capture_logs() as logs:
         works.pump()

@@ -16,18 +16,18 @@ from tests.support.workbench import read_bank
 
 
 def test_a_payment_that_is_first_keeps_the_sweep_from_expiring(works: Works, rival: Works, shelf: Shelf) -> None:
-    # Given a checkout whose time is up in an instant
+    # Given a checkout whose time is up in a second
     shelf.add_variant("cup", stock=3)
     checkout_id = works.start(shelf.add_cart(("cup", 2)))
     works.pump()
-    shelf.run("UPDATE checkouts SET expires_at = now() + interval '50 milliseconds'")
+    shelf.run("UPDATE checkouts SET expires_at = now() + interval '1 second'")
     request = ProcessRequest(
         owner=OWNER, checkout_id=checkout_id, idempotency_key="key-1", payment=PaymentInput(token="tok_ok")
     )
-    # When the sweep comes after that instant, and the payment has not committed
+    # When the sweep comes after that second, and the payment has not committed
     with shelf.engine.begin() as connection:
         admitted = intake.process(connection, request, works.settings)
-        connection.execute(text("SELECT pg_sleep(0.06)"))
+        connection.execute(text("SELECT pg_sleep(1.05)"))
         counts = rival.sweep()
     works.line.send(admitted.messages)
     works.pump()

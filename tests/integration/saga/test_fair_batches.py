@@ -10,10 +10,12 @@ from dramatiq import Message
 from sqlalchemy import Engine
 
 from pipeline.messaging import INTAKE, UNWIND
-from pipeline.saga.chain import CHAIN, TransactionPhase
+from pipeline.saga import CHAIN
+from pipeline.saga.chain import TransactionPhase
 from pipeline.saga.loads import Load, Loads
 from pipeline.settings import Settings
 from tests.support.harness import ADDRESS, OWNER, Shelf, Works
+from tests.support.patience import PATIENT_BANK
 from tests.support.workbench import build_audited, read_events
 from workers.actors import declare_actors
 from workers.bootstrap import Components, build_components
@@ -26,13 +28,17 @@ LINE_PHASES = [phase.name for phase in CHAIN if isinstance(phase.work, Transacti
 
 
 @pytest.fixture
-def fair(engine: Engine, settings: Settings, shelf: Shelf) -> Iterator[Works]:
-    """An engine whose transactions have ten lines, and goods for it. Waiting messages are seen; none waits too long."""
+def fair(engine: Engine, settings: Settings, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
+    """An engine whose transactions have ten lines, and goods for it. Waiting messages are seen; none waits too long.
+
+    Its gateway has the time that a busy machine takes: an answer that came too late would be left to the sweep, and one
+    that came later than its neighbours to another transaction.
+    """
+    monkeypatch.setattr("pipeline.payments.gateway_calls.GATHER_SECONDS", PATIENT_BANK["gateway_timeout_seconds"])
     for number in range(12):
         shelf.add_variant(f"cup-{number}", stock=500)
-    with build_audited(
-        engine, settings.model_copy(update={"batch_lines": MOST_LINES, "redeliver_after_seconds": 60})
-    ) as works:
+    own = {"batch_lines": MOST_LINES, "redeliver_after_seconds": 60, **PATIENT_BANK}
+    with build_audited(engine, settings.model_copy(update=own)) as works:
         yield works
 
 
@@ -157,7 +163,7 @@ def test_a_group_that_waits_too_long_for_a_turn_waits_in_the_queue(
 ) -> None:
     # Given a stall bound that ends at once, and three large baskets with no message behind them
     shelf.add_variant("cup", stock=100)
-    hasty = settings.model_copy(update={"batch_lines": 1, "redeliver_after_seconds": 1e-6})
+    hasty = settings.model_copy(update={"batch_lines": 1, "redeliver_after_seconds": 1e-6, **PATIENT_BANK})
     with build_audited(engine, hasty) as works:
         ids = [works.start(shelf.add_cart(("cup", 1), ("cup", 1)), token="tok_ok") for _ in range(3)]
         # When a batch of them is worked on

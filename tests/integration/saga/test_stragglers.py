@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine
@@ -13,46 +14,60 @@ from pipeline.gateways.gateway import Call
 from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.intake import PaymentInput, StartRequest
 from pipeline.messaging import UNWIND
-from pipeline.saga.chain import CHAIN
+from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from tests.integration.workers.web.stage import spin_until, work
 from tests.support.harness import OWNER, Shelf, Works
+from tests.support.patience import PATIENT_BANK
 from tests.support.workbench import Spy, build_audited, read_bank
 
 PHASE = "payment_authorization"
 AUTHORIZATION = next(phase for phase in CHAIN if phase.name == PHASE)
 CAPTURED = BankTotals(0, 500, 0)
+#: Longer than any wait of these tests: they release a call, not the clock.
+HELD_SECONDS = 90
 
 
 @dataclass
 class SlowBank:
-    """Delays the answers to some checkouts' calls of one kind until it is released; `waiting` are delayed now."""
+    """Delays the answers to some checkouts' calls of one kind until it is released; `waiting` are delayed now.
+
+    Without `held` it delays those of every checkout.
+    """
 
     verb: str = "authorize"
-    held: set[object] = field(default_factory=set)
+    held: set[object] | None = None
     waiting: int = 0
     go: threading.Event = field(default_factory=threading.Event)
 
     def hold(self, verb: str, call: Call) -> None:
         """Wait, when this one is held back."""
-        if verb == self.verb and call.checkout_id in self.held:
+        if verb == self.verb and (self.held is None or call.checkout_id in self.held):
             self.waiting += 1
             try:
-                assert self.go.wait(20)
+                assert self.go.wait(HELD_SECONDS)
             finally:
                 self.waiting -= 1
 
 
 @contextmanager
 def open_works(engine: Engine, settings: Settings, bank: SlowBank) -> Iterator[Works]:
-    """Give the engine as processes have it: a batch leaves what is slow."""
-    with build_audited(engine, settings, Spy(build_gateway(settings), before=bank.hold)) as works:
+    """Give the engine as processes have it: a batch leaves what is slow. Its gateway has the time to be slow."""
+    patient = settings.model_copy(update=PATIENT_BANK)
+    with build_audited(engine, patient, Spy(build_gateway(patient), before=bank.hold)) as works:
         works.executor.close()
         works.use(works.gateway, linger_seconds=0.05)
         try:
             yield works
         finally:
             bank.go.set()
+
+
+def pump(works: Works, checkout_id: UUID) -> str:
+    """Work off the queues, and return where a checkout stands: a later call of it may have been left behind too."""
+    works.pump()
+    [state] = works.states([checkout_id])
+    return state
 
 
 def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
@@ -68,11 +83,12 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         # When
         works.run_phase(PHASE)
         # Then the thread is back while the call is out, and the other one goes on
-        assert bank.waiting == 1
-        spin_until(lambda: works.status(quick).phases_completed == 4, "the quick one has gone on")
+        spin_until(lambda: bank.waiting == 1, "the call is out")
+        spin_until(lambda: works.line.waiting.get("checkout.order_creation"), "the quick one has gone on")
+        assert works.status(quick).phases_completed == 4
         assert works.status(slow).phases_completed == 3
-        works.pump()
-        assert works.states([slow, quick]) == ["running", "completed"]
+        spin_until(lambda: pump(works, quick) == "completed", "the quick one is bought")
+        assert works.states([slow]) == ["running"]
         # ... no worker repeats the call in flight
         works.runner.run(AUTHORIZATION, [slow])
         assert bank.waiting == 1
@@ -81,8 +97,7 @@ def test_a_call_that_hangs_keeps_neither_its_batch_nor_its_thread(
         works.executor.finish()
         # Then its answer was written down, and it goes on by itself
         assert works.status(slow).phases_completed == 4
-        works.pump()
-        assert works.states([slow]) == ["completed"]
+        spin_until(lambda: pump(works, slow) == "completed", "the slow one is bought")
         assert read_bank(engine, slow) == CAPTURED
 
 
@@ -94,12 +109,13 @@ def test_a_cancellation_that_hangs_delays_no_other_unwind(engine: Engine, settin
         slow, quick = (works.start(shelf.add_cart(("cup", 2)), token="tok_ok") for _ in range(2))
         bank.held = {slow}
         works.pump(until="order_creation")
+        works.executor.finish()
         for each in (slow, quick):
             works.service.cancel(each, OWNER)
         # When
         works.unwinder.run(works.line.take(UNWIND))
         # Then the thread is back while the call is out, and the other one ends
-        assert bank.waiting == 1
+        spin_until(lambda: bank.waiting == 1, "the call is out")
         spin_until(lambda: works.states([quick]) == ["cancelled"], "the quick one has ended")
         assert works.states([slow]) == ["unwinding"]
         # When the bank answers
@@ -126,29 +142,32 @@ def test_as_many_are_left_as_leave_room_for_others(engine: Engine, settings: Set
         # Then the batch waits: the next one could only wait too
         assert batch.is_alive()
         bank.go.set()
-        batch.join(20)
+        batch.join()
         works.executor.finish()
-        works.pump()
-        assert works.states(ids) == ["completed"] * 3
+        spin_until(lambda: {pump(works, each) for each in ids} == {"completed"}, "all are bought")
 
 
 @pytest.mark.usefixtures("works")
 def test_a_worker_that_ends_waits_for_what_it_has_left(shelf: Shelf, settings: Settings) -> None:
-    # Given a worker with a call that takes a second and a half
+    # Given a worker with a call that is out for as long as the test wants
     shelf.add_variant("cup", stock=9, price_minor=250)
     leased = "SELECT count(*) FROM payment_operations WHERE kind = 'authorize' AND leased_until > now()"
-    patient = settings.model_copy(update={"gateway_timeout_seconds": 3.0, "gateway_lease_seconds": 5.0})
-    with work(patient) as running:
+    patient = settings.model_copy(update=PATIENT_BANK)
+    bank = SlowBank()
+    with work(patient, Spy(build_gateway(patient), before=bank.hold)) as running:
         request = StartRequest(
             owner=OWNER,
             cart_id=shelf.add_cart(("cup", 1)),
-            payment=PaymentInput(token="tok_authorize_slow"),
+            payment=PaymentInput(token="tok_ok"),
             idempotency_key="order-1",
         )
         checkout_id = running.service.start(request).checkout_id
-        spin_until(lambda: shelf.rows(leased) == [(1,)], "the bank is asked")
-        spin_until(lambda: running.executor._left == 1, "it is left behind")
-        # When it must end
+        try:
+            spin_until(lambda: shelf.rows(leased) == [(1,)], "the bank is asked")
+            spin_until(lambda: running.executor._left == 1, "it is left behind")
+        finally:
+            # When it must end, half a second before the bank answers
+            threading.Timer(0.5, bank.go.set).start()
     # Then the answer was written down before it ended
     assert shelf.rows("SELECT phase FROM checkouts WHERE id = :id", id=checkout_id)[0][0] >= 4
     assert shelf.rows("SELECT status FROM payment_operations WHERE kind = 'authorize'") == [("succeeded",)]

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog, run_fleet
 from scripts.environments.scratch import name_database, open_scratch
+from scripts.local_servers.valkey import Valkey
+from tests.support.processes import START_SECONDS
+from workers.broker.queue_stats import SOCKET_SECONDS
 
 
 def test_workers_that_do_not_start_are_reported_with_their_last_output(
@@ -51,6 +56,37 @@ def test_a_fleet_is_ready_when_every_worker_is_at_its_queue(settings: Settings, 
             ending.check()
         assert caught.value.code == 143
     log.close()
+
+
+def test_a_redis_that_is_slow_while_workers_start_ends_no_start(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    # Given a Redis that says nothing for longer than a reading waits, once the workers are being started
+    valkey = Valkey(tmp_path)
+    valkey.start()
+    try:
+        assert valkey._process is not None
+        freeze = (
+            f"import os, time; os.kill({valkey._process.pid}, {signal.SIGSTOP:d}); time.sleep(2 * {SOCKET_SECONDS});"
+            f" os.kill({valkey._process.pid}, {signal.SIGCONT:d}); time.sleep(300)"
+        )
+        lines = {
+            "freeze": f"{sys.executable} -c '{freeze}'",
+            "sweep": "dramatiq workers.main:build_broker -p 1 -t 1 -Q checkout.sweep",
+        }
+        own = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
+        # When
+        with (
+            closing(FleetLog(tmp_path / "log")) as log,
+            Ending() as ending,
+            run_fleet(own, log, ending, lines=lines, ready_seconds=START_SECONDS) as supervisor,
+        ):
+            # Then they are awaited all the same
+            assert sorted(supervisor.pids()) == ["freeze.1", "sweep.1"]
+            with Redis.from_url(valkey.url) as client:
+                assert client.zcard("dramatiq:__heartbeats__") == 1
+    finally:
+        valkey.stop()
 
 
 def count_databases(engine: Engine, name: str) -> int:

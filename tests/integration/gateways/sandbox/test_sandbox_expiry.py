@@ -89,11 +89,11 @@ def test_what_has_run_out_stays_so(bank: SandboxGateway, engine: Engine) -> None
 
 
 def test_what_was_cancelled_in_time_has_not_run_out(patient: Settings, engine: Engine) -> None:
-    brief = SandboxGateway(patient.with_gateway_options(authorization_seconds=0.3))
+    brief = SandboxGateway(patient.with_gateway_options(authorization_seconds=2))
     customer = Customer(brief, engine).bring_to(PaymentStatus.AUTHORIZED)
     assert brief.cancel(customer.call()) == cancelled(customer)
     with engine.connect() as connection:
-        connection.execute(text("SELECT pg_sleep(0.35)"))
+        connection.execute(text("SELECT pg_sleep(2.05)"))
 
     assert brief.capture(customer.call()) == GONE
 

@@ -37,6 +37,15 @@ def ask(bank: SandboxGateway, verb: str, call: Call) -> Answer:
     return asked(call)
 
 
+def age_requests(engine: Engine, seconds: int) -> None:
+    """Let so much time pass since the bank saw each key first."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE sandbox.requests SET created_at = created_at - make_interval(secs => :seconds)"),
+            {"seconds": seconds},
+        )
+
+
 def status_of(customer: Customer) -> PaymentStatus | None:
     return PaymentStatus(customer.row()["status"]) if customer.opened() else None
 
@@ -155,20 +164,24 @@ def test_a_decline_is_kept_with_its_key(bank: SandboxGateway, engine: Engine) ->
     assert customer.seen(call.key) == (2, True)
 
 
-def test_a_hanging_key_is_in_use_for_every_process_until_the_hang_is_over(
-    bank: SandboxGateway, other_bank: SandboxGateway, patient: Settings, engine: Engine
+def test_a_hanging_key_is_in_use_for_everybody_until_the_hang_is_over(
+    bank: SandboxGateway, patient: Settings, engine: Engine
 ) -> None:
     customer = Customer(bank, engine).open()
     call = customer.call(token="tok_authorize_timeout_after")
-    hasty = SandboxGateway(patient.model_copy(update={"gateway_timeout_seconds": 0.05}))
-    # It gave up after 0.05 s; for the other one, which hangs for 0.2 s, the bank is still at it.
+    hanging = patient.with_gateway_options(hang_seconds=20)
+    hasty = SandboxGateway(hanging.model_copy(update={"gateway_timeout_seconds": 0.2}))
+    other_bank = SandboxGateway(hanging)
+    # It gave up after 0.2 s, and the bank has its call; for the other one, which hangs for 20 s, it is still at it.
     assert hasty.authorize(call) == Unknown("timeout")
+    hasty.close()
+    assert customer.seen(call.key) == (1, True)
 
     early = other_bank.authorize(call)
-    time.sleep(HANG_SECONDS)
+    age_requests(engine, 20)
     late = other_bank.authorize(call)
 
-    hasty.close()
+    other_bank.close()
     assert early == Unknown("key_in_use")
     assert late == customer.standing()
     assert customer.entries() == [("authorize", 1250)]
@@ -224,9 +237,8 @@ def test_the_bank_keeps_what_it_did_for_a_caller_that_was_killed(
     child.kill()
     assert child.wait(10) == -9
 
-    with engine.begin() as connection:
-        # As if the hang of this bank (0.2 s) were over.
-        connection.execute(text("UPDATE sandbox.requests SET created_at = created_at - interval '1 s'"))
+    # As if the hang of this bank (0.2 s) were over.
+    age_requests(engine, 1)
     answer = bank.capture(customer.call(key="kill"))
 
     assert answer == Succeeded(customer.reference or "", PaymentStatus.CAPTURED)

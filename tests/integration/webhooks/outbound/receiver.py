@@ -59,7 +59,7 @@ def receive() -> Iterator[Receiver]:
             if receiver.drip:
                 self._drip()
             elif status == 0:
-                receiver.over.wait(10)
+                receiver.over.wait(60)
             else:
                 self.send_response(status)
                 if receiver.location:

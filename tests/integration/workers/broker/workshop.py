@@ -11,6 +11,7 @@ import dramatiq
 import redis
 from dramatiq.broker import Broker
 
+from tests.support.patience import WAIT_SECONDS
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.message_validation import UnfitMessage
 
@@ -23,7 +24,7 @@ def make_ids(count: int) -> list[str]:
     return [str(uuid4()) for _ in range(count)]
 
 
-def wait_until(condition: Callable[[], Any], *, seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], Any], *, seconds: float = WAIT_SECONDS) -> None:
     """Wait for a condition, at most `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -43,7 +44,7 @@ class Recorder:
         """Be called with the arguments of a batch."""
         self.called_at.append(time.monotonic())
         self.calls.append(args)
-        assert self.gate.wait(30)
+        assert self.gate.wait(WAIT_SECONDS)
 
     @property
     def sizes(self) -> list[int]:

@@ -12,17 +12,19 @@ import dramatiq
 import httpx2
 from sqlalchemy import Engine, text
 
+from pipeline.gateways import Gateway
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.saga.sweep import sweep
 from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from tests.support.harness import ADDRESS, OWNER, Shelf
+from tests.support.patience import WAIT_SECONDS
 from workers.actors import declare_actors
 from workers.bootstrap import Components, build_components
 from workers.overview import is_idle
 from workers.web.__main__ import Server, build_server
 
-#: Bound of every wait.
+#: Longest that a request takes, its wait included.
 SECONDS: Final = 10.0
 PREFER: Final = {"Prefer": "wait=8"}
 #: A cart of one cup.
@@ -145,9 +147,9 @@ def held_stock(stage: Stage) -> Iterator[None]:
 
 def spin_until(is_so: Callable[[], object], what: str) -> None:
     """Look again and again until it is so; fail with `what` after the bound."""
-    ends_at = time.monotonic() + SECONDS
+    ends_at = time.monotonic() + WAIT_SECONDS
     while not is_so():
-        assert time.monotonic() < ends_at, f"{what}: not within {SECONDS} s"
+        assert time.monotonic() < ends_at, f"{what}: not within {WAIT_SECONDS} s"
         time.sleep(0.01)
 
 
@@ -172,9 +174,9 @@ def find_url(server: Server) -> str:
 
 
 @contextmanager
-def work(settings: Settings) -> Iterator[Components]:
-    """Run every actor on threads of this process."""
-    components = build_components(settings, "worker")
+def work(settings: Settings, gateway: Gateway | None = None) -> Iterator[Components]:
+    """Run every actor on threads of this process. `gateway` takes the place of the one that the settings name."""
+    components = build_components(settings, "worker", gateway=gateway)
     declare_actors(components)
     worker = dramatiq.Worker(components.broker, worker_timeout=100, worker_threads=4)
     worker.start()

@@ -111,11 +111,11 @@ def test_a_reading_that_hangs_delays_no_others(stage: Stage) -> None:
             blocker.execute(text("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE"))
             first = asyncio.create_task(load_shedding.admit())
             await asyncio.sleep(0.2)
-            # When other requests come, then they use the last reading
-            await asyncio.wait_for(asyncio.gather(*(load_shedding.admit() for _ in range(50))), 0.5)
+            # When others come, then they go by the last look
+            await asyncio.wait_for(asyncio.gather(*(load_shedding.admit() for _ in range(50))), 3)
             assert not first.done()
             blocker.rollback()
-        await asyncio.wait_for(first, 5)
+        await asyncio.wait_for(first, 30)
 
     context = build_context(stage.settings)
     try:

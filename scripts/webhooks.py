@@ -84,7 +84,7 @@ def deliveries(
     if as_json:
         say_json([asdict(each) for each in found])
         return
-    columns = ("id", "event", "checkout", "status", "tries", "last", "error", "url")
+    columns = ("id", "event", "checkout", "status", "attempts", "last", "error", "url")
     rows = [
         (each.id, each.kind, each.checkout_id, each.status, each.attempts, each.last_status, each.last_error, each.url)
         for each in found

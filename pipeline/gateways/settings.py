@@ -57,7 +57,7 @@ class GatewaySettings(BaseSettings):
         return ()
 
     def has_tables_here(self, settings: Settings) -> bool:
-        """Tell whether what the invariants read is in the engine's database: elsewhere they are not checked."""
+        """Return whether what the invariants read is in the engine's database: elsewhere they are not checked."""
         del settings
         return True
 
@@ -98,7 +98,7 @@ class GatewaySettings(BaseSettings):
         return [name for name, field in cls.model_fields.items() if SecretStr in _unite(field.annotation)]
 
     def find_secret(self) -> str | None:
-        """Return the variable of the first secret that is set: whoever sets one means this gateway."""
+        """Return the variable of the first secret that is set: a set secret chooses this gateway."""
         for name in self.list_secrets():
             value = getattr(self, name)
             if isinstance(value, SecretStr) and value.get_secret_value().strip():

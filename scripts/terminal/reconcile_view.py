@@ -85,7 +85,7 @@ def _describe_finding(finding: Finding) -> dict[str, Any]:
         "checkout_id": str(finding.checkout_id),
         "state": None if local is None else local.state,
         "reference": finding.reference,
-        "books": None if local is None else local.status,
+        "stored": None if local is None else local.status,
         "provider": None if held is None else held.status,
         "order": _describe_money(finding.due),
         "kept": _describe_money(finding.kept),

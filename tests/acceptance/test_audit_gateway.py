@@ -168,7 +168,7 @@ def test_json_has_the_findings_and_the_repairs_in_one_object(
             "checkout_id": "00000000-0000-7000-8000-000000000001",
             "state": "completed",
             "reference": "pay_1",
-            "books": "captured",
+            "stored": "captured",
             "provider": "captured",
             "order": {"minor": 500, "currency": "EUR"},
             "kept": {"minor": 499, "currency": "EUR"},

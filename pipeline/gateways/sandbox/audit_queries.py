@@ -1,4 +1,4 @@
-"""The bank's books as an auditor reads them: plain SQL over its tables, none of its code."""
+"""The bank's ledger as an auditor reads it: plain SQL over its tables, none of its code."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

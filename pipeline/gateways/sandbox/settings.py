@@ -46,14 +46,14 @@ class SandboxSettings(GatewaySettings):
 
     @classmethod
     def list_invariants(cls) -> Sequence[Invariant]:
-        """Compare its books with the engine's."""
+        """Return the comparison of the bank's tables with the engine's."""
         return BANK_INVARIANTS
 
     def has_tables_here(self, settings: Settings) -> bool:
-        """Unless its books are in a database of their own."""
+        """Return whether the bank's tables are in the engine's database, and not in one of their own."""
         return self.database_url is None or self.database_url == settings.database_url
 
     @classmethod
     def list_grants(cls) -> Sequence[SchemaGrant]:
-        """Let the worker write its books: it plays an external provider, whose books in production are elsewhere."""
+        """Return the worker's right to write the bank's tables: the worker is the bank, where no provider is."""
         return (SchemaGrant(SCHEMA, worker=("SELECT", "INSERT", "UPDATE")),)

@@ -1,4 +1,4 @@
-"""Checks the pinned packages for known vulnerabilities, and the files for secrets: `checkout security`.
+"""Checks the pinned packages for known vulnerabilities and the files for secrets, as `checkout security`.
 
 Exit codes: 0 nothing was found, 1 something was. A check that could not run (advisories offline or behind a mirror,
 secrets outside a git checkout) is reported as such, never as a clean result; with `--strict` it is exit code 1.

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from pipeline.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-BOOKS: Final = ROOT / "tests" / "integration" / "audit" / "books.sql"
+CONSISTENT_ROWS: Final = ROOT / "tests" / "integration" / "audit" / "consistent_rows.sql"
 
 
 def write(engine: Engine, sql: str) -> None:

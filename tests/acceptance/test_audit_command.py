@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from pipeline.audit.report import list_invariants
 from pipeline.settings import Settings
 from scripts.environments.waiting import read_waiting
-from tests.acceptance.auditor import BOOKS, run, write
+from tests.acceptance.auditor import CONSISTENT_ROWS, run, write
 
 pytestmark = pytest.mark.acceptance
 
@@ -35,7 +35,7 @@ def enqueue(redis: Redis, queue: str, body: str) -> None:
 def test_exit_0_with_a_line_for_each_invariant_when_all_hold(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
-    write(engine, BOOKS.read_text())
+    write(engine, CONSISTENT_ROWS.read_text())
     done = run(tmp_path, settings)
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
@@ -44,7 +44,7 @@ def test_exit_0_with_a_line_for_each_invariant_when_all_hold(
 
 
 def test_what_is_not_checked_is_named(tmp_path: Path, engine: Engine, settings: Settings) -> None:
-    write(engine, BOOKS.read_text())
+    write(engine, CONSISTENT_ROWS.read_text())
     done = run(tmp_path, settings, CHECKOUT_SANDBOX_DATABASE_URL="postgresql:///bank")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-2:] == [
@@ -87,7 +87,7 @@ def test_json_has_every_invariant_and_the_rows_of_violated_ones(
 ) -> None:
     write(
         engine,
-        BOOKS.read_text() + "UPDATE orders SET total_minor = 751 WHERE state = 'cancelled';"
+        CONSISTENT_ROWS.read_text() + "UPDATE orders SET total_minor = 751 WHERE state = 'cancelled';"
         "UPDATE checkouts SET state = 'needs_review', review = '{}', due_at = NULL, due_reason = NULL"
         " WHERE state = 'running'",
     )
@@ -121,7 +121,7 @@ def test_an_overdue_checkout_whose_message_waits_in_redis_is_fine(
     # given a checkout an hour late
     write(
         engine,
-        BOOKS.read_text() + "UPDATE checkouts SET due_at = now() - interval '1 hour' WHERE state = 'running'",
+        CONSISTENT_ROWS.read_text() + "UPDATE checkouts SET due_at = now() - interval '1 hour' WHERE state = 'running'",
     )
     assert run(tmp_path, settings).returncode == 1
     # when its message waits in Redis
@@ -131,7 +131,7 @@ def test_an_overdue_checkout_whose_message_waits_in_redis_is_fine(
 
 
 def test_without_redis_a_note_is_printed_and_all_is_checked(tmp_path: Path, engine: Engine, settings: Settings) -> None:
-    write(engine, BOOKS.read_text())
+    write(engine, CONSISTENT_ROWS.read_text())
     done = run(tmp_path, settings, REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from pipeline.audit.report import list_invariants
 from pipeline.reconciliation import FindingKind
 from pipeline.settings import Settings
-from tests.acceptance.auditor import BOOKS, run, write
+from tests.acceptance.auditor import CONSISTENT_ROWS, run, write
 from tests.integration.reconciliation.counter import adopt, bank_entries, check_out, make_object
 from tests.support.harness import Shelf, build_works
 from tests.support.workbench import take_snapshot
@@ -37,7 +37,7 @@ def figures(stdout: str) -> list[tuple[str, str, int]]:
 def test_exit_0_with_a_line_for_each_kind_when_both_sides_agree(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
-    write(engine, BOOKS.read_text())
+    write(engine, CONSISTENT_ROWS.read_text())
     before = take_snapshot(engine)
     done = run(tmp_path, settings, "--gateway")
     assert (done.returncode, done.stderr) == (0, "")
@@ -55,7 +55,7 @@ def test_exit_0_with_a_line_for_each_kind_when_both_sides_agree(
 def test_a_difference_is_exit_1_with_what_to_do_and_nothing_is_touched(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
-    write(engine, BOOKS.read_text() + ORPHAN)
+    write(engine, CONSISTENT_ROWS.read_text() + ORPHAN)
     before = take_snapshot(engine)
     done = run(tmp_path, settings, "--gateway")
     assert (done.returncode, done.stderr) == (1, "")
@@ -100,7 +100,7 @@ def test_a_repair_prints_what_it_did_and_the_next_run_finds_nothing(
 def test_a_difference_without_a_rule_remains_after_a_repair_and_is_exit_1(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
-    write(engine, BOOKS.read_text() + "DELETE FROM sandbox.payments WHERE reference = 'pay_2'")
+    write(engine, CONSISTENT_ROWS.read_text() + "DELETE FROM sandbox.payments WHERE reference = 'pay_2'")
     before = take_snapshot(engine)
     done = run(tmp_path, settings, "--gateway", "--repair")
     assert done.returncode == 1
@@ -113,7 +113,7 @@ def test_ten_rows_of_a_kind_are_shown_and_notes_do_not_fail(tmp_path: Path, engi
     # Given twelve objects of another database in a shared account, and the bank's ledger in another database
     write(
         engine,
-        BOOKS.read_text()
+        CONSISTENT_ROWS.read_text()
         + "INSERT INTO sandbox.payments (reference, checkout_id, currency, amount_minor, status, authorized_minor,"
         " captured_minor, refunded_minor) SELECT 'pay_' || n, gen_random_uuid(), 'EUR', 100, 'open', 0, 0, 0"
         " FROM generate_series(11, 22) AS n",
@@ -135,7 +135,10 @@ def test_json_has_the_findings_and_the_repairs_in_one_object(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
     write(
-        engine, BOOKS.read_text() + ORPHAN + "UPDATE sandbox.payments SET refunded_minor = 1 WHERE captured_minor > 0"
+        engine,
+        CONSISTENT_ROWS.read_text()
+        + ORPHAN
+        + "UPDATE sandbox.payments SET refunded_minor = 1 WHERE captured_minor > 0",
     )
     done = run(tmp_path, settings, "--json", "--gateway", "--repair")
     assert done.returncode == 1
@@ -182,7 +185,10 @@ def test_json_has_the_findings_and_the_repairs_in_one_object(
 
 def test_the_window_is_given_in_hours(tmp_path: Path, engine: Engine, settings: Settings) -> None:
     # Given a orphan of eight days ago
-    write(engine, BOOKS.read_text() + ORPHAN + "UPDATE sandbox.payments SET created_at = now() - interval '8 days'")
+    write(
+        engine,
+        CONSISTENT_ROWS.read_text() + ORPHAN + "UPDATE sandbox.payments SET created_at = now() - interval '8 days'",
+    )
     # When, then
     week = run(tmp_path, settings, "--gateway")
     assert [each for each in figures(week.stdout) if each[0] != "ok"] == []
@@ -195,7 +201,7 @@ def test_the_window_is_given_in_hours(tmp_path: Path, engine: Engine, settings: 
 def test_a_call_that_makes_no_sense_is_a_usage_error(
     args: list[str], tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
-    write(engine, BOOKS.read_text() + ORPHAN)
+    write(engine, CONSISTENT_ROWS.read_text() + ORPHAN)
     before = take_snapshot(engine)
     done = run(tmp_path, settings, *args)
     assert (done.returncode, done.stdout) == (2, "")
@@ -208,7 +214,7 @@ def test_a_provider_that_cannot_be_read_is_exit_2_and_never_all_well(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
     # Given a bank whose database is unavailable
-    write(engine, BOOKS.read_text())
+    write(engine, CONSISTENT_ROWS.read_text())
     bank = {"CHECKOUT_SANDBOX_DATABASE_URL": "postgresql://bank:secret@127.0.0.1:1/bank"}
     sentence = "The payment provider does not answer (its database failed): try again later."
     # When

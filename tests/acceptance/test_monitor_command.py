@@ -22,7 +22,7 @@ from pipeline.settings import Settings
 pytestmark = pytest.mark.acceptance
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-BOOKS: Final = ROOT / "tests" / "integration" / "audit" / "books.sql"
+CONSISTENT_ROWS: Final = ROOT / "tests" / "integration" / "audit" / "consistent_rows.sql"
 COMMAND: Final = (sys.executable, str(ROOT / "scripts" / "monitor.py"))
 
 
@@ -31,7 +31,7 @@ def stored_checkouts(engine: Engine) -> None:
     """Commit one completed, one failed and one running checkout."""
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        connection.exec_driver_sql(BOOKS.read_text())
+        connection.exec_driver_sql(CONSISTENT_ROWS.read_text())
 
 
 def environment(settings: Settings, **others: str) -> dict[str, str]:

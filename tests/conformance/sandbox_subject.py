@@ -1,4 +1,4 @@
-"""The sandbox bank as a subject: its tokens make it go wrong, and its books are read by SQL."""
+"""The sandbox bank as a subject: its tokens make it go wrong, and its tables are read by SQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,16 +44,16 @@ def build(settings: Settings) -> Iterator[Subject]:
     patient = settings.model_copy(update={"gateway_timeout_seconds": 2}).with_gateway_options(hang_seconds=0.2)
     gateway = SandboxGateway(patient)
     engine = connect_engine(settings, application_name="conformance", pool_size=1)
-    books = _Books(engine, gateway, Stamp(SandboxSettings.read(settings).webhook_secret))
+    tables = _BankTables(engine, gateway, Stamp(SandboxSettings.read(settings).webhook_secret))
     yield Subject(
         gateway=gateway,
         tokens=Tokens(ok="tok_ok", declined="tok_declined", action="tok_action_required"),
         missing=f"sbx_{'0' * 32}",
-        movements=books.read_sums,
-        count_objects=books.count_objects,
-        act_as_buyer=books.act_as_buyer,
-        let_expire=books.let_expire,
-        make_webhook=books.make_webhook,
+        movements=tables.read_sums,
+        count_objects=tables.count_objects,
+        act_as_buyer=tables.act_as_buyer,
+        let_expire=tables.let_expire,
+        make_webhook=tables.make_webhook,
         provoke=provoke,
         faults=frozenset(WORDS),
     )
@@ -67,8 +67,8 @@ def provoke(fault: Fault, verb: Verb, token: str) -> Iterator[str]:
     yield f"{token}+tok_{verb}_{WORDS[fault]}"
 
 
-class _Books:
-    """The bank's books, seen from outside of its code."""
+class _BankTables:
+    """The bank's tables, read without its code."""
 
     def __init__(self, engine: Engine, gateway: SandboxGateway, stamp: Stamp) -> None:
         self._engine, self._gateway, self._stamp = engine, gateway, stamp

@@ -73,7 +73,7 @@ class Provoker:
 
 
 def read_movements(local: Local, reference: str) -> tuple[int, int]:
-    """Return what was captured and what was given back, by localstripe's own books."""
+    """Return what was captured and what was refunded, by localstripe's own ledger."""
     charge = local.read_intent(reference)["latest_charge"]
     if charge is None or not charge["captured"]:
         return 0, 0
@@ -86,7 +86,7 @@ def count_objects(local: Local, checkout_id: UUID) -> int:
 
 
 def act_as_buyer(local: Local, reference: str, *, approve: bool) -> None:
-    """Pass the bank's challenge, or not; when the intent waits for nobody any more, it is refused."""
+    """Pass the bank's challenge, or not; when the intent does not wait any more, it is refused."""
     secret = local.read_intent(reference)["client_secret"]
     path = f"/v1/payment_intents/{reference}/_authenticate"
     assert local.post(path, {"client_secret": secret, "success": approve}).status in (200, 400)

@@ -25,7 +25,7 @@ GATEWAY: Final = "sandbox"
 #: What the bank has of a checkout of `start_many` that was paid once.
 PAID: Final = BankTotals(0, 700, 0)
 #: A checkout of another database.
-STRANGER: Final = UUID(int=7)
+OTHER_CHECKOUT: Final = UUID(int=7)
 
 
 class Mail:
@@ -60,7 +60,9 @@ class Mail:
         return self.works.service.receive_webhook(GATEWAY, body, sign(self.works.settings, event_id, body))
 
 
-def make_body(*, reference: Any = "sbx_1", checkout_id: Any = STRANGER, kind: Any = "payment.authorized") -> bytes:
+def make_body(
+    *, reference: Any = "sbx_1", checkout_id: Any = OTHER_CHECKOUT, kind: Any = "payment.authorized"
+) -> bytes:
     """Return an event as the bank writes it."""
     data = {"reference": reference, "checkout_id": str(checkout_id)}
     return json.dumps({"type": kind, "timestamp": "2026-11-23T12:00:00Z", "data": data}).encode()

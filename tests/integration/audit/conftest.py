@@ -9,7 +9,7 @@ from tests.integration.audit.plants import write_books
 
 
 @pytest.fixture
-def books(engine: Engine) -> Engine:
+def consistent(engine: Engine) -> Engine:
     """Committed: one completed, one failed and one running checkout."""
     with engine.begin() as connection:
         write_books(connection)
@@ -17,9 +17,9 @@ def books(engine: Engine) -> Engine:
 
 
 @pytest.fixture
-def connection(books: Engine) -> Iterator[Connection]:
+def connection(consistent: Engine) -> Iterator[Connection]:
     """A transaction past every trigger and foreign key, which is never committed."""
-    with books.connect() as connection, connection.begin() as transaction:
+    with consistent.connect() as connection, connection.begin() as transaction:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         yield connection
         transaction.rollback()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from pipeline.audit.report import AuditReport
 from tests.integration.audit.history_plants import HISTORY_PLANTS
 
-BOOKS: Final = Path(__file__).with_name("books.sql")
+CONSISTENT_ROWS: Final = Path(__file__).with_name("consistent_rows.sql")
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ PLANTS: Final = (
         f"UPDATE stock_movements SET quantity = sign(quantity) WHERE checkout_id = {checkout_id(1)};"
         "UPDATE stock_levels SET on_hand = 9",
     ),
-    # Charged twice, given back once: the sum is right and the buyer's statement is not.
+    # Charged twice, refunded once: the sum is right and the buyer's statement is not.
     Plant(
         "completed_is_captured_once",
         "DROP INDEX payment_operations_once_key;"
@@ -278,7 +278,7 @@ PLANTS: Final = (
 
 def write_books(connection: Connection) -> None:
     connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-    connection.exec_driver_sql(BOOKS.read_text())
+    connection.exec_driver_sql(CONSISTENT_ROWS.read_text())
     connection.exec_driver_sql("SET LOCAL session_replication_role = origin")
 
 

@@ -27,8 +27,8 @@ def test_an_empty_database_violates_no_invariant(engine: Engine, settings: Setti
         assert audit(connection, settings) == []
 
 
-def test_consistent_rows_violate_no_invariant(books: Engine, settings: Settings) -> None:
-    with books.connect() as connection:
+def test_consistent_rows_violate_no_invariant(consistent: Engine, settings: Settings) -> None:
+    with consistent.connect() as connection:
         report = take_report(connection, settings)
     assert report.violations == ()
     assert report.checked == list_invariants()

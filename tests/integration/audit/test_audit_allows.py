@@ -97,17 +97,17 @@ def test_another_gateway_is_not_compared_with_the_sandbox(connection: Connection
     assert broken(check(connection, settings)) == {}
 
 
-def test_one_audit_sees_one_moment(books: Engine, settings: Settings) -> None:
+def test_one_audit_sees_one_moment(consistent: Engine, settings: Settings) -> None:
     # given rows that another transaction breaks, committed, while the audit is at its first invariant
     statements: list[str] = []
 
     def break_books(_connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
         statements.append(statement)
         if len(statements) == 1:
-            with books.begin() as other:
+            with consistent.begin() as other:
                 other.exec_driver_sql("UPDATE stock_levels SET on_hand = on_hand + 1")
 
-    with books.connect() as connection:
+    with consistent.connect() as connection:
         # when
         event.listen(connection, "after_cursor_execute", break_books)
         during = take_report(connection, settings)
@@ -119,7 +119,7 @@ def test_one_audit_sees_one_moment(books: Engine, settings: Settings) -> None:
         assert broken(take_report(connection, settings)) == {"stock_is_ledger": 1}
 
 
-def test_the_audit_cannot_write_and_leaves_the_connection_as_it_was(books: Engine, settings: Settings) -> None:
+def test_the_audit_cannot_write_and_leaves_the_connection_as_it_was(consistent: Engine, settings: Settings) -> None:
     seen: list[tuple[str, str]] = []
 
     def look(connection: Connection, *_rest: Any) -> None:
@@ -127,7 +127,7 @@ def test_the_audit_cannot_write_and_leaves_the_connection_as_it_was(books: Engin
         raw.execute("SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')")
         seen.append(raw.fetchone() or ("", ""))
 
-    with books.connect() as connection:
+    with consistent.connect() as connection:
         event.listen(connection, "before_cursor_execute", look)
         audit(connection, settings)
         event.remove(connection, "before_cursor_execute", look)

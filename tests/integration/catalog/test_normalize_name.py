@@ -49,7 +49,7 @@ ALIKE: Final = (range(0x3400, 0x4DC0), range(0x4E00, 0xA000), range(0xAC00, 0xD7
                 range(0x20000, 0x32000))  # fmt: skip
 
 
-def ours(kind: NameKind, name: str) -> str:
+def normalize_in_python(kind: NameKind, name: str) -> str:
     """Return Python's result; what it refuses as blank is '' in the schema."""
     try:
         return SIDES[kind](name)
@@ -57,7 +57,7 @@ def ours(kind: NameKind, name: str) -> str:
         return ""
 
 
-def theirs(engine: Engine, kind: NameKind, names: Iterable[str]) -> list[str]:
+def normalize_in_sql(engine: Engine, kind: NameKind, names: Iterable[str]) -> list[str]:
     """Return the schema's results."""
     with engine.connect() as connection:
         return list(connection.execute(BOTH, {"kind": kind, "names": list(names)}).scalars())
@@ -85,11 +85,11 @@ def test_both_sides_agree_about_every_character(engine: Engine, kind: NameKind) 
     characters = list_characters(engine)
     assert len(characters) > 30_000
     names = [*(f"a{each}b" for each in characters), *(each for each in characters if _is_hard(each))]
-    answers = theirs(engine, kind, names)
+    answers = normalize_in_sql(engine, kind, names)
     differ = [
-        (name, ours(kind, name), answer)
+        (name, normalize_in_python(kind, name), answer)
         for name, answer in zip(names, answers, strict=True)
-        if ours(kind, name) != answer
+        if normalize_in_python(kind, name) != answer
     ]
     assert differ == []
 
@@ -103,15 +103,15 @@ def test_both_sides_agree_about_names_of_hard_characters(engine: Engine, kind: N
         "aAbB 19-ßẞİıſΣς\u200b\u00a0\u00ad\u0301\u0307"
     )
     names = ["".join(draw.choices(hard, k=draw.randint(1, 8))) for _ in range(4_000)]
-    answers = theirs(engine, kind, names)
+    answers = normalize_in_sql(engine, kind, names)
     differ = [
-        (name, ours(kind, name), answer)
+        (name, normalize_in_python(kind, name), answer)
         for name, answer in zip(names, answers, strict=True)
-        if ours(kind, name) != answer
+        if normalize_in_python(kind, name) != answer
     ]
     assert differ == [], f"seed {seed}"
     if kind is not NameKind.LOOK_ALIKE:
-        assert theirs(engine, kind, answers) == answers, f"seed {seed}"
+        assert normalize_in_sql(engine, kind, answers) == answers, f"seed {seed}"
 
 
 def test_the_function_has_the_characters_of_the_code(engine: Engine) -> None:

@@ -31,7 +31,7 @@ def wait_for_lock(engine: Engine) -> None:
     with engine.connect() as connection:
         while connection.execute(sql).scalar_one() == 0:
             connection.rollback()
-            assert time.monotonic() < ends_at, "nobody waits"
+            assert time.monotonic() < ends_at, "no session waits"
             time.sleep(0.01)
 
 

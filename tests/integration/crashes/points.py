@@ -39,7 +39,7 @@ class Trace:
     """Notes each boundary; at the chosen one the process dies, as by SIGKILL from outside."""
 
     chosen: Point | None = None
-    where: str = "door"
+    where: str = "entry"
     points: list[Point] = field(default_factory=list)
     objections: list[str] = field(default_factory=list)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)

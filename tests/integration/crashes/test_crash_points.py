@@ -55,7 +55,7 @@ def test_the_scenes_pass_by_every_phase_both_ways(crashes: Crashes) -> None:
         kinds = {"commit"} if isinstance(phase.work, TransactionPhase) else {"commit", "call"}
         done = {kind for where, kind in found if where == f"do {phase.name}"}
         assert done - {"send"} == kinds, phase.name
-        # After the last there is nobody to be told.
+        # After the last there is no next phase.
         assert "send" in done or phase is CHAIN[-1], phase.name
         undone = {kind for where, kind in found if where == f"undo {phase.name}"}
         if phase.name in NO_UNDO:

@@ -1,4 +1,4 @@
-"""`python -m tests.integration.crashes.victim`: forks a process for each line it reads, and tells how it died.
+"""`python -m tests.integration.crashes.victim`: forks a process for each line it reads, and reports how it died.
 
 The one that forks has imported everything and holds nothing: no connection, no thread. So a run costs milliseconds.
 """

@@ -113,16 +113,16 @@ def test_what_is_completed_stays_so(works: Works, shelf: Shelf, engine: Engine, 
 def test_a_checkout_of_another_owner_is_not_there(works: Works, shelf: Shelf, engine: Engine) -> None:
     # Given
     checkout_id = bring_to(works, shelf, 3, card=None)
-    nobody = uuid4()
+    unknown_id = uuid4()
     before = take_snapshot(engine)
     # When, then
-    for each, owner in ((checkout_id, "shop-2"), (nobody, OWNER)):
+    for each, owner in ((checkout_id, "shop-2"), (unknown_id, OWNER)):
         for act in (works.service.cancel, works.service.resume):
             with pytest.raises(NotFound) as refusal:
                 act(each, owner)
             assert str(refusal.value) == f"There is no checkout {each} of this owner: check the id."
     with pytest.raises(NotFound):
-        works.service.release(nobody, actor="ops", reason="?")
+        works.service.release(unknown_id, actor="ops", reason="?")
     with pytest.raises(NotFound):
         works.service.status(checkout_id=checkout_id, owner="shop-2")
     assert take_snapshot(engine) == before

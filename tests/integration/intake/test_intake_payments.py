@@ -38,11 +38,11 @@ def test_what_cannot_be_paid_says_why(works: Works, shelf: Shelf) -> None:
     shelf.add_variant("cup", stock=9, price_minor=250)
     checkout_id = works.start(shelf.add_cart(("cup", 1)))
     works.pump()
-    nobody = UUID("0190a000-0000-7000-8000-000000000000")
+    unknown_id = UUID("0190a000-0000-7000-8000-000000000000")
     unknown = "There is no checkout {}".format
     rest = " of this owner: check the id."
     # When, then: unknown, and of another owner
-    assert_refused(works, lambda: works.pay(nobody), NotFound, "checkout_unknown", unknown(nobody) + rest)
+    assert_refused(works, lambda: works.pay(unknown_id), NotFound, "checkout_unknown", unknown(unknown_id) + rest)
     assert_refused(
         works,
         lambda: works.pay(checkout_id, owner="shop-2"),

@@ -141,6 +141,6 @@ def test_what_is_wrong_is_found(code: str, shop: dict[str, object], engine: Engi
 def test_the_queues_have_their_say() -> None:
     quiet = QueueFigures("checkout.intake", 0, 0, 0, None)
     assert [(each.code, each.severity) for each in judge_queues([quiet])] == [("dead_lettered", Severity.OK)]
-    dead = QueueFigures("checkout.intake", 0, 0, 3, None)
-    assert [(each.severity, each.count) for each in judge_queues([dead])] == [(Severity.WARNING, 3)]
+    dead_lettered = QueueFigures("checkout.intake", 0, 0, 3, None)
+    assert [(each.severity, each.count) for each in judge_queues([dead_lettered])] == [(Severity.WARNING, 3)]
     assert [(each.code, each.severity) for each in judge_queues(None)] == [("broker_away", Severity.CRITICAL)]

@@ -13,7 +13,7 @@ from pipeline.saga import CHAIN
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works
 
-BOOKS: Final = Path(__file__).parents[1] / "audit" / "books.sql"
+CONSISTENT_ROWS: Final = Path(__file__).parents[1] / "audit" / "consistent_rows.sql"
 
 
 def write(engine: Engine, sql: str) -> None:
@@ -61,7 +61,7 @@ def test_an_empty_database_has_figures(engine: Engine, settings: Settings) -> No
 
 def test_the_figures_of_the_database(engine: Engine, settings: Settings) -> None:
     # given one checkout completed in 2 s, one failed, one running after two phases with a mug on hold
-    write(engine, BOOKS.read_text())
+    write(engine, CONSISTENT_ROWS.read_text())
     # when
     found = read(engine, settings)
     # then
@@ -127,7 +127,7 @@ def test_what_waits_is_counted_by_its_next_phase(engine: Engine, settings: Setti
 def test_what_needs_attention_is_counted(engine: Engine, settings: Settings) -> None:
     write(
         engine,
-        BOOKS.read_text()
+        CONSISTENT_ROWS.read_text()
         + add_active("awaiting_payment", phase=3, expires="-1 hour")
         # Within the sweep's bound.
         + add_active("awaiting_payment", phase=3, expires="-1 s")
@@ -180,7 +180,7 @@ def test_no_query_reads_what_ended_long_ago(engine: Engine, settings: Settings) 
             " SELECT 'checkout.intake', 'x', 'message_invalid', 'x', ended_at FROM checkouts;"
             "INSERT INTO redemptions (checkout_id, code) SELECT id, 'TEN' FROM checkouts;"
             "INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at, ended_at)"
-            " SELECT id, gen_random_uuid(), 'delivered', NULL, at FROM events;" + BOOKS.read_text()
+            " SELECT id, gen_random_uuid(), 'delivered', NULL, at FROM events;" + CONSISTENT_ROWS.read_text()
         )
         connection.exec_driver_sql(
             "ANALYZE checkouts, events, reservations, payment_operations, rejected_messages, redemptions,"

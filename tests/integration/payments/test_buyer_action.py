@@ -51,7 +51,7 @@ def test_it_parks_with_what_the_storefront_needs_and_keeps_stock_and_prices(stag
     assert stage.totals(checkout_id) == PAID
 
 
-@pytest.mark.parametrize(("window", "held"), [(None, 1200), (1800.0, 1800)], ids=["ours", "the provider's"])
+@pytest.mark.parametrize(("window", "held"), [(None, 1200), (1800.0, 1800)], ids=["own", "the provider's"])
 def test_the_reservation_is_extended_to_the_window_once(
     engine: Engine, settings: Settings, window: float | None, held: int
 ) -> None:

@@ -27,9 +27,9 @@ def test_a_poll_is_no_attempt_and_leaves_the_fence(stage: Stage) -> None:
     def lease(verb: Verb) -> tuple[bool, Any]:
         with stage.engine.begin() as connection:
             [member] = lock_checkouts(connection, [checkout_id])
-            books = load_payments(connection, [checkout_id])[checkout_id]
+            payment = load_payments(connection, [checkout_id])[checkout_id]
             intent = Intent(OperationKind.AUTHORIZE, 1, verb)
-            [planned] = take_leases(connection, [(replace(member, fence=3), books, intent)], stage.settings)
+            [planned] = take_leases(connection, [(replace(member, fence=3), payment, intent)], stage.settings)
         return planned.is_poll, stage.shelf.row(ROW, id=checkout_id)
 
     # When it is polled twice, the second time over the lease of a crashed worker

@@ -195,8 +195,10 @@ def test_undo_of_a_payment_that_never_began_is_done(
     assert isinstance(work, GatewayPhase)
     # When
     with engine.connect() as connection:
-        books = load_payments(connection, ids)
-        plans = [work.plan_undo(member, books[member.id], works.settings) for member in lock_checkouts(connection, ids)]
+        payments = load_payments(connection, ids)
+        plans = [
+            work.plan_undo(member, payments[member.id], works.settings) for member in lock_checkouts(connection, ids)
+        ]
         none = [work.plan_undo(member, None, works.settings) for member in lock_checkouts(connection, ids)]
     # Then
     assert (plans, none) == ([Done()] * count, [Done()] * count)

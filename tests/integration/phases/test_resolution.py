@@ -183,7 +183,7 @@ def test_a_checkout_that_an_earlier_release_validated_is_resolved_by_its_next_ph
 ) -> None:
     # Given one that was validated, and perhaps reserved, by workers that stored no variants, beside a new one
     early = begin(works, shelf, phase)
-    ours = works.start(shelf.add_cart(("pot", 1)), token="tok_ok")
+    second = works.start(shelf.add_cart(("pot", 1)), token="tok_ok")
     works.pump(until=phase)
     with shelf.engine.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
@@ -194,10 +194,10 @@ def test_a_checkout_that_an_earlier_release_validated_is_resolved_by_its_next_ph
     # When
     works.pump()
     # Then
-    assert works.states([early, ours]) == ["completed", "completed"]
+    assert works.states([early, second]) == ["completed", "completed"]
     for table in ("checkout_lines", "reservations", "price_lock_lines"):
         assert shelf.rows(NAMED.format(table=table), id=early) == [(1, "The cup")], table
-        assert shelf.rows(NAMED.format(table=table), id=ours) == [(1, "The pot")], table
+        assert shelf.rows(NAMED.format(table=table), id=second) == [(1, "The pot")], table
 
 
 def test_a_line_of_an_earlier_release_that_nothing_is_known_of_is_refused(works: Works, shelf: Shelf) -> None:

@@ -1,4 +1,4 @@
-"""The last use of a coupon: redeemed with the price lock, given back with its undo, never used by two."""
+"""The last use of a coupon: redeemed with the price lock, returned with its undo, never used by two."""
 
 from collections import Counter
 from collections.abc import Callable

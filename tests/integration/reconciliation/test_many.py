@@ -15,7 +15,7 @@ from tests.integration.reconciliation.counter import Listing, compare
 from tests.support.harness import Works, build_works
 
 #: Two in three completed, one in three failed with its payment cancelled. Triggers off: these never went their way.
-BOOKS: Final = """
+ROWS: Final = """
     SET LOCAL session_replication_role = replica;
     CREATE TEMP TABLE made ON COMMIT DROP AS
         SELECT n, gen_random_uuid() AS id, gen_random_uuid() AS cart_id, mod(n, 3) > 0 AS paid
@@ -42,7 +42,7 @@ BOOKS: Final = """
 def works(engine: Engine, settings: Settings) -> Iterator[Works]:
     """The engine over two thousand checkouts written by hand."""
     with engine.begin() as connection:
-        connection.exec_driver_sql(BOOKS)
+        connection.exec_driver_sql(ROWS)
     with build_works(engine, settings) as built:
         yield built
 

@@ -36,7 +36,7 @@ def make_held(status: str, *, reference: str = "pay_1", currency: str = "EUR", r
     )
 
 
-def make_ours(
+def make_local(
     state: CheckoutState,
     status: str = "cancelled",
     *,
@@ -71,9 +71,9 @@ def find(held: Held, local: LocalRecord | None) -> tuple[str, str | None] | None
     ],
 )
 def test_what_came_to_nothing_has_nothing_at_the_provider(
-    state: CheckoutState, provider: str, books: str, found: tuple[str, str | None] | None
+    state: CheckoutState, provider: str, stored: str, found: tuple[str, str | None] | None
 ) -> None:
-    assert find(make_held(provider), make_ours(state, books)) == found
+    assert find(make_held(provider), make_local(state, stored)) == found
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_what_came_to_nothing_has_nothing_at_the_provider(
     ],
 )
 def test_a_placed_order_has_just_its_total_at_the_provider(
-    held: Held, books: str, found: tuple[str, str | None] | None
+    held: Held, stored: str, found: tuple[str, str | None] | None
 ) -> None:
-    assert find(held, make_ours(CheckoutState.COMPLETED, books, order=TOTAL)) == found
+    assert find(held, make_local(CheckoutState.COMPLETED, stored, order=TOTAL)) == found
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_a_placed_order_has_just_its_total_at_the_provider(
     ],
 )
 def test_money_of_a_checkout_in_review_is_reported_and_has_no_rule(
-    provider: str, books: str, found: tuple[str, str | None] | None
+    provider: str, stored: str, found: tuple[str, str | None] | None
 ) -> None:
-    local = make_ours(CheckoutState.NEEDS_REVIEW, books)
+    local = make_local(CheckoutState.NEEDS_REVIEW, stored)
     assert find(make_held(provider), local) == found
     finding = judge(make_held(provider), local)
     if finding is not None:
@@ -118,7 +118,7 @@ def test_money_of_a_checkout_in_review_is_reported_and_has_no_rule(
 @pytest.mark.parametrize("provider", ["open", "action_required", "authorized", "captured", "cancelled", "refunded"])
 @pytest.mark.parametrize("reference", ["pay_1", "pay_2", None])
 def test_an_active_checkout_is_not_judged(state: CheckoutState, provider: str, reference: str | None) -> None:
-    assert find(make_held(provider), make_ours(state, "open", reference=reference)) is None
+    assert find(make_held(provider), make_local(state, "open", reference=reference)) is None
 
 
 @pytest.mark.parametrize("state", RESTING)
@@ -138,7 +138,7 @@ def test_another_object_is_orphaned_as_long_as_it_is_live(
     state: CheckoutState, own: str | None, provider: str, *, is_live: bool
 ) -> None:
     remedy = None if state is CheckoutState.NEEDS_REVIEW else Remedy.VOID_OR_REFUND
-    assert find(make_held(provider), make_ours(state, reference=own)) == (
+    assert find(make_held(provider), make_local(state, reference=own)) == (
         ("orphaned_payment", remedy) if is_live else None
     )
 
@@ -156,13 +156,13 @@ def test_an_object_with_an_unknown_checkout_is_a_note_and_without_one_nothing() 
     ("order", "is_found"), [(TOTAL, True), (Money(0, "EUR"), False), (None, False)], ids=["paid", "free", "no-order"]
 )
 def test_an_order_that_costs_something_needs_an_object(order: Money | None, *, is_found: bool) -> None:
-    finding = judge_unpaid(make_ours(CheckoutState.COMPLETED, "new", reference=None, order=order))
+    finding = judge_unpaid(make_local(CheckoutState.COMPLETED, "new", reference=None, order=order))
     assert (finding is not None and finding.kind is FindingKind.ORDER_WITHOUT_CHARGE) is is_found
 
 
 def test_the_rule_does_not_interfere_with_a_review() -> None:
     review = "5.00 EUR could not be refunded (lost): refund it at the provider, then retry."
-    local = make_ours(CheckoutState.FAILED, "captured", review=review)
+    local = make_local(CheckoutState.FAILED, "captured", review=review)
     finding = judge(make_held("captured"), local)
     assert finding is not None
     assert (finding.kind, finding.remedy) == (FindingKind.CHARGED_WITHOUT_ORDER, None)

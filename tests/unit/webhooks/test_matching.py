@@ -6,40 +6,40 @@ import pytest
 
 from pipeline.webhooks.inbound.matching import Fit, Match, NotYet, Unrelated, find_fit
 
-OURS, OTHER = UUID(int=1), UUID(int=2)
+KNOWN, OTHER = UUID(int=1), UUID(int=2)
 
 
 @pytest.mark.parametrize(
     ("reference", "referring", "named", "named_reference", "fit"),
     [
-        pytest.param("pi_1", OURS, OURS, "pi_1", Match(OURS), id="the object is ours"),
-        pytest.param("pi_1", OURS, None, None, Match(OURS), id="the object is ours, its metadata gone"),
-        pytest.param("pi_1", OURS, OTHER, None, Match(OURS), id="the object decides, not its metadata"),
-        pytest.param(None, None, OURS, "pi_1", Match(OURS), id="no object, and a checkout of ours"),
+        pytest.param("pi_1", KNOWN, KNOWN, "pi_1", Match(KNOWN), id="the object is ours"),
+        pytest.param("pi_1", KNOWN, None, None, Match(KNOWN), id="the object is ours, its metadata gone"),
+        pytest.param("pi_1", KNOWN, OTHER, None, Match(KNOWN), id="the object decides, not its metadata"),
+        pytest.param(None, None, KNOWN, "pi_1", Match(KNOWN), id="no object, and a checkout of ours"),
         pytest.param("pi_1", None, None, None, NotYet("it names no known payment"), id="an unknown object"),
         pytest.param(None, None, None, None, NotYet("it names no known payment"), id="nothing at all"),
         pytest.param(
             "pi_1",
             None,
-            OURS,
+            KNOWN,
             None,
-            NotYet(f"checkout {OURS} has no object at the provider yet"),
+            NotYet(f"checkout {KNOWN} has no object at the provider yet"),
             id="before the answer to our own call",
         ),
         pytest.param(
             None,
             None,
-            OURS,
+            KNOWN,
             None,
-            NotYet(f"checkout {OURS} has no object at the provider yet"),
+            NotYet(f"checkout {KNOWN} has no object at the provider yet"),
             id="no object on either side",
         ),
         pytest.param(
             "pi_2",
             None,
-            OURS,
+            KNOWN,
             "pi_1",
-            Unrelated(f"checkout {OURS} is paid with pi_1, this is about pi_2"),
+            Unrelated(f"checkout {KNOWN} is paid with pi_1, this is about pi_2"),
             id="another object of our checkout",
         ),
     ],

@@ -18,7 +18,7 @@ from workers.web.protection.request_bounds import (
     keep_cookie,
 )
 
-OURS: Final = b"checkout_admin"
+COOKIE: Final = b"checkout_admin"
 
 
 def make_scope(**changes: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def test_a_bound_is_where_it_is(part: str, fits: Any, too_large: Any) -> None:
 def test_only_our_cookie_is_left_and_only_if_it_is_safe_to_parse(sent: list[bytes], left: list[bytes]) -> None:
     host = (b"host", b"shop")
     headers = [host, *((b"cookie", each) for each in sent)]
-    assert keep_cookie(headers, OURS) == [host, *((b"cookie", each) for each in left)]
+    assert keep_cookie(headers, COOKIE) == [host, *((b"cookie", each) for each in left)]
 
 
 def test_parsing_what_is_left_takes_no_longer_for_any_cookie() -> None:
@@ -91,7 +91,7 @@ def test_parsing_what_is_left_takes_no_longer_for_any_cookie() -> None:
 
     def cost(value: bytes) -> float:
         began = time.process_time()
-        for _, each in keep_cookie([(b"cookie", value)], OURS):
+        for _, each in keep_cookie([(b"cookie", value)], COOKIE):
             cookie_parser(each.decode("latin-1"))
         return time.process_time() - began
 

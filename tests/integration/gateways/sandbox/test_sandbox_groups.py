@@ -23,7 +23,7 @@ from tests.integration.gateways.sandbox.customer import AMOUNT, Customer
 
 LOCK_ROW = text("SELECT 1 FROM sandbox.payments WHERE reference = :reference FOR UPDATE")
 WAITING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'checkout.sandbox' AND wait_event_type = 'Lock'"
-OURS = f"{WAITING} AND datname = current_database()"
+WAITING_HERE = f"{WAITING} AND datname = current_database()"
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -43,7 +43,7 @@ def held_up(engine: Engine, reference: str | None) -> Iterator[None]:
 
 def is_waiting(engine: Engine) -> bool:
     with engine.connect() as connection:
-        return connection.execute(text(OURS)).first() is not None
+        return connection.execute(text(WAITING_HERE)).first() is not None
 
 
 def test_all_that_waits_is_written_in_one_transaction(bank: SandboxGateway, engine: Engine) -> None:
@@ -224,7 +224,7 @@ def test_a_lost_connection_is_unknown_and_the_next_call_works(bank: SandboxGatew
         answer = threads.submit(bank.capture, call)
         wait_until(lambda: is_waiting(engine))
         with engine.connect() as connection:
-            connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({OURS}) w"))
+            connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({WAITING_HERE}) w"))
         assert answer.result(30) == Unknown("server_error")
 
     assert customer.entries() == [("authorize", 1250)]

@@ -14,8 +14,8 @@ from pipeline.settings import Settings
 from pipeline.webhooks.inbound.inbox import Inbox
 from tests.support.harness import Shelf
 from tests.support.mail import (
+    OTHER_CHECKOUT,
     PAID,
-    STRANGER,
     Mail,
     approve_many,
     make_due,
@@ -108,7 +108,7 @@ def test_a_long_queue_is_not_made_longer(
     with open_mail(engine, settings.model_copy(update={"sweep_limit": 3})) as mail:
         works = mail.works
         for number in range(5):
-            mail.write(f"evt_{number}", reference="sbx_1", checkout_id=STRANGER)
+            mail.write(f"evt_{number}", reference="sbx_1", checkout_id=OTHER_CHECKOUT)
         works.line.take(WEBHOOKS, 5 - waiting)
         make_due(shelf)
         # When
@@ -121,7 +121,7 @@ def test_a_long_queue_is_not_made_longer(
 def test_two_sweeps_at_once_send_each_once(mail: Mail, shelf: Shelf) -> None:
     works = mail.works
     for number in range(20):
-        mail.write(f"evt_{number}", reference="sbx_1", checkout_id=STRANGER)
+        mail.write(f"evt_{number}", reference="sbx_1", checkout_id=OTHER_CHECKOUT)
     works.line.lose_all()
     make_due(shelf)
 

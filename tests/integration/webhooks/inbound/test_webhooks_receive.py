@@ -161,10 +161,10 @@ def test_one_event_at_eight_doors_at_once_is_stored_once(settings: Settings, wor
     # Given
     body, headers = signed(make_body())(settings)
     eight = connect_engine(settings, application_name="eight", pool_size=8)
-    with build_works(eight, settings) as doors:
+    with build_works(eight, settings) as receivers:
         # When
-        answers = at_once(*[partial(doors.service.receive_webhook, GATEWAY, body, headers)] * 8)
-        sent = list(doors.line.sent)
+        answers = at_once(*[partial(receivers.service.receive_webhook, GATEWAY, body, headers)] * 8)
+        sent = list(receivers.line.sent)
     eight.dispose()
     # Then
     assert [type(each) for each in answers] == [Received] * 8

@@ -16,8 +16,8 @@ from pipeline.webhooks.inbound.inbox import FIT_CAP_SECONDS, Inbox
 from tests.support.failpoints import SimulatedCrash
 from tests.support.harness import Shelf
 from tests.support.mail import (
+    OTHER_CHECKOUT,
     PAID,
-    STRANGER,
     Mail,
     approve_many,
     make_due,
@@ -99,7 +99,7 @@ def test_a_lost_message_is_sent_again_by_the_sweep(mail: Mail, shelf: Shelf) -> 
 
 def test_nothing_is_sent_again_while_the_broker_is_away(mail: Mail, shelf: Shelf) -> None:
     works = mail.works
-    mail.write("evt_1", reference="sbx_1", checkout_id=STRANGER)
+    mail.write("evt_1", reference="sbx_1", checkout_id=OTHER_CHECKOUT)
     make_due(shelf)
     before = read_inbox(shelf), shelf.rows("SELECT due_at FROM webhook_inbox")
     works.line.away = True
@@ -132,13 +132,13 @@ def test_a_provider_that_is_down_is_polled_again(engine: Engine, settings: Setti
         assert (status, attempts, error) == ("applied", 4, None)
 
 
-def test_a_strangers_event_is_tried_ever_more_rarely_and_then_no_more(
+def test_an_unmatched_event_is_retried_with_back_off_and_then_no_more(
     engine: Engine, settings: Settings, shelf: Shelf
 ) -> None:
     # Given an event of another system on the same account
     with open_mail(engine, settings.model_copy(update={"retry_seconds": 10})) as mail:
         works, spy = mail.works, mail.spy
-        mail.write("evt_1", reference="sbx_stranger", checkout_id=STRANGER)
+        mail.write("evt_1", reference="sbx_other", checkout_id=OTHER_CHECKOUT)
         before = picture(engine)
         # When
         for attempt, seconds in enumerate([10, 20, 40], start=1):

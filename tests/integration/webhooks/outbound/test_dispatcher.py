@@ -1,4 +1,4 @@
-"""Deliveries: at least once, never doubled by two couriers, ever more rarely, and at last to an operator."""
+"""Deliveries: at least once, never doubled by two dispatchers, with back-off, and dead-lettered at last."""
 
 import threading
 from collections import Counter
@@ -153,7 +153,7 @@ def test_a_port_where_no_server_listens(post: Post) -> None:
     assert "refused" in error
 
 
-def test_two_couriers_bring_each_once(post: Post, receiver: Receiver) -> None:
+def test_two_dispatchers_make_each_delivery_once(post: Post, receiver: Receiver) -> None:
     # Given
     post.subscribe(receiver.url)
     for _ in range(3):

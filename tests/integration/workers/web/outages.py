@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pipeline.settings import Settings
 from tests.integration.workers.web.stage import SECONDS, find_url, serve
 
-NOBODY = "postgresql://nobody@127.0.0.1:1/none"
+NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
 NO_REDIS = "redis://127.0.0.1:1/0"
 
 

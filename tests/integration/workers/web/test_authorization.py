@@ -11,18 +11,18 @@ from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import BODY, Stage, pay, put_cart, start
 from tests.support.harness import ADDRESS
 
-NOBODY: Final = str(uuid4())
+UNKNOWN_ID: Final = str(uuid4())
 
 #: Every route: the request, the scope that it needs, and the response to a key with it.
 ROUTES: Final[dict[tuple[str, str], tuple[dict[str, Any], Scope | None, int]]] = {
-    ("GET", "/checkout"): ({"params": {"cart_id": NOBODY}}, Scope.CHECKOUT, 404),
+    ("GET", "/checkout"): ({"params": {"cart_id": UNKNOWN_ID}}, Scope.CHECKOUT, 404),
     ("POST", "/checkout"): (
-        {"json": {"cart_id": NOBODY, "payment": {"token": "t"}}, "headers": {"Idempotency-Key": "k"}},
+        {"json": {"cart_id": UNKNOWN_ID, "payment": {"token": "t"}}, "headers": {"Idempotency-Key": "k"}},
         Scope.CHECKOUT,
         404,
     ),
-    ("GET", "/checkout/status"): ({"params": {"checkout_id": NOBODY}}, Scope.CHECKOUT, 404),
-    ("POST", "/checkout/cancel"): ({"json": {"checkout_id": NOBODY}}, Scope.CHECKOUT, 404),
+    ("GET", "/checkout/status"): ({"params": {"checkout_id": UNKNOWN_ID}}, Scope.CHECKOUT, 404),
+    ("POST", "/checkout/cancel"): ({"json": {"checkout_id": UNKNOWN_ID}}, Scope.CHECKOUT, 404),
     ("PUT", "/carts/{cart_id}"): ({"json": {"currency": "EUR"}}, Scope.CHECKOUT, 422),
     ("GET", "/carts/{cart_id}"): ({}, Scope.CHECKOUT, 404),
     ("POST", "/webhooks/{gateway}"): ({"json": {}}, None, 404),
@@ -85,7 +85,7 @@ def test_what_each_key_may_do(stage: Stage, kind: str) -> None:
     scopes = KEYS[kind]
     before = count(stage)
     for (method, path), (given, needed, allowed) in ROUTES.items():
-        address = path.format(cart_id=NOBODY, checkout_id=NOBODY, gateway="other")
+        address = path.format(cart_id=UNKNOWN_ID, checkout_id=UNKNOWN_ID, gateway="other")
         headers = {**given.get("headers", {}), **header}
         answer = client.request(method, address, **{**given, "headers": headers})
         expected = allowed if needed is None else 401 if scopes is None else allowed if needed in scopes else 403
@@ -123,8 +123,8 @@ def test_one_owner_never_meets_another(stage: Stage, cup: httpx2.Client, token: 
     answers = ask_everything(other, cart_id, checkout_id)
     # Then the response is exactly the one for an unknown id
     assert [answer.status_code for answer in answers] == [404] * 8
-    heard = [answer.text.replace(checkout_id, NOBODY).replace(cart_id, NOBODY) for answer in answers]
-    assert heard == [answer.text for answer in ask_everything(other, NOBODY, NOBODY)]
+    heard = [answer.text.replace(checkout_id, UNKNOWN_ID).replace(cart_id, UNKNOWN_ID) for answer in answers]
+    assert heard == [answer.text for answer in ask_everything(other, UNKNOWN_ID, UNKNOWN_ID)]
     # When the other writes a cart of that id
     assert other.put(f"/carts/{cart_id}", json=BODY).status_code == 404
     assert pay(other, {"cart": {"id": cart_id, **BODY}}).status_code == 404

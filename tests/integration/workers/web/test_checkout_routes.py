@@ -1,4 +1,4 @@
-"""Paying and cancelling: cards that are declined, buyers at their bank, and what is given back."""
+"""Paying and cancelling: cards that are declined, buyers at their bank, and what is refunded."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4

@@ -13,7 +13,7 @@ from pipeline.checkouts.conditions import bound_seconds
 from pipeline.database.migrations import read_head
 from pipeline.operations.health import DATABASE_CHECKS, Check, Health, check_database
 from pipeline.settings import Settings
-from tests.integration.workers.web.outages import NO_REDIS, NOBODY, listen_and_say_nothing, open_web
+from tests.integration.workers.web.outages import NO_DATABASE, NO_REDIS, listen_and_say_nothing, open_web
 from tests.integration.workers.web.stage import Stage, put_cart, start
 
 NAMES: Final = ["database", *DATABASE_CHECKS, "broker", "gateway"]
@@ -98,7 +98,7 @@ def test_a_schema_of_another_day_is_unhealthy(stage: Stage) -> None:
 @pytest.mark.parametrize("mute", [False, True], ids=["refused", "silent"])
 def test_without_postgresql_it_is_unhealthy_within_two_seconds(web_settings: Settings, *, mute: bool) -> None:
     with listen_and_say_nothing() as port:
-        database = f"postgresql://somebody:secret-word@127.0.0.1:{port}/shop" if mute else NOBODY
+        database = f"postgresql://somebody:secret-word@127.0.0.1:{port}/shop" if mute else NO_DATABASE
         with open_web(web_settings, database=database) as client:
             began = time.monotonic()
             answers = [client.get("/health/checkout") for _ in range(3)]

@@ -32,7 +32,7 @@ def test_it_is_the_notification_that_wakes(stage: Stage, cup: httpx2.Client) -> 
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
+        spin_until(lambda: stage.server._context.long_polls._waiters, "a long poll waits")
         # When
         began = time.monotonic()
         rest(stage, checkout_id)
@@ -84,7 +84,7 @@ def test_an_unreadable_notification_ends_no_listening(stage: Stage, cup: httpx2.
     listener = find_listener(stage)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
+        spin_until(lambda: stage.server._context.long_polls._waiters, "a long poll waits")
         # When
         stage.shelf.run("SELECT pg_notify(:channel, :payload)", channel=CHANNEL, payload=payload)
         began = time.monotonic()
@@ -102,7 +102,7 @@ def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Cli
     pid = find_listener(stage)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
-        spin_until(lambda: stage.server._context.long_polls._waiters, "somebody waits")
+        spin_until(lambda: stage.server._context.long_polls._waiters, "a long poll waits")
         # When the connection is ended, and the notification comes without a listener
         stage.shelf.rows("SELECT pg_terminate_backend(:pid)", pid=pid)
         rest(stage, checkout_id)

@@ -12,7 +12,7 @@ from pipeline.operations import read_stats
 from pipeline.operations.statistics import TOP_CODES, list_queues
 from pipeline.security import Scope
 from pipeline.settings import Settings
-from tests.integration.workers.web.outages import NO_REDIS, NOBODY, open_web
+from tests.integration.workers.web.outages import NO_DATABASE, NO_REDIS, open_web
 from tests.integration.workers.web.stage import Stage, pay, put_cart, start
 from workers.broker.queue_stats import QueueFigures
 from workers.overview import Readout
@@ -76,7 +76,7 @@ def test_without_redis_the_queues_are_missing(stage: Stage, web_settings: Settin
 
 
 def test_without_postgresql_there_are_none(web_settings: Settings) -> None:
-    with open_web(web_settings, database=NOBODY) as client:
+    with open_web(web_settings, database=NO_DATABASE) as client:
         answer = client.get("/metrics", headers={"Authorization": "Bearer ck_" + "a" * 12 + "_" + "b" * 43})
     assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
 

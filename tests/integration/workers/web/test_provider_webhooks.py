@@ -24,15 +24,15 @@ def event(stage: Stage, cup: httpx2.Client) -> SandboxEvent:
 
 
 @pytest.fixture
-def stranger(stage: Stage) -> Iterator[httpx2.Client]:
+def anonymous(stage: Stage) -> Iterator[httpx2.Client]:
     """A client without a key, as the bank is one."""
     with httpx2.Client(base_url=stage.url) as client:
         yield client
 
 
-def test_the_banks_word_makes_the_order(stage: Stage, event: SandboxEvent, stranger: httpx2.Client) -> None:
+def test_the_banks_word_makes_the_order(stage: Stage, event: SandboxEvent, anonymous: httpx2.Client) -> None:
     # When it comes twice
-    answers = [stranger.post("/webhooks/sandbox", content=event.body, headers=event.headers | JSON) for _ in range(2)]
+    answers = [anonymous.post("/webhooks/sandbox", content=event.body, headers=event.headers | JSON) for _ in range(2)]
     # Then
     assert [(each.status_code, each.json()) for each in answers] == [(200, {"received": True})] * 2
     spin_until(lambda: stage.shelf.rows("SELECT state FROM checkouts") == [("completed",)], "the order")
@@ -52,11 +52,11 @@ def test_the_banks_word_makes_the_order(stage: Stage, event: SandboxEvent, stran
     ],
 )
 def test_400_of_a_forged_one(
-    stage: Stage, event: SandboxEvent, stranger: httpx2.Client, more: bytes, changed: dict[str, str]
+    stage: Stage, event: SandboxEvent, anonymous: httpx2.Client, more: bytes, changed: dict[str, str]
 ) -> None:
     before = count(stage)
     headers = event.headers | changed | JSON
-    answer = stranger.post("/webhooks/sandbox", content=event.body + more, headers=headers)
+    answer = anonymous.post("/webhooks/sandbox", content=event.body + more, headers=headers)
     reason = answer.json()["facts"]["reason"]
     sentence = f"The webhook cannot be accepted ({reason}): check its signing secret and the sender's clock."
     check(answer, 400, "webhook_invalid", sentence)
@@ -64,18 +64,18 @@ def test_400_of_a_forged_one(
     assert stage.shelf.rows("SELECT state FROM checkouts") == [("action_required",)]
 
 
-def test_404_of_another_gateway(stage: Stage, event: SandboxEvent, stranger: httpx2.Client) -> None:
+def test_404_of_another_gateway(stage: Stage, event: SandboxEvent, anonymous: httpx2.Client) -> None:
     before = count(stage)
-    answer = stranger.post("/webhooks/stripe", content=event.body, headers=event.headers | JSON)
+    answer = anonymous.post("/webhooks/stripe", content=event.body, headers=event.headers | JSON)
     sentence = 'There is no gateway "stripe" here: use the one that CHECKOUT_GATEWAY names.'
     check(answer, 404, "gateway_unknown", sentence)
     assert count(stage) == before
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_413_of_a_large_one(stage: Stage, stranger: httpx2.Client, *, chunked: bool) -> None:
+def test_413_of_a_large_one(stage: Stage, anonymous: httpx2.Client, *, chunked: bool) -> None:
     before = count(stage)
     body = b"x" * (MAX_BODY + 1)
-    answer = stranger.post("/webhooks/sandbox", content=iter([body]) if chunked else body, headers=JSON)
+    answer = anonymous.post("/webhooks/sandbox", content=iter([body]) if chunked else body, headers=JSON)
     check(answer, 413, "body_too_large", f"The body has more than {MAX_BODY} bytes: send less.")
     assert count(stage) == before

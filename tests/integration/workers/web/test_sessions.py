@@ -108,7 +108,7 @@ HTTPS: Final[dict[str, tuple[dict[str, str], bool]]] = {
     "a proxy that is trusted": ({"X-Forwarded-Proto": "https"}, True),
     "a proxy that is not": ({"Host": "shop.example"}, True),
     "an address of the network": ({"Host": "10.0.0.5:8000"}, True),
-    "a name that only looks like ours": ({"Host": "localhost.evil.example"}, True),
+    "a name that resembles the own one": ({"Host": "localhost.evil.example"}, True),
     "another one": ({"Host": "127.0.0.1.evil.example"}, True),
 }
 

@@ -22,7 +22,7 @@ def run(stage: Stage, cup: httpx2.Client, cart_id: UUID, held: ExitStack) -> Non
 
 
 def unwind(stage: Stage, cup: httpx2.Client, cart_id: UUID, held: ExitStack) -> None:
-    """Cancel it while nothing can be given back."""
+    """Cancel it while nothing can be refunded."""
     start(cup, cart_id)
     held.enter_context(held_stock(stage))
     cup.post("/checkout/cancel", json={"cart_id": str(cart_id)})

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import Code
 from pipeline.security import Scope
 from pipeline.settings import Settings
-from tests.integration.workers.web.outages import NOBODY, listen_and_say_nothing, open_web
+from tests.integration.workers.web.outages import NO_DATABASE, listen_and_say_nothing, open_web
 from tests.integration.workers.web.problems import check, count
 from tests.integration.workers.web.stage import BODY, Stage, find_url, held_stock, pay, put_cart, serve, start
 from workers.web.responses.status_codes import STATUSES, TITLES
@@ -71,15 +71,15 @@ def test_403_names_the_scope(stage: Stage) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 def test_404_of_an_address_a_cart_and_a_checkout(stage: Stage) -> None:
-    client, nobody = stage.client(), str(uuid4())
+    client, unknown_id = stage.client(), str(uuid4())
     sentence = "There is nothing at this address: /openapi.json lists what there is."
     check(client.get("/nowhere"), 404, "route_unknown", sentence)
-    sentence = f"There is no cart {nobody}: create it first, then start its checkout."
-    check(client.get(f"/carts/{nobody}"), 404, "cart_unknown", sentence)
-    check(client.get("/checkout", params={"cart_id": nobody}), 404, "cart_unknown", sentence)
-    sentence = f"There is no checkout {nobody} of this owner: check the id."
-    answer = client.get("/checkout/status", params={"checkout_id": nobody})
-    check(answer, 404, "checkout_unknown", sentence, checkout_id=nobody)
+    sentence = f"There is no cart {unknown_id}: create it first, then start its checkout."
+    check(client.get(f"/carts/{unknown_id}"), 404, "cart_unknown", sentence)
+    check(client.get("/checkout", params={"cart_id": unknown_id}), 404, "cart_unknown", sentence)
+    sentence = f"There is no checkout {unknown_id} of this owner: check the id."
+    answer = client.get("/checkout/status", params={"checkout_id": unknown_id})
+    check(answer, 404, "checkout_unknown", sentence, checkout_id=unknown_id)
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -129,10 +129,10 @@ def test_429_and_what_is_left(stage: Stage, web_settings: Settings) -> None:
     few = web_settings.model_copy(update={"web_requests_per_minute": 3})
     with serve(few) as server, httpx2.Client(base_url=find_url(server)) as client:
         headers = {"Authorization": f"Bearer {stage.token(Scope.CHECKOUT)}"}
-        nobody = {"cart_id": str(uuid4())}
-        answers = [client.get("/checkout/status", params=nobody, headers=headers) for _ in range(4)]
+        unknown_id = {"cart_id": str(uuid4())}
+        answers = [client.get("/checkout/status", params=unknown_id, headers=headers) for _ in range(4)]
         others = {"Authorization": f"Bearer {stage.token(Scope.CHECKOUT, owner='shop-2')}"}
-        other = client.get("/checkout/status", params=nobody, headers=others)
+        other = client.get("/checkout/status", params=unknown_id, headers=others)
     assert [answer.status_code for answer in answers] == [404, 404, 404, 429]
     left = [answer.headers["ratelimit"].partition(";t=")[0] for answer in [*answers, other]]
     assert left == [f'"key";r={n}' for n in (2, 1, 0, 0, 2)]
@@ -165,7 +165,7 @@ def test_500_does_not_show_its_reason(stage: Stage, cup: httpx2.Client) -> None:
 def test_503_when_the_database_is_away(web_settings: Settings, *, mute: bool) -> None:
     headers = {"Authorization": "Bearer ck_" + "a" * 12 + "_" + "b" * 43}
     with listen_and_say_nothing() as port:
-        database = f"postgresql://x@127.0.0.1:{port}/x" if mute else NOBODY
+        database = f"postgresql://x@127.0.0.1:{port}/x" if mute else NO_DATABASE
         with open_web(web_settings, database=database) as client:
             began = time.monotonic()
             answer = client.get("/checkout", params={"cart_id": str(uuid4())}, headers=headers)

@@ -82,7 +82,7 @@ def test_a_process_that_ends_responds_to_long_polls(stage: Stage, cup: httpx2.Cl
         httpx2.Client(base_url=find_url(server), headers={"Authorization": token}, timeout=20) as client,
     ):
         waiting = threads.submit(start, client, cart_id)
-        spin_until(lambda: server._context.long_polls._waiters, "somebody waits")
+        spin_until(lambda: server._context.long_polls._waiters, "a long poll waits")
         # When
         began = time.monotonic()
         server.handle_exit(signal.SIGTERM, None)

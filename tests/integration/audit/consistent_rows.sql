@@ -1,4 +1,4 @@
--- Three checkouts whose books agree: 1 completed (2 mugs and postage less a coupon, 500), 2 failed (3 mugs, 750, undone), 3 running (holds 1 mug).
+-- Three checkouts whose rows agree: 1 completed (2 mugs and postage less a coupon, 500), 2 failed (3 mugs, 750, undone), 3 running (holds 1 mug).
 INSERT INTO variants (id, sku, title, look_alike) OVERRIDING SYSTEM VALUE VALUES (1, 'mug', 'Mug', 'mug');
 INSERT INTO locations (id, code) OVERRIDING SYSTEM VALUE VALUES (1, 'main');
 INSERT INTO stock_levels (variant_id, location_id, on_hand, reserved) VALUES (1, 1, 8, 1);

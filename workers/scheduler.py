@@ -5,11 +5,10 @@ Two concurrent schedulers are harmless.
 
 import signal
 import sys
-from types import FrameType
+from typing import Final
 
 import structlog
-from apscheduler.schedulers.base import STATE_STOPPED
-from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from pipeline.database import is_transient
 from pipeline.saga.sweep import sweep
@@ -18,6 +17,9 @@ from workers.bootstrap import Components, announce_gateway, build_components
 from workers.logs import configure_logs
 
 log = structlog.get_logger()
+
+#: They end the process.
+ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def tick(components: Components) -> None:
@@ -32,7 +34,10 @@ def tick(components: Components) -> None:
 
 
 def main() -> None:
-    """Sweep at every interval until stopped."""
+    """Sweep at every interval until stopped; a sweep that runs then is finished."""
+    # Blocked before any thread starts, and awaited at the end. A handler runs at any point of the main thread: one that
+    # sets an event while this thread has the event's lock would wait for it forever.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         settings = read_settings()
     except SettingsError as error:
@@ -43,7 +48,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     announce_gateway(settings, "scheduler")
-    scheduler = BlockingScheduler(timezone="UTC")
+    scheduler = BackgroundScheduler(timezone="UTC")
     scheduler.add_job(
         tick,
         "interval",
@@ -53,16 +58,10 @@ def main() -> None:
         coalesce=True,
         id="sweep",
     )
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if scheduler.state == STATE_STOPPED:  # stopped before it has started
-            sys.exit(0)
-        scheduler.shutdown(wait=False)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    log.info("scheduler.started", sweep_interval_seconds=settings.sweep_interval_seconds)
     scheduler.start()
+    log.info("scheduler.started", sweep_interval_seconds=settings.sweep_interval_seconds)
+    signal.sigwait(ENDING)
+    scheduler.shutdown()
     components.close()
 
 

@@ -123,18 +123,21 @@ def start_lasting(command: str, sign: str) -> None:
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        assert process.stdout is not None
-        seen = []
-        for line in process.stdout:
-            seen.append(line)
-            if sign in line:
-                break
-        else:
-            pytest.fail(f"{command} ended without {sign!r}: {seen}")
-        # Interactive commands end with Ctrl-C, the others with a supervisor's SIGTERM.
-        process.send_signal(signal.SIGINT if command.startswith("checkout ") else signal.SIGTERM)
-        process.stdout.read()
-        assert process.wait(100) in ({0, 130} if command.startswith("checkout ") else {0}), seen
+        try:
+            assert process.stdout is not None
+            seen = []
+            for line in process.stdout:
+                seen.append(line)
+                if sign in line:
+                    break
+            else:
+                pytest.fail(f"{command} ended without {sign!r}: {seen}")
+            # Interactive commands end with Ctrl-C, the others with a supervisor's SIGTERM.
+            process.send_signal(signal.SIGINT if command.startswith("checkout ") else signal.SIGTERM)
+            process.stdout.read()
+            assert process.wait(100) in ({0, 130} if command.startswith("checkout ") else {0}), seen
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(("where", "command"), commands(), ids=[f"{where}-{line}" for where, line in commands()])

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -69,6 +70,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have all that is started end with the run."""
     del config
     os.environ.update(mark())
+    # A run in the background of a shell inherits an ignored Ctrl-C, and so would all that it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -30,6 +30,9 @@ def test_a_thousand_checkouts_through_a_bank_that_fails_a_fifth_of_its_calls(
             "pool_size": 12,
             "redeliver_after_seconds": 5,
             "redeliver_always_after_seconds": 20,
+            # Leases of other tests are longer than what a thousand checkouts with lost answers can wait for.
+            "gateway_timeout_seconds": 0.5,
+            "gateway_lease_seconds": 1,
         }
     ).with_gateway_options(fault_rate=0.2, fault_seed=seed)
     with open_market(storm, seed) as market:

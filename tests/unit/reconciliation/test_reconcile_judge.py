@@ -55,7 +55,7 @@ def find(held: Held, local: LocalRecord | None) -> tuple[str, str | None] | None
 
 @pytest.mark.parametrize("state", ENDED)
 @pytest.mark.parametrize(
-    ("provider", "books", "found"),
+    ("provider", "stored", "found"),
     [
         ("cancelled", "cancelled", None),
         ("refunded", "refunded", None),
@@ -77,7 +77,7 @@ def test_what_came_to_nothing_has_nothing_at_the_provider(
 
 
 @pytest.mark.parametrize(
-    ("held", "books", "found"),
+    ("held", "stored", "found"),
     [
         (make_held("captured"), "captured", None),
         (make_held("captured"), "authorized", ("status_differs", None)),
@@ -96,7 +96,7 @@ def test_a_placed_order_has_just_its_total_at_the_provider(
 
 
 @pytest.mark.parametrize(
-    ("provider", "books", "found"),
+    ("provider", "stored", "found"),
     [
         ("captured", "authorized", ("charged_without_order", None)),
         ("authorized", "authorized", ("live_authorization", None)),

@@ -16,7 +16,7 @@ from pipeline.audit.invariants.times import TIMES
 from pipeline.audit.invariants.undone import UNDONE
 from pipeline.checkouts.conditions import COUNT_NEEDS_REVIEW, COUNT_PAYMENTS_REVIEW, bind_conditions
 from pipeline.database.invariant import Invariant
-from pipeline.gateways.installed import list_gateways
+from pipeline.gateways.installed import load_gateways
 from pipeline.settings import Settings
 
 #: The engine's own. A gateway may add some about its tables: `list_invariants` has those too.
@@ -55,7 +55,7 @@ def list_invariants() -> tuple[Invariant, ...]:
 
     Also of gateways that are not chosen: payments of an earlier choice are still in the database.
     """
-    return (*INVARIANTS, *(each for gateway in list_gateways().values() for each in gateway.list_invariants()))
+    return (*INVARIANTS, *(each for gateway in load_gateways() for each in gateway.list_invariants()))
 
 
 def audit(connection: Connection, settings: Settings, *, queued: Collection[UUID] = ()) -> list[Violation]:
@@ -99,7 +99,7 @@ def check(connection: Connection, settings: Settings, *, queued: Collection[UUID
 def _split(settings: Settings) -> tuple[tuple[Invariant, ...], tuple[Invariant, ...]]:
     """Return what can be checked and what cannot: tables in another database are beyond this snapshot."""
     checked, skipped = list(INVARIANTS), list[Invariant]()
-    for gateway in list_gateways().values():
+    for gateway in load_gateways():
         # Without invariants its settings are not read: a mistake in them does not keep the audit from running.
         if own := gateway.list_invariants():
             (checked if gateway.read(settings).has_tables_here(settings) else skipped).extend(own)

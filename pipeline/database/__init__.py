@@ -4,8 +4,9 @@ Public modules: `backoff` (exponential back-off, in Python and in SQL), `invaria
 query), `migrations`, `roles`, `schema_grant` (rights in a gateway's own schema), `temporary` (a database for a test).
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pipeline import import_lazily
 
 # Imported when a name is asked for: settings of gateways need `invariant` and `schema_grant`, connections need
 # SQLAlchemy and the driver (250 modules more).
@@ -13,20 +14,18 @@ if TYPE_CHECKING:
     from pipeline.database.connections import assert_no_transaction, connect_engine, is_transient, reading, transaction
     from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
 else:
-    _MODULES = {
-        "assert_no_transaction": "connections",
-        "connect_engine": "connections",
-        "is_transient": "connections",
-        "reading": "connections",
-        "transaction": "connections",
-        "TRANSIENT_WAITS": "transactions",
-        "TransactionRunner": "transactions",
-    }
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"pipeline.database.{_MODULES[name]}"), name)
+    __getattr__ = import_lazily(
+        __name__,
+        {
+            "assert_no_transaction": "connections",
+            "connect_engine": "connections",
+            "is_transient": "connections",
+            "reading": "connections",
+            "transaction": "connections",
+            "TRANSIENT_WAITS": "transactions",
+            "TransactionRunner": "transactions",
+        },
+    )
 
 
 __all__ = [

@@ -25,6 +25,14 @@ def list_gateways() -> dict[str, type[GatewaySettings]]:
     return found
 
 
+def load_gateways() -> list[type[GatewaySettings]]:
+    """Return the settings class of every installed gateway, in the order of their names.
+
+    Raises SettingsError for one that cannot be used: what it adds is never left out unsaid.
+    """
+    return [load_gateway(name) for name in sorted(entry_points(group=GROUP).names)]
+
+
 def load_gateway(name: str) -> type[GatewaySettings]:
     """Return the settings class of a gateway; SettingsError when none of that name is installed, or none to use."""
     found = entry_points(group=GROUP)
@@ -53,7 +61,7 @@ def load_gateway(name: str) -> type[GatewaySettings]:
 
 def list_grants() -> list[SchemaGrant]:
     """Return the rights in the schemas of all installed gateways, in the order of their names."""
-    return [each for gateway in list_gateways().values() for each in gateway.list_grants()]
+    return [each for gateway in load_gateways() for each in gateway.list_grants()]
 
 
 def read_options(settings: Settings) -> Mapping[str, Any]:

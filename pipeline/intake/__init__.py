@@ -3,9 +3,9 @@
 Public modules: `idempotency` (stored responses), `requests` (every request, checked on receipt).
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pipeline import import_lazily
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
 from pipeline.intake.status import STABLE, STATE_NAMES, Status, read_status
 
@@ -13,11 +13,7 @@ from pipeline.intake.status import STABLE, STATE_NAMES, Status, read_status
 if TYPE_CHECKING:
     from pipeline.intake.service import CheckoutService
 else:
-
-    def __getattr__(name: str) -> object:
-        if name != "CheckoutService":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return import_module("pipeline.intake.service").CheckoutService
+    __getattr__ = import_lazily(__name__, {"CheckoutService": "service"})
 
 
 __all__ = [

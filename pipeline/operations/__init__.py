@@ -3,9 +3,9 @@
 Public modules: `advice`, `checkout_search`, `diagnostics`, `health`, `statistics`.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pipeline import import_lazily
 from pipeline.operations.commands import CommandLine
 
 # Imported at their first use: commands that start quickly need only the command lines, and all the rest of this room
@@ -17,20 +17,18 @@ if TYPE_CHECKING:
     from pipeline.operations.diagnostics import diagnose
     from pipeline.operations.statistics import Stats, read_stats
 else:
-    _MODULES = {
-        "advise": "advice",
-        "CheckoutDetail": "checkout_detail",
-        "read_detail": "checkout_detail",
-        "read_page": "checkout_search",
-        "diagnose": "diagnostics",
-        "Stats": "statistics",
-        "read_stats": "statistics",
-    }
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"pipeline.operations.{_MODULES[name]}"), name)
+    __getattr__ = import_lazily(
+        __name__,
+        {
+            "advise": "advice",
+            "CheckoutDetail": "checkout_detail",
+            "read_detail": "checkout_detail",
+            "read_page": "checkout_search",
+            "diagnose": "diagnostics",
+            "Stats": "statistics",
+            "read_stats": "statistics",
+        },
+    )
 
 
 __all__ = ["CheckoutDetail", "CommandLine", "Stats", "advise", "diagnose", "read_detail", "read_page", "read_stats"]

@@ -4,9 +4,9 @@ Public modules: `backward` and `forward` (each change of the row), `chain` (the 
 `resolve` (unknown outcomes), `slow` (slow is not lost), `sweep` (expires, redelivers).
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pipeline import import_lazily
 from pipeline.saga.chain import CHAIN, Phase, find_phase, get_chain
 
 # Imported when a name is used: views and statistics need the names of the phases alone, and what runs them needs
@@ -17,17 +17,15 @@ if TYPE_CHECKING:
     from pipeline.saga.runner import Runner
     from pipeline.saga.unwind import Unwinder
 else:
-    _MODULES = {
-        "Executor": "executor",
-        "PaymentPoller": "payment_poller",
-        "Runner": "runner",
-        "Unwinder": "unwind",
-    }
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"pipeline.saga.{_MODULES[name]}"), name)
+    __getattr__ = import_lazily(
+        __name__,
+        {
+            "Executor": "executor",
+            "PaymentPoller": "payment_poller",
+            "Runner": "runner",
+            "Unwinder": "unwind",
+        },
+    )
 
 
 __all__ = ["CHAIN", "Executor", "PaymentPoller", "Phase", "Runner", "Unwinder", "find_phase", "get_chain"]

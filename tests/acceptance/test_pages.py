@@ -1,11 +1,9 @@
 """Every command, setting and statement of the documents is run as it is written."""
 
 import json
-import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -28,6 +26,7 @@ from tests.acceptance.edge_place import Place, empty, open_place, wait_until
 from tests.acceptance.replays import INVOICES
 from tests.factories.exports import HEADER, row
 from tests.factories.reference_rates import DAILY_XML
+from tests.support.lasting import run_until
 from tests.support.pages import Block, read_blocks
 from workers.intake import read_request
 
@@ -113,31 +112,13 @@ def run_checkout(arguments: str) -> Any:
 
 def start_lasting(command: str, sign: str) -> None:
     """Start a command, wait for its sign, end it, and assert its exit code."""
-    env = {**os.environ, "CHECKOUT_WEB_PORT": "0", "CHECKOUT_LOG_LEVEL": "info", "PYTHONUNBUFFERED": "1"}
     port = ["--port", "0"] if command == "checkout shop" else []
-    with subprocess.Popen(
-        [*shlex.split(f"{BIN}/{command}"), *port],
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            seen = []
-            for line in process.stdout:
-                seen.append(line)
-                if sign in line:
-                    break
-            else:
-                pytest.fail(f"{command} ended without {sign!r}: {seen}")
-            # Interactive commands end with Ctrl-C, the others with a supervisor's SIGTERM.
-            process.send_signal(signal.SIGINT if command.startswith("checkout ") else signal.SIGTERM)
-            process.stdout.read()
-            assert process.wait(100) in ({0, 130} if command.startswith("checkout ") else {0}), seen
-        finally:
-            process.kill()
+    environment = {"CHECKOUT_WEB_PORT": "0", "CHECKOUT_LOG_LEVEL": "info"}
+    with run_until([*shlex.split(f"{BIN}/{command}"), *port], sign, environment) as lasting:
+        # Interactive commands end with Ctrl-C, the others with a supervisor's SIGTERM.
+        is_interactive = command.startswith("checkout ")
+        code, printed = lasting.end(signal.SIGINT if is_interactive else signal.SIGTERM)
+        assert code in ({0, 130} if is_interactive else {0}), printed
 
 
 @pytest.mark.parametrize(("where", "command"), commands(), ids=[f"{where}-{line}" for where, line in commands()])

@@ -3,9 +3,9 @@
 Public modules: `payloads` (the body of each event).
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pipeline import import_lazily
 from pipeline.webhooks.outbound.endpoints import (
     add_endpoint,
     draw_secret,
@@ -19,11 +19,7 @@ from pipeline.webhooks.outbound.endpoints import (
 if TYPE_CHECKING:
     from pipeline.webhooks.outbound.dispatcher import Dispatcher
 else:
-
-    def __getattr__(name: str) -> object:
-        if name != "Dispatcher":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return import_module("pipeline.webhooks.outbound.dispatcher").Dispatcher
+    __getattr__ = import_lazily(__name__, {"Dispatcher": "dispatcher"})
 
 
 __all__ = [

@@ -51,7 +51,7 @@ TOKENS: Final = [
     "tok_capture_declined+tok_cancel_timeout_after",
 ]
 
-#: Rounds of waiting, sweeping and working after which everything must have come to rest.
+#: Rounds of waiting, sweeping and working after which everything must be in a stable state.
 HEALING_ROUNDS: Final = 25
 
 

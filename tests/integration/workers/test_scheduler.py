@@ -1,8 +1,6 @@
 """The scheduler ends with 0 on a request to end, whenever that comes after its first line."""
 
-import os
 import signal
-import subprocess
 import sys
 import time
 from typing import Final
@@ -11,33 +9,17 @@ import pytest
 
 from pipeline.settings import Settings
 from scripts.environments.supervisor import build_env
+from tests.support.lasting import run_until
 
 #: Seconds after `scheduler.started`: at once, and while the first sweeps run.
 PAUSES: Final = (0.0, 0.0, 0.0, 0.05, 0.3)
 
 
-@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_with_0_whenever_it_is_signalled(settings: Settings, signum: signal.Signals) -> None:
-    environment = {**build_env(settings.model_copy(update={"sweep_interval_seconds": 0.01})), "PYTHONUNBUFFERED": "1"}
+    environment = build_env(settings.model_copy(update={"sweep_interval_seconds": 0.01}))
     for pause in PAUSES:
-        with subprocess.Popen(
-            [sys.executable, "-m", "workers.scheduler"],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
-            try:
-                assert process.stdout is not None
-                seen = []
-                for line in process.stdout:
-                    seen.append(line)
-                    if "scheduler.started" in line:
-                        break
-                time.sleep(pause)
-                process.send_signal(signum)
-                rest = process.communicate(timeout=30)[0]
-            finally:
-                process.kill()
-            assert (process.returncode, "Traceback" in rest) == (0, False), [*seen, rest]
+        with run_until([sys.executable, "-m", "workers.scheduler"], "scheduler.started", environment) as lasting:
+            time.sleep(pause)
+            code, printed = lasting.end(signum, seconds=30)
+        assert (code, "Traceback" in printed) == (0, False), printed

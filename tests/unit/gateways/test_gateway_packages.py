@@ -1,5 +1,6 @@
 """A mistake in a gateway's package is one sentence at the start, and only for those who choose this gateway."""
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any, ClassVar
 
@@ -7,9 +8,10 @@ import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from pipeline.audit.report import list_invariants
 from pipeline.gateways import installed
 from pipeline.gateways.gateway import MEMBERS, Gateway
-from pipeline.gateways.installed import GROUP, list_gateways, load_gateway
+from pipeline.gateways.installed import GROUP, list_gateways, list_grants, load_gateway
 from pipeline.gateways.registry import build_gateway
 from pipeline.gateways.settings import GatewaySettings
 from pipeline.settings import Settings, SettingsError
@@ -163,6 +165,12 @@ def test_a_broken_package_stops_nobody_who_does_not_choose_it() -> None:
     gateway = build_gateway(choose("sandbox"))
     assert gateway.name == "sandbox"
     gateway.close()
+
+
+@pytest.mark.parametrize("list_added", [list_invariants, list_grants])
+def test_what_a_broken_package_adds_is_not_left_out_unsaid(list_added: Callable[[], object]) -> None:
+    with pytest.raises(SettingsError, match=r"^The gateway \w+ (cannot be|is of|has another)"):
+        list_added()
 
 
 def test_the_members_are_those_of_the_contract() -> None:

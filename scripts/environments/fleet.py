@@ -74,7 +74,7 @@ def run_fleet(
     """
     chosen = read_procfile() if lines is None else dict(lines)
     before = _read_workers(settings)
-    with Supervisor(build_env(settings), log) as supervisor:
+    with Supervisor(build_env(settings), log, preload=_list_modules(chosen)) as supervisor:
         supervisor.start(chosen, scale)
         workers = sum((scale or {}).get(name, 1) for name, line in chosen.items() if _is_worker(line))
         deadline = time.monotonic() + ready_seconds
@@ -88,6 +88,12 @@ def run_fleet(
 def _is_worker(line: str) -> bool:
     # The scheduler has no heartbeat and is not awaited: it only repairs what went wrong.
     return Path(shlex.split(line)[0]).name == "dramatiq"
+
+
+def _list_modules(lines: Mapping[str, str]) -> list[str]:
+    """Return the modules that more than one process imports: those of the workers, and dramatiq itself."""
+    brokers = {shlex.split(line)[1].partition(":")[0] for line in lines.values() if _is_worker(line)}
+    return ["dramatiq.cli", *sorted(brokers)] if brokers else []
 
 
 def _count_new_workers(settings: Settings, before: set[bytes]) -> int:

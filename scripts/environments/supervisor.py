@@ -9,15 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, Protocol
 
 from pydantic import SecretStr
 
 from pipeline.gateways.installed import list_gateways, read_options
 from pipeline.settings import Settings, name_variable
+from scripts.environments.fork_loop import name_module
+from scripts.environments.fork_server import IS_AVAILABLE, ForkServer
 from scripts.environments.reaper import mark
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -71,12 +73,24 @@ def _reveal(value: object) -> str:
             return str(value)
 
 
+class Process(Protocol):
+    """A process that leads a group: `subprocess.Popen`, or one of a fork server."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdout(self) -> IO[str] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+
+
 @dataclass
 class ProcessUnit:
     """One running copy of a line."""
 
     command: tuple[str, ...]
-    process: subprocess.Popen[str]
+    process: Process
     started_at: float
     waits: int = 0
     restart_at: float | None = None
@@ -85,12 +99,25 @@ class ProcessUnit:
 class Supervisor:
     """Runs lines of a Procfile without a shell. A context manager: its exit stops everything."""
 
-    def __init__(self, env: Mapping[str, str], write: Write, *, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Set the processes' environment, and the function that gets each line of their output with the unit's name."""
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        write: Write,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+        preload: Sequence[str] = (),
+    ) -> None:
+        """Set the processes' environment, and the function that gets each line of their output with the unit's name.
+
+        With modules to preload, units whose command is `dramatiq` or `python -m` are forked from a process that has
+        imported these once, where the system allows it.
+        """
         self.restarts = 0
         self._env = dict(env)
         self._write = write
         self._grace_seconds = grace_seconds
+        self._preload = tuple(preload) if IS_AVAILABLE else ()
+        self._fork_server: ForkServer | None = None
         self._units: dict[str, ProcessUnit] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -146,6 +173,9 @@ class Supervisor:
                 _signal_group(unit.process.pid, signal.SIGKILL)
                 unit.process.wait()
             self._units.clear()
+            if self._fork_server is not None:
+                self._fork_server.close()
+                self._fork_server = None
 
     def __enter__(self) -> "Supervisor":
         """Return the supervisor."""
@@ -187,8 +217,20 @@ class Supervisor:
         while not self._stopping.wait(POLL_SECONDS):
             self.run_once()
 
-    def _spawn(self, name: str, command: tuple[str, ...]) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+    def _spawn(self, name: str, command: tuple[str, ...]) -> Process:
+        process = self._fork(command) if self._preload and name_module(command) else self._execute(command)
+        threading.Thread(target=self._read, args=(name, process), name=f"output {name}", daemon=True).start()
+        return process
+
+    def _fork(self, command: tuple[str, ...]) -> Process:
+        if self._fork_server is None or not self._fork_server.is_running():
+            if self._fork_server is not None:
+                self._fork_server.close()
+            self._fork_server = ForkServer({**self._env, **mark()}, self._preload)
+        return self._fork_server.spawn(command)
+
+    def _execute(self, command: tuple[str, ...]) -> Process:
+        return subprocess.Popen(
             command,
             cwd=ROOT,
             env={**self._env, **mark()},
@@ -199,10 +241,8 @@ class Supervisor:
             errors="replace",
             process_group=0,
         )
-        threading.Thread(target=self._read, args=(name, process), name=f"output {name}", daemon=True).start()
-        return process
 
-    def _read(self, name: str, process: subprocess.Popen[str]) -> None:
+    def _read(self, name: str, process: Process) -> None:
         if process.stdout is not None:
             with process.stdout:
                 for line in process.stdout:

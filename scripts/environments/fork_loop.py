@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 #: Of a message; a command is far shorter.
@@ -84,6 +85,8 @@ def main() -> None:
         command = None
     if command is not None:
         sys.argv = name_module(command)
+        with contextlib.suppress(OSError):  # the name that `ps` and `top` show; the command line stays the server's
+            Path("/proc/self/comm").write_text(sys.argv[0])
         # dramatiq's master forks its child, on every version of Python; others would start from nothing again.
         multiprocessing.set_start_method("fork")
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

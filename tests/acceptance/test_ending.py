@@ -54,12 +54,14 @@ class Run:
         self.marks: set[str] = set()
 
     def find(self) -> list[str]:
-        """Return the command lines of the running processes."""
+        """Return the name and the command line of each running process."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             try:
                 environment = (place / "environ").read_bytes().decode(errors="replace")
-                command = (place / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+                # A forked process has the command line of its fork server, and a name of its own.
+                command = (place / "comm").read_text(errors="replace").strip() + " "
+                command += (place / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
             except OSError:  # it ended just now
                 continue
             if str(self.folder) in environment or any(each in command for each in (str(self.folder), *self.marks)):

@@ -65,6 +65,7 @@ def test_a_forked_process_is_a_main_module_with_its_arguments_and_a_group_of_its
         "import os, sys\n"
         "print(__name__, sys.argv[1:], os.environ['OF_THE_TEST'], os.getpid() == os.getpgid(0))\n"
         "print(os.getcwd(), sys.stdin.read())\n"
+        "print(open('/proc/self/comm').read(), end='')\n"
         "print('on standard error', file=sys.stderr)\n"
     )
     # When
@@ -72,7 +73,7 @@ def test_a_forked_process_is_a_main_module_with_its_arguments_and_a_group_of_its
     # Then
     assert code == 0
     root = Path(__file__).resolve().parents[3]
-    assert lines == ["__main__ ['one', 'two words'] seen True", f"{root} ", "on standard error"]
+    assert lines == ["__main__ ['one', 'two words'] seen True", f"{root} ", "forked_module", "on standard error"]
 
 
 @pytest.mark.parametrize(

@@ -78,15 +78,22 @@ def freeze(place: Place, units: list[str]) -> None:
         place.processes.supervisor.kill(unit, signal.SIGSTOP)
 
 
-def start_some(place: Place, token: str = "tok_ok") -> None:
-    """Start checkouts; return once all have come to the phase, or wait for a gateway call."""
+def start_some(place: Place, token: str = "tok_ok", *, phase: int = 4) -> None:
+    """Start checkouts; return once all have completed so many phases."""
     with place.client() as client:
         for number in range(COUNT):
             assert client.post("/checkout", json=ask(make_cart("cup"), token), headers=key(number)).status_code == 202
-    there = "SELECT count(*) FROM checkouts WHERE phase = 4"
-    if token != "tok_ok":
-        there = "SELECT count(*) FROM payment_operations WHERE kind = 'authorize' AND leased_until > now()"
+    there = f"SELECT count(*) FROM checkouts WHERE phase = {phase}"
     wait_until(lambda: place.shelf.rows(there) == [(COUNT,)], "they are there")
+
+
+def start_calls(place: Place, token: str) -> None:
+    """Start checkouts; return while all wait for a gateway call, which their worker makes at the same time."""
+    freeze(place, ["payment_authorization"])
+    start_some(place, token, phase=3)
+    resume(place, ["payment_authorization"])
+    called = "SELECT count(*) FROM payment_operations WHERE kind = 'authorize' AND leased_until > now()"
+    wait_until(lambda: place.shelf.rows(called) == [(COUNT,)], "all wait for the gateway")
 
 
 def resume(place: Place, units: list[str]) -> None:
@@ -176,7 +183,7 @@ def test_after_a_crash_of_postgresql(place: Place) -> None:
 
 
 def test_after_a_crash_of_postgresql_during_gateway_calls(place: Place) -> None:
-    start_some(place, "tok_authorize_slow")
+    start_calls(place, "tok_authorize_slow")
     place.cut_postgres()
     time.sleep(4)
     place.postgres.start()
@@ -185,7 +192,7 @@ def test_after_a_crash_of_postgresql_during_gateway_calls(place: Place) -> None:
 
 def test_after_a_worker_was_killed_during_gateway_calls(place: Place) -> None:
     # Given calls that the bank has carried out, and that no other worker makes before their leases have expired
-    start_some(place, "tok_authorize_timeout_after")
+    start_calls(place, "tok_authorize_timeout_after")
     held = "SELECT count(*) FROM sandbox.payments WHERE status = 'authorized'"
     wait_until(lambda: place.shelf.rows(held) == [(COUNT,)], "the bank has authorised all")
     place.processes.supervisor.kill("payment_authorization", signal.SIGKILL)

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from inspect import isabstract
 from typing import Any, Final
 
@@ -13,13 +14,19 @@ from pipeline.settings import Settings, SettingsError
 GROUP: Final = "checkout_engine.gateways"
 
 
+@cache
+def read_entry_points() -> EntryPoints:
+    """Return what is announced; read once, since it takes 5 ms to go through the files of a hundred packages."""
+    return entry_points(group=GROUP)
+
+
 def list_gateways() -> dict[str, type[GatewaySettings]]:
     """Return the settings class of each usable gateway by its name, in the order of the names.
 
     A package that cannot be used is left out: it keeps no process from starting that does not choose it.
     """
     found: dict[str, type[GatewaySettings]] = {}
-    for name in sorted(entry_points(group=GROUP).names):
+    for name in sorted(read_entry_points().names):
         with suppress(SettingsError):
             found[name] = load_gateway(name)
     return found
@@ -30,12 +37,12 @@ def load_gateways() -> list[type[GatewaySettings]]:
 
     Raises SettingsError for one that cannot be used: what it adds is never left out unsaid.
     """
-    return [load_gateway(name) for name in sorted(entry_points(group=GROUP).names)]
+    return [load_gateway(name) for name in sorted(read_entry_points().names)]
 
 
 def load_gateway(name: str) -> type[GatewaySettings]:
     """Return the settings class of a gateway; SettingsError when none of that name is installed, or none to use."""
-    found = entry_points(group=GROUP)
+    found = read_entry_points()
     if name not in found.names:
         known = ", ".join(sorted(found.names))
         raise SettingsError(f"There is no gateway {name!r}: set CHECKOUT_GATEWAY to one of {known}.")
@@ -74,4 +81,4 @@ def read_options(settings: Settings) -> Mapping[str, Any]:
 
 def is_installed(name: str) -> bool:
     """Return whether there is a gateway of this name."""
-    return name in entry_points(group=GROUP).names
+    return name in read_entry_points().names

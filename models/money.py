@@ -8,6 +8,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
+from iso4217 import Currency
+
 #: PostgreSQL's bigint. A total above this cannot be stored and is refused.
 MAX_MINOR: Final = 2**63 - 1
 
@@ -20,9 +22,6 @@ def minor_digits(currency: str) -> int | None:
 
     None when the code is unknown to ISO 4217 or has no minor unit (gold, testing codes): nothing is charged in those.
     """
-    # It reads a table in XML, 9 ms; a process that has no amount yet does not need it.
-    from iso4217 import Currency  # noqa: PLC0415
-
     try:
         exponent = Currency(currency).exponent
     except ValueError:

@@ -15,6 +15,6 @@ def build_broker(*, gateway: "Gateway | None" = None) -> "BatchBroker":
     `gateway` replaces the one that the settings name. Wrong settings end the process with a sentence.
     """
     with loading():
-        from workers.worker import build_worker  # noqa: PLC0415 (in here, as is the way of a process)
+        from workers.worker import build_worker  # noqa: PLC0415 (as `loading` says)
 
         return build_worker(gateway)

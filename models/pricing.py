@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Numeric, Text, text
@@ -49,14 +48,6 @@ class PromotionRecord(Base):
     starts_at: Mapped[Now]
     ends_at: Mapped[datetime | None]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
-
-
-#: Say whether a promotion is valid and applies by itself. The queries test them, and the quote does not see them.
-_VALIDITY: Final = frozenset({"automatic", "starts_at", "ends_at", "active"})
-
-#: The columns that say what a promotion does, for every query that reads one. By name, and not `*`: a column of the
-#: next release would change the result of a prepared statement, which PostgreSQL refuses.
-PROMOTION_COLUMNS: Final = tuple(each.name for each in PromotionRecord.__table__.columns if each.name not in _VALIDITY)
 
 
 class CouponRecord(Base):

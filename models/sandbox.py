@@ -13,8 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId, Currency, Minor, Now
-
-SCHEMA = "sandbox"
+from models.names import SANDBOX_SCHEMA
 
 
 class SandboxPaymentRecord(Base):
@@ -27,7 +26,7 @@ class SandboxPaymentRecord(Base):
         ),
         CheckConstraint("captured_minor <= authorized_minor AND refunded_minor <= captured_minor", name="amounts"),
         Index(None, "checkout_id"),
-        {"schema": SCHEMA},
+        {"schema": SANDBOX_SCHEMA},
     )
 
     reference: Mapped[str] = mapped_column(primary_key=True)
@@ -46,7 +45,7 @@ class SandboxEntryRecord(Base):
     """The bank's append-only ledger: one row per movement of money or of an authorisation."""
 
     __tablename__ = "entries"
-    __table_args__ = (Index(None, "reference"), {"schema": SCHEMA})
+    __table_args__ = (Index(None, "reference"), {"schema": SANDBOX_SCHEMA})
 
     id: Mapped[BigId]
     reference: Mapped[str]
@@ -59,7 +58,7 @@ class SandboxRequestRecord(Base):
     """An idempotency key that the bank has received, with its answer. Null answer: received, without effect so far."""
 
     __tablename__ = "requests"
-    __table_args__ = ({"schema": SCHEMA},)
+    __table_args__ = ({"schema": SANDBOX_SCHEMA},)
 
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]

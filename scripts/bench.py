@@ -22,6 +22,7 @@ from scripts.benchmarks.peers_run import ENGINE, PEERS
 from scripts.benchmarks.runner import BenchmarkRunner, Figures
 from scripts.benchmarks.rush import measure_rush
 from scripts.benchmarks.stalls import Disturbance
+from scripts.benchmarks.start import measure_start
 from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.ending import Ended, Ending
 from scripts.local_servers.embedded import serve
@@ -41,6 +42,7 @@ PARTS: Final[Mapping[str, Measure]] = {
     "rush": measure_rush,
     "growth": bench_rounds.measure_growth,
     "memory": bench_rounds.measure_memory,
+    "start": measure_start,
     "units": bench_rounds.measure_units,
     "stalls": bench_rounds.measure_stalls,
 }

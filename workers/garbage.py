@@ -1,6 +1,8 @@
-"""Garbage collection in a worker."""
+"""Garbage collection in the processes."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 #: Objects allocated and not yet freed before Python scans the young ones. A batch makes thousands, which are freed at
@@ -9,11 +11,23 @@ from typing import Final
 YOUNG_OBJECTS: Final = 10_000
 
 
-def tune_collector() -> None:
-    """Never scan again what is loaded by now, and scan the rest more rarely.
+@contextmanager
+def pause_collector() -> Iterator[None]:
+    """Scan nothing meanwhile, and never what was created meanwhile: for the start of a process.
 
-    Call it last, when everything that the process keeps has been created.
+    Nearly all of it is kept: 170,000 objects, and a thousand in cycles. To find those few would take a scan of 70 ms at
+    the end, and Python's own twenty scans take an eighth of a start.
     """
-    gc.collect()
-    gc.freeze()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+def scan_rarely() -> None:
+    """Scan the young objects of this process more rarely."""
     gc.set_threshold(YOUNG_OBJECTS)

@@ -5,9 +5,29 @@ Public modules: `allocation` (units of stock to lines), `derived_skus`, `exchang
 of stock), `tax_rates`.
 """
 
-from pipeline.catalog.stock import find_stocked, set_stock
-from pipeline.catalog.stock_rows import StockRow
-from pipeline.catalog.variants import PriceChanges, PriceRow, VariantRow, set_prices, upsert_variants
+from typing import TYPE_CHECKING
+
+from pipeline import import_lazily
+
+# Imported when a name is used: phases need the public modules, and set neither prices nor stock.
+if TYPE_CHECKING:
+    from pipeline.catalog.stock import find_stocked, set_stock
+    from pipeline.catalog.stock_rows import StockRow
+    from pipeline.catalog.variants import PriceChanges, PriceRow, VariantRow, set_prices, upsert_variants
+else:
+    __getattr__ = import_lazily(
+        __name__,
+        {
+            "find_stocked": "stock",
+            "set_stock": "stock",
+            "StockRow": "stock_rows",
+            "PriceChanges": "variants",
+            "PriceRow": "variants",
+            "VariantRow": "variants",
+            "set_prices": "variants",
+            "upsert_variants": "variants",
+        },
+    )
 
 __all__ = [
     "PriceChanges",

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from models.pricing import PROMOTION_COLUMNS
+from models.names import PROMOTION_COLUMNS
 from models.states import CheckoutState
 from pipeline.checkouts.batch import LockedCheckout
 from pipeline.checkouts.conditions import MAY_EXPIRE

@@ -1,19 +1,26 @@
 """The schema, by its migrations: what `alembic upgrade head` does, for programs that set up a database themselves."""
 
+import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 #: The migrations are beside the packages: the engine is installed from its repository, never from an index.
-PYPROJECT: Final = Path(__file__).resolve().parents[2] / "pyproject.toml"
+ROOT: Final = Path(__file__).resolve().parents[2]
+PYPROJECT: Final = ROOT / "pyproject.toml"
+VERSIONS: Final = ROOT / "migrations" / "versions"
+
+_REVISION: Final = re.compile(r"^(revision|down_revision)\b.*?=(.*)$", re.MULTILINE)
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
     """Upgrade the database to `revision`, or downgrade it to `base`; harmless when it has that revision already."""
+    from alembic import command  # noqa: PLC0415 (110 modules; other processes only ask for the head)
+
     config = _configure(connection)
     if revision == "base":
         command.downgrade(config, revision)
@@ -22,14 +29,23 @@ def migrate(connection: Connection, revision: str = "head") -> None:
 
 
 def read_head() -> str:
-    """Return the revision that this code expects."""
-    head = ScriptDirectory.from_config(Config(toml_file=PYPROJECT)).get_current_head()
-    if head is None:
-        raise LookupError("There is no migration.")
-    return head
+    """Return the revision that this code expects: the one that no other follows.
+
+    It is read from the text of the revisions, without alembic: every web process asks for it.
+    """
+    found = {"revision": set[str](), "down_revision": set[str]()}
+    for path in VERSIONS.glob("*.py"):
+        for name, value in _REVISION.findall(path.read_text()):
+            found[name].update(re.findall(r"[\"'](.+?)[\"']", value))
+    heads = found["revision"] - found["down_revision"]
+    if len(heads) != 1:
+        raise LookupError(f"There is no migration that comes last: {', '.join(sorted(heads)) or 'none at all'}.")
+    return heads.pop()
 
 
-def _configure(connection: Connection) -> Config:
+def _configure(connection: Connection) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415 (as in `migrate`)
+
     config = Config(toml_file=PYPROJECT)
     config.attributes["connection"] = connection
     return config

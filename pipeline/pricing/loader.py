@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, text
 from models.identifiers import list_ancestors, normalize_tax_id
 from models.identifiers.addresses import find_address_region, normalize_address, normalize_address_country
 from models.money import Money
-from models.pricing import PROMOTION_COLUMNS
+from models.names import PROMOTION_COLUMNS
 from models.states import PromotionKind
 from pipeline.carts import Basket
 from pipeline.carts.cart_input import DiscountInput, TaxInput

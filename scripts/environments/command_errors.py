@@ -2,16 +2,18 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from psycopg.errors import UndefinedColumn, UndefinedTable
 from pydantic import ValidationError
-from redis.client import Redis
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.errors.objections import explain_first
 from pipeline.settings import Settings, SettingsError
 from scripts.local_servers.embedded import EmbeddedError
-from workers.broker.queue_stats import connect_redis
+
+if TYPE_CHECKING:
+    from redis.client import Redis
 
 #: A bare `sqlalchemy.exc.TimeoutError` is not among these: one connection is all that these scripts take from a pool.
 KNOWN = (EmbeddedError, SettingsError, ValidationError, ArgumentError, DBAPIError, OSError)
@@ -30,8 +32,10 @@ def explain_errors() -> Iterator[None]:
         raise CommandError(_explain(error)) from error
 
 
-def open_redis(settings: Settings) -> Redis:
+def open_redis(settings: Settings) -> "Redis":
     """Return a client that connects at first use; raise CommandError when REDIS_URL is not an address."""
+    from workers.broker.queue_stats import connect_redis  # noqa: PLC0415 (150 modules; most commands read no queue)
+
     try:
         return connect_redis(settings.redis_url.get_secret_value())
     except ValueError as error:

@@ -1,6 +1,6 @@
 """The recipes name the kinds of promotions that there are."""
 
-from models.pricing import PROMOTION_COLUMNS
+from models.names import PROMOTION_COLUMNS
 from models.states import PromotionKind
 from tests.support.promotion_kinds import read_kinds
 

@@ -10,10 +10,12 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from models.tables import Base
 from pipeline.audit import audit
+from pipeline.database import migrations
 from pipeline.database.migrations import migrate, read_head
 from pipeline.operations.health import Health, check_database
 from pipeline.settings import Settings
@@ -157,3 +159,33 @@ def test_a_revision_is_named_by_when_it_runs_and_what_it_does(folder: Path) -> N
     names = sorted(path.stem for path in folder.glob("*.py"))
     assert names
     assert [name for name in names if not NAME.fullmatch(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("revisions", "head"),
+    [
+        ({"0001": None}, "0001"),
+        ({"0001": None, "0002": "0001", "0003": "0002"}, "0003"),
+        ({"0001": None, "0002": "0001", "0003": "0001", "0004": ("0002", "0003")}, "0004"),
+        ({"0001": None, "0002": "0001", "0003": "0001"}, None),
+        ({}, None),
+    ],
+)
+def test_the_head_is_alembics(
+    revisions: dict[str, str | tuple[str, ...] | None],
+    head: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrations, "VERSIONS", tmp_path / "versions")
+    migrations.VERSIONS.mkdir()
+    for name, before in revisions.items():
+        lines = [f"revision = {name!r}", f"down_revision: str | None = {before!r}", "branch_labels = None"]
+        (migrations.VERSIONS / f"{name}_a_name.py").write_text("\n".join(lines))
+    directory = ScriptDirectory(str(tmp_path))
+    if head is not None:
+        assert (read_head(), directory.get_current_head()) == (head, head)
+        return
+    assert len(directory.get_heads()) != 1
+    with pytest.raises(LookupError, match=r"^There is no migration that comes last: "):
+        read_head()

@@ -1,73 +1,20 @@
-"""The HTTP process: `python -m workers.web`. At its end, long polls get the current status, within the grace period."""
+"""The HTTP process: `python -m workers.web`."""
 
 import signal
 import sys
-from types import FrameType
-from typing import Final
 
-import structlog
-import uvicorn
-
-from pipeline.settings import Settings, SettingsError, read_settings
-from workers.bootstrap import announce_gateway
-from workers.logs import configure_logs
-from workers.web.app import build_app
-from workers.web.context import WebContext
-from workers.web.protection.connection_bounds import BoundedConfig
-
-log = structlog.get_logger()
-
-#: Below the fifteen seconds after which a supervisor ends a process by force.
-GRACE_SECONDS: Final = 10
-
-
-class Server(uvicorn.Server):
-    """Ends all long polls when it is stopped."""
-
-    def __init__(self, config: uvicorn.Config, context: WebContext) -> None:
-        """Take the context of the application."""
-        super().__init__(config)
-        self._context = context
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; end at once at the second Ctrl-C. Unlike with uvicorn's own, the process ends with 0."""
-        del frame
-        self._context.long_polls.close()
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
-
-
-def build_server(settings: Settings) -> Server:
-    """Return the server of these settings, not started."""
-    app = build_app(settings)
-    config = BoundedConfig(
-        app,
-        settings,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        forwarded_allow_ips=settings.web_trusted_proxies,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    return Server(config, app.state.context)
+from workers.start import loading
 
 
 def main() -> None:
     """Serve until stopped."""
-    try:
-        settings = read_settings()
-    except SettingsError as error:
-        sys.exit(str(error))
-    configure_logs(settings)
     # Until the server has its own handler: a stop during the start works like a later one.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
-    try:
-        server = build_server(settings)
-    except SettingsError as error:
-        sys.exit(str(error))
-    announce_gateway(settings, "web")
-    log.info("web.started", host=settings.web_host, port=settings.web_port)
-    server.run()
+    with loading():
+        from workers.web.server import prepare  # noqa: PLC0415 (as `loading` says)
+
+        serve = prepare()
+    serve()
 
 
 if __name__ == "__main__":

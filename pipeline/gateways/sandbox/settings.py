@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from models.sandbox import SCHEMA
+from models.names import SANDBOX_SCHEMA
 from pipeline.database.invariant import Invariant
 from pipeline.database.schema_grant import SchemaGrant
 from pipeline.gateways.gateway import Gateway
@@ -56,4 +56,4 @@ class SandboxSettings(GatewaySettings):
     @classmethod
     def list_grants(cls) -> Sequence[SchemaGrant]:
         """Return the worker's right to write the bank's tables: the worker is the bank, where no provider is."""
-        return (SchemaGrant(SCHEMA, worker=("SELECT", "INSERT", "UPDATE")),)
+        return (SchemaGrant(SANDBOX_SCHEMA, worker=("SELECT", "INSERT", "UPDATE")),)

@@ -6,21 +6,18 @@ Public modules: `payloads` (the body of each event).
 from typing import TYPE_CHECKING
 
 from pipeline import import_lazily
-from pipeline.webhooks.outbound.endpoints import (
-    add_endpoint,
-    draw_secret,
-    list_deliveries,
-    list_endpoints,
-    remove_endpoint,
-    replay,
-)
 
-# Imported when a name is used: commands that manage endpoints call none, and need no HTTP client.
+# Imported when a name is used: commands that manage endpoints call none, and workers that call them manage none.
 if TYPE_CHECKING:
     from pipeline.webhooks.outbound.dispatcher import Dispatcher
-else:
-    __getattr__ = import_lazily(__name__, {"Dispatcher": "dispatcher"})
-
+    from pipeline.webhooks.outbound.endpoints import (
+        add_endpoint,
+        draw_secret,
+        list_deliveries,
+        list_endpoints,
+        remove_endpoint,
+        replay,
+    )
 
 __all__ = [
     "Dispatcher",
@@ -31,3 +28,6 @@ __all__ = [
     "remove_endpoint",
     "replay",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = import_lazily(__name__, {**dict.fromkeys(__all__, "endpoints"), "Dispatcher": "dispatcher"})

@@ -15,8 +15,7 @@ from pipeline.checkouts.locks import lock_deliveries
 from pipeline.database import TransactionRunner, assert_no_transaction
 from pipeline.database.backoff import back_off
 from pipeline.settings import Settings
-from pipeline.webhooks.outbound.http_client import EndpointResponse, post
-from pipeline.webhooks.outbound.payloads import write_body
+from pipeline.webhooks.outbound.endpoint_response import EndpointResponse
 from pipeline.webhooks.outbound.url_policy import Resolve, read_networks, resolve_host
 
 log = structlog.get_logger()
@@ -103,6 +102,8 @@ class Dispatcher:
 
     def _deliver(self, each: LeasedDelivery, silent: "Silent") -> EndpointResponse:
         """Call one endpoint; after a call without a response it is not called again in this run."""
+        from pipeline.webhooks.outbound.http_client import post  # noqa: PLC0415 (30 modules; most workers deliver none)
+
         if silent.has(each.endpoint_id):
             return EndpointResponse(error="the endpoint did not answer another one just now", counted=False)
         response = post(
@@ -161,6 +162,8 @@ def wait_seconds(attempts: int) -> float:
 
 
 def _read_delivery(row: Row[Any]) -> LeasedDelivery:
+    from pipeline.webhooks.outbound.payloads import write_body  # noqa: PLC0415 (20 models; most workers deliver none)
+
     return LeasedDelivery(
         row.id, row.endpoint_id, row.url, row.secret, f"evt_{row.event_id}", write_body(row), row.attempts
     )

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import Final
@@ -15,31 +14,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from pipeline.errors import Invalid
+from pipeline.webhooks.outbound.endpoint_response import EndpointResponse
 from pipeline.webhooks.outbound.url_policy import ForbiddenAddressError, Network, Resolve, Target, find_target
 
 USER_AGENT: Final = "checkout-engine-webhooks/1"
 #: How much of a response is read: enough for an operator, too little to fill the memory.
 READ_BYTES: Final = 300
-GONE: Final = 410
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointResponse:
-    """The result of a request. Without `status` there was no response; `error` is why it was not delivered."""
-
-    status: int | None = None
-    error: str | None = None
-    counted: bool = True
-
-    @property
-    def delivered(self) -> bool:
-        """Whether the endpoint accepted it."""
-        return self.status is not None and 200 <= self.status < 300
-
-    @property
-    def gone(self) -> bool:
-        """Whether the endpoint is gone for good."""
-        return self.status == GONE
 
 
 def post(

@@ -68,7 +68,7 @@ def _install(monkeypatch: pytest.MonkeyPatch) -> None:
     named = {"paper": "PaperSettings", "plain": "PlainSettings"}
     added = [EntryPoint(name, f"{__name__}:{value}", GROUP) for name, value in named.items()]
     points = EntryPoints([*entry_points(group=GROUP), *added])
-    monkeypatch.setattr(installed, "entry_points", lambda *, group: points.select(group=group))
+    monkeypatch.setattr(installed, "read_entry_points", lambda: points.select(group=GROUP))
 
 
 def test_they_stand_behind_the_engines_in_the_order_of_the_gateways() -> None:

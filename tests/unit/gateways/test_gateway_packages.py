@@ -112,7 +112,7 @@ POINTS = {
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Install these gateways for the moment."""
     points = EntryPoints(EntryPoint(name, value, GROUP) for name, value in POINTS.items())
-    monkeypatch.setattr(installed, "entry_points", lambda *, group: points.select(group=group))
+    monkeypatch.setattr(installed, "read_entry_points", lambda: points.select(group=GROUP))
 
 
 def choose(name: str) -> Settings:

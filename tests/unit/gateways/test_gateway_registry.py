@@ -57,7 +57,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Install three gateways for the moment."""
     named = {"earlier": "EarlierSettings", "paper": "PaperSettings", "oldest": "Earlier"}
     points = EntryPoints(EntryPoint(name, f"{__name__}:{value}", GROUP) for name, value in named.items())
-    monkeypatch.setattr(installed, "entry_points", lambda *, group: points.select(group=group))
+    monkeypatch.setattr(installed, "read_entry_points", lambda: points.select(group=GROUP))
 
 
 def choose(name: str) -> Settings:

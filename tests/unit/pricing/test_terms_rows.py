@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.pricing import PROMOTION_COLUMNS
+from models.names import PROMOTION_COLUMNS
+from models.pricing import PromotionRecord
 from models.states import PromotionKind
 from pipeline.pricing.loader import read_promotion
 from pipeline.pricing.terms import Promotion, to_fields
@@ -16,6 +17,12 @@ from pipeline.pricing.terms import Promotion, to_fields
 def test_a_promotion_has_the_columns_that_are_read_and_the_code_of_its_coupon() -> None:
     assert {each.name for each in fields(Promotion)} == {*PROMOTION_COLUMNS, "code"}
     assert len(PROMOTION_COLUMNS) >= 11
+
+
+def test_every_column_of_a_promotion_is_read_or_says_whether_it_is_valid() -> None:
+    validity = {"automatic", "starts_at", "ends_at", "active"}
+    columns = [each.name for each in PromotionRecord.__table__.columns]
+    assert list(PROMOTION_COLUMNS) == [name for name in columns if name not in validity]
 
 
 def test_a_promotion_is_its_row() -> None:

@@ -16,7 +16,7 @@ from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import Stage, find_url, serve, spin_until, work
 from tests.support.harness import Shelf
 from workers.bootstrap import Components
-from workers.web.__main__ import Server
+from workers.web.server import Server
 
 #: Patient enough for a busy machine.
 TIMES: Final = {"redeliver_after_seconds": 2.0, "gateway_timeout_seconds": 2.0, "gateway_lease_seconds": 3.0}

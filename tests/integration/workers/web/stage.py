@@ -22,7 +22,7 @@ from tests.support.patience import WAIT_SECONDS
 from workers.actors import declare_actors
 from workers.bootstrap import Components, build_components
 from workers.overview import is_idle
-from workers.web.__main__ import Server, build_server
+from workers.web.server import Server, build_server
 
 #: Longest that a request takes, its wait included.
 SECONDS: Final = 10.0

@@ -17,10 +17,10 @@ from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from tests.integration.workers.web.sockets import SECONDS, ask, connect, read_status, read_to_end
 from tests.integration.workers.web.stage import find_url, serve, spin_until
-from workers.web.__main__ import Server
 from workers.web.protection import connection_bounds as wire
 from workers.web.protection.connection_bounds import MAX_PIECES, BoundedProtocol
 from workers.web.protection.request_bounds import MAX_HEAD_BYTES, MAX_HEADERS
+from workers.web.server import Server
 
 #: Beyond the stage's own, so that nothing here waits for long.
 SHORT: Final = {"web_head_seconds": 0.5, "web_body_seconds": 0.5, "web_max_connections": 8, "web_max_body_bytes": 65536}

@@ -93,7 +93,7 @@ def _is_worker(line: str) -> bool:
 def _list_modules(lines: Mapping[str, str]) -> list[str]:
     """Return the modules that more than one process imports: those of the workers, and dramatiq itself."""
     brokers = {shlex.split(line)[1].partition(":")[0] for line in lines.values() if _is_worker(line)}
-    return ["dramatiq.cli", *sorted(brokers)] if brokers else []
+    return ["dramatiq.cli", "workers.worker", *sorted(brokers)] if brokers else []
 
 
 def _count_new_workers(settings: Settings, before: set[bytes]) -> int:

@@ -1,7 +1,6 @@
 """The fork server's process: `python -m scripts.environments.fork_loop SOCKET MODULE ...`; see `fork_server.py`."""
 
 import contextlib
-import gc
 import importlib
 import json
 import multiprocessing
@@ -14,6 +13,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+from workers.start import loading
 
 #: Of a message; a command is far shorter.
 MESSAGE_BYTES: Final = 65_536
@@ -73,12 +74,11 @@ def name_module(command: Sequence[str]) -> list[str]:
 def main() -> None:
     """Import, serve, and in each child run its command as the main module, to the regular end of an interpreter."""
     number, *modules = sys.argv[1:]
-    for name in modules:
-        # Whoever is forked imports it again, and reports the reason in its own log.
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
-    gc.collect()
-    gc.freeze()  # a collection in a child would copy every page that it marks
+    with loading():
+        for name in modules:
+            # A forked process imports it again, and reports the reason in its own log.
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
     try:
         command = serve(socket.socket(fileno=int(number)))
     except ConnectionError:  # the other side was killed

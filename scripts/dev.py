@@ -30,13 +30,14 @@ BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 #: The tests find at most fifteen databases in the Redis server of REDIS_URL, one for each worker.
 MOST_WORKERS = 15
 
-#: Longest first: the last one to start is short, and no core waits for the others.
+#: Longest first, so that no core is idle while another has a long one left. In a fresh clone they take 41, 35, 1, 0.5,
+#: 0.5 and 0.4 s of a core.
 CHECKS = (
     ("mypy",),
     ("python", "-m", "scripts.security"),
-    ("lint-imports",),
     ("deptry", "."),
     ("ruff", "check", "."),
+    ("lint-imports",),
     ("ruff", "format", "--check", "."),
 )
 #: What `test --quick` runs of them.

@@ -114,8 +114,8 @@ def test_the_tests_run_after_the_checks(
 
 def test_the_quick_run_is_a_part_of_the_whole_one() -> None:
     assert [each[:2] for each in dev.QUICK_CHECKS] == [
-        *(("mypy",), ("lint-imports",)),
-        *(("ruff", "check"), ("ruff", "format")),
+        *(("mypy",), ("ruff", "check")),
+        *(("lint-imports",), ("ruff", "format")),
     ]
     paths = dev.QUICK_TESTS[: dev.QUICK_TESTS.index("-m")]
     assert len(paths) == 3
@@ -149,7 +149,7 @@ def test_a_signal_ends_every_check_quietly(tmp_path: Path, signum: signal.Signal
     # Given a check that lasts
     for name in SCRIPTS:
         write(tmp_path, name)
-    write(tmp_path, "mypy", "touch $(dirname $0)/ready; exec sleep 60")
+    write(tmp_path, "mypy", ': > "${0%/*}/ready"; exec sleep 60')
     code = (
         "import pathlib; from scripts import dev; dev.prepare = lambda: None;"
         f"dev.BIN = pathlib.Path({str(tmp_path)!r}); raise SystemExit(dev.main(['test']))"

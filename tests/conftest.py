@@ -25,6 +25,8 @@ from scripts.environments.reaper import mark
 from scripts.local_servers.embedded import start
 from tests.support.harness import Shelf, Works, build_works
 
+pytest_plugins = ["tests.support.repeating"]
+
 #: The environment as it was found. Tests see none of it: a laptop's settings change no result.
 FOUND: Final = {
     name: os.environ.pop(name)
@@ -68,12 +70,6 @@ RENEW: Final = """
 SANDBOX_SECRET: Final = SecretStr("whsec_dGVzdHMtb2YtdGhlLXNhbmRib3gtYmFuaw==")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the fuzz of the routes be longer, or another one."""
-    parser.addoption("--fuzz", type=int, default=150, metavar="REQUESTS", help="how many the fuzz of the routes sends")
-    parser.addoption("--fuzz-seed", type=int, default=0, metavar="SEED", help="... and which: 0 draws a seed")
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Have all that is started end with the run."""
     del config
@@ -87,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Begin with the files that take long: they start the real processes, or a server of the HTTP edge.
 
-    A file stays together, on one of two workers: what its tests share is started once.
+    A file stays together, on one worker: what its tests share is started once.
     """
     yield
     items.sort(key=lambda item: (item.get_closest_marker("acceptance") is None, item.path.parent.name != "web"))

@@ -36,6 +36,7 @@ pytestmark = pytest.mark.acceptance
 ELSEWHERE: Final = {
     "python3 scripts/dev.py demo": "tests/acceptance/test_demo.py",
     "python3 scripts/dev.py test": ".ci/run",
+    "python3 scripts/dev.py test --quick": "tests/unit/scripts/test_dev.py",
     "python3 scripts/dev.py lint": ".ci/run",
     "checkout security": "tests/unit/scripts/test_security.py",
     "checkout chaos --checkouts 2000": "tests/acceptance/test_chaos.py",

@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.gateways.conformance.loading import load_build
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

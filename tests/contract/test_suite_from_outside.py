@@ -10,6 +10,8 @@ import pytest
 
 HERE = Path(__file__).parent
 
+pytestmark = pytest.mark.slow
+
 #: Cases of the suite for one adapter, skipped ones included.
 SUITE_SIZE = 273
 

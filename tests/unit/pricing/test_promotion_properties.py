@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from tests.factories.orders import exchange, goods, order, percentage
 from tests.unit.pricing.oracle import orders
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(orders(), st.data())
 def test_a_promotion_brought_twice_takes_off_what_it_takes_off_once(given_order: Order, data: st.DataObject) -> None:

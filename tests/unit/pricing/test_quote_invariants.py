@@ -3,12 +3,15 @@
 from dataclasses import replace
 from math import ceil, floor
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.pricing.quote import hash_quote, price_order
 from pipeline.pricing.terms import Order, QuoteLine, QuoteShipping
 from tests.unit.pricing.oracle import CURRENCIES, expect_exact, find_parts, orders, read_amounts
+
+pytestmark = pytest.mark.slow
 
 
 @settings(max_examples=400)

@@ -4,12 +4,15 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 
 from pipeline.pricing.terms import Order
 from pipeline.settings import TaxRounding
 from tests.unit.pricing.exact_shares import half_up, spread
 from tests.unit.pricing.oracle import expect_exact, find_parts, orders, read_amounts
+
+pytestmark = pytest.mark.slow
 
 
 @settings(max_examples=400)

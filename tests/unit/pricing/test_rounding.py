@@ -1,5 +1,6 @@
 """A quote rounded down to what can be charged still adds up, and only down."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +62,7 @@ def test_tax_is_not_rounded_away() -> None:
     assert round_down(price_order(order()), 1) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(orders(), st.sampled_from([5, 10, 100]))
 def test_a_rounded_quote_adds_up(given_order: Order, step: int) -> None:

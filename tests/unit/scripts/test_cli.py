@@ -91,6 +91,7 @@ def test_the_list_is_completed_without_importing_a_command() -> None:
     assert imported & HEAVY == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
@@ -127,6 +128,7 @@ def test_every_command_of_the_table_loads_and_runs_by_its_file(path: str) -> Non
     assert 'if __name__ == "__main__":' in Path(module.__file__).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["monitor", "show", "reconcile", "shop", "retry"])
 def test_a_file_runs_by_its_path(script: str, tmp_path: Path) -> None:
     done = subprocess.run(

@@ -18,6 +18,8 @@ FORWARD = (
     "dev.BIN = pathlib.Path(sys.executable).parent; dev.main(sys.argv[1:])"
 )
 
+ROOT = Path(dev.__file__).resolve().parents[1]
+
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -51,18 +53,6 @@ def ran(copy: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return commands
 
 
-class Checks:
-    """Records the commands instead of running them; `failing` gets the exit code `code`."""
-
-    def __init__(self, failing: str, code: int) -> None:
-        self.failing, self.code = failing, code
-        self.seen: list[list[str]] = []
-
-    def __call__(self, command: list[str]) -> int:
-        self.seen.append([Path(command[0]).name, *command[1:]])
-        return self.code if self.seen[-1][0] == self.failing else 0
-
-
 @pytest.mark.parametrize("version", [(3, 10), (3, 6), (2, 7)])
 def test_an_old_python_is_refused_with_one_sentence(version: tuple[int, int]) -> None:
     with pytest.raises(dev.SetupError) as caught:
@@ -75,6 +65,12 @@ def test_an_old_python_is_refused_with_one_sentence(version: tuple[int, int]) ->
 
 def test_an_old_python_can_read_the_file_at_all() -> None:
     ast.parse(Path(dev.__file__).read_text(), feature_version=(3, 7))
+
+
+def test_the_checks_run_without_any_package() -> None:
+    # -S: without site-packages
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import scripts.environments.side_by_side"
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True)
 
 
 @pytest.mark.parametrize("version", [(3, 11), (3, 14), (4, 0)])
@@ -194,7 +190,7 @@ def test_an_unknown_tool_is_refused_before_anything_is_installed(
 def test_everything_else_is_forwarded_to_checkout_in_the_environment() -> None:
     done = subprocess.run(
         [sys.executable, "-c", FORWARD, "checkouts", "retry", "--help"],
-        cwd=Path(dev.__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -202,41 +198,6 @@ def test_everything_else_is_forwarded_to_checkout_in_the_environment() -> None:
     assert done.returncode == 0
     assert done.stderr.splitlines()[0].endswith("/checkout checkouts retry --help")
     assert "Usage: checkout checkouts retry [OPTIONS]" in done.stdout
-
-
-def test_checks_stop_at_the_first_failure_with_its_code(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given
-    checks = Checks(failing="mypy", code=3)
-    monkeypatch.setattr(dev, "prepare", lambda: None)
-    monkeypatch.setattr(dev, "run", checks)
-    # Then
-    assert dev.main(["test"]) == 3
-    assert checks.seen == [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]
-
-
-def test_test_without_arguments_runs_every_check_and_then_every_test(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given
-    checks = Checks(failing="none", code=1)
-    monkeypatch.setattr(dev, "prepare", lambda: None)
-    monkeypatch.setattr(dev, "run", checks)
-    monkeypatch.setattr(dev, "become", checks)
-    monkeypatch.chdir(copy)
-    # Then
-    assert dev.main(["test"]) == 0
-    assert checks.seen == [*map(list, dev.CHECKS), ["pytest", *dev.PARALLEL]]
-
-
-def test_arguments_of_test_go_to_pytest_alone(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given
-    checks = Checks(failing="pytest", code=5)
-    monkeypatch.setattr(dev, "prepare", lambda: None)
-    monkeypatch.setattr(dev, "become", checks)
-    monkeypatch.chdir(copy)
-    # Then
-    assert dev.main(["test", "-k", "lock"]) == 5
-    assert checks.seen == [["pytest", "-k", "lock"]]
 
 
 def test_exit_codes_are_passed_on(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -252,10 +213,9 @@ def test_ctrl_c_ends_quietly_with_130() -> None:
         "dev.run_checks = lambda: dev.run(['/bin/sh', '-c', 'echo ready; exec sleep 60']);"
         "raise SystemExit(dev.main(['lint']))"
     )
-    root = Path(__file__).resolve().parents[3]
     with subprocess.Popen(
         [sys.executable, "-c", code],
-        cwd=root,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

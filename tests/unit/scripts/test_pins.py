@@ -87,6 +87,7 @@ def install(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
 
 
+@pytest.mark.slow
 def test_pip_takes_them_with_hashes_required(tmp_path: Path) -> None:
     # Given all packages except the build packages: they are installed here, so that no registry is needed
     file = tmp_path / "requirements.txt"
@@ -95,6 +96,7 @@ def test_pip_takes_them_with_hashes_required(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_packages_of_a_registry_have_these_hashes(tmp_path: Path) -> None:
     # Given the smallest package, from the registry that pip is configured for
     [group] = [group for group in GROUPS if group[0].startswith("annotated-doc==")]

@@ -118,6 +118,17 @@ def test_a_slow_or_absent_index_times_out(index: str) -> None:
     assert not security.is_answered("http://nobody.invalid/x/1/json")
 
 
+def test_a_name_that_cannot_be_resolved_holds_nobody() -> None:
+    # Given a resolver that takes a minute, and has no time-out
+    program = (
+        "import socket, time; socket.getaddrinfo = lambda *_, **__: time.sleep(60);"
+        "from scripts import security; print(security.is_answered('http://nobody.invalid/', seconds=0.2))"
+    )
+    # Then the process ends before that
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=40)
+    assert done.stdout == "False\n"
+
+
 def run(monkeypatch: pytest.MonkeyPatch, packages: list[dict[str, Any]], *arguments: str) -> Result:
     """Run the command with these packages, and no secrets."""
     app = typer.Typer()

@@ -40,6 +40,7 @@ def cost(text: str) -> float:
     return min(costs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", HARD.values(), ids=HARD.keys())
 @pytest.mark.parametrize("end", ["", "x"])
 def test_eight_times_the_text_takes_about_eight_times_the_time(piece: str, end: str) -> None:
@@ -49,6 +50,7 @@ def test_eight_times_the_text_takes_about_eight_times_the_time(piece: str, end: 
     assert cost(whole) < 24 * cost(part) + 0.002
 
 
+@pytest.mark.slow
 def test_random_texts_of_the_search_own_characters_take_no_longer_than_the_hardest_known() -> None:
     seed = random.randrange(10**6)
     source = random.Random(seed)

@@ -15,6 +15,7 @@ SELECTORS: Final = tuple(range(0xFE00, 0xFE10))
 NO_CHARACTERS: Final = frozenset({"Cn", "Co", "Cs"})
 
 _BLANK_RUN: Final = re.compile(" {2,}")
+_DOTTED_I: Final = re.compile("i\u0307+")
 _VISIBLE: Final = dict.fromkeys(BLANKS, " ") | dict.fromkeys(INVISIBLE)
 _TEXT: Final = {code: to for code, to in _VISIBLE.items() if code not in (*JOINERS, *SELECTORS)}
 
@@ -48,11 +49,16 @@ def fold(text: str, *, limit: int, blanks: bool = True) -> str:
 
 
 def fold_characters(text: str, *, blanks: bool = True) -> str:
-    """Fold without any bound. The second NFKC puts together what an invisible character kept apart."""
+    """Fold without any bound. The second NFKC puts together what an invisible character kept apart.
+
+    A dot above a small i is left out, before a third: programs write the small letter of U+0130 so, and the capital I
+    and the dot would be U+0130 again.
+    """
     if is_plain(text):
         return squeeze(text.lower()) if blanks else text.lower().replace(" ", "")
     folded = unicodedata.normalize("NFKC", text).translate(_folds(blanks=blanks)).replace("ß", "ss")
-    return squeeze(unicodedata.normalize("NFKC", folded))
+    folded = unicodedata.normalize("NFKC", folded)
+    return squeeze(unicodedata.normalize("NFKC", _DOTTED_I.sub("i", folded)))
 
 
 def squeeze(text: str) -> str:

@@ -15,6 +15,7 @@ BEGIN
         value := translate(
             value, blanks, CASE kind WHEN 'folded' THEN repeat(' ', length(blanks)) ELSE '' END);
         value := normalize(replace(value, E'\u00df', 'ss'), NFKC);
+        value := normalize(regexp_replace(value, E'i\u0307+', 'i', 'g'), NFKC);
     END IF;
     value := btrim(regexp_replace(value, ' {2,}', ' ', 'g'), ' ');
     IF kind = 'coupon' THEN

@@ -26,6 +26,13 @@ from workers.broker.queue_stats import NAMESPACE, name_heartbeats
 READY_SECONDS: Final = 90
 POLL_SECONDS: Final = 0.1
 TAIL_LINES: Final = 15
+#: What every worker imports: until it serves its queue, and for its first connections and calls.
+PRELOADED: Final = (
+    "dramatiq.cli",
+    "workers.worker",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "pipeline.gateways.sandbox.bank",
+)
 
 
 class FleetLog:
@@ -91,9 +98,9 @@ def _is_worker(line: str) -> bool:
 
 
 def _list_modules(lines: Mapping[str, str]) -> list[str]:
-    """Return the modules that more than one process imports: those of the workers, and dramatiq itself."""
+    """Return the modules that more than one process imports: PRELOADED, and those of the workers' brokers."""
     brokers = {shlex.split(line)[1].partition(":")[0] for line in lines.values() if _is_worker(line)}
-    return ["dramatiq.cli", "workers.worker", *sorted(brokers)] if brokers else []
+    return [*PRELOADED, *sorted(brokers)] if brokers else []
 
 
 def _count_new_workers(settings: Settings, before: set[bytes]) -> int:

@@ -48,8 +48,9 @@ class Round:
         return components
 
     def serve(self, lines: Mapping[str, str] | None = None, scale: Mapping[str, int] | None = None) -> Supervisor:
-        """Start the lines of the Procfile, or the given ones, and return once they are up."""
-        return self._stack.enter_context(run_fleet(self.settings, self.log, self.ending, lines=lines, scale=scale))
+        """Start the lines of the Procfile, or the given ones, as in production; return once they are up."""
+        fleet = run_fleet(self.settings, self.log, self.ending, lines=lines, scale=scale, forked=False)
+        return self._stack.enter_context(fleet)
 
     def at_end(self, close: Callable[[], object]) -> None:
         """Call this when the round ends."""

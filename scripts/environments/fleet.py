@@ -73,15 +73,17 @@ def run_fleet(
     lines: Mapping[str, str] | None = None,
     scale: Mapping[str, int] | None = None,
     ready_seconds: float = READY_SECONDS,
+    forked: bool = True,
 ) -> Iterator[Supervisor]:
     """Start the lines (all of `read_procfile` by default); yield their supervisor once every worker polls its queues.
 
+    `forked`: from one process that has imported the engine, where the system allows it; else each as in production.
     Raises CommandError with their last output when they do not start, Ended on a signal. At the end, also after an
     error, none of their processes runs.
     """
     chosen = read_procfile() if lines is None else dict(lines)
     before = _read_workers(settings)
-    with Supervisor(build_env(settings), log, preload=_list_modules(chosen)) as supervisor:
+    with Supervisor(build_env(settings), log, preload=_list_modules(chosen) if forked else ()) as supervisor:
         supervisor.start(chosen, scale)
         workers = sum((scale or {}).get(name, 1) for name, line in chosen.items() if _is_worker(line))
         deadline = time.monotonic() + ready_seconds

@@ -29,7 +29,12 @@ ALLOWED: Final = {
     "CONTRIBUTING.md": {"python3 scripts/dev.py lint", "python3 scripts/dev.py test", "python3 scripts/dev.py demo"},
 }
 #: These files start other processes.
-PROCESSES: Final = {"scripts/dev.py", "scripts/local_servers/owner.py", "scripts/benchmarks/peers"}
+PROCESSES: Final = {
+    "scripts/dev.py",
+    "scripts/environments/fork_loop.py",
+    "scripts/local_servers/owner.py",
+    "scripts/benchmarks/peers",
+}
 
 
 def list_whole_lines() -> list[tuple[str, str]]:

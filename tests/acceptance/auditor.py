@@ -24,6 +24,17 @@ def write(engine: Engine, sql: str) -> None:
 
 def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the script from an empty folder, so that it reads no `.env`."""
+    return _run(cwd, settings, args, environment, execute=False)
+
+
+def execute(cwd: Path, settings: Settings) -> subprocess.CompletedProcess[str]:
+    """Do the same as a shell does: start Python on the file."""
+    return _run(cwd, settings, (), {}, execute=True)
+
+
+def _run(
+    cwd: Path, settings: Settings, args: tuple[str, ...], environment: dict[str, str], *, execute: bool
+) -> subprocess.CompletedProcess[str]:
     return commands.run(
         [sys.executable, str(ROOT / "scripts" / "audit.py"), *args],
         cwd=cwd,
@@ -35,4 +46,5 @@ def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subpro
             **environment,
         },
         timeout=200,
+        execute=execute,
     )

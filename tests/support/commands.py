@@ -13,25 +13,23 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Self
 
 from scripts.environments.fork_server import IS_AVAILABLE, ForkedProcess, ForkServer
 from scripts.environments.reaper import mark
 
 #: What commands import. `rich` is named so that structlog finds it, as in an executed command.
 MODULES: Final = (
-    "rich",
-    "typer",
-    "scripts.cli",
-    "scripts.audit",
-    "scripts.monitor",
-    "scripts.replay",
-    "scripts.catalog",
+    *("rich", "typer", "scripts.cli", "scripts.audit", "scripts.monitor", "scripts.replay", "scripts.catalog"),
+    "workers.ticks",
 )
 #: Variables that are read by the interpreter and the system's libraries at their start, and not by a forked process.
 AT_START: Final = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "MALLOC_")
 #: This one is read by both.
 UNBUFFERED: Final = "PYTHONUNBUFFERED"
+
+#: Settings that a test may have set when the first command is started. No test takes the fork server for its worker.
+OF_A_TEST: Final = ("CHECKOUT_", "DATABASE_URL", "REDIS_URL")
 
 
 class ForkedCommand:
@@ -41,6 +39,16 @@ class ForkedCommand:
         """Take a process that was just started, and the reading sides of its outputs."""
         self.args, self.pid, self.stdout, self.stderr = list(args), process.pid, stdout, stderr
         self._process = process
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its outputs, and wait for its end."""
+        for each in filter(None, (self.stdout, self.stderr)):
+            each.close()
+        self.wait()
 
     @property
     def returncode(self) -> int | None:
@@ -96,7 +104,7 @@ class CommandServer:
             return None
         if self._server is None or not self._server.is_running():
             self.close()
-            self._env = dict(os.environ)
+            self._env = {name: value for name, value in os.environ.items() if not name.startswith(OF_A_TEST)}
             self._server = ForkServer({**self._env, **mark()}, MODULES)
         return self._server if read_at_start(env) == read_at_start(self._env) else None
 
@@ -116,13 +124,15 @@ def read_at_start(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith(AT_START) and name != UNBUFFERED}
 
 
-def start(command: Sequence[str], *, cwd: Path, env: Mapping[str, str], merged: bool = False) -> Running:
+def start(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], merged: bool = False, execute: bool = False
+) -> Running:
     """Start `[sys.executable, FILE, ...]` or `[sys.executable, "-m", MODULE, ...]` without input.
 
-    Its outputs are pipes, or one pipe with `merged`.
+    Its outputs are pipes, or one pipe with `merged`; with `execute` it is not forked.
     """
-    assert command[0] == sys.executable
-    server = SERVER.get(env)
+    assert execute or command[0] == sys.executable
+    server = None if execute else SERVER.get(env)
     if server is None:
         return subprocess.Popen(
             command,
@@ -151,10 +161,10 @@ def start(command: Sequence[str], *, cwd: Path, env: Mapping[str, str], merged: 
 
 
 def run(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float, execute: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `subprocess.run` with `capture_output` and `text` does."""
-    process = start(command, cwd=cwd, env=env)
+    """Run a command to its end, as `subprocess.run` with `capture_output` and `text` does; see `start`."""
+    process = start(command, cwd=cwd, env=env, execute=execute)
     try:
         stdout, stderr = process.communicate(timeout=timeout)
     finally:

@@ -87,7 +87,7 @@ def open_streams() -> None:
             encoding=stream.encoding,
             errors=stream.errors,
             newline="\n",
-            line_buffering=name == "stderr" or raw.isatty(),
+            line_buffering=not is_unbuffered and (name == "stderr" or raw.isatty()),
             write_through=is_unbuffered,
         )
         setattr(sys, name, opened)

@@ -23,6 +23,7 @@ from pipeline.database.temporary import open_database
 from pipeline.settings import Settings
 from scripts.environments.reaper import mark
 from scripts.local_servers.embedded import start
+from tests.support import commands
 from tests.support.harness import Shelf, Works, build_works
 from workers.garbage import pause_collector, scan_rarely
 
@@ -125,6 +126,13 @@ def _logs_of_commands() -> Iterator[None]:
         for place in ("command_engine", "reconcile_run"):
             patch.setattr(f"scripts.environments.{place}.configure_logs", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _command_server() -> Iterator[None]:
+    """End the process that the tests' commands were forked from."""
+    yield
+    commands.SERVER.close()
 
 
 def spare_the_disk(url: str) -> None:

@@ -3,10 +3,10 @@
 A worker spends nearly all of its start on imports, about a second of processor time. A fleet of fifteen, each started
 by `exec`, takes ten seconds on two cores; forked from one process that has imported once, it takes two.
 
-Both sides send JSON objects over a socket pair, a message each: `{"command": [...]}`, with the file descriptor of the
-new process's output, is answered with `{"forked": PID}`; when the process has ended, `{"ended": PID, "code": N}`
-follows, with the code that `subprocess.Popen` returns. The server (`fork_loop.py`) ends when the other side closes or
-dies.
+Both sides send JSON objects over a socket pair, a message each: `{"command": [...], "env": {...}, "cwd": "..."}`, with
+the file descriptors of the new process's input, output and error output, is answered with `{"forked": PID}`; when the
+process has ended, `{"ended": PID, "code": N}` follows, with the code that `subprocess.Popen` returns. The server
+(`fork_loop.py`) ends when the other side closes or dies.
 """
 
 import contextlib
@@ -57,9 +57,13 @@ class ForkedProcess:
 
     def terminate(self) -> None:
         """Send SIGTERM, unless it has ended."""
+        self.send_signal(signal.SIGTERM)
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal, unless it has ended."""
         if not self._ended.is_set():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+                os.kill(self.pid, signum)
 
     def end(self, code: int) -> None:
         """Store its exit code."""
@@ -68,7 +72,7 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """Starts processes by fork, all with the same environment, at the root of the project."""
+    """Starts processes by fork: with its own environment, at the root of the project, unless a start says otherwise."""
 
     def __init__(self, env: Mapping[str, str], modules: Sequence[str]) -> None:
         """Start the server, which imports these modules first; it does not wait for that."""
@@ -98,21 +102,39 @@ class ForkServer:
         return self._reader.is_alive()
 
     def spawn(self, command: Sequence[str]) -> ForkedProcess:
-        """Start one process; raise ForkServerError where the server has ended or does not answer."""
+        """Start a process without input, whose `stdout` is both of its outputs; it raises what `start` raises."""
         reading, writing = os.pipe()
         try:
-            with self._lock:
-                request = json.dumps({"command": list(command)}).encode()
-                socket.send_fds(self._socket, [request], [writing])
-                process = self._forked.get(timeout=START_SECONDS)
-        except (OSError, queue.Empty):
-            process = None
+            with open(os.devnull, "rb") as nothing:
+                process = self.start(command, (nothing.fileno(), writing, writing))
+        except ForkServerError:
+            os.close(reading)
+            raise
         finally:
             os.close(writing)
-        if process is None:
-            os.close(reading)
-            raise ForkServerError("The fork server does not answer.")
         process.stdout = os.fdopen(reading, errors="replace")
+        return process
+
+    def start(
+        self,
+        command: Sequence[str],
+        files: tuple[int, int, int],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> ForkedProcess:
+        """Start one process on these descriptors of its input, output and error output, which stay the caller's.
+
+        Raises ForkServerError where the server has ended or does not answer, or the request is too long for it.
+        """
+        request = json.dumps({"command": list(command), "env": None if env is None else dict(env), "cwd": cwd}).encode()
+        process = None
+        if len(request) <= MESSAGE_BYTES:
+            with contextlib.suppress(OSError, queue.Empty), self._lock:
+                socket.send_fds(self._socket, [request], files)
+                process = self._forked.get(timeout=START_SECONDS)
+        if process is None:
+            raise ForkServerError("The fork server does not answer.")
         return process
 
     def close(self) -> None:

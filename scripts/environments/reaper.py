@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -39,10 +40,14 @@ class Reaper:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self.name = f"REAPED_WITH_{uuid4().hex}"
         self._folders: list[bytes] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+
+    @cached_property
+    def name(self) -> str:
+        """The mark, drawn when it is used first: forked processes share what was drawn before the fork."""
+        return f"REAPED_WITH_{uuid4().hex}"
 
     def ensure_running(self) -> int:
         """Start the reaper process, again if it was killed; return its process id."""

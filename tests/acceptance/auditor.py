@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from pipeline.settings import Settings
+from tests.support import commands
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CONSISTENT_ROWS: Final = ROOT / "tests" / "integration" / "audit" / "consistent_rows.sql"
@@ -23,7 +24,18 @@ def write(engine: Engine, sql: str) -> None:
 
 def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the script from an empty folder, so that it reads no `.env`."""
-    return subprocess.run(
+    return _run(cwd, settings, args, environment, execute=False)
+
+
+def execute(cwd: Path, settings: Settings) -> subprocess.CompletedProcess[str]:
+    """Do the same as a shell does: start Python on the file."""
+    return _run(cwd, settings, (), {}, execute=True)
+
+
+def _run(
+    cwd: Path, settings: Settings, args: tuple[str, ...], environment: dict[str, str], *, execute: bool
+) -> subprocess.CompletedProcess[str]:
+    return commands.run(
         [sys.executable, str(ROOT / "scripts" / "audit.py"), *args],
         cwd=cwd,
         env={
@@ -33,8 +45,6 @@ def run(cwd: Path, settings: Settings, *args: str, **environment: str) -> subpro
             "CHECKOUT_GATEWAY": settings.gateway,
             **environment,
         },
-        capture_output=True,
-        text=True,
         timeout=200,
-        check=False,
+        execute=execute,
     )

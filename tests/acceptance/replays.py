@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from pipeline.settings import Settings
+from tests.support import commands
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -37,25 +37,20 @@ def name_servers(settings: Settings) -> dict[str, str]:
     }
 
 
-def start(file: Path, servers: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+def start(file: Path, servers: dict[str, str], *arguments: str, execute: bool = False) -> commands.Running:
     # From the folder of the file, where no `.env` is.
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "replay.py"), str(file), *arguments],
-        cwd=file.parent,
-        env={**os.environ, **servers},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, str(ROOT / "scripts" / "replay.py"), str(file), *arguments]
+    return commands.start(command, cwd=file.parent, env={**os.environ, **servers}, execute=execute)
 
 
-def run(file: Path, servers: dict[str, str], *arguments: str) -> tuple[int, str, str]:
-    process = start(file, servers, *arguments)
+def run(file: Path, servers: dict[str, str], *arguments: str, execute: bool = False) -> tuple[int, str, str]:
+    process = start(file, servers, *arguments, execute=execute)
     try:
         output, notes = process.communicate(timeout=300)
     finally:
         process.kill()
-    return process.returncode, output, notes
+        code = process.wait()
+    return code, output, notes
 
 
 def read_database(notes: str) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from pipeline.audit.report import list_invariants
 from pipeline.settings import Settings
 from scripts.environments.waiting import read_waiting
-from tests.acceptance.auditor import CONSISTENT_ROWS, run, write
+from tests.acceptance.auditor import CONSISTENT_ROWS, execute, run, write
 
 pytestmark = pytest.mark.acceptance
 
@@ -36,7 +36,7 @@ def test_exit_0_with_a_line_for_each_invariant_when_all_hold(
     tmp_path: Path, engine: Engine, settings: Settings
 ) -> None:
     write(engine, CONSISTENT_ROWS.read_text())
-    done = run(tmp_path, settings)
+    done = execute(tmp_path, settings)
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [["ok", invariant.name] for invariant in list_invariants()]

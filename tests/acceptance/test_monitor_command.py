@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 from pipeline.operations.statistics import list_queues
 from pipeline.settings import Settings
+from tests.support import commands
 
 pytestmark = pytest.mark.acceptance
 
@@ -49,15 +50,7 @@ def environment(settings: Settings, **others: str) -> dict[str, str]:
 
 def run(cwd: Path, settings: Settings, *args: str, **others: str) -> subprocess.CompletedProcess[str]:
     # From an empty folder, so that it reads no `.env`.
-    return subprocess.run(
-        [*COMMAND, *args],
-        cwd=cwd,
-        env=environment(settings, **others),
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return commands.run([*COMMAND, *args], cwd=cwd, env=environment(settings, **others), timeout=200)
 
 
 @pytest.mark.usefixtures("stored_checkouts")

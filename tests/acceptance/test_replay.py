@@ -129,7 +129,7 @@ def test_every_invoice_becomes_an_order_at_the_prices_of_the_file(invoices: Path
 
 def test_a_checkout_without_enough_stock_fails_and_reserves_nothing(invoices: Path) -> None:
     # When there are no servers, and three units of everything: the first wants four pots, the last five cards
-    code, output, notes = run(invoices, {}, "--stock", "3")
+    code, output, notes = run(invoices, {}, "--stock", "3", execute=True)
     # Then
     assert code == 0, notes
     assert "PostgreSQL runs for the moment only: set DATABASE_URL to use another one." in notes

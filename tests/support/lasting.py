@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,33 +9,33 @@ from dataclasses import dataclass
 import pytest
 
 from scripts.local_servers.embedded import ROOT
+from tests.support import commands
 
 
 @dataclass(frozen=True)
 class Lasting:
     """A command that has printed its sign; `seen` are its lines until then."""
 
-    process: subprocess.Popen[str]
+    process: commands.Running
     seen: list[str]
 
     def end(self, signum: signal.Signals, *, seconds: float = 100) -> tuple[int, str]:
         """Signal it, and return its exit code with all that it has printed."""
         self.process.send_signal(signum)
         rest = self.process.communicate(timeout=seconds)[0]
-        return self.process.returncode, "".join([*self.seen, rest])
+        return self.process.wait(), "".join([*self.seen, rest])
 
 
 @contextmanager
-def run_until(command: Sequence[str], sign: str, environment: Mapping[str, str]) -> Iterator[Lasting]:
-    """Start a command and yield it once a line with `sign` is printed; afterwards it does not run any more."""
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+def run_until(
+    command: Sequence[str], sign: str, environment: Mapping[str, str], *, execute: bool = True
+) -> Iterator[Lasting]:
+    """Start a command and yield it once a line with `sign` is printed; afterwards it does not run any more.
+
+    With `execute` False it is forked from a process that has imported what it needs.
+    """
+    env = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
+    with commands.start(command, cwd=ROOT, env=env, merged=True, execute=execute) as process:
         try:
             assert process.stdout is not None
             seen = []

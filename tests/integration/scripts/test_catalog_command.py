@@ -1,7 +1,7 @@
 """The import command of the catalog: its rows, its output, its exit codes."""
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from pipeline.catalog import PriceRow, set_prices
 from tests.integration.catalog.stockroom import read_stock, read_versions, rows_of, stock_up
 from tests.integration.catalog.till import HEADER, call, moment, save
+from tests.support import commands
 
 ROOT: Final = Path(__file__).parents[3]
 SAMPLES: Final = ROOT.parent / "shared" / "data" / "shopify"
@@ -164,9 +165,10 @@ def test_real_exports_are_imported_by_the_real_command(
         pytest.skip(f"the sample {name} is not beside this checkout")
     command = [sys.executable, str(ROOT / "scripts" / "catalog.py"), "import", str(path), "--currency", "USD", "--json"]
 
-    reports = [
-        json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout) for _ in range(2)
-    ]
+    done = [commands.run(command, cwd=ROOT, env=os.environ, timeout=60, execute=execute) for execute in (True, False)]
+
+    assert [each.returncode for each in done] == [0, 0]
+    reports = [json.loads(each.stdout) for each in done]
 
     assert [report["imported"] for report in reports] == [variants, variants]
     assert [report["prices_changed"] for report in reports] == [variants, 0]

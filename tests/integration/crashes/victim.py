@@ -46,8 +46,12 @@ def live(order: dict[str, Any], answer: int) -> None:
 
 def main() -> None:
     """Answer each line."""
-    # What is printed here is read as an answer.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        # The errors that broken builds provoke are logged in one line: rich tracebacks cost seconds each.
+        processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])],
+        # What is printed to the standard output is read as an answer.
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     for line in sys.stdin:
         read, write = os.pipe()
         pid = os.fork()

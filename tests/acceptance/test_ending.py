@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 START_SECONDS: Final = 200
 END_SECONDS: Final = 40
 #: A look at every process of a busy machine takes 10 ms.
-POLL_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.3
 
 #: `scripts/dev.py` as users start it, in the current environment.
 DEV: Final = (
@@ -34,8 +34,8 @@ COMMANDS: Final = {
     "up": "up --only intake,sweep --local {folder}/local",
     "demo": "demo",
     "chaos": "chaos --checkouts 50",
-    # The part that prepares least before its workers start.
-    "bench": "bench --only idle --rounds 1",
+    # The part that prepares least before its workers start, with more than they can do before the signal.
+    "bench": "bench --only floor --rounds 1 --size 100000",
 }
 #: At least one process of each of these runs before the signal.
 WANTED: Final = ("postgres -D ", "valkey", "dramatiq ")

@@ -37,6 +37,8 @@ LONG_WAIT: Final = 90
 #: A bound in seconds is one of an idle machine. So many small requests come on top of it: a quarter of a second there,
 #: and on a busy one what its work adds to that of the engine.
 MANY: Final = 20
+#: Of a wait for what stays so. Most polls are statements of PostgreSQL, beside what is waited for.
+POLL_SECONDS: Final = 0.1
 #: The database user of the processes.
 WORKER: Final = "edge_worker"
 
@@ -102,12 +104,14 @@ class Place:
             assert audit(connection, self.settings) == []
 
 
-def wait_until(is_so: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
+def wait_until(
+    is_so: Callable[[], object], what: str, seconds: float = SECONDS, *, every_seconds: float = POLL_SECONDS
+) -> None:
     """Poll until the condition holds; fail after the bound."""
     ends_at = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < ends_at, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+        time.sleep(every_seconds)
 
 
 def measure_usual(client: httpx2.Client) -> float:

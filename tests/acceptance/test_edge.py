@@ -1,11 +1,8 @@
-"""The HTTP edge with all its processes: a rush for the last units, unavailable servers, and a killed edge."""
+"""The HTTP edge with all its processes: unavailable servers, and a killed edge. `test_edge_rush.py` has the rush."""
 
-import asyncio
 import os
 import signal
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +13,6 @@ import pytest
 from tests.acceptance.edge_place import (
     LONG_WAIT,
     MANY,
-    SECONDS,
     Place,
     ask,
     empty,
@@ -31,7 +27,7 @@ from workers.web.routes.purchase import LEASE_MARGIN_SECONDS
 
 pytestmark = pytest.mark.acceptance
 
-BUYERS, UNITS = 200, 50
+UNITS = 50
 ALL_SOLD = [("authorize", 1), ("capture", 1)]
 #: A lease is one row of one statement: how long it lasts is exact.
 LEASE = "SELECT key, status, extract(epoch FROM leased_until - created_at) FROM stored_responses"
@@ -55,48 +51,6 @@ def place(opened: Place) -> Iterator[Place]:
 
 def money(place: Place) -> list[tuple[Any, ...]]:
     return place.shelf.rows("SELECT kind, count(*) FROM sandbox.entries GROUP BY kind ORDER BY kind")
-
-
-async def rush(place: Place, carts: list[dict[str, Any]]) -> list[tuple[float, httpx2.Response]]:
-    """Pay all carts at once; half of them are written before."""
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx2.AsyncClient(base_url=place.url, headers=place.headers, timeout=SECONDS, limits=limits) as client:
-        early = carts[::2]
-        for cart in early:
-            body = {name: value for name, value in cart.items() if name != "id"}
-            assert (await client.put(f"/carts/{cart['id']}", json=body)).status_code == 201
-
-        async def pay(cart: dict[str, Any]) -> tuple[float, httpx2.Response]:
-            named: dict[str, Any] = {"cart_id": cart["id"]} if cart in early else {"cart": cart}
-            began = time.monotonic()
-            body = {**named, "payment": {"token": "tok_ok"}}
-            response = await client.post("/checkout", json=body, headers=key(cart["id"], wait=LONG_WAIT))
-            return time.monotonic() - began, response
-
-        return await asyncio.gather(*(pay(cart) for cart in carts))
-
-
-def test_two_hundred_buyers_of_fifty_units(place: Place, record_property: Any) -> None:
-    # Given
-    carts = [make_cart("cup") for _ in range(BUYERS)]
-    # When
-    responses = asyncio.run(rush(place, carts))
-    # Then
-    seconds = sorted(seconds for seconds, _ in responses)
-    figures = {
-        f"p{share}": round(seconds[min(len(seconds) - 1, len(seconds) * share // 100)], 3) for share in (50, 95, 99)
-    }
-    record_property("edge_seconds", figures)
-    sys.stdout.write(f"seconds until a buyer has the response: {figures}\n")
-    kinds = Counter((response.status_code, response.json().get("code")) for _, response in responses)
-    assert kinds == {(200, None): UNITS, (409, "out_of_stock"): BUYERS - UNITS}
-    refusals = [response.json()["facts"] for _, response in responses if response.status_code == 409]
-    assert {(facts["sku"], facts["requested"], facts["available"]) for facts in refusals} == {("cup", 1, 0)}
-    numbers = {response.json()["order_number"] for _, response in responses if response.status_code == 200}
-    assert {number for (number,) in place.shelf.rows("SELECT number FROM orders WHERE state = 'placed'")} == numbers
-    assert len(numbers) == UNITS
-    assert place.shelf.stock("cup") == (0, 0)
-    assert money(place) == [("authorize", UNITS), ("capture", UNITS)]
 
 
 def test_checkouts_are_accepted_without_redis_and_go_on_when_it_is_back(place: Place) -> None:

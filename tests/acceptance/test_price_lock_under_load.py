@@ -1,4 +1,4 @@
-"""Five hundred checkouts while another process changes every price, rate, promotion, tax and title and every cart."""
+"""Three hundred checkouts while another process changes every price, rate, promotion, tax and title and every cart."""
 
 import json
 import os
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.acceptance
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: Set FIRE_SEED to the printed number to repeat the same carts, changes and pauses.
 SEED: Final = os.environ.get("FIRE_SEED") or str(random.SystemRandom().randrange(10**9))
-CHECKOUTS: Final = 500
+CHECKOUTS: Final = 300
 CHUNK: Final = 25
 SECONDS: Final = 150
 OWNER: Final = "shop-1"

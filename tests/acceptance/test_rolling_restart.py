@@ -21,8 +21,10 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 #: Longest that a purchase may take while its worker is being replaced: the start of a Python process on a busy machine.
 LONGEST_SECONDS: Final = 25.0
-#: Of each of four buyers between two purchases: every phase has work within a tenth of a second.
-PAUSE_SECONDS: Final = 0.1
+#: Of each of four buyers between two purchases: every phase has work ten times a second.
+PAUSE_SECONDS: Final = 0.25
+#: A worker that is busy holds messages for some hundredths of a second; one that has ended is started again soon.
+POLL_SECONDS: Final = 0.02
 #: Phases whose workers always have work while buyers come: each gets SIGTERM while it has messages.
 PHASES: Final = frozenset(phase.queue for phase in CHAIN)
 
@@ -76,13 +78,15 @@ def test_a_rolling_restart_loses_and_repeats_nothing(place: Place) -> None:
         for unit, pid in units:
             queue = f"checkout.{unit.removesuffix('.1')}"
             if queue in PHASES:
-                wait_until(partial(find_holders, client, queue), f"{unit} holds messages")
+                wait_until(partial(find_holders, client, queue), f"{unit} holds messages", every_seconds=POLL_SECONDS)
             supervisor.terminate(unit)
-            wait_until(partial(has_ended, supervisor, unit, pid), f"{unit} has ended")
+            wait_until(partial(has_ended, supervisor, unit, pid), f"{unit} has ended", every_seconds=POLL_SECONDS)
             left |= find_holders(client, queue)
-            wait_until(partial(is_restarted, supervisor, unit, pid), f"{unit} is started again")
+            wait_until(
+                partial(is_restarted, supervisor, unit, pid), f"{unit} is started again", every_seconds=POLL_SECONDS
+            )
             if queue in PHASES:
-                wait_until(partial(find_holders, client, queue), f"{unit} works again")
+                wait_until(partial(find_holders, client, queue), f"{unit} works again", every_seconds=POLL_SECONDS)
         stop.set()
         for each in buyers:
             each.result()

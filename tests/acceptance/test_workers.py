@@ -106,7 +106,7 @@ class Target:
             ("runs", lambda _: self._processes.supervisor.pids().get(self._unit, 0) not in self._leaders | {0}),
             ("holds messages", lambda _: find_holders(client, self._queue) - self._seen),
         ):
-            self._processes.wait_until(self._engine, is_so, f"{self._unit} {what}")
+            self._processes.wait_until(self._engine, is_so, f"{self._unit} {what}", every_seconds=0.02)
         self._seen |= find_holders(client, self._queue)
         leader = self._processes.supervisor.pids()[self._unit]
         self._leaders.add(leader)
@@ -118,17 +118,17 @@ def test_messages_from_anywhere_become_orders_and_nothing_is_sent_twice(
 ) -> None:
     # Given
     shelf = Shelf(engine)
-    shelf.add_variant("kettle", stock=200, price_minor=3900)
-    shelf.add_variant("cup", stock=800, price_minor=999)
+    shelf.add_variant("kettle", stock=100, price_minor=3900)
+    shelf.add_variant("cup", stock=400, price_minor=999)
     # When an upstream writes the documented message with two Redis commands
-    for number in range(200):
+    for number in range(100):
         message = deepcopy(EXAMPLE)
         request = message["args"][0]
         request["cart"]["id"] = str(uuid4())
         request["idempotency_key"] = request["reference"] = f"order-{number}"
         push_raw(client, INTAKE, json.dumps(message).encode())
     # Then
-    processes.assert_all_sold(engine, 200)
+    processes.assert_all_sold(engine, 100)
     assert shelf.rows("SELECT DISTINCT total_minor FROM orders") == [(3900 + 4 * 450,)]
     assert (shelf.stock("kettle"), shelf.stock("cup")) == ((0, 0), (0, 0))
     with engine.connect() as connection:
@@ -139,7 +139,7 @@ def test_workers_killed_during_a_batch_lose_and_double_nothing(
     processes: Processes, engine: Engine, client: Redis, service: Components
 ) -> None:
     # Given
-    Shelf(engine).add_variant("cup", stock=300)
+    Shelf(engine).add_variant("cup", stock=150)
     targets = [
         (Target(processes, engine, "inventory_reservation"), "reservations"),
         (Target(processes, engine, "payment_authorization"), "payment_operations"),
@@ -149,11 +149,11 @@ def test_workers_killed_during_a_batch_lose_and_double_nothing(
         with engine.connect() as connection:
             connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
-            start_many(service, 50)
+            start_many(service, 25)  # more than a batch
             os.killpg(target.wait_until_busy(client), signal.SIGKILL)
             connection.rollback()
     # Then
-    processes.assert_all_sold(engine, 300)
+    processes.assert_all_sold(engine, 150)
 
 
 def test_workers_that_get_sigterm_finish_or_return_their_messages(
@@ -175,15 +175,15 @@ def test_an_emptied_redis_delays_and_loses_nothing(
     processes: Processes, engine: Engine, client: Redis, service: Components
 ) -> None:
     # Given
-    Shelf(engine).add_variant("cup", stock=300)
-    start_many(service, 300)
+    Shelf(engine).add_variant("cup", stock=200)
+    start_many(service, 200)
     # When it is emptied twice on the way
-    for completed in (20, 120):
+    for completed in (20, 80):
         left = processes.wait_for_progress(engine, completed)
         client.flushdb()
         assert left > 0
     # Then
-    processes.assert_all_sold(engine, 300)
+    processes.assert_all_sold(engine, 200)
 
 
 def test_two_schedulers_redeliver_lost_messages_once(
@@ -273,11 +273,11 @@ def test_an_unavailable_redis_delays_and_loses_nothing(database_url: str, engine
         "worker": f"dramatiq workers.main:build_broker -p 1 -t 4 --worker-shutdown-timeout 10000 -Q {queues}",
         "scheduler": "python -m workers.scheduler",
     }
-    Shelf(engine).add_variant("cup", stock=220)
+    Shelf(engine).add_variant("cup", stock=140)
     try:
         with run_processes(settings, tmp_path / "log", lines) as processes:
             service = build_components(settings, "test")
-            start_many(service, 200)
+            start_many(service, 120)
             # When it is unavailable for three seconds on the way, and buyers go on
             left = processes.wait_for_progress(engine, 20)
             valkey.stop()
@@ -285,7 +285,7 @@ def test_an_unavailable_redis_delays_and_loses_nothing(database_url: str, engine
             threading.Event().wait(3)
             valkey.start()
             # Then
-            processes.assert_all_sold(engine, 220)
+            processes.assert_all_sold(engine, 140)
             assert left > 0
             service.close()
     finally:

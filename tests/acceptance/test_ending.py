@@ -34,8 +34,8 @@ COMMANDS: Final = {
     "up": "up --only intake,sweep --local {folder}/local",
     "demo": "demo",
     "chaos": "chaos --checkouts 50",
-    # The part that prepares least before its workers start, with more than they can do before the signal.
-    "bench": "bench --only floor --rounds 1 --size 100000",
+    # The part with every process that prepares least before they start.
+    "bench": "bench --only idle --rounds 1",
 }
 #: At least one process of each of these runs before the signal.
 WANTED: Final = ("postgres -D ", "valkey", "dramatiq ")

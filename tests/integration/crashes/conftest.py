@@ -134,21 +134,25 @@ def reveal(settings: Settings) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def victim() -> Iterator[subprocess.Popen[str]]:
+    """The process that forks one to be killed for each order; it keeps nothing of an order itself."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.crashes.victim"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
 @pytest.fixture
-def crashes(engine: Engine, settings: Settings, shelf: Shelf) -> Iterator[Crashes]:
+def crashes(engine: Engine, settings: Settings, shelf: Shelf, victim: subprocess.Popen[str]) -> Iterator[Crashes]:
     """A shop of many cups, and a process to be killed."""
     shelf.add_variant("cup", stock=100_000, price_minor=250)
     patient = settings.model_copy(update=TIMES)
-    with (
-        build_works(engine, patient) as works,
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.crashes.victim"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as victim,
-    ):
+    with build_works(engine, patient) as works:
         yield Crashes(engine, patient, works, shelf, victim)
-        assert victim.stdin is not None
-        victim.stdin.close()

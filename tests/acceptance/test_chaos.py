@@ -17,6 +17,7 @@ from scripts.faults.faults import KINDS, plan_faults
 from scripts.faults.load import plan_buyers
 from scripts.faults.verification import Verdict
 from scripts.local_servers.embedded import ROOT
+from tests.support import commands
 
 pytestmark = pytest.mark.acceptance
 
@@ -115,12 +116,7 @@ def test_a_seed_is_a_plan() -> None:
 
 
 def test_an_unknown_fault_is_refused() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.chaos", "--faults", "earthquake"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "scripts.chaos", "--faults", "earthquake"]
+    done = commands.run(command, cwd=ROOT, env=os.environ, timeout=200)
     assert done.returncode == 2
     assert "There is no fault earthquake" in done.stderr.replace("\n", " ").replace("│", "")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from scripts.cli import NAME, LazyGroup, app, load
 from scripts.command_table import COMMANDS
+from tests.support import commands
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 CHECKOUT: Final = Path(sys.executable).with_name(NAME)
@@ -57,7 +58,10 @@ def list_imports(*arguments: str, **environment: str) -> set[str]:
 def complete(line: str) -> list[str]:
     """Return what bash offers at the end of a line."""
     words = line.split(" ")
-    done = run(_CHECKOUT_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
+    asked = {"_CHECKOUT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = commands.run(
+        [sys.executable, str(CHECKOUT)], cwd=ROOT, env={**os.environ, "COLUMNS": "200", **asked}, timeout=60
+    )
     return done.stdout.splitlines()
 
 

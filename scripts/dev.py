@@ -206,18 +206,19 @@ def run_tests(arguments: list[str]) -> int:
     return become([str(BIN / "pytest"), *arguments])
 
 
-def spread_tests() -> list[str]:
-    """Return the arguments that spread the tests: a worker for each core, two at least, since many tests wait."""
-    return ["-n", str(min(max(count_cores(), 2), MOST_WORKERS)), *BY_FILE]
+def spread_tests(workers: int) -> list[str]:
+    """Return the arguments that spread the tests over so many workers, two at least."""
+    return ["-n", str(min(max(workers, 2), MOST_WORKERS)), *BY_FILE]
 
 
 def run_suite(arguments: list[str]) -> int:
     """Run pytest with the arguments; without any, and with `--quick`, the checks and then the tests of that run."""
     if not arguments:
-        return run_checks() or run_tests(spread_tests())
+        # Tests of real processes wait for a third of their time: three workers keep two cores busy.
+        return run_checks() or run_tests(spread_tests(count_cores() * 3 // 2))
     if "--quick" in arguments:
         others = [each for each in arguments if each != "--quick"]
-        return run_checks(QUICK_CHECKS) or run_tests([*spread_tests(), *QUICK_TESTS, *others])
+        return run_checks(QUICK_CHECKS) or run_tests([*spread_tests(count_cores()), *QUICK_TESTS, *others])
     return run_tests(arguments)
 
 

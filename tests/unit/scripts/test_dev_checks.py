@@ -88,11 +88,11 @@ def test_a_killed_check_has_failed(commands: Path, capfd: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wanted", "paths"),
+    ("arguments", "wanted", "workers", "paths"),
     [
-        (["test"], dev.CHECKS, []),
-        (["test", "--quick"], dev.QUICK_CHECKS, [*dev.QUICK_TESTS]),
-        (["test", "--quick", "-x"], dev.QUICK_CHECKS, [*dev.QUICK_TESTS, "-x"]),
+        (["test"], dev.CHECKS, "6", []),
+        (["test", "--quick"], dev.QUICK_CHECKS, "4", [*dev.QUICK_TESTS]),
+        (["test", "--quick", "-x"], dev.QUICK_CHECKS, "4", [*dev.QUICK_TESTS, "-x"]),
     ],
 )
 def test_the_tests_run_after_the_checks(
@@ -101,15 +101,18 @@ def test_the_tests_run_after_the_checks(
     capfd: pytest.CaptureFixture[str],
     arguments: list[str],
     wanted: tuple[tuple[str, ...], ...],
+    workers: str,
     paths: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given
+    monkeypatch.setattr(dev, "count_cores", lambda: 4)
     for name in ("mypy", "lint-imports"):
         write(commands, name)
     # Then
     assert dev.main(arguments) == 5
     assert sorted(capfd.readouterr().err.splitlines()[1:]) == sorted(f"$ .venv/bin/{' '.join(each)}" for each in wanted)
-    assert tests.seen == [["pytest", *dev.spread_tests(), *paths]]
+    assert tests.seen == [["pytest", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder", *paths]]
 
 
 def test_the_quick_run_is_a_part_of_the_whole_one() -> None:
@@ -122,12 +125,17 @@ def test_the_quick_run_is_a_part_of_the_whole_one() -> None:
     assert all((ROOT / path).exists() for path in paths)
 
 
-@pytest.mark.parametrize(
-    ("cores", "workers"), [(range(1), "2"), (range(2), "2"), (range(4, 7), "3"), (range(64), "15")]
-)
-def test_there_is_a_worker_for_each_core(monkeypatch: pytest.MonkeyPatch, cores: range, workers: str) -> None:
+@pytest.mark.parametrize(("cores", "count"), [(range(1), 1), (range(2), 2), (range(4, 7), 3), (range(64), 64)])
+def test_the_cores_are_those_that_this_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, cores: range, count: int
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(cores), raising=False)
-    assert dev.spread_tests() == ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
+    assert dev.count_cores() == count
+
+
+@pytest.mark.parametrize(("wanted", "workers"), [(1, "2"), (2, "2"), (3, "3"), (15, "15"), (16, "15"), (96, "15")])
+def test_tests_are_spread_over_two_to_fifteen_workers(wanted: int, workers: str) -> None:
+    assert dev.spread_tests(wanted) == ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def test_without_affinity_every_core_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,13 @@
 """Shows what is going on: `checkout monitor [--hours 24] [--json] [--watch]`. Reads only.
 
-Exit codes: 0 shown (also after Ctrl-C while watching), 2 the database cannot be read. Without Redis everything but the
-queues is shown.
+Exit codes: 0 shown (also after Ctrl-C while watching), 2 the database cannot be read, 143 SIGTERM ended the watch.
+Without Redis everything but the queues is shown.
 """
 
 import contextlib
-import time
+import signal
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 from redis.client import Redis
@@ -20,12 +20,15 @@ from pipeline.gateways import describe_choice
 from pipeline.operations import read_stats
 from pipeline.settings import Settings
 from scripts.environments.command_errors import CommandError, explain_errors, open_redis
+from scripts.environments.ending import Ended, Ending
 from scripts.local_servers.embedded import open_settings
 from scripts.terminal.monitor_view import draw, list_lines
 from scripts.terminal.output import Screen, plain, say, say_json
 from workers.overview import Readout, read_queues
 
 REFRESH_SECONDS: Final = 1.0
+#: The exit code that Ctrl-C has elsewhere; it is the regular end of watching.
+CTRL_C: Final = 128 + signal.SIGINT
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -41,15 +44,18 @@ def main(
     console = Screen()
     try:
         with contextlib.suppress(KeyboardInterrupt), open_sources() as (engine, client, settings):
-            if watch and console.is_terminal and not as_json:
-                watch_live(console, engine, client, settings, hours)
+            if not watch:
+                print_once(console, read(engine, client, settings, hours), as_json=as_json)
                 return
-            while True:
-                readout = read(engine, client, settings, hours)
-                print_once(console, readout, as_json=as_json)
-                if not watch:
-                    return
-                time.sleep(REFRESH_SECONDS)
+            # An exception from a signal handler can be lost: Python drops it where it comes in a destructor.
+            with Ending() as ending:
+                if console.is_terminal and not as_json:
+                    watch_live(console, engine, client, settings, hours, ending)
+                while True:
+                    print_once(console, read(engine, client, settings, hours), as_json=as_json)
+                    ending.sleep(REFRESH_SECONDS)
+    except Ended as ended:
+        raise typer.Exit(0 if ended.code == CTRL_C else ended.code) from None
     except CommandError as error:
         say(str(error), err=True)
         raise typer.Exit(2) from None
@@ -87,23 +93,24 @@ def print_once(console: Console, readout: Readout, *, as_json: bool) -> None:
             say(line)
 
 
-def watch_live(console: Console, engine: Engine, client: Redis, settings: Settings, hours: float) -> None:
-    """Redraw the screen each second until Ctrl-C. A database that cannot be read is reported, and read again."""
+def watch_live(
+    console: Console, engine: Engine, client: Redis, settings: Settings, hours: float, ending: Ending
+) -> NoReturn:
+    """Redraw the screen each second until a signal raises Ended.
+
+    A database that cannot be read is reported, and read again. The last view stays.
+    """
     view: RenderableType = draw(read(engine, client, settings, hours))
     try:
         with Live(view, console=console, screen=True, auto_refresh=False) as live:
             while True:
-                time.sleep(REFRESH_SECONDS)
+                ending.sleep(REFRESH_SECONDS)
                 try:
                     view = draw(read(engine, client, settings, hours))
                 except CommandError as error:
                     view = plain(str(error), "bold red")
                 live.update(view, refresh=True)
     finally:
-        # The screen is restored, also when Ctrl-C comes during the switch to it; the last view stays.
-        if console.is_alt_screen:
-            console.set_alt_screen(False)
-            console.show_cursor()
         console.print(view)
 
 

@@ -3,7 +3,7 @@
 Their data stays in `.local/`; commands started beside this one find the same servers. Ctrl-C ends everything.
 """
 
-import signal
+import contextlib
 import subprocess
 import sys
 import threading
@@ -20,11 +20,14 @@ from pipeline.operations import CommandLine
 from pipeline.security import Scope, create_key, find_caller
 from pipeline.security.printable import make_printable
 from scripts.environments.command_errors import CommandError, explain_errors
+from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import read_procfile
 from scripts.environments.supervisor import Supervisor, build_env
 from scripts.local_servers.embedded import ROOT, STATE, Urls, build_settings, start
 
 KEY_OWNER: Final = "shop-1"
+#: Only a signal ends the wait.
+LONG_SECONDS: Final = 3600
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 
@@ -119,10 +122,7 @@ def main(
     """Keep every line of the Procfile running; Ctrl-C ends everything."""
     lines = read_lines(procfile, only)
     counts = read_scale(scale or [], lines)
-    ended = threading.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, lambda *_: ended.set())
-    with ExitStack() as stack:
+    with Ending() as ending, ExitStack() as stack:
         try:
             env = open_servers(stack, local)
         except CommandError as error:
@@ -136,7 +136,9 @@ def main(
         print("Ctrl-C ends everything.", flush=True)
         supervisor = stack.enter_context(Supervisor(env, Printer(list(lines))))
         supervisor.start(lines, counts)
-        ended.wait()
+        with contextlib.suppress(Ended):
+            while True:
+                ending.sleep(LONG_SECONDS)
         print("Ending; running batches are finished first.", flush=True)
 
 

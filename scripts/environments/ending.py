@@ -1,7 +1,9 @@
 """Ctrl-C and other signals that end a script: noted at once, obeyed between two steps."""
 
+import os
+import select
 import signal
-import threading
+import time
 from types import FrameType
 from typing import Any, Final
 
@@ -26,31 +28,41 @@ class Ending:
 
     def __init__(self) -> None:
         """Watch nothing yet."""
-        self._signalled = threading.Event()
         self._signum = 0
         self._former: dict[int, Any] = {}
+        self._pipe: tuple[int, int] | None = None
 
     def __enter__(self) -> "Ending":
         """Begin to watch."""
+        self._pipe = os.pipe()
         self._former = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
         return self
 
     def __exit__(self, *_error: object) -> None:
         """Stop watching."""
-        if not self._signalled.is_set():
+        if not self._signum:
             for signum, handler in self._former.items():
                 signal.signal(signum, handler)
+        pipe, self._pipe = self._pipe, None
+        for end in pipe or ():
+            os.close(end)
 
     def check(self) -> None:
         """Raise Ended if a signal came."""
-        if self._signalled.is_set():
+        if self._signum:
             raise Ended(self._signum)
 
     def sleep(self, seconds: float) -> None:
         """Wait, and raise Ended as soon as a signal comes."""
-        self._signalled.wait(seconds)
+        if self._pipe is None:
+            time.sleep(seconds)
+        else:
+            select.select([self._pipe[0]], [], [], seconds)
         self.check()
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
-        self._signum = self._signum or signum
-        self._signalled.set()
+        # A byte in a pipe and no threading.Event: the handler runs at any point of the main thread, and would wait for
+        # ever for the lock of an event that this thread is just waiting for.
+        is_first, self._signum = not self._signum, self._signum or signum
+        if is_first and self._pipe is not None:
+            os.write(self._pipe[1], b"\0")

@@ -114,7 +114,10 @@ def test_without_a_database_it_is_exit_2_and_one_sentence(tmp_path: Path, settin
 
 
 @pytest.mark.usefixtures("stored_checkouts")
-def test_watching_in_a_pipe_repeats_until_ctrl_c(tmp_path: Path, settings: Settings) -> None:
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)], ids=["ctrl_c", "sigterm"])
+def test_watching_in_a_pipe_repeats_until_it_is_ended(
+    tmp_path: Path, settings: Settings, signum: signal.Signals, code: int
+) -> None:
     with subprocess.Popen(
         [*COMMAND, "--watch", "--json"],
         cwd=tmp_path,
@@ -126,8 +129,8 @@ def test_watching_in_a_pipe_repeats_until_ctrl_c(tmp_path: Path, settings: Setti
         assert process.stdout is not None
         assert process.stderr is not None
         readings = [json.loads(process.stdout.readline()) for _ in range(2)]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        process.send_signal(signum)
+        assert process.wait(60) == code
         assert process.stderr.read() == ""
     assert [reading["states"]["completed"] for reading in readings] == [1, 1]
     assert readings[0]["at"] < readings[1]["at"]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 import typer
+import typer.rich_utils
 from sqlalchemy import Engine, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError

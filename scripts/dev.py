@@ -25,8 +25,6 @@ BIN = VENV / "bin"
 #: What the environment was made from; written last, so that an interrupted installation is repeated.
 STAMP = VENV / ".installed"
 OLDEST = (3, 11)
-#: Each file runs on one worker, in the order of tests/conftest.py.
-BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 #: The tests find at most fifteen databases in the Redis server of REDIS_URL, one for each worker.
 MOST_WORKERS = 15
 
@@ -208,7 +206,7 @@ def run_tests(arguments: list[str]) -> int:
 
 def spread_tests(workers: int) -> list[str]:
     """Return the arguments that spread the tests over so many workers, two at least."""
-    return ["-n", str(min(max(workers, 2), MOST_WORKERS)), *BY_FILE]
+    return ["--workers", str(min(max(workers, 2), MOST_WORKERS))]
 
 
 def run_suite(arguments: list[str]) -> int:

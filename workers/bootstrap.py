@@ -1,6 +1,8 @@
 """The composition root: builds the parts of a process, once."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -14,13 +16,14 @@ from pipeline.intake import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder
 from pipeline.saga.executor import LINGER_SECONDS
-from pipeline.settings import Settings
+from pipeline.settings import Settings, SettingsError, read_settings
 from pipeline.webhooks.inbound import Inbox
 from pipeline.webhooks.outbound import Dispatcher
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.message_validation import UnfitMessage
 from workers.broker.publisher import RedisSender
 from workers.broker.queue_stats import RedisBacklog
+from workers.logs import configure_logs
 
 log = structlog.get_logger()
 
@@ -64,6 +67,17 @@ class FinishCalls(Middleware):
         """Return once all answers are stored, before the connections are closed."""
         del broker, worker
         self._executor.finish()
+
+
+@contextmanager
+def reading_settings() -> Iterator[Settings]:
+    """Yield the settings of this process, which logs as they say. Wrong ones, found in here too, end it: a sentence."""
+    try:
+        settings = read_settings()
+        configure_logs(settings)
+        yield settings
+    except SettingsError as error:
+        sys.exit(str(error))
 
 
 def build_components(

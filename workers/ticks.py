@@ -1,7 +1,6 @@
 """What the scheduler does: it calls the sweep directly, so that it works while Redis is away."""
 
 import signal
-import sys
 from collections.abc import Callable, Collection
 
 import structlog
@@ -9,9 +8,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from pipeline.database import is_transient
 from pipeline.saga.sweep import sweep
-from pipeline.settings import SettingsError, read_settings
-from workers.bootstrap import Components, announce_gateway, build_components
-from workers.logs import configure_logs
+from workers.bootstrap import Components, announce_gateway, build_components, reading_settings
 
 log = structlog.get_logger()
 
@@ -32,15 +29,8 @@ def prepare() -> Callable[[Collection[signal.Signals]], None]:
 
     A sweep that runs then is finished. Wrong settings end the process with a sentence.
     """
-    try:
-        settings = read_settings()
-    except SettingsError as error:
-        sys.exit(str(error))
-    configure_logs(settings)
-    try:
+    with reading_settings() as settings:
         components = build_components(settings, "scheduler")
-    except SettingsError as error:
-        sys.exit(str(error))
     scheduler = BackgroundScheduler(timezone="UTC")
     scheduler.add_job(
         tick,

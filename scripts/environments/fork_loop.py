@@ -1,5 +1,6 @@
 """The fork server's process: `python -m scripts.environments.fork_loop SOCKET MODULE ...`; see `fork_server.py`."""
 
+import atexit
 import contextlib
 import importlib
 import io
@@ -115,9 +116,22 @@ def run(command: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) 
         runpy.run_path(sys.argv[0], run_name="__main__")
 
 
+def leave(codes: Sequence[int]) -> None:
+    """End this process with the code, if there is one, without freeing one by one what the system frees at once.
+
+    That takes 70 ms, and a copy of each page that the process shares with the others.
+    """
+    if codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(codes[0])
+
+
 def main() -> None:
     """Import, serve, and in each child run its command, to the regular end of an interpreter."""
     number, *modules = sys.argv[1:]
+    codes: list[int] = []
+    atexit.register(leave, codes)  # the first one that is registered is the last one that is called
     with pause_collector():
         # Commands write with rich, and structlog finds it in them.
         if "rich" not in modules:
@@ -130,8 +144,15 @@ def main() -> None:
         request = serve(socket.socket(fileno=int(number)))
     except ConnectionError:  # the other side was killed
         request = None
-    if request is not None:
+    if request is None:
+        return
+    try:
         run(**request)
+        codes.append(0)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            codes.append((end.code or 0) & 0xFF)
+        raise
 
 
 if __name__ == "__main__":

@@ -74,8 +74,11 @@ class ForkedProcess:
 class ForkServer:
     """Starts processes by fork: with its own environment, at the root of the project, unless a start says otherwise."""
 
-    def __init__(self, env: Mapping[str, str], modules: Sequence[str]) -> None:
-        """Start the server, which imports these modules first; it does not wait for that."""
+    def __init__(self, env: Mapping[str, str], modules: Sequence[str], *, start_seconds: float = START_SECONDS) -> None:
+        """Start the server, which imports these modules first; it does not wait for that.
+
+        One that takes longer than `start_seconds` to start a process is killed.
+        """
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(
@@ -86,6 +89,7 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C reaches its processes through their supervisor only
             )
+        self._start_seconds = start_seconds
         self._lock = threading.Lock()
         self._forked: queue.SimpleQueue[ForkedProcess | None] = queue.SimpleQueue()
         self._running: dict[int, ForkedProcess] = {}
@@ -130,9 +134,12 @@ class ForkServer:
         request = json.dumps({"command": list(command), "env": None if env is None else dict(env), "cwd": cwd}).encode()
         process = None
         if len(request) <= MESSAGE_BYTES:
-            with contextlib.suppress(OSError, queue.Empty), self._lock:
+            with contextlib.suppress(OSError), self._lock:
                 socket.send_fds(self._socket, [request], files)
-                process = self._forked.get(timeout=START_SECONDS)
+                try:
+                    process = self._forked.get(timeout=self._start_seconds)
+                except queue.Empty:
+                    self._server.kill()  # a late answer would be taken for the one of the next start
         if process is None:
             raise ForkServerError("The fork server does not answer.")
         return process

@@ -63,6 +63,13 @@ class Reaper:
                 process.stdin.write(place)
             self._folders.append(place)
 
+    def forget(self) -> None:
+        """Begin again, in a forked process: the reaper of the first one watches that one."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        vars(self).pop("name", None)
+        self.__init__()  # type: ignore[misc]
+
     def release(self) -> None:
         """Close the reaper's input and wait for it: at the regular end of a process nothing is left to do."""
         with self._lock, contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -100,6 +107,12 @@ def mark() -> dict[str, str]:
     """Return the environment variable with which a process ends with this one."""
     _OWN.ensure_running()
     return {_OWN.name: "1"}
+
+
+def renew() -> dict[str, str]:
+    """Return what `mark` returns, in a forked process that is to have a mark of its own."""
+    _OWN.forget()
+    return mark()
 
 
 def discard(folder: Path) -> None:

@@ -30,12 +30,12 @@ DEV: Final = (
     "dev.BIN = pathlib.Path(sys.executable).parent; raise SystemExit(dev.main(sys.argv[1:]))"
 )
 COMMANDS: Final = {
-    "test": "test -n 1 tests/acceptance/lasting_run.py",
+    "test": "test --workers 1 tests/acceptance/lasting_run.py",
     "up": "up --only intake,sweep --local {folder}/local",
     "demo": "demo",
     "chaos": "chaos --checkouts 50",
-    # The part with every process that prepares least before they start.
-    "bench": "bench --only idle --rounds 1",
+    # The part that prepares least before its workers start.
+    "bench": "bench --only floor --rounds 1",
 }
 #: At least one process of each of these runs before the signal.
 WANTED: Final = ("postgres -D ", "valkey", "dramatiq ")

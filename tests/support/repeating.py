@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the failing example to the report, which pytest-xdist sends to the first process."""
+    """Add the failing example to the report, which a worker sends to the first process."""
     report = yield
     if report.failed and _find_targets(item):
         printed = PRINTED.search(report.longreprtext)

@@ -1,7 +1,6 @@
 """The server of the HTTP process. At its end, long polls get the current status, within the grace period."""
 
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -9,9 +8,8 @@ from typing import Final
 import structlog
 import uvicorn
 
-from pipeline.settings import Settings, SettingsError, read_settings
-from workers.bootstrap import announce_gateway
-from workers.logs import configure_logs
+from pipeline.settings import Settings
+from workers.bootstrap import announce_gateway, reading_settings
 from workers.web.app import build_app
 from workers.web.context import WebContext
 from workers.web.protection.connection_bounds import BoundedConfig
@@ -55,15 +53,8 @@ def build_server(settings: Settings) -> Server:
 
 def prepare() -> Callable[[], None]:
     """Return what serves until the process is stopped. Wrong settings end it with a sentence."""
-    try:
-        settings = read_settings()
-    except SettingsError as error:
-        sys.exit(str(error))
-    configure_logs(settings)
-    try:
+    with reading_settings() as settings:
         server = build_server(settings)
-    except SettingsError as error:
-        sys.exit(str(error))
 
     def serve() -> None:
         announce_gateway(settings, "web")

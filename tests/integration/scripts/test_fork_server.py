@@ -157,6 +157,23 @@ def test_a_stopped_server_refuses_and_leaves_no_process(env: dict[str, str], mod
     assert len(os.listdir("/proc/self/fd")) == open_before
 
 
+def test_a_server_that_does_not_answer_in_time_is_killed(env: dict[str, str], module: Module) -> None:
+    # Given one that started a process, and is frozen
+    server = ForkServer(env, ["json"], start_seconds=0.5)
+    command = module("print('started', flush=True)")
+    assert read_all(server, command) == (0, ["started"])
+    os.kill(server.pid, signal.SIGSTOP)
+    # When
+    with pytest.raises(ForkServerError, match=r"^The fork server does not answer\.$"):
+        server.spawn(command)
+    # Then its answer can never be taken for the one of another start
+    wait_for(lambda: not server.is_running())
+    with pytest.raises(ForkServerError, match=r"^The fork server does not answer\.$"):
+        server.spawn(command)
+    server.close()
+    assert is_gone(server.pid)
+
+
 def test_a_killed_server_costs_a_restart_of_its_processes(env: dict[str, str], module: Module) -> None:
     # Given two units of one fork server
     line = " ".join(module("import os, time\nprint('ready', os.getppid(), flush=True)\ntime.sleep(60)\n")[:3])

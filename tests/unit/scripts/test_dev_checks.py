@@ -112,7 +112,7 @@ def test_the_tests_run_after_the_checks(
     # Then
     assert dev.main(arguments) == 5
     assert sorted(capfd.readouterr().err.splitlines()[1:]) == sorted(f"$ .venv/bin/{' '.join(each)}" for each in wanted)
-    assert tests.seen == [["pytest", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder", *paths]]
+    assert tests.seen == [["pytest", "--workers", workers, *paths]]
 
 
 def test_the_quick_run_is_a_part_of_the_whole_one() -> None:
@@ -135,7 +135,7 @@ def test_the_cores_are_those_that_this_process_may_use(
 
 @pytest.mark.parametrize(("wanted", "workers"), [(1, "2"), (2, "2"), (3, "3"), (15, "15"), (16, "15"), (96, "15")])
 def test_tests_are_spread_over_two_to_fifteen_workers(wanted: int, workers: str) -> None:
-    assert dev.spread_tests(wanted) == ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
+    assert dev.spread_tests(wanted) == ["--workers", workers]
 
 
 def test_without_affinity_every_core_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT_SECONDS + 20)
 CONFTEST: Final = """
 from hypothesis import settings
 
-pytest_plugins = ["tests.support.repeating"]
+pytest_plugins = ["tests.support.forking", "tests.support.repeating"]
 settings.register_profile("printing", print_blob=True, database=None)
 settings.load_profile("printing")
 """
@@ -146,7 +146,7 @@ def read_commands(output: str) -> list[str]:
 @pytest.fixture(scope="module")
 def output(project: Path) -> str:
     """The output of a run on two workers."""
-    return type_line(project, "python3 scripts/dev.py test -n 2 --dist loadfile cases/test_failing.py")
+    return type_line(project, "python3 scripts/dev.py test --workers 2 cases/test_failing.py")
 
 
 @pytest.mark.slow
@@ -182,7 +182,7 @@ def test_without_its_seed_and_its_example_nothing_is_repeated(project: Path, out
 
 @pytest.mark.slow
 def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
-    [line] = read_commands(type_line(project, "python3 scripts/dev.py test -n 2 cases/test_broken.py"))
+    [line] = read_commands(type_line(project, "python3 scripts/dev.py test --workers 2 cases/test_broken.py"))
     assert re.fullmatch(r"python3 scripts/dev.py test cases/test_broken.py --randomly-seed=\d+", line)
     again = type_line(project, line)
     assert "No module named 'nothing_of_this_name'" in again

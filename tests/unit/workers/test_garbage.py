@@ -13,9 +13,10 @@ class Cycle:
         self.itself = self
 
 build_broker()
+gc.collect()  # the count of young objects begins at 0
 seen = weakref.ref(Cycle())
 print(gc.get_threshold()[0], gc.get_freeze_count() > 10_000, seen() is None)
-kept = [[] for _ in range(10_000)]
+kept = [[] for _ in range(20_000)]  # twice the threshold: whatever is freed meanwhile counts against it
 print(seen() is None)
 """
 

@@ -19,6 +19,10 @@ import pytest
 #: It takes any key of this form.
 KEY: Final = "sk_test_" + "local" * 4
 START_SECONDS: Final = 30
+#: It writes all that it has into a file, for its next start, several times a request; here it has none.
+WITHOUT_DISK: Final = (
+    "from localstripe import resources, server; resources.Store.dump_to_disk = lambda self: None; server.start()"
+)
 #: Its first start compiles; a busy machine takes its time over an answer.
 ANSWER_SECONDS: Final = 20
 
@@ -78,7 +82,7 @@ def run_local() -> Iterator[Local]:
     """Start an empty localstripe on a free port, and end it."""
     port = _find_port()
     with tempfile.TemporaryFile() as output:
-        command = [sys.executable, "-m", "localstripe", "--port", str(port), "--from-scratch"]
+        command = [sys.executable, "-c", WITHOUT_DISK, "--port", str(port), "--from-scratch"]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
             _wait_until_up(process, port)

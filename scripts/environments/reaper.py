@@ -67,6 +67,7 @@ class Reaper:
         """Begin again, in a forked process: the reaper of the first one watches that one."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
+            self._process.returncode = 0  # it is no child of this process, which would complain that it still runs
         vars(self).pop("name", None)
         self.__init__()  # type: ignore[misc]
 

@@ -212,8 +212,8 @@ def spread_tests(workers: int) -> list[str]:
 def run_suite(arguments: list[str]) -> int:
     """Run pytest with the arguments; without any, and with `--quick`, the checks and then the tests of that run."""
     if not arguments:
-        # Tests of real processes wait for a third of their time: three workers keep two cores busy.
-        return run_checks() or run_tests(spread_tests(count_cores() * 3 // 2))
+        # Half of the workers run tests of real processes, which wait for most of their time.
+        return run_checks() or run_tests(spread_tests(count_cores() * 2))
     if "--quick" in arguments:
         others = [each for each in arguments if each != "--quick"]
         return run_checks(QUICK_CHECKS) or run_tests([*spread_tests(count_cores()), *QUICK_TESTS, *others])

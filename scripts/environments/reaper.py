@@ -69,7 +69,7 @@ class Reaper:
             self._process.stdin.close()
             self._process.returncode = 0  # it is no child of this process, which would complain that it still runs
         vars(self).pop("name", None)
-        self.__init__()  # type: ignore[misc]
+        self._folders, self._process, self._lock = [], None, threading.Lock()
 
     def release(self) -> None:
         """Close the reaper's input and wait for it: at the regular end of a process nothing is left to do."""

@@ -28,7 +28,6 @@ DEFAULTS: Final = (
     "redeliver_always_after_seconds",
     "sweep_interval_seconds",
     "heartbeat_seconds",
-    "poll_interval_seconds",
     "retry_seconds",
     "retry_cap_seconds",
     "gateway_timeout_seconds",

@@ -4,7 +4,8 @@ Workers that start by themselves, as those of pytest-xdist, each import and coll
 15 to 20 s of a core each. Forked ones share what the first process has collected.
 
 The tests of a file run on one worker, in their order. A worker asks for the next file before it begins the last test of
-the one it has: fixtures end when the next test is known not to use them.
+the one it has: fixtures end when the next test is known not to use them. Every other worker takes the files from the
+end: what is at both ends of the list (tests/conftest.py) runs at the same time, and the short ones are left for last.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from itertools import groupby
 from multiprocessing.connection import Connection, Pipe, wait
@@ -55,7 +57,7 @@ class Workers:
         """Start nothing yet."""
         self._session = session
         numbers = range(len(session.items))
-        self._files = [list(group) for _, group in groupby(numbers, key=lambda number: session.items[number].path)]
+        self._files = deque(list(group) for _, group in groupby(numbers, key=lambda each: session.items[each].path))
         self._most = most
         self._pids: dict[Connection, int] = {}
         #: The tests that were given to a worker, and have no result yet.
@@ -102,7 +104,8 @@ class Workers:
         match kind:
             case "next":
                 is_over = self._session.shouldfail or self._session.shouldstop or not self._files
-                numbers = [] if is_over else self._files.pop(0)
+                take = self._files.pop if facts[0] % 2 else self._files.popleft
+                numbers = [] if is_over else take()
                 self._given[connection] += numbers
                 connection.send(numbers)
             case "ended":
@@ -136,7 +139,7 @@ class Workers:
             data = self._session.config.hook.pytest_report_to_serializable(config=self._session.config, report=report)
             self._report(crashed, [data])
             if rest:
-                self._files.insert(0, rest)
+                self._files.appendleft(rest)
         elif code:
             raise RuntimeError(f"A test worker without a test has ended with {code}.")
         if self._files and not (self._session.shouldfail or self._session.shouldstop):
@@ -211,7 +214,7 @@ class Worker:
             numbers = following
 
     def _take(self) -> list[int]:
-        self._connection.send(("next",))
+        self._connection.send(("next", self._number))
         numbers: list[int] = self._connection.recv()
         return numbers
 

@@ -36,7 +36,6 @@ TIMES: Final[dict[str, Any]] = {
     "redeliver_always_after_seconds": 20,
     "sweep_interval_seconds": 0.5,
     "heartbeat_seconds": 3,
-    "poll_interval_seconds": 0.1,
     "retry_seconds": 0.1,
     "retry_cap_seconds": 1,
     "gateway_timeout_seconds": 2,

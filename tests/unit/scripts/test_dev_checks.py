@@ -90,7 +90,7 @@ def test_a_killed_check_has_failed(commands: Path, capfd: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "wanted", "workers", "paths"),
     [
-        (["test"], dev.CHECKS, "6", []),
+        (["test"], dev.CHECKS, "8", []),
         (["test", "--quick"], dev.QUICK_CHECKS, "4", [*dev.QUICK_TESTS]),
         (["test", "--quick", "-x"], dev.QUICK_CHECKS, "4", [*dev.QUICK_TESTS, "-x"]),
     ],

@@ -18,6 +18,7 @@ from rich.table import Table
 from scripts.benchmarks import rounds as bench_rounds
 from scripts.benchmarks.floor import measure_floor
 from scripts.benchmarks.idle import measure_idle
+from scripts.benchmarks.over_http import measure_http
 from scripts.benchmarks.peers_run import ENGINE, PEERS
 from scripts.benchmarks.runner import BenchmarkRunner, Figures
 from scripts.benchmarks.rush import measure_rush
@@ -37,6 +38,7 @@ PARTS: Final[Mapping[str, Measure]] = {
     "throughput": bench_rounds.measure_throughput,
     "floor": measure_floor,
     "idle": measure_idle,
+    "http": measure_http,
     "peers": partial(bench_rounds.measure_peers, names=tuple(PEERS)),
     "crashes": partial(bench_rounds.measure_crashes, names=(ENGINE, *PEERS)),
     "rush": measure_rush,

@@ -15,7 +15,6 @@ from redis import Redis
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from models.tables import Base
-from pipeline.audit import audit
 from pipeline.database import connect_engine
 from pipeline.database.temporary import open_database
 from pipeline.settings import Settings
@@ -24,6 +23,7 @@ from scripts.local_servers.embedded import start
 from tests.support import commands
 from tests.support.connections import KeptEngine, keep_bank
 from tests.support.harness import Shelf, Works, build_works
+from tests.support.soundness import assert_sound
 from workers.garbage import pause_collector, scan_rarely
 
 pytest_plugins = ["tests.support.forking", "tests.support.repeating"]
@@ -201,7 +201,7 @@ def empty_tables(connection: Connection, tables: Iterable[str] = TABLES) -> None
 @pytest.fixture(scope="session")
 def kept_engine(run_settings: Settings) -> Iterator[KeptEngine]:
     """The connections of most tests."""
-    kept = KeptEngine(connect_engine(run_settings, application_name="test"))
+    kept = KeptEngine(connect_engine(run_settings, application_name="test", by_key=True))
     yield kept
     kept.close()
 
@@ -259,5 +259,5 @@ def works(engine: Engine, settings: Settings) -> Iterator[Works]:
     """The engine in this process. Whatever a test does with it, the audit must be clean at its end."""
     with build_works(engine, settings) as built:
         yield built
-        with engine.connect() as connection:
-            assert audit(connection, settings) == []
+        with engine.begin() as connection:
+            assert_sound(connection, settings)

@@ -90,6 +90,7 @@ def _discard_old_plans(connection: Any, record: Any, _proxy: object) -> None:
         return
     try:
         connection.execute("DISCARD PLANS")
+        connection.commit()  # otherwise its next user could not choose how its transaction begins
     except psycopg.Error as error:
         raise DisconnectionError("A connection had gone.") from error  # another is made in its place
     record.info["plans_end_at"] = now + PLAN_SECONDS

@@ -40,7 +40,7 @@ def measure_idle(runner: BenchmarkRunner) -> Figures:
             check = partial(read_milliseconds, components, checkout_id)
             times.append(runner.wait(check, every_seconds=IDLE_POLL_SECONDS))
         yield from _rank("idle", times)
-        runner.wait(partial(_answers, port))
+        runner.wait(partial(answers, port))
         yield from _rank("http", [_buy(port, key, cart_id) for cart_id in carts[IDLE_COUNT:]])
     yield "empty_idle_ms", _measure_empty(runner)
 
@@ -66,7 +66,8 @@ def _measure_empty(runner: BenchmarkRunner) -> float:
         return statistics.median(times)
 
 
-def _answers(port: int) -> bool | None:
+def answers(port: int) -> bool | None:
+    """Return True once the HTTP process answers, None before."""
     try:
         return requests.get(f"http://127.0.0.1:{port}/health/checkout", timeout=5).status_code < 500 or None
     except requests.RequestException:

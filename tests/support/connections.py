@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -24,12 +24,19 @@ MADE_FROM: Final = {"database_url", "statement_timeout_seconds", "lock_timeout_s
 BANKS: Final = 4
 
 
+def keep_plans(connection: Any, _record: object) -> None:
+    """Let a connection prepare each statement at its second use. A rollback drops them all: read in a transaction."""
+    connection.prepare_threshold = 1
+    connection.prepared_max = 2000
+
+
 class KeptEngine:
     """The connections of a session to its database, of which a test gets a view."""
 
     def __init__(self, engine: Engine) -> None:
-        """Keep the connections of this engine."""
+        """Keep the connections of this engine, each with the plans of its statements."""
         self._engine = engine
+        event.listen(engine, "connect", keep_plans)
 
     def renew(self) -> None:
         """Give each connection the state of a new one, or replace them all: a test may have ended or lent one."""

@@ -187,12 +187,12 @@ class Shelf:
 
     def row(self, sql: str, **parameters: Any) -> Row[Any]:
         """Return the one row of a query."""
-        with self.engine.connect() as connection:
+        with self.engine.begin() as connection:
             return connection.execute(text(sql), parameters).one()
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query as tuples."""
-        with self.engine.connect() as connection:
+        with self.engine.begin() as connection:
             return [tuple(row) for row in connection.execute(text(sql), parameters)]
 
     def stock(self, sku: str) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Engine, text
 from models.money import Money
 from models.states import TERMINAL, CheckoutState
 from models.tables import Base
-from pipeline.audit import audit
 from pipeline.errors import Refused
 from pipeline.gateways import Gateway
 from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotChargeable
@@ -21,6 +20,7 @@ from pipeline.gateways.sandbox.audit_queries import BankTotals, read_totals
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
 from tests.support.patience import WAIT_SECONDS
+from tests.support.soundness import assert_sound
 
 Snapshot = dict[str, list[str]]
 
@@ -33,24 +33,27 @@ NOTHING = BankTotals(0, 0, 0)
 RESTING = TERMINAL | {CheckoutState.NEEDS_REVIEW}
 
 
+#: Every table but one, which each sweep changes.
+TABLES = [table.fullname for table in Base.metadata.sorted_tables if table.name != "heartbeats"]
+EVERY_ROW = text(
+    " UNION ALL ".join(
+        f"SELECT '{name}', (to_jsonb(t) - CAST(:without AS text[]))::text FROM {name} t" for name in TABLES
+    )
+)
+
+
 def take_snapshot(engine: Engine, *, without: Sequence[str] = ("updated_at",)) -> Snapshot:
     """Return every row of every table, the bank's included, without the named columns."""
-    with engine.connect() as connection:
+    with engine.begin() as connection:
         return read_rows(connection, without=without)
 
 
 def read_rows(connection: Connection, *, without: Sequence[str] = ("updated_at",)) -> Snapshot:
     """Return the same, as seen by this connection's transaction."""
-    return {
-        table.fullname: sorted(
-            connection.execute(
-                text(f"SELECT (to_jsonb(t) - CAST(:without AS text[]))::text FROM {table.fullname} t"),
-                {"without": list(without)},
-            ).scalars()
-        )
-        for table in Base.metadata.sorted_tables
-        if table.name != "heartbeats"  # each sweep changes them
-    }
+    rows: Snapshot = {name: [] for name in TABLES}
+    for name, row in connection.execute(EVERY_ROW, {"without": list(without)}):
+        rows[name].append(row)
+    return {name: sorted(found) for name, found in rows.items()}
 
 
 def count_rows(engine: Engine) -> dict[str, int]:
@@ -105,7 +108,7 @@ def run_leases_out(engine: Engine) -> None:
 
 def read_bank(engine: Engine, checkout_id: UUID) -> BankTotals:
     """Return the bank's totals of this checkout; zeros if the bank does not know it."""
-    with engine.connect() as connection:
+    with engine.begin() as connection:
         return read_totals(connection, [checkout_id]).get(checkout_id, NOTHING)
 
 
@@ -124,8 +127,8 @@ def build_audited(engine: Engine, settings: Settings, gateway: Gateway | None = 
     """Yield an engine with the test's own settings or gateway; the audit must be clean at its end."""
     with build_works(engine, settings, gateway) as works:
         yield works
-        with engine.connect() as connection:
-            assert audit(connection, settings) == []
+        with engine.begin() as connection:
+            assert_sound(connection, settings)
 
 
 @dataclass

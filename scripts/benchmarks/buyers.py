@@ -1,4 +1,4 @@
-"""Buyers over HTTP, in a process of their own: `python -m scripts.benchmarks.buyers`.
+"""Buyers over HTTP, in a process of their own, which the bench starts.
 
 It reads a plan from its standard input, as JSON, and prints the durations of all purchases. Each buyer has a connection
 that is kept. The requests are written by hand: a client library would take the processor from the engine.
@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from scripts.benchmarks.workload import TOKEN
+from scripts.terminal.output import say_json
 
 ADDRESS: Final = {"name": "Ada", "line1": "12 St James Square", "city": "London", "country": "GB"}
 WAIT_SECONDS: Final = 60
@@ -134,4 +135,4 @@ async def run(plan: Plan) -> Report:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(run(Plan(**json.load(sys.stdin)))))))
+    say_json(asdict(asyncio.run(run(Plan(**json.load(sys.stdin))))))

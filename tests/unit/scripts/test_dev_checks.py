@@ -87,32 +87,36 @@ def test_a_killed_check_has_failed(commands: Path, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err.splitlines()[-1] == "Failed: lint-imports"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "wanted", "workers", "paths"),
-    [
-        (["test"], dev.CHECKS, "8", []),
-        (["test", "--quick"], dev.QUICK_CHECKS, "4", [*dev.QUICK_TESTS]),
-        (["test", "--quick", "-x"], dev.QUICK_CHECKS, "4", [*dev.QUICK_TESTS, "-x"]),
-    ],
-)
 def test_the_tests_run_after_the_checks(
-    commands: Path,
-    tests: Pytest,
-    capfd: pytest.CaptureFixture[str],
-    arguments: list[str],
-    wanted: tuple[tuple[str, ...], ...],
-    workers: str,
-    paths: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    commands: Path, tests: Pytest, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given
     monkeypatch.setattr(dev, "count_cores", lambda: 4)
     for name in ("mypy", "lint-imports"):
         write(commands, name)
     # Then
-    assert dev.main(arguments) == 5
-    assert sorted(capfd.readouterr().err.splitlines()[1:]) == sorted(f"$ .venv/bin/{' '.join(each)}" for each in wanted)
-    assert tests.seen == [["pytest", "--workers", workers, *paths]]
+    assert dev.main(["test"]) == 5
+    shown = capfd.readouterr().err.splitlines()[1:]
+    assert sorted(shown) == sorted(f"$ .venv/bin/{' '.join(each)}" for each in dev.CHECKS)
+    assert tests.seen == [["pytest", "--workers", "8"]]
+
+
+@pytest.mark.parametrize("others", [[], ["-x"]])
+def test_the_quick_tests_run_beside_their_checks(
+    commands: Path, capfd: pytest.CaptureFixture[str], others: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given tests that fail, and end before a check
+    monkeypatch.setattr(dev, "count_cores", lambda: 4)
+    write(commands, "pytest", 'echo "tests: $*"; touch ended; exit 5')
+    write(commands, "mypy", "while ! test -e ended; do sleep 0.01; done; echo no error")
+    write(commands, "lint-imports")
+    # Then
+    assert dev.main(["test", "--quick", *others]) == 5
+    out, err = capfd.readouterr()
+    line = " ".join(["--workers", "4", *dev.QUICK_TESTS, *others])
+    assert {f"tests: {line}", "no error"} <= set(out.splitlines())
+    assert f"$ .venv/bin/pytest {line.replace('not slow', repr('not slow'))}" in err.splitlines()
+    assert err.splitlines()[-1] == f"Failed: pytest {line}"
 
 
 def test_the_quick_run_is_a_part_of_the_whole_one() -> None:

@@ -97,7 +97,7 @@ class Index(BaseHTTPRequestHandler):
 def index() -> Iterator[str]:
     """The address of the index."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Index)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

@@ -36,7 +36,7 @@ class Responses(BaseHTTPRequestHandler):
 def edge() -> Iterator[EngineClient]:
     Responses.left, Responses.keys = [], []
     with HTTPServer(("127.0.0.1", 0), Responses) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
         yield EngineClient(f"http://127.0.0.1:{server.server_port}", "ck_test")
         server.shutdown()

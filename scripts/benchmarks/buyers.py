@@ -55,7 +55,9 @@ class Connection:
 
     async def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
         """Send a request; return the status and the body of its response."""
-        if self._streams is None:
+        # The HTTP process closes a connection that was idle for some seconds.
+        if self._streams is None or self._streams[0].at_eof():
+            self.close()
             self._streams = await asyncio.open_connection("127.0.0.1", self._plan.port)
         reader, writer = self._streams
         content = b"" if body is None else json.dumps(body).encode()

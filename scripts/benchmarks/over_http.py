@@ -87,14 +87,18 @@ def run_buyers(runner: BenchmarkRunner, own: Round, plan: Plan) -> dict[str, Any
     """Run the buyers to their end; raise CommandError when one did not get its order."""
     command = [sys.executable, "-m", "scripts.benchmarks.buyers"]
     with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            output, _ = process.communicate(json.dumps(asdict(plan)), timeout=ROUND_SECONDS)
+            output, errors = process.communicate(json.dumps(asdict(plan)), timeout=ROUND_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise CommandError(f"The buyers were not done after {ROUND_SECONDS} s.") from None
         finally:
             process.kill()
     runner.ending.sleep(0)
-    report: dict[str, Any] = json.loads(output) if output else {"others": {"no report": 1}}
+    if process.returncode != 0:
+        raise CommandError(f"The buyers ended with {process.returncode}: {errors.strip()[-500:]}")
+    report: dict[str, Any] = json.loads(output)
     if report["others"]:
         raise CommandError(f"Purchases over HTTP had no order: {report['others']}; {' '.join(own.log.tail)[-500:]}")
     return report

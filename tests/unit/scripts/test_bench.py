@@ -3,6 +3,7 @@
 import re
 from uuid import UUID
 
+import pytest
 from typer.testing import CliRunner
 
 from models.money import Money
@@ -10,7 +11,9 @@ from models.states import PaymentStatus
 from pipeline.gateways.gateway import Call, Succeeded
 from scripts import bench
 from scripts.benchmarks.bank import AgreeingBank
+from scripts.benchmarks.buyers import Plan
 from scripts.benchmarks.copies import vary
+from scripts.benchmarks.over_http import summarize
 
 
 def test_an_unknown_part_is_refused_before_anything_starts() -> None:
@@ -46,3 +49,29 @@ def test_a_bank_that_agrees_names_its_object_after_the_checkout() -> None:
     assert bank.open(call) == Succeeded(agreed, PaymentStatus.OPEN)
     assert bank.authorize(call) == Succeeded(agreed, PaymentStatus.AUTHORIZED)
     assert bank.capture(call) == Succeeded(agreed, PaymentStatus.CAPTURED)
+
+
+def test_a_round_over_http_is_told_in_milliseconds_for_each_purchase() -> None:
+    plan = Plan(port=1, api_key="k", purchases=4, variants=1, buyers=2)
+    report = {"seconds": 2.0, "milliseconds": [40.0, 10.0, 30.0, 20.0], "others": {}}
+    used = {
+        "web": 0.04,
+        "postgres": 0.02,
+        "price_lock": 0.01,
+        "payment_capture": 0.008,
+        "sweep": 0.002,
+        "commits": 52.0,
+    }
+    assert dict(summarize(plan, report, used)) == {
+        "per_second": 2.0,
+        "p50_ms": 30.0,
+        "p95_ms": 40.0,
+        "p99_ms": 40.0,
+        "commits": 13.0,
+        "cpu_ms": pytest.approx(20.0),
+        "web_cpu_ms": 10.0,
+        "postgres_cpu_ms": 5.0,
+        "valkey_cpu_ms": 0.0,
+        "calling_cpu_ms": 2.0,
+        "phases_cpu_ms": 2.5,
+    }

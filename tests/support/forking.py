@@ -50,6 +50,12 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
+def find_folders(session: pytest.Session) -> pytest.TempPathFactory:
+    """Return what makes the temporary folders of tests."""
+    folders: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+    return folders
+
+
 class Workers:
     """The workers, seen from the process that has collected the tests and prints what became of them."""
 
@@ -66,6 +72,7 @@ class Workers:
 
     def run(self) -> None:
         """Run all tests; raise what ends a session early."""
+        find_folders(self._session).getbasetemp()  # theirs are in it
         try:
             for _ in range(min(self._most, len(self._files))):
                 self._start()
@@ -178,6 +185,8 @@ class Worker:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             code = 0
         except KeyboardInterrupt:
+            # Ctrl-C of a terminal comes twice: to every process, and from the first one.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             with contextlib.suppress(BaseException):
                 self._session._setupstate.teardown_exact(None)
         except (EOFError, ConnectionError):
@@ -198,7 +207,7 @@ class Worker:
         capture = config.pluginmanager.getplugin("capturemanager")
         capture.stop_global_capturing()
         capture.start_global_capturing()
-        folders = config._tmp_path_factory  # type: ignore[attr-defined]
+        folders = find_folders(self._session)
         folders._basetemp = folders.mktemp(f"worker-{self._number}", numbered=False)
         config.pluginmanager.register(self)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -138,7 +139,8 @@ def test_results_are_those_of_one_process(project: Path) -> None:
 
 
 def test_everything_is_collected_once_and_a_file_stays_on_one_worker(project: Path) -> None:
-    run(project, "--workers", "2")
+    place = project / "folders"
+    run(project, "--workers", "2", "--basetemp", str(place))
     done = read_log(project)
     pids = {pid for what, pid in done if what == "server starts"}
     # Then two workers began and ended what a session shares, and what a file shares once a file
@@ -146,8 +148,9 @@ def test_everything_is_collected_once_and_a_file_stays_on_one_worker(project: Pa
     assert len(pids) == 2
     for what, count in (("server starts", 2), ("server ends", 2), ("shared starts", 3), ("shared ends", 3)):
         assert [each for each, _ in done].count(what) == count, what
-    folders = [what for what, _ in done if what.startswith("folder")]
-    assert len(set(folders)) == 3
+    folders = {Path(what.removeprefix("folder ")) for what, _ in done if what.startswith("folder")}
+    assert len(folders) == 3
+    assert {each.parent for each in folders} == {place / f"worker-{number}" for number in range(2)}
     # and each in its order
     for pid in pids:
         own = [what for what, each in done if each == pid]
@@ -186,19 +189,33 @@ def test_a_file_that_cannot_be_imported_ends_the_run_before_a_test(project: Path
 
 
 @pytest.mark.parametrize(
-    ("signum", "code", "ended"), [(signal.SIGINT, 2, 2), (signal.SIGTERM, -15, 0), (signal.SIGKILL, -9, 0)]
+    ("send", "signum", "code", "ended"),
+    [
+        (os.kill, signal.SIGINT, 2, 2),
+        (os.killpg, signal.SIGINT, 2, 2),  # as a terminal does
+        (os.kill, signal.SIGTERM, -15, 0),
+        (os.kill, signal.SIGKILL, -9, 0),
+    ],
 )
-def test_workers_end_with_the_first_process(project: Path, signum: int, code: int, ended: int) -> None:
+def test_workers_end_with_the_first_process(
+    project: Path, send: Callable[[int, int], None], signum: int, code: int, ended: int
+) -> None:
     # Given a worker in the middle of a test
     for name in ("test_a.py", "test_b.py", "test_c.py"):
         (project / name).write_text("import time\ndef test_lasts(shared):\n    time.sleep(300)\n")
-    process = subprocess.Popen(build_command("--workers", "2"), cwd=project, env=build_env(), stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        build_command("--workers", "2"),
+        cwd=project,
+        env=build_env(),
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not (project / "log").exists() or [what for what, _ in read_log(project)].count("shared starts") < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     # When
-    process.send_signal(signum)
+    send(process.pid, signum)
     process.communicate(timeout=TIMEOUT_SECONDS)
     # Then
     assert process.returncode == code

@@ -91,6 +91,16 @@ def test_old_plans_are_made_anew(
             assert not reads_all_stock(connection)
 
 
+def test_a_connection_is_in_no_transaction_after_its_plans_were_discarded(settings: Settings, engine: Engine) -> None:
+    del engine
+    with connecting(settings, by_key=True) as by_key:
+        with reading(by_key) as connection:
+            connection.connection.info["plans_end_at"] = 0.0
+        # Then its user chooses how a transaction begins, as the audit does
+        with by_key.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            assert connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "repeatable read"
+
+
 def test_what_was_prepared_stays_when_only_reading(settings: Settings, engine: Engine) -> None:
     del engine
     with connecting(settings, by_key=True) as by_key:

@@ -10,6 +10,7 @@ from pipeline.audit.report import check, list_invariants
 from pipeline.pricing import hash_quote, read_quotes
 from pipeline.settings import Settings
 from tests.integration.audit.plants import PLANTS, Plant, broken
+from tests.support.soundness import assert_sound
 
 
 def write_hashes(connection: Connection) -> None:
@@ -33,6 +34,8 @@ def test_consistent_rows_violate_no_invariant(consistent: Engine, settings: Sett
     assert report.violations == ()
     assert report.checked == list_invariants()
     assert report.needs_review == 0
+    with consistent.begin() as connection:
+        assert_sound(connection, settings)
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=[f"{plant.invariant}-{n}" for n, plant in enumerate(PLANTS)])
@@ -41,6 +44,9 @@ def test_a_violated_invariant_is_reported_alone(connection: Connection, settings
     if plant.invariant != "price_lock_is_unforged":
         write_hashes(connection)
     assert broken(check(connection, settings)) == {plant.invariant: plant.rows}
+    # ... and seen by what ends every other test
+    with pytest.raises(AssertionError, match=plant.invariant):
+        assert_sound(connection, settings)
 
 
 def test_every_invariant_has_rows_that_violate_it() -> None:

@@ -201,7 +201,7 @@ def empty_tables(connection: Connection, tables: Iterable[str] = TABLES) -> None
 @pytest.fixture(scope="session")
 def kept_engine(run_settings: Settings) -> Iterator[KeptEngine]:
     """The connections of most tests."""
-    kept = KeptEngine(connect_engine(run_settings, application_name="test", by_key=True))
+    kept = KeptEngine(connect_engine(run_settings, application_name="test"))
     yield kept
     kept.close()
 

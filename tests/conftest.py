@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
-from models.tables import Base
 from pipeline.database import connect_engine
 from pipeline.database.temporary import open_database
 from pipeline.settings import Settings
@@ -24,6 +23,7 @@ from tests.support import commands
 from tests.support.connections import KeptEngine, keep_bank
 from tests.support.harness import Shelf, Works, build_works
 from tests.support.soundness import assert_sound
+from tests.support.tables import empty_tables
 from workers.garbage import pause_collector, scan_rarely
 
 pytest_plugins = ["tests.support.forking", "tests.support.repeating"]
@@ -61,8 +61,6 @@ structlog.configure(
 
 #: Their tests take half of the time of those that start no processes.
 LONG_FOLDERS: Final = {"web", "payments", "checkouts", "crashes"}
-
-TABLES: Final = [table.fullname for table in Base.metadata.sorted_tables]
 
 #: What the sandbox signs its webhooks with.
 SANDBOX_SECRET: Final = SecretStr("whsec_dGVzdHMtb2YtdGhlLXNhbmRib3gtYmFuaw==")
@@ -183,19 +181,6 @@ def run_settings(database_url: str, redis_database: str) -> Settings:
 def settings(run_settings: Settings, redis_url: str) -> Settings:
     """The same, with Redis emptied."""
     return run_settings
-
-
-def empty_tables(connection: Connection, tables: Iterable[str] = TABLES) -> None:
-    """Delete all rows of these tables, whatever still runs on them."""
-    # `replica` switches the triggers off, which rightly refuse to let history go.
-    connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-    # A worker that still looks at what the test before left locks rows in another order than DELETE does.
-    connection.exec_driver_sql("LOCK TABLE checkouts IN EXCLUSIVE MODE")
-    # To look into every table takes a twentieth of emptying every one.
-    names = list(tables)
-    rows = connection.exec_driver_sql(f"SELECT {', '.join(f'EXISTS (SELECT FROM {name})' for name in names)}").one()
-    if full := [name for name, has_rows in zip(names, rows, strict=True) if has_rows]:
-        connection.exec_driver_sql(";\n".join(f"DELETE FROM {name}" for name in full))
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,10 @@ from scripts.environments.fleet import read_procfile
 from scripts.local_servers.owner import make_folder
 from scripts.local_servers.postgres import Postgres
 from scripts.local_servers.valkey import Valkey, find_port
-from tests.conftest import SANDBOX_SECRET, empty_tables, spare_the_disk
+from tests.conftest import SANDBOX_SECRET, spare_the_disk
 from tests.support.harness import ADDRESS, OWNER, Shelf
 from tests.support.processes import BANK_TIMES, TIMES, Processes, run_processes
+from tests.support.tables import empty_tables
 
 #: Bound of every wait, and what `Prefer: wait` says where the end is asserted. A busy machine takes several times
 #: as long as an idle one, which is done within seconds: neither is a promise to users.

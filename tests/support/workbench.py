@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Engine, text
 
 from models.money import Money
 from models.states import TERMINAL, CheckoutState
-from models.tables import Base
 from pipeline.errors import Refused
 from pipeline.gateways import Gateway
 from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotChargeable
@@ -21,6 +20,7 @@ from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
 from tests.support.patience import WAIT_SECONDS
 from tests.support.soundness import assert_sound
+from tests.support.tables import TABLES
 
 Snapshot = dict[str, list[str]]
 
@@ -32,12 +32,11 @@ NOTHING = BankTotals(0, 0, 0)
 #: The stable states of a checkout without its buyer: ended, or in review.
 RESTING = TERMINAL | {CheckoutState.NEEDS_REVIEW}
 
-
 #: Every table but one, which each sweep changes.
-TABLES = [table.fullname for table in Base.metadata.sorted_tables if table.name != "heartbeats"]
+SNAPSHOT_TABLES = [name for name in TABLES if name != "heartbeats"]
 EVERY_ROW = text(
     " UNION ALL ".join(
-        f"SELECT '{name}', (to_jsonb(t) - CAST(:without AS text[]))::text FROM {name} t" for name in TABLES
+        f"SELECT '{name}', (to_jsonb(t) - CAST(:without AS text[]))::text FROM {name} t" for name in SNAPSHOT_TABLES
     )
 )
 
@@ -50,7 +49,7 @@ def take_snapshot(engine: Engine, *, without: Sequence[str] = ("updated_at",)) -
 
 def read_rows(connection: Connection, *, without: Sequence[str] = ("updated_at",)) -> Snapshot:
     """Return the same, as seen by this connection's transaction."""
-    rows: Snapshot = {name: [] for name in TABLES}
+    rows: Snapshot = {name: [] for name in SNAPSHOT_TABLES}
     for name, row in connection.execute(EVERY_ROW, {"without": list(without)}):
         rows[name].append(row)
     return {name: sorted(found) for name, found in rows.items()}

@@ -22,14 +22,15 @@ from hypothesis.stateful import (
 from sqlalchemy import Engine, text
 
 from pipeline.audit.report import check
+from pipeline.checkouts.conditions import COUNT_NEEDS_REVIEW
 from pipeline.errors import Refused
 from pipeline.messaging import RESOLVE, UNWIND
 from pipeline.saga import CHAIN
 from pipeline.settings import Settings
-from tests.conftest import empty_tables
 from tests.support.failpoints import FAILPOINTS, PATIENT, Crash, FailingWorks, SimulatedCrash
 from tests.support.harness import OWNER, Shelf
 from tests.support.soundness import assert_sound
+from tests.support.tables import empty_tables
 
 GOODS: Final = {"cup": 40, "pot": 20, "tea": 6}
 QUEUES: Final = (*(phase.queue for phase in CHAIN), UNWIND, RESOLVE)
@@ -65,7 +66,6 @@ stations = st.sampled_from([*(phase.name for phase in CHAIN), None])
 numbers = st.integers(0, 20)
 
 
-IN_REVIEW: Final = text("SELECT count(*) FROM checkouts WHERE state = 'needs_review'")
 #: An ended checkout is only polled, unless its payment is live.
 ON_ITS_WAY: Final = """
     SELECT c.id, c.state, phase, due_at, due_reason, c.last_error, p.status
@@ -233,7 +233,7 @@ class CheckoutMachine(RuleBasedStateMachine):
         """Every invariant that does not speak of time holds at every moment."""
         with self.engine.begin() as connection:
             assert_sound(connection, self.lenient)
-            assert connection.execute(IN_REVIEW).scalar_one() == 0
+            assert connection.execute(text(COUNT_NEEDS_REVIEW)).scalar_one() == 0
 
     def heal(self) -> None:
         """Pass time and work until nothing is in flight."""

@@ -103,6 +103,7 @@ def build_components(
         url=settings.redis_url.get_secret_value(),
         on_refused=store_refusal,
         batch_size=settings.batch_size,
+        batch_wait_share=settings.batch_wait_share,
         poll_interval_seconds=settings.poll_interval_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
     )

@@ -7,6 +7,16 @@ Public modules: `cart_input` (each part of a cart, checked on receipt), `cart_lo
 from pipeline.carts.cart_input import Cart
 from pipeline.carts.editing import StoredCart, put_cart, read_cart, read_content
 from pipeline.carts.snapshot import Basket
-from pipeline.carts.storage import create_cart, fill_cart
+from pipeline.carts.storage import GivenCart, create_carts, replace_carts
 
-__all__ = ["Basket", "Cart", "StoredCart", "create_cart", "fill_cart", "put_cart", "read_cart", "read_content"]
+__all__ = [
+    "Basket",
+    "Cart",
+    "GivenCart",
+    "StoredCart",
+    "create_carts",
+    "put_cart",
+    "read_cart",
+    "read_content",
+    "replace_carts",
+]

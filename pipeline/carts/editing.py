@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, text
 from models.states import CartState
 from pipeline.carts.cart_input import Cart, TaxIdValidation
 from pipeline.carts.cart_lock import CartLock, find_cart_lock
-from pipeline.carts.storage import create_cart, fill_cart
+from pipeline.carts.storage import GivenCart, create_carts, replace_carts
 from pipeline.checkouts.locks import lock_cart
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.settings import Settings
@@ -47,7 +47,9 @@ def put_cart(
     """
     if len(cart.lines) > settings.max_lines:
         raise Invalid(Code.CART_TOO_LARGE, lines=len(cart.lines), limit=settings.max_lines)
-    created = create_cart(connection, cart.id, cart.currency, owner)
+    given = [GivenCart(owner, cart, validated)]
+    if create_carts(connection, given):
+        return True
     row = lock_cart(connection, cart.id)
     if row is None or row.owner not in (None, owner):
         raise NotFound(Code.CART_UNKNOWN, cart_id=str(cart.id))
@@ -55,8 +57,8 @@ def put_cart(
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart.id))
     if (cart_lock := find_cart_lock(connection, cart.id)) is not None:
         raise cart_lock.refuse(owner)
-    fill_cart(connection, cart, validated)
-    return created
+    replace_carts(connection, given)
+    return False
 
 
 def read_cart(connection: Connection, owner: str, cart_id: UUID) -> StoredCart:

@@ -33,8 +33,8 @@ CHANNEL: Final = "checkout_rested"
 #: PostgreSQL accepts payloads below 8,000 bytes; an id and its comma have 37.
 IDS_PER_PAYLOAD: Final = 200
 
-# The events, one delivery of each public event to each endpoint that has its kind, and the wake-up at commit.
-_WRITE: Final = f"""
+# The events, and one delivery of each public event to each endpoint that has its kind.
+_APPEND: Final = """
     written AS (
         INSERT INTO events (checkout_id, kind, phase, data)
         SELECT id, kind, phase, CAST(data AS jsonb)
@@ -43,10 +43,13 @@ _WRITE: Final = f"""
         RETURNING id, checkout_id, kind
     ), due AS (
         INSERT INTO webhook_deliveries (event_id, endpoint_id)
-        SELECT w.id, e.id FROM written w JOIN checkouts c ON c.id = w.checkout_id
+        SELECT w.id, e.id FROM written w JOIN {checkouts} c ON c.id = w.checkout_id
         JOIN webhook_endpoints e ON e.active AND w.kind = ANY(e.kinds) AND (e.owner IS NULL OR e.owner = c.owner)
         WHERE w.kind = ANY(CAST(:public_kinds AS text[]))
     )
+"""
+# ... and the wake-up at commit.
+_WRITE: Final = f"""{_APPEND.format(checkouts="checkouts")}
     SELECT pg_notify('{CHANNEL}', payload) FROM unnest(CAST(:payloads AS text[])) AS woken (payload)
 """
 
@@ -71,6 +74,14 @@ def with_events(change: str) -> TextClause:
     return text(f"WITH changed AS ({change}), {_WRITE}")
 
 
+def append_events(checkouts: str) -> str:
+    """Return the parts `written` and `due` of a statement that itself inserts the checkouts, for `bind_events`.
+
+    It does not see the rows that it inserts: `checkouts` names a part of it that has their `id` and `owner`.
+    """
+    return _APPEND.format(checkouts=checkouts)
+
+
 def execute_with_events(
     connection: Connection, change: TextClause, parameters: Mapping[str, Any], *happened: Happened
 ) -> None:
@@ -78,7 +89,7 @@ def execute_with_events(
 
     Public kinds add their deliveries, stable kinds wake up the long polls: all of it commits, or nothing.
     """
-    connection.execute(change, {**parameters, **_bind(happened)})
+    connection.execute(change, {**parameters, **bind_events(happened)})
 
 
 def write_events(
@@ -91,10 +102,11 @@ def write_events(
 ) -> None:
     """Append one event of this kind for each checkout, as `execute_with_events` does beside a change."""
     if checkout_ids:
-        connection.execute(WRITE, _bind([Happened(kind, checkout_ids, phase, data or {})]))
+        connection.execute(WRITE, bind_events([Happened(kind, checkout_ids, phase, data or {})]))
 
 
-def _bind(happened: Sequence[Happened]) -> dict[str, Any]:
+def bind_events(happened: Sequence[Happened]) -> dict[str, Any]:
+    """Return the parameters of a statement that appends these events."""
     return {
         "event_ids": [id_ for each in happened for id_ in each.checkout_ids],
         "event_kinds": [each.kind for each in happened for _ in each.checkout_ids],

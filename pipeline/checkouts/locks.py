@@ -51,6 +51,10 @@ STALLED: Final = text(f"""
 """)
 
 CART: Final = text("SELECT id, owner, currency, state FROM carts WHERE id = :id FOR NO KEY UPDATE")
+FREE_CARTS: Final = text("""
+    SELECT id, owner, currency, state FROM carts WHERE id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+""")
 CARTS: Final = text("SELECT id FROM carts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 STOCK: Final = text("""
@@ -134,6 +138,11 @@ def lock_stalled(connection: Connection, **parameters: Any) -> list[LockedChecko
 def lock_cart(connection: Connection, cart_id: UUID) -> Row[Any] | None:
     """Lock one cart and return its owner, currency and state, or None when there is none."""
     return connection.execute(CART, {"id": cart_id}).one_or_none()
+
+
+def lock_free_carts(connection: Connection, ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+    """Lock those of these carts whose rows nobody has locked; return each with its owner, currency and state."""
+    return connection.execute(FREE_CARTS, {"ids": list(ids)}).all()
 
 
 def lock_carts(connection: Connection, ids: Sequence[UUID]) -> None:

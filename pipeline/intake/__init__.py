@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import import_lazily
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest
-from pipeline.intake.status import STABLE, STATE_NAMES, Status, read_status
+from pipeline.intake.status import STABLE, STATE_NAMES, Status, read_status, read_statuses
 
 # Imported at its first use: code that reads a checkout or describes a request does not need the service.
 if TYPE_CHECKING:
@@ -25,4 +25,5 @@ __all__ = [
     "StartRequest",
     "Status",
     "read_status",
+    "read_statuses",
 ]

@@ -4,30 +4,26 @@ Functions over a connection, one transaction each; they return the messages to s
 `CheckoutService` in pipeline/intake/service.py commits and sends.
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
-from uuid_utils.compat import uuid7
 
 from models.states import ENDINGS, TERMINAL, CartState, CheckoutState
-from pipeline.carts import create_cart, fill_cart
+from pipeline.carts import GivenCart, create_carts
 from pipeline.carts.cart_input import TaxIdValidation
 from pipeline.carts.cart_lock import find_cart_lock
 from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_cart, lock_checkouts
-from pipeline.errors import Code, Conflict, Invalid, NotFound, Refused
+from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.intake.joining import join_cart, join_payment, read_expected
-from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest, fingerprint
-from pipeline.messaging import OutgoingMessage
+from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest, expected_columns, fingerprint
+from pipeline.intake.result import CommandResult
+from pipeline.intake.starting import NotPlainError, Startable, find_ttl, write_starts
 from pipeline.payments.late_funds import close_reviews
 from pipeline.pricing import find_drift, find_tolerance, read_quotes
 from pipeline.saga import backward, forward
-from pipeline.saga.chain import next_phase
 from pipeline.settings import Settings
 
 KEY: Final = text("SELECT checkout_id, fingerprint FROM idempotency_keys WHERE owner = :owner AND key = :key")
@@ -38,36 +34,10 @@ BIND_KEY: Final = text("""
     ON CONFLICT DO NOTHING
 """)
 
-# So that an editor with an older snapshot fails, which cannot see the new cart lock: see models/cart.py.
-RAISE_LOCK_VERSION: Final = text("UPDATE carts SET lock_version = lock_version + 1 WHERE id = :cart_id")
-
-INSERT: Final = text("""
-    INSERT INTO checkouts (id, cart_id, owner, reference, currency, straight_through, payment_given, line_count,
-                           expected_total_minor, expected_hash, expected_lines, expires_at, sent_at, due_at, due_reason)
-    VALUES (:id, :cart_id, :owner, :reference, :currency, :paying, :paying,
-            (SELECT count(*) FROM cart_lines WHERE cart_id = :cart_id), :expected_total_minor, :expected_hash,
-            CAST(:expected_lines AS jsonb), now() + make_interval(secs => :ttl_seconds),
-            now(), now() + make_interval(secs => :redeliver_after_seconds), 'stalled')
-    RETURNING now() AS sent_at
-""")
-
 PAY: Final = text("""
     INSERT INTO payments (checkout_id, gateway, token) VALUES (:id, :gateway, :token)
     ON CONFLICT (checkout_id) DO UPDATE SET token = EXCLUDED.token, attempts = payments.attempts + 1, updated_at = now()
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """The result of a command. `changed` is False when the checkout already was as requested.
-
-    `rejection` is raised to the caller once the transaction has committed.
-    """
-
-    checkout_id: UUID
-    changed: bool
-    messages: Sequence[OutgoingMessage] = ()
-    rejection: Refused | None = None
 
 
 def start(
@@ -79,14 +49,10 @@ def start(
 
     Raises Invalid, NotFound or Conflict; nothing is changed then (the caller rolls back).
     """
-    if request.payment is not None and request.idempotency_key is None:
-        raise Invalid(Code.KEY_REQUIRED)
-    ttl_seconds = request.ttl_seconds or settings.ttl_minutes * 60
-    if ttl_seconds > settings.ttl_cap_minutes * 60:
-        raise Invalid(Code.TTL_TOO_LONG, cap_seconds=settings.ttl_cap_minutes * 60)
+    find_ttl(request, settings)
     cart_id = request.wanted_cart_id
-    if request.cart is not None:
-        create_cart(connection, cart_id, request.cart.currency, request.owner)
+    content = None if request.cart is None else GivenCart(request.owner, request.cart, validated)
+    is_new = content is not None and bool(create_carts(connection, [content]))
     cart = lock_cart(connection, cart_id)
     # Read after the row lock: a repeat that waited for it may find its checkout started, or even ended.
     if (replayed := _replay(connection, request)) is not None:
@@ -103,31 +69,12 @@ def start(
         return CommandResult(active.id, changed=False)
     if cart.state == CartState.COMPLETED:
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
-    connection.execute(RAISE_LOCK_VERSION, {"cart_id": cart_id})
-    if request.cart is not None:
-        fill_cart(connection, request.cart, validated)
-    checkout_id = uuid7()
-    sent_at = connection.execute(
-        INSERT,
-        {
-            "id": checkout_id,
-            "cart_id": cart_id,
-            "owner": request.owner,
-            "reference": request.reference,
-            "currency": cart.currency if request.cart is None else request.cart.currency,
-            "paying": request.payment is not None,
-            **_expected_columns(request),
-            "ttl_seconds": ttl_seconds,
-            "redeliver_after_seconds": settings.redeliver_after_seconds,
-        },
-    ).scalar_one()
-    _bind_key(connection, request, checkout_id)
-    if request.payment is not None:
-        _pay(connection, checkout_id, request.payment, settings)
-    write_events(connection, "checkout.started", [checkout_id])
-    return CommandResult(
-        checkout_id, changed=True, messages=[OutgoingMessage(next_phase(0).queue, checkout_id, sent_at)]
-    )
+    currency = cart.currency if request.cart is None else request.cart.currency
+    try:
+        return write_starts(connection, [Startable(request, currency, is_new, content)], settings)[0]
+    except NotPlainError:
+        # Another transaction has committed with this key meanwhile, and not for this cart, whose row is locked.
+        raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key) from None
 
 
 def process(connection: Connection, request: ProcessRequest, settings: Settings) -> CommandResult:
@@ -169,7 +116,7 @@ def process(connection: Connection, request: ProcessRequest, settings: Settings)
         settings,
         event="payment.submitted",
         extend_seconds=settings.payment_window_seconds,
-        expected=_expected_columns(request),
+        expected=expected_columns(request),
     )
     # One that has not reached its quote yet is running already: its message is not sent twice.
     return CommandResult(checkout.id, changed=True, messages=[] if early else messages)
@@ -245,15 +192,6 @@ def _replay(connection: Connection, request: StartRequest | ProcessRequest) -> C
     if known.fingerprint != fingerprint(request):
         raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key)
     return CommandResult(known.checkout_id, changed=False)
-
-
-def _expected_columns(request: StartRequest | ProcessRequest) -> dict[str, Any]:
-    lines = request.expected_lines
-    return {
-        "expected_total_minor": request.expected_total_minor,
-        "expected_hash": request.expected_hash,
-        "expected_lines": None if lines is None else json.dumps(lines),
-    }
 
 
 def _bind_key(connection: Connection, request: StartRequest | ProcessRequest, checkout_id: UUID) -> None:

@@ -5,9 +5,9 @@ checkout and a lease that expires; with `idempotency_keys` the repeat finds that
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, text
 
@@ -15,10 +15,14 @@ from pipeline.errors import Code, Conflict
 
 LEASE: Final = text("""
     INSERT INTO stored_responses (owner, key, fingerprint, leased_until)
-    VALUES (:owner, :key, :fingerprint, now() + make_interval(secs => :seconds))
+    SELECT owner, key, fingerprint, now() + make_interval(secs => seconds)
+    FROM unnest(CAST(:owners AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS text[]),
+                CAST(:seconds AS double precision[])) AS asked (owner, key, fingerprint, seconds)
+    ORDER BY owner, key
     ON CONFLICT (owner, key) DO UPDATE SET leased_until = EXCLUDED.leased_until
     WHERE stored_responses.status IS NULL AND stored_responses.leased_until < now()
       AND stored_responses.fingerprint = EXCLUDED.fingerprint
+    RETURNING owner, key
 """)
 
 FIND: Final = text("""
@@ -28,7 +32,11 @@ FIND: Final = text("""
 # The first response counts: a stored response is never overwritten.
 KEEP: Final = text("""
     INSERT INTO stored_responses AS a (owner, key, fingerprint, leased_until, status, headers, body)
-    VALUES (:owner, :key, :fingerprint, now(), :status, CAST(:headers AS jsonb), :body)
+    SELECT owner, key, fingerprint, now(), status, CAST(headers AS jsonb), body
+    FROM unnest(CAST(:owners AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS text[]),
+                CAST(:statuses AS integer[]), CAST(:headers AS text[]), CAST(:bodies AS text[]))
+         AS given (owner, key, fingerprint, status, headers, body)
+    ORDER BY owner, key
     ON CONFLICT (owner, key) DO UPDATE SET status = EXCLUDED.status, headers = EXCLUDED.headers, body = EXCLUDED.body
     WHERE a.status IS NULL AND a.fingerprint = EXCLUDED.fingerprint AND CAST(:leased AS boolean)
 """)
@@ -52,17 +60,35 @@ class StoredResponse:
     body: str
 
 
+def take_leases(connection: Connection, requests: Sequence[tuple[IdempotentRequest, float]]) -> set[IdempotentRequest]:
+    """Lease each of these requests for so many seconds, and return those of which that was possible.
+
+    No two have the same owner and key. A request that is being leased by another transaction is waited for.
+    """
+    if not requests:
+        return set()
+    rows = connection.execute(
+        LEASE,
+        {
+            "owners": [request.owner for request, _ in requests],
+            "keys": [request.key for request, _ in requests],
+            "fingerprints": [request.fingerprint for request, _ in requests],
+            "seconds": [seconds for _, seconds in requests],
+        },
+    )
+    leased = {(row.owner, row.key) for row in rows}
+    return {request for request, _ in requests if (request.owner, request.key) in leased}
+
+
 def take_lease(connection: Connection, request: IdempotentRequest, seconds: float) -> StoredResponse | None:
     """Lease this request for so long and return None, or return its stored response.
 
     Raises Conflict: KEY_CONFLICT when the key came with another request, KEY_RUNNING while it is being processed. Of
     two concurrent callers the second waits here until the first has committed.
     """
-    named: dict[str, Any] = {"owner": request.owner, "key": request.key}
-    leased = connection.execute(LEASE, {**named, "fingerprint": request.fingerprint, "seconds": seconds})
-    if leased.rowcount:
+    if take_leases(connection, [(request, seconds)]):
         return None
-    known = connection.execute(FIND, named).one_or_none()
+    known = connection.execute(FIND, {"owner": request.owner, "key": request.key}).one_or_none()
     if known is not None and known.fingerprint != request.fingerprint:
         raise Conflict(Code.KEY_CONFLICT, key=request.key)
     if known is None or known.status is None:  # None: it was deleted after its day just now
@@ -70,17 +96,22 @@ def take_lease(connection: Connection, request: IdempotentRequest, seconds: floa
     return StoredResponse(known.status, known.headers, known.body)
 
 
-def keep(connection: Connection, request: IdempotentRequest, stored: StoredResponse, *, leased: bool) -> None:
-    """Store the first response to a request; `leased` is False for a refusal, whose lease was rolled back."""
+def keep(
+    connection: Connection, responses: Sequence[tuple[IdempotentRequest, StoredResponse]], *, leased: bool
+) -> None:
+    """Store the first response to each of these requests, of which no two have the same owner and key.
+
+    `leased` is False for refusals, whose leases were rolled back.
+    """
     connection.execute(
         KEEP,
         {
-            "owner": request.owner,
-            "key": request.key,
-            "fingerprint": request.fingerprint,
-            "status": stored.status,
-            "headers": json.dumps(dict(stored.headers)),
-            "body": stored.body,
+            "owners": [request.owner for request, _ in responses],
+            "keys": [request.key for request, _ in responses],
+            "fingerprints": [request.fingerprint for request, _ in responses],
+            "statuses": [stored.status for _, stored in responses],
+            "headers": [json.dumps(dict(stored.headers)) for _, stored in responses],
+            "bodies": [stored.body for _, stored in responses],
             "leased": leased,
         },
     )

@@ -123,3 +123,13 @@ def fingerprint(request: StartRequest | ProcessRequest) -> str:
     body: dict[str, Any] = request.model_dump(mode="json", exclude={"idempotency_key"}, exclude_none=True)
     canonical = type(request).__name__ + json.dumps(body, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def expected_columns(request: StartRequest | ProcessRequest) -> dict[str, Any]:
+    """Return what a request expects to be charged, as the columns of its checkout's row."""
+    lines = request.expected_lines
+    return {
+        "expected_total_minor": request.expected_total_minor,
+        "expected_hash": request.expected_hash,
+        "expected_lines": None if lines is None else json.dumps(lines),
+    }

@@ -1,26 +1,33 @@
 """The facade of the intake, with transactions and messages: what HTTP, the intake actor and the scripts call."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection, Engine
 
 from pipeline.carts import Cart, StoredCart, put_cart, read_cart
 from pipeline.carts.cart_input import TaxIdValidation
-from pipeline.database import TransactionRunner, reading
+from pipeline.database import TransactionRunner, is_transient, reading
 from pipeline.errors import Code, NotFound, Refused
 from pipeline.gateways import Gateway
 from pipeline.intake import commands as intake
-from pipeline.intake.commands import CommandResult
 from pipeline.intake.idempotency import IdempotentRequest, StoredResponse, keep, take_lease
 from pipeline.intake.requests import ProcessRequest, StartRequest
+from pipeline.intake.result import CommandResult
+from pipeline.intake.starting import NotPlainError, Start, start_plain
 from pipeline.intake.status import Status, read_status
 from pipeline.messaging import OutgoingMessage, Publisher
 from pipeline.pricing.taxes.tax_ids import TaxIdValidator, ask_validator, build_validator
 from pipeline.settings import Settings
 from pipeline.webhooks.inbound import Received, verify_webhook
 from pipeline.webhooks.inbound.receive import receive
+
+log = structlog.get_logger()
+
+#: A group without those that are not plain is tried once more; whoever is still in it then is run alone.
+GROUP_ATTEMPTS: Final = 2
 
 T = TypeVar("T")
 Result = TypeVar("Result", bound=CommandResult | StoredResponse)
@@ -52,27 +59,55 @@ class CheckoutService:
         validated = self._validate(request.cart)
         return self._run(lambda connection: intake.start(connection, request, self._settings, validated))
 
+    def start_group(self, starts: Sequence[Start]) -> list[CommandResult | None]:
+        """Start the plain ones of these in one transaction; None for each that must be run by itself.
+
+        That is one that needs a decision, whose cart is locked, or that repeats the cart or key of another one. A
+        failing one never fails the others.
+        """
+        left = _distinct(starts)
+        for _ in range(GROUP_ATTEMPTS):
+            if not left:
+                break
+            chosen = list(left)
+            try:
+                results = self._commit(lambda connection: start_plain(connection, chosen, self._settings), _messages_of)  # noqa: B023
+            except NotPlainError as error:
+                left = [each for at, each in enumerate(chosen) if at not in error.members]
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                log.exception("group.isolated", requests=len(chosen))
+                break
+            else:
+                found = {id(each): result for each, result in zip(chosen, results, strict=True)}
+                return [found.get(id(each)) for each in starts]
+        return [None] * len(starts)
+
     def start_many(self, requests: Sequence[StartRequest]) -> list[CommandResult | Refused]:
-        """Start many checkouts in one transaction; a refusal of one does not change the others."""
-        validated = [self._validate(request.cart) for request in requests]
+        """Start many checkouts; a refusal of one does not change the others."""
+        starts = [Start(request, self._validate(request.cart)) for request in requests]
+        done = self.start_group(starts)
+        others = [start for start, result in zip(starts, done, strict=True) if result is None]
+        rest = iter(self._start_each(others) if others else [])
+        return [next(rest) if result is None else result for result in done]
+
+    def _start_each(self, starts: Sequence[Start]) -> list[CommandResult | Refused]:
+        """Start these one after another, in one transaction."""
 
         def work(connection: Connection) -> list[CommandResult | Refused]:
             results: dict[int, CommandResult | Refused] = {}
             # Carts are locked in the order of their ids, as everywhere.
-            for index in sorted(range(len(requests)), key=lambda each: requests[each].wanted_cart_id):
+            for index in sorted(range(len(starts)), key=lambda each: starts[each].cart_id):
+                start = starts[index]
                 try:
                     with connection.begin_nested():
-                        results[index] = intake.start(connection, requests[index], self._settings, validated[index])
+                        results[index] = intake.start(connection, start.request, self._settings, start.validated)
                 except Refused as refusal:
                     results[index] = refusal
-            return [results[index] for index in range(len(requests))]
+            return [results[index] for index in range(len(starts))]
 
-        return self._commit(
-            work,
-            lambda results: [
-                message for each in results if isinstance(each, CommandResult) for message in each.messages
-            ],
-        )
+        return self._commit(work, _messages_of)
 
     def process(self, request: ProcessRequest) -> CommandResult:
         """Pay a started checkout."""
@@ -100,9 +135,11 @@ class CheckoutService:
             self._commit(work, lambda each: each.messages if isinstance(each, CommandResult) else ())
         )
 
-    def keep_response(self, idempotent: IdempotentRequest, stored: StoredResponse, *, leased: bool) -> None:
-        """Store the response to a request, for its repeats."""
-        self._commit(lambda connection: keep(connection, idempotent, stored, leased=leased))
+    def keep_responses(
+        self, responses: Sequence[tuple[IdempotentRequest, StoredResponse]], *, leased: bool = True
+    ) -> None:
+        """Store the responses to these requests, for their repeats; `leased` is False for refusals."""
+        self._commit(lambda connection: keep(connection, responses, leased=leased))
 
     def put_cart(self, owner: str, cart: Cart) -> bool:
         """Write a cart whole; True when it is new."""
@@ -163,6 +200,25 @@ class CheckoutService:
         if messages := find_messages(done):
             self._publisher.send(messages)
         return done
+
+
+def _messages_of(results: Sequence[CommandResult | Refused]) -> list[OutgoingMessage]:
+    return [message for each in results if isinstance(each, CommandResult) for message in each.messages]
+
+
+def _distinct(starts: Sequence[Start]) -> list[Start]:
+    """Return the first of those with the same cart, or the same key of the same owner."""
+    carts: set[UUID] = set()
+    keys: set[tuple[str, str]] = set()
+    chosen = []
+    for start in starts:
+        key = start.request.idempotency_key
+        own_key = None if key is None else (start.request.owner, key)
+        if start.cart_id not in carts and own_key not in keys:
+            chosen.append(start)
+            carts.add(start.cart_id)
+            keys.update({own_key} if own_key is not None else ())
+    return chosen
 
 
 def _raise_rejection(done: Result) -> Result:

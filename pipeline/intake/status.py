@@ -1,5 +1,6 @@
 """The status of a checkout, for its owner and for operators."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -27,12 +28,16 @@ _STATUS: Final = f"""
     LEFT JOIN price_locks l ON l.checkout_id = c.id
     LEFT JOIN orders o ON o.checkout_id = c.id
     LEFT JOIN payments p ON p.checkout_id = c.id
-    WHERE (c.id = :checkout_id OR c.cart_id = :cart_id) AND (CAST(:owner AS text) IS NULL OR c.owner = :owner)
+    WHERE {{condition}}
+"""
+_ONE: Final = """(c.id = :checkout_id OR c.cart_id = :cart_id)
+        AND (CAST(:owner AS text) IS NULL OR c.owner = :owner)
     ORDER BY c.id DESC LIMIT 1
 """
-STATUS: Final = text(_STATUS.format(action="p.action"))
+STATUS: Final = text(_STATUS.format(action="p.action", condition=_ONE))
 #: The same for callers other than the owner, which may not read the column.
-PLAIN_STATUS: Final = text(_STATUS.format(action="CAST(NULL AS jsonb)"))
+PLAIN_STATUS: Final = text(_STATUS.format(action="CAST(NULL AS jsonb)", condition=_ONE))
+STATUSES: Final = text(_STATUS.format(action="p.action", condition="c.id = ANY(CAST(:ids AS uuid[]))"))
 
 #: The name of each state for people.
 STATE_NAMES: Final = {
@@ -143,6 +148,15 @@ def read_status(
     row = connection.execute(query, {"checkout_id": checkout_id, "cart_id": cart_id, "owner": owner}).one_or_none()
     if row is None:
         raise NotFound(Code.CHECKOUT_UNKNOWN, checkout_id=str(checkout_id or f"for cart {cart_id}"))
+    return _read(row)
+
+
+def read_statuses(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Status]:
+    """Return the statuses of these checkouts, of any owner; those that do not exist are left out."""
+    return {row.id: _read(row) for row in connection.execute(STATUSES, {"ids": list(ids)})}
+
+
+def _read(row: Row[Any]) -> Status:
     return Status(
         checkout_id=row.id,
         cart_id=row.cart_id,

@@ -16,12 +16,23 @@ if TYPE_CHECKING:
         Scope,
         create_key,
         find_caller,
+        find_callers,
         list_keys,
         read_key_id,
         revoke_key,
     )
 
-__all__ = ["Caller", "KeyRecord", "Scope", "create_key", "find_caller", "list_keys", "read_key_id", "revoke_key"]
+__all__ = [
+    "Caller",
+    "KeyRecord",
+    "Scope",
+    "create_key",
+    "find_caller",
+    "find_callers",
+    "list_keys",
+    "read_key_id",
+    "revoke_key",
+]
 
 if not TYPE_CHECKING:
     __getattr__ = import_lazily(__name__, dict.fromkeys(__all__, "api_keys"))

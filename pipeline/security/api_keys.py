@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 import string
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -44,7 +44,7 @@ CREATE: Final = text(f"""
 
 FIND: Final = text("""
     SELECT id, owner, name, scopes, secret_hash FROM api_keys
-    WHERE id = :id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+    WHERE id = ANY(CAST(:ids AS text[])) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """)
 
 REVOKE: Final = text(f"""
@@ -114,22 +114,31 @@ def create_key(
     return _record(row), token
 
 
+def find_callers(connection: Connection, tokens: Sequence[str]) -> list[Caller | None]:
+    """Return for each token the API key with this secret; None unless it is valid."""
+    ids = [read_key_id(token) for token in tokens]
+    rows = _find(connection, {key_id for key_id in ids if key_id is not None})
+    return [_check(token, rows.get(key_id or "")) for token, key_id in zip(tokens, ids, strict=True)]
+
+
 def find_caller(connection: Connection, token: str) -> Caller | None:
     """Return the API key with this secret; None unless it is valid."""
-    key_id = read_key_id(token)
-    if key_id is None:
-        return None
-    row = connection.execute(FIND, {"id": key_id}).one_or_none()
-    is_right = hmac.compare_digest(_hash(token), _NOTHING if row is None else bytes(row.secret_hash))
-    if row is None or not is_right:
-        return None
-    return _caller(row)
+    return find_callers(connection, [token])[0]
 
 
 def find_caller_by_id(connection: Connection, key_id: str) -> Caller | None:
     """Return the valid API key with this id: for sessions, which began with the whole key."""
-    row = connection.execute(FIND, {"id": key_id}).one_or_none()
+    row = _find(connection, {key_id}).get(key_id)
     return None if row is None else _caller(row)
+
+
+def _find(connection: Connection, ids: Collection[str]) -> dict[str, Row[Any]]:
+    return {row.id: row for row in connection.execute(FIND, {"ids": sorted(ids)})} if ids else {}
+
+
+def _check(token: str, row: Row[Any] | None) -> Caller | None:
+    is_right = hmac.compare_digest(_hash(token), _NOTHING if row is None else bytes(row.secret_hash))
+    return None if row is None or not is_right else _caller(row)
 
 
 def revoke_key(connection: Connection, key_id: str) -> KeyRecord | None:

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
 
     #: Most messages of one batch: a quarter more checkouts a second than with 64.
     batch_size: Count = 256
+    #: The pause between two batches of a queue, or two groups of HTTP requests, as a share of the time that their
+    #: checkouts have taken so far. A checkout alone waits for nothing; 0 turns it off.
+    batch_wait_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     #: Most lines of one transaction, except for a single cart that has more: small carts come first, and other messages
     #: are processed between two such loads of large ones.
     batch_lines: Count = 1000

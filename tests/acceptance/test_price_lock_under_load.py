@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from pipeline.audit import take_report
 from pipeline.intake import PaymentInput, ProcessRequest, StartRequest
-from pipeline.intake.commands import CommandResult
+from pipeline.intake.result import CommandResult
 from pipeline.settings import Settings
 from tests.acceptance.price_changer import CHANGES, EDITS, JOURNAL
 from tests.support.harness import Shelf

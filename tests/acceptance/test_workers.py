@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 
 from pipeline.intake import PaymentInput, StartRequest
 from pipeline.intake import commands as intake
-from pipeline.intake.commands import CommandResult
+from pipeline.intake.result import CommandResult
 from pipeline.messaging import INTAKE
 from pipeline.saga import CHAIN
 from pipeline.settings import Settings

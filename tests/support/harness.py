@@ -15,7 +15,7 @@ from models.catalog import PriceRecord, VariantRecord
 from models.pricing import CouponRecord, ExchangeRateRecord, PromotionRecord, TaxRateRecord
 from pipeline.gateways import Gateway, build_gateway
 from pipeline.intake import PaymentInput, ProcessRequest
-from pipeline.intake.commands import CommandResult
+from pipeline.intake.result import CommandResult
 from pipeline.messaging import OutgoingMessage
 from pipeline.settings import Settings
 from pipeline.testing import ADDRESS, OWNER, InProcessEngine, MemoryQueues

@@ -19,6 +19,7 @@ from workers.broker.lua_scripts import WAKE_TOKENS, WorkerScripts
 from workers.broker.message_validation import MemberOption, QueuedMessage, UnfitMessage, read_member
 from workers.broker.queue_client import QueueLink
 from workers.broker.queue_stats import NAMESPACE, SOCKET_SECONDS, QueueKeys, connect_redis
+from workers.pace import Pace
 
 #: Largest batch: a script unpacks a batch onto Lua's stack, which holds about 8,000 values.
 MAX_BATCH: Final = 1000
@@ -37,12 +38,15 @@ class BatchBroker(RedisBroker):
         url: str,
         on_refused: Callable[[UnfitMessage], None],
         batch_size: int = 64,
+        batch_wait_share: float = 0.0,
         poll_interval_seconds: float = 0.5,
         heartbeat_seconds: float = 15,
         namespace: str = NAMESPACE,
         middleware: Iterable[Middleware] = (),
     ) -> None:
         """Connect at first use. Give it a Redis database of its own.
+
+        `batch_wait_share`: the pause between two batches of a queue, as a share of the age of their checkouts.
 
         `on_refused` is called with each invalid message; when it returns, the message is dead-lettered, when it raises,
         the message stays. Of dramatiq's middleware only the current message is used: retries, time limits and the rest
@@ -64,6 +68,7 @@ class BatchBroker(RedisBroker):
         self.wait_client = connect_redis(url, floor_seconds=poll_interval_seconds + SOCKET_SECONDS)
         self.worker_scripts = WorkerScripts.register(self.client)
         self.batch_size = batch_size
+        self.batch_wait_share = batch_wait_share
         self.poll_interval_seconds = poll_interval_seconds
         self.beat_seconds = min(1.0, heartbeat_seconds / 4)
         self.on_refused = on_refused
@@ -133,6 +138,7 @@ class BatchBroker(RedisBroker):
             batch_size=self.batch_size,
             poll_interval_seconds=self.poll_interval_seconds,
             beat_seconds=self.beat_seconds,
+            pace=Pace(self.batch_wait_share),
             read_member=self._read_member,
             on_refused=self.on_refused,
         )

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from workers.broker.in_flight import InFlight
 from workers.broker.message_validation import QueuedMessage, ReadMember, UnfitMessage
 from workers.broker.queue_client import QueueLink
+from workers.pace import Pace, read_age_seconds
 
 log = structlog.get_logger(__name__)
 
@@ -46,16 +47,21 @@ class BatchConsumer(Consumer):
         batch_size: int,
         poll_interval_seconds: float,
         beat_seconds: float,
+        pace: Pace,
         read_member: ReadMember,
         on_refused: Callable[[UnfitMessage], None],
     ) -> None:
-        """Keep at most `limit` batches of up to `batch_size` in flight, and send a heartbeat every `beat_seconds`."""
+        """Keep at most `limit` batches of up to `batch_size` in flight, and send a heartbeat every `beat_seconds`.
+
+        Between two batches that are not full it waits as `pace` says.
+        """
         self._link = link
         self._in_flight = in_flight
         self._limit = limit
         self._batch_size = batch_size
         self._poll_interval_seconds = poll_interval_seconds
         self._beat_seconds = beat_seconds
+        self._pace = pace
         self._read_member = read_member
         self._on_refused = on_refused
 
@@ -92,6 +98,9 @@ class BatchConsumer(Consumer):
             self._is_drained = False
             self._link.wait_for_wake(min(self._poll_interval_seconds, self._seconds_to_beat()))
             return None
+        if (pause_seconds := self._pace.left_seconds()) > 0:
+            self._closing.wait(min(pause_seconds, self._seconds_to_beat()))
+            return None
         fetched = self._link.fetch(self._batch_size)
         self._log_recovery()
         # Messages sent after this fetch leave a wake-up: a second fetch would find nothing, and delay the batch that is
@@ -125,6 +134,9 @@ class BatchConsumer(Consumer):
                     self._refused.append((redis_id, refusal))
                 case never:
                     assert_never(never)
+        # A batch that is full need not wait for others, and one of requests has no ages.
+        ids = [each for members in batches.values() for each in members.values() if isinstance(each, str)]
+        self._pace.begin(read_age_seconds(each) for each in ids if len(fetched) < self._batch_size)
         for actor, members in batches.items():
             message: Message[Any] = Message(
                 queue_name=self._link.queue,

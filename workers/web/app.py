@@ -24,6 +24,7 @@ from workers.web.admin.routes import checkout_list as listing
 from workers.web.admin.sessions import COOKIE
 from workers.web.admin.sign_in_attempts import SignInAttempts
 from workers.web.context import WebContext
+from workers.web.groups import Load, build_groups
 from workers.web.health_check import HealthChecker
 from workers.web.long_poll import LongPolls
 from workers.web.protection.load_shedding import LoadShedding
@@ -91,12 +92,15 @@ def build_context(settings: Settings) -> WebContext:
     own = settings.model_copy(update={"pool_size": settings.web_connections})
     components = build_components(own, "web", waits=WAITS)
     event.listen(components.database, "checkout", _refuse_ended)
+    threads, load = ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"), Load()
     return WebContext(
         settings=own,
         components=components,
         long_polls=LongPolls((settings.listen_database_url or settings.database_url).get_secret_value()),
         rate_limits=RateLimits(settings.web_requests_per_minute),
-        threads=ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"),
+        threads=threads,
+        groups=build_groups(components, threads, load, settings.batch_wait_share),
+        load=load,
     )
 
 

@@ -1,4 +1,4 @@
-"""The context that all requests of one process share: components, threads, long polls, and rate limits."""
+"""The context that all requests of one process share: components, threads, groups, long polls, and rate limits."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from pipeline.database import reading
 from pipeline.intake import CheckoutService
 from pipeline.settings import Settings
 from workers.bootstrap import Components
+from workers.web.groups import Groups, Load
 from workers.web.long_poll import LongPolls
 from workers.web.protection.rate_limits import RateLimits
 
@@ -29,6 +30,8 @@ class WebContext:
     long_polls: LongPolls
     rate_limits: RateLimits
     threads: Executor
+    groups: Groups
+    load: Load
 
     @property
     def service(self) -> CheckoutService:

@@ -23,6 +23,8 @@ T = TypeVar("T")
 #: A connection is tested this often, and must answer within the time-out; otherwise another one is opened.
 BEAT_SECONDS: Final = 5.0
 BEAT_TIMEOUT_SECONDS: Final = 2.0
+#: Checkouts of the newest notifications that are kept: those of some seconds at a thousand a second.
+MOST_RECENT: Final = 10_000
 #: Pause before the next connection. Meanwhile no long poll is woken; each ends at its own time.
 RETRY_SECONDS: Final = 0.5
 
@@ -34,18 +36,37 @@ class LongPolls:
         """Listen at this database directly: LISTEN does not work through a transaction pooler."""
         self._url = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._waiters: dict[UUID, set[asyncio.Event]] = {}
+        self._recent: dict[UUID, None] = {}
+        self._connections = 0
         self._closing = False
         self.listening = asyncio.Event()
 
+    def mark(self) -> int | None:
+        """Return a mark of this moment for `wait`, None while nothing listens."""
+        return self._connections if self.listening.is_set() else None
+
     async def wait(
-        self, checkout_id: UUID, read: Callable[[], Awaitable[T]], is_stable: Callable[[T], bool], seconds: float
+        self,
+        checkout_id: UUID,
+        read: Callable[[], Awaitable[T]],
+        is_stable: Callable[[T], bool],
+        seconds: float,
+        *,
+        since: int | None = None,
     ) -> T:
-        """Return the result of `read` once it `is_stable`, or after `seconds`, or when the process ends."""
+        """Return the result of `read` once it `is_stable`, or after `seconds`, or when the process ends.
+
+        `since` is the `mark` of a moment before the checkout was started: as long as the same connection listens, a
+        checkout without a notification is in progress, and is not read before it has one.
+        """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + seconds
         woken = asyncio.Event()
         self._waiters.setdefault(checkout_id, set()).add(woken)
         try:
+            if since is not None and since == self.mark() and checkout_id not in self._recent and not self._closing:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), seconds)
             while True:
                 # Cleared before the row is read: a later change wakes this long poll again.
                 woken.clear()
@@ -80,6 +101,7 @@ class LongPolls:
             self._url, autocommit=True, connect_timeout=3, application_name="checkout.waiting"
         ) as connection:
             await connection.execute(f"LISTEN {CHANNEL}".encode())
+            self._connections += 1
             self.listening.set()
             # The rows have every change of the time without a listener.
             self._wake_all()
@@ -96,7 +118,11 @@ class LongPolls:
             log.warning("long_poll.unreadable", characters=len(payload))
             return
         for checkout_id in ids:
+            self._recent.pop(checkout_id, None)
+            self._recent[checkout_id] = None
             self._wake(checkout_id)
+        while len(self._recent) > MOST_RECENT:
+            del self._recent[next(iter(self._recent))]
 
     def _wake(self, checkout_id: UUID) -> None:
         for woken in self._waiters.get(checkout_id, ()):

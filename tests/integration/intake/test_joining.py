@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.carts import Cart
 from pipeline.errors import Conflict
-from pipeline.intake.commands import CommandResult
+from pipeline.intake.result import CommandResult
 from pipeline.intake.requests import StartRequest
 from tests.support.harness import ADDRESS, OWNER, Shelf, Works
 from tests.support.workbench import assert_refused

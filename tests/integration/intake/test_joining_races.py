@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from pipeline.errors import Code, Conflict
-from pipeline.intake.commands import CommandResult
+from pipeline.intake.result import CommandResult
 from pipeline.intake.requests import PaymentInput, StartRequest
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.rivals import Crowd, at_once, hold, hold_checkout, pump_both

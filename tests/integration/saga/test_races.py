@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from pipeline.errors import Code, Conflict
 from pipeline.intake import PaymentInput, StartRequest
 from pipeline.intake import commands as intake
-from pipeline.intake.commands import CommandResult
+from pipeline.intake.result import CommandResult
 from pipeline.saga.chain import CHAIN
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.rivals import Crowd, at_once, count_events, hold, hold_checkout, pump_both, spin_until

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from pipeline.carts.cart_input import CartContent
 from pipeline.errors import Code, Refused
-from pipeline.security import Caller, Scope, find_caller
+from pipeline.security import Caller, Scope
 from pipeline.settings import Settings
 from workers.web.context import context_of
 from workers.web.protection.rate_limits import BoundedRequest
@@ -50,7 +50,8 @@ class OpenRoute(APIRoute):
             began = time.monotonic()
             headers = dict(HEADERS)
             try:
-                response = await handler(await self.admit(request, headers))
+                with context_of(request).load.count():
+                    response = await handler(await self.admit(request, headers))
             except Exception as error:  # noqa: BLE001 (explained to the caller, and logged when unexpected)
                 if ClientDisconnect in {type(error), type(error.__cause__)}:
                     # The client is gone.
@@ -112,7 +113,7 @@ async def identify(request: Request) -> Caller:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     caller = None
     if scheme.lower() == "bearer" and token:
-        caller = await context_of(request).read(lambda connection: find_caller(connection, token.strip()))
+        caller = await context_of(request).groups.callers.submit(token.strip())
     if caller is None:
         raise Refused(Code.API_KEY_INVALID)
     return caller

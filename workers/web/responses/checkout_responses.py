@@ -1,19 +1,16 @@
 """Responses for a checkout: its body, with the HTTP status and headers of its state."""
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable
 from typing import Final, assert_never
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from models.states import ENDINGS, CheckoutState
 from pipeline.errors import Code, Conflict
-from pipeline.intake import STABLE, Status, read_status
-from pipeline.pricing import Quote, read_quotes
 from workers.web.context import WebContext
+from workers.web.responses.outcomes import HttpOutcome
 from workers.web.responses.problem_details import make_problem, render
 from workers.web.responses.serializers import view_checkout
 
@@ -21,39 +18,21 @@ from workers.web.responses.serializers import view_checkout
 RETRY_AFTER_SECONDS: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class HttpOutcome:
-    """A checkout when it became stable, or when its caller's wait ended."""
+async def settle(
+    context: WebContext, checkout_id: UUID, owner: str, seconds: int, *, since: int | None = None
+) -> HttpOutcome:
+    """Wait until a checkout is in a stable state, for at most so many seconds, and return it.
 
-    status: Status
-    quote: tuple[Quote, str] | None
-
-    @property
-    def is_stable(self) -> bool:
-        """Whether it is in a stable state."""
-        return self.status.state in STABLE
-
-    @property
-    def was_declined(self) -> bool:
-        """Whether it awaits another card."""
-        return self.status.state is CheckoutState.AWAITING_PAYMENT and self.status.failure is not None
-
-
-async def settle(context: WebContext, checkout_id: UUID, owner: str, seconds: int) -> HttpOutcome:
-    """Wait until a checkout is in a stable state, for at most so many seconds, and return it."""
+    `since` is as for `LongPolls.wait`.
+    """
     structlog.contextvars.bind_contextvars(checkout_id=str(checkout_id))
 
-    def read(connection: Connection) -> Status:
-        return read_status(connection, checkout_id=checkout_id, owner=owner)
+    def read() -> Awaitable[HttpOutcome]:
+        return context.groups.outcomes.submit((checkout_id, owner))
 
-    def read_outcome(connection: Connection) -> HttpOutcome:
-        return HttpOutcome(read(connection), read_quotes(connection, [checkout_id]).get(checkout_id))
-
-    if seconds:
-        await context.long_polls.wait(
-            checkout_id, partial(context.read, read), lambda status: status.state in STABLE, seconds
-        )
-    return await context.read(read_outcome)
+    if not seconds:
+        return await read()
+    return await context.long_polls.wait(checkout_id, read, lambda found: found.is_stable, seconds, since=since)
 
 
 def respond_to_buyer(outcome: HttpOutcome, *, paying: bool, waited: int) -> Response:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from models.limits import MAX_TTL_SECONDS
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.intake import CheckoutService, StartRequest
+from pipeline.intake.starting import Start
 from workers.web.context import context_of
 from workers.web.headers import read_key, read_wait
 from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
@@ -67,9 +68,12 @@ async def start_checkout(
     context, owner = context_of(request), caller_of(request).owner
     await load_shedding_of(request).admit()
     start_request = StartRequest(owner=owner, cart_id=cart_id, ttl_seconds=ttl_seconds)
-    checkout_id = await context.run(lambda: _start(context.service, start_request))
+    since = context.long_polls.mark()
+    started = await context.groups.starts.submit(Start(start_request))
+    checkout_id = started.checkout_id if started else await context.run(lambda: _start(context.service, start_request))
     seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
-    return respond_to_buyer(await settle(context, checkout_id, owner, seconds), paying=False, waited=seconds)
+    outcome = await settle(context, checkout_id, owner, seconds, since=since)
+    return respond_to_buyer(outcome, paying=False, waited=seconds)
 
 
 @router.post(

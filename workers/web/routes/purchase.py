@@ -1,7 +1,6 @@
 """`POST /checkout`: one payment for one idempotency key, and the stored response for every repeat."""
 
 from typing import Final
-from uuid import UUID
 
 from starlette.responses import Response
 
@@ -9,6 +8,8 @@ from pipeline.errors import Code, Refused
 from pipeline.intake import ProcessRequest, StartRequest
 from pipeline.intake.idempotency import IdempotentRequest, StoredResponse
 from pipeline.intake.requests import fingerprint
+from pipeline.intake.result import CommandResult
+from pipeline.intake.starting import Start, may_be_grouped
 from workers.web.context import WebContext
 from workers.web.responses.checkout_responses import respond_to_buyer, settle
 from workers.web.responses.problem_details import explain_refusal, render
@@ -34,26 +35,36 @@ _NOT_STORED: Final = frozenset(
 async def purchase(context: WebContext, request: StartRequest | ProcessRequest, key: str, seconds: int) -> Response:
     """Pay and return the response; or return the stored response of this key."""
     idempotent = IdempotentRequest(request.owner, key, fingerprint(request))
+    since = context.long_polls.mark()
     leased = True
     try:
-        result = await context.run(
-            lambda: context.service.purchase(request, idempotent, seconds + LEASE_MARGIN_SECONDS)
-        )
+        result = await _run(context, request, idempotent, seconds + LEASE_MARGIN_SECONDS)
         if isinstance(result, StoredResponse):
             return _replay(result)
-        response = await _finish(context, result.checkout_id, request.owner, seconds)
+        outcome = await settle(context, result.checkout_id, request.owner, seconds, since=since)
+        response = respond_to_buyer(outcome, paying=True, waited=seconds)
     except Refused as refusal:
         if refusal.code in _NOT_STORED and not refusal.committed:
             raise
         leased = refusal.committed
         response = render(explain_refusal(refusal))
     stored = StoredResponse(response.status_code, dict(response.headers), bytes(response.body).decode())
-    await context.run(lambda: context.service.keep_response(idempotent, stored, leased=leased))
+    if leased:
+        await context.groups.responses.submit((idempotent, stored))
+    else:
+        await context.run(lambda: context.service.keep_responses([(idempotent, stored)], leased=False))
     return response
 
 
-async def _finish(context: WebContext, checkout_id: UUID, owner: str, seconds: int) -> Response:
-    return respond_to_buyer(await settle(context, checkout_id, owner, seconds), paying=True, waited=seconds)
+async def _run(
+    context: WebContext, request: StartRequest | ProcessRequest, idempotent: IdempotentRequest, lease_seconds: float
+) -> CommandResult | StoredResponse:
+    """Run a request in a group if it may be plain, and by itself otherwise."""
+    if isinstance(request, StartRequest) and may_be_grouped(request):
+        start = Start(request, lease=idempotent, lease_seconds=lease_seconds)
+        if (result := await context.groups.starts.submit(start)) is not None:
+            return result
+    return await context.run(lambda: context.service.purchase(request, idempotent, lease_seconds))
 
 
 def _replay(stored: StoredResponse) -> Response:

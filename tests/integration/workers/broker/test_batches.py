@@ -1,7 +1,8 @@
 """Waiting messages become batches, and finished batches leave nothing behind."""
 
 import inspect
-from typing import Any
+import time
+from typing import Any, Final
 
 import dramatiq
 import pytest
@@ -10,6 +11,9 @@ from dramatiq.middleware import CurrentMessage, MiddlewareError
 
 from tests.integration.workers.broker.workshop import ACTOR, QUEUE, Workshop, make_ids, wait_until
 from workers.broker.queue_stats import queue_figures
+
+#: The id of a checkout that was started in 2024.
+OLD: Final = "01930000-0000-7000-8000-000000000001"
 
 
 def test_a_hundred_waiting_messages_come_in_two_calls_in_order(workshop: Workshop) -> None:
@@ -247,3 +251,38 @@ def test_an_actor_with_an_unknown_member_is_refused(workshop: Workshop) -> None:
 
     # Then
     assert broker.get_declared_actors() == set()
+
+
+def test_after_a_batch_of_old_checkouts_there_is_a_pause(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a pause without a bound, and a checkout that was started some years ago
+    monkeypatch.setattr("workers.pace.MOST_SECONDS", 1000.0)
+    broker = workshop.make_broker(batch_wait_share=1.0)
+    recorder = workshop.record(broker)
+    worker = workshop.work(broker)
+    workshop.send(broker, [OLD])
+    wait_until(lambda: recorder.seen == [OLD])
+    # When more comes
+    later = make_ids(3)
+    workshop.send(broker, later)
+    time.sleep(5 * broker.poll_interval_seconds)
+    # Then it waits in Redis, where it makes the next batch larger
+    assert recorder.seen == [OLD]
+    assert [(f.waiting, f.in_flight) for f in queue_figures(workshop.client, "dramatiq", [QUEUE])] == [(3, 0)]
+    # And a shutdown does not wait for the pause, nor lose anything
+    worker.stop(timeout=10_000)
+    assert [f.waiting for f in queue_figures(workshop.client, "dramatiq", [QUEUE])] == [3]
+
+
+def test_no_pause_after_a_full_batch_nor_after_a_new_checkout(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given the same, with batches of two
+    monkeypatch.setattr("workers.pace.MOST_SECONDS", 1000.0)
+    broker = workshop.make_broker(batch_wait_share=1.0, batch_size=2)
+    recorder = workshop.record(broker)
+    workshop.send(broker, [OLD, OLD, *make_ids(1)])
+    # When, then: the first batch is full; the second is of an id that says no age
+    workshop.work(broker)
+    wait_until(lambda: recorder.sizes == [2, 1])
+    workshop.send(broker, make_ids(1))
+    wait_until(lambda: recorder.sizes == [2, 1, 1])

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from pipeline.intake import PaymentInput, ProcessRequest, StartRequest
-from pipeline.intake.commands import CommandResult
+from pipeline.intake.result import CommandResult
 from pipeline.intake.idempotency import IdempotentRequest
 from pipeline.intake.requests import fingerprint
 from tests.integration.workers.web.stage import BODY, Stage, held_stock, pay, put_cart, spin_until, start

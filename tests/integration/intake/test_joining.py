@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.carts import Cart
 from pipeline.errors import Conflict
-from pipeline.intake.result import CommandResult
 from pipeline.intake.requests import StartRequest
+from pipeline.intake.result import CommandResult
 from tests.support.harness import ADDRESS, OWNER, Shelf, Works
 from tests.support.workbench import assert_refused
 

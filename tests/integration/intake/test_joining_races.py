@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from pipeline.errors import Code, Conflict
-from pipeline.intake.result import CommandResult
 from pipeline.intake.requests import PaymentInput, StartRequest
+from pipeline.intake.result import CommandResult
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.rivals import Crowd, at_once, hold, hold_checkout, pump_both
 from tests.support.workbench import read_bank

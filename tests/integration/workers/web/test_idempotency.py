@@ -7,9 +7,9 @@ import httpx2
 import pytest
 
 from pipeline.intake import PaymentInput, ProcessRequest, StartRequest
-from pipeline.intake.result import CommandResult
 from pipeline.intake.idempotency import IdempotentRequest
 from pipeline.intake.requests import fingerprint
+from pipeline.intake.result import CommandResult
 from tests.integration.workers.web.stage import BODY, Stage, held_stock, pay, put_cart, spin_until, start
 from tests.support.harness import OWNER
 

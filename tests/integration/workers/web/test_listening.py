@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -124,3 +125,100 @@ def test_a_batch_is_one_notification(stage: Stage, cup: httpx2.Client) -> None:
         # Then
         notices = list(listener.notifies(timeout=0.3))
     assert [notice.payload.split(",") for notice in notices] == [[str(each) for each in (ids * 22)[:64]]]
+
+
+def wait_since(
+    stage: Stage, checkout_id: UUID, meanwhile: Callable[[LongPolls], Awaitable[None]], seconds: float = SECONDS
+) -> tuple[str, list[str]]:
+    """Return the state that a long poll found, and what it read, after `meanwhile` since its mark."""
+    seen: list[str] = []
+
+    async def look() -> str:
+        [(state,)] = stage.shelf.rows("SELECT state FROM checkouts WHERE id = :id", id=checkout_id)
+        seen.append(state)
+        return str(state)
+
+    async def wait() -> str:
+        polls = LongPolls(stage.settings.database_url.get_secret_value())
+        listening = asyncio.create_task(polls.run())
+        await asyncio.wait_for(polls.listening.wait(), SECONDS)
+        mark = polls.mark()
+        assert mark is not None
+        await meanwhile(polls)
+        found = await polls.wait(checkout_id, look, lambda state: state != "running", seconds, since=mark)
+        listening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+        return found
+
+    return asyncio.run(wait()), seen
+
+
+async def spin(is_so: Callable[[], object]) -> None:
+    """Let the event loop work until it is so."""
+    async with asyncio.timeout(SECONDS):
+        while not is_so():
+            await asyncio.sleep(0.005)
+
+
+def test_a_checkout_that_was_just_started_is_read_when_it_is_notified(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a checkout of which nothing was said since the mark
+    checkout_id = pause_checkout(stage, cup)
+
+    async def make_stable_soon(polls: LongPolls) -> None:
+        async def later() -> None:
+            await spin(lambda: polls._waiters)
+            rest(stage, checkout_id)
+
+        tasks.append(asyncio.create_task(later()))
+
+    tasks: list[asyncio.Task[None]] = []
+    # When, then it is read once
+    assert wait_since(stage, checkout_id, make_stable_soon) == ("awaiting_payment", ["awaiting_payment"])
+
+
+def test_one_that_was_notified_before_the_wait_is_read_at_once(stage: Stage, cup: httpx2.Client) -> None:
+    checkout_id = pause_checkout(stage, cup)
+
+    async def make_stable(polls: LongPolls) -> None:
+        rest(stage, checkout_id)
+        await spin(lambda: polls._recent)
+
+    assert wait_since(stage, checkout_id, make_stable) == ("awaiting_payment", ["awaiting_payment"])
+
+
+def test_one_that_may_have_been_missed_is_read_at_once(stage: Stage, cup: httpx2.Client) -> None:
+    # Given that the listener is cut off after the mark, and what happens meanwhile is not heard
+    checkout_id = pause_checkout(stage, cup)
+
+    async def cut_off(polls: LongPolls) -> None:
+        stage.shelf.rows(f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS}) AS listeners")
+        await spin(lambda: not polls.listening.is_set())
+        rest(stage, checkout_id)
+
+    assert wait_since(stage, checkout_id, cut_off)[1][-1] == "awaiting_payment"
+
+    async def listen_again(polls: LongPolls) -> None:
+        before = polls._connections
+        stage.shelf.rows(f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS}) AS listeners")
+        await spin(lambda: polls._connections > before and polls.listening.is_set())
+
+    assert wait_since(stage, checkout_id, listen_again) == ("awaiting_payment", ["awaiting_payment"])
+
+
+def test_one_without_a_notification_is_read_at_the_end_of_its_wait(stage: Stage, cup: httpx2.Client) -> None:
+    checkout_id = pause_checkout(stage, cup)
+
+    async def do_nothing(_polls: LongPolls) -> None:
+        pass
+
+    assert wait_since(stage, checkout_id, do_nothing, 0.2) == ("running", ["running"])
+
+
+def test_only_the_newest_notifications_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.web.long_poll.MOST_RECENT", 3)
+    polls = LongPolls("postgresql://nowhere")
+    for number in (1, 2, 3, 1, 4):
+        polls._receive(str(UUID(int=number)))
+
+    assert [each.int for each in polls._recent] == [3, 1, 4]

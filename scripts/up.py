@@ -17,7 +17,7 @@ import typer
 from pipeline.database import connect_engine, transaction
 from pipeline.gateways import build_gateway, require_choice
 from pipeline.operations import CommandLine
-from pipeline.security import Scope, create_key, find_caller
+from pipeline.security import Scope, create_key, find_callers
 from pipeline.security.printable import make_printable
 from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.ending import Ended, Ending
@@ -104,7 +104,7 @@ def show_key(path: Path, env: Mapping[str, str]) -> None:
     engine = connect_engine(settings, application_name="up", pool_size=1)
     with transaction(engine) as connection:
         token = path.read_text().strip() if path.exists() else ""
-        if find_caller(connection, token) is None:
+        if find_callers(connection, [token])[0] is None:
             _, token = create_key(connection, owner=KEY_OWNER, name="up", scopes=list(Scope))
             path.touch(0o600)
             path.write_text(f"{token}\n")

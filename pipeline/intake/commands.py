@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.states import ENDINGS, TERMINAL, CartState, CheckoutState
-from pipeline.carts import GivenCart, create_carts
 from pipeline.carts.cart_input import TaxIdValidation
 from pipeline.carts.cart_lock import find_cart_lock
+from pipeline.carts.storage import GivenCart, create_carts
 from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_cart, lock_checkouts

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
 from models.states import ACTIVE_SQL, CartState
-from pipeline.carts import GivenCart, create_carts, replace_carts
 from pipeline.carts.cart_input import TaxIdValidation
+from pipeline.carts.storage import GivenCart, create_carts, replace_carts
 from pipeline.checkouts.events import Happened, append_events, bind_events
 from pipeline.checkouts.locks import lock_free_carts
 from pipeline.errors import Code, Invalid

@@ -121,11 +121,6 @@ def find_callers(connection: Connection, tokens: Sequence[str]) -> list[Caller |
     return [_check(token, rows.get(key_id or "")) for token, key_id in zip(tokens, ids, strict=True)]
 
 
-def find_caller(connection: Connection, token: str) -> Caller | None:
-    """Return the API key with this secret; None unless it is valid."""
-    return find_callers(connection, [token])[0]
-
-
 def find_caller_by_id(connection: Connection, key_id: str) -> Caller | None:
     """Return the valid API key with this id: for sessions, which began with the whole key."""
     row = _find(connection, {key_id}).get(key_id)

@@ -74,7 +74,7 @@ class ForkedProcess:
 class ForkServer:
     """Starts processes by fork: with its own environment, at the root of the project, unless a start says otherwise."""
 
-    def __init__(self, env: Mapping[str, str], modules: Sequence[str], *, start_seconds: float = START_SECONDS) -> None:
+    def __init__(self, env: Mapping[str, str], modules: Sequence[str]) -> None:
         """Start the server, which imports these modules first; it does not wait for that.
 
         One that takes longer than `start_seconds` to start a process is killed.
@@ -89,7 +89,7 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C reaches its processes through their supervisor only
             )
-        self._start_seconds = start_seconds
+        self.start_seconds: float = START_SECONDS
         self._lock = threading.Lock()
         self._forked: queue.SimpleQueue[ForkedProcess | None] = queue.SimpleQueue()
         self._running: dict[int, ForkedProcess] = {}
@@ -137,7 +137,7 @@ class ForkServer:
             with contextlib.suppress(OSError), self._lock:
                 socket.send_fds(self._socket, [request], files)
                 try:
-                    process = self._forked.get(timeout=self._start_seconds)
+                    process = self._forked.get(timeout=self.start_seconds)
                 except queue.Empty:
                     self._server.kill()  # a late answer would be taken for the one of the next start
         if process is None:

@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 
 from workers.broker.in_flight import InFlight
 from workers.broker.message_validation import QueuedMessage, ReadMember, UnfitMessage
+from workers.broker.pace import Pace, read_age_seconds
 from workers.broker.queue_client import QueueLink
-from workers.pace import Pace, read_age_seconds
 
 log = structlog.get_logger(__name__)
 

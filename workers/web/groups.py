@@ -23,7 +23,7 @@ from pipeline.intake.result import CommandResult
 from pipeline.intake.starting import Start
 from pipeline.security import Caller, find_callers
 from workers.bootstrap import Components
-from workers.pace import Pace
+from workers.broker.pace import Pace
 from workers.web.responses.outcomes import HttpOutcome, read_outcomes
 
 log = structlog.get_logger()

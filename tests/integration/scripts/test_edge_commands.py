@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from pipeline.security import Scope, find_caller
+from pipeline.security import Scope, find_callers
 from pipeline.settings import Settings
 from scripts import keys, webhooks
 from scripts.up import show_key
@@ -44,7 +44,7 @@ def test_a_key_is_made_listed_and_revoked(shelf: Shelf) -> None:
     key_id = token.split("_")[1]
     assert made.stderr == f"Key {key_id} of shop-1 for checkout, prices. It is not shown again.\n"
     with shelf.engine.connect() as connection:
-        caller = find_caller(connection, token)
+        caller = find_callers(connection, [token])[0]
     assert caller is not None
     assert caller.scopes == {Scope.CHECKOUT, Scope.PRICES}
     [listed] = read(keys.app, "list")

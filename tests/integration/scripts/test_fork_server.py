@@ -159,9 +159,10 @@ def test_a_stopped_server_refuses_and_leaves_no_process(env: dict[str, str], mod
 
 def test_a_server_that_does_not_answer_in_time_is_killed(env: dict[str, str], module: Module) -> None:
     # Given one that started a process, and is frozen
-    server = ForkServer(env, ["json"], start_seconds=0.5)
+    server = ForkServer(env, ["json"])
     command = module("print('started', flush=True)")
     assert read_all(server, command) == (0, ["started"])
+    server.start_seconds = 0.5
     os.kill(server.pid, signal.SIGSTOP)
     # When
     with pytest.raises(ForkServerError, match=r"^The fork server does not answer\.$"):

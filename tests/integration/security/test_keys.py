@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from pipeline.errors import Invalid
-from pipeline.security.api_keys import Caller, Scope, create_key, find_caller, list_keys, read_key_id, revoke_key
+from pipeline.security.api_keys import Caller, Scope, create_key, find_callers, list_keys, read_key_id, revoke_key
 from tests.support.harness import Shelf
 
 
@@ -17,7 +17,7 @@ def test_a_key_is_its_owners_and_its_secret_is_not_stored(connection: Connection
     # Then
     prefix, key_id, secret = token.split("_")
     assert (prefix, key_id, len(key_id), len(secret)) == ("ck", record.id, 12, 43)
-    assert find_caller(connection, token) == Caller(
+    assert find_callers(connection, [token])[0] == Caller(
         record.id, "shop-1", "till", frozenset({Scope.CHECKOUT, Scope.PRICES})
     )
     [row] = connection.exec_driver_sql("SELECT * FROM api_keys").all()
@@ -30,10 +30,8 @@ def test_any_other_character_is_another_key(connection: Connection) -> None:
     _, token = create_key(connection, owner="shop-1", name="till", scopes=[Scope.CHECKOUT])
     for at, character in enumerate(token):
         other = next(each for each in string.ascii_letters if each != character)
-        assert find_caller(connection, token[:at] + other + token[at + 1 :]) is None
-    assert [find_caller(connection, each) for each in (token[:-1], token + "a", token.upper(), f" {token}")] == [
-        None
-    ] * 4
+        assert find_callers(connection, [token[:at] + other + token[at + 1 :]]) == [None]
+    assert find_callers(connection, [token[:-1], token + "a", token.upper(), f" {token}"]) == [None] * 4
 
 
 @pytest.mark.parametrize("token", ["", "ck_", "ck__", "ck_a_b", "x" * 60, "ck_" + "ü" * 12 + "_" + "a" * 43, "\x00"])
@@ -41,7 +39,7 @@ def test_what_is_no_token_does_not_reach_the_database(engine: Engine, token: str
     assert read_key_id(token) is None
     with engine.connect() as connection:
         connection.close()
-        assert find_caller(connection, token) is None
+        assert find_callers(connection, [token]) == [None]
 
 
 def test_a_key_ends_when_it_is_revoked_or_runs_out(engine: Engine, shelf: Shelf) -> None:
@@ -49,7 +47,7 @@ def test_a_key_ends_when_it_is_revoked_or_runs_out(engine: Engine, shelf: Shelf)
     with engine.begin() as connection:
         revoked, first = create_key(connection, owner="a", name="till", scopes=[Scope.CHECKOUT])
         expiring, second = create_key(connection, owner="b", name="till", scopes=[Scope.ADMIN], days=30)
-        assert [find_caller(connection, token) is None for token in (first, second)] == [False, False]
+        assert [caller is None for caller in find_callers(connection, [first, second])] == [False, False]
     assert expiring.expires_at is not None
     # When
     with engine.begin() as connection:
@@ -63,7 +61,7 @@ def test_a_key_ends_when_it_is_revoked_or_runs_out(engine: Engine, shelf: Shelf)
     assert record is not None
     assert record.revoked_at is not None
     with engine.connect() as connection:
-        assert [find_caller(connection, token) for token in (first, second)] == [None, None]
+        assert find_callers(connection, [first, second]) == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
-from workers.pace import MOST_SECONDS, Pace, read_age_seconds
+from workers.broker.pace import MOST_SECONDS, Pace, read_age_seconds
 
 
 @pytest.mark.parametrize(

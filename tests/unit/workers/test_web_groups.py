@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from workers import pace
+from workers.broker import pace
 from workers.web.groups import MOST_MEMBERS, Group, Load
 
 SECONDS: Final = 60

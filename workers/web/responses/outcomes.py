@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from models.states import CheckoutState
 from pipeline.errors import Code, NotFound
-from pipeline.intake import STABLE, Status, read_statuses
+from pipeline.intake import STABLE, Status
+from pipeline.intake.status import read_statuses
 from pipeline.pricing import Quote, read_quotes
 
 

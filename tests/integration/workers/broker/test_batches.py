@@ -255,7 +255,7 @@ def test_an_actor_with_an_unknown_member_is_refused(workshop: Workshop) -> None:
 
 def test_after_a_batch_of_old_checkouts_there_is_a_pause(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a pause without a bound, and a checkout that was started some years ago
-    monkeypatch.setattr("workers.pace.MOST_SECONDS", 1000.0)
+    monkeypatch.setattr("workers.broker.pace.MOST_SECONDS", 1000.0)
     broker = workshop.make_broker(batch_wait_share=1.0)
     recorder = workshop.record(broker)
     worker = workshop.work(broker)
@@ -277,7 +277,7 @@ def test_no_pause_after_a_full_batch_nor_after_a_new_checkout(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given the same, with batches of two
-    monkeypatch.setattr("workers.pace.MOST_SECONDS", 1000.0)
+    monkeypatch.setattr("workers.broker.pace.MOST_SECONDS", 1000.0)
     broker = workshop.make_broker(batch_wait_share=1.0, batch_size=2)
     recorder = workshop.record(broker)
     workshop.send(broker, [OLD, OLD, *make_ids(1)])

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from pipeline.database import transaction
 from pipeline.operations import CommandLine
-from pipeline.security import Scope, find_caller, read_key_id
+from pipeline.security import Scope, find_callers, read_key_id
 from pipeline.security.admin_sessions import close_session, open_session
 from workers.web.admin.authentication import LIST, SIGN_IN, SignInRoute, read_fields
 from workers.web.admin.sessions import drop_cookie, needs_https, read_cookie, set_cookie
@@ -38,7 +38,7 @@ async def sign_in(request: Request) -> Response:
     fields = await read_fields(request)
     key, target = (fields.get(name, "").strip() for name in ("key", "next"))
     context = context_of(request)
-    caller = await context.read(lambda connection: find_caller(connection, key))
+    caller = await context.read(lambda connection: find_callers(connection, [key])[0])
     # The public half of the key, if it has the form of one: it may be logged.
     known = {"key_id": read_key_id(key), "client": address}
     if caller is None or Scope.ADMIN not in caller.scopes:

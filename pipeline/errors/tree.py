@@ -32,7 +32,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.API_KEY_INVALID: "The request carries no valid API key: send `Authorization: Bearer` and a live one.",
     Code.SCOPE_MISSING: "The API key lacks the scope {scope} ({why}): use one with it.",
     Code.RATE_LIMITED: (
-        "This API key may make at most {limit:request|requests} a minute: wait {seconds:second|seconds}."
+        "The rate limit {policy!q} is {limit:request|requests} a minute: wait {seconds:second|seconds}."
     ),
     Code.BODY_TOO_LARGE: "The body has more than {limit:byte|bytes}: send less.",
     Code.HEADERS_TOO_LARGE: "The headers have more than {limit:byte|bytes}, or are more than {headers}: send less.",

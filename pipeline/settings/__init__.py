@@ -4,7 +4,6 @@ Public modules: none.
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
 
@@ -15,6 +14,7 @@ from models.identifiers import normalize_country
 from models.limits import MAX_LINES
 from models.money import parse_amounts
 from pipeline.errors.objections import explain_objection
+from pipeline.settings.choices import IntakePrices, TaxRatesEnded, TaxRounding
 from pipeline.settings.former_names import FormerNamesSource, rename_value
 
 __all__ = [
@@ -30,27 +30,8 @@ __all__ = [
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
-
-
-class TaxRounding(StrEnum):
-    """Where tax is rounded: on each line, or once for each order and rate, and then shared out over the lines."""
-
-    LINE = "line"
-    ORDER = "order"
-
-
-class IntakePrices(StrEnum):
-    """How the engine handles a queued request that names prices, discounts, taxes or delivery costs itself."""
-
-    ALLOW = "allow"
-    REFUSE = "refuse"
-
-
-class TaxRatesEnded(StrEnum):
-    """How the engine handles a checkout where a country or region had tax rates and none of them is valid now."""
-
-    REPORT = "report"  # it continues without them; an event, `diagnose` and health report it
-    REFUSE = "refuse"
+#: Larger ones limit nothing: it would take two hundred cores of web processes to serve ten million requests a minute.
+PerMinute = Annotated[int, Field(gt=0, le=10_000_000)]
 
 
 class Settings(BaseSettings):
@@ -166,10 +147,14 @@ class Settings(BaseSettings):
     web_max_connections: Count = 900
     #: Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are used: addresses and networks (CIDR, with commas).
     web_trusted_proxies: str = "127.0.0.1,::1"
-    #: Requests of one API key, to one process.
-    web_requests_per_minute: Count = 600
-    #: Sign-in attempts on the admin pages from one address, to one process; from all addresses, thirty times as many.
-    web_sign_ins_per_minute: Count = 10
+    #: Requests in a minute, to all processes together. Writes of one API key: a shop with one key sells a hundred
+    #: purchases a second. Its reads: five for each purchase, since a shop without `Prefer: wait` polls.
+    web_writes_per_minute: PerMinute = 6_000
+    web_reads_per_minute: PerMinute = 30_000
+    #: Those of one address (of IPv6 a /64) without a valid API key: ten a second, for a shop whose key has ended.
+    web_anonymous_per_minute: PerMinute = 600
+    #: Sign-in attempts on the admin pages from one address; from all addresses, thirty times as many.
+    web_sign_ins_per_minute: PerMinute = 10
     #: Load shedding: new checkouts are refused while one has waited this long for its worker. Below
     #: `redeliver_always_after_seconds`, after which its message is redelivered and its wait starts again.
     web_load_shed_after_seconds: Seconds = 30

@@ -31,6 +31,7 @@ FORMER_NAMES: Final[Mapping[str, str]] = {
     "delivery_private_networks": "outbound_webhook_private_networks",
     "web_backlog_seconds": "web_load_shed_after_seconds",
     "web_wait_cap_seconds": "web_max_wait_seconds",
+    "web_requests_per_minute": "web_writes_per_minute",
     "listen_url": "listen_database_url",
     "payment_tries": "payment_attempts",
     "refused_messages_keep_days": "rejected_messages_keep_days",

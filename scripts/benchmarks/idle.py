@@ -27,7 +27,7 @@ IDLE_POLL_SECONDS: Final = 0.2
 
 def measure_idle(runner: BenchmarkRunner) -> Figures:
     """Yield durations of one checkout at a time: by a message, over HTTP, and of an empty chain."""
-    with runner.open(web_port=find_port(), web_requests_per_minute=1_000_000) as own:
+    with runner.open(web_port=find_port(), web_writes_per_minute=1_000_000) as own:
         components, port = own.build(), own.settings.web_port
         stock_variants(components.database, 10, 2 * IDLE_COUNT)
         carts = fill_carts(components.database, 2 * IDLE_COUNT, 10)

@@ -57,7 +57,7 @@ def measure_http(runner: BenchmarkRunner) -> Figures:
 def measure(runner: BenchmarkRunner, purchases: int, **how: Any) -> Figures:
     """Yield the figures of one round."""
     port = find_port()
-    with runner.open(web_port=port, web_requests_per_minute=10_000_000) as own:
+    with runner.open(web_port=port, web_writes_per_minute=10_000_000) as own:
         components = own.build()
         stock_variants(components.database, VARIANTS, purchases + 100)
         with components.database.begin() as connection:

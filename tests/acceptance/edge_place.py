@@ -165,7 +165,8 @@ def open_place(log: Path, *, twice: str = "", **changes: Any) -> Iterator[Place]
             **{
                 **TIMES,
                 "web_port": port,
-                "web_requests_per_minute": 100_000,
+                "web_writes_per_minute": 100_000,
+                "web_reads_per_minute": 100_000,
                 "web_max_wait_seconds": LONG_WAIT,
                 **changes,
             },

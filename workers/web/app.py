@@ -22,14 +22,15 @@ from workers.web.admin.routes import actions, sign_in, statistics
 from workers.web.admin.routes import checkout_detail as details
 from workers.web.admin.routes import checkout_list as listing
 from workers.web.admin.sessions import COOKIE
-from workers.web.admin.sign_in_attempts import SignInAttempts
 from workers.web.context import WebContext
 from workers.web.groups import Load, build_groups
 from workers.web.health_check import HealthChecker
 from workers.web.long_poll import LongPolls
+from workers.web.protection.known_credentials import KnownCredentials
 from workers.web.protection.load_shedding import LoadShedding
-from workers.web.protection.rate_limits import RateLimits
+from workers.web.protection.rate_limits import RateLimits, read_limits
 from workers.web.protection.request_bounds import RequestBounds
+from workers.web.protection.shared_counts import SharedCounts
 from workers.web.request_metrics import RequestMeasures
 from workers.web.responses.problem_details import HEADERS, explain, render
 from workers.web.routes import carts, health, metrics, webhooks
@@ -74,7 +75,6 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.context = build_context(settings)
     app.state.health_check = HealthChecker(app.state.context)
     app.state.load_shedding = LoadShedding(app.state.context)
-    app.state.sign_in_attempts = SignInAttempts(settings.web_sign_ins_per_minute)
     app.state.registry = CollectorRegistry()
     # The last one added runs first: refused requests are counted too.
     app.add_middleware(RequestBounds, cookie=COOKIE)
@@ -91,13 +91,15 @@ def build_context(settings: Settings) -> WebContext:
     """Build the parts that all requests share."""
     own = settings.model_copy(update={"pool_size": settings.web_connections})
     components = build_components(own, "web", waits=WAITS)
+    broker = components.broker
     event.listen(components.database, "checkout", _refuse_ended)
     threads, load = ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"), Load()
     return WebContext(
         settings=own,
         components=components,
         long_polls=LongPolls((settings.listen_database_url or settings.database_url).get_secret_value()),
-        rate_limits=RateLimits(settings.web_requests_per_minute),
+        rate_limits=RateLimits(read_limits(own), SharedCounts(broker.client, broker.namespace)),
+        known_credentials=KnownCredentials(),
         threads=threads,
         groups=build_groups(components, threads, load, settings.batch_wait_share),
         load=load,
@@ -115,6 +117,7 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await listening
         app.state.health_check.close()
+        context.rate_limits.close()
         context.threads.shutdown()
         context.components.close()
 

@@ -16,6 +16,7 @@ from pipeline.settings import Settings
 from workers.bootstrap import Components
 from workers.web.groups import Groups, Load
 from workers.web.long_poll import LongPolls
+from workers.web.protection.known_credentials import KnownCredentials
 from workers.web.protection.rate_limits import RateLimits
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class WebContext:
     components: Components
     long_polls: LongPolls
     rate_limits: RateLimits
+    known_credentials: KnownCredentials
     threads: Executor
     groups: Groups
     load: Load

@@ -14,7 +14,9 @@ from pipeline.errors import Code, Refused
 from pipeline.security import Caller, Scope
 from pipeline.settings import Settings
 from workers.web.context import context_of
-from workers.web.protection.rate_limits import BoundedRequest
+from workers.web.protection.client_networks import find_network
+from workers.web.protection.policies import Policy, policy_of
+from workers.web.protection.request_body import BoundedRequest
 from workers.web.responses.problem_details import HEADERS, Problem, explain, render
 from workers.web.schemas.requests import CartForm, CheckoutForm
 
@@ -44,6 +46,8 @@ class OpenRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         """Return the handler with the checks before it."""
         handler = super().get_route_handler()
+        # A route without a mark does not start.
+        policy_of(self.endpoint)
 
         async def handle(request: Request) -> Response:
             structlog.contextvars.clear_contextvars()
@@ -68,16 +72,16 @@ class OpenRoute(APIRoute):
 
     async def admit(self, request: Request, headers: dict[str, str]) -> Request:
         """Return the request if it passes the checks; add the headers that its response must have to `headers`."""
-        context = context_of(request)
+        context, policy = context_of(request), policy_of(self.endpoint)
         if self.scope_needed is not None:
-            caller = await self.identify(request)
+            caller = await self._identify_limited(request, headers)
             request.state.caller = caller
             structlog.contextvars.bind_contextvars(key_id=caller.key_id)
-            allowance = context.rate_limits.count(caller.key_id)
-            headers.update(allowance.headers)
-            if not allowance.granted:
-                raise Refused(Code.RATE_LIMITED, limit=allowance.limit, seconds=allowance.reset_seconds)
+            if policy is not None:
+                context.rate_limits.admit(policy, caller.key_id, headers)
             require(caller, self.scope_needed, "this address needs it")
+        elif policy is not None:
+            context.rate_limits.admit(policy, find_network(request), headers)
         if self.body_field is not None and read_media_type(request) not in self.media_types:
             raise Refused(Code.MEDIA_TYPE)
         return BoundedRequest(request, self.find_limit(context.settings), context.settings.web_body_seconds)
@@ -86,6 +90,22 @@ class OpenRoute(APIRoute):
         """Return the largest body, in bytes, that this route reads."""
         form = None if self.body_field is None else self.body_field.field_info.annotation
         return settings.web_max_body_bytes if form in CARRIERS else min(self.max_bytes, settings.web_max_body_bytes)
+
+    async def _identify_limited(self, request: Request, headers: dict[str, str]) -> Caller:
+        """Return the caller; without known credentials, only while the client's address is within its rate limit.
+
+        Counted before the credentials are looked up, so that guesses beyond the limit cost no query.
+        """
+        context = context_of(request)
+        if not context.known_credentials.include(request):
+            context.rate_limits.admit(Policy.ANONYMOUS, find_network(request), headers)
+        try:
+            caller = await self.identify(request)
+        except Refused:
+            context.known_credentials.discard(request)
+            raise
+        context.known_credentials.add(request)
+        return caller
 
     async def identify(self, request: Request) -> Caller:
         """Return the caller."""

@@ -14,6 +14,7 @@ from workers.web.context import context_of
 from workers.web.headers import read_key, read_wait
 from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
 from workers.web.protection.load_shedding import LoadShedding
+from workers.web.protection.policies import Policy, limited_as
 from workers.web.responses.checkout_responses import respond_to_buyer, respond_to_cancel, settle
 from workers.web.responses.serializers import view_idle_cart, view_status
 from workers.web.routes.purchase import purchase
@@ -52,6 +53,7 @@ UNDONE: Final[dict[int | str, dict[str, Any]]] = {
     response_model=CheckoutView,
     responses=CHECKOUT_RESPONSES | describe_problems(401, 402, 403, 404, 409, 422, 423, 429, 500, 503),
 )
+@limited_as(Policy.WRITES)
 async def start_checkout(
     request: Request,
     cart_id: Annotated[UUID, Query(description="the cart to buy", examples=[CART_ID])],
@@ -81,6 +83,7 @@ async def start_checkout(
     response_model=CheckoutView,
     responses=CHECKOUT_RESPONSES | describe_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 423, 429, 500, 503),
 )
+@limited_as(Policy.WRITES)
 async def process_checkout(
     request: Request, form: CheckoutForm, idempotency_key: Key, prefer: Prefer = None
 ) -> Response:
@@ -105,6 +108,7 @@ async def process_checkout(
     response_description="The status",
     responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
 )
+@limited_as(Policy.READS)
 async def read_checkout_status(
     request: Request,
     checkout_id: Annotated[
@@ -124,6 +128,7 @@ async def read_checkout_status(
     response_model=CheckoutView,
     responses=UNDONE | describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
 )
+@limited_as(Policy.WRITES)
 async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = None) -> Response:
     """Cancel a checkout: everything is undone, the cart is open again. Safe to repeat.
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from pipeline.operations.health import Health
 from workers.web.health_check import HealthChecker
 from workers.web.protection.authentication import OpenRoute
+from workers.web.protection.policies import limited_as
 
 router = APIRouter(route_class=OpenRoute, tags=["operation"])
 
@@ -51,6 +52,8 @@ UNHEALTHY: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("/health/checkout", response_description="Checkouts are processed", responses=UNHEALTHY)
+# No rate limit: one report a second serves all callers.
+@limited_as(None)
 async def read_health(request: Request, response: Response) -> HealthView:
     """Return whether checkouts are processed: 503 when they are not, 200 when they are, also late or in part."""
     health_check: HealthChecker = request.app.state.health_check

@@ -15,6 +15,7 @@ from pipeline.operations.health import read_sweep_age
 from workers.overview import Readout, read_queues
 from workers.web.context import context_of
 from workers.web.protection.authentication import AdminRoute
+from workers.web.protection.policies import Policy, limited_as
 from workers.web.schemas.openapi import BEARER, describe_problems
 
 router = APIRouter(route_class=AdminRoute, tags=["operation"], dependencies=[BEARER])
@@ -31,6 +32,7 @@ HOURS: Final = 1.0
         **describe_problems(401, 403, 429, 500, 503),
     },
 )
+@limited_as(Policy.READS)
 async def read_metrics(request: Request) -> Response:
     """Return all figures in Prometheus's text format; needs a key with the scope `admin`."""
     registry: CollectorRegistry = request.app.state.registry

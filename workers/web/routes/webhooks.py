@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.webhooks.inbound import MAX_BODY
 from workers.web.context import context_of
 from workers.web.protection.authentication import OpenRoute
+from workers.web.protection.policies import limited_as
 from workers.web.schemas.openapi import describe_problems
 
 
@@ -40,6 +41,9 @@ class ReceivedView(BaseModel):
         }
     },
 )
+# No rate limit: a provider sends thousands from few addresses, and repeats a refused one after minutes or hours. One
+# without its signature costs a hash of at most `MAX_BODY` bytes, and no query.
+@limited_as(None)
 async def receive_webhook(
     request: Request, gateway: Annotated[str, Path(description="the payment provider", examples=["sandbox"])]
 ) -> ReceivedView:

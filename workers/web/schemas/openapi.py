@@ -37,8 +37,8 @@ ABOUT: Final = {
     "Retry-After": RETRY_AFTER,
 }
 LIMITS: Final = {
-    "RateLimit": _header('the rest of the key\'s limit: `"key";r=<requests>;t=<seconds>`'),
-    "RateLimit-Policy": _header('the limit of a key: `"key";q=<requests>;w=60`'),
+    "RateLimit": _header('the rest of the limit: `"writes";r=<requests>;t=<seconds>`, or `"reads"`, or `"anonymous"`'),
+    "RateLimit-Policy": _header('the limit that the request counts against: `"writes";q=<requests>;w=60`'),
 }
 
 CHECKOUT_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -92,8 +92,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(status: int) -> dict[str, Any]:
     codes = [code for code, its_status in STATUSES.items() if its_status == status]
-    # Requests without an API key or a route are not counted.
-    headers: dict[str, Any] = {} if status in {401, 405, 414, 431} else {**LIMITS, "Idempotency-Replayed": REPLAYED}
+    # Requests without a route are not counted.
+    headers: dict[str, Any] = {} if status in {405, 414, 431} else dict(LIMITS)
+    if status not in {401, 405, 414, 431}:
+        headers["Idempotency-Replayed"] = REPLAYED
     if status in {402, 409, 422, 500, 503}:
         headers |= ABOUT
     if status == 401:

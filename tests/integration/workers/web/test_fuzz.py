@@ -27,7 +27,9 @@ FACTOR: Final = 6
 MEMORY_FACTOR: Final = 24
 
 CHANGES: Final = {
-    "web_requests_per_minute": 10**6,
+    "web_writes_per_minute": 10**6,
+    "web_reads_per_minute": 10**6,
+    "web_anonymous_per_minute": 10**6,
     "web_sign_ins_per_minute": 10**6,
     "web_max_wait_seconds": 1,
     "web_load_shed_after_seconds": 10**6,

@@ -67,7 +67,9 @@ def process(run_settings: Settings) -> Iterator[str]:
         "REDIS_URL": run_settings.redis_url.get_secret_value(),
         "CHECKOUT_GATEWAY": "sandbox",
         "CHECKOUT_WEB_PORT": str(port),
-        "CHECKOUT_WEB_REQUESTS_PER_MINUTE": "1000000",
+        "CHECKOUT_WEB_WRITES_PER_MINUTE": "1000000",
+        "CHECKOUT_WEB_READS_PER_MINUTE": "1000000",
+        "CHECKOUT_WEB_ANONYMOUS_PER_MINUTE": "1000000",
         "CHECKOUT_WEB_SIGN_INS_PER_MINUTE": "1000000",
         "CHECKOUT_LOG_LEVEL": "error",
     }

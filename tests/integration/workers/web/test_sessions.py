@@ -1,6 +1,7 @@
 """Signing in and out: counted, logged without the key, and over for good wherever the cookie has gone."""
 
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import httpx2
 import pytest
@@ -9,8 +10,10 @@ from sqlalchemy import text
 from pipeline.saga.retention import delete_expired
 from pipeline.security import Scope, create_key, revoke_key
 from pipeline.security.admin_sessions import find_session
-from tests.integration.workers.web.stage import Stage
-from workers.web.admin.sign_in_attempts import SignInAttempts
+from pipeline.settings import Settings
+from tests.integration.workers.web.counting import HALF_PAST
+from tests.integration.workers.web.stage import Stage, find_url, serve
+from workers.web.protection import rate_limits
 
 LIST: Final = "/admin/checkout-locks"
 PAGE: Final = {"Accept": "text/html"}
@@ -137,22 +140,36 @@ def test_attempts_are_logged_without_the_key(stage: Stage, capfd: pytest.Capture
     assert (token.rpartition("_")[2][:20] in said, "\x1b" in said) == (False, False)
 
 
-def test_attempts_are_limited_by_address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    app: Any = stage.server.config.app
-    monkeypatch.setitem(app.state._state, "sign_in_attempts", SignInAttempts(3))
+def test_attempts_are_limited_by_address(stage: Stage, web_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "read_clock", lambda: HALF_PAST)
     key_id, token = make_token(stage)
-    assert [sign_in(stage, "wrong").status_code for _ in range(3)] == [401] * 3
-    refused = sign_in(stage, token)
-    assert (refused.status_code, "At most 3 sign-in attempts" in refused.text, count(stage)) == (429, True, 0)
-    # ... and as JSON, with when to come again
-    told = httpx2.post(f"{stage.url}/admin/sign-in", data={"key": token}, headers={"Origin": stage.url})
-    assert (told.status_code, told.json()["code"]) == (429, "sign_ins_limited")
-    assert 1 <= int(told.headers["retry-after"]) == told.json()["facts"]["seconds"] <= 60
-    # ... while others may, each behind the proxy with an address of their own
-    assert sign_in(stage, token, **{"X-Forwarded-For": "203.0.113.7"}).status_code == 303
+    with serve(web_settings.model_copy(update={"web_sign_ins_per_minute": 3})) as server:
+        few = replace(stage, url=find_url(server))
+        assert [sign_in(few, "wrong").status_code for _ in range(3)] == [401] * 3
+        refused = sign_in(few, token)
+        assert (refused.status_code, "At most 3 sign-in attempts" in refused.text, count(stage)) == (429, True, 0)
+        # ... and as JSON, with when to come again
+        told = httpx2.post(f"{few.url}/admin/sign-in", data={"key": token}, headers={"Origin": few.url})
+        assert (told.status_code, told.json()["code"]) == (429, "sign_ins_limited")
+        assert (told.headers["retry-after"], told.json()["facts"]) == ("30", {"limit": 3, "seconds": 30})
+        # ... while others may, each behind the proxy with an address of their own
+        assert sign_in(few, token, **{"X-Forwarded-For": "203.0.113.7"}).status_code == 303
     with stage.engine.connect() as connection:
         found = connection.execute(text("SELECT key_id FROM admin_sessions")).scalars().all()
     assert found == [key_id]
+
+
+def test_attempts_of_all_addresses_are_limited_and_one_alone_cannot_use_them_up(
+    stage: Stage, web_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limits, "read_clock", lambda: HALF_PAST)
+    monkeypatch.setattr(rate_limits, "SIGN_IN_CLIENTS", 3)
+    with serve(web_settings.model_copy(update={"web_sign_ins_per_minute": 1})) as server:
+        few = replace(stage, url=find_url(server))
+        assert [sign_in(few, "wrong").status_code for _ in range(9)] == [401] + [429] * 8
+        others = [sign_in(few, "wrong", **{"X-Forwarded-For": f"203.0.113.{number}"}) for number in range(3)]
+    assert [answer.status_code for answer in others] == [401, 401, 429]
+    assert "At most 3 sign-in attempts" in others[2].text
 
 
 @pytest.mark.parametrize("body", [b"key=" + b"a" * 20_000, b"key=a&" * 2000, b"a&" * 8000])

@@ -9,9 +9,11 @@ import pytest
 from pipeline.errors import Code
 from pipeline.security import Scope
 from pipeline.settings import Settings
+from tests.integration.workers.web.counting import HALF_PAST
 from tests.integration.workers.web.outages import NO_DATABASE, listen_and_say_nothing, open_web
 from tests.integration.workers.web.problems import check, count
 from tests.integration.workers.web.stage import BODY, Stage, find_url, held_stock, pay, put_cart, serve, start
+from workers.web.protection import rate_limits
 from workers.web.responses.status_codes import STATUSES, TITLES
 
 
@@ -29,7 +31,7 @@ def test_200_201_202(stage: Stage, cup: httpx2.Client) -> None:
     assert answer.status_code == 202
     assert answer.headers["location"] == f"/checkout/status?checkout_id={answer.json()['checkout_id']}"
     assert answer.headers["retry-after"] == "1"
-    assert answer.headers["ratelimit-policy"] == '"key";q=600;w=60'
+    assert answer.headers["ratelimit-policy"] == '"writes";q=6000;w=60'
     assert start(cup, cart_id).status_code == 200
 
 
@@ -49,7 +51,7 @@ def test_401_names_the_scheme(stage: Stage) -> None:
     sentence = "The request carries no valid API key: send `Authorization: Bearer` and a live one."
     check(answer, 401, "api_key_invalid", sentence)
     assert answer.headers["www-authenticate"] == 'Bearer realm="checkout"'
-    assert "ratelimit" not in answer.headers
+    assert answer.headers["ratelimit-policy"] == '"anonymous";q=100000;w=60'
 
 
 def test_402_is_a_declined_card(stage: Stage, cup: httpx2.Client) -> None:
@@ -66,7 +68,7 @@ def test_403_names_the_scope(stage: Stage) -> None:
     answer = stage.client(Scope.PRICES).get("/checkout/status", params={"cart_id": str(uuid4())})
     sentence = "The API key lacks the scope checkout (this address needs it): use one with it."
     check(answer, 403, "scope_missing", sentence, facts={"scope": "checkout", "why": "this address needs it"})
-    assert answer.headers["ratelimit-policy"] == '"key";q=600;w=60'
+    assert answer.headers["ratelimit-policy"] == '"reads";q=30000;w=60'
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -125,8 +127,9 @@ def test_423_of_a_locked_cart(stage: Stage, cup: httpx2.Client) -> None:
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_429_and_what_is_left(stage: Stage, web_settings: Settings) -> None:
-    few = web_settings.model_copy(update={"web_requests_per_minute": 3})
+def test_429_and_what_is_left(stage: Stage, web_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "read_clock", lambda: HALF_PAST)
+    few = web_settings.model_copy(update={"web_reads_per_minute": 3})
     with serve(few) as server, httpx2.Client(base_url=find_url(server)) as client:
         headers = {"Authorization": f"Bearer {stage.token(Scope.CHECKOUT)}"}
         unknown_id = {"cart_id": str(uuid4())}
@@ -134,12 +137,10 @@ def test_429_and_what_is_left(stage: Stage, web_settings: Settings) -> None:
         others = {"Authorization": f"Bearer {stage.token(Scope.CHECKOUT, owner='shop-2')}"}
         other = client.get("/checkout/status", params=unknown_id, headers=others)
     assert [answer.status_code for answer in answers] == [404, 404, 404, 429]
-    left = [answer.headers["ratelimit"].partition(";t=")[0] for answer in [*answers, other]]
-    assert left == [f'"key";r={n}' for n in (2, 1, 0, 0, 2)]
-    seconds = int(answers[3].headers["retry-after"])
-    assert 1 <= seconds <= 60
-    sentence = f"This API key may make at most 3 requests a minute: wait {seconds} seconds."
-    check(answers[3], 429, "rate_limited", sentence)
+    left = [answer.headers["ratelimit"] for answer in [*answers, other]]
+    assert left == [f'"reads";r={n};t=30' for n in (2, 1, 0, 0, 2)]
+    assert answers[3].headers["retry-after"] == "30"
+    check(answers[3], 429, "rate_limited", 'The rate limit "reads" is 3 requests a minute: wait 30 seconds.')
 
 
 def test_500_does_not_show_its_reason(stage: Stage, cup: httpx2.Client) -> None:

@@ -14,6 +14,7 @@ from workers.web.admin.schemas.responses import ActedView, ReasonForm
 from workers.web.admin.templates import wants_page
 from workers.web.context import context_of
 from workers.web.protection.authentication import caller_of
+from workers.web.protection.policies import Policy, limited_as
 from workers.web.schemas.openapi import BEARER, describe_problems
 
 router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
@@ -27,6 +28,7 @@ PROBLEMS: Final = describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500,
     response_description="It is being undone, or had ended already",
     responses=PROBLEMS,
 )
+@limited_as(Policy.WRITES)
 async def release_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
     """Release a checkout: everything is undone, its cart is open again. Safe to repeat.
 
@@ -43,6 +45,7 @@ async def release_checkout(request: Request, checkout_id: CheckoutId, form: Reas
     response_description="It is retried, or needed no review",
     responses=PROBLEMS,
 )
+@limited_as(Policy.WRITES)
 async def retry_checkout(request: Request, checkout_id: CheckoutId, form: ReasonForm) -> Response | ActedView:
     """Retry a checkout that needs review, or the failed void or refund of an ended one."""
     context, actor = context_of(request), name_actor(caller_of(request))

@@ -14,6 +14,7 @@ from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import CheckoutDetailView
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of
+from workers.web.protection.policies import Policy, limited_as
 from workers.web.schemas.examples import CHECKOUT_ID
 from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 
@@ -35,6 +36,7 @@ SAID: Final = {
     response_description="Everything about the checkout",
     responses=PAGE | describe_problems(401, 403, 404, 422, 429, 500, 503),
 )
+@limited_as(Policy.READS)
 async def read_checkout(request: Request, checkout_id: CheckoutId) -> Response | CheckoutDetailView:
     """Return everything about a checkout: cart, reservations, price lock, payment, order, events, and advice."""
     context = context_of(request)

@@ -18,6 +18,7 @@ from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import ListView
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of
+from workers.web.protection.policies import Policy, limited_as
 from workers.web.schemas.examples import CART_ID
 from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 
@@ -61,6 +62,7 @@ class ListQuery(BaseModel):
 
 
 @router.get("/admin", include_in_schema=False)
+@limited_as(Policy.READS)
 async def enter() -> Response:
     """Redirect to the list."""
     return RedirectResponse(LIST, 303)
@@ -72,6 +74,7 @@ async def enter() -> Response:
     response_description="A page of checkouts",
     responses=PAGE | describe_problems(401, 403, 422, 429, 500, 503),
 )
+@limited_as(Policy.READS)
 async def list_checkouts(request: Request, wanted: Annotated[ListQuery, Query()]) -> Response | ListView:
     """List checkouts, newest first. Every page costs the same, however many checkouts there are."""
     filters = Filter(wanted.state, wanted.owner, wanted.cart, wanted.since, wanted.until, wanted.before)

@@ -12,9 +12,9 @@ from pipeline.security import Scope, find_callers, read_key_id
 from pipeline.security.admin_sessions import close_session, open_session
 from workers.web.admin.authentication import LIST, SIGN_IN, SignInRoute, read_fields
 from workers.web.admin.sessions import drop_cookie, needs_https, read_cookie, set_cookie
-from workers.web.admin.sign_in_attempts import SignInAttempts
 from workers.web.admin.templates import render_page
 from workers.web.context import WebContext, context_of
+from workers.web.protection.policies import Policy, limited_as
 
 log = structlog.get_logger()
 
@@ -24,23 +24,24 @@ REFUSED: Final = f"This is no valid API key with the scope admin: create one wit
 
 
 @router.get(SIGN_IN)
+@limited_as(Policy.ANONYMOUS)
 async def show_sign_in(request: Request) -> Response:
     """Return the page of the sign-in."""
     return _show(request, request.query_params.get("next"))
 
 
 @router.post(SIGN_IN)
+@limited_as(Policy.SIGN_INS)
 async def sign_in(request: Request) -> Response:
     """Open a session for a key, and redirect to `next`. Each attempt is counted, and logged without the key."""
-    address = request.client.host if request.client is not None else ""
-    attempts: SignInAttempts = request.app.state.sign_in_attempts
-    attempts.count(address)
+    context = context_of(request)
+    # After the limit of the one address: an address above that takes nothing from the limit of all.
+    context.rate_limits.admit(Policy.ALL_SIGN_INS, "", {})
     fields = await read_fields(request)
     key, target = (fields.get(name, "").strip() for name in ("key", "next"))
-    context = context_of(request)
     caller = await context.read(lambda connection: find_callers(connection, [key])[0])
     # The public half of the key, if it has the form of one: it may be logged.
-    known = {"key_id": read_key_id(key), "client": address}
+    known = {"key_id": read_key_id(key), "client": request.client.host if request.client is not None else ""}
     if caller is None or Scope.ADMIN not in caller.scopes:
         log.warning("sign_in.refused", **known)
         return _show(request, target, objection=REFUSED)
@@ -52,6 +53,7 @@ async def sign_in(request: Request) -> Response:
 
 
 @router.post("/admin/sign-out")
+@limited_as(Policy.ANONYMOUS)
 async def sign_out(request: Request) -> Response:
     """End the session, so that its cookie is invalid everywhere."""
     context, token = context_of(request), read_cookie(request)

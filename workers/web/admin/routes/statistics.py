@@ -14,6 +14,7 @@ from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import StatisticsView
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import WebContext, context_of
+from workers.web.protection.policies import Policy, limited_as
 from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 
 router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
@@ -36,6 +37,7 @@ class StatisticsQuery(BaseModel):
     response_description="All figures",
     responses=PAGE | describe_problems(401, 403, 422, 429, 500, 503),
 )
+@limited_as(Policy.READS)
 async def read_statistics(request: Request, wanted: Annotated[StatisticsQuery, Query()]) -> Response | StatisticsView:
     """Return what is active now, and what ended in the last hours: by state, by failure, with durations and queues."""
     readout = await _read(context_of(request), wanted.hours)

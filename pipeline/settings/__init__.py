@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     batch_size: Count = 256
     #: The pause between two batches of a queue, or two groups of HTTP requests, as a share of the time that their
     #: checkouts have taken so far. A checkout alone waits for nothing; 0 turns it off.
-    batch_wait_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    batch_wait_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     #: Most lines of one transaction, except for a single cart that has more: small carts come first, and other messages
     #: are processed between two such loads of large ones.
     batch_lines: Count = 1000

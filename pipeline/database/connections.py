@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from pipeline.database.arrays import ArrayDumper
 from pipeline.settings import Settings
 
 #: Failures of the database and not of the checkout: they are repeated, and are no attempts of it. 08 connection,
@@ -79,9 +80,14 @@ def connect_engine(
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
     )
+    event.listen(engine, "connect", _write_arrays)
     if by_key:
         event.listen(engine, "checkout", _discard_old_plans)
     return engine
+
+
+def _write_arrays(connection: psycopg.Connection[Any], _record: object) -> None:
+    connection.adapters.register_dumper(list, ArrayDumper)
 
 
 def _discard_old_plans(connection: Any, record: Any, _proxy: object) -> None:

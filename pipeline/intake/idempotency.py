@@ -13,12 +13,21 @@ from sqlalchemy import Connection, text
 
 from pipeline.errors import Code, Conflict
 
+#: Seed of the locks on keys, so that no other advisory lock in the database has the same number.
+KEY_LOCKS: Final = 7_266_280
+
+# A lease that is not committed yet may wait for a cart's row lock, for seconds: a group must not wait for it.
 LEASE: Final = text("""
+    WITH free AS MATERIALIZED (
+        SELECT owner, key, fingerprint, seconds
+        FROM unnest(CAST(:owners AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS text[]),
+                    CAST(:seconds AS double precision[])) AS asked (owner, key, fingerprint, seconds)
+        WHERE CASE WHEN CAST(:waits AS boolean)
+                   THEN CAST(pg_advisory_xact_lock(hashtextextended(owner || chr(10) || key, :seed)) AS text) = ''
+                   ELSE pg_try_advisory_xact_lock(hashtextextended(owner || chr(10) || key, :seed)) END
+    )
     INSERT INTO stored_responses (owner, key, fingerprint, leased_until)
-    SELECT owner, key, fingerprint, now() + make_interval(secs => seconds)
-    FROM unnest(CAST(:owners AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS text[]),
-                CAST(:seconds AS double precision[])) AS asked (owner, key, fingerprint, seconds)
-    ORDER BY owner, key
+    SELECT owner, key, fingerprint, now() + make_interval(secs => seconds) FROM free ORDER BY owner, key
     ON CONFLICT (owner, key) DO UPDATE SET leased_until = EXCLUDED.leased_until
     WHERE stored_responses.status IS NULL AND stored_responses.leased_until < now()
       AND stored_responses.fingerprint = EXCLUDED.fingerprint
@@ -60,10 +69,13 @@ class StoredResponse:
     body: str
 
 
-def take_leases(connection: Connection, requests: Sequence[tuple[IdempotentRequest, float]]) -> set[IdempotentRequest]:
+def take_leases(
+    connection: Connection, requests: Sequence[tuple[IdempotentRequest, float]], *, waits: bool = False
+) -> set[IdempotentRequest]:
     """Lease each of these requests for so many seconds, and return those of which that was possible.
 
-    No two have the same owner and key. A request that is being leased by another transaction is waited for.
+    No two have the same owner and key. One that another transaction is leasing is waited for with `waits`, which is for
+    a request alone; otherwise it is left out.
     """
     if not requests:
         return set()
@@ -74,6 +86,8 @@ def take_leases(connection: Connection, requests: Sequence[tuple[IdempotentReque
             "keys": [request.key for request, _ in requests],
             "fingerprints": [request.fingerprint for request, _ in requests],
             "seconds": [seconds for _, seconds in requests],
+            "waits": waits,
+            "seed": KEY_LOCKS,
         },
     )
     leased = {(row.owner, row.key) for row in rows}
@@ -86,7 +100,7 @@ def take_lease(connection: Connection, request: IdempotentRequest, seconds: floa
     Raises Conflict: KEY_CONFLICT when the key came with another request, KEY_RUNNING while it is being processed. Of
     two concurrent callers the second waits here until the first has committed.
     """
-    if take_leases(connection, [(request, seconds)]):
+    if take_leases(connection, [(request, seconds)], waits=True):
         return None
     known = connection.execute(FIND, {"owner": request.owner, "key": request.key}).one_or_none()
     if known is not None and known.fingerprint != request.fingerprint:

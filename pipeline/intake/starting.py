@@ -146,7 +146,7 @@ def find_ttl(request: StartRequest, settings: Settings) -> int:
 def start_plain(connection: Connection, starts: Sequence[Start], settings: Settings) -> list[CommandResult]:
     """Start the checkouts of these requests, of which no two have the same cart or the same key.
 
-    Raises NotPlainError; the caller rolls back. It waits for no row of an existing cart.
+    Raises NotPlainError; the caller rolls back. It waits neither for the row of an existing cart nor for a lease.
     """
     _require(starts, lambda each: _is_valid(each.request, settings))
     leases = [(each.lease, each.lease_seconds) for each in starts if each.lease is not None]

@@ -172,6 +172,27 @@ def test_a_key_that_is_bound_meanwhile_is_left_out(works: Works, rival: Works, c
     works.pump()
 
 
+def test_a_request_that_waits_for_its_cart_delays_no_repeat_of_it(
+    works: Works, rival: Works, crowd: Crowd, shelf: Shelf
+) -> None:
+    # Given a request alone that has its lease, and waits for the row lock of its cart
+    shelf.add_variant("cup", stock=20)
+    cart_id = shelf.add_cart(("cup", 1))
+    request = ask(cart_id, "slow")
+    lease = IdempotentRequest(OWNER, "slow", fingerprint(request))
+    with hold(shelf.engine, "SELECT FROM carts WHERE id = :id FOR UPDATE", id=cart_id):
+        alone = crowd.begin_blocked(lambda: rival.service.purchase(request, lease, 60))
+        # When it is repeated, in a group
+        repeated, plain = begin(works, [request, ask(make_cart(("cup", 1)))], leased=True)
+        # Then the group waits for neither
+        assert not alone.done()
+        assert repeated is None
+        assert plain is not None
+    assert isinstance(alone.result(10), CommandResult)
+    works.pump()
+    rival.pump()
+
+
 def test_one_that_raises_fails_no_other(works: Works, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a group that raises for a reason of its own
     shelf.add_variant("cup", stock=20)

@@ -103,7 +103,7 @@ DELIVERIES: Final = text("""
            c.cart_id, c.owner, c.reference, c.currency, c.failure_code, c.failure_phase, c.failure_message,
            c.failure_detail, o.number AS order_number, o.total_minor
     FROM webhook_deliveries d
-    JOIN webhook_endpoints p ON p.id = d.endpoint_id JOIN events e ON e.id = d.event_id
+    JOIN webhook_endpoints p ON p.id = d.endpoint_id JOIN events e ON e.checkout_id = d.checkout_id AND e.id = d.event_id
     JOIN checkouts c ON c.id = e.checkout_id LEFT JOIN orders o ON o.checkout_id = c.id
     WHERE d.id = ANY(CAST(:ids AS uuid[])) AND d.due_at <= now() + make_interval(secs => :redeliver_after_seconds)
     ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED

@@ -11,4 +11,6 @@ BEGIN
     ] LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
     END LOOP;
+    EXECUTE format('ALTER FUNCTION make_partition(regclass, date) SET search_path = pg_catalog, %I, pg_temp',
+                   current_schema());
 END $$;

@@ -12,7 +12,9 @@ from pipeline.settings import SettingsError, read_settings
 
 def migrate(connection: Connection) -> None:
     """Run the migrations in one transaction."""
-    context.configure(connection=connection, target_metadata=Base.metadata, include_schemas=True, include_object=is_modelled)
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, include_schemas=True, include_object=is_modelled
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -1,7 +1,6 @@
 """Variants, their prices, and their stock: levels, ledger and reservations."""
 
 from datetime import datetime
-from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -122,7 +121,7 @@ class StockMovementRecord(Base):
     """
 
     __tablename__ = "stock_movements"
-    __mapper_args__: ClassVar[dict[str, Any]] = {"primary_key": ["id"]}
+    __mapper_args__ = {"primary_key": ["id"]}  # noqa: RUF012 (read by SQLAlchemy)
     __table_args__ = (
         one_of("kind", MovementKind),
         CheckConstraint(

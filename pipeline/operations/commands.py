@@ -19,6 +19,8 @@ class CommandLine(StrEnum):
     CLEANUP = "checkout checkouts cleanup"
     DIAGNOSE = "checkout diagnose"
     AUDIT = "checkout audit"
+    LIST_PARTITIONS = "checkout partitions list"
+    CREATE_PARTITIONS = "checkout partitions create"
     RECONCILE = "checkout reconcile"
     IMPORT_RATES = "checkout catalog rates FILE"
     CREATE_KEY = "checkout keys create --owner NAME"

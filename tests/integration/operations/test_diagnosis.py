@@ -46,8 +46,8 @@ WRONGS = {
     ],
     "deliveries_dead_lettered": [
         ENDPOINT,
-        "INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at)"
-        " SELECT e.id, p.id, 'dead_lettered', NULL FROM events e, webhook_endpoints p LIMIT 1",
+        "INSERT INTO webhook_deliveries (checkout_id, event_id, endpoint_id, status, due_at)"
+        " SELECT e.checkout_id, e.id, p.id, 'dead_lettered', NULL FROM events e, webhook_endpoints p LIMIT 1",
     ],
     "tax_rates_ended": [
         "INSERT INTO tax_rates (country, name, name_key, rate, valid_from, valid_until)"

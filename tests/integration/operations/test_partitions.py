@@ -7,12 +7,14 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from models.guards import APPEND_ONLY
 from models.names import PARTITIONED
 from pipeline.checkouts.events import write_events
 from pipeline.database.ids import first_id
+from pipeline.database.roles import Role, grant
+from pipeline.gateways.installed import list_grants
 from pipeline.operations import diagnose
 from pipeline.operations.diagnostics import Severity
 from pipeline.operations.partitions import add_months, find_missing, list_partitions, make_partitions
@@ -202,6 +204,22 @@ def test_two_who_make_them_make_each_once(yard: Yard) -> None:
     yard.make_missing()
     with yard.engine.begin() as connection:
         assert make_partitions(connection, missing) == []
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_new_partition_is_reached_through_its_table_alone(yard: Yard, role: Role) -> None:
+    with yard.engine.begin() as connection:
+        grant(connection, list_grants())
+    yard.make(MARCH)
+    (bought,) = yard.buy_in(MARCH)
+    with yard.engine.connect() as connection:
+        connection.exec_driver_sql(f"SET ROLE {role}")
+        assert connection.execute(text("SELECT kind FROM events WHERE checkout_id = :id"), {"id": bought}).all()
+        if role is Role.WORKER:
+            write_events(connection, "payment.late_answer", [bought])
+        for statement in ("SELECT kind FROM", "DELETE FROM"):
+            with pytest.raises(ProgrammingError), connection.begin_nested():
+                connection.exec_driver_sql(f"{statement} partitions.events_2024_03")
 
 
 @pytest.mark.parametrize("month", [date(1970, 1, 1), MARCH, date(2026, 12, 1), date(9999, 12, 1)])

@@ -1,9 +1,9 @@
 """Checks every invariant: `checkout audit [--json]`. Reads only; it may run at any moment, beside running workers.
 
 `--gateway` also compares the database with the payment provider's ledger, over the last `--hours`; `--repair` first
-settles what has a safe rule. `--since HOURS` checks the checkouts that began in the last hours; sums over all checkouts,
-such as stock, are still those of all. Exit codes: 0 all hold, 1 one is violated or a difference remains, 2 the database
-or the provider could not be read.
+settles what has a safe rule. `--since HOURS` checks the checkouts that began in the last hours; sums over all
+checkouts, such as stock, are still those of all. Exit codes: 0 all hold, 1 one is violated or a difference remains,
+2 the database or the provider could not be read.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The hash of price locks, computed by PostgreSQL over the canonical JSON of `hash_quote`: ten times as fast.
+"""The hash of price locks, computed by PostgreSQL over the canonical JSON of `hash_quote`: a quarter of the time.
 
 It writes what Python writes, except for addresses and validations with lists, objects or fractions in them. So a row
 whose hash is the stored one is what was hashed, and any other row is doubtful: Python verifies it.
@@ -9,7 +9,8 @@ from typing import Final
 
 from sqlalchemy import text
 
-from pipeline.pricing.terms import AppliedDiscount, AppliedTax, Quote, QuoteLine, QuoteShipping
+from pipeline.pricing import Quote
+from pipeline.pricing.terms import AppliedDiscount, AppliedTax, QuoteLine, QuoteShipping
 
 _LISTS: Final = {"discounts": AppliedDiscount, "taxes": AppliedTax}
 
@@ -42,10 +43,16 @@ def _write_list(source: str, item: type) -> str:
 
     It cannot be null: an aggregate leaves that out, and nothing may be left out.
     """
-    fields = [(name, _write_member("each", name)) for name in sorted(item.__dataclass_fields__)]  # type: ignore[attr-defined]
-    return f"""CASE WHEN {source} = '[]' THEN '[]' WHEN jsonb_typeof({source}) = 'array' THEN '[' ||
-        (SELECT string_agg(coalesce({_write_object("each", fields)}, '!'), ',' ORDER BY place)
-         FROM jsonb_array_elements({source}) WITH ORDINALITY AS list (each, place)) || ']' ELSE '!' END"""
+
+    def write(each: str) -> str:
+        fields = [(name, _write_member(each, name)) for name in sorted(item.__dataclass_fields__)]  # type: ignore[attr-defined]
+        return f"coalesce({_write_object(each, fields)}, '!')"
+
+    # Most lists have no item or one: a query over the items takes three times as long.
+    return f"""CASE WHEN {source} = '[]' THEN '[]' WHEN jsonb_typeof({source}) <> 'array' THEN '!' ELSE '[' ||
+        CASE WHEN jsonb_array_length({source}) = 1 THEN {write(f"({source} -> 0)")}
+        ELSE (SELECT string_agg({write("each")}, ',' ORDER BY place)
+              FROM jsonb_array_elements({source}) WITH ORDINALITY AS list (each, place)) END || ']' END"""
 
 
 def _write_flat(column: str) -> str:
@@ -78,7 +85,7 @@ _SHIPPING: Final = _write_object(
 def _write_field(name: str) -> str:
     match name:
         case "lines":
-            return f"""'[' || coalesce((SELECT string_agg({_LINE}, ',' ORDER BY l.line)
+            return f"""'[' || coalesce((SELECT string_agg(coalesce({_LINE}, '!'), ',' ORDER BY l.line)
                 FROM price_lock_lines l WHERE l.checkout_id = p.checkout_id), '') || ']'"""
         case "shipping":
             return f"CASE WHEN p.shipping IS NULL THEN 'null' ELSE {_SHIPPING} END"

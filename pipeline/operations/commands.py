@@ -19,7 +19,6 @@ class CommandLine(StrEnum):
     CLEANUP = "checkout checkouts cleanup"
     DIAGNOSE = "checkout diagnose"
     AUDIT = "checkout audit"
-    LIST_PARTITIONS = "checkout partitions list"
     CREATE_PARTITIONS = "checkout partitions create"
     RECONCILE = "checkout reconcile"
     IMPORT_RATES = "checkout catalog rates FILE"

@@ -34,7 +34,7 @@ class Yard:
 
     def start_in(self, month: date, *, token: str | None = "tok_ok", lines: int = 1) -> UUID:
         """Start a checkout whose id is of the middle of a month."""
-        self.patch.setattr("pipeline.intake.commands.uuid7", lambda: make_id(month))
+        self.patch.setattr("pipeline.intake.starting.uuid7", lambda: make_id(month))
         return self.works.start(self.shelf.add_cart(("cup", lines)), token=token)
 
     def buy_in(self, *months: date) -> list[UUID]:

@@ -74,7 +74,7 @@ def test_diagnose_says_that_all_is_well_and_what_is_not(cup: Works, shelf: Shelf
         "  python -m workers.scheduler",
         "warning: 1 message was rejected as invalid: see the table rejected_messages.",
         "  psql -c 'SELECT code, message, count(*) FROM rejected_messages GROUP BY 1, 2'",
-        "18 of 20 checks passed.",
+        "20 of 22 checks passed.",
     ]
     found = json.loads(run(diagnose.main, "--json").stdout)
     assert [each["code"] for each in found if each["severity"] != "ok"] == ["messages_refused", "sweep_stopped"]

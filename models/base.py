@@ -29,6 +29,10 @@ Moment = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 Now = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))]
 
 
+#: Of the tables with a partition for each month: ids of checkouts are UUIDv7, whose first 48 bits are their time.
+BY_CHECKOUT = "RANGE (checkout_id)"
+
+
 class Base(DeclarativeBase):
     """Base of every table."""
 

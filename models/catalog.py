@@ -3,10 +3,21 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Big, BigId, Currency, Minor, Now, max_length, one_of
+from models.base import BY_CHECKOUT, Base, Big, BigId, Currency, Minor, Now, max_length, one_of
 from models.states import MovementKind, ReservationState
 
 
@@ -104,9 +115,13 @@ class StockLevelRecord(Base):
 
 
 class StockMovementRecord(Base):
-    """Append-only ledger. on_hand = sum(receive, adjust, sell); reserved = sum(reserve, release, sell)."""
+    """Append-only ledger. on_hand = sum(receive, adjust, sell, balance); reserved = sum(reserve, release, sell).
+
+    A `balance` is the sum of what was sold in a month whose movements are detached.
+    """
 
     __tablename__ = "stock_movements"
+    __mapper_args__ = {"primary_key": ["id"]}  # noqa: RUF012 (read by SQLAlchemy)
     __table_args__ = (
         one_of("kind", MovementKind),
         CheckConstraint(
@@ -114,13 +129,15 @@ class StockMovementRecord(Base):
             " WHEN 'release' THEN quantity < 0 WHEN 'sell' THEN quantity < 0 ELSE true END",
             name="sign",
         ),
-        CheckConstraint("(checkout_id IS NULL) = (kind IN ('receive', 'adjust'))", name="checkout"),
+        CheckConstraint("(checkout_id IS NULL) = (kind IN ('receive', 'adjust', 'balance'))", name="checkout"),
         ForeignKeyConstraint(["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]),
+        # Not a primary key, which has no column that may be null.
+        UniqueConstraint("checkout_id", "id", postgresql_nulls_not_distinct=True),
         Index(None, "variant_id", "location_id"),
-        Index(None, "checkout_id", postgresql_where=text("checkout_id IS NOT NULL")),
+        {"postgresql_partition_by": BY_CHECKOUT},
     )
 
-    id: Mapped[BigId]
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     variant_id: Mapped[Big]
     location_id: Mapped[Big]
     kind: Mapped[str]

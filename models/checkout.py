@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, PrimaryKeyConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Big, BigId, Currency, Moment, Now, Small, max_length, one_of
+from models.base import BY_CHECKOUT, Base, Big, BigId, Currency, Moment, Now, Small, max_length, one_of
 from models.limits import MAX_REFERENCE
 from models.states import ACTIVE_SQL, ENDINGS, CheckoutState, DueReason
 
@@ -124,14 +124,16 @@ class EventRecord(Base):
 
     __tablename__ = "events"
     __table_args__ = (
-        Index(None, "checkout_id"),
+        # By checkout first: the partitions are those of its month, and a checkout's events are in their order.
+        PrimaryKeyConstraint("checkout_id", "id"),
         # For the monitor: what the sweep redelivered. A healthy engine writes no such row.
         Index("events_redelivered_idx", "at", postgresql_where=text("kind = 'sweep.redelivered'")),
         # For rates of the last minute. Rows come in time's order, so that this index is some pages for millions.
         Index("events_at_idx", "at", postgresql_using="brin", postgresql_with=BRIN),
+        {"postgresql_partition_by": BY_CHECKOUT},
     )
 
-    id: Mapped[BigId]
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"))
     kind: Mapped[str]
     phase: Mapped[str | None]

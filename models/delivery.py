@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, Text, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -41,6 +41,7 @@ class WebhookDeliveryRecord(Base):
     __table_args__ = (
         one_of("status", DeliveryStatus),
         CheckConstraint("(due_at IS NULL) = (status <> 'pending')", name="due"),
+        ForeignKeyConstraint(["checkout_id", "event_id"], ["events.checkout_id", "events.id"]),
         Index(None, "event_id", "endpoint_id", unique=True),
         Index("webhook_deliveries_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("webhook_deliveries_dead_lettered_idx", "ended_at", postgresql_where=text("status = 'dead_lettered'")),
@@ -48,7 +49,8 @@ class WebhookDeliveryRecord(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
-    event_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("events.id"))
+    checkout_id: Mapped[UUID]
+    event_id: Mapped[int] = mapped_column(BigInteger)
     endpoint_id: Mapped[UUID] = mapped_column(ForeignKey("webhook_endpoints.id"))
     status: Mapped[str] = mapped_column(server_default=DeliveryStatus.PENDING.value)
     attempts: Mapped[Small] = mapped_column(server_default=text("0"))

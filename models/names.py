@@ -16,3 +16,7 @@ PROMOTION_COLUMNS: Final = (
 
 #: The schema of the sandbox bank's tables.
 SANDBOX_SCHEMA: Final = "sandbox"
+
+#: The tables with a partition for each month, by the ids of their checkouts, and the schema of the partitions.
+PARTITIONED: Final = ("events", "stock_movements")
+PARTITIONS_SCHEMA: Final = "partitions"

@@ -76,10 +76,12 @@ class MovementKind(StrEnum):
     """Kinds of rows in the stock ledger.
 
     `receive` and `adjust` change `on_hand`; `reserve` and `release` change `reserved`; `sell` (negative) changes both.
+    `balance` stands for the sales of a month whose movements are detached: it changes nothing that is stored.
     """
 
     RECEIVE = "receive"
     ADJUST = "adjust"
+    BALANCE = "balance"
     RESERVE = "reserve"
     RELEASE = "release"
     SELL = "sell"

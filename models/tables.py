@@ -21,6 +21,7 @@ from models.checkout import (
 from models.delivery import WebhookDeliveryRecord, WebhookEndpointRecord
 from models.http import AdminSessionRecord, ApiKeyRecord, HeartbeatRecord, StoredResponseRecord
 from models.order import OrderLineRecord, OrderRecord
+from models.partition import DetachedMonthRecord
 from models.payment import PaymentOperationRecord, PaymentRecord
 from models.price_lock import PriceLockLineRecord, PriceLockRecord
 from models.pricing import CouponRecord, ExchangeRateRecord, PromotionRecord, RedemptionRecord, TaxRateRecord
@@ -37,6 +38,7 @@ __all__ = [
     "CheckoutRecord",
     "CouponRecord",
     "DerivedSkuRecord",
+    "DetachedMonthRecord",
     "EventRecord",
     "ExchangeRateRecord",
     "HeartbeatRecord",

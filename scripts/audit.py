@@ -1,11 +1,13 @@
 """Checks every invariant: `checkout audit [--json]`. Reads only; it may run at any moment, beside running workers.
 
 `--gateway` also compares the database with the payment provider's ledger, over the last `--hours`; `--repair` first
-settles what has a safe rule. Exit codes: 0 all hold, 1 one is violated or a difference remains, 2 the database or the
-provider could not be read.
+settles what has a safe rule. `--since HOURS` checks the checkouts that began in the last hours; sums over all
+checkouts, such as stock, are still those of all. Exit codes: 0 all hold, 1 one is violated or a difference remains,
+2 the database or the provider could not be read.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -17,6 +19,7 @@ from rich.text import Text
 
 from pipeline.audit import AuditReport, take_report
 from pipeline.database import connect_engine
+from pipeline.database.ids import ids_since
 from pipeline.settings import Settings
 from scripts.environments.command_errors import CommandError, explain_errors, open_redis
 from scripts.environments.reconcile_run import compare_with_provider
@@ -40,6 +43,9 @@ def main(
     repair: Annotated[
         bool, typer.Option("--repair", help="With --gateway: first settle what has a safe rule.")
     ] = False,
+    since: Annotated[
+        float | None, typer.Option(min=0.01, max=87_600, help="Only checkouts that began in the last hours.")
+    ] = None,
     hours: Annotated[float, typer.Option(min=0.01, max=87_600, help="With --gateway: how far back.")] = 168,
 ) -> None:
     """Check every invariant against the database, those of the gateways too; exit 1 when one is violated."""
@@ -59,7 +65,7 @@ def main(
                     notes=Screen(stderr=True, soft_wrap=True),
                     report_repair=lambda each: None if as_json else show_repair(console, each),
                 )
-            report, waiting = run_audit(settings)
+            report, waiting = run_audit(settings, since)
     except CommandError as error:
         say(str(error), err=True)
         raise typer.Exit(2) from None
@@ -76,7 +82,7 @@ def main(
     raise typer.Exit(1 if report.violations or (provider is not None and provider.differences) else 0)
 
 
-def run_audit(settings: Settings) -> tuple[AuditReport, int | None]:
+def run_audit(settings: Settings, since_hours: float | None = None) -> tuple[AuditReport, int | None]:
     """Return the report, and how many checkouts had a message waiting; None when Redis did not answer."""
     # Before the snapshot: a checkout whose message leaves the queue in between has a new due time by then.
     try:
@@ -87,7 +93,8 @@ def run_audit(settings: Settings) -> tuple[AuditReport, int | None]:
     engine = connect_engine(settings, application_name="audit", pool_size=1, statement_timeout_seconds=0)
     try:
         with engine.connect() as connection:
-            report = take_report(connection, settings, queued=waiting or frozenset())
+            ids = None if since_hours is None else ids_since(datetime.now(UTC) - timedelta(hours=since_hours))
+            report = take_report(connection, settings, queued=waiting or frozenset(), ids=ids)
     finally:
         engine.dispose()
     return report, None if waiting is None else len(waiting)

@@ -20,7 +20,7 @@ from scripts.benchmarks.floor import measure_floor
 from scripts.benchmarks.idle import measure_idle
 from scripts.benchmarks.over_http import measure_http
 from scripts.benchmarks.peers_run import ENGINE, PEERS
-from scripts.benchmarks.runner import BenchmarkRunner, Figures
+from scripts.benchmarks.runner import GROWN, BenchmarkRunner, Figures
 from scripts.benchmarks.rush import measure_rush
 from scripts.benchmarks.stalls import Disturbance
 from scripts.benchmarks.start import measure_start
@@ -77,6 +77,7 @@ def main(
     only: Annotated[str, typer.Option(help=f"Comma-separated parts: {', '.join(PARTS)}.")] = ",".join(DEFAULT_PARTS),
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each part.")] = 3,
     size: Annotated[int, typer.Option(min=1, help="Checkouts, and empty chains, in a round.")] = 3000,
+    grown: Annotated[int, typer.Option(min=1, help="Finished checkouts of the part growth.")] = GROWN,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Measure the engine and its peers; exit 1 when an audit found a violation."""
@@ -84,7 +85,7 @@ def main(
     parts = _read_parts(only)
     try:
         with Ending() as ending, explain_errors(), serve() as settings:
-            runner = BenchmarkRunner(settings, ending, size=size)
+            runner = BenchmarkRunner(settings, ending, size=size, grown=grown)
             figures = _run(runner, parts, rounds, console)
     except Ended as ended:
         console.print(str(ended))

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "diagnose": Command("Show what is wrong, and the command for it.", "scripts.diagnose:main"),
     "audit": Command("Check every invariant against the database.", "scripts.audit:app"),
     "reconcile": Command("Audit, and compare with the payment provider.", "scripts.reconcile:main"),
+    "partitions": Command("Make and detach the partitions of months.", "scripts.partitions:app"),
     "catalog": Command("Import products, stock, exchange rates and tax rates.", "scripts.catalog:app"),
     "keys": Command("Create, list and revoke API keys.", "scripts.keys:app"),
     "webhooks": Command("Manage webhook endpoints and their deliveries.", "scripts.webhooks:app"),

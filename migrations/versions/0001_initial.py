@@ -25,7 +25,7 @@ TABLES: Final = (
     "http",
     "sandbox",
 )
-TRIGGERS: Final = ("normalize_name", "names", "guards", "history", "frozen", "search_paths")
+TRIGGERS: Final = ("normalize_name", "names", "guards", "history", "frozen", "partitions", "search_paths")
 
 
 def upgrade() -> None:

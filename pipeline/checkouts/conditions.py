@@ -6,6 +6,7 @@ the values that they bind.
 
 from typing import Final
 
+from models.names import PARTITIONED, PARTITIONS_SCHEMA
 from models.states import ACTIVE_SQL
 from pipeline.settings import Settings
 
@@ -49,6 +50,24 @@ COUNT_PAYMENTS_REVIEW: Final = f"SELECT count(*) FROM payments p WHERE {PAYMENT_
 COUNT_UNKNOWN: Final = f"SELECT count(*) FROM payment_operations o WHERE {UNKNOWN}"
 #: Dead-lettered: an outbound webhook that no attempt could deliver.
 COUNT_DEAD_LETTERED: Final = "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead_lettered'"
+
+#: Where the history begins that is not detached: older rows of a default partition have no other place.
+FIRST_ATTACHED: Final = """coalesce((SELECT until_id FROM detached_months ORDER BY month DESC LIMIT 1),
+        CAST('00000000-0000-0000-0000-000000000000' AS uuid))"""
+#: Missing: a partition of this month or the next. Rows would go to the default partition.
+COUNT_PARTITIONS_MISSING: Final = f"""
+    SELECT count(*) FROM unnest(ARRAY[{", ".join(f"'{each}'" for each in PARTITIONED)}]) AS parent (name),
+                         generate_series(0, 1) AS ahead (months)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid
+        WHERE i.inhparent = to_regclass(parent.name) AND p.relname = parent.name || to_char(
+            date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead.months), '_YYYY_MM'))
+"""
+#: Misplaced: a table with rows in its default partition that are of a month.
+COUNT_PARTITIONS_MISPLACED: Final = "SELECT " + " + ".join(
+    f"CAST(EXISTS (SELECT FROM {PARTITIONS_SCHEMA}.{each}_default WHERE checkout_id >= {FIRST_ATTACHED}) AS integer)"
+    for each in PARTITIONED
+)
 
 
 def bound_seconds(settings: Settings) -> float:

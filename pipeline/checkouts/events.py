@@ -42,8 +42,8 @@ _APPEND: Final = """
                     CAST(:event_data AS text[])) AS happened (id, kind, phase, data)
         RETURNING id, checkout_id, kind
     ), due AS (
-        INSERT INTO webhook_deliveries (event_id, endpoint_id)
-        SELECT w.id, e.id FROM written w JOIN {checkouts} c ON c.id = w.checkout_id
+        INSERT INTO webhook_deliveries (checkout_id, event_id, endpoint_id)
+        SELECT w.checkout_id, w.id, e.id FROM written w JOIN {checkouts} c ON c.id = w.checkout_id
         JOIN webhook_endpoints e ON e.active AND w.kind = ANY(e.kinds) AND (e.owner IS NULL OR e.owner = c.owner)
         WHERE w.kind = ANY(CAST(:public_kinds AS text[]))
     )

@@ -103,7 +103,8 @@ DELIVERIES: Final = text("""
            c.cart_id, c.owner, c.reference, c.currency, c.failure_code, c.failure_phase, c.failure_message,
            c.failure_detail, o.number AS order_number, o.total_minor
     FROM webhook_deliveries d
-    JOIN webhook_endpoints p ON p.id = d.endpoint_id JOIN events e ON e.id = d.event_id
+    JOIN webhook_endpoints p ON p.id = d.endpoint_id
+    JOIN events e ON e.checkout_id = d.checkout_id AND e.id = d.event_id
     JOIN checkouts c ON c.id = e.checkout_id LEFT JOIN orders o ON o.checkout_id = c.id
     WHERE d.id = ANY(CAST(:ids AS uuid[])) AND d.due_at <= now() + make_interval(secs => :redeliver_after_seconds)
     ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
@@ -112,6 +113,13 @@ DELIVERIES: Final = text("""
 DUE_DELIVERIES: Final = text("""
     SELECT id, now() AS now FROM webhook_deliveries WHERE due_at <= now()
     ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+# In the order in which transactions of the engine take them: each first locks rows of checkouts, of stock levels or of
+# deliveries, which EXCLUSIVE lets nobody do. So none that waits here has locked one of the partitioned tables.
+PARTITIONED_TABLES: Final = text("""
+    LOCK TABLE checkouts, stock_levels, webhook_deliveries IN EXCLUSIVE MODE;
+    LOCK TABLE events, stock_movements IN ACCESS EXCLUSIVE MODE
 """)
 
 
@@ -238,3 +246,9 @@ def _read_checkout(row: Sequence[Any]) -> LockedCheckout:
         sent_at=sent_at,
         now=now,
     )
+
+
+def lock_partitioned_tables(connection: Connection, wait_seconds: float) -> None:
+    """Lock the partitioned tables against everybody until the transaction ends; wait so long for each at most."""
+    connection.execute(text(f"SET LOCAL lock_timeout = {int(wait_seconds * 1000)}"))
+    connection.execute(PARTITIONED_TABLES)

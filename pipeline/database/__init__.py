@@ -1,7 +1,8 @@
 """PostgreSQL: connections, and transactions that are repeated while the database is the one that fails.
 
-Public modules: `backoff` (exponential back-off, in Python and in SQL), `invariant` (what must always be true, as a
-query), `migrations`, `roles`, `schema_grant` (rights in a gateway's own schema), `temporary` (a database for a test).
+Public modules: `backoff` (exponential back-off, in Python and in SQL), `ids` (ranges of ids are ranges of times),
+`invariant` (what must always be true, as a query), `migrations`, `roles`, `schema_grant` (rights in a gateway's own
+schema), `temporary` (a database for a test).
 """
 
 from typing import TYPE_CHECKING

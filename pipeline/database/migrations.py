@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection
+
+from models.names import PARTITIONS_SCHEMA
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -41,6 +43,13 @@ def read_head() -> str:
     if len(heads) != 1:
         raise LookupError(f"There is no migration that comes last: {', '.join(sorted(heads)) or 'none at all'}.")
     return heads.pop()
+
+
+def is_modelled(found: Any, _name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:  # noqa: FBT001
+    """Return whether alembic compares this with the models: partitions, and keys that name them, follow from tables."""
+    if kind == "foreign_key_constraint":
+        return not any(each.target_fullname.startswith(f"{PARTITIONS_SCHEMA}.") for each in found.elements)
+    return bool(getattr(found, "table", found).schema != PARTITIONS_SCHEMA)
 
 
 def _configure(connection: Connection) -> "Config":

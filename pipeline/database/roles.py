@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from models.history import FROZEN
+from models.names import PARTITIONED, PARTITIONS_SCHEMA
 from models.tables import Base
 from pipeline.database.schema_grant import SchemaGrant
 
@@ -129,6 +130,13 @@ def list_statements(schemas: Sequence[SchemaGrant]) -> list[str]:
     statements.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {', '.join(names)} TO {Role.WORKER}, {Role.CLERK}")
     statements += [
         f"GRANT {', '.join(each.worker)} ON ALL TABLES IN SCHEMA {each.schema} TO {Role.WORKER}" for each in schemas
+    ]
+    # Rows are read and written through their tables, for which a partition needs no right: only whether a default
+    # partition has rows of a month is read there (pipeline/checkouts/conditions.py).
+    statements.append(f"REVOKE ALL ON ALL TABLES IN SCHEMA {PARTITIONS_SCHEMA} FROM PUBLIC, {all_roles}")
+    statements.append(f"GRANT USAGE ON SCHEMA {PARTITIONS_SCHEMA} TO {all_roles}")
+    statements += [
+        f"GRANT SELECT (checkout_id) ON {PARTITIONS_SCHEMA}.{table}_default TO {all_roles}" for table in PARTITIONED
     ]
     for role, grants in ((Role.WORKER, WORKER), (Role.CLERK, CLERK)):
         statements += [f"GRANT {', '.join(rights)} ON {table} TO {role}" for table, rights in grants.items()]

@@ -39,7 +39,8 @@ _SECTIONS: Final[dict[str, str]] = {
         WHERE p.checkout_id = :id ORDER BY n.received_at""",
     "outbound webhooks": """
         SELECT e.kind, p.url, d.status, d.attempts, d.last_status, d.last_error, d.due_at
-        FROM events e JOIN webhook_deliveries d ON d.event_id = e.id JOIN webhook_endpoints p ON p.id = d.endpoint_id
+        FROM events e JOIN webhook_deliveries d ON d.event_id = e.id AND d.checkout_id = e.checkout_id
+        JOIN webhook_endpoints p ON p.id = d.endpoint_id
         WHERE e.checkout_id = :id ORDER BY e.id, p.url""",
 }
 SECTIONS: Final = {title: text(sql) for title, sql in _SECTIONS.items()}

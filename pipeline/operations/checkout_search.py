@@ -5,7 +5,7 @@ one, however many checkouts there are.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,12 +13,10 @@ from sqlalchemy import Connection, text
 
 from models.states import CheckoutState
 from pipeline.checkouts.progress import PROGRESS
+from pipeline.database.ids import SLACK, first_id
 
 #: The largest page.
 MAX_PAGE: Final = 200
-#: Ids have the clock of the process that made them, which may differ from the database's by so much.
-SLACK: Final = timedelta(hours=1)
-MAX_MILLIS: Final = 2**48 - 1
 
 # Conditions that the filter does not name are left out, so that the planner sees which index serves.
 _SELECT: Final = f"""
@@ -90,10 +88,3 @@ def read_page(connection: Connection, wanted: Filter, *, limit: int = 50) -> Pag
     rows = [dict(row) for row in connection.execute(query, {**given, "size": size + 1}).mappings()]
     entries = tuple(CheckoutEntry(**row | {"state": CheckoutState(row["state"])}) for row in rows[:size])
     return Page(entries, entries[-1].id if len(rows) > size else None)
-
-
-def first_id(at: datetime, slack: timedelta) -> str:
-    """Return the smallest UUIDv7 of so long after this moment: 48 bits of milliseconds, then zeros."""
-    # A sum of numbers, not of times: the first and the last day of the calendar have no hour before or after them.
-    millis = min(max(0, int((at.timestamp() + slack.total_seconds()) * 1000)), MAX_MILLIS)
-    return str(UUID(int=millis << 80))

@@ -19,6 +19,7 @@ class CommandLine(StrEnum):
     CLEANUP = "checkout checkouts cleanup"
     DIAGNOSE = "checkout diagnose"
     AUDIT = "checkout audit"
+    CREATE_PARTITIONS = "checkout partitions create"
     RECONCILE = "checkout reconcile"
     IMPORT_RATES = "checkout catalog rates FILE"
     CREATE_KEY = "checkout keys create --owner NAME"

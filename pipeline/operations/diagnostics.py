@@ -14,6 +14,8 @@ from pipeline.checkouts.conditions import (
     COUNT_DEAD_LETTERED,
     COUNT_EXPIRED,
     COUNT_NEEDS_REVIEW,
+    COUNT_PARTITIONS_MISPLACED,
+    COUNT_PARTITIONS_MISSING,
     COUNT_PAYMENTS_REVIEW,
     COUNT_STUCK,
     COUNT_UNKNOWN,
@@ -24,7 +26,16 @@ from pipeline.checkouts.conditions import (
 from pipeline.errors.wording import fill
 from pipeline.gateways import describe_choice, read_choice
 from pipeline.operations.commands import CommandLine
-from pipeline.operations.health import DEAD_LETTERED, EXPIRED, NEEDS_REVIEW, PAYMENTS_REVIEW, STUCK, UNKNOWN
+from pipeline.operations.health import (
+    DEAD_LETTERED,
+    EXPIRED,
+    NEEDS_REVIEW,
+    PARTITIONS_MISPLACED,
+    PARTITIONS_MISSING,
+    PAYMENTS_REVIEW,
+    STUCK,
+    UNKNOWN,
+)
 from pipeline.saga.slow import LOST_COUNT, SLOW_COUNT
 from pipeline.settings import Settings
 
@@ -141,6 +152,20 @@ QUESTIONS: Final = (
         DEAD_LETTERED,
         f"{CommandLine.LIST_DEAD_LETTERED}, then {CommandLine.REPLAY_DELIVERIES}",
         COUNT_DEAD_LETTERED,
+    ),
+    _Question(
+        "partitions_missing",
+        Severity.WARNING,
+        PARTITIONS_MISSING,
+        CommandLine.CREATE_PARTITIONS,
+        COUNT_PARTITIONS_MISSING,
+    ),
+    _Question(
+        "partitions_misplaced",
+        Severity.WARNING,
+        PARTITIONS_MISPLACED,
+        CommandLine.CREATE_PARTITIONS,
+        COUNT_PARTITIONS_MISPLACED,
     ),
     _Question(
         "tax_rates_ended",

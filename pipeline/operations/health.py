@@ -13,6 +13,8 @@ from pipeline.checkouts.conditions import (
     COUNT_DEAD_LETTERED,
     COUNT_EXPIRED,
     COUNT_NEEDS_REVIEW,
+    COUNT_PARTITIONS_MISPLACED,
+    COUNT_PARTITIONS_MISSING,
     COUNT_PAYMENTS_REVIEW,
     COUNT_STUCK,
     COUNT_UNKNOWN,
@@ -34,6 +36,11 @@ PAYMENTS_REVIEW: Final = (
     "{count:payment of an ended checkout|payments of ended checkouts} could not be voided or refunded"
 )
 UNKNOWN: Final = "{count:payment call has|payment calls have} had an unknown outcome for five minutes"
+PARTITIONS_MISSING: Final = (
+    "{count:partition of this month or the next is|partitions of this month or the next are} missing: rows go to the"
+    " default partition"
+)
+PARTITIONS_MISPLACED: Final = "{count:table has|tables have} rows in the default partition that belong to a month"
 DEAD_LETTERED: Final = "{count:outbound webhook is|outbound webhooks are} dead-lettered"
 
 #: Longest time of the query: a database that needs longer is reported as one that does not answer.
@@ -50,6 +57,8 @@ DATABASE_CHECKS: Final = (
     "tax_rates_ended",
     "needs_review",
     "payments_review",
+    "partitions_missing",
+    "partitions_misplaced",
 )
 
 LIMIT: Final = text(f"SET LOCAL statement_timeout = {int(STATEMENT_SECONDS * 1000)}")
@@ -64,6 +73,8 @@ FIGURES: Final = text(f"""
            ({COUNT_UNKNOWN}) AS unknown, ({COUNT_DEAD_LETTERED}) AS dead_lettered,
            ({NEWEST}) AS newest_rate_at,
            ({COUNT_LAPSED}) AS taxes_lapsed,
+           ({COUNT_PARTITIONS_MISSING}) AS partitions_missing,
+           ({COUNT_PARTITIONS_MISPLACED}) AS partitions_misplaced,
            ({_SWEEP_AGE}) AS sweep_age
 """)
 
@@ -118,6 +129,8 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
         ),
         "needs_review": _count(row.reviews, NEEDS_REVIEW),
         "payments_review": _count(row.payment_reviews, PAYMENTS_REVIEW),
+        "partitions_missing": _count(row.partitions_missing, PARTITIONS_MISSING),
+        "partitions_misplaced": _count(row.partitions_misplaced, PARTITIONS_MISPLACED),
     }
     return checks, row.at
 

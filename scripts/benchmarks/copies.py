@@ -1,13 +1,30 @@
 """Copies a checkout: every row that belongs to it, with other ids and times."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-#: One finished every thirty seconds: a million are the checkouts of a year.
+#: One finished every thirty seconds: a million are the checkouts of a year. More of them are spread over three years.
 SPACING_SECONDS: Final = 30
+LONGEST_SECONDS: Final = 3 * 365 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """When copies began, for ids in the order of time: this many milliseconds apart, before the original."""
+
+    began_millis: int
+    spacing_millis: int = SPACING_SECONDS * 1000
+
+    @property
+    def spacing(self) -> str:
+        """The interval between two copies."""
+        return f"interval '{self.spacing_millis} ms'"
+
 
 #: The tables of a checkout in the order of their foreign keys, each with the condition for its rows.
 TABLES: Final[Mapping[str, str]] = {
@@ -47,18 +64,31 @@ def vacuum_and_checkpoint(database: Engine) -> None:
         connection.execute(text("CHECKPOINT"))
 
 
-def copy_rows(connection: Connection, table: str, own: str, checkout_id: UUID, count: int, **changes: str) -> None:
-    """Copy the checkout's rows of this table `count` times; `changes` are columns that differ."""
+def copy_rows(
+    connection: Connection,
+    table: str,
+    own: str,
+    checkout_id: UUID,
+    numbers: range,
+    *,
+    spread: Spread | None = None,
+    changes: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Copy the checkout's rows of this table once for each number; `changes` are columns that differ.
+
+    The oldest first: ids that rise fill an index page by page.
+    """
     columns = {
-        column: vary(table, column, kind, f"t.{column}", "copy") for column, kind in read_columns(connection, table)
+        column: vary(table, column, kind, f"t.{column}", "copy", spread)
+        for column, kind in read_columns(connection, table)
     }
-    columns |= changes
+    columns.update(changes)
     connection.execute(
         text(
             f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())}"
-            f" FROM {table} t, generate_series(1, CAST(:count AS integer)) AS copy WHERE {own}"
+            f" FROM generate_series(CAST(:last AS integer), :first, -1) AS copy CROSS JOIN {table} t WHERE {own}"
         ),
-        {"id": checkout_id, "count": count},
+        {"id": checkout_id, "first": numbers.start, "last": numbers.stop - 1},
     )
 
 
@@ -69,15 +99,24 @@ def read_columns(connection: Connection, table: str) -> list[tuple[str, str]]:
     return [(row.column_name, row.data_type) for row in found]
 
 
-def vary(table: str, column: str, kind: str, own: str, copy: str) -> str:
-    """Return the SQL value of this column in copy number `copy`; `own` is the original's value."""
+def vary(table: str, column: str, kind: str, own: str, copy: str, spread: Spread | None = None) -> str:
+    """Return the SQL value of this column in copy number `copy`; `own` is the original's value.
+
+    With `spread` an id is the UUIDv7 of its copy's time.
+    """
     names = {f"{each}_id": each for each in IDS} | {"id": table.removesuffix("s")}
+    if kind == "uuid" and names.get(column) in IDS and spread is not None:
+        millis = f"lpad(to_hex({spread.began_millis} - CAST({copy} AS bigint) * {spread.spacing_millis}), 12, '0')"
+        return f"CAST({millis} || '7{IDS[names[column]]}008000' || lpad(to_hex({copy}), 12, '0') AS uuid)"
     if kind == "uuid" and names.get(column) in IDS:
         return f"CAST('{IDS[names[column]]}0000000-0000-7000-8000-' || lpad(to_hex({copy}), 12, '0') AS uuid)"
-    if column in {"idempotency_key", "key", "reference"} and table != "checkouts":
+    if column == "idempotency_key":
+        # It begins with the id of its checkout, whose text has 36 characters.
+        return f"{vary(table, 'checkout_id', 'uuid', own, copy, spread)} || substr({own}, 37)"
+    if column in {"key", "reference"} and table != "checkouts":
         return f"{own} || '-' || {copy}"
     if (table, column) == ("orders", "number"):
         return f"{own} + {copy}"
     if kind == "timestamp with time zone":
-        return f"{own} - {copy} * interval '{SPACING_SECONDS} s'"
+        return f"{own} - {copy} * {(spread or Spread(0)).spacing}"
     return own

@@ -101,7 +101,7 @@ def start_copies(connection: Connection, original: UUID, count: int) -> None:
     for table in ORIGINALS:
         own = TABLES[table] + (" AND kind = 'checkout.started'" if table == "events" else "")
         changes = {"checkouts": STARTED, "carts": {"state": "'open'"}}.get(table, {})
-        copy_rows(connection, table, own, original, count, **changes)
+        copy_rows(connection, table, own, original, range(1, count + 1), changes=changes)
 
 
 def run_script(settings: Settings, script: str, each: int) -> None:

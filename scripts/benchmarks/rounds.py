@@ -9,7 +9,7 @@ from pipeline.saga.chain import GatewayPhase
 from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.copies import vacuum_and_checkpoint
 from scripts.benchmarks.floor import measure_empty
-from scripts.benchmarks.growth import copy_finished, time_queries
+from scripts.benchmarks.growth import copy_finished, time_audit, time_queries
 from scripts.benchmarks.idle import read_milliseconds
 from scripts.benchmarks.memory import read_memory
 from scripts.benchmarks.peers_run import ENGINE, measure_crash, measure_speed
@@ -21,7 +21,6 @@ from scripts.benchmarks.workload import fill_carts, read_makespan, start_all, st
 BANK_SECONDS: Final = 0.3
 UNITS_SIZE: Final = 1500
 MEMORY_SIZE: Final = 50_000
-GROWN: Final = 1_000_000
 
 
 def measure_throughput(runner: BenchmarkRunner) -> Figures:
@@ -66,8 +65,8 @@ def measure_units(runner: BenchmarkRunner) -> Figures:
 
 
 def measure_growth(runner: BenchmarkRunner) -> Figures:
-    """Yield throughput and times of sweep, monitor and list, with a million finished checkouts and with none."""
-    for prefix, copies in (("", 0), ("grown_", GROWN)):
+    """Yield throughput, and times of sweep, monitor, list and audit, with many finished checkouts and with none."""
+    for prefix, copies in (("", 0), ("grown_", runner.grown)):
         with runner.open(redeliver_after_seconds=STALL_SECONDS) as own:
             components = own.build()
             stock_variants(components.database, VARIANTS, runner.size + 1)
@@ -85,6 +84,7 @@ def measure_growth(runner: BenchmarkRunner) -> Figures:
             yield f"{prefix}per_second", runner.size / seconds
             for name, milliseconds in time_queries(components, own.settings).items():
                 yield f"{prefix}{name}", milliseconds
+            yield f"{prefix}audit_seconds", time_audit(components, own.settings)
 
 
 def measure_memory(runner: BenchmarkRunner) -> Figures:

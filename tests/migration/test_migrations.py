@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from models.tables import Base
 from pipeline.audit import audit
 from pipeline.database import migrations
-from pipeline.database.migrations import migrate, read_head
+from pipeline.database.migrations import is_modelled, migrate, read_head
 from pipeline.operations.health import Health, check_database
 from pipeline.settings import Settings
 from tests.migration.next_release import NEXT, OWN, configure_next
@@ -27,15 +27,19 @@ CATALOG: Final = {
     "columns": """
         SELECT table_schema, table_name, column_name, data_type, is_nullable, column_default, is_identity,
                character_maximum_length
-        FROM information_schema.columns""",
+        FROM information_schema.columns WHERE table_schema <> 'partitions'""",
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace IN (to_regnamespace('public'), to_regnamespace('sandbox'))""",
-    "indexes": "SELECT schemaname, indexname, indexdef FROM pg_indexes",
-    "triggers": "SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+        WHERE connamespace IN (to_regnamespace('public'), to_regnamespace('sandbox')) AND conparentid = 0""",
+    "indexes": "SELECT schemaname, indexname, indexdef FROM pg_indexes WHERE schemaname <> 'partitions'",
+    "triggers": """
+        SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger
+        WHERE NOT tgisinternal AND tgparentid = 0""",
     "functions": """
         SELECT proname, prosrc, provolatile, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace""",
     "sequences": "SELECT schemaname, sequencename, start_value, increment_by FROM pg_sequences",
+    "schemas": "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'",
+    "partitioned": "SELECT partrelid::regclass::text, pg_get_partkeydef(partrelid) FROM pg_partitioned_table",
     "options": "SELECT relname, reloptions FROM pg_class WHERE relkind = 'r' AND reloptions IS NOT NULL",
 }
 
@@ -84,6 +88,7 @@ def test_migrated_equals_scratch(empty: list[Engine]) -> None:
     # Given a schema from the models and one from the migrations
     with empty[0].begin() as connection:
         connection.execute(text("CREATE SCHEMA sandbox"))
+        connection.execute(text("CREATE SCHEMA partitions"))
         Base.metadata.create_all(connection)
     with empty[1].begin() as connection:
         migrate(connection)
@@ -99,7 +104,7 @@ def test_migrated_equals_scratch(empty: list[Engine]) -> None:
 def test_autogenerate_finds_nothing(empty: list[Engine]) -> None:
     with empty[0].begin() as connection:
         migrate(connection)
-        context = MigrationContext.configure(connection, opts={"include_schemas": True})
+        context = MigrationContext.configure(connection, opts={"include_schemas": True, "include_object": is_modelled})
         assert compare_metadata(context, Base.metadata) == []
 
 

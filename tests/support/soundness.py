@@ -17,6 +17,6 @@ SEARCHES: Final = [each.search for each in _ALL if each.search is not None]
 def assert_sound(connection: Connection, settings: Settings) -> None:
     """Assert that every invariant holds, in the connection's transaction; the audit names those that do not."""
     is_broken = connection.execute(ANY_BROKEN, {**bind_conditions(settings), "queued": []}).scalar_one()
-    if is_broken or any(list(search(connection)) for search in SEARCHES):
+    if is_broken or any(list(search(connection, None)) for search in SEARCHES):
         named = [f"{each.invariant}, {each.count}: {each.rows}" for each in check(connection, settings).violations]
         raise AssertionError("\n".join(named) or "The audit in one statement sees what the audit does not see.")

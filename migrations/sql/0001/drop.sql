@@ -1,4 +1,6 @@
--- Drop all that the other files create.
+-- Drop all that the other files create, detached months too.
+
+DROP SCHEMA partitions CASCADE;
 
 DROP TABLE
     sandbox.payments, sandbox.entries, sandbox.requests,
@@ -10,7 +12,8 @@ DROP TABLE
     checkouts, checkout_lines, events, idempotency_keys, rejected_messages,
     tax_rates, exchange_rates, promotions, coupons,
     variants, derived_skus, prices, locations, stock_levels,
-    carts, cart_lines;
+    carts, cart_lines,
+    detached_months;
 DROP FUNCTION
     normalize_names(),
     cart_guard(),
@@ -20,6 +23,8 @@ DROP FUNCTION
     checkout_guard(),
     frozen_guard(),
     transition_guard(),
+    make_partition(regclass, date),
+    first_id_of(date),
     normalize_name(text, text);
 DROP SEQUENCE order_numbers;
 DROP SCHEMA sandbox;

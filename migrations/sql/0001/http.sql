@@ -57,6 +57,7 @@ CREATE TABLE webhook_endpoints (
 
 CREATE TABLE webhook_deliveries (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
+    checkout_id uuid NOT NULL,
     event_id bigint NOT NULL,
     endpoint_id uuid NOT NULL,
     status text DEFAULT 'pending' NOT NULL,
@@ -67,7 +68,8 @@ CREATE TABLE webhook_deliveries (
     created_at timestamptz DEFAULT now() NOT NULL,
     ended_at timestamptz,
     CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (id),
-    CONSTRAINT webhook_deliveries_event_id_fkey FOREIGN KEY (event_id) REFERENCES events (id),
+    CONSTRAINT webhook_deliveries_checkout_id_event_id_fkey FOREIGN KEY (checkout_id, event_id)
+        REFERENCES events (checkout_id, id),
     CONSTRAINT webhook_deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints (id),
     CONSTRAINT webhook_deliveries_status_check CHECK (status IN ('dead_lettered', 'delivered', 'pending')),
     CONSTRAINT webhook_deliveries_due_check CHECK ((due_at IS NULL) = (status <> 'pending'))

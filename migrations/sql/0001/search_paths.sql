@@ -11,4 +11,7 @@ BEGIN
     ] LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
     END LOOP;
+    FOREACH name IN ARRAY ARRAY['make_partition(regclass, date)', 'first_id_of(date)'] LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
+    END LOOP;
 END $$;

@@ -26,6 +26,7 @@ HISTORY: Final = (
         LEFT JOIN orders o ON o.checkout_id = c.id AND o.currency = c.currency
         WHERE l.currency <> c.currency AND o.id IS NULL
         """,
+        by_checkout=True,
     ),
     Invariant(
         "operations_are_named",
@@ -37,6 +38,7 @@ HISTORY: Final = (
         WHERE o.idempotency_key <> o.checkout_id || ':' || o.kind || ':' || o.n OR o.n < 1
            OR (p.attempts >= o.n OR o.kind <> 'authorize') IS NOT TRUE
         """,
+        by_checkout=True,
     ),
     Invariant(
         "captures_follow_the_pivot",
@@ -46,11 +48,13 @@ HISTORY: Final = (
         FROM payment_operations o JOIN checkouts c ON c.id = o.checkout_id
         WHERE o.kind = 'capture' AND c.pivot_at IS NULL
         """,
+        by_checkout=True,
     ),
     Invariant(
         "payment_has_its_object",
         "A payment with a status names its object at the provider.",
         "SELECT checkout_id, gateway, status FROM payments WHERE status <> 'new' AND reference IS NULL",
+        by_checkout=True,
     ),
     Invariant(
         "order_numbers_were_drawn",
@@ -59,5 +63,6 @@ HISTORY: Final = (
         SELECT checkout_id, number, (SELECT last_value FROM order_numbers) AS last_drawn FROM orders
         WHERE number > (SELECT last_value FROM order_numbers) OR number < 1
         """,
+        by_checkout=True,
     ),
 )

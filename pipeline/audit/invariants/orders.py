@@ -44,6 +44,7 @@ ORDERS: Final = (
                    FROM orders WHERE state = 'placed' GROUP BY checkout_id) o USING (checkout_id)
         WHERE c.state IS NULL OR (o.orders = 1 AND o.numbers = 1 AND o.cart = c.cart_id::text) IS NOT TRUE
         """,
+        by_checkout=True,
     ),
     Invariant(
         "lines_keep_their_variant",
@@ -61,6 +62,7 @@ ORDERS: Final = (
            OR (known.here AND p.checkout_id IS NOT NULL
                AND (r.variant_id IS DISTINCT FROM l.variant_id OR h.variant_ids IS NULL))
         """,
+        by_checkout=True,
     ),
     Invariant(
         "order_lines_are_locked_lines",
@@ -75,6 +77,7 @@ ORDERS: Final = (
               IS DISTINCT FROM (l.variant_id, l.sku, l.title, l.quantity, l.unit_price_minor, l.tax_included,
                                 l.subtotal_minor, l.discount_minor, l.tax_minor, l.total_minor, l.discounts, l.taxes)
         """,
+        by_checkout=True,
     ),
     Invariant(
         "order_total_is_locked_total",
@@ -99,5 +102,6 @@ ORDERS: Final = (
                AND o.tax_minor = coalesce(n.tax_minor, 0) + coalesce(CAST(o.shipping ->> 'tax_minor' AS bigint), 0)
                AND (o.state <> 'placed' OR p.voided_at IS NULL)) IS NOT TRUE
         """,
+        by_checkout=True,
     ),
 )

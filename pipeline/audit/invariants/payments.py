@@ -19,6 +19,7 @@ PAYMENTS: Final = (
         SELECT p.checkout_id, p.idempotency_key, p.amount_minor, l.total_minor
         FROM payment_operations p JOIN price_locks l USING (checkout_id) WHERE p.amount_minor <> l.total_minor
         """,
+        by_checkout=True,
     ),
     Invariant(
         "completed_is_captured_once",
@@ -32,6 +33,7 @@ PAYMENTS: Final = (
           AND (m.captures = 1 AND m.captured_minor = o.total_minor AND m.reversals = 0 AND p.status = 'captured'
                OR o.total_minor = 0 AND coalesce(m.captures, 0) = 0) IS NOT TRUE
         """,
+        by_checkout=True,
     ),
     Invariant(
         "charge_is_order_total",
@@ -45,6 +47,7 @@ PAYMENTS: Final = (
           AND coalesce(greatest(m.captured_minor, m.refunded_minor) - m.refunded_minor, 0)
               <> coalesce(o.total_minor, 0)
         """,
+        by_checkout=True,
     ),
     Invariant(
         "ended_is_settled",
@@ -54,5 +57,6 @@ PAYMENTS: Final = (
         FROM payment_operations p JOIN checkouts c ON c.id = p.checkout_id
         WHERE p.status IN ('intended', 'unknown') AND c.ended_at IS NOT NULL
         """,
+        by_checkout=True,
     ),
 )

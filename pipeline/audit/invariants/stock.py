@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pipeline.audit.invariants.detached import IS_ATTACHED
 from pipeline.database.invariant import Invariant
 
 STOCK: Final = (
@@ -32,7 +33,7 @@ STOCK: Final = (
                s.reserved, l.reserved AS ledger_reserved
         FROM stock_levels s
         FULL JOIN (SELECT variant_id, location_id,
-                          sum(quantity) FILTER (WHERE kind IN ('receive', 'adjust', 'sell')) AS on_hand,
+                          sum(quantity) FILTER (WHERE kind IN ('receive', 'adjust', 'sell', 'balance')) AS on_hand,
                           sum(quantity) FILTER (WHERE kind IN ('reserve', 'release', 'sell')) AS reserved
                    FROM stock_movements GROUP BY variant_id, location_id) l USING (variant_id, location_id)
         WHERE coalesce(s.on_hand, 0) <> coalesce(l.on_hand, 0) OR coalesce(s.reserved, 0) <> coalesce(l.reserved, 0)
@@ -41,7 +42,7 @@ STOCK: Final = (
     Invariant(
         "reservations_are_ledger",
         "What a checkout holds and has bought is what the stock ledger says it reserved, released and was sold.",
-        """
+        f"""
         SELECT checkout_id, variant_id, location_id, r.held, l.held AS ledger_held, r.sold, l.sold AS ledger_sold
         FROM (SELECT checkout_id, variant_id, location_id,
                      sum(quantity) FILTER (WHERE state = 'held') AS held,
@@ -51,8 +52,10 @@ STOCK: Final = (
                           -sum(quantity) FILTER (WHERE kind = 'sell') AS sold
                    FROM stock_movements WHERE checkout_id IS NOT NULL GROUP BY checkout_id, variant_id, location_id) l
              USING (checkout_id, variant_id, location_id)
-        WHERE coalesce(r.held, 0) <> coalesce(l.held, 0) OR coalesce(r.sold, 0) <> coalesce(l.sold, 0)
+        WHERE (coalesce(r.held, 0) <> coalesce(l.held, 0) OR coalesce(r.sold, 0) <> coalesce(l.sold, 0))
+          AND {IS_ATTACHED}
         """,
+        by_checkout=True,
     ),
     Invariant(
         "completed_stock_is_sold",
@@ -68,5 +71,6 @@ STOCK: Final = (
                    WHERE c.state = 'completed' GROUP BY r.checkout_id, r.variant_id) r USING (checkout_id, variant_id)
         WHERE coalesce(o.quantity, 0) <> coalesce(r.sold, 0) OR r.unsold IS NOT NULL
         """,
+        by_checkout=True,
     ),
 )

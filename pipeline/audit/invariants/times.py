@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pipeline.audit.invariants.detached import IS_ATTACHED
 from pipeline.checkouts.conditions import EXPIRED, STUCK
 from pipeline.database.invariant import Invariant
 
@@ -13,6 +14,7 @@ TIMES: Final = (
         SELECT id AS checkout_id, state, phase FROM checkouts
         WHERE state IN ('running', 'unwinding') AND due_at IS NULL
         """,
+        by_checkout=True,
     ),
     Invariant(
         "nothing_is_overdue",
@@ -22,6 +24,7 @@ TIMES: Final = (
                round(extract(epoch FROM now() - due_at)) AS late_seconds
         FROM checkouts c WHERE {STUCK} AND id <> ALL (CAST(:queued AS uuid[]))
         """,
+        by_checkout=True,
     ),
     Invariant(
         "reservations_expire",
@@ -30,17 +33,20 @@ TIMES: Final = (
         SELECT id AS checkout_id, state, expires_at, round(extract(epoch FROM now() - expires_at)) AS late_seconds
         FROM checkouts c WHERE {EXPIRED}
         """,
+        by_checkout=True,
     ),
     Invariant(
         "one_ending_event",
         "An ended checkout has one ending event, of its own kind; an active one has none.",
-        """
-        SELECT c.id AS checkout_id, c.state, e.kinds
-        FROM checkouts c
+        f"""
+        SELECT checkout_id, c.state, e.kinds
+        FROM (SELECT id AS checkout_id, state, ended_at FROM checkouts) c
         LEFT JOIN (SELECT checkout_id, array_agg(kind ORDER BY id) AS kinds FROM events
                    WHERE kind IN ('checkout.completed', 'checkout.failed', 'checkout.cancelled', 'checkout.expired')
-                   GROUP BY checkout_id) e ON e.checkout_id = c.id
+                   GROUP BY checkout_id) e USING (checkout_id)
         WHERE e.kinds IS DISTINCT FROM CASE WHEN c.ended_at IS NOT NULL THEN ARRAY['checkout.' || c.state] END
+          AND {IS_ATTACHED}
         """,
+        by_checkout=True,
     ),
 )

@@ -15,6 +15,7 @@ UNDONE: Final = (
         FROM checkouts c JOIN reservations r ON r.checkout_id = c.id
         WHERE {_WAS_UNDONE} AND r.state <> 'released'
         """,
+        by_checkout=True,
     ),
     Invariant(
         "undone_price_lock_is_void",
@@ -23,6 +24,7 @@ UNDONE: Final = (
         SELECT c.id AS checkout_id, c.state, p.total_minor FROM checkouts c JOIN price_locks p ON p.checkout_id = c.id
         WHERE {_WAS_UNDONE} AND p.voided_at IS NULL
         """,
+        by_checkout=True,
     ),
     Invariant(
         "undone_order_is_cancelled",
@@ -32,6 +34,7 @@ UNDONE: Final = (
         FROM checkouts c JOIN orders o ON o.checkout_id = c.id
         WHERE {_WAS_UNDONE} AND o.state <> 'cancelled'
         """,
+        by_checkout=True,
     ),
     Invariant(
         "undone_payment_is_voided",
@@ -41,5 +44,6 @@ UNDONE: Final = (
         FROM checkouts c JOIN payments p ON p.checkout_id = c.id
         WHERE {_WAS_UNDONE} AND p.status IN ('action_required', 'authorized', 'captured')
         """,
+        by_checkout=True,
     ),
 )

@@ -38,7 +38,8 @@ ABANDON: Final = text("""
 # A filter that is null selects all.
 DELIVERIES: Final = text("""
     SELECT d.id, e.kind, e.checkout_id, p.url, d.status, d.attempts, d.due_at, d.last_status, d.last_error, d.ended_at
-    FROM webhook_deliveries d JOIN events e ON e.id = d.event_id JOIN webhook_endpoints p ON p.id = d.endpoint_id
+    FROM webhook_deliveries d JOIN events e ON e.checkout_id = d.checkout_id AND e.id = d.event_id
+    JOIN webhook_endpoints p ON p.id = d.endpoint_id
     WHERE (CAST(:status AS text) IS NULL OR d.status = :status)
       AND (CAST(:checkout_id AS uuid) IS NULL OR e.checkout_id = :checkout_id)
     ORDER BY d.created_at DESC, e.id DESC LIMIT :limit

@@ -129,6 +129,15 @@ FORBIDDEN: Final = (
     "UPDATE webhook_deliveries SET endpoint_id = gen_random_uuid()",
     "UPDATE rejected_messages SET body = ''",
     "TRUNCATE rejected_messages",
+    "SELECT kind FROM partitions.events_default",
+    "DELETE FROM partitions.events_default",
+    "INSERT INTO partitions.events_default (checkout_id, kind) VALUES (gen_random_uuid(), 'x')",
+    "TRUNCATE partitions.stock_movements_default",
+    "ALTER TABLE stock_movements DETACH PARTITION partitions.stock_movements_default",
+    "SELECT make_partition('events', '2031-01-01')",
+    "CREATE TABLE partitions.mine (id int)",
+    "INSERT INTO detached_months (month, from_id, until_id)"
+    " VALUES ('2024-01-01', gen_random_uuid(), gen_random_uuid())",
 )
 
 

@@ -29,6 +29,8 @@ CONDITIONS: Final[dict[str, tuple[str, Callable[[Stats], int] | None, str | None
         lambda stats: stats.deliveries_dead_lettered,
         "deliveries_dead_lettered",
     ),
+    "partitions_missing": ("partitions_missing", None, None),
+    "partitions_misplaced": ("partitions_misplaced", None, None),
     "tax_rates_ended": ("tax_rates_ended", None, None),
     "rates_too_old": ("exchange_rates", None, None),
     "sweep_late": ("sweep_age", None, None),

@@ -46,8 +46,16 @@ WRONGS = {
     ],
     "deliveries_dead_lettered": [
         ENDPOINT,
-        "INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at)"
-        " SELECT e.id, p.id, 'dead_lettered', NULL FROM events e, webhook_endpoints p LIMIT 1",
+        "INSERT INTO webhook_deliveries (checkout_id, event_id, endpoint_id, status, due_at)"
+        " SELECT e.checkout_id, e.id, p.id, 'dead_lettered', NULL FROM events e, webhook_endpoints p LIMIT 1",
+    ],
+    # By the name in the catalog: nobody else may wait for the partition itself.
+    "partitions_missing": [
+        "UPDATE pg_class SET relname = 'renamed' WHERE relname ="
+        " 'events' || to_char((now() AT TIME ZONE 'UTC') + interval '1 month', '_YYYY_MM')"
+    ],
+    "partitions_misplaced": [
+        "INSERT INTO events (checkout_id, kind) VALUES ('ffffffff-ffff-7fff-8fff-ffffffffffff', 'checkout.started')"
     ],
     "tax_rates_ended": [
         "INSERT INTO tax_rates (country, name, name_key, rate, valid_from, valid_until)"
@@ -110,6 +118,8 @@ SINGULAR = {
     "messages_refused": "1 message was rejected as invalid",
     "webhooks_failing": "1 inbound webhook has failed five times or more",
     "deliveries_dead_lettered": "1 outbound webhook is dead-lettered",
+    "partitions_missing": "1 partition of this month or the next is missing",
+    "partitions_misplaced": "1 table has rows in the default partition that belong to a month",
     "tax_rates_ended": "1 group of tax rates (a country, a region, a category) has ended",
     "keys_expiring": "1 API key expires within a week",
     "rates_too_old": "1 currency has only exchange rates that are too old",

@@ -179,12 +179,19 @@ def test_no_query_reads_what_ended_long_ago(engine: Engine, settings: Settings) 
             "INSERT INTO rejected_messages (queue, body, code, message, received_at)"
             " SELECT 'checkout.intake', 'x', 'message_invalid', 'x', ended_at FROM checkouts;"
             "INSERT INTO redemptions (checkout_id, code) SELECT id, 'TEN' FROM checkouts;"
-            "INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at, ended_at)"
-            " SELECT id, gen_random_uuid(), 'delivered', NULL, at FROM events;" + CONSISTENT_ROWS.read_text()
+            "INSERT INTO webhook_deliveries (checkout_id, event_id, endpoint_id, status, due_at, ended_at)"
+            " SELECT checkout_id, id, gen_random_uuid(), 'delivered', NULL, at FROM events;"
+            + CONSISTENT_ROWS.read_text()
         )
         connection.exec_driver_sql(
             "ANALYZE checkouts, events, reservations, payment_operations, rejected_messages, redemptions,"
             " webhook_deliveries"
+        )
+        # Of a partition without rows there is nothing to read: the planner may take either way.
+        empty = set(
+            connection.scalars(
+                text("SELECT relname FROM pg_class WHERE relnamespace = 'partitions'::regnamespace AND reltuples = 0")
+            )
         )
         # when
         plans = {name: explain(connection, query, settings) for name, query in QUERIES.items()}
@@ -192,7 +199,8 @@ def test_no_query_reads_what_ended_long_ago(engine: Engine, settings: Settings) 
     # then every table is read through an index, and no step of a plan expects more than a handful of rows
     for name, plan in plans.items():
         steps = list(walk(plan))
-        assert [step["Node Type"] for step in steps if step["Node Type"] == "Seq Scan"] == [], name
+        read = [step["Relation Name"] for step in steps if step["Node Type"] == "Seq Scan"]
+        assert set(read) <= empty, name
         # Rates come through blocks of the newest events: some fifteen hundred, however many there are.
         assert max(step["Plan Rows"] for step in steps) < (old / 5 if name == "rates" else old / 100), name
 

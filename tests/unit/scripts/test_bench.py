@@ -12,7 +12,7 @@ from pipeline.gateways.gateway import Call, Succeeded
 from scripts import bench
 from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.buyers import Plan
-from scripts.benchmarks.copies import vary
+from scripts.benchmarks.copies import Spread, vary
 from scripts.benchmarks.over_http import summarize
 
 
@@ -36,7 +36,13 @@ def test_a_copy_differs_in_its_ids_and_its_times_alone() -> None:
     assert spell("orders", "id", "uuid").startswith("CAST('00000000-0000-7000-8000-'")
     assert spell("events", "checkout_id", "uuid").startswith("CAST('c0000000-0000-7000-8000-'")
     assert spell("order_lines", "order_id", "uuid").startswith("CAST('00000000-0000-7000-8000-'")
-    assert spell("events", "at", "timestamp with time zone") == "t.at - copy * interval '30 s'"
+    assert spell("events", "at", "timestamp with time zone") == "t.at - copy * interval '30000 ms'"
+    id_ = vary("events", "checkout_id", "uuid", "", "2", Spread(0x0193_0000_0000, 500))
+    millis = f"lpad(to_hex({0x0193_0000_0000} - CAST(2 AS bigint) * 500), 12, '0')"
+    assert id_ == f"CAST({millis} || '7c008000' || lpad(to_hex(2), 12, '0') AS uuid)"
+    key = spell("payment_operations", "idempotency_key", "text")
+    assert key.startswith("CAST('c0000000-")
+    assert key.endswith(" || substr(t.idempotency_key, 37)")
     assert spell("orders", "total_minor", "bigint") == "t.total_minor"
     assert spell("checkouts", "reference", "text") == "t.reference"
     assert spell("payments", "reference", "text") == "t.reference || '-' || copy"

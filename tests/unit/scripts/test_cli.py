@@ -74,7 +74,7 @@ def test_help_lists_every_command_with_its_line() -> None:
     done = run("--help")
     assert done.returncode == 0
     for name in TOP:
-        assert f"│ {name:<9}  {COMMANDS[name].help}" in done.stdout
+        assert f"│ {name:<{max(map(len, TOP))}}  {COMMANDS[name].help}" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["checkouts", "--help"], []])

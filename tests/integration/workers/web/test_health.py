@@ -267,8 +267,8 @@ def test_a_checkout_in_review_and_a_dead_lettered_webhook_degrade(engine: Engine
             connection.execute(text(CHECKOUT), {"state": "needs_review", "review": "{}", "seconds": 3600})
         connection.execute(
             text("""
-                INSERT INTO webhook_deliveries (event_id, endpoint_id, status, due_at, ended_at)
-                VALUES (1, gen_random_uuid(), 'dead_lettered', NULL, now())
+                INSERT INTO webhook_deliveries (checkout_id, event_id, endpoint_id, status, due_at, ended_at)
+                VALUES (gen_random_uuid(), 1, gen_random_uuid(), 'dead_lettered', NULL, now())
             """)
         )
         checks, _ = check_database(connection, settings, HEAD)

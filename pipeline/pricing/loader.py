@@ -85,12 +85,12 @@ def load_terms(
     now: datetime,
     settings: Settings,
 ) -> Terms:
-    """Read, in three round trips, what these carts and the promotions of their coupons may need."""
+    """Read what these carts and the promotions of their coupons may need; rates only where there are two currencies."""
     countries = sorted({country for basket in baskets if (country := read_country(basket.shipping_address))})
     automatic = tuple(read_promotion(row, settings.base_currency) for row in connection.execute(AUTOMATIC))
     minimums = {each.currency for each in (*automatic, *coupons) if each.minimum_minor and each.currency is not None}
-    named = minimums | set(settings.total_caps) | {settings.base_currency, REFERENCE_CURRENCY}
-    currencies = sorted({basket.currency for basket in baskets} | named)
+    used = {basket.currency for basket in baskets} | minimums | set(settings.total_caps) | {settings.base_currency}
+    exchange = _read_exchange(connection, sorted(used | {REFERENCE_CURRENCY})) if len(used) > 1 else ()
     rates: dict[str, list[TaxRate]] = {}
     lapsed: dict[str, list[LapsedRate]] = {}
     for row in connection.execute(RATES, {"countries": countries}):
@@ -104,13 +104,15 @@ def load_terms(
     return Terms(
         automatic=automatic,
         tax_rates={country: tuple(found) for country, found in rates.items()},
-        exchange=tuple(
-            ExchangeRate(row.base, row.quote, row.rate, row.source, row.observed_at)
-            for row in connection.execute(EXCHANGE, {"currencies": currencies})
-        ),
+        exchange=exchange,
         now=now,
         lapsed_rates={country: tuple(found) for country, found in lapsed.items()},
     )
+
+
+def _read_exchange(connection: Connection, currencies: Sequence[str]) -> tuple[ExchangeRate, ...]:
+    rows = connection.execute(EXCHANGE, {"currencies": currencies})
+    return tuple(ExchangeRate(row.base, row.quote, row.rate, row.source, row.observed_at) for row in rows)
 
 
 def find_lapsed_rates(basket: Basket, terms: Terms) -> tuple[LapsedRate, ...]:

@@ -61,8 +61,8 @@ def test_a_phase_writes_in_one_round_trip_what_it_writes(works: Works, shelf: Sh
         "cart_validation": (4, 1),
         # Locked; the lines read, the stock locked, the units held; moved on.
         "inventory_reservation": (5, 1),
-        # Locked; carts, taxes, promotions and rates read, the coupon locked and redeemed, the quotes frozen; moved on.
-        "price_lock": (9, 1),
+        # Locked; carts, taxes and promotions read, the coupon locked and redeemed, the quotes frozen; moved on.
+        "price_lock": (8, 1),
         # Two calls. Locked, the payment loaded, the call leased; the answer stored; moved on.
         "payment_authorization": (11, 3),
         # Locked; orders with their lines; moved on.

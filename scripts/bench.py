@@ -24,12 +24,14 @@ from scripts.benchmarks.floor import measure_floor
 from scripts.benchmarks.idle import measure_idle
 from scripts.benchmarks.machine_speed import measure_speed, warn
 from scripts.benchmarks.over_http import measure_http
+from scripts.benchmarks.peers.vendure import packages
 from scripts.benchmarks.peers_run import ENGINE, PEERS
 from scripts.benchmarks.report import Report
 from scripts.benchmarks.runner import GROWN, BenchmarkRunner, Figures
 from scripts.benchmarks.rush import measure_rush
 from scripts.benchmarks.start import measure_start
 from scripts.benchmarks.svg_plot import collect, draw
+from scripts.benchmarks.vendure_run import measure_vendure
 from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.ending import Ended, Ending
 from scripts.local_servers.embedded import serve
@@ -53,14 +55,17 @@ PARTS: Final[Mapping[str, Measure]] = {
     "start": measure_start,
     "units": bench_rounds.measure_units,
     "stalls": bench_rounds.measure_stalls,
+    "vendure": measure_vendure,
 }
 DEFAULT_PARTS: Final = "throughput,idle"
 QUICK_PARTS: Final = "throughput,idle,http"
 #: Enough for a few full batches of each phase.
 QUICK_SIZE: Final = 500
 QUICK_NOTE: Final = "This run was quick: its figures are rough, because each comes from one small round."
+#: What a part needs and a checkout of the code does not bring.
+PREPARATIONS: Final[Mapping[str, Callable[[Callable[[str], object]], None]]] = {"vendure": packages.install}
 #: The parts that measure buyers, which `--plot` draws.
-PLOTTED: Final = frozenset({"http"})
+PLOTTED: Final = frozenset({"http", "vendure"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,9 @@ def main(
     choice = choose(only=only, rounds=rounds, size=size, is_quick=quick)
     _check_plot(plot, choice.parts)
     try:
+        for part in choice.parts:
+            if part in PREPARATIONS:
+                PREPARATIONS[part](console.print)
         with Ending() as ending, explain_errors(), serve(counting=True) as settings:
             runner = BenchmarkRunner(settings, ending, size=choice.size, grown=grown, is_quick=quick)
             report = _run(runner, choice, console)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -56,7 +56,11 @@ class Round:
         Each is started as in production, in a quick run forked from one process: that takes a tenth of the time.
         """
         fleet = run_fleet(self.settings, self.log, self.ending, lines=lines, scale=scale, forked=self.is_forked)
-        return self._stack.enter_context(fleet)
+        return self.enter(fleet)
+
+    def enter(self, resource: AbstractContextManager[T]) -> T:
+        """Open this resource, and close it when the round ends."""
+        return self._stack.enter_context(resource)
 
     def at_end(self, close: Callable[[], object]) -> None:
         """Call this when the round ends."""

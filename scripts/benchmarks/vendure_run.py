@@ -30,10 +30,10 @@ from scripts.environments.supervisor import Supervisor
 from scripts.local_servers.valkey import find_port
 
 BUYERS: Final = 16
-#: Vendure makes some twenty purchases a second on two cores.
+#: Half a minute at sixteen a second.
 PURCHASES: Final = 480
 WARM: Final = 48
-#: More than buyers: two of them never buy one variant at the same time. Each becomes a product by the import.
+#: Purchases of one moment are of different variants. The import makes one product of each.
 VARIANTS: Final = 100
 MODULE: Final = "scripts.benchmarks.peers.vendure.buyers"
 KINDS: Final[Kinds] = {"node": ["vendure_server", "vendure_worker"], "postgres": ["postgres"]}

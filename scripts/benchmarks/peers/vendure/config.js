@@ -14,7 +14,7 @@ const shop = JSON.parse(readFileSync(process.argv[2], "utf8"));
 
 const config = {
     apiOptions: { hostname: "127.0.0.1", port: shop.port, adminApiPath: "admin-api", shopApiPath: "shop-api" },
-    authOptions: { tokenMethod: ["bearer", "cookie"], cookieOptions: { secret: "bench" } },
+    authOptions: { tokenMethod: ["bearer", "cookie"] },
     dbConnectionOptions: { type: "postgres", synchronize: false, logging: false, ...shop.database },
     // Instantly paid: the payment method has `automaticSettle`.
     paymentOptions: { paymentMethodHandlers: [dummyPaymentHandler] },

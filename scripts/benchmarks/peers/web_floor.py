@@ -11,22 +11,26 @@ eight connections, which it keeps.
 
 import asyncio
 import hashlib
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
+import uvicorn
 from fastapi import FastAPI, Header, HTTPException
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, make_url, text
+from uvicorn.supervisors import Multiprocess
 
 from pipeline.settings import read_settings
 from scripts.benchmarks.peers.work import PROCESSES, THREADS
 
 APPLICATION: Final = "scripts.benchmarks.peers.web_floor:build_app"
-COMMAND: Final = f"uvicorn {APPLICATION} --factory --port {{port}} --workers {PROCESSES} --no-access-log"
+COMMAND: Final = "python -m scripts.benchmarks.peers.web_floor {port}"
 PRICE_MINOR: Final = 1999
 
 TABLES: Final = text("""
@@ -172,3 +176,20 @@ async def recall(connection: AsyncConnection, key: str, request_hash: bytes) -> 
         raise HTTPException(422, "The idempotency key belongs to another request.")
     answer: Answer = found[1]
     return answer
+
+
+def main(port: int) -> None:
+    """Serve the application until the process is stopped.
+
+    The socket names its protocol. asyncio sends small packets at once only then, and uvicorn's own for more than one
+    process does not: each response would take 40 ms.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    config = uvicorn.Config(APPLICATION, factory=True, workers=PROCESSES, access_log=False, log_level="warning")
+    Multiprocess(config, sockets=[listener]).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

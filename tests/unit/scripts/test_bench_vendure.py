@@ -72,6 +72,15 @@ def test_the_programs_are_copied_beside_the_packages(programs: Path) -> None:
     assert sorted(each.name for each in copied.iterdir()) == ["config.js", "populate.js", "server.js", "worker.js"]
 
 
+def test_nothing_is_reported_to_the_makers() -> None:
+    # Vendure reads the variable when it is loaded.
+    before_loading, _, _ = (SOURCES / "config.js").read_text().partition('require("@vendure/core")')
+    assert 'process.env.VENDURE_DISABLE_TELEMETRY = "true";' in before_loading
+    for program in ("populate.js", "server.js", "worker.js"):
+        first_loaded = (SOURCES / program).read_text().partition("require(")[2]
+        assert first_loaded.startswith('"./config.js")')
+
+
 def test_versions_are_pinned_and_no_lock_file_is_kept() -> None:
     versions = json.loads((SOURCES / "package.json").read_text())["dependencies"].values()
     assert all(version.replace(".", "").isdigit() for version in versions)

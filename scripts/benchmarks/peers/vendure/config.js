@@ -1,6 +1,11 @@
 // The default set-up of `npx @vendure/create` for PostgreSQL, without the plugins that serve no checkout (assets, e-mail,
 // dashboard). The only argument of each process is a JSON file: {"port": ..., "database": {...}, "products": "file.csv"}.
 const { readFileSync } = require("node:fs");
+
+// Nothing is reported to Vendure's makers, and nothing is written into the folder from which the bench was started.
+process.env.VENDURE_DISABLE_TELEMETRY = "true";
+process.chdir(__dirname);
+
 const {
     DefaultJobQueuePlugin,
     DefaultLogger,

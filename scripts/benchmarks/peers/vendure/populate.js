@@ -1,7 +1,7 @@
 // Creates the tables and the shop: one country, one tax, one shipping method, one payment method, the products of a file.
+const { config, shop } = require("./config.js");
 const { bootstrap } = require("@vendure/core");
 const { populate } = require("@vendure/core/cli");
-const { config, shop } = require("./config.js");
 
 const creating = { ...config, dbConnectionOptions: { ...config.dbConnectionOptions, synchronize: true } };
 const initialData = {

@@ -1,5 +1,5 @@
-const { bootstrap } = require("@vendure/core");
 const { config } = require("./config.js");
+const { bootstrap } = require("@vendure/core");
 
 bootstrap(config).catch((error) => {
     console.error(error);

@@ -1,5 +1,5 @@
-const { bootstrapWorker } = require("@vendure/core");
 const { config } = require("./config.js");
+const { bootstrapWorker } = require("@vendure/core");
 
 bootstrapWorker(config)
     .then((worker) => worker.startJobQueue())

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import redis
@@ -22,6 +22,16 @@ from scripts.local_servers.embedded import ROOT
 Kinds = Mapping[str, Collection[str]]
 
 BUYERS: Final = "scripts.benchmarks.buyers"
+#: Purchases by five buyers before a measurement: connections are open then, and statements planned.
+WARM: Final = 50
+QUICK_WARM: Final = 10
+
+
+def warm_up(runner: BenchmarkRunner, own: Round, plan: Plan) -> int:
+    """Buy in this shop before it is measured; return how many purchases were made."""
+    purchases = QUICK_WARM if runner.is_quick else WARM
+    run_buyers(runner, own, replace(plan, purchases=purchases, buyers=5))
+    return purchases
 
 
 def measure_buyers(

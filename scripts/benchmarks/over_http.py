@@ -16,7 +16,7 @@ from pipeline.saga.chain import GatewayPhase
 from pipeline.security import Scope, create_key
 from scripts.benchmarks.buyers import Plan
 from scripts.benchmarks.http_floor import measure_http_floor
-from scripts.benchmarks.http_round import Kinds, measure_buyers, run_buyers
+from scripts.benchmarks.http_round import Kinds, measure_buyers, warm_up
 from scripts.benchmarks.idle import answers
 from scripts.benchmarks.runner import BenchmarkRunner, Figures
 from scripts.benchmarks.workload import OWNER, stock_variants
@@ -68,7 +68,7 @@ def measure_engine(runner: BenchmarkRunner, purchases: int, **how: Any) -> Figur
             _, api_key = create_key(connection, owner=OWNER, name="bench", scopes=[Scope.CHECKOUT])
         supervisor = own.serve(read_procfile(with_web=True))
         runner.wait(partial(answers, port))
-        run_buyers(runner, own, Plan(port, api_key, 50, VARIANTS, buyers=5))
+        warm_up(runner, own, Plan(port, api_key, purchases, VARIANTS))
         with database.connect() as connection:
             since = connection.execute(NOW).scalar_one()
         plan = Plan(port, api_key, purchases, VARIANTS, **how)

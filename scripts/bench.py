@@ -109,9 +109,8 @@ def main(
             runner = BenchmarkRunner(settings, ending, size=choice.size, grown=grown, is_quick=quick)
             report = _run(runner, choice, console)
             if plot is not None:
-                note = (
-                    f"medians of {choice.rounds} rounds; each buyer buys again as soon as the last purchase is answered"
-                )
+                measured = "one round" if choice.rounds == 1 else f"medians of {choice.rounds} rounds"
+                note = f"{measured}; each buyer buys again as soon as the last purchase is answered"
                 plot.write_text(draw("Purchases over HTTP", note, collect(report.medians)))
     except Ended as ended:
         console.print(str(ended))

@@ -9,7 +9,9 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -46,28 +48,32 @@ class Report:
 
 
 class Connection:
-    """One connection to the HTTP process."""
+    """One connection to the HTTP process; `token` is its authorization, which may change."""
 
     def __init__(self, plan: Plan) -> None:
         """Connect at the first request."""
-        self._plan = plan
+        self.token = plan.api_key
+        self.head: dict[str, str] = {}
+        self._port = plan.port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
-        """Send a request; return the status and the body of its response."""
+        """Send a request; return the status and the body of its response, whose headers are in `head`."""
         # The HTTP process closes a connection that was idle for some seconds.
         if self._streams is None or self._streams[0].at_eof():
             self.close()
-            self._streams = await asyncio.open_connection("127.0.0.1", self._plan.port)
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         content = b"" if body is None else json.dumps(body).encode()
-        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {self._plan.api_key}"]
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
+        lines += [f"Authorization: Bearer {self.token}"] if self.token else []
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         lines += [f"Prefer: wait={WAIT_SECONDS}", "Content-Type: application/json", f"Content-Length: {len(content)}"]
         writer.write("\r\n".join((*lines, "", "")).encode() + content)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        [length] = [line.partition(":")[2] for line in head if line.lower().startswith("content-length:")]
-        return int(head[0].split()[1]), json.loads(await reader.readexactly(int(length)))
+        status, *fields = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        self.head = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+        content = await reader.readexactly(int(self.head["content-length"]))
+        return int(status.split()[1]), json.loads(content)
 
     def close(self) -> None:
         """Close it."""
@@ -75,7 +81,11 @@ class Connection:
             self._streams[1].close()
 
 
-async def buy(connection: Connection, plan: Plan, number: int, report: Report) -> None:
+#: Makes the purchase of this number.
+Buy = Callable[[Connection, int], Awaitable[None]]
+
+
+async def buy(connection: Connection, number: int, *, plan: Plan, report: Report) -> None:
     """Make one purchase, and report it."""
     sku = f"bench-{1 + number * 7919 % plan.variants}"
     cart = {"id": str(uuid4()), "currency": "EUR", "lines": [{"sku": sku, "quantity": 1}], "shipping_address": ADDRESS}
@@ -95,33 +105,33 @@ async def buy(connection: Connection, plan: Plan, number: int, report: Report) -
         report.others[f"{status} {answer.get('code', answer.get('state'))}"] += 1
 
 
-async def run_closed(plan: Plan, report: Report) -> None:
+async def run_closed(plan: Plan, buy_one: Buy) -> None:
     """Let every buyer buy again as soon as the last purchase is answered."""
     numbers = iter(range(plan.purchases))
 
     async def keep_buying() -> None:
         connection = Connection(plan)
         for number in numbers:
-            await buy(connection, plan, number, report)
+            await buy_one(connection, number)
         connection.close()
 
     await asyncio.gather(*(keep_buying() for _ in range(plan.buyers)))
 
 
-async def run_open(plan: Plan, per_second: float, report: Report) -> None:
+async def run_open(plan: Plan, per_second: float, buy_one: Buy) -> None:
     """Begin purchases at a steady pace, whatever became of those before."""
     idle: list[Connection] = []
 
-    async def buy_one(number: int) -> None:
+    async def buy_soon(number: int) -> None:
         connection = idle.pop() if idle else Connection(plan)
-        await buy(connection, plan, number, report)
+        await buy_one(connection, number)
         idle.append(connection)
 
     began = time.perf_counter()
     tasks = []
     for number in range(plan.purchases):
         await asyncio.sleep(max(0.0, began + number / per_second - time.perf_counter()))
-        tasks.append(asyncio.create_task(buy_one(number)))
+        tasks.append(asyncio.create_task(buy_soon(number)))
     await asyncio.gather(*tasks)
     for each in idle:
         each.close()
@@ -130,8 +140,9 @@ async def run_open(plan: Plan, per_second: float, report: Report) -> None:
 async def run(plan: Plan) -> Report:
     """Run the plan."""
     report = Report()
+    buy_one = partial(buy, plan=plan, report=report)
     began = time.perf_counter()
-    await (run_closed(plan, report) if plan.per_second is None else run_open(plan, plan.per_second, report))
+    await (run_closed(plan, buy_one) if plan.per_second is None else run_open(plan, plan.per_second, buy_one))
     report.seconds = time.perf_counter() - began
     return report
 

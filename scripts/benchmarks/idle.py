@@ -12,6 +12,7 @@ from pipeline.security import Scope, create_key
 from scripts.benchmarks.empty_chain import EmptyChain
 from scripts.benchmarks.floor import EMPTY_LINE
 from scripts.benchmarks.runner import BenchmarkRunner, Figures
+from scripts.benchmarks.statement_counts import begin_count
 from scripts.benchmarks.workload import OWNER, TOKEN, fill_carts, start_checkout, stock_variants
 from scripts.environments.command_errors import CommandError
 from scripts.environments.fleet import read_procfile
@@ -21,27 +22,33 @@ from workers.bootstrap import Components
 #: Purchases of one round; an empty chain of stock dramatiq takes up to four seconds.
 IDLE_COUNT: Final = 100
 EMPTY_IDLE_COUNT: Final = 25
+QUICK_COUNT: Final = 20
+QUICK_EMPTY_COUNT: Final = 3
 #: The duration comes from the database. Fifty reads a second would distort it, with 2 ms each.
 IDLE_POLL_SECONDS: Final = 0.2
 
 
 def measure_idle(runner: BenchmarkRunner) -> Figures:
-    """Yield durations of one checkout at a time: by a message, over HTTP, and of an empty chain."""
+    """Yield durations of one checkout at a time: by a message, over HTTP with its statements, and of an empty chain."""
+    count = QUICK_COUNT if runner.is_quick else IDLE_COUNT
     with runner.open(web_port=find_port(), web_writes_per_minute=1_000_000) as own:
         components, port = own.build(), own.settings.web_port
-        stock_variants(components.database, 10, 2 * IDLE_COUNT)
-        carts = fill_carts(components.database, 2 * IDLE_COUNT, 10)
+        stock_variants(components.database, 10, 2 * count)
+        carts = fill_carts(components.database, 2 * count, 10)
         with components.database.begin() as connection:
             _, key = create_key(connection, owner=OWNER, name="bench", scopes=[Scope.CHECKOUT])
         own.serve(read_procfile(with_web=True))
         times = []
-        for cart_id in carts[:IDLE_COUNT]:
+        for cart_id in carts[:count]:
             checkout_id = start_checkout(components, cart_id)
             check = partial(read_milliseconds, components, checkout_id)
             times.append(runner.wait(check, every_seconds=IDLE_POLL_SECONDS))
         yield from _rank("idle", times)
         runner.wait(partial(answers, port))
-        yield from _rank("http", [_buy(port, key, cart_id) for cart_id in carts[IDLE_COUNT:]])
+        counting = begin_count(components.database, runner.ending.sleep)
+        yield from _rank("http", [_buy(port, key, cart_id) for cart_id in carts[count:]])
+        for name, value in (counting.read() if counting is not None else {}).items():
+            yield f"http_{name}", value / count
     yield "empty_idle_ms", _measure_empty(runner)
 
 
@@ -58,7 +65,7 @@ def _measure_empty(runner: BenchmarkRunner) -> float:
         own.at_end(chain.close)
         own.serve(EMPTY_LINE)
         times = []
-        for count in range(1, EMPTY_IDLE_COUNT + 1):
+        for count in range(1, (QUICK_EMPTY_COUNT if runner.is_quick else EMPTY_IDLE_COUNT) + 1):
             sent_at = time.time()
             chain.send(1)
             ended_at = runner.wait(partial(chain.read_end, count))

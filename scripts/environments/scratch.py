@@ -36,7 +36,7 @@ def open_scratch(settings: Settings, name: str, *, keep: bool = False) -> Iterat
     database stays. Raises CommandError when the servers do not allow it.
     """
     with ExitStack() as stack:
-        database_url = stack.enter_context(_own_database(settings, f"{name}_{uuid4().hex[:12]}", keep=keep))
+        database_url = stack.enter_context(own_database(settings, f"{name}_{uuid4().hex[:12]}", keep=keep))
         redis_url = stack.enter_context(_own_redis(settings))
         update = {"database_url": database_url, "redis_url": redis_url, "gateway": SANDBOX}
         own = settings.model_copy(update=update)
@@ -57,7 +57,8 @@ def name_database(settings: Settings) -> str:
 
 
 @contextmanager
-def _own_database(settings: Settings, name: str, *, keep: bool) -> Iterator[SecretStr]:
+def own_database(settings: Settings, name: str, *, keep: bool = False) -> Iterator[SecretStr]:
+    """Yield the address of a new, empty database of this name; remove it at the end, unless it is kept."""
     with explain_errors():
         admin = connect_engine(settings, application_name="scratch", pool_size=1, statement_timeout_seconds=0)
         url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql", database=name)

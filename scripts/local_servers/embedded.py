@@ -73,10 +73,12 @@ def start(
     database_url: str | None = None,
     redis_url: str | None = None,
     state: Path | None = None,
+    counting: bool = False,
 ) -> Servers:
     """Start the servers that have no address yet and wait until they answer; raise EmbeddedError.
 
-    Without `data` everything is in a temporary folder, removed at the end. The servers belong to a separate process
+    Without `data` everything is in a temporary folder, removed at the end. With `counting`, PostgreSQL counts the runs
+    of each statement (pg_stat_statements). The servers belong to a separate process
     that ends with this one, even after SIGKILL; Ctrl-C reaches it through `stop` only.
     """
     options = {
@@ -89,6 +91,7 @@ def start(
             *(part for name, value in options.items() if value for part in (name, str(value))),
             *(["--no-postgres"] if database_url else []),
             *(["--no-redis"] if redis_url else []),
+            *(["--counting"] if counting else []),
         ],
         cwd=ROOT,
         stdin=subprocess.PIPE,
@@ -147,13 +150,16 @@ def open_settings(state: Path = STATE) -> Settings:
 
 
 @contextlib.contextmanager
-def serve() -> Iterator[Settings]:
-    """Yield settings for the servers of the environment or `.env`; start temporary ones for those not given."""
+def serve(*, counting: bool = False) -> Iterator[Settings]:
+    """Yield settings for the servers of the environment or `.env`; start temporary ones for those not given.
+
+    With `counting`, a PostgreSQL that is started here counts the runs of each statement.
+    """
     given = Urls()
     if given.database_url and given.redis_url:
         yield build_settings(given.database_url, given.redis_url)
         return
-    with start(database_url=given.database_url, redis_url=given.redis_url) as servers:
+    with start(database_url=given.database_url, redis_url=given.redis_url, counting=counting) as servers:
         yield build_settings(servers.database_url, servers.redis_url)
 
 

@@ -73,14 +73,14 @@ def place_cluster(wanted: Path | None, folder: Path) -> Path:
 class Owner:
     """Runs both servers, or one of them."""
 
-    def __init__(self, *, data: Path | None, postgres: bool, redis: bool) -> None:
+    def __init__(self, *, data: Path | None, postgres: bool, redis: bool, counting: bool = False) -> None:
         """Start the servers; raise EmbeddedError, with nothing left running, when one cannot be started."""
         self.folder = make_folder()
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
         try:
             if postgres:
-                self.postgres = Postgres(place_cluster(data, self.folder), self.folder)
+                self.postgres = Postgres(place_cluster(data, self.folder), self.folder, counting=counting)
                 self.postgres.start()
             if redis:
                 self.valkey = Valkey(self.folder)
@@ -160,13 +160,19 @@ def main() -> int:
     parser.add_argument("--state", type=Path, help="file to keep the addresses in while the servers run")
     parser.add_argument("--no-postgres", action="store_true")
     parser.add_argument("--no-redis", action="store_true")
+    parser.add_argument("--counting", action="store_true", help="PostgreSQL counts the runs of each statement")
     options = parser.parse_args()
     for signum in ENDINGS:
         signal.signal(signum, end)
     announced = False
     try:
         with lock_state(options.state) as state:
-            owner = Owner(data=options.data, postgres=not options.no_postgres, redis=not options.no_redis)
+            owner = Owner(
+                data=options.data,
+                postgres=not options.no_postgres,
+                redis=not options.no_redis,
+                counting=options.counting,
+            )
             try:
                 for place in (state, sys.stdout):
                     if place is not None:

@@ -22,6 +22,8 @@ MAX_CONNECTIONS: Final = 200
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 10
 OWN_SERVER: Final = "set DATABASE_URL to a server of your own"
+#: Each database of a benchmark leaves some 400 statements: room for a hundred databases.
+COUNTED_STATEMENTS: Final = 50_000
 
 
 class EmbeddedError(Exception):
@@ -79,10 +81,11 @@ def find_binaries(account: Account | None, spare: Path) -> Path:
 class Postgres:
     """One cluster, listening on a Unix socket in `folder` only."""
 
-    def __init__(self, data: Path, folder: Path) -> None:
-        """Set the folders; nothing runs yet."""
+    def __init__(self, data: Path, folder: Path, *, counting: bool = False) -> None:
+        """Set the folders; nothing runs yet. With `counting`, the server counts the runs of each statement."""
         self.data = data
         self.folder = folder
+        self._counting = counting
         self.url = f"postgresql://postgres@/postgres?host={folder}"
         self._account = find_account()
         self._binaries = find_binaries(self._account, folder)
@@ -99,6 +102,8 @@ class Postgres:
                 "postgres",
                 *("-D", str(self.data), "-k", str(self.folder), "-h", "", "-N", str(MAX_CONNECTIONS)),
                 *("-c", "unix_socket_permissions=0700"),
+                *(("-c", "shared_preload_libraries=pg_stat_statements") if self._counting else ()),
+                *(("-c", f"pg_stat_statements.max={COUNTED_STATEMENTS}") if self._counting else ()),
                 # In a container, root may not see the environment of another account's process.
                 *(part for name, value in mark().items() for part in ("-c", f"checkout.{name}={value}")),
                 output=log,

@@ -33,6 +33,8 @@ R = TypeVar("R")
 
 #: Members of a group: as many as a batch of the intake queue may have at most.
 MOST_MEMBERS: Final = 256
+#: Every request looks its API key up, and a status is read in a millisecond: it must not wait as a purchase may.
+CALLERS_PART: Final = 0.1
 #: How much the newest duration counts in the usual one.
 NEWEST: Final = 0.1
 
@@ -151,7 +153,7 @@ def build_groups(components: Components, threads: Executor, load: Load, share: f
         return [None] * len(responses)
 
     return Groups(
-        Group(read_callers, threads, load, share),
+        Group(read_callers, threads, load, share * CALLERS_PART),
         Group(service.start_group, threads, load, share),
         Group(read, threads, load, share),
         Group(keep, threads, load, share),

@@ -49,7 +49,7 @@ def start(
 
     Raises Invalid, NotFound or Conflict; nothing is changed then (the caller rolls back).
     """
-    find_ttl(request, settings)
+    ttl_seconds = find_ttl(request, settings)
     cart_id = request.wanted_cart_id
     content = None if request.cart is None else GivenCart(request.owner, request.cart, validated)
     is_new = content is not None and bool(create_carts(connection, [content]))
@@ -71,7 +71,7 @@ def start(
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
     currency = cart.currency if request.cart is None else request.cart.currency
     try:
-        return write_starts(connection, [Startable(request, currency, is_new, content)], settings)[0]
+        return write_starts(connection, [Startable(request, ttl_seconds, currency, is_new, content)], settings)[0]
     except NotPlainError:
         # Another transaction has committed with this key meanwhile, and not for this cart, whose row is locked.
         raise Conflict(Code.KEY_CONFLICT, key=request.idempotency_key) from None

@@ -16,7 +16,7 @@ from pipeline.intake import commands as intake
 from pipeline.intake.idempotency import IdempotentRequest, StoredResponse, keep, take_lease
 from pipeline.intake.requests import ProcessRequest, StartRequest
 from pipeline.intake.result import CommandResult
-from pipeline.intake.starting import NotPlainError, Start, start_plain
+from pipeline.intake.starting import NotPlainError, Start, find_plain, start_plain
 from pipeline.intake.status import Status, read_status
 from pipeline.messaging import OutgoingMessage, Publisher
 from pipeline.pricing.taxes.tax_ids import TaxIdValidator, ask_validator, build_validator
@@ -67,22 +67,30 @@ class CheckoutService:
         """
         left = _distinct(starts)
         for _ in range(GROUP_ATTEMPTS):
-            if not left:
-                break
-            chosen = list(left)
             try:
-                results = self._commit(lambda connection: start_plain(connection, chosen, self._settings), _messages_of)  # noqa: B023
+                done = self._start_plain(left)
             except NotPlainError as error:
-                left = [each for at, each in enumerate(chosen) if at not in error.members]
+                left = [each for each in left if each.cart_id not in error.cart_ids]
             except Exception as error:
                 if is_transient(error):
                     raise
-                log.exception("group.isolated", requests=len(chosen))
+                log.exception("group.isolated", requests=len(left))
                 break
             else:
-                found = {id(each): result for each, result in zip(chosen, results, strict=True)}
-                return [found.get(id(each)) for each in starts]
+                return [done.get(id(each)) for each in starts]
         return [None] * len(starts)
+
+    def _start_plain(self, starts: Sequence[Start]) -> dict[int, CommandResult]:
+        """Start the plain ones of these; each result has the `id` of its start."""
+
+        def work(connection: Connection) -> dict[int, CommandResult]:
+            plain = find_plain(connection, starts, self._settings)
+            if not plain:
+                return {}
+            results = start_plain(connection, plain, self._settings)
+            return {id(each): result for each, result in zip(plain, results, strict=True)}
+
+        return self._commit(work, lambda done: _messages_of(list(done.values())))
 
     def start_many(self, requests: Sequence[StartRequest]) -> list[CommandResult | Refused]:
         """Start many checkouts; a refusal of one does not change the others."""

@@ -4,7 +4,7 @@
 whatever else it finds, changes nothing then, and leaves it to `pipeline/intake/commands.py`, one at a time.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -25,12 +25,16 @@ from pipeline.messaging import OutgoingMessage
 from pipeline.saga.chain import next_phase
 from pipeline.settings import Settings
 
-# Read after the row locks: earlier starts of these carts have been committed by now.
+# Whatever needs a decision. A lease that has expired is one too: its request runs alone.
 OBSTACLES: Final = text(f"""
-    SELECT g.cart_id FROM unnest(CAST(:cart_ids AS uuid[]), CAST(:owners AS text[]), CAST(:keys AS text[]))
-        AS g (cart_id, owner, key)
-    WHERE EXISTS (SELECT FROM checkouts c WHERE c.cart_id = g.cart_id AND c.state IN ({ACTIVE_SQL}))
-       OR EXISTS (SELECT FROM idempotency_keys k WHERE k.owner = g.owner AND k.key = g.key)
+    SELECT g.cart_id FROM unnest(CAST(:cart_ids AS uuid[]), CAST(:owners AS text[]), CAST(:keys AS text[]),
+                                CAST(:lease_keys AS text[]), CAST(:brings_cart AS boolean[]))
+        AS g (cart_id, owner, key, lease_key, brings_cart)
+    LEFT JOIN carts k ON k.id = g.cart_id
+    WHERE CASE WHEN k.id IS NULL THEN NOT g.brings_cart ELSE k.state <> '{CartState.OPEN}' OR k.owner <> g.owner END
+       OR EXISTS (SELECT FROM checkouts c WHERE c.cart_id = g.cart_id AND c.state IN ({ACTIVE_SQL}))
+       OR EXISTS (SELECT FROM idempotency_keys i WHERE i.owner = g.owner AND i.key = g.key)
+       OR EXISTS (SELECT FROM stored_responses r WHERE r.owner = g.owner AND r.key = g.lease_key)
 """)
 
 # So that an editor with an older snapshot fails, which cannot see the new cart lock: see models/cart.py.
@@ -105,6 +109,7 @@ class Startable:
     """
 
     request: StartRequest
+    ttl_seconds: int
     currency: str
     is_new: bool
     content: GivenCart | None
@@ -118,13 +123,13 @@ class Startable:
 class NotPlainError(Exception):
     """Raised when some of a group need a decision, or wait for a row lock: the caller rolls back and leaves them out.
 
-    `members` are their places in the group.
+    No two of a group have the same cart, so `cart_ids` names them.
     """
 
-    def __init__(self, members: Iterable[int]) -> None:
+    def __init__(self, cart_ids: Iterable[UUID]) -> None:
         """Name them."""
-        self.members = frozenset(members)
-        super().__init__(f"{len(self.members)} of a group are not plain")
+        self.cart_ids = frozenset(cart_ids)
+        super().__init__(f"{len(self.cart_ids)} of a group are not plain")
 
 
 def may_be_grouped(request: StartRequest) -> bool:
@@ -143,32 +148,32 @@ def find_ttl(request: StartRequest, settings: Settings) -> int:
     return ttl_seconds
 
 
+def find_plain(connection: Connection, starts: Sequence[Start], settings: Settings) -> list[Start]:
+    """Return those of these requests that need no decision as far as one statement tells, without a row lock."""
+    valid = [each for each in starts if _is_valid(each.request, settings)]
+    obstacles = _find_obstacles(connection, valid, before_lease=True) if valid else ()
+    return [each for each in valid if each.cart_id not in obstacles]
+
+
 def start_plain(connection: Connection, starts: Sequence[Start], settings: Settings) -> list[CommandResult]:
     """Start the checkouts of these requests, of which no two have the same cart or the same key.
 
     Raises NotPlainError; the caller rolls back. It waits neither for the row of an existing cart nor for a lease.
     """
-    _require(starts, lambda each: _is_valid(each.request, settings))
-    leases = [(each.lease, each.lease_seconds) for each in starts if each.lease is not None]
-    leased = take_leases(connection, leases)
-    _require(starts, lambda each: each.lease is None or each.lease in leased)
+    leased = take_leases(connection, [(each.lease, each.lease_seconds) for each in starts if each.lease is not None])
+    _leave_out(each.cart_id for each in starts if each.lease is not None and each.lease not in leased)
     created = create_carts(connection, [content for each in starts if (content := each.content) is not None])
     old_ids = [each.cart_id for each in starts if each.cart_id not in created]
-    locked = {row.id: row for row in lock_free_carts(connection, old_ids)} if old_ids else {}
-
-    def is_open(each: Start) -> bool:
-        cart = locked.get(each.cart_id)
-        if cart is None:
-            return each.cart_id in created
-        return cart.owner in (None, each.request.owner) and cart.state == CartState.OPEN
-
-    _require(starts, is_open)
-    obstacles = set(connection.execute(OBSTACLES, _name(starts)).scalars())
-    _require(starts, lambda each: each.cart_id not in obstacles)
+    currencies = {row.id: row.currency for row in lock_free_carts(connection, old_ids)} if old_ids else {}
+    _leave_out(each for each in old_ids if each not in currencies)
+    if old_ids:
+        # Again after the row locks: earlier starts of these carts have been committed by now.
+        _leave_out(_find_obstacles(connection, starts, before_lease=False))
     startable = [
         Startable(
             each.request,
-            locked[each.cart_id].currency if each.request.cart is None else each.request.cart.currency,
+            find_ttl(each.request, settings),
+            currencies[each.cart_id] if each.request.cart is None else each.request.cart.currency,
             each.cart_id in created,
             each.content,
         )
@@ -187,15 +192,18 @@ def write_starts(connection: Connection, startable: Sequence[Startable], setting
         connection.execute(RAISE_LOCK_VERSIONS, {"ids": old_ids})
     ids = [uuid7() for _ in startable]
     row = connection.execute(INSERT, _bind(ids, startable, settings)).one()
-    keys = [each.request.idempotency_key for each in startable]
-    if unbound := [at for at, (id_, key) in enumerate(zip(ids, keys, strict=True)) if key and id_ not in row.bound]:
-        raise NotPlainError(unbound)
+    bound = set(row.bound)
+    _leave_out(
+        each.cart_id
+        for id_, each in zip(ids, startable, strict=True)
+        if each.request.idempotency_key and id_ not in bound
+    )
     queue = next_phase(0).queue
     return [CommandResult(id_, changed=True, messages=[OutgoingMessage(queue, id_, row.sent_at)]) for id_ in ids]
 
 
-def _require(starts: Sequence[Start], condition: Callable[[Start], bool]) -> None:
-    if others := [at for at, each in enumerate(starts) if not condition(each)]:
+def _leave_out(cart_ids: Iterable[UUID]) -> None:
+    if others := frozenset(cart_ids):
         raise NotPlainError(others)
 
 
@@ -207,12 +215,19 @@ def _is_valid(request: StartRequest, settings: Settings) -> bool:
     return True
 
 
-def _name(starts: Sequence[Start]) -> dict[str, Any]:
-    return {
-        "cart_ids": [each.cart_id for each in starts],
-        "owners": [each.request.owner for each in starts],
-        "keys": [each.request.idempotency_key for each in starts],
-    }
+def _find_obstacles(connection: Connection, starts: Sequence[Start], *, before_lease: bool) -> set[UUID]:
+    """Return the carts of those that need a decision; the leases of these requests are none once they are taken."""
+    found = connection.execute(
+        OBSTACLES,
+        {
+            "cart_ids": [each.cart_id for each in starts],
+            "owners": [each.request.owner for each in starts],
+            "keys": [each.request.idempotency_key for each in starts],
+            "lease_keys": [each.lease.key if before_lease and each.lease is not None else None for each in starts],
+            "brings_cart": [each.request.cart is not None for each in starts],
+        },
+    )
+    return set(found.scalars())
 
 
 def _bind(ids: Sequence[UUID], startable: Sequence[Startable], settings: Settings) -> dict[str, Any]:
@@ -228,7 +243,7 @@ def _bind(ids: Sequence[UUID], startable: Sequence[Startable], settings: Setting
         "totals": [each["expected_total_minor"] for each in expected],
         "hashes": [each["expected_hash"] for each in expected],
         "expected_lines": [each["expected_lines"] for each in expected],
-        "ttls": [find_ttl(request, settings) for request in requests],
+        "ttls": [each.ttl_seconds for each in startable],
         "keys": [request.idempotency_key for request in requests],
         "fingerprints": [None if request.idempotency_key is None else fingerprint(request) for request in requests],
         "tokens": [None if request.payment is None else request.payment.token for request in requests],

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC
+from decimal import Decimal
 from typing import Any, Final
 
 from pipeline.pricing.external import check_external
@@ -34,6 +35,9 @@ ROUNDING: Final = {
     TaxRounding.ORDER: "half-up, tax per order",
 }
 
+#: Fields with whatever JSON their sender gave.
+FREE_FIELDS: Final = ("shipping_address", "billing_address", "tax_id_validated")
+
 
 def price_order(order: Order) -> Quote:
     """Return the quote of an order that `check_external` has accepted; any other is a programming error."""
@@ -54,19 +58,15 @@ def price_order(order: Order) -> Quote:
 def hash_quote(quote: Quote) -> str:
     """Return the SHA-256 over the canonical JSON of the whole quote: equal quotes and only those have equal hashes.
 
-    Keys are sorted, lines are in the order of their numbers. Amounts are integers and rates are text; only an address
-    can have a fraction, which is written in its shortest form, and as an integer when it is whole. `tax_id_validated`
-    is left out when it is None.
+    Keys are sorted, lines are in the order of their numbers. Amounts are integers and rates are text; only the free
+    fields can have a fraction, which is written in its shortest form, and as an integer when it is whole.
+    `tax_id_validated` is left out when it is None.
     """
     fields = to_fields(quote)
     if quote.tax_id_validated is None:
         del fields["tax_id_validated"]
-    plain = {
-        **fields,
-        "lines": sorted(quote.lines, key=lambda line: line.line),
-        "shipping_address": _write_whole(quote.shipping_address),
-        "billing_address": _write_whole(quote.billing_address),
-    }
+    free: dict[str, Any] = {name: _write_whole(fields[name]) for name in FREE_FIELDS if name in fields}
+    plain = {**fields, **free, "lines": sorted(quote.lines, key=lambda line: line.line)}
     canonical = json.dumps(
         plain, default=to_fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -174,4 +174,7 @@ def _write_whole(value: Any) -> Any:
         return {key: _write_whole(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_write_whole(each) for each in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float) and value.is_integer():
+        # The number that JSON shows, and `jsonb` keeps: 1e23 is not 99999999999999991611392, which the float is.
+        return int(Decimal(repr(value)))
+    return value

@@ -5,15 +5,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, assert_never
+from uuid import UUID
 
 import structlog
 from dramatiq import Message, MessageProxy
 from dramatiq.broker import Consumer
 from redis.exceptions import RedisError
 
+from pipeline.database.ids import read_age_seconds
 from workers.broker.in_flight import InFlight
 from workers.broker.message_validation import QueuedMessage, ReadMember, UnfitMessage
-from workers.broker.pace import Pace, read_age_seconds
+from workers.broker.pace import Pace
 from workers.broker.queue_client import QueueLink
 
 log = structlog.get_logger(__name__)
@@ -135,7 +137,7 @@ class BatchConsumer(Consumer):
                 case never:
                     assert_never(never)
         # A batch that is full need not wait for others, and one of requests has no ages.
-        ids = [each for members in batches.values() for each in members.values() if isinstance(each, str)]
+        ids = [UUID(each) for members in batches.values() for each in members.values() if isinstance(each, str)]
         self._pace.begin(read_age_seconds(each) for each in ids if len(fetched) < self._batch_size)
         for actor, members in batches.items():
             message: Message[Any] = Message(

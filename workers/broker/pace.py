@@ -11,13 +11,9 @@ import time
 from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Final
-from uuid import UUID
 
 #: A longer pause makes no cheaper batches: at some hundred purchases a second it fills a transaction.
 MOST_SECONDS: Final = 0.1
-#: The first 48 bits of a UUID of version 7 are its time, in milliseconds.
-MILLIS_BITS: Final = 48
-VERSION: Final = 7
 
 
 class Pace:
@@ -42,12 +38,3 @@ class Pace:
         """Return for how long the next batch should wait; 0 or less when it may begin."""
         with self._lock:
             return self._until - self._clock()
-
-
-def read_age_seconds(subject_id: str, now: float | None = None) -> float:
-    """Return how long ago a UUID of version 7 was made, 0 for any other and for one of a clock that is ahead."""
-    number = UUID(subject_id)
-    if number.version != VERSION:
-        return 0.0
-    made_at = (number.int >> (128 - MILLIS_BITS)) / 1000
-    return max(0.0, (time.time() if now is None else now) - made_at)

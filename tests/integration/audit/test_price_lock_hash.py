@@ -23,9 +23,9 @@ SPECIAL: Final = st.sampled_from('"\\/\b\t\n\f\r\x1f\x7f\u2028é😀')
 TEXTS: Final = st.text(st.characters(codec="utf-8", exclude_characters="\x00") | SPECIAL, max_size=12)
 AMOUNTS: Final = st.integers(-(2**63), 2**63 - 1)
 WHOLE: Final = st.none() | st.booleans() | TEXTS | st.integers(-(10**30), 10**30)
-#: What PostgreSQL writes in another way: Python verifies it. Fractions as far as a number has any.
+#: What PostgreSQL writes in another way: Python verifies it.
 OTHERS: Final = (
-    st.floats(-(2.0**53), 2.0**53)
+    st.floats(allow_nan=False, allow_infinity=False)
     | st.lists(WHOLE, min_size=2, max_size=3)
     | st.dictionaries(TEXTS, WHOLE, min_size=1, max_size=3)
 )

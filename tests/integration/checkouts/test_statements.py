@@ -1,37 +1,11 @@
 """What a phase asks of the database: a few statements a batch, however many checkouts are in it."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-from sqlalchemy import Engine, event
-
 from pipeline.saga import CHAIN
 from pipeline.saga.chain import TransactionPhase
+from tests.support.counting import counting
 from tests.support.harness import Shelf, Works
 
 LOCAL = [phase.name for phase in CHAIN if isinstance(phase.work, TransactionPhase)]
-
-
-@contextmanager
-def counting(engine: Engine) -> Iterator[Counter[str]]:
-    """Count statements and commits."""
-    counts: Counter[str] = Counter()
-
-    def note_statement(*_: Any) -> None:
-        counts["statements"] += 1
-
-    def note_commit(*_: Any) -> None:
-        counts["commits"] += 1
-
-    event.listen(engine, "before_cursor_execute", note_statement)
-    event.listen(engine, "commit", note_commit)
-    try:
-        yield counts
-    finally:
-        event.remove(engine, "before_cursor_execute", note_statement)
-        event.remove(engine, "commit", note_commit)
 
 
 def count_phases(works: Works, shelf: Shelf, size: int) -> dict[str, tuple[int, int]]:

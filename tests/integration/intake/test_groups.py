@@ -17,6 +17,7 @@ from pipeline.intake.requests import PaymentInput, StartRequest, fingerprint
 from pipeline.intake.result import CommandResult
 from pipeline.intake.starting import Start
 from pipeline.settings import Settings
+from tests.support.counting import counting
 from tests.support.harness import ADDRESS, OWNER, Shelf, Works, build_works
 from tests.support.rivals import Crowd, hold
 from tests.support.tables import empty_tables
@@ -123,6 +124,21 @@ def test_what_needs_a_decision_is_left_out_and_leaves_nothing(works: Works, shel
         assert connection.execute(text("SELECT count(*) FROM stored_responses")).scalar_one() == len(others)
     works.pump()
     assert shelf.stock("cup") == (20 - 1 - len(others), 1)
+
+
+def test_one_that_is_not_plain_costs_its_group_nothing(works: Works, shelf: Shelf) -> None:
+    # Given twenty plain starts, and what they cost by themselves
+    shelf.add_variant("cup", stock=100)
+    active = shelf.add_cart(("cup", 1))
+    works.start(active)
+    with counting(works.engine) as alone:
+        begin(works, [ask(make_cart(("cup", 1))) for _ in range(20)], leased=True)
+    # When one of them needs a decision
+    with counting(works.engine) as mixed:
+        results = begin(works, [ask(active), *(ask(make_cart(("cup", 1))) for _ in range(20))], leased=True)
+    # Then it was seen before anything was written
+    assert [each is None for each in results] == [True] + [False] * 20
+    assert mixed == alone
 
 
 def test_a_repeat_within_a_group_is_left_for_later(works: Works, shelf: Shelf) -> None:

@@ -1,11 +1,8 @@
 """The pause between two batches: a share of what a checkout takes anyway, and nothing for one alone."""
 
-from uuid import UUID, uuid4
-
 import pytest
-from uuid_utils.compat import uuid7
 
-from workers.broker.pace import MOST_SECONDS, Pace, read_age_seconds
+from workers.broker.pace import MOST_SECONDS, Pace
 
 
 @pytest.mark.parametrize(
@@ -33,14 +30,3 @@ def test_the_pause_after_a_batch(share: float, ages: list[float], pause: float) 
     assert pace.left_seconds() == pytest.approx(0)
     now[0] += 1
     assert pace.left_seconds() == pytest.approx(-1)
-
-
-def test_the_age_of_an_id_is_in_it() -> None:
-    made = UUID(int=(0x0193_0000_0000 << 80) | (7 << 76) | (2 << 62) | 12345)
-    at = 0x0193_0000_0000 / 1000
-
-    assert read_age_seconds(str(made), at) == 0
-    assert read_age_seconds(str(made), at + 1.5) == pytest.approx(1.5)
-    assert read_age_seconds(str(made), at - 60) == 0  # its maker's clock is ahead
-    assert read_age_seconds(str(uuid4())) == 0  # a caller's own id says nothing
-    assert 0 <= read_age_seconds(str(uuid7())) < 60

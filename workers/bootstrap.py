@@ -111,7 +111,7 @@ def build_components(
     settings = fit_lease(settings, gateway)
     backlog = RedisBacklog(broker.client, namespace=broker.namespace)
     publisher = RedisSender(broker)
-    transactions = TransactionRunner(database, waits=waits)
+    transactions = TransactionRunner(database, waits=waits, wake=publisher.wake)
     executor = Executor(transactions, publisher, gateway, settings, linger_seconds=LINGER_SECONDS, backlog=backlog)
     broker.add_middleware(FinishCalls(executor))
     poller = PaymentPoller(executor, settings)

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
+from pipeline.database.wake_ups import wake_after_commit
+
 #: Kinds of events that are sent to endpoints, under these names.
 PUBLIC_KINDS: Final = (
     "checkout.started",
@@ -28,11 +30,6 @@ STABLE_KINDS: Final = frozenset(
     {"checkout.awaiting_payment", "payment.declined", *PUBLIC_KINDS} - {"checkout.started", "checkout.phase_completed"}
 )
 
-#: The channel on which long polls listen; a payload is checkout ids, separated by commas.
-CHANNEL: Final = "checkout_rested"
-#: PostgreSQL accepts payloads below 8,000 bytes; an id and its comma have 37.
-IDS_PER_PAYLOAD: Final = 200
-
 # The events, and one delivery of each public event to each endpoint that has its kind.
 _APPEND: Final = """
     written AS (
@@ -48,10 +45,7 @@ _APPEND: Final = """
         WHERE w.kind = ANY(CAST(:public_kinds AS text[]))
     )
 """
-# ... and the wake-up at commit.
-_WRITE: Final = f"""{_APPEND.format(checkouts="checkouts")}
-    SELECT pg_notify('{CHANNEL}', payload) FROM unnest(CAST(:payloads AS text[])) AS woken (payload)
-"""
+_WRITE: Final = f"{_APPEND.format(checkouts='checkouts')} SELECT"
 
 WRITE: Final = text(f"WITH {_WRITE}")
 
@@ -87,9 +81,10 @@ def execute_with_events(
 ) -> None:
     """Execute a statement of `with_events` and append its events, in one round trip.
 
-    Public kinds add their deliveries, stable kinds wake up the long polls: all of it commits, or nothing.
+    Public kinds add their deliveries: all of it commits, or nothing. Stable kinds wake the long polls after that.
     """
     connection.execute(change, {**parameters, **bind_events(happened)})
+    _wake(connection, happened)
 
 
 def write_events(
@@ -102,7 +97,9 @@ def write_events(
 ) -> None:
     """Append one event of this kind for each checkout, as `execute_with_events` does beside a change."""
     if checkout_ids:
-        connection.execute(WRITE, bind_events([Happened(kind, checkout_ids, phase, data or {})]))
+        happened = [Happened(kind, checkout_ids, phase, data or {})]
+        connection.execute(WRITE, bind_events(happened))
+        _wake(connection, happened)
 
 
 def bind_events(happened: Sequence[Happened]) -> dict[str, Any]:
@@ -117,10 +114,8 @@ def bind_events(happened: Sequence[Happened]) -> dict[str, Any]:
             for id_ in each.checkout_ids
         ],
         "public_kinds": [each.kind for each in happened if each.kind in PUBLIC_KINDS],
-        "payloads": _payloads([id_ for each in happened if each.kind in STABLE_KINDS for id_ in each.checkout_ids]),
     }
 
 
-def _payloads(stable: Sequence[UUID]) -> list[str]:
-    starts = range(0, len(stable), IDS_PER_PAYLOAD)
-    return [",".join(str(each) for each in stable[start : start + IDS_PER_PAYLOAD]) for start in starts]
+def _wake(connection: Connection, happened: Sequence[Happened]) -> None:
+    wake_after_commit(connection, [id_ for each in happened if each.kind in STABLE_KINDS for id_ in each.checkout_ids])

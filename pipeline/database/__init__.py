@@ -2,7 +2,7 @@
 
 Public modules: `backoff` (exponential back-off, in Python and in SQL), `ids` (ranges of ids are ranges of times),
 `invariant` (what must always be true, as a query), `migrations`, `roles`, `schema_grant` (rights in a gateway's own
-schema), `temporary` (a database for a test).
+schema), `temporary` (a database for a test), `urls` (libpq's spelling), `wake_ups` (which long polls a commit wakes).
 """
 
 from typing import TYPE_CHECKING

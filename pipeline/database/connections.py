@@ -7,17 +7,21 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipeline.database.arrays import ArrayDumper
+from pipeline.database.hosts import HostOrder
+from pipeline.database.urls import read_database_url
 from pipeline.settings import Settings
 
 #: Failures of the database and not of the checkout: they are repeated, and are no attempts of it. 08 connection,
 #: 40001 and 40P01 serialisation and deadlock, 53 out of resources, 55P03 lock timeout, 57 cancelled or shutting down,
-#: 25P03 idle in transaction for too long.
-TRANSIENT_SQLSTATES: Final = ("08", "40001", "40P01", "53", "55P03", "57", "25P03")
+#: 25P03 idle in transaction for too long, and 25006: the primary has become a standby, and another one takes writes.
+READ_ONLY: Final = "25006"
+TRANSIENT_SQLSTATES: Final = ("08", "40001", "40P01", "53", "55P03", "57", "25P03", READ_ONLY)
 
 #: A statement is prepared once it has run so often: psycopg's own default.
 PREPARED_AFTER: Final = 5
@@ -39,9 +43,14 @@ def connect_engine(
     pool_size: int | None = None,
     statement_timeout_seconds: float | None = None,
     url: str | None = None,
+    variable: str = "DATABASE_URL",
+    writes: bool = True,
     by_key: bool = False,
 ) -> Engine:
     """Return an engine; connects at first use. `statement_timeout_seconds=0` means none (migrations, audit).
+
+    `url` replaces that of the settings; an error names it by its `variable`. Of several hosts it connects to one that
+    takes writes, without `writes` to a standby if there is one. Raises SettingsError for what is no URL of PostgreSQL.
 
     `by_key` is for work that reads only rows by their keys, over and over: a connection plans each statement once,
     and anew when its plans are older than PLAN_SECONDS.
@@ -62,7 +71,7 @@ def connect_engine(
     if by_key:
         options |= BY_KEY
     engine = create_engine(
-        make_url(url or settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg"),
+        read_database_url(url or settings.database_url.get_secret_value(), variable, writes=writes),
         pool_size=pool_size or settings.pool_size,
         max_overflow=0,
         pool_timeout=10,
@@ -80,7 +89,9 @@ def connect_engine(
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
     )
+    HostOrder().apply(engine)
     event.listen(engine, "connect", _write_arrays)
+    event.listen(engine, "handle_error", _leave_standby)
     if by_key:
         event.listen(engine, "checkout", _discard_old_plans)
     return engine
@@ -88,6 +99,12 @@ def connect_engine(
 
 def _write_arrays(connection: psycopg.Connection[Any], _record: object) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """Have the pool open new connections, which find the new primary."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _discard_old_plans(connection: Any, record: Any, _proxy: object) -> None:

@@ -5,15 +5,18 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, TypeVar
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Engine
 
 from pipeline.database.connections import is_transient, reading, transaction
+from pipeline.database.wake_ups import take_wake_ups
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
+Wake = Callable[[Sequence[UUID]], object]
 
 #: Pauses before a failed transaction is repeated. About 3.6 s in all, well inside the time that a shutdown waits: a
 #: shorter deadlock or restart costs no attempt, a longer outage is left to the sweep.
@@ -21,12 +24,18 @@ TRANSIENT_WAITS: Final = (0.02, 0.1, 0.5, 1.0, 2.0)
 
 
 class TransactionRunner:
-    """Runs work in transactions of its own. Thread-safe; it sends no messages and knows nothing of checkouts."""
+    """Runs work in transactions of its own. Thread-safe; it sends no messages."""
 
-    def __init__(self, database: Engine, *, waits: Sequence[float] = TRANSIENT_WAITS) -> None:
-        """Take the engine. `waits` are the pauses before a transaction is repeated."""
+    def __init__(
+        self, database: Engine, *, waits: Sequence[float] = TRANSIENT_WAITS, wake: Wake = lambda _: None
+    ) -> None:
+        """Take the engine. `waits` are the pauses before a transaction is repeated.
+
+        `wake` is called after each commit that wakes long polls, with their checkouts; it must not raise.
+        """
         self._database = database
         self._waits = tuple(waits)
+        self._wake = wake
 
     def run(self, work: Callable[[Connection], T], *, more_repeats: int = 0) -> T:
         """Return what `work` returned in the transaction that committed.
@@ -49,10 +58,16 @@ class TransactionRunner:
         for pause in (*waits, None):
             try:
                 with begin() as connection:
-                    return work(connection)
+                    take_wake_ups(connection)  # those of an attempt that was rolled back
+                    done = work(connection)
+                    woken = take_wake_ups(connection)
             except Exception as error:
                 if pause is None or not is_transient(error):
                     raise
                 log.info("transaction.repeated", error=str(error))
                 time.sleep(pause * (0.5 + random.random()))  # noqa: S311 (spreads repeats, guards nothing)
+            else:
+                if woken:
+                    self._wake(woken)
+                return done
         raise AssertionError("the last pause is None")

@@ -158,8 +158,6 @@ class Settings(BaseSettings):
     #: Load shedding: new checkouts are refused while one has waited this long for its worker. Below
     #: `redeliver_always_after_seconds`, after which its message is redelivered and its wait starts again.
     web_load_shed_after_seconds: Seconds = 30
-    #: Where HTTP servers listen for checkouts that end: PostgreSQL itself, if DATABASE_URL is a transaction pooler's.
-    listen_database_url: SecretStr | None = None
 
     #: Outbound webhooks: how long a request may take, for how long a delivery is retried, and how long a delivered one
     #: is kept. Addresses that are not public are refused, except in these networks (CIDR, with commas).

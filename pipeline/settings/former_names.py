@@ -32,7 +32,6 @@ FORMER_NAMES: Final[Mapping[str, str]] = {
     "web_backlog_seconds": "web_load_shed_after_seconds",
     "web_wait_cap_seconds": "web_max_wait_seconds",
     "web_requests_per_minute": "web_writes_per_minute",
-    "listen_url": "listen_database_url",
     "payment_tries": "payment_attempts",
     "refused_messages_keep_days": "rejected_messages_keep_days",
     "price_drift_tolerance_minor": "price_drift_tolerances",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from psycopg.errors import UndefinedColumn, UndefinedTable
 from pydantic import ValidationError
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from pipeline.errors.objections import explain_first
 from pipeline.settings import Settings, SettingsError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redis.client import Redis
 
 #: A bare `sqlalchemy.exc.TimeoutError` is not among these: one connection is all that these scripts take from a pool.
-KNOWN = (EmbeddedError, SettingsError, ValidationError, ArgumentError, DBAPIError, OSError)
+KNOWN = (EmbeddedError, SettingsError, ValidationError, DBAPIError, OSError)
 
 
 class CommandError(Exception):
@@ -34,20 +34,18 @@ def explain_errors() -> Iterator[None]:
 
 def open_redis(settings: Settings) -> "Redis":
     """Return a client that connects at first use; raise CommandError when REDIS_URL is not an address."""
-    from workers.broker.queue_stats import connect_redis  # noqa: PLC0415 (150 modules; most commands read no queue)
+    from workers.broker.redis_client import connect_redis  # noqa: PLC0415 (150 modules; most commands read no queue)
 
     try:
         return connect_redis(settings.redis_url.get_secret_value())
-    except ValueError as error:
-        raise CommandError("REDIS_URL is not a Redis address: use one such as redis://host:6379/1.") from error
+    except SettingsError as error:
+        raise CommandError(str(error)) from error
 
 
 def _explain(error: Exception) -> str:
     match error:
         case ValidationError():
             return f"A setting is not valid: {explain_first(error)}."
-        case ArgumentError():
-            return "DATABASE_URL is not a database address: use one such as postgresql://user@host/name."
         case DBAPIError(orig=UndefinedTable() | UndefinedColumn()):
             return "The database has no tables yet, or old ones: run `alembic upgrade head`, then this again."
         case DBAPIError():

@@ -18,7 +18,8 @@ from pipeline.database import connect_engine
 from pipeline.messaging import UNWIND
 from pipeline.saga import get_chain
 from pipeline.settings import Settings
-from workers.broker.queue_stats import NAMESPACE, QueueKeys, connect_redis
+from workers.broker.queue_stats import NAMESPACE, QueueKeys
+from workers.broker.redis_client import connect_redis
 
 #: A commit takes about a millisecond: of thousands of early sends, polls with this interval see some.
 POLL_SECONDS: Final = 0.02

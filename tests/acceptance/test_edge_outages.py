@@ -31,7 +31,7 @@ from tests.acceptance.edge_place import (
     pid_of,
     wait_until,
 )
-from workers.broker.queue_stats import SOCKET_SECONDS
+from workers.broker.redis_client import SOCKET_SECONDS
 
 pytestmark = pytest.mark.acceptance
 

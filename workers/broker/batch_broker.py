@@ -19,7 +19,8 @@ from workers.broker.lua_scripts import WAKE_TOKENS, WorkerScripts
 from workers.broker.message_validation import MemberOption, QueuedMessage, UnfitMessage, read_member
 from workers.broker.pace import Pace
 from workers.broker.queue_client import QueueLink
-from workers.broker.queue_stats import NAMESPACE, SOCKET_SECONDS, QueueKeys, connect_redis
+from workers.broker.queue_stats import NAMESPACE, QueueKeys
+from workers.broker.redis_client import SOCKET_SECONDS, connect_redis
 
 #: Largest batch: a script unpacks a batch onto Lua's stack, which holds about 8,000 values.
 MAX_BATCH: Final = 1000

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
+from uuid import UUID
 
 import structlog
 from dramatiq import Message
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError
 
 from pipeline.messaging import OutgoingMessage
 from workers.broker.batch_broker import BatchBroker
-from workers.broker.queue_stats import to_millis
+from workers.broker.queue_stats import name_wake_ups, to_millis
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,19 @@ class RedisSender:
             return False
         self._note(failing=False)
         return True
+
+    def wake(self, checkout_ids: Sequence[UUID]) -> None:
+        """Wake the long polls of these checkouts; none of them when Redis is away. Never raises for that."""
+        if not self._may_try():
+            return
+        payload = ",".join(str(each) for each in checkout_ids)
+        try:
+            self._broker.client.publish(name_wake_ups(self._broker.namespace, self._broker.client), payload)
+        except (RedisError, OSError) as error:
+            log.warning("wake.failed", count=len(checkout_ids), error=repr(error))
+            self._note(failing=True)
+        else:
+            self._note(failing=False)
 
     def _may_try(self) -> bool:
         with self._lock:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import redis
 import structlog
 from dramatiq.errors import DecodeError
 from dramatiq.message import get_encoder
-from redis.connection import parse_url
 from redis.exceptions import RedisError
 
 from pipeline.messaging.ports import Head
@@ -19,9 +18,6 @@ log = structlog.get_logger(__name__)
 
 NAMESPACE: Final = "dramatiq"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-#: A Redis that does not answer costs a caller one second, not the client's default of five to fifty-nine.
-SOCKET_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +47,9 @@ def name_acks(namespace: str, worker: str, queue: str) -> str:
     return f"{namespace}:__acks__.{worker}.{queue}"
 
 
-def connect_redis(url: str, *, floor_seconds: float = 0.0) -> redis.Redis:
-    """Return a client that raises within a second and never retries; it connects at first use.
-
-    A retried enqueue whose reply was lost would run twice at once. Options in the URL precede these, except that a
-    socket time-out is at least `floor_seconds` (a blocking command must not be cut off) and that replies are bytes.
-    """
-    options: dict[str, Any] = {
-        "socket_timeout": SOCKET_SECONDS,
-        "socket_connect_timeout": SOCKET_SECONDS,
-        **parse_url(url),
-        "decode_responses": False,
-    }
-    options["socket_timeout"] = max(options["socket_timeout"], floor_seconds)
-    return redis.Redis(connection_pool=redis.ConnectionPool(**options))
+def name_wake_ups(namespace: str, client: redis.Redis) -> str:
+    """Return the channel of the long polls' wake-ups. Channels are those of a server, not of one of its databases."""
+    return f"{namespace}.{client.connection_pool.connection_kwargs.get('db', 0)}:wake_ups"
 
 
 def to_millis(moment: datetime) -> int:

@@ -18,6 +18,8 @@ from starlette.responses import Response
 
 from pipeline.settings import Settings
 from workers.bootstrap import build_components
+from workers.broker.queue_stats import name_wake_ups
+from workers.broker.redis_client import connect_redis_async
 from workers.web.admin.routes import actions, sign_in, statistics
 from workers.web.admin.routes import checkout_detail as details
 from workers.web.admin.routes import checkout_list as listing
@@ -25,7 +27,7 @@ from workers.web.admin.sessions import COOKIE
 from workers.web.context import WebContext
 from workers.web.groups import Load, build_groups
 from workers.web.health_check import HealthChecker
-from workers.web.long_poll import LongPolls
+from workers.web.long_poll import CLIENT_NAME, LongPolls
 from workers.web.protection.known_credentials import KnownCredentials
 from workers.web.protection.load_shedding import LoadShedding
 from workers.web.protection.rate_limits import RateLimits, read_limits
@@ -97,7 +99,10 @@ def build_context(settings: Settings) -> WebContext:
     return WebContext(
         settings=own,
         components=components,
-        long_polls=LongPolls((settings.listen_database_url or settings.database_url).get_secret_value()),
+        long_polls=LongPolls(
+            lambda: connect_redis_async(settings.redis_url.get_secret_value(), name=CLIENT_NAME),
+            name_wake_ups(broker.namespace, broker.client),
+        ),
         rate_limits=RateLimits(read_limits(own), SharedCounts(broker.client, broker.namespace)),
         known_credentials=KnownCredentials(),
         threads=threads,

@@ -1,29 +1,33 @@
-"""Long polls: requests that wait until their checkout is in a stable state, and are woken by PostgreSQL.
+"""Long polls: requests that wait until their checkout is in a stable state, and are woken through Redis.
 
-One connection of its own LISTENs for all of them. A notification is a hint like any other message: a long poll reads
-the row before and after it, and a new connection, after one that was lost, wakes all of them.
+One connection of its own subscribes for all of them. A wake-up is a hint like any other message: a long poll reads the
+row before and after it, and now and then without one; and a new connection, after one that was lost, wakes all of them.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
-import psycopg
 import structlog
-from sqlalchemy import make_url
-
-from pipeline.checkouts.events import CHANNEL
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
+#: The name of the listening connection at the server.
+CLIENT_NAME: Final = "checkout.waiting"
 #: A connection is tested this often, and must answer within the time-out; otherwise another one is opened.
 BEAT_SECONDS: Final = 5.0
 BEAT_TIMEOUT_SECONDS: Final = 2.0
-#: Checkouts of the newest notifications that are kept: those of some seconds at a thousand a second.
+#: A long poll without a wake-up reads its row this often: the process that should have woken it may have been killed
+#: between its commit and the wake-up. Most checkouts are finished long before the first time.
+LOOK_SECONDS: Final = 2.0
+#: Checkouts of the newest wake-ups that are kept: those of some seconds at a thousand a second.
 MOST_RECENT: Final = 10_000
 #: Pause before the next connection. Meanwhile no long poll is woken; each ends at its own time.
 RETRY_SECONDS: Final = 0.5
@@ -32,9 +36,10 @@ RETRY_SECONDS: Final = 0.5
 class LongPolls:
     """The long polls by checkout. For one event loop."""
 
-    def __init__(self, url: str) -> None:
-        """Listen at this database directly: LISTEN does not work through a transaction pooler."""
-        self._url = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    def __init__(self, connect: Callable[[], Redis], channel: str) -> None:
+        """Subscribe to this channel, with a client that is made when it listens."""
+        self._connect = connect
+        self._channel = channel
         self._waiters: dict[UUID, set[asyncio.Event]] = {}
         self._recent: dict[UUID, None] = {}
         self._connections = 0
@@ -57,7 +62,7 @@ class LongPolls:
         """Return the result of `read` once it `is_stable`, or after `seconds`, or when the process ends.
 
         `since` is the `mark` of a moment before the checkout was started: as long as the same connection listens, a
-        checkout without a notification is in progress, and is not read before it has one.
+        checkout without a wake-up is in progress, and is not read for `LOOK_SECONDS`.
         """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + seconds
@@ -66,7 +71,7 @@ class LongPolls:
         try:
             if since is not None and since == self.mark() and checkout_id not in self._recent and not self._closing:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), seconds)
+                    await asyncio.wait_for(woken.wait(), min(seconds, LOOK_SECONDS))
             while True:
                 # Cleared before the row is read: a later change wakes this long poll again.
                 woken.clear()
@@ -74,7 +79,7 @@ class LongPolls:
                 if is_stable(found) or self._closing or loop.time() >= ends_at:
                     return found
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), ends_at - loop.time())
+                    await asyncio.wait_for(woken.wait(), min(ends_at - loop.time(), LOOK_SECONDS))
         finally:
             self._waiters[checkout_id].discard(woken)
             if not self._waiters[checkout_id]:
@@ -85,7 +90,7 @@ class LongPolls:
         while True:
             try:
                 await self._listen()
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            except (RedisError, OSError, TimeoutError) as error:
                 log.warning("long_poll.disconnected", error=type(error).__name__)
             finally:
                 self.listening.clear()
@@ -97,25 +102,35 @@ class LongPolls:
         self._wake_all()
 
     async def _listen(self) -> None:
-        async with await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=3, application_name="checkout.waiting"
-        ) as connection:
-            await connection.execute(f"LISTEN {CHANNEL}".encode())
-            self._connections += 1
-            self.listening.set()
-            # The rows have every change of the time without a listener.
-            self._wake_all()
+        async with self._connect() as client, client.pubsub() as subscription:
+            await subscription.subscribe(self._channel)
             while True:
-                async for notification in connection.notifies(timeout=BEAT_SECONDS):
-                    self._receive(notification.payload)
-                await asyncio.wait_for(connection.execute("SELECT 1"), BEAT_TIMEOUT_SECONDS)
+                message = await self._next_message(subscription)
+                if message["type"] == "subscribe":  # also after a connection that the client has replaced by itself
+                    self._connections += 1
+                    self.listening.set()
+                    # The rows have every change of the time without a listener.
+                    self._wake_all()
+                elif message["type"] == "message":
+                    self._receive(message["data"])
 
-    def _receive(self, payload: str) -> None:
-        # Every session of this database may NOTIFY: a payload without a checkout must not end the listening.
+    async def _next_message(self, subscription: PubSub) -> dict[str, Any]:
+        """Return the next message. TimeoutError when the connection answers nothing, not even a ping."""
+        message = await subscription.get_message(timeout=BEAT_SECONDS)
+        if message is None:
+            await subscription.ping()
+            message = await subscription.get_message(timeout=BEAT_TIMEOUT_SECONDS)
+        if message is None:
+            raise TimeoutError
+        found: dict[str, Any] = message
+        return found
+
+    def _receive(self, payload: bytes) -> None:
+        # Every client of this server may publish: a payload without a checkout must not end the listening.
         try:
-            ids = [UUID(each) for each in payload.split(",")]
+            ids = [UUID(each) for each in payload.decode().split(",")]
         except ValueError:
-            log.warning("long_poll.unreadable", characters=len(payload))
+            log.warning("long_poll.unreadable", bytes=len(payload))
             return
         for checkout_id in ids:
             self._recent.pop(checkout_id, None)

@@ -40,7 +40,14 @@ class SandboxGateway:
         secret = own.webhook_secret
         self._stamp = Stamp(secret) if secret.get_secret_value() else None
         # One connection for the writer, one for those that read its tables.
-        self._engine = connect_engine(settings, application_name="sandbox", pool_size=2, url=url, by_key=True)
+        self._engine = connect_engine(
+            settings,
+            application_name="sandbox",
+            pool_size=2,
+            url=url,
+            variable="DATABASE_URL" if url is None else "CHECKOUT_SANDBOX_DATABASE_URL",
+            by_key=True,
+        )
         conduct = Conduct(
             hang_seconds=min(own.hang_seconds, settings.gateway_timeout_seconds),
             slow_seconds=settings.gateway_timeout_seconds / 2,

@@ -12,7 +12,8 @@ from scripts.faults.verification import Verdict
 from tests.support.harness import Shelf, Works
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.publisher import RedisSender
-from workers.broker.queue_stats import NAMESPACE, QueueKeys, connect_redis
+from workers.broker.queue_stats import NAMESPACE, QueueKeys
+from workers.broker.redis_client import connect_redis
 
 VALIDATION, RESERVATION, LOCK = "checkout.cart_validation", "checkout.inventory_reservation", "checkout.price_lock"
 

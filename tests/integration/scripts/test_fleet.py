@@ -20,7 +20,7 @@ from scripts.environments.fleet import FleetLog, run_fleet
 from scripts.environments.scratch import name_database, open_scratch
 from scripts.local_servers.valkey import Valkey
 from tests.support.processes import START_SECONDS
-from workers.broker.queue_stats import SOCKET_SECONDS
+from workers.broker.redis_client import SOCKET_SECONDS
 
 
 def test_workers_that_do_not_start_are_reported_with_their_last_output(

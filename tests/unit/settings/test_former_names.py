@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pipeline.settings import Settings, TaxRatesEnded
 from pipeline.settings.former_names import FORMER_NAMES, WITHOUT_CURRENCY, _warned
 
-VALUES: Final = {"poll_interval_seconds": "0.25", "listen_database_url": "postgresql://direct"}
+VALUES: Final = {"poll_interval_seconds": "0.25"}
 NETWORKS: Final = {"outbound_webhook_private_networks": "10.0.0.0/8"}
 
 

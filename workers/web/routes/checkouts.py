@@ -90,7 +90,8 @@ async def process_checkout(
     """Pay a started checkout, or a cart at once.
 
     202 at once, with the address of its status; with `Prefer: wait=N` the order, or why there is none. A repeat with
-    the same key and body gets the first response, for 24 hours, and never pays twice.
+    the same key and body gets the first response, for 24 hours, and never pays twice; where that was 202, a repeat
+    with a wait gets what has become of the checkout.
     """
     context, caller = context_of(request), caller_of(request)
     key = read_key(idempotency_key)

@@ -1,6 +1,8 @@
 """`POST /checkout`: one payment for one idempotency key, and the stored response for every repeat."""
 
+import json
 from typing import Final
+from uuid import UUID
 
 from starlette.responses import Response
 
@@ -17,6 +19,9 @@ from workers.web.responses.problem_details import explain_refusal, render
 #: A lease ends this much after its wait: enough for slow transactions before and after it. When a process crashes,
 #: repeats of its requests get `idempotency_running` for no longer.
 LEASE_MARGIN_SECONDS: Final = 10
+
+#: The status of a checkout that was in progress, or waited for somebody, when its response was stored.
+IN_PROGRESS: Final = 202
 
 #: Unless it is committed, a refusal with one of these is not stored: it is about the key, or about another request in
 #: progress. When that has failed, the same key can buy.
@@ -40,7 +45,7 @@ async def purchase(context: WebContext, request: StartRequest | ProcessRequest, 
     try:
         result = await _run(context, request, idempotent, seconds + LEASE_MARGIN_SECONDS)
         if isinstance(result, StoredResponse):
-            return _replay(result)
+            return await _replay(context, request.owner, result, seconds)
         outcome = await settle(context, result.checkout_id, request.owner, seconds, since=since)
         response = respond_to_buyer(outcome, paying=True, waited=seconds)
     except Refused as refusal:
@@ -67,6 +72,14 @@ async def _run(
     return await context.run(lambda: context.service.purchase(request, idempotent, lease_seconds))
 
 
-def _replay(stored: StoredResponse) -> Response:
-    headers = {name: value for name, value in stored.headers.items() if name != "content-length"}
-    return Response(stored.body, stored.status, headers={**headers, "Idempotency-Replayed": "true"})
+async def _replay(context: WebContext, owner: str, stored: StoredResponse, seconds: int) -> Response:
+    """Return the stored response; for one of a checkout in progress, with a wait, what has become of it since."""
+    if stored.status == IN_PROGRESS and seconds:
+        checkout_id = UUID(json.loads(stored.body)["checkout_id"])
+        outcome = await settle(context, checkout_id, owner, seconds)
+        response = respond_to_buyer(outcome, paying=True, waited=seconds)
+    else:
+        headers = {name: value for name, value in stored.headers.items() if name != "content-length"}
+        response = Response(stored.body, stored.status, headers=headers)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response

@@ -13,7 +13,8 @@ from pipeline.messaging import OutgoingMessage
 from pipeline.messaging.ports import Head
 from tests.integration.workers.broker.workshop import Workshop, make_ids, wait_until
 from workers.broker.publisher import RedisSender
-from workers.broker.queue_stats import QueueFigures, RedisBacklog, connect_redis, queue_figures, read_sent_at, to_millis
+from workers.broker.queue_stats import QueueFigures, RedisBacklog, queue_figures, read_sent_at, to_millis
+from workers.broker.redis_client import connect_redis
 
 OLDER = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 NEWER = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)

@@ -9,7 +9,8 @@ from redis import Redis
 from sqlalchemy import make_url
 
 from tests.support.patience import WAIT_SECONDS
-from workers.broker.queue_stats import NAMESPACE, connect_redis
+from workers.broker.queue_stats import NAMESPACE
+from workers.broker.redis_client import connect_redis
 from workers.web.protection.policies import Policy
 from workers.web.protection.rate_limits import RateLimits
 from workers.web.protection.shared_counts import SharedCounts

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import httpx2
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from pipeline.checkouts.events import write_events
 from tests.integration.workers.web.stage import Stage, put_cart, start
@@ -23,9 +23,18 @@ def pause_checkout(stage: Stage, cup: httpx2.Client) -> UUID:
 
 def rest(stage: Stage, checkout_id: UUID) -> None:
     """Have another process make a checkout stable, as a worker does."""
+    stage.server._context.components.transactions.run(lambda connection: _rest(connection, checkout_id))
+
+
+def rest_unnoticed(stage: Stage, checkout_id: UUID) -> None:
+    """Have a process make a checkout stable that is killed before it wakes anybody."""
     with stage.engine.begin() as connection:
-        connection.execute(
-            text("UPDATE checkouts SET state = 'awaiting_payment', due_at = NULL, due_reason = NULL WHERE id = :id"),
-            {"id": checkout_id},
-        )
-        write_events(connection, "checkout.awaiting_payment", [checkout_id])
+        _rest(connection, checkout_id)
+
+
+def _rest(connection: Connection, checkout_id: UUID) -> None:
+    connection.execute(
+        text("UPDATE checkouts SET state = 'awaiting_payment', due_at = NULL, due_reason = NULL WHERE id = :id"),
+        {"id": checkout_id},
+    )
+    write_events(connection, "checkout.awaiting_payment", [checkout_id])

@@ -91,6 +91,42 @@ def test_while_the_first_is_processed_a_repeat_is_refused(stage: Stage, cup: htt
     same(first, pay(cup, body, key="order-1"))
 
 
+def test_a_repeat_of_one_in_progress_waits_for_its_end(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a purchase that was in progress when its wait ended
+    body = {"cart_id": put_cart(cup, ("cup", 1))}
+    with held_stock(stage):
+        first = pay(cup, body, key="order-1", prefer={"Prefer": "wait=1"})
+    assert (first.status_code, first.json()["state"]) == (202, "running")
+    # When it is repeated with a wait
+    again = pay(cup, body, key="order-1")
+    # Then that is its order, and a repeat without a wait is the stored response
+    assert (again.status_code, again.json()["state"], again.json()["checkout_id"]) == (
+        200,
+        "completed",
+        first.json()["checkout_id"],
+    )
+    assert (again.headers["idempotency-replayed"], again.headers["preference-applied"]) == ("true", "wait=30")
+    assert "retry-after" not in again.headers
+    same(first, pay(cup, body, key="order-1", prefer={}))
+    assert money(stage) == [("authorize", 1), ("capture", 1)]
+
+
+def test_a_repeat_of_one_that_failed_meanwhile_says_why(stage: Stage, cup: httpx2.Client) -> None:
+    # Given a purchase that was in progress when it was answered, and is declined
+    body = {"cart_id": put_cart(cup, ("cup", 1))}
+    with held_stock(stage):
+        first = pay(cup, body, token="tok_insufficient_funds", key="order-1", prefer={})
+    assert first.status_code == 202
+    # When
+    again = pay(cup, body, token="tok_insufficient_funds", key="order-1")
+    # Then
+    assert (again.status_code, again.json()["code"], again.headers["idempotency-replayed"]) == (
+        402,
+        "payment_declined",
+        "true",
+    )
+
+
 def test_twenty_at_once_are_one_payment(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     cart = {"id": str(uuid4()), **BODY}

@@ -1,33 +1,56 @@
-"""What wakes long polls: one notification for each batch, whatever happens to the one connection that listens."""
+"""What wakes long polls: one wake-up for each batch, whatever happens to the one connection that listens."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import httpx2
-import psycopg
 import pytest
+from redis import Redis
+from sqlalchemy import Connection, text
 
-from pipeline.checkouts.events import CHANNEL, write_events
-from tests.integration.workers.web.pauses import pause_checkout, rest
+from pipeline.checkouts.events import write_events
+from tests.integration.workers.web.pauses import pause_checkout, rest, rest_unnoticed
 from tests.integration.workers.web.stage import SECONDS, Stage, put_cart, spin_until, start
-from workers.web.long_poll import LongPolls
-
-LISTENERS = (
-    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'checkout.waiting'"
-)
+from workers.broker.queue_stats import NAMESPACE, name_wake_ups
+from workers.broker.redis_client import connect_redis, connect_redis_async
+from workers.web.long_poll import CLIENT_NAME, LongPolls
 
 
-def find_listener(stage: Stage) -> int:
-    """Return the PostgreSQL process of the listening connection, once it is the only one."""
-    spin_until(lambda: len(stage.shelf.rows(LISTENERS)) == 1, "one listens")
-    [(pid,)] = stage.shelf.rows(LISTENERS)
-    return int(pid)
+@pytest.fixture
+def client(stage: Stage) -> Iterator[Redis]:
+    """A client of the test's Redis."""
+    with connect_redis(stage.settings.redis_url.get_secret_value()) as found:
+        yield found
 
 
-def test_it_is_the_notification_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
+def list_listeners(client: Redis) -> list[str]:
+    """Return the ids of the connections that listen for this database of Redis."""
+    db = str(client.connection_pool.connection_kwargs["db"])
+    return [each["id"] for each in client.client_list() if (each["name"], each["db"]) == (CLIENT_NAME, db)]
+
+
+def cut_off(client: Redis) -> None:
+    """End the connections that listen."""
+    for each in list_listeners(client):
+        client.client_kill_filter(_id=each)
+
+
+def find_listener(client: Redis) -> str:
+    """Return the listening connection, once it is the only one."""
+    spin_until(lambda: len(list_listeners(client)) == 1, "one listens")
+    return list_listeners(client)[0]
+
+
+def build_polls(stage: Stage, client: Redis) -> LongPolls:
+    """Return long polls beside those of the server."""
+    url = stage.settings.redis_url.get_secret_value()
+    return LongPolls(lambda: connect_redis_async(url, name=CLIENT_NAME), name_wake_ups(NAMESPACE, client))
+
+
+def test_it_is_the_wake_up_that_wakes(stage: Stage, cup: httpx2.Client) -> None:
     # Given
     checkout_id = pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
@@ -45,10 +68,10 @@ def test_it_is_the_notification_that_wakes(stage: Stage, cup: httpx2.Client) -> 
     assert stage.server._context.long_polls._waiters == {}
 
 
-def test_a_change_while_it_is_read_is_not_missed(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_change_while_it_is_read_is_not_missed(stage: Stage, cup: httpx2.Client, client: Redis) -> None:
     # Given a read of a checkout, after which, and before it is returned, the checkout becomes stable
     checkout_id = pause_checkout(stage, cup)
-    waiting = LongPolls(stage.settings.database_url.get_secret_value())
+    waiting = build_polls(stage, client)
     seen: list[str] = []
 
     async def look() -> str:
@@ -77,58 +100,108 @@ def test_a_change_while_it_is_read_is_not_missed(stage: Stage, cup: httpx2.Clien
     assert time.monotonic() - began < SECONDS / 2
 
 
-@pytest.mark.parametrize("payload", ["", "nothing", f"{UUID(int=1)},nothing", "é" * 3000])
-def test_an_unreadable_notification_ends_no_listening(stage: Stage, cup: httpx2.Client, payload: str) -> None:
+@pytest.mark.parametrize("payload", ["", "nothing", f"{UUID(int=1)},nothing", "é" * 3000, b"\xff\x00"])
+def test_an_unreadable_wake_up_ends_no_listening(
+    stage: Stage, cup: httpx2.Client, client: Redis, payload: str | bytes
+) -> None:
     # Given
     checkout_id = pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
-    listener = find_listener(stage)
+    listener = find_listener(client)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
         spin_until(lambda: stage.server._context.long_polls._waiters, "a long poll waits")
         # When
-        stage.shelf.run("SELECT pg_notify(:channel, :payload)", channel=CHANNEL, payload=payload)
-        began = time.monotonic()
+        assert client.publish(name_wake_ups(NAMESPACE, client), payload) == 1
         rest(stage, checkout_id)
         # Then what is said after it is heard, by the same listener
         assert waiting.result().json()["state"] == "awaiting_payment"
-    assert time.monotonic() - began < 2
-    assert find_listener(stage) == listener
+    assert find_listener(client) == listener
 
 
-def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_listener_that_was_cut_off_listens_again(stage: Stage, cup: httpx2.Client, client: Redis) -> None:
     # Given
     checkout_id = pause_checkout(stage, cup)
     [(cart_id,)] = stage.shelf.rows("SELECT cart_id FROM checkouts")
-    pid = find_listener(stage)
+    before = find_listener(client)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(start, cup, cart_id)
         spin_until(lambda: stage.server._context.long_polls._waiters, "a long poll waits")
-        # When the connection is ended, and the notification comes without a listener
-        stage.shelf.rows("SELECT pg_terminate_backend(:pid)", pid=pid)
+        # When the connection is ended, and the wake-up comes without a listener
+        cut_off(client)
         rest(stage, checkout_id)
         # Then it is heard of all the same
         assert waiting.result().json()["state"] == "awaiting_payment"
-    spin_until(lambda: stage.shelf.rows(LISTENERS) not in ([], [(pid,)]), "it listens again")
+    spin_until(lambda: list_listeners(client) not in ([], [before]), "it listens again")
 
 
-def test_a_batch_is_one_notification(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_wake_up_that_was_lost_is_not_waited_for(
+    stage: Stage, cup: httpx2.Client, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a process that is killed between its commit and the wake-up
+    monkeypatch.setattr("workers.web.long_poll.LOOK_SECONDS", 0.05)
+    checkout_id = pause_checkout(stage, cup)
+
+    async def make_stable_unnoticed(polls: LongPolls) -> None:
+        async def later() -> None:
+            await spin(lambda: polls._waiters)
+            rest_unnoticed(stage, checkout_id)
+
+        tasks.append(asyncio.create_task(later()))
+
+    tasks: list[asyncio.Task[None]] = []
+    # When, then the row is looked at
+    state, seen = wait_since(stage, client, checkout_id, make_stable_unnoticed)
+    assert (state, seen[-1], set(seen[:-1])) == ("awaiting_payment", "awaiting_payment", {"running"})
+
+
+def test_a_batch_is_one_wake_up(stage: Stage, cup: httpx2.Client, client: Redis) -> None:
     # Given another listener
     ids = [UUID(start(cup, put_cart(cup, ("cup", 1))).json()["checkout_id"]) for _ in range(3)]
-    url = stage.settings.database_url.get_secret_value()
-    with psycopg.connect(url, autocommit=True) as listener:
-        listener.execute(f"LISTEN {CHANNEL}")
+    batch = (ids * 22)[:64]
+    with client.pubsub(ignore_subscribe_messages=True) as subscription:
+        subscription.subscribe(name_wake_ups(NAMESPACE, client))
         # When a batch of 64 becomes stable, and as many others have events that wake no long poll
-        with stage.engine.begin() as connection:
-            write_events(connection, "checkout.awaiting_payment", (ids * 22)[:64])
+
+        def write(connection: Connection) -> None:
+            write_events(connection, "checkout.awaiting_payment", batch)
             write_events(connection, "checkout.phase_completed", ids, phase="price_lock")
+
+        stage.server._context.components.transactions.run(write)
         # Then
-        notices = list(listener.notifies(timeout=0.3))
-    assert [notice.payload.split(",") for notice in notices] == [[str(each) for each in (ids * 22)[:64]]]
+        client.publish(name_wake_ups(NAMESPACE, client), "the end")
+        spoken = [each["data"].decode() for each in iter(lambda: subscription.get_message(timeout=0.3), None) if each]
+    assert spoken == [",".join(str(each) for each in batch), "the end"]
+
+
+def test_what_is_rolled_back_wakes_nobody(stage: Stage, cup: httpx2.Client, client: Redis) -> None:
+    # Given
+    checkout_id = UUID(start(cup, put_cart(cup, ("cup", 1))).json()["checkout_id"])
+    transactions = stage.server._context.components.transactions
+
+    def fail(connection: Connection) -> None:
+        write_events(connection, "checkout.awaiting_payment", [checkout_id])
+        raise ValueError("no")
+
+    with client.pubsub(ignore_subscribe_messages=True) as subscription:
+        subscription.subscribe(name_wake_ups(NAMESPACE, client))
+        # When
+        for _ in range(3):
+            with pytest.raises(ValueError, match="no"):
+                transactions.run(fail)
+        transactions.run(lambda connection: connection.execute(text("SELECT 1")))
+        client.publish(name_wake_ups(NAMESPACE, client), "the end")
+        # Then
+        spoken = [each["data"] for each in iter(lambda: subscription.get_message(timeout=0.3), None) if each]
+    assert spoken == [b"the end"]
 
 
 def wait_since(
-    stage: Stage, checkout_id: UUID, meanwhile: Callable[[LongPolls], Awaitable[None]], seconds: float = SECONDS
+    stage: Stage,
+    client: Redis,
+    checkout_id: UUID,
+    meanwhile: Callable[[LongPolls], Awaitable[None]],
+    seconds: float = SECONDS,
 ) -> tuple[str, list[str]]:
     """Return the state that a long poll found, and what it read, after `meanwhile` since its mark."""
     seen: list[str] = []
@@ -139,7 +212,7 @@ def wait_since(
         return str(state)
 
     async def wait() -> str:
-        polls = LongPolls(stage.settings.database_url.get_secret_value())
+        polls = build_polls(stage, client)
         listening = asyncio.create_task(polls.run())
         await asyncio.wait_for(polls.listening.wait(), SECONDS)
         mark = polls.mark()
@@ -161,7 +234,9 @@ async def spin(is_so: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-def test_a_checkout_that_was_just_started_is_read_when_it_is_notified(stage: Stage, cup: httpx2.Client) -> None:
+def test_a_checkout_that_was_just_started_is_read_when_it_is_woken(
+    stage: Stage, cup: httpx2.Client, client: Redis
+) -> None:
     # Given a checkout of which nothing was said since the mark
     checkout_id = pause_checkout(stage, cup)
 
@@ -174,51 +249,51 @@ def test_a_checkout_that_was_just_started_is_read_when_it_is_notified(stage: Sta
 
     tasks: list[asyncio.Task[None]] = []
     # When, then it is read once
-    assert wait_since(stage, checkout_id, make_stable_soon) == ("awaiting_payment", ["awaiting_payment"])
+    assert wait_since(stage, client, checkout_id, make_stable_soon) == ("awaiting_payment", ["awaiting_payment"])
 
 
-def test_one_that_was_notified_before_the_wait_is_read_at_once(stage: Stage, cup: httpx2.Client) -> None:
+def test_one_that_was_woken_before_the_wait_is_read_at_once(stage: Stage, cup: httpx2.Client, client: Redis) -> None:
     checkout_id = pause_checkout(stage, cup)
 
     async def make_stable(polls: LongPolls) -> None:
         rest(stage, checkout_id)
         await spin(lambda: polls._recent)
 
-    assert wait_since(stage, checkout_id, make_stable) == ("awaiting_payment", ["awaiting_payment"])
+    assert wait_since(stage, client, checkout_id, make_stable) == ("awaiting_payment", ["awaiting_payment"])
 
 
-def test_one_that_may_have_been_missed_is_read_at_once(stage: Stage, cup: httpx2.Client) -> None:
+def test_one_that_may_have_been_missed_is_read_at_once(stage: Stage, cup: httpx2.Client, client: Redis) -> None:
     # Given that the listener is cut off after the mark, and what happens meanwhile is not heard
     checkout_id = pause_checkout(stage, cup)
 
-    async def cut_off(polls: LongPolls) -> None:
-        stage.shelf.rows(f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS}) AS listeners")
+    async def miss(polls: LongPolls) -> None:
+        cut_off(client)
         await spin(lambda: not polls.listening.is_set())
         rest(stage, checkout_id)
 
-    assert wait_since(stage, checkout_id, cut_off)[1][-1] == "awaiting_payment"
+    assert wait_since(stage, client, checkout_id, miss)[1][-1] == "awaiting_payment"
 
     async def listen_again(polls: LongPolls) -> None:
         before = polls._connections
-        stage.shelf.rows(f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS}) AS listeners")
+        cut_off(client)
         await spin(lambda: polls._connections > before and polls.listening.is_set())
 
-    assert wait_since(stage, checkout_id, listen_again) == ("awaiting_payment", ["awaiting_payment"])
+    assert wait_since(stage, client, checkout_id, listen_again) == ("awaiting_payment", ["awaiting_payment"])
 
 
-def test_one_without_a_notification_is_read_at_the_end_of_its_wait(stage: Stage, cup: httpx2.Client) -> None:
+def test_one_without_a_wake_up_is_read_at_the_end_of_its_wait(stage: Stage, cup: httpx2.Client, client: Redis) -> None:
     checkout_id = pause_checkout(stage, cup)
 
     async def do_nothing(_polls: LongPolls) -> None:
         pass
 
-    assert wait_since(stage, checkout_id, do_nothing, 0.2) == ("running", ["running"])
+    assert wait_since(stage, client, checkout_id, do_nothing, 0.2) == ("running", ["running"])
 
 
-def test_only_the_newest_notifications_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_wake_ups_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.web.long_poll.MOST_RECENT", 3)
-    polls = LongPolls("postgresql://nowhere")
+    polls = LongPolls(lambda: connect_redis_async("redis://nowhere", name=CLIENT_NAME), "wake_ups")
     for number in (1, 2, 3, 1, 4):
-        polls._receive(str(UUID(int=number)))
+        polls._receive(str(UUID(int=number)).encode())
 
     assert [each.int for each in polls._recent] == [3, 1, 4]

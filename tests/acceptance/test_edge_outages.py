@@ -285,8 +285,10 @@ def test_an_edge_that_gets_sigterm_answers_every_long_poll(place: Place) -> None
             wait_until(lambda: place.processes.count_lines("web.1 | ended with 0") == before + 1, "it has ended well")
             assert time.monotonic() - began < 10 + MANY * usual
         place.wait_for_states({"completed": 6, "awaiting_payment": 2, "cancelled": 1})
-        # And repeats of the six get the same responses
+        # And repeats of the six get the same responses, and with a wait their orders
         place.wait_for_edge()
-        assert [pay(client, name, wait=LONG_WAIT).content for name in names] == [each.content for each in responses]
+        assert [pay(client, name).content for name in names] == [each.content for each in responses]
+        ended = [pay(client, name, wait=LONG_WAIT) for name in names]
+        assert Counter(map(summarize, ended)) == {(200, "completed"): 6}
     assert place.shelf.rows(CAPTURED) == [(6, 6)]
     assert place.shelf.stock("cup") == (34, 2)

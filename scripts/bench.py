@@ -20,6 +20,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from scripts.benchmarks import rounds as bench_rounds
+from scripts.benchmarks.costs import measure_costs
 from scripts.benchmarks.floor import measure_floor
 from scripts.benchmarks.idle import measure_idle
 from scripts.benchmarks.machine_speed import measure_speed, warn
@@ -53,6 +54,7 @@ PARTS: Final[Mapping[str, Measure]] = {
     "growth": bench_rounds.measure_growth,
     "memory": bench_rounds.measure_memory,
     "start": measure_start,
+    "costs": measure_costs,
     "units": bench_rounds.measure_units,
     "stalls": bench_rounds.measure_stalls,
     "vendure": measure_vendure,

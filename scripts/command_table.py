@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "roles": Command("Create the least-privilege roles of the database.", "scripts.roles:app"),
     "replay": Command("Run a file of real invoices through the pipeline.", "scripts.replay:app"),
     "bench": Command("Measure throughput and latency beside stock dramatiq.", "scripts.bench:app"),
+    "sizing": Command("Reckon the processes, cores and hosts that a peak needs.", "scripts.sizing:main"),
     "chaos": Command("Inject faults while buyers buy, and check that nothing is lost.", "scripts.chaos:main"),
     "contracts": Command("Write docs/openapi.json and docs/asyncapi.json from the code.", "scripts.contracts:main"),
     "security": Command("Look for vulnerable packages, and for secrets in the files.", "scripts.security:main"),

@@ -58,8 +58,8 @@ def measure_http(runner: BenchmarkRunner) -> Figures:
             yield f"http_open_{name}", value
 
 
-def measure_engine(runner: BenchmarkRunner, purchases: int, **how: Any) -> Figures:
-    """Yield the figures of one round of the engine."""
+def measure_engine(runner: BenchmarkRunner, purchases: int, *, kinds: Kinds | None = None, **how: Any) -> Figures:
+    """Yield the figures of one round of the engine, with processor time by these kinds of processes."""
     port = find_port()
     with runner.open(web_port=port, web_writes_per_minute=10_000_000) as own:
         database = own.build().database
@@ -72,7 +72,7 @@ def measure_engine(runner: BenchmarkRunner, purchases: int, **how: Any) -> Figur
         with database.connect() as connection:
             since = connection.execute(NOW).scalar_one()
         plan = Plan(port, api_key, purchases, VARIANTS, **how)
-        yield from measure_buyers(runner, own, supervisor, database, plan, list_kinds())
+        yield from measure_buyers(runner, own, supervisor, database, plan, kinds or list_kinds())
         yield from measure_batches(database, since)
 
 

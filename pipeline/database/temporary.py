@@ -8,9 +8,10 @@ from typing import Any, Final
 from uuid import uuid4
 
 from pydantic import SecretStr
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
 
 from pipeline.database.migrations import migrate
+from pipeline.database.urls import read_database_url
 from pipeline.settings import Settings
 
 #: Short, so that a test waits for tenths of a second where production waits for seconds.
@@ -50,7 +51,7 @@ def open_postgres() -> Iterator[str]:
 @contextmanager
 def open_database(server_url: str, name: str) -> Iterator[str]:
     """Yield the address of a new database `<name>_<id>` with the schema; it is dropped at the end."""
-    server = make_url(server_url).set(drivername="postgresql+psycopg")
+    server = read_database_url(server_url)
     own = f"{name}_{os.getpid()}_{uuid4().hex[:6]}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     try:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 
+from pipeline.database.urls import read_database_url
 from pipeline.settings import Settings
 from scripts.benchmarks.copies import TABLES, copy_rows, vacuum_and_checkpoint
 from scripts.benchmarks.empty_chain import EmptyChain
@@ -106,7 +107,7 @@ def start_copies(connection: Connection, original: UUID, count: int) -> None:
 
 def run_script(settings: Settings, script: str, each: int) -> None:
     """Run the script `each` times in every client; raise CommandError with pgbench's output when it fails."""
-    url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
+    url = read_database_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()

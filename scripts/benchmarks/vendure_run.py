@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import requests
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 
 from pipeline.database import connect_engine
+from pipeline.database.urls import read_database_url
 from scripts.benchmarks.http_round import Kinds, measure_buyers, run_buyers
 from scripts.benchmarks.over_http import measure_engine
 from scripts.benchmarks.peers.vendure.buyers import PAID, Calls, VendurePlan
@@ -104,10 +105,10 @@ def describe_shop(folder: Path, port: int, url: str) -> Path:
 
 def read_address(url: str) -> Mapping[str, Any]:
     """Return a database's address in the words of Vendure's driver; its host may be the folder of a socket."""
-    parts = make_url(url)
+    parts = read_database_url(url)
     address = {
         "host": parts.host or parts.query.get("host"),
-        "port": parts.port or 5432,
+        "port": parts.port or int(str(parts.query["port"])),
         "username": parts.username,
         "password": parts.password,
         "database": parts.database,

@@ -10,11 +10,12 @@ from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
+from pipeline.database.urls import read_database_url
 from pipeline.gateways.installed import read_options
 from pipeline.settings import Settings
 from scripts.environments.command_errors import CommandError, explain_errors, open_redis
@@ -53,7 +54,7 @@ def open_scratch(settings: Settings, name: str, *, keep: bool = False) -> Iterat
 
 def name_database(settings: Settings) -> str:
     """Return the name of the database."""
-    return make_url(settings.database_url.get_secret_value()).database or ""
+    return read_database_url(settings.database_url.get_secret_value()).database or ""
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def own_database(settings: Settings, name: str, *, keep: bool = False) -> Iterat
     """Yield the address of a new, empty database of this name; remove it at the end, unless it is kept."""
     with explain_errors():
         admin = connect_engine(settings, application_name="scratch", pool_size=1, statement_timeout_seconds=0)
-        url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql", database=name)
+        url = read_database_url(settings.database_url.get_secret_value()).set(drivername="postgresql", database=name)
     try:
         with explain_errors():
             _create(admin, name)

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import requests
 from pydantic import SecretStr
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.database.roles import Role, grant, make_user
+from pipeline.database.urls import read_database_url
 from pipeline.gateways.installed import list_grants
 from pipeline.saga import get_chain
 from pipeline.saga.chain import GatewayPhase, undoable
@@ -121,7 +122,7 @@ def open_place(ending: Ending, seed: int, log: FleetLog, *, fault_rate: float = 
             grant(connection, list_grants())
             make_user(connection, WORKER, Role.WORKER)
             _, token = create_key(connection, owner=OWNER, name="chaos", scopes=[Scope.CHECKOUT])
-        worker_url = make_url(postgres.url).set(username=WORKER).render_as_string(hide_password=False)
+        worker_url = read_database_url(postgres.url).set(username=WORKER).render_as_string(hide_password=False)
         workers = settings.model_copy(update={"database_url": SecretStr(worker_url)})
         lines = read_procfile(with_web=True)
         supervisor = stack.enter_context(

@@ -6,7 +6,8 @@ password are those of the servers; the parameters `sentinel_username` and `senti
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
@@ -74,19 +75,27 @@ def connect_redis(url: str, *, floor_seconds: float = 0.0) -> redis.Redis:
     return redis.Redis(connection_pool=SentinelConnectionPool(address.service, sentinel, ssl=address.tls, **options))
 
 
-def connect_redis_async(url: str, *, name: str) -> redis.asyncio.Redis:
-    """Return a client for an event loop, whose connections have this name; otherwise like `connect_redis`."""
+@asynccontextmanager
+async def open_redis_async(url: str, *, name: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """Yield a client for an event loop, whose connections have this name; otherwise like `connect_redis`."""
     address = read_redis_url(url)
-    options = {"client_name": name, **address.options}
+    options: dict[str, Any] = {"client_name": name, **address.options}
     if address.service is None:
         if address.tls or address.unix:
             options["connection_class"] = (
                 asynchronous.SSLConnection if address.tls else asynchronous.UnixDomainSocketConnection
             )
-        return redis.asyncio.Redis(connection_pool=redis.asyncio.ConnectionPool(**options))
+        async with redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options)) as client:
+            yield client
+        return
     sentinel = asynchronous_sentinel.Sentinel(address.sentinels, sentinel_kwargs=dict(address.sentinel_options))
     pool = asynchronous_sentinel.SentinelConnectionPool(address.service, sentinel, ssl=address.tls, **options)
-    return redis.asyncio.Redis(connection_pool=pool)
+    try:
+        async with redis.asyncio.Redis.from_pool(pool) as client:
+            yield client
+    finally:
+        for each in sentinel.sentinels:
+            await each.aclose()
 
 
 def _read_server(url: str, floor_seconds: float) -> RedisAddress:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from pipeline.settings import Settings
 from workers.bootstrap import build_components
 from workers.broker.queue_stats import name_wake_ups
-from workers.broker.redis_client import connect_redis_async
+from workers.broker.redis_client import open_redis_async
 from workers.web.admin.routes import actions, sign_in, statistics
 from workers.web.admin.routes import checkout_detail as details
 from workers.web.admin.routes import checkout_list as listing
@@ -100,7 +100,7 @@ def build_context(settings: Settings) -> WebContext:
         settings=own,
         components=components,
         long_polls=LongPolls(
-            lambda: connect_redis_async(settings.redis_url.get_secret_value(), name=CLIENT_NAME),
+            lambda: open_redis_async(settings.redis_url.get_secret_value(), name=CLIENT_NAME),
             name_wake_ups(broker.namespace, broker.client),
         ),
         rate_limits=RateLimits(read_limits(own), SharedCounts(broker.client, broker.namespace)),

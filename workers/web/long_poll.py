@@ -6,7 +6,7 @@ row before and after it, and now and then without one; and a new connection, aft
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -36,9 +36,9 @@ RETRY_SECONDS: Final = 0.5
 class LongPolls:
     """The long polls by checkout. For one event loop."""
 
-    def __init__(self, connect: Callable[[], Redis], channel: str) -> None:
-        """Subscribe to this channel, with a client that is made when it listens."""
-        self._connect = connect
+    def __init__(self, open_client: Callable[[], AbstractAsyncContextManager[Redis]], channel: str) -> None:
+        """Subscribe to this channel, with a client that is opened whenever it listens anew."""
+        self._open_client = open_client
         self._channel = channel
         self._waiters: dict[UUID, set[asyncio.Event]] = {}
         self._recent: dict[UUID, None] = {}
@@ -102,7 +102,7 @@ class LongPolls:
         self._wake_all()
 
     async def _listen(self) -> None:
-        async with self._connect() as client, client.pubsub() as subscription:
+        async with self._open_client() as client, client.pubsub() as subscription:
             await subscription.subscribe(self._channel)
             while True:
                 message = await self._next_message(subscription)

@@ -23,9 +23,10 @@ from fastapi import FastAPI, Header, HTTPException
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 from uvicorn.supervisors import Multiprocess
 
+from pipeline.database.urls import read_database_url
 from pipeline.settings import read_settings
 from scripts.benchmarks.peers.work import PROCESSES, THREADS
 
@@ -120,7 +121,7 @@ def count_sold(connection: Connection, units: int) -> tuple[int, int]:
 
 def build_app() -> FastAPI:
     """Build the application on the database of the settings."""
-    url = make_url(read_settings().database_url.get_secret_value()).set(drivername="postgresql")
+    url = read_database_url(read_settings().database_url.get_secret_value()).set(drivername="postgresql")
     pool: asyncio.Queue[AsyncConnection] = asyncio.LifoQueue()
 
     @asynccontextmanager

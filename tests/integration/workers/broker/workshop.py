@@ -8,12 +8,12 @@ from typing import Any, cast
 from uuid import uuid4
 
 import dramatiq
-import redis
 from dramatiq.broker import Broker
 
 from tests.support.patience import WAIT_SECONDS
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.message_validation import UnfitMessage
+from workers.broker.redis_client import connect_redis
 
 QUEUE = "checkout.price_lock"
 ACTOR = "price_lock"
@@ -63,7 +63,7 @@ class Workshop:
     def __init__(self, url: str) -> None:
         """Work on this database."""
         self.url = url
-        self.client = redis.Redis.from_url(url)
+        self.client = connect_redis(url)
         self.refused: list[UnfitMessage] = []
         self._brokers: list[Broker] = []
         self._workers: list[dramatiq.Worker] = []

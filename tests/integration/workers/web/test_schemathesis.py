@@ -100,8 +100,10 @@ def test_every_request_has_a_declared_response(stage: Stage, operation: tuple[st
         case: Any = data.draw(document[path][method].as_strategy(generation_mode=mode))
         if mode is GenerationMode.POSITIVE:
             _name_what_is_there(case, data, carts, checkouts)
+        # A request that is wrong because it has no API key stays without one.
+        own = headers if mode is GenerationMode.POSITIVE or "Authorization" in (case.headers or {}) else {}
         # What may be sold, and which fields go together, is more than a schema can say: such requests are refused.
-        answer = case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
+        answer = case.call_and_validate(headers=own, excluded_checks=[positive_data_acceptance])
         expect_declared_headers(case, answer)
         statuses[answer.status_code] += 1
 

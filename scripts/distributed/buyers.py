@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,10 +23,10 @@ OWNER: Final = "cluster"
 VARIANTS: Final = 50
 #: More than a run of an hour buys.
 UNITS: Final = 1_000_000
-#: Each waits for its answer before it buys again: a steady load, whose pace is that of the machine.
-COUNT: Final = 8
-#: Between two purchases of one buyer, so that the machine is not the fault.
-PAUSE_SECONDS: Final = 0.4
+#: Purchases that begin each second, whatever became of those before: during an outage buyers keep coming.
+PER_SECOND: Final = 6
+#: More than come in the longest outage.
+THREADS: Final = 500
 #: Before a request is sent again, to the other host.
 REPEAT_SECONDS: Final = 0.25
 #: The longest wait that a request asks for, and the connection and answer that it waits for.
@@ -77,64 +78,60 @@ class Ledger:
 
 
 class Buyers:
-    """Threads that buy until they are stopped. Start them inside the buyers' namespace; a context manager."""
+    """Begins purchases at a steady pace until it is stopped; a context manager for inside the buyers' namespace."""
 
     def __init__(self, token: str, ledger: Ledger, ending: Ending) -> None:
         """Buy with this API key."""
         self._token, self._ledger, self._ending = token, ledger, ending
         self._stopping, self._paused = threading.Event(), threading.Event()
-        self._lock = threading.Lock()
-        self._buying: dict[int, str] = {}
+        self._local = threading.local()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="buyer")
+        self._buying: set[Future[None]] = set()
+        self._pace = threading.Thread(target=self._keep_coming, name="buyers", daemon=True)
         #: The keys of purchases that had no answer in time.
         self.unanswered: list[str] = []
-        self._threads = [
-            threading.Thread(target=self._keep_buying, args=(number,), name=f"buyer {number}", daemon=True)
-            for number in range(COUNT)
-        ]
 
     def __enter__(self) -> "Buyers":
         """Begin to buy."""
-        for thread in self._threads:
-            thread.start()
+        self._pace.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
         """Stop, in the middle of purchases."""
         self._stopping.set()
-        self._paused.clear()
-        for thread in self._threads:
-            thread.join(sum(TIMEOUTS) + 1)
+        self._pace.join()
+        self._threads.shutdown(cancel_futures=True)
 
     def pause(self) -> None:
         """Begin no further purchase, and return when each that was begun has been answered, or had no answer."""
         self._paused.set()
+        # The pace may be about to begin one.
+        self._ending.sleep(2 / PER_SECOND)
         while self._buying:
+            self._buying = {each for each in self._buying if not each.done()}
             self._ending.sleep(POLL_SECONDS)
 
     def resume(self) -> None:
         """Buy again."""
         self._paused.clear()
 
-    def _keep_buying(self, number: int) -> None:
-        session = open_session()
-        session.headers["Authorization"] = f"Bearer {self._token}"
-        count = 0
-        while not self._stopping.wait(PAUSE_SECONDS):
-            if self._paused.is_set():
-                continue
-            key = str(uuid4())
-            with self._lock:
-                self._buying[number] = key
-            try:
-                # Paused in between: the pause may not have seen this purchase.
-                if not self._paused.is_set():
-                    self._buy(session, key, number + count)
-            finally:
-                with self._lock:
-                    del self._buying[number]
-            count += 1
+    def _keep_coming(self) -> None:
+        number = 0
+        while not self._stopping.wait(1 / PER_SECOND):
+            if not self._paused.is_set():
+                self._buying = {each for each in self._buying if not each.done()}
+                self._buying.add(self._threads.submit(self._buy, str(uuid4()), number))
+                number += 1
 
-    def _buy(self, session: requests.Session, key: str, number: int) -> None:
+    def _open_session(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            self._local.session = open_session()
+            self._local.session.headers["Authorization"] = f"Bearer {self._token}"
+        session: requests.Session = self._local.session
+        return session
+
+    def _buy(self, key: str, number: int) -> None:
+        session = self._open_session()
         sku = f"cluster-{number * 7 % VARIANTS}"
         lines = [{"sku": sku, "quantity": 1}]
         cart: dict[str, Any] = {"id": str(uuid4()), "currency": "EUR", "lines": lines, "shipping_address": ADDRESS}

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -62,6 +63,7 @@ class Cluster:
     """A running cluster. Its waits are called inside the buyers' namespace, where the hosts can be asked."""
 
     network: Network
+    folder: Path
     databases: dict[str, DatabaseHost]
     workers: dict[str, WorkerHost]
     ending: Ending
@@ -127,7 +129,7 @@ def open_cluster(ending: Ending, report: Report) -> Iterator[Cluster]:
             # A pool's connections are made by the thread that asks for them: outside, none would reach anything.
             engine = connect_engine(settings, application_name="cluster", pool_size=8, statement_timeout_seconds=0)
             stack.callback(engine.dispose)
-            cluster = Cluster(network, databases, {}, ending, settings, engine)
+            cluster = Cluster(network, folder, databases, {}, ending, settings, engine)
             seconds = cluster.wait(
                 lambda: None not in {find_primary(), find_standby()}, "no standby follows a primary."
             )

@@ -23,8 +23,10 @@ OPTIONS: Final[dict[str, Any]] = {
 
 
 def make_commits() -> None:
-    """Make the database and its table."""
+    """Make the database and its table, unless they are there."""
     with psycopg.connect(name_database_url(SUPERUSER, "postgres"), autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
+            return
         connection.execute(f"CREATE DATABASE {DATABASE}")
     with psycopg.connect(name_database_url(SUPERUSER, DATABASE), autocommit=True) as connection:
         connection.execute("CREATE TABLE numbers (writer text, number bigint, PRIMARY KEY (writer, number))")

@@ -85,6 +85,19 @@ def run_faults(cluster: Cluster, names: Sequence[str], report: Report, *, rounds
                 yield run.inject(name, FAULTS[name], report)
 
 
+def inject_alone(cluster: Cluster, name: str, report: Report) -> None:
+    """Inject a fault without a load, heal it, and report when the cluster is stable; raises CommandError."""
+    fault = FAULTS[name]
+    with cluster.network.hosts[BUYERS].inside():
+        make_commits()
+        fault.prepare(cluster)
+        with ExitStack() as stack:
+            injected = stack.enter_context(fault.begin(cluster))
+            report(f"{fault.meaning}: {injected.detail}; held for {fault.hold_seconds:g} s")
+            cluster.ending.sleep(fault.hold_seconds)
+        report(f"healed ({injected.detail}); stable after {cluster.wait_for_stable():.1f} s more")
+
+
 @dataclass
 class Run:
     """The load on a cluster, and what it was told so far."""

@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "bench": Command("Measure throughput and latency beside stock dramatiq.", "scripts.bench:app"),
     "sizing": Command("Reckon the processes, cores and hosts that a peak needs.", "scripts.sizing:main"),
     "chaos": Command("Inject faults while buyers buy, and check that nothing is lost.", "scripts.chaos:main"),
+    "cluster": Command("Run several hosts on one machine, and inject faults between them.", "scripts.cluster:app"),
     "contracts": Command("Write docs/openapi.json and docs/asyncapi.json from the code.", "scripts.contracts:main"),
     "security": Command("Look for vulnerable packages, and for secrets in the files.", "scripts.security:main"),
     "shop": Command("Serve an example shop that uses the HTTP API.", "scripts.shop:main"),

@@ -1,34 +1,51 @@
-"""The order in which the hosts of a URL are tried: the one that worked last is the first.
+"""The order in which the hosts of a URL are tried: the one that worked last first, the one that was lost last.
 
 libpq tries them in the order of the URL, and waits three seconds for each that does not answer. Without this order a
-dead host that stands first costs every new connection as much.
+dead host that stands first costs every new connection as much, and the dead primary of a failover each process.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, event
 
+Host = tuple[str, str]
+
+#: In the facts that the pool keeps of a connection: the connection itself cannot say so any more once it is lost.
+HOST: Final = "host"
+
 
 class HostOrder:
-    """The order of one process, for one engine. Thread-safe: the one reference in it is replaced as a whole."""
+    """The order of one process, for one engine. Thread-safe: the references in it are replaced as a whole."""
 
     def __init__(self) -> None:
-        """Know of none that worked."""
-        self._last: tuple[str, str] | None = None
+        """Know of none that worked or was lost."""
+        self._last: Host | None = None
+        self._lost: Host | None = None
 
     def apply(self, engine: Engine) -> None:
         """Order the hosts of each new connection of this engine, if its URL has several."""
         if "," in str(engine.url.query.get("host", "")):
             event.listen(engine, "do_connect", self._connect)
             event.listen(engine, "connect", self._note)
+            event.listen(engine, "invalidate", self._demote)
 
     def _connect(self, dialect: Any, _record: object, arguments: Any, parameters: dict[str, Any]) -> Any:
         hosts = list(zip(parameters["host"].split(","), parameters["port"].split(","), strict=True))
         # Stable: the others stay in the order of the URL.
-        hosts.sort(key=lambda each: each != self._last)
+        hosts.sort(key=lambda each: (each == self._lost) - (each == self._last))
         ordered = {"host": ",".join(host for host, _ in hosts), "port": ",".join(port for _, port in hosts)}
         # The parameters are those of all threads: they are copied, not changed.
         return dialect.connect(*arguments, **{**parameters, **ordered})
 
-    def _note(self, connection: Any, _record: object) -> None:
-        self._last = (connection.info.host, str(connection.info.port))
+    def _note(self, connection: Any, record: Any) -> None:
+        host = (connection.info.host, str(connection.info.port))
+        record.info[HOST] = self._last = host
+        if self._lost == host:
+            self._lost = None
+
+    def _demote(self, _connection: object, record: Any, _error: object) -> None:
+        # A host that has lost a connection is dead, or a standby by now. If it is neither, the others refuse at once,
+        # and it is asked after them.
+        self._lost = record.info.get(HOST)
+        if self._last == self._lost:
+            self._last = None

@@ -83,7 +83,7 @@ def run_fleet(
     """
     chosen = read_procfile() if lines is None else dict(lines)
     before = _read_workers(settings)
-    with Supervisor(build_env(settings), log, preload=_list_modules(chosen) if forked else ()) as supervisor:
+    with Supervisor(build_env(settings), log, preload=list_modules(chosen) if forked else ()) as supervisor:
         supervisor.start(chosen, scale)
         workers = sum((scale or {}).get(name, 1) for name, line in chosen.items() if _is_worker(line))
         deadline = time.monotonic() + ready_seconds
@@ -99,7 +99,7 @@ def _is_worker(line: str) -> bool:
     return Path(shlex.split(line)[0]).name == "dramatiq"
 
 
-def _list_modules(lines: Mapping[str, str]) -> list[str]:
+def list_modules(lines: Mapping[str, str]) -> list[str]:
     """Return the modules that more than one process imports: PRELOADED, and those of the workers' brokers."""
     brokers = {shlex.split(line)[1].partition(":")[0] for line in lines.values() if _is_worker(line)}
     return [*PRELOADED, *sorted(brokers)] if brokers else []

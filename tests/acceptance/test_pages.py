@@ -40,6 +40,11 @@ ELSEWHERE: Final = {
     "python3 scripts/dev.py lint": ".ci/run",
     "checkout security": "tests/unit/scripts/test_security.py",
     "checkout chaos --checkouts 2000": "tests/acceptance/test_chaos.py",
+    "checkout cluster up": "tests/distributed/test_cluster.py",
+    "checkout cluster fault primary-off": "tests/distributed/test_cluster.py",
+    "checkout cluster down": "tests/distributed/test_cluster.py",
+    "checkout cluster run": "tests/distributed/test_cluster.py",
+    "checkout cluster run --fault primary-off --rounds 3 --json": "tests/distributed/test_cluster.py",
     "checkout up": "tests/acceptance/test_up.py",
     "checkout replay invoices.csv": "tests/acceptance/test_replay.py",
     "pytest -p pipeline.gateways.conformance.plugin --gateway somebank_checkout.testing:build": (

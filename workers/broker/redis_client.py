@@ -16,7 +16,10 @@ import redis
 import redis.asyncio
 from redis.asyncio import connection as asynchronous
 from redis.asyncio import sentinel as asynchronous_sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
 from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from pipeline.settings import SettingsError
@@ -71,7 +74,9 @@ def connect_redis(url: str, *, floor_seconds: float = 0.0) -> redis.Redis:
         if address.tls or address.unix:
             options["connection_class"] = SSLConnection if address.tls else UnixDomainSocketConnection
         return redis.Redis(connection_pool=redis.ConnectionPool(**options))
-    sentinel = Sentinel(address.sentinels, sentinel_kwargs=dict(address.sentinel_options))
+    # By default each Sentinel is asked eleven times: one that is dead would cost a client more than a minute.
+    once = Retry(NoBackoff(), 0)
+    sentinel = Sentinel(address.sentinels, sentinel_kwargs={**address.sentinel_options, "retry": once})
     return redis.Redis(connection_pool=SentinelConnectionPool(address.service, sentinel, ssl=address.tls, **options))
 
 
@@ -88,7 +93,9 @@ async def open_redis_async(url: str, *, name: str) -> AsyncIterator[redis.asynci
         async with redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options)) as client:
             yield client
         return
-    sentinel = asynchronous_sentinel.Sentinel(address.sentinels, sentinel_kwargs=dict(address.sentinel_options))
+    once = AsyncRetry(NoBackoff(), 0)
+    kwargs = {**address.sentinel_options, "retry": once}
+    sentinel = asynchronous_sentinel.Sentinel(address.sentinels, sentinel_kwargs=kwargs)
     pool = asynchronous_sentinel.SentinelConnectionPool(address.service, sentinel, ssl=address.tls, **options)
     try:
         async with redis.asyncio.Redis.from_pool(pool) as client:

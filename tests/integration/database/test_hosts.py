@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, text
@@ -77,6 +77,86 @@ def test_a_dead_host_that_stands_first_is_waited_for_once(settings: Settings, en
         assert stack.enter_context(several.connect()).execute(text("SELECT 1")).scalar_one() == 1
     # Then the dead host was tried once
     assert len(silent.accepted) == 1
+
+
+class Failing(Silent):
+    """A host that passes on to a server what it gets, until it is powered off; then it accepts and is silent."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Pass on to the server of this engine."""
+        self._url = engine.url
+        self.is_on = True
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        super().__init__()
+
+    def power_off(self) -> None:
+        """Pass nothing on, and break what is open."""
+        self.is_on = False
+        for pair in self._pairs:
+            for each in pair:
+                with suppress(OSError):  # the other end was first
+                    each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Listen no more."""
+        super().close()
+        for _, server in self._pairs:
+            server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client = self._server.accept()[0]
+            except OSError:
+                return
+            self.accepted.append(client)
+            if self.is_on:
+                server = self._dial()
+                self._pairs.append((client, server))
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _dial(self) -> socket.socket:
+        host, port = str(self._url.host or self._url.query["host"]), str(self._url.port or self._url.query["port"])
+        if not host.startswith("/"):
+            return socket.create_connection((host, int(port)))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
+
+    @staticmethod
+    def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def failing(engine: Engine) -> Iterator[Failing]:
+    """A host that works until it is powered off."""
+    host = Failing(engine)
+    yield host
+    host.power_off()
+    host.close()
+
+
+def test_the_host_of_a_lost_connection_is_asked_last(settings: Settings, engine: Engine, failing: Failing) -> None:
+    # Given a process whose connections are to the first host
+    several = connect_engine(settings, application_name="hosts", url=name_hosts(engine, failing.port), pool_size=2)
+    with ExitStack() as stack:
+        stack.callback(several.dispose)
+        for _ in range(2):
+            with several.connect() as connection:
+                assert connection.execute(text("SELECT 1")).scalar_one() == 1
+        assert len(failing.accepted) == 1
+        # When that host fails
+        failing.power_off()
+        assert (
+            TransactionRunner(several, waits=(0.001,)).run(lambda own: own.execute(text("SELECT 1")).scalar_one()) == 1
+        )
+        # Then it was not asked again: the other host answered first
+        assert len(failing.accepted) == 1
 
 
 def test_what_a_standby_refuses_is_repeated_on_another_connection(settings: Settings) -> None:

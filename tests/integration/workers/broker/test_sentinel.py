@@ -1,6 +1,8 @@
 """Redis behind Sentinels: whoever is the master now gets the messages, and a wrong address is one sentence."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -104,6 +106,37 @@ def test_long_polls_are_woken_through_the_new_master(servers: Replicated) -> Non
 
     asyncio.run(listen())
     shop.close()
+
+
+def test_a_dead_sentinel_is_asked_once(servers: Replicated) -> None:
+    # Given an address whose first Sentinel accepts connections and is silent
+    accepted: list[socket.socket] = []
+    silent = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                accepted.append(silent.accept()[0])
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    url = servers.url.replace("//", f"//127.0.0.1:{silent.getsockname()[1]},")
+
+    async def ping() -> None:
+        async with open_redis_async(url, name="test") as client:
+            await client.ping()
+
+    # When both kinds of client connect
+    assert read_port(url) == servers.master
+    found = [len(accepted)]
+    asyncio.run(ping())
+    found.append(len(accepted))
+    silent.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    for each in (silent, *accepted):
+        each.close()
+    # Then each has asked it once, and another at once
+    assert found == [1, 2]
 
 
 def test_a_service_that_the_sentinels_do_not_know(servers: Replicated) -> None:

@@ -1,0 +1,1 @@
+"""Several hosts on one machine, with faults between them (`scripts/cluster.py`)."""

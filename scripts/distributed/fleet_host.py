@@ -1,0 +1,31 @@
+"""The fleet of one worker host: `python -m scripts.distributed.fleet_host`, with its settings in the environment."""
+
+import contextlib
+from typing import Final
+
+from pipeline.settings import read_settings
+from scripts.environments.ending import Ended, Ending
+from scripts.environments.fleet import list_modules, read_procfile
+from scripts.environments.supervisor import Supervisor, build_env
+
+#: Only a signal ends the wait.
+LONG_SECONDS: Final = 3600.0
+
+
+def write(name: str, line: str) -> None:
+    """Print one line of a process."""
+    print(f"{name} | {line}", flush=True)
+
+
+def main() -> None:
+    """Keep every line of the Procfile running until a signal comes."""
+    lines = read_procfile(with_web=True)
+    with Ending() as ending, Supervisor(build_env(read_settings()), write, preload=list_modules(lines)) as supervisor:
+        supervisor.start(lines)
+        with contextlib.suppress(Ended):
+            while True:
+                ending.sleep(LONG_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -36,13 +36,23 @@ class EntryView(View):
     ended_at: datetime | None = None
 
 
+class StandbyView(View):
+    """The standby that was read from; `lag_seconds` is null when it has replayed nothing since its start."""
+
+    lag_seconds: float | None = None
+
+
 class ListView(View):
-    """A page of checkouts, newest first; `next_before` is the `before` of the next page, null on the last."""
+    """A page of checkouts, newest first; `next_before` is the `before` of the next page, null on the last.
+
+    `standby` is null when the primary was read.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"checkouts": [ENTRY], "next_before": ENTRY["id"]}]})
 
     checkouts: list[EntryView]
     next_before: UUID | None = None
+    standby: StandbyView | None = None
 
 
 class QueueView(View):
@@ -57,12 +67,16 @@ class QueueView(View):
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsView(Stats):
-    """All figures: active checkouts, and those that ended in the last `hours`; `queues` is null without Redis."""
+    """All figures: active checkouts, and those that ended in the last `hours`; `queues` is null without Redis.
+
+    `standby` is null when the primary was read.
+    """
 
     __pydantic_config__ = ConfigDict(json_schema_extra={"examples": [STATISTICS]})
 
     queues: list[QueueView] | None = None
     gateway: str
+    standby: StandbyView | None = None
 
 
 class AdviceView(View):

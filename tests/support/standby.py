@@ -12,10 +12,14 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, make_url
 
+from pipeline.database import connect_engine
+from pipeline.database.roles import Role, grant, make_user
 from pipeline.database.temporary import open_database
+from pipeline.gateways.installed import list_grants
 from pipeline.settings import Settings
 from scripts.local_servers.owner import make_folder
 from scripts.local_servers.postgres import Postgres
+from tests.support.harness import Shelf, build_works
 from tests.support.patience import WAIT_SECONDS
 
 #: The standby's name at its primary.
@@ -76,6 +80,24 @@ class Cluster:
         shown = f"SHOW {name}"
         self.wait(lambda: self.run(shown, on_standby=on_standby) == [(value,)], f"{name} is {value}")
 
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Have the standby receive changes and replay none."""
+        self.catch_up()
+        self.run("SELECT pg_wal_replay_pause()", on_standby=True)
+        is_paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
+        self.wait(lambda: self.run(is_paused, on_standby=True) == [(True,)], "the standby pauses")
+        try:
+            yield
+        finally:
+            self.run("SELECT pg_wal_replay_resume()", on_standby=True)
+            self.catch_up()
+
+    def wait_for_changes(self) -> None:
+        """Wait until a standby that replays nothing has received something."""
+        waits = "SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()"
+        self.wait(lambda: self.run(waits, on_standby=True) == [(True,)], "the standby has received it")
+
     def catch_up(self) -> None:
         """Wait until the standby has replayed all that the primary has written."""
         [(written,)] = self.run("SELECT pg_current_wal_lsn()")
@@ -112,8 +134,10 @@ def open_cluster() -> Iterator[Cluster]:
             standby.follow(primary)
             standby.start()
             cluster = Cluster(primary, standby, url)
-            # A standby that lost its primary looks for it every five seconds.
+            # By default a standby that lost its primary looks for it every five seconds, and says every ten what it has
+            # replayed.
             cluster.set("wal_retrieve_retry_interval", "50ms", on_standby=True)
+            cluster.set("wal_receiver_status_interval", "1s", on_standby=True)
             cluster.catch_up()
             yield cluster
     finally:
@@ -145,3 +169,26 @@ def cluster_settings(cluster: Cluster, run_settings: Settings) -> Settings:
     """The settings of the tests, with the primary of the cluster to write and its standby to read."""
     urls = {"database_url": SecretStr(cluster.url), "read_url": SecretStr(cluster.standby_url)}
     return run_settings.model_copy(update=urls)
+
+
+@pytest.fixture(scope="module")
+def shop_on_cluster(cluster: Cluster, cluster_settings: Settings) -> Iterator[Engine]:
+    """The primary, with one order and one checkout that awaits payment, on the standby too.
+
+    The users `web` and `people` have the rights of a worker and of a reader.
+    """
+    engine = connect_engine(cluster_settings, application_name="test")
+    shelf = Shelf(engine)
+    shelf.add_variant("cup", stock=99, price_minor=250)
+    with build_works(engine, cluster_settings) as works:
+        works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
+        works.start(shelf.add_cart(("cup", 1)))
+        works.pump()
+        works.sweep()
+    with engine.begin() as connection:
+        grant(connection, list_grants())
+        make_user(connection, "web", Role.WORKER)
+        make_user(connection, "people", Role.READER)
+    cluster.catch_up()
+    yield engine
+    engine.dispose()

@@ -1,59 +1,30 @@
 """Reading for people on a real standby: the figures, their age, and the sentence when they cannot be read."""
 
-import json
-import re
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
 import pytest
-import typer
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
-from typer.testing import CliRunner, Result
 
 from pipeline.audit import take_report
-from pipeline.database import connect_engine, connect_reader
+from pipeline.database import connect_reader
 from pipeline.database.readers import CONFLICT_REPEATS, Reader, Standby, read_standby
-from pipeline.database.roles import Role, grant, make_user
 from pipeline.errors import Code, Unavailable
-from pipeline.gateways.installed import list_grants
 from pipeline.operations import read_page, read_stats
 from pipeline.operations.checkout_search import Filter
 from pipeline.settings import Settings, SettingsError
-from scripts import audit, checkouts, monitor
-from tests.support.harness import Shelf, build_works
 from tests.support.standby import Cluster
 
 T = TypeVar("T")
 
-AGE: Final = r"Read from a standby, as of [0-9]+\.[0-9] s ago\."
-
-
-@pytest.fixture(scope="module")
-def primary(cluster: Cluster, cluster_settings: Settings) -> Iterator[Engine]:
-    """A shop with one order and one checkout that awaits payment, on the primary and on the standby."""
-    engine = connect_engine(cluster_settings, application_name="test")
-    shelf = Shelf(engine)
-    shelf.add_variant("cup", stock=9, price_minor=250)
-    with build_works(engine, cluster_settings) as works:
-        works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
-        works.start(shelf.add_cart(("cup", 1)))
-        works.pump()
-        works.sweep()
-    with engine.begin() as connection:
-        grant(connection, list_grants())
-        make_user(connection, "people", Role.READER)
-    cluster.catch_up()
-    yield engine
-    engine.dispose()
-
 
 @pytest.fixture
-def reader(primary: Engine, cluster_settings: Settings) -> Iterator[Reader]:
+def reader(shop_on_cluster: Engine, cluster_settings: Settings) -> Iterator[Reader]:
     """What people read with: a user who reads only, and sees no secrets."""
-    del primary
+    del shop_on_cluster
     assert cluster_settings.read_url is not None
     url = make_url(cluster_settings.read_url.get_secret_value()).set(username="people")
     own = SecretStr(url.render_as_string(hide_password=False))
@@ -62,42 +33,6 @@ def reader(primary: Engine, cluster_settings: Settings) -> Iterator[Reader]:
     )
     yield found
     found.close()
-
-
-@pytest.fixture
-def environment(cluster_settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """What a command is told."""
-    assert cluster_settings.read_url is not None
-    monkeypatch.setenv("DATABASE_URL", cluster_settings.database_url.get_secret_value())
-    monkeypatch.setenv("CHECKOUT_READ_URL", cluster_settings.read_url.get_secret_value())
-    monkeypatch.setenv("CHECKOUT_GATEWAY", "sandbox")
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    return monkeypatch
-
-
-@pytest.fixture
-def paused(cluster: Cluster, primary: Engine) -> Iterator[None]:
-    """The standby receives changes, and replays none: there is one that it has not replayed."""
-    del primary
-    cluster.catch_up()
-    cluster.run("SELECT pg_wal_replay_pause()", on_standby=True)
-    is_paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
-    cluster.wait(lambda: cluster.run(is_paused, on_standby=True) == [(True,)], "the standby pauses")
-    cluster.run("INSERT INTO heartbeats (name, at) VALUES ('other', now()) ON CONFLICT (name) DO UPDATE SET at = now()")
-    waits = "SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()"
-    cluster.wait(lambda: cluster.run(waits, on_standby=True) == [(True,)], "the standby has received it")
-    yield
-    cluster.run("SELECT pg_wal_replay_resume()", on_standby=True)
-    cluster.catch_up()
-
-
-def run(main: Any, *arguments: str) -> Result:
-    """Run a command in this process."""
-    app = main
-    if not isinstance(main, typer.Typer):
-        app = typer.Typer()
-        app.command()(main)
-    return CliRunner().invoke(app, arguments)
 
 
 def read_current(cluster: Cluster, reader: Reader, work: Callable[[Connection], T]) -> T:
@@ -125,10 +60,10 @@ def test_all_that_people_read_is_read_on_a_standby(
     assert len(report.checked) > 30
 
 
-def test_without_the_setting_the_primary_is_read(primary: Engine, cluster_settings: Settings) -> None:
+def test_without_the_setting_the_primary_is_read(shop_on_cluster: Engine, cluster_settings: Settings) -> None:
     for unset in (None, SecretStr("")):
         own = cluster_settings.model_copy(update={"read_url": unset})
-        for given in (None, primary):
+        for given in (None, shop_on_cluster):
             reader = connect_reader(own, application_name="test.reader", primary=given)
             assert reader.read(lambda found: found.execute(text("SELECT pg_is_in_recovery()")).scalar_one()) == (
                 False,
@@ -137,12 +72,12 @@ def test_without_the_setting_the_primary_is_read(primary: Engine, cluster_settin
             assert not reader.is_apart
             reader.close()
     # The connections of the primary are not closed by who only borrowed them, and may write again.
-    with primary.begin() as connection:
+    with shop_on_cluster.begin() as connection:
         assert connection.execute(text("SHOW transaction_read_only")).scalar_one() == "off"
 
 
-def test_a_primary_as_the_database_to_read_has_no_age(primary: Engine, cluster_settings: Settings) -> None:
-    del primary
+def test_a_primary_as_the_database_to_read_has_no_age(shop_on_cluster: Engine, cluster_settings: Settings) -> None:
+    del shop_on_cluster
     own = cluster_settings.model_copy(update={"read_url": cluster_settings.database_url})
     reader = connect_reader(own, application_name="test.reader", pool_size=1)
     assert reader.read(lambda found: read_stats(found, own).states["completed"]) == (1, None)
@@ -154,8 +89,10 @@ def test_a_primary_as_the_database_to_read_has_no_age(primary: Engine, cluster_s
     reader.close()
 
 
-def test_of_several_hosts_the_standby_is_read(cluster: Cluster, primary: Engine, cluster_settings: Settings) -> None:
-    del primary
+def test_of_several_hosts_the_standby_is_read(
+    cluster: Cluster, shop_on_cluster: Engine, cluster_settings: Settings
+) -> None:
+    del shop_on_cluster
     both = make_url(cluster.url).set(
         query={"host": f"{cluster.primary.folder},{cluster.standby.folder}", "port": "5432,5432"}
     )
@@ -165,11 +102,13 @@ def test_of_several_hosts_the_standby_is_read(cluster: Cluster, primary: Engine,
     reader.close()
 
 
-@pytest.mark.usefixtures("paused")
-def test_a_standby_that_is_behind_says_by_how_much(reader: Reader, primary: Engine) -> None:
-    with primary.connect() as connection:
+def test_a_standby_that_is_behind_says_by_how_much(cluster: Cluster, reader: Reader, shop_on_cluster: Engine) -> None:
+    with shop_on_cluster.connect() as connection:
         assert read_standby(connection) is None
-    lags = [reader.read(lambda _: None)[1] for _ in range(2)]
+    with cluster.pause():
+        cluster.run("UPDATE heartbeats SET at = at")
+        cluster.wait_for_changes()
+        lags = [reader.read(lambda _: None)[1] for _ in range(2)]
     assert all(lag is not None and lag.lag_seconds is not None for lag in lags)
     first, second = (lag.lag_seconds for lag in lags if lag is not None and lag.lag_seconds is not None)
     assert 0 < first < second
@@ -244,85 +183,6 @@ def test_a_query_that_the_standby_cancels_is_repeated(cluster: Cluster, reader: 
         cluster.catch_up()
     # Then
     assert len(calls) == (2 if is_repeatable else CONFLICT_REPEATS + 1)
-
-
-def strip_lags(text: str) -> str:
-    """Return an output without its seconds and bytes of lag: the primary writes hints by itself."""
-    return re.sub(r"(lag|bytes)=[0-9.]+s?", r"\1", text)
-
-
-@pytest.mark.usefixtures("primary", "environment")
-def test_the_commands_say_that_they_read_a_standby(cluster: Cluster) -> None:
-    cluster.catch_up()
-    shown = run(monitor.app)
-    assert (shown.exit_code, shown.stderr) == (0, "")
-    lines = set(strip_lags(shown.stdout).splitlines())
-    assert {"read_from standby lag", "standby beside sync=async lag bytes", "state completed 1"} <= lines
-    facts = json.loads(run(monitor.app, "--json").stdout)
-    assert (facts["standby"]["lag_seconds"] >= 0, facts["states"]["completed"]) == (True, 1)
-    [beside] = facts["replication"].pop("standbys")
-    assert facts["replication"] == {"is_standby": False, "is_read_only": False, "synchronous": 0, "missing": 0}
-    assert sorted(beside) == ["lag_bytes", "lag_seconds", "name", "sync_state"]
-    assert (beside["name"], beside["sync_state"]) == ("beside", "async")
-    listed = run(checkouts.main)
-    assert (listed.exit_code, len(listed.stdout.splitlines())) == (0, 2)
-    assert re.fullmatch(AGE, listed.stderr.strip())
-    assert json.loads(run(checkouts.main, "--json").stdout)["standby"]["lag_seconds"] >= 0
-    checked = run(audit.app)
-    assert (checked.exit_code, "all hold." in checked.stdout) == (0, True)
-    assert [line for line in checked.stdout.splitlines() if re.fullmatch(AGE, line)]
-    assert json.loads(run(audit.app, "--json").stdout)["standby"]["lag_seconds"] >= 0
-
-
-def test_a_repair_is_audited_where_it_was_made(
-    cluster: Cluster, primary: Engine, environment: pytest.MonkeyPatch
-) -> None:
-    del environment, primary, cluster
-    done = run(audit.app, "--gateway", "--repair", "--json")
-    assert (done.exit_code, json.loads(done.stdout.splitlines()[-1])["standby"]) == (0, None)
-
-
-WRONG: Final = {
-    "away": (
-        "postgresql://nobody:secret-word@127.0.0.1:1/none",
-        'The database of CHECKOUT_READ_URL cannot be read (connection failed: connection to server at "127.0.0.1",'
-        " port 1 failed: Connection refused): repair it, or unset CHECKOUT_READ_URL.",
-    ),
-    "no tables": (
-        "template1",
-        "The database of CHECKOUT_READ_URL cannot be read (it has no tables of this engine, or old ones): repair it,"
-        " or unset CHECKOUT_READ_URL.",
-    ),
-    "no url": (
-        "http://secret-word@nowhere",
-        "CHECKOUT_READ_URL is not a database address: use one such as postgresql://user@host/name, or"
-        " postgresql://user@host:5432,host:5432/name.",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", list(WRONG))
-@pytest.mark.parametrize("command", ["monitor", "list", "audit"])
-def test_a_wrong_address_is_reported_and_the_primary_is_not_read(
-    cluster: Cluster, primary: Engine, environment: pytest.MonkeyPatch, fault: str, command: str
-) -> None:
-    del primary
-    url, sentence = WRONG[fault]
-    if fault == "no tables":
-        url = make_url(cluster.standby_url).set(database=url).render_as_string(hide_password=False)
-    environment.setenv("CHECKOUT_READ_URL", url)
-    done = run({"monitor": monitor.app, "list": checkouts.main, "audit": audit.app}[command])
-    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"{sentence}\n")
-
-
-def test_the_monitor_shows_the_standby_while_the_primary_is_away(
-    primary: Engine, environment: pytest.MonkeyPatch
-) -> None:
-    del primary
-    environment.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    lines = run(monitor.app).stdout.splitlines()
-    assert {"primary unknown: it did not answer", "state completed 1"} <= set(lines)
-    assert [line for line in lines if line.startswith("read_from standby lag=")]
 
 
 def test_a_fault_of_the_work_is_not_put_on_the_database(reader: Reader) -> None:

@@ -48,7 +48,9 @@ class ListView(View):
     `standby` is null when the primary was read.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"checkouts": [ENTRY], "next_before": ENTRY["id"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"checkouts": [ENTRY], "next_before": ENTRY["id"], "standby": None}]}
+    )
 
     checkouts: list[EntryView]
     next_before: UUID | None = None

@@ -23,21 +23,26 @@ STATE: Final = """
     pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only') = 'on' AS is_read_only,
     current_setting('synchronous_standby_names') AS synchronous_names,
     current_setting('synchronous_commit') NOT IN ('off', 'local') AS waits_for_standbys,
-    has_table_privilege('pg_catalog.pg_stat_replication', 'SELECT') AS may_see
+    has_table_privilege('pg_catalog.pg_stat_replication', 'SELECT')
+        AND has_table_privilege('pg_catalog.pg_replication_slots', 'SELECT') AS may_see
 """
 
 _STATE: Final = text(f"SELECT {STATE}")
 
 # A user without the rights of pg_read_all_stats sees the rows, and NULL in them. `replay_lag` is NULL when there was
-# nothing to replay for a while. Backups are connections too, in other states.
+# nothing to replay for a while. Backups are connections too, in other states; so are readers of single tables, such as
+# change data capture, which are no standbys, however late.
 STANDBYS: Final = text("""
     SELECT application_name AS name, state IS NOT NULL AS is_visible, sync_state,
            CAST(extract(epoch FROM coalesce(replay_lag, flush_lag, write_lag)) AS float8) AS lag_seconds,
            CAST(greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, flush_lsn, write_lsn, sent_lsn)), 0)
                 AS bigint) AS lag_bytes
-    FROM pg_stat_replication WHERE state IS NULL OR state IN ('streaming', 'catchup') ORDER BY application_name, pid
+    FROM pg_stat_replication r
+    WHERE (state IS NULL OR state IN ('streaming', 'catchup'))
+      AND NOT (coalesce(sync_state, 'async') = 'async'
+               AND EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical'))
+    ORDER BY application_name, pid
 """)
-
 
 #: The sentences of health and `diagnose`.
 STANDBYS_MISSING: Final = (

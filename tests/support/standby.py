@@ -40,6 +40,23 @@ class StandbyServer(Postgres):
         output, _ = done.communicate(timeout=WAIT_SECONDS)
         assert done.returncode == 0, output.decode(errors="replace")
 
+    @contextmanager
+    def read_changes(self, url: str) -> Iterator[None]:
+        """Read the changes of all tables of a database, as change data capture does."""
+        database = make_url(url)
+        process = self._spawn(
+            "pg_recvlogical",
+            *("-d", f"host={database.query['host']} user=postgres dbname={database.database} application_name=capture"),
+            *("--slot=capture", "--create-slot", "--start", "--plugin=pgoutput", "-f", "-"),
+            *("-o", "proto_version=1", "-o", "publication_names=capture"),
+            output=subprocess.DEVNULL,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -130,6 +147,9 @@ def open_cluster() -> Iterator[Cluster]:
     try:
         primary.start()
         spare_the_disk(primary.url)
+        # Read at a start only: tests have readers of single tables too.
+        primary.stop()
+        primary.start()
         with open_database(primary.url, "checkout_cluster") as url:
             standby.follow(primary)
             standby.start()
@@ -153,6 +173,7 @@ def spare_the_disk(url: str) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")
         connection.exec_driver_sql("ALTER SYSTEM SET autovacuum = off")
+        connection.exec_driver_sql("ALTER SYSTEM SET wal_level = logical")
         connection.exec_driver_sql("SELECT pg_reload_conf()")
     engine.dispose()
 

@@ -187,6 +187,19 @@ def test_a_standby_that_replays_nothing_is_behind(
     cluster.wait(lambda: read(cluster.url, cluster_settings)[0].standbys == (FINE,), "it has caught up")
 
 
+def test_a_reader_of_changes_is_no_standby(cluster: Cluster, primary: Engine, cluster_settings: Settings) -> None:
+    del primary
+    cluster.run("CREATE PUBLICATION capture FOR ALL TABLES")
+    is_read = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'capture' AND state = 'streaming'"
+    with cluster.standby.read_changes(cluster.url):
+        cluster.wait(lambda: cluster.run(is_read) == [(1,)], "changes are read")
+        names = [each.name for each in read(cluster.url, cluster_settings)[0].standbys or ()]
+    cluster.wait(lambda: cluster.run(is_read) == [(0,)], "changes are read no more")
+    cluster.run("SELECT pg_drop_replication_slot('capture')")
+    cluster.run("DROP PUBLICATION capture")
+    assert names == [NAME]
+
+
 @pytest.mark.parametrize(
     ("seconds", "most", "is_late"),
     [

@@ -2,11 +2,13 @@
 
 `--gateway` also compares the database with the payment provider's ledger, over the last `--hours`; `--repair` first
 settles what has a safe rule. `--since HOURS` checks the checkouts that began in the last hours; sums over all
-checkouts, such as stock, are still those of all. Exit codes: 0 all hold, 1 one is violated or a difference remains,
+checkouts, such as stock, are still those of all. Where CHECKOUT_READ_URL is set, that database is checked, and with
+`--repair` the primary. Exit codes: 0 all hold, 1 one is violated or a difference remains,
 2 the database or the provider could not be read.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final
@@ -18,8 +20,9 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.audit import AuditReport, take_report
-from pipeline.database import connect_engine
+from pipeline.database import connect_reader
 from pipeline.database.ids import ids_since
+from pipeline.database.readers import Standby
 from pipeline.settings import Settings
 from scripts.environments.command_errors import CommandError, explain_errors, open_redis
 from scripts.environments.reconcile_run import compare_with_provider
@@ -65,15 +68,17 @@ def main(
                     notes=Screen(stderr=True, soft_wrap=True),
                     report_repair=lambda each: None if as_json else show_repair(console, each),
                 )
-            report, waiting = run_audit(settings, since)
+            # What was repaired now may not have come to a standby yet.
+            own = settings.model_copy(update={"read_url": None}) if repair else settings
+            report, waiting, standby = run_audit(own, since)
     except CommandError as error:
         say(str(error), err=True)
         raise typer.Exit(2) from None
     if as_json:
-        facts = describe(report, waiting)
+        facts = describe(report, waiting, standby)
         say_json(facts if provider is None else {**facts, "gateway": describe_comparison(provider)})
     else:
-        show(console, report, waiting)
+        show(console, report, waiting, standby)
         if provider is not None and provider.comparison is not None:
             show_comparison(console, provider, provider.comparison)
     if provider is not None and provider.error is not None:
@@ -82,25 +87,29 @@ def main(
     raise typer.Exit(1 if report.violations or (provider is not None and provider.differences) else 0)
 
 
-def run_audit(settings: Settings, since_hours: float | None = None) -> tuple[AuditReport, int | None]:
-    """Return the report, and how many checkouts had a message waiting; None when Redis did not answer."""
+def run_audit(settings: Settings, since_hours: float | None = None) -> tuple[AuditReport, int | None, Standby | None]:
+    """Return the report, how many checkouts had a message waiting, and the standby that was audited.
+
+    None are waiting when Redis did not answer; the standby is None for a primary.
+    """
     # Before the snapshot: a checkout whose message leaves the queue in between has a new due time by then.
     try:
         with open_redis(settings) as client:
             waiting = read_waiting(client)
     except (RedisError, OSError):
         waiting = None
-    engine = connect_engine(settings, application_name="audit", pool_size=1, statement_timeout_seconds=0)
+    ids = None if since_hours is None else ids_since(datetime.now(UTC) - timedelta(hours=since_hours))
+    reader = connect_reader(settings, application_name="audit", pool_size=1, statement_timeout_seconds=0)
     try:
-        with engine.connect() as connection:
-            ids = None if since_hours is None else ids_since(datetime.now(UTC) - timedelta(hours=since_hours))
-            report = take_report(connection, settings, queued=waiting or frozenset(), ids=ids)
+        report, standby = reader.read(
+            lambda connection: take_report(connection, settings, queued=waiting or frozenset(), ids=ids)
+        )
     finally:
-        engine.dispose()
-    return report, None if waiting is None else len(waiting)
+        reader.close()
+    return report, None if waiting is None else len(waiting), standby
 
 
-def describe(report: AuditReport, waiting: int | None) -> dict[str, Any]:
+def describe(report: AuditReport, waiting: int | None, standby: Standby | None) -> dict[str, Any]:
     """Return the report as one JSON object."""
     broken = {violation.invariant: violation for violation in report.violations}
     invariants = [
@@ -119,10 +128,11 @@ def describe(report: AuditReport, waiting: int | None) -> dict[str, Any]:
         "skipped": [invariant.name for invariant in report.skipped],
         "needs_review": report.needs_review,
         "waiting": waiting,
+        "standby": standby and asdict(standby),
     }
 
 
-def show(console: Console, report: AuditReport, waiting: int | None) -> None:
+def show(console: Console, report: AuditReport, waiting: int | None, standby: Standby | None) -> None:
     """Print a line for each invariant, and the first rows of each that is violated."""
     broken = {violation.invariant: violation for violation in report.violations}
     width = max(len(invariant.name) for invariant in report.checked)
@@ -144,6 +154,8 @@ def show(console: Console, report: AuditReport, waiting: int | None) -> None:
     if report.skipped:
         names = ", ".join(invariant.name for invariant in report.skipped)
         console.print(plain(f"Not checked, as the tables of their gateway are in another database: {names}."))
+    if standby is not None:
+        console.print(plain(standby.sentence))
     if waiting is None:
         console.print("Redis did not answer: a checkout with a message in a queue is reported as overdue too.")
     found = f"{len(report.violations)} violated" if report.violations else "all hold"

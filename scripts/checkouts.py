@@ -14,7 +14,7 @@ from models.money import Money
 from models.states import CheckoutState
 from pipeline.operations import read_page
 from pipeline.operations.checkout_search import MAX_PAGE, CheckoutEntry, Filter
-from scripts.environments.command_transaction import open_transaction, print_rows
+from scripts.environments.command_transaction import print_rows, read_for_people
 from scripts.terminal.output import say, say_json
 
 
@@ -31,13 +31,16 @@ def main(
 ) -> None:
     """Find checkouts by state, owner, cart and time; `diagnose --checkout ID` then reports everything about one."""
     wanted = Filter(state, owner, cart, _utc(since), _utc(until), before)
-    with open_transaction("checkouts") as (connection, _):
-        page = read_page(connection, wanted, limit=limit)
+    page, standby = read_for_people("checkouts", lambda connection, _: read_page(connection, wanted, limit=limit))
     if as_json:
-        say_json({"checkouts": [asdict(each) for each in page.entries], "next_before": page.next_before})
+        entries = [asdict(each) for each in page.entries]
+        facts = {"checkouts": entries, "next_before": page.next_before, "standby": standby and asdict(standby)}
+        say_json(facts)
         return
     columns = ("id", "started", "state", "owner", "total", "order", "failure", "reference")
     print_rows(columns, [_describe(each) for each in page.entries])
+    if standby is not None:
+        say(standby.sentence, err=True)
     if page.next_before is not None:
         say(f"There are more: --before {page.next_before}", err=True)
 

@@ -110,7 +110,7 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
         except Stuck as stuck:
             raise Stuck("\n".join((str(stuck), "The workers' last lines:", *fleet_log.tail))) from stuck
         figures = read_figures(components.database)
-        report, _ = run_audit(settings)
+        report, _, _ = run_audit(settings)
         verdicts = check_figures(figures, report, cancellation, kill)
         holds = all(each.holds for each in verdicts)
         facts = describe(figures, report, cancellation, kill)
@@ -126,7 +126,7 @@ def run(console: Console, ending: Ending, log: Path | None, *, keep: bool) -> di
 
 def set_times(settings: Settings) -> Settings:
     """Return the settings of the demo: the engine's defaults and short times, whatever the environment says."""
-    addresses = {"database_url", "redis_url", "gateway"}
+    addresses = {"database_url", "redis_url", "read_url", "gateway"}
     defaults = {name: field.default for name, field in Settings.model_fields.items() if name not in addresses}
     bank = {name: field.default for name, field in SandboxSettings.model_fields.items() if name != "database_url"}
     return settings.model_copy(update=defaults | TIMES).with_gateway_options(**bank | BANK_TIMES)

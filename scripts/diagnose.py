@@ -13,10 +13,12 @@ import typer
 
 from pipeline.operations import advise, diagnose, read_detail
 from pipeline.operations.advice import describe
-from pipeline.operations.diagnostics import Diagnosis, Severity, judge_gateway, judge_queues
+from pipeline.operations.diagnostics import Diagnosis, Severity, judge_gateway, judge_queues, judge_replication
+from pipeline.operations.replication import read_replication
 from scripts.environments.command_errors import open_redis
 from scripts.environments.command_transaction import REFUSED, open_transaction, print_rows
 from scripts.terminal.output import say, say_json
+from workers.broker.redis_client import find_master
 from workers.overview import read_queues
 
 
@@ -32,13 +34,18 @@ def main(
         return
     with open_transaction("diagnose") as (connection, settings):
         gateway = judge_gateway(settings)
-        findings = [gateway, *diagnose(connection, settings, hours=hours)]
+        replication = read_replication(connection)
+        findings = [gateway, *diagnose(connection, settings, hours=hours), *judge_replication(replication)]
         with contextlib.closing(open_redis(settings)) as client:
             findings += judge_queues(read_queues(client))
+            master = find_master(client)
+        masters = [] if master is None else [f"The Redis master is {master}, as the Sentinels say."]
+        findings += [Diagnosis("redis_master", Severity.OK, 0, each) for each in masters]
     if as_json:
         say_json([asdict(each) for each in findings])
     else:
-        say(gateway.sentence)
+        for sentence in (gateway.sentence, *replication.sentences, *masters):
+            say(sentence)
         print_findings(findings)
     if any(each.severity is Severity.CRITICAL for each in findings):
         raise typer.Exit(REFUSED)

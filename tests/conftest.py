@@ -26,7 +26,7 @@ from tests.support.soundness import assert_sound
 from tests.support.tables import empty_tables
 from workers.garbage import pause_collector, scan_rarely
 
-pytest_plugins = ["tests.support.forking", "tests.support.repeating"]
+pytest_plugins = ["tests.support.forking", "tests.support.repeating", "tests.support.standby"]
 
 #: The environment as it was found. Tests see none of it: a laptop's settings change no result.
 FOUND: Final = {

@@ -6,18 +6,27 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
+from pipeline.database.readers import Standby
 from pipeline.operations import Stats
+from pipeline.operations.replication import Replication
 from pipeline.operations.statistics import list_queues
 from workers.broker.queue_stats import NAMESPACE, QueueFigures, queue_figures
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """One reading. `queues` is None when Redis did not answer; `gateway` describes the gateway in words."""
+    """One reading. `queues` is None when Redis did not answer; `gateway` describes the gateway in words.
+
+    `standby` is the one that `stats` were read from, None for a primary. `replication` is what the primary says, None
+    where it was not read, or did not answer. `redis_master` is the one that Sentinels name.
+    """
 
     stats: Stats
     queues: tuple[QueueFigures, ...] | None
     gateway: str
+    standby: Standby | None = None
+    replication: Replication | None = None
+    redis_master: str | None = None
 
     def age_seconds(self, figures: QueueFigures) -> float | None:
         """Return how long the queue's oldest message has been waiting, by the database's clock."""
@@ -37,8 +46,15 @@ class Readout:
             }
             for figures in self.queues
         ]
-        at = self.stats.at.isoformat(timespec="seconds")
-        return asdict(self.stats) | {"at": at, "queues": queues, "gateway": self.gateway}
+        replication = self.replication and {**asdict(self.replication), "missing": self.replication.missing}
+        return asdict(self.stats) | {
+            "at": self.stats.at.isoformat(timespec="seconds"),
+            "queues": queues,
+            "gateway": self.gateway,
+            "standby": self.standby and asdict(self.standby),
+            "replication": replication,
+            "redis_master": self.redis_master,
+        }
 
 
 def read_queues(client: redis.Redis) -> tuple[QueueFigures, ...] | None:

@@ -1,8 +1,9 @@
 """PostgreSQL: connections, and transactions that are repeated while the database is the one that fails.
 
 Public modules: `backoff` (exponential back-off, in Python and in SQL), `ids` (ranges of ids are ranges of times),
-`invariant` (what must always be true, as a query), `migrations`, `roles`, `schema_grant` (rights in a gateway's own
-schema), `temporary` (a database for a test), `urls` (libpq's spelling), `wake_ups` (which long polls a commit wakes).
+`invariant` (what must always be true, as a query), `migrations`, `readers` (from a standby, for people), `roles`,
+`schema_grant` (rights in a gateway's own schema), `temporary` (a database for a test), `urls` (libpq's spelling),
+`wake_ups` (which long polls a commit wakes).
 """
 
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from pipeline import import_lazily
 # SQLAlchemy and the driver (250 modules more).
 if TYPE_CHECKING:
     from pipeline.database.connections import assert_no_transaction, connect_engine, is_transient, reading, transaction
+    from pipeline.database.readers import connect_reader
     from pipeline.database.transactions import TRANSIENT_WAITS, TransactionRunner
 else:
     __getattr__ = import_lazily(
@@ -20,6 +22,7 @@ else:
         {
             "assert_no_transaction": "connections",
             "connect_engine": "connections",
+            "connect_reader": "readers",
             "is_transient": "connections",
             "reading": "connections",
             "transaction": "connections",
@@ -34,6 +37,7 @@ __all__ = [
     "TransactionRunner",
     "assert_no_transaction",
     "connect_engine",
+    "connect_reader",
     "is_transient",
     "reading",
     "transaction",

@@ -106,6 +106,16 @@ DO $$ BEGIN
 END $$
 """
 
+#: Health and `diagnose` show how far the standbys are behind; without this right, PostgreSQL shows NULL there. Where it
+#: may not be granted there is a warning: health says what it cannot see, and everything else works.
+_SEE_STANDBYS: Final = f"""
+DO $$ BEGIN
+    GRANT pg_read_all_stats TO {Role.WORKER}, {Role.READER};
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'pg_read_all_stats is not granted: health and diagnose do not show the standbys';
+END $$
+"""
+
 MAKE: Final = """
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} NOLOGIN; END IF;
@@ -121,7 +131,7 @@ def list_statements(schemas: Sequence[SchemaGrant]) -> list[str]:
     names = ["public", *(each.schema for each in schemas)]
     statements = [MAKE.format(role=role).strip() for role in Role]
     all_roles = ", ".join(Role)
-    statements.append(_MAKE_NOTHING.strip())
+    statements += [_MAKE_NOTHING.strip(), _SEE_STANDBYS.strip()]
     for schema in names:
         statements.append(f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {all_roles}")
         statements.append(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {all_roles}")

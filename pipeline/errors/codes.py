@@ -27,6 +27,7 @@ class Code(StrEnum):
     METHOD_UNKNOWN = "method_not_allowed"
     ORIGIN_FOREIGN = "origin_foreign"
     UNAVAILABLE = "service_unavailable"
+    READING_UNAVAILABLE = "reading_unavailable"
     OVERLOADED = "overloaded"
     # the cart
     CART_UNKNOWN = "cart_unknown"

@@ -48,6 +48,9 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.METHOD_UNKNOWN: "{method} is not possible here: use {allowed}.",
     Code.ORIGIN_FOREIGN: "The form was sent from another site: open the page here, and send it from there.",
     Code.UNAVAILABLE: "The engine cannot work right now: repeat the same request in a few seconds.",
+    Code.READING_UNAVAILABLE: (
+        "The database of CHECKOUT_READ_URL cannot be read ({reason}): repair it, or unset CHECKOUT_READ_URL."
+    ),
     Code.OVERLOADED: ("The engine is overloaded: repeat the same request in {seconds:second|seconds}."),
     Code.CART_UNKNOWN: "There is no cart {cart_id}: create it first, then start its checkout.",
     Code.CART_LOCKED: "Cart {cart_id} is locked by {locked_by} until {expires_at}: try again after that.",

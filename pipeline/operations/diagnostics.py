@@ -36,6 +36,7 @@ from pipeline.operations.health import (
     STUCK,
     UNKNOWN,
 )
+from pipeline.operations.replication import STANDBYS_LATE, STANDBYS_MISSING, Replication
 from pipeline.saga.slow import LOST_COUNT, SLOW_COUNT
 from pipeline.settings import Settings
 
@@ -237,6 +238,20 @@ def diagnose(connection: Connection, settings: Settings, *, hours: float = 24) -
         "rate_hours": settings.rate_max_age_hours,
     }
     return [_diagnose_one(connection, question, facts) for question in QUESTIONS]
+
+
+def judge_replication(replication: Replication) -> list[Diagnosis]:
+    """Return the findings from the replication of the database."""
+    missing, late = replication.missing or 0, len(replication.late)
+    objection = replication.objection
+    found = [Diagnosis("database_read_only", Severity.CRITICAL, 1, objection)] if objection else []
+    if missing:
+        sentence = f"{fill(STANDBYS_MISSING, {'count': missing})}."
+        found.append(Diagnosis("synchronous_standbys", Severity.CRITICAL, missing, sentence))
+    if late:
+        found.append(Diagnosis("replication_lag", Severity.WARNING, late, f"{fill(STANDBYS_LATE, {'count': late})}."))
+    standbys = Diagnosis("standbys", Severity.OK, 0, " ".join(replication.sentences) or "None is connected.")
+    return [*found, standbys]
 
 
 def judge_gateway(settings: Settings) -> Diagnosis:

@@ -24,6 +24,14 @@ from pipeline.checkouts.conditions import (
 )
 from pipeline.errors.wording import fill
 from pipeline.operations.commands import CommandLine
+from pipeline.operations.replication import (
+    STANDBYS_LATE,
+    STANDBYS_MISSING,
+    STATE,
+    UNSEEN,
+    Replication,
+    see_replication,
+)
 from pipeline.settings import Settings
 
 #: The sentences of health and `diagnose`.
@@ -59,6 +67,8 @@ DATABASE_CHECKS: Final = (
     "payments_review",
     "partitions_missing",
     "partitions_misplaced",
+    "synchronous_standbys",
+    "replication_lag",
 )
 
 LIMIT: Final = text(f"SET LOCAL statement_timeout = {int(STATEMENT_SECONDS * 1000)}")
@@ -75,7 +85,7 @@ FIGURES: Final = text(f"""
            ({COUNT_LAPSED}) AS taxes_lapsed,
            ({COUNT_PARTITIONS_MISSING}) AS partitions_missing,
            ({COUNT_PARTITIONS_MISPLACED}) AS partitions_misplaced,
-           ({_SWEEP_AGE}) AS sweep_age
+           ({_SWEEP_AGE}) AS sweep_age, {STATE}
 """)
 
 
@@ -114,8 +124,9 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
     """Return the checks that need the database, within a second and a half; `head` is the expected revision."""
     connection.execute(LIMIT)
     row = connection.execute(FIGURES, bind_conditions(settings)).one()
+    replication = see_replication(connection, row)
     checks = {
-        "database": Check(Health.HEALTHY, "PostgreSQL answers."),
+        "database": _check_writes(replication),
         "migrations": _check_revision(row.revision, head),
         "expired_locks": _count(row.expired, EXPIRED),
         "stuck_checkouts": _count(row.stuck, STUCK),
@@ -131,6 +142,8 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
         "payments_review": _count(row.payment_reviews, PAYMENTS_REVIEW),
         "partitions_missing": _count(row.partitions_missing, PARTITIONS_MISSING),
         "partitions_misplaced": _count(row.partitions_misplaced, PARTITIONS_MISPLACED),
+        "synchronous_standbys": _check_synchronous(replication),
+        "replication_lag": _check_lag(replication),
     }
     return checks, row.at
 
@@ -150,6 +163,34 @@ def _count(count: int, what: str) -> Check:
     if count == 0:
         return Check(Health.HEALTHY, "None.", 0)
     return Check(Health.DEGRADED, f"{fill(what, {'count': count})}.", count)
+
+
+def _check_writes(replication: Replication) -> Check:
+    if replication.objection is not None:
+        return Check(Health.UNHEALTHY, replication.objection)
+    return Check(Health.HEALTHY, "PostgreSQL answers.")
+
+
+def _check_synchronous(replication: Replication) -> Check:
+    missing = replication.missing
+    if missing is None:
+        return Check(Health.HEALTHY, UNSEEN)
+    if missing:
+        return _count(missing, STANDBYS_MISSING)
+    return Check(Health.HEALTHY, "None is missing." if replication.synchronous else "None is configured.", 0)
+
+
+def _check_lag(replication: Replication) -> Check:
+    """Return how far each standby is behind; the report is public, so that it names none of them."""
+    standbys = replication.standbys
+    if standbys is None:
+        return Check(Health.HEALTHY, UNSEEN)
+    if not standbys:
+        return Check(Health.HEALTHY, "No standby is connected.", 0)
+    distances = f"Behind by {'; '.join(each.distance for each in standbys)}."
+    if late := len(replication.late):
+        return Check(Health.DEGRADED, f"{fill(STANDBYS_LATE, {'count': late})}. {distances}", late)
+    return Check(Health.HEALTHY, distances, 0)
 
 
 def _check_revision(revision: Any, head: str) -> Check:

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     #: Give the broker a Redis database of its own: maintenance runs KEYS.
     redis_url: SecretStr = Field(validation_alias="REDIS_URL")
+    #: Where people read: monitor, statistics, the admin's list, the audit. A standby, so that they cost the primary
+    #: nothing. Without it they read DATABASE_URL.
+    read_url: SecretStr | None = None
 
     #: How long an unpaid checkout keeps its stock and prices, and the longest time that a start may request.
     ttl_minutes: Count = 15

@@ -16,13 +16,14 @@ from sqlalchemy import Engine, text
 
 from models.names import PARTITIONED
 from pipeline.audit import take_report
+from pipeline.database import connect_reader
 from pipeline.operations import read_page
 from pipeline.operations.checkout_search import Filter
 from pipeline.operations.partitions import MissingPartition, add_months, make_partitions
 from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
 from scripts.benchmarks.copies import LONGEST_SECONDS, SPACING_SECONDS, TABLES, Spread, copy_rows
-from scripts.monitor import read
+from scripts.monitor import Sources, read
 from workers.bootstrap import Components
 
 #: Copies in one transaction: so many rows of the largest table take some hundred megabytes of the log.
@@ -84,7 +85,10 @@ def _spread(database: Engine, checkout_id: UUID, count: int) -> Spread:
 
 def time_queries(components: Components, settings: Settings) -> dict[str, float]:
     """Return the median milliseconds of a sweep, of the monitor's reads, and of the list of checkouts."""
+    primary = components.database
+    reader = connect_reader(settings, application_name="growth", primary=primary)
     with Redis.from_url(settings.redis_url.get_secret_value()) as client:
+        sources = Sources(settings, reader, primary, client)
 
         def list_checkouts() -> None:
             with components.database.connect() as connection:
@@ -94,7 +98,7 @@ def time_queries(components: Components, settings: Settings) -> dict[str, float]
             "sweep_ms": _time(
                 lambda: sweep(components.transactions, components.publisher, components.backlog, settings)
             ),
-            "monitor_ms": _time(lambda: read(components.database, client, settings, 24)),
+            "monitor_ms": _time(lambda: read(sources, 24)),
             "list_ms": _time(list_checkouts),
         }
 

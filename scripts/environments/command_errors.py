@@ -8,7 +8,10 @@ from psycopg.errors import UndefinedColumn, UndefinedTable
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
+from pipeline.database.readers import AWAY
+from pipeline.errors import Code, Unavailable, sentence
 from pipeline.errors.objections import explain_first
+from pipeline.operations.replication import explain_no_writes
 from pipeline.settings import Settings, SettingsError
 from scripts.local_servers.embedded import EmbeddedError
 
@@ -30,6 +33,10 @@ def explain_errors() -> Iterator[None]:
         yield
     except KNOWN as error:
         raise CommandError(_explain(error)) from error
+    except Unavailable as error:
+        if error.code is not Code.READING_UNAVAILABLE:
+            raise
+        raise CommandError(_explain_reader(error)) from error
 
 
 def open_redis(settings: Settings) -> "Redis":
@@ -42,6 +49,14 @@ def open_redis(settings: Settings) -> "Redis":
         raise CommandError(str(error)) from error
 
 
+def _explain_reader(error: Unavailable) -> str:
+    """Return the sentence; where the database did not answer, with the words of the driver, as for other databases."""
+    cause = error.__cause__
+    if error.detail["reason"] != AWAY or not isinstance(cause, DBAPIError):
+        return str(error)
+    return sentence(Code.READING_UNAVAILABLE, {"reason": str(cause.orig).splitlines()[0]})
+
+
 def _explain(error: Exception) -> str:
     match error:
         case ValidationError():
@@ -49,6 +64,6 @@ def _explain(error: Exception) -> str:
         case DBAPIError(orig=UndefinedTable() | UndefinedColumn()):
             return "The database has no tables yet, or old ones: run `alembic upgrade head`, then this again."
         case DBAPIError():
-            return f"The database did not answer: {str(error.orig).splitlines()[0]}."
+            return explain_no_writes(error) or f"The database did not answer: {str(error.orig).splitlines()[0]}."
         case _:
             return str(error)

@@ -1,19 +1,22 @@
 """One transaction for a command, and its exit codes: done (0), refused (1), database not reached (2)."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NoReturn, TypeVar
 
 import typer
 from rich.table import Table
 from sqlalchemy import Connection
 
-from pipeline.database import connect_engine, transaction
+from pipeline.database import connect_engine, connect_reader, transaction
+from pipeline.database.readers import Standby
 from pipeline.errors import CheckoutError
 from pipeline.settings import Settings
 from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.local_servers.embedded import open_settings
 from scripts.terminal.output import Screen, say, say_row
+
+T = TypeVar("T")
 
 REFUSED: Final = 1
 UNREACHABLE: Final = 2
@@ -35,6 +38,17 @@ def open_transaction(name: str) -> Iterator[tuple[Connection, Settings]]:
         refuse(str(error), code=UNREACHABLE)
     except CheckoutError as error:
         refuse(str(error))
+
+
+def read_for_people(name: str, work: Callable[[Connection, Settings], T]) -> tuple[T, Standby | None]:
+    """Return what `work` read, as `Reader.read` does; an error ends the command."""
+    try:
+        with explain_errors():
+            settings = open_settings()
+            with contextlib.closing(connect_reader(settings, application_name=name, pool_size=1)) as reader:
+                return reader.read(lambda connection: work(connection, settings))
+    except CommandError as error:
+        refuse(str(error), code=UNREACHABLE)
 
 
 def refuse(sentence: str, *, code: int = REFUSED) -> NoReturn:

@@ -39,7 +39,8 @@ def open_scratch(settings: Settings, name: str, *, keep: bool = False) -> Iterat
     with ExitStack() as stack:
         database_url = stack.enter_context(own_database(settings, f"{name}_{uuid4().hex[:12]}", keep=keep))
         redis_url = stack.enter_context(_own_redis(settings))
-        update = {"database_url": database_url, "redis_url": redis_url, "gateway": SANDBOX}
+        # An empty address, not none: the processes would read one from `.env`, and this database has no standby.
+        update = {"database_url": database_url, "redis_url": redis_url, "read_url": SecretStr(""), "gateway": SANDBOX}
         own = settings.model_copy(update=update)
         own = own.with_gateway_options(**{**read_options(own), "database_url": database_url})
         engine = connect_engine(own, application_name="schema", pool_size=1, statement_timeout_seconds=0)

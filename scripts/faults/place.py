@@ -101,6 +101,7 @@ def open_place(ending: Ending, seed: int, log: FleetLog, *, fault_rate: float = 
         settings = read_settings(
             database_url=SecretStr(postgres.url),
             redis_url=SecretStr(valkey.url),
+            read_url=SecretStr(""),
             gateway=SANDBOX,
             web_port=find_port(),
             web_writes_per_minute=10_000_000,

@@ -166,10 +166,13 @@ def serve(*, counting: bool = False) -> Iterator[Settings]:
 def build_settings(database_url: str, redis_url: str, **others: Any) -> Settings:
     """Return the settings with these addresses, everything else from the environment.
 
-    Where no database is given and no gateway is named, the gateway is the sandbox, unless a secret of another provider
-    is set.
+    Where no database is given, people read the one that is started here, which has no standby. Where no gateway is
+    named either, the gateway is the sandbox, unless a secret of another provider is set.
     """
     settings = Settings(database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **others)
-    if settings.gateway or Urls().database_url is not None or find_real(settings):
+    if Urls().database_url is not None:
+        return settings
+    settings = settings.model_copy(update={"read_url": SecretStr("")})
+    if settings.gateway or find_real(settings):
         return settings
     return settings.model_copy(update={"gateway": SANDBOX})

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from models.states import ACTIVE, CheckoutState
 from pipeline.operations import Stats
+from pipeline.operations.replication import UNSEEN, Replication
 from pipeline.operations.statistics import PhaseFigures
 from scripts.terminal.output import plain
 from workers.overview import Readout, format_seconds
@@ -34,7 +35,8 @@ def draw(readout: Readout) -> RenderableType:
             _box("needs attention", _attention(readout), alarm=True),
         ]
     )
-    parts: list[RenderableType] = [title, summary, _draw_queues(readout)]
+    cluster = [plain(line, "dim") for line in _list_cluster(readout)]
+    parts: list[RenderableType] = [title, *cluster, summary, _draw_queues(readout)]
     if stats.failures:
         parts.append(_draw_failures(stats))
     return Group(*parts)
@@ -46,6 +48,7 @@ def list_lines(readout: Readout) -> Iterator[str]:
     yield f"at {stats.at:%Y-%m-%dT%H:%M:%SZ}"
     yield f"hours {stats.hours:g}"
     yield f"gateway {readout.gateway}"
+    yield from _list_cluster(readout)
     for state, count in stats.states.items():
         yield f"state {state} {count}"
     yield f"units_held {stats.held_units}"
@@ -67,6 +70,24 @@ def list_lines(readout: Readout) -> Iterator[str]:
         yield f"failure {code} {count}"
     for name, count in _attention(readout):
         yield f"attention {name.replace(',', '').replace(' ', '_')} {count}"
+
+
+def _list_cluster(readout: Readout) -> Iterator[str]:
+    """Yield a line for each server besides a single primary and a single Redis; none where there is no other."""
+    if readout.standby is not None:
+        yield f"read_from standby lag={format_seconds(readout.standby.lag_seconds)}"
+    replication = readout.replication
+    if replication is None:
+        yield "primary unknown: it did not answer"
+    elif replication.objection is not None:
+        yield f"primary read_only: {replication.objection}"
+    elif replication.standbys is None:
+        yield f"standbys unknown: {UNSEEN}"
+    for each in (replication.standbys if replication is not None else None) or ():
+        lag = format_seconds(each.lag_seconds)
+        yield f"standby {each.name} sync={each.sync_state} lag={lag} bytes={each.lag_bytes}"
+    if readout.redis_master is not None:
+        yield f"redis_master {readout.redis_master}"
 
 
 def _outcome(stats: Stats) -> list[tuple[str, str]]:
@@ -93,7 +114,15 @@ def _attention(readout: Readout) -> list[tuple[str, int]]:
         ("redelivered, lost", stats.redelivered - stats.redelivered_slow),
         ("redelivered, slow", stats.redelivered_slow),
         ("dead-lettered", sum(figures.dead_lettered for figures in readout.queues or ())),
+        *_attention_of_standbys(readout.replication),
     ]
+
+
+def _attention_of_standbys(replication: Replication | None) -> list[tuple[str, int]]:
+    """Return nothing where there is no standby, and none is wanted."""
+    if replication is None or not (replication.synchronous or replication.standbys):
+        return []
+    return [("standbys missing", replication.missing or 0), ("standbys late", len(replication.late))]
 
 
 def _words(state: CheckoutState) -> str:

@@ -105,6 +105,16 @@ async def open_redis_async(url: str, *, name: str) -> AsyncIterator[redis.asynci
             await each.aclose()
 
 
+def find_master(client: redis.Redis) -> str | None:
+    """Return host and port of the master that the client's connections use; None without Sentinels, or before one."""
+    pool = client.connection_pool
+    address = pool.master_address if isinstance(pool, SentinelConnectionPool) else None
+    if address is None:
+        return None
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _read_server(url: str, floor_seconds: float) -> RedisAddress:
     try:
         options = parse_url(url)

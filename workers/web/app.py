@@ -16,6 +16,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from pipeline.database import connect_reader
 from pipeline.settings import Settings
 from workers.bootstrap import build_components
 from workers.broker.queue_stats import name_wake_ups
@@ -41,6 +42,9 @@ from workers.web.schemas.openapi import complete, name_operation
 
 #: A client waits meanwhile: when the database does not answer within these pauses, the response is a 503.
 WAITS: Final = (0.02, 0.1, 0.5)
+
+#: Connections to CHECKOUT_READ_URL, and threads: some people look at lists, and one list takes milliseconds.
+READER_CONNECTIONS: Final = 2
 
 ROUTE_MODULES: Final = (checkout, carts, webhooks, health, metrics, listing, statistics, details, actions, sign_in)
 
@@ -96,6 +100,11 @@ def build_context(settings: Settings) -> WebContext:
     broker = components.broker
     event.listen(components.database, "checkout", _refuse_ended)
     threads, load = ThreadPoolExecutor(settings.web_connections, thread_name_prefix="web"), Load()
+    reader = connect_reader(
+        own, application_name="web.reader", pool_size=READER_CONNECTIONS, primary=components.database
+    )
+    if reader.is_apart:
+        event.listen(reader.engine, "checkout", _refuse_ended)
     return WebContext(
         settings=own,
         components=components,
@@ -108,6 +117,8 @@ def build_context(settings: Settings) -> WebContext:
         threads=threads,
         groups=build_groups(components, threads, load, settings.batch_wait_share),
         load=load,
+        reader=reader,
+        reader_threads=ThreadPoolExecutor(READER_CONNECTIONS, "reader") if reader.is_apart else threads,
     )
 
 
@@ -124,6 +135,8 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
         app.state.health_check.close()
         context.rate_limits.close()
         context.threads.shutdown()
+        context.reader_threads.shutdown()
+        context.reader.close()
         context.components.close()
 
 

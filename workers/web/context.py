@@ -11,6 +11,7 @@ from fastapi import Request
 from sqlalchemy import Connection
 
 from pipeline.database import reading
+from pipeline.database.readers import Reader, Standby
 from pipeline.intake import CheckoutService
 from pipeline.settings import Settings
 from workers.bootstrap import Components
@@ -34,6 +35,8 @@ class WebContext:
     threads: Executor
     groups: Groups
     load: Load
+    reader: Reader
+    reader_threads: Executor
 
     @property
     def service(self) -> CheckoutService:
@@ -42,8 +45,7 @@ class WebContext:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work on a thread: there are as many threads as connections."""
-        # In a copy of the request's contextvars, which has the keys of its log lines.
-        return await asyncio.get_running_loop().run_in_executor(self.threads, copy_context().run, work)
+        return await _run(self.threads, work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run work that only reads, on a thread with a connection."""
@@ -53,6 +55,19 @@ class WebContext:
                 return work(connection)
 
         return await self.run(on_connection)
+
+    async def read_for_people(self, work: Callable[[Connection], T]) -> tuple[T, Standby | None]:
+        """Run work that reads what need not be fresh; return the standby that it was read from, if it was one.
+
+        Raises Unavailable for a CHECKOUT_READ_URL that cannot be read. Its threads are its own: one that hangs delays
+        no purchase.
+        """
+        return await _run(self.reader_threads, lambda: self.reader.read(work))
+
+
+async def _run(threads: Executor, work: Callable[[], T]) -> T:
+    # In a copy of the request's contextvars, which has the keys of its log lines.
+    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)
 
 
 def context_of(request: Request) -> WebContext:

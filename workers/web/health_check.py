@@ -16,6 +16,7 @@ from pipeline.database import is_transient, reading
 from pipeline.database.migrations import read_head
 from pipeline.gateways import describe_choice
 from pipeline.operations.health import Check, Health, HealthReport, check_database, lose_database
+from pipeline.operations.replication import explain_no_writes
 from workers.web.context import WebContext
 
 T = TypeVar("T")
@@ -104,8 +105,7 @@ class HealthChecker:
         except (SQLAlchemyError, TimeoutError) as error:
             # Its text may name hosts and users: it is logged, because the response is public.
             log.warning("health.database", error=repr(error))
-            is_away = isinstance(error, TimeoutError) or is_transient(error)
-            return lose_database(DATABASE_AWAY if is_away else SCHEMA_AWAY), datetime.now(UTC)
+            return lose_database(_judge_loss(error)), datetime.now(UTC)
 
     async def _probe_broker(self) -> Check:
         try:
@@ -114,6 +114,12 @@ class HealthChecker:
             log.warning("health.broker", error=repr(error))
             return BROKER_AWAY
         return BROKER_HERE
+
+
+def _judge_loss(error: SQLAlchemyError | TimeoutError) -> Check:
+    if (sentence := explain_no_writes(error)) is not None:
+        return Check(Health.UNHEALTHY, sentence)
+    return DATABASE_AWAY if isinstance(error, TimeoutError) or is_transient(error) else SCHEMA_AWAY
 
 
 def _retrieve_exception(running: asyncio.Future[T]) -> None:

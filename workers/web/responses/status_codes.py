@@ -82,6 +82,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
     500: (Code.INTERNAL_ERROR, Code.ATTEMPTS_EXHAUSTED),
     503: (
         Code.UNAVAILABLE,
+        Code.READING_UNAVAILABLE,
         Code.OVERLOADED,
         Code.EXCHANGE_RATE_STALE,
         Code.TAX_RATES_ENDED,

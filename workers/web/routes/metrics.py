@@ -12,6 +12,8 @@ from starlette.responses import Response
 from pipeline.gateways import describe_choice
 from pipeline.operations import Stats, read_stats
 from pipeline.operations.health import read_sweep_age
+from pipeline.operations.replication import Replication, StandbyLag, read_replication
+from workers.broker.redis_client import find_master
 from workers.overview import Readout, read_queues
 from workers.web.context import context_of
 from workers.web.protection.authentication import AdminRoute
@@ -38,12 +40,22 @@ async def read_metrics(request: Request) -> Response:
     registry: CollectorRegistry = request.app.state.registry
     context = context_of(request)
 
-    def read(connection: Connection) -> tuple[Stats, float | None]:
-        return read_stats(connection, context.settings, hours=HOURS), read_sweep_age(connection)
+    def read(connection: Connection) -> tuple[Stats, float | None, Replication]:
+        stats = read_stats(connection, context.settings, hours=HOURS)
+        return stats, read_sweep_age(connection), read_replication(connection)
 
-    stats, sweep_age = await context.read(read)
-    queues = await context.run(lambda: read_queues(context.components.broker.client))
-    figures = Figures(Readout(stats, queues, describe_choice(context.settings)), sweep_age)
+    # From the primary: alerts are about what is so now.
+    stats, sweep_age, replication = await context.read(read)
+    client = context.components.broker.client
+    queues = await context.run(lambda: read_queues(client))
+    readout = Readout(
+        stats,
+        queues,
+        describe_choice(context.settings),
+        replication=replication,
+        redis_master=find_master(client),
+    )
+    figures = Figures(readout, sweep_age)
     body = await context.run(lambda: generate_latest(figures) + generate_latest(registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
 
@@ -97,7 +109,30 @@ class Figures(CollectorRegistry):
                 "sweep_age_seconds", "Age of the sweep's heartbeat; absent if it has never run", self._sweep_age
             )
         yield _single("broker_up", "Whether Redis answers", float(self._readout.queues is not None))
+        if self._readout.redis_master is not None:
+            address = {self._readout.redis_master: 1.0}
+            yield _family("broker_master_info", "The Redis master that the Sentinels name", "address", address)
+        if self._readout.replication is not None:
+            yield from _replication_families(self._readout.replication)
         yield from _queue_families(self._readout)
+
+
+def _replication_families(replication: Replication) -> Iterator[Metric]:
+    """Yield the figures that the database user may see."""
+    is_read_only = float(replication.objection is not None)
+    yield _single("database_read_only", "Whether DATABASE_URL leads to where nothing can be written", is_read_only)
+    if replication.missing is not None:
+        yield _single(
+            "synchronous_standbys_missing", "Synchronous standbys that commits wait for", float(replication.missing)
+        )
+    standbys: dict[str, list[StandbyLag]] = {}
+    for each in replication.standbys or ():
+        standbys.setdefault(each.name, []).append(each)
+    # Standbys may share a name, and a label has one value: that of the one that is further behind.
+    seconds = {name: max(each.lag_seconds or 0.0 for each in found) for name, found in standbys.items()}
+    yield _family("replication_lag_seconds", "How far a standby is behind", "standby", seconds)
+    most = {name: float(max(each.lag_bytes for each in found)) for name, found in standbys.items()}
+    yield _family("replication_lag_bytes", "WAL that a standby has not replayed", "standby", most)
 
 
 def _queue_families(readout: Readout) -> Iterator[Metric]:

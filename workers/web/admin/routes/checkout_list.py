@@ -78,9 +78,12 @@ async def enter() -> Response:
 async def list_checkouts(request: Request, wanted: Annotated[ListQuery, Query()]) -> Response | ListView:
     """List checkouts, newest first. Every page costs the same, however many checkouts there are."""
     filters = Filter(wanted.state, wanted.owner, wanted.cart, wanted.since, wanted.until, wanted.before)
-    page = await context_of(request).read(lambda connection: read_page(connection, filters, limit=wanted.limit))
+    page, standby = await context_of(request).read_for_people(
+        lambda connection: read_page(connection, filters, limit=wanted.limit)
+    )
     if not wants_page(request):
-        return ListView.model_validate({"checkouts": page.entries, "next_before": page.next_before})
+        found = {"checkouts": page.entries, "next_before": page.next_before, "standby": standby}
+        return ListView.model_validate(found)
     query = {name: value for name, value in request.query_params.items() if name != "before"}
     following = None if page.next_before is None else urlencode({**query, "before": page.next_before})
     facts: dict[str, Any] = {
@@ -91,5 +94,6 @@ async def list_checkouts(request: Request, wanted: Annotated[ListQuery, Query()]
         "newest": urlencode(query),
         "following": following,
         "states": list(CheckoutState),
+        "standby": standby,
     }
     return render_page(request, "list.html", facts)

@@ -56,6 +56,8 @@ async def read_statistics(request: Request, wanted: Annotated[StatisticsQuery, Q
 
 
 async def _read(context: WebContext, hours: float) -> Readout:
-    stats = await context.read(lambda connection: read_stats(connection, context.settings, hours=hours))
+    stats, standby = await context.read_for_people(
+        lambda connection: read_stats(connection, context.settings, hours=hours)
+    )
     queues = await context.run(lambda: read_queues(context.components.broker.client))
-    return Readout(stats, queues, describe_choice(context.settings))
+    return Readout(stats, queues, describe_choice(context.settings), standby)

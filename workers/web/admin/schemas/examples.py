@@ -47,6 +47,7 @@ STATISTICS: Final[dict[str, Any]] = {
         {"queue": find_phase(1).queue, "waiting": 0, "in_flight": 0, "dead_lettered": 0, "oldest_seconds": None},
     ],
     "gateway": "stripe (real money)",
+    "standby": {"lag_seconds": 0.4},
 }
 
 DETAIL: Final[dict[str, Any]] = {

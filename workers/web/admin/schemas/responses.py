@@ -36,13 +36,25 @@ class EntryView(View):
     ended_at: datetime | None = None
 
 
-class ListView(View):
-    """A page of checkouts, newest first; `next_before` is the `before` of the next page, null on the last."""
+class StandbyView(View):
+    """The standby that was read from; `lag_seconds` is null when it has replayed nothing since its start."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"checkouts": [ENTRY], "next_before": ENTRY["id"]}]})
+    lag_seconds: float | None = None
+
+
+class ListView(View):
+    """A page of checkouts, newest first; `next_before` is the `before` of the next page, null on the last.
+
+    `standby` is null when the primary was read.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"checkouts": [ENTRY], "next_before": ENTRY["id"], "standby": None}]}
+    )
 
     checkouts: list[EntryView]
     next_before: UUID | None = None
+    standby: StandbyView | None = None
 
 
 class QueueView(View):
@@ -57,12 +69,16 @@ class QueueView(View):
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsView(Stats):
-    """All figures: active checkouts, and those that ended in the last `hours`; `queues` is null without Redis."""
+    """All figures: active checkouts, and those that ended in the last `hours`; `queues` is null without Redis.
+
+    `standby` is null when the primary was read.
+    """
 
     __pydantic_config__ = ConfigDict(json_schema_extra={"examples": [STATISTICS]})
 
     queues: list[QueueView] | None = None
     gateway: str
+    standby: StandbyView | None = None
 
 
 class AdviceView(View):

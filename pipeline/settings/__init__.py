@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from models.cells import check_cell_name
 from models.identifiers import normalize_country
 from models.limits import MAX_LINES
 from models.money import parse_amounts
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     #: Give the broker a Redis database of its own: maintenance runs KEYS.
     redis_url: SecretStr = Field(validation_alias="REDIS_URL")
+    #: The name of this engine among several with servers of their own (docs/cells.md). Empty: it is the only one.
+    cell: str = ""
 
     #: How long an unpaid checkout keeps its stock and prices, and the longest time that a start may request.
     ttl_minutes: Count = 15
@@ -220,6 +223,11 @@ class Settings(BaseSettings):
     @classmethod
     def _country(cls, country: str | None) -> str | None:
         return normalize_country(country) if country else None
+
+    @field_validator("cell")
+    @classmethod
+    def _cell(cls, cell: str) -> str:
+        return check_cell_name(cell) if cell else ""
 
     @field_validator("tax_rates_ended", mode="before")
     @classmethod

@@ -172,6 +172,15 @@ class DeliveryStatus(StrEnum):
     DEAD_LETTERED = "dead_lettered"  # not delivered for as long as it was retried; a command replays it
 
 
+class MoveState(StrEnum):
+    """How far the move of an owner to another cell is."""
+
+    DRAINING = "draining"  # no new checkout starts; the active ones finish
+    CLOSED = "closed"  # nothing of the owner changes: it is being copied
+    MOVED = "moved"  # it lives in the other cell
+    ARRIVED = "arrived"  # it came from the other cell
+
+
 class OrderState(StrEnum):
     """An order is written `pending` before the payment is captured, and `placed` after it."""
 

@@ -21,6 +21,7 @@ from models.checkout import (
 from models.delivery import WebhookDeliveryRecord, WebhookEndpointRecord
 from models.http import AdminSessionRecord, ApiKeyRecord, HeartbeatRecord, StoredResponseRecord
 from models.order import OrderLineRecord, OrderRecord
+from models.owner_move import OwnerMoveRecord
 from models.partition import DetachedMonthRecord
 from models.payment import PaymentOperationRecord, PaymentRecord
 from models.price_lock import PriceLockLineRecord, PriceLockRecord
@@ -47,6 +48,7 @@ __all__ = [
     "LocationRecord",
     "OrderLineRecord",
     "OrderRecord",
+    "OwnerMoveRecord",
     "PaymentOperationRecord",
     "PaymentRecord",
     "PriceLockLineRecord",

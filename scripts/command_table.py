@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "partitions": Command("Make and detach the partitions of months.", "scripts.partitions:app"),
     "catalog": Command("Import products, stock, exchange rates and tax rates.", "scripts.catalog:app"),
     "keys": Command("Create, list and revoke API keys.", "scripts.keys:app"),
+    "cells": Command("Route shops to their cells, and move them.", "scripts.cells:app"),
     "webhooks": Command("Manage webhook endpoints and their deliveries.", "scripts.webhooks:app"),
     "roles": Command("Create the least-privilege roles of the database.", "scripts.roles:app"),
     "replay": Command("Run a file of real invoices through the pipeline.", "scripts.replay:app"),

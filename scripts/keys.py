@@ -29,8 +29,10 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print it; it is not shown again."""
-    with open_transaction("keys") as (connection, _):
-        record, token = create_key(connection, owner=owner, name=name, scopes=scope or [Scope.CHECKOUT], days=days)
+    with open_transaction("keys") as (connection, settings):
+        record, token = create_key(
+            connection, owner=owner, name=name, scopes=scope or [Scope.CHECKOUT], days=days, cell=settings.cell
+        )
     if as_json:
         say_json(asdict(record) | {"token": token})
     else:
@@ -51,7 +53,7 @@ def show(*, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="The id of the key: the part between ck_ and _.")]) -> None:
+def revoke(key_id: Annotated[str, typer.Argument(help="The id of the key: its part of 12 characters.")]) -> None:
     """Revoke a key, from the next request on."""
     with open_transaction("keys") as (connection, _):
         record = revoke_key(connection, key_id)

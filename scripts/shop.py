@@ -133,7 +133,9 @@ def stock_goods() -> tuple[Settings, str]:
         upsert_variants(connection, [VariantRow(each.sku, each.title) for each in new])
         set_prices(connection, [PriceRow(each.sku, CURRENCY, each.price_minor) for each in new])
         set_stock(connection, [StockRow(each.sku, "main", each.units) for each in new], create_locations=True)
-        _, key = create_key(connection, owner=OWNER, name="example-shop", scopes=[Scope.CHECKOUT], days=1)
+        _, key = create_key(
+            connection, owner=OWNER, name="example-shop", scopes=[Scope.CHECKOUT], days=1, cell=settings.cell
+        )
     return settings, key
 
 

@@ -105,7 +105,7 @@ def show_key(path: Path, env: Mapping[str, str]) -> None:
     with transaction(engine) as connection:
         token = path.read_text().strip() if path.exists() else ""
         if find_callers(connection, [token])[0] is None:
-            _, token = create_key(connection, owner=KEY_OWNER, name="up", scopes=list(Scope))
+            _, token = create_key(connection, owner=KEY_OWNER, name="up", scopes=list(Scope), cell=settings.cell)
             path.touch(0o600)
             path.write_text(f"{token}\n")
     engine.dispose()

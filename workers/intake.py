@@ -125,11 +125,27 @@ def _start(components: Components, requests: Sequence[StartRequest], bodies: Seq
         else:
             _refuse(components, bodies[0], Refused(Code.INTERNAL_ERROR, error=type(error).__name__))
         return
+    waiting = []
     for body, result in zip(bodies, results, strict=True):
-        if isinstance(result, Refused):
+        if isinstance(result, Refused) and result.code is Code.OWNER_MOVING:
+            waiting.append(body)
+        elif isinstance(result, Refused):
             _refuse(components, body, result)
         else:
             log.info("checkout.admitted", checkout_id=str(result.checkout_id), created=result.changed)
+    if waiting:
+        _defer(components, waiting)
+
+
+def _defer(components: Components, bodies: Sequence[dict[str, Any]]) -> None:
+    """Send the requests of owners that move to the end of the queue: once they have moved, the refusal says where.
+
+    The pause keeps them from being read again and again at once. What cannot be sent is not lost: it is refused.
+    """
+    time.sleep(WAITS[1])
+    if not _requeue(components, bodies):
+        for body in bodies:
+            _refuse(components, body, Refused(Code.UNAVAILABLE))
 
 
 def _refuse(components: Components, body: dict[str, Any], refusal: Refused) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from pipeline.security.card_numbers import redact
 from pipeline.security.printable import make_printable
@@ -80,6 +80,16 @@ def _show_value(value: Any, keep: str) -> Any:
             return make_printable(repr(value), most=None)
 
 
+def name_cell(cell: str) -> Processor:
+    """Return what adds the name of the cell to every event."""
+
+    def add(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["cell"] = cell
+        return event
+
+    return add
+
+
 def configure_logs(settings: Settings) -> None:
     """Set up structlog for this process; dramatiq's own lines still use the standard library."""
     logging.setLogRecordFactory(RedactedRecord)
@@ -93,6 +103,7 @@ def configure_logs(settings: Settings) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            *([name_cell(settings.cell)] if settings.cell else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

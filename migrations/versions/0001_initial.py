@@ -23,6 +23,7 @@ TABLES: Final = (
     "payments",
     "orders",
     "http",
+    "moves",
     "sandbox",
 )
 TRIGGERS: Final = ("normalize_name", "names", "guards", "history", "frozen", "partitions", "search_paths")

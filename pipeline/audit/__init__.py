@@ -3,6 +3,6 @@
 Public modules: none.
 """
 
-from pipeline.audit.report import AuditReport, Violation, audit, check_history, take_report
+from pipeline.audit.report import AuditReport, Violation, audit, check, check_history, take_report
 
-__all__ = ["AuditReport", "Violation", "audit", "check_history", "take_report"]
+__all__ = ["AuditReport", "Violation", "audit", "check", "check_history", "take_report"]

@@ -12,6 +12,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from models.guards import OWNER_MOVING
 from pipeline.database.arrays import ArrayDumper
 from pipeline.database.hosts import HostOrder
 from pipeline.database.urls import read_database_url
@@ -20,8 +21,9 @@ from pipeline.settings import Settings
 #: Failures of the database and not of the checkout: they are repeated, and are no attempts of it. 08 connection,
 #: 40001 and 40P01 serialisation and deadlock, 53 out of resources, 55P03 lock timeout, 57 cancelled or shutting down,
 #: 25P03 idle in transaction for too long, and 25006: the primary has become a standby, and another one takes writes.
+#: And CK004: an owner began to move after the work had looked, and the repeat finds that.
 READ_ONLY: Final = "25006"
-TRANSIENT_SQLSTATES: Final = ("08", "40001", "40P01", "53", "55P03", "57", "25P03", READ_ONLY)
+TRANSIENT_SQLSTATES: Final = ("08", "40001", "40P01", "53", "55P03", "57", "25P03", READ_ONLY, OWNER_MOVING)
 
 #: A statement is prepared once it has run so often: psycopg's own default.
 PREPARED_AFTER: Final = 5

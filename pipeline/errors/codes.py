@@ -15,6 +15,8 @@ class Code(StrEnum):
     # the HTTP request
     KEY_RUNNING = "idempotency_running"
     API_KEY_INVALID = "api_key_invalid"
+    CELL_WRONG = "cell_wrong"
+    OWNER_MOVING = "owner_moving"
     SCOPE_MISSING = "scope_missing"
     RATE_LIMITED = "rate_limited"
     BODY_TOO_LARGE = "body_too_large"

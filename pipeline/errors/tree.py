@@ -30,6 +30,11 @@ SENTENCES: Final[dict[Code, str]] = {
     ),
     Code.KEY_RUNNING: "The request with idempotency key {key!q} is being processed: repeat it in a moment.",
     Code.API_KEY_INVALID: "The request carries no valid API key: send `Authorization: Bearer` and a live one.",
+    Code.CELL_WRONG: "The API key is one of cell {cell!q}, and this is another cell: send the request to that one.",
+    Code.OWNER_MOVING: (
+        "The shop moves to cell {cell!q}, and nothing starts until it is there: repeat the same request in"
+        " {seconds:second|seconds}."
+    ),
     Code.SCOPE_MISSING: "The API key lacks the scope {scope} ({why}): use one with it.",
     Code.RATE_LIMITED: (
         "The rate limit {policy!q} is {limit:request|requests} a minute: wait {seconds:second|seconds}."

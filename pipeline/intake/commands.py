@@ -18,6 +18,7 @@ from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_cart, lock_checkouts
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.intake.joining import join_cart, join_payment, read_expected
+from pipeline.intake.moving import refuse_moving
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest, expected_columns, fingerprint
 from pipeline.intake.result import CommandResult
 from pipeline.intake.starting import NotPlainError, Startable, find_ttl, write_starts
@@ -69,6 +70,7 @@ def start(
         return CommandResult(active.id, changed=False)
     if cart.state == CartState.COMPLETED:
         raise Conflict(Code.CART_COMPLETED, cart_id=str(cart_id))
+    refuse_moving(connection, request.owner)
     currency = cart.currency if request.cart is None else request.cart.currency
     try:
         return write_starts(connection, [Startable(request, ttl_seconds, currency, is_new, content)], settings)[0]

@@ -33,6 +33,7 @@ OBSTACLES: Final = text(f"""
     LEFT JOIN carts k ON k.id = g.cart_id
     WHERE CASE WHEN k.id IS NULL THEN NOT g.brings_cart ELSE k.state <> '{CartState.OPEN}' OR k.owner <> g.owner END
        OR EXISTS (SELECT FROM checkouts c WHERE c.cart_id = g.cart_id AND c.state IN ({ACTIVE_SQL}))
+       OR EXISTS (SELECT FROM owner_moves m WHERE m.owner = g.owner AND m.state <> 'arrived')
        OR EXISTS (SELECT FROM idempotency_keys i WHERE i.owner = g.owner AND i.key = g.key)
        OR EXISTS (SELECT FROM stored_responses r WHERE r.owner = g.owner AND r.key = g.lease_key)
 """)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from models.cells import find_number_base
 from pipeline.checkouts import Done, LockedCheckout, PhaseResult
 from pipeline.checkouts.locks import lock_carts, lock_held_stock
 from pipeline.settings import Settings
@@ -27,7 +28,7 @@ SELL_AND_PLACE: Final = text("""
         INSERT INTO stock_movements (variant_id, location_id, kind, quantity, checkout_id)
         SELECT variant_id, location_id, 'sell', -quantity, checkout_id FROM sold
     )
-    UPDATE orders SET state = 'placed', number = nextval('order_numbers'), placed_at = now()
+    UPDATE orders SET state = 'placed', number = :base + nextval('order_numbers'), placed_at = now()
     WHERE checkout_id = ANY(CAST(:ids AS uuid[])) AND state = 'pending'
 """)
 
@@ -39,12 +40,12 @@ COMPLETE: Final = text("""
 undo = None
 
 
-def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:  # noqa: ARG001
+def do(connection: Connection, batch: Sequence[LockedCheckout], settings: Settings) -> Mapping[UUID, PhaseResult]:
     """Commit the stock, place the orders and complete the carts of a batch."""
     ids = [checkout.id for checkout in batch]
     cart_ids = [checkout.cart_id for checkout in batch]
     lock_carts(connection, cart_ids)
     lock_held_stock(connection, ids)
-    connection.execute(SELL_AND_PLACE, {"ids": ids})
+    connection.execute(SELL_AND_PLACE, {"ids": ids, "base": find_number_base(settings.cell)})
     connection.execute(COMPLETE, {"cart_ids": cart_ids})
     return {checkout.id: Done() for checkout in batch}

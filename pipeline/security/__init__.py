@@ -1,6 +1,7 @@
 """API keys, sessions of the admin pages, and what must not be kept or shown.
 
-Public modules: `admin_sessions`, `card_numbers`, `printable` (text of others, fit to be shown), `redaction` (secrets).
+Public modules: `admin_sessions`, `card_numbers`, `printable` (text of others, fit to be shown), `redaction` (secrets),
+`tokens` (the form of API keys).
 """
 
 from typing import TYPE_CHECKING
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
         create_key,
         find_callers,
         list_keys,
-        read_key_id,
         revoke_key,
     )
+    from pipeline.security.tokens import read_key_id
 
 __all__ = [
     "Caller",
@@ -33,4 +34,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = import_lazily(__name__, dict.fromkeys(__all__, "api_keys"))
+    __getattr__ = import_lazily(__name__, {**dict.fromkeys(__all__, "api_keys"), "read_key_id": "tokens"})

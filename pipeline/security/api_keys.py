@@ -1,14 +1,11 @@
 """API keys: access over HTTP, by owner and by scope.
 
-A token is `ck_<id>_<secret>`. The secret has 256 random bits, so that its plain SHA-256 can be stored: only secrets
-that can be guessed need a slow hash.
+The secret of a token has 256 random bits, so that its plain SHA-256 can be stored: only secrets that can be guessed
+need a slow hash.
 """
 
 import hashlib
 import hmac
-import re
-import secrets
-import string
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,17 +15,12 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, text
 
+from models.states import MoveState
 from pipeline.errors import Code, Invalid
 from pipeline.errors.objections import explain_first
 from pipeline.field_types import Reference
+from pipeline.security.tokens import draw_token, read_key_id
 
-#: Base62 has no `_`, which separates the parts of a token, and nothing that a shell or a URL has to quote.
-ALPHABET: Final = string.ascii_letters + string.digits
-ID_CHARACTERS: Final = 12
-#: 62 ** 43 is more than 2 ** 256.
-SECRET_CHARACTERS: Final = 43
-
-_TOKEN: Final = re.compile(rf"ck_([A-Za-z0-9]{{{ID_CHARACTERS}}})_[A-Za-z0-9]{{{SECRET_CHARACTERS}}}", re.ASCII)
 #: The hash for an unknown key, so that its comparison takes as long.
 _NOTHING: Final = bytes(32)
 _TEXT: Final = TypeAdapter(Reference)
@@ -43,8 +35,9 @@ CREATE: Final = text(f"""
 """)
 
 FIND: Final = text("""
-    SELECT id, owner, name, scopes, secret_hash FROM api_keys
-    WHERE id = ANY(CAST(:ids AS text[])) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+    SELECT k.id, k.owner, k.name, k.scopes, k.secret_hash, m.cell, m.state AS move
+    FROM api_keys k LEFT JOIN owner_moves m ON m.owner = k.owner AND m.state <> 'arrived'
+    WHERE k.id = ANY(CAST(:ids AS text[])) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """)
 
 REVOKE: Final = text(f"""
@@ -64,12 +57,14 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The API key of a request."""
+    """The API key of a request. While its owner moves to another cell, `cell` is that one, and `move` how far it is."""
 
     key_id: str
     owner: str
     name: str
     scopes: frozenset[Scope]
+    cell: str | None = None
+    move: MoveState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +81,11 @@ class KeyRecord:
 
 
 def create_key(
-    connection: Connection, *, owner: str, name: str, scopes: Collection[Scope], days: int | None = None
+    connection: Connection, *, owner: str, name: str, scopes: Collection[Scope], days: int | None = None, cell: str = ""
 ) -> tuple[KeyRecord, str]:
     """Create a key; return its record and the token, which cannot be read again. It expires after `days`, if given.
 
-    Raises Invalid for an invalid name or owner.
+    `cell` is the one of this engine, if it has one. Raises Invalid for an invalid name or owner.
     """
     for what, given in (("owner", owner), ("name", name)):
         try:
@@ -99,7 +94,7 @@ def create_key(
             raise Invalid(Code.REQUEST_INVALID, reason=f"{what} {explain_first(error)}") from None
     if not scopes:
         raise Invalid(Code.REQUEST_INVALID, reason="scopes: name at least one")
-    token = f"ck_{_draw(ID_CHARACTERS)}_{_draw(SECRET_CHARACTERS)}"
+    token = draw_token(cell)
     row = connection.execute(
         CREATE,
         {
@@ -147,22 +142,13 @@ def list_keys(connection: Connection) -> list[KeyRecord]:
     return [_record(row) for row in connection.execute(LIST)]
 
 
-def read_key_id(token: str) -> str | None:
-    """Return the id in a token; None if it has not the form of one."""
-    found = _TOKEN.fullmatch(token)
-    return None if found is None else found[1]
-
-
-def _draw(characters: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(characters))
-
-
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
 def _caller(row: Row[Any]) -> Caller:
-    return Caller(row.id, row.owner, row.name, frozenset(Scope(each) for each in row.scopes))
+    move = None if row.move is None else MoveState(row.move)
+    return Caller(row.id, row.owner, row.name, frozenset(Scope(each) for each in row.scopes), row.cell, move)
 
 
 def _record(row: Row[Any]) -> KeyRecord:

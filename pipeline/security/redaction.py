@@ -60,7 +60,8 @@ _CODE: Final = re.compile(r"(?i)((?:cvc|cvv|cvn|csc|security[ _-]?code)[0-9]?\s{
 #: What is a secret by its shape alone.
 _SHAPES: Final = re.compile(
     r"""(?x)
-    \b(?:sk|rk)_(?:live|test)_\w+ | \bwhsec_[\w+/=]+ | \b\w{1,80}_secret_\w+ | \bck_[A-Za-z0-9]{8,}_[A-Za-z0-9]{20,}
+    \b(?:sk|rk)_(?:live|test)_\w+ | \bwhsec_[\w+/=]+ | \b\w{1,80}_secret_\w+
+    | \bck_(?:[a-z0-9]{1,3}_)?[A-Za-z0-9]{8,}_[A-Za-z0-9]{20,}
     | \b(?:tok|pm|ctoken|src)_\w+ | \beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]* | (?i:\b(?:bearer|basic)\s{1,4}[\w.~+/=-]{8,})
     | -----BEGIN[A-Z ]{0,40}PRIVATE[ ]KEY-----[^-]{0,8000}
     """

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from models.cells import check_cell_name
 from models.identifiers import normalize_country
 from models.limits import MAX_LINES
 from models.money import parse_amounts
@@ -47,6 +48,8 @@ class Settings(BaseSettings):
     #: Where people read: monitor, statistics, the admin's list, the audit. A standby, so that they cost the primary
     #: nothing. Without it they read DATABASE_URL.
     read_url: SecretStr | None = None
+    #: The name of this engine among several with servers of their own (docs/cells.md). Empty: it is the only one.
+    cell: str = ""
 
     #: How long an unpaid checkout keeps its stock and prices, and the longest time that a start may request.
     ttl_minutes: Count = 15
@@ -223,6 +226,11 @@ class Settings(BaseSettings):
     @classmethod
     def _country(cls, country: str | None) -> str | None:
         return normalize_country(country) if country else None
+
+    @field_validator("cell")
+    @classmethod
+    def _cell(cls, cell: str) -> str:
+        return check_cell_name(cell) if cell else ""
 
     @field_validator("tax_rates_ended", mode="before")
     @classmethod

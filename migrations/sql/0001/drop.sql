@@ -13,7 +13,7 @@ DROP TABLE
     tax_rates, exchange_rates, promotions, coupons,
     variants, derived_skus, prices, locations, stock_levels,
     carts, cart_lines,
-    detached_months;
+    detached_months, owner_moves;
 DROP FUNCTION
     normalize_names(),
     cart_guard(),
@@ -23,6 +23,7 @@ DROP FUNCTION
     checkout_guard(),
     frozen_guard(),
     transition_guard(),
+    owner_move_guard(),
     make_partition(regclass, date),
     first_id_of(date),
     normalize_name(text, text);

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from models.cells import NUMBERS
 from pipeline.database.invariant import Invariant
 
 HISTORY: Final = (
@@ -59,9 +60,11 @@ HISTORY: Final = (
     Invariant(
         "order_numbers_were_drawn",
         "Every order number was drawn from its sequence.",
-        """
-        SELECT checkout_id, number, (SELECT last_value FROM order_numbers) AS last_drawn FROM orders
-        WHERE number > (SELECT last_value FROM order_numbers) OR number < 1
+        f"""
+        -- A cell draws above its base. Orders of an owner that came from another cell have the numbers of that one.
+        SELECT checkout_id, number, (SELECT last_value FROM order_numbers) AS last_drawn FROM orders o
+        WHERE number < 1 OR number % {NUMBERS} > (SELECT last_value FROM order_numbers)
+              AND NOT EXISTS (SELECT FROM owner_moves m WHERE m.owner = o.owner)
         """,
         by_checkout=True,
     ),

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from pipeline.errors import Invalid
-from pipeline.security.api_keys import Caller, Scope, create_key, find_callers, list_keys, read_key_id, revoke_key
+from pipeline.security.api_keys import Caller, Scope, create_key, find_callers, list_keys, revoke_key
+from pipeline.security.tokens import read_key_id
 from tests.support.harness import Shelf
 
 

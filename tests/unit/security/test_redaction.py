@@ -62,6 +62,7 @@ def test_a_secret_of_any_type_goes(value: Any) -> None:
         "pi_3N4_secret_9aB",
         "seti_1_secret_x",
         "ck_" + "a" * 12 + "_" + "b" * 43,
+        "ck_eu1_" + "a" * 12 + "_" + "b" * 43,
         "tok_ok",
         "pm_card_visa",
         "ctoken_1Pq",

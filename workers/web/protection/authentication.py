@@ -9,9 +9,12 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from models.states import MoveState
 from pipeline.carts.cart_input import CartContent
 from pipeline.errors import Code, Refused
+from pipeline.intake.moving import explain_move
 from pipeline.security import Caller, Scope
+from pipeline.security.tokens import refuse_token
 from pipeline.settings import Settings
 from workers.web.context import context_of
 from workers.web.protection.client_networks import find_network
@@ -80,6 +83,8 @@ class OpenRoute(APIRoute):
             if policy is not None:
                 context.rate_limits.admit(policy, caller.key_id, headers)
             require(caller, self.scope_needed, "this address needs it")
+            if caller.cell is not None and caller.move is MoveState.CLOSED and policy is Policy.WRITES:
+                raise explain_move(caller.cell, caller.move)
         elif policy is not None:
             context.rate_limits.admit(policy, find_network(request), headers)
         if self.body_field is not None and read_media_type(request) not in self.media_types:
@@ -129,13 +134,17 @@ class AdminRoute(OpenRoute):
 
 
 async def identify(request: Request) -> Caller:
-    """Return the API key of the request; Refused when it has no valid one."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    caller = None
-    if scheme.lower() == "bearer" and token:
-        caller = await context_of(request).groups.callers.submit(token.strip())
-    if caller is None:
+    """Return the API key of the request; Refused when it has no valid one, or one of another cell."""
+    scheme, _, rest = request.headers.get("authorization", "").partition(" ")
+    token = rest.strip()
+    if scheme.lower() != "bearer" or not token:
         raise Refused(Code.API_KEY_INVALID)
+    context = context_of(request)
+    caller = await context.groups.callers.submit(token)
+    if caller is None:
+        raise refuse_token(token, context.settings.cell)
+    if caller.cell is not None and caller.move is MoveState.MOVED:
+        raise explain_move(caller.cell, caller.move)
     return caller
 
 

@@ -33,7 +33,7 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosnif
 #: Problems that a repeat of the same request solves. A checkout that failed with a 503 has ended: no repeat helps.
 _PASSING: Final = frozenset(
     {
-        *(Code.UNAVAILABLE, Code.READING_UNAVAILABLE, Code.OVERLOADED),
+        *(Code.UNAVAILABLE, Code.READING_UNAVAILABLE, Code.OVERLOADED, Code.OWNER_MOVING),
         *(Code.RATE_LIMITED, Code.SIGN_INS_LIMITED, Code.KEY_RUNNING),
     }
 )

@@ -48,6 +48,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
     413: (Code.BODY_TOO_LARGE,),
     414: (Code.ADDRESS_TOO_LONG,),
     415: (Code.MEDIA_TYPE,),
+    421: (Code.CELL_WRONG,),
     422: (
         Code.MESSAGE_INVALID,
         Code.REQUEST_INVALID,
@@ -84,6 +85,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
         Code.UNAVAILABLE,
         Code.READING_UNAVAILABLE,
         Code.OVERLOADED,
+        Code.OWNER_MOVING,
         Code.EXCHANGE_RATE_STALE,
         Code.TAX_RATES_ENDED,
         Code.PAYMENT_UNRESOLVED,
@@ -107,6 +109,7 @@ TITLES: Final[dict[int, str]] = {
     413: "Content Too Large",
     414: "URI Too Long",
     415: "Unsupported Media Type",
+    421: "Misdirected Request",
     422: "Unprocessable Content",
     423: "Locked",
     429: "Too Many Requests",

@@ -5,7 +5,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -55,7 +55,7 @@ async def read_metrics(request: Request) -> Response:
         replication=replication,
         redis_master=find_master(client),
     )
-    figures = Figures(readout, sweep_age)
+    figures = Figures(readout, sweep_age, context.settings.cell)
     body = await context.run(lambda: generate_latest(figures) + generate_latest(registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
 
@@ -63,14 +63,17 @@ async def read_metrics(request: Request) -> Response:
 class Figures(CollectorRegistry):
     """One reading, as metrics."""
 
-    def __init__(self, readout: Readout, sweep_age: float | None) -> None:
-        """Take the reading; `sweep_age` is None if the sweep has never run."""
+    def __init__(self, readout: Readout, sweep_age: float | None, cell: str = "") -> None:
+        """Take the reading; `sweep_age` is None if the sweep has never run, `cell` is empty without cells."""
         super().__init__()
-        self._readout, self._sweep_age = readout, sweep_age
+        self._readout, self._sweep_age, self._cell = readout, sweep_age, cell
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
         stats = self._readout.stats
+        if self._cell:
+            # Not a label of each series: Prometheus adds labels of its targets itself, and a join adds this one.
+            yield InfoMetricFamily("checkout_cell", "The cell of this engine", value={"cell": self._cell})
         yield _family("checkouts", "Active checkouts, and those that ended in the last hour", "state", stats.states)
         yield _family("failures", "Ended without an order in the last hour, by code", "code", stats.failures)
         waiting = {step.name: step.checkouts for step in stats.steps}

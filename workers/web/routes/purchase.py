@@ -32,6 +32,8 @@ _NOT_STORED: Final = frozenset(
         Code.CHECKOUT_ACTIVE,
         Code.CHECKOUT_BUSY,
         Code.CART_LOCKED,
+        Code.OWNER_MOVING,
+        Code.CELL_WRONG,
         Code.PRICE_CHANGED,
     }
 )

@@ -127,6 +127,7 @@ FACTS: Final[dict[str, Any]] = {
     "names": "VAT",
     "observed_at": "2026-11-19",
     "path": 2048,
+    "cell": "eu1",
     "policy": "writes",
     "on_hand": 5,
     "phase": get_chain()[-2].name,

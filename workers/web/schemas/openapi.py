@@ -79,7 +79,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     document["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
     for operations in document["paths"].values():
         for operation in operations.values():
-            operation["responses"] |= describe_problems(*([408] if "requestBody" in operation else []), 414, 431)
+            with_body, with_key = "requestBody" in operation, "security" in operation
+            operation["responses"] |= describe_problems(*[408] * with_body, 414, *[421] * with_key, 431)
             for status, response in operation["responses"].items():
                 if MEDIA_TYPE in response["content"]:
                     operation["responses"][status] = {"$ref": f"#/components/responses/{status}"}
@@ -94,7 +95,7 @@ def _describe(status: int) -> dict[str, Any]:
     codes = [code for code, its_status in STATUSES.items() if its_status == status]
     # Requests without a route are not counted.
     headers: dict[str, Any] = {} if status in {405, 414, 431} else dict(LIMITS)
-    if status not in {401, 405, 414, 431}:
+    if status not in {401, 405, 414, 421, 431}:
         headers["Idempotency-Replayed"] = REPLAYED
     if status in {402, 409, 422, 500, 503}:
         headers |= ABOUT

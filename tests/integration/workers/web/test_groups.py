@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx2
 
 from pipeline.security import revoke_key
-from pipeline.security.api_keys import read_key_id
+from pipeline.security.tokens import read_key_id
 from tests.integration.workers.web.stage import BODY, Stage, pay, put_cart
 from tests.support.rivals import hold
 

@@ -7,9 +7,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from pipeline.database import transaction
+from pipeline.errors import Code
 from pipeline.operations import CommandLine
-from pipeline.security import Scope, find_callers, read_key_id
+from pipeline.security import Caller, Scope, find_callers, read_key_id
 from pipeline.security.admin_sessions import close_session, open_session
+from pipeline.security.tokens import refuse_token
 from workers.web.admin.authentication import LIST, SIGN_IN, SignInRoute, read_fields
 from workers.web.admin.sessions import drop_cookie, needs_https, read_cookie, set_cookie
 from workers.web.admin.templates import render_page
@@ -44,7 +46,7 @@ async def sign_in(request: Request) -> Response:
     known = {"key_id": read_key_id(key), "client": request.client.host if request.client is not None else ""}
     if caller is None or Scope.ADMIN not in caller.scopes:
         log.warning("sign_in.refused", **known)
-        return _show(request, target, objection=REFUSED)
+        return _show(request, target, objection=_explain(caller, key, context.settings.cell))
     token = await context.run(lambda: _open(context, caller.key_id))
     log.info("sign_in.accepted", **known)
     response = RedirectResponse(_choose(target), 303)
@@ -62,6 +64,11 @@ async def sign_out(request: Request) -> Response:
     response = RedirectResponse(SIGN_IN, 303)
     drop_cookie(request, response)
     return response
+
+
+def _explain(caller: Caller | None, key: str, cell: str) -> str:
+    refusal = refuse_token(key, cell)
+    return str(refusal) if caller is None and refusal.code is Code.CELL_WRONG else REFUSED
 
 
 def _open(context: WebContext, key_id: str) -> str:

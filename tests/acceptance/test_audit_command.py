@@ -99,6 +99,7 @@ def test_json_has_every_invariant_and_the_rows_of_violated_ones(
         "skipped": [],
         "needs_review": 1,
         "waiting": 0,
+        "standby": None,
     }
     assert [each["name"] for each in report["invariants"]] == [invariant.name for invariant in list_invariants()]
     (broken,) = [invariant for invariant in report["invariants"] if not invariant["kept"]]

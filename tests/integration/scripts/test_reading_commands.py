@@ -11,6 +11,10 @@ from typer.testing import CliRunner, Result
 
 from pipeline.settings import Settings
 from scripts import audit, checkouts, monitor
+from scripts.demo import set_times
+from scripts.environments.scratch import open_scratch
+from scripts.environments.supervisor import build_env
+from scripts.local_servers.embedded import build_settings
 from tests.support.standby import Cluster
 
 AGE: Final = r"Read from a standby, as of [0-9]+\.[0-9] s ago\."
@@ -71,9 +75,12 @@ def test_a_repair_is_audited_where_it_was_made(
     assert (done.exit_code, json.loads(done.stdout.splitlines()[-1])["standby"]) == (0, None)
 
 
+#: A part of an address that no sentence shows.
+UNSEEN: Final = "hidden-word"
+
 WRONG: Final = {
     "away": (
-        "postgresql://nobody:secret-word@127.0.0.1:1/none",
+        f"postgresql://nobody:{UNSEEN}@127.0.0.1:1/none",
         'The database of CHECKOUT_READ_URL cannot be read (connection failed: connection to server at "127.0.0.1",'
         " port 1 failed: Connection refused): repair it, or unset CHECKOUT_READ_URL.",
     ),
@@ -83,7 +90,7 @@ WRONG: Final = {
         " or unset CHECKOUT_READ_URL.",
     ),
     "no url": (
-        "http://secret-word@nowhere",
+        f"http://{UNSEEN}@nowhere",
         "CHECKOUT_READ_URL is not a database address: use one such as postgresql://user@host/name, or"
         " postgresql://user@host:5432,host:5432/name.",
     ),
@@ -110,3 +117,17 @@ def test_the_monitor_shows_the_standby_while_the_primary_is_away(
     lines = run(monitor.app).stdout.splitlines()
     assert {"primary unknown: it did not answer", "state completed 1"} <= set(lines)
     assert [line for line in lines if line.startswith("read_from standby lag=")]
+
+
+def test_a_database_of_a_commands_own_has_no_standby(
+    environment: pytest.MonkeyPatch, settings: Settings, cluster_settings: Settings
+) -> None:
+    # Given the address of a standby, and a command that makes a database of its own, as the demo does
+    given = settings.model_copy(update={"read_url": cluster_settings.read_url})
+    with open_scratch(given, "reading") as own:
+        for each in (own, set_times(own)):
+            # Then its processes read that database, whatever a `.env` file says
+            assert build_env(each)["CHECKOUT_READ_URL"] == ""
+    # When servers are started because no database is given
+    environment.delenv("DATABASE_URL")
+    assert not build_settings("postgresql://postgres@/postgres", "redis://127.0.0.1:1/0").read_url

@@ -1,6 +1,8 @@
 """The HTTP process beside a cluster: lists from the standby, everything else from the primary, and what is reported."""
 
 from collections.abc import Iterator
+from threading import Thread
+from threading import enumerate as enumerate_threads
 from typing import Final
 
 import httpx2
@@ -12,8 +14,8 @@ from pipeline.database import connect_engine
 from pipeline.saga import find_phase
 from pipeline.security import Scope, create_key
 from pipeline.settings import Settings, SettingsError
-from tests.integration.workers.web.outages import NO_DATABASE, open_web
-from tests.integration.workers.web.stage import find_url, pay, put_cart, serve, start
+from tests.integration.workers.web.outages import NO_DATABASE, listen_and_say_nothing, open_web
+from tests.integration.workers.web.stage import find_url, pay, put_cart, serve, spin_until, start
 from tests.integration.workers.web.test_metrics import read
 from tests.support.harness import OWNER, Shelf, build_works
 from tests.support.standby import NAME, Cluster
@@ -123,6 +125,27 @@ def test_a_standby_that_is_away_is_reported_and_the_primary_is_not_read(
         assert desk.get("/metrics").status_code == 200
         health = desk.get("/health/checkout").json()
         assert health["checks"]["database"]["status"] == "healthy"
+
+
+def test_a_standby_that_hangs_delays_nobody_else(cluster_settings: Settings, tokens: dict[Scope, str]) -> None:
+    # Given as many requests of lists as the process has threads for purchases, and a standby that says nothing
+    statuses: list[int] = []
+    with listen_and_say_nothing() as port:
+        url = SecretStr(f"postgresql://people@127.0.0.1:{port}/shop")
+        own = cluster_settings.model_copy(update={"read_url": url, "web_connections": 2})
+        with serve(own) as server, call(server, tokens[Scope.ADMIN]) as desk:
+            lists = [Thread(target=lambda: statuses.append(desk.get(LIST).status_code)) for _ in range(2)]
+            for each in lists:
+                each.start()
+            spin_until(lambda: {"reader_0", "reader_1"} <= {each.name for each in enumerate_threads()}, "both hang")
+            # When
+            with call(server, tokens[Scope.CHECKOUT]) as shop:
+                put_cart(shop, ("cup", 1))
+            # Then it is answered before them
+            assert statuses == []
+            for each in lists:
+                each.join()
+    assert statuses == [503, 503]
 
 
 def test_a_setting_that_is_no_address_ends_the_start(cluster_settings: Settings) -> None:

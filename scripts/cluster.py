@@ -96,7 +96,8 @@ def run(
         cluster = _open(stack, ending, report)
         from scripts.distributed.rounds import run_faults  # noqa: PLC0415 (900 modules)
 
-        for outcome in run_faults(cluster, names, report, rounds=rounds):
+        # Closed before the cluster: until then this thread is in the buyers' namespace.
+        for outcome in stack.enter_context(contextlib.closing(run_faults(cluster, names, report, rounds=rounds))):
             outcomes.append(outcome)
             for objection in outcome.list_objections():
                 report(f"  NOT SO: {objection}")
@@ -156,7 +157,9 @@ def _check_names(names: list[str] | tuple[str, ...]) -> list[str]:
 def _show(console: Screen, outcomes: "list[Outcome]") -> None:
     from rich.table import Table  # noqa: PLC0415 (only here)
 
-    table = Table("fault", "s without a purchase", "bound", "commits lost", "orders lost", "doubled", "stuck", "resent")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("fault", "s without", "bound", "commits lost", "orders lost", "doubled", "stuck", "resent"):
+        table.add_column(heading, no_wrap=heading == "fault")
     for each in outcomes:
         verdict = each.verdict
         counts = (verdict.commits_lost, verdict.orders_lost, verdict.orders_doubled, verdict.stuck)

@@ -24,8 +24,9 @@ from scripts.environments.command_errors import CommandError
 LEADER_SECONDS: Final = 30.0
 #: A Sentinel waits two seconds; a worker's requests go to the other host.
 SERVICE_SECONDS: Final = 10.0
-SWITCHOVER_SECONDS: Final = 6.0
-#: A line of the slow host: a hundredth of a local network's.
+#: 4.4 s of the database, and the pause before a transaction is repeated.
+SWITCHOVER_SECONDS: Final = 10.0
+#: Of the slow host: a five-hundredth of a local network's.
 SLOW_KILOBITS: Final = 2000
 #: For the old leader to stop, and the new one to be promoted.
 PROMOTION_SECONDS: Final = 60.0

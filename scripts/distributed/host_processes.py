@@ -19,7 +19,7 @@ from scripts.distributed.configuration import (
 )
 from scripts.distributed.layout import ADDRESSES, POSTGRES_PORT
 from scripts.distributed.network import Namespace, Process
-from scripts.distributed.requirements import FAKETIME, find_program
+from scripts.distributed.requirements import FAKETIME, need_program
 from scripts.environments.command_errors import CommandError
 from scripts.environments.reaper import mark
 from scripts.local_servers.embedded import ROOT
@@ -102,7 +102,7 @@ class DatabaseHost(HostProcesses):
 
     def start_etcd(self) -> None:
         """Start etcd."""
-        self.start("etcd", [_find("etcd"), *list_etcd_arguments(self.name, self.folder)])
+        self.start("etcd", [need_program("etcd"), *list_etcd_arguments(self.name, self.folder)])
 
     def start_patroni(self) -> None:
         """Start Patroni, which starts PostgreSQL, under PostgreSQL's account."""
@@ -141,7 +141,7 @@ class WorkerHost(HostProcesses):
 
     def power_on(self, clock_offset: str = "") -> None:
         """Start the fleet; with an offset such as `+1h`, the clock of all its processes is so far off."""
-        shifted = [_find(FAKETIME), "--exclude-monotonic", "-f", clock_offset] if clock_offset else []
+        shifted = [need_program(FAKETIME), "--exclude-monotonic", "-f", clock_offset] if clock_offset else []
         self.start("fleet", [*shifted, sys.executable, "-m", "scripts.distributed.fleet_host"], self._env)
 
 
@@ -184,15 +184,8 @@ def _change_user(account: Account | None) -> list[str]:
     """
     if account is None:
         return []
-    command = [_find("setpriv"), f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
+    command = [need_program("setpriv"), f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
     places = (Path(sys.prefix), Path(sys.base_prefix), ROOT)
     if not all(reach(place.resolve(), account) for place in places):
         command += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
     return [*command, "--"]
-
-
-def _find(program: str) -> str:
-    found = find_program(program)
-    if found is None:
-        raise CommandError(f"There is no program `{program}` here.")
-    return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from scripts.distributed.layout import PREFIX_LENGTH
-from scripts.distributed.requirements import find_program
+from scripts.distributed.requirements import need_program
 from scripts.environments.command_errors import CommandError
 from scripts.environments.reaper import mark
 
@@ -45,7 +45,7 @@ class Namespace:
         # The mark comes before: its reaper is then outside, where nothing is cut off.
         env = {"PATH": os.environ.get("PATH", os.defpath), **mark()}
         self._holder = subprocess.Popen(
-            [_find("unshare"), "--net", _find("sleep"), "infinity"],
+            [need_program("unshare"), "--net", need_program("sleep"), "infinity"],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ class Namespace:
     def run(self, *command: str) -> None:
         """Run a command of the network inside; raise CommandError with its last line when it fails."""
         done = subprocess.run(
-            [*self._enter(), _find(command[0]), *command[1:]], capture_output=True, text=True, check=False
+            [*self._enter(), need_program(command[0]), *command[1:]], capture_output=True, text=True, check=False
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [""])[-1]
@@ -116,7 +116,7 @@ class Namespace:
             self._holder.wait()
 
     def _enter(self) -> list[str]:
-        return [_find("nsenter"), f"--net=/proc/{self.pid}/ns/net", "--"]
+        return [need_program("nsenter"), f"--net=/proc/{self.pid}/ns/net", "--"]
 
 
 Process = subprocess.Popen[bytes]
@@ -190,13 +190,6 @@ class Network:
         for namespace in (*self.hosts.values(), self._switch):
             if namespace is not None:
                 namespace.close()
-
-
-def _find(program: str) -> str:
-    found = find_program(program)
-    if found is None:
-        raise CommandError(f"There is no program `{program}` here.")
-    return found
 
 
 def _set_namespace(descriptor: int) -> None:

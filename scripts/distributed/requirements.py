@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+from scripts.environments.command_errors import CommandError
+
 #: The programs that are run, with the Debian package of each.
 PROGRAMS: Final = {
     "ip": "iproute2",
@@ -24,6 +26,14 @@ FAKETIME: Final = "faketime"
 def find_program(name: str) -> str | None:
     """Return the path of a program; that of root has folders that others lack."""
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
+def need_program(name: str) -> str:
+    """Return the path of a program; raise CommandError when it is not installed."""
+    found = find_program(name)
+    if found is None:
+        raise CommandError(f"There is no program `{name}` here.")
+    return found
 
 
 def explain_missing(

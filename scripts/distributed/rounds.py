@@ -1,7 +1,7 @@
 """One fault after another while buyers buy; after each the cluster must be stable again, and nothing lost."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +12,7 @@ from scripts.distributed.commits import Writer, make_commits
 from scripts.distributed.faults import FAULTS, Fault, Injected, Skipped
 from scripts.distributed.layout import BUYERS
 from scripts.distributed.verification import Verdict, count_redelivered, verify
+from scripts.environments.command_errors import CommandError
 from scripts.environments.reaper import temporary_folder
 
 #: Purchases before the first fault, and after each healed one, at both worker hosts.
@@ -34,6 +35,8 @@ class Outcome:
     redelivered_messages: int = 0
     commits: int = 0
     verdict: Verdict = field(default_factory=Verdict)
+    #: Whether it was injected and healed.
+    is_over: bool = True
 
     @property
     def is_slow(self) -> bool:
@@ -43,7 +46,16 @@ class Outcome:
     def list_objections(self) -> list[str]:
         """Return one sentence for each thing that is wrong."""
         slow = f"no purchase was finished for {self.gap_seconds:.1f} s, the bound is {self.bound_seconds:g} s"
-        return [*self.verdict.list_objections(), *([slow] if self.is_slow and not self.skipped else [])]
+        return [*self.verdict.list_objections(), *([slow] if self.is_slow and self.is_over else [])]
+
+    def summarize(self) -> str:
+        """Return it in one line."""
+        if self.skipped:
+            return f"skipped: {self.skipped}"
+        return (
+            f"{self.gap_seconds:.1f} s without a purchase; {self.purchases} purchases, {self.commits} commits, "
+            f"{self.redelivered_messages} messages resent, {self.repeated_requests} requests repeated"
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return it as one JSON object."""
@@ -66,8 +78,10 @@ class Outcome:
         }
 
 
-def run_faults(cluster: Cluster, names: Sequence[str], report: Report, *, rounds: int = 1) -> Iterator[Outcome]:
-    """Yield the outcome of each fault, in each round."""
+def run_faults(
+    cluster: Cluster, names: Sequence[str], report: Report, *, rounds: int = 1
+) -> Generator[Outcome, None, None]:
+    """Yield the outcome of each fault, in each round; a cluster that does not recover is the last outcome."""
     with ExitStack() as stack:
         stack.enter_context(cluster.network.hosts[BUYERS].inside())
         # On no host of the cluster: whatever becomes of these, the ledger says what was acknowledged.
@@ -82,7 +96,13 @@ def run_faults(cluster: Cluster, names: Sequence[str], report: Report, *, rounds
         for _ in range(rounds):
             for name in names:
                 report(f"{name}: {FAULTS[name].meaning}")
-                yield run.inject(name, FAULTS[name], report)
+                try:
+                    outcome = run.inject(name, FAULTS[name], report)
+                except CommandError as error:
+                    yield Outcome(name, verdict=Verdict(violations=[str(error)]), is_over=False)
+                    return
+                report(f"  {outcome.summarize()}")
+                yield outcome
 
 
 def inject_alone(cluster: Cluster, name: str, report: Report) -> None:
@@ -125,7 +145,7 @@ class Run:
         try:
             injected = self._hold(fault, report)
         except Skipped as skipped:
-            outcome.skipped = str(skipped)
+            outcome.skipped, outcome.is_over = str(skipped), False
             return outcome
         outcome.detail = injected.detail
         outcome.stable_seconds = self.cluster.wait_for_stable()

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Final
 
+from pipeline.saga import get_chain
+from pipeline.saga.chain import GatewayPhase
 from scripts.capacity.costs import Costs
 
 #: How busy a core may be at the peak: at more, waiting times grow faster than the load.
 BUSY: Final = 0.7
-#: The phases that call the gateway; each checkout is one call of each.
-CALLING: Final = ("payment_authorization", "payment_capture")
 #: Calls of one process that may be in flight (`CHECKOUT_GATEWAY_CONCURRENCY`), of which half may be left to answer
 #: later while the next batch begins.
 CALLS_IN_FLIGHT: Final = 64
@@ -78,10 +78,15 @@ def make_plan(peak: Peak, costs: Costs) -> Plan:
         connections=(count - web) * WORKER_CONNECTIONS + web * WEB_CONNECTIONS,
         worker_megabytes=count * PROCESS_MEGABYTES,
         wal_bytes_per_second=peak.per_second * costs.wal_bytes,
-        calls_in_flight=_ceil(peak.per_second * peak.bank_seconds * len(CALLING)),
+        calls_in_flight=_ceil(peak.per_second * peak.bank_seconds * len(list_calling())),
         cells=max(1, _ceil(fullness[bound_by])),
         bound_by=bound_by,
     )
+
+
+def list_calling() -> list[str]:
+    """Return the phases that call the gateway: each checkout is one call of each."""
+    return [phase.name for phase in get_chain() if isinstance(phase.work, GatewayPhase)]
 
 
 def describe(plan: Plan) -> dict[str, object]:
@@ -97,5 +102,7 @@ def _ceil(value: float) -> int:
 def _count_processes(name: str, milliseconds: float, peak: Peak) -> int:
     """Return how many processes keep a line's processor time, and its calls, within bounds."""
     by_time = peak.per_second * milliseconds / 1000 / BUSY
-    by_calls = peak.per_second * peak.bank_seconds / (CALLS_IN_FLIGHT * SHARE_OF_CALLS) if name in CALLING else 0.0
+    by_calls = (
+        peak.per_second * peak.bank_seconds / (CALLS_IN_FLIGHT * SHARE_OF_CALLS) if name in list_calling() else 0.0
+    )
     return max(1, _ceil(max(by_time, by_calls)))

@@ -1,6 +1,6 @@
 """Clients of Redis or Valkey: one server, or the master that Sentinels name. One function reads every REDIS_URL.
 
-`redis://`, `rediss://` and `unix://` are redis-py's. `redis+sentinel://USER:PASSWORD@HOST:26379,HOST:26379/SERVICE/DB`,
+`redis://`, `rediss://` and `unix://` are redis-py's. `redis+sentinel://HOST:26379,HOST:26379/SERVICE/DB`,
 with `rediss+sentinel` for TLS, asks the Sentinels for the master of a service at every new connection. Its user and
 password are those of the servers; the parameters `sentinel_username` and `sentinel_password` those of the Sentinels.
 """

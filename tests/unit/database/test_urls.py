@@ -1,5 +1,8 @@
 """URLs of databases: libpq's spelling, with one or several hosts, and one sentence for what is wrong."""
 
+from functools import partial
+from urllib.parse import quote as quote_text
+
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -7,7 +10,10 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from pipeline.database.urls import MAX_HOSTS, read_database_url
 from pipeline.settings import SettingsError
 
-SECRET = "s3cret"
+WORD = "s3cret"
+#: One that must be escaped.
+AT = "p@/w"
+quote = partial(quote_text, safe="")
 
 
 def connect_with(url: str, *, writes: bool = True) -> dict[str, str]:
@@ -20,7 +26,7 @@ def connect_with(url: str, *, writes: bool = True) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("url", "parameters"),
     [
-        ("postgresql://u:p%40w@db:5433/shop", {"host": "db", "port": "5433", "user": "u", "password": "p@w"}),
+        (f"postgresql://u:{quote(AT)}@db:5433/shop", {"host": "db", "port": "5433", "user": "u", "password": AT}),
         ("postgres://db/shop", {"host": "db", "port": "5432"}),
         ("postgresql+psycopg://db/shop", {"host": "db", "port": "5432"}),
         ("postgresql://[::1]:5433/shop", {"host": "::1", "port": "5433"}),
@@ -74,28 +80,28 @@ def test_a_reader_takes_a_standby_before_the_primary() -> None:
     ("url", "what"),
     [
         ("", "is not a database address"),
-        (SECRET, "is not a database address"),
-        (f"mysql://u:{SECRET}@a/shop", "is not a database address"),
-        (f"postgresql+asyncpg://u:{SECRET}@a/shop", "is not a database address"),
-        (f"host=a password={SECRET}", "is not a database address"),
-        (f"postgresql://u:{SECRET}@a:b]/shop", "has a port that is no number"),
-        (f"postgresql://u:{SECRET}@[::1/shop", "is not a database address"),
-        (f"postgresql://u:{SECRET}@a:0/shop", "has a port that is no number"),
-        (f"postgresql://u:{SECRET}@a:65536/shop", "has a port that is no number"),
-        (f"postgresql://u:{SECRET}@a:5432:6/shop", "has a port that is no number"),
-        (f"postgresql://u:{SECRET}/x@a/shop", "has a port that is no number"),
-        (f"postgresql://u:x@{SECRET}@a/shop", "has a host that is no name"),
-        (f"postgresql://u:{SECRET}@a,,b/shop", "has a host that is no name"),
-        (f"postgresql://u:{SECRET}@a b/shop", "is not a database address"),
-        (f"postgresql://u:{SECRET}@/shop?host=a,b,c&port=1,2", "names 3 hosts and 2 ports"),
-        (f"postgresql://u:{SECRET}@/shop?host=a:5432&host=b:5432", "has host more than once"),
-        (f"postgresql://u:{SECRET}@/shop?host=a:5432", "has a host that is no name"),
-        (f"postgresql://u:{SECRET}@a/shop?nonsense=1", "has a parameter nonsense, which PostgreSQL has not"),
-        (f"postgresql://u:{SECRET}@a/shop?target_session_attrs=standby", "a standby takes no writes"),
-        (f"postgresql://u:{SECRET}@a/shop?target_session_attrs=read-only", "a standby takes no writes"),
-        (f"postgresql://u:{SECRET}@{','.join('a' * (MAX_HOSTS + 1))}/shop", "names 17 hosts, and 16 are the most"),
-        (f"postgresql://u:{SECRET}@{'a' * 4096}/shop", "has more than 4096 characters"),
-        (f"postgresql://u:{SECRET}@{'a' * 300}/shop", "has a host that is no name"),
+        (WORD, "is not a database address"),
+        (f"mysql://u:{WORD}@a/shop", "is not a database address"),
+        (f"postgresql+asyncpg://u:{WORD}@a/shop", "is not a database address"),
+        (f"host=a password={WORD}", "is not a database address"),
+        (f"postgresql://u:{WORD}@a:b]/shop", "has a port that is no number"),
+        (f"postgresql://u:{WORD}@[::1/shop", "is not a database address"),
+        (f"postgresql://u:{WORD}@a:0/shop", "has a port that is no number"),
+        (f"postgresql://u:{WORD}@a:65536/shop", "has a port that is no number"),
+        (f"postgresql://u:{WORD}@a:5432:6/shop", "has a port that is no number"),
+        (f"postgresql://u:{WORD}/x@a/shop", "has a port that is no number"),
+        (f"postgresql://u:x@{WORD}@a/shop", "has a host that is no name"),
+        (f"postgresql://u:{WORD}@a,,b/shop", "has a host that is no name"),
+        (f"postgresql://u:{WORD}@a b/shop", "is not a database address"),
+        (f"postgresql://u:{WORD}@/shop?host=a,b,c&port=1,2", "names 3 hosts and 2 ports"),
+        (f"postgresql://u:{WORD}@/shop?host=a:5432&host=b:5432", "has host more than once"),
+        (f"postgresql://u:{WORD}@/shop?host=a:5432", "has a host that is no name"),
+        (f"postgresql://u:{WORD}@a/shop?nonsense=1", "has a parameter nonsense, which PostgreSQL has not"),
+        (f"postgresql://u:{WORD}@a/shop?target_session_attrs=standby", "a standby takes no writes"),
+        (f"postgresql://u:{WORD}@a/shop?target_session_attrs=read-only", "a standby takes no writes"),
+        (f"postgresql://u:{WORD}@{','.join('a' * (MAX_HOSTS + 1))}/shop", "names 17 hosts, and 16 are the most"),
+        (f"postgresql://u:{WORD}@{'a' * 4096}/shop", "has more than 4096 characters"),
+        (f"postgresql://u:{WORD}@{'a' * 300}/shop", "has a host that is no name"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(url: str, what: str) -> None:
@@ -105,10 +111,10 @@ def test_what_is_wrong_is_said_in_one_sentence(url: str, what: str) -> None:
     assert sentence.startswith(f"CHECKOUT_READ_URL {what}" if "standby takes" not in what else "CHECKOUT_READ_URL asks")
     assert what in sentence
     assert (sentence.count("\n"), sentence[-1]) == (0, ".")
-    assert SECRET not in sentence
+    assert WORD not in sentence
 
 
 def test_the_spelling_is_that_of_libpq() -> None:
-    url = "postgresql://u:p%2Fw@a:5433,b:5434/shop?connect_timeout=7"
+    url = f"postgresql://u:{quote(AT)}@a:5433,b:5434/shop?connect_timeout=7"
     known = conninfo_to_dict(url)
     assert connect_with(url) == {**known, "target_session_attrs": "read-write"}

@@ -15,6 +15,8 @@ QUOTES = {("workers/web/admin/schemas/examples.py", "price_lock")}
 BY_HAND = {
     *(("scripts/benchmarks/pgbench_script.py", name) for name in NAMES),
     *(("scripts/benchmarks/peers/work.py", name) for name in ("payment_authorization", "payment_capture")),
+    # Measured by hand, and compared with the chain in tests/unit/scripts/test_sizing.py.
+    *(("scripts/capacity/costs.py", name) for name in NAMES),
 }
 
 

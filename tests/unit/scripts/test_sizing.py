@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from pipeline.saga import get_chain
 from scripts import sizing
 from scripts.capacity.costs import HTTP, RUSH, Costs
 from scripts.capacity.plan import Peak, make_plan
@@ -99,6 +100,7 @@ def test_the_document_shows_what_the_command_prints() -> None:
 
 
 def test_every_line_has_its_cost() -> None:
+    assert set(RUSH.lines_ms) == {phase.name for phase in get_chain()}
     assert set(HTTP.lines_ms) <= set(read_procfile(with_web=True))
     assert set(RUSH.lines_ms) <= set(read_procfile())
 

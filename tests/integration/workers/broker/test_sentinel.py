@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -21,7 +22,9 @@ from workers.broker.queue_stats import name_wake_ups
 from workers.broker.redis_client import MAX_SENTINELS, connect_redis, open_redis_async, read_redis_url
 from workers.web.long_poll import LongPolls
 
-SECRET = "s3cret"
+WORD = "s3cret"
+#: One that must be escaped.
+AT = "x@y"
 
 
 @pytest.fixture
@@ -149,13 +152,13 @@ def test_a_service_that_the_sentinels_do_not_know(servers: Replicated) -> None:
 
 def test_the_parts_of_an_address() -> None:
     # When
-    url = f"rediss+sentinel://app:{SECRET}@a:26380,b,[::1]:26382/shop/3?sentinel_password=x%40y&ssl_cert_reqs=none"
+    url = f"rediss+sentinel://app:{WORD}@a:26380,b,[::1]:26382/shop/3?sentinel_password={quote(AT)}&ssl_cert_reqs=none"
     address = read_redis_url(url, floor_seconds=1.5)
     # Then
     assert (address.service, address.sentinels) == ("shop", (("a", 26380), ("b", 26379), ("::1", 26382)))
     assert address.options == {
         "username": "app",
-        "password": SECRET,
+        "password": WORD,
         "db": 3,
         "ssl_cert_reqs": "none",
         "socket_timeout": 1.5,
@@ -163,7 +166,7 @@ def test_the_parts_of_an_address() -> None:
         "decode_responses": False,
     }
     assert address.sentinel_options == {
-        "password": "x@y",
+        "password": AT,
         "ssl": True,
         "ssl_cert_reqs": "none",
         "socket_timeout": 1.5,
@@ -179,20 +182,20 @@ def test_the_parts_of_an_address() -> None:
     [
         "",
         "nonsense",
-        f"http://u:{SECRET}@a/1",
-        f"redis+sentinel://u:{SECRET}@a:26379",
-        f"redis+sentinel://u:{SECRET}@a:26379/",
-        f"redis+sentinel://u:{SECRET}@/shop",
-        f"redis+sentinel://u:{SECRET}@a:26379/shop/first",
-        f"redis+sentinel://u:{SECRET}@a:0/shop",
-        f"redis+sentinel://u:{SECRET}@a:65536/shop",
-        f"redis+sentinel://u:{SECRET}@a,,b/shop",
-        f"redis+sentinel://u:{SECRET}@a b/shop",
-        f"redis+sentinel://u:{SECRET}/x@a/shop",
-        f"redis+sentinel://u:{SECRET}@a/shop/1?socket_timeout=soon",
-        f"redis+sentinel://u:{SECRET}@{','.join('a' * (MAX_SENTINELS + 1))}/shop",
-        f"redis://u:{SECRET}@a/1?{'x' * 4096}",
-        f"redis://u:{SECRET}@a:port/1",
+        f"http://u:{WORD}@a/1",
+        f"redis+sentinel://u:{WORD}@a:26379",
+        f"redis+sentinel://u:{WORD}@a:26379/",
+        f"redis+sentinel://u:{WORD}@/shop",
+        f"redis+sentinel://u:{WORD}@a:26379/shop/first",
+        f"redis+sentinel://u:{WORD}@a:0/shop",
+        f"redis+sentinel://u:{WORD}@a:65536/shop",
+        f"redis+sentinel://u:{WORD}@a,,b/shop",
+        f"redis+sentinel://u:{WORD}@a b/shop",
+        f"redis+sentinel://u:{WORD}/x@a/shop",
+        f"redis+sentinel://u:{WORD}@a/shop/1?socket_timeout=soon",
+        f"redis+sentinel://u:{WORD}@{','.join('a' * (MAX_SENTINELS + 1))}/shop",
+        f"redis://u:{WORD}@a/1?{'x' * 4096}",
+        f"redis://u:{WORD}@a:port/1",
     ],
 )
 def test_a_wrong_address_is_one_sentence(url: str) -> None:
@@ -201,4 +204,4 @@ def test_a_wrong_address_is_one_sentence(url: str) -> None:
     sentence = str(caught.value)
     assert sentence.startswith("REDIS_URL ")
     assert (sentence.count("\n"), sentence[-1]) == (0, ".")
-    assert SECRET not in sentence
+    assert WORD not in sentence

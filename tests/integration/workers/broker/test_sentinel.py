@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +15,9 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
 
+from pipeline.messaging import OutgoingMessage
 from pipeline.settings import SettingsError
-from tests.integration.workers.broker.workshop import Workshop, make_ids, wait_until
+from tests.integration.workers.broker.workshop import QUEUE, Workshop, make_ids, wait_until
 from tests.support.sentinels import Replicated, open_replicated
 from workers.broker.publisher import RedisSender
 from workers.broker.queue_stats import name_wake_ups
@@ -55,8 +57,10 @@ def test_a_worker_outlives_the_master(servers: Replicated) -> None:
     # When the master is killed
     servers.kill_master()
     wait_until(servers.has_failed_over)
-    # Then what is sent now arrives at the same worker
-    shop.send(sender, after)
+    # Then what is sent now arrives at the same worker, at the latest when it is sent again, as the sweep does
+    sent_at = datetime(2026, 3, 1, tzinfo=UTC)
+    messages = [OutgoingMessage(QUEUE, UUID(each), sent_at) for each in after]
+    wait_until(lambda: RedisSender(sender).send(messages))
     wait_until(lambda: set(after) <= set(recorder.seen))
     assert read_port(servers.url) == servers.replica
     shop.close()

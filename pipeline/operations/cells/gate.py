@@ -38,7 +38,7 @@ BEGIN: Final = text("""
 #: Polls of payments whose checkouts have ended are the target's from now on; `open_again` brings them back.
 TAKE_POLLS: Final = text("""
     UPDATE checkouts c SET due_at = NULL, due_reason = NULL
-    FROM (SELECT id, due_at, due_reason FROM checkouts WHERE owner = :owner AND due_at IS NOT NULL FOR UPDATE) AS due
+    FROM (SELECT id, due_at, due_reason FROM checkouts WHERE owner = :owner AND due_at IS NOT NULL) AS due
     WHERE c.id = due.id RETURNING c.id, CAST(due.due_at AS text) AS due_at, due.due_reason
 """)
 CLOSE: Final = text("""

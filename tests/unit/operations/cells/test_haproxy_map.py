@@ -78,9 +78,12 @@ def test_the_command_refuses_with_a_sentence(options: list[str], why: str) -> No
 
 
 def test_the_cell_of_an_order_number_is_shown() -> None:
-    shown = [CliRunner().invoke(app, ["show", number]) for number in ("1001", "100000001001", "9000000000000000")]
+    shown = [
+        CliRunner().invoke(app, ["show", number]) for number in ("1001", "100000001001", "9000000000000000", "#1001")
+    ]
     assert [(each.exit_code, each.stdout.strip()) for each in shown] == [
         (0, "This number was drawn without a cell."),
         (0, "a"),
+        (1, ""),
         (1, ""),
     ]

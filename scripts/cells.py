@@ -111,10 +111,10 @@ def open_move(owner: str, cell: str, to: str, wait_seconds: float) -> Iterator[M
 
 
 @app.command()
-def show(number: Annotated[int, typer.Argument(min=1, help="An order number.")]) -> None:
+def show(number: Annotated[str, typer.Argument(help="An order number.")]) -> None:
     """Print the cell in which an order got its number."""
     try:
-        cell = find_cell(number)
+        cell = find_cell(int(number))
     except ValueError:
         refuse(f"No cell draws the order number {number}: compare it with the order.")
     say(cell or "This number was drawn without a cell.")

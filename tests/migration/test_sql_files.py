@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine
 
-from models.guards import APPEND_ONLY, BAD_TRANSITION, CART_LOCKED
+from models.guards import APPEND_ONLY, BAD_TRANSITION, CART_LOCKED, OWNER_MOVING
 from models.history import FROZEN
 from models.states import ACTIVE_SQL
 from pipeline.database.migrations import PYPROJECT
@@ -74,6 +74,7 @@ def test_refusals_have_the_sqlstates_that_the_code_knows(shelf: Shelf) -> None:
         "frozen_guard": {APPEND_ONLY},
         "checkout_guard": {BAD_TRANSITION},
         "transition_guard": {BAD_TRANSITION},
+        "owner_move_guard": {OWNER_MOVING},
     }
 
 

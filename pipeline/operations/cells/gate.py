@@ -13,17 +13,19 @@ from sqlalchemy import Connection, text
 
 from models.states import MoveState
 
+KEPT_CHANGE: Final = "INSERT OR UPDATE"
+ANY_CHANGE: Final = "INSERT OR UPDATE OR DELETE"
 #: What an owner's requests, its workers and hand-written SQL write, and whether rows of it may be deleted.
 GUARDED: Final = {
-    "checkouts": "INSERT OR UPDATE",
-    "carts": "INSERT OR UPDATE OR DELETE",
-    "cart_lines": "INSERT OR UPDATE OR DELETE",
-    "payments": "INSERT OR UPDATE",
-    "payment_operations": "INSERT OR UPDATE",
+    "checkouts": KEPT_CHANGE,
+    "carts": ANY_CHANGE,
+    "cart_lines": ANY_CHANGE,
+    "payments": KEPT_CHANGE,
+    "payment_operations": KEPT_CHANGE,
     "idempotency_keys": "INSERT",
-    "stored_responses": "INSERT OR UPDATE",
-    "api_keys": "INSERT OR UPDATE",
-    "webhook_endpoints": "INSERT OR UPDATE",
+    "stored_responses": KEPT_CHANGE,
+    "api_keys": KEPT_CHANGE,
+    "webhook_endpoints": KEPT_CHANGE,
 }
 #: In the order in which transactions of the engine take them, as in pipeline/checkouts/locks.py.
 LOCK: Final = f"LOCK TABLE {', '.join(GUARDED)} IN SHARE ROW EXCLUSIVE MODE"
@@ -38,7 +40,7 @@ BEGIN: Final = text("""
 #: Polls of payments whose checkouts have ended are the target's from now on; `open_again` brings them back.
 TAKE_POLLS: Final = text("""
     UPDATE checkouts c SET due_at = NULL, due_reason = NULL
-    FROM (SELECT id, due_at, due_reason FROM checkouts WHERE owner = :owner AND due_at IS NOT NULL FOR UPDATE) AS due
+    FROM (SELECT id, due_at, due_reason FROM checkouts WHERE owner = :owner AND due_at IS NOT NULL) AS due
     WHERE c.id = due.id RETURNING c.id, CAST(due.due_at AS text) AS due_at, due.due_reason
 """)
 CLOSE: Final = text("""

@@ -13,11 +13,11 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from models.states import MoveState
 from pipeline.audit import check
-from pipeline.database import transaction
+from pipeline.database import is_transient, transaction
 from pipeline.database.ids import IdRange
 from pipeline.operations.cells import gate
 from pipeline.operations.cells.copying import PATIENT, Fingerprints, copy_rows, take_fingerprints
@@ -30,6 +30,8 @@ POLL_SECONDS: Final = 0.5
 #: Of the one move that a database may be the source or the target of.
 LOCK: Final = 7_266_281
 
+#: A purchase in the target may use a coupon at the same moment.
+COPY_ATTEMPTS: Final = 5
 #: A server needs a moment to find that a killed process is gone.
 LOCK_ATTEMPTS: Final = 15
 
@@ -72,6 +74,8 @@ def plan_move(moving: Moving) -> tuple[Mapping[str, int], list[str]]:
     Raises CannotMoveError as `move_owner` does.
     """
     with moving.source.begin() as source, moving.target.begin() as target:
+        for connection in (source, target):
+            connection.exec_driver_sql(PATIENT)
         _check(moving, source, target, gate.find_move(source, moving.owner))
         counts = {name: found[0] for name, found in take_fingerprints(source, moving.owner).items()}
         return counts, find_active(source, moving.owner)
@@ -91,6 +95,8 @@ def move_owner(moving: Moving) -> Mapping[str, int]:
         for connection in (source, target):
             _lock(connection)
         with moving.source.begin() as here, moving.target.begin() as there:
+            for connection in (here, there):
+                connection.exec_driver_sql(PATIENT)
             found = gate.find_move(here, moving.owner)
             _check(moving, here, there, found)
         if found is None or found.state is MoveState.ARRIVED:
@@ -132,10 +138,11 @@ def _check(moving: Moving, source: Connection, target: Connection, found: gate.O
 
 
 def _begin(moving: Moving, move_id: UUID) -> None:
+    with moving.target.begin() as target:
+        identity = _identify(target)
+
     def begin(connection: Connection) -> None:
         gate.begin_draining(connection, moving.owner, move_id, moving.cell)
-        with moving.target.begin() as target:
-            identity = _identify(target)
         connection.execute(REMEMBER_TARGET, {"owner": moving.owner, "target": identity})
 
     repeat_locked(moving.source, begin)
@@ -189,9 +196,20 @@ def _close(moving: Moving, connection: Connection) -> list[str]:
 
 
 def _copy(moving: Moving) -> None:
-    """Copy all rows and check both sides, in one transaction of the target; nothing if that has committed already."""
-    if _find_arrival(moving) is not None:
-        return
+    """Copy all rows, unless that has been committed; again when it is the database that failed."""
+    for attempt in range(COPY_ATTEMPTS):
+        if _find_arrival(moving) is not None:
+            return
+        try:
+            _copy_once(moving)
+        except DBAPIError as error:
+            if not is_transient(error) or attempt == COPY_ATTEMPTS - 1:
+                raise
+            time.sleep(POLL_SECONDS)
+
+
+def _copy_once(moving: Moving) -> None:
+    """Copy all rows and check both sides, in one transaction of the target."""
     reading = moving.source.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     writing = moving.target.execution_options(isolation_level="REPEATABLE READ")
     try:

@@ -34,6 +34,7 @@ def test_a_shop_moves_with_everything_and_the_other_one_stays(cells: TwoCells) -
     counts = cells.move()
     # Then
     expected = {"carts": 6, "checkouts": 5, "orders": 3, "idempotency_keys": 5, "redemptions": 1, "api_keys": 1}
+    expected |= {"webhook_endpoints": 1, "stored_responses": 1, "payments": 4}
     assert {name: counts[name] for name in expected} == expected
     assert (len(orders), {find_cell(int(number)) for _, number, _ in orders}) == (3, {"a"})
     assert_moved(cells, before, orders)

@@ -30,6 +30,8 @@ def put_owner_there(cells: TwoCells) -> None:
 
 
 def use_another_variant(cells: TwoCells) -> None:
+    # The second or a later one there, and the first one here.
+    cells.b.shelf.add_variant("tea")
     cells.b.shelf.add_variant("cup")
 
 
@@ -62,6 +64,19 @@ CASES = {
         start,
         "The owner shop-m still has 1 active checkouts and is open again: repeat the command later, or with a longer"
         " --wait-seconds.",
+    ),
+    "a delivery": Case(
+        lambda cells: cells.a.shelf.run(
+            "UPDATE webhook_deliveries SET status = 'pending', due_at = now(), ended_at = NULL WHERE id ="
+            f" (SELECT id FROM webhook_deliveries WHERE checkout_id = {ONE} LIMIT 1)"
+        ),
+        "The owner shop-m still has 1 outbound webhooks to be delivered and is open again",
+    ),
+    "a dead-lettered delivery": Case(
+        lambda cells: cells.a.shelf.run(
+            f"UPDATE webhook_deliveries SET status = 'dead_lettered' WHERE checkout_id = {ONE}"
+        ),
+        "The owner shop-m has 1 dead-lettered outbound webhooks: settle them, then move it.",
     ),
     "a review": Case(
         lambda cells: cells.a.shelf.run(f"UPDATE payments SET review = '{{}}' WHERE checkout_id = {ONE}"),

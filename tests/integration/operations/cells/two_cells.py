@@ -127,6 +127,11 @@ class TwoCells:
         for cell, limit in ((a, 10), (self.b, 3)):
             cell.shelf.add_coupon("TEN", limit=limit)
         for owner in (MOVER, STAYER):
+            a.shelf.run(
+                "INSERT INTO webhook_endpoints (id, owner, url, secret, kinds)"
+                " VALUES (gen_random_uuid(), :owner, 'https://shop.example', 'whsec_eA==', '{checkout.completed}')",
+                owner=owner,
+            )
             a.buy(owner, "cup", 2)
             a.buy(owner, "pot")
             a.buy(owner, "cup", coupon_codes=["TEN"])
@@ -142,6 +147,11 @@ class TwoCells:
         a.works.pump()
         a.works.service.cancel(cancelled, MOVER)
         a.works.pump()
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Have every outbound webhook delivered."""
+        self.a.shelf.run("UPDATE webhook_deliveries SET status = 'delivered', due_at = NULL, ended_at = now()")
 
 
 def make_settings(run_settings: Settings, database_url: str, bank_url: str, cell: str) -> Settings:

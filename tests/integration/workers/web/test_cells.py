@@ -1,16 +1,23 @@
-"""An edge that is a cell: its keys, its order numbers, and what it says to keys of other cells."""
+"""An edge that is a cell: its keys, its order numbers, keys of other cells, and shops that move."""
 
 import re
+import time
+from collections.abc import Callable, Iterator
 from typing import Final
+from uuid import uuid4
 
 import httpx2
 import pytest
+from dramatiq import Message
 
 from models.cells import find_cell, find_number_base
+from pipeline.messaging import INTAKE
+from pipeline.operations.cells import gate
 from pipeline.security import Scope, create_key, revoke_key
 from pipeline.settings import Settings
 from tests.integration.workers.web.conftest import MANY, TIMES
-from tests.integration.workers.web.stage import Stage, pay, put_cart
+from tests.integration.workers.web.stage import BODY, Stage, pay, put_cart, spin_until, start
+from tests.support.harness import OWNER
 
 CELL: Final = "eu1"
 OTHER: Final = "ck_b_" + "a" * 12 + "_" + "b" * 43
@@ -82,3 +89,74 @@ def test_the_sign_in_names_the_other_cell(stage: Stage) -> None:
 def test_metrics_name_the_cell(stage: Stage) -> None:
     text = stage.client(token=make_token(stage, Scope.ADMIN)).get("/metrics").text
     assert f'checkout_cell_info{{cell="{CELL}"}} 1.0' in text.splitlines()
+
+
+@pytest.fixture
+def moving(stage: Stage) -> Iterator[Callable[[str], None]]:
+    """What puts the shop in a state of its move; its gate is taken away at the end."""
+    with stage.engine.begin() as connection:
+        gate.begin_draining(connection, OWNER, uuid4(), "b")
+
+    def put(state: str) -> None:
+        stage.shelf.run("UPDATE owner_moves SET state = :state", state=state)
+
+    yield put
+    stage.shelf.run("DELETE FROM owner_moves")
+    with stage.engine.begin() as connection:
+        gate.remove_triggers(connection)
+
+
+def test_while_a_shop_drains_a_started_checkout_is_paid_and_no_other_one_starts(
+    stage: Stage, request: pytest.FixtureRequest
+) -> None:
+    # Given
+    stage.shelf.add_variant("cup", stock=9, price_minor=250)
+    client, other = stage.client(), stage.client(owner="shop-2")
+    started = start(client, put_cart(client, ("cup", 1))).json()
+    request.getfixturevalue("moving")
+    # When
+    new = put_cart(client, ("cup", 1))
+    refused = [start(client, new), pay(client, {"cart_id": new}, key="purchase-1")]
+    # Then
+    for each in refused:
+        assert (each.status_code, each.json()["code"], each.headers["Retry-After"]) == (503, "owner_moving", "5")
+        assert each.json()["facts"] == {"cell": "b", "seconds": 5}
+    assert start(client, started["cart_id"]).status_code == 200
+    paid = pay(client, {"checkout_id": started["checkout_id"]})
+    assert (paid.status_code, paid.json()["state"]) == (200, "completed")
+    # The other shop sells, and the refused purchase can be repeated with its key.
+    assert pay(other, {"cart_id": put_cart(other, ("cup", 1))}).json()["state"] == "completed"
+    stage.shelf.run("DELETE FROM owner_moves")
+    assert pay(client, {"cart_id": new}, key="purchase-1").json()["state"] == "completed"
+
+
+def test_a_closed_shop_is_read_and_not_written(stage: Stage, cup: httpx2.Client, moving: Callable[[str], None]) -> None:
+    paid = put_cart(cup, ("cup", 1))
+    moving("closed")
+    assert cup.get(f"/carts/{paid}").status_code == 200
+    refused = [start(cup, paid), pay(cup, {"cart_id": paid}), cup.put(f"/carts/{paid}", json=BODY)]
+    assert [(each.status_code, each.json()["code"]) for each in refused] == [(503, "owner_moving")] * 3
+    assert stage.shelf.rows("SELECT count(*) FROM checkouts") == [(0,)]
+
+
+def test_a_moved_shop_is_named_its_cell(stage: Stage, cup: httpx2.Client, moving: Callable[[str], None]) -> None:
+    cart_id = put_cart(cup, ("cup", 1))
+    moving("moved")
+    answers = [cup.get(f"/carts/{cart_id}"), start(cup, cart_id), pay(cup, {"cart_id": cart_id})]
+    assert [(each.status_code, each.json()["facts"]) for each in answers] == [(421, {"cell": "b"})] * 3
+    assert stage.client(owner="shop-2").get(f"/carts/{cart_id}").status_code == 404
+
+
+def test_a_message_of_a_moving_shop_waits_and_is_then_refused_with_the_cell(
+    stage: Stage, cup: httpx2.Client, moving: Callable[[str], None]
+) -> None:
+    cart_id = put_cart(cup, ("cup", 1))
+    request = {"owner": OWNER, "cart_id": str(cart_id), "idempotency_key": "message-1"}
+    name = INTAKE.removeprefix("checkout.")
+    stage.workers.broker.enqueue(Message(INTAKE, name, args=(request,), kwargs={}, options={}))
+    time.sleep(0.5)
+    assert stage.shelf.rows("SELECT code FROM rejected_messages") == []
+    assert not stage.is_idle()
+    moving("moved")
+    spin_until(lambda: stage.shelf.rows("SELECT code FROM rejected_messages") == [("cell_wrong",)], "it is refused")
+    assert stage.shelf.rows("SELECT count(*) FROM checkouts") == [(0,)]

@@ -7,6 +7,7 @@ from pipeline.errors import Invalid
 from pipeline.operations.cells import CellAddress, parse_cells, write_haproxy
 from scripts.cells import app
 
+WORD = "s3cret"
 TWO = ["a=http://10.0.0.1:8000", "b=https://b.example.org", "a=http://[::1]"]
 
 
@@ -27,7 +28,7 @@ def test_addresses_are_read() -> None:
         ("a=ftp://10.0.0.1", "its address begins with http"),
         ("a=http://10.0.0.1:99999", "and its port is no number from 1 to 65535"),
         ("a=http://10.0.0.1/path", "has a host and a port, and nothing else"),
-        ("a=http://user:secret@10.0.0.1:80", "has a host and a port, and nothing else"),
+        (f"a=http://user:{WORD}@10.0.0.1:80", "has a host and a port, and nothing else"),
         ("a=http://", "has a host and a port, and nothing else"),
         ("a=http://x\n    server evil", "has a host and a port, and nothing else"),
     ],
@@ -78,9 +79,12 @@ def test_the_command_refuses_with_a_sentence(options: list[str], why: str) -> No
 
 
 def test_the_cell_of_an_order_number_is_shown() -> None:
-    shown = [CliRunner().invoke(app, ["show", number]) for number in ("1001", "100000001001", "9000000000000000")]
+    shown = [
+        CliRunner().invoke(app, ["show", number]) for number in ("1001", "100000001001", "9000000000000000", "#1001")
+    ]
     assert [(each.exit_code, each.stdout.strip()) for each in shown] == [
         (0, "This number was drawn without a cell."),
         (0, "a"),
+        (1, ""),
         (1, ""),
     ]

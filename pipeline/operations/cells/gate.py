@@ -15,15 +15,15 @@ from models.states import MoveState
 
 #: What an owner's requests, its workers and hand-written SQL write, and whether rows of it may be deleted.
 GUARDED: Final = {
-    "checkouts": "INSERT OR UPDATE",
-    "carts": "INSERT OR UPDATE OR DELETE",
-    "cart_lines": "INSERT OR UPDATE OR DELETE",
-    "payments": "INSERT OR UPDATE",
-    "payment_operations": "INSERT OR UPDATE",
-    "idempotency_keys": "INSERT",
-    "stored_responses": "INSERT OR UPDATE",
-    "api_keys": "INSERT OR UPDATE",
-    "webhook_endpoints": "INSERT OR UPDATE",
+    "checkouts": ("INSERT", "UPDATE"),
+    "carts": ("INSERT", "UPDATE", "DELETE"),
+    "cart_lines": ("INSERT", "UPDATE", "DELETE"),
+    "payments": ("INSERT", "UPDATE"),
+    "payment_operations": ("INSERT", "UPDATE"),
+    "idempotency_keys": ("INSERT",),
+    "stored_responses": ("INSERT", "UPDATE"),
+    "api_keys": ("INSERT", "UPDATE"),
+    "webhook_endpoints": ("INSERT", "UPDATE"),
 }
 #: In the order in which transactions of the engine take them, as in pipeline/checkouts/locks.py.
 LOCK: Final = f"LOCK TABLE {', '.join(GUARDED)} IN SHARE ROW EXCLUSIVE MODE"
@@ -87,9 +87,9 @@ def find_other(connection: Connection, owner: str) -> str | None:
 def begin_draining(connection: Connection, owner: str, move_id: UUID, cell: str) -> None:
     """Let no new checkout of the owner start."""
     for table, events in GUARDED.items():
-        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS owner_move ON {table}")
         connection.exec_driver_sql(
-            f"CREATE TRIGGER owner_move BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION owner_move_guard()"
+            f"CREATE OR REPLACE TRIGGER owner_move BEFORE {' OR '.join(events)} ON {table}"
+            " FOR EACH ROW EXECUTE FUNCTION owner_move_guard()"
         )
     connection.execute(BEGIN, {"owner": owner, "id": move_id, "cell": cell})
 

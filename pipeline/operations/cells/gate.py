@@ -13,19 +13,17 @@ from sqlalchemy import Connection, text
 
 from models.states import MoveState
 
-KEPT_CHANGE: Final = "INSERT OR UPDATE"
-ANY_CHANGE: Final = "INSERT OR UPDATE OR DELETE"
 #: What an owner's requests, its workers and hand-written SQL write, and whether rows of it may be deleted.
 GUARDED: Final = {
-    "checkouts": KEPT_CHANGE,
-    "carts": ANY_CHANGE,
-    "cart_lines": ANY_CHANGE,
-    "payments": KEPT_CHANGE,
-    "payment_operations": KEPT_CHANGE,
-    "idempotency_keys": "INSERT",
-    "stored_responses": KEPT_CHANGE,
-    "api_keys": KEPT_CHANGE,
-    "webhook_endpoints": KEPT_CHANGE,
+    "checkouts": ("INSERT", "UPDATE"),
+    "carts": ("INSERT", "UPDATE", "DELETE"),
+    "cart_lines": ("INSERT", "UPDATE", "DELETE"),
+    "payments": ("INSERT", "UPDATE"),
+    "payment_operations": ("INSERT", "UPDATE"),
+    "idempotency_keys": ("INSERT",),
+    "stored_responses": ("INSERT", "UPDATE"),
+    "api_keys": ("INSERT", "UPDATE"),
+    "webhook_endpoints": ("INSERT", "UPDATE"),
 }
 #: In the order in which transactions of the engine take them, as in pipeline/checkouts/locks.py.
 LOCK: Final = f"LOCK TABLE {', '.join(GUARDED)} IN SHARE ROW EXCLUSIVE MODE"
@@ -89,9 +87,9 @@ def find_other(connection: Connection, owner: str) -> str | None:
 def begin_draining(connection: Connection, owner: str, move_id: UUID, cell: str) -> None:
     """Let no new checkout of the owner start."""
     for table, events in GUARDED.items():
-        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS owner_move ON {table}")
         connection.exec_driver_sql(
-            f"CREATE TRIGGER owner_move BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION owner_move_guard()"
+            f"CREATE OR REPLACE TRIGGER owner_move BEFORE {' OR '.join(events)} ON {table}"
+            " FOR EACH ROW EXECUTE FUNCTION owner_move_guard()"
         )
     connection.execute(BEGIN, {"owner": owner, "id": move_id, "cell": cell})
 

@@ -22,6 +22,8 @@ from scripts.environments.command_errors import CommandError
 
 #: A question to a host that is cut off costs so long.
 ASK_SECONDS: Final = 1.0
+#: A replica that is only "running" has not found its primary yet, and could not replace the synchronous standby.
+STABLE: Final = [("leader", "running"), ("replica", "streaming"), ("sync_standby", "streaming")]
 #: Of three Sentinels.
 MAJORITY: Final = 2
 #: `replica-priority`: a Sentinel promotes the replica with the lowest.
@@ -130,10 +132,8 @@ def is_serving(host: str) -> bool:
 def list_hindrances() -> list[str]:
     """Return what the cluster lacks: one primary, every standby and replica that follows, both edges that serve."""
     members = list_members()
-    roles = sorted(each["role"] for each in members)
-    states = {each["state"] for each in members}
     found = []
-    if roles != ["leader", "replica", "sync_standby"] or not states <= {"running", "streaming"}:
+    if sorted((each["role"], each["state"]) for each in members) != STABLE:
         shown = ", ".join(f"{each['name']} is {each['role']} and {each['state']}" for each in members)
         found.append(f"Patroni: {shown or 'no answer'}")
     if find_primary() is None:

@@ -1,4 +1,4 @@
-"""The fleet of one worker host: `python -m scripts.distributed.fleet_host`, with its settings in the environment."""
+"""The fleet of one worker host, a program that the cluster starts with its settings in the environment."""
 
 import contextlib
 from typing import Final

@@ -39,7 +39,7 @@ def hold_state(path: Path = STATE) -> Iterator[Callable[[dict[str, Any]], None]]
 
         def write(facts: dict[str, Any]) -> None:
             file.truncate(0)
-            print(json.dumps(facts), file=file, flush=True)
+            _send(file, json.dumps(facts))
 
         write({"pid": os.getpid()})
         try:
@@ -73,7 +73,7 @@ def ask(request: str, report: Callable[[str], None], path: Path = STATE) -> None
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(facts["socket"])
         with client.makefile("rw") as stream:
-            print(request, file=stream, flush=True)
+            _send(stream, request)
             for line in stream:
                 kind, _, text = line.rstrip("\n").partition(" ")
                 if kind == FAILED:
@@ -99,13 +99,19 @@ def end(path: Path = STATE) -> bool:
     return True
 
 
+def _send(stream: Any, *parts: str) -> None:
+    """Write one line, which is for a program."""
+    stream.write(f"{' '.join(parts)}\n")
+    stream.flush()
+
+
 def _answer(stream: Any, answer: Answer) -> None:
     request = stream.readline().strip()
     # Whoever asked may be gone: the fault is healed all the same.
     with contextlib.suppress(BrokenPipeError):
         try:
-            answer(request, lambda line: print("line", line, file=stream, flush=True))
+            answer(request, lambda line: _send(stream, "line", line))
         except CommandError as error:
-            print(FAILED, " ".join(str(error).splitlines()), file=stream, flush=True)
+            _send(stream, FAILED, *str(error).splitlines())
         else:
-            print(DONE, file=stream, flush=True)
+            _send(stream, DONE)

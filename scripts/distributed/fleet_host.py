@@ -1,4 +1,4 @@
-"""The fleet of one worker host: `python -m scripts.distributed.fleet_host`, with its settings in the environment."""
+"""The fleet of one worker host, a program that the cluster starts with its settings in the environment."""
 
 import contextlib
 from typing import Final
@@ -7,6 +7,7 @@ from pipeline.settings import read_settings
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import list_modules, read_procfile
 from scripts.environments.supervisor import Supervisor, build_env
+from scripts.terminal.output import say
 
 #: Only a signal ends the wait.
 LONG_SECONDS: Final = 3600.0
@@ -14,7 +15,7 @@ LONG_SECONDS: Final = 3600.0
 
 def write(name: str, line: str) -> None:
     """Print one line of a process."""
-    print(f"{name} | {line}", flush=True)
+    say(f"{name} | {line}")
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def _nothing_is_left() -> Iterator[None]:
     before = list_namespaces()
     yield
     assert list_namespaces() <= before
-    assert not STATE.exists()
+    assert read_state(STATE) == {}
 
 
 def list_namespaces() -> set[str]:

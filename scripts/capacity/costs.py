@@ -28,35 +28,35 @@ RUSH: Final = Costs(
     date(2026, 11, 30),
     MappingProxyType(
         {
-            "cart_validation": 0.09,
-            "inventory_reservation": 0.09,
-            "price_lock": 0.26,
-            "payment_authorization": 0.71,
-            "order_creation": 0.11,
-            "payment_capture": 0.49,
-            "stock_commit": 0.12,
+            "cart_validation": 0.21,
+            "inventory_reservation": 0.15,
+            "price_lock": 0.42,
+            "payment_authorization": 0.92,
+            "order_creation": 0.17,
+            "payment_capture": 0.64,
+            "stock_commit": 0.15,
         }
     ),
-    postgres_ms=0.98,
-    valkey_ms=0.1,
-    wal_bytes=24_000,
+    postgres_ms=1.68,
+    valkey_ms=0.15,
+    wal_bytes=23_600,
 )
 #: Of a hundred buyers over HTTP, whose batches have some thirty members.
 HTTP: Final = Costs(
     date(2026, 11, 30),
     MappingProxyType(
         {
-            "cart_validation": 0.09,
-            "inventory_reservation": 0.09,
-            "price_lock": 0.26,
-            "payment_authorization": 0.71,
-            "order_creation": 0.11,
-            "payment_capture": 0.49,
-            "stock_commit": 0.12,
-            "web": 1.2,
+            "cart_validation": 0.31,
+            "inventory_reservation": 0.26,
+            "price_lock": 0.52,
+            "payment_authorization": 1.19,
+            "order_creation": 0.23,
+            "payment_capture": 0.78,
+            "stock_commit": 0.18,
+            "web": 1.99,
         }
     ),
-    postgres_ms=1.3,
-    valkey_ms=0.1,
-    wal_bytes=24_000,
+    postgres_ms=2.27,
+    valkey_ms=0.23,
+    wal_bytes=23_600,
 )

@@ -32,6 +32,8 @@ from workers.intake import read_request
 
 pytestmark = pytest.mark.acceptance
 
+#: It names another database, which no machine of a test has.
+MOVE: Final = "checkout cells move shop-7 --to postgresql://checkout@db.us1.example/checkout --cell us1"
 #: Commands that other tests run, or that run this one.
 ELSEWHERE: Final = {
     "python3 scripts/dev.py demo": "tests/acceptance/test_demo.py",
@@ -45,6 +47,8 @@ ELSEWHERE: Final = {
     "checkout cluster down": "tests/distributed/test_cluster.py",
     "checkout cluster run": "tests/distributed/test_cluster.py",
     "checkout cluster run --fault primary-off --rounds 3 --json": "tests/distributed/test_cluster.py",
+    f"{MOVE} --dry-run": "tests/integration/operations/cells/test_move.py",
+    MOVE: "tests/integration/operations/cells/test_move.py",
     "checkout up": "tests/acceptance/test_up.py",
     "checkout replay invoices.csv": "tests/acceptance/test_replay.py",
     "pytest -p pipeline.gateways.conformance.plugin --gateway somebank_checkout.testing:build": (

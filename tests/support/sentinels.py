@@ -46,7 +46,7 @@ class Replicated:
         configuration.write_text(
             f"port {self.sentinel}\nbind 127.0.0.1\ndir {self.folder}\n"
             f"sentinel monitor {SERVICE} 127.0.0.1 {self.master} 1\n"
-            f"sentinel down-after-milliseconds {SERVICE} 300\nsentinel failover-timeout {SERVICE} 1000\n"
+            f"sentinel down-after-milliseconds {SERVICE} 3000\nsentinel failover-timeout {SERVICE} 1000\n"
         )
         self._popen(self.sentinel, str(configuration), "--sentinel")
         spin_until(lambda: self._read_sentinel("num-slaves") == 1, "the Sentinel knows the replica")

@@ -37,9 +37,17 @@ def servers(tmp_path: Path) -> Iterator[Replicated]:
 
 
 def read_port(url: str) -> int:
-    """Return the port of the server that a new client of this URL is connected to."""
+    """Return the port of the server that a new client of this URL is connected to, once a Sentinel names one."""
     with connect_redis(url) as client:
-        client.ping()
+
+        def is_connected() -> bool:
+            # A Sentinel that is late on a busy machine takes its master for dead, for a moment.
+            with suppress(RedisConnectionError):
+                client.ping()
+                return True
+            return False
+
+        wait_until(is_connected)
         return int(client.connection_pool.master_address[1])
 
 

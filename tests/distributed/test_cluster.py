@@ -1,7 +1,7 @@
 """Several hosts on this machine: faults under load lose nothing, and nothing of a cluster is left.
 
 Not a part of `python3 scripts/dev.py test`, which collects no test of this folder by itself: it takes minutes, and
-needs root. `.ci/run` ends with it.
+needs root: `python3 scripts/dev.py test tests/distributed`.
 """
 
 import json

@@ -219,7 +219,13 @@ class FaultInjector:
         return name
 
     def _workers(self) -> list[str]:
-        return sorted(name for name in self.place.supervisor.pids() if name not in {"web.1", "scheduler.1"})
+        """Return the running workers. The only one may have been killed just now: it is started again in a moment."""
+        ends_at = time.monotonic() + 30
+        while True:
+            found = sorted(name for name in self.place.supervisor.pids() if name not in {"web.1", "scheduler.1"})
+            if found or time.monotonic() > ends_at:
+                return found
+            time.sleep(0.05)
 
     def _pick_worker(self) -> str:
         return self.rng.choice(self._workers())

@@ -21,6 +21,7 @@ from models.checkout import (
 from models.delivery import WebhookDeliveryRecord, WebhookEndpointRecord
 from models.http import AdminSessionRecord, ApiKeyRecord, HeartbeatRecord, StoredResponseRecord
 from models.order import OrderLineRecord, OrderRecord
+from models.order_change import OrderChangeLineRecord, OrderChangeRecord, RefundRecord
 from models.owner_move import OwnerMoveRecord
 from models.partition import DetachedMonthRecord
 from models.payment import PaymentOperationRecord, PaymentRecord
@@ -46,6 +47,8 @@ __all__ = [
     "IdempotencyKeyRecord",
     "InboxRecord",
     "LocationRecord",
+    "OrderChangeLineRecord",
+    "OrderChangeRecord",
     "OrderLineRecord",
     "OrderRecord",
     "OwnerMoveRecord",
@@ -56,6 +59,7 @@ __all__ = [
     "PriceRecord",
     "PromotionRecord",
     "RedemptionRecord",
+    "RefundRecord",
     "RejectedMessageRecord",
     "ReservationRecord",
     "SandboxEntryRecord",

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
 from models.money import Money
 from models.states import PaymentStatus
+
+if TYPE_CHECKING:
+    from pipeline.gateways.charges import ChargeCall, ChargeRetrieval, FindRefundAnswer, RefundAnswer
 
 
 class Verb(StrEnum):
@@ -250,6 +253,23 @@ class Gateway(Protocol):
         the status CAPTURED, an expired authorisation CANCELLED. Only what it shows is reliable: an effect that is not
         there now may come later.
         """
+
+    def refund_amount(self, call: "ChargeCall") -> "RefundAnswer":
+        """Refund `call.amount` of a captured object, beside refunds there are. `Refunded`, or `Declined`.
+
+        Another key is another refund. More than is left is declined (REFUND_EXCEEDS_CHARGE). The key goes along as
+        metadata of the refund, so that `find_refund` and `retrieve_charge` show it.
+        """
+
+    def find_refund(self, call: "ChargeCall") -> "FindRefundAnswer":
+        """Look for the refund that was made with `call.key`: `Refunded`, `RefundAbsent`, or `CannotTell`.
+
+        `RefundAbsent` after a call without an answer is only said when that call can no longer have an effect: later
+        than the longest time of a call. A provider without such a look-up returns `CannotTell`.
+        """
+
+    def retrieve_charge(self, call: "ChargeCall") -> "ChargeRetrieval":
+        """Retrieve the captured object with all of its refunds and disputes."""
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Verify a webhook and return what it is about. Header names are in lower case.

@@ -138,15 +138,15 @@ SENTENCES: Final[dict[Code, str]] = {
         "{disputed} of order {number} is disputed, so that {left} can be refunded: answer the dispute at the provider."
     ),
     Code.ALREADY_FULFILLED: (
-        "{units:unit|units} of order {number} were fulfilled already: refund what comes back, and restock it."
+        "Of order {number}, {units:unit was|units were} fulfilled already: refund what comes back, and restock it."
     ),
     Code.REFUND_EXCEEDS_CAPTURED: "{amount} of order {number} cannot be refunded: refund at most {left}.",
     Code.DELIVERY_NOT_REFUNDABLE: "{amount} of the delivery cannot be refunded: refund at most {left} of it.",
-    Code.LINE_NOT_REFUNDABLE: "Line {line}: {quantity} cannot be refunded: name at most {left:unit|units}.",
+    Code.LINE_NOT_REFUNDABLE: "Line {line}: {quantity} cannot be refunded: name at most {units:unit|units}.",
     Code.LINE_NOT_RESTOCKABLE: (
-        "Line {line}: {quantity} cannot be restocked at {location!q}: name at most {left:unit|units}, sold there."
+        "Line {line}: {quantity} cannot be restocked at {location!q}: name at most {units:unit|units}, sold there."
     ),
-    Code.LINE_NOT_FULFILLABLE: "Line {line}: {quantity} cannot be fulfilled: name at most {left:unit|units}.",
+    Code.LINE_NOT_FULFILLABLE: "Line {line}: {quantity} cannot be fulfilled: name at most {units:unit|units}.",
     Code.CHANGE_UNKNOWN: "There is no change {change_id} of this order: check the id.",
     Code.CHANGE_NOT_IN_REVIEW: "Change {change_id} is {state}, and needs no review: leave it as it is.",
     Code.REFUND_DECLINED: "The provider refuses to refund {amount} ({error}): pay it to the buyer in another way.",

@@ -5,12 +5,12 @@ is only requested counts like one that is done.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, RowMapping, text
 
 from models.money import Money
 from models.states import OrderState
@@ -200,7 +200,7 @@ def _read_line(row: Row[Any], sold: Sequence[Row[Any]], changed: Sequence[Row[An
     )
 
 
-def _read_book(row: Mapping[str, Any], lines: Sequence[BookLine]) -> OrderBook:
+def _read_book(row: RowMapping, lines: Sequence[BookLine]) -> OrderBook:
     return OrderBook(
         id=row["id"],
         checkout_id=row["checkout_id"],

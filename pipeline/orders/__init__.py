@@ -1,6 +1,7 @@
 """Orders after they were placed: what is left of them, what changes them, and what moves their money.
 
-Public modules: `requests` (checked on receipt), `result` (of a request).
+Public modules: `frozen_orders` (what never changes of an order), `listing` (pages of orders), `reading` (one order, one
+change), `requests` (checked on receipt), `result` (of a request), `views` (what is shown).
 """
 
 from typing import TYPE_CHECKING

@@ -4,6 +4,6 @@ Public modules: `kinds` (every type of field).
 """
 
 from pipeline.field_types.json_bounds import check_values, measure, read_json
-from pipeline.field_types.kinds import MAX_REASON, Minor, Moment, Reason, Reference, Ttl
+from pipeline.field_types.kinds import MAX_REASON, Minor, Reason, Reference, Ttl
 
-__all__ = ["MAX_REASON", "Minor", "Moment", "Reason", "Reference", "Ttl", "check_values", "measure", "read_json"]
+__all__ = ["MAX_REASON", "Minor", "Reason", "Reference", "Ttl", "check_values", "measure", "read_json"]

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from models.states import ChangeState, OrderState
 from pipeline.errors import Code, NotFound
-from pipeline.field_types import Moment, Reference
-from pipeline.field_types.kinds import Customer
+from pipeline.field_types import Reference
+from pipeline.field_types.kinds import Customer, Moment
 from pipeline.orders.listing import MAX_PAGE, OrderFilter, list_orders
 from pipeline.orders.reading import read_change, read_order
 from pipeline.orders.requests import (

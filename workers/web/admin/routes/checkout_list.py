@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
-from pipeline.field_types import Moment, Reference
+from pipeline.field_types import Reference
+from pipeline.field_types.kinds import Moment
 from pipeline.operations import read_page
 from pipeline.operations.checkout_search import MAX_PAGE, Filter
 from workers.web.admin.authentication import LIST, AdminPageRoute

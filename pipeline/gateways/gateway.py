@@ -188,7 +188,10 @@ class InboundWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One object in the provider's own ledger, for reconciliation. `checkout_id` is from its metadata."""
+    """One object in the provider's own ledger, for reconciliation. `checkout_id` is from its metadata.
+
+    `disputed_minor` is what is disputed or was lost by a dispute.
+    """
 
     reference: str
     checkout_id: UUID | None
@@ -197,6 +200,7 @@ class Held:
     captured_minor: int
     refunded_minor: int
     created_at: datetime
+    disputed_minor: int = 0
 
 
 class Gateway(Protocol):
@@ -293,6 +297,7 @@ MEMBERS: Final = (
     "call_seconds",
     "chargeable",
     *Verb,
+    *("refund_amount", "find_refund", "retrieve_charge"),
     "read_webhook",
     "list_held",
     "close",

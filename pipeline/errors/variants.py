@@ -70,6 +70,12 @@ VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
             "Order {number} is being cancelled: wait for the outcome of that.",
         ),
     ),
+    Code.ATTEMPTS_EXHAUSTED: (
+        (
+            lambda facts: "change_id" in facts,
+            "Change {change_id} of an order failed {attempts:time|times} ({error}): report it, then settle the change.",
+        ),
+    ),
     Code.ORDER_NOT_PLACED: (
         (
             lambda facts: facts.get("state") == "cancelled",

@@ -1,7 +1,7 @@
 """Orders after they were placed: what is left of them, what changes them, and what moves their money.
 
-Public modules: `frozen_orders` (what never changes of an order), `listing` (pages of orders), `reading` (one order, one
-change), `requests` (checked on receipt), `result` (of a request), `views` (what is shown).
+Public modules: `frozen_orders` (what never changes of an order), `reading` (one order, a list, one change), `refunds`
+(`apply_shown_refund` settles one by what the provider shows), `requests` (checked on receipt), `result` (of a request).
 """
 
 from typing import TYPE_CHECKING
@@ -10,10 +10,11 @@ from pipeline import import_lazily
 from pipeline.orders.book import BookLine, OrderBook, load_books
 from pipeline.orders.result import ChangeResult
 
-# Imported at its first use: who reads orders does not need the service.
+# Imported at their first use: who reads orders needs neither.
 if TYPE_CHECKING:
+    from pipeline.orders.runner import ChangeRunner
     from pipeline.orders.service import OrderService
 else:
-    __getattr__ = import_lazily(__name__, {"OrderService": "service"})
+    __getattr__ = import_lazily(__name__, {"ChangeRunner": "runner", "OrderService": "service"})
 
-__all__ = ["BookLine", "ChangeResult", "OrderBook", "OrderService", "load_books"]
+__all__ = ["BookLine", "ChangeResult", "ChangeRunner", "OrderBook", "OrderService", "load_books"]

@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 from pipeline.database import TransactionRunner
 from pipeline.messaging import Publisher
 from pipeline.orders.commands import request_change
-from pipeline.orders.requests import ChangeRequest
+from pipeline.orders.requests import ChangeRequest, Resolution
 from pipeline.orders.result import ChangeResult
+from pipeline.orders.settling import settle_change
 from pipeline.settings import Settings
 
 
@@ -33,6 +34,18 @@ class OrderService:
         return self._commit(
             lambda connection: request_change(
                 connection, order_id, owner, request, self._settings, actor=actor, key=idempotency_key
+            )
+        )
+
+    def settle(self, change_id: UUID, resolution: Resolution, *, actor: str, reason: str) -> ChangeResult:
+        """Settle a change that needs review as a person says; both names go into its event.
+
+        RETRY makes its refund once more, with a new key unless the provider shows the former one. DONE: it was paid,
+        here or in another way. FAILED: it was not, and the change counts no more. Raises NotFound or Conflict.
+        """
+        return self._commit(
+            lambda connection: settle_change(
+                connection, change_id, resolution, self._settings, actor=actor, reason=reason
             )
         )
 

@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from models.states import ChangeState, OrderState
-from pipeline.errors import Code, NotFound
+from pipeline.errors import Code
 from pipeline.field_types import Reference
 from pipeline.field_types.kinds import Customer, Moment
-from pipeline.orders.listing import MAX_PAGE, OrderFilter, list_orders
-from pipeline.orders.reading import read_change, read_order
+from pipeline.orders.reading import ChangeView, OrderFilter, list_orders, read_change, read_order
 from pipeline.orders.requests import (
     CancelRequest,
     ChangeRequest,
@@ -21,7 +20,6 @@ from pipeline.orders.requests import (
     RefundRequest,
     RestockRequest,
 )
-from pipeline.orders.views import ChangeView, OrderPage, OrderView
 from workers.web.context import WebContext, context_of
 from workers.web.headers import read_key, read_wait
 from workers.web.protection.authentication import OrdersRoute, caller_of
@@ -30,6 +28,7 @@ from workers.web.responses.checkout_responses import RETRY_AFTER_SECONDS
 from workers.web.responses.problem_details import make_problem, render
 from workers.web.schemas.examples import CHANGE_ID, ORDER_ID
 from workers.web.schemas.openapi import ABOUT, BEARER, describe_problems
+from workers.web.schemas.orders import OrderChangeView, OrderEntryView, OrderPageView, PlacedOrderView
 
 router = APIRouter(route_class=OrdersRoute, tags=["orders"], dependencies=[BEARER])
 
@@ -51,12 +50,12 @@ Key = Annotated[
     ),
 ]
 
-#: A change is over, or nobody but a person can go on with it.
-STABLE: Final = frozenset({ChangeState.DONE, ChangeState.FAILED, ChangeState.NEEDS_REVIEW})
+#: The largest page of the list.
+MAX_PAGE: Final = 200
 
 CHANGED: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"model": ChangeView, "description": "The change is done", "headers": ABOUT},
-    202: {"model": ChangeView, "description": "In progress, or it needs review: poll the `Location`", "headers": ABOUT},
+    200: {"model": OrderChangeView, "description": "The change is done", "headers": ABOUT},
+    202: {"model": OrderChangeView, "description": "In progress, or it needs review: poll the `Location`", "headers": ABOUT},
 }
 PROBLEMS: Final = describe_problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 
@@ -72,7 +71,7 @@ class OrderQuery(BaseModel):
     state: OrderState | None = Field(None, description="only these")
     since: Moment | None = Field(None, description="only those placed since then (UTC)")
     until: Moment | None = Field(None, description="only those placed before then (UTC)")
-    after: str | None = Field(None, max_length=100, description="continue: `next` of the page before")
+    after: str | None = Field(None, max_length=50, description="continue: `next` of the page before")
     limit: int = Field(50, ge=1, le=MAX_PAGE, description="at most so many")
 
 
@@ -80,7 +79,7 @@ class OrderQuery(BaseModel):
     "/orders", response_description="A page of orders", responses=describe_problems(401, 403, 422, 429, 500, 503)
 )
 @limited_as(Policy.READS)
-async def list_own_orders(request: Request, wanted: Annotated[OrderQuery, Query()]) -> OrderPage:
+async def list_own_orders(request: Request, wanted: Annotated[OrderQuery, Query()]) -> OrderPageView:
     """List your orders, newest first. Every page costs the same, however many orders there are."""
     context, owner = context_of(request), caller_of(request).owner
     filters = OrderFilter(
@@ -91,8 +90,11 @@ async def list_own_orders(request: Request, wanted: Annotated[OrderQuery, Query(
         since=wanted.since,
         until=wanted.until,
     )
-    return await context.read(
+    page = await context.read(
         lambda connection: list_orders(connection, filters, owner=owner, after=wanted.after, limit=wanted.limit)
+    )
+    return OrderPageView(
+        orders=[OrderEntryView.model_validate(each) for each in page.entries], next=page.next_after
     )
 
 
@@ -102,10 +104,11 @@ async def list_own_orders(request: Request, wanted: Annotated[OrderQuery, Query(
     responses=describe_problems(401, 403, 404, 422, 429, 500, 503),
 )
 @limited_as(Policy.READS)
-async def read_own_order(request: Request, order_id: OrderId) -> OrderView:
+async def read_own_order(request: Request, order_id: OrderId) -> PlacedOrderView:
     """Return an order: its frozen lines and amounts, its payment, its changes, and what is left of it."""
     context, owner = context_of(request), caller_of(request).owner
-    return await context.read(lambda connection: read_order(connection, owner=owner, order_id=order_id))
+    order = await context.read(lambda connection: read_order(connection, owner=owner, order_id=order_id))
+    return PlacedOrderView.model_validate(order)
 
 
 @router.get(
@@ -116,16 +119,14 @@ async def read_own_order(request: Request, order_id: OrderId) -> OrderView:
 @limited_as(Policy.READS)
 async def read_order_change(
     request: Request, order_id: OrderId, change_id: Annotated[UUID, Path(examples=[CHANGE_ID])]
-) -> ChangeView:
+) -> OrderChangeView:
     """Return a change of an order."""
     context, owner = context_of(request), caller_of(request).owner
-    change = await context.read(lambda connection: read_change(connection, change_id, owner))
-    if change.order_id != order_id:
-        raise NotFound(Code.CHANGE_UNKNOWN, change_id=str(change_id))
-    return change
+    change = await context.read(lambda connection: read_change(connection, change_id, owner, order_id=order_id))
+    return OrderChangeView.model_validate(change)
 
 
-@router.post("/orders/{order_id}/cancel", response_model=ChangeView, responses=CHANGED | PROBLEMS)
+@router.post("/orders/{order_id}/cancel", response_model=OrderChangeView, responses=CHANGED | PROBLEMS)
 @limited_as(Policy.WRITES)
 async def cancel_order(
     request: Request, order_id: OrderId, form: CancelRequest, idempotency_key: Key, prefer: Prefer = None
@@ -137,7 +138,7 @@ async def cancel_order(
     return await _change(request, order_id, form, idempotency_key, prefer)
 
 
-@router.post("/orders/{order_id}/refunds", response_model=ChangeView, responses=CHANGED | PROBLEMS)
+@router.post("/orders/{order_id}/refunds", response_model=OrderChangeView, responses=CHANGED | PROBLEMS)
 @limited_as(Policy.WRITES)
 async def refund_order(
     request: Request, order_id: OrderId, form: RefundRequest, idempotency_key: Key, prefer: Prefer = None
@@ -146,7 +147,7 @@ async def refund_order(
     return await _change(request, order_id, form, idempotency_key, prefer)
 
 
-@router.post("/orders/{order_id}/restocks", response_model=ChangeView, responses=CHANGED | PROBLEMS)
+@router.post("/orders/{order_id}/restocks", response_model=OrderChangeView, responses=CHANGED | PROBLEMS)
 @limited_as(Policy.WRITES)
 async def restock_order(
     request: Request, order_id: OrderId, form: RestockRequest, idempotency_key: Key, prefer: Prefer = None
@@ -155,7 +156,7 @@ async def restock_order(
     return await _change(request, order_id, form, idempotency_key, prefer)
 
 
-@router.post("/orders/{order_id}/fulfillments", response_model=ChangeView, responses=CHANGED | PROBLEMS)
+@router.post("/orders/{order_id}/fulfillments", response_model=OrderChangeView, responses=CHANGED | PROBLEMS)
 @limited_as(Policy.WRITES)
 async def fulfill_order(
     request: Request, order_id: OrderId, form: FulfillmentRequest, idempotency_key: Key, prefer: Prefer = None
@@ -189,12 +190,12 @@ async def respond_to_change(context: WebContext, change_id: UUID, owner: str, se
         return await context.read(lambda connection: read_change(connection, change_id, owner))
 
     if seconds:
-        change = await context.long_polls.wait(change_id, read, lambda found: found.state in STABLE, seconds)
+        change = await context.long_polls.wait(change_id, read, lambda found: found.is_settled, seconds)
     else:
         change = await read()
     response = _render(change)
     response.headers["Location"] = f"/orders/{change.order_id}/changes/{change.id}"
-    if change.state not in STABLE:
+    if not change.is_settled:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if seconds:
         response.headers["Preference-Applied"] = f"wait={seconds}"
@@ -206,6 +207,5 @@ def _render(change: ChangeView) -> Response:
     if change.state is ChangeState.FAILED and isinstance(code, str):
         facts = {name: value for name, value in change.outcome.items() if name not in {"code", "message"}}
         return render(make_problem(Code(code), str(change.outcome.get("message", "")), facts))
-    return Response(
-        change.model_dump_json(), 200 if change.state is ChangeState.DONE else 202, media_type="application/json"
-    )
+    body = OrderChangeView.model_validate(change).model_dump_json()
+    return Response(body, 200 if change.state is ChangeState.DONE else 202, media_type="application/json")

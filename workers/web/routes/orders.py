@@ -55,7 +55,11 @@ MAX_PAGE: Final = 200
 
 CHANGED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": OrderChangeView, "description": "The change is done", "headers": ABOUT},
-    202: {"model": OrderChangeView, "description": "In progress, or it needs review: poll the `Location`", "headers": ABOUT},
+    202: {
+        "model": OrderChangeView,
+        "description": "In progress, or it needs review: poll the `Location`",
+        "headers": ABOUT,
+    },
 }
 PROBLEMS: Final = describe_problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 
@@ -93,9 +97,7 @@ async def list_own_orders(request: Request, wanted: Annotated[OrderQuery, Query(
     page = await context.read(
         lambda connection: list_orders(connection, filters, owner=owner, after=wanted.after, limit=wanted.limit)
     )
-    return OrderPageView(
-        orders=[OrderEntryView.model_validate(each) for each in page.entries], next=page.next_after
-    )
+    return OrderPageView(orders=[OrderEntryView.model_validate(each) for each in page.entries], next=page.next_after)
 
 
 @router.get(

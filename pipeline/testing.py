@@ -31,6 +31,7 @@ from pipeline.gateways import Gateway, build_gateway, fit_lease
 from pipeline.intake import CheckoutService, PaymentInput, StartRequest, Status
 from pipeline.messaging import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
 from pipeline.messaging.ports import Head
+from pipeline.orders.charge_reader import ChargeReader
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder, get_chain
 from pipeline.saga.resolve import resolve
 from pipeline.saga.sweep import SweepCounts, sweep
@@ -110,12 +111,14 @@ class InProcessEngine:
         self.runner = Runner(executor, gateway, self.settings)
         self.unwinder = Unwinder(executor, self.settings)
         self.poller = PaymentPoller(executor, self.settings)
-        self.inbox = Inbox(executor, self.poller, self.settings)
+        self.charges = ChargeReader(transactions, self.queues, gateway, self.settings)
+        self.inbox = Inbox(executor, self.poller, self.charges, self.settings)
         self.service = CheckoutService(self.database, transactions, self.queues, gateway, self.settings)
 
     def close(self) -> None:
         """Close threads and connections of the executor and the gateway."""
         self.executor.close()
+        self.charges.close()
         self.gateway.close()
 
     def run_phase(self, name: str, *, batch: int = BATCH) -> int:
@@ -135,7 +138,7 @@ class InProcessEngine:
             if undone := self.queues.take(UNWIND, batch):
                 self.unwinder.run(undone)
             if late := self.queues.take(RESOLVE, batch):
-                resolve(self.transactions, self.runner, self.unwinder, self.poller, late)
+                resolve(self.transactions, self.runner, self.unwinder, self.poller, late, read_charges=self.charges.run)
             if webhooks := self.queues.take(WEBHOOKS, batch):
                 self.inbox.run(webhooks)
             if not (processed or undone or late or webhooks):

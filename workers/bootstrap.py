@@ -14,6 +14,7 @@ from pipeline.errors import Code
 from pipeline.gateways import Gateway, MoneyKind, build_gateway, fit_lease, read_choice
 from pipeline.intake import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
+from pipeline.orders.charge_reader import ChargeReader
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder
 from pipeline.saga.executor import LINGER_SECONDS
 from pipeline.settings import Settings, SettingsError, read_settings
@@ -43,6 +44,7 @@ class Components:
     runner: Runner
     unwinder: Unwinder
     poller: PaymentPoller
+    charges: ChargeReader
     inbox: Inbox
     dispatcher: Dispatcher
     service: CheckoutService
@@ -50,6 +52,7 @@ class Components:
     def close(self) -> None:
         """Close threads and connections."""
         self.dispatcher.close()
+        self.charges.close()
         self.executor.close()
         self.gateway.close()
         self.broker.close()
@@ -115,6 +118,7 @@ def build_components(
     executor = Executor(transactions, publisher, gateway, settings, linger_seconds=LINGER_SECONDS, backlog=backlog)
     broker.add_middleware(FinishCalls(executor))
     poller = PaymentPoller(executor, settings)
+    charges = ChargeReader(transactions, publisher, gateway, settings)
     return Components(
         settings=settings,
         database=database,
@@ -127,7 +131,8 @@ def build_components(
         runner=Runner(executor, gateway, settings),
         unwinder=Unwinder(executor, settings),
         poller=poller,
-        inbox=Inbox(executor, poller, settings),
+        charges=charges,
+        inbox=Inbox(executor, poller, charges, settings),
         dispatcher=Dispatcher(transactions, settings),
         service=CheckoutService(database, transactions, publisher, gateway, settings),
     )

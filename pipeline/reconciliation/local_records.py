@@ -9,6 +9,7 @@ from sqlalchemy import Engine, Row, text
 
 from models.money import Money
 from models.states import CheckoutState, PaymentStatus
+from pipeline.checkouts.conditions import WAS_PLACED
 from pipeline.database import transaction
 from pipeline.gateways.gateway import Held
 from pipeline.reconciliation.findings import LocalRecord
@@ -21,10 +22,10 @@ _RECORD: Final = """
     p.status, p.review->>'message' AS review, l.total_minor AS amount_minor, l.currency AS amount_currency,
     o.total_minor AS order_minor, o.currency AS order_currency
 """
-_OF_CHECKOUT: Final = """
+_OF_CHECKOUT: Final = f"""
     LEFT JOIN payments p ON p.checkout_id = c.id
     LEFT JOIN price_locks l ON l.checkout_id = c.id
-    LEFT JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'
+    LEFT JOIN orders o ON o.checkout_id = c.id AND {WAS_PLACED}
 """
 
 # An object belongs to the checkout whose payment refers to it, else to the one that its metadata names.

@@ -17,6 +17,7 @@ from models.states import CheckoutState
 from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import (
+    lock_due_charges,
     lock_due_deliveries,
     lock_due_inbound_webhooks,
     lock_expired,
@@ -63,6 +64,11 @@ REDELIVER_INBOUND_WEBHOOKS: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
+REDELIVER_CHARGES: Final = text("""
+    UPDATE payments SET charge_due_at = now() + make_interval(secs => :lease_seconds)
+    WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
+""")
+
 REDELIVER_DELIVERIES: Final = text("""
     UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
@@ -90,7 +96,8 @@ class SweepCounts:
     """What one tick did. `redelivered` counts stalled checkouts: 0 in a healthy run.
 
     `inbound_webhooks` are providers' webhooks to be processed again, `deliveries` outbound webhooks that were due,
-    `deleted` rows past their retention.
+    `deleted` rows past their retention,
+    `charges` captured payments to be read again.
     """
 
     expired: int = 0
@@ -100,6 +107,7 @@ class SweepCounts:
     inbound_webhooks: int = 0
     deliveries: int = 0
     deleted: int = 0
+    charges: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +139,7 @@ def sweep(transactions: TransactionRunner, publisher: Publisher, backlog: Backlo
         return SweepCounts(**counts)
     run(tick.redeliver_scheduled)
     run(partial(tick.redeliver_inbound_webhooks, heads.get(WEBHOOKS)))
+    run(tick.read_charges)
     run(partial(tick.send_deliveries, heads.get(DELIVERIES)))
     for station in stations:
         run(partial(tick.redeliver, station, heads.get(station.queue)))
@@ -208,6 +217,15 @@ class Tick:
         return Swept(
             [OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(inbound_webhooks=len(due))
         )
+
+    def read_charges(self, connection: Connection) -> Swept:
+        """Send the checkouts whose captured payment is to be read again; a lost message is sent again later."""
+        due = lock_due_charges(connection, self.settings.sweep_limit)
+        if due:
+            # Longer than a read that waits in a busy queue: it is not urgent.
+            seconds = 10 * self.settings.gateway_lease_seconds
+            connection.execute(REDELIVER_CHARGES, {"ids": [row.id for row in due], "lease_seconds": seconds})
+        return Swept([OutgoingMessage(RESOLVE, row.id, row.now) for row in due], counts=+Counter(charges=len(due)))
 
     def send_deliveries(self, head: Head | None, connection: Connection) -> Swept:
         """Send outbound webhooks that are due, first or as a retry; no backlog is doubled."""

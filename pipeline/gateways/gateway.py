@@ -188,7 +188,10 @@ class InboundWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One object in the provider's own ledger, for reconciliation. `checkout_id` is from its metadata."""
+    """One object in the provider's own ledger, for reconciliation. `checkout_id` is from its metadata.
+
+    `is_disputed` tells that the charge has a dispute, whatever became of it, if the list shows that.
+    """
 
     reference: str
     checkout_id: UUID | None
@@ -197,6 +200,7 @@ class Held:
     captured_minor: int
     refunded_minor: int
     created_at: datetime
+    is_disputed: bool = False
 
 
 class Gateway(Protocol):

@@ -18,7 +18,8 @@ from pipeline.reconciliation.findings import LocalRecord
 CHUNK: Final = 1000
 
 _RECORD: Final = """
-    c.id AS checkout_id, c.state, greatest(c.updated_at, p.updated_at) AS changed_at, p.gateway, p.token, p.reference,
+    c.id AS checkout_id, c.state, greatest(c.updated_at, p.updated_at, h.changed_at, r.changed_at) AS changed_at,
+    h.changed_at IS NOT NULL AS has_changes, p.gateway, p.token, p.reference,
     p.status, p.review->>'message' AS review, l.total_minor AS amount_minor, l.currency AS amount_currency,
     o.total_minor AS order_minor, o.currency AS order_currency
 """
@@ -26,6 +27,9 @@ _OF_CHECKOUT: Final = f"""
     LEFT JOIN payments p ON p.checkout_id = c.id
     LEFT JOIN price_locks l ON l.checkout_id = c.id
     LEFT JOIN orders o ON o.checkout_id = c.id AND {WAS_PLACED}
+    LEFT JOIN LATERAL (SELECT max(updated_at) AS changed_at FROM order_changes
+                       WHERE order_id = o.id AND amount_minor IS NOT NULL) h ON true
+    LEFT JOIN LATERAL (SELECT max(updated_at) AS changed_at FROM refunds WHERE checkout_id = c.id) r ON true
 """
 
 # An object belongs to the checkout whose payment refers to it, else to the one that its metadata names.
@@ -116,4 +120,5 @@ def _read_record(row: Row[tuple[object, ...]]) -> LocalRecord:
         amount=None if row.amount_minor is None else Money(row.amount_minor, row.amount_currency),
         order=None if row.order_minor is None else Money(row.order_minor, row.order_currency),
         review=row.review,
+        has_changes=row.has_changes,
     )

@@ -5,6 +5,7 @@ Only ended checkouts and those in review are judged: an active one may be in the
 
 from typing import Final
 
+from models.money import Money
 from models.states import TERMINAL, CheckoutState, PaymentStatus
 from pipeline.gateways.gateway import Held
 from pipeline.reconciliation.findings import AUTHORIZING, Finding, FindingKind, LocalRecord, kept
@@ -22,6 +23,13 @@ def judge(held: Held, local: LocalRecord | None) -> Finding | None:
         return None if held.checkout_id is None else Finding(FindingKind.UNKNOWN_CHECKOUT, held.checkout_id, None, held)
     kind = _find(held, local) if local.state in JUDGED else None
     return None if kind is None else Finding(kind, local.checkout_id, local, held)
+
+
+def needs_charge(held: Held, local: LocalRecord | None) -> bool:
+    """Return whether the refunds and disputes of an order are to be compared: one of both sides has some."""
+    if local is None or local.order is None or local.reference != held.reference:
+        return False
+    return local.state is CheckoutState.COMPLETED and (local.has_changes or held.refunded_minor > 0 or held.is_disputed)
 
 
 def judge_unpaid(local: LocalRecord) -> Finding | None:
@@ -54,6 +62,11 @@ def _find(held: Held, local: LocalRecord) -> FindingKind | None:
 
 
 def _find_of_order(held: Held, local: LocalRecord) -> FindingKind | None:
-    if kept(held) != local.order:
-        return FindingKind.AMOUNT_DIFFERS if kept(held).minor > 0 else FindingKind.ORDER_WITHOUT_CHARGE
+    # What was refunded of it later is compared with the changes of the order, refund by refund.
+    captured = Money(held.captured_minor, held.amount.currency)
+    if captured != local.order:
+        return FindingKind.AMOUNT_DIFFERS if captured.minor > 0 else FindingKind.ORDER_WITHOUT_CHARGE
+    is_refunded = held.status is PaymentStatus.REFUNDED and held.refunded_minor == held.captured_minor
+    if is_refunded and local.state is CheckoutState.COMPLETED:
+        return None
     return None if held.status is local.status else FindingKind.STATUS_DIFFERS

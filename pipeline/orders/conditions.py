@@ -11,11 +11,11 @@ IS_TO_DO: Final = "(c.state IN ('requested', 'running') AND c.kind <> 'dispute')
 #: Stuck: a change `c` that is overdue by more than the sweep's bound. The second condition is that of an index.
 CHANGE_STUCK: Final = f"""({IS_TO_DO} AND c.due_at IS NOT NULL
         AND c.due_at < now() - make_interval(secs => :bound_seconds))"""
-#: Needs review: a change `c` of which only a person can say what happened, or what is to happen.
-CHANGE_NEEDS_REVIEW: Final = "(c.state = 'needs_review')"
+_HAS_RETURNED: Final = "EXISTS (SELECT FROM refunds r WHERE r.change_id = c.id AND r.status = 'returned')"
+#: Needs review: a change `c` of which only a person can say what happened. Returned refunds are counted apart.
+CHANGE_NEEDS_REVIEW: Final = f"(c.state = 'needs_review' AND NOT {_HAS_RETURNED})"
 #: Returned: a change `c` in review whose refund the provider had accepted, and that failed later. The buyer waits.
-REFUND_RETURNED: Final = f"""({CHANGE_NEEDS_REVIEW} AND EXISTS (
-        SELECT FROM refunds r WHERE r.change_id = c.id AND r.status = 'returned'))"""
+REFUND_RETURNED: Final = f"(c.state = 'needs_review' AND {_HAS_RETURNED})"
 #: Open: a dispute `c` that the buyer's bank has not decided. The conditions are those of an index.
 DISPUTE_OPEN: Final = "(c.kind = 'dispute' AND c.state = 'running')"
 

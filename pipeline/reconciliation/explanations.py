@@ -38,9 +38,7 @@ def _describe(finding: Finding) -> str:
         case FindingKind.ORDER_WITHOUT_CHARGE:
             return f"The order over {finding.due} is placed; its payment at the provider is {there}."
         case FindingKind.AMOUNT_DIFFERS:
-            return (
-                f"The provider has captured another amount, and kept {finding.kept}; the order is over {finding.due}."
-            )
+            return f"The provider has kept {finding.kept}; the order is over {finding.due}."
         case FindingKind.LIVE_AUTHORIZATION:
             return f"{finding.authorized} of the buyer's is {there}; the checkout {state}."
         case FindingKind.ORPHANED_PAYMENT:

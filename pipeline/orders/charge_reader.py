@@ -49,7 +49,8 @@ LEASE: Final = text("""
     FROM orders o
     WHERE o.id = ANY(CAST(:order_ids AS uuid[])) AND p.checkout_id = o.checkout_id
       AND (p.charge_leased_until IS NULL OR p.charge_leased_until <= now())
-    RETURNING o.id AS order_id, o.checkout_id, o.owner, o.currency, o.total_minor, p.reference, p.charge_leased_until
+    RETURNING o.id AS order_id, o.checkout_id, o.owner, o.number, o.currency, o.total_minor, p.reference,
+              p.charge_leased_until
 """)
 
 HELD: Final = text("""
@@ -156,7 +157,7 @@ class ChargeReader:
         for leased, answer in kept:
             id_ = leased.order.checkout_id
             if isinstance(answer, Charge):
-                applied = apply_charge(connection, leased.order, answer)
+                applied = apply_charge(connection, leased.order, answer, self._settings)
                 messages += applied.messages
                 waits[id_] = _find_wait(applied, answer, held[id_].now)
                 done.add(id_)
@@ -174,6 +175,6 @@ def _find_wait(applied: Applied, charge: Charge, now: datetime) -> timedelta | N
 
 
 def _read_lease(row: Row[Any]) -> LeasedCharge:
-    order = PlacedOrder(row.order_id, row.checkout_id, row.owner, row.currency)
+    order = PlacedOrder(row.order_id, row.checkout_id, row.owner, row.number, row.currency)
     call = ChargeCall(row.checkout_id, row.reference, "", Money(row.total_minor, row.currency), NO_DETAILS)
     return LeasedCharge(order, call, row.charge_leased_until)

@@ -7,14 +7,15 @@ is a dispute, which ends when it is won or lost. All of it is safe to repeat, un
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
 from models.limits import MAX_REASON
+from models.money import Money
 from models.states import ChangeKind, ChangeState, RefundStatus
 from pipeline.checkouts.events import write_events
 from pipeline.database.wake_ups import wake_after_commit
@@ -22,15 +23,24 @@ from pipeline.gateways.charges import Charge, ChargeDispute, ChargeRefund, Dispu
 from pipeline.messaging import OutgoingMessage
 from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.orders.conditions import IS_TO_DO
-from pipeline.orders.refunds import apply_shown_refund
+from pipeline.orders.events import DONE_EVENTS
+from pipeline.orders.refunds import Refund, ShownEffect, apply_shown_refund
+from pipeline.orders.refunds.row import read_refund
+from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
 #: Who made what was not asked for here.
 PROVIDER: Final = "provider"
+MADE_THERE: Final = "made at the provider"
+
+#: A dispute was opened, decided, or is about another amount. Its data has the `state`.
+DISPUTED: Final = "order.disputed"
 
 REFUNDS: Final = text("""
-    SELECT id, change_id, idempotency_key, amount_minor, status, reference FROM refunds WHERE checkout_id = :checkout_id
+    SELECT id, change_id, checkout_id, n, idempotency_key, amount_minor, status, reference, leased_until, attempts,
+           code, last_error, created_at, updated_at
+    FROM refunds WHERE checkout_id = :checkout_id ORDER BY n
 """)
 
 DISPUTES: Final = text("""
@@ -81,6 +91,7 @@ class PlacedOrder:
     id: UUID
     checkout_id: UUID
     owner: str
+    number: int | None
     currency: str
 
 
@@ -95,20 +106,23 @@ class Applied:
     postponed: int = 0
 
 
-def apply_charge(connection: Connection, order: PlacedOrder, charge: Charge) -> Applied:
+def apply_charge(connection: Connection, order: PlacedOrder, charge: Charge, settings: Settings) -> Applied:
     """Apply a charge under the row lock of its order. The caller makes sure that no newer one was applied."""
     applied = Applied()
-    rows = connection.execute(REFUNDS, {"checkout_id": order.checkout_id}).all()
-    by_reference = {row.reference: row for row in rows if row.reference is not None}
-    by_key = {row.idempotency_key: row for row in rows if row.idempotency_key is not None and row.reference is None}
+    refunds = [read_refund(*row) for row in connection.execute(REFUNDS, {"checkout_id": order.checkout_id})]
     foreign: list[ChargeRefund] = []
     # Those of the engine first: what is adopted must fit in what they leave.
     for shown in charge.refunds:
-        row = by_reference.get(shown.reference) or by_key.get(shown.operation_id)
-        if row is None or row.status == RefundStatus.DECLINED:
+        refund = _find(shown, refunds)
+        if refund is None:
             foreign.append(shown)
-        elif _is_of(row, order, shown):
-            _settle(connection, row, shown, applied)
+        elif Money(refund.amount_minor, order.currency) != shown.amount:
+            # The reconciler reports it: no rule says which of them is right.
+            log.error("charge.amount_differs", checkout_id=str(order.checkout_id), refund=shown.reference)
+        else:
+            result = apply_shown_refund(connection, refund, shown, settings)
+            applied.settled += result.effect in (ShownEffect.SETTLED, ShownEffect.RETURNED)
+            applied.messages += result.messages
     for shown in foreign:
         if shown.state is not RefundState.FAILED:
             _adopt(connection, order, shown, applied)
@@ -116,19 +130,14 @@ def apply_charge(connection: Connection, order: PlacedOrder, charge: Charge) -> 
     return applied
 
 
-def _is_of(row: Row[Any], order: PlacedOrder, shown: ChargeRefund) -> bool:
-    if (row.amount_minor, order.currency) == (shown.amount.minor, shown.amount.currency):
-        return True
-    # The reconciler reports it: no rule says which of them is right.
-    log.error("charge.amount_differs", checkout_id=str(order.checkout_id), refund=shown.reference)
-    return False
-
-
-def _settle(connection: Connection, row: Row[Any], shown: ChargeRefund, applied: Applied) -> None:
-    messages = apply_shown_refund(connection, row.id, shown)
-    if messages is not None:
-        applied.settled += 1
-        applied.messages += messages
+def _find(shown: ChargeRefund, refunds: Sequence[Refund]) -> Refund | None:
+    """Return the stored refund that this is. One that was declined, and exists all the same, is adopted instead."""
+    for refund in refunds:
+        if refund.reference == shown.reference:
+            # One that failed before its outcome was known was declined: nothing is left to do for it.
+            return refund
+    by_key = (each for each in refunds if each.key is not None and each.key == shown.operation_id)
+    return next((each for each in by_key if each.reference is None and each.status is not RefundStatus.DECLINED), None)
 
 
 def _adopt(connection: Connection, order: PlacedOrder, shown: ChargeRefund, applied: Applied) -> None:
@@ -152,7 +161,7 @@ def _adopt(connection: Connection, order: PlacedOrder, shown: ChargeRefund, appl
             "reference": shown.reference,
         },
     )
-    _tell(connection, "order.refunded", order, change_id, amount, {"reference": shown.reference})
+    _tell(connection, DONE_EVENTS[ChangeKind.REFUND], order, change_id, amount, {"reference": shown.reference})
     applied.adopted += 1
 
 
@@ -179,7 +188,7 @@ def _apply_disputes(
             connection.execute(
                 UPDATE_DISPUTE, {"id": change_id, "state": state, "amount_minor": amount, "outcome": _json(outcome)}
             )
-        _tell(connection, "order.disputed", order, change_id, amount, {"reference": shown.reference, **outcome})
+        _tell(connection, DISPUTED, order, change_id, amount, {"reference": shown.reference, **outcome})
         applied.disputes += 1
 
 
@@ -204,7 +213,7 @@ def _insert(
             "state": state,
             "amount_minor": amount_minor,
             "actor": PROVIDER,
-            "reason": "made at the provider" if kind is ChangeKind.REFUND else outcome.get("reason", ""),
+            "reason": MADE_THERE if kind is ChangeKind.REFUND else outcome.get("reason", ""),
             "reference": reference,
             "outcome": _json(outcome),
         },
@@ -212,17 +221,26 @@ def _insert(
 
 
 def _tell(
-    connection: Connection, kind: str, order: PlacedOrder, change_id: UUID, amount_minor: int, facts: Mapping[str, str]
+    connection: Connection,
+    event: str,
+    order: PlacedOrder,
+    change_id: UUID,
+    amount_minor: int,
+    facts: Mapping[str, str],
 ) -> None:
     data = {
         "change_id": str(change_id),
+        "order_id": str(order.id),
+        "number": order.number,
+        "kind": ChangeKind.DISPUTE if event == DISPUTED else ChangeKind.REFUND,
         "amount_minor": amount_minor,
         "currency": order.currency,
         "lines": [],
         "actor": PROVIDER,
+        "reason": facts.get("reason", MADE_THERE),
         **facts,
     }
-    write_events(connection, kind, [order.checkout_id], data={order.checkout_id: data})
+    write_events(connection, event, [order.checkout_id], data={order.checkout_id: data})
     wake_after_commit(connection, [change_id])
 
 

@@ -9,8 +9,8 @@ from models.states import RefundStatus
 from pipeline.gateways.charges import Charge, ChargeDispute, ChargeRefund, RefundState
 from pipeline.reconciliation.findings import ChargeDifference, Finding, FindingKind, LocalRecord
 
-#: What is on its way: the provider may or may not have it.
-_UNSETTLED: Final = frozenset({RefundStatus.INTENDED, RefundStatus.UNKNOWN})
+#: The provider may have these.
+_POSSIBLE: Final = frozenset({RefundStatus.INTENDED, RefundStatus.UNKNOWN, RefundStatus.SUCCEEDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,9 @@ def _find(shown: ChargeRefund, stored: list[LocalRefund]) -> LocalRefund | None:
     for own in stored:
         if own.reference == shown.reference:
             return own
-    for own in stored:
-        if own.key is not None and own.key == shown.operation_id and own.status in _UNSETTLED:
-            return own
-    return None
+    by_key = (each for each in stored if each.key is not None and each.key == shown.operation_id)
+    # A person may have said that it was made, before the provider showed it.
+    return next((each for each in by_key if each.reference is None and each.status in _POSSIBLE), None)
 
 
 def _judge_disputes(charge: Charge, stored: LocalCharge) -> Iterator[tuple[FindingKind, ChargeDifference]]:

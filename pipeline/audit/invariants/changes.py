@@ -8,7 +8,7 @@ from pipeline.orders.conditions import CHANGE_STUCK, IS_TO_DO
 
 # The event of each end. Those of disputes are one for each of its states.
 _END_EVENT: Final = """CASE WHEN c.state = 'failed' AND c.kind IN ('cancel', 'refund') THEN 'order.refund_failed'
-                        WHEN c.state = 'failed' THEN NULL
+                        WHEN c.state = 'failed' THEN 'order.change_failed'
                         ELSE CASE c.kind WHEN 'cancel' THEN 'order.cancelled' WHEN 'refund' THEN 'order.refunded'
                                          WHEN 'restock' THEN 'order.restocked' WHEN 'dispute' THEN 'order.disputed'
                                          ELSE 'order.fulfilled' END END"""
@@ -71,7 +71,7 @@ CHANGES: Final = (
     Invariant(
         "restocks_are_ledger",
         "A restock or cancel that is done has its units in the stock ledger exactly once, and no other change has any.",
-        # A cancel whose refund came back stays restocked while it waits for a person.
+        # A cancel whose refund came back stays restocked while it waits for a person, or is refunded again.
         """
         SELECT c.checkout_id, change_id, c.kind, c.state, variant_id, location_id, l.quantity, m.quantity AS ledger
         FROM (SELECT l.change_id, i.variant_id, l.location_id, sum(l.quantity) AS quantity
@@ -84,15 +84,17 @@ CHANGES: Final = (
         LEFT JOIN order_changes c ON c.id = change_id
         WHERE CASE WHEN c.id IS NULL OR c.kind NOT IN ('cancel', 'restock') THEN true
                    WHEN c.state = 'done' THEN l.quantity IS DISTINCT FROM m.quantity
-                   WHEN c.state = 'needs_review' AND c.kind = 'cancel' THEN m.quantity <> l.quantity
+                   WHEN c.state IN ('needs_review', 'running') AND c.kind = 'cancel'
+                        THEN coalesce(m.quantity <> l.quantity, m.quantity IS NOT NULL)
                    ELSE m.quantity IS NOT NULL END
         """,
         # A movement of a restock is of a change, which names its checkout: in a range it would be one of no change.
     ),
     Invariant(
         "cancelled_order_has_its_cancel",
-        "A cancelled order with a number has one cancel that is done, and such a cancel has cancelled its order;"
-        " nothing of it is fulfilled.",
+        "A cancelled order with a number has one cancel, which was done, and a cancel that is done has cancelled its"
+        " order; nothing of it is fulfilled.",
+        # One whose refund came back is not done any more.
         """
         SELECT o.checkout_id, o.id AS order_id, o.state AS order_state, h.state AS cancel_state, f.quantity AS fulfilled
         FROM orders o
@@ -102,7 +104,7 @@ CHANGES: Final = (
                    FROM order_changes c JOIN order_change_lines l ON l.change_id = c.id
                    WHERE l.purpose = 'fulfillment' AND c.state <> 'failed' GROUP BY c.order_id) f ON f.order_id = o.id
         WHERE o.number IS NOT NULL
-          AND CASE WHEN o.state = 'cancelled' THEN (h.state IN ('done', 'needs_review')) IS NOT TRUE OR f.quantity > 0
+          AND CASE WHEN o.state = 'cancelled' THEN coalesce(h.state, 'requested') = 'requested' OR f.quantity > 0
                    ELSE h.state = 'done' END
         """,
         by_checkout=True,
@@ -163,7 +165,7 @@ CHANGES: Final = (
                           count(*) AS events
                    FROM events WHERE kind LIKE 'order.%' AND data ->> 'change_id' IS NOT NULL GROUP BY 1, 2, 3) e
              USING (checkout_id, change_id, event)
-        WHERE h.event IS NOT NULL AND {IS_ATTACHED}
+        WHERE {IS_ATTACHED}
           AND (e.events IS NULL OR e.events > h.ends AND h.kind <> 'dispute')
         """,
         by_checkout=True,

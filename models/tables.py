@@ -27,7 +27,13 @@ from models.partition import DetachedMonthRecord
 from models.payment import PaymentOperationRecord, PaymentRecord
 from models.price_lock import PriceLockLineRecord, PriceLockRecord
 from models.pricing import CouponRecord, ExchangeRateRecord, PromotionRecord, RedemptionRecord, TaxRateRecord
-from models.sandbox import SandboxEntryRecord, SandboxPaymentRecord, SandboxRequestRecord
+from models.sandbox import (
+    SandboxDisputeRecord,
+    SandboxEntryRecord,
+    SandboxPaymentRecord,
+    SandboxRefundRecord,
+    SandboxRequestRecord,
+)
 from models.webhook import InboxRecord
 
 __all__ = [
@@ -62,8 +68,10 @@ __all__ = [
     "RefundRecord",
     "RejectedMessageRecord",
     "ReservationRecord",
+    "SandboxDisputeRecord",
     "SandboxEntryRecord",
     "SandboxPaymentRecord",
+    "SandboxRefundRecord",
     "SandboxRequestRecord",
     "StockLevelRecord",
     "StockMovementRecord",

@@ -31,7 +31,8 @@ from pipeline.gateways import Gateway, build_gateway, fit_lease
 from pipeline.intake import CheckoutService, PaymentInput, StartRequest, Status
 from pipeline.messaging import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
 from pipeline.messaging.ports import Head
-from pipeline.orders.charge_reader import ChargeReader
+from pipeline.orders import OrderService
+from pipeline.orders.charges import ChargeReader
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder, get_chain
 from pipeline.saga.resolve import resolve
 from pipeline.saga.sweep import SweepCounts, sweep
@@ -114,6 +115,7 @@ class InProcessEngine:
         self.charges = ChargeReader(transactions, self.queues, gateway, self.settings)
         self.inbox = Inbox(executor, self.poller, self.charges, self.settings)
         self.service = CheckoutService(self.database, transactions, self.queues, gateway, self.settings)
+        self.orders = OrderService(transactions, self.queues, self.settings)
 
     def close(self) -> None:
         """Close threads and connections of the executor and the gateway."""

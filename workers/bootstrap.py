@@ -14,7 +14,8 @@ from pipeline.errors import Code
 from pipeline.gateways import Gateway, MoneyKind, build_gateway, fit_lease, read_choice
 from pipeline.intake import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
-from pipeline.orders.charge_reader import ChargeReader
+from pipeline.orders import OrderService
+from pipeline.orders.charges import ChargeReader
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder
 from pipeline.saga.executor import LINGER_SECONDS
 from pipeline.settings import Settings, SettingsError, read_settings
@@ -48,6 +49,7 @@ class Components:
     inbox: Inbox
     dispatcher: Dispatcher
     service: CheckoutService
+    orders: OrderService
 
     def close(self) -> None:
         """Close threads and connections."""
@@ -135,6 +137,7 @@ def build_components(
         inbox=Inbox(executor, poller, charges, settings),
         dispatcher=Dispatcher(transactions, settings),
         service=CheckoutService(database, transactions, publisher, gateway, settings),
+        orders=OrderService(transactions, publisher, settings),
     )
 
 

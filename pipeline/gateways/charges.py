@@ -10,7 +10,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from models.money import Money
-from pipeline.gateways.gateway import Declined, Details, Misconfigured, Transient, Unknown
+from pipeline.gateways.gateway import NO_DETAILS, Declined, Details, Misconfigured, Transient, Unknown
 
 
 class ChargeVerb(StrEnum):
@@ -42,14 +42,15 @@ class ChargeCall:
     """One call about a charge. `reference` is the provider's payment object.
 
     `key` is the idempotency key of a refund, which goes along as its metadata; `find_refund` looks for it. `amount` is
-    what is refunded. `retrieve_charge` needs neither: its key is empty.
+    what is refunded. `retrieve_charge` needs neither: its key is empty. `token` is the payment's.
     """
 
     checkout_id: UUID
     reference: str
     key: str
     amount: Money
-    details: Details
+    details: Details = NO_DETAILS
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ class InboundWebhook:
 class Held:
     """One object in the provider's own ledger, for reconciliation. `checkout_id` is from its metadata.
 
-    `is_disputed` tells that the charge has a dispute, whatever became of it, if the list shows that.
+    `disputed_minor` is what is disputed or was lost by a dispute.
     """
 
     reference: str
@@ -200,7 +200,7 @@ class Held:
     captured_minor: int
     refunded_minor: int
     created_at: datetime
-    is_disputed: bool = False
+    disputed_minor: int = 0
 
 
 class Gateway(Protocol):
@@ -297,6 +297,7 @@ MEMBERS: Final = (
     "call_seconds",
     "chargeable",
     *Verb,
+    *("refund_amount", "find_refund", "retrieve_charge"),
     "read_webhook",
     "list_held",
     "close",

@@ -23,6 +23,12 @@ from pipeline.checkouts.conditions import (
     late_sweep_seconds,
     stopped_sweep_seconds,
 )
+from pipeline.checkouts.order_conditions import (
+    COUNT_CHANGES_REVIEW,
+    COUNT_CHANGES_STUCK,
+    COUNT_DISPUTES_OPEN,
+    COUNT_REFUNDS_RETURNED,
+)
 from pipeline.errors.wording import fill
 from pipeline.gateways import describe_choice, read_choice
 from pipeline.operations.commands import CommandLine
@@ -40,12 +46,6 @@ from pipeline.operations.health import (
     UNKNOWN,
 )
 from pipeline.operations.replication import STANDBYS_LATE, STANDBYS_MISSING, Replication
-from pipeline.orders.conditions import (
-    COUNT_CHANGES_REVIEW,
-    COUNT_CHANGES_STUCK,
-    COUNT_DISPUTES_OPEN,
-    COUNT_REFUNDS_RETURNED,
-)
 from pipeline.saga.slow import LOST_COUNT, SLOW_COUNT
 from pipeline.settings import Settings
 

@@ -22,6 +22,7 @@ from pipeline.checkouts.conditions import (
     late_sweep_seconds,
     stopped_sweep_seconds,
 )
+from pipeline.checkouts.order_conditions import COUNT_CHANGES_REVIEW, COUNT_CHANGES_STUCK, COUNT_REFUNDS_RETURNED
 from pipeline.errors.wording import fill
 from pipeline.operations.commands import CommandLine
 from pipeline.operations.replication import (
@@ -32,7 +33,6 @@ from pipeline.operations.replication import (
     Replication,
     see_replication,
 )
-from pipeline.orders.conditions import COUNT_CHANGES_REVIEW, COUNT_CHANGES_STUCK, COUNT_REFUNDS_RETURNED
 from pipeline.settings import Settings
 
 #: The sentences of health and `diagnose`.

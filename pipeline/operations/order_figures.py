@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from pipeline.orders.conditions import (
+from pipeline.checkouts.order_conditions import (
     COUNT_CHANGES_REVIEW,
     COUNT_CHANGES_STUCK,
     COUNT_REFUNDS_RETURNED,
@@ -38,7 +38,7 @@ ENDED: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class OrderFigures:
-    """Changes of orders: the conditions are those of pipeline/orders/conditions.py.
+    """Changes of orders: the conditions are those of pipeline/checkouts/order_conditions.py.
 
     `oldest_seconds` is the age of the oldest change that the workers have to do. `disputed_minor` is by currency, and
     `ended` counts the changes that ended in the window, by kind and outcome.

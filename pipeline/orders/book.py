@@ -5,7 +5,7 @@ is only requested counts like one that is done.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -173,7 +173,7 @@ def load_books(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, OrderB
     for row in connection.execute(LINES, wanted):
         key = row.order_id, row.line
         lines[row.order_id].append(_read_line(row, sold[key], changed[key]))
-    return {row.id: _read_book(row._mapping, lines[row.id]) for row in connection.execute(ORDERS, wanted)}  # noqa: SLF001
+    return {row.id: _read_book(row, lines[row.id]) for row in connection.execute(ORDERS, wanted)}
 
 
 def _read_line(row: Row[Any], sold: Sequence[Row[Any]], changed: Sequence[Row[Any]]) -> BookLine:
@@ -200,19 +200,19 @@ def _read_line(row: Row[Any], sold: Sequence[Row[Any]], changed: Sequence[Row[An
     )
 
 
-def _read_book(row: Mapping[str, Any], lines: Sequence[BookLine]) -> OrderBook:
+def _read_book(row: Row[Any], lines: Sequence[BookLine]) -> OrderBook:
     return OrderBook(
-        id=row["id"],
-        checkout_id=row["checkout_id"],
-        owner=row["owner"],
-        number=row["number"],
-        state=OrderState(row["state"]),
-        currency=row["currency"],
-        total_minor=row["total_minor"],
-        captured_minor=int(row["captured_minor"]),
-        refunded_minor=int(row["refunded_minor"]),
-        delivery_refunded_minor=int(row["delivery_refunded_minor"]),
-        disputed_minor=int(row["disputed_minor"]),
-        is_cancelling=row["is_cancelling"],
+        id=row.id,
+        checkout_id=row.checkout_id,
+        owner=row.owner,
+        number=row.number,
+        state=OrderState(row.state),
+        currency=row.currency,
+        total_minor=row.total_minor,
+        captured_minor=int(row.captured_minor),
+        refunded_minor=int(row.refunded_minor),
+        delivery_refunded_minor=int(row.delivery_refunded_minor),
+        disputed_minor=int(row.disputed_minor),
+        is_cancelling=row.is_cancelling,
         lines=tuple(lines),
     )

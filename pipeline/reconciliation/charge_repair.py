@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from pipeline.checkouts.events import write_events
 from pipeline.database import transaction
 from pipeline.gateways import Gateway
-from pipeline.orders.charge_reader import ChargeReader
+from pipeline.orders.charges import ChargeReader
 from pipeline.reconciliation.comparison import compare_charge
 from pipeline.reconciliation.findings import Finding, FindingKind
 from pipeline.reconciliation.orphaned_payments import Repair

@@ -12,7 +12,7 @@ from pipeline.checkouts.events import write_events
 from pipeline.database import transaction
 from pipeline.errors import Code, Unavailable
 from pipeline.gateways import Gateway
-from pipeline.orders.charge_reader import ChargeReader
+from pipeline.orders.charges import ChargeReader
 from pipeline.payments.payment import LIVE
 from pipeline.reconciliation.charge_repair import record_charges
 from pipeline.reconciliation.findings import Finding, LocalRecord, Remedy

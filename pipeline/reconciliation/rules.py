@@ -29,7 +29,9 @@ def needs_charge(held: Held, local: LocalRecord | None) -> bool:
     """Return whether the refunds and disputes of an order are to be compared: one of both sides has some."""
     if local is None or local.order is None or local.reference != held.reference:
         return False
-    return local.state is CheckoutState.COMPLETED and (local.has_changes or held.refunded_minor > 0 or held.is_disputed)
+    return local.state is CheckoutState.COMPLETED and (
+        local.has_changes or held.refunded_minor > 0 or held.disputed_minor > 0
+    )
 
 
 def judge_unpaid(local: LocalRecord) -> Finding | None:

@@ -3,7 +3,7 @@
 DROP SCHEMA partitions CASCADE;
 
 DROP TABLE
-    sandbox.payments, sandbox.entries, sandbox.requests,
+    sandbox.payments, sandbox.refunds, sandbox.disputes, sandbox.entries, sandbox.requests,
     api_keys, admin_sessions, stored_responses, webhook_endpoints, webhook_deliveries, heartbeats,
     orders, order_lines, order_changes, order_change_lines, refunds,
     payments, payment_operations, webhook_inbox,

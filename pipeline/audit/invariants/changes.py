@@ -3,8 +3,8 @@
 from typing import Final
 
 from pipeline.audit.invariants.detached import IS_ATTACHED
+from pipeline.checkouts.order_conditions import CHANGE_STUCK, IS_TO_DO
 from pipeline.database.invariant import Invariant
-from pipeline.orders.conditions import CHANGE_STUCK, IS_TO_DO
 
 # The event of each end. Those of disputes are one for each of its states.
 _END_EVENT: Final = """CASE WHEN c.state = 'failed' AND c.kind IN ('cancel', 'refund') THEN 'order.refund_failed'

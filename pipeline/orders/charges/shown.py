@@ -18,11 +18,11 @@ from models.limits import MAX_REASON
 from models.money import Money
 from models.states import ChangeKind, ChangeState, RefundStatus
 from pipeline.checkouts.events import write_events
+from pipeline.checkouts.order_conditions import IS_TO_DO
 from pipeline.database.wake_ups import wake_after_commit
 from pipeline.gateways.charges import Charge, ChargeDispute, ChargeRefund, DisputeState, RefundState
 from pipeline.messaging import OutgoingMessage
 from pipeline.messaging.ports import ORDER_CHANGES
-from pipeline.orders.conditions import IS_TO_DO
 from pipeline.orders.events import DONE_EVENTS
 from pipeline.orders.refunds import Refund, ShownEffect, apply_shown_refund
 from pipeline.orders.refunds.row import read_refund
@@ -228,7 +228,7 @@ def _tell(
     amount_minor: int,
     facts: Mapping[str, str],
 ) -> None:
-    data = {
+    data: dict[str, object] = {
         "change_id": str(change_id),
         "order_id": str(order.id),
         "number": order.number,

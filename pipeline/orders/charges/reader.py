@@ -23,8 +23,8 @@ from pipeline.gateways import Gateway
 from pipeline.gateways.charges import Charge, ChargeCall, ChargeRetrieval
 from pipeline.gateways.gateway import NO_DETAILS, Misconfigured, Unknown
 from pipeline.messaging import OutgoingMessage, Publisher
-from pipeline.orders.charge_schedule import schedule_next_reads, wait_for_next
-from pipeline.orders.charges import Applied, PlacedOrder, apply_charge
+from pipeline.orders.charges.schedule import schedule_next_reads, wait_for_next
+from pipeline.orders.charges.shown import Applied, PlacedOrder, apply_charge
 from pipeline.settings import Settings
 
 log = structlog.get_logger()

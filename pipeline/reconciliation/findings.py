@@ -46,7 +46,7 @@ class LocalRecord:
 
     `changed_at` is when the checkout, its payment or its order last changed. The payment's fields are None without a
     payment; `review` is what an operator must settle about it. `has_changes` tells whether something was refunded or
-    disputed after the order, or is to be.
+    disputed after the order, or is to be: `refunded_minor` was refunded, of `unsettled_minor` the outcome is not known.
     """
 
     checkout_id: UUID
@@ -60,6 +60,8 @@ class LocalRecord:
     order: Money | None
     review: str | None = None
     has_changes: bool = False
+    refunded_minor: int = 0
+    unsettled_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

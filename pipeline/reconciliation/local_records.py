@@ -19,7 +19,7 @@ CHUNK: Final = 1000
 
 _RECORD: Final = """
     c.id AS checkout_id, c.state, greatest(c.updated_at, p.updated_at, h.changed_at, r.changed_at) AS changed_at,
-    h.changed_at IS NOT NULL AS has_changes, p.gateway, p.token, p.reference,
+    h.changed_at IS NOT NULL AS has_changes, r.refunded_minor, r.unsettled_minor, p.gateway, p.token, p.reference,
     p.status, p.review->>'message' AS review, l.total_minor AS amount_minor, l.currency AS amount_currency,
     o.total_minor AS order_minor, o.currency AS order_currency
 """
@@ -29,7 +29,11 @@ _OF_CHECKOUT: Final = f"""
     LEFT JOIN orders o ON o.checkout_id = c.id AND {WAS_PLACED}
     LEFT JOIN LATERAL (SELECT max(updated_at) AS changed_at FROM order_changes
                        WHERE order_id = o.id AND amount_minor IS NOT NULL) h ON true
-    LEFT JOIN LATERAL (SELECT max(updated_at) AS changed_at FROM refunds WHERE checkout_id = c.id) r ON true
+    LEFT JOIN LATERAL (SELECT max(updated_at) AS changed_at,
+                              coalesce(sum(amount_minor) FILTER (WHERE status = 'succeeded'), 0) AS refunded_minor,
+                              coalesce(sum(amount_minor) FILTER (WHERE status IN ('intended', 'unknown')), 0)
+                                  AS unsettled_minor
+                       FROM refunds WHERE checkout_id = c.id) r ON true
 """
 
 # An object belongs to the checkout whose payment refers to it, else to the one that its metadata names.
@@ -121,4 +125,6 @@ def _read_record(row: Row[tuple[object, ...]]) -> LocalRecord:
         order=None if row.order_minor is None else Money(row.order_minor, row.order_currency),
         review=row.review,
         has_changes=row.has_changes,
+        refunded_minor=int(row.refunded_minor),
+        unsettled_minor=int(row.unsettled_minor),
     )

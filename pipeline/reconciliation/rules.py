@@ -53,7 +53,7 @@ def _find(held: Held, local: LocalRecord) -> FindingKind | None:
         is_live = has_kept or held.status in AUTHORIZING or held.status is PaymentStatus.OPEN
         return FindingKind.ORPHANED_PAYMENT if is_live else None
     if local.order is not None:
-        return _find_of_order(held, local)
+        return _find_of_order(held, local, local.order)
     if has_kept:
         return FindingKind.CHARGED_WITHOUT_ORDER
     if held.status in AUTHORIZING:
@@ -63,12 +63,13 @@ def _find(held: Held, local: LocalRecord) -> FindingKind | None:
     return None
 
 
-def _find_of_order(held: Held, local: LocalRecord) -> FindingKind | None:
-    # What was refunded of it later is compared with the changes of the order, refund by refund.
-    captured = Money(held.captured_minor, held.amount.currency)
-    if captured != local.order:
-        return FindingKind.AMOUNT_DIFFERS if captured.minor > 0 else FindingKind.ORDER_WITHOUT_CHARGE
-    is_refunded = held.status is PaymentStatus.REFUNDED and held.refunded_minor == held.captured_minor
-    if is_refunded and local.state is CheckoutState.COMPLETED:
+def _find_of_order(held: Held, local: LocalRecord, order: Money) -> FindingKind | None:
+    kept_minor = kept(held).minor
+    # What was refunded later is compared refund by refund too; this finds what no refund of the provider's explains.
+    most = order.minor - local.refunded_minor
+    is_kept = most - local.unsettled_minor <= kept_minor <= most
+    if kept(held).currency != order.currency or not is_kept:
+        return FindingKind.AMOUNT_DIFFERS if kept_minor > 0 else FindingKind.ORDER_WITHOUT_CHARGE
+    if held.status is PaymentStatus.REFUNDED and local.has_changes:
         return None
     return None if held.status is local.status else FindingKind.STATUS_DIFFERS

@@ -14,7 +14,7 @@ from pipeline.errors import Code
 from pipeline.gateways import Gateway, MoneyKind, build_gateway, fit_lease, read_choice
 from pipeline.intake import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
-from pipeline.orders import OrderService
+from pipeline.orders import ChangeRunner, OrderService
 from pipeline.orders.charges import ChargeReader
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder
 from pipeline.saga.executor import LINGER_SECONDS
@@ -46,6 +46,7 @@ class Components:
     unwinder: Unwinder
     poller: PaymentPoller
     charges: ChargeReader
+    changes: ChangeRunner
     inbox: Inbox
     dispatcher: Dispatcher
     service: CheckoutService
@@ -135,6 +136,7 @@ def build_components(
         poller=poller,
         charges=charges,
         inbox=Inbox(executor, poller, charges, settings),
+        changes=ChangeRunner(executor, settings),
         dispatcher=Dispatcher(transactions, settings),
         service=CheckoutService(database, transactions, publisher, gateway, settings),
         orders=OrderService(transactions, publisher, settings),

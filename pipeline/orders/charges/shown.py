@@ -109,7 +109,7 @@ class Applied:
 def apply_charge(connection: Connection, order: PlacedOrder, charge: Charge, settings: Settings) -> Applied:
     """Apply a charge under the row lock of its order. The caller makes sure that no newer one was applied."""
     applied = Applied()
-    refunds = [read_refund(*row) for row in connection.execute(REFUNDS, {"checkout_id": order.checkout_id})]
+    refunds = [read_refund(row) for row in connection.execute(REFUNDS, {"checkout_id": order.checkout_id})]
     foreign: list[ChargeRefund] = []
     # Those of the engine first: what is adopted must fit in what they leave.
     for shown in charge.refunds:

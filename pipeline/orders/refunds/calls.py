@@ -105,7 +105,7 @@ def lease_calls(
     run_changes(connection, [change for change, _ in wanted], seconds, [change.id for change in new])
     planned = []
     for row in rows:
-        refund = read_refund(*row)
+        refund = read_refund(row)
         change, make = by_id[refund.change_id]
         planned.append(PlannedRefund(refund, make.verb, _call(change, refund)))
     return planned

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, assert_never
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from models.money import Money
 from models.states import RefundStatus
@@ -127,14 +127,14 @@ def load_refunds(connection: Connection, change_ids: Sequence[UUID]) -> dict[UUI
     found: dict[UUID, list[Refund]] = defaultdict(list)
     if change_ids:
         for row in connection.execute(LOAD, {"ids": list(change_ids)}):
-            found[row.change_id].append(read_refund(*row))
+            found[row.change_id].append(read_refund(row))
     return found
 
 
 def find_refunds(connection: Connection, keys: Sequence[str]) -> dict[str, Refund]:
     """Return the refunds with these idempotency keys, which a provider shows as their `operation_id`."""
     rows = connection.execute(FIND, {"keys": list(keys)}).all() if keys else []
-    return {row.idempotency_key: read_refund(*row) for row in rows}
+    return {row.idempotency_key: read_refund(row) for row in rows}
 
 
 def store_refunds(connection: Connection, refunds: Sequence[Refund]) -> None:
@@ -154,8 +154,7 @@ def store_refunds(connection: Connection, refunds: Sequence[Refund]) -> None:
         )
 
 
-def read_refund(
-    id_: int, change_id: UUID, checkout_id: UUID, n: int, key: str | None, amount_minor: int, status: str, *rest: Any
-) -> Refund:
+def read_refund(row: Row[Any]) -> Refund:
     """Return the refund of its columns, in their order."""
+    id_, change_id, checkout_id, n, key, amount_minor, status, *rest = tuple(row)
     return Refund(id_, change_id, checkout_id, n, key, amount_minor, RefundStatus(status), *rest)

@@ -163,7 +163,7 @@ def wait_seconds(attempts: int) -> float:
 
 def _read_deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[LeasedDelivery]:
     # 20 models; most workers deliver none.
-    from pipeline.orders.frozen_orders import read_frozen_orders  # noqa: PLC0415
+    from pipeline.orders.reading import read_frozen_orders  # noqa: PLC0415
     from pipeline.webhooks.outbound.payloads import is_about_order, write_body  # noqa: PLC0415
 
     orders = read_frozen_orders(connection, [row.checkout_id for row in rows if is_about_order(row.kind)])

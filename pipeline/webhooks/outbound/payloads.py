@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from sqlalchemy import Row
 
-from pipeline.orders.frozen_orders import FrozenOrder
+from pipeline.orders.reading import FrozenOrder
 from pipeline.security.redaction import open_part
 
 

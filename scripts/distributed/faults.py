@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from scripts.distributed.cluster import Cluster
-from scripts.distributed.commits import DATABASE, Writer
 from scripts.distributed.layout import (
     ADDRESSES,
     DATABASE_HOSTS,
@@ -16,6 +15,7 @@ from scripts.distributed.layout import (
     SUPERUSER,
     WORKER_HOSTS,
 )
+from scripts.distributed.proof.commits import DATABASE, Writer
 from scripts.distributed.requirements import FAKETIME, find_program
 from scripts.distributed.state import find_primary, find_standby, find_valkey, need, open_session
 from scripts.environments.command_errors import CommandError

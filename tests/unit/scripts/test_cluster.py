@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from pipeline.database.urls import read_database_url
 from scripts import cluster
-from scripts.distributed.buyers import find_longest_gap
 from scripts.distributed.configuration import (
     configure_patroni,
     list_etcd_arguments,
@@ -21,9 +20,10 @@ from scripts.distributed.configuration import (
 from scripts.distributed.control import ask, end, hold_state, serve
 from scripts.distributed.faults import FAULTS
 from scripts.distributed.layout import ADDRESSES, DATABASE_HOSTS, name_database_url, name_redis_url
+from scripts.distributed.proof.buyers import find_longest_gap
+from scripts.distributed.proof.rounds import Outcome
+from scripts.distributed.proof.verification import Verdict
 from scripts.distributed.requirements import MODULES, PROGRAMS, explain_missing
-from scripts.distributed.rounds import Outcome
-from scripts.distributed.verification import Verdict
 from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ended, Ending
 from workers.broker.redis_client import read_redis_url

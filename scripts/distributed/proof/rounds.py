@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scripts.distributed.buyers import Buyers, Ledger, find_longest_gap, open_shop
 from scripts.distributed.cluster import Cluster, Report
-from scripts.distributed.commits import Writer, make_commits
 from scripts.distributed.faults import FAULTS, Fault, Injected, Skipped
 from scripts.distributed.layout import BUYERS
-from scripts.distributed.verification import Verdict, count_redelivered, verify
+from scripts.distributed.proof.buyers import Buyers, Ledger, find_longest_gap, open_shop
+from scripts.distributed.proof.commits import Writer, make_commits
+from scripts.distributed.proof.verification import Verdict, count_redelivered, verify
 from scripts.environments.command_errors import CommandError
 from scripts.environments.reaper import temporary_folder
 

@@ -1,5 +1,6 @@
 """One fault after another while buyers buy; after each the cluster must be stable again, and nothing lost."""
 
+import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
@@ -34,6 +35,8 @@ class Outcome:
     repeated_requests: int = 0
     redelivered_messages: int = 0
     commits: int = 0
+    #: Of the machine, over the last minute, when the fault was over.
+    load: float = 0.0
     verdict: Verdict = field(default_factory=Verdict)
     #: Whether it was injected and healed.
     is_over: bool = True
@@ -54,7 +57,8 @@ class Outcome:
             return f"skipped: {self.skipped}"
         return (
             f"{self.gap_seconds:.1f} s without a purchase; {self.purchases} purchases, {self.commits} commits, "
-            f"{self.redelivered_messages} messages resent, {self.repeated_requests} requests repeated"
+            f"{self.redelivered_messages} messages resent, {self.repeated_requests} requests repeated; "
+            f"load average {self.load:.1f}"
         )
 
     def describe(self) -> dict[str, Any]:
@@ -70,6 +74,7 @@ class Outcome:
             "repeated_requests": self.repeated_requests,
             "redelivered_messages": self.redelivered_messages,
             "commits": self.commits,
+            "load_average": round(self.load, 1),
             "commits_lost": self.verdict.commits_lost,
             "orders_lost": self.verdict.orders_lost,
             "orders_doubled": self.verdict.orders_doubled,
@@ -151,7 +156,7 @@ class Run:
         outcome.stable_seconds = self.cluster.wait_for_stable()
         report(f"  healed, and stable after {outcome.stable_seconds:.1f} s more")
         self.warm_up()
-        ended = time.monotonic()
+        ended, outcome.load = time.monotonic(), os.getloadavg()[0]
         self.buyers.pause()
         # Connections that nobody used meanwhile are those of a former primary.
         self.cluster.engine.dispose()

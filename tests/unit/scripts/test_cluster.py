@@ -63,7 +63,8 @@ def test_a_host_listens_at_its_own_addresses_and_lets_a_demoted_primary_follow()
 
 
 def test_two_of_three_sentinels_decide() -> None:
-    assert render_sentinel(FOLDER, "db1").splitlines()[-4:] == [
+    assert render_sentinel("db2", FOLDER, "db1").splitlines()[-5:] == [
+        "sentinel announce-ip 10.78.0.12",
         "sentinel monitor checkout 10.78.0.11 6379 2",
         "sentinel down-after-milliseconds checkout 2000",
         "sentinel failover-timeout checkout 6000",
@@ -72,8 +73,8 @@ def test_two_of_three_sentinels_decide() -> None:
 
 
 def test_a_valkey_follows_the_master_unless_it_is_the_master() -> None:
-    assert list_valkey_arguments(FOLDER, "db1")[-2:] == ["--replicaof", "10.78.0.11 6379"]
-    assert "--replicaof" not in list_valkey_arguments(FOLDER, None)
+    assert list_valkey_arguments("db2", FOLDER, "db1")[-2:] == ["--replicaof", "10.78.0.11 6379"]
+    assert "--replicaof" not in list_valkey_arguments("db2", FOLDER, None)
 
 
 def test_the_members_of_etcd_know_each_other() -> None:

@@ -18,6 +18,8 @@ OTHERS: Final = len(DATABASE_HOSTS) - 1
 #: What a master calls its replicas: those that follow, and those that are still copying it.
 ONLINE: Final = ("online",)
 LISTED: Final = ("online", "send_bulk", "wait_bgsave")
+#: What a Sentinel adds to the kind of an instance that is not up, or is being replaced. Other words may last.
+TROUBLES: Final = {"s_down", "o_down", "disconnected", "failover_in_progress"}
 #: `replica-priority`: a Sentinel promotes the replica with the lowest.
 PREFERRED: Final = 1
 NOT_PREFERRED: Final = 100
@@ -43,9 +45,8 @@ def ask_sentinel(name: str) -> View | None:
     with suppress(redis.RedisError), open_redis(name, SENTINEL_PORT) as client:
         facts = _ask(client, "MASTER")[0]
         master = next((host for host, address in ADDRESSES.items() if address == facts["ip"]), None)
-        replicas = sum(each["flags"] == "slave" for each in _ask(client, "REPLICAS"))
-        sentinels = sum(each["flags"] == "sentinel" for each in _ask(client, "SENTINELS"))
-        return View(master, facts["flags"] == "master", replicas, sentinels)
+        replicas = sum(_is_up(each) for each in _ask(client, "REPLICAS"))
+        return View(master, _is_up(facts), replicas, sum(_is_up(each) for each in _ask(client, "SENTINELS")))
     return None
 
 
@@ -120,3 +121,7 @@ def _ask(client: redis.Redis, question: str) -> list[dict[str, str]]:
     answer = client.execute_command("SENTINEL", question, SERVICE)
     found = [answer] if question == "MASTER" else answer
     return [each if isinstance(each, dict) else dict(zip(each[::2], each[1::2], strict=True)) for each in found]
+
+
+def _is_up(facts: dict[str, str]) -> bool:
+    return not TROUBLES & set(facts["flags"].split(","))

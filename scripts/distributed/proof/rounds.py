@@ -29,6 +29,8 @@ class Outcome:
     detail: str = ""
     skipped: str = ""
     gap_seconds: float = 0.0
+    #: The same of the second writer's commits: the database's part of it.
+    commit_gap_seconds: float = 0.0
     bound_seconds: float = 0.0
     stable_seconds: float = 0.0
     purchases: int = 0
@@ -56,7 +58,7 @@ class Outcome:
         if self.skipped:
             return f"skipped: {self.skipped}"
         return (
-            f"{self.gap_seconds:.1f} s without a purchase; {self.purchases} purchases, {self.commits} commits, "
+            f"{self.gap_seconds:.1f} s without a purchase, {self.commit_gap_seconds:.1f} s without a commit; {self.purchases} purchases, {self.commits} commits, "
             f"{self.redelivered_messages} messages resent, {self.repeated_requests} requests repeated; "
             f"load average {self.load:.1f}"
         )
@@ -68,6 +70,7 @@ class Outcome:
             "detail": self.detail,
             "skipped": self.skipped or None,
             "seconds_without_purchase": round(self.gap_seconds, 1),
+            "seconds_without_commit": round(self.commit_gap_seconds, 1),
             "bound_seconds": self.bound_seconds,
             "seconds_until_stable": round(self.stable_seconds, 1),
             "purchases": self.purchases,
@@ -130,6 +133,7 @@ class Run:
     cluster: Cluster
     ledger: Ledger
     buyers: Buyers
+    #: That outside the cluster is the first one.
     writers: list[Writer]
 
     def warm_up(self) -> None:
@@ -141,6 +145,9 @@ class Run:
         """Inject a fault, hold it, heal it, wait, and check everything."""
         outcome = Outcome(name, bound_seconds=fault.bound_seconds)
         fault.prepare(self.cluster)
+        # A fault may need every standby, and meets buyers in the middle of their purchases.
+        self.cluster.wait_for_stable()
+        self.warm_up()
         redelivered, commits, unanswered = (
             count_redelivered(self.cluster),
             self._count_commits(),
@@ -162,6 +169,7 @@ class Run:
         self.cluster.engine.dispose()
         purchases = self.ledger.list_since(began)
         outcome.gap_seconds = find_longest_gap([each.at_seconds for each in purchases], began, ended)
+        outcome.commit_gap_seconds = find_longest_gap(self.writers[0].list_moments(), began, ended)
         outcome.purchases = len(purchases)
         outcome.repeated_requests = sum(each.repeats for each in purchases)
         outcome.redelivered_messages = count_redelivered(self.cluster) - redelivered

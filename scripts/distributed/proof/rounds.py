@@ -58,9 +58,9 @@ class Outcome:
         if self.skipped:
             return f"skipped: {self.skipped}"
         return (
-            f"{self.gap_seconds:.1f} s without a purchase, {self.commit_gap_seconds:.1f} s without a commit; {self.purchases} purchases, {self.commits} commits, "
-            f"{self.redelivered_messages} messages resent, {self.repeated_requests} requests repeated; "
-            f"load average {self.load:.1f}"
+            f"{self.gap_seconds:.1f} s without a purchase, {self.commit_gap_seconds:.1f} s without a commit; "
+            f"{self.purchases} purchases, {self.commits} commits, {self.redelivered_messages} messages resent, "
+            f"{self.repeated_requests} requests repeated; load average {self.load:.1f}"
         )
 
     def describe(self) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """The order in which the hosts of a URL are tried: the one that worked last first, the one that was lost last.
 
 libpq tries them in the order of the URL, and waits three seconds for each that does not answer. Without this order a
-dead host that stands first costs every new connection as much, and the dead primary of a failover each process.
+dead host that stands first costs every new connection as much, and the dead primary of a failover each process. And
+only one thread waits for the host that was lost: the others look for the new primary, which may be there meanwhile.
 """
 
+import threading
 from typing import Any, Final
 
+import psycopg
 from sqlalchemy import Engine, event
 
 Host = tuple[str, str]
@@ -21,6 +24,7 @@ class HostOrder:
         """Know of none that worked or was lost."""
         self._last: Host | None = None
         self._lost: Host | None = None
+        self._asking_lost = threading.Lock()
 
     def apply(self, engine: Engine) -> None:
         """Order the hosts of each new connection of this engine, if its URL has several."""
@@ -31,8 +35,24 @@ class HostOrder:
 
     def _connect(self, dialect: Any, _record: object, arguments: Any, parameters: dict[str, Any]) -> Any:
         hosts = list(zip(parameters["host"].split(","), parameters["port"].split(","), strict=True))
+        # Read once: another thread may change it.
+        lost = self._lost
         # Stable: the others stay in the order of the URL.
-        hosts.sort(key=lambda each: (each == self._lost) - (each == self._last))
+        others = sorted((each for each in hosts if each != lost), key=lambda each: each != self._last)
+        if lost not in hosts or not others:
+            return self._ask(others or hosts, dialect, arguments, parameters)
+        try:
+            return self._ask(others, dialect, arguments, parameters)
+        except psycopg.OperationalError:
+            if not self._asking_lost.acquire(blocking=False):
+                raise
+        try:
+            return self._ask([lost], dialect, arguments, parameters)
+        finally:
+            self._asking_lost.release()
+
+    @staticmethod
+    def _ask(hosts: list[Host], dialect: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
         ordered = {"host": ",".join(host for host, _ in hosts), "port": ",".join(port for _, port in hosts)}
         # The parameters are those of all threads: they are copied, not changed.
         return dialect.connect(*arguments, **{**parameters, **ordered})

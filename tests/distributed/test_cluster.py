@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(900)
 
 COMMAND: Final = (sys.executable, "-m", "scripts.cli", "cluster")
 CHOSEN: Final = ("primary-off", "valkey-killed", "switchover")
-#: Seconds are the machine's here, and are printed; `checkout cluster run` has their bounds. What is lost is the engine's.
+#: Seconds are the machine's here, and are printed: `checkout cluster run` has their bounds. A loss is the engine's.
 SLOW: Final = "no purchase was finished for"
 
 
@@ -55,11 +55,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def describe(fault: dict[str, Any]) -> str:
     """Return the seconds of one fault in one line."""
-    return (
-        f"{fault['fault']} (bound {fault['bound_seconds']:g}): {fault['seconds_without_purchase']} s without a purchase, "
-        f"{fault['seconds_without_commit']} s without a commit, stable after {fault['seconds_until_stable']} s, "
-        f"load average {fault['load_average']}"
-    )
+    names = ("seconds_without_purchase", "bound_seconds", "seconds_without_commit", "seconds_until_stable")
+    return ", ".join((fault["fault"], *(f"{name} {fault[name]}" for name in (*names, "load_average"))))
 
 
 def wait_for_socket() -> str:

@@ -2,9 +2,10 @@
 
 libpq tries them in the order of the URL, and waits three seconds for each that does not answer. Without this order a
 dead host that stands first costs every new connection as much, and the dead primary of a failover each process. And
-only one thread waits for the host that was lost: the others look for the new primary, which may be there meanwhile.
+nobody waits so long for the host that was lost: the new primary may be there meanwhile.
 """
 
+import socket
 import threading
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ Host = tuple[str, str]
 
 #: In the facts that the pool keeps of a connection: the connection itself cannot say so any more once it is lost.
 HOST: Final = "host"
+#: A host with power accepts a connection in much less, on another continent too.
+ACCEPT_SECONDS: Final = 0.5
 
 
 class HostOrder:
@@ -44,12 +47,15 @@ class HostOrder:
         try:
             return self._ask(others, dialect, arguments, parameters)
         except psycopg.OperationalError:
+            # One thread at a time: a host that accepts may still say nothing.
             if not self._asking_lost.acquire(blocking=False):
                 raise
-        try:
-            return self._ask([lost], dialect, arguments, parameters)
-        finally:
-            self._asking_lost.release()
+            try:
+                if not accepts(lost):
+                    raise
+                return self._ask([lost], dialect, arguments, parameters)
+            finally:
+                self._asking_lost.release()
 
     @staticmethod
     def _ask(hosts: list[Host], dialect: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
@@ -69,3 +75,17 @@ class HostOrder:
         self._lost = record.info.get(HOST)
         if self._last == self._lost:
             self._last = None
+
+
+def accepts(host: Host) -> bool:
+    """Return whether a host accepts connections, or refuses them at once; a dead one does neither."""
+    name, port = host
+    if name.startswith("/"):
+        return True
+    try:
+        socket.create_connection((name, int(port)), ACCEPT_SECONDS).close()
+    except TimeoutError:
+        return False
+    except OSError:  # libpq says what is wrong
+        return True
+    return True

@@ -25,8 +25,8 @@ from scripts.environments.command_errors import CommandError
 LEADER_SECONDS: Final = 30.0
 #: A Sentinel waits two seconds; a worker's requests go to the other host.
 SERVICE_SECONDS: Final = 10.0
-#: 4.4 s of the database, and the pause before a transaction is repeated.
-SWITCHOVER_SECONDS: Final = 10.0
+#: 4.3 s of Patroni, which waits twice for two seconds, and the pause before a transaction is repeated.
+SWITCHOVER_SECONDS: Final = 6.0
 #: Of the slow host: a five-hundredth of a local network's.
 SLOW_KILOBITS: Final = 2000
 #: For the old leader to stop, and the new one to be promoted.

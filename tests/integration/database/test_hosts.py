@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, Engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from pipeline.database import connect_engine
+from pipeline.database.hosts import accepts
 from pipeline.database.transactions import TransactionRunner
 from pipeline.settings import Settings
 
@@ -189,8 +190,8 @@ def test_one_thread_waits_for_the_host_that_was_lost(settings: Settings, engine:
 
         with ThreadPoolExecutor(4) as threads:
             assert list(threads.map(look, range(4))) == [True] * 4
-        # Then one of them has asked it
-        assert len(failing.accepted) == before + 1
+        # Then one of them has asked it: whether it accepts a connection, and for one
+        assert len(failing.accepted) == before + 2
 
 
 def test_what_a_standby_refuses_is_repeated_on_another_connection(settings: Settings) -> None:
@@ -212,3 +213,25 @@ def test_what_a_standby_refuses_is_repeated_on_another_connection(settings: Sett
         own.dispose()
     # Then it was written once, by another connection
     assert len(set(backends)) == 2
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """The port of a host that answers nothing at all, as one without power: its queue of connections is full."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(server.getsockname())
+        yield int(server.getsockname()[1])
+
+
+def test_a_host_without_power_is_told_from_one_that_refuses(full: int) -> None:
+    assert not accepts(("127.0.0.1", str(full)))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        assert accepts(("127.0.0.1", port))
+    assert accepts(("127.0.0.1", port))
+    assert accepts(("/tmp", port))  # noqa: S108 (nothing is made there)
+    assert accepts(("no-such-host.invalid", port))

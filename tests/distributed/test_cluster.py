@@ -18,6 +18,7 @@ import pytest
 from scripts.distributed.control import STATE
 from scripts.distributed.network import read_namespace
 from scripts.distributed.requirements import explain_missing
+from scripts.environments.reaper import find_marked, mark
 from scripts.local_servers.embedded import ROOT, read_state
 from scripts.terminal.output import say
 from tests.support.lasting import run_until
@@ -37,15 +38,15 @@ def _nothing_is_left() -> Iterator[None]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    before = list_namespaces()
     yield
-    assert list_namespaces() <= before
+    assert list_namespaces() == set()
     assert read_state(STATE) == {}
 
 
 def list_namespaces() -> set[str]:
-    """Return the network namespaces of all processes."""
-    return {read_namespace(folder.name) for folder in Path("/proc").glob("[0-9]*")} - {""}
+    """Return the other network namespaces of all processes that this test run has started."""
+    [name] = mark()
+    return {read_namespace(pid) for pid in find_marked(name)} - {"", read_namespace("self")}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

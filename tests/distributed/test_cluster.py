@@ -72,7 +72,8 @@ def test_three_faults_lose_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert done.returncode in {0, 1}, done.stderr
     report = json.loads(done.stdout)
     with capsys.disabled():
-        say("\n" + "\n".join(map(describe, report["faults"])))
+        for line in ("", *map(describe, report["faults"])):
+            say(line)
     # Everything that was acknowledged is there, once; the bank and the audit agree
     assert [each for each in report["objections"] if not each.startswith(SLOW)] == []
     names = ("commits_lost", "orders_lost", "orders_doubled", "stuck", "skipped")

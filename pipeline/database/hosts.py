@@ -109,30 +109,31 @@ class HostOrder:
         if self._cluster is None:
             # Those before it have just been asked whether they take writes.
             for other in asked[asked.index(host) + 1 :] if host in asked else ():
-                self._compare(own, host, other, parameters)
+                if (found := self._look_at(other, parameters)) is not None:
+                    self._compare(own, found, f"{name_host(host)} and {name_host(other)} of {self._variable}")
             self._cluster = own.cluster
         elif self._cluster != own.cluster:
             raise HostsDisagreeError(
-                f"{name(host)} of {self._variable} is of another cluster than before: name the hosts of one cluster."
+                f"{name_host(host)} of {self._variable} is of another cluster than before: name the hosts of one, or, "
+                "after `pg_upgrade`, restart this process."
             )
 
-    def _compare(self, own: Server, host: Host, other: Host, parameters: dict[str, Any]) -> None:
-        found = None
-        if accepts(other):
-            alone = {**parameters, "host": other[0], "port": other[1], "target_session_attrs": "any"}
+    @staticmethod
+    def _look_at(host: Host, parameters: dict[str, Any]) -> Server | None:
+        if accepts(host):
+            alone = {**parameters, "host": host[0], "port": host[1], "target_session_attrs": "any"}
             with suppress(psycopg.Error), psycopg.connect(**alone) as connection:
-                found = identify(connection)
-        if found is None or found.started_at == own.started_at:
+                return identify(connection)
+        return None
+
+    @staticmethod
+    def _compare(own: Server, other: Server, both: str) -> None:
+        if own.started_at == other.started_at:
             return
-        if found.cluster != own.cluster:
-            raise HostsDisagreeError(
-                f"{name(host)} and {name(other)} of {self._variable} are of two clusters: name the hosts of one."
-            )
-        if found.takes_writes:
-            raise HostsDisagreeError(
-                f"{name(host)} and {name(other)} of {self._variable} both take writes: stop the one that is not the "
-                f"primary."
-            )
+        if own.cluster != other.cluster:
+            raise HostsDisagreeError(f"{both} are of two clusters: name the hosts of one.")
+        if other.takes_writes:
+            raise HostsDisagreeError(f"{both} both take writes: stop the one that is not the primary.")
 
     @staticmethod
     def _ask(hosts: list[Host], dialect: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
@@ -154,7 +155,7 @@ class HostOrder:
             self._last = None
 
 
-def name(host: Host) -> str:
+def name_host(host: Host) -> str:
     """Return a host as sentences show it."""
     return host[0] if host[0].startswith("/") else ":".join(host)
 

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import OperationalError
 
+from pipeline.database import connect_engine
 from pipeline.database.migrations import migrate
 from pipeline.operations.replication import STANDBY_ONLY
+from pipeline.settings import Settings
 from scripts.environments.scratch import NO_MASTER
 from scripts.local_servers.embedded import ROOT
 from scripts.local_servers.owner import make_folder
@@ -180,6 +183,30 @@ def test_sentinels_that_name_no_master(servers: Servers, tmp_path: Path, invoice
             assert "queues unknown: Redis did not answer" in run("monitor", urls, invoices)[1].splitlines()
             assert run("checkouts list", urls, invoices)[0] == 0
             assert "Redis did not answer" in run("audit", urls, invoices)[1]
+
+
+def test_a_process_does_not_change_to_another_cluster(servers: Servers, settings: Settings) -> None:
+    # Given a process that began while a host of another cluster was off
+    primary, other = servers.cluster.primary, servers.other
+    engine = connect_engine(settings, application_name="test", url=servers.name(other, primary))
+    other.stop()
+    try:
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one() is False
+    finally:
+        other.start()
+    engine.dispose()
+    # When its own cluster takes no writes any more
+    servers.cluster.set_read_only(is_read_only=True)
+    try:
+        with pytest.raises(OperationalError, match=f"{other.folder} of DATABASE_URL is of another cluster than before"):
+            engine.connect()
+    finally:
+        servers.cluster.set_read_only(is_read_only=False)
+    # Then it goes on with its own
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one() is False
+    engine.dispose()
 
 
 def test_a_process_says_why_it_does_nothing_and_ends_when_it_is_stopped(servers: Servers, redis_url: str) -> None:

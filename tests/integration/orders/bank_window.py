@@ -50,7 +50,7 @@ class BankWindow(Counter):
 
     def left(self, order_id: UUID) -> int:
         """Return what can still be refunded."""
-        from pipeline.orders import load_books  # noqa: PLC0415
+        from pipeline.orders import load_books
 
         with self.engine.connect() as connection:
             return load_books(connection, [order_id])[order_id].refundable_minor

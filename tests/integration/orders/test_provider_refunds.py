@@ -1,4 +1,4 @@
-"""Refunds that were made at the provider, and refunds of the engine that failed there: each once, whatever comes first."""
+"""Refunds made at the provider, and refunds of the engine that failed there: each once, whatever comes first."""
 
 from collections.abc import Iterator
 

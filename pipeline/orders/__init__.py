@@ -1,6 +1,6 @@
 """Orders after they were placed: what is left of them, what changes them, and what moves their money.
 
-Public modules: `charges` (reads what happened at the provider), `requests` (checked on receipt), `result` (of a request).
+Public modules: `charges` (reads what happened at the provider), `requests` (checked on receipt), `result` (of one).
 The room refunds settles a refund by what the provider shows of it: its apply_shown_refund.
 """
 

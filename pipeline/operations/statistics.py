@@ -22,6 +22,8 @@ from pipeline.checkouts.conditions import (
     bind_conditions,
 )
 from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.messaging.ports import ORDER_CHANGES
+from pipeline.operations.order_figures import OrderFigures, read_order_figures
 from pipeline.saga import get_chain
 from pipeline.saga.slow import SLOW_COUNT
 from pipeline.settings import Settings
@@ -129,6 +131,7 @@ class Stats:
     rejected_messages: int
     redelivered: int
     redelivered_slow: int
+    orders: OrderFigures
 
 
 def read_stats(connection: Connection, settings: Settings, *, hours: float = 24) -> Stats:
@@ -155,6 +158,7 @@ def read_stats(connection: Connection, settings: Settings, *, hours: float = 24)
         duration=Duration(**duration) if duration is not None else None,
         steps=_steps(active, rates),
         stuck=sum(row["stuck"] for row in active),
+        orders=read_order_figures(connection, bound),
         **figures,
     )
 
@@ -166,7 +170,7 @@ def list_checkout_queues() -> list[str]:
 
 def list_queues() -> list[str]:
     """Return every queue, in the order of the work."""
-    return [INTAKE, *list_checkout_queues(), WEBHOOKS, DELIVERIES, SWEEP]
+    return [INTAKE, *list_checkout_queues(), WEBHOOKS, ORDER_CHANGES, DELIVERIES, SWEEP]
 
 
 def _steps(active: Any, rates: Mapping[str, int]) -> tuple[PhaseFigures, ...]:

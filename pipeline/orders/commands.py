@@ -16,7 +16,8 @@ from pipeline.catalog.locations import find_locations
 from pipeline.checkouts.locks import lock_orders
 from pipeline.checkouts.moving import refuse_moving
 from pipeline.errors import Code, Conflict, NotFound
-from pipeline.messaging.ports import ORDER_CHANGES, OutgoingMessage
+from pipeline.messaging import OutgoingMessage
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.orders.book import OrderBook, load_books
 from pipeline.orders.drafts import (
     Draft,

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 from models.states import ChangeKind, ChangeState, OrderState, RefundStatus
 from pipeline.checkouts.locks import lock_orders
 from pipeline.errors import Code, Conflict, NotFound
-from pipeline.messaging.ports import ORDER_CHANGES, OutgoingMessage
+from pipeline.messaging import OutgoingMessage
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.orders.changes import RETRIED, LockedChange, Reason, find_orders, load_changes
 from pipeline.orders.completion import fail_changes, finish_changes
 from pipeline.orders.events import CHANGE_RETRIED, write_change_events

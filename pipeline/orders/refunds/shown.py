@@ -11,7 +11,8 @@ from models.states import RefundStatus
 from pipeline.checkouts.locks import lock_orders
 from pipeline.errors import Code
 from pipeline.gateways.charges import ChargeRefund, RefundState
-from pipeline.messaging.ports import ORDER_CHANGES, OutgoingMessage
+from pipeline.messaging import OutgoingMessage
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.orders.changes import LockedChange, find_orders, load_changes
 from pipeline.orders.completion import fail_changes, finish_changes, review_changes
 from pipeline.orders.events import REFUND_FAILED

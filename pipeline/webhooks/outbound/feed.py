@@ -41,8 +41,8 @@ HORIZON: Final = text("""
 
 # The index has the order: a page costs the same wherever it is.
 EVENTS: Final = text("""
-    SELECT f.id, CAST(f.transaction_id AS text) AS transaction_id, f.kind, f.phase, f.data, f.at, f.checkout_id, f.found,
-           o.id AS order_id, o.number AS order_number
+    SELECT f.id, CAST(f.transaction_id AS text) AS transaction_id, f.kind, f.phase, f.data, f.at, f.checkout_id,
+           f.found, o.id AS order_id, o.number AS order_number
     FROM (
         SELECT e.*, sum(coalesce(pg_column_size(e.data), 0)) OVER (ORDER BY e.transaction_id, e.id)
                     - coalesce(pg_column_size(e.data), 0) AS bytes_before,

@@ -63,7 +63,7 @@ def test_an_order_is_delivered_from_its_start_to_its_number(post: Post, receiver
         "placed_at": order.placed_at.isoformat().replace("+00:00", "Z"),
         "line_count": 1,
         "lines": [
-            {"line": 1, "sku": "cup", "title": "cup", "quantity": 1, "unit_price_minor": 250, "total_minor": 250},
+            {"line": 1, "sku": "cup", "title": "The cup", "quantity": 1, "unit_price_minor": 250, "total_minor": 250},
         ],
     }
     bought = {"order_number": order.number, "total_minor": 250, "order": frozen}

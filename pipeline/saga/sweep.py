@@ -17,13 +17,13 @@ from models.states import CheckoutState
 from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import (
-    lock_due_charges,
     lock_due_deliveries,
     lock_due_inbound_webhooks,
     lock_due_order_changes,
     lock_expired,
     lock_scheduled,
     lock_stalled,
+    postpone_due_charges,
 )
 from pipeline.database import TransactionRunner
 from pipeline.database.backoff import back_off_sql
@@ -63,11 +63,6 @@ REDELIVER_RESOLVE: Final = text("""
 REDELIVER_INBOUND_WEBHOOKS: Final = text("""
     UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
-""")
-
-REDELIVER_CHARGES: Final = text("""
-    UPDATE payments SET charge_due_at = now() + make_interval(secs => :lease_seconds)
-    WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
 """)
 
 REDELIVER_DELIVERIES: Final = text("""
@@ -232,11 +227,9 @@ class Tick:
 
     def read_charges(self, connection: Connection) -> Swept:
         """Send the checkouts whose captured payment is to be read again; a lost message is sent again later."""
-        due = lock_due_charges(connection, self.settings.sweep_limit)
-        if due:
-            # Longer than a read that waits in a busy queue: it is not urgent.
-            seconds = 10 * self.settings.gateway_lease_seconds
-            connection.execute(REDELIVER_CHARGES, {"ids": [row.id for row in due], "lease_seconds": seconds})
+        # Longer than a read that waits in a busy queue: it is not urgent.
+        seconds = 10 * self.settings.gateway_lease_seconds
+        due = postpone_due_charges(connection, self.settings.sweep_limit, seconds)
         return Swept([OutgoingMessage(RESOLVE, row.id, row.now) for row in due], counts=+Counter(charges=len(due)))
 
     def redeliver_order_changes(self, head: Head | None, connection: Connection) -> Swept:

@@ -184,7 +184,7 @@ def lock_due_order_changes(connection: Connection, limit: int) -> Sequence[Row[A
 
 
 def postpone_due_charges(connection: Connection, limit: int, seconds: float) -> Sequence[Row[Any]]:
-    """Lock payments of placed orders that are to be read again, and postpone them; return the ids of their checkouts."""
+    """Lock payments of placed orders that are to be read again, and postpone them; return their checkouts' ids."""
     return connection.execute(DUE_CHARGES, {"limit": limit, "seconds": seconds}).all()
 
 

@@ -2,7 +2,7 @@
 
 Public modules: `batch` (how a batch is divided), `conditions` (expired, stuck, needs review: one definition each),
 `events` (audit trail and outbox), `locks` (all row locks), `moving` (owners that move to another cell),
-`order_conditions` (the same of placed orders), `progress` (phases completed, phases to undo).
+`order_conditions` (of changes of orders), `progress` (phases completed, phases to undo).
 """
 
 from pipeline.checkouts.batch import Done, LockedCheckout, PhaseResult, Rejected, Retry, Review, Wait

@@ -66,10 +66,8 @@ DUE_ORDER_CHANGES: Final = text("""
 """)
 
 DUE_CHARGES: Final = text("""
-    UPDATE payments SET charge_due_at = now() + make_interval(secs => :seconds)
-    WHERE checkout_id IN (SELECT checkout_id FROM payments WHERE charge_due_at <= now()
-                          ORDER BY charge_due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)
-    RETURNING checkout_id AS id, now() AS now
+    SELECT checkout_id AS id, now() AS now FROM payments WHERE charge_due_at <= now()
+    ORDER BY charge_due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
 STOCK: Final = text("""
@@ -183,9 +181,9 @@ def lock_due_order_changes(connection: Connection, limit: int) -> Sequence[Row[A
     return connection.execute(DUE_ORDER_CHANGES, {"limit": limit}).all()
 
 
-def postpone_due_charges(connection: Connection, limit: int, seconds: float) -> Sequence[Row[Any]]:
-    """Lock payments of placed orders that are to be read again, and postpone them; return their checkouts' ids."""
-    return connection.execute(DUE_CHARGES, {"limit": limit, "seconds": seconds}).all()
+def lock_due_charges(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Lock payments of placed orders that are to be read again; return the ids of their checkouts."""
+    return connection.execute(DUE_CHARGES, {"limit": limit}).all()
 
 
 def lock_stock(connection: Connection, variant_ids: Sequence[int]) -> Sequence[Row[Any]]:

@@ -6,12 +6,13 @@ from sqlalchemy import Connection
 
 from models.tables import Base
 from pipeline.database import connect_engine
-from pipeline.database.migrations import is_modelled
+from pipeline.database.migrations import describe_types, is_modelled
 from pipeline.settings import SettingsError, read_settings
 
 
 def migrate(connection: Connection) -> None:
     """Run the migrations in one transaction."""
+    describe_types(connection)
     context.configure(
         connection=connection, target_metadata=Base.metadata, include_schemas=True, include_object=is_modelled
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, MetaData, SmallInteger, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import CHAR, JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.types import UserDefinedType
 
 NAMING = {
     "ix": "%(table_name)s_%(column_0_N_name)s_idx",
@@ -27,6 +28,16 @@ Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 Moment = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 #: The database's clock, never a client's.
 Now = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))]
+
+
+class TransactionId(UserDefinedType[str]):
+    """PostgreSQL's `xid8`: the 64-bit id of a transaction. It is read as text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """Return the type's name."""
+        return "xid8"
 
 
 #: Of the tables with a partition for each month: ids of checkouts are UUIDv7, whose first 48 bits are their time.

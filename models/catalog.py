@@ -115,7 +115,7 @@ class StockLevelRecord(Base):
 
 
 class StockMovementRecord(Base):
-    """Append-only ledger. on_hand = sum(receive, adjust, sell, balance); reserved = sum(reserve, release, sell).
+    """Append-only ledger: on_hand = sum(receive, adjust, restock, sell, balance); reserved = the rest, and sell.
 
     A `balance` is the sum of what was sold in a month whose movements are detached.
     """
@@ -126,14 +126,26 @@ class StockMovementRecord(Base):
         one_of("kind", MovementKind),
         CheckConstraint(
             "quantity <> 0 AND CASE kind WHEN 'receive' THEN quantity > 0 WHEN 'reserve' THEN quantity > 0"
+            " WHEN 'restock' THEN quantity > 0"
             " WHEN 'release' THEN quantity < 0 WHEN 'sell' THEN quantity < 0 ELSE true END",
             name="sign",
         ),
-        CheckConstraint("(checkout_id IS NULL) = (kind IN ('receive', 'adjust', 'balance'))", name="checkout"),
+        CheckConstraint(
+            "(checkout_id IS NULL) = (kind IN ('receive', 'adjust', 'balance', 'restock'))", name="checkout"
+        ),
+        CheckConstraint("(change_id IS NOT NULL) = (kind = 'restock')", name="change"),
         ForeignKeyConstraint(["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]),
         # Not a primary key, which has no column that may be null.
         UniqueConstraint("checkout_id", "id", postgresql_nulls_not_distinct=True),
         Index(None, "variant_id", "location_id"),
+        # A change restocks once, however often it is run.
+        Index(
+            "stock_movements_restock_key",
+            *("checkout_id", "change_id", "variant_id", "location_id"),
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("kind = 'restock'"),
+        ),
         {"postgresql_partition_by": BY_CHECKOUT},
     )
 
@@ -144,6 +156,7 @@ class StockMovementRecord(Base):
     quantity: Mapped[Minor]
     checkout_id: Mapped[UUID | None] = mapped_column(ForeignKey("checkouts.id"))
     at: Mapped[Now]
+    change_id: Mapped[UUID | None]
 
 
 class ReservationRecord(Base):

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import BY_CHECKOUT, Base, Big, BigId, Currency, Moment, Now, Small, max_length, one_of
+from models.base import BY_CHECKOUT, Base, Big, BigId, Currency, Moment, Now, Small, TransactionId, max_length, one_of
 from models.limits import MAX_REFERENCE
 from models.states import ACTIVE_SQL, ENDINGS, CheckoutState, DueReason
 
@@ -129,6 +129,9 @@ class EventRecord(Base):
         # For the monitor: what the sweep redelivered. A healthy engine writes no such row.
         Index("events_redelivered_idx", "at", postgresql_where=text("kind = 'sweep.redelivered'")),
         # For rates of the last minute. Rows come in time's order, so that this index is some pages for millions.
+        # For the feed of an owner. By transaction: an id can commit after a higher one, a transaction below the oldest
+        # running one cannot.
+        Index("events_feed_idx", "owner", "transaction_id", "id"),
         Index("events_at_idx", "at", postgresql_using="brin", postgresql_with=BRIN),
         {"postgresql_partition_by": BY_CHECKOUT},
     )
@@ -139,6 +142,8 @@ class EventRecord(Base):
     phase: Mapped[str | None]
     data: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     at: Mapped[Now]
+    owner: Mapped[str]
+    transaction_id: Mapped[str] = mapped_column(TransactionId, server_default=text("pg_current_xact_id()"))
 
 
 class RejectedMessageRecord(Base):

@@ -11,8 +11,13 @@ FROZEN: Final[Mapping[str, tuple[str, ...]]] = {
     "orders": (
         *("id", "checkout_id", "cart_id", "owner", "reference", "currency", "subtotal_minor", "discount_minor"),
         *("shipping_minor", "tax_minor", "total_minor", "shipping", "shipping_address", "billing_address"),
-        "created_at",
+        *("created_at", "customer"),
     ),
+    "order_changes": (
+        *("id", "order_id", "checkout_id", "owner", "kind", "reason", "actor", "idempotency_key", "fingerprint"),
+        *("options", "reference", "created_at"),
+    ),
+    "refunds": ("id", "change_id", "checkout_id", "n", "idempotency_key", "amount_minor", "created_at"),
     "reservations": ("checkout_id", "line", "variant_id", "location_id", "quantity"),
     "redemptions": ("checkout_id", "code", "promotion_id", "customer", "redeemed_at"),
     "webhook_inbox": ("id", "gateway", "event_id", "kind", "reference", "checkout_id", "body", "received_at"),

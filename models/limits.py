@@ -5,6 +5,9 @@ from typing import Final
 #: Longest owner, reference and idempotency key: what Stripe and the Idempotency-Key draft allow.
 MAX_REFERENCE: Final = 255
 
+#: Longest reason that a person gives for a change of an order.
+MAX_REASON: Final = 1000
+
 #: Lines of a cart that are read at all. `CHECKOUT_MAX_LINES` is the shop's own, lower bound; the largest
 #: of half a million real baskets has 591. To read 5,000 lines with prices and taxes takes 80 ms.
 MAX_LINES: Final = 5000

@@ -21,8 +21,17 @@ class OrderRecord(Base):
     __tablename__ = "orders"
     __table_args__ = (
         one_of("state", OrderState),
-        CheckConstraint("(number IS NOT NULL) = (state = 'placed')", name="number"),
+        # One that is cancelled after it was placed keeps its number.
+        CheckConstraint(
+            "CASE state WHEN 'pending' THEN number IS NULL WHEN 'placed' THEN number IS NOT NULL"
+            " ELSE (number IS NULL) = (placed_at IS NULL) END",
+            name="number",
+        ),
         Index("orders_cart_key", "cart_id", unique=True, postgresql_where=text("state <> 'cancelled'")),
+        # For lists, newest first: ids are in time's order.
+        Index("orders_owner_id_idx", "owner", "id"),
+        Index("orders_owner_customer_idx", "owner", "customer", "id", postgresql_where=text("customer IS NOT NULL")),
+        Index("orders_owner_reference_idx", "owner", "reference", "id", postgresql_where=text("reference IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -32,6 +41,7 @@ class OrderRecord(Base):
     state: Mapped[str] = mapped_column(server_default=OrderState.PENDING.value)
     owner: Mapped[str]
     reference: Mapped[str | None]
+    customer: Mapped[str | None]
     currency: Mapped[Currency]
     subtotal_minor: Mapped[Minor]
     discount_minor: Mapped[Minor]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,6 +38,45 @@ class SandboxPaymentRecord(Base):
     captured_minor: Mapped[Minor]
     refunded_minor: Mapped[Minor]
     authorized_until: Mapped[datetime | None]
+    created_at: Mapped[Now]
+
+
+class SandboxRefundRecord(Base):
+    """One refund of a part of a payment. `operation_id` is the caller's key; null for one made in the dashboard."""
+
+    __tablename__ = "refunds"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'succeeded', 'failed')", name="state"),
+        CheckConstraint("amount_minor > 0", name="amount"),
+        Index(None, "payment"),
+        {"schema": SANDBOX_SCHEMA},
+    )
+
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    payment: Mapped[str] = mapped_column(ForeignKey("sandbox.payments.reference"))
+    amount_minor: Mapped[Minor]
+    state: Mapped[str] = mapped_column(server_default="succeeded")
+    operation_id: Mapped[str | None] = mapped_column(unique=True)
+    failure: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[Now]
+
+
+class SandboxDisputeRecord(Base):
+    """One dispute of a payment. While it is open, and when it is lost, its amount cannot be refunded."""
+
+    __tablename__ = "disputes"
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'won', 'lost')", name="state"),
+        CheckConstraint("amount_minor > 0", name="amount"),
+        Index(None, "payment"),
+        {"schema": SANDBOX_SCHEMA},
+    )
+
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    payment: Mapped[str] = mapped_column(ForeignKey("sandbox.payments.reference"))
+    amount_minor: Mapped[Minor]
+    state: Mapped[str] = mapped_column(server_default="open")
+    reason: Mapped[str]
     created_at: Mapped[Now]
 
 

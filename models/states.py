@@ -75,7 +75,8 @@ RESERVATION_TRANSITIONS: Final = {
 class MovementKind(StrEnum):
     """Kinds of rows in the stock ledger.
 
-    `receive` and `adjust` change `on_hand`; `reserve` and `release` change `reserved`; `sell` (negative) changes both.
+    `receive`, `adjust` and `restock` change `on_hand`; `reserve` and `release` change `reserved`; `sell` (negative)
+    changes both. A `restock` is of an order change, not of a checkout: its month can be detached before it comes.
     `balance` stands for the sales of a month whose movements are detached: it changes nothing that is stored.
     """
 
@@ -85,6 +86,7 @@ class MovementKind(StrEnum):
     RESERVE = "reserve"
     RELEASE = "release"
     SELL = "sell"
+    RESTOCK = "restock"
 
 
 class PaymentStatus(StrEnum):
@@ -182,14 +184,81 @@ class MoveState(StrEnum):
 
 
 class OrderState(StrEnum):
-    """An order is written `pending` before the payment is captured, and `placed` after it."""
+    """An order is written `pending` before the payment is captured, and `placed` after it.
+
+    `cancelled` without a number: its checkout was undone. With its number: it was cancelled after it had been placed.
+    """
 
     PENDING = "pending"
     PLACED = "placed"
     CANCELLED = "cancelled"
 
 
-ORDER_TRANSITIONS: Final = {OrderState.PENDING: frozenset({OrderState.PLACED, OrderState.CANCELLED})}
+ORDER_TRANSITIONS: Final = {
+    OrderState.PENDING: frozenset({OrderState.PLACED, OrderState.CANCELLED}),
+    OrderState.PLACED: frozenset({OrderState.CANCELLED}),
+}
+
+
+class ChangeKind(StrEnum):
+    """What is done to a placed order."""
+
+    CANCEL = "cancel"
+    REFUND = "refund"
+    RESTOCK = "restock"
+    FULFILLMENT = "fulfillment"
+    DISPUTE = "dispute"  # opened by the buyer's bank; the provider reports it
+
+
+class ChangeState(StrEnum):
+    """The state of an order change."""
+
+    REQUESTED = "requested"  # recorded, and counted by everything that is bounded
+    RUNNING = "running"  # its refund is intended at the provider, or the dispute is open
+    DONE = "done"
+    FAILED = "failed"  # refused for good: nothing of it happened, and it counts no more
+    NEEDS_REVIEW = "needs_review"  # nobody but a person can say what happened, or what is to happen
+
+
+#: A refund that the provider accepted can fail days later: then its change is reopened. A dispute that was won can be
+#: lost in the end.
+CHANGE_TRANSITIONS: Final = {
+    ChangeState.REQUESTED: frozenset(ChangeState) - {ChangeState.REQUESTED},
+    ChangeState.RUNNING: frozenset({ChangeState.DONE, ChangeState.FAILED, ChangeState.NEEDS_REVIEW}),
+    ChangeState.NEEDS_REVIEW: frozenset({ChangeState.RUNNING, ChangeState.DONE, ChangeState.FAILED}),
+    ChangeState.DONE: frozenset({ChangeState.NEEDS_REVIEW, ChangeState.RUNNING}),
+}
+
+#: Changes that the workers still have to do. Those of one order are done one after another.
+CHANGES_TO_DO: Final = frozenset({ChangeState.REQUESTED, ChangeState.RUNNING})
+
+
+class LinePurpose(StrEnum):
+    """What a line of an order change is about. The lines of a cancel are refunded and restocked."""
+
+    REFUND = "refund"
+    RESTOCK = "restock"
+    FULFILLMENT = "fulfillment"
+
+
+class RefundStatus(StrEnum):
+    """What is known of one refund of a part of what was captured."""
+
+    INTENDED = "intended"
+    UNKNOWN = "unknown"
+    SUCCEEDED = "succeeded"  # accepted by the provider; the buyer's bank may still return it
+    DECLINED = "declined"
+    RETURNED = "returned"  # it had been accepted, and failed later: the shop has the money again
+
+
+#: These count against what was captured.
+REFUNDS_COUNTED: Final = frozenset({RefundStatus.INTENDED, RefundStatus.UNKNOWN, RefundStatus.SUCCEEDED})
+
+REFUND_TRANSITIONS: Final = {
+    RefundStatus.INTENDED: frozenset({RefundStatus.UNKNOWN, RefundStatus.SUCCEEDED, RefundStatus.DECLINED}),
+    RefundStatus.UNKNOWN: frozenset({RefundStatus.SUCCEEDED, RefundStatus.DECLINED}),
+    RefundStatus.SUCCEEDED: frozenset({RefundStatus.RETURNED}),
+}
 
 
 class CartState(StrEnum):

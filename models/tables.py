@@ -21,12 +21,19 @@ from models.checkout import (
 from models.delivery import WebhookDeliveryRecord, WebhookEndpointRecord
 from models.http import AdminSessionRecord, ApiKeyRecord, HeartbeatRecord, StoredResponseRecord
 from models.order import OrderLineRecord, OrderRecord
+from models.order_change import OrderChangeLineRecord, OrderChangeRecord, RefundRecord
 from models.owner_move import OwnerMoveRecord
 from models.partition import DetachedMonthRecord
 from models.payment import PaymentOperationRecord, PaymentRecord
 from models.price_lock import PriceLockLineRecord, PriceLockRecord
 from models.pricing import CouponRecord, ExchangeRateRecord, PromotionRecord, RedemptionRecord, TaxRateRecord
-from models.sandbox import SandboxEntryRecord, SandboxPaymentRecord, SandboxRequestRecord
+from models.sandbox import (
+    SandboxDisputeRecord,
+    SandboxEntryRecord,
+    SandboxPaymentRecord,
+    SandboxRefundRecord,
+    SandboxRequestRecord,
+)
 from models.webhook import InboxRecord
 
 __all__ = [
@@ -46,6 +53,8 @@ __all__ = [
     "IdempotencyKeyRecord",
     "InboxRecord",
     "LocationRecord",
+    "OrderChangeLineRecord",
+    "OrderChangeRecord",
     "OrderLineRecord",
     "OrderRecord",
     "OwnerMoveRecord",
@@ -56,10 +65,13 @@ __all__ = [
     "PriceRecord",
     "PromotionRecord",
     "RedemptionRecord",
+    "RefundRecord",
     "RejectedMessageRecord",
     "ReservationRecord",
+    "SandboxDisputeRecord",
     "SandboxEntryRecord",
     "SandboxPaymentRecord",
+    "SandboxRefundRecord",
     "SandboxRequestRecord",
     "StockLevelRecord",
     "StockMovementRecord",

@@ -7,6 +7,8 @@ everything in place and starts at once. Each command is printed before it runs, 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -16,7 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -115,7 +117,24 @@ def choose_maker(modules: set[str], commands: dict[str, str]) -> tuple[list[str]
 
 
 def prepare() -> None:
-    """Make and fill `.venv`, unless the stamp says that it is up to date."""
+    """Make and fill `.venv`, unless the stamp says that it is up to date; of two runs at once one waits."""
+    with alone():
+        prepare_alone()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock of this folder: a lock of the folder itself leaves no file behind, and ends with its process."""
+    descriptor = os.open(ROOT, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def prepare_alone() -> None:
+    """Make and fill `.venv` where nobody else does."""
     wanted = name_inputs()
     found = STAMP.read_text() if STAMP.exists() else ""
     if found == wanted and (BIN / "python").exists():

@@ -22,11 +22,21 @@ TABLES: Final = (
     "price_locks",
     "payments",
     "orders",
+    "order_changes",
     "http",
     "moves",
     "sandbox",
 )
-TRIGGERS: Final = ("normalize_name", "names", "guards", "history", "frozen", "partitions", "search_paths")
+TRIGGERS: Final = (
+    "normalize_name",
+    "names",
+    "guards",
+    "order_guards",
+    "history",
+    "frozen",
+    "partitions",
+    "search_paths",
+)
 
 
 def upgrade() -> None:

@@ -33,15 +33,17 @@ STABLE_KINDS: Final = frozenset(
 # The events, and one delivery of each public event to each endpoint that has its kind.
 _APPEND: Final = """
     written AS (
-        INSERT INTO events (checkout_id, kind, phase, data)
-        SELECT id, kind, phase, CAST(data AS jsonb)
+        INSERT INTO events (checkout_id, kind, phase, data, owner)
+        SELECT h.id, h.kind, h.phase, CAST(h.data AS jsonb), c.owner
         FROM unnest(CAST(:event_ids AS uuid[]), CAST(:event_kinds AS text[]), CAST(:event_phases AS text[]),
-                    CAST(:event_data AS text[])) AS happened (id, kind, phase, data)
-        RETURNING id, checkout_id, kind
+                    CAST(:event_data AS text[])) WITH ORDINALITY AS h (id, kind, phase, data, place)
+        JOIN {checkouts} c ON c.id = h.id
+        ORDER BY h.place
+        RETURNING id, checkout_id, kind, owner
     ), due AS (
         INSERT INTO webhook_deliveries (checkout_id, event_id, endpoint_id)
-        SELECT w.checkout_id, w.id, e.id FROM written w JOIN {checkouts} c ON c.id = w.checkout_id
-        JOIN webhook_endpoints e ON e.active AND w.kind = ANY(e.kinds) AND (e.owner IS NULL OR e.owner = c.owner)
+        SELECT w.checkout_id, w.id, e.id FROM written w
+        JOIN webhook_endpoints e ON e.active AND w.kind = ANY(e.kinds) AND (e.owner IS NULL OR e.owner = w.owner)
         WHERE w.kind = ANY(CAST(:public_kinds AS text[]))
     )
 """

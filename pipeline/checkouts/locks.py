@@ -1,7 +1,8 @@
-"""All row locks, in one order: checkouts by id, then carts, then stock by (variant, location), then coupons by code.
+"""All row locks, in one order: checkouts by id, then carts, orders, stock by (variant, location), coupons by code.
 
 Webhooks are locked by id, in transactions that lock nothing else. `FOR NO KEY UPDATE`, so that foreign keys do not
-block. Payments, reservations and orders are written only under their checkout's row lock and need none of their own.
+block. Payments, reservations and orders of an active checkout are written under its row lock and need none of their
+own; what happens to an order after it was placed is written under the order's.
 """
 
 from collections.abc import Sequence
@@ -56,6 +57,13 @@ FREE_CARTS: Final = text("""
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """)
 CARTS: Final = text("SELECT id FROM carts WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
+
+ORDERS: Final = text("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
+
+DUE_ORDER_CHANGES: Final = text("""
+    SELECT id, now() AS now FROM order_changes WHERE due_at <= now()
+    ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
 
 STOCK: Final = text("""
     SELECT variant_id, location_id, on_hand, reserved, backorderable FROM stock_levels
@@ -156,6 +164,16 @@ def lock_free_carts(connection: Connection, ids: Sequence[UUID]) -> Sequence[Row
 def lock_carts(connection: Connection, ids: Sequence[UUID]) -> None:
     """Lock several carts."""
     connection.execute(CARTS, {"ids": sorted(ids)})
+
+
+def lock_orders(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Lock these orders and return their ids; those that do not exist are left out."""
+    return list(connection.execute(ORDERS, {"ids": list(ids)}).scalars())
+
+
+def lock_due_order_changes(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Lock changes of orders that are due for a retry, or for redelivery of a lost message."""
+    return connection.execute(DUE_ORDER_CHANGES, {"limit": limit}).all()
 
 
 def lock_stock(connection: Connection, variant_ids: Sequence[int]) -> Sequence[Row[Any]]:

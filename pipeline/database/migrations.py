@@ -52,6 +52,13 @@ def is_modelled(found: Any, _name: str | None, kind: str, _reflected: bool, _oth
     return bool(getattr(found, "table", found).schema != PARTITIONS_SCHEMA)
 
 
+def describe_types(connection: Connection) -> None:
+    """Tell SQLAlchemy the types of the models that it does not know: it would warn of each when it reads the schema."""
+    from models.base import TransactionId  # noqa: PLC0415 (as in `migrate`: with the mapper)
+
+    connection.dialect.ischema_names.setdefault("xid8", TransactionId)  # type: ignore[attr-defined]
+
+
 def _configure(connection: Connection) -> "Config":
     from alembic.config import Config  # noqa: PLC0415 (as in `migrate`)
 

@@ -59,6 +59,9 @@ WORKER: Final[Mapping[str, tuple[str, ...]]] = {
     "payment_operations": ("INSERT", _update("payment_operations")),
     "orders": ("INSERT", "UPDATE (state, number, placed_at, cancelled_at)"),
     "order_lines": ("INSERT",),
+    "order_changes": ("INSERT", _update("order_changes")),
+    "order_change_lines": ("INSERT",),
+    "refunds": ("INSERT", _update("refunds")),
     "webhook_inbox": ("INSERT", _update("webhook_inbox"), "DELETE"),
     "webhook_deliveries": (
         "INSERT",

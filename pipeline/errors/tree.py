@@ -131,6 +131,31 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.GATEWAY_UNKNOWN: "There is no gateway {gateway!q} here: use the one that CHECKOUT_GATEWAY names.",
     Code.WEBHOOK_INVALID: "The webhook cannot be accepted ({reason}): check its signing secret and the sender's clock.",
     Code.ENDPOINT_INVALID: "No webhook can be sent there ({reason}): name a public https address.",
+    Code.ORDER_UNKNOWN: "There is no order {order_id} of this owner: check the id.",
+    Code.ORDER_NOT_PLACED: "Order {order_id} is {state}: wait until it is placed.",
+    Code.ORDER_CANCELLED: "Order {number} is cancelled: nothing of it can be changed any more.",
+    Code.ORDER_DISPUTED: (
+        "{disputed} of order {number} is disputed, so that {left} can be refunded: answer the dispute at the provider."
+    ),
+    Code.ALREADY_FULFILLED: (
+        "Of order {number}, {units:unit was|units were} fulfilled already: refund what comes back, and restock it."
+    ),
+    Code.REFUND_EXCEEDS_CAPTURED: "{amount} of order {number} cannot be refunded: refund at most {left}.",
+    Code.DELIVERY_NOT_REFUNDABLE: "{amount} of the delivery cannot be refunded: refund at most {left} of it.",
+    Code.LINE_NOT_REFUNDABLE: "Line {line}: {quantity} cannot be refunded: name at most {units:unit|units}.",
+    Code.LINE_NOT_RESTOCKABLE: (
+        "Line {line}: {quantity} cannot be restocked at {location!q}: name at most {units:unit|units}, sold there."
+    ),
+    Code.LINE_NOT_FULFILLABLE: "Line {line}: {quantity} cannot be fulfilled: name at most {units:unit|units}.",
+    Code.CHANGE_UNKNOWN: "There is no change {change_id} of this order: check the id.",
+    Code.CHANGE_NOT_IN_REVIEW: "Change {change_id} is {state}, and needs no review: leave it as it is.",
+    Code.REFUND_DECLINED: "The provider refuses to refund {amount} ({error}): pay it to the buyer in another way.",
+    Code.REFUND_RETURNED: (
+        "The refund of {amount} was accepted and failed later ({error}): pay it in another way, then settle the change."
+    ),
+    Code.REFUND_UNRESOLVED: (
+        "Whether {amount} was refunded is unknown ({error}): look at the provider, then settle the change."
+    ),
     Code.CANCELLED: "The checkout was cancelled by the buyer.",
     Code.RELEASED: "The checkout was released by {actor}: {reason}.",
     Code.EXPIRED: "The checkout expired before it was paid: start a new one.",

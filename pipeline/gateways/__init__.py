@@ -1,7 +1,7 @@
 """Gateways: adapters of payment providers behind one protocol; which one the settings choose, and how it is built.
 
-Public modules: `choice`, `gateway` (the contract: calls, answers), `installed` (the gateways there are),
-`sandbox.bank`, `sandbox.webhook_events`, `sandbox.settings`.
+Public modules: `charges` (partial refunds, disputes), `choice`, `gateway` (the contract: calls, answers), `installed`
+(the gateways there are), `sandbox.bank`, `sandbox.webhook_events`, `sandbox.settings`.
 """
 
 from pipeline.gateways.choice import describe_choice, read_choice, require_choice

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
 from models.money import Money
 from models.states import PaymentStatus
+
+if TYPE_CHECKING:
+    from pipeline.gateways.charges import ChargeCall, ChargeRetrieval, FindRefundAnswer, RefundAnswer
 
 
 class Verb(StrEnum):
@@ -185,7 +188,10 @@ class InboundWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One object in the provider's own ledger, for reconciliation. `checkout_id` is from its metadata."""
+    """One object in the provider's own ledger, for reconciliation. `checkout_id` is from its metadata.
+
+    `disputed_minor` is what is disputed or was lost by a dispute.
+    """
 
     reference: str
     checkout_id: UUID | None
@@ -194,6 +200,7 @@ class Held:
     captured_minor: int
     refunded_minor: int
     created_at: datetime
+    disputed_minor: int = 0
 
 
 class Gateway(Protocol):
@@ -251,6 +258,23 @@ class Gateway(Protocol):
         there now may come later.
         """
 
+    def refund_amount(self, call: "ChargeCall") -> "RefundAnswer":
+        """Refund `call.amount` of a captured object, beside refunds there are. `Refunded`, or `Declined`.
+
+        Another key is another refund. More than is left is declined (REFUND_EXCEEDS_CHARGE). The key goes along as
+        metadata of the refund, so that `find_refund` and `retrieve_charge` show it.
+        """
+
+    def find_refund(self, call: "ChargeCall") -> "FindRefundAnswer":
+        """Look for the refund that was made with `call.key`: `Refunded`, `RefundAbsent`, or `CannotTell`.
+
+        `RefundAbsent` after a call without an answer is only said when that call can no longer have an effect: later
+        than the longest time of a call. A provider without such a look-up returns `CannotTell`.
+        """
+
+    def retrieve_charge(self, call: "ChargeCall") -> "ChargeRetrieval":
+        """Retrieve the captured object with all of its refunds and disputes."""
+
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Verify a webhook and return what it is about. Header names are in lower case.
 
@@ -273,6 +297,7 @@ MEMBERS: Final = (
     "call_seconds",
     "chargeable",
     *Verb,
+    *("refund_amount", "find_refund", "retrieve_charge"),
     "read_webhook",
     "list_held",
     "close",

@@ -67,6 +67,8 @@ class CheckoutService:
         """
         left = _distinct(starts)
         for _ in range(GROUP_ATTEMPTS):
+            if not left:
+                break
             try:
                 done = self._start_plain(left)
             except NotPlainError as error:

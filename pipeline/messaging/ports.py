@@ -11,6 +11,7 @@ UNWIND: Final = "checkout.unwind"
 RESOLVE: Final = "checkout.resolve"
 WEBHOOKS: Final = "checkout.webhooks"
 DELIVERIES: Final = "checkout.deliveries"
+ORDER_CHANGES: Final = "checkout.order_changes"
 SWEEP: Final = "checkout.sweep"
 
 
@@ -18,7 +19,7 @@ SWEEP: Final = "checkout.sweep"
 class OutgoingMessage:
     """One message to be sent. `sent_at` is the database's time of the transaction before it.
 
-    `subject_id` is the id of what its queue processes: a checkout, an inbound webhook or a delivery.
+    `subject_id` is the id of what its queue processes: a checkout, an inbound webhook, a delivery or an order change.
     """
 
     queue: str

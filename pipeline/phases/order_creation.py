@@ -15,12 +15,15 @@ from pipeline.settings import Settings
 # written only for new orders, in the same round trip.
 WRITE: Final = text("""
     WITH written AS (
-        INSERT INTO orders (id, checkout_id, cart_id, owner, reference, currency, subtotal_minor, discount_minor,
-                            shipping_minor, tax_minor, total_minor, shipping, shipping_address, billing_address)
-        SELECT made.order_id, c.id, c.cart_id, c.owner, c.reference, l.currency, l.subtotal_minor, l.discount_minor,
-               l.shipping_minor, l.tax_minor, l.total_minor, l.shipping, l.shipping_address, l.billing_address
+        INSERT INTO orders (id, checkout_id, cart_id, owner, reference, customer, currency, subtotal_minor,
+                            discount_minor, shipping_minor, tax_minor, total_minor, shipping, shipping_address,
+                            billing_address)
+        SELECT made.order_id, c.id, c.cart_id, c.owner, c.reference, k.customer, l.currency, l.subtotal_minor,
+               l.discount_minor, l.shipping_minor, l.tax_minor, l.total_minor, l.shipping, l.shipping_address,
+               l.billing_address
         FROM unnest(CAST(:ids AS uuid[]), CAST(:order_ids AS uuid[])) AS made (checkout_id, order_id)
         JOIN checkouts c ON c.id = made.checkout_id
+        JOIN carts k ON k.id = c.cart_id
         JOIN price_locks l ON l.checkout_id = c.id AND l.voided_at IS NULL
         ON CONFLICT DO NOTHING
         RETURNING id, checkout_id

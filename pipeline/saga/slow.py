@@ -19,8 +19,8 @@ SLOW: Final = "sweep.slow"
 
 # Under the checkouts' row locks: two slow runs do not record the same redelivery twice.
 MARK: Final = text(f"""
-    INSERT INTO events (checkout_id, kind, phase, data)
-    SELECT r.checkout_id, '{SLOW}', r.phase, jsonb_build_object('redelivered', r.id)
+    INSERT INTO events (checkout_id, kind, phase, data, owner)
+    SELECT r.checkout_id, '{SLOW}', r.phase, jsonb_build_object('redelivered', r.id), r.owner
     FROM events r
     WHERE r.checkout_id = ANY(CAST(:ids AS uuid[])) AND r.kind = '{REDELIVERED}' AND r.phase = :queue
       AND r.at > now() - make_interval(secs => :held_seconds)

@@ -10,6 +10,7 @@ from datetime import datetime
 from models.money import Money
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
+from pipeline.gateways.charges import ChargeCall, ChargeRetrieval, FindRefundAnswer, RefundAnswer
 from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, Succeeded, Unknown
 from workers import main
 from workers.broker.batch_broker import BatchBroker
@@ -46,6 +47,18 @@ class AgreeingBank:
         return Succeeded(f"agreed_{call.checkout_id}", PaymentStatus.REFUNDED)
 
     def retrieve(self, call: Call) -> Answer:
+        """Return Unknown: it has no ledger."""
+        return Unknown(f"no_ledger:{call.checkout_id}")
+
+    def refund_amount(self, call: ChargeCall) -> RefundAnswer:
+        """Return Unknown: it has no ledger."""
+        return Unknown(f"no_ledger:{call.checkout_id}")
+
+    def find_refund(self, call: ChargeCall) -> FindRefundAnswer:
+        """Return Unknown: it has no ledger."""
+        return Unknown(f"no_ledger:{call.checkout_id}")
+
+    def retrieve_charge(self, call: ChargeCall) -> ChargeRetrieval:
         """Return Unknown: it has no ledger."""
         return Unknown(f"no_ledger:{call.checkout_id}")
 

@@ -6,7 +6,7 @@ find.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
 from uuid import UUID, uuid4
@@ -14,6 +14,18 @@ from uuid import UUID, uuid4
 from models.money import Money, minor_digits
 from models.states import PaymentStatus
 from pipeline.errors import Code, Invalid
+from pipeline.gateways.charges import (
+    REFUND_EXCEEDS_CHARGE,
+    Charge,
+    ChargeCall,
+    ChargeRefund,
+    ChargeRetrieval,
+    FindRefundAnswer,
+    RefundAbsent,
+    RefundAnswer,
+    Refunded,
+    RefundState,
+)
 from pipeline.gateways.conformance.subject import Subject, Tokens, Webhook
 from pipeline.gateways.gateway import (
     ALREADY_CAPTURED,
@@ -43,6 +55,7 @@ class Sheet:
     status: PaymentStatus = OPEN
     captured_minor: int = 0
     refunded_minor: int = 0
+    refunds: list[ChargeRefund] = field(default_factory=list)
 
     def move_to(self, status: PaymentStatus) -> Answer:
         """Set this status and return it."""
@@ -92,6 +105,41 @@ class PaperBank:
         """Return the payment's status."""
         sheet = self.sheets.get(call.reference or "")
         return Misconfigured("no_such_sheet") if sheet is None else Succeeded(sheet.reference, sheet.status)
+
+    def refund_amount(self, call: ChargeCall) -> RefundAnswer:
+        """Refund a part of the captured amount, once for each key."""
+        sheet = self.sheets.get(call.reference)
+        if sheet is None or sheet.status not in (CAPTURED, REFUNDED):
+            return Declined("not_captured")
+        with self._lock:
+            if made := self._find(sheet, call.key):
+                return Refunded(made) if made.amount == call.amount else Declined("key_reused")
+            if call.amount.minor > sheet.captured_minor - sheet.refunded_minor:
+                return Declined(REFUND_EXCEEDS_CHARGE)
+            made = ChargeRefund(f"back_{uuid4().hex}", call.amount, RefundState.SUCCEEDED, call.key, datetime.now(UTC))
+            sheet.refunds.append(made)
+            sheet.refunded_minor += call.amount.minor
+            if sheet.refunded_minor == sheet.captured_minor:
+                sheet.status = REFUNDED
+            return Refunded(made)
+
+    def find_refund(self, call: ChargeCall) -> FindRefundAnswer:
+        """Look for the refund of a key."""
+        sheet = self.sheets.get(call.reference)
+        made = None if sheet is None else self._find(sheet, call.key)
+        return RefundAbsent() if made is None else Refunded(made)
+
+    def retrieve_charge(self, call: ChargeCall) -> ChargeRetrieval:
+        """Return the payment with its refunds; nobody disputes on paper."""
+        sheet = self.sheets.get(call.reference)
+        if sheet is None:
+            return Misconfigured("no_such_sheet")
+        captured = Money(sheet.captured_minor, sheet.amount.currency)
+        return Charge(sheet.reference, captured, tuple(sheet.refunds))
+
+    @staticmethod
+    def _find(sheet: Sheet, key: str) -> ChargeRefund | None:
+        return next((each for each in sheet.refunds if each.operation_id == key), None)
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Read `event|reference|checkout`, signed with a word."""

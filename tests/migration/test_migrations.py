@@ -140,8 +140,8 @@ def test_this_release_runs_on_the_schema_of_the_next(engine: Engine, settings: S
             # Given a schema with what the next release may add
             with engine.begin() as connection:
                 command.upgrade(configure_next(connection), "head")
-            assert shelf.rows("SELECT version_num, to_regclass('order_changes')::text FROM alembic_version") == [
-                ("9999", "order_changes")
+            assert shelf.rows("SELECT version_num, to_regclass('order_notes')::text FROM alembic_version") == [
+                ("9999", "order_notes")
             ]
             # When this release continues what it has begun, and begins anew
             works.pay(started)

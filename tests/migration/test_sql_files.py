@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine
 
-from models.guards import APPEND_ONLY, BAD_TRANSITION, CART_LOCKED, OWNER_MOVING
+from models.guards import APPEND_ONLY, BAD_TRANSITION, BEYOND_BOUND, CART_LOCKED, OWNER_MOVING
 from models.history import FROZEN
 from models.states import ACTIVE_SQL
 from pipeline.database.migrations import PYPROJECT
@@ -75,6 +75,8 @@ def test_refusals_have_the_sqlstates_that_the_code_knows(shelf: Shelf) -> None:
         "checkout_guard": {BAD_TRANSITION},
         "transition_guard": {BAD_TRANSITION},
         "owner_move_guard": {OWNER_MOVING},
+        "refund_guard": {BEYOND_BOUND},
+        "change_line_guard": {BEYOND_BOUND},
     }
 
 

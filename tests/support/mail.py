@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from standardwebhooks.webhooks import Webhook
 
 from models.states import CheckoutState
-from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.gateways.sandbox.webhook_events import SandboxEvent
 from pipeline.settings import Settings

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
@@ -14,8 +15,9 @@ from models.money import Money
 from models.states import TERMINAL, CheckoutState
 from pipeline.errors import Refused
 from pipeline.gateways import Gateway
+from pipeline.gateways.charges import ChargeCall, ChargeRetrieval, FindRefundAnswer, RefundAnswer
 from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotChargeable
-from pipeline.gateways.sandbox.audit_queries import BankTotals, read_totals
+from pipeline.gateways.sandbox.invariants import BankTotals, read_totals
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
 from tests.support.patience import WAIT_SECONDS
@@ -130,11 +132,15 @@ def build_audited(engine: Engine, settings: Settings, gateway: Gateway | None = 
             assert_sound(connection, settings)
 
 
+Told = TypeVar("Told")
+
+
 @dataclass
 class Spy:
     """A gateway that records calls and lets the test act during a call.
 
     `before` and `after` are called with the verb and the call around the real one; `replace` may change the answer.
+    Calls about charges have their own.
     """
 
     inner: Gateway
@@ -143,6 +149,9 @@ class Spy:
     replace: Callable[[str, Answer], Answer] | None = None
     name: str = "sandbox"
     calls: list[tuple[str, Call]] = field(default_factory=list)
+    before_charge: Callable[[str, ChargeCall], None] | None = None
+    after_charge: Callable[[str, ChargeCall], None] | None = None
+    charge_calls: list[tuple[str, ChargeCall]] = field(default_factory=list)
 
     def _call(self, verb: str, call: Call) -> Answer:
         self.calls.append((verb, call))
@@ -180,6 +189,27 @@ class Spy:
     def retrieve(self, call: Call) -> Answer:
         """Retrieve."""
         return self._call("retrieve", call)
+
+    def refund_amount(self, call: ChargeCall) -> RefundAnswer:
+        """Refund a part."""
+        return self._ask("refund_amount", call, self.inner.refund_amount)
+
+    def find_refund(self, call: ChargeCall) -> FindRefundAnswer:
+        """Look for a refund."""
+        return self._ask("find_refund", call, self.inner.find_refund)
+
+    def retrieve_charge(self, call: ChargeCall) -> ChargeRetrieval:
+        """Retrieve a charge."""
+        return self._ask("retrieve_charge", call, self.inner.retrieve_charge)
+
+    def _ask(self, verb: str, call: ChargeCall, ask: Callable[[ChargeCall], Told]) -> Told:
+        self.charge_calls.append((verb, call))
+        if self.before_charge is not None:
+            self.before_charge(verb, call)
+        answer = ask(call)
+        if self.after_charge is not None:
+            self.after_charge(verb, call)
+        return answer
 
     @property
     def call_seconds(self) -> float:

@@ -74,10 +74,13 @@ CREATE TABLE events (
     phase text,
     data jsonb,
     at timestamptz DEFAULT now() NOT NULL,
+    owner text NOT NULL,
+    transaction_id xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT events_pkey PRIMARY KEY (checkout_id, id),
     CONSTRAINT events_checkout_id_fkey FOREIGN KEY (checkout_id) REFERENCES checkouts (id)
 ) PARTITION BY RANGE (checkout_id);
 CREATE INDEX events_at_idx ON events USING brin (at) WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX events_feed_idx ON events (owner, transaction_id, id);
 CREATE INDEX events_redelivered_idx ON events (at) WHERE kind = 'sweep.redelivered';
 
 CREATE TABLE idempotency_keys (

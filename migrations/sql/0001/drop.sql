@@ -3,9 +3,9 @@
 DROP SCHEMA partitions CASCADE;
 
 DROP TABLE
-    sandbox.payments, sandbox.entries, sandbox.requests,
+    sandbox.payments, sandbox.refunds, sandbox.disputes, sandbox.entries, sandbox.requests,
     api_keys, admin_sessions, stored_responses, webhook_endpoints, webhook_deliveries, heartbeats,
-    orders, order_lines,
+    orders, order_lines, order_changes, order_change_lines, refunds,
     payments, payment_operations, webhook_inbox,
     price_locks, price_lock_lines, redemptions,
     reservations, stock_movements,
@@ -23,6 +23,8 @@ DROP FUNCTION
     checkout_guard(),
     frozen_guard(),
     transition_guard(),
+    refund_guard(),
+    change_line_guard(),
     owner_move_guard(),
     make_partition(regclass, date),
     first_id_of(date),

@@ -24,16 +24,16 @@ CREATE TRIGGER frozen BEFORE UPDATE OF checkout_id, kind, n, idempotency_key, am
     IS DISTINCT FROM ROW(NEW.checkout_id, NEW.kind, NEW.n, NEW.idempotency_key, NEW.amount_minor, NEW.created_at))
     EXECUTE FUNCTION frozen_guard('The columns checkout_id, kind, n, idempotency_key, amount_minor, created_at');
 CREATE TRIGGER frozen BEFORE UPDATE OF id, checkout_id, cart_id, owner, reference, currency, subtotal_minor,
-    discount_minor, shipping_minor, tax_minor, total_minor, shipping, shipping_address, billing_address, created_at
-    ON orders FOR EACH ROW WHEN (ROW(OLD.id, OLD.checkout_id, OLD.cart_id, OLD.owner, OLD.reference,
+    discount_minor, shipping_minor, tax_minor, total_minor, shipping, shipping_address, billing_address, created_at,
+    customer ON orders FOR EACH ROW WHEN (ROW(OLD.id, OLD.checkout_id, OLD.cart_id, OLD.owner, OLD.reference,
     OLD.currency, OLD.subtotal_minor, OLD.discount_minor, OLD.shipping_minor, OLD.tax_minor, OLD.total_minor,
-    OLD.shipping, OLD.shipping_address, OLD.billing_address, OLD.created_at)
+    OLD.shipping, OLD.shipping_address, OLD.billing_address, OLD.created_at, OLD.customer)
     IS DISTINCT FROM ROW(NEW.id, NEW.checkout_id, NEW.cart_id, NEW.owner, NEW.reference, NEW.currency,
     NEW.subtotal_minor, NEW.discount_minor, NEW.shipping_minor, NEW.tax_minor, NEW.total_minor, NEW.shipping,
-    NEW.shipping_address, NEW.billing_address, NEW.created_at))
+    NEW.shipping_address, NEW.billing_address, NEW.created_at, NEW.customer))
     EXECUTE FUNCTION frozen_guard('The columns id, checkout_id, cart_id, owner, reference, currency, '
     'subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor, shipping, shipping_address, '
-    'billing_address, created_at');
+    'billing_address, created_at, customer');
 CREATE TRIGGER frozen BEFORE UPDATE OF checkout_id, line, variant_id, location_id, quantity ON reservations
     FOR EACH ROW WHEN (ROW(OLD.checkout_id, OLD.line, OLD.variant_id, OLD.location_id, OLD.quantity)
     IS DISTINCT FROM ROW(NEW.checkout_id, NEW.line, NEW.variant_id, NEW.location_id, NEW.quantity))
@@ -49,7 +49,25 @@ CREATE TRIGGER frozen BEFORE UPDATE OF id, gateway, event_id, kind, reference, c
     NEW.received_at))
     EXECUTE FUNCTION frozen_guard('The columns id, gateway, event_id, kind, reference, checkout_id, body, received_at');
 
+CREATE TRIGGER frozen BEFORE UPDATE OF id, order_id, checkout_id, owner, kind, reason, actor, idempotency_key,
+    fingerprint, options, reference, created_at ON order_changes FOR EACH ROW
+    WHEN (ROW(OLD.id, OLD.order_id, OLD.checkout_id, OLD.owner, OLD.kind, OLD.reason, OLD.actor,
+    OLD.idempotency_key, OLD.fingerprint, OLD.options, OLD.reference, OLD.created_at)
+    IS DISTINCT FROM ROW(NEW.id, NEW.order_id, NEW.checkout_id, NEW.owner, NEW.kind, NEW.reason, NEW.actor,
+    NEW.idempotency_key, NEW.fingerprint, NEW.options, NEW.reference, NEW.created_at))
+    EXECUTE FUNCTION frozen_guard('The columns id, order_id, checkout_id, owner, kind, reason, actor, '
+    'idempotency_key, fingerprint, options, reference, created_at');
+CREATE TRIGGER frozen BEFORE UPDATE OF id, change_id, checkout_id, n, idempotency_key, amount_minor, created_at
+    ON refunds FOR EACH ROW
+    WHEN (ROW(OLD.id, OLD.change_id, OLD.checkout_id, OLD.n, OLD.idempotency_key, OLD.amount_minor, OLD.created_at)
+    IS DISTINCT FROM ROW(NEW.id, NEW.change_id, NEW.checkout_id, NEW.n, NEW.idempotency_key, NEW.amount_minor,
+    NEW.created_at))
+    EXECUTE FUNCTION frozen_guard('The columns id, change_id, checkout_id, n, idempotency_key, amount_minor, created_at');
+
 -- Columns that get their value once.
+CREATE TRIGGER once BEFORE UPDATE OF reference ON refunds FOR EACH ROW WHEN (OLD.reference IS NOT NULL
+    AND ROW(OLD.reference) IS DISTINCT FROM ROW(NEW.reference))
+    EXECUTE FUNCTION frozen_guard('The refund at the provider');
 CREATE TRIGGER once BEFORE UPDATE OF ending, failure_code, failure_phase, failure_message, failure_detail ON checkouts
     FOR EACH ROW WHEN (OLD.ended_at IS NOT NULL
     AND ROW(OLD.ending, OLD.failure_code, OLD.failure_phase, OLD.failure_message, OLD.failure_detail)
@@ -59,8 +77,8 @@ CREATE TRIGGER once BEFORE UPDATE OF reference ON payments FOR EACH ROW WHEN (OL
     AND ROW(OLD.reference) IS DISTINCT FROM ROW(NEW.reference))
     EXECUTE FUNCTION frozen_guard('The object at the provider');
 CREATE TRIGGER once BEFORE UPDATE OF number, placed_at, cancelled_at ON orders FOR EACH ROW
-    WHEN (OLD.state <> 'pending' AND ROW(OLD.number, OLD.placed_at, OLD.cancelled_at)
-    IS DISTINCT FROM ROW(NEW.number, NEW.placed_at, NEW.cancelled_at))
+    WHEN (OLD.state <> 'pending' AND (ROW(OLD.number, OLD.placed_at) IS DISTINCT FROM ROW(NEW.number, NEW.placed_at)
+    OR OLD.cancelled_at IS DISTINCT FROM NEW.cancelled_at AND NOT (OLD.state = 'placed' AND NEW.state = 'cancelled')))
     EXECUTE FUNCTION frozen_guard('The number and the time');
 CREATE TRIGGER once BEFORE UPDATE OF returned_at ON redemptions FOR EACH ROW WHEN (OLD.returned_at IS NOT NULL
     AND ROW(OLD.returned_at) IS DISTINCT FROM ROW(NEW.returned_at))
@@ -100,7 +118,7 @@ CREATE TRIGGER transitions BEFORE UPDATE OF status ON payment_operations FOR EAC
     EXECUTE FUNCTION transition_guard('status');
 CREATE TRIGGER transitions BEFORE UPDATE OF state ON orders FOR EACH ROW
     WHEN (OLD.state <> NEW.state AND ((OLD.state, NEW.state) NOT IN (
-        ('pending', 'cancelled'), ('pending', 'placed')
+        ('pending', 'cancelled'), ('pending', 'placed'), ('placed', 'cancelled')
     )))
     EXECUTE FUNCTION transition_guard('state');
 CREATE TRIGGER transitions BEFORE UPDATE OF state ON reservations FOR EACH ROW
@@ -108,3 +126,18 @@ CREATE TRIGGER transitions BEFORE UPDATE OF state ON reservations FOR EACH ROW
         ('held', 'committed'), ('held', 'released')
     )))
     EXECUTE FUNCTION transition_guard('state');
+CREATE TRIGGER transitions BEFORE UPDATE OF state ON order_changes FOR EACH ROW
+    WHEN (OLD.state <> NEW.state AND ((OLD.state, NEW.state) NOT IN (
+        ('requested', 'done'), ('requested', 'failed'), ('requested', 'needs_review'), ('requested', 'running'),
+        ('running', 'done'), ('running', 'failed'), ('running', 'needs_review'),
+        ('needs_review', 'done'), ('needs_review', 'failed'), ('needs_review', 'running'),
+        ('done', 'needs_review'), ('done', 'running')
+    )))
+    EXECUTE FUNCTION transition_guard('state');
+CREATE TRIGGER transitions BEFORE UPDATE OF status ON refunds FOR EACH ROW
+    WHEN (OLD.status <> NEW.status AND ((OLD.status, NEW.status) NOT IN (
+        ('intended', 'declined'), ('intended', 'succeeded'), ('intended', 'unknown'),
+        ('unknown', 'declined'), ('unknown', 'succeeded'),
+        ('succeeded', 'returned')
+    )))
+    EXECUTE FUNCTION transition_guard('status');

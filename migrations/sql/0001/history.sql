@@ -11,6 +11,8 @@ END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON checkout_lines FOR EACH ROW EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON events FOR EACH ROW EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON order_lines FOR EACH ROW EXECUTE FUNCTION append_only_guard();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON order_change_lines FOR EACH ROW
+    EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON price_lock_lines FOR EACH ROW
     EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION append_only_guard();
@@ -20,6 +22,8 @@ CREATE TRIGGER keep_checkout_lines BEFORE TRUNCATE ON checkout_lines FOR EACH ST
     EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_events BEFORE TRUNCATE ON events FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_order_lines BEFORE TRUNCATE ON order_lines FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard();
+CREATE TRIGGER keep_order_change_lines BEFORE TRUNCATE ON order_change_lines FOR EACH STATEMENT
+    EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_price_lock_lines BEFORE TRUNCATE ON price_lock_lines FOR EACH STATEMENT
     EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_idempotency_keys BEFORE TRUNCATE ON idempotency_keys FOR EACH STATEMENT
@@ -31,6 +35,9 @@ CREATE TRIGGER keep_stock_movements BEFORE TRUNCATE ON stock_movements FOR EACH 
 CREATE TRIGGER keep_checkouts BEFORE DELETE OR TRUNCATE ON checkouts FOR EACH STATEMENT
     EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_orders BEFORE DELETE OR TRUNCATE ON orders FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard();
+CREATE TRIGGER keep_order_changes BEFORE DELETE OR TRUNCATE ON order_changes FOR EACH STATEMENT
+    EXECUTE FUNCTION append_only_guard();
+CREATE TRIGGER keep_refunds BEFORE DELETE OR TRUNCATE ON refunds FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_payment_operations BEFORE DELETE OR TRUNCATE ON payment_operations FOR EACH STATEMENT
     EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_payments BEFORE DELETE OR TRUNCATE ON payments FOR EACH STATEMENT

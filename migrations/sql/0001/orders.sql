@@ -22,15 +22,20 @@ CREATE TABLE orders (
     discount_minor bigint NOT NULL,
     shipping_minor bigint NOT NULL,
     tax_minor bigint NOT NULL,
+    customer text,
     CONSTRAINT orders_pkey PRIMARY KEY (id),
     CONSTRAINT orders_checkout_id_key UNIQUE (checkout_id),
     CONSTRAINT orders_number_key UNIQUE (number),
     CONSTRAINT orders_checkout_id_fkey FOREIGN KEY (checkout_id) REFERENCES checkouts (id),
     CONSTRAINT orders_cart_id_fkey FOREIGN KEY (cart_id) REFERENCES carts (id),
     CONSTRAINT orders_state_check CHECK (state IN ('cancelled', 'pending', 'placed')),
-    CONSTRAINT orders_number_check CHECK ((number IS NOT NULL) = (state = 'placed'))
+    CONSTRAINT orders_number_check CHECK (CASE state WHEN 'pending' THEN number IS NULL
+        WHEN 'placed' THEN number IS NOT NULL ELSE (number IS NULL) = (placed_at IS NULL) END)
 );
 CREATE UNIQUE INDEX orders_cart_key ON orders (cart_id) WHERE state <> 'cancelled';
+CREATE INDEX orders_owner_id_idx ON orders (owner, id);
+CREATE INDEX orders_owner_customer_idx ON orders (owner, customer, id) WHERE customer IS NOT NULL;
+CREATE INDEX orders_owner_reference_idx ON orders (owner, reference, id) WHERE reference IS NOT NULL;
 
 CREATE TABLE order_lines (
     order_id uuid NOT NULL,

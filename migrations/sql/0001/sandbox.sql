@@ -20,6 +20,36 @@ CREATE TABLE sandbox.payments (
 );
 CREATE INDEX payments_checkout_id_idx ON sandbox.payments (checkout_id);
 
+CREATE TABLE sandbox.refunds (
+    reference text NOT NULL,
+    payment text NOT NULL,
+    amount_minor bigint NOT NULL,
+    state text DEFAULT 'succeeded' NOT NULL,
+    operation_id text,
+    failure text DEFAULT '' NOT NULL,
+    created_at timestamptz DEFAULT now() NOT NULL,
+    CONSTRAINT refunds_pkey PRIMARY KEY (reference),
+    CONSTRAINT refunds_operation_id_key UNIQUE (operation_id),
+    CONSTRAINT refunds_payment_fkey FOREIGN KEY (payment) REFERENCES sandbox.payments (reference),
+    CONSTRAINT refunds_state_check CHECK (state IN ('pending', 'succeeded', 'failed')),
+    CONSTRAINT refunds_amount_check CHECK (amount_minor > 0)
+);
+CREATE INDEX refunds_payment_idx ON sandbox.refunds (payment);
+
+CREATE TABLE sandbox.disputes (
+    reference text NOT NULL,
+    payment text NOT NULL,
+    amount_minor bigint NOT NULL,
+    state text DEFAULT 'open' NOT NULL,
+    reason text NOT NULL,
+    created_at timestamptz DEFAULT now() NOT NULL,
+    CONSTRAINT disputes_pkey PRIMARY KEY (reference),
+    CONSTRAINT disputes_payment_fkey FOREIGN KEY (payment) REFERENCES sandbox.payments (reference),
+    CONSTRAINT disputes_state_check CHECK (state IN ('open', 'won', 'lost')),
+    CONSTRAINT disputes_amount_check CHECK (amount_minor > 0)
+);
+CREATE INDEX disputes_payment_idx ON sandbox.disputes (payment);
+
 CREATE TABLE sandbox.entries (
     id bigint GENERATED ALWAYS AS IDENTITY,
     reference text NOT NULL,

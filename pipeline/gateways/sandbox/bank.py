@@ -9,8 +9,11 @@ from typing import Final
 from models.money import MAX_MINOR, Money, minor_digits
 from pipeline.database import connect_engine
 from pipeline.errors import Code, Invalid
+from pipeline.gateways.charges import ChargeCall, ChargeRetrieval, FindRefundAnswer, RefundAnswer
 from pipeline.gateways.gateway import Answer, Call, Held, InboundWebhook, NotChargeable, Unknown, Verb
-from pipeline.gateways.sandbox.faults import Conduct
+from pipeline.gateways.sandbox.charges.dashboard import Dashboard
+from pipeline.gateways.sandbox.charges.desk import ChargeDesk
+from pipeline.gateways.sandbox.faults import Conduct, Faults
 from pipeline.gateways.sandbox.holdings import expire_authorizations, list_objects
 from pipeline.gateways.sandbox.ledger import Ledger
 from pipeline.gateways.sandbox.requests import Keyed, Reply, Request, Unkeyed, Visit
@@ -56,6 +59,7 @@ class SandboxGateway:
             fault_seed=own.fault_seed,
         )
         self._ledger = Ledger(self._engine, conduct)
+        self._charges = ChargeDesk(self._engine, Faults(conduct))
         self._writer = Writer(self._ledger.carry_out)
 
     @property
@@ -99,6 +103,29 @@ class SandboxGateway:
     def retrieve(self, call: Call) -> Answer:
         """Retrieve the object; after the buyer's refusal it is `Declined` until the next authorisation."""
         return self._send(Unkeyed(Visit.RETRIEVE, call.reference))
+
+    def refund_amount(self, call: ChargeCall) -> RefundAnswer:
+        """Refund a part of the captured amount."""
+        ends_at = time.monotonic() + self._timeout_seconds
+        if not _pause(self._latency_seconds / 2, ends_at):
+            return TIMEOUT
+        told = self._charges.refund_amount(call)
+        return told.answer if _pause(max(told.delay_seconds, self._latency_seconds / 2), ends_at) else TIMEOUT
+
+    def find_refund(self, call: ChargeCall) -> FindRefundAnswer:
+        """Look for the refund of a key."""
+        time.sleep(self._latency_seconds)
+        return self._charges.find_refund(call)
+
+    def retrieve_charge(self, call: ChargeCall) -> ChargeRetrieval:
+        """Retrieve the captured object with its refunds and disputes."""
+        time.sleep(self._latency_seconds)
+        return self._charges.retrieve_charge(call)
+
+    @property
+    def dashboard(self) -> Dashboard:
+        """The bank's own side: refunds made there, refunds that fail later, disputes."""
+        return Dashboard(self._engine)
 
     def approve(self, reference: str) -> Answer:
         """Complete 3-D Secure as the buyer."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from pipeline.gateways.gateway import Answer, Misconfigured, Transient, Unknown
 from pipeline.gateways.sandbox.requests import Keyed, Reply
-from pipeline.gateways.sandbox.tokens import TokenFault, find_fault
+from pipeline.gateways.sandbox.tokens import FaultyVerb, TokenFault, find_fault
 
 #: Faults that last beyond the first call of a key. A decline is an ordinary answer, from `rules`.
 LASTING: Final = frozenset({TokenFault.DECLINED, TokenFault.MISCONFIGURED, TokenFault.BROKEN})
@@ -64,10 +64,14 @@ class Faults:
 
     def of_call(self, request: Keyed, calls: int) -> TokenFault | None:
         """Return the fault of this call, after so many calls with its key."""
-        named = find_fault(request.verb, request.call.token)
+        return self.of_key(request.verb, request.call.token, request.call.key, calls)
+
+    def of_key(self, verb: FaultyVerb, token: str, key: str, calls: int) -> TokenFault | None:
+        """Return the fault of a call, after so many calls with its key."""
+        named = find_fault(verb, token)
         if named is not None and named is not TokenFault.DECLINED and (calls == 0 or named in LASTING):
             return named
-        return self._draw(request.call.key, calls) if self._rate else None
+        return self._draw(key, calls) if self._rate else None
 
     def of_retrieval(self, reference: str | None) -> TokenFault | None:
         """Return the fault of this retrieval of an object, and count the retrieval."""
@@ -81,7 +85,10 @@ class Faults:
 
     def held_seconds(self, request: Keyed) -> float:
         """Return how long the first call of this key keeps it in use."""
-        first = self.of_call(request, 0)
+        return self.hold_seconds(self.of_call(request, 0))
+
+    def hold_seconds(self, first: TokenFault | None) -> float:
+        """Return how long a first call with this fault keeps its key in use."""
         return 0 if first is None else self._held.get(first, 0)
 
     def spoil(self, fault: TokenFault | None, answer: Answer = NOTHING) -> Reply:

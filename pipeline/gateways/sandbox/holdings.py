@@ -22,7 +22,9 @@ CHUNK: Final = 2000
 READ_CHUNK: Final = text(
     "SELECT reference, checkout_id, currency, amount_minor, captured_minor, refunded_minor, created_at,"
     " CASE WHEN status = 'authorized' AND authorized_until <= clock_timestamp() THEN 'cancelled' ELSE status END"
-    " AS status FROM sandbox.payments WHERE reference > :after AND created_at >= :since"
+    " AS status, (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM sandbox.disputes d"
+    " WHERE d.payment = payments.reference AND d.state IN ('open', 'lost')) AS disputed_minor"
+    " FROM sandbox.payments WHERE reference > :after AND created_at >= :since"
     " ORDER BY reference LIMIT :chunk"
 )
 
@@ -60,6 +62,7 @@ def list_objects(engine: Engine, since: datetime) -> Iterator[Held]:
                 captured_minor=row.captured_minor,
                 refunded_minor=row.refunded_minor,
                 created_at=row.created_at,
+                disputed_minor=row.disputed_minor,
             )
         if len(rows) < CHUNK:
             return

@@ -29,7 +29,8 @@ from pipeline.gateways.sandbox.tokens import TokenFault, TokenOutcome, find_faul
 
 @dataclass(frozen=True, slots=True)
 class PaymentObject:
-    """The bank's payment object. The last three amounts only grow; `status` shows which of them is live.
+    """The bank's payment object. `status` shows which of its amounts is live. Only `refunded_minor` can shrink: when a
+    refund fails.
 
     `authorized_until` is set while an authorisation is live, and stays when it has expired.
     """
@@ -55,7 +56,10 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """A line of the ledger: `authorize`, `capture`, `cancel` (of an authorisation), `refund`, `refuse` (amount 0)."""
+    """A line of the ledger: `authorize`, `capture`, `cancel` (of an authorisation), `refund`, `refuse` (amount 0).
+
+    What follows a purchase writes lines of its own: `refund_failed` (negative), and of disputes (charges/dashboard.py).
+    """
 
     reference: str
     kind: str

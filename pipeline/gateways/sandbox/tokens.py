@@ -6,9 +6,14 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from pipeline.gateways.charges import ChargeVerb
 from pipeline.gateways.gateway import KEYED_VERBS, Verb
 
 PREFIX: Final = "tok_"
+
+#: What a token can make go wrong.
+FaultyVerb = Verb | ChargeVerb
+FAULTY_VERBS: Final[tuple[FaultyVerb, ...]] = (*KEYED_VERBS, ChargeVerb.REFUND_AMOUNT)
 
 
 class TokenOutcome(StrEnum):
@@ -40,18 +45,18 @@ class Token:
     """A valid token."""
 
     outcome: TokenOutcome
-    faults: Mapping[Verb, TokenFault]
+    faults: Mapping[FaultyVerb, TokenFault]
 
 
 OUTCOMES: Final = {f"{PREFIX}{outcome}": outcome for outcome in TokenOutcome}
-FAULTS: Final = {f"{PREFIX}{verb}_{fault}": (verb, fault) for verb in KEYED_VERBS for fault in TokenFault}
+FAULTS: Final = {f"{PREFIX}{verb}_{fault}": (verb, fault) for verb in FAULTY_VERBS for fault in TokenFault}
 
 
 @lru_cache(maxsize=1024)
 def parse_token(text: str) -> Token | None:
     """Return what the token asks for, or None when it is not one."""
     outcomes: list[TokenOutcome] = []
-    faults: dict[Verb, TokenFault] = {}
+    faults: dict[FaultyVerb, TokenFault] = {}
     for word in text.split("+"):
         if word in OUTCOMES:
             outcomes.append(OUTCOMES[word])
@@ -65,7 +70,7 @@ def parse_token(text: str) -> Token | None:
     return Token(outcomes[0] if outcomes else TokenOutcome.OK, faults)
 
 
-def find_fault(verb: Verb, text: str) -> TokenFault | None:
+def find_fault(verb: FaultyVerb, text: str) -> TokenFault | None:
     """Return the fault that the token asks for on this verb, if any."""
     token = parse_token(text)
     return None if token is None else token.faults.get(verb)

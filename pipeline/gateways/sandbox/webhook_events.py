@@ -21,6 +21,10 @@ KINDS: Final = {
     "cancel": "payment.cancelled",
     "refund": "payment.refunded",
     "refuse": "payment.refused",
+    "refund_failed": "refund.failed",
+    "dispute_opened": "dispute.opened",
+    "dispute_won": "dispute.won",
+    "dispute_lost": "dispute.lost",
 }
 
 READ_ENTRIES: Final = text(

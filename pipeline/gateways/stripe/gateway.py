@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import assert_never
+from typing import TypeVar, assert_never
+from uuid import UUID
 
 import stripe
 import structlog
@@ -11,6 +12,7 @@ from stripe.params import PaymentIntentConfirmParams, PaymentIntentCreateParams
 
 from models.money import Money
 from pipeline.errors import Code, Invalid, Unavailable
+from pipeline.gateways.charges import ChargeCall, ChargeRetrieval, ChargeVerb, FindRefundAnswer, RefundAnswer
 from pipeline.gateways.gateway import (
     Answer,
     Call,
@@ -23,17 +25,19 @@ from pipeline.gateways.gateway import (
     Unknown,
     Verb,
 )
-from pipeline.gateways.stripe import ledger, webhook_events
+from pipeline.gateways.stripe import charges, ledger, webhook_events
 from pipeline.gateways.stripe.amounts import find_chargeable, to_stripe
 from pipeline.gateways.stripe.answers import read_intent, read_refund
 from pipeline.gateways.stripe.particulars import describe_purchase, write_metadata, write_shipping
-from pipeline.gateways.stripe.refusals import PAYMENT_METHOD_UNKNOWN, explain
+from pipeline.gateways.stripe.refusals import PAYMENT_METHOD_UNKNOWN, explain, explain_look_up, explain_refund
 from pipeline.gateways.stripe.settings import StripeSettings
 from pipeline.gateways.stripe.tokens import ConfirmationToken, PaymentMethod, read_token
 from pipeline.gateways.stripe.wire import REPEATS, Wire
 from pipeline.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class StripeGateway:
@@ -60,6 +64,7 @@ class StripeGateway:
             base_addresses={"api": base.rstrip("/")} if base else {},
         )
         self._intents, self._refunds = client.v1.payment_intents, client.v1.refunds
+        self._disputes = client.v1.disputes
         self._return_url = own.return_url
         self._secrets = own.webhook_secret
 
@@ -178,6 +183,33 @@ class StripeGateway:
 
         return self._make(Verb.RETRIEVE, call, retrieve)
 
+    def refund_amount(self, call: ChargeCall) -> RefundAnswer:
+        """Refund a part of the captured amount; the key is in the refund's metadata."""
+        return self._guard(
+            ChargeVerb.REFUND_AMOUNT,
+            call.checkout_id,
+            lambda: charges.refund_amount(self._refunds, call, write_metadata(call)),
+            lambda error: explain_refund(error, call.reference, call.amount),
+        )
+
+    def find_refund(self, call: ChargeCall) -> FindRefundAnswer:
+        """Look through the intent's refunds for the one with this key in its metadata."""
+        return self._guard(
+            ChargeVerb.FIND_REFUND,
+            call.checkout_id,
+            lambda: charges.find_refund(self._refunds, call),
+            lambda error: explain_look_up(error, call.reference, call.amount),
+        )
+
+    def retrieve_charge(self, call: ChargeCall) -> ChargeRetrieval:
+        """Retrieve the PaymentIntent, its refunds and its disputes."""
+        return self._guard(
+            ChargeVerb.RETRIEVE_CHARGE,
+            call.checkout_id,
+            lambda: charges.retrieve_charge(self._intents, self._refunds, self._disputes, call),
+            lambda error: explain_look_up(error, call.reference, call.amount),
+        )
+
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Verify a webhook by the `Stripe-Signature` header and return what it is about."""
         if self._secrets is None:
@@ -199,14 +231,27 @@ class StripeGateway:
 
     def _make(self, verb: Verb, call: Call, request: Callable[[], Answer]) -> Answer:
         """Make a call to Stripe and return its answer, whatever happens."""
-        self._wire.begin()
         if call.reference is None and verb is not Verb.OPEN:
             return Misconfigured("payment_unknown")
+        return self._guard(
+            verb, call.checkout_id, request, lambda error: explain(error, verb, call.reference, call.amount)
+        )
+
+    def _guard(
+        self,
+        verb: Verb | ChargeVerb,
+        checkout_id: UUID,
+        request: Callable[[], T],
+        explain_error: Callable[[stripe.StripeError], T],
+    ) -> T | Unknown:
+        """Return the answer of a request, whatever happens."""
+        self._wire.begin()
         facts: dict[str, object] = {}
+        answer: T | Unknown
         try:
             answer = request()
         except stripe.StripeError as error:
-            answer = explain(error, verb, call.reference, call.amount)
+            answer = explain_error(error)
             facts = {"status": error.http_status, "request_id": error.request_id}
         except Exception as error:  # noqa: BLE001 - a body of another shape, a bug in the SDK: the call may have worked
             answer = Unknown(f"malformed: {type(error).__name__}")
@@ -214,9 +259,7 @@ class StripeGateway:
             # Such an answer does not consider the key: an earlier attempt may have had its effect.
             answer = Unknown(f"{answer.error}, after an attempt without an answer")
         if isinstance(answer, Transient | Misconfigured | Unknown):
-            log.warning(
-                "stripe.no_answer", verb=verb.value, checkout_id=str(call.checkout_id), error=answer.error, **facts
-            )
+            log.warning("stripe.no_answer", verb=verb.value, checkout_id=str(checkout_id), error=answer.error, **facts)
         return answer
 
 

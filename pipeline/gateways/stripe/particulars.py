@@ -6,10 +6,11 @@ only ids and the upstream's reference.
 
 from stripe.params import PaymentIntentCreateParamsShipping, PaymentIntentCreateParamsShippingAddress
 
+from pipeline.gateways.charges import ChargeCall
 from pipeline.gateways.gateway import Call, Recipient
 
 
-def write_metadata(call: Call) -> dict[str, str]:
+def write_metadata(call: Call | ChargeCall) -> dict[str, str]:
     """Return the ids of the call: Stripe adds them to those that the object has.
 
     `operation_id` is the idempotency key of the call, as in `payment_operations`; a capture replaces the one of the

@@ -10,8 +10,10 @@ import stripe
 
 from models.money import Money
 from models.states import PaymentStatus
+from pipeline.gateways.charges import CHARGE_DISPUTED, REFUND_EXCEEDS_CHARGE
 from pipeline.gateways.gateway import (
     AUTHORIZATION_EXPIRED,
+    ActionRequired,
     Answer,
     Declined,
     Misconfigured,
@@ -29,6 +31,13 @@ _STATE_CODES: Final = frozenset({"payment_intent_unexpected_state", "charge_alre
 PAYMENT_METHOD_UNKNOWN: Final = "payment_method_unknown"
 _TOKEN_PARAMS: Final = frozenset({"payment_method", "confirmation_token"})
 _TOKEN_CODES: Final = ("payment_method_", "confirmation_token_")
+#: A partial refund that Stripe surely refuses.
+_REFUND_CODES: Final = {
+    "charge_already_refunded": REFUND_EXCEEDS_CHARGE,
+    "amount_too_large": REFUND_EXCEEDS_CHARGE,
+    "charge_disputed": CHARGE_DISPUTED,
+    "refund_disputed_payment": CHARGE_DISPUTED,
+}
 _EXPIRED_CODES: Final = frozenset({"charge_expired_for_capture", "capture_charge_authorization_expired"})
 #: Definite declines of this payment that are not card errors.
 _DECLINED_CODES: Final = frozenset(
@@ -70,6 +79,26 @@ def explain(error: Exception, verb: Verb, reference: str | None, expected: Money
             return _explain_server(error)
         case _:
             return Unknown(type(error).__name__)
+
+
+def explain_refund(
+    error: stripe.StripeError, reference: str, expected: Money
+) -> Declined | Transient | Unknown | Misconfigured:
+    """Return the answer for an error of a partial refund: what is surely a no is declined."""
+    details = _details(error)
+    if code := _REFUND_CODES.get(details.get("code") or ""):
+        return Declined(code)
+    if isinstance(error, stripe.InvalidRequestError) and details.get("param") == "amount":
+        # "Refund amount is greater than unrefunded amount on charge": Stripe returns no code for it.
+        return Declined(REFUND_EXCEEDS_CHARGE)
+    answer = explain(error, Verb.REFUND, reference, expected)
+    return Unknown("unexpected") if isinstance(answer, Succeeded | ActionRequired) else answer
+
+
+def explain_look_up(error: stripe.StripeError, reference: str, expected: Money) -> Transient | Unknown | Misconfigured:
+    """Return the answer for an error of a look-up: nothing is known then."""
+    answer = explain(error, Verb.RETRIEVE, reference, expected)
+    return answer if isinstance(answer, Transient | Unknown | Misconfigured) else Unknown("not_shown")
 
 
 def _explain_request(error: stripe.InvalidRequestError, verb: Verb, reference: str | None, expected: Money) -> Answer:

@@ -88,12 +88,12 @@ SELECT o.id, l.line, l.variant_id, l.sku, l.title, l.quantity, l.unit_price_mino
        l.discount_minor, l.tax_minor, l.total_minor, l.discounts, l.taxes
 FROM orders o JOIN price_lock_lines l USING (checkout_id);
 
-INSERT INTO events (checkout_id, kind) VALUES
-    ('00000000-0000-7000-8000-000000000001', 'checkout.started'),
-    ('00000000-0000-7000-8000-000000000001', 'checkout.completed'),
-    ('00000000-0000-7000-8000-000000000002', 'checkout.started'),
-    ('00000000-0000-7000-8000-000000000002', 'checkout.failed'),
-    ('00000000-0000-7000-8000-000000000003', 'checkout.started');
+INSERT INTO events (checkout_id, kind, owner) VALUES
+    ('00000000-0000-7000-8000-000000000001', 'checkout.started', 'shop'),
+    ('00000000-0000-7000-8000-000000000001', 'checkout.completed', 'shop'),
+    ('00000000-0000-7000-8000-000000000002', 'checkout.started', 'shop'),
+    ('00000000-0000-7000-8000-000000000002', 'checkout.failed', 'shop'),
+    ('00000000-0000-7000-8000-000000000003', 'checkout.started', 'shop');
 
 INSERT INTO sandbox.payments
     (reference, checkout_id, currency, amount_minor, status, authorized_minor, captured_minor, refunded_minor) VALUES

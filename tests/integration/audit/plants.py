@@ -229,11 +229,15 @@ PLANTS: Final = (
         " WHERE state = 'running'",
     ),
     Plant(
-        "one_ending_event", f"INSERT INTO events (checkout_id, kind) VALUES ({checkout_id(1)}, 'checkout.completed')"
+        "one_ending_event",
+        f"INSERT INTO events (checkout_id, kind, owner) VALUES ({checkout_id(1)}, 'checkout.completed', 'shop')",
     ),
     Plant("one_ending_event", "UPDATE events SET kind = 'checkout.expired' WHERE kind = 'checkout.failed'"),
     Plant("one_ending_event", "DELETE FROM events WHERE kind = 'checkout.completed'"),
-    Plant("one_ending_event", f"INSERT INTO events (checkout_id, kind) VALUES ({checkout_id(3)}, 'checkout.failed')"),
+    Plant(
+        "one_ending_event",
+        f"INSERT INTO events (checkout_id, kind, owner) VALUES ({checkout_id(3)}, 'checkout.failed', 'shop')",
+    ),
     Plant(
         "bank_charge_is_order_total",
         "UPDATE sandbox.payments SET status = 'cancelled', captured_minor = 0 WHERE reference = 'pay_1';"

@@ -25,7 +25,7 @@ def test_backorders_and_free_orders_are_fine(connection: Connection, settings: S
         "INSERT INTO carts (id, currency, state) VALUES ('00000000-0000-7000-8000-0000000000c4', 'EUR', 'completed');"
         "INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, expires_at, ended_at)"
         f" VALUES ({checkout_id(4)}, {cart_id(4)}, 'shop', 'EUR', 'completed', 7, true, now(), now());"
-        f"INSERT INTO events (checkout_id, kind) VALUES ({checkout_id(4)}, 'checkout.completed');"
+        f"INSERT INTO events (checkout_id, kind, owner) VALUES ({checkout_id(4)}, 'checkout.completed', 'shop');"
         + empty_order("placed", "1002", checkout=4, cart=4)
     )
     assert broken(check(connection, settings)) == {}

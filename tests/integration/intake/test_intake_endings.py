@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.errors import Conflict, NotFound
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.saga import CHAIN
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import NOTHING, read_bank, read_events, settle, take_snapshot

@@ -81,7 +81,9 @@ def test_a_late_event_of_a_detached_month_is_kept_and_is_nobodys_fault(yard: Yar
     yard.make(MARCH)
     (bought,) = yard.buy_in(MARCH)
     assert detach_before(yard, APRIL) is None
-    yard.shelf.run("INSERT INTO events (checkout_id, kind) VALUES (:id, 'payment.late_answer')", id=bought)
+    yard.shelf.run(
+        "INSERT INTO events (checkout_id, kind, owner) VALUES (:id, 'payment.late_answer', 'shop')", id=bought
+    )
     assert yard.make_missing() == 0
     assert yard.audit() == []
     assert yard.shelf.rows("SELECT kind FROM events WHERE checkout_id = :id", id=bought) == [("payment.late_answer",)]
@@ -109,9 +111,9 @@ OBSTACLES: Final = {
         "1 outbound webhook is not delivered, or not yet past the retention",
     ),
     "misplaced": (
-        "INSERT INTO events (checkout_id, kind) SELECT id, 'x' FROM checkouts;"
+        "INSERT INTO events (checkout_id, kind, owner) SELECT id, 'x', owner FROM checkouts;"
         "ALTER TABLE events DETACH PARTITION partitions.events_2024_03;"
-        "INSERT INTO events (checkout_id, kind) SELECT id, 'x' FROM checkouts",
+        "INSERT INTO events (checkout_id, kind, owner) SELECT id, 'x', owner FROM checkouts",
         "1 row is in a default partition: run `checkout partitions create` first",
     ),
 }

@@ -55,7 +55,8 @@ WRONGS = {
         " 'events' || to_char((now() AT TIME ZONE 'UTC') + interval '1 month', '_YYYY_MM')"
     ],
     "partitions_misplaced": [
-        "INSERT INTO events (checkout_id, kind) VALUES ('ffffffff-ffff-7fff-8fff-ffffffffffff', 'checkout.started')"
+        "INSERT INTO events (checkout_id, kind, owner)"
+        " VALUES ('ffffffff-ffff-7fff-8fff-ffffffffffff', 'checkout.started', 'shop')"
     ],
     "tax_rates_ended": [
         "INSERT INTO tax_rates (country, name, name_key, rate, valid_from, valid_until)"
@@ -71,11 +72,11 @@ WRONGS = {
         "INSERT INTO exchange_rates (base, quote, rate, source, observed_at)"
         " VALUES ('EUR', 'USD', 1.1, 'ECB', now() - interval '9 days')"
     ],
-    "redelivered_lost": ["INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.redelivered')"],
+    "redelivered_lost": ["INSERT INTO events (checkout_id, kind, owner) VALUES (:id, 'sweep.redelivered', 'shop')"],
     "redelivered_slow": [
-        "INSERT INTO events (checkout_id, kind) VALUES (:id, 'sweep.redelivered')",
-        "INSERT INTO events (checkout_id, kind, data)"
-        " SELECT checkout_id, 'sweep.slow', jsonb_build_object('redelivered', id)"
+        "INSERT INTO events (checkout_id, kind, owner) VALUES (:id, 'sweep.redelivered', 'shop')",
+        "INSERT INTO events (checkout_id, kind, data, owner)"
+        " SELECT checkout_id, 'sweep.slow', jsonb_build_object('redelivered', id), owner"
         " FROM events WHERE kind = 'sweep.redelivered'",
     ],
     "sweep_late": ["UPDATE heartbeats SET at = now() - interval '30 s'"],

@@ -99,7 +99,9 @@ def test_without_a_partition_rows_are_kept_reported_and_moved(yard: Yard) -> Non
 
 def test_an_id_of_no_time_stays_in_the_default_partition(yard: Yard) -> None:
     strange = UUID("ffffffff-ffff-7fff-8fff-ffffffffffff")
-    yard.shelf.force("INSERT INTO events (checkout_id, kind) VALUES (:id, 'checkout.started')", id=strange)
+    yard.shelf.force(
+        "INSERT INTO events (checkout_id, kind, owner) VALUES (:id, 'checkout.started', 'shop')", id=strange
+    )
     assert yard.make_missing() == 0
     with yard.engine.connect() as connection:
         assert count_in(connection, "events", strange) == {"events_default": 1}

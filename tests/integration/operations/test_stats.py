@@ -85,9 +85,10 @@ def test_the_window_bounds_what_ended_and_not_what_is_active(engine: Engine, set
         + add_ended("completed", seconds=60, ago="2 hours")
         + add_ended("expired", code="expired", ago="3 hours")
         + add_active("awaiting_payment", phase=3, sent="4 hours")
-        + "INSERT INTO events (checkout_id, kind, at) SELECT id, 'sweep.redelivered', now() - interval '90 min'"
-        " FROM checkouts WHERE state = 'awaiting_payment';"
-        "INSERT INTO events (checkout_id, kind) SELECT id, 'checkout.started' FROM checkouts;"
+        + "INSERT INTO events (checkout_id, kind, at, owner)"
+        " SELECT id, 'sweep.redelivered', now() - interval '90 min', owner FROM checkouts"
+        " WHERE state = 'awaiting_payment';"
+        "INSERT INTO events (checkout_id, kind, owner) SELECT id, 'checkout.started', owner FROM checkouts;"
         "INSERT INTO rejected_messages (queue, body, code, message, received_at)"
         " VALUES ('checkout.intake', 'x', 'message_invalid', 'x', now() - interval '90 min')",
     )
@@ -171,7 +172,8 @@ def test_no_query_reads_what_ended_long_ago(engine: Engine, settings: Settings) 
             "INSERT INTO checkouts (id, cart_id, owner, currency, state, phase, straight_through, expires_at, ended_at)"
             " SELECT gen_random_uuid(), gen_random_uuid(), 'shop', 'EUR', 'completed', 7, true, now(),"
             f" now() - interval '1 year' - make_interval(secs => n) FROM generate_series(1, {old}) AS n;"
-            "INSERT INTO events (checkout_id, kind, at) SELECT id, 'checkout.completed', ended_at FROM checkouts;"
+            "INSERT INTO events (checkout_id, kind, at, owner)"
+            " SELECT id, 'checkout.completed', ended_at, owner FROM checkouts;"
             "INSERT INTO reservations (checkout_id, line, variant_id, location_id, quantity, state)"
             " SELECT id, 1, 2, 1, 1, 'committed' FROM checkouts;"
             "INSERT INTO payment_operations (checkout_id, kind, n, idempotency_key, amount_minor, status, fence)"
@@ -235,8 +237,8 @@ def test_rates_and_coupons_of_what_is_under_way(works: Works, shelf: Shelf) -> N
     with works.engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(
-            "INSERT INTO events (checkout_id, kind, phase, at)"
-            " SELECT id, 'checkout.phase_completed', 'price_lock', now() - interval '61 s' FROM checkouts"
+            "INSERT INTO events (checkout_id, kind, phase, at, owner)"
+            " SELECT id, 'checkout.phase_completed', 'price_lock', now() - interval '61 s', owner FROM checkouts"
         )
     # When
     found = read(works.engine, works.settings)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from tests.integration.payments.stage import PAID, RETURNED, STOCK
 from tests.support.workbench import NOTHING
 

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 
 from models.states import CheckoutState
 from pipeline.audit import audit
-from pipeline.gateways.sandbox.audit_queries import DISAGREEMENTS, BankTotals
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.invariants import DISAGREEMENTS, BankTotals
 from pipeline.settings import Settings
 from tests.support.failpoints import SimulatedCrash
 from tests.support.harness import Shelf, Works

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from models.states import CheckoutState
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from tests.integration.payments.afterlife import (
     end_refunded,
     end_unpaid,

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from pipeline.errors import Code, Conflict
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.intake import commands as intake
 from pipeline.messaging import UNWIND
 from tests.integration.payments.watching import CAPTURE, PHASES, watch

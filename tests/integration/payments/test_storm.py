@@ -9,8 +9,8 @@ from sqlalchemy import Engine, text
 from models.states import TERMINAL
 from pipeline.audit import audit
 from pipeline.gateways.gateway import Transient, Unknown
-from pipeline.gateways.sandbox.audit_queries import DISAGREEMENTS, read_totals
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.invariants import DISAGREEMENTS, read_totals
 from pipeline.reconciliation import reconcile
 from pipeline.settings import Settings
 from tests.integration.payments.market import Market, open_market

@@ -5,7 +5,7 @@ from collections import Counter
 from sqlalchemy import text
 
 from pipeline.errors import Code, Conflict
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.intake import PaymentInput, ProcessRequest
 from pipeline.intake import commands as intake
 from pipeline.saga.sweep import Tick

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from tests.support.harness import Shelf, Works
 
 OPERATIONS = "SELECT kind, n, status FROM payment_operations WHERE checkout_id = :id ORDER BY id"

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Engine
 
 from models.states import CheckoutState
-from pipeline.gateways.sandbox.audit_queries import BankTotals
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.invariants import BankTotals
 from tests.integration.phases.payers import CAPTURED, OPERATIONS, read_failure, start
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import NOTHING, RESTING, read_bank, read_events, settle

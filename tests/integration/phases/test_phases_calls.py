@@ -11,7 +11,7 @@ from pipeline.database import assert_no_transaction
 from pipeline.errors import Conflict
 from pipeline.gateways import build_gateway
 from pipeline.gateways.gateway import Answer, Call, Declined, Unknown
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.settings import Settings
 from tests.support.harness import OWNER, Shelf, Works, build_works
 from tests.support.workbench import (

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from models.states import CheckoutState
 from pipeline.checkouts import Done
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.payments import load_payments
 from pipeline.saga import CHAIN, Phase
 from pipeline.saga.chain import GatewayPhase, TransactionPhase

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.settings import Settings
 from tests.integration.reconciliation.counter import (
     adopt,

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from pipeline.errors import Unavailable
 from pipeline.gateways.gateway import Answer, Unknown
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.settings import Settings
 from tests.integration.reconciliation.counter import (
     adopt,

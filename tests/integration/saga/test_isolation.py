@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from pipeline.checkouts.locks import lock_checkouts
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.saga import CHAIN, Phase
 from pipeline.saga.chain import TransactionPhase
 from pipeline.saga.failure_policy import fail_undo

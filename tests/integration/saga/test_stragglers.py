@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from pipeline.gateways import build_gateway
 from pipeline.gateways.gateway import Call
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.intake import PaymentInput, StartRequest
 from pipeline.messaging import UNWIND
 from pipeline.saga import CHAIN

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from pipeline.errors import Conflict
 from pipeline.gateways import build_gateway
 from pipeline.gateways.gateway import Answer, Declined
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.settings import Settings
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import (

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from models.states import TERMINAL, CheckoutState
 from pipeline.gateways import build_gateway
 from pipeline.gateways.gateway import Answer, Unknown
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.settings import Settings
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.workbench import (

@@ -143,7 +143,11 @@ def choose(name: str) -> Settings:
             "without_sdk",
             "The gateway without_sdk cannot be imported (No module named 'sdk_of_somebank'): install what it needs.",
         ),
-        ("torn", "The gateway torn is not complete: give TornSheet refund, list_held."),
+        (
+            "torn",
+            "The gateway torn is not complete: give TornSheet refund, refund_amount, find_refund, retrieve_charge,"
+            " list_held.",
+        ),
         ("renamed", 'The gateway renamed has another name: set PaperBank.name = "renamed".'),
     ],
 )

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,25 @@ def ran(copy: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(dev, "run", record)
     return commands
+
+
+def test_two_at_once_make_one_environment(copy: Path, ran: list[list[str]]) -> None:
+    asked, entered = threading.Event(), threading.Event()
+
+    def second() -> None:
+        asked.set()
+        dev.prepare()
+        entered.set()
+
+    other = threading.Thread(target=second)
+    with dev.alone():
+        other.start()
+        asked.wait()
+        assert not entered.wait(0.2)
+        dev.prepare_alone()
+    other.join()
+    # The second one found everything in place.
+    assert (entered.is_set(), len(ran), (copy / ".venv" / ".installed").read_text()) == (True, 2, dev.name_inputs())
 
 
 @pytest.mark.parametrize("version", [(3, 10), (3, 6), (2, 7)])

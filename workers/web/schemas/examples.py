@@ -20,6 +20,8 @@ CART: Final[dict[str, Any]] = {
 }
 CART_ID: Final = "0190f3c1-5a5e-7cc2-9d1e-6f0b3a0c4d11"
 CHECKOUT_ID: Final = "0190f3c1-6b70-7d2a-8c15-0f3b2a9d4e22"
+ORDER_ID: Final = "0190f3c1-7c81-7e3b-9d26-1a4c3bae5f33"
+CHANGE_ID: Final = "0190f3c2-0d92-7f4c-8e37-2b5d4cbf6a44"
 HASH: Final = "88fb140cd74362f226427c14d7094e5359b31246f67a604dc34dd66dbe40b471"
 
 STORED_CART: Final[dict[str, Any]] = {
@@ -105,10 +107,12 @@ FACTS: Final[dict[str, Any]] = {
     "cap_seconds": 3600,
     "cart_currency": "EUR",
     "cart_id": CART_ID,
+    "change_id": CHANGE_ID,
     "checkout_id": CHECKOUT_ID,
     "code": "TEN",
     "counted_at": "2026-11-26T09:00:00+00:00",
     "currency": "EUR",
+    "disputed": "20.00 EUR",
     "error": "TimeoutError",
     "expected": 7,
     "expected_total_minor": 3800,
@@ -119,13 +123,16 @@ FACTS: Final[dict[str, Any]] = {
     "locked_by": f"checkout {CHECKOUT_ID}",
     "key": "order-4711",
     "kind": "capture",
+    "left": "19.00 EUR",
     "limit": 1000,
     "line": 1,
     "lines": 1200,
     "location": "main",
     "method": "DELETE",
     "names": "VAT",
+    "number": 1001,
     "observed_at": "2026-11-19",
+    "order_id": ORDER_ID,
     "path": 2048,
     "cell": "eu1",
     "policy": "writes",
@@ -146,6 +153,7 @@ FACTS: Final[dict[str, Any]] = {
     "state": "expired",
     "total_minor": 3900,
     "unit_price_minor": -1,
+    "units": 1,
     "where": "line 1",
     "why": "the cart names amounts",
 }

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from pipeline.gateways.sandbox.audit_queries import DISAGREEMENTS
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.invariants import DISAGREEMENTS
 from pipeline.settings import Settings
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, text
 
 from models.states import PaymentStatus
 from pipeline.gateways.gateway import Answer, Call, Declined, Succeeded
-from pipeline.gateways.sandbox.audit_queries import BankTotals, read_totals
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.invariants import BankTotals, read_totals
 from pipeline.gateways.sandbox.settings import SandboxSettings
 from pipeline.settings import Settings
 from tests.integration.gateways.sandbox.customer import Customer

@@ -11,8 +11,8 @@ from models.money import Money
 from models.states import PaymentStatus
 from pipeline.gateways.gateway import ActionRequired, Answer, Call, Declined, Misconfigured, Succeeded, Unknown
 from pipeline.gateways.registry import build_gateway
-from pipeline.gateways.sandbox.audit_queries import BankTotals, read_totals
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from pipeline.gateways.sandbox.invariants import BankTotals, read_totals
 from pipeline.settings import Settings, SettingsError
 from tests.integration.gateways.sandbox.customer import AMOUNT, Customer
 

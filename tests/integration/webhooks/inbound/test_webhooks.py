@@ -1,7 +1,7 @@
 """The effect of inbound webhooks: each causes a retrieval, and none is applied."""
 
 from models.states import CheckoutState
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.saga.sweep import SweepCounts
 from tests.support.harness import Shelf
 from tests.support.mail import PAID, Mail, count_retrievals, read_inbox, read_reference, read_statuses, start_challenged

@@ -4,7 +4,7 @@ import pytest
 
 from models.states import CheckoutState
 from pipeline.gateways.gateway import Call
-from pipeline.gateways.sandbox.audit_queries import BankTotals
+from pipeline.gateways.sandbox.invariants import BankTotals
 from pipeline.messaging import WEBHOOKS
 from tests.support.harness import OWNER, Shelf
 from tests.support.mail import (

@@ -17,7 +17,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Expand the schema."""
-    op.create_table("order_changes", sa.Column("id", sa.Integer()))
+    op.create_table("order_notes", sa.Column("id", sa.Integer()))
     op.add_column("checkouts", sa.Column("change_policy", sa.Text(), server_default="x"))
     op.add_column("events", sa.Column("change_id", sa.Integer()))
     op.create_index("orders_created_at_idx", "orders", ["created_at"])
@@ -28,4 +28,4 @@ def downgrade() -> None:
     op.drop_index("orders_created_at_idx", table_name="orders")
     op.drop_column("events", "change_id")
     op.drop_column("checkouts", "change_policy")
-    op.drop_table("order_changes")
+    op.drop_table("order_notes")

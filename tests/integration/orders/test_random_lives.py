@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from pipeline.errors import Conflict
+from pipeline.gateways.charges import ChargeCall
 from pipeline.orders.requests import ChangeRequest, LineUnits, RefundRequest
 from pipeline.settings import Settings
 from tests.integration.orders.bank_window import BankWindow
@@ -36,6 +37,7 @@ STEPS: Final = st.one_of(
     st.tuples(st.just("dispute"), st.integers(1, 4000)),
     st.tuples(st.just("decide"), st.booleans()),
     st.tuples(st.just("mail"), st.none()),
+    st.tuples(st.just("lose"), st.booleans()),
 )
 
 
@@ -72,6 +74,17 @@ def request_of(kind: str, value: Any) -> ChangeRequest:
             return fulfill(value)
 
 
+def lose_next_answer(window: BankWindow, *, after: bool) -> None:
+    """Break the connection of the next call about a refund, before it is made or after it had its effect."""
+
+    def break_connection(verb: str, _call: ChargeCall) -> None:
+        if verb == "refund_amount":
+            window.spy.before_charge = window.spy.after_charge = None
+            raise ConnectionError("reset by peer")
+
+    window.spy.before_charge, window.spy.after_charge = (None, break_connection) if after else (break_connection, None)
+
+
 def take(window: BankWindow, reference: str, order_id: Any, kind: str, value: Any) -> None:
     """Take one step; what is refused, by the engine or at the bank's dashboard, changes nothing."""
     match kind:
@@ -91,6 +104,8 @@ def take(window: BankWindow, reference: str, order_id: Any, kind: str, value: An
             found = window.shelf.rows(f"{OF_PAYMENT.format('disputes')} AND state = 'open'", r=reference)
             if found:
                 window.dashboard.close_dispute(found[0][0], won=value)
+        case "lose":
+            lose_next_answer(window, after=value)
         case "mail":
             window.mail()
         case _:
@@ -117,10 +132,12 @@ def test_any_life_adds_up(
     codes = ["TEN"] if coupon else []
     order_id = window.place(*goods, currency=currency, shipping_minor=shipping, coupon_codes=codes)
     reference = window.payment(order_id)
+    window.spy.before_charge = window.spy.after_charge = None
     # When
     for kind, value in steps:
         take(window, reference, order_id, kind, value)
     window.mail()
+    window.settle(*(id_ for (id_,) in window.shelf.rows("SELECT id FROM order_changes WHERE kind <> 'dispute'")))
     window.shelf.run("UPDATE payments SET charge_due_at = now() WHERE charge_due_at IS NOT NULL")
     window.works.sweep()
     window.works.pump()

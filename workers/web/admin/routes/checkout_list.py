@@ -1,13 +1,11 @@
 """`GET /admin/checkout-locks`: the list of checkouts, newest first, filtered, one page at a time."""
 
-import re
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
@@ -20,31 +18,12 @@ from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of
 from workers.web.protection.policies import Policy, limited_as
 from workers.web.schemas.examples import CART_ID
+from workers.web.schemas.moments import Moment
 from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 
 router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
 
 PAGE_SIZE: Final = 50
-
-
-def _begin_dated(given: object) -> object:
-    # A bare number would be read as seconds since 1970, which is never meant.
-    if isinstance(given, str) and not re.match(r"\d{4}-\d{2}-\d{2}", given, re.ASCII):
-        raise ValueError("it is not a date such as 2026-11-26, with or without a time")
-    return given
-
-
-def _put_into_utc(given: datetime) -> datetime:
-    return given.replace(tzinfo=given.tzinfo or UTC)
-
-
-#: A day, from a browser's form, or a moment.
-Moment = Annotated[
-    datetime,
-    BeforeValidator(_begin_dated),
-    AfterValidator(_put_into_utc),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
-]
 
 
 class ListQuery(BaseModel):

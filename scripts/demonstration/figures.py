@@ -19,7 +19,9 @@ STOCK: Final = text("""
            (SELECT sum(quantity) FROM stock_movements
             WHERE variant_id = v.id AND kind IN ('receive', 'adjust')) AS received,
            (SELECT coalesce(sum(l.quantity), 0) FROM order_lines l JOIN orders o ON o.id = l.order_id
-            WHERE l.variant_id = v.id AND o.state = 'placed') AS sold
+            WHERE l.variant_id = v.id AND o.number IS NOT NULL)
+           - (SELECT coalesce(sum(quantity), 0) FROM stock_movements
+              WHERE variant_id = v.id AND kind = 'restock') AS sold
     FROM variants v JOIN stock_levels s ON s.variant_id = v.id ORDER BY v.id
 """)
 MONEY: Final = text("""

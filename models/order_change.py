@@ -28,7 +28,12 @@ class OrderChangeRecord(Base):
     __table_args__ = (
         one_of("kind", ChangeKind),
         one_of("state", ChangeState),
-        CheckConstraint("amount_minor > 0 AND delivery_minor BETWEEN 0 AND amount_minor", name="amount"),
+        # Zero: of a cancel when all is refunded already, and of units whose share of their line rounds to nothing.
+        CheckConstraint(
+            "(amount_minor > 0 OR amount_minor = 0 AND kind IN ('cancel', 'refund'))"
+            " AND delivery_minor BETWEEN 0 AND amount_minor",
+            name="amount",
+        ),
         CheckConstraint("(amount_minor IS NOT NULL) = (kind IN ('refund', 'cancel', 'dispute'))", name="amount_given"),
         CheckConstraint("(idempotency_key IS NULL) = (fingerprint IS NULL)", name="key"),
         CheckConstraint("(ended_at IS NOT NULL) = (state IN ('done', 'failed'))", name="ended"),

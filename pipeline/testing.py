@@ -30,7 +30,8 @@ from pipeline.database.temporary import OpenServer, open_settings
 from pipeline.gateways import Gateway, build_gateway, fit_lease
 from pipeline.intake import CheckoutService, PaymentInput, StartRequest, Status
 from pipeline.messaging import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
-from pipeline.messaging.ports import Head
+from pipeline.messaging.ports import ORDER_CHANGES, Head
+from pipeline.orders import ChangeRunner, OrderService
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder, get_chain
 from pipeline.saga.resolve import resolve
 from pipeline.saga.sweep import SweepCounts, sweep
@@ -112,6 +113,8 @@ class InProcessEngine:
         self.poller = PaymentPoller(executor, self.settings)
         self.inbox = Inbox(executor, self.poller, self.settings)
         self.service = CheckoutService(self.database, transactions, self.queues, gateway, self.settings)
+        self.changes = ChangeRunner(executor, self.settings)
+        self.orders = OrderService(transactions, self.queues, self.settings)
 
     def close(self) -> None:
         """Close threads and connections of the executor and the gateway."""
@@ -138,7 +141,9 @@ class InProcessEngine:
                 resolve(self.transactions, self.runner, self.unwinder, self.poller, late)
             if webhooks := self.queues.take(WEBHOOKS, batch):
                 self.inbox.run(webhooks)
-            if not (processed or undone or late or webhooks):
+            if changes := self.queues.take(ORDER_CHANGES, batch):
+                self.changes.run(changes)
+            if not (processed or undone or late or webhooks or changes):
                 return
 
     def sweep(self) -> SweepCounts:

@@ -1,4 +1,5 @@
-"""The actors: one for each phase, and one each for intake, unwind, unknown outcomes, webhooks both ways and sweep.
+"""The actors: one for each phase, and one each for intake, unwind, unknown outcomes, order changes, webhooks both ways
+and sweep.
 
 They only call the pipeline, and none raises.
 """
@@ -12,6 +13,7 @@ import dramatiq
 import structlog
 
 from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.saga import Phase, get_chain
 from pipeline.saga.resolve import resolve
 from pipeline.saga.sweep import sweep
@@ -35,6 +37,7 @@ def declare_actors(components: Components) -> None:
     _declare(components.broker, UNWIND, lambda *ids: components.unwinder.run(_ids(ids)), priority=50)
     _declare(components.broker, RESOLVE, _resolve(components), priority=50)
     _declare(components.broker, WEBHOOKS, lambda *ids: components.inbox.run(_ids(ids)), priority=50)
+    _declare(components.broker, ORDER_CHANGES, lambda *ids: components.changes.run(_ids(ids)), priority=50)
     # Outbound webhooks come after everything that they report.
     _declare(
         components.broker, DELIVERIES, lambda *ids: components.dispatcher.run(_ids(ids)), priority=INTAKE_PRIORITY + 10

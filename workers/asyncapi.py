@@ -7,6 +7,7 @@ from pydantic.json_schema import models_json_schema
 from pipeline.errors import Code, sentence
 from pipeline.intake import StartRequest
 from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.operations.statistics import list_queues
 from pipeline.saga import find_phase, get_chain
 from pipeline.webhooks.outbound.payloads import (
@@ -40,6 +41,7 @@ PURPOSES: Final[dict[str, str]] = {
     UNWIND: "A checkout that is being undone.",
     RESOLVE: "A checkout with a payment of unknown outcome.",
     WEBHOOKS: "An inbound webhook, by its id in `webhook_inbox`.",
+    ORDER_CHANGES: "A change of a placed order, by its id in `order_changes`.",
     DELIVERIES: "An outbound webhook, by its id in `webhook_deliveries`.",
 }
 

@@ -14,6 +14,7 @@ from pipeline.errors import Code
 from pipeline.gateways import Gateway, MoneyKind, build_gateway, fit_lease, read_choice
 from pipeline.intake import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
+from pipeline.orders import ChangeRunner, OrderService
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder
 from pipeline.saga.executor import LINGER_SECONDS
 from pipeline.settings import Settings, SettingsError, read_settings
@@ -43,9 +44,11 @@ class Components:
     runner: Runner
     unwinder: Unwinder
     poller: PaymentPoller
+    changes: ChangeRunner
     inbox: Inbox
     dispatcher: Dispatcher
     service: CheckoutService
+    orders: OrderService
 
     def close(self) -> None:
         """Close threads and connections."""
@@ -127,9 +130,11 @@ def build_components(
         runner=Runner(executor, gateway, settings),
         unwinder=Unwinder(executor, settings),
         poller=poller,
+        changes=ChangeRunner(executor, settings),
         inbox=Inbox(executor, poller, settings),
         dispatcher=Dispatcher(transactions, settings),
         service=CheckoutService(database, transactions, publisher, gateway, settings),
+        orders=OrderService(transactions, publisher, settings),
     )
 
 

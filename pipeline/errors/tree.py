@@ -1,9 +1,10 @@
 """One tree of errors, and one helpful sentence for each code."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pipeline.errors.codes import Code
+from pipeline.errors.variants import VARIANTS
 from pipeline.errors.wording import fill
 
 __all__ = [
@@ -164,68 +165,6 @@ SENTENCES: Final[dict[Code, str]] = {
     ),
     Code.UNDO_FAILED: "Undoing {phase} failed {attempts:time|times} ({error}): settle it by hand, then retry.",
     Code.INTERNAL_ERROR: "The request could not be handled ({error}): report it with its idempotency key.",
-}
-
-#: Return whether a variant of a sentence is for these facts.
-When = Callable[[Mapping[str, Any]], bool]
-
-#: The sentence instead where the facts make the usual sentence wrong: the first whose condition holds.
-VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
-    Code.ADDRESS_MISSING: (
-        (lambda facts: facts.get("reason") == "there is none", "The cart has no shipping address: add one."),
-        (
-            lambda facts: facts.get("which") == "billing",
-            "The billing address cannot be used ({reason}): correct it, or leave it out.",
-        ),
-    ),
-    Code.VARIANT_UNKNOWN: (
-        (
-            lambda facts: "look_alike" in facts,
-            "Line {line} names {sku!q}, which is not in the catalog, but {look_alike!q} is: correct the line,"
-            " or remove it.",
-        ),
-    ),
-    Code.SKU_UNKNOWN: (
-        (
-            lambda facts: "look_alike" in facts,
-            "There is no variant with the SKU {sku!q}; {look_alike!q} looks like it: check the spelling.",
-        ),
-    ),
-    Code.CHECKOUT_ACTIVE: (
-        (
-            lambda facts: "differs" in facts,
-            "Checkout {checkout_id} of cart {cart_id} was asked for something else ({differs}): wait for its outcome,"
-            " or cancel it.",
-        ),
-        (
-            lambda facts: "state" in facts,
-            "Checkout {checkout_id} of cart {cart_id} is in progress ({state}): repeat the request in a moment.",
-        ),
-    ),
-    Code.PRICE_CHANGED: (
-        (
-            lambda facts: "differs" in facts,
-            "What is charged is not what was expected ({differs}): show it and ask again.",
-        ),
-    ),
-    Code.OUT_OF_STOCK: ((lambda facts: facts.get("available") == 0, "{sku!q} is sold out: remove it."),),
-    Code.CHECKOUT_ENDED: (
-        (
-            lambda facts: facts.get("state") == "completed",
-            "Checkout {checkout_id} is completed and its order is placed: nothing is left to pay, and to cancel,"
-            " cancel that order in your shop.",
-        ),
-        (
-            lambda facts: facts.get("state") == "unwinding",
-            "Checkout {checkout_id} is being undone: wait until its cart is open again, then start a new one.",
-        ),
-    ),
-    Code.CHECKOUT_BUSY: (
-        (
-            lambda facts: facts.get("state") == "action_required",
-            "Checkout {checkout_id} awaits 3-D Secure: the buyer must complete it, or cancel the checkout.",
-        ),
-    ),
 }
 
 

@@ -1,6 +1,6 @@
 """Intake: the service that starts, processes, cancels, releases and retries checkouts, and their status.
 
-Public modules: `idempotency` (stored responses), `moving` (owners that move to another cell), `requests` (every
+Public modules: `idempotency` (stored responses), `requests` (every
 request, checked on receipt), `result` (of a command), `starting` (starts, many at once), `status` (where a
 checkout stands).
 """

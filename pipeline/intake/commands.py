@@ -16,9 +16,9 @@ from pipeline.carts.storage import GivenCart, create_carts
 from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_cart, lock_checkouts
+from pipeline.checkouts.moving import refuse_moving
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.intake.joining import join_cart, join_payment, read_expected
-from pipeline.intake.moving import refuse_moving
 from pipeline.intake.requests import PaymentInput, ProcessRequest, StartRequest, expected_columns, fingerprint
 from pipeline.intake.result import CommandResult
 from pipeline.intake.starting import NotPlainError, Startable, find_ttl, write_starts

@@ -22,6 +22,7 @@ from pipeline.checkouts.conditions import (
     bind_conditions,
 )
 from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.saga import get_chain
 from pipeline.saga.slow import SLOW_COUNT
 from pipeline.settings import Settings
@@ -166,7 +167,7 @@ def list_checkout_queues() -> list[str]:
 
 def list_queues() -> list[str]:
     """Return every queue, in the order of the work."""
-    return [INTAKE, *list_checkout_queues(), WEBHOOKS, DELIVERIES, SWEEP]
+    return [INTAKE, *list_checkout_queues(), WEBHOOKS, ORDER_CHANGES, DELIVERIES, SWEEP]
 
 
 def _steps(active: Any, rates: Mapping[str, int]) -> tuple[PhaseFigures, ...]:

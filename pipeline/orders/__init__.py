@@ -1,8 +1,20 @@
-"""Orders after they were placed: what is left of them, and what changes them.
+"""Orders after they were placed: what is left of them, what changes them, and what moves their money.
 
-Public modules: none.
+Public modules: `requests` (checked on receipt), `result` (of a request). The room refunds settles a refund by what the
+provider shows of it: its apply_shown_refund.
 """
 
-from pipeline.orders.book import BookLine, OrderBook, load_books
+from typing import TYPE_CHECKING
 
-__all__ = ["BookLine", "OrderBook", "load_books"]
+from pipeline import import_lazily
+from pipeline.orders.book import BookLine, OrderBook, load_books
+from pipeline.orders.result import ChangeResult
+
+# Imported at their first use: who reads orders needs neither.
+if TYPE_CHECKING:
+    from pipeline.orders.runner import ChangeRunner
+    from pipeline.orders.service import OrderService
+else:
+    __getattr__ = import_lazily(__name__, {"ChangeRunner": "runner", "OrderService": "service"})
+
+__all__ = ["BookLine", "ChangeResult", "ChangeRunner", "OrderBook", "OrderService", "load_books"]

@@ -1,14 +1,16 @@
 """Leases: gateway calls are written as rows and leased before they are made, so that only one worker makes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, assert_never
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from models.states import OperationKind, OperationStatus, PaymentStatus
 from pipeline.checkouts import LockedCheckout
-from pipeline.gateways.gateway import Answer, Call, Verb
+from pipeline.gateways import Gateway
+from pipeline.gateways.gateway import Answer, Call, Unknown, Verb
 from pipeline.payments.details import DETAILS, read_details
 from pipeline.payments.operation import Operation
 from pipeline.payments.payment import Intent, PaymentState
@@ -76,6 +78,40 @@ class PlannedCall:
         """Whether the call only retrieves the payment's status."""
         return self.verb is Verb.RETRIEVE
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What a log line says of it."""
+        return {"checkout_id": str(self.call.checkout_id), "verb": self.verb}
+
+    def make(self, gateway: Gateway) -> "CallResult":
+        """Make the call."""
+        return CallResult(self, self._call(gateway))
+
+    def leave(self) -> "CallResult":
+        """Return the result of a call that was not made."""
+        return CallResult(self, None)
+
+    def note(self, error: str) -> "CallResult":
+        """Return the result of a call that raised."""
+        return CallResult(self, Unknown(error))
+
+    def _call(self, gateway: Gateway) -> Answer:
+        match self.verb:
+            case Verb.OPEN:
+                return gateway.open(self.call)
+            case Verb.AUTHORIZE:
+                return gateway.authorize(self.call)
+            case Verb.CAPTURE:
+                return gateway.capture(self.call)
+            case Verb.CANCEL:
+                return gateway.cancel(self.call)
+            case Verb.REFUND:
+                return gateway.refund(self.call)
+            case Verb.RETRIEVE:
+                return gateway.retrieve(self.call)
+            case _:
+                assert_never(self.verb)
+
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
@@ -83,6 +119,11 @@ class CallResult:
 
     planned: PlannedCall
     answer: Answer | None
+
+    @property
+    def subject_id(self) -> UUID:
+        """The checkout."""
+        return self.planned.call.checkout_id
 
 
 def take_leases(

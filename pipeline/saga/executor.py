@@ -1,10 +1,11 @@
-"""Runs steps over batches: short transactions, gateway calls between them, a failing checkout isolated from its batch.
+"""Runs steps over batches: short transactions, gateway calls between them, a failing member isolated from its batch.
 
-A step is one transaction over some checkouts. It may return gateway calls to make, messages to send, and checkouts to
-step again. The executor commits, sends the messages, makes the calls with no transaction open, and passes the answers
-to the next step as they arrive, so that one slow call never delays its batch. Nor does it block the thread: after
-`LINGER_SECONDS` another thread waits for the calls in flight, and this one serves the queue. Large baskets are
-processed by one thread at a time, and after each group of them the rest waits behind the queue.
+A step is one transaction over some checkouts, or over what else has calls to make. It may return gateway calls to
+make, messages to send, and ids to step again. The executor commits, sends the messages, makes the calls with no
+transaction open, and passes the answers to the next step as they arrive, so that one slow call never delays its batch.
+Nor does it block the thread: after `LINGER_SECONDS` another thread waits for the calls in flight, and this one serves
+the queue. Large baskets are processed by one thread at a time, and after each group of them the rest waits behind the
+queue.
 """
 
 import math
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Final, Generic
 from uuid import UUID
 
 import structlog
@@ -25,8 +26,7 @@ from pipeline.database import TransactionRunner, is_transient
 from pipeline.gateways import Gateway
 from pipeline.messaging import OutgoingMessage, Publisher
 from pipeline.messaging.ports import Backlog
-from pipeline.payments import CallResult, PlannedCall
-from pipeline.payments.gateway_calls import Calls, gather
+from pipeline.payments.gateway_calls import Calls, Planned, Result, gather
 from pipeline.saga.loads import Load, Loads
 from pipeline.settings import Settings
 
@@ -43,14 +43,14 @@ LINGER_SECONDS: Final = 0.25
 
 
 @dataclass(slots=True)
-class Step:
+class Step(Generic[Result]):
     """What is left to do once a step has committed: `again` holds groups to be stepped once more.
 
     `heavy` holds groups that come after all others, one at a time, and may yield to the queue in between. `began` is
     when the transaction began, by this process's monotonic clock; the executor sets it.
     """
 
-    calls: list[PlannedCall] = field(default_factory=list)
+    calls: Sequence[Planned[Result]] = ()
     messages: list[OutgoingMessage] = field(default_factory=list)
     again: list[list[UUID]] = field(default_factory=list)
     heavy: list[list[UUID]] = field(default_factory=list)
@@ -58,39 +58,46 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """Checkouts to step, with the answers that have arrived for them."""
+class Task(Generic[Result]):
+    """What to step, with the answers that have arrived for them."""
 
     ids: Sequence[UUID]
-    answers: Sequence[CallResult] = ()
+    answers: Sequence[Result] = ()
 
-    def split(self) -> list["Task"]:
-        """Return one task for each checkout."""
-        return [
-            Task([id_], [each for each in self.answers if each.planned.call.checkout_id == id_]) for id_ in self.ids
-        ]
+    def split(self) -> list["Task[Result]"]:
+        """Return one task for each id."""
+        return [Task([id_], [each for each in self.answers if each.subject_id == id_]) for id_ in self.ids]
 
 
-StepFunction = Callable[[Connection, Sequence[UUID], Sequence[CallResult]], Step]
-FailFunction = Callable[[Connection, UUID, Exception], Step]
+StepFunction = Callable[[Connection, Sequence[UUID], Sequence[Result]], Step[Result]]
+FailFunction = Callable[[Connection, UUID, Exception], Step[Result]]
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(Generic[Result]):
     """The queue of a batch, how a heavy group of it is stepped whole, and how it is sent back to the queue's end."""
 
     queue: str
-    step_whole: StepFunction
-    send_back: Callable[[Sequence[UUID], Connection], Step]
+    step_whole: StepFunction[Result]
+    send_back: Callable[[Sequence[UUID], Connection], Step[Result]]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How checkouts are stepped; without a lane, heavy groups are stepped as all others."""
+class Way(Generic[Result]):
+    """How a batch is stepped; without a lane, heavy groups are stepped as all others."""
 
-    step: StepFunction
-    fail: FailFunction
-    lane: Lane | None = None
+    step: StepFunction[Result]
+    fail: FailFunction[Result]
+    lane: Lane[Result] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeavyWay:
+    """How a heavy group of a queue is worked on, and how several are sent back together: a way of any results."""
+
+    queue: str
+    work: Callable[[Sequence[UUID]], None]
+    send_back: Callable[[Sequence[UUID]], None]
 
 
 class Executor:
@@ -119,7 +126,7 @@ class Executor:
         self._calls = Calls(settings.gateway_concurrency, patience_seconds)
         self._linger_seconds = linger_seconds
         self._backlog = backlog
-        self._loads: Loads[Way] = Loads()
+        self._loads: Loads[HeavyWay] = Loads()
         # Half of the redelivery time: what waits here for longer returns to the queue.
         self._max_wait_seconds = settings.redeliver_after_seconds / 2
         self._max_left = max(1, settings.gateway_concurrency // 2)
@@ -130,13 +137,13 @@ class Executor:
     def run(
         self,
         ids: Sequence[UUID],
-        step: StepFunction,
-        fail: FailFunction,
+        step: StepFunction[Result],
+        fail: FailFunction[Result],
         *,
         may_leave: bool = False,
-        lane: Lane | None = None,
+        lane: Lane[Result] | None = None,
     ) -> None:
-        """Step these checkouts until nothing is left to do now. Never raises for what a checkout may cause.
+        """Step these ids until nothing is left to do now. Never raises for what one of them may cause.
 
         With `may_leave` it may return while calls are in flight; another thread steps on with their answers. With a
         `lane`, heavy groups may be left to the thread that works on such groups, or be sent back.
@@ -149,8 +156,10 @@ class Executor:
         with self._left_changed:
             self._left_changed.wait_for(lambda: self._left == 0)
 
-    def _work_off(self, tasks: deque[Task], in_flight: set[Future[CallResult]], way: Way, leave_at: float) -> None:
-        heavy: list[Load[Way]] = []
+    def _work_off(
+        self, tasks: deque[Task[Result]], in_flight: set[Future[Result]], way: Way[Result], leave_at: float
+    ) -> None:
+        heavy: list[Load[HeavyWay]] = []
         while tasks or in_flight:
             while tasks:
                 for done in self._attempt(tasks.popleft(), way):
@@ -159,7 +168,7 @@ class Executor:
                     if way.lane is None:
                         tasks.extend(Task(group) for group in done.heavy)
                     else:
-                        heavy += [Load(group, way) for group in done.heavy]
+                        heavy += self._make_loads(done.heavy, way, way.lane)
                     in_flight.update(self._calls.submit(self._gateway, planned, done.began) for planned in done.calls)
             if in_flight:
                 left_seconds = leave_at - time.monotonic()
@@ -167,37 +176,44 @@ class Executor:
                     break
                 answers, in_flight = gather(in_flight, left_seconds if 0 < left_seconds < math.inf else None)
                 if answers:
-                    ids_answered = dict.fromkeys(each.planned.call.checkout_id for each in answers)
+                    ids_answered = dict.fromkeys(each.subject_id for each in answers)
                     tasks.append(Task(list(ids_answered), answers))
         if heavy:
-            self._loads.work_on(heavy, self._step_whole, self._yield_to_queue)
+            self._loads.work_on(heavy, lambda load: load.way.work(load.ids), self._yield_to_queue)
 
-    def _step_whole(self, load: Load[Way]) -> None:
-        """Step one heavy group, undivided, until nothing is left to do now."""
-        leave_at = time.monotonic() + self._linger_seconds
-        way = load.way if load.way.lane is None else replace(load.way, step=load.way.lane.step_whole)
-        self._work_off(deque([Task(load.ids)]), set(), way, leave_at)
+    def _make_loads(
+        self, groups: Sequence[Sequence[UUID]], way: Way[Result], lane: Lane[Result]
+    ) -> list[Load[HeavyWay]]:
+        """Return the heavy groups of a step, each to be stepped undivided until nothing is left to do now."""
+
+        def step_whole(ids: Sequence[UUID]) -> None:
+            leave_at = time.monotonic() + self._linger_seconds
+            self._work_off(deque([Task(ids)]), set(), replace(way, step=lane.step_whole), leave_at)
+
+        def send_back(ids: Sequence[UUID]) -> None:
+            self._publish(self._step(partial(lane.send_back, ids)))
+
+        return [Load(group, HeavyWay(lane.queue, step_whole, send_back)) for group in groups]
 
     def _yield_to_queue(self) -> None:
         """Send heavy groups back to the end of their queues when messages wait there, or they have waited long."""
         waiting = self._loads.waiting()
-        queues = {load.way.lane.queue for load in waiting if load.way.lane is not None}
+        queues = {load.way.queue for load in waiting}
         is_recent = time.monotonic() - waiting[0].added_at < self._max_wait_seconds
         if is_recent and (self._backlog is None or not self._backlog.heads(sorted(queues))):
             return
-        groups: dict[str, tuple[Lane, list[UUID]]] = {}
+        groups: dict[str, tuple[HeavyWay, list[UUID]]] = {}
         for load in self._loads.clear():
-            if load.way.lane is not None:
-                groups.setdefault(load.way.lane.queue, (load.way.lane, []))[1].extend(load.ids)
-        for lane, ids in groups.values():
+            groups.setdefault(load.way.queue, (load.way, []))[1].extend(load.ids)
+        for way, ids in groups.values():
             try:
-                self._publish(self._step(partial(lane.send_back, ids)))
+                way.send_back(ids)
             except Exception as error:  # noqa: BLE001 (the sweep redelivers them)
                 log.warning("batch.deferred", checkout_ids=_names(ids), error=repr(error))
             else:
-                log.info("batch.gave_way", queue=lane.queue, checkouts=len(ids))
+                log.info("batch.gave_way", queue=way.queue, checkouts=len(ids))
 
-    def _leave(self, in_flight: set[Future[CallResult]], way: Way) -> bool:
+    def _leave(self, in_flight: set[Future[Result]], way: Way[Result]) -> bool:
         """Have another thread wait for these calls; return False when too many are left already."""
         with self._left_changed:
             if self._left + len(in_flight) > self._max_left:
@@ -206,7 +222,7 @@ class Executor:
         self._waiters.submit(self._wait_for, in_flight, way)
         return True
 
-    def _wait_for(self, in_flight: set[Future[CallResult]], way: Way) -> None:
+    def _wait_for(self, in_flight: set[Future[Result]], way: Way[Result]) -> None:
         count = len(in_flight)
         try:
             self._work_off(deque(), in_flight, way, math.inf)
@@ -222,7 +238,7 @@ class Executor:
         self._waiters.shutdown()
         self._calls.close()
 
-    def _attempt(self, task: Task, way: Way) -> list[Step]:
+    def _attempt(self, task: Task[Result], way: Way[Result]) -> list[Step[Result]]:
         try:
             repeats = ANSWER_REPEATS if task.answers else 0
             return [self._step(lambda connection: way.step(connection, task.ids, task.answers), more_repeats=repeats)]
@@ -235,7 +251,7 @@ class Executor:
                 return [done for single in task.split() for done in self._attempt(single, way)]
             return self._fail(task.ids[0], error, way.fail)
 
-    def _fail(self, checkout_id: UUID, error: Exception, fail: FailFunction) -> list[Step]:
+    def _fail(self, checkout_id: UUID, error: Exception, fail: FailFunction[Result]) -> list[Step[Result]]:
         log.error("checkout.raised", checkout_id=str(checkout_id), error=repr(error), exc_info=error)
         try:
             return [self._step(lambda connection: fail(connection, checkout_id, error))]
@@ -243,12 +259,12 @@ class Executor:
             log.exception("checkout.failure_not_recorded", checkout_id=str(checkout_id), error=repr(again))
             return []
 
-    def _publish(self, done: Step) -> None:
+    def _publish(self, done: Step[Result]) -> None:
         if done.messages:
             self._publisher.send(done.messages)
 
-    def _step(self, work: Callable[[Connection], Step], *, more_repeats: int = 0) -> Step:
-        def begin(connection: Connection) -> Step:
+    def _step(self, work: Callable[[Connection], Step[Result]], *, more_repeats: int = 0) -> Step[Result]:
+        def begin(connection: Connection) -> Step[Result]:
             began = time.monotonic()
             step = work(connection)
             step.began = began

@@ -40,7 +40,7 @@ class PaymentPoller:
         """
         retrieved: set[UUID] = set()
 
-        def step(connection: Connection, ids: Sequence[UUID], answers: Sequence[CallResult]) -> Step:
+        def step(connection: Connection, ids: Sequence[UUID], answers: Sequence[CallResult]) -> Step[CallResult]:
             checkouts = lock_checkouts(connection, ids)
             if answers:
                 done, messages = self._apply(connection, checkouts, answers)
@@ -49,7 +49,7 @@ class PaymentPoller:
                 return Step(messages=messages)
             return self._plan(connection, checkouts, retrieved)
 
-        def fail(connection: Connection, checkout_id: UUID, error: Exception) -> Step:
+        def fail(connection: Connection, checkout_id: UUID, error: Exception) -> Step[CallResult]:
             del connection, error  # the executor has logged it
             retrieved.discard(checkout_id)
             return Step()
@@ -57,7 +57,9 @@ class PaymentPoller:
         self._executor.run(ids, step, fail)
         return retrieved
 
-    def _plan(self, connection: Connection, checkouts: Sequence[LockedCheckout], retrieved: set[UUID]) -> Step:
+    def _plan(
+        self, connection: Connection, checkouts: Sequence[LockedCheckout], retrieved: set[UUID]
+    ) -> Step[CallResult]:
         payments = load_payments(connection, [each.id for each in checkouts])
         intents = []
         for checkout in checkouts:

@@ -51,12 +51,12 @@ class Runner:
         connection: Connection,
         ids: Sequence[UUID],
         answers: Sequence[CallResult],
-    ) -> Step:
+    ) -> Step[CallResult]:
         held_seconds = watch.held_seconds()
         checkouts = lock_checkouts(connection, ids)
         watch.mark(connection, checkouts, partial(is_before, phase=phase), held_seconds)
         payments = store_results(connection, checkouts, answers) if answers else {}
-        step = Step(messages=pursue_late_funds(connection, checkouts, payments))
+        step: Step[CallResult] = Step(messages=pursue_late_funds(connection, checkouts, payments))
         parts = split_by_attempts([each for each in checkouts if is_before(each, phase)], most_lines)
         ready, step.again, step.heavy = parts.now, parts.again, parts.heavy
         forward.set_aside(connection, step.heavy, self._settings)
@@ -77,7 +77,7 @@ class Runner:
         )
         return step
 
-    def _send_back(self, phase: Phase, ids: Sequence[UUID], connection: Connection) -> Step:
+    def _send_back(self, phase: Phase, ids: Sequence[UUID], connection: Connection) -> Step[CallResult]:
         waiting = [each for each in lock_checkouts(connection, ids) if is_before(each, phase)]
         return Step(messages=forward.send_back(connection, waiting, phase.queue, self._settings))
 
@@ -94,9 +94,9 @@ class Runner:
         calls = take_leases(connection, intents, self._settings, pivot=work.pivot)
         return {id_: plan for id_, plan in plans.items() if not isinstance(plan, Intent)}, calls
 
-    def _fail(self, phase: Phase, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
+    def _fail(self, phase: Phase, connection: Connection, checkout_id: UUID, error: Exception) -> Step[CallResult]:
         """Count the attempt of a checkout that raised; after the last attempt, give up."""
-        step = Step()
+        step: Step[CallResult] = Step()
         for checkout in lock_checkouts(connection, [checkout_id]):
             if is_before(checkout, phase):
                 step.messages += fail_phase(connection, phase, checkout, repr(error), self._settings)

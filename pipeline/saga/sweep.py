@@ -19,6 +19,7 @@ from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import (
     lock_due_deliveries,
     lock_due_inbound_webhooks,
+    lock_due_order_changes,
     lock_expired,
     lock_scheduled,
     lock_stalled,
@@ -27,7 +28,7 @@ from pipeline.database import TransactionRunner
 from pipeline.database.backoff import back_off_sql
 from pipeline.errors import Code
 from pipeline.messaging import DELIVERIES, RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage, Publisher
-from pipeline.messaging.ports import Backlog, Head
+from pipeline.messaging.ports import ORDER_CHANGES, Backlog, Head
 from pipeline.saga import backward
 from pipeline.saga.chain import GatewayPhase, get_chain, next_phase
 from pipeline.saga.failure_policy import fail_undo, give_up
@@ -68,6 +69,15 @@ REDELIVER_DELIVERIES: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
+# One that was sent by a message that has left the queue since, and has not been worked on, costs an attempt.
+REDELIVER_ORDER_CHANGES: Final = text(f"""
+    UPDATE order_changes
+    SET sent_at = now(), due_at = now() + make_interval(secs => {_STALL}), updated_at = now(),
+        attempts = attempts + CASE WHEN sent_at IS NOT NULL AND (CAST(:head AS timestamptz) IS NULL OR sent_at < :head)
+                                   THEN 1 ELSE 0 END
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Station:
@@ -89,8 +99,8 @@ def list_stations() -> list[Station]:
 class SweepCounts:
     """What one tick did. `redelivered` counts stalled checkouts: 0 in a healthy run.
 
-    `inbound_webhooks` are providers' webhooks to be processed again, `deliveries` outbound webhooks that were due,
-    `deleted` rows past their retention.
+    `inbound_webhooks` are providers' webhooks to be processed again, `order_changes` changes of orders to be worked on
+    again, `deliveries` outbound webhooks that were due, `deleted` rows past their retention.
     """
 
     expired: int = 0
@@ -98,6 +108,7 @@ class SweepCounts:
     redelivered: int = 0
     given_up: int = 0
     inbound_webhooks: int = 0
+    order_changes: int = 0
     deliveries: int = 0
     deleted: int = 0
 
@@ -125,12 +136,13 @@ def sweep(transactions: TransactionRunner, publisher: Publisher, backlog: Backlo
     run(tick.expire)
     counts += Counter(deleted=transactions.run(partial(delete_expired, settings=settings)))
     stations = list_stations()
-    heads = backlog.heads([*(station.queue for station in stations), WEBHOOKS, DELIVERIES])
+    heads = backlog.heads([*(station.queue for station in stations), WEBHOOKS, ORDER_CHANGES, DELIVERIES])
     if heads is None:
         log.warning("sweep.blind", **counts)
         return SweepCounts(**counts)
     run(tick.redeliver_scheduled)
     run(partial(tick.redeliver_inbound_webhooks, heads.get(WEBHOOKS)))
+    run(partial(tick.redeliver_order_changes, heads.get(ORDER_CHANGES)))
     run(partial(tick.send_deliveries, heads.get(DELIVERIES)))
     for station in stations:
         run(partial(tick.redeliver, station, heads.get(station.queue)))
@@ -208,6 +220,21 @@ class Tick:
         return Swept(
             [OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(inbound_webhooks=len(due))
         )
+
+    def redeliver_order_changes(self, head: Head | None, connection: Connection) -> Swept:
+        """Redeliver changes of orders that are due: a retry, an expired lease, or a lost message; no backlog grows."""
+        due = lock_due_order_changes(connection, self._room(head))
+        if due:
+            connection.execute(
+                REDELIVER_ORDER_CHANGES,
+                {
+                    "ids": [row.id for row in due],
+                    "head": None if head is None else head.sent_at or datetime.fromtimestamp(0, UTC),
+                    "redeliver_after_seconds": self.settings.redeliver_after_seconds,
+                },
+            )
+        messages = [OutgoingMessage(ORDER_CHANGES, row.id, row.now) for row in due]
+        return Swept(messages, counts=+Counter(order_changes=len(due)))
 
     def send_deliveries(self, head: Head | None, connection: Connection) -> Swept:
         """Send outbound webhooks that are due, first or as a retry; no backlog is doubled."""

@@ -54,16 +54,16 @@ class Unwinder:
         connection: Connection,
         ids: Sequence[UUID],
         answers: Sequence[CallResult],
-    ) -> Step:
+    ) -> Step[CallResult]:
         held_seconds = watch.held_seconds()
         checkouts = lock_checkouts(connection, ids)
         watch.mark(connection, checkouts, lambda each: each.state is CheckoutState.UNWINDING, held_seconds)
         payments = store_results(connection, checkouts, answers) if answers else {}
-        step = Step()
+        step: Step[CallResult] = Step()
         pursue_late_funds(connection, checkouts, payments)
         ended = [each for each in checkouts if each.state in ENDINGS]
         if ended:
-            step.calls += self._void_or_refund_late(connection, ended)
+            step.calls = self._void_or_refund_late(connection, ended)
         parts = split_by_attempts([each for each in checkouts if each.state is CheckoutState.UNWINDING], most_lines)
         unwinding, step.again, step.heavy = parts.now, parts.again, parts.heavy
         forward.set_aside(connection, step.heavy, self._settings)
@@ -79,7 +79,7 @@ class Unwinder:
             step.again.append(rest)
         return step
 
-    def _send_back(self, ids: Sequence[UUID], connection: Connection) -> Step:
+    def _send_back(self, ids: Sequence[UUID], connection: Connection) -> Step[CallResult]:
         unwinding = [each for each in lock_checkouts(connection, ids) if each.state is CheckoutState.UNWINDING]
         return Step(messages=forward.send_back(connection, unwinding, UNWIND, self._settings))
 
@@ -89,7 +89,7 @@ class Unwinder:
         phase: Phase,
         group: Sequence[LockedCheckout],
         payments: Mapping[UUID, PaymentState],
-        step: Step,
+        step: Step[CallResult],
     ) -> bool:
         """Undo one phase for a group. Return True when some of it has more to undo right away."""
         match phase.work:
@@ -110,11 +110,11 @@ class Unwinder:
         work: GatewayPhase,
         group: Sequence[LockedCheckout],
         known: Mapping[UUID, PaymentState],
-        step: Step,
+        step: Step[CallResult],
     ) -> list[LockedCheckout]:
         payments = {**load_payments(connection, [each.id for each in group if each.id not in known]), **known}
         plans = {each.id: work.plan_undo(each, payments.get(each.id), self._settings) for each in group}
-        step.calls += self._lease(connection, group, payments, plans)
+        step.calls = [*step.calls, *self._lease(connection, group, payments, plans)]
         undone: list[LockedCheckout] = []
         retries: dict[UUID, Retry] = {}
         reviews: dict[UUID, Review] = {}
@@ -161,7 +161,7 @@ class Unwinder:
         backward.schedule_next_poll(connection, [*settled, *reviews], self._settings)
         return self._lease(connection, ended, payments, plans)
 
-    def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step:
+    def _fail(self, connection: Connection, checkout_id: UUID, error: Exception) -> Step[CallResult]:
         """Count the attempt of an undo that raised; after the last attempt, move to review."""
         for checkout in lock_checkouts(connection, [checkout_id]):
             if checkout.state is not CheckoutState.UNWINDING:

@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     price_drift_tolerances: str = ""
     #: Largest totals, in the same way; converted by the newest rates. Without a rate only the gateway's limit holds.
     max_totals: str = "EUR:99999999"
+    #: Whether the cancel of a placed order returns the uses of its coupons.
+    cancel_returns_coupons: bool = True
 
     #: Most messages of one batch: a quarter more checkouts a second than with 64.
     batch_size: Count = 256

@@ -25,7 +25,7 @@ MAX_POSTGRES_CORES: Final = 64
 #: Valkey serves commands with one thread.
 MAX_VALKEY_CORES: Final = 1
 #: Lines that work only after a failure, or once a second: one process of each, two hosts have two.
-SPARE_LINES: Final = ("unwind", "resolve", "webhooks", "deliveries", "sweep", "scheduler")
+SPARE_LINES: Final = ("unwind", "resolve", "webhooks", "order_changes", "deliveries", "sweep", "scheduler")
 
 
 @dataclass(frozen=True, slots=True)

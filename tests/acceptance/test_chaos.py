@@ -27,7 +27,7 @@ CHECKOUTS: Final = 250
 BUILD_CHECKOUTS: Final = 80
 BUILD_SECONDS: Final = 8.0
 #: Lines of the Procfile whose queues buyers do not wait for.
-QUIET: Final = ("resolve", "webhooks", "deliveries", "sweep")
+QUIET: Final = ("resolve", "webhooks", "order_changes", "deliveries", "sweep")
 #: Shorter times, in the proportions of the defaults, so that recovery from each fault is faster.
 TIMES: Final = {
     "CHECKOUT_REDELIVER_AFTER_SECONDS": "1.5",

@@ -64,19 +64,19 @@ class Start(NamedTuple):
 
 STARTS: Final = {
     "worker": Start(
-        "import dramatiq.cli; from workers.main import build_broker; assert len(build_broker().actors) == 13",
-        860,
+        "import dramatiq.cli; from workers.main import build_broker; assert len(build_broker().actors) == 14",
+        870,
         TOOLS | LATER | TERMINAL | HTTP | {"apscheduler", "pipeline.webhooks.outbound.payloads"},
     ),
-    "scheduler": Start(SCHEDULER, 880, TOOLS | LATER | TERMINAL | HTTP),
-    "web": Start(WEB, 1226, TOOLS | LATER | TERMINAL | {"apscheduler"}),
+    "scheduler": Start(SCHEDULER, 890, TOOLS | LATER | TERMINAL | HTTP),
+    "web": Start(WEB, 1260, TOOLS | LATER | TERMINAL | {"apscheduler"}),
     "help": Start(
         COMMAND.format(arguments=["--help"]),
         340,
         TOOLS | LATER | HTTP | {"sqlalchemy", "pydantic", "redis", "dramatiq", "structlog", "pipeline", "models"},
     ),
     "keys": Start(COMMAND.format(arguments=["keys", "--help"]), 750, TOOLS | LATER | HTTP | {"redis", "dramatiq"}),
-    "audit": Start(COMMAND.format(arguments=["audit", "--help"]), 1040, TOOLS | LATER | HTTP | {"apscheduler"}),
+    "audit": Start(COMMAND.format(arguments=["audit", "--help"]), 1050, TOOLS | LATER | HTTP | {"apscheduler"}),
     "monitor": Start(COMMAND.format(arguments=["monitor", "--help"]), 975, TOOLS | LATER | HTTP | {"apscheduler"}),
 }
 

@@ -28,7 +28,8 @@ CREATE TABLE order_changes (
     CONSTRAINT order_changes_checkout_id_fkey FOREIGN KEY (checkout_id) REFERENCES checkouts (id),
     CONSTRAINT order_changes_kind_check CHECK (kind IN ('cancel', 'dispute', 'fulfillment', 'refund', 'restock')),
     CONSTRAINT order_changes_state_check CHECK (state IN ('done', 'failed', 'needs_review', 'requested', 'running')),
-    CONSTRAINT order_changes_amount_check CHECK (amount_minor > 0 AND delivery_minor BETWEEN 0 AND amount_minor),
+    CONSTRAINT order_changes_amount_check CHECK ((amount_minor > 0 OR amount_minor = 0
+        AND kind IN ('cancel', 'refund')) AND delivery_minor BETWEEN 0 AND amount_minor),
     CONSTRAINT order_changes_amount_given_check
         CHECK ((amount_minor IS NOT NULL) = (kind IN ('refund', 'cancel', 'dispute'))),
     CONSTRAINT order_changes_key_check CHECK ((idempotency_key IS NULL) = (fingerprint IS NULL)),

@@ -74,7 +74,7 @@ class Inbox:
 
     def _sort(
         self, matches: dict[UUID, UUID], connection: Connection, ids: Sequence[UUID], _answers: Sequence[CallResult]
-    ) -> Step:
+    ) -> Step[CallResult]:
         """Lease those that match a payment, and postpone or close the others."""
         waiting, unmatched, found = {}, {}, {}
         for row in lock_inbound_webhooks(connection, ids, skip_locked=True):
@@ -121,7 +121,7 @@ class Inbox:
         connection: Connection,
         ids: Sequence[UUID],
         _answers: Sequence[CallResult],
-    ) -> Step:
+    ) -> Step[CallResult]:
         """Settle those with a retrieved payment; the others are retried."""
         rows = lock_inbound_webhooks(connection, ids)
         applied = [row for row in rows if matches[row.id] in retrieved]
@@ -131,7 +131,7 @@ class Inbox:
         self._postpone(connection, unanswered, self._settings.retry_cap_seconds)
         return Step()
 
-    def _fail(self, connection: Connection, webhook_id: UUID, error: Exception) -> Step:
+    def _fail(self, connection: Connection, webhook_id: UUID, error: Exception) -> Step[CallResult]:
         """Count the attempt of a webhook that raised."""
         reason = repr(error)[:1000].replace("\x00", "\ufffd")
         rows = lock_inbound_webhooks(connection, [webhook_id])

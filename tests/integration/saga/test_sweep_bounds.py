@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from pipeline.gateways import build_gateway
 from pipeline.gateways.gateway import Call
+from pipeline.payments import CallResult
 from pipeline.saga.chain import CHAIN
 from pipeline.saga.executor import Step
 from pipeline.saga.sweep import SweepCounts
@@ -134,7 +135,7 @@ def test_a_failure_that_is_reported_too_late_changes_nothing(works: Works, shelf
     works.service.cancel(turned, OWNER)
     before = take_snapshot(engine)
 
-    def explode(*_: object) -> Step:
+    def explode(*_: object) -> Step[CallResult]:
         raise RuntimeError("too late")
 
     # When

@@ -46,8 +46,8 @@ def test_a_peak_is_carried_by_so_much() -> None:
     assert plan.processes["sweep"] == plan.processes["scheduler"] == 1
     assert plan.calls_in_flight == 1600
     assert (round(plan.worker_cores, 9), round(plan.postgres_cores, 9), round(plan.valkey_cores, 9)) == (8, 2, 0.2)
-    assert plan.connections == (2 + 25 + 25 + 6) * 5 + 4 * 8
-    assert plan.worker_megabytes == (2 + 25 + 25 + 4 + 6) * 116
+    assert plan.connections == (2 + 25 + 25 + 7) * 5 + 4 * 8
+    assert plan.worker_megabytes == (2 + 25 + 25 + 4 + 7) * 116
     assert (plan.wal_bytes_per_second, plan.cells, plan.bound_by) == (2_000_000, 1, "Valkey")
 
 

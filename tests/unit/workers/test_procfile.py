@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.saga import CHAIN
 from scripts.environments.supervisor import GRACE_SECONDS
 from scripts.local_servers.embedded import ROOT
@@ -20,7 +21,7 @@ def test_every_queue_has_its_line_and_is_named_after_it() -> None:
     # When
     found = {name: match[1] for name, line in lines.items() if (match := re.search(r"-Q (\S+)", line))}
     # Then
-    queues = [INTAKE, *(phase.queue for phase in CHAIN), UNWIND, RESOLVE, WEBHOOKS, DELIVERIES, SWEEP]
+    queues = [INTAKE, *(phase.queue for phase in CHAIN), UNWIND, RESOLVE, WEBHOOKS, ORDER_CHANGES, DELIVERIES, SWEEP]
     assert found == {queue.removeprefix("checkout."): queue for queue in queues}
     assert lines.keys() - found.keys() == {"scheduler", "web"}
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from models.states import MoveState
 from pipeline.carts.cart_input import CartContent
+from pipeline.checkouts.moving import explain_move
 from pipeline.errors import Code, Refused
-from pipeline.intake.moving import explain_move
 from pipeline.security import Caller, Scope
 from pipeline.security.tokens import refuse_token
 from pipeline.settings import Settings

@@ -30,8 +30,14 @@ class OrderRecord(Base):
         Index("orders_cart_key", "cart_id", unique=True, postgresql_where=text("state <> 'cancelled'")),
         # For lists, newest first: ids are in time's order.
         Index("orders_owner_id_idx", "owner", "id"),
-        Index("orders_owner_customer_idx", "owner", "customer", "id", postgresql_where=text("customer IS NOT NULL")),
-        Index("orders_owner_reference_idx", "owner", "reference", "id", postgresql_where=text("reference IS NOT NULL")),
+        Index(
+            "orders_owner_cancelled_idx",
+            *("owner", "id"),
+            postgresql_where=text("state = 'cancelled' AND number IS NOT NULL"),
+        ),
+        # By name first: operators look in the orders of all owners.
+        Index("orders_customer_owner_idx", "customer", "owner", "id", postgresql_where=text("customer IS NOT NULL")),
+        Index("orders_reference_owner_idx", "reference", "owner", "id", postgresql_where=text("reference IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -47,6 +47,8 @@ class OrderChangeRecord(Base):
         Index(None, "order_id", "id"),
         Index("order_changes_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("order_changes_review_idx", "id", postgresql_where=text("state = 'needs_review'")),
+        Index("order_changes_dispute_idx", "id", postgresql_where=text("kind = 'dispute' AND state = 'running'")),
+        Index("order_changes_ended_idx", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
         # An order is cancelled once.
         Index(
             "order_changes_cancel_key",

@@ -17,6 +17,8 @@ class PaymentRecord(Base):
 
     `attempts` counts payment attempts (a second card is a second attempt); `action` is what the buyer must do.
     `review` says what an operator must settle for a checkout that has ended: money that no rule could void or refund.
+    Once the order is placed, `charge_due_at` is when the captured payment is read again with its refunds and disputes
+    (None: nothing is expected), and until `charge_leased_until` only the worker with the lease reads it.
     """
 
     __tablename__ = "payments"
@@ -24,6 +26,7 @@ class PaymentRecord(Base):
         one_of("status", PaymentStatus),
         max_length("token", 255),
         Index("payments_review_idx", "checkout_id", postgresql_where=text("review IS NOT NULL")),
+        Index("payments_charge_due_idx", "charge_due_at", postgresql_where=text("charge_due_at IS NOT NULL")),
     )
 
     checkout_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
@@ -35,6 +38,8 @@ class PaymentRecord(Base):
     action: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     authorized_until: Mapped[datetime | None]
     review: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    charge_due_at: Mapped[datetime | None]
+    charge_leased_until: Mapped[datetime | None]
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 

@@ -32,6 +32,7 @@ from pipeline.intake import CheckoutService, PaymentInput, StartRequest, Status
 from pipeline.messaging import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
 from pipeline.messaging.ports import ORDER_CHANGES, Head
 from pipeline.orders import ChangeRunner, OrderService
+from pipeline.orders.charges import ChargeReader
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder, get_chain
 from pipeline.saga.resolve import resolve
 from pipeline.saga.sweep import SweepCounts, sweep
@@ -111,7 +112,8 @@ class InProcessEngine:
         self.runner = Runner(executor, gateway, self.settings)
         self.unwinder = Unwinder(executor, self.settings)
         self.poller = PaymentPoller(executor, self.settings)
-        self.inbox = Inbox(executor, self.poller, self.settings)
+        self.charges = ChargeReader(transactions, self.queues, gateway, self.settings)
+        self.inbox = Inbox(executor, self.poller, self.charges, self.settings)
         self.service = CheckoutService(self.database, transactions, self.queues, gateway, self.settings)
         self.changes = ChangeRunner(executor, self.settings)
         self.orders = OrderService(transactions, self.queues, self.settings)
@@ -119,6 +121,7 @@ class InProcessEngine:
     def close(self) -> None:
         """Close threads and connections of the executor and the gateway."""
         self.executor.close()
+        self.charges.close()
         self.gateway.close()
 
     def run_phase(self, name: str, *, batch: int = BATCH) -> int:
@@ -138,7 +141,7 @@ class InProcessEngine:
             if undone := self.queues.take(UNWIND, batch):
                 self.unwinder.run(undone)
             if late := self.queues.take(RESOLVE, batch):
-                resolve(self.transactions, self.runner, self.unwinder, self.poller, late)
+                resolve(self.transactions, self.runner, self.unwinder, self.poller, late, read_charges=self.charges.run)
             if webhooks := self.queues.take(WEBHOOKS, batch):
                 self.inbox.run(webhooks)
             if changes := self.queues.take(ORDER_CHANGES, batch):

@@ -76,7 +76,14 @@ def _run_phase(components: Components, phase: Phase) -> Callable[..., None]:
 
 def _resolve(components: Components) -> Callable[..., None]:
     def run(*ids: str) -> None:
-        resolve(components.transactions, components.runner, components.unwinder, components.poller, _ids(ids))
+        resolve(
+            components.transactions,
+            components.runner,
+            components.unwinder,
+            components.poller,
+            _ids(ids),
+            read_charges=components.charges.run,
+        )
 
     return run
 

@@ -15,6 +15,7 @@ from pipeline.gateways import Gateway, MoneyKind, build_gateway, fit_lease, read
 from pipeline.intake import CheckoutService
 from pipeline.messaging.rejected_messages import keep_rejected_message
 from pipeline.orders import ChangeRunner, OrderService
+from pipeline.orders.charges import ChargeReader
 from pipeline.saga import Executor, PaymentPoller, Runner, Unwinder
 from pipeline.saga.executor import LINGER_SECONDS
 from pipeline.settings import Settings, SettingsError, read_settings
@@ -44,6 +45,7 @@ class Components:
     runner: Runner
     unwinder: Unwinder
     poller: PaymentPoller
+    charges: ChargeReader
     changes: ChangeRunner
     inbox: Inbox
     dispatcher: Dispatcher
@@ -53,6 +55,7 @@ class Components:
     def close(self) -> None:
         """Close threads and connections."""
         self.dispatcher.close()
+        self.charges.close()
         self.executor.close()
         self.gateway.close()
         self.broker.close()
@@ -118,6 +121,7 @@ def build_components(
     executor = Executor(transactions, publisher, gateway, settings, linger_seconds=LINGER_SECONDS, backlog=backlog)
     broker.add_middleware(FinishCalls(executor))
     poller = PaymentPoller(executor, settings)
+    charges = ChargeReader(transactions, publisher, gateway, settings)
     return Components(
         settings=settings,
         database=database,
@@ -130,8 +134,9 @@ def build_components(
         runner=Runner(executor, gateway, settings),
         unwinder=Unwinder(executor, settings),
         poller=poller,
+        charges=charges,
+        inbox=Inbox(executor, poller, charges, settings),
         changes=ChangeRunner(executor, settings),
-        inbox=Inbox(executor, poller, settings),
         dispatcher=Dispatcher(transactions, settings),
         service=CheckoutService(database, transactions, publisher, gateway, settings),
         orders=OrderService(transactions, publisher, settings),

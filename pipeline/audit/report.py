@@ -8,10 +8,12 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models.names import PARTITIONED
+from pipeline.audit.invariants.changes import CHANGES
 from pipeline.audit.invariants.history import HISTORY
 from pipeline.audit.invariants.locks import LOCKS
 from pipeline.audit.invariants.orders import ORDERS
 from pipeline.audit.invariants.payments import PAYMENTS
+from pipeline.audit.invariants.refunds import REFUNDS
 from pipeline.audit.invariants.stock import STOCK
 from pipeline.audit.invariants.times import TIMES
 from pipeline.audit.invariants.undone import UNDONE
@@ -23,7 +25,17 @@ from pipeline.gateways.installed import load_gateways
 from pipeline.settings import Settings
 
 #: The engine's own. A gateway may add some about its tables: `list_invariants` has those too.
-INVARIANTS: Final[tuple[Invariant, ...]] = (*STOCK, *LOCKS, *ORDERS, *PAYMENTS, *HISTORY, *UNDONE, *TIMES)
+INVARIANTS: Final[tuple[Invariant, ...]] = (
+    *STOCK,
+    *LOCKS,
+    *ORDERS,
+    *PAYMENTS,
+    *HISTORY,
+    *UNDONE,
+    *TIMES,
+    *REFUNDS,
+    *CHANGES,
+)
 
 #: Rows of one violation that are fetched. An invariant may be violated by every checkout; some rows are enough to see
 #: why.

@@ -43,6 +43,9 @@ PAYMENT_NEEDS_REVIEW: Final = "(p.review IS NOT NULL)"
 UNKNOWN: Final = """(o.status IN ('intended', 'unknown') AND o.status = 'unknown'
         AND o.created_at < now() - make_interval(secs => :unknown_seconds))"""
 
+#: Was placed: an order `o`, also one that was cancelled since, which keeps its number.
+WAS_PLACED: Final = "(o.state = 'placed' OR o.number IS NOT NULL)"
+
 COUNT_EXPIRED: Final = f"SELECT count(*) FROM checkouts c WHERE {EXPIRED}"
 COUNT_STUCK: Final = f"SELECT count(*) FROM checkouts c WHERE {STUCK}"
 COUNT_NEEDS_REVIEW: Final = f"SELECT count(*) FROM checkouts c WHERE {NEEDS_REVIEW}"

@@ -23,11 +23,19 @@ PUBLIC_KINDS: Final = (
     "checkout.cancelled",
     "checkout.expired",
     "checkout.needs_review",
+    "order.placed",
+    "order.cancelled",
+    "order.refunded",
+    "order.refund_failed",
+    "order.restocked",
+    "order.fulfilled",
+    "order.disputed",
 )
 
 #: After these a checkout has reached a stable state: its long polls are answered.
 STABLE_KINDS: Final = frozenset(
-    {"checkout.awaiting_payment", "payment.declined", *PUBLIC_KINDS} - {"checkout.started", "checkout.phase_completed"}
+    {"checkout.awaiting_payment", "payment.declined", *(each for each in PUBLIC_KINDS if each.startswith("checkout."))}
+    - {"checkout.started", "checkout.phase_completed"}
 )
 
 # The events, and one delivery of each public event to each endpoint that has its kind.

@@ -65,6 +65,11 @@ DUE_ORDER_CHANGES: Final = text("""
     ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
+DUE_CHARGES: Final = text("""
+    SELECT checkout_id AS id, now() AS now FROM payments WHERE charge_due_at <= now()
+    ORDER BY charge_due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+
 STOCK: Final = text("""
     SELECT variant_id, location_id, on_hand, reserved, backorderable FROM stock_levels
     WHERE variant_id = ANY(CAST(:variant_ids AS bigint[])) ORDER BY variant_id, location_id FOR NO KEY UPDATE
@@ -174,6 +179,11 @@ def lock_orders(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
 def lock_due_order_changes(connection: Connection, limit: int) -> Sequence[Row[Any]]:
     """Lock changes of orders that are due for a retry, or for redelivery of a lost message."""
     return connection.execute(DUE_ORDER_CHANGES, {"limit": limit}).all()
+
+
+def lock_due_charges(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Lock payments of placed orders that are to be read again; return the ids of their checkouts."""
+    return connection.execute(DUE_CHARGES, {"limit": limit}).all()
 
 
 def lock_stock(connection: Connection, variant_ids: Sequence[int]) -> Sequence[Row[Any]]:

@@ -16,6 +16,8 @@ class CommandLine(StrEnum):
     SHOW = "checkout checkouts show ID"
     RELEASE = "checkout checkouts release ID --reason TEXT"
     RETRY = "checkout checkouts retry ID --reason TEXT"
+    LIST_ORDERS = "checkout orders list"
+    SHOW_ORDER = "checkout orders show NUMBER"
     CLEANUP = "checkout checkouts cleanup"
     DIAGNOSE = "checkout diagnose"
     AUDIT = "checkout audit"

@@ -36,6 +36,11 @@ OBSTACLES: Final = (
         _count("payment_operations WHERE status IN ('intended', 'unknown')"),
     ),
     (
+        "{count:change of an order has|changes of orders have} not ended",
+        # By two partial indexes; disputes may stay open for months, and have a third.
+        _count("order_changes WHERE (due_at IS NOT NULL OR state = 'needs_review')"),
+    ),
+    (
         "{count:outbound webhook is|outbound webhooks are} not delivered, or not yet past the retention",
         _count("webhook_deliveries WHERE true"),
     ),

@@ -23,16 +23,25 @@ from pipeline.checkouts.conditions import (
     late_sweep_seconds,
     stopped_sweep_seconds,
 )
+from pipeline.checkouts.order_conditions import (
+    COUNT_CHANGES_REVIEW,
+    COUNT_CHANGES_STUCK,
+    COUNT_DISPUTES_OPEN,
+    COUNT_REFUNDS_RETURNED,
+)
 from pipeline.errors.wording import fill
 from pipeline.gateways import describe_choice, read_choice
 from pipeline.operations.commands import CommandLine
 from pipeline.operations.health import (
+    CHANGES_REVIEW,
+    CHANGES_STUCK,
     DEAD_LETTERED,
     EXPIRED,
     NEEDS_REVIEW,
     PARTITIONS_MISPLACED,
     PARTITIONS_MISSING,
     PAYMENTS_REVIEW,
+    REFUNDS_RETURNED,
     STUCK,
     UNKNOWN,
 )
@@ -106,6 +115,16 @@ QUESTIONS: Final = (
         UNKNOWN,
         CommandLine.RECONCILE,
         COUNT_UNKNOWN,
+    ),
+    _Question("changes_stuck", Severity.CRITICAL, CHANGES_STUCK, CommandLine.MONITOR, COUNT_CHANGES_STUCK),
+    _Question("changes_review", Severity.WARNING, CHANGES_REVIEW, CommandLine.SHOW_ORDER, COUNT_CHANGES_REVIEW),
+    _Question("refunds_returned", Severity.CRITICAL, REFUNDS_RETURNED, CommandLine.SHOW_ORDER, COUNT_REFUNDS_RETURNED),
+    _Question(
+        "disputes_open",
+        Severity.WARNING,
+        "{count:dispute is|disputes are} open: send the evidence in the provider's dashboard before it is due",
+        CommandLine.LIST_ORDERS,
+        COUNT_DISPUTES_OPEN,
     ),
     _Question(
         "held_by_ended",

@@ -22,6 +22,7 @@ from pipeline.checkouts.conditions import (
     late_sweep_seconds,
     stopped_sweep_seconds,
 )
+from pipeline.checkouts.order_conditions import COUNT_CHANGES_REVIEW, COUNT_CHANGES_STUCK, COUNT_REFUNDS_RETURNED
 from pipeline.errors.wording import fill
 from pipeline.operations.commands import CommandLine
 from pipeline.operations.replication import (
@@ -49,6 +50,14 @@ PARTITIONS_MISSING: Final = (
     " default partition"
 )
 PARTITIONS_MISPLACED: Final = "{count:table has|tables have} rows in the default partition that belong to a month"
+CHANGES_STUCK: Final = (
+    "{count:change of an order is|changes of orders are} overdue: the worker of checkout.order_changes or the scheduler"
+    " does not run"
+)
+CHANGES_REVIEW: Final = "{count:change of an order needs|changes of orders need} review"
+REFUNDS_RETURNED: Final = (
+    "{count:refund was|refunds were} accepted by the provider and failed later: the buyer does not have the money"
+)
 DEAD_LETTERED: Final = "{count:outbound webhook is|outbound webhooks are} dead-lettered"
 
 #: Longest time of the query: a database that needs longer is reported as one that does not answer.
@@ -65,6 +74,9 @@ DATABASE_CHECKS: Final = (
     "tax_rates_ended",
     "needs_review",
     "payments_review",
+    "changes_stuck",
+    "changes_review",
+    "refunds_returned",
     "partitions_missing",
     "partitions_misplaced",
     "synchronous_standbys",
@@ -81,6 +93,8 @@ FIGURES: Final = text(f"""
            ({COUNT_EXPIRED}) AS expired, ({COUNT_STUCK}) AS stuck,
            ({COUNT_NEEDS_REVIEW}) AS reviews, ({COUNT_PAYMENTS_REVIEW}) AS payment_reviews,
            ({COUNT_UNKNOWN}) AS unknown, ({COUNT_DEAD_LETTERED}) AS dead_lettered,
+           ({COUNT_CHANGES_STUCK}) AS changes_stuck, ({COUNT_CHANGES_REVIEW}) AS changes_review,
+           ({COUNT_REFUNDS_RETURNED}) AS refunds_returned,
            ({NEWEST}) AS newest_rate_at,
            ({COUNT_LAPSED}) AS taxes_lapsed,
            ({COUNT_PARTITIONS_MISSING}) AS partitions_missing,
@@ -140,6 +154,9 @@ def check_database(connection: Connection, settings: Settings, head: str) -> tup
         ),
         "needs_review": _count(row.reviews, NEEDS_REVIEW),
         "payments_review": _count(row.payment_reviews, PAYMENTS_REVIEW),
+        "changes_stuck": _count(row.changes_stuck, CHANGES_STUCK),
+        "changes_review": _count(row.changes_review, CHANGES_REVIEW),
+        "refunds_returned": _count(row.refunds_returned, REFUNDS_RETURNED),
         "partitions_missing": _count(row.partitions_missing, PARTITIONS_MISSING),
         "partitions_misplaced": _count(row.partitions_misplaced, PARTITIONS_MISPLACED),
         "synchronous_standbys": _check_synchronous(replication),

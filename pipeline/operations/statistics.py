@@ -23,6 +23,7 @@ from pipeline.checkouts.conditions import (
 )
 from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.messaging.ports import ORDER_CHANGES
+from pipeline.operations.order_figures import OrderFigures, read_order_figures
 from pipeline.saga import get_chain
 from pipeline.saga.slow import SLOW_COUNT
 from pipeline.settings import Settings
@@ -130,6 +131,7 @@ class Stats:
     rejected_messages: int
     redelivered: int
     redelivered_slow: int
+    orders: OrderFigures
 
 
 def read_stats(connection: Connection, settings: Settings, *, hours: float = 24) -> Stats:
@@ -156,6 +158,7 @@ def read_stats(connection: Connection, settings: Settings, *, hours: float = 24)
         duration=Duration(**duration) if duration is not None else None,
         steps=_steps(active, rates),
         stuck=sum(row["stuck"] for row in active),
+        orders=read_order_figures(connection, bound),
         **figures,
     )
 

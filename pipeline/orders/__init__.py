@@ -1,7 +1,8 @@
 """Orders after they were placed: what is left of them, what changes them, and what moves their money.
 
-Public modules: `requests` (checked on receipt), `result` (of a request). The room refunds settles a refund by what the
-provider shows of it: its apply_shown_refund.
+Public modules: `charges` (reads what happened at the provider), `reading` (one order, a list, one change), `requests`
+(checked on receipt), `result` (of a request). The room refunds settles a refund by what the provider shows of it: its
+apply_shown_refund.
 """
 
 from typing import TYPE_CHECKING

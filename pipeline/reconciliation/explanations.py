@@ -1,9 +1,9 @@
 """The sentence for each finding: its meaning and the advice."""
 
-from typing import Final, assert_never
+from typing import Final
 
 from models.states import CheckoutState
-from pipeline.reconciliation.findings import Finding, FindingKind
+from pipeline.reconciliation.findings import ChargeDifference, Finding, FindingKind
 
 MEANINGS: Final = {
     FindingKind.CHARGED_WITHOUT_ORDER: "The provider has kept money, and there is no order.",
@@ -13,6 +13,10 @@ MEANINGS: Final = {
     FindingKind.ORPHANED_PAYMENT: "Another payment object than the checkout's own is live at the provider.",
     FindingKind.MISSING_AT_PROVIDER: "The provider does not have the object of the stored payment.",
     FindingKind.STATUS_DIFFERS: "The provider's status differs from the stored one; no money is at stake.",
+    FindingKind.REFUND_NOT_RECORDED: "The provider has made a refund that no change of the order records.",
+    FindingKind.REFUND_MISSING: "A refund is recorded as made, and at the provider it failed or does not exist.",
+    FindingKind.REFUND_DIFFERS: "A refund has another amount or state at the provider than in the database.",
+    FindingKind.DISPUTE_NOT_RECORDED: "The provider's state of a dispute is not recorded.",
     FindingKind.UNKNOWN_CHECKOUT: "An object names a checkout that is not in this database. A note; never touched.",
 }
 
@@ -23,6 +27,8 @@ def sentence(finding: Finding) -> str:
 
 
 def _describe(finding: Finding) -> str:
+    if finding.difference is not None:
+        return _describe_difference(finding.kind, finding.difference)
     local, held = finding.local, finding.held
     state = "is unknown" if local is None else f"is {local.state}"
     there = "not there" if held is None else held.status
@@ -44,10 +50,35 @@ def _describe(finding: Finding) -> str:
         case FindingKind.STATUS_DIFFERS:
             stored = None if local is None else local.status
             return f"The stored status is {stored}, the provider's is {there}; no money is at stake."
-        case FindingKind.UNKNOWN_CHECKOUT:
-            return "This object names a checkout that is not in this database."
         case _:
-            assert_never(finding.kind)
+            return "This object names a checkout that is not in this database."
+
+
+def _describe_difference(kind: FindingKind, difference: ChargeDifference) -> str:
+    stored, shown = difference.stored or "nothing", difference.shown or "not there"
+    if kind is FindingKind.REFUND_NOT_RECORDED:
+        return f"The provider has a refund ({shown}) that is not recorded."
+    what = "dispute" if kind is FindingKind.DISPUTE_NOT_RECORDED else "refund"
+    return f"What is recorded of a {what} is: {stored}; at the provider it is: {shown}."
+
+
+#: What a person does, where nothing else is to be said.
+ADVICE: Final = {
+    FindingKind.CHARGED_WITHOUT_ORDER: "--repair refunds it.",
+    FindingKind.ORDER_WITHOUT_CHARGE: "Ask the buyer to pay again, or do not deliver.",
+    FindingKind.AMOUNT_DIFFERS: "Settle the difference with the buyer, at the provider.",
+    FindingKind.LIVE_AUTHORIZATION: "--repair voids it.",
+    FindingKind.ORPHANED_PAYMENT: "--repair voids it, or refunds what it captured.",
+    FindingKind.MISSING_AT_PROVIDER: (
+        "Check that the API keys are of the account it was made with; if they are, ask the provider."
+    ),
+    FindingKind.STATUS_DIFFERS: "The order is paid: report it.",
+    FindingKind.REFUND_NOT_RECORDED: "--repair records it as a change of the order.",
+    FindingKind.REFUND_MISSING: "Ask the provider. If the buyer has no money, refund it there: that is recorded.",
+    FindingKind.REFUND_DIFFERS: "Settle the difference with the buyer, at the provider.",
+    FindingKind.DISPUTE_NOT_RECORDED: "--repair records it.",
+    FindingKind.UNKNOWN_CHECKOUT: "Another database may use the same account: nothing is done.",
+}
 
 
 def _advise(finding: Finding) -> str:
@@ -56,22 +87,8 @@ def _advise(finding: Finding) -> str:
         return "The checkout needs review: settle it at the provider, then retry the checkout."
     if local is not None and local.review is not None and finding.remedy is None:
         return local.review
-    match finding.kind:
-        case FindingKind.CHARGED_WITHOUT_ORDER:
-            return "--repair refunds it."
-        case FindingKind.ORDER_WITHOUT_CHARGE:
-            return "Ask the buyer to pay again, or do not deliver."
-        case FindingKind.AMOUNT_DIFFERS:
-            return "Settle the difference with the buyer, at the provider."
-        case FindingKind.LIVE_AUTHORIZATION:
-            return "--repair voids it."
-        case FindingKind.ORPHANED_PAYMENT:
-            return "--repair voids it, or refunds what it captured."
-        case FindingKind.MISSING_AT_PROVIDER:
-            return "Check that the API keys are of the account it was made with; if they are, ask the provider."
-        case FindingKind.STATUS_DIFFERS:
-            return "--repair records it." if finding.remedy is not None else "The order is paid: report it."
-        case FindingKind.UNKNOWN_CHECKOUT:
-            return "Another database may use the same account: nothing is done."
-        case _:
-            assert_never(finding.kind)
+    if finding.remedy is not None and finding.kind is FindingKind.STATUS_DIFFERS:
+        return "--repair records it."
+    if finding.remedy is not None and finding.kind is FindingKind.REFUND_MISSING:
+        return "--repair reopens its change, which then needs review."
+    return ADVICE[finding.kind]

@@ -21,6 +21,10 @@ class FindingKind(StrEnum):
     ORPHANED_PAYMENT = "orphaned_payment"
     MISSING_AT_PROVIDER = "missing_at_provider"
     STATUS_DIFFERS = "status_differs"
+    REFUND_NOT_RECORDED = "refund_not_recorded"
+    REFUND_MISSING = "refund_missing"
+    REFUND_DIFFERS = "refund_differs"
+    DISPUTE_NOT_RECORDED = "dispute_not_recorded"
     UNKNOWN_CHECKOUT = "unknown_checkout"
 
 
@@ -33,14 +37,16 @@ class Remedy(StrEnum):
 
     RETRIEVE = "retrieve"  # retrieve the checkout's own object, record its status, void or refund its money
     VOID_OR_REFUND = "void_or_refund"  # void or refund the object itself: it is not in this database
+    READ_CHARGE = "read_charge"  # read the refunds and disputes of the order's payment, and record them
 
 
 @dataclass(frozen=True, slots=True)
 class LocalRecord:
-    """The stored state of one checkout. `order` is the total of its placed order, `amount` its frozen total.
+    """The stored state of one checkout. `order` is the total of its order, `amount` its frozen total.
 
-    `changed_at` is when the checkout or its payment last changed. The payment's fields are None without a payment;
-    `review` is what an operator must settle about it.
+    `changed_at` is when the checkout, its payment or its order last changed. The payment's fields are None without a
+    payment; `review` is what an operator must settle about it. `has_changes` tells whether something was refunded or
+    disputed after the order, or is to be: `refunded_minor` was refunded, of `unsettled_minor` the outcome is not known.
     """
 
     checkout_id: UUID
@@ -53,18 +59,32 @@ class LocalRecord:
     amount: Money | None
     order: Money | None
     review: str | None = None
+    has_changes: bool = False
+    refunded_minor: int = 0
+    unsettled_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeDifference:
+    """One refund or dispute that differs: its reference and amount, and both sides in words, None where it is not."""
+
+    reference: str
+    amount: Money
+    stored: str | None
+    shown: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One difference, with both sides: `held` is None when the provider has nothing, `local` when the database has
-    nothing.
+    nothing. One about a refund or a dispute of an order has its `difference` instead of `held`.
     """
 
     kind: FindingKind
     checkout_id: UUID
     local: LocalRecord | None
     held: Held | None
+    difference: ChargeDifference | None = None
 
     @property
     def is_note(self) -> bool:
@@ -73,7 +93,9 @@ class Finding:
 
     @property
     def reference(self) -> str | None:
-        """The object it is about."""
+        """The object it is about: a payment, a refund or a dispute."""
+        if self.difference is not None:
+            return self.difference.reference
         if self.held is not None:
             return self.held.reference
         return None if self.local is None else self.local.reference
@@ -106,10 +128,16 @@ class Finding:
                 return Remedy.RETRIEVE if self.local.state in ENDINGS else None
             case FindingKind.ORPHANED_PAYMENT:
                 return Remedy.VOID_OR_REFUND
+            case FindingKind.REFUND_NOT_RECORDED | FindingKind.DISPUTE_NOT_RECORDED:
+                return Remedy.READ_CHARGE
+            case FindingKind.REFUND_MISSING:
+                # One that failed at the provider reopens its change. Of one that is not there nothing is known.
+                return None if self.difference is None or self.difference.shown is None else Remedy.READ_CHARGE
             case (
                 FindingKind.ORDER_WITHOUT_CHARGE
                 | FindingKind.AMOUNT_DIFFERS
                 | FindingKind.MISSING_AT_PROVIDER
+                | FindingKind.REFUND_DIFFERS
                 | FindingKind.UNKNOWN_CHECKOUT
             ):
                 return None

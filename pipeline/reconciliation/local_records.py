@@ -9,6 +9,7 @@ from sqlalchemy import Engine, Row, text
 
 from models.money import Money
 from models.states import CheckoutState, PaymentStatus
+from pipeline.checkouts.conditions import WAS_PLACED
 from pipeline.database import transaction
 from pipeline.gateways.gateway import Held
 from pipeline.reconciliation.findings import LocalRecord
@@ -17,14 +18,22 @@ from pipeline.reconciliation.findings import LocalRecord
 CHUNK: Final = 1000
 
 _RECORD: Final = """
-    c.id AS checkout_id, c.state, greatest(c.updated_at, p.updated_at) AS changed_at, p.gateway, p.token, p.reference,
+    c.id AS checkout_id, c.state, greatest(c.updated_at, p.updated_at, h.changed_at, r.changed_at) AS changed_at,
+    h.changed_at IS NOT NULL AS has_changes, r.refunded_minor, r.unsettled_minor, p.gateway, p.token, p.reference,
     p.status, p.review->>'message' AS review, l.total_minor AS amount_minor, l.currency AS amount_currency,
     o.total_minor AS order_minor, o.currency AS order_currency
 """
-_OF_CHECKOUT: Final = """
+_OF_CHECKOUT: Final = f"""
     LEFT JOIN payments p ON p.checkout_id = c.id
     LEFT JOIN price_locks l ON l.checkout_id = c.id
-    LEFT JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'
+    LEFT JOIN orders o ON o.checkout_id = c.id AND {WAS_PLACED}
+    LEFT JOIN LATERAL (SELECT max(updated_at) AS changed_at FROM order_changes
+                       WHERE order_id = o.id AND amount_minor IS NOT NULL) h ON true
+    LEFT JOIN LATERAL (SELECT max(updated_at) AS changed_at,
+                              coalesce(sum(amount_minor) FILTER (WHERE status = 'succeeded'), 0) AS refunded_minor,
+                              coalesce(sum(amount_minor) FILTER (WHERE status IN ('intended', 'unknown')), 0)
+                                  AS unsettled_minor
+                       FROM refunds WHERE checkout_id = c.id) r ON true
 """
 
 # An object belongs to the checkout whose payment refers to it, else to the one that its metadata names.
@@ -115,4 +124,7 @@ def _read_record(row: Row[tuple[object, ...]]) -> LocalRecord:
         amount=None if row.amount_minor is None else Money(row.amount_minor, row.amount_currency),
         order=None if row.order_minor is None else Money(row.order_minor, row.order_currency),
         review=row.review,
+        has_changes=row.has_changes,
+        refunded_minor=int(row.refunded_minor),
+        unsettled_minor=int(row.unsettled_minor),
     )

@@ -12,7 +12,9 @@ from pipeline.checkouts.events import write_events
 from pipeline.database import transaction
 from pipeline.errors import Code, Unavailable
 from pipeline.gateways import Gateway
+from pipeline.orders.charges import ChargeReader
 from pipeline.payments.payment import LIVE
+from pipeline.reconciliation.charge_repair import record_charges
 from pipeline.reconciliation.findings import Finding, LocalRecord, Remedy
 from pipeline.reconciliation.local_records import read_one
 from pipeline.reconciliation.orphaned_payments import Repair, void_or_refund
@@ -31,13 +33,20 @@ class Repairer:
     """Repairs findings. Safe to repeat, and beside other runs and the workers: all calls have keys or leases."""
 
     def __init__(
-        self, database: Engine, gateway: Gateway, poller: PaymentPoller, unwinder: Unwinder, settings: Settings
+        self,
+        database: Engine,
+        gateway: Gateway,
+        poller: PaymentPoller,
+        unwinder: Unwinder,
+        charges: ChargeReader,
+        settings: Settings,
     ) -> None:
-        """Take the database and the provider, what polls payments, and what voids or refunds them."""
+        """Take the database and the provider, what polls payments, what voids or refunds them, what reads orders'."""
         self._database = database
         self._gateway = gateway
         self._poller = poller
         self._unwinder = unwinder
+        self._charges = charges
         self._settings = settings
 
     def repair(self, findings: Sequence[Finding], report: OnRepair | None = None) -> list[Repair]:
@@ -59,6 +68,11 @@ class Repairer:
         for finding in findings:
             if finding.remedy is Remedy.VOID_OR_REFUND:
                 add(void_or_refund(finding, self._database, self._gateway, self._settings))
+        differing = [each for each in findings if each.remedy is Remedy.READ_CHARGE]
+        for start in range(0, len(differing), self._settings.batch_size):
+            chunk = differing[start : start + self._settings.batch_size]
+            for repair in record_charges(chunk, self._database, self._gateway, self._charges, self._settings):
+                add(repair)
         return repairs
 
     def _settle(self, findings: Sequence[Finding]) -> list[tuple[Finding, LocalRecord | None]]:

@@ -4,7 +4,7 @@ It has its own queue, so that healthy payments do not wait for it.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -30,19 +30,25 @@ def resolve(
     unwinder: Unwinder,
     poller: PaymentPoller,
     ids: Sequence[UUID],
+    *,
+    read_charges: Callable[[Sequence[UUID]], object],
 ) -> None:
     """Pass each checkout to its next phase, the unwind or the poller, which check it again under its row lock.
 
-    The unwind also works on payments that are live after the end; other ended checkouts are polled.
+    The unwind also works on payments that are live after the end; other ended checkouts are polled. Of completed ones
+    `read_charges` reads the refunds and disputes.
     """
     forward: dict[int, list[UUID]] = defaultdict(list)
     back: list[UUID] = []
     ended: list[UUID] = []
+    completed: list[UUID] = []
     for row in transactions.read(lambda connection: connection.execute(WHERE, {"ids": list(ids)}).all()):
         if row.state == CheckoutState.RUNNING and row.phase < len(get_chain()):
             forward[row.phase].append(row.id)
         elif row.state in ENDINGS and row.payment not in LIVE:
             ended.append(row.id)
+        elif row.state == CheckoutState.COMPLETED:
+            completed.append(row.id)
         else:
             back.append(row.id)
     for phase, group in forward.items():
@@ -51,3 +57,5 @@ def resolve(
         unwinder.run(back)
     if ended:
         poller.run(ended)
+    if completed:
+        read_charges(completed)

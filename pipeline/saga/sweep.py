@@ -17,6 +17,7 @@ from models.states import CheckoutState
 from pipeline.checkouts import LockedCheckout, Rejected
 from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import (
+    lock_due_charges,
     lock_due_deliveries,
     lock_due_inbound_webhooks,
     lock_due_order_changes,
@@ -64,6 +65,11 @@ REDELIVER_INBOUND_WEBHOOKS: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
+REDELIVER_CHARGES: Final = text("""
+    UPDATE payments SET charge_due_at = now() + make_interval(secs => :lease_seconds)
+    WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
+""")
+
 REDELIVER_DELIVERIES: Final = text("""
     UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
@@ -100,7 +106,8 @@ class SweepCounts:
     """What one tick did. `redelivered` counts stalled checkouts: 0 in a healthy run.
 
     `inbound_webhooks` are providers' webhooks to be processed again, `order_changes` changes of orders to be worked on
-    again, `deliveries` outbound webhooks that were due, `deleted` rows past their retention.
+    again, `deliveries` outbound webhooks that were due, `deleted` rows past their retention,
+    `charges` captured payments to be read again.
     """
 
     expired: int = 0
@@ -111,6 +118,7 @@ class SweepCounts:
     order_changes: int = 0
     deliveries: int = 0
     deleted: int = 0
+    charges: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,7 @@ def sweep(transactions: TransactionRunner, publisher: Publisher, backlog: Backlo
         return SweepCounts(**counts)
     run(tick.redeliver_scheduled)
     run(partial(tick.redeliver_inbound_webhooks, heads.get(WEBHOOKS)))
+    run(tick.read_charges)
     run(partial(tick.redeliver_order_changes, heads.get(ORDER_CHANGES)))
     run(partial(tick.send_deliveries, heads.get(DELIVERIES)))
     for station in stations:
@@ -220,6 +229,15 @@ class Tick:
         return Swept(
             [OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(inbound_webhooks=len(due))
         )
+
+    def read_charges(self, connection: Connection) -> Swept:
+        """Send the checkouts whose captured payment is to be read again; a lost message is sent again later."""
+        due = lock_due_charges(connection, self.settings.sweep_limit)
+        if due:
+            # Longer than a read that waits in a busy queue: it is not urgent.
+            seconds = 10 * self.settings.gateway_lease_seconds
+            connection.execute(REDELIVER_CHARGES, {"ids": [row.id for row in due], "lease_seconds": seconds})
+        return Swept([OutgoingMessage(RESOLVE, row.id, row.now) for row in due], counts=+Counter(charges=len(due)))
 
     def redeliver_order_changes(self, head: Head | None, connection: Connection) -> Swept:
         """Redeliver changes of orders that are due: a retry, an expired lease, or a lost message; no backlog grows."""

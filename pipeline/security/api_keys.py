@@ -52,6 +52,8 @@ class Scope(StrEnum):
 
     CHECKOUT = "checkout"  # carts and checkouts of its owner
     PRICES = "prices"  # carts that name prices, discounts, taxes or delivery costs themselves
+    ORDERS = "orders"  # placed orders of its owner: read, cancel, refund, restock, fulfill
+    EVENTS = "events"  # the feed of its owner's events
     ADMIN = "admin"  # figures, and the checkouts of all owners
 
 

@@ -73,7 +73,12 @@ def _repair(
         report(repair)
 
     repairer = Repairer(
-        components.database, components.gateway, components.poller, components.unwinder, components.settings
+        components.database,
+        components.gateway,
+        components.poller,
+        components.unwinder,
+        components.charges,
+        components.settings,
     )
     repairer.repair(comparison.findings, note)
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from redis.client import Redis
 
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.operations.statistics import list_checkout_queues
 from workers.broker.queue_stats import NAMESPACE, QueueKeys
 
@@ -14,9 +15,12 @@ PAGE: Final = 1000
 
 
 def read_waiting(client: Redis, namespace: str = NAMESPACE) -> frozenset[UUID]:
-    """Return the checkouts that any message of any queue names. Raises the client's errors when Redis is down."""
+    """Return the checkouts and order changes that any message of any queue names.
+
+    Raises the client's errors when Redis is down.
+    """
     found: set[UUID] = set()
-    for queue in list_checkout_queues():
+    for queue in (*list_checkout_queues(), ORDER_CHANGES):
         for _, body in client.hscan_iter(QueueKeys.name(namespace, queue).messages, count=PAGE):
             found.update(_named(body))
     return frozenset(found)

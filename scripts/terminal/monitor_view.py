@@ -106,6 +106,10 @@ def _attention(readout: Readout) -> list[tuple[str, int]]:
     return [
         ("stuck", stats.stuck),
         ("needs review", stats.needs_review),
+        ("order changes stuck", stats.orders.changes_stuck),
+        ("order changes in review", stats.orders.changes_need_review),
+        ("refunds returned", stats.orders.refunds_returned),
+        ("disputes open", stats.orders.disputes_open),
         ("expired, stock held", stats.expired),
         ("payments unknown", stats.payments_unknown),
         ("messages rejected", stats.rejected_messages),

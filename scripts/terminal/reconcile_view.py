@@ -90,6 +90,7 @@ def _describe_finding(finding: Finding) -> dict[str, Any]:
         "order": _describe_money(finding.due),
         "kept": _describe_money(finding.kept),
         "authorized": _describe_money(finding.authorized),
+        "amount": None if finding.difference is None else _describe_money(finding.difference.amount),
         "sentence": sentence(finding),
         "has_rule": finding.remedy is not None,
     }

@@ -109,7 +109,7 @@ class FailingWorks(Works):
         if queue == UNWIND:
             self.unwinder.run(ids)
         elif queue == RESOLVE:
-            resolve(self.transactions, self.runner, self.unwinder, self.poller, ids)
+            resolve(self.transactions, self.runner, self.unwinder, self.poller, ids, read_charges=self.charges.run)
         elif queue == WEBHOOKS:
             self.inbox.run(ids)
         else:

@@ -36,7 +36,7 @@ from workers.web.protection.request_bounds import RequestBounds
 from workers.web.protection.shared_counts import SharedCounts
 from workers.web.request_metrics import RequestMeasures
 from workers.web.responses.problem_details import HEADERS, explain, render
-from workers.web.routes import carts, health, metrics, webhooks
+from workers.web.routes import carts, events, health, metrics, orders, webhooks
 from workers.web.routes import checkouts as checkout
 from workers.web.schemas.openapi import complete, name_operation
 
@@ -46,7 +46,20 @@ WAITS: Final = (0.02, 0.1, 0.5)
 #: Connections to CHECKOUT_READ_URL, and threads: some people look at lists, and one list takes milliseconds.
 READER_CONNECTIONS: Final = 2
 
-ROUTE_MODULES: Final = (checkout, carts, webhooks, health, metrics, listing, statistics, details, actions, sign_in)
+ROUTE_MODULES: Final = (
+    checkout,
+    carts,
+    orders,
+    events,
+    webhooks,
+    health,
+    metrics,
+    listing,
+    statistics,
+    details,
+    actions,
+    sign_in,
+)
 
 DESCRIPTION: Final = (
     "Turns a cart into exactly one paid order, or into nothing at all. Amounts are integers in minor units of an"

@@ -46,6 +46,8 @@ CREATE UNIQUE INDEX order_changes_reference_idx ON order_changes (reference) WHE
 CREATE INDEX order_changes_order_id_id_idx ON order_changes (order_id, id);
 CREATE INDEX order_changes_due_idx ON order_changes (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX order_changes_review_idx ON order_changes (id) WHERE state = 'needs_review';
+CREATE INDEX order_changes_dispute_idx ON order_changes (id) WHERE kind = 'dispute' AND state = 'running';
+CREATE INDEX order_changes_ended_idx ON order_changes (ended_at) WHERE ended_at IS NOT NULL;
 CREATE UNIQUE INDEX order_changes_cancel_key ON order_changes (order_id) WHERE kind = 'cancel' AND state <> 'failed';
 
 CREATE TABLE order_change_lines (

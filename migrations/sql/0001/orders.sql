@@ -34,8 +34,9 @@ CREATE TABLE orders (
 );
 CREATE UNIQUE INDEX orders_cart_key ON orders (cart_id) WHERE state <> 'cancelled';
 CREATE INDEX orders_owner_id_idx ON orders (owner, id);
-CREATE INDEX orders_owner_customer_idx ON orders (owner, customer, id) WHERE customer IS NOT NULL;
-CREATE INDEX orders_owner_reference_idx ON orders (owner, reference, id) WHERE reference IS NOT NULL;
+CREATE INDEX orders_owner_cancelled_idx ON orders (owner, id) WHERE state = 'cancelled' AND number IS NOT NULL;
+CREATE INDEX orders_customer_owner_idx ON orders (customer, owner, id) WHERE customer IS NOT NULL;
+CREATE INDEX orders_reference_owner_idx ON orders (reference, owner, id) WHERE reference IS NOT NULL;
 
 CREATE TABLE order_lines (
     order_id uuid NOT NULL,

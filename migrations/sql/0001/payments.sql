@@ -12,6 +12,8 @@ CREATE TABLE payments (
     updated_at timestamptz DEFAULT now() NOT NULL,
     authorized_until timestamptz,
     review jsonb,
+    charge_due_at timestamptz,
+    charge_leased_until timestamptz,
     CONSTRAINT payments_pkey PRIMARY KEY (checkout_id),
     CONSTRAINT payments_reference_key UNIQUE (reference),
     CONSTRAINT payments_checkout_id_fkey FOREIGN KEY (checkout_id) REFERENCES checkouts (id),
@@ -20,6 +22,7 @@ CREATE TABLE payments (
     CONSTRAINT payments_token_length_check CHECK (char_length(token) <= 255)
 );
 CREATE INDEX payments_review_idx ON payments (checkout_id) WHERE review IS NOT NULL;
+CREATE INDEX payments_charge_due_idx ON payments (charge_due_at) WHERE charge_due_at IS NOT NULL;
 
 CREATE TABLE payment_operations (
     id bigint GENERATED ALWAYS AS IDENTITY,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pipeline.checkouts.conditions import WAS_PLACED
 from pipeline.database.invariant import Invariant
 
 ORDERS: Final = (
@@ -36,12 +37,13 @@ ORDERS: Final = (
     ),
     Invariant(
         "completed_is_placed",
-        "A completed checkout has one placed order, with a number and of its own cart; no other checkout has one.",
-        """
+        "A completed checkout has one order that was placed, with a number and of its own cart; no other checkout has"
+        " one.",
+        f"""
         SELECT checkout_id, c.state AS checkout_state, o.orders, o.numbers
         FROM (SELECT id AS checkout_id, cart_id, state FROM checkouts WHERE state = 'completed') c
         FULL JOIN (SELECT checkout_id, min(cart_id::text) AS cart, count(*) AS orders, count(number) AS numbers
-                   FROM orders WHERE state = 'placed' GROUP BY checkout_id) o USING (checkout_id)
+                   FROM orders o WHERE {WAS_PLACED} GROUP BY checkout_id) o USING (checkout_id)
         WHERE c.state IS NULL OR (o.orders = 1 AND o.numbers = 1 AND o.cart = c.cart_id::text) IS NOT TRUE
         """,
         by_checkout=True,
@@ -82,8 +84,8 @@ ORDERS: Final = (
     Invariant(
         "order_total_is_locked_total",
         "The amounts and addresses of an order are the frozen ones, in their currency, and the sums of its lines and of"
-        " shipping; the price lock of a placed order is in force.",
-        """
+        " shipping; the price lock of an order that was placed is in force.",
+        f"""
         SELECT o.checkout_id, o.total_minor, o.currency, p.total_minor AS locked_minor, p.currency AS locked_currency,
                coalesce(n.lines_minor, 0) AS lines_minor, p.voided_at
         FROM orders o LEFT JOIN price_locks p USING (checkout_id)
@@ -100,7 +102,7 @@ ORDERS: Final = (
                AND o.total_minor = coalesce(n.lines_minor, 0) + o.shipping_minor
                AND o.subtotal_minor = coalesce(n.subtotal_minor, 0)
                AND o.tax_minor = coalesce(n.tax_minor, 0) + coalesce(CAST(o.shipping ->> 'tax_minor' AS bigint), 0)
-               AND (o.state <> 'placed' OR p.voided_at IS NULL)) IS NOT TRUE
+               AND (NOT {WAS_PLACED} OR p.voided_at IS NULL)) IS NOT TRUE
         """,
         by_checkout=True,
     ),

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pipeline.checkouts.conditions import WAS_PLACED
 from pipeline.database.invariant import Invariant
 
 # The money of each checkout, by its succeeded operations.
@@ -23,11 +24,11 @@ PAYMENTS: Final = (
     ),
     Invariant(
         "completed_is_captured_once",
-        "A completed checkout was captured once, for its order's total, and nothing was voided or refunded.",
+        "A completed checkout was captured once, for its order's total, and nothing was voided or refunded whole.",
         # An order of nothing needs no payment.
         f"""
         SELECT c.id AS checkout_id, o.total_minor, m.captures, m.captured_minor, m.reversals, p.status AS payment
-        FROM checkouts c JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'
+        FROM checkouts c JOIN orders o ON o.checkout_id = c.id AND {WAS_PLACED}
         LEFT JOIN payments p ON p.checkout_id = c.id LEFT JOIN {_MOVED} m ON m.checkout_id = c.id
         WHERE c.state = 'completed'
           AND (m.captures = 1 AND m.captured_minor = o.total_minor AND m.reversals = 0 AND p.status = 'captured'
@@ -37,11 +38,12 @@ PAYMENTS: Final = (
     ),
     Invariant(
         "charge_is_order_total",
-        "What an ended checkout was charged, less refunds, is the total of its placed order, or nothing.",
+        "What an ended checkout was charged, less refunds, is the total of its order, or nothing;"
+        " what is refunded later is of a change of the order.",
         # A provider may decline a capture and still capture the money: what was refunded had been captured.
         f"""
         SELECT c.id AS checkout_id, c.state, o.total_minor AS order_minor, m.captured_minor, m.refunded_minor
-        FROM checkouts c LEFT JOIN orders o ON o.checkout_id = c.id AND o.state = 'placed'
+        FROM checkouts c LEFT JOIN orders o ON o.checkout_id = c.id AND {WAS_PLACED}
         LEFT JOIN {_MOVED} m ON m.checkout_id = c.id
         WHERE c.ended_at IS NOT NULL
           AND coalesce(greatest(m.captured_minor, m.refunded_minor) - m.refunded_minor, 0)

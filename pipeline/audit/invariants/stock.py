@@ -3,6 +3,7 @@
 from typing import Final
 
 from pipeline.audit.invariants.detached import IS_ATTACHED
+from pipeline.checkouts.conditions import WAS_PLACED
 from pipeline.database.invariant import Invariant
 
 STOCK: Final = (
@@ -33,7 +34,8 @@ STOCK: Final = (
                s.reserved, l.reserved AS ledger_reserved
         FROM stock_levels s
         FULL JOIN (SELECT variant_id, location_id,
-                          sum(quantity) FILTER (WHERE kind IN ('receive', 'adjust', 'sell', 'balance')) AS on_hand,
+                          sum(quantity) FILTER (WHERE kind IN ('receive', 'adjust', 'restock', 'sell', 'balance'))
+                              AS on_hand,
                           sum(quantity) FILTER (WHERE kind IN ('reserve', 'release', 'sell')) AS reserved
                    FROM stock_movements GROUP BY variant_id, location_id) l USING (variant_id, location_id)
         WHERE coalesce(s.on_hand, 0) <> coalesce(l.on_hand, 0) OR coalesce(s.reserved, 0) <> coalesce(l.reserved, 0)
@@ -60,11 +62,11 @@ STOCK: Final = (
     Invariant(
         "completed_stock_is_sold",
         "A completed checkout bought exactly the units of its order lines and holds no others.",
-        """
+        f"""
         SELECT checkout_id, variant_id, o.quantity, r.sold, r.unsold
-        FROM (SELECT d.checkout_id, n.variant_id, sum(n.quantity) AS quantity
-              FROM order_lines n JOIN orders d ON d.id = n.order_id
-              WHERE d.state = 'placed' GROUP BY d.checkout_id, n.variant_id) o
+        FROM (SELECT o.checkout_id, n.variant_id, sum(n.quantity) AS quantity
+              FROM order_lines n JOIN orders o ON o.id = n.order_id
+              WHERE {WAS_PLACED} GROUP BY o.checkout_id, n.variant_id) o
         FULL JOIN (SELECT r.checkout_id, r.variant_id, sum(r.quantity) FILTER (WHERE r.state = 'committed') AS sold,
                           sum(r.quantity) FILTER (WHERE r.state = 'held') AS unsold
                    FROM reservations r JOIN checkouts c ON c.id = r.checkout_id

@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from pipeline.gateways import Gateway
-from pipeline.gateways.charges import ChargeCall, ChargeVerb, FindRefundAnswer, RefundAnswer, Refunded
+from pipeline.gateways.charges import ChargeCall, ChargeVerb, FindRefundAnswer, RefundAnswer, Refunded, RefundState
 from pipeline.gateways.gateway import Declined, Details, Unknown
 from pipeline.orders.changes import LockedChange, run_changes
+from pipeline.orders.charges import schedule_charge_reads
 from pipeline.orders.events import write_change_events
 from pipeline.orders.refunds.policy import Make
 from pipeline.orders.refunds.row import Refund, read_refund, store_refunds
@@ -132,7 +133,13 @@ def store_answers(
             others = tuple(answered if refund.id == answered.id else refund for refund in change.refunds)
             after[change.id] = replace(change, refunds=others)
     store_refunds(connection, stored)
+    schedule_charge_reads(connection, [after[each.subject_id].checkout_id for each in results if _is_pending(each)])
     return after
+
+
+def _is_pending(result: RefundResult) -> bool:
+    """Return whether the refund was accepted, and may still fail: the provider's webhook about that may be lost."""
+    return isinstance(result.answer, Refunded) and result.answer.refund.state is RefundState.PENDING
 
 
 def _apply(change: LockedChange, current: Refund, result: RefundResult) -> Refund:

@@ -1,5 +1,7 @@
 """Processes stored webhooks. A webhook is a hint: its content is not applied, the payment is retrieved.
 
+Of a placed order the captured payment is read, with its refunds and disputes.
+
 So neither order nor repetition matters: each webhook causes a retrieval, and the retrieved status is applied.
 """
 
@@ -16,6 +18,7 @@ from pipeline.checkouts.events import write_events
 from pipeline.checkouts.locks import lock_inbound_webhooks
 from pipeline.database import is_transient
 from pipeline.database.backoff import back_off_sql
+from pipeline.orders.charges import ChargeReader
 from pipeline.payments import CallResult
 from pipeline.saga import Executor, PaymentPoller
 from pipeline.saga.executor import Step
@@ -54,10 +57,11 @@ SETTLE: Final = text("""
 class Inbox:
     """Retrieves the payments of inbound webhooks. A webhook may come twice, late or out of order."""
 
-    def __init__(self, executor: Executor, poller: PaymentPoller, settings: Settings) -> None:
-        """Take what commits and isolates, and what polls the provider."""
+    def __init__(self, executor: Executor, poller: PaymentPoller, charges: ChargeReader, settings: Settings) -> None:
+        """Take what commits and isolates, what polls payments, and what reads those of placed orders."""
         self._executor = executor
         self._poller = poller
+        self._charges = charges
         self._settings = settings
 
     def run(self, ids: Sequence[UUID]) -> None:
@@ -102,9 +106,12 @@ class Inbox:
         return Step()
 
     def _retrieve(self, checkout_ids: list[UUID]) -> set[UUID]:
-        """Retrieve the payments of these checkouts; one that fails is isolated from its batch."""
+        """Retrieve the payments of these checkouts; one that fails is isolated from its batch.
+
+        The poller has nothing to do for a placed order, and the reader of charges for any other checkout.
+        """
         try:
-            return self._poller.run(checkout_ids)
+            return self._charges.run(sorted(self._poller.run(checkout_ids)))
         except Exception as error:
             if is_transient(error):
                 raise

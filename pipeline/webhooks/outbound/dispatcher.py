@@ -91,7 +91,7 @@ class Dispatcher:
         def work(connection: Connection) -> list[LeasedDelivery]:
             settings = self._settings
             rows = lock_deliveries(connection, ids, settings.redeliver_after_seconds)
-            leased = [_read_delivery(row) for row in rows]
+            leased = _read_deliveries(connection, rows)
             # The time for all calls of a batch on the threads there are, and for recording the results.
             rounds = -(-len(leased) // settings.outbound_webhook_concurrency) + 1
             seconds = rounds * settings.outbound_webhook_timeout_seconds + 2 * settings.redeliver_after_seconds
@@ -161,9 +161,21 @@ def wait_seconds(attempts: int) -> float:
     return wait * (0.9 + 0.2 * random.random())  # noqa: S311 (spreads calls, guards nothing)
 
 
-def _read_delivery(row: Row[Any]) -> LeasedDelivery:
-    from pipeline.webhooks.outbound.payloads import write_body  # noqa: PLC0415 (20 models; most workers deliver none)
+def _read_deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[LeasedDelivery]:
+    # 20 models; most workers deliver none.
+    from pipeline.orders.reading import read_frozen_orders  # noqa: PLC0415
+    from pipeline.webhooks.outbound.payloads import is_about_order, write_body  # noqa: PLC0415
 
-    return LeasedDelivery(
-        row.id, row.endpoint_id, row.url, row.secret, f"evt_{row.event_id}", write_body(row), row.attempts
-    )
+    orders = read_frozen_orders(connection, [row.checkout_id for row in rows if is_about_order(row.kind)])
+    return [
+        LeasedDelivery(
+            row.id,
+            row.endpoint_id,
+            row.url,
+            row.secret,
+            f"evt_{row.event_id}",
+            write_body(row, orders.get(row.checkout_id)),
+            row.attempts,
+        )
+        for row in rows
+    ]

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from sqlalchemy import Row
 
+from pipeline.orders.reading import FrozenOrder
 from pipeline.security.redaction import open_part
 
 
@@ -52,6 +53,14 @@ class OrderData(CheckoutSubject):
 
     order_number: int
     total_minor: int
+    order: FrozenOrder
+
+
+class ChangeData(CheckoutSubject):
+    """What happened to a placed order. `change` has its facts, such as `change_id`, `amount_minor` and `lines`."""
+
+    order: FrozenOrder
+    change: dict[str, JsonValue]
 
 
 class FailureData(CheckoutSubject):
@@ -128,6 +137,55 @@ class CheckoutNeedsReview(BaseEvent):
     data: ReviewData
 
 
+class OrderPlaced(BaseEvent):
+    """The order is placed and paid: its life begins."""
+
+    type: Literal["order.placed"] = "order.placed"
+    data: OrderData
+
+
+class OrderCancelled(BaseEvent):
+    """The order is cancelled: what was left of the money went back."""
+
+    type: Literal["order.cancelled"] = "order.cancelled"
+    data: ChangeData
+
+
+class OrderRefunded(BaseEvent):
+    """The provider has accepted a refund, here or in its dashboard."""
+
+    type: Literal["order.refunded"] = "order.refunded"
+    data: ChangeData
+
+
+class OrderRefundFailed(BaseEvent):
+    """A refund that had been accepted failed later, or was refused: the shop has the money."""
+
+    type: Literal["order.refund_failed"] = "order.refund_failed"
+    data: ChangeData
+
+
+class OrderRestocked(BaseEvent):
+    """Units came back into stock."""
+
+    type: Literal["order.restocked"] = "order.restocked"
+    data: ChangeData
+
+
+class OrderFulfilled(BaseEvent):
+    """Units were sent to the buyer."""
+
+    type: Literal["order.fulfilled"] = "order.fulfilled"
+    data: ChangeData
+
+
+class OrderDisputed(BaseEvent):
+    """The buyer's bank disputes the payment, or has decided: `change.state` is open, won or lost."""
+
+    type: Literal["order.disputed"] = "order.disputed"
+    data: ChangeData
+
+
 WebhookEvent = Annotated[
     CheckoutStarted
     | CheckoutPhaseCompleted
@@ -136,14 +194,26 @@ WebhookEvent = Annotated[
     | CheckoutFailed
     | CheckoutCancelled
     | CheckoutExpired
-    | CheckoutNeedsReview,
+    | CheckoutNeedsReview
+    | OrderPlaced
+    | OrderCancelled
+    | OrderRefunded
+    | OrderRefundFailed
+    | OrderRestocked
+    | OrderFulfilled
+    | OrderDisputed,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[WebhookEvent] = TypeAdapter(WebhookEvent)
 
 
-def write_body(row: Row[Any]) -> str:
-    """Return the body of an event, from a row of `locks.DELIVERIES`."""
+def is_about_order(kind: str) -> bool:
+    """Return whether the body of this kind of event has the order in it."""
+    return kind == "checkout.completed" or kind.startswith("order.")
+
+
+def write_body(row: Row[Any], order: FrozenOrder | None = None) -> str:
+    """Return the body of an event, from a row of `locks.DELIVERIES`, and the order that it is about."""
     data: dict[str, Any] = {name: getattr(row, name) for name in CheckoutSubject.model_fields}
     facts = row.data or {}
     data |= {
@@ -159,5 +229,7 @@ def write_body(row: Row[Any]) -> str:
             "detail": row.failure_detail or {},
         },
         "review": facts,
+        "order": order,
+        "change": facts,
     }
     return EVENT.validate_python({"type": row.kind, "timestamp": row.at, "data": data}).model_dump_json()

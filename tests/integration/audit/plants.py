@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pipeline.audit.report import AuditReport
+from tests.integration.audit.change_plants import CHANGE_PLANTS
 from tests.integration.audit.history_plants import HISTORY_PLANTS
 
 CONSISTENT_ROWS: Final = Path(__file__).with_name("consistent_rows.sql")
@@ -261,6 +262,7 @@ PLANTS: Final = (
         " VALUES ('pay_3', 'authorize', 500), ('pay_3', 'capture', 500), ('pay_3', 'refund', 500)",
     ),
     *(Plant(*each) for each in HISTORY_PLANTS),
+    *(Plant(*each) for each in CHANGE_PLANTS),
     Plant(
         "operations_are_of_the_locked_total",
         "UPDATE payment_operations SET amount_minor = 751 WHERE kind = 'authorize' AND amount_minor = 750",

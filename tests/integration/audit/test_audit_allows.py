@@ -3,13 +3,16 @@
 from typing import Any, Final
 from uuid import UUID
 
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, event, text
 
 from pipeline.audit import audit, take_report
 from pipeline.audit.report import check, list_invariants
 from pipeline.checkouts.conditions import bound_seconds
+from pipeline.database.ids import ALL_IDS, IdRange
 from pipeline.settings import Settings
+from tests.integration.audit.change_plants import CANCELLED, LIFE
 from tests.integration.audit.plants import broken, cart_id, checkout_id, empty_order
 
 COMPLETED: Final = UUID("00000000-0000-7000-8000-000000000001")
@@ -135,3 +138,12 @@ def test_the_audit_cannot_write_and_leaves_the_connection_as_it_was(consistent: 
         assert connection.scalar(text("SHOW transaction_isolation")) == "read committed"
         connection.execute(text("UPDATE stock_levels SET on_hand = 8"))
         connection.commit()
+
+
+@pytest.mark.parametrize("life", [LIFE, CANCELLED], ids=["changed", "cancelled"])
+@pytest.mark.parametrize("ids", [None, ALL_IDS], ids=["all", "range"])
+def test_the_life_of_an_order_is_fine(
+    connection: Connection, settings: Settings, life: str, ids: IdRange | None
+) -> None:
+    connection.exec_driver_sql(life)
+    assert broken(check(connection, settings, ids=ids)) == {}

@@ -13,6 +13,17 @@ ENDPOINT = """
     VALUES (gen_random_uuid(), 'https://x.example', 'whsec_', '{checkout.started}')
 """
 
+#: An order of the checkout that was cancelled, past every guard, and a change of it.
+ORDER = (
+    "INSERT INTO orders (id, checkout_id, cart_id, number, state, placed_at, owner, currency, subtotal_minor,"
+    " discount_minor, shipping_minor, tax_minor, total_minor, shipping_address)"
+    " SELECT id, id, cart_id, 1, 'placed', now(), owner, currency, 0, 0, 0, 0, 0, '{}' FROM checkouts WHERE id = :ended"
+)
+CHANGE = (
+    "INSERT INTO order_changes (id, order_id, checkout_id, owner, kind, state, amount_minor, actor, due_at)"
+    " VALUES (:ended, :ended, :ended, 'shop', "
+)
+
 #: What is done to a shop with one checkout that waits to be paid (`id`) and one that was cancelled (`ended`).
 WRONGS = {
     "expired_locks": ["UPDATE checkouts SET expires_at = now() - interval '1 h' WHERE id = :id"],
@@ -32,6 +43,15 @@ WRONGS = {
         " (checkout_id, kind, n, idempotency_key, amount_minor, status, fence, created_at)"
         " VALUES (:id, 'open', 1, 'k', 1, 'unknown', 0, now() - interval '6 min')",
     ],
+    "changes_stuck": [ORDER, f"{CHANGE} 'refund', 'requested', 5, 'key:1', now() - interval '1 h')"],
+    "changes_review": [ORDER, f"{CHANGE} 'refund', 'needs_review', 5, 'key:1', NULL)"],
+    "refunds_returned": [
+        ORDER,
+        f"{CHANGE} 'refund', 'needs_review', 5, 'key:1', NULL)",
+        "INSERT INTO refunds (change_id, checkout_id, n, idempotency_key, amount_minor, status, reference)"
+        " VALUES (:ended, :ended, 1, 'k', 5, 'returned', 're_1')",
+    ],
+    "disputes_open": [ORDER, f"{CHANGE} 'dispute', 'running', 5, 'provider', NULL)"],
     "held_by_ended": ["UPDATE reservations SET state = 'held' WHERE checkout_id = :ended"],
     "coupons_of_ended": ["UPDATE redemptions SET returned_at = NULL WHERE checkout_id = :ended"],
     "orders_without_checkout": [
@@ -113,6 +133,10 @@ SINGULAR = {
     "needs_review": "1 checkout needs review",
     "payments_review": "1 payment of an ended checkout could not be voided or refunded",
     "payments_unknown": "1 payment call has had an unknown outcome for five minutes",
+    "changes_stuck": "1 change of an order is overdue",
+    "changes_review": "1 change of an order needs review",
+    "refunds_returned": "1 refund was accepted by the provider and failed later",
+    "disputes_open": "1 dispute is open",
     "held_by_ended": "1 reservation is held for a checkout that has ended",
     "coupons_of_ended": "1 coupon use was not returned by its checkout that recently ended without an order",
     "orders_without_checkout": "1 order is pending for a checkout that recently ended",

@@ -121,7 +121,9 @@ def test_a_completed_checkout_is_never_changed_by_a_poll(stage: Stage, change: s
     calls = len(stage.spy.calls)
     # When everything that polls does
     assert stage.works.poller.run([checkout_id]) == {checkout_id}
-    resolve(stage.works.transactions, stage.works.runner, stage.works.unwinder, stage.works.poller, [checkout_id])
+    works = stage.works
+    ids = [checkout_id]
+    resolve(works.transactions, works.runner, works.unwinder, works.poller, ids, read_charges=works.charges.run)
     stage.works.unwinder.run([checkout_id])
     stage.works.sweep()
     stage.pump()

@@ -46,7 +46,7 @@ def compare(works: Works, gateway: Gateway | None = None) -> Comparison:
 
 def repair(works: Works, findings: Sequence[Finding]) -> list[Repair]:
     """Settle what has a rule."""
-    repairer = Repairer(works.engine, works.gateway, works.poller, works.unwinder, works.settings)
+    repairer = Repairer(works.engine, works.gateway, works.poller, works.unwinder, works.charges, works.settings)
     return repairer.repair(findings)
 
 

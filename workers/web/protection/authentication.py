@@ -127,6 +127,20 @@ class CheckoutRoute(OpenRoute):
     scope_needed = Scope.CHECKOUT
 
 
+class OrdersRoute(OpenRoute):
+    """A route for keys with the scope `orders`."""
+
+    scope_needed = Scope.ORDERS
+    #: As many lines as an order may have, each with its location.
+    max_bytes = 1024 * 1024
+
+
+class EventsRoute(OpenRoute):
+    """A route for keys with the scope `events`."""
+
+    scope_needed = Scope.EVENTS
+
+
 class AdminRoute(OpenRoute):
     """A route for keys with the scope `admin`."""
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from pipeline.gateways import describe_choice
 from pipeline.operations import Stats, read_stats
 from pipeline.operations.health import read_sweep_age
+from pipeline.operations.order_figures import OrderFigures
 from pipeline.operations.replication import Replication, StandbyLag, read_replication
 from workers.broker.redis_client import find_master
 from workers.overview import Readout, read_queues
@@ -107,6 +108,7 @@ class Figures(CollectorRegistry):
             ("messages_redelivered_slow", "Those of them that a slow worker still processed", stats.redelivered_slow),
         ):
             yield _single(name, text, value)
+        yield from _order_families(stats.orders)
         if self._sweep_age is not None:
             yield _single(
                 "sweep_age_seconds", "Age of the sweep's heartbeat; absent if it has never run", self._sweep_age
@@ -118,6 +120,26 @@ class Figures(CollectorRegistry):
         if self._readout.replication is not None:
             yield from _replication_families(self._readout.replication)
         yield from _queue_families(self._readout)
+
+
+def _order_families(orders: OrderFigures) -> Iterator[Metric]:
+    for name, text, value in (
+        ("changes_to_do", "Order changes that the workers have to do", orders.changes_to_do),
+        ("changes_oldest_seconds", "Age of the oldest of them", orders.oldest_seconds or 0.0),
+        ("changes_stuck", "Order changes overdue by more than the sweep's bound", orders.changes_stuck),
+        ("changes_need_review", "Order changes that need review", orders.changes_need_review),
+        ("refunds_returned", "Refunds that failed after the provider had accepted them", orders.refunds_returned),
+        ("disputes_open", "Disputes that are not decided", orders.disputes_open),
+    ):
+        yield _single(name, text, value)
+    yield _family("disputes_open_minor", "Amount of the open disputes", "currency", orders.disputed_minor)
+    ended = GaugeMetricFamily(
+        "checkout_changes_ended", "Order changes that ended in the last hour", labels=["kind", "outcome"]
+    )
+    for kind, outcomes in orders.ended.items():
+        for outcome, count in outcomes.items():
+            ended.add_metric([kind, outcome], count)
+    yield ended
 
 
 def _replication_families(replication: Replication) -> Iterator[Metric]:

@@ -71,7 +71,7 @@ def test_a_checkout_that_cannot_be_retrieved_is_isolated_from_its_batch(mail: Ma
     breaking = BreakingLooker(works.executor, works.settings)
     breaking.poison = ids[2]
     # When
-    Inbox(works.executor, breaking, works.settings).run(works.line.take(WEBHOOKS))
+    Inbox(works.executor, breaking, works.charges, works.settings).run(works.line.take(WEBHOOKS))
     works.pump()
     # Then
     assert works.states(ids) == ["completed", "completed", "action_required", "completed"]

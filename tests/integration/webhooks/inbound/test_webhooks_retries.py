@@ -52,7 +52,7 @@ def test_a_worker_that_crashes_after_the_retrieval_leaves_it_to_the_next_one(
     with open_mail(engine, settings.model_copy(update={"gateway_lease_seconds": 100})) as mail:
         works = mail.works
         [checkout_id] = approve_many(mail, shelf, 1)
-        dying = Inbox(works.executor, DyingLooker(works.executor, works.settings), works.settings)
+        dying = Inbox(works.executor, DyingLooker(works.executor, works.settings), works.charges, works.settings)
         # When
         with pytest.raises(SimulatedCrash):
             dying.run(works.line.take(WEBHOOKS))

@@ -1,17 +1,16 @@
 """`GET /admin/checkout-locks`: the list of checkouts, newest first, filtered, one page at a time."""
 
-import re
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
 from pipeline.field_types import Reference
+from pipeline.field_types.kinds import Moment
 from pipeline.operations import read_page
 from pipeline.operations.checkout_search import MAX_PAGE, Filter
 from workers.web.admin.authentication import LIST, AdminPageRoute
@@ -25,26 +24,6 @@ from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])
 
 PAGE_SIZE: Final = 50
-
-
-def _begin_dated(given: object) -> object:
-    # A bare number would be read as seconds since 1970, which is never meant.
-    if isinstance(given, str) and not re.match(r"\d{4}-\d{2}-\d{2}", given, re.ASCII):
-        raise ValueError("it is not a date such as 2026-11-26, with or without a time")
-    return given
-
-
-def _put_into_utc(given: datetime) -> datetime:
-    return given.replace(tzinfo=given.tzinfo or UTC)
-
-
-#: A day, from a browser's form, or a moment.
-Moment = Annotated[
-    datetime,
-    BeforeValidator(_begin_dated),
-    AfterValidator(_put_into_utc),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
-]
 
 
 class ListQuery(BaseModel):

@@ -43,6 +43,16 @@ STATISTICS: Final[dict[str, Any]] = {
     "rejected_messages": 0,
     "redelivered": 0,
     "redelivered_slow": 0,
+    "orders": {
+        "changes_to_do": 0,
+        "oldest_seconds": None,
+        "changes_stuck": 0,
+        "changes_need_review": 0,
+        "refunds_returned": 0,
+        "disputes_open": 1,
+        "disputed_minor": {"EUR": 3900},
+        "ended": {"refund": {"done": 2}},
+    },
     "queues": [
         {"queue": find_phase(1).queue, "waiting": 0, "in_flight": 0, "dead_lettered": 0, "oldest_seconds": None},
     ],

@@ -67,7 +67,10 @@ def finish_changes(
         if settings.cancel_returns_coupons:
             return_coupons(connection, [change.checkout_id for change in cancelled])
         connection.execute(CANCEL, {"ids": [change.order_id for change in cancelled]})
-    end_changes(connection, {change.id: (ChangeState.DONE, facts or {}) for change in changes})
+    # What the setting said then: the audit knows by it whose coupon uses must be back.
+    returned = {"coupons_returned": True} if settings.cancel_returns_coupons else {}
+    ends = {change.id: {**(facts or {}), **(returned if change in cancelled else {})} for change in changes}
+    end_changes(connection, {id_: (ChangeState.DONE, outcome) for id_, outcome in ends.items()})
     write_change_events(connection, {change.id: (_done_event(change), facts or {}) for change in changes}, changes)
 
 

@@ -19,9 +19,16 @@ from pipeline.webhooks.outbound.payloads import (
     CheckoutNeedsReview,
     CheckoutPhaseCompleted,
     CheckoutStarted,
+    OrderCancelled,
+    OrderDisputed,
+    OrderFulfilled,
+    OrderPlaced,
+    OrderRefunded,
+    OrderRefundFailed,
+    OrderRestocked,
     WebhookEvent,
 )
-from workers.web.schemas.examples import CART, CART_ID, CHECKOUT_ID, pick_facts
+from workers.web.schemas.examples import CART, CART_ID, CHANGE_ID, CHECKOUT_ID, ORDER_ID, pick_facts
 
 EVENTS: Final[tuple[type[WebhookEvent], ...]] = (
     CheckoutStarted,
@@ -32,6 +39,13 @@ EVENTS: Final[tuple[type[WebhookEvent], ...]] = (
     CheckoutCancelled,
     CheckoutExpired,
     CheckoutNeedsReview,
+    OrderPlaced,
+    OrderCancelled,
+    OrderRefunded,
+    OrderRefundFailed,
+    OrderRestocked,
+    OrderFulfilled,
+    OrderDisputed,
 )
 
 _REF: Final = "#/components/schemas/{model}"
@@ -64,6 +78,38 @@ EXAMPLE_DATA: Final[dict[str, Any]] = {
     "action": {"type": "redirect", "url": "https://bank.example/authenticate/4711"},
     "order_number": 1001,
     "total_minor": 3900,
+    "order": {
+        "id": ORDER_ID,
+        "number": 1001,
+        "reference": "4711",
+        "customer": None,
+        "currency": "EUR",
+        "subtotal_minor": 3900,
+        "discount_minor": 0,
+        "shipping_minor": 0,
+        "tax_minor": 650,
+        "total_minor": 3900,
+        "placed_at": "2026-11-26T12:00:01Z",
+        "line_count": 1,
+        "lines": [
+            {
+                "line": 1,
+                "sku": "kettle",
+                "title": "Kettle",
+                "quantity": 1,
+                "unit_price_minor": 3900,
+                "total_minor": 3900,
+            }
+        ],
+    },
+    "change": {
+        "change_id": CHANGE_ID,
+        "amount_minor": 3900,
+        "currency": "EUR",
+        "lines": [{"line": 1, "sku": "kettle", "quantity": 1, "amount_minor": 3900}],
+        "actor": "key:AbCdEfGh",
+        "reason": "it came back",
+    },
 }
 REASONS: Final[dict[type[WebhookEvent], tuple[Code, str | None]]] = {
     CheckoutFailed: (Code.OUT_OF_STOCK, find_phase(2).name),

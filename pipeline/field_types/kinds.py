@@ -1,9 +1,7 @@
 """Types of input fields, each with its bounds and its normal form."""
 
 import math
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringConstraints, WithJsonSchema
@@ -92,23 +90,3 @@ Json = Annotated[dict[str, JsonValue], BeforeValidator(_bounded_json), AfterVali
 Ttl = Annotated[int, Field(gt=0, le=MAX_TTL_SECONDS, strict=True)]
 #: An address that may still lack something: the validation of the cart requires the rest.
 AddressDraft = Annotated[Json, AfterValidator(normalize_address), WithJsonSchema(ADDRESS_SCHEMA)]
-
-
-def _begin_dated(given: object) -> object:
-    # A bare number would be read as seconds since 1970, which is never meant.
-    if isinstance(given, str) and not re.match(r"\d{4}-\d{2}-\d{2}", given, re.ASCII):
-        raise ValueError("it is not a date such as 2026-11-26, with or without a time")
-    return given
-
-
-def _put_into_utc(given: datetime) -> datetime:
-    return given.replace(tzinfo=given.tzinfo or UTC)
-
-
-#: A day, from a browser's form, or a moment.
-Moment = Annotated[
-    datetime,
-    BeforeValidator(_begin_dated),
-    AfterValidator(_put_into_utc),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
-]

@@ -1,6 +1,6 @@
 """Everything about one order for people: the order, what happened to it, and each change in one sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, assert_never
@@ -13,7 +13,11 @@ from models.states import ChangeKind, ChangeState
 from pipeline.errors import Code, sentence
 from pipeline.orders.reading import ChangeView, OrderView, read_order
 
-EVENTS: Final = text("SELECT at, kind, data FROM events WHERE checkout_id = :id ORDER BY id")
+EVENTS: Final = text("SELECT at, kind, phase, data FROM events WHERE checkout_id = :id ORDER BY id")
+
+
+#: The fields of an address, as they stand on a label.
+LABEL: Final = ("name", "company", "line1", "line2", "postal_code", "city", "region", "country", "phone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class OrderEvent:
 
     at: datetime
     kind: str
+    phase: str | None
     data: dict[str, Any]
 
 
@@ -40,6 +45,13 @@ def read_order_detail(
     order = read_order(connection, owner=None, order_id=order_id, number=number)
     rows = connection.execute(EVENTS, {"id": order.checkout_id})
     return OrderDetail(order, [OrderEvent(*row) for row in rows])
+
+
+def write_address(address: Mapping[str, Any] | None) -> str:
+    """Return an address in one line, in the order of a label; fields that the shop has added come last."""
+    given = {name: value for name, value in (address or {}).items() if isinstance(value, str) and value}
+    names = [*(name for name in LABEL if name in given), *(name for name in given if name not in LABEL)]
+    return ", ".join(given[name] for name in names)
 
 
 def describe_change(change: ChangeView) -> str:

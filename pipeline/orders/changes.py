@@ -21,7 +21,7 @@ ORDERS_OF: Final = text("SELECT DISTINCT order_id FROM order_changes WHERE id = 
 LOAD: Final = text("""
     SELECT c.id, c.order_id, c.checkout_id, c.owner, c.kind, c.state, c.amount_minor, c.actor, c.reason, c.options,
            c.outcome, c.attempts, c.sent_at, o.number, o.currency, o.reference AS order_reference,
-           o.state AS order_state, p.reference AS payment_reference, now() AS now
+           o.state AS order_state, p.reference AS payment_reference, coalesce(p.token, '') AS token, now() AS now
     FROM order_changes c JOIN orders o ON o.id = c.order_id LEFT JOIN payments p ON p.checkout_id = c.checkout_id
     WHERE c.order_id = ANY(CAST(:order_ids AS uuid[])) AND c.kind <> 'dispute'
       AND (c.state IN ('requested', 'running') OR c.id = ANY(CAST(:ids AS uuid[])))
@@ -73,6 +73,7 @@ class LockedChange:
     order_reference: str | None
     order_state: OrderState
     payment_reference: str | None
+    token: str
     kind: ChangeKind
     state: ChangeState
     amount_minor: int

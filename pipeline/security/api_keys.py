@@ -52,7 +52,7 @@ class Scope(StrEnum):
 
     CHECKOUT = "checkout"  # carts and checkouts of its owner
     PRICES = "prices"  # carts that name prices, discounts, taxes or delivery costs themselves
-    ORDERS = "orders"  # placed orders of its owner: read, cancel, refund, restock, fulfill
+    ORDERS = "orders"  # orders of its owner: read, cancelled, refunded, restocked, fulfilled
     EVENTS = "events"  # the feed of its owner's events
     ADMIN = "admin"  # figures, and the checkouts of all owners
 

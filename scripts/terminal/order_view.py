@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from models.money import Money
-from pipeline.operations.order_detail import OrderDetail, describe_change
+from pipeline.operations.order_detail import OrderDetail, describe_change, write_address
 from pipeline.orders.reading import ChangeView, OrderEntry, OrderView
 from scripts.environments.command_transaction import print_rows
 from scripts.terminal.output import say
@@ -48,7 +48,7 @@ def print_order(detail: OrderDetail) -> None:
     facts.append(("refundable", money(order.refundable_minor)))
     if order.delivery_refundable_minor:
         facts.append(("of it delivery", money(order.delivery_refundable_minor)))
-    facts.append(("delivered to", _write_address(order)))
+    facts.append(("delivered to", write_address(order.shipping_address)))
     print_rows(("", ""), [each for each in facts if each[1] is not None])
     say()
     columns = ("line", "sku", "title", "units", "total", "refunded", "restocked", "fulfilled", "locations")
@@ -57,7 +57,7 @@ def print_order(detail: OrderDetail) -> None:
         say()
         print_changes(order.changes)
     say()
-    print_rows(("at", "event"), [(_moment(each.at), each.kind) for each in detail.events])
+    print_rows(("at", "event", "phase"), [(_moment(each.at), each.kind, each.phase) for each in detail.events])
 
 
 def print_changes(changes: Any) -> None:
@@ -90,10 +90,6 @@ def _line(line: Any, order: OrderView) -> tuple[object, ...]:
     places = ", ".join(f"{each.location} {each.sold}" for each in line.allocations)
     units = (line.line, line.sku, line.title, line.quantity, Money(line.total_minor, order.currency))
     return (*units, line.refunded, line.restocked, line.fulfilled, places or None)
-
-
-def _write_address(order: OrderView) -> str:
-    return ", ".join(str(value) for value in order.shipping_address.values() if value)
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, event
 
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.messaging import RESOLVE, UNWIND, WEBHOOKS, OutgoingMessage
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.saga import CHAIN
 from pipeline.saga.resolve import resolve
 from pipeline.settings import Settings
@@ -90,6 +91,8 @@ class FailingWorks(Works):
             bank,
             before=lambda *_: self.failpoints.pass_by("before_call"),
             after=lambda *_: self.failpoints.pass_by("after_call"),
+            before_charge=lambda *_: self.failpoints.pass_by("before_call"),
+            after_charge=lambda *_: self.failpoints.pass_by("after_call"),
         )
         event.listen(engine, "commit", self._note_commit)
         self.restart()
@@ -112,6 +115,8 @@ class FailingWorks(Works):
             resolve(self.transactions, self.runner, self.unwinder, self.poller, ids, read_charges=self.charges.run)
         elif queue == WEBHOOKS:
             self.inbox.run(ids)
+        elif queue == ORDER_CHANGES:
+            self.changes.run(ids)
         else:
             self.runner.run(next(phase for phase in CHAIN if phase.queue == queue), ids)
 

@@ -47,21 +47,8 @@ WAITS: Final = (0.02, 0.1, 0.5)
 READER_CONNECTIONS: Final = 2
 
 ROUTE_MODULES: Final = (
-    checkout,
-    carts,
-    orders,
-    events,
-    webhooks,
-    health,
-    metrics,
-    listing,
-    statistics,
-    details,
-    actions,
-    order_list,
-    order_detail,
-    order_changes,
-    sign_in,
+    *(checkout, carts, orders, events, webhooks, health, metrics),
+    *(listing, statistics, details, actions, order_list, order_detail, order_changes, sign_in),
 )
 
 DESCRIPTION: Final = (

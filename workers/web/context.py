@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from pipeline.database import reading
 from pipeline.database.readers import Reader, Standby
 from pipeline.intake import CheckoutService
+from pipeline.orders import OrderService
 from pipeline.settings import Settings
 from workers.bootstrap import Components
 from workers.web.groups import Groups, Load
@@ -42,6 +43,11 @@ class WebContext:
     def service(self) -> CheckoutService:
         """The facade of the intake."""
         return self.components.service
+
+    @property
+    def orders(self) -> OrderService:
+        """The facade of what changes orders."""
+        return self.components.orders
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work on a thread: there are as many threads as connections."""

@@ -22,6 +22,8 @@ from pipeline.orders.reading.views import OrderEntry
 #: The usual and the largest page.
 USUAL_PAGE: Final = 50
 MAX_PAGE: Final = 200
+#: Longest cursor that is read: much more than one has.
+MAX_CURSOR: Final = 100
 
 # Conditions that the filter does not name are left out, so that the planner sees which index serves. An order that was
 # never placed has no number.
@@ -117,5 +119,5 @@ def read_cursor(cursor: str) -> UUID:
     except (binascii.Error, ValueError):
         found = None
     if found is None or write_cursor(found) != cursor:
-        raise Invalid(Code.REQUEST_INVALID, reason="after is no cursor of this list: send the `next` of a page before")
+        raise Invalid(Code.REQUEST_INVALID, reason="after is no cursor of this list: send the next_after of a page")
     return found

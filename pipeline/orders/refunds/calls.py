@@ -168,5 +168,6 @@ def _call(change: LockedChange, refund: Refund) -> ChargeCall:
         reference=change.payment_reference or "",
         key=refund.key or "",
         amount=change.amount,
+        token=change.token,
         details=Details(reference=change.order_reference, order_id=change.order_id),
     )

@@ -1,6 +1,6 @@
 """Outbound webhooks to the shop: endpoints, bodies, the addresses they may have, and the dispatcher.
 
-Public modules: `event_feed` (an owner's events without gaps), `payloads` (the body of each event).
+Public modules: `feed` (events that a shop reads), `payloads` (the body of each event).
 """
 
 from typing import TYPE_CHECKING

@@ -45,6 +45,11 @@ class Counter:
         self.works.executor.close()
         self.works = Works(self.engine, self.settings, self.spy)
 
+    def run_leases_out(self) -> None:
+        """End the leases of engines that are gone, and the waits for them."""
+        self.shelf.run("UPDATE refunds SET leased_until = now() WHERE leased_until IS NOT NULL")
+        self.shelf.run("UPDATE order_changes SET due_at = now() WHERE due_at IS NOT NULL")
+
     def place(self, *lines: tuple[str, int], token: str = "tok_ok", **others: Any) -> UUID:
         """Sell these, three cups and a pot unless said otherwise; return the order."""
         cart_id = self.shelf.add_cart(*(lines or (("cup", 3), ("pot", 1))), **others)
@@ -103,9 +108,9 @@ class Counter:
         return [amount for (amount,) in self.shelf.rows(sql)]
 
     def events(self, order_id: UUID) -> list[str]:
-        """Return what happened to an order."""
+        """Return what happened to an order since it was placed."""
         sql = """SELECT e.kind FROM events e JOIN orders o ON o.checkout_id = e.checkout_id
-                 WHERE o.id = :id AND e.kind LIKE 'order.%' ORDER BY e.id"""
+                 WHERE o.id = :id AND e.kind LIKE 'order.%' AND e.kind <> 'order.placed' ORDER BY e.id"""
         return [kind for (kind,) in self.shelf.rows(sql, id=order_id)]
 
     def told(self, kind: str) -> dict[str, Any]:

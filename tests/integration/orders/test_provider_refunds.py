@@ -1,6 +1,7 @@
 """Refunds made at the provider, and refunds of the engine that failed there: each once, whatever comes first."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine
@@ -25,6 +26,11 @@ def break_connection(verb: str, _call: ChargeCall) -> None:
     """Break the connection of a call about a refund, before it is made or after it had its effect."""
     if verb == "refund_amount":
         raise ConnectionError("reset by peer")
+
+
+def keep_pending(window: BankWindow, _verb: str, _call: ChargeCall) -> None:
+    """Have the bank wait for the buyer's bank."""
+    window.shelf.run("UPDATE sandbox.refunds SET state = 'pending'")
 
 
 def test_a_refund_of_the_dashboard_is_adopted_once(window: BankWindow) -> None:
@@ -172,7 +178,7 @@ def test_a_pending_refund_is_read_again_without_a_webhook(window: BankWindow) ->
     # Given a refund that the bank has accepted, and returns days later; its webhook is lost
     order_id = window.place()
     change = window.ask(order_id, refund(amount_minor=400))
-    window.spy.after_charge = lambda *_: window.shelf.run("UPDATE sandbox.refunds SET state = 'pending'") and None
+    window.spy.after_charge = partial(keep_pending, window)
     assert window.settle(change.change_id) == ["done"]
     window.works.charges.run([window.checkout(order_id)])
     assert window.shelf.row("SELECT charge_due_at > now() + interval '50 min' AS later FROM payments").later

@@ -13,6 +13,7 @@ from models.states import MoveState
 from pipeline.carts.cart_input import CartContent
 from pipeline.checkouts.moving import explain_move
 from pipeline.errors import Code, Refused
+from pipeline.orders.requests import FulfillmentRequest, RefundRequest, RestockRequest
 from pipeline.security import Caller, Scope
 from pipeline.security.tokens import refuse_token
 from pipeline.settings import Settings
@@ -30,8 +31,8 @@ Content = TypeVar("Content", bound=CartContent)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-#: Forms with a cart.
-CARRIERS: Final = (CartForm, CheckoutForm)
+#: Forms with a cart, or with lines of an order.
+CARRIERS: Final = (CartForm, CheckoutForm, RefundRequest, RestockRequest, FulfillmentRequest)
 #: All other bodies have some hundred bytes.
 MAX_FORM_BYTES: Final = 16 * 1024
 #: In logs and metrics, as in nginx's, for a request that its client has not sent completely.
@@ -43,7 +44,7 @@ class OpenRoute(APIRoute):
 
     scope_needed: ClassVar[Scope | None] = None
     media_types: ClassVar[frozenset[str]] = frozenset({"application/json"})
-    #: Largest body; a form with a cart has a setting instead.
+    #: Largest body; a form with a cart or with lines has a setting instead.
     max_bytes: ClassVar[int] = MAX_FORM_BYTES
 
     def get_route_handler(self) -> Handler:
@@ -131,8 +132,6 @@ class OrdersRoute(OpenRoute):
     """A route for keys with the scope `orders`."""
 
     scope_needed = Scope.ORDERS
-    #: As many lines as an order may have, each with its location.
-    max_bytes = 1024 * 1024
 
 
 class EventsRoute(OpenRoute):

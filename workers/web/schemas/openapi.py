@@ -10,6 +10,7 @@ from pipeline.errors import Code, sentence
 from workers.web.responses.problem_details import MEDIA_TYPE, Problem, make_problem
 from workers.web.responses.status_codes import STATUSES, TITLES
 from workers.web.schemas.examples import pick_facts
+from workers.web.schemas.orders import ChangeView
 from workers.web.schemas.responses import CheckoutView
 
 #: For the document only; `OpenRoute.admit` reads the header before anything else.
@@ -29,7 +30,7 @@ def _always(*headers: str) -> dict[str, Any]:
 
 
 RETRY_AFTER: Final = _header("seconds after which to repeat the request", "integer")
-REPLAYED: Final = _header("`true` for a stored response")
+REPLAYED: Final = _header("`true` for a stored response, or for a change that the key has requested before")
 #: Headers of every response about a checkout.
 ABOUT: Final = {
     "Location": _header("the address of the checkout's status"),
@@ -54,6 +55,23 @@ CHECKOUT_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     },
 }
 
+#: The address of the change, in every response about one.
+CHANGED: Final = {**ABOUT, "Location": _header("the address of the change of the order")}
+CHANGE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "model": ChangeView,
+        "description": "The change is done",
+        "headers": CHANGED | {"Location": CHANGED["Location"] | {"required": True}},
+    },
+    202: {
+        "model": ChangeView,
+        "description": "It is recorded and will be done, or needs review: poll the `Location`",
+        "headers": CHANGED | {"Location": CHANGED["Location"] | {"required": True}},
+    },
+}
+
+#: Operations with an Idempotency-Key.
+KEYED: Final = frozenset({"processCheckout", "cancelOrder", "refundOrder", "restockOrder", "fulfillOrder"})
 
 #: The response to a browser, at an address with JSON for programs.
 PAGE: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
@@ -86,7 +104,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
                     operation["responses"][status] = {"$ref": f"#/components/responses/{status}"}
                 elif "security" in operation:
                     response["headers"] = response.get("headers", {}) | _always(*LIMITS)
-                    if operation["operationId"] == "processCheckout":
+                    if operation["operationId"] in KEYED:
                         response["headers"]["Idempotency-Replayed"] = REPLAYED
     return document
 

@@ -1,16 +1,87 @@
-"""Bodies of the responses about placed orders. Amounts are in minor units of the order's currency."""
+"""Bodies of HTTP responses about placed orders: a list, one order, one change."""
 
 from datetime import datetime
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
 from models.states import ChangeKind, ChangeState, LinePurpose, OrderState, PaymentStatus, RefundStatus
-from workers.web.schemas.responses import View
+from workers.web.schemas.order_examples import CHANGE, CURSOR, ENTRY, ORDER
+from workers.web.schemas.responses import FailureView, PricedView, QuoteLineView, TotalsView, View
+
+Units = Annotated[int, Field(ge=0)]
+
+
+class OrderEntryView(View):
+    """One order in a list."""
+
+    id: UUID
+    checkout_id: UUID
+    number: int
+    state: OrderState
+    reference: str | None = None
+    customer: str | None = None
+    currency: str
+    total_minor: int
+    created_at: datetime
+    placed_at: datetime
+    cancelled_at: datetime | None = None
+
+
+class OrderListView(View):
+    """A page of orders, newest first; `next_after` is the `after` of the next page, null on the last."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"orders": [ENTRY], "next_after": CURSOR}]})
+
+    orders: list[OrderEntryView]
+    next_after: str | None = None
+
+
+class AllocationView(View):
+    """Units of a line that were sold at one location, and how many of them came back into its stock."""
+
+    location: str
+    sold: Units
+    restocked: Units
+    restockable: Units
+
+
+class OrderLineView(QuoteLineView):
+    """A line with its frozen amounts, what was done with its units, and what can still be.
+
+    `refundable_minor` is what the refund of all refundable units pays back. A refund of some of them pays their share
+    of the line's total, so that all parts come to it exactly.
+    """
+
+    refunded: Units
+    refunded_minor: int
+    refundable: Units
+    refundable_minor: int
+    restocked: Units
+    restockable: Units
+    fulfilled: Units
+    fulfillable: Units
+    allocations: list[AllocationView]
+
+
+class OrderPaymentView(View):
+    """The payment at the provider; `reference` is the provider's object.
+
+    `refunded_minor` has refunds that are requested or of unknown outcome too, `disputed_minor` disputes that are open
+    or lost.
+    """
+
+    gateway: str
+    reference: str | None = None
+    status: PaymentStatus
+    captured_minor: int
+    refunded_minor: int
+    disputed_minor: int
 
 
 class ChangedLineView(View):
-    """Units of one line in a change. `amount_minor` is what is refunded for them."""
+    """Units of one line in a change, and what is refunded for them."""
 
     purpose: LinePurpose
     line: int
@@ -20,9 +91,10 @@ class ChangedLineView(View):
     location: str | None = None
 
 
-class PartialRefundView(View):
-    """One refund at the provider. `reference` is the provider's, `code` why it was declined or returned."""
+class RefundView(View):
+    """One refund at the provider, whose `reference` is its own. `code` is why it was declined."""
 
+    n: int
     status: RefundStatus
     amount_minor: int
     reference: str | None = None
@@ -30,108 +102,56 @@ class PartialRefundView(View):
     created_at: datetime
 
 
-class OrderChangeView(View):
-    """One change of an order, as it was asked for and as it ended."""
+class ChangeView(View):
+    """A change of an order. `failure` says why it failed, or what a person must settle.
+
+    `actor` asked for it: `key:` and the id of an API key, `operator:` and a name, or `provider`.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [CHANGE]})
 
     id: UUID
     order_id: UUID
     kind: ChangeKind
     state: ChangeState
-    amount_minor: int | None = Field(default=None, description="what is paid back, or disputed")
-    delivery_minor: int = Field(description="how much of it is for the delivery")
+    amount_minor: int | None = None
+    delivery_minor: int
     currency: str
     reason: str
     actor: str
-    options: dict[str, JsonValue] = Field(description="facts of the request, such as carrier and tracking")
-    outcome: dict[str, JsonValue] = Field(description="facts of its end: `code` and `message` where it failed")
+    reference: str | None = Field(default=None, description="the provider's, of a dispute or of a refund made there")
+    restock: bool | None = Field(default=None, description="of a cancel: whether its units are restocked")
+    carrier: str | None = None
+    tracking: str | None = None
+    dispute_state: str | None = None
+    failure: FailureView | None = None
     lines: list[ChangedLineView]
-    refunds: list[PartialRefundView]
+    refunds: list[RefundView]
     created_at: datetime
     ended_at: datetime | None = None
 
 
-class LineAllocationView(View):
-    """Units of a line that were sold at one location, and how many can be restocked there."""
+class OrderDetailView(OrderEntryView):
+    """A placed order: what was bought, what has happened to it, and what can still be done.
 
-    location: str
-    sold: int
-    restocked: int
-    restockable: int
+    `refundable_minor` is all that can be refunded, `delivery_refundable_minor` the part of it that can be for the
+    delivery. Nothing of a cancelled order can be changed.
+    """
 
-
-class PlacedLineView(View):
-    """A frozen line, what has become of its units, and what is left."""
-
-    line: int
-    sku: str
-    title: str
-    quantity: int
-    unit_price_minor: int
-    tax_included: bool
-    subtotal_minor: int
-    discount_minor: int
-    tax_minor: int
-    total_minor: int
-    discounts: list[dict[str, JsonValue]]
-    taxes: list[dict[str, JsonValue]]
-    refunded: int
-    refunded_minor: int
-    refundable: int = Field(description="units that can still be refunded")
-    refundable_minor: int = Field(description="what the refund of all of them pays back")
-    restocked: int
-    restockable: int
-    fulfilled: int
-    fulfillable: int = Field(description="units still to be sent")
-    allocations: list[LineAllocationView]
-
-
-class OrderPaymentView(View):
-    """The payment of an order. `reference` is the provider's object."""
-
-    gateway: str
-    reference: str | None = None
-    status: PaymentStatus
-    captured_minor: int
-    refunded_minor: int = Field(description="requested, in progress, or done")
-    disputed_minor: int = Field(description="disputed, or lost by a dispute")
-
-
-class OrderEntryView(View):
-    """One line of a list of orders."""
-
-    id: UUID
-    number: int
-    state: OrderState
-    checkout_id: UUID
-    reference: str | None = None
-    customer: str | None = None
-    currency: str
-    total_minor: int
-    placed_at: datetime
-    cancelled_at: datetime | None = None
-
-
-class PlacedOrderView(OrderEntryView):
-    """One order with its whole life."""
+    model_config = ConfigDict(json_schema_extra={"examples": [ORDER]})
 
     cart_id: UUID
-    subtotal_minor: int
-    discount_minor: int
-    shipping_minor: int
-    tax_minor: int
-    shipping: dict[str, JsonValue] | None = None
+    totals: TotalsView
+    shipping: PricedView | None = None
     shipping_address: dict[str, JsonValue]
     billing_address: dict[str, JsonValue] | None = None
-    refundable_minor: int = Field(description="what can still be refunded")
-    delivery_refundable_minor: int = Field(description="how much of it can be for the delivery")
+    refundable_minor: int
+    delivery_refundable_minor: int
     can_cancel: bool
     payment: OrderPaymentView | None = None
-    lines: list[PlacedLineView]
-    changes: list[OrderChangeView]
+    lines: list[OrderLineView]
+    changes: list[ChangeView]
 
 
-class OrderPageView(View):
-    """A page of orders, newest first. `next` begins the next one; null on the last."""
-
-    orders: list[OrderEntryView]
-    next: str | None = None
+#: States in which orders are shown.
+ShownState = Literal["placed", "cancelled"]

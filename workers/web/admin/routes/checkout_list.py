@@ -10,7 +10,6 @@ from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
 from pipeline.field_types import Reference
-from pipeline.field_types.kinds import Moment
 from pipeline.operations import read_page
 from pipeline.operations.checkout_search import MAX_PAGE, Filter
 from workers.web.admin.authentication import LIST, AdminPageRoute
@@ -19,6 +18,7 @@ from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of
 from workers.web.protection.policies import Policy, limited_as
 from workers.web.schemas.examples import CART_ID
+from workers.web.schemas.moments import Moment
 from workers.web.schemas.openapi import BEARER, PAGE, describe_problems
 
 router = APIRouter(route_class=AdminPageRoute, tags=["admin"], dependencies=[BEARER])

@@ -236,7 +236,6 @@ def settle(
     with open_engine("orders") as engine:
         result = engine.orders.settle(change, resolution, actor=f"operator:{actor}", reason=reason)
         ended = _wait_for(engine, result.change_id, wait)
-    # One that is settled as failed has what was asked for.
     _report(ended, as_json=as_json, is_wanted=resolution is Resolution.FAILED)
 
 

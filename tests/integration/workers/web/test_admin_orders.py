@@ -8,8 +8,7 @@ import httpx2
 import pytest
 
 from pipeline.security import Scope
-from tests.integration.workers.web.stage import Stage
-from tests.integration.workers.web.test_orders import buy
+from tests.integration.workers.web.stage import Stage, pay, put_cart
 
 ORDERS: Final = "/admin/orders"
 
@@ -19,6 +18,14 @@ def shop(stage: Stage) -> httpx2.Client:
     """A client that buys, in a shop with cups for 5.00."""
     stage.shelf.add_variant("cup", stock=10, price_minor=500)
     return stage.client(Scope.CHECKOUT, Scope.ORDERS)
+
+
+def buy(shop: httpx2.Client, **others: Any) -> dict[str, Any]:
+    """Buy two cups and return the order."""
+    answer = pay(shop, {"cart_id": str(put_cart(shop, ("cup", 2), **others))})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = shop.get(f"/orders/{answer.json()['order']['id']}").json()
+    return found
 
 
 def send(browser: httpx2.Client, order: dict[str, Any], action: str, **fields: str) -> httpx2.Response:

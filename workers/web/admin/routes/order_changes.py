@@ -18,7 +18,7 @@ from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of
 from workers.web.protection.authentication import caller_of
 from workers.web.protection.policies import Policy, limited_as
-from workers.web.schemas.orders import OrderChangeView
+from workers.web.responses.order_serializers import view_change
 
 router = APIRouter(route_class=AdminPageRoute, include_in_schema=False)
 
@@ -112,4 +112,4 @@ async def _respond(request: Request, change_id: UUID, order_id: UUID) -> Respons
     change = await context.long_polls.wait(change_id, read, lambda found: found.is_settled, seconds)
     if wants_page(request):
         return RedirectResponse(f"{ORDERS}/{order_id}?change={change_id}", 303)
-    return Response(OrderChangeView.model_validate(change).model_dump_json(), media_type="application/json")
+    return Response(view_change(change).model_dump_json(), media_type="application/json")

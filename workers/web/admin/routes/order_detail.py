@@ -14,7 +14,8 @@ from workers.web.admin.authentication import ORDERS, AdminPageRoute
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of
 from workers.web.protection.policies import Policy, limited_as
-from workers.web.schemas.orders import PlacedOrderView
+from workers.web.responses.order_serializers import view_order
+from workers.web.schemas.orders import OrderDetailView
 
 router = APIRouter(route_class=AdminPageRoute, include_in_schema=False)
 
@@ -31,9 +32,9 @@ RESOLUTIONS: Final = {
 }
 
 
-@router.get(f"{ORDERS}/{{order_id}}", response_model=PlacedOrderView)
+@router.get(f"{ORDERS}/{{order_id}}", response_model=OrderDetailView)
 @limited_as(Policy.READS)
-async def show_order(request: Request, order_id: OrderId) -> Response | PlacedOrderView:
+async def show_order(request: Request, order_id: OrderId) -> Response | OrderDetailView:
     """Return everything about an order: what was sold, what is left of it, its changes and events."""
 
     def read(connection: Connection) -> OrderDetail:
@@ -42,7 +43,7 @@ async def show_order(request: Request, order_id: OrderId) -> Response | PlacedOr
     detail = await context_of(request).read(read)
     order = detail.order
     if not wants_page(request):
-        return PlacedOrderView.model_validate(order)
+        return view_order(order)
     changed = request.query_params.get("change", "")
     change = next((each for each in order.changes if str(each.id) == changed), None)
     facts: dict[str, Any] = {

@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from models.states import OrderState
 from pipeline.field_types import Reference
-from pipeline.field_types.kinds import Moment
 from pipeline.operations.order_search import find_orders
 from pipeline.orders.reading import OrderFilter, OrderPage, list_orders
 from workers.web.admin.authentication import ORDERS as LIST
@@ -18,7 +17,9 @@ from workers.web.admin.authentication import AdminPageRoute
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of
 from workers.web.protection.policies import Policy, limited_as
-from workers.web.schemas.orders import OrderEntryView, OrderPageView
+from workers.web.responses.order_serializers import view_orders
+from workers.web.schemas.moments import Moment
+from workers.web.schemas.orders import OrderListView
 
 router = APIRouter(route_class=AdminPageRoute, include_in_schema=False)
 
@@ -41,9 +42,9 @@ class OrderListQuery(BaseModel):
     limit: int = Field(PAGE_SIZE, ge=1, le=200, description="at most so many")
 
 
-@router.get(LIST, response_model=OrderPageView)
+@router.get(LIST, response_model=OrderListView)
 @limited_as(Policy.READS)
-async def list_placed_orders(request: Request, wanted: Annotated[OrderListQuery, Query()]) -> Response | OrderPageView:
+async def list_placed_orders(request: Request, wanted: Annotated[OrderListQuery, Query()]) -> Response | OrderListView:
     """List placed orders, newest first. Every page costs the same, however many orders there are."""
     filters = OrderFilter(state=wanted.state, since=wanted.since, until=wanted.until)
 
@@ -55,9 +56,7 @@ async def list_placed_orders(request: Request, wanted: Annotated[OrderListQuery,
 
     page, standby = await context_of(request).read_for_people(read)
     if not wants_page(request):
-        return OrderPageView(
-            orders=[OrderEntryView.model_validate(each) for each in page.entries], next=page.next_after
-        )
+        return view_orders(page)
     query = {name: value for name, value in request.query_params.items() if name != "after"}
     facts: dict[str, Any] = {
         "title": "Orders",

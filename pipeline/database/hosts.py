@@ -5,7 +5,7 @@ dead host that stands first costs every new connection as much, and the dead pri
 nobody waits so long for the host that was lost: the new primary may be there meanwhile.
 
 It refuses hosts that are no cluster. The first connection that may write asks the hosts after its own whether they take
-writes too, and every later one must be to the same cluster: otherwise there would be two truths.
+writes too, and no later one may be to another cluster: otherwise there would be two truths.
 """
 
 import socket
@@ -54,6 +54,7 @@ class HostOrder:
         """Know of none that worked or was lost. Errors name the variable that has the hosts."""
         self._variable = variable
         self._cluster: int | None = None
+        self._known: frozenset[Host] = frozenset()
         self._last: Host | None = None
         self._lost: Host | None = None
         self._asking_lost = threading.Lock()
@@ -102,21 +103,23 @@ class HostOrder:
 
     def _check(self, connection: psycopg.Connection[Any], asked: list[Host], parameters: dict[str, Any]) -> None:
         """Raise HostsDisagreeError unless this is the server that takes writes, in the cluster known so far."""
-        own = identify(connection)
-        if own is None:
-            return
         host = (connection.info.host, str(connection.info.port))
+        # After a failover a chain of processes connects anew, one after another: nothing is asked twice.
+        if host in self._known or (own := identify(connection)) is None:
+            return
+        known = {host}
         if self._cluster is None:
             # Those before it have just been asked whether they take writes.
             for other in asked[asked.index(host) + 1 :] if host in asked else ():
                 if (found := self._look_at(other, parameters)) is not None:
                     self._compare(own, found, f"{name_host(host)} and {name_host(other)} of {self._variable}")
+                    known.add(other)
             self._cluster = own.cluster
         elif self._cluster != own.cluster:
             raise HostsDisagreeError(
-                f"{name_host(host)} of {self._variable} is of another cluster than before: name the hosts of one, or, "
-                "after `pg_upgrade`, restart this process."
+                f"{name_host(host)} of {self._variable} is of another cluster than before: name the hosts of one."
             )
+        self._known |= known
 
     @staticmethod
     def _look_at(host: Host, parameters: dict[str, Any]) -> Server | None:

@@ -137,7 +137,7 @@ def sweep(transactions: TransactionRunner, publisher: Publisher, backlog: Backlo
             publisher.send(done.messages)
         counts.update(done.counts)
 
-    transactions.run(record_heartbeat)
+    transactions.run(partial(record_heartbeat, cell=settings.cell))
     run(tick.expire)
     counts += Counter(deleted=transactions.run(partial(delete_expired, settings=settings)))
     stations = list_stations()

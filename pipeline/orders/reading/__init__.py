@@ -1,6 +1,6 @@
 """Reading orders: one, a list, one change. For owners over HTTP, and for operators.
 
-Public modules: `listing` (the bounds of a page).
+Public modules: `figures` (for operators), `listing` (the bounds of a page).
 """
 
 from pipeline.orders.reading.changes import read_change

@@ -1,7 +1,8 @@
 """Orders after they were placed: what is left of them, what changes them, and what moves their money.
 
-Public modules: `charges` (applies what the provider shows), `reading` (one order, a list, one change), `refunds`
-(`apply_shown_refund` settles one by what the provider shows), `requests` (checked on receipt), `result` (of a request).
+Public modules: `charges` (reads what happened at the provider), `reading` (one order, a list, one change), `requests`
+(checked on receipt), `result` (of one). The room refunds settles a refund by what the provider shows of it: its
+apply_shown_refund.
 """
 
 from typing import TYPE_CHECKING

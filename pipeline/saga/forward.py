@@ -102,6 +102,8 @@ def advance(
         happened = [Happened("checkout.phase_completed", ids, phase.name)]
         if not running:
             happened.append(Happened(f"checkout.{state}", ids))
+        if state is CheckoutState.COMPLETED:
+            happened.append(Happened("order.placed", ids))
         execute_with_events(
             connection,
             ADVANCE,

@@ -91,7 +91,7 @@ class Dispatcher:
         def work(connection: Connection) -> list[LeasedDelivery]:
             settings = self._settings
             rows = lock_deliveries(connection, ids, settings.redeliver_after_seconds)
-            leased = [_read_delivery(row) for row in rows]
+            leased = _read_deliveries(connection, rows)
             # The time for all calls of a batch on the threads there are, and for recording the results.
             rounds = -(-len(leased) // settings.outbound_webhook_concurrency) + 1
             seconds = rounds * settings.outbound_webhook_timeout_seconds + 2 * settings.redeliver_after_seconds
@@ -161,9 +161,20 @@ def wait_seconds(attempts: int) -> float:
     return wait * (0.9 + 0.2 * random.random())  # noqa: S311 (spreads calls, guards nothing)
 
 
-def _read_delivery(row: Row[Any]) -> LeasedDelivery:
-    from pipeline.webhooks.outbound.payloads import write_body  # noqa: PLC0415 (20 models; most workers deliver none)
+def _read_deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[LeasedDelivery]:
+    from pipeline.webhooks.outbound.order_parts import load_lines  # noqa: PLC0415 (models; most workers deliver none)
+    from pipeline.webhooks.outbound.payloads import ABOUT_ORDERS, write_body  # noqa: PLC0415 (the same)
 
-    return LeasedDelivery(
-        row.id, row.endpoint_id, row.url, row.secret, f"evt_{row.event_id}", write_body(row), row.attempts
-    )
+    lines = load_lines(connection, [row.order_id for row in rows if row.kind in ABOUT_ORDERS])
+    return [
+        LeasedDelivery(
+            id=row.id,
+            endpoint_id=row.endpoint_id,
+            url=row.url,
+            secret=row.secret,
+            event_id=f"evt_{row.event_id}",
+            body=write_body(row, lines.get(row.order_id, ())),
+            attempts=row.attempts,
+        )
+        for row in rows
+    ]

@@ -1,13 +1,16 @@
 """The bodies of webhooks. Only facts that do not change any more, so that each repeat has the same body."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from sqlalchemy import Row
 
+from pipeline.checkouts.events import PUBLIC_KINDS
 from pipeline.security.redaction import open_part
+from pipeline.webhooks.outbound.order_parts import ChangePart, OrderPart, describe_change, describe_order
 
 
 class Fact(BaseModel):
@@ -52,6 +55,19 @@ class OrderData(CheckoutSubject):
 
     order_number: int
     total_minor: int
+    order: OrderPart
+
+
+class PlacedData(CheckoutSubject):
+    """A placed order."""
+
+    order: OrderPart
+
+
+class ChangedData(PlacedData):
+    """A placed order, and what happened to it."""
+
+    change: ChangePart
 
 
 class FailureData(CheckoutSubject):
@@ -128,6 +144,55 @@ class CheckoutNeedsReview(BaseEvent):
     data: ReviewData
 
 
+class OrderPlaced(BaseEvent):
+    """An order is placed and paid."""
+
+    type: Literal["order.placed"] = "order.placed"
+    data: PlacedData
+
+
+class OrderCancelled(BaseEvent):
+    """An order was cancelled: what was left of it is refunded."""
+
+    type: Literal["order.cancelled"] = "order.cancelled"
+    data: ChangedData
+
+
+class OrderRefunded(BaseEvent):
+    """A part of an order was refunded, by the shop or at the provider."""
+
+    type: Literal["order.refunded"] = "order.refunded"
+    data: ChangedData
+
+
+class OrderRefundFailed(BaseEvent):
+    """A refund was declined, or failed days after it had been accepted: the buyer does not have the money."""
+
+    type: Literal["order.refund_failed"] = "order.refund_failed"
+    data: ChangedData
+
+
+class OrderRestocked(BaseEvent):
+    """Units of an order are in stock again."""
+
+    type: Literal["order.restocked"] = "order.restocked"
+    data: ChangedData
+
+
+class OrderFulfilled(BaseEvent):
+    """Units of an order were sent to the buyer."""
+
+    type: Literal["order.fulfilled"] = "order.fulfilled"
+    data: ChangedData
+
+
+class OrderDisputed(BaseEvent):
+    """The buyer's bank disputes the payment, or has decided about it."""
+
+    type: Literal["order.disputed"] = "order.disputed"
+    data: ChangedData
+
+
 WebhookEvent = Annotated[
     CheckoutStarted
     | CheckoutPhaseCompleted
@@ -136,14 +201,24 @@ WebhookEvent = Annotated[
     | CheckoutFailed
     | CheckoutCancelled
     | CheckoutExpired
-    | CheckoutNeedsReview,
+    | CheckoutNeedsReview
+    | OrderPlaced
+    | OrderCancelled
+    | OrderRefunded
+    | OrderRefundFailed
+    | OrderRestocked
+    | OrderFulfilled
+    | OrderDisputed,
     Field(discriminator="type"),
 ]
+#: The events with the order in their bodies.
+ABOUT_ORDERS: Final = frozenset({"checkout.completed", *(kind for kind in PUBLIC_KINDS if kind.startswith("order."))})
+
 EVENT: TypeAdapter[WebhookEvent] = TypeAdapter(WebhookEvent)
 
 
-def write_body(row: Row[Any]) -> str:
-    """Return the body of an event, from a row of `locks.DELIVERIES`."""
+def write_body(row: Row[Any], lines: Sequence[Row[Any]] = ()) -> str:
+    """Return the body of an event, from a row of `locks.DELIVERIES`, and from lines of its order (`load_lines`)."""
     data: dict[str, Any] = {name: getattr(row, name) for name in CheckoutSubject.model_fields}
     facts = row.data or {}
     data |= {
@@ -159,5 +234,7 @@ def write_body(row: Row[Any]) -> str:
             "detail": row.failure_detail or {},
         },
         "review": facts,
+        "order": describe_order(row, lines),
+        "change": describe_change(row.kind, row.order_id, facts),
     }
     return EVENT.validate_python({"type": row.kind, "timestamp": row.at, "data": data}).model_dump_json()

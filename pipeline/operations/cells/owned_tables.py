@@ -18,6 +18,9 @@ CARTS: Final = (
 #: Ids that no other table refers to, so that the target draws its own: the sequences of two cells overlap.
 DRAWN: Final = frozenset({"events", "payment_operations", "reservations", "stock_movements"})
 
+#: Of another server, a transaction's id means nothing: the copies have that of their copy, and keep the order of ids.
+TRANSACTION: Final = "transaction_id"
+
 
 @dataclass(frozen=True, slots=True)
 class OwnedTable:
@@ -34,7 +37,7 @@ class OwnedTable:
     def columns(self) -> tuple[str, ...]:
         """The columns that are copied."""
         every = (column.name for column in Base.metadata.tables[self.name].columns)
-        return tuple(name for name in every if not (name == "id" and self.name in DRAWN))
+        return tuple(name for name in every if not (name == "id" and self.name in DRAWN) and name != TRANSACTION)
 
     @property
     def values(self) -> str:

@@ -48,10 +48,13 @@ def test_an_order_is_delivered_from_its_start_to_its_number(post: Post, receiver
     news = delivered(post, receiver, secret)
     # Then
     number = post.works.status(checkout_id).order_number
+    order = news[-1][1]["order"]
+    assert (order["number"], order["total_minor"]) == (number, 250)
     assert news == [
         ("checkout.started", facts),
         *(("checkout.phase_completed", facts | {"phase": phase}) for phase in phases),
-        ("checkout.completed", facts | {"order_number": number, "total_minor": 250}),
+        ("checkout.completed", facts | {"order_number": number, "total_minor": 250, "order": order}),
+        ("order.placed", facts | {"order": order}),
     ]
     assert len(phases) == 7
     assert {got.path for got in receiver.got} == {"/hook?shop=1"}

@@ -170,8 +170,8 @@ def test_two_dispatchers_make_each_delivery_once(post: Post, receiver: Receiver)
     post.dispatcher.run(ids)
     rival.close()
     # Then
-    assert len(ids) == 27
-    assert sorted(Counter(receiver.ids()).values()) == [1] * 27
+    assert len(ids) == 30
+    assert sorted(Counter(receiver.ids()).values()) == [1] * 30
 
 
 def test_what_a_crashed_dispatcher_had_leased_is_due_again(post: Post, receiver: Receiver) -> None:
@@ -196,10 +196,10 @@ def test_a_backlog_is_not_doubled(post: Post, receiver: Receiver) -> None:
     waiting = len(post.works.line.waiting[DELIVERIES])
     # When
     post.make_due()
-    small = post.works.settings.model_copy(update={"sweep_limit": 9})
+    small = post.works.settings.model_copy(update={"sweep_limit": 10})
     counts = sweep(post.works.transactions, post.works.line, post.works.line, small)
     # Then
-    assert (due, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (9, 9, 0, 9)
+    assert (due, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (10, 10, 0, 10)
 
 
 def test_an_event_that_was_rolled_back_is_delivered_to_no_endpoint(post: Post, receiver: Receiver) -> None:

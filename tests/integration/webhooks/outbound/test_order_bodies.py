@@ -117,7 +117,7 @@ def test_a_failed_refund_says_why(post: Post, receiver: Receiver) -> None:
 def test_a_repeat_has_the_same_body_whatever_has_happened_since(post: Post, receiver: Receiver) -> None:
     post.subscribe(receiver.url, "order.placed")
     post.buy()
-    receiver.answers = [500]
+    receiver.answers.append(500)
     post.tick()
     ask(post, order(post), CancelRequest())
     post.make_due()
@@ -147,3 +147,6 @@ def test_an_order_of_five_thousand_lines_has_a_body_of_two_hundred(post: Post, r
         assert (len(data["order"]["lines"]), data["order"]["line_count"]) == (MAX_LINES_SENT, 5000)
     assert (len(found[1][1]["change"]["lines"]), found[1][1]["change"]["line_count"]) == (MAX_LINES_SENT, 5000)
     assert max(len(each.body) for each in receiver.got) < 64 * 1024
+    # The audit knows no order with lines that were not sold.
+    post.shelf.force("DELETE FROM order_change_lines WHERE line > 1")
+    post.shelf.force("DELETE FROM order_lines WHERE line > 1")

@@ -6,9 +6,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
+from pipeline.checkouts.events import EVERY_KIND
 from pipeline.errors import Invalid
 from pipeline.webhooks.outbound import replays
-from pipeline.webhooks.outbound.endpoints import EVERY_KIND, list_endpoints
+from pipeline.webhooks.outbound.endpoints import list_endpoints
 from pipeline.webhooks.outbound.replays import ReplayCount, replay_since
 from tests.integration.webhooks.outbound.post import Post
 from tests.integration.webhooks.outbound.receiver import Receiver

@@ -1,7 +1,4 @@
-"""Reading orders: one, a list, one change. For owners over HTTP, and for operators.
-
-Public modules: `listing` (the bounds of a page).
-"""
+"""Reading orders: one, a list, one change. For owners over HTTP, and for operators."""
 
 from pipeline.orders.reading.changes import read_change
 from pipeline.orders.reading.listing import OrderFilter, OrderPage, list_orders

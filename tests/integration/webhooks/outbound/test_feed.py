@@ -211,7 +211,7 @@ def test_a_detached_month_is_named(engine: Engine, shelf: Shelf, checkout_id: UU
     assert read(engine).detached_until is None
     shelf.run("""
         INSERT INTO detached_months (month, from_id, until_id)
-        SELECT month, first_id_of(month), first_id_of(month) FROM unnest(ARRAY['2025-11-01', '2025-12-01']::date[]) month
+        SELECT m, first_id_of(m), first_id_of(m) FROM unnest(CAST('{2025-11-01, 2025-12-01}' AS date[])) AS g (m)
     """)
     page = read(engine, feed._Position(0, 0).write())
     assert (str(page.detached_until), kinds(page)) == ("2026-01-01", ["kept"])
@@ -224,12 +224,12 @@ def test_a_page_costs_the_same_wherever_it_is(engine: Engine) -> None:
         connection.exec_driver_sql("""
             INSERT INTO events (checkout_id, kind, owner, transaction_id)
             SELECT first_id_of(CAST(now() + make_interval(months => mod(n, 3)) AS date)), 'k',
-                   CASE WHEN mod(n, 1000) = 0 THEN 'rare' ELSE 'shop' END, CAST(CAST(n / 3 AS text) AS xid8)
+                   CASE WHEN mod(n, 1000) = 0 THEN 'rare' ELSE 'shop' END, CAST(CAST(n / 100 AS text) AS xid8)
             FROM generate_series(1, 20000) AS n
         """)
         connection.exec_driver_sql("ANALYZE events")
         for owner in ("rare", "shop", "none"):
-            for after in (None, feed._Position(3000, 1).write(), NOW):
+            for after in (None, feed._Position(100, 1).write(), NOW):
                 assert count_rows(connection, owner, after) < 400, (owner, after)
         transaction.rollback()
 

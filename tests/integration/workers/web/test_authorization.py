@@ -12,6 +12,10 @@ from tests.integration.workers.web.stage import BODY, Stage, pay, put_cart, star
 from tests.support.harness import ADDRESS
 
 UNKNOWN_ID: Final = str(uuid4())
+IDS: Final = ("cart_id", "checkout_id", "order_id", "change_id")
+
+CHANGE: Final[dict[str, Any]] = {"json": {}, "headers": {"Idempotency-Key": "k"}}
+LINES: Final = {"lines": [{"line": 1, "quantity": 1}]}
 
 #: Every route: the request, the scope that it needs, and the response to a key with it.
 ROUTES: Final[dict[tuple[str, str], tuple[dict[str, Any], Scope | None, int]]] = {
@@ -25,6 +29,14 @@ ROUTES: Final[dict[tuple[str, str], tuple[dict[str, Any], Scope | None, int]]] =
     ("POST", "/checkout/cancel"): ({"json": {"checkout_id": UNKNOWN_ID}}, Scope.CHECKOUT, 404),
     ("PUT", "/carts/{cart_id}"): ({"json": {"currency": "EUR"}}, Scope.CHECKOUT, 422),
     ("GET", "/carts/{cart_id}"): ({}, Scope.CHECKOUT, 404),
+    ("GET", "/orders"): ({}, Scope.ORDERS, 200),
+    ("GET", "/orders/{order_id}"): ({}, Scope.ORDERS, 404),
+    ("GET", "/orders/{order_id}/changes/{change_id}"): ({}, Scope.ORDERS, 404),
+    ("POST", "/orders/{order_id}/cancel"): (CHANGE, Scope.ORDERS, 404),
+    ("POST", "/orders/{order_id}/refunds"): (CHANGE | {"json": {"all": True}}, Scope.ORDERS, 404),
+    ("POST", "/orders/{order_id}/restocks"): (CHANGE | {"json": LINES}, Scope.ORDERS, 404),
+    ("POST", "/orders/{order_id}/fulfillments"): (CHANGE | {"json": LINES}, Scope.ORDERS, 404),
+    ("GET", "/events"): ({}, Scope.EVENTS, 200),
     ("POST", "/webhooks/{gateway}"): ({"json": {}}, None, 404),
     ("GET", "/health/checkout"): ({}, None, 200),
     ("GET", "/metrics"): ({}, Scope.ADMIN, 200),
@@ -85,7 +97,7 @@ def test_what_each_key_may_do(stage: Stage, kind: str) -> None:
     scopes = KEYS[kind]
     before = count(stage)
     for (method, path), (given, needed, allowed) in ROUTES.items():
-        address = path.format(cart_id=UNKNOWN_ID, checkout_id=UNKNOWN_ID, gateway="other")
+        address = path.format(gateway="other", **dict.fromkeys(IDS, UNKNOWN_ID))
         headers = {**given.get("headers", {}), **header}
         answer = client.request(method, address, **{**given, "headers": headers})
         expected = allowed if needed is None else 401 if scopes is None else allowed if needed in scopes else 403

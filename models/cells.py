@@ -13,6 +13,9 @@ PATTERN: Final = r"[a-z][a-z0-9]{0,2}"
 #: Order numbers of one cell: 500 orders a second for six years.
 NUMBERS: Final = 100_000_000_000
 
+#: Before the name of a cell, in the name of its heartbeat.
+HEARTBEAT: Final = "cell "
+
 _NAME: Final = re.compile(PATTERN, re.ASCII)
 _FIRST: Final = string.ascii_lowercase
 _OTHERS: Final = string.ascii_lowercase + string.digits

@@ -79,7 +79,7 @@ class StoredResponseRecord(Base):
 
 
 class HeartbeatRecord(Base):
-    """When a periodic part of the engine last ran: `sweep`."""
+    """When a periodic part of the engine last ran: `sweep`, and in a cell `cell NAME`, by the same sweep."""
 
     __tablename__ = "heartbeats"
 

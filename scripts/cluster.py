@@ -25,7 +25,7 @@ from scripts.terminal.output import Screen, say, say_json
 
 if TYPE_CHECKING:
     from scripts.distributed.cluster import Cluster, Report
-    from scripts.distributed.rounds import Outcome
+    from scripts.distributed.proof.rounds import Outcome
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=COMMANDS["cluster"].help
@@ -94,7 +94,7 @@ def run(
 
     with explain_end(), Ending() as ending, ExitStack() as stack:
         cluster = _open(stack, ending, report)
-        from scripts.distributed.rounds import run_faults  # noqa: PLC0415 (900 modules)
+        from scripts.distributed.proof.rounds import run_faults  # noqa: PLC0415 (900 modules)
 
         # Closed before the cluster: until then this thread is in the buyers' namespace.
         for outcome in stack.enter_context(contextlib.closing(run_faults(cluster, names, report, rounds=rounds))):
@@ -143,7 +143,7 @@ def _open(stack: ExitStack, ending: Ending, report: "Report") -> "Cluster":
 
 
 def _inject(cluster: "Cluster", name: str, report: "Report") -> None:
-    from scripts.distributed.rounds import inject_alone  # noqa: PLC0415 (900 modules)
+    from scripts.distributed.proof.rounds import inject_alone  # noqa: PLC0415 (900 modules)
 
     inject_alone(cluster, name, report)
 

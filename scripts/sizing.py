@@ -5,12 +5,13 @@ It connects to nothing. The costs of a checkout are those of docs/scaling.md; me
 """
 
 import re
+from dataclasses import asdict
 from typing import Annotated, Final
 
 import typer
 
 from scripts.capacity.costs import HTTP, RUSH
-from scripts.capacity.plan import Peak, Plan, describe, make_plan
+from scripts.capacity.plan import Peak, Plan, make_plan
 from scripts.environments.command_transaction import print_rows
 from scripts.terminal.output import say, say_json
 
@@ -43,7 +44,7 @@ def main(
         raise typer.BadParameter("it must be http or queue.", param_hint="--over")
     plan = make_plan(Peak(read_peak(peak), bank_ms / 1000, hosts), HTTP if over == "http" else RUSH)
     if as_json:
-        say_json(describe(plan))
+        say_json(asdict(plan))
         return
     print_rows(("process", "how many"), [(name, count) for name, count in plan.processes.items()])
     say()

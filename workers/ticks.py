@@ -7,6 +7,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from pipeline.database import is_transient
+from pipeline.operations.replication import explain_no_writes
 from pipeline.saga.sweep import sweep
 from workers.bootstrap import Components, announce_gateway, build_components, reading_settings
 
@@ -19,7 +20,7 @@ def tick(components: Components) -> None:
         sweep(components.transactions, components.publisher, components.backlog, components.settings)
     except Exception as error:
         if is_transient(error):
-            log.warning("sweep.deferred", error=str(error))
+            log.warning("sweep.deferred", error=explain_no_writes(error) or str(error))
         else:
             log.exception("sweep.raised")
 

@@ -1,9 +1,9 @@
 """PostgreSQL: connections, and transactions that are repeated while the database is the one that fails.
 
-Public modules: `backoff` (exponential back-off, in Python and in SQL), `ids` (ranges of ids are ranges of times),
-`invariant` (what must always be true, as a query), `migrations`, `readers` (from a standby, for people), `roles`,
-`schema_grant` (rights in a gateway's own schema), `temporary` (a database for a test), `urls` (libpq's spelling),
-`wake_ups` (which long polls a commit wakes).
+Public modules: `backoff` (exponential back-off, in Python and in SQL), `hosts` (those of one URL), `ids` (ranges of ids
+are ranges of times), `invariant` (what must always be true, as a query), `migrations`, `readers` (from a standby, for
+people), `roles`, `schema_grant` (rights in a gateway's own schema), `temporary` (a database for a test), `urls`
+(libpq's spelling), `wake_ups` (which long polls a commit wakes).
 """
 
 from typing import TYPE_CHECKING

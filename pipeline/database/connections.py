@@ -91,7 +91,8 @@ def connect_engine(
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
     )
-    HostOrder().apply(engine)
+    HostOrder(variable).apply(engine)
+    event.listen(engine, "checkin", _forget_access_mode)
     event.listen(engine, "connect", _write_arrays)
     event.listen(engine, "handle_error", _leave_standby)
     if by_key:
@@ -101,6 +102,12 @@ def connect_engine(
 
 def _write_arrays(connection: psycopg.Connection[Any], _record: object) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
+
+
+def _forget_access_mode(connection: psycopg.Connection[Any] | None, _record: object) -> None:
+    # After a transaction that could write nothing SQLAlchemy asks for one that can, which a standby refuses to begin.
+    if connection is not None and connection.read_only is False:
+        connection.read_only = None
 
 
 def _leave_standby(context: ExceptionContext) -> None:

@@ -19,8 +19,9 @@ T = TypeVar("T")
 Wake = Callable[[Sequence[UUID]], object]
 
 #: Pauses before a failed transaction is repeated. About 3.6 s in all, well inside the time that a shutdown waits: a
-#: shorter deadlock or restart costs no attempt, a longer outage is left to the sweep.
-TRANSIENT_WAITS: Final = (0.02, 0.1, 0.5, 1.0, 2.0)
+#: shorter deadlock or restart costs no attempt, a longer outage is left to the sweep. None is longer than half a
+#: second: by so much a planned switchover lasts longer for a checkout than for the database.
+TRANSIENT_WAITS: Final = (0.02, 0.08, 0.2, 0.3, *[0.5] * 6)
 
 
 class TransactionRunner:

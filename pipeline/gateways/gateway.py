@@ -188,10 +188,7 @@ class InboundWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One object in the provider's own ledger, for reconciliation. `checkout_id` is from its metadata.
-
-    `disputed_minor` is what is disputed or was lost by a dispute.
-    """
+    """One object in the provider's ledger, for reconciliation; `disputed_minor` is disputed, or was lost."""
 
     reference: str
     checkout_id: UUID | None
@@ -259,21 +256,19 @@ class Gateway(Protocol):
         """
 
     def refund_amount(self, call: "ChargeCall") -> "RefundAnswer":
-        """Refund `call.amount` of a captured object, beside refunds there are. `Refunded`, or `Declined`.
+        """Refund `call.amount` of a captured object. `Refunded`, or `Declined` (REFUND_EXCEEDS_CHARGE beyond the rest).
 
-        Another key is another refund. More than is left is declined (REFUND_EXCEEDS_CHARGE). The key goes along as
-        metadata of the refund, so that `find_refund` and `retrieve_charge` show it.
+        Another key is another refund. The key is in the refund's metadata: `find_refund` and `retrieve_charge` show it.
         """
 
     def find_refund(self, call: "ChargeCall") -> "FindRefundAnswer":
-        """Look for the refund that was made with `call.key`: `Refunded`, `RefundAbsent`, or `CannotTell`.
+        """Look for the refund of `call.key`: `Refunded`, `RefundAbsent`, or `CannotTell` without such a look-up.
 
-        `RefundAbsent` after a call without an answer is only said when that call can no longer have an effect: later
-        than the longest time of a call. A provider without such a look-up returns `CannotTell`.
+        It is called when an earlier call with the key can no longer have an effect.
         """
 
     def retrieve_charge(self, call: "ChargeCall") -> "ChargeRetrieval":
-        """Retrieve the captured object with all of its refunds and disputes."""
+        """Retrieve the captured object with its refunds and disputes."""
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> InboundWebhook:
         """Verify a webhook and return what it is about. Header names are in lower case.

@@ -87,13 +87,7 @@ _RECENTLY_ENDED: Final = f"""
 """
 
 QUESTIONS: Final = (
-    _Question(
-        "expired_locks",
-        Severity.WARNING,
-        EXPIRED,
-        CommandLine.CLEANUP,
-        COUNT_EXPIRED,
-    ),
+    _Question("expired_locks", Severity.WARNING, EXPIRED, CommandLine.CLEANUP, COUNT_EXPIRED),
     _Question("stuck_checkouts", Severity.CRITICAL, STUCK, CommandLine.MONITOR, COUNT_STUCK),
     _Question(
         "needs_review",
@@ -102,20 +96,8 @@ QUESTIONS: Final = (
         f"{CommandLine.SHOW}, then {CommandLine.RETRY}",
         COUNT_NEEDS_REVIEW,
     ),
-    _Question(
-        "payments_review",
-        Severity.CRITICAL,
-        PAYMENTS_REVIEW,
-        CommandLine.RECONCILE,
-        COUNT_PAYMENTS_REVIEW,
-    ),
-    _Question(
-        "payments_unknown",
-        Severity.WARNING,
-        UNKNOWN,
-        CommandLine.RECONCILE,
-        COUNT_UNKNOWN,
-    ),
+    _Question("payments_review", Severity.CRITICAL, PAYMENTS_REVIEW, CommandLine.RECONCILE, COUNT_PAYMENTS_REVIEW),
+    _Question("payments_unknown", Severity.WARNING, UNKNOWN, CommandLine.RECONCILE, COUNT_UNKNOWN),
     _Question("changes_stuck", Severity.CRITICAL, CHANGES_STUCK, CommandLine.MONITOR, COUNT_CHANGES_STUCK),
     _Question("changes_review", Severity.WARNING, CHANGES_REVIEW, CommandLine.SHOW_ORDER, COUNT_CHANGES_REVIEW),
     _Question("refunds_returned", Severity.CRITICAL, REFUNDS_RETURNED, CommandLine.SHOW_ORDER, COUNT_REFUNDS_RETURNED),

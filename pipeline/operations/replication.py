@@ -11,6 +11,8 @@ from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from pipeline.database.hosts import HostsDisagreeError
+
 #: A standby that is further behind is late: changes reach one within a second, also in a rush. After so long a failover
 #: to it takes noticeably longer, and people read figures that surprise them.
 LATE_SECONDS: Final = 30.0
@@ -128,9 +130,11 @@ class Replication:
 
 
 def explain_no_writes(error: BaseException) -> str | None:
-    """Return the sentence for an error of a database that only takes no writes; None for any other error."""
+    """Return the sentence for a database that answers, and that nothing may be written to; None for other errors."""
     if not isinstance(error, DBAPIError):
         return None
+    if isinstance(error.orig, HostsDisagreeError):
+        return str(error.orig)
     if isinstance(error.orig, ReadOnlySqlTransaction):
         return "DATABASE_URL leads to a standby, or default_transaction_read_only is on there: nothing can be written."
     # Of several hosts none takes writes. libpq has words for this, and no code: where they are translated, the

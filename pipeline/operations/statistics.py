@@ -23,7 +23,7 @@ from pipeline.checkouts.conditions import (
 )
 from pipeline.messaging import DELIVERIES, INTAKE, RESOLVE, SWEEP, UNWIND, WEBHOOKS
 from pipeline.messaging.ports import ORDER_CHANGES
-from pipeline.operations.order_figures import OrderFigures, read_order_figures
+from pipeline.orders.reading.figures import OrderFigures, read_order_figures
 from pipeline.saga import get_chain
 from pipeline.saga.slow import SLOW_COUNT
 from pipeline.settings import Settings

@@ -1,8 +1,7 @@
 """Orders after they were placed: what is left of them, what changes them, and what moves their money.
 
-Public modules: `charges` (reads what happened at the provider), `reading` (one order, a list, one change), `requests`
-(checked on receipt), `result` (of one). The room refunds settles a refund by what the provider shows of it: its
-apply_shown_refund.
+Public modules: `charges` (applies what the provider shows), `reading` (one order, a list, one change),
+`reading.listing` (the bounds of a page), `requests` (checked on receipt).
 """
 
 from typing import TYPE_CHECKING

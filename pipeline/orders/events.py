@@ -25,6 +25,8 @@ REFUND_FAILED: Final = "order.refund_failed"
 CHANGE_FAILED: Final = "order.change_failed"
 NEEDS_REVIEW: Final = "order.needs_review"
 CHANGE_RETRIED: Final = "order.change_retried"
+#: Nor this: the provider said something else of a refund than what it was settled as.
+LATE_ANSWER: Final = "order.late_answer"
 
 LINES: Final = text("""
     SELECT l.change_id, l.purpose, l.line, o.sku, l.quantity, l.amount_minor, n.code AS location

@@ -20,11 +20,11 @@ class FindingKind(StrEnum):
     LIVE_AUTHORIZATION = "live_authorization"
     ORPHANED_PAYMENT = "orphaned_payment"
     MISSING_AT_PROVIDER = "missing_at_provider"
-    STATUS_DIFFERS = "status_differs"
     REFUND_NOT_RECORDED = "refund_not_recorded"
     REFUND_MISSING = "refund_missing"
     REFUND_DIFFERS = "refund_differs"
     DISPUTE_NOT_RECORDED = "dispute_not_recorded"
+    STATUS_DIFFERS = "status_differs"
     UNKNOWN_CHECKOUT = "unknown_checkout"
 
 

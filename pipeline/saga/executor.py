@@ -35,7 +35,7 @@ log = structlog.get_logger()
 #: How many more repeats, each after the longest pause, a transaction gets that stores a gateway's answers. When answers
 #: are lost, their checkouts wait until the leases have expired, 13 s at Stripe; 7.6 s of repeats end within 10 s of the
 #: database's return.
-ANSWER_REPEATS: Final = 2
+ANSWER_REPEATS: Final = 8
 
 #: A batch waits this long for its calls, then leaves those still in flight to another thread. Longer than a healthy
 #: provider takes for most calls. When batches waited for all, and one answer in forty hung for 5 s, p95 was 9.4 s.

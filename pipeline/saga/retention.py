@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from models.cells import HEARTBEAT
 from pipeline.settings import Settings
 
 #: A stored response is kept for a day, as at providers; rows of `idempotency_keys` are kept for ever.
@@ -11,7 +12,7 @@ RESPONSE_HOURS: Final = 24
 
 # At most every half second: many sweeps at once write it once.
 RECORD_HEARTBEAT: Final = text("""
-    INSERT INTO heartbeats AS h (name) VALUES ('sweep')
+    INSERT INTO heartbeats AS h (name) SELECT unnest(CAST(:names AS text[]))
     ON CONFLICT (name) DO UPDATE SET at = now() WHERE h.at < now() - interval '0.5 seconds'
 """)
 
@@ -52,9 +53,12 @@ DELETE_SESSIONS: Final = text("""
 """)
 
 
-def record_heartbeat(connection: Connection) -> None:
-    """Record that the sweep runs: `GET /health/checkout` reports when it does not."""
-    connection.execute(RECORD_HEARTBEAT)
+def record_heartbeat(connection: Connection, cell: str = "") -> None:
+    """Record that the sweep runs: `GET /health/checkout` reports when it does not.
+
+    In a cell also its name, with which `checkout cells move` compares the one that it is given.
+    """
+    connection.execute(RECORD_HEARTBEAT, {"names": ["sweep", *([HEARTBEAT + cell] if cell else [])]})
 
 
 def delete_expired(connection: Connection, settings: Settings) -> int:

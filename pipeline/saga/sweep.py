@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from models.states import CheckoutState
 from pipeline.checkouts import LockedCheckout, Rejected
@@ -60,19 +60,16 @@ REDELIVER_RESOLVE: Final = text("""
     WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-REDELIVER_INBOUND_WEBHOOKS: Final = text("""
-    UPDATE webhook_inbox SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
+_AGAIN: Final = """
+    UPDATE {table} SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
     WHERE id = ANY(CAST(:ids AS uuid[]))
-""")
+"""
+REDELIVER_INBOUND_WEBHOOKS: Final = text(_AGAIN.format(table="webhook_inbox"))
+REDELIVER_DELIVERIES: Final = text(_AGAIN.format(table="webhook_deliveries"))
 
 REDELIVER_CHARGES: Final = text("""
     UPDATE payments SET charge_due_at = now() + make_interval(secs => :lease_seconds)
     WHERE checkout_id = ANY(CAST(:ids AS uuid[]))
-""")
-
-REDELIVER_DELIVERIES: Final = text("""
-    UPDATE webhook_deliveries SET due_at = now() + make_interval(secs => :redeliver_after_seconds)
-    WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
 # One that was sent by a message that has left the queue since, and has not been worked on, costs an attempt.
@@ -140,7 +137,7 @@ def sweep(transactions: TransactionRunner, publisher: Publisher, backlog: Backlo
             publisher.send(done.messages)
         counts.update(done.counts)
 
-    transactions.run(record_heartbeat)
+    transactions.run(partial(record_heartbeat, cell=settings.cell))
     run(tick.expire)
     counts += Counter(deleted=transactions.run(partial(delete_expired, settings=settings)))
     stations = list_stations()
@@ -221,11 +218,7 @@ class Tick:
         """
         due = lock_due_inbound_webhooks(connection, self._room(head))
         if due:
-            ids = [row.id for row in due]
-            connection.execute(
-                REDELIVER_INBOUND_WEBHOOKS,
-                {"ids": ids, "redeliver_after_seconds": self.settings.redeliver_after_seconds},
-            )
+            connection.execute(REDELIVER_INBOUND_WEBHOOKS, self._name_all(due))
         return Swept(
             [OutgoingMessage(WEBHOOKS, row.id, row.now) for row in due], counts=+Counter(inbound_webhooks=len(due))
         )
@@ -245,11 +238,8 @@ class Tick:
         if due:
             connection.execute(
                 REDELIVER_ORDER_CHANGES,
-                {
-                    "ids": [row.id for row in due],
-                    "head": None if head is None else head.sent_at or datetime.fromtimestamp(0, UTC),
-                    "redeliver_after_seconds": self.settings.redeliver_after_seconds,
-                },
+                self._name_all(due)
+                | {"head": None if head is None else head.sent_at or datetime.fromtimestamp(0, UTC)},
             )
         messages = [OutgoingMessage(ORDER_CHANGES, row.id, row.now) for row in due]
         return Swept(messages, counts=+Counter(order_changes=len(due)))
@@ -258,13 +248,15 @@ class Tick:
         """Send outbound webhooks that are due, first or as a retry; no backlog is doubled."""
         due = lock_due_deliveries(connection, self._room(head))
         if due:
-            ids = [row.id for row in due]
-            connection.execute(
-                REDELIVER_DELIVERIES, {"ids": ids, "redeliver_after_seconds": self.settings.redeliver_after_seconds}
-            )
+            connection.execute(REDELIVER_DELIVERIES, self._name_all(due))
         return Swept(
             [OutgoingMessage(DELIVERIES, row.id, row.now) for row in due], counts=+Counter(deliveries=len(due))
         )
+
+    def _name_all(self, due: Sequence[Row[Any]]) -> dict[str, Any]:
+        """Return the values of a statement that makes these rows due again."""
+        ids = [row.id for row in due]
+        return {"ids": ids, "redeliver_after_seconds": self.settings.redeliver_after_seconds}
 
     def _room(self, head: Head | None) -> int:
         """Return how many messages a queue takes until it holds `sweep_limit`."""

@@ -1,7 +1,7 @@
 """The arithmetic: a peak, a bank and a path in; processes, cores and connections out. It measures nothing."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
@@ -87,11 +87,6 @@ def make_plan(peak: Peak, costs: Costs) -> Plan:
 def list_calling() -> list[str]:
     """Return the phases that call the gateway: each checkout is one call of each."""
     return [phase.name for phase in get_chain() if isinstance(phase.work, GatewayPhase)]
-
-
-def describe(plan: Plan) -> dict[str, object]:
-    """Return the plan as JSON has it."""
-    return asdict(plan)
 
 
 def _ceil(value: float) -> int:

@@ -32,15 +32,8 @@ from scripts.distributed.layout import (
     name_redis_url,
 )
 from scripts.distributed.network import Network
-from scripts.distributed.state import (
-    fail_over_valkey,
-    find_primary,
-    find_standby,
-    find_valkey,
-    list_hindrances,
-    need,
-    prefer_valkey,
-)
+from scripts.distributed.sentinels import LISTED, OTHERS, count_replicas, fail_over_valkey, find_valkey, prefer_valkey
+from scripts.distributed.state import find_primary, find_standby, list_hindrances, need
 from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
 from scripts.environments.supervisor import build_env
@@ -86,6 +79,21 @@ class Cluster:
                 raise CommandError(f"After {seconds:.0f} s {what}")
             self.ending.sleep(POLL_SECONDS)
         return time.monotonic() - began
+
+    def wait_for_valkey(self, *, other_than: str | None = None) -> str:
+        """Return the master that two of three Sentinels name, when none of them sees a failover under way.
+
+        A Valkey that starts in the middle of a failover would follow a host that is not the master any more.
+        """
+        found: list[str] = []
+
+        def is_settled() -> bool:
+            host = find_valkey(calm=True)
+            found[:] = [host] if host not in {None, other_than} else []
+            return bool(found)
+
+        self.wait(is_settled, "the Sentinels agree on no master.", MOVE_SECONDS)
+        return found[0]
 
     def move_valkey(self, host: str) -> None:
         """Have this host's Valkey be the master."""
@@ -137,6 +145,10 @@ def open_cluster(ending: Ending, report: Report) -> Iterator[Cluster]:
             report(f"databases: {primary} is the primary after {seconds:.0f} s, and a synchronous standby follows")
             for database in databases.values():
                 database.start_valkey(primary)
+            # A Sentinel asks the master for its replicas at once, and then every ten seconds: one that it does not know
+            # is not told of a new master.
+            cluster.wait(lambda: count_replicas(primary, LISTED) == OTHERS, "no replica follows Valkey's master.")
+            for database in databases.values():
                 database.start_sentinel(primary)
             _make_databases(cluster)
             report("schema: made in the cluster, and in the bank's own database")

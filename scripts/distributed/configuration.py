@@ -25,6 +25,10 @@ MAX_CONNECTIONS: Final = 300
 VALKEY_DOWN_MILLISECONDS: Final = 2000
 VALKEY_FAILOVER_MILLISECONDS: Final = 6000
 QUORUM: Final = 2
+#: etcd's own defaults. Every lease begins again when etcd has a new leader: a primary whose host had the old one is
+#: replaced later, by up to three times the second figure.
+ETCD_HEARTBEAT_MILLISECONDS: Final = 100
+ETCD_ELECTION_MILLISECONDS: Final = 1000
 
 #: What the whole cluster agrees on; Patroni keeps it in etcd.
 CLUSTER_SETTINGS: Final[Mapping[str, Any]] = {
@@ -106,14 +110,13 @@ def list_etcd_arguments(host: str, folder: Path) -> list[str]:
         "initial-advertise-peer-urls": peer,
         "initial-cluster": members,
         "initial-cluster-token": SERVICE,
-        # Ten times the default, which is for hosts with cores of their own: a busy machine is not a lost leader.
-        "heartbeat-interval": 250,
-        "election-timeout": 2500,
+        "heartbeat-interval": ETCD_HEARTBEAT_MILLISECONDS,
+        "election-timeout": ETCD_ELECTION_MILLISECONDS,
     }
     return [part for name, value in options.items() for part in (f"--{name}", str(value))]
 
 
-def list_valkey_arguments(folder: Path, master: str | None) -> list[str]:
+def list_valkey_arguments(host: str, folder: Path, master: str | None) -> list[str]:
     """Return the arguments of one host's Valkey; `master` is the host that it follows."""
     options = {
         "bind": "*",
@@ -123,6 +126,8 @@ def list_valkey_arguments(folder: Path, master: str | None) -> list[str]:
         "appendonly": "no",
         "maxmemory-policy": "noeviction",
         "dir": folder,
+        # The Sentinels learn a replica's address from its master.
+        "replica-announce-ip": ADDRESSES[host],
         # The title would be written over the environment, and with it over the mark by which it is ended.
         "set-proc-title": "no",
     }
@@ -130,7 +135,7 @@ def list_valkey_arguments(folder: Path, master: str | None) -> list[str]:
     return arguments if master is None else [*arguments, "--replicaof", f"{ADDRESSES[master]} {VALKEY_PORT}"]
 
 
-def render_sentinel(folder: Path, master: str) -> str:
+def render_sentinel(host: str, folder: Path, master: str) -> str:
     """Return the file of one host's Sentinel, which it rewrites; `master` is the host to begin with."""
     return "\n".join(
         (
@@ -139,6 +144,7 @@ def render_sentinel(folder: Path, master: str) -> str:
             "protected-mode no",
             "set-proc-title no",
             f"dir {folder}",
+            f"sentinel announce-ip {ADDRESSES[host]}",
             f"sentinel monitor {SERVICE} {ADDRESSES[master]} {VALKEY_PORT} {QUORUM}",
             f"sentinel down-after-milliseconds {SERVICE} {VALKEY_DOWN_MILLISECONDS}",
             f"sentinel failover-timeout {SERVICE} {VALKEY_FAILOVER_MILLISECONDS}",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from scripts.distributed.cluster import Cluster
-from scripts.distributed.commits import DATABASE, Writer
 from scripts.distributed.layout import (
     ADDRESSES,
     DATABASE_HOSTS,
@@ -16,16 +15,18 @@ from scripts.distributed.layout import (
     SUPERUSER,
     WORKER_HOSTS,
 )
+from scripts.distributed.proof.commits import DATABASE, Writer
 from scripts.distributed.requirements import FAKETIME, find_program
-from scripts.distributed.state import find_primary, find_standby, find_valkey, need, open_session
+from scripts.distributed.sentinels import find_valkey
+from scripts.distributed.state import find_primary, find_standby, need, open_session
 from scripts.environments.command_errors import CommandError
 
 #: A leader's lease of 20 s, the vote, and the promotion.
 LEADER_SECONDS: Final = 30.0
 #: A Sentinel waits two seconds; a worker's requests go to the other host.
 SERVICE_SECONDS: Final = 10.0
-#: 4.4 s of the database, and the pause before a transaction is repeated.
-SWITCHOVER_SECONDS: Final = 10.0
+#: 4.3 s of Patroni, which waits twice for two seconds, and the pause before a transaction is repeated.
+SWITCHOVER_SECONDS: Final = 6.0
 #: Of the slow host: a five-hundredth of a local network's.
 SLOW_KILOBITS: Final = 2000
 #: For the old leader to stop, and the new one to be promoted.
@@ -66,7 +67,7 @@ def power_off_primary(cluster: Cluster) -> Iterator[Injected]:
     cluster.databases[host].power_off()
     yield Injected(f"{host} off")
     cluster.network.join(host)
-    cluster.databases[host].power_on(need(find_valkey(), "Valkey master"))
+    cluster.databases[host].power_on(cluster.wait_for_valkey())
 
 
 def gather(cluster: Cluster) -> None:
@@ -131,7 +132,7 @@ def kill_valkey(cluster: Cluster) -> Iterator[Injected]:
     host = need(find_valkey(), "Valkey master")
     cluster.databases[host].kill("valkey")
     yield Injected(f"Valkey killed on {host}")
-    cluster.databases[host].start_valkey(need(find_valkey(), "Valkey master"))
+    cluster.databases[host].start_valkey(cluster.wait_for_valkey())
 
 
 @contextmanager
@@ -169,8 +170,7 @@ def restart_all(cluster: Cluster) -> Iterator[Injected]:
             move_primary(cluster)
         host = cluster.databases[name]
         host.stop("sentinel", "valkey", "patroni", "etcd")
-        cluster.wait(lambda: find_valkey() not in {None, name}, "Valkey has no new master", 60)  # noqa: B023
-        host.power_on(need(find_valkey(), "Valkey master"))
+        host.power_on(cluster.wait_for_valkey(other_than=name))
         cluster.wait_for_stable()
     for worker in cluster.workers.values():
         worker.stop("fleet")

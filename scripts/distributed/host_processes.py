@@ -113,13 +113,13 @@ class DatabaseHost(HostProcesses):
     def start_valkey(self, master: str) -> None:
         """Start Valkey; it follows this host's."""
         followed = None if master == self.name else master
-        self.start("valkey", [str(get_binary_path()), *list_valkey_arguments(self.folder, followed)])
+        self.start("valkey", [str(get_binary_path()), *list_valkey_arguments(self.name, self.folder, followed)])
 
     def start_sentinel(self, master: str) -> None:
         """Start the Sentinel. It keeps what it has learnt in its file."""
         file = self.folder / "sentinel.conf"
         if not file.exists():
-            file.write_text(render_sentinel(self.folder, master))
+            file.write_text(render_sentinel(self.name, self.folder, master))
         self.start("sentinel", [str(get_binary_path()), str(file), "--sentinel"])
 
     def kill_postgres(self) -> None:

@@ -43,7 +43,7 @@ class Namespace:
     def __init__(self) -> None:
         """Start the process that holds it."""
         # The mark comes before: its reaper is then outside, where nothing is cut off.
-        env = {"PATH": os.environ.get("PATH", os.defpath), **mark()}
+        env = {**os.environ, **mark()}
         self._holder = subprocess.Popen(
             [need_program("unshare"), "--net", need_program("sleep"), "infinity"],
             env=env,

@@ -10,6 +10,7 @@ from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import RedisError
+from redis.sentinel import MasterNotFoundError
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -27,6 +28,10 @@ REDIS_DATABASES: Final = range(15, 0, -1)
 LEASE: Final = "checkout:scratch"
 SEEKER: Final = "checkout-scratch"
 LEASE_SECONDS: Final = 24 * 3600
+#: The words of the client name its connections.
+NO_MASTER: Final = (
+    "The Sentinels of REDIS_URL name no master: check that they answer, and the name of the service at the end of it."
+)
 
 
 @contextmanager
@@ -119,6 +124,8 @@ def explain_redis() -> Iterator[None]:
     """Turn errors of Redis into CommandError."""
     try:
         yield
+    except MasterNotFoundError as error:
+        raise CommandError(NO_MASTER) from error
     except (RedisError, OSError) as error:
         raise CommandError(f"Redis did not answer: {error}.") from error
 

@@ -18,6 +18,7 @@ from pipeline.operations.statistics import list_checkout_queues
 from pipeline.saga import get_chain
 from scripts.environments.command_errors import CommandError
 from scripts.environments.fleet import read_procfile
+from scripts.environments.supervisor import LONGEST_WAIT_SECONDS
 from scripts.faults.listener import SeenCall
 from scripts.faults.place import Place
 from workers.broker.batch_broker import BatchBroker
@@ -28,6 +29,9 @@ from workers.broker.queue_stats import NAMESPACE, QueueKeys
 FEW: Final = 200
 #: Longest wait for a message that can be changed.
 SEEK_SECONDS: Final = 20.0
+#: Longest wait for a worker to be back: the longest back-off of its restart, and as much twice for the start of a
+#: process on a busy machine.
+RETURN_SECONDS: Final = 3.0 * LONGEST_WAIT_SECONDS
 #: Polls of the queue, of 50 ms each, before one more buyer is allowed, so that the few kept back last.
 POLLS_PER_BUYER: Final = 40
 
@@ -220,7 +224,7 @@ class FaultInjector:
 
     def _workers(self) -> list[str]:
         """Return the running workers. The only one may have been killed just now: it is started again in a moment."""
-        ends_at = time.monotonic() + 30
+        ends_at = time.monotonic() + RETURN_SECONDS
         while True:
             found = sorted(name for name in self.place.supervisor.pids() if name not in {"web.1", "scheduler.1"})
             if found or time.monotonic() > ends_at:

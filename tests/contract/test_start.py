@@ -68,15 +68,15 @@ STARTS: Final = {
         870,
         TOOLS | LATER | TERMINAL | HTTP | {"apscheduler", "pipeline.webhooks.outbound.payloads"},
     ),
-    "scheduler": Start(SCHEDULER, 890, TOOLS | LATER | TERMINAL | HTTP),
-    "web": Start(WEB, 1290, TOOLS | LATER | TERMINAL | {"apscheduler"}),
+    "scheduler": Start(SCHEDULER, 900, TOOLS | LATER | TERMINAL | HTTP),
+    "web": Start(WEB, 1285, TOOLS | LATER | TERMINAL | {"apscheduler"}),
     "help": Start(
         COMMAND.format(arguments=["--help"]),
         340,
         TOOLS | LATER | HTTP | {"sqlalchemy", "pydantic", "redis", "dramatiq", "structlog", "pipeline", "models"},
     ),
     "keys": Start(COMMAND.format(arguments=["keys", "--help"]), 750, TOOLS | LATER | HTTP | {"redis", "dramatiq"}),
-    "audit": Start(COMMAND.format(arguments=["audit", "--help"]), 1050, TOOLS | LATER | HTTP | {"apscheduler"}),
+    "audit": Start(COMMAND.format(arguments=["audit", "--help"]), 1060, TOOLS | LATER | HTTP | {"apscheduler"}),
     "monitor": Start(COMMAND.format(arguments=["monitor", "--help"]), 975, TOOLS | LATER | HTTP | {"apscheduler"}),
 }
 

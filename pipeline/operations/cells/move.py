@@ -132,7 +132,7 @@ def _check(moving: Moving, source: Connection, target: Connection, found: gate.O
         if other := gate.find_other(source, moving.owner):
             raise CannotMoveError(f"The owner {other} is moving: finish that with its own command first.")
         check_source(source, moving.owner, moving.settings)
-        check_target(source, target, moving.owner)
+        check_target(source, target, moving.owner, moving.cell)
     elif found.cell != moving.cell or found.facts.get("target") != identity:
         raise CannotMoveError(f"The owner {moving.owner} moves to cell {found.cell}, and that is another database.")
 
@@ -218,7 +218,7 @@ def _copy_once(moving: Moving) -> None:
                 connection.exec_driver_sql(PATIENT)
             found = gate.find_move(source, moving.owner)
             assert found is not None  # noqa: S101 (it is closed)
-            check_target(source, target, moving.owner)
+            check_target(source, target, moving.owner, moving.cell)
             ids = _read_range(source, moving.owner)
             before = _find_violations(moving, target, ids)
             copied = copy_rows(source, target, moving.owner)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
+from models.cells import HEARTBEAT
 from models.states import ACTIVE_SQL
 from pipeline.gateways.installed import load_gateways
 from pipeline.settings import Settings
@@ -80,6 +81,11 @@ MISSING_CODES: Final = text("""
 """)
 NUMBERS: Final = text("SELECT number FROM orders WHERE owner = :owner AND number IS NOT NULL")
 SAME_NUMBERS: Final = text("SELECT EXISTS (SELECT FROM orders WHERE number = ANY(CAST(:numbers AS bigint[])))")
+#: The newest one: a cell that was called otherwise by mistake has both.
+NAME: Final = text("""
+    SELECT substr(name, char_length(:prefix) + 1) FROM heartbeats WHERE starts_with(name, :prefix)
+    ORDER BY at DESC LIMIT 1
+""")
 DETACHED_THERE: Final = text("""
     SELECT count(*) FROM detached_months m
     WHERE EXISTS (SELECT FROM unnest(CAST(:ids AS uuid[])) AS g (id) WHERE g.id >= m.from_id AND g.id < m.until_id)
@@ -122,13 +128,20 @@ def check_source(connection: Connection, owner: str, settings: Settings) -> None
             )
 
 
-def check_target(source: Connection, target: Connection, owner: str) -> None:
-    """Raise CannotMoveError for a target that cannot take this owner."""
+def check_target(source: Connection, target: Connection, owner: str, cell: str) -> None:
+    """Raise CannotMoveError for a target that cannot take this owner, and for one that is not called `cell`."""
     here, there = read_revision(source), read_revision(target)
     if there is None:
         raise CannotMoveError("The target has no schema of the engine: run the migrations there first.")
     if there != here:
         raise CannotMoveError(f"The target's schema has revision {there}, and this one {here}: make them equal first.")
+    name = target.execute(NAME, {"prefix": HEARTBEAT}).scalar()
+    if name is None:
+        raise CannotMoveError(
+            f"No sweep has named the target's cell yet: start its processes with CHECKOUT_CELL={cell}, then repeat."
+        )
+    if name != cell:
+        raise CannotMoveError(f"The target's processes call their cell {name}, and not {cell}: name it as they do.")
     values: dict[str, Any] = {"owner": owner}
     if target.execute(EXISTS, values).scalar() and not target.execute(RETURNS, values).scalar():
         raise CannotMoveError(f"The target has an owner {owner} already: give one of the two another name.")

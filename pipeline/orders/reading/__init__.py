@@ -1,4 +1,7 @@
-"""Reading orders: one, a list, one change. For owners over HTTP, and for operators."""
+"""Reading orders: one, a list, one change. For owners over HTTP, and for operators.
+
+Public modules: `figures` (for operators), `listing` (the bounds of a page).
+"""
 
 from pipeline.orders.reading.changes import read_change
 from pipeline.orders.reading.listing import OrderFilter, OrderPage, list_orders

@@ -9,7 +9,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -18,6 +18,12 @@ from models.states import OrderState
 from pipeline.database.ids import first_id
 from pipeline.errors import Code, Invalid
 from pipeline.orders.reading.views import OrderEntry
+
+#: The usual and the largest page.
+USUAL_PAGE: Final = 50
+MAX_PAGE: Final = 200
+#: Longest cursor that is read: much more than one has.
+MAX_CURSOR: Final = 100
 
 # Conditions that the filter does not name are left out, so that the planner sees which index serves. An order that was
 # never placed has no number.
@@ -62,12 +68,6 @@ class OrderFilter:
 class OrderPage:
     """Some orders, newest first; `next_after` begins the next page, None on the last."""
 
-    #: The usual and the largest number of orders.
-    USUAL: ClassVar[int] = 50
-    MOST: ClassVar[int] = 200
-    #: Longest cursor that is read: much more than one has.
-    MAX_CURSOR: ClassVar[int] = 100
-
     entries: Sequence[OrderEntry]
     next_after: str | None
 
@@ -78,13 +78,13 @@ def list_orders(
     *,
     owner: str | None,
     after: str | None = None,
-    limit: int = OrderPage.USUAL,
+    limit: int = USUAL_PAGE,
 ) -> OrderPage:
     """Return one page of an owner's orders, or of all owners' for operators (None), after a cursor of this list.
 
     Raises Invalid for a text that is no cursor.
     """
-    size = max(1, min(limit, OrderPage.MOST))
+    size = max(1, min(limit, MAX_PAGE))
     given: dict[str, Any] = {
         "owner": owner,
         "number": wanted.number,

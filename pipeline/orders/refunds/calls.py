@@ -5,17 +5,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection, Row, text
 
+from models.states import RefundStatus
 from pipeline.gateways import Gateway
 from pipeline.gateways.charges import ChargeCall, ChargeVerb, FindRefundAnswer, RefundAnswer, Refunded, RefundState
 from pipeline.gateways.gateway import Declined, Details, Unknown
 from pipeline.orders.changes import LockedChange, run_changes
 from pipeline.orders.charges import schedule_charge_reads
-from pipeline.orders.events import write_change_events
+from pipeline.orders.events import LATE_ANSWER, write_change_events
 from pipeline.orders.refunds.policy import Make
 from pipeline.orders.refunds.row import Refund, read_refund, store_refunds
 from pipeline.settings import Settings
+
+log = structlog.get_logger()
 
 # The number is the next one of the checkout, whose order is locked. A trigger adds up what was captured.
 INTEND: Final = text("""
@@ -117,7 +121,7 @@ def store_answers(
     """Store the answers of calls about refunds; return the changes with their refunds as they are now.
 
     The answer of a lease that was taken over settles the refund if it is definite, and leaves the other lease as it is.
-    What comes after a refund is settled is an event, and changes nothing.
+    What comes after a refund is settled changes nothing, and is an event if it says something else.
     """
     after = dict(changes)
     stored: list[Refund] = []
@@ -125,7 +129,7 @@ def store_answers(
         change = after[each.subject_id]
         current = next(refund for refund in change.refunds if refund.id == each.planned.refund.id)
         if not current.is_unsettled:
-            _note_late(connection, change, each)
+            _note_late(connection, change, current, each)
             continue
         answered = _apply(change, current, each)
         if answered != current:
@@ -153,13 +157,22 @@ def _apply(change: LockedChange, current: Refund, result: RefundResult) -> Refun
     return replace(answered, updated_at=change.now)
 
 
-def _note_late(connection: Connection, change: LockedChange, result: RefundResult) -> None:
-    """Record an answer that comes after its refund was settled, for those who look for what it says."""
-    if result.answer is not None:
-        facts = {"operation": result.planned.call.key, "answer": type(result.answer).__name__}
-        if isinstance(result.answer, Refunded):
-            facts["refund"] = result.answer.refund.reference
-        write_change_events(connection, {change.id: ("order.late_answer", facts)}, [change])
+def _note_late(connection: Connection, change: LockedChange, current: Refund, result: RefundResult) -> None:
+    """Record an answer that says something else than what its refund was settled as.
+
+    A refund that was made after all is read from the provider, and adopted.
+    """
+    is_paid = current.status in (RefundStatus.SUCCEEDED, RefundStatus.RETURNED)
+    match result.answer:
+        case Refunded() if not is_paid and result.answer.refund.state is not RefundState.FAILED:
+            facts = {"operation": result.planned.call.key, "answer": "refunded"}
+            schedule_charge_reads(connection, [change.checkout_id], 0)
+        case Declined() if is_paid:
+            facts = {"operation": result.planned.call.key, "answer": "declined", "code": result.answer.code}
+        case _:
+            return
+    log.warning("refund.late_answer", change_id=str(change.id), **facts)
+    write_change_events(connection, {change.id: (LATE_ANSWER, facts)}, [change])
 
 
 def _call(change: LockedChange, refund: Refund) -> ChargeCall:

@@ -3,12 +3,15 @@
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from pipeline.database import connect_engine
+from pipeline.database.hosts import accepts
 from pipeline.database.transactions import TransactionRunner
 from pipeline.settings import Settings
 
@@ -158,6 +161,39 @@ def test_the_host_of_a_lost_connection_is_asked_last(settings: Settings, engine:
         assert len(failing.accepted) == 1
 
 
+def test_one_thread_waits_for_the_host_that_was_lost(settings: Settings, engine: Engine, failing: Failing) -> None:
+    # Given a process whose host has failed, beside one that refuses every connection
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        refusing = int(free.getsockname()[1])
+    url = make_url(name_hosts(engine, refusing, failing.port))
+    hosts, ports = (str(url.query[name]).split(",")[:2] for name in ("host", "port"))
+    url = url.set(query={"host": ",".join(hosts), "port": ",".join(ports)})
+    both = connect_engine(
+        settings, application_name="hosts", url=url.render_as_string(hide_password=False), pool_size=4
+    )
+    with ExitStack() as stack:
+        stack.callback(both.dispose)
+        once = TransactionRunner(both, waits=())
+        assert once.run(lambda own: own.execute(text("SELECT 1")).scalar_one()) == 1
+        failing.power_off()
+        with pytest.raises(OperationalError):
+            once.run(lambda own: own.execute(text("SELECT 1")))
+        before = len(failing.accepted)
+        # When four threads look for a host at once
+        barrier = threading.Barrier(4)
+
+        def look(_number: int) -> bool:
+            barrier.wait()
+            with pytest.raises(OperationalError), both.connect():
+                pass
+            return True
+
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(look, range(4))) == [True] * 4
+        # Then one of them has asked it: whether it accepts a connection, and for one
+        assert len(failing.accepted) == before + 2
+
+
 def test_what_a_standby_refuses_is_repeated_on_another_connection(settings: Settings) -> None:
     # Given a connection to a server that has become a standby
     own = connect_engine(settings, application_name="hosts", pool_size=1)
@@ -177,3 +213,25 @@ def test_what_a_standby_refuses_is_repeated_on_another_connection(settings: Sett
         own.dispose()
     # Then it was written once, by another connection
     assert len(set(backends)) == 2
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """The port of a host that answers nothing at all, as one without power: its queue of connections is full."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(server.getsockname())
+        yield int(server.getsockname()[1])
+
+
+def test_a_host_without_power_is_told_from_one_that_refuses(full: int) -> None:
+    assert not accepts(("127.0.0.1", str(full)))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        assert accepts(("127.0.0.1", port))
+    assert accepts(("127.0.0.1", port))
+    assert accepts(("/tmp", port))  # noqa: S108 (nothing is made there)
+    assert accepts(("no-such-host.invalid", port))

@@ -108,9 +108,9 @@ class Counter:
         return [amount for (amount,) in self.shelf.rows(sql)]
 
     def events(self, order_id: UUID) -> list[str]:
-        """Return what happened to an order."""
+        """Return what happened to an order since it was placed."""
         sql = """SELECT e.kind FROM events e JOIN orders o ON o.checkout_id = e.checkout_id
-                 WHERE o.id = :id AND e.kind LIKE 'order.%' ORDER BY e.id"""
+                 WHERE o.id = :id AND e.kind LIKE 'order.%' AND e.kind <> 'order.placed' ORDER BY e.id"""
         return [kind for (kind,) in self.shelf.rows(sql, id=order_id)]
 
     def told(self, kind: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pipeline.orders.requests import ChangeRequest
 from pipeline.settings import Settings
 from tests.integration.orders.counter import Counter, cancel, fulfill, refund, restock
 from tests.support.failpoints import Crash, FailingWorks, Failpoints, SimulatedCrash
+from tests.support.patience import WAIT_SECONDS
 from tests.support.workbench import Spy
 
 REQUESTS: Final[dict[str, ChangeRequest]] = {
@@ -116,8 +117,10 @@ class Scene:
 
 
 @pytest.fixture
-def scene(engine: Engine, settings: Settings) -> Iterator[Scene]:
+def scene(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """A shop whose process can die. No lease ends by itself: the test ends it."""
+    # All answers of a batch are stored together, so that each run passes by the same boundaries.
+    monkeypatch.setattr("pipeline.payments.gateway_calls.GATHER_SECONDS", WAIT_SECONDS)
     calm = {"gateway_lease_seconds": 60.0, "gateway_timeout_seconds": 3.0, "redeliver_after_seconds": 5}
     opened = Scene(engine, settings.model_copy(update=calm))
     yield opened

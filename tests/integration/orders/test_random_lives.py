@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from pipeline.errors import Conflict
+from pipeline.gateways.charges import ChargeCall
 from pipeline.orders.requests import ChangeRequest, LineUnits, RefundRequest
 from pipeline.settings import Settings
 from tests.integration.orders.bank_window import BankWindow
 from tests.integration.orders.counter import cancel, fulfill, refund, restock
 
 CURRENCIES: Final = ("EUR", "USD", "GBP", "JPY", "BHD")
+
+OF_PAYMENT: Final = "SELECT reference FROM sandbox.{} WHERE payment = :r"
 
 UNITS: Final = st.tuples(st.integers(1, 3), st.integers(1, 4))
 STEPS: Final = st.one_of(
@@ -34,6 +37,7 @@ STEPS: Final = st.one_of(
     st.tuples(st.just("dispute"), st.integers(1, 4000)),
     st.tuples(st.just("decide"), st.booleans()),
     st.tuples(st.just("mail"), st.none()),
+    st.tuples(st.just("lose"), st.booleans()),
 )
 
 
@@ -41,7 +45,7 @@ STEPS: Final = st.one_of(
 def window(engine: Engine, settings: Settings) -> Iterator[BankWindow]:
     """A shop that sells in five currencies, with taxes and a coupon, and its bank's dashboard."""
     opened = BankWindow(engine, settings)
-    for number, price in enumerate((333, 1, 1999), start=1):
+    for number, price in enumerate((333, 61, 1999), start=1):
         opened.shelf.add_variant(f"good-{number}", stock=100_000, price_minor=price)
     for currency in CURRENCIES[1:]:
         opened.shelf.add_rate("EUR", currency, "1.7", observed_at=datetime.now(UTC))
@@ -70,6 +74,17 @@ def request_of(kind: str, value: Any) -> ChangeRequest:
             return fulfill(value)
 
 
+def lose_next_answer(window: BankWindow, *, after: bool) -> None:
+    """Break the connection of the next call about a refund, before it is made or after it had its effect."""
+
+    def break_connection(verb: str, _call: ChargeCall) -> None:
+        if verb == "refund_amount":
+            window.spy.before_charge = window.spy.after_charge = None
+            raise ConnectionError("reset by peer")
+
+    window.spy.before_charge, window.spy.after_charge = (None, break_connection) if after else (break_connection, None)
+
+
 def take(window: BankWindow, reference: str, order_id: Any, kind: str, value: Any) -> None:
     """Take one step; what is refused, by the engine or at the bank's dashboard, changes nothing."""
     match kind:
@@ -80,19 +95,17 @@ def take(window: BankWindow, reference: str, order_id: Any, kind: str, value: An
             if left:
                 window.dashboard.refund(reference, min(value, left))
         case "fail":
-            found = window.shelf.rows(
-                "SELECT reference FROM sandbox.refunds WHERE payment = :r AND state <> 'failed'", r=reference
-            )
+            found = window.shelf.rows(f"{OF_PAYMENT.format('refunds')} AND state <> 'failed'", r=reference)
             if found:
                 window.dashboard.fail_refund(found[-1][0])
         case "dispute":
             window.dashboard.open_dispute(reference, value)
         case "decide":
-            found = window.shelf.rows(
-                "SELECT reference FROM sandbox.disputes WHERE payment = :r AND state = 'open'", r=reference
-            )
+            found = window.shelf.rows(f"{OF_PAYMENT.format('disputes')} AND state = 'open'", r=reference)
             if found:
                 window.dashboard.close_dispute(found[0][0], won=value)
+        case "lose":
+            lose_next_answer(window, after=value)
         case "mail":
             window.mail()
         case _:
@@ -116,13 +129,15 @@ def test_any_life_adds_up(
 ) -> None:
     # Given
     goods = [(f"good-{number}", quantity) for number, quantity in enumerate(lines, start=1)]
-    codes = {"coupon_codes": ["TEN"]} if coupon else {}
-    order_id = window.place(*goods, currency=currency, shipping_minor=shipping, **codes)
+    codes = ["TEN"] if coupon else []
+    order_id = window.place(*goods, currency=currency, shipping_minor=shipping, coupon_codes=codes)
     reference = window.payment(order_id)
+    window.spy.before_charge = window.spy.after_charge = None
     # When
     for kind, value in steps:
         take(window, reference, order_id, kind, value)
     window.mail()
+    window.settle(*(id_ for (id_,) in window.shelf.rows("SELECT id FROM order_changes WHERE kind <> 'dispute'")))
     window.shelf.run("UPDATE payments SET charge_due_at = now() WHERE charge_due_at IS NOT NULL")
     window.works.sweep()
     window.works.pump()
@@ -144,9 +159,8 @@ def test_any_life_adds_up(
 
 def test_units_that_are_refunded_one_by_one_come_to_the_whole_line_in_any_currency(window: BankWindow) -> None:
     for currency in CURRENCIES:
-        order_id = window.place(
-            ("good-1", 4), ("good-3", 3), currency=currency, coupon_codes=["TEN"], shipping_minor=250
-        )
+        goods = (("good-1", 4), ("good-3", 3))
+        order_id = window.place(*goods, currency=currency, coupon_codes=["TEN"], shipping_minor=250)
         for line, units in ((1, 4), (2, 3)):
             for _ in range(units):
                 assert window.do(order_id, refund((line, 1))) == "done"

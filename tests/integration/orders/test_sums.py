@@ -16,8 +16,7 @@ def test_unit_by_unit_is_the_total_of_the_line(
     counter.shelf.add_tax("0.19")
     shelf = counter.shelf
     shelf.add_variant("bit", stock=20, price_minor=price_minor, currency=currency, tax_included=False)
-    shipping = {"title": "Parcel", "amount_minor": 107, "tax_included": False}
-    order_id = counter.place(("bit", quantity), currency=currency, shipping=shipping)
+    order_id = counter.place(("bit", quantity), currency=currency, shipping_minor=107, shipping_tax_included=False)
     total = shelf.row("SELECT total_minor FROM order_lines").total_minor
     whole = shelf.row("SELECT total_minor FROM orders").total_minor
     paid = []

@@ -31,6 +31,15 @@ def test_every_tick_records_a_heartbeat_without_redis_too(works: Works, shelf: S
     assert shelf.rows(BEAT) == [(True,)]
 
 
+def test_a_tick_of_a_cell_records_its_name(works: Works, shelf: Shelf) -> None:
+    cell = Works(shelf.engine, works.settings.model_copy(update={"cell": "eu1"}))
+    try:
+        cell.sweep()
+    finally:
+        cell.close()
+    assert shelf.rows("SELECT name FROM heartbeats ORDER BY name") == [("cell eu1",), ("sweep",)]
+
+
 def test_two_ticks_in_half_a_second_write_it_once(works: Works, shelf: Shelf) -> None:
     works.sweep()
     before = shelf.rows("SELECT at, xmin::text FROM heartbeats")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline.database.urls import read_database_url
 from scripts import cluster
-from scripts.distributed.buyers import find_longest_gap
+from scripts.distributed import sentinels
 from scripts.distributed.configuration import (
     configure_patroni,
     list_etcd_arguments,
@@ -21,14 +21,20 @@ from scripts.distributed.configuration import (
 from scripts.distributed.control import ask, end, hold_state, serve
 from scripts.distributed.faults import FAULTS
 from scripts.distributed.layout import ADDRESSES, DATABASE_HOSTS, name_database_url, name_redis_url
+from scripts.distributed.proof.buyers import find_longest_gap
+from scripts.distributed.proof.rounds import Outcome
+from scripts.distributed.proof.verification import Verdict
 from scripts.distributed.requirements import MODULES, PROGRAMS, explain_missing
-from scripts.distributed.rounds import Outcome
-from scripts.distributed.verification import Verdict
+from scripts.distributed.sentinels import View
 from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ended, Ending
 from workers.broker.redis_client import read_redis_url
 
 FOLDER = Path("/srv/db2")
+
+
+def see(master: str, *, is_calm: bool = True, replicas: int = 2) -> View:
+    return View(master, is_calm=is_calm, replicas=replicas, sentinels=2)
 
 
 def invoke(*arguments: str) -> Any:
@@ -63,7 +69,8 @@ def test_a_host_listens_at_its_own_addresses_and_lets_a_demoted_primary_follow()
 
 
 def test_two_of_three_sentinels_decide() -> None:
-    assert render_sentinel(FOLDER, "db1").splitlines()[-4:] == [
+    assert render_sentinel("db2", FOLDER, "db1").splitlines()[-5:] == [
+        "sentinel announce-ip 10.78.0.12",
         "sentinel monitor checkout 10.78.0.11 6379 2",
         "sentinel down-after-milliseconds checkout 2000",
         "sentinel failover-timeout checkout 6000",
@@ -72,8 +79,40 @@ def test_two_of_three_sentinels_decide() -> None:
 
 
 def test_a_valkey_follows_the_master_unless_it_is_the_master() -> None:
-    assert list_valkey_arguments(FOLDER, "db1")[-2:] == ["--replicaof", "10.78.0.11 6379"]
-    assert "--replicaof" not in list_valkey_arguments(FOLDER, None)
+    assert list_valkey_arguments("db2", FOLDER, "db1")[-2:] == ["--replicaof", "10.78.0.11 6379"]
+    assert "--replicaof" not in list_valkey_arguments("db2", FOLDER, None)
+
+
+@pytest.mark.parametrize(
+    ("views", "named", "calm"),
+    [
+        ((see("db1"),) * 3, "db1", "db1"),
+        # One that has returned with an old file
+        ((see("db1"), see("db2"), see("db2")), "db2", "db2"),
+        # A failover is under way, or one Sentinel is alone
+        ((None, see("db1", is_calm=False), see("db1")), "db1", None),
+        ((None, None, see("db1")), None, None),
+        ((None, see("db1"), see("db2")), None, None),
+    ],
+)
+def test_two_sentinels_that_agree_name_the_master(
+    views: tuple[View | None, ...], named: str | None, calm: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sentinels, "ask_sentinel", dict(zip(DATABASE_HOSTS, views, strict=True)).get)
+    assert (sentinels.find_valkey(), sentinels.find_valkey(calm=True)) == (named, calm)
+
+
+def test_a_cluster_is_not_stable_before_every_sentinel_knows_every_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    views = {"db1": see("db3"), "db2": see("db3", replicas=1), "db3": see("db3", is_calm=False)}
+    monkeypatch.setattr(sentinels, "ask_sentinel", views.get)
+    monkeypatch.setattr(sentinels, "count_replicas", lambda _: 1)
+    assert sentinels.list_missing() == [
+        "the Sentinel of db2 knows 1 replicas and 2 Sentinels that are up",
+        "the Sentinel of db3 sees no quiet master",
+        "1 replicas follow Valkey's master db3",
+    ]
+    monkeypatch.setattr(sentinels, "ask_sentinel", {**views, "db1": None}.get)
+    assert sentinels.list_missing() == ["the Sentinels name None, db3 as Valkey's master"]
 
 
 def test_the_members_of_etcd_know_each_other() -> None:

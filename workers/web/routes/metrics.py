@@ -12,8 +12,8 @@ from starlette.responses import Response
 from pipeline.gateways import describe_choice
 from pipeline.operations import Stats, read_stats
 from pipeline.operations.health import read_sweep_age
-from pipeline.operations.order_figures import OrderFigures
 from pipeline.operations.replication import Replication, StandbyLag, read_replication
+from pipeline.orders.reading.figures import OrderFigures
 from workers.broker.redis_client import find_master
 from workers.overview import Readout, read_queues
 from workers.web.context import context_of

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from models.states import OrderState
 from pipeline.field_types import Reference
 from pipeline.field_types.kinds import Customer
-from pipeline.orders.reading import OrderFilter, OrderPage, list_orders, read_change, read_order
+from pipeline.orders.reading import OrderFilter, list_orders, read_change, read_order
+from pipeline.orders.reading.listing import MAX_CURSOR, MAX_PAGE, USUAL_PAGE
 from pipeline.orders.requests import (
     CancelRequest,
     ChangeRequest,
@@ -71,9 +72,9 @@ class OrderQuery(BaseModel):
     since: Moment | None = Field(None, description="only those written since then (UTC)")
     until: Moment | None = Field(None, description="only those written before then (UTC)")
     after: str | None = Field(
-        None, max_length=OrderPage.MAX_CURSOR, description="`next_after` of the page before", examples=[CURSOR]
+        None, max_length=MAX_CURSOR, description="`next_after` of the page before", examples=[CURSOR]
     )
-    limit: int = Field(OrderPage.USUAL, ge=1, le=OrderPage.MOST, description="at most so many")
+    limit: int = Field(USUAL_PAGE, ge=1, le=MAX_PAGE, description="at most so many")
 
 
 @router.get("/orders", response_description="A page of orders", responses=READ)

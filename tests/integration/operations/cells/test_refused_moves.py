@@ -55,6 +55,14 @@ def start(cells: TwoCells) -> UUID:
 CASES = {
     "another variant": Case(use_another_variant, "The target has another variant in place of cup"),
     "another sku": Case(use_another_sku, "The target has another variant in place of pot"),
+    "another name": Case(
+        lambda cells: cells.b.shelf.run("INSERT INTO heartbeats (name, at) VALUES ('cell c', now() + interval '1 s')"),
+        "The target's processes call their cell c, and not b: name it as they do.",
+    ),
+    "no name": Case(
+        lambda cells: cells.b.shelf.run("DELETE FROM heartbeats"),
+        "No sweep has named the target's cell yet: start its processes with CHECKOUT_CELL=b, then repeat.",
+    ),
     "its owner": Case(put_owner_there, "The target has an owner shop-m already: give one of the two another name."),
     "no coupon": Case(
         lambda cells: cells.b.shelf.run("DELETE FROM coupons"),

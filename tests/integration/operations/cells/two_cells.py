@@ -11,8 +11,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from pydantic import SecretStr
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
+from models.cells import HEARTBEAT
 from pipeline.audit import check
 from pipeline.database import connect_engine
 from pipeline.database.temporary import open_database
@@ -175,6 +176,9 @@ def open_cell(settings: Settings) -> Iterator[Cell]:
     try:
         with engine.begin() as connection:
             empty_tables(connection)
+            connection.execute(
+                text("INSERT INTO heartbeats (name) VALUES (:name)"), {"name": HEARTBEAT + settings.cell}
+            )
         with build_works(engine, settings) as works:
             yield Cell(settings, engine, Shelf(engine), works)
     finally:

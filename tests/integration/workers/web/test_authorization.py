@@ -12,10 +12,9 @@ from tests.integration.workers.web.stage import BODY, Stage, pay, put_cart, star
 from tests.support.harness import ADDRESS
 
 UNKNOWN_ID: Final = str(uuid4())
-IDS: Final = ("cart_id", "checkout_id", "order_id", "change_id")
 
-CHANGE: Final[dict[str, Any]] = {"json": {}, "headers": {"Idempotency-Key": "k"}}
-LINES: Final = {"lines": [{"line": 1, "quantity": 1}]}
+KEYED: Final = {"headers": {"Idempotency-Key": "k"}}
+ONE: Final = {"line": 1, "quantity": 1}
 
 #: Every route: the request, the scope that it needs, and the response to a key with it.
 ROUTES: Final[dict[tuple[str, str], tuple[dict[str, Any], Scope | None, int]]] = {
@@ -32,10 +31,10 @@ ROUTES: Final[dict[tuple[str, str], tuple[dict[str, Any], Scope | None, int]]] =
     ("GET", "/orders"): ({}, Scope.ORDERS, 200),
     ("GET", "/orders/{order_id}"): ({}, Scope.ORDERS, 404),
     ("GET", "/orders/{order_id}/changes/{change_id}"): ({}, Scope.ORDERS, 404),
-    ("POST", "/orders/{order_id}/cancel"): (CHANGE, Scope.ORDERS, 404),
-    ("POST", "/orders/{order_id}/refunds"): (CHANGE | {"json": {"all": True}}, Scope.ORDERS, 404),
-    ("POST", "/orders/{order_id}/restocks"): (CHANGE | {"json": LINES}, Scope.ORDERS, 404),
-    ("POST", "/orders/{order_id}/fulfillments"): (CHANGE | {"json": LINES}, Scope.ORDERS, 404),
+    ("POST", "/orders/{order_id}/cancel"): ({"json": {}, **KEYED}, Scope.ORDERS, 404),
+    ("POST", "/orders/{order_id}/refunds"): ({"json": {"all": True}, **KEYED}, Scope.ORDERS, 404),
+    ("POST", "/orders/{order_id}/restocks"): ({"json": {"lines": [ONE]}, **KEYED}, Scope.ORDERS, 404),
+    ("POST", "/orders/{order_id}/fulfillments"): ({"json": {"lines": [ONE]}, **KEYED}, Scope.ORDERS, 404),
     ("GET", "/events"): ({}, Scope.EVENTS, 200),
     ("POST", "/webhooks/{gateway}"): ({"json": {}}, None, 404),
     ("GET", "/health/checkout"): ({}, None, 200),
@@ -97,7 +96,8 @@ def test_what_each_key_may_do(stage: Stage, kind: str) -> None:
     scopes = KEYS[kind]
     before = count(stage)
     for (method, path), (given, needed, allowed) in ROUTES.items():
-        address = path.format(gateway="other", **dict.fromkeys(IDS, UNKNOWN_ID))
+        names = dict.fromkeys(("cart_id", "checkout_id", "order_id", "change_id"), UNKNOWN_ID)
+        address = path.format(**names, gateway="other")
         headers = {**given.get("headers", {}), **header}
         answer = client.request(method, address, **{**given, "headers": headers})
         expected = allowed if needed is None else 401 if scopes is None else allowed if needed in scopes else 403

@@ -44,8 +44,8 @@ STATISTICS: Final[dict[str, Any]] = {
     "redelivered": 0,
     "redelivered_slow": 0,
     "orders": {
-        "changes_to_do": 0,
-        "oldest_seconds": None,
+        "changes_to_do": 1,
+        "oldest_seconds": 0.4,
         "changes_stuck": 0,
         "changes_need_review": 0,
         "refunds_returned": 0,

@@ -1,6 +1,7 @@
 """A writer that counts: each number that it was told is committed must be in the database at the end."""
 
 import threading
+import time
 from contextlib import suppress
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ class Writer:
         """Write to the primary, whichever host it is on, or to the server of a URL."""
         self.name = name
         self.acknowledged: list[int] = []
+        self._moments: list[float] = []
         self._url = url or name_database_url(SUPERUSER, DATABASE)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep_writing, name=f"writer {name}", daemon=True)
@@ -53,6 +55,10 @@ class Writer:
         self._stopping.set()
         self._thread.join(JOIN_SECONDS)
 
+    def list_moments(self) -> list[float]:
+        """Return when each number was acknowledged, on the monotonic clock."""
+        return list(self._moments)
+
     def _keep_writing(self) -> None:
         number = 0
         while not self._stopping.is_set():
@@ -61,6 +67,7 @@ class Writer:
                     number += 1
                     connection.execute("INSERT INTO numbers VALUES (%s, %s)", (self.name, number))
                     self.acknowledged.append(number)
+                    self._moments.append(time.monotonic())
             self._stopping.wait(PAUSE_SECONDS)
 
 

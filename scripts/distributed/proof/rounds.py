@@ -1,17 +1,18 @@
 """One fault after another while buyers buy; after each the cluster must be stable again, and nothing lost."""
 
+import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scripts.distributed.buyers import Buyers, Ledger, find_longest_gap, open_shop
 from scripts.distributed.cluster import Cluster, Report
-from scripts.distributed.commits import Writer, make_commits
 from scripts.distributed.faults import FAULTS, Fault, Injected, Skipped
 from scripts.distributed.layout import BUYERS
-from scripts.distributed.verification import Verdict, count_redelivered, verify
+from scripts.distributed.proof.buyers import Buyers, Ledger, find_longest_gap, open_shop
+from scripts.distributed.proof.commits import Writer, make_commits
+from scripts.distributed.proof.verification import Verdict, count_redelivered, verify
 from scripts.environments.command_errors import CommandError
 from scripts.environments.reaper import temporary_folder
 
@@ -28,12 +29,16 @@ class Outcome:
     detail: str = ""
     skipped: str = ""
     gap_seconds: float = 0.0
+    #: The same of the second writer's commits: the database's part of it.
+    commit_gap_seconds: float = 0.0
     bound_seconds: float = 0.0
     stable_seconds: float = 0.0
     purchases: int = 0
     repeated_requests: int = 0
     redelivered_messages: int = 0
     commits: int = 0
+    #: Of the machine, over the last minute, when the fault was over.
+    load: float = 0.0
     verdict: Verdict = field(default_factory=Verdict)
     #: Whether it was injected and healed.
     is_over: bool = True
@@ -53,8 +58,9 @@ class Outcome:
         if self.skipped:
             return f"skipped: {self.skipped}"
         return (
-            f"{self.gap_seconds:.1f} s without a purchase; {self.purchases} purchases, {self.commits} commits, "
-            f"{self.redelivered_messages} messages resent, {self.repeated_requests} requests repeated"
+            f"{self.gap_seconds:.1f} s without a purchase, {self.commit_gap_seconds:.1f} s without a commit; "
+            f"{self.purchases} purchases, {self.commits} commits, {self.redelivered_messages} messages resent, "
+            f"{self.repeated_requests} requests repeated; load average {self.load:.1f}"
         )
 
     def describe(self) -> dict[str, Any]:
@@ -64,12 +70,14 @@ class Outcome:
             "detail": self.detail,
             "skipped": self.skipped or None,
             "seconds_without_purchase": round(self.gap_seconds, 1),
+            "seconds_without_commit": round(self.commit_gap_seconds, 1),
             "bound_seconds": self.bound_seconds,
             "seconds_until_stable": round(self.stable_seconds, 1),
             "purchases": self.purchases,
             "repeated_requests": self.repeated_requests,
             "redelivered_messages": self.redelivered_messages,
             "commits": self.commits,
+            "load_average": round(self.load, 1),
             "commits_lost": self.verdict.commits_lost,
             "orders_lost": self.verdict.orders_lost,
             "orders_doubled": self.verdict.orders_doubled,
@@ -125,6 +133,7 @@ class Run:
     cluster: Cluster
     ledger: Ledger
     buyers: Buyers
+    #: That outside the cluster is the first one.
     writers: list[Writer]
 
     def warm_up(self) -> None:
@@ -136,6 +145,9 @@ class Run:
         """Inject a fault, hold it, heal it, wait, and check everything."""
         outcome = Outcome(name, bound_seconds=fault.bound_seconds)
         fault.prepare(self.cluster)
+        # A fault may need every standby, and meets buyers in the middle of their purchases.
+        self.cluster.wait_for_stable()
+        self.warm_up()
         redelivered, commits, unanswered = (
             count_redelivered(self.cluster),
             self._count_commits(),
@@ -151,12 +163,13 @@ class Run:
         outcome.stable_seconds = self.cluster.wait_for_stable()
         report(f"  healed, and stable after {outcome.stable_seconds:.1f} s more")
         self.warm_up()
-        ended = time.monotonic()
+        ended, outcome.load = time.monotonic(), os.getloadavg()[0]
         self.buyers.pause()
         # Connections that nobody used meanwhile are those of a former primary.
         self.cluster.engine.dispose()
         purchases = self.ledger.list_since(began)
         outcome.gap_seconds = find_longest_gap([each.at_seconds for each in purchases], began, ended)
+        outcome.commit_gap_seconds = find_longest_gap(self.writers[0].list_moments(), began, ended)
         outcome.purchases = len(purchases)
         outcome.repeated_requests = sum(each.repeats for each in purchases)
         outcome.redelivered_messages = count_redelivered(self.cluster) - redelivered

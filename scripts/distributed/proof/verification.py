@@ -10,9 +10,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.audit import take_report
-from scripts.distributed.buyers import Purchase
 from scripts.distributed.cluster import Cluster
-from scripts.distributed.commits import Writer, count_lost
+from scripts.distributed.proof.buyers import Purchase
+from scripts.distributed.proof.commits import Writer, count_lost
 from scripts.environments.command_errors import CommandError
 from scripts.environments.reconcile_run import compare_with_provider
 from scripts.terminal.output import Screen

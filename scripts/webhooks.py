@@ -3,23 +3,29 @@
 Exit codes: 0 done, 1 refused (no such endpoint, an address that is not allowed), 2 the database cannot be reached.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Final
 from uuid import UUID
 
 import typer
 
 from models.states import DeliveryStatus
+from pipeline.checkouts.events import EVERY_KIND
 from pipeline.operations import CommandLine
-from pipeline.webhooks.outbound import add_endpoint, list_deliveries, list_endpoints, remove_endpoint
+from pipeline.webhooks.outbound import add_endpoint, list_deliveries, list_endpoints, remove_endpoint, replay_since
 from pipeline.webhooks.outbound import replay as replay_deliveries
 from scripts.command_table import COMMANDS
-from scripts.environments.command_transaction import open_transaction, print_rows, refuse
+from scripts.environments.command_transaction import open_engine, open_transaction, print_rows, refuse
 from scripts.terminal.output import say, say_json
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=COMMANDS["webhooks"].help
 )
+
+#: A day, or a moment to the second.
+MOMENTS: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -51,7 +57,7 @@ def show(*, as_json: AsJson = False) -> None:
         say_json([asdict(each) for each in endpoints])
         return
     rows = [
-        (each.id, "active" if each.active else "removed", each.owner, each.url, ", ".join(each.kinds))
+        (each.id, "active" if each.active else "removed", each.owner, each.url, _list_kinds(each.kinds))
         for each in endpoints
     ]
     print_rows(("id", "state", "owner", "url", "events"), rows)
@@ -98,12 +104,34 @@ def replay(
         list[UUID] | None, typer.Argument(help="Ids of the deliveries; by default all dead-lettered ones.")
     ] = None,
     *,
+    since: Annotated[
+        datetime | None, typer.Option(formats=MOMENTS, help="All events since then (UTC), also delivered ones.")
+    ] = None,
     endpoint: Annotated[UUID | None, typer.Option(help="Only deliveries to this endpoint.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="With --since: only these events.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --since: only count them.")] = False,
 ) -> None:
-    """Repeat deliveries: dead-lettered ones, or the named ones whatever their status."""
-    with open_transaction("webhooks") as (connection, _):
-        count = replay_deliveries(connection, ids=delivery_ids or None, endpoint_id=endpoint)
-    say(f"{count} deliveries are repeated.")
+    """Repeat deliveries: dead-lettered ones, the named ones, or all since a moment.
+
+    With --since, an endpoint that was added later gets the events of before.
+    """
+    if since is None:
+        if kind or dry_run:
+            refuse("--kind and --dry-run are for a replay from a moment: add --since.")
+        with open_transaction("webhooks") as (connection, _):
+            count = replay_deliveries(connection, ids=delivery_ids or None, endpoint_id=endpoint)
+        say(f"{count} deliveries are repeated.")
+        return
+    if delivery_ids:
+        refuse("A replay from a moment is of all events since then: leave --since or the ids out.")
+    with open_engine("webhooks", pool_size=2) as (engine, _):
+        made = replay_since(engine, since.replace(tzinfo=UTC), endpoint_id=endpoint, kinds=kind or (), dry_run=dry_run)
+    would = "would be" if dry_run else "are"
+    say(f"{made.repeated} deliveries {would} repeated, {made.created} {would} new.")
+
+
+def _list_kinds(kinds: Sequence[str]) -> str:
+    return "all" if EVERY_KIND in kinds else ", ".join(kinds)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pipeline.webhooks.outbound.payloads import (
     OrderRestocked,
     WebhookEvent,
 )
-from workers.web.schemas.examples import CART, CART_ID, CHANGE_ID, CHECKOUT_ID, ORDER_ID, pick_facts
+from workers.web.schemas.examples import CART, CART_ID, CHANGE_ID, CHECKOUT, CHECKOUT_ID, ORDER_ID, pick_facts
 
 EVENTS: Final[tuple[type[WebhookEvent], ...]] = (
     CheckoutStarted,
@@ -81,16 +81,10 @@ EXAMPLE_DATA: Final[dict[str, Any]] = {
     "order": {
         "id": ORDER_ID,
         "number": 1001,
+        "state": "placed",
         "reference": "4711",
         "customer": None,
-        "currency": "EUR",
-        "subtotal_minor": 3900,
-        "discount_minor": 0,
-        "shipping_minor": 0,
-        "tax_minor": 650,
-        "total_minor": 3900,
-        "placed_at": "2026-11-26T12:00:01Z",
-        "line_count": 1,
+        **CHECKOUT["totals"],
         "lines": [
             {
                 "line": 1,
@@ -101,16 +95,27 @@ EXAMPLE_DATA: Final[dict[str, Any]] = {
                 "total_minor": 3900,
             }
         ],
-    },
-    "change": {
-        "change_id": CHANGE_ID,
-        "amount_minor": 3900,
-        "currency": "EUR",
-        "lines": [{"line": 1, "sku": "kettle", "quantity": 1, "amount_minor": 3900}],
-        "actor": "key:AbCdEfGh",
-        "reason": "it came back",
+        "line_count": 1,
+        "url": f"/orders/{ORDER_ID}",
     },
 }
+#: The changes of the webhooks' examples, beside what all of them have.
+CHANGES: Final[dict[type[WebhookEvent], dict[str, Any]]] = {
+    OrderCancelled: {"kind": "cancel", "amount_minor": 3900},
+    OrderRefunded: {"kind": "refund", "amount_minor": 1900},
+    OrderRefundFailed: {"kind": "refund", "amount_minor": 1900},
+    OrderRestocked: {"kind": "restock"},
+    OrderFulfilled: {"kind": "fulfillment", "carrier": "Royal Mail", "tracking": "RM1"},
+    OrderDisputed: {
+        "kind": "dispute",
+        "amount_minor": 3900,
+        "actor": "provider",
+        "reference": "dp_1",
+        "state": "open",
+        "reason": "fraudulent",
+    },
+}
+UNITS: Final = frozenset({OrderCancelled, OrderRestocked, OrderFulfilled})
 REASONS: Final[dict[type[WebhookEvent], tuple[Code, str | None]]] = {
     CheckoutFailed: (Code.OUT_OF_STOCK, find_phase(2).name),
     CheckoutCancelled: (Code.CANCELLED, None),
@@ -259,7 +264,21 @@ def _example(event: type[WebhookEvent]) -> dict[str, Any]:
         facts = pick_facts(code)
         reason = {"code": code, "phase": phase, "message": sentence(code, facts), "detail": facts}
         data = data | {"failure": reason, "review": reason}
+    if event in CHANGES:
+        data = data | {"change": _example_change(event)}
     return event.model_validate({"timestamp": "2026-11-26T12:00:01Z", "data": data}).model_dump(mode="json")
+
+
+def _example_change(event: type[WebhookEvent]) -> dict[str, Any]:
+    own: dict[str, Any] = {"id": CHANGE_ID, "actor": "key:7q2m4x9k1c3d", "reason": "the lid is dented"}
+    if event in UNITS:
+        amount_minor = 3900 if event is OrderCancelled else 0
+        own |= {"lines": [{"line": 1, "sku": "kettle", "quantity": 1, "amount_minor": amount_minor}], "line_count": 1}
+    if event is OrderRefundFailed:
+        facts = pick_facts(Code.REFUND_RETURNED)
+        message = sentence(Code.REFUND_RETURNED, facts)
+        own |= {"failure": {"code": Code.REFUND_RETURNED, "message": message, "detail": facts}}
+    return own | CHANGES[event] | {"url": f"/orders/{ORDER_ID}/changes/{CHANGE_ID}"}
 
 
 def _name(event: type[WebhookEvent]) -> str:

@@ -31,10 +31,12 @@ PUBLIC_KINDS: Final = (
     "order.fulfilled",
     "order.disputed",
 )
+#: Of an endpoint, in place of kinds: all of them, also those of later releases.
+EVERY_KIND: Final = "*"
 
 #: After these a checkout has reached a stable state: its long polls are answered.
 STABLE_KINDS: Final = frozenset(
-    {"checkout.awaiting_payment", "payment.declined", *(each for each in PUBLIC_KINDS if each.startswith("checkout."))}
+    {"checkout.awaiting_payment", "payment.declined", *(kind for kind in PUBLIC_KINDS if kind.startswith("checkout."))}
     - {"checkout.started", "checkout.phase_completed"}
 )
 
@@ -51,7 +53,8 @@ _APPEND: Final = """
     ), due AS (
         INSERT INTO webhook_deliveries (checkout_id, event_id, endpoint_id)
         SELECT w.checkout_id, w.id, e.id FROM written w
-        JOIN webhook_endpoints e ON e.active AND w.kind = ANY(e.kinds) AND (e.owner IS NULL OR e.owner = w.owner)
+        JOIN webhook_endpoints e ON e.active AND (e.owner IS NULL OR e.owner = w.owner)
+            AND e.kinds && ARRAY[w.kind, '*']
         WHERE w.kind = ANY(CAST(:public_kinds AS text[]))
     )
 """

@@ -114,7 +114,8 @@ DUE_INBOUND_WEBHOOKS: Final = text("""
 DELIVERIES: Final = text("""
     SELECT d.id, d.endpoint_id, d.event_id, d.attempts, p.url, p.secret, e.kind, e.phase, e.data, e.at, e.checkout_id,
            c.cart_id, c.owner, c.reference, c.currency, c.failure_code, c.failure_phase, c.failure_message,
-           c.failure_detail, o.number AS order_number, o.total_minor
+           c.failure_detail, o.id AS order_id, o.number AS order_number, o.customer, o.subtotal_minor, o.discount_minor,
+           o.shipping_minor, o.tax_minor, o.total_minor, o.cancelled_at
     FROM webhook_deliveries d
     JOIN webhook_endpoints p ON p.id = d.endpoint_id
     JOIN events e ON e.checkout_id = d.checkout_id AND e.id = d.event_id

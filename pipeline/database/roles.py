@@ -86,7 +86,7 @@ CLERK: Final[Mapping[str, tuple[str, ...]]] = {
     "exchange_rates": ("INSERT", "UPDATE"),
     "api_keys": ("INSERT", "UPDATE (revoked_at)"),
     "webhook_endpoints": ("INSERT", "UPDATE"),
-    "webhook_deliveries": ("UPDATE",),
+    "webhook_deliveries": ("INSERT", "UPDATE"),
 }
 #: Columns that the reader does not see; it sees all others.
 SECRETS: Final[Mapping[str, frozenset[str]]] = {

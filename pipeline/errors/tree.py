@@ -115,9 +115,7 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.CHECKOUT_UNKNOWN: "There is no checkout {checkout_id} of this owner: check the id.",
     Code.CHECKOUT_ENDED: "Checkout {checkout_id} is {state}: start a new one.",
     Code.CHECKOUT_BUSY: "Checkout {checkout_id} is {state} and has its payment: wait for its outcome.",
-    Code.PAST_PIVOT: (
-        "The payment of checkout {checkout_id} is being captured: wait for the order, then cancel it in your shop."
-    ),
+    Code.PAST_PIVOT: ("The payment of checkout {checkout_id} is being captured: wait for its order, then cancel that."),
     Code.NEEDS_REVIEW: "Checkout {checkout_id} needs review by an operator: wait for the result, or ask support.",
     Code.PAYMENT_REQUIRED: "There is something to pay, and the request carries no payment: send its token.",
     Code.PAYMENT_DECLINED: "The payment was declined ({reason}): try another payment method.",

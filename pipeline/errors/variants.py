@@ -48,11 +48,18 @@ VARIANTS: Final[dict[Code, tuple[tuple[When, str], ...]]] = {
         ),
     ),
     Code.OUT_OF_STOCK: ((lambda facts: facts.get("available") == 0, "{sku!q} is sold out: remove it."),),
+    Code.PAST_PIVOT: (
+        (
+            lambda facts: facts.get("repeat") == "after_order",
+            "The payment of checkout {checkout_id} is being captured: cancel it again with after_order and"
+            " Prefer: wait, or cancel its order once it is placed.",
+        ),
+    ),
     Code.CHECKOUT_ENDED: (
         (
             lambda facts: facts.get("state") == "completed",
             "Checkout {checkout_id} is completed and its order is placed: nothing is left to pay, and to cancel,"
-            " cancel that order in your shop.",
+            " cancel the order.",
         ),
         (
             lambda facts: facts.get("state") == "unwinding",

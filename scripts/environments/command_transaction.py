@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import typer
 from rich.table import Table
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from pipeline.database import connect_engine, connect_reader, transaction
 from pipeline.database.readers import Standby
@@ -25,13 +25,19 @@ UNREACHABLE: Final = 2
 @contextlib.contextmanager
 def open_transaction(name: str) -> Iterator[tuple[Connection, Settings]]:
     """Yield a transaction on the configured database, committed at the end; an error ends the command."""
+    with open_engine(name, pool_size=1) as (engine, settings), transaction(engine) as connection:
+        yield connection, settings
+
+
+@contextlib.contextmanager
+def open_engine(name: str, *, pool_size: int) -> Iterator[tuple[Engine, Settings]]:
+    """Yield the configured database, for work of several transactions; an error ends the command."""
     try:
         with explain_errors():
             settings = open_settings()
-            engine = connect_engine(settings, application_name=name, pool_size=1)
+            engine = connect_engine(settings, application_name=name, pool_size=pool_size)
             try:
-                with transaction(engine) as connection:
-                    yield connection, settings
+                yield engine, settings
             finally:
                 engine.dispose()
     except CommandError as error:

@@ -21,6 +21,9 @@ DRAWN: Final = frozenset(
     {"events", "order_change_lines", "payment_operations", "refunds", "reservations", "stock_movements"}
 )
 
+#: Of another server, a transaction's id means nothing: the copies have that of their copy, and keep the order of ids.
+TRANSACTION: Final = "transaction_id"
+
 
 @dataclass(frozen=True, slots=True)
 class OwnedTable:
@@ -39,7 +42,7 @@ class OwnedTable:
     def columns(self) -> tuple[str, ...]:
         """The columns that are copied."""
         every = (column.name for column in Base.metadata.tables[self.name].columns)
-        return tuple(name for name in every if not (name == "id" and self.name in DRAWN))
+        return tuple(name for name in every if not (name == "id" and self.name in DRAWN) and name != TRANSACTION)
 
     @property
     def values(self) -> str:

@@ -4,20 +4,17 @@ Public modules: `figures` (for operators), `listing` (the bounds of a page).
 """
 
 from pipeline.orders.reading.changes import read_change
-from pipeline.orders.reading.frozen import FrozenOrder, read_frozen_orders
 from pipeline.orders.reading.listing import OrderFilter, OrderPage, list_orders
 from pipeline.orders.reading.orders import read_order
 from pipeline.orders.reading.views import ChangeView, OrderEntry, OrderView
 
 __all__ = [
     "ChangeView",
-    "FrozenOrder",
     "OrderEntry",
     "OrderFilter",
     "OrderPage",
     "OrderView",
     "list_orders",
     "read_change",
-    "read_frozen_orders",
     "read_order",
 ]

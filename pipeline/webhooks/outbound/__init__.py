@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         remove_endpoint,
         replay,
     )
+    from pipeline.webhooks.outbound.replays import replay_since
 
 __all__ = [
     "Dispatcher",
@@ -27,7 +28,11 @@ __all__ = [
     "list_endpoints",
     "remove_endpoint",
     "replay",
+    "replay_since",
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = import_lazily(__name__, {**dict.fromkeys(__all__, "endpoints"), "Dispatcher": "dispatcher"})
+    __getattr__ = import_lazily(
+        __name__,
+        {**dict.fromkeys(__all__, "endpoints"), "Dispatcher": "dispatcher", "replay_since": "replays"},
+    )

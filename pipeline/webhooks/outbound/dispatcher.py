@@ -162,20 +162,19 @@ def wait_seconds(attempts: int) -> float:
 
 
 def _read_deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[LeasedDelivery]:
-    # 20 models; most workers deliver none.
-    from pipeline.orders.reading import read_frozen_orders  # noqa: PLC0415
-    from pipeline.webhooks.outbound.payloads import is_about_order, write_body  # noqa: PLC0415
+    from pipeline.webhooks.outbound.order_parts import load_lines  # noqa: PLC0415 (models; most workers deliver none)
+    from pipeline.webhooks.outbound.payloads import ABOUT_ORDERS, write_body  # noqa: PLC0415 (the same)
 
-    orders = read_frozen_orders(connection, [row.checkout_id for row in rows if is_about_order(row.kind)])
+    lines = load_lines(connection, [row.order_id for row in rows if row.kind in ABOUT_ORDERS])
     return [
         LeasedDelivery(
-            row.id,
-            row.endpoint_id,
-            row.url,
-            row.secret,
-            f"evt_{row.event_id}",
-            write_body(row, orders.get(row.checkout_id)),
-            row.attempts,
+            id=row.id,
+            endpoint_id=row.endpoint_id,
+            url=row.url,
+            secret=row.secret,
+            event_id=f"evt_{row.event_id}",
+            body=write_body(row, lines.get(row.order_id, ())),
+            attempts=row.attempts,
         )
         for row in rows
     ]

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 from uuid_utils.compat import uuid7
 
-from pipeline.checkouts.events import PUBLIC_KINDS
+from pipeline.checkouts.events import EVERY_KIND, PUBLIC_KINDS
 from pipeline.errors import Code, Invalid
 from pipeline.settings import Settings
 from pipeline.webhooks.outbound.url_policy import check_url, read_networks
@@ -56,7 +56,10 @@ REPLAY: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint, without its secret. Without `owner` it gets the events of all owners' checkouts."""
+    """An endpoint, without its secret. Without `owner` it gets the events of all owners' checkouts.
+
+    Its kinds are `*` when it gets all of them.
+    """
 
     id: UUID
     owner: str | None
@@ -90,7 +93,10 @@ def draw_secret() -> str:
 def add_endpoint(
     connection: Connection, settings: Settings, *, url: str, owner: str | None = None, kinds: Sequence[str] = ()
 ) -> tuple[Endpoint, str]:
-    """Add an endpoint, for all kinds unless some are named; return it and its secret. Raises Invalid."""
+    """Add an endpoint; return it and its secret. Raises Invalid.
+
+    Unless kinds are named, it gets all of them, also those of later releases.
+    """
     check_url(url, read_networks(settings.outbound_webhook_private_networks))
     unknown = sorted(set(kinds) - set(PUBLIC_KINDS))
     if unknown:
@@ -104,7 +110,7 @@ def add_endpoint(
             "owner": owner,
             "url": url,
             "secret": secret,
-            "kinds": sorted(set(kinds)) or list(PUBLIC_KINDS),
+            "kinds": sorted(set(kinds)) or [EVERY_KIND],
         },
     ).one()
     return _endpoint(row), secret

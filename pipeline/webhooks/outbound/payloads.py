@@ -1,14 +1,16 @@
 """The bodies of webhooks. Only facts that do not change any more, so that each repeat has the same body."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from sqlalchemy import Row
 
-from pipeline.orders.reading import FrozenOrder
+from pipeline.checkouts.events import PUBLIC_KINDS
 from pipeline.security.redaction import open_part
+from pipeline.webhooks.outbound.order_parts import ChangePart, OrderPart, describe_change, describe_order
 
 
 class Fact(BaseModel):
@@ -53,14 +55,19 @@ class OrderData(CheckoutSubject):
 
     order_number: int
     total_minor: int
-    order: FrozenOrder
+    order: OrderPart
 
 
-class ChangeData(CheckoutSubject):
-    """What happened to a placed order. `change` has its facts, such as `change_id`, `amount_minor` and `lines`."""
+class PlacedData(CheckoutSubject):
+    """A placed order."""
 
-    order: FrozenOrder
-    change: dict[str, JsonValue]
+    order: OrderPart
+
+
+class ChangedData(PlacedData):
+    """A placed order, and what happened to it."""
+
+    change: ChangePart
 
 
 class FailureData(CheckoutSubject):
@@ -138,52 +145,52 @@ class CheckoutNeedsReview(BaseEvent):
 
 
 class OrderPlaced(BaseEvent):
-    """The order is placed and paid: its life begins."""
+    """An order is placed and paid."""
 
     type: Literal["order.placed"] = "order.placed"
-    data: OrderData
+    data: PlacedData
 
 
 class OrderCancelled(BaseEvent):
-    """The order is cancelled: what was left of the money went back."""
+    """An order was cancelled: what was left of it is refunded."""
 
     type: Literal["order.cancelled"] = "order.cancelled"
-    data: ChangeData
+    data: ChangedData
 
 
 class OrderRefunded(BaseEvent):
-    """The provider has accepted a refund, here or in its dashboard."""
+    """A part of an order was refunded, by the shop or at the provider."""
 
     type: Literal["order.refunded"] = "order.refunded"
-    data: ChangeData
+    data: ChangedData
 
 
 class OrderRefundFailed(BaseEvent):
-    """A refund that had been accepted failed later, or was refused: the shop has the money."""
+    """A refund was declined, or failed days after it had been accepted: the buyer does not have the money."""
 
     type: Literal["order.refund_failed"] = "order.refund_failed"
-    data: ChangeData
+    data: ChangedData
 
 
 class OrderRestocked(BaseEvent):
-    """Units came back into stock."""
+    """Units of an order are in stock again."""
 
     type: Literal["order.restocked"] = "order.restocked"
-    data: ChangeData
+    data: ChangedData
 
 
 class OrderFulfilled(BaseEvent):
-    """Units were sent to the buyer."""
+    """Units of an order were sent to the buyer."""
 
     type: Literal["order.fulfilled"] = "order.fulfilled"
-    data: ChangeData
+    data: ChangedData
 
 
 class OrderDisputed(BaseEvent):
-    """The buyer's bank disputes the payment, or has decided: `change.state` is open, won or lost."""
+    """The buyer's bank disputes the payment, or has decided about it."""
 
     type: Literal["order.disputed"] = "order.disputed"
-    data: ChangeData
+    data: ChangedData
 
 
 WebhookEvent = Annotated[
@@ -204,16 +211,14 @@ WebhookEvent = Annotated[
     | OrderDisputed,
     Field(discriminator="type"),
 ]
+#: The events with the order in their bodies.
+ABOUT_ORDERS: Final = frozenset({"checkout.completed", *(kind for kind in PUBLIC_KINDS if kind.startswith("order."))})
+
 EVENT: TypeAdapter[WebhookEvent] = TypeAdapter(WebhookEvent)
 
 
-def is_about_order(kind: str) -> bool:
-    """Return whether the body of this kind of event has the order in it."""
-    return kind == "checkout.completed" or kind.startswith("order.")
-
-
-def write_body(row: Row[Any], order: FrozenOrder | None = None) -> str:
-    """Return the body of an event, from a row of `locks.DELIVERIES`, and the order that it is about."""
+def write_body(row: Row[Any], lines: Sequence[Row[Any]] = ()) -> str:
+    """Return the body of an event, from a row of `locks.DELIVERIES`, and from lines of its order (`load_lines`)."""
     data: dict[str, Any] = {name: getattr(row, name) for name in CheckoutSubject.model_fields}
     facts = row.data or {}
     data |= {
@@ -229,7 +234,7 @@ def write_body(row: Row[Any], order: FrozenOrder | None = None) -> str:
             "detail": row.failure_detail or {},
         },
         "review": facts,
-        "order": order,
-        "change": facts,
+        "order": describe_order(row, lines),
+        "change": describe_change(row.kind, row.order_id, facts),
     }
     return EVENT.validate_python({"type": row.kind, "timestamp": row.at, "data": data}).model_dump_json()

@@ -89,7 +89,7 @@ def test_past_the_pivot_it_is_refused(works: Works, shelf: Shelf, engine: Engine
     # Then
     assert refusal.value.code == "past_pivot"
     assert str(refusal.value) == (
-        f"The payment of checkout {checkout_id} is being captured: wait for the order, then cancel it in your shop."
+        f"The payment of checkout {checkout_id} is being captured: wait for its order, then cancel that."
     )
     assert take_snapshot(engine) == before
     works.pump()

@@ -58,7 +58,7 @@ def test_what_cannot_be_paid_says_why(works: Works, shelf: Shelf) -> None:
     works.pump()
     ended = (
         f"Checkout {checkout_id} is completed and its order is placed: nothing is left to pay, and to cancel,"
-        " cancel that order in your shop."
+        " cancel the order."
     )
     assert_refused(works, lambda: works.pay(checkout_id), Conflict, "checkout_ended", ended)
 

@@ -145,7 +145,7 @@ def test_release_is_refused_while_the_payment_is_captured(cup: Works, shelf: She
     refused = run(release.main, checkout_id, "--reason", "x")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
-        f"The payment of checkout {checkout_id} is being captured: wait for the order, then cancel it in your shop.\n"
+        f"The payment of checkout {checkout_id} is being captured: wait for its order, then cancel that.\n"
     )
     assert (cup.states([checkout_id]), shelf.rows("SELECT count(*) FROM events")) == (["awaiting_payment"], before)
 

@@ -105,7 +105,7 @@ def test_a_capture_whose_outcome_is_unknown_is_finished_and_never_undone(
         works.service.cancel(checkout_id, OWNER)
     # Then
     assert str(refusal.value) == (
-        f"The payment of checkout {checkout_id} is being captured: wait for the order, then cancel it in your shop."
+        f"The payment of checkout {checkout_id} is being captured: wait for its order, then cancel that."
     )
     assert take_snapshot(engine) == before
     # When it is long past its time

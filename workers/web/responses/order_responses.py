@@ -31,8 +31,13 @@ async def settle_change(context: WebContext, change_id: UUID, owner: str, second
     return await context.long_polls.wait(change_id, read, lambda found: found.is_settled, seconds)
 
 
-async def respond_to_request(context: WebContext, result: ChangeResult, owner: str, seconds: float) -> Response:
-    """Return the response to the request of a change: 200 done, 202 recorded or in review, else why it failed."""
+async def respond_to_request(
+    context: WebContext, result: ChangeResult, owner: str, seconds: float, *, granted: int | None = None
+) -> Response:
+    """Return the response to the request of a change: 200 done, 202 recorded or in review, else why it failed.
+
+    `granted` is the wait that the caller was granted, if a part of it is over.
+    """
     change = await settle_change(context, result.change_id, owner, seconds)
     failure = find_failure(change)
     if change.state is ChangeState.FAILED and failure is not None:
@@ -45,8 +50,8 @@ async def respond_to_request(context: WebContext, result: ChangeResult, owner: s
     response.headers["Location"] = f"/orders/{change.order_id}/changes/{change.id}"
     if not change.is_settled:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if seconds > 0:
-        response.headers["Preference-Applied"] = f"wait={round(seconds)}"
+    if waited := round(seconds) if granted is None else granted:
+        response.headers["Preference-Applied"] = f"wait={waited}"
     if not result.created:
         response.headers["Idempotency-Replayed"] = "true"
     return response

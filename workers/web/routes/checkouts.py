@@ -10,16 +10,19 @@ from models.limits import MAX_TTL_SECONDS
 from pipeline.errors import Code, Conflict, Invalid, NotFound
 from pipeline.intake import CheckoutService, StartRequest
 from pipeline.intake.starting import Start
+from pipeline.security import Scope
 from workers.web.context import context_of
 from workers.web.headers import read_key, read_wait
-from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of
+from workers.web.protection.authentication import CheckoutRoute, admit_cart, caller_of, require
 from workers.web.protection.load_shedding import LoadShedding
 from workers.web.protection.policies import Policy, limited_as
 from workers.web.responses.checkout_responses import respond_to_buyer, respond_to_cancel, settle
 from workers.web.responses.serializers import view_idle_cart, view_status
+from workers.web.routes.after_order import cancel_by_form, cancel_with_order
 from workers.web.routes.purchase import purchase
 from workers.web.schemas.examples import CART_ID, CHECKOUT_ID
 from workers.web.schemas.openapi import BEARER, CHECKOUT_RESPONSES, describe_problems
+from workers.web.schemas.orders import ChangeView
 from workers.web.schemas.requests import CancelForm, CheckoutForm
 from workers.web.schemas.responses import CheckoutView, StatusView
 
@@ -42,9 +45,26 @@ Key = Annotated[
     ),
 ]
 
+OrderKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="with `after_order`: unique to this cancel, to try one again that has failed; quoted or bare",
+        examples=["cancel-4711-2"],
+    ),
+]
+
 UNDONE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {**CHECKOUT_RESPONSES[200], "description": "Everything is undone: the cart is open again"},
-    202: {**CHECKOUT_RESPONSES[202], "description": "It is being undone, or needs review: poll the `Location`"},
+    200: {
+        **CHECKOUT_RESPONSES[200],
+        "model": CheckoutView | ChangeView,
+        "description": "Everything is undone: the cart is open again, or the order is cancelled",
+    },
+    202: {
+        **CHECKOUT_RESPONSES[202],
+        "model": CheckoutView | ChangeView,
+        "description": "It is being undone, or the order is being cancelled, or needs review: poll the `Location`",
+    },
 }
 
 
@@ -126,19 +146,27 @@ async def read_checkout_status(
 
 @router.post(
     "/checkout/cancel",
-    response_model=CheckoutView,
-    responses=UNDONE | describe_problems(401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+    response_model=CheckoutView | ChangeView,
+    responses=UNDONE | describe_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 503),
 )
 @limited_as(Policy.WRITES)
-async def cancel_checkout(request: Request, form: CancelForm, prefer: Prefer = None) -> Response:
+async def cancel_checkout(
+    request: Request, form: CancelForm, idempotency_key: OrderKey = None, prefer: Prefer = None
+) -> Response:
     """Cancel a checkout: everything is undone, the cart is open again. Safe to repeat.
 
-    Refused once the payment is being captured (`past_pivot`), and of one that has become an order.
+    Refused once the payment is being captured (`past_pivot`), and of one that has become an order. With `after_order`
+    (which needs the scope `orders` too) and `Prefer: wait`, the order is waited for and cancelled: then the response is
+    the change of the order. While there is no order yet it is `past_pivot`, and nothing is promised: repeat it.
     """
-    context, owner = context_of(request), caller_of(request).owner
-    checkout_id = await context.run(lambda: _cancel(context.service, owner, form))
+    context, caller = context_of(request), caller_of(request)
     seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
-    return respond_to_cancel(await settle(context, checkout_id, owner, seconds), waited=seconds)
+    if form.after_order:
+        require(caller, Scope.ORDERS, "after_order cancels an order")
+        key = None if idempotency_key is None else read_key(idempotency_key)
+        return await cancel_with_order(context, caller, form, key, seconds)
+    checkout_id = await context.run(lambda: cancel_by_form(context.service, caller.owner, form))
+    return respond_to_cancel(await settle(context, checkout_id, caller.owner, seconds), waited=seconds)
 
 
 def load_shedding_of(request: Request) -> LoadShedding:
@@ -171,8 +199,3 @@ def _read_status(service: CheckoutService, owner: str, checkout_id: UUID | None,
         if cart_id is None:
             raise
         return view_idle_cart(service.read_cart(owner, cart_id))
-
-
-def _cancel(service: CheckoutService, owner: str, form: CancelForm) -> UUID:
-    status = service.status(checkout_id=form.checkout_id, cart_id=form.cart_id, owner=owner)
-    return service.cancel(status.checkout_id, owner).checkout_id

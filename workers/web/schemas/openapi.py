@@ -71,7 +71,9 @@ CHANGE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 #: Operations with an Idempotency-Key.
-KEYED: Final = frozenset({"processCheckout", "cancelOrder", "refundOrder", "restockOrder", "fulfillOrder"})
+KEYED: Final = frozenset(
+    {"processCheckout", "cancelOrder", "refundOrder", "restockOrder", "fulfillOrder", "cancelCheckout"}
+)
 
 #: The response to a browser, at an address with JSON for programs.
 PAGE: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}

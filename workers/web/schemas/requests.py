@@ -61,12 +61,20 @@ class CheckoutForm(Expecting):
 
 
 class CancelForm(Model):
-    """The checkout to cancel, by its id or by its cart's."""
+    """The checkout to cancel, by its id or by its cart's.
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"checkout_id": CHECKOUT_ID}]})
+    `after_order`: where its payment is being captured, cancel the order that it becomes.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"checkout_id": CHECKOUT_ID}, {"checkout_id": CHECKOUT_ID, "after_order": True}]
+        }
+    )
 
     checkout_id: UUID | None = None
     cart_id: UUID | None = None
+    after_order: bool = False
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:

@@ -196,7 +196,7 @@ def test_a_backlog_is_not_doubled(post: Post, receiver: Receiver) -> None:
     waiting = len(post.works.line.waiting[DELIVERIES])
     # When
     post.make_due()
-    small = post.works.settings.model_copy(update={"sweep_limit": 9})
+    small = post.works.settings.model_copy(update={"sweep_limit": 10})
     counts = sweep(post.works.transactions, post.works.line, post.works.line, small)
     # Then
     assert (due, waiting, counts.deliveries, len(post.works.line.waiting[DELIVERIES])) == (10, 10, 0, 10)

@@ -127,7 +127,7 @@ def test_what_was_bought_is_not_cancelled(stage: Stage, cup: httpx2.Client) -> N
     answer = cup.post("/checkout/cancel", json={"checkout_id": bought}, headers=PREFER)
     sentence = (
         f"Checkout {bought} is completed and its order is placed: nothing is left to pay, and to cancel,"
-        " cancel that order in your shop."
+        " cancel the order."
     )
     check(answer, 409, "checkout_ended", sentence, checkout_id=bought)
     assert count(stage) == before
@@ -143,7 +143,8 @@ def test_what_is_being_captured_is_not_cancelled(stage: Stage, cup: httpx2.Clien
     answer = cup.post("/checkout/cancel", json={"checkout_id": checkout_id})
     # Then
     sentence = (
-        f"The payment of checkout {checkout_id} is being captured: wait for the order, then cancel it in your shop."
+        f"The payment of checkout {checkout_id} is being captured: cancel it again with after_order and Prefer: wait,"
+        " or cancel its order once it is placed."
     )
     check(answer, 409, "past_pivot", sentence, checkout_id=checkout_id)
     spin_until(lambda: read_status(cup, checkout_id=checkout_id)["state"] == "completed", "the order")

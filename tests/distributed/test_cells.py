@@ -101,9 +101,9 @@ def test_a_cell_that_dies_takes_no_other_one_with_it() -> None:
         assert statistics.median(ratios) <= BOUND, cells.report
         # ... the dead cell's buyers were refused in less time than a purchase takes, and were told to come again
         of_dead = [each for each in refused if each.status != 200]
-        answers = Counter((each.status, each.code, each.retry_after) for each in of_dead)
+        refusals = Counter((each.status, each.code, each.retry_after) for each in of_dead)
         slowest = max(each.seconds for each in of_dead)
-        say(f"{answers}; half within {statistics.median(each.seconds for each in of_dead):.3f} s, all {slowest:.1f} s")
+        say(f"{refusals}; half within {statistics.median(each.seconds for each in of_dead):.3f} s, all {slowest:.1f} s")
         assert {(each.status, each.code) for each in of_dead} <= {(503, "service_unavailable")}
         assert all(each.retry_after is not None for each in of_dead)
         taken = statistics.median(each.seconds for each in requests if each.shop == "other")

@@ -18,6 +18,7 @@ class CommandLine(StrEnum):
     RETRY = "checkout checkouts retry ID --reason TEXT"
     LIST_ORDERS = "checkout orders list"
     SHOW_ORDER = "checkout orders show NUMBER"
+    SETTLE_CHANGE = "checkout orders settle ID --as done --reason TEXT"
     CLEANUP = "checkout checkouts cleanup"
     DIAGNOSE = "checkout diagnose"
     AUDIT = "checkout audit"

@@ -99,8 +99,10 @@ QUESTIONS: Final = (
     _Question("payments_review", Severity.CRITICAL, PAYMENTS_REVIEW, CommandLine.RECONCILE, COUNT_PAYMENTS_REVIEW),
     _Question("payments_unknown", Severity.WARNING, UNKNOWN, CommandLine.RECONCILE, COUNT_UNKNOWN),
     _Question("changes_stuck", Severity.CRITICAL, CHANGES_STUCK, CommandLine.MONITOR, COUNT_CHANGES_STUCK),
-    _Question("changes_review", Severity.WARNING, CHANGES_REVIEW, CommandLine.SHOW_ORDER, COUNT_CHANGES_REVIEW),
-    _Question("refunds_returned", Severity.CRITICAL, REFUNDS_RETURNED, CommandLine.SHOW_ORDER, COUNT_REFUNDS_RETURNED),
+    _Question("changes_review", Severity.WARNING, CHANGES_REVIEW, CommandLine.SETTLE_CHANGE, COUNT_CHANGES_REVIEW),
+    _Question(
+        "refunds_returned", Severity.CRITICAL, REFUNDS_RETURNED, CommandLine.SETTLE_CHANGE, COUNT_REFUNDS_RETURNED
+    ),
     _Question(
         "disputes_open",
         Severity.WARNING,

@@ -106,7 +106,7 @@ def test_a_webhook_in_the_middle_of_the_call_counts_it_once(window: BankWindow) 
     assert window.settle(change.change_id) == ["done"]
     # Then
     assert window.seen(order_id) == [("refund", "done", 400, "key:shop")]
-    assert (window.repaid(), window.events(order_id)) == ([400], ["order.refunded", "order.late_answer"])
+    assert (window.repaid(), window.events(order_id)) == ([400], ["order.refunded"])
 
 
 def test_a_refund_that_fails_later_reopens_its_change(window: BankWindow) -> None:

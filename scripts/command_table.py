@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "checkouts release": Command("Release the cart of a checkout, with a reason.", "scripts.release:main"),
     "checkouts retry": Command("Retry a checkout that needs review, with a reason.", "scripts.retry:main"),
     "checkouts cleanup": Command("Expire now every checkout that has run out of time.", "scripts.cleanup:main"),
+    "orders": Command("List, show, cancel, refund, restock and fulfill placed orders.", "scripts.orders:app"),
     "diagnose": Command("Show what is wrong, and the command for it.", "scripts.diagnose:main"),
     "audit": Command("Check every invariant against the database.", "scripts.audit:app"),
     "reconcile": Command("Audit, and compare with the payment provider.", "scripts.reconcile:main"),

@@ -1,7 +1,7 @@
 """For operators: statistics, health, diagnostics, search, detail, advice, and the command lines to run.
 
 Public modules: `advice`, `cells` (their proxy, and the move of an owner), `checkout_search`, `detachment` and
-`partitions` (of months), `diagnostics`, `health`, `replication`, `statistics`.
+`partitions` (of months), `diagnostics`, `health`, `order_detail`, `order_search`, `replication`, `statistics`.
 """
 
 from typing import TYPE_CHECKING

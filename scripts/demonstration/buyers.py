@@ -82,7 +82,7 @@ BUYERS: Final = (*RUSH, NORA, OMAR, PIA, QUIN, RUTH)
 
 @dataclass(frozen=True, slots=True)
 class DemoOutcome:
-    """How many checkouts ended in each state, and the total of the orders."""
+    """How many checkouts ended in each state, the total of the orders, and what came back of them."""
 
     checkouts: int
     completed: int
@@ -90,6 +90,8 @@ class DemoOutcome:
     cancelled: int
     expired: int
     orders_minor: int
+    refunded_minor: int
+    restocked: int
 
 
 EXPECTED: Final = DemoOutcome(
@@ -99,6 +101,8 @@ EXPECTED: Final = DemoOutcome(
     cancelled=1,
     expired=1,
     orders_minor=12 * 48_00 + 38_00 + 47_00,
+    refunded_minor=CUP.price_minor,
+    restocked=1,
 )
 
 

@@ -19,13 +19,16 @@ STOCK: Final = text("""
            (SELECT sum(quantity) FROM stock_movements
             WHERE variant_id = v.id AND kind IN ('receive', 'adjust')) AS received,
            (SELECT coalesce(sum(l.quantity), 0) FROM order_lines l JOIN orders o ON o.id = l.order_id
-            WHERE l.variant_id = v.id AND o.state = 'placed') AS sold
+            WHERE l.variant_id = v.id AND o.state = 'placed') AS sold,
+           (SELECT coalesce(sum(quantity), 0) FROM stock_movements
+            WHERE variant_id = v.id AND kind = 'restock') AS restocked
     FROM variants v JOIN stock_levels s ON s.variant_id = v.id ORDER BY v.id
 """)
 MONEY: Final = text("""
     SELECT (SELECT coalesce(sum(captured_minor - refunded_minor), 0) FROM sandbox.payments) AS held_minor,
            (SELECT coalesce(sum(authorized_minor), 0) FROM sandbox.payments
             WHERE status = 'authorized') AS pending_minor,
+           (SELECT coalesce(sum(refunded_minor), 0) FROM sandbox.payments) AS refunded_minor,
            (SELECT coalesce(sum(total_minor), 0) FROM orders WHERE state = 'placed') AS orders_minor,
            (SELECT count(*) FROM orders WHERE state = 'placed') AS orders
 """)
@@ -38,13 +41,14 @@ REFUSED: Final = text("SELECT count(*) FROM rejected_messages")
 
 @dataclass(frozen=True, slots=True)
 class DemoStock:
-    """The stock of one variant at the end."""
+    """The stock of one variant at the end. `sold` is without the units that came back."""
 
     sku: str
     received: int
     sold: int
     left: int
     held: int
+    restocked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,9 @@ def _count(connection: Connection) -> DemoFigures:
     money = connection.execute(MONEY).one()
     locks = connection.execute(LOCKS).one()
     stock = tuple(
-        DemoStock(row.sku, int(row.received), int(row.sold), row.on_hand, row.reserved)
+        DemoStock(
+            row.sku, int(row.received), int(row.sold - row.restocked), row.on_hand, row.reserved, int(row.restocked)
+        )
         for row in connection.execute(STOCK)
     )
     return DemoFigures(
@@ -89,6 +95,8 @@ def _count(connection: Connection) -> DemoFigures:
             cancelled=states.pop("cancelled", 0),
             expired=states.pop("expired", 0),
             orders_minor=int(money.orders_minor),
+            refunded_minor=int(money.refunded_minor),
+            restocked=sum(each.restocked for each in stock),
         ),
         other_states={state: count for state, count in states.items() if state != "failed"},
         stock=stock,
@@ -132,10 +140,16 @@ def check_figures(
         DemoVerdict(
             "money = orders",
             f"{show_amount(figures.held_minor)} at the bank = {show_amount(found.orders_minor)}"
-            f" in {figures.orders} orders",
-            figures.held_minor == found.orders_minor == EXPECTED.orders_minor
+            f" in {figures.orders} orders - {show_amount(found.refunded_minor)}",
+            figures.held_minor == found.orders_minor - found.refunded_minor
+            and found.orders_minor == EXPECTED.orders_minor
             and figures.pending_minor == 0
             and figures.orders == found.completed,
+        ),
+        DemoVerdict(
+            "one of two cups",
+            f"came back: {show_amount(found.refunded_minor)} returned, {found.restocked} unit restocked",
+            (found.refunded_minor, found.restocked) == (EXPECTED.refunded_minor, EXPECTED.restocked),
         ),
         DemoVerdict(
             "killed worker",
@@ -176,8 +190,10 @@ def describe(figures: DemoFigures, report: AuditReport, cancellation: Cancellati
             "currency": CURRENCY,
             "held_minor": figures.held_minor,
             "orders_minor": found.orders_minor,
+            "refunded_minor": found.refunded_minor,
             "orders": figures.orders,
         },
+        "restocked": found.restocked,
         "cart_was_locked": cancellation.cart_was_locked,
         "killed": {
             "worker": kill.worker,

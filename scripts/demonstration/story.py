@@ -12,12 +12,14 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 
 from models.guards import CART_LOCKED
-from models.states import TERMINAL, CheckoutState, OperationStatus
+from models.states import TERMINAL, ChangeState, CheckoutState, OperationStatus
 from pipeline.intake import PaymentInput, ProcessRequest, Status
 from pipeline.messaging import INTAKE
+from pipeline.orders.reading import ChangeView, read_change
+from pipeline.orders.requests import ChangeRequest, LineUnits, PlacedUnits, RefundRequest, RestockRequest
 from pipeline.saga import get_chain
 from pipeline.saga.chain import GatewayPhase
-from scripts.demonstration.buyers import KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, DemoBuyer
+from scripts.demonstration.buyers import CUP, KETTLE, NORA, OMAR, OWNER, PIA, QUIN, RUSH, RUTH, DemoBuyer
 from scripts.demonstration.view import Narrator, show_amount
 from scripts.environments.ending import Ending
 from scripts.environments.supervisor import Supervisor
@@ -90,7 +92,8 @@ class Story:
         self._await(forgotten, CheckoutState.AWAITING_PAYMENT)
         self.narrator.say(f"Quin starts a checkout, holds 3 teapots for {QUIN.ttl_seconds} s, and walks away.")
         self._play_rush()
-        self._play_declines()
+        bought = self._play_declines()
+        self._play_return(bought)
         cancellation = self._play_cancellation()
         kill = self._play_kill()
         self.narrator.begin("The reservation that was never paid")
@@ -118,7 +121,7 @@ class Story:
         numbers = [row.number for row in rows if row.state == CheckoutState.COMPLETED]
         say(f"{len(numbers)} have paid: orders {min(numbers, default='-')} to {max(numbers, default='-')}.")
 
-    def _play_declines(self) -> None:
+    def _play_declines(self) -> Status:
         say = self.narrator.say
         self.narrator.begin("Two cards are declined")
         nora = self._await(self._start(NORA), CheckoutState.FAILED)
@@ -133,6 +136,20 @@ class Story:
         self._pay(omar, "tok_ok", "second-card")
         done = self._await(omar, CheckoutState.COMPLETED)
         say(f"His second card pays {show_amount(done.total_minor)}: order {done.order_number}.")
+        return done
+
+    def _play_return(self, bought: Status) -> None:
+        say = self.narrator.say
+        self.narrator.begin("One of two cups comes back")
+        order = bought.order
+        if order is None:
+            raise Stuck("Omar's checkout has no order.")
+        cups = next(line for line, (article, _) in enumerate(OMAR.lines, 1) if article is CUP)
+        refund = self._change(order.id, RefundRequest(lines=(LineUnits(line=cups, quantity=1),), reason="one too many"))
+        say(f"Omar sends back one of his two cups: {show_amount(refund.amount_minor)} is refunded.")
+        restock = self._change(order.id, RestockRequest(lines=(PlacedUnits(line=cups, quantity=1),)))
+        back = restock.lines[0]
+        say(f"The cup is whole: {back.quantity} {back.sku} is in the stock of {back.location} again.")
 
     def _play_cancellation(self) -> Cancellation:
         say = self.narrator.say
@@ -181,6 +198,20 @@ class Story:
         self.components.service.process(
             ProcessRequest(owner=OWNER, checkout_id=checkout_id, idempotency_key=key, payment=payment)
         )
+
+    def _change(self, order_id: UUID, request: ChangeRequest) -> ChangeView:
+        """Ask for a change of an order, and wait until it is done."""
+        key = f"Omar:{type(request).__name__}"
+        asked = self.components.orders.request(order_id, OWNER, request, actor="operator:demo", idempotency_key=key)
+
+        def check() -> ChangeView | None:
+            with self.components.database.connect() as connection:
+                change = read_change(connection, asked.change_id, OWNER)
+            if change.is_settled and change.state is not ChangeState.DONE:
+                raise Stuck(f"The {change.kind} of Omar's order is {change.state} and should be done.")
+            return change if change.state is ChangeState.DONE else None
+
+        return self._until(f"the {asked.kind} of Omar's order is done", check)
 
     def _await(self, checkout_id: UUID, wanted: CheckoutState) -> Status:
         """Wait until a checkout is in this state; raise Stuck at once when it has ended in another."""

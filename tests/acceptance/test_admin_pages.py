@@ -95,10 +95,10 @@ def start(place: Place) -> tuple[UUID, UUID]:
     return UUID(started.json()["checkout_id"]), cart_id
 
 
-def buy(place: Place, token: str = "tok_ok", wait: int = LONG_WAIT) -> UUID:
-    """Buy one cup at once."""
+def buy(place: Place, token: str = "tok_ok", wait: int = LONG_WAIT, quantity: int = 1) -> UUID:
+    """Buy cups at once."""
     with place.client() as client:
-        cart = make_cart("cup")
+        cart = make_cart("cup", quantity)
         response = client.post("/checkout", json=ask(cart, token), headers=key(cart["id"], wait))
     return UUID(response.json()["checkout_id"])
 
@@ -189,6 +189,46 @@ def test_a_checkout_in_review_is_retried(page: Page, place: Place) -> None:
     expect(page.get_by_role("status")).to_have_text("It is retried.")
     place.wait_for_states({"completed": 1})
     assert read_event(place, checkout_id, "checkout.retried")["reason"] == "Keys corrected."
+
+
+def test_an_order_is_found_refunded_restocked_and_cancelled(page: Page, place: Place) -> None:
+    # Given
+    checkout_id = buy(place, quantity=2)
+    [(number,)] = place.shelf.rows("SELECT number FROM orders WHERE checkout_id = :id", id=checkout_id)
+    page.get_by_role("link", name="Orders").click()
+    check_page(page, "orders")
+    page.get_by_label("Number, reference").fill(str(checkout_id))
+    page.get_by_role("button", name="Show").click()
+    page.get_by_role("link", name=str(number)).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Order {number}")
+    check_page(page, "order")
+    page.emulate_media(color_scheme="dark")
+    check_page(page, "order-dark")
+    page.emulate_media(color_scheme="light")
+
+    def do(form: str, name: str, units: str | None = None) -> None:
+        region = page.get_by_role("form", name=form)
+        if units is not None:
+            region.get_by_label("Units of line 1").fill(units)
+        region.get_by_label("Reason").fill("It is chipped.")
+        region.get_by_role("button", name="Continue").click()
+        expect(page.get_by_text("Nothing is done yet")).to_be_visible()
+        check_page(page, form.split(maxsplit=1)[0].lower())
+        page.get_by_role("button", name=name).click()
+
+    # When, then
+    do("Refund", "Refund 2.50 EUR", units="1")
+    expect(page.get_by_role("status")).to_have_text("2.50 EUR was refunded.")
+    do("Restock", "Restock", units="1")
+    expect(page.get_by_role("status")).to_have_text("1 unit restocked.")
+    assert place.shelf.stock("cup") == (39, 0)
+    do("Cancel the order", "Cancel the order and refund 2.50 EUR")
+    expect(page.get_by_role("status")).to_contain_text("The order was cancelled: 2.50 EUR refunded, 1 unit restocked.")
+    expect(page.get_by_role("button", name="Continue")).to_have_count(0)
+    assert place.shelf.stock("cup") == (40, 0)
+    check_page(page, "order-cancelled")
+    page.get_by_role("link", name=str(checkout_id)).click()
+    expect(page.get_by_role("link", name=str(number), exact=True)).to_be_visible()
 
 
 def test_figures(page: Page, place: Place) -> None:

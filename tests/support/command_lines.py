@@ -14,6 +14,8 @@ VALUES: Final = {
     "ID": "0190f3c1-6b70-7d2a-8c15-0f3b2a9d4e22",
     "N": "5",
     "NAME": "shop-1",
+    "NUMBER": "1001",
+    "ORDER": "1001",
     "PARTS": "idle",
     "PERCENT": "20",
     "SKU": "kettle",

@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from workers.bootstrap import build_components
 from workers.broker.queue_stats import name_wake_ups
 from workers.broker.redis_client import open_redis_async
-from workers.web.admin.routes import actions, sign_in, statistics
+from workers.web.admin.routes import actions, order_changes, order_detail, order_list, sign_in, statistics
 from workers.web.admin.routes import checkout_detail as details
 from workers.web.admin.routes import checkout_list as listing
 from workers.web.admin.sessions import COOKIE
@@ -48,7 +48,7 @@ READER_CONNECTIONS: Final = 2
 
 ROUTE_MODULES: Final = (
     *(checkout, carts, orders, events, webhooks, health, metrics),
-    *(listing, statistics, details, actions, sign_in),
+    *(listing, statistics, details, actions, order_list, order_detail, order_changes, sign_in),
 )
 
 DESCRIPTION: Final = (

@@ -21,8 +21,9 @@ from workers.web.responses.problem_details import Problem, render
 FORM: Final = "application/x-www-form-urlencoded"
 SIGN_IN: Final = "/admin/sign-in"
 LIST: Final = "/admin/checkout-locks"
-#: No form has more than three.
-MAX_FIELDS: Final = 20
+ORDERS: Final = "/admin/orders"
+#: The form of an order has a field for each line that its page shows; no other form has more than five.
+MAX_FIELDS: Final = 250
 
 
 class SignInRoute(OpenRoute):
@@ -74,7 +75,8 @@ class AdminPageRoute(AdminRoute):
         if problem.code is Code.API_KEY_INVALID and wants_page(request):
             query: str = request.scope["query_string"].decode("latin-1")
             path: str = request.scope["path"]
-            here = path + (f"?{query}" if query else "") if request.method == "GET" else LIST
+            lists = ORDERS if path.startswith(ORDERS) else LIST
+            here = path + (f"?{query}" if query else "") if request.method == "GET" else lists
             return RedirectResponse(f"{SIGN_IN}?next={quote(here)}", 303)
         return _refuse(problem, request)
 
@@ -92,8 +94,10 @@ def check_origin(request: Request) -> None:
 def _refuse(problem: Problem, request: Request) -> Response:
     if not wants_page(request):
         return render(problem)
-    # From a form, back to its checkout.
-    back = request.scope["path"].rpartition("/")[0] if request.method == "POST" else LIST
+    # From a form, back to its checkout or order.
+    path: str = request.scope["path"]
+    lists = ORDERS if path.startswith(ORDERS) else LIST
+    back = path.rpartition("/")[0] if request.method == "POST" else lists
     facts = {"title": problem.title, "problem": problem, "back": back}
     return render_page(request, "problem.html", facts, status=problem.status)
 

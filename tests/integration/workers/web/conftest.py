@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pipeline.audit import audit
+from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from tests.integration.workers.web.problems import count
 from tests.integration.workers.web.stage import Stage, find_url, serve, spin_until, work
@@ -71,3 +72,23 @@ def unchanged(stage: Stage, cup: httpx2.Client) -> Iterator[None]:
     yield
     assert count(stage) == before
     assert stage.shelf.stock("cup") == (9, 0)
+
+
+@pytest.fixture
+def desk(stage: Stage) -> httpx2.Client:
+    """A client with an admin's key."""
+    return stage.client(Scope.ADMIN, owner="staff")
+
+
+@pytest.fixture
+def browser(stage: Stage) -> httpx2.Client:
+    """A browser, as far as the server sees one, that has signed in as `ada`."""
+    client = stage.client(token="none")
+    client.headers.pop("Authorization")
+    client.headers.update({"Accept": "text/html", "Origin": stage.url})
+    with stage.engine.begin() as connection:
+        record, token = create_key(connection, owner="staff", name="ada", scopes=[Scope.ADMIN])
+    answer = client.post("/admin/sign-in", data={"key": token})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin/checkout-locks")
+    client.headers["X-Key-Id"] = record.id
+    return client

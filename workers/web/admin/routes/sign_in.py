@@ -12,7 +12,7 @@ from pipeline.operations import CommandLine
 from pipeline.security import Caller, Scope, find_callers, read_key_id
 from pipeline.security.admin_sessions import close_session, open_session
 from pipeline.security.tokens import refuse_token
-from workers.web.admin.authentication import LIST, SIGN_IN, SignInRoute, read_fields
+from workers.web.admin.authentication import LIST, ORDERS, SIGN_IN, SignInRoute, read_fields
 from workers.web.admin.sessions import drop_cookie, needs_https, read_cookie, set_cookie
 from workers.web.admin.templates import render_page
 from workers.web.context import WebContext, context_of
@@ -90,5 +90,7 @@ def _show(request: Request, target: str | None, objection: str | None = None) ->
 
 def _choose(target: str | None) -> str:
     """Return the target of the redirect: a page of the admin, whatever the link names."""
-    is_admin_page = target is not None and (target == LIST or target.startswith((f"{LIST}/", f"{LIST}?")))
-    return target if is_admin_page and target is not None else LIST
+    for each in (LIST, ORDERS):
+        if target is not None and (target == each or target.startswith((f"{each}/", f"{each}?"))):
+            return target
+    return LIST

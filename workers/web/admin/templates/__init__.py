@@ -17,6 +17,7 @@ from models.money import Money
 from models.states import CheckoutState
 from pipeline.gateways import read_choice
 from pipeline.intake import STATE_NAMES
+from pipeline.operations.order_detail import describe_change, write_address
 from pipeline.security.printable import show_in_page
 from workers.overview import format_seconds
 
@@ -55,6 +56,8 @@ def _load() -> Environment:
     )
     pages.globals["style"] = Markup(_read_style())  # noqa: S704 (a file of this package)
     pages.filters |= {
+        "address": write_address,
+        "change": describe_change,
         "facts": _write_facts,
         "moment": _write_moment,
         "money": lambda minor, currency: "" if minor is None else str(Money(minor, currency)),

@@ -1,0 +1,71 @@
+"""`GET /admin/orders`: the list of placed orders, newest first, searched and filtered, one page at a time."""
+
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from models.states import OrderState
+from pipeline.field_types import Reference
+from pipeline.operations.order_search import find_orders
+from pipeline.orders.reading import OrderFilter, OrderPage, list_orders
+from workers.web.admin.authentication import ORDERS as LIST
+from workers.web.admin.authentication import AdminPageRoute
+from workers.web.admin.templates import render_page, wants_page
+from workers.web.context import context_of
+from workers.web.protection.policies import Policy, limited_as
+from workers.web.responses.order_serializers import view_orders
+from workers.web.schemas.moments import Moment
+from workers.web.schemas.orders import OrderListView
+
+router = APIRouter(route_class=AdminPageRoute, include_in_schema=False)
+
+PAGE_SIZE: Final = 50
+#: The states of an order that was placed.
+STATES: Final = (OrderState.PLACED, OrderState.CANCELLED)
+
+
+class OrderListQuery(BaseModel):
+    """Parameters of the list. A misspelt filter is refused: else the list would show all orders."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    find: Reference | None = Field(None, description="a number, reference, customer, provider's reference, or an id")
+    state: OrderState | None = Field(None, description="only these")
+    owner: Reference | None = Field(None, description="only this owner's")
+    since: Moment | None = Field(None, description="only those placed since then (UTC)")
+    until: Moment | None = Field(None, description="only those placed before then (UTC)")
+    after: str | None = Field(None, max_length=50, description="continue: `next` of the page before")
+    limit: int = Field(PAGE_SIZE, ge=1, le=200, description="at most so many")
+
+
+@router.get(LIST, response_model=OrderListView)
+@limited_as(Policy.READS)
+async def list_placed_orders(request: Request, wanted: Annotated[OrderListQuery, Query()]) -> Response | OrderListView:
+    """List placed orders, newest first. Every page costs the same, however many orders there are."""
+    filters = OrderFilter(state=wanted.state, since=wanted.since, until=wanted.until)
+
+    def read(connection: Connection) -> OrderPage:
+        chosen = filters if wanted.find is None else find_orders(connection, wanted.find, filters)
+        if chosen is None:
+            return OrderPage((), None)
+        return list_orders(connection, chosen, owner=wanted.owner, after=wanted.after, limit=wanted.limit)
+
+    page, standby = await context_of(request).read_for_people(read)
+    if not wants_page(request):
+        return view_orders(page)
+    query = {name: value for name, value in request.query_params.items() if name != "after"}
+    facts: dict[str, Any] = {
+        "title": "Orders",
+        "page": page,
+        "query": query,
+        "is_first": wanted.after is None,
+        "newest": urlencode(query),
+        "following": None if page.next_after is None else urlencode({**query, "after": page.next_after}),
+        "states": STATES,
+        "standby": standby,
+    }
+    return render_page(request, "order_list.html", facts)

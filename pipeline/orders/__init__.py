@@ -1,8 +1,7 @@
 """Orders after they were placed: what is left of them, what changes them, and what moves their money.
 
 Public modules: `charges` (applies what the provider shows), `reading` (one order, a list, one change),
-`reading.figures` (for operators),
-`reading.listing` (the bounds of a page), `requests` (checked on receipt).
+`reading.figures` (for operators), `reading.listing` (the bounds of a page), `requests` (checked on receipt).
 """
 
 from typing import TYPE_CHECKING

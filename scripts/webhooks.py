@@ -108,7 +108,7 @@ def replay(
         datetime | None, typer.Option(formats=MOMENTS, help="All events since then (UTC), also delivered ones.")
     ] = None,
     endpoint: Annotated[UUID | None, typer.Option(help="Only deliveries to this endpoint.")] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="With --since: only these events.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="With --since: only these events.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --since: only count them.")] = False,
 ) -> None:
     """Repeat deliveries: dead-lettered ones, the named ones, or all since a moment.
@@ -116,8 +116,8 @@ def replay(
     With --since, an endpoint that was added later gets the events of before.
     """
     if since is None:
-        if kind or dry_run:
-            refuse("--kind and --dry-run are for a replay from a moment: add --since.")
+        if event or dry_run:
+            refuse("--event and --dry-run are for a replay from a moment: add --since.")
         with open_transaction("webhooks") as (connection, _):
             count = replay_deliveries(connection, ids=delivery_ids or None, endpoint_id=endpoint)
         say(f"{count} deliveries are repeated.")
@@ -125,7 +125,7 @@ def replay(
     if delivery_ids:
         refuse("A replay from a moment is of all events since then: leave --since or the ids out.")
     with open_engine("webhooks", pool_size=2) as (engine, _):
-        made = replay_since(engine, since.replace(tzinfo=UTC), endpoint_id=endpoint, kinds=kind or (), dry_run=dry_run)
+        made = replay_since(engine, since.replace(tzinfo=UTC), endpoint_id=endpoint, kinds=event or (), dry_run=dry_run)
     would = "would be" if dry_run else "are"
     say(f"{made.repeated} deliveries {would} repeated, {made.created} {would} new.")
 

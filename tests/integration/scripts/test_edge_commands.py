@@ -15,7 +15,7 @@ from pipeline.security import Scope, find_callers
 from pipeline.settings import Settings
 from scripts import keys, webhooks
 from scripts.up import show_key
-from tests.support.harness import Shelf
+from tests.support.harness import Shelf, Works
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +139,36 @@ def test_up_shows_a_key_and_the_same_at_its_next_start(
     capsys.readouterr()
     show_key(path, env)
     assert capsys.readouterr().out == "API keys: checkout keys create --owner NAME\n"
+
+
+def test_events_since_a_moment_are_sent_again(works: Works, shelf: Shelf) -> None:
+    # Given an order from before the endpoint
+    shelf.add_variant("cup", stock=9, price_minor=250)
+    works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
+    works.pump()
+    added = run(webhooks.app, "add", "https://shop.example/hook", "--event", "order.placed")
+    assert added.exit_code == 0
+    # When, then
+    replay = ("replay", "--since", "2026-01-01")
+    assert run(webhooks.app, *replay, "--dry-run").output == "0 deliveries would be repeated, 1 would be new.\n"
+    assert shelf.rows("SELECT FROM webhook_deliveries") == []
+    assert run(webhooks.app, *replay, "--event", "order.cancelled").output == "0 deliveries are repeated, 0 are new.\n"
+    assert run(webhooks.app, *replay).output == "0 deliveries are repeated, 1 are new.\n"
+    shelf.run("UPDATE webhook_deliveries SET status = 'delivered', due_at = NULL, ended_at = now()")
+    assert run(webhooks.app, *replay).output == "1 deliveries are repeated, 0 are new.\n"
+    # And what does not go together is refused
+    for wrong, sentence in (
+        (("replay", "--dry-run"), "add --since"),
+        ((*replay, str(uuid4())), "leave --since or the ids out"),
+        ((*replay, "--event", "order.late_answer"), "none of the events"),
+        (("replay", "--since", "soon"), "soon"),
+    ):
+        refused = run(webhooks.app, *wrong)
+        assert refused.exit_code != 0
+        assert sentence in refused.output.replace("\n", " ")
+
+
+def test_an_endpoint_for_all_kinds_is_listed_as_one(shelf: Shelf) -> None:
+    del shelf
+    assert run(webhooks.app, "add", "https://shop.example/hook").exit_code == 0
+    assert " all" in run(webhooks.app, "list").output

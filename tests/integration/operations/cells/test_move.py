@@ -8,6 +8,7 @@ from models.cells import find_cell
 from pipeline.errors import Code, Refused
 from pipeline.operations.cells import list_moved_keys, plan_move
 from pipeline.security import find_callers
+from pipeline.webhooks.outbound.feed import read_feed
 from tests.integration.operations.cells.two_cells import MOVER, STAYER, TwoCells
 
 STEPS = ("draining", "closed", "copying", "copied", "switched", "some removed", "removed")
@@ -61,6 +62,19 @@ def test_the_shop_sells_in_its_new_cell_with_new_numbers(cells: TwoCells) -> Non
     assert [find_cell(int(number)) for _, number, _ in cells.b.orders(MOVER)] == ["a", "a", "a", "b"]
     # A variant that is new there gets an id that none of the moved ones has.
     cells.b.shelf.add_variant("new")
+
+
+def test_the_feed_of_events_goes_on_in_the_order_of_their_ids(cells: TwoCells) -> None:
+    # Given a server whose transactions have higher numbers than those of the other one
+    cells.a.shelf.force("UPDATE events SET transaction_id = '4611686018427387904'")
+    written = cells.a.shelf.rows("SELECT checkout_id, kind FROM events WHERE owner = :owner ORDER BY id", owner=MOVER)
+    # When
+    cells.move()
+    # Then
+    with cells.b.engine.begin() as connection:
+        page = read_feed(connection, MOVER, limit=500)
+    assert [(each.checkout_id, each.kind) for each in page.events] == written
+    assert len(written) > 20
 
 
 def test_the_old_cell_names_the_new_one(cells: TwoCells) -> None:

@@ -58,15 +58,17 @@ WRITE_MOVEMENTS: Final = text("""
 """)
 
 
-# Of what moved on hand since a moment: what was sold, and whether anything was set by hand. A balance stands for sales
-# whose times are not here any more: a count from before the last of them is refused, as one before a change by hand.
+# Of what moved on hand since a moment: what was sold, less what was restocked of it, and whether anything was set by
+# hand. A balance stands for sales whose times are not here any more: a count from before the last of them is refused,
+# as one before a change by hand.
 MOVED_SINCE: Final = text("""
-    SELECT k.variant_id, k.location_id, coalesce(sum(m.quantity) FILTER (WHERE m.kind = 'sell'), 0)::bigint AS sold,
-           coalesce(bool_or(m.kind <> 'sell'), false) AS by_hand
+    SELECT k.variant_id, k.location_id,
+           coalesce(sum(m.quantity) FILTER (WHERE m.kind IN ('sell', 'restock')), 0)::bigint AS sold,
+           coalesce(bool_or(m.kind NOT IN ('sell', 'restock')), false) AS by_hand
     FROM unnest(CAST(:variants AS bigint[]), CAST(:locations AS bigint[]), CAST(:moments AS timestamptz[]))
         AS k (variant_id, location_id, counted_at)
     LEFT JOIN stock_movements m ON m.variant_id = k.variant_id AND m.location_id = k.location_id
-        AND m.at > k.counted_at AND m.kind IN ('sell', 'receive', 'adjust', 'balance')
+        AND m.at > k.counted_at AND m.kind IN ('sell', 'restock', 'receive', 'adjust', 'balance')
     GROUP BY k.variant_id, k.location_id
 """)
 
@@ -145,7 +147,7 @@ class _Level:
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """Movements of a level since it was counted: units sold (below zero), and whether it was set by hand."""
+    """Movements of a level since it was counted: units restocked less those sold, and whether it was set by hand."""
 
     sold: int
     by_hand: bool

@@ -1,6 +1,10 @@
-"""The fleet of one worker host, a program that the cluster starts with its settings in the environment."""
+"""The fleet of one worker host, a program that the cluster starts with its settings in the environment.
+
+Its arguments are the lines of the Procfile to run, all without any.
+"""
 
 import contextlib
+import sys
 from typing import Final
 
 from pipeline.settings import read_settings
@@ -19,8 +23,10 @@ def write(name: str, line: str) -> None:
 
 
 def main() -> None:
-    """Keep every line of the Procfile running until a signal comes."""
+    """Keep lines of the Procfile running until a signal comes."""
     lines = read_procfile(with_web=True)
+    if chosen := sys.argv[1:]:
+        lines = {name: lines[name] for name in chosen}
     with Ending() as ending, Supervisor(build_env(read_settings()), write, preload=list_modules(lines)) as supervisor:
         supervisor.start(lines)
         with contextlib.suppress(Ended):

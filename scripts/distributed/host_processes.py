@@ -107,7 +107,7 @@ class DatabaseHost(HostProcesses):
     def start_patroni(self) -> None:
         """Start Patroni, which starts PostgreSQL, under PostgreSQL's account."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PG"))}
-        command = [*_change_user(self._account), sys.executable, "-m", "patroni", str(self._patroni)]
+        command = [*change_user(self._account), sys.executable, "-m", "patroni", str(self._patroni)]
         self.start("patroni", command, {**env, "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"})
 
     def start_valkey(self, master: str) -> None:
@@ -154,7 +154,7 @@ class BankHost(HostProcesses):
         data.mkdir(mode=0o700)
         if account is not None:
             os.chown(data, account.uid, account.gid)
-        become = _change_user(account)
+        become = change_user(account)
         made = subprocess.run(
             [*become, str(binaries / "initdb"), "-D", str(data), *BANK_OPTIONS],
             capture_output=True,
@@ -174,10 +174,10 @@ class BankHost(HostProcesses):
 def find_postgres(spare: Path) -> Path:
     """Return the folder of PostgreSQL's binaries."""
     account = find_account()
-    return find_binaries(None if _change_user(account) else account, spare)
+    return find_binaries(None if change_user(account) else account, spare)
 
 
-def _change_user(account: Account | None) -> list[str]:
+def change_user(account: Account | None) -> list[str]:
     """Return the command before one that must not run as root, as PostgreSQL.
 
     Where that account cannot enter the folders of this Python, it gets the right to read any file.

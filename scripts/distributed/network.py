@@ -63,7 +63,7 @@ class Namespace:
     def run(self, *command: str) -> None:
         """Run a command of the network inside; raise CommandError with its last line when it fails."""
         done = subprocess.run(
-            [*self._enter(), need_program(command[0]), *command[1:]], capture_output=True, text=True, check=False
+            [*self.enter(), need_program(command[0]), *command[1:]], capture_output=True, text=True, check=False
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [""])[-1]
@@ -72,7 +72,7 @@ class Namespace:
     def spawn(self, command: Sequence[str], *, env: Mapping[str, str], output: IO[bytes], **others: Any) -> "Process":
         """Start a process inside, in a group of its own."""
         return subprocess.Popen(
-            [*self._enter(), *command],
+            [*self.enter(), *command],
             env={**env, **mark()},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -115,7 +115,8 @@ class Namespace:
             self._holder.kill()
             self._holder.wait()
 
-    def _enter(self) -> list[str]:
+    def enter(self) -> list[str]:
+        """Return the command before one that runs inside."""
         return [need_program("nsenter"), f"--net=/proc/{self.pid}/ns/net", "--"]
 
 

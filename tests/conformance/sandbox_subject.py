@@ -53,6 +53,8 @@ def build(settings: Settings) -> Iterator[Subject]:
         count_objects=tables.count_objects,
         act_as_buyer=tables.act_as_buyer,
         let_expire=tables.let_expire,
+        fail_refund=gateway.dashboard.fail_refund,
+        open_dispute=gateway.dashboard.open_dispute,
         make_webhook=tables.make_webhook,
         provoke=provoke,
         faults=frozenset(WORDS),

@@ -41,6 +41,8 @@ def build() -> Iterator[Subject]:
             count_objects=lambda checkout_id: count_objects(local, checkout_id),
             act_as_buyer=lambda reference, approve: act_as_buyer(local, reference, approve=approve),
             let_expire=front.provider.let_expire,
+            fail_refund=front.provider.aftermath.fail_refund,
+            open_dispute=front.provider.aftermath.open_dispute,
             make_webhook=make_webhook,
             provoke=Provoker(front),
             faults=frozenset(Fault),

@@ -2,6 +2,7 @@
 
 from pipeline.gateways.conformance.test_amounts import *
 from pipeline.gateways.conformance.test_buyers import *
+from pipeline.gateways.conformance.test_charges import *
 from pipeline.gateways.conformance.test_inbound_webhooks import *
 from pipeline.gateways.conformance.test_keys import *
 from pipeline.gateways.conformance.test_ledger import *

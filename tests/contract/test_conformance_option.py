@@ -28,7 +28,7 @@ def test_an_adapter_that_does_everything_right_passes_without_any_server() -> No
     assert done.returncode == 0, done.stdout
     assert re.search(r"^2\d\d passed, \d+ skipped in", done.stdout, re.MULTILINE)
     skipped = set(re.findall(r"The subject has no (\S+)\.$", done.stdout, re.MULTILINE))
-    assert skipped == {"tokens.action", "act_as_buyer", "let_expire", "provoke"}
+    assert skipped == {"tokens.action", "act_as_buyer", "let_expire", "fail_refund", "open_dispute", "provoke"}
 
 
 def test_the_mistakes_of_a_careless_adapter_are_found() -> None:

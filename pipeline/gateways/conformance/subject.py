@@ -106,6 +106,10 @@ class Subject:
     act_as_buyer: Buyer | None = None
     #: Makes the authorisation of an object expire.
     let_expire: Callable[[str], None] | None = None
+    #: Lets a refund fail that was accepted; its name is the provider's.
+    fail_refund: Callable[[str], object] | None = None
+    #: Opens a dispute of an object over an amount in minor units, as the buyer's bank.
+    open_dispute: Callable[[str, int], object] | None = None
     make_webhook: WebhookMaker | None = None
     provoke: Provoke | None = None
     #: The faults that `provoke` can make.

@@ -219,7 +219,7 @@ class StripeGateway:
     def list_held(self, since: datetime) -> Iterator[Held]:
         """Yield every PaymentIntent created since then. Raises Unavailable when Stripe does not answer."""
         try:
-            yield from ledger.list_held(self._intents, since)
+            yield from ledger.list_held(self._intents, self._disputes, since)
         except stripe.StripeError as error:
             raise Unavailable(Code.GATEWAY_UNAVAILABLE, reason=_name_error(error)) from None
         except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -48,11 +48,20 @@ MAKE_LEVELS: Final = text("""
          AS g (variant_id, code, backorderable) JOIN locations l USING (code)
     ON CONFLICT (variant_id, location_id) DO NOTHING
 """)
+#: What was sent from elsewhere names a location only.
+SENT_FROM: Final = text("""
+    SELECT DISTINCT l.code FROM order_change_lines g JOIN order_changes c ON c.id = g.change_id
+    JOIN locations l ON l.id = g.location_id WHERE c.owner = :owner
+""")
 #: What the owner has sold was on hand in the other cell: here the ledger adds up to what was there before.
 BALANCE: Final = text("""
     INSERT INTO stock_movements (variant_id, location_id, kind, quantity)
-    SELECT variant_id, location_id, 'balance', -sum(quantity) FROM stock_movements
-    WHERE kind = 'sell' AND checkout_id IN (SELECT id FROM checkouts WHERE owner = :owner)
+    SELECT variant_id, location_id, 'balance', -sum(quantity) FROM (
+        SELECT variant_id, location_id, quantity FROM stock_movements
+        WHERE kind = 'sell' AND checkout_id IN (SELECT id FROM checkouts WHERE owner = :owner)
+        UNION ALL SELECT variant_id, location_id, quantity FROM stock_movements
+        WHERE checkout_id IS NULL AND kind = 'restock'
+          AND change_id IN (SELECT id FROM order_changes WHERE owner = :owner)) AS moved
     GROUP BY variant_id, location_id HAVING sum(quantity) <> 0
 """)
 #: Uses of a coupon come with their room in its limit: as many are left as before.
@@ -122,7 +131,7 @@ def _copy_variants(source: Connection, target: Connection, values: Mapping[str, 
 def _make_levels(source: Connection, target: Connection, values: Mapping[str, Any]) -> None:
     rows = source.execute(LEVELS, values).all()
     codes = [row.code for row in rows]
-    target.execute(MAKE_LOCATIONS, {"codes": codes})
+    target.execute(MAKE_LOCATIONS, {"codes": [*codes, *source.execute(SENT_FROM, values).scalars()]})
     given = {"variant_ids": [row.variant_id for row in rows], "codes": codes}
     target.execute(MAKE_LEVELS, given | {"backorderables": [row.backorderable for row in rows]})
 
@@ -141,7 +150,7 @@ def _copy(
             if places:
                 changed = list(row)
                 for place, ids in places:
-                    changed[place] = ids[changed[place]]
+                    changed[place] = None if changed[place] is None else ids[changed[place]]
                 written.write_row(changed)
             else:
                 written.write_row(row)

@@ -15,6 +15,8 @@ from models.states import MoveState
 
 #: What an owner's requests, its workers and hand-written SQL write, and whether rows of it may be deleted.
 GUARDED: Final = {
+    "refunds": ("INSERT", "UPDATE"),
+    "order_changes": ("INSERT", "UPDATE"),
     "checkouts": ("INSERT", "UPDATE"),
     "carts": ("INSERT", "UPDATE", "DELETE"),
     "cart_lines": ("INSERT", "UPDATE", "DELETE"),
@@ -41,6 +43,13 @@ TAKE_POLLS: Final = text("""
     FROM (SELECT id, due_at, due_reason FROM checkouts WHERE owner = :owner AND due_at IS NOT NULL) AS due
     WHERE c.id = due.id RETURNING c.id, CAST(due.due_at AS text) AS due_at, due.due_reason
 """)
+#: And so are reads of captured payments.
+TAKE_CHARGES: Final = text("""
+    UPDATE payments p SET charge_due_at = NULL
+    FROM (SELECT checkout_id, charge_due_at FROM payments
+          WHERE charge_due_at IS NOT NULL AND checkout_id IN (SELECT id FROM checkouts WHERE owner = :owner)) AS due
+    WHERE p.checkout_id = due.checkout_id RETURNING p.checkout_id AS id, CAST(due.charge_due_at AS text) AS due_at
+""")
 CLOSE: Final = text("""
     UPDATE owner_moves SET state = 'closed', changed_at = now(), facts = facts || CAST(:facts AS jsonb)
     WHERE owner = :owner
@@ -48,6 +57,10 @@ CLOSE: Final = text("""
 GIVE_POLLS: Final = text("""
     UPDATE checkouts c SET due_at = CAST(due.due_at AS timestamptz), due_reason = due.due_reason
     FROM jsonb_to_recordset(CAST(:polls AS jsonb)) AS due (id uuid, due_at text, due_reason text) WHERE c.id = due.id
+""")
+GIVE_CHARGES: Final = text("""
+    UPDATE payments p SET charge_due_at = CAST(due.due_at AS timestamptz)
+    FROM jsonb_to_recordset(CAST(:charges AS jsonb)) AS due (id uuid, due_at text) WHERE p.checkout_id = due.id
 """)
 FORGET: Final = text("DELETE FROM owner_moves WHERE owner = :owner")
 RESTORE: Final = text("""
@@ -102,13 +115,15 @@ def lock_guarded(connection: Connection) -> None:
 def close(connection: Connection, owner: str) -> None:
     """Let nothing of the owner change. The tables are locked, and nothing of it is active."""
     polls = [dict(row) for row in connection.execute(TAKE_POLLS, {"owner": owner}).mappings()]
-    facts = json.dumps({"polls": polls}, default=str)
+    charges = [dict(row) for row in connection.execute(TAKE_CHARGES, {"owner": owner}).mappings()]
+    facts = json.dumps({"polls": polls, "charges": charges}, default=str)
     connection.execute(CLOSE, {"owner": owner, "facts": facts})
 
 
 def give_polls(connection: Connection, move: OwnerMove) -> None:
-    """Schedule the polls of ended checkouts that `close` took."""
+    """Schedule the polls of ended checkouts, and the reads of captured payments, that `close` took."""
     connection.execute(GIVE_POLLS, {"polls": json.dumps(move.facts.get("polls", []))})
+    connection.execute(GIVE_CHARGES, {"charges": json.dumps(move.facts.get("charges", []))})
 
 
 def open_again(connection: Connection, owner: str) -> None:

@@ -5,16 +5,19 @@ would fail with that service, for all cells at once. Only keys of moved owners a
 the key, since a proxy sees no owner, and an id is the public half of a key.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from pipeline.errors import Code, Invalid
+from pipeline.errors import Code, Invalid, Unavailable
 from pipeline.operations.cells.addresses import CellAddress
 
 #: Longer than the longest `Prefer: wait`.
 WAIT_SECONDS: Final = 65
+#: When a buyer may try again: an edge that is back is found by its next check.
+AGAIN_SECONDS: Final = 2
 #: A path that needs no quotes in the configuration.
 _PATH: Final = re.compile(r"/[A-Za-z0-9_./\-]{1,200}", re.ASCII)
 _BIND: Final = re.compile(r"[A-Za-z0-9_.:*\[\]\-]{1,260}", re.ASCII)
@@ -32,6 +35,8 @@ defaults
     timeout client {wait}s
     timeout server {wait}s
     timeout http-request 10s
+    # Of a cell without an edge that answers, in the words of the edges: the same request may be repeated.
+    {unavailable}
     # A cell whose name cannot be resolved keeps no other cell from its requests.
     default-server inter 2s fall 2 rise 1 init-addr last,libc,none
 
@@ -63,7 +68,7 @@ def write_haproxy(
         raise Invalid(Code.REQUEST_INVALID, reason="the file of moved keys is an absolute path without blanks")
     if _BIND.fullmatch(bind) is None:
         raise Invalid(Code.REQUEST_INVALID, reason="the address to listen at is written as :8080 or 10.0.0.1:8080")
-    lines = _HEAD.format(bind=bind, wait=WAIT_SECONDS).splitlines()
+    lines = _HEAD.format(bind=bind, wait=WAIT_SECONDS, unavailable=_write_problem()).splitlines()
     if moved_keys is not None:
         lines += [
             "    # Owners that were moved keep their keys: `checkout cells keys` writes this file.",
@@ -76,6 +81,15 @@ def write_haproxy(
         lines += ["", f"backend cell_{cell}", "    balance leastconn"]
         lines += [f"    server edge{number} {_write_server(edge)}" for number, edge in enumerate(edges, start=1)]
     return "\n".join(lines) + "\n"
+
+
+def _write_problem() -> str:
+    """Return the answer for a cell that is away. Its document has no single quote, which would end it."""
+    code = Code.UNAVAILABLE
+    problem = {"type": f"urn:checkout:problem:{code}", "title": "Service Unavailable", "status": 503}
+    document = json.dumps({**problem, "detail": str(Unavailable(code)), "code": code, "facts": {}})
+    headers = f"hdr Retry-After {AGAIN_SECONDS} hdr Cache-Control no-store"
+    return f"http-error status 503 content-type application/problem+json string '{document}' {headers}"
 
 
 def _write_server(edge: CellAddress) -> str:

@@ -32,6 +32,8 @@ ACTIVE: Final = text(f"""
                AS "active checkouts",
            (SELECT count(*) FROM payment_operations o WHERE o.checkout_id IN ({OWNED})
             AND o.status IN ('intended', 'unknown')) AS "payment calls without an outcome",
+           (SELECT count(*) FROM order_changes WHERE owner = :owner AND kind <> 'dispute'
+            AND state IN ('requested', 'running')) AS "changes of orders to be done",
            (SELECT count(*) FROM webhook_inbox i WHERE i.due_at IS NOT NULL AND i.checkout_id IN ({OWNED}))
                AS "inbound webhooks to be processed",
            (SELECT count(*) FROM webhook_deliveries d WHERE d.status = 'pending' AND d.checkout_id IN ({OWNED}))
@@ -43,6 +45,9 @@ ACTIVE: Final = text(f"""
 UNSETTLED: Final[Mapping[str, str]] = {
     "checkouts that need review": f"SELECT count(*) FROM checkouts WHERE id IN ({OWNED}) AND state = 'needs_review'",
     "payments that need review": f"SELECT count(*) FROM payments WHERE review IS NOT NULL AND checkout_id IN ({OWNED})",
+    "changes of orders that need review": (
+        "SELECT count(*) FROM order_changes WHERE owner = :owner AND state = 'needs_review'"
+    ),
     "dead-lettered outbound webhooks": (
         f"SELECT count(*) FROM webhook_deliveries WHERE status = 'dead_lettered' AND checkout_id IN ({OWNED})"
     ),

@@ -27,6 +27,9 @@ ATTEMPTS: Final = 300
 NEXT: Final = text("SELECT id FROM checkouts WHERE owner = :owner ORDER BY id LIMIT :limit")
 #: The trigger that keeps the rows of each table, in the order of LOCK first, and then as workers write them.
 KEPT_BY: Final = {
+    "refunds": "keep_refunds",
+    "order_changes": "keep_order_changes",
+    "order_change_lines": "append_only",
     "checkouts": "keep_checkouts",
     "payments": "keep_payments",
     "payment_operations": "keep_payment_operations",
@@ -41,10 +44,15 @@ KEPT_BY: Final = {
     "checkout_lines": "append_only",
     "events": "append_only",
 }
-BALANCE: Final = """
+_OF: Final = "WHERE checkout_id = ANY(CAST(:ids AS uuid[]))"
+_OF_CHANGES: Final = f"change_id IN (SELECT id FROM order_changes {_OF})"
+#: A restock belongs to a change of an order, and is in the default partition: that alone is read.
+_RESTOCKS: Final = f"WHERE checkout_id IS NULL AND kind = 'restock' AND {_OF_CHANGES}"
+BALANCE: Final = f"""
     INSERT INTO stock_movements (variant_id, location_id, kind, quantity)
-    SELECT variant_id, location_id, 'balance', sum(quantity) FROM stock_movements
-    WHERE kind = 'sell' AND checkout_id = ANY(CAST(:ids AS uuid[]))
+    SELECT variant_id, location_id, 'balance', sum(quantity) FROM (
+        SELECT variant_id, location_id, quantity FROM stock_movements {_OF} AND kind = 'sell'
+        UNION ALL SELECT variant_id, location_id, quantity FROM stock_movements {_RESTOCKS}) AS moved
     GROUP BY variant_id, location_id HAVING sum(quantity) <> 0
 """
 RETURN_COUPONS: Final = """
@@ -53,7 +61,6 @@ RETURN_COUPONS: Final = """
           WHERE returned_at IS NULL AND checkout_id = ANY(CAST(:ids AS uuid[])) GROUP BY code) AS u
     WHERE c.code = u.code
 """
-_OF: Final = "WHERE checkout_id = ANY(CAST(:ids AS uuid[]))"
 REMOVE: Final = tuple(
     text(each)
     for each in (
@@ -61,6 +68,10 @@ REMOVE: Final = tuple(
         RETURN_COUPONS,
         f"DELETE FROM webhook_deliveries {_OF}",
         f"DELETE FROM idempotency_keys {_OF}",
+        f"DELETE FROM refunds {_OF}",
+        f"DELETE FROM order_change_lines WHERE {_OF_CHANGES}",
+        f"DELETE FROM stock_movements {_RESTOCKS}",
+        f"DELETE FROM order_changes {_OF}",
         f"DELETE FROM order_lines WHERE order_id IN (SELECT id FROM orders {_OF})",
         *(
             f"DELETE FROM {table} {_OF}"

@@ -11,6 +11,7 @@ from pipeline.catalog import StockRow, VariantRow, set_stock, upsert_variants
 from pipeline.catalog.stock_rows import StockChange, StockCount, StockDelta, StockRefused
 from pipeline.checkouts import locks
 from pipeline.errors import Code, NotFound
+from pipeline.orders.requests import PlacedUnits, RestockRequest
 from tests.integration.catalog.stockroom import read_stock, read_versions, rows_of, stock_up, wait_for_blocked
 from tests.support.harness import Shelf, Works
 
@@ -169,6 +170,22 @@ def test_a_count_and_a_sale_at_once_are_exact_whichever_comes_first(engine: Engi
             one.result(timeout=10)
 
     assert shelf.stock("cup") == (58, 0)
+
+
+def test_what_was_restocked_since_a_count_is_added_to_it(engine: Engine, shelf: Shelf, works: Works) -> None:
+    shelf.add_variant("cup", stock=50, price_minor=100)
+    works.start(shelf.add_cart(("cup", 4)), token="tok_ok")
+    works.pump()
+    with engine.begin() as connection:
+        counted_at = now(connection)
+        (order_id,) = connection.scalars(text("SELECT id FROM orders"))
+    request = RestockRequest(lines=(PlacedUnits(line=1, quantity=3),))
+    works.orders.request(order_id, None, request, actor="operator:ada", idempotency_key="k")
+    works.start(shelf.add_cart(("cup", 1)), token="tok_ok")
+    works.pump()
+    with engine.begin() as connection:
+        set_stock(connection, [StockCount("cup", "main", 60, counted_at)])
+    assert shelf.stock("cup") == (62, 0)
 
 
 def test_many_differences_at_once_add_up(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from pipeline.catalog.stock_rows import StockCount
 from pipeline.errors.tree import CheckoutError
 from pipeline.operations.detachment import detach, plan_detachments
 from pipeline.operations.partitions import add_months, list_partitions
+from pipeline.orders.requests import CancelRequest
 from tests.integration.operations.months import APRIL, MARCH, MAY, Yard
 
 ENDPOINT: Final = (
@@ -87,6 +88,36 @@ def test_a_late_event_of_a_detached_month_is_kept_and_is_nobodys_fault(yard: Yar
     assert yard.make_missing() == 0
     assert yard.audit() == []
     assert yard.shelf.rows("SELECT kind FROM events WHERE checkout_id = :id", id=bought) == [("payment.late_answer",)]
+
+
+def test_a_purchase_of_a_detached_month_is_refunded_and_restocked(yard: Yard) -> None:
+    # Given
+    yard.make(MARCH, APRIL)
+    (bought,) = yard.buy_in(MARCH)
+    (order_id,) = yard.shelf.row("SELECT id FROM orders WHERE checkout_id = :id", id=bought)
+    assert detach_before(yard, APRIL) is None
+    # When
+    request = CancelRequest(reason="months later")
+    yard.works.orders.request(order_id, None, request, actor="operator:ada", idempotency_key="k")
+    yard.works.pump()
+    # Then
+    assert yard.shelf.rows("SELECT state FROM order_changes") == [("done",)]
+    assert yard.shelf.stock("cup") == (10, 0)
+    assert yard.shelf.rows("SELECT kind FROM events WHERE checkout_id = :id", id=bought) == [("order.cancelled",)]
+    assert (yard.make_missing(), yard.audit()) == (0, [])
+
+
+def test_a_restock_of_a_month_stays_when_the_month_is_detached(yard: Yard) -> None:
+    yard.make(MARCH, APRIL)
+    (bought,) = yard.buy_in(MARCH)
+    (order_id,) = yard.shelf.row("SELECT id FROM orders WHERE checkout_id = :id", id=bought)
+    yard.works.orders.request(order_id, None, CancelRequest(), actor="operator:ada", idempotency_key="k")
+    assert (detach_before(yard, APRIL) or "").startswith("1 change of an order has not ended")
+    yard.works.pump()
+    sums = read_sums(yard)
+    assert detach_before(yard, APRIL) is None
+    assert (read_sums(yard), yard.audit(), yard.shelf.stock("cup")) == (sums, [], (10, 0))
+    assert yard.shelf.rows("SELECT count(*) FROM order_changes") == [(1,)]
 
 
 #: What keeps a month, planted past the triggers, and the sentence.

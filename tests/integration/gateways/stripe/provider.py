@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any, Final
 from urllib.parse import quote
 
+from tests.integration.gateways.stripe.aftermath import Aftermath
 from tests.integration.gateways.stripe.local import Local, Reply
 
 INTENTS: Final = "/v1/payment_intents"
@@ -47,6 +48,7 @@ class Provider:
     return_urls: dict[str, str] = field(default_factory=dict)
     extras: dict[str, Fields] = field(default_factory=dict)
     confirmation_tokens: dict[str, str] = field(default_factory=dict)
+    aftermath: Aftermath = field(default_factory=Aftermath)
     _turn: Lock = field(default_factory=Lock)
 
     def answer(self, method: str, path: str, fields: Fields) -> Reply:
@@ -65,6 +67,10 @@ class Provider:
                     return self._show(self._act(reference, action, given), expand)
                 case "POST", ["refunds"]:
                     return self._refund(given)
+                case "GET", ["refunds"]:
+                    return self.aftermath.list_refunds(self._read_charge(given["payment_intent"]), given)
+                case "GET", ["disputes"]:
+                    return self.aftermath.list_disputes(given)
                 case _:
                     return refuse(HTTPStatus.NOT_FOUND, f"Unrecognized request URL ({method}: {path}).")
 
@@ -148,7 +154,21 @@ class Provider:
         if left <= 0:
             message = f"Charge {charge['id']} has already been refunded."
             return refuse(400, message, code="charge_already_refunded", charge=charge["id"])
-        return self.local.post(REFUNDS, {"payment_intent": reference, "amount": left})
+        amount = int(given.get("amount", left))
+        if amount > left:
+            message = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})."
+            return refuse(400, message, param="amount", charge=charge["id"])
+        if amount > left - self.aftermath.sum_disputed(reference):
+            return refuse(400, "The charge is disputed.", code="charge_disputed", charge=charge["id"])
+        made = self.local.post(REFUNDS, {"payment_intent": reference, "amount": amount})
+        if made.status == HTTPStatus.OK:
+            self.aftermath.metadata[made.body["id"]] = read_nested("metadata", given)
+        return Reply(made.status, self.aftermath.amend(made.body, reference)) if made.status == HTTPStatus.OK else made
+
+    def _read_charge(self, reference: str) -> Fields:
+        """Return the charge of an intent, with its refunds."""
+        charge: Fields = self.local.read_intent(reference)["latest_charge"] or {"refunds": {"data": []}}
+        return charge
 
     def _list(self, given: Fields, expand: list[str]) -> Reply:
         """Return a page, the oldest first. One that has nothing young enough is passed over."""
@@ -190,6 +210,9 @@ class Provider:
         shown = {**charge, "payment_method_details": {"type": "card", "card": {"capture_before": end}}}
         if "latest_charge.refunds" not in expand:
             del shown["refunds"]
+        else:
+            refunds = [self.aftermath.amend(each, intent["id"]) for each in shown["refunds"]["data"]]
+            shown["refunds"] = {**shown["refunds"], "data": refunds}
         return {**amended, "latest_charge": shown}
 
 

@@ -11,7 +11,7 @@ from pipeline.settings import Settings
 from tests.integration.gateways.stripe.front import Front
 from tests.integration.gateways.stripe.purse import Purse
 from tests.integration.gateways.stripe.setting import choose_stripe
-from tests.integration.reconciliation.counter import compare, make_object, move, outcomes, own_reference, repair
+from tests.integration.reconciliation.counter import compare, make_object, move, outcomes, repair
 from tests.support.harness import Shelf, Works, build_works
 
 
@@ -42,9 +42,12 @@ def test_payments_that_agree_have_no_findings_and_a_refund_by_hand_is_found(
     assert (comparison.differences, comparison.payments) == ((), 2)
     # When the money of the order is refunded at Stripe
     move(works, paid, "refund")
-    # Then it is found, and left to an operator
-    assert differences(works) == [("order_without_charge", paid, own_reference(works.engine, paid))]
-    assert repair(works, compare(works).findings) == []
+    # Then it is found, and recorded as a change of the order
+    assert [(kind, checkout_id) for kind, checkout_id, _ in differences(works)] == [("refund_not_recorded", paid)]
+    assert len(repair(works, compare(works).findings)) == 1
+    assert compare(works).differences == ()
+    changes = shelf.rows("SELECT kind, state, actor, amount_minor FROM order_changes")
+    assert changes == [("refund", "done", "provider", 500)]
 
 
 @pytest.mark.parametrize(("upto", "did"), [("authorize", "cancelled"), ("capture", "refunded")])

@@ -1,9 +1,14 @@
 """The configuration that `checkout cells map` prints, in a real HAProxy."""
 
+import http.client
+import json
 from pathlib import Path
 
+from pipeline.errors import Code, Unavailable
 from pipeline.operations.cells import parse_cells, write_haproxy
 from tests.integration.operations.cells.proxy_place import ask, check, find_port, needs_haproxy, open_edge, run_proxy
+from tests.support.patience import WAIT_SECONDS
+from workers.web.responses.problem_details import make_problem
 
 SECRET = "s" * 43
 MOVED, STAYED, OLD = "m" * 12, "k" * 12, "o" * 12
@@ -59,6 +64,16 @@ def test_a_cell_that_is_down_takes_no_other_one_with_it(tmp_path: Path) -> None:
         with run_proxy(path, port):
             assert [ask(port, f"Bearer ck_{cell}_{STAYED}_{SECRET}")[0] for cell in ("a", "b", "c")] == [200, 503, 503]
             assert ask(port, f"Bearer ck_a_{STAYED}_{SECRET}") == (200, "one")
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
+            connection.request("GET", "/checkout", headers={"Authorization": f"Bearer ck_b_{STAYED}_{SECRET}"})
+            answer = connection.getresponse()
+            problem = json.loads(answer.read())
+            connection.close()
+        # ... and its buyers are told as by an edge that they may repeat the request.
+        assert (answer.headers["Retry-After"], answer.headers["Cache-Control"]) == ("2", "no-store")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        expected = make_problem(Code.UNAVAILABLE, str(Unavailable(Code.UNAVAILABLE)), {})
+        assert problem == expected.model_dump(mode="json", exclude_none=True)
 
 
 @needs_haproxy

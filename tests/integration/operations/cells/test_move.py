@@ -35,6 +35,7 @@ def test_a_shop_moves_with_everything_and_the_other_one_stays(cells: TwoCells) -
     # Then
     expected = {"carts": 6, "checkouts": 5, "orders": 3, "idempotency_keys": 5, "redemptions": 1, "api_keys": 1}
     expected |= {"webhook_endpoints": 1, "stored_responses": 1, "payments": 4}
+    expected |= {"order_changes": 3, "order_change_lines": 3, "refunds": 1}
     assert {name: counts[name] for name in expected} == expected
     assert (len(orders), {find_cell(int(number)) for _, number, _ in orders}) == (3, {"a"})
     assert_moved(cells, before, orders)

@@ -14,6 +14,8 @@ from pipeline.operations.cells import CannotMoveError
 from scripts.cells import app
 from tests.integration.operations.cells.two_cells import MOVER, STAYER, TwoCells, read_bank
 
+#: A change that a case writes.
+CHANGE = UUID(int=24)
 ONE = "(SELECT id FROM checkouts WHERE owner = 'shop-m' AND state = 'completed' LIMIT 1)"
 
 
@@ -90,6 +92,24 @@ CASES = {
         lambda cells: cells.a.shelf.run(f"UPDATE payments SET review = '{{}}' WHERE checkout_id = {ONE}"),
         "The owner shop-m has 1 payments that need review: settle them, then move it.",
     ),
+    "a change of an order": Case(
+        lambda cells: cells.a.shelf.run(
+            "INSERT INTO order_changes (id, order_id, checkout_id, owner, kind, actor, due_at)"
+            " SELECT :id, id, checkout_id, owner, 'fulfillment', 'key:till', now() FROM orders"
+            " WHERE owner = 'shop-m' LIMIT 1",
+            id=CHANGE,
+        ),
+        "The owner shop-m still has 1 changes of orders to be done and is open again",
+    ),
+    "a change in review": Case(
+        lambda cells: cells.a.shelf.run(
+            "INSERT INTO order_changes (id, order_id, checkout_id, owner, kind, actor, state)"
+            " SELECT :id, id, checkout_id, owner, 'fulfillment', 'key:till', 'needs_review' FROM orders"
+            " WHERE owner = 'shop-m' LIMIT 1",
+            id=CHANGE,
+        ),
+        "The owner shop-m has 1 changes of orders that need review: settle them, then move it.",
+    ),
     "a shared cart": Case(
         lambda cells: cells.a.shelf.run(
             f"UPDATE carts SET owner = 'shop-s' WHERE id = (SELECT cart_id FROM checkouts WHERE id = {ONE})"
@@ -130,6 +150,7 @@ def restored(cells: TwoCells) -> Iterator[TwoCells]:
     cells.b.shelf.run("DELETE FROM detached_months")
     cells.b.shelf.force("DELETE FROM orders WHERE owner = 'o'")
     cells.a.shelf.run("UPDATE payments SET review = NULL")
+    cells.a.shelf.force("DELETE FROM order_changes WHERE id = :id", id=CHANGE)
     own = "(SELECT cart_id FROM checkouts WHERE owner = 'shop-m')"
     cells.a.shelf.run(f"UPDATE carts SET owner = 'shop-m' WHERE id IN {own} AND owner <> 'shop-m'")
 

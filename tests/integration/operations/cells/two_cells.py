@@ -19,6 +19,7 @@ from pipeline.database import connect_engine
 from pipeline.database.temporary import open_database
 from pipeline.operations.cells import Moving, move_owner
 from pipeline.operations.cells.owned_tables import OWNED
+from pipeline.orders.requests import FulfillmentRequest, LineUnits, PlacedUnits, RefundRequest, RestockRequest
 from pipeline.security import Scope, create_key
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
@@ -133,7 +134,7 @@ class TwoCells:
                 " VALUES (gen_random_uuid(), :owner, 'https://shop.example', 'whsec_eA==', '{checkout.completed}')",
                 owner=owner,
             )
-            a.buy(owner, "cup", 2)
+            self.change(owner, a.buy(owner, "cup", 2))
             a.buy(owner, "pot")
             a.buy(owner, "cup", coupon_codes=["TEN"])
             a.buy(owner, "cup", token="tok_declined")
@@ -149,6 +150,19 @@ class TwoCells:
         a.works.service.cancel(cancelled, MOVER)
         a.works.pump()
         self.deliver()
+
+    def change(self, owner: str, checkout_id: UUID) -> None:
+        """Have one of two cups come back: it was sent from elsewhere, is refunded, and is in stock again."""
+        found = self.a.shelf.row("SELECT id FROM orders WHERE checkout_id = :id", id=checkout_id)
+        self.a.shelf.run("INSERT INTO locations (code) VALUES ('elsewhere') ON CONFLICT DO NOTHING")
+        sent = FulfillmentRequest(lines=(PlacedUnits(line=1, quantity=1, location="elsewhere"),))
+        refunded = RefundRequest(lines=(LineUnits(line=1, quantity=1),))
+        restocked = RestockRequest(lines=(PlacedUnits(line=1, quantity=1),))
+        for request in (sent, refunded, restocked):
+            self.a.works.orders.request(
+                found.id, owner, request, actor="key:till", idempotency_key=f"{checkout_id}-{type(request).__name__}"
+            )
+            self.a.works.pump()
 
     def deliver(self) -> None:
         """Have every outbound webhook delivered."""

@@ -1,0 +1,158 @@
+"""Buyers of several shops through one router: they come at a steady pace, and repeat a purchase until it is done."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import uuid4
+
+import requests
+
+from scripts.distributed.proof.buyers import ADDRESS, CARD
+from scripts.distributed.state import open_session
+from tests.distributed.cell_hosts import VARIANTS
+
+#: Of each shop, whatever became of those before.
+PER_SECOND: Final = 3
+#: What a request asks for; a proxy waits longer, so that an answer after this time is one of a hung request.
+WAIT_SECONDS: Final = 10
+HANG_SECONDS: Final = 60
+REPEAT_SECONDS: Final = 0.5
+#: Open purchases of all shops beside which a window is measured, and how long it takes at most until there are so few.
+CALM: Final = 20
+CALM_SECONDS: Final = 180
+THREADS: Final = 400
+#: No answer.
+NOTHING: Final = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request and its answer; times are of the monotonic clock."""
+
+    shop: str
+    began: float
+    seconds: float
+    status: int
+    code: str
+    retry_after: str | None
+    cell: str | None
+
+
+@dataclass
+class Purchase:
+    """One purchase: all its requests have one idempotency key and one body."""
+
+    shop: str
+    key: str
+    body: dict[str, Any]
+    began: float
+    seconds: float = 0.0
+    checkout_id: str = ""
+    state: str = ""
+
+
+@dataclass
+class Buyers:
+    """Buys with the key of each shop until it is stopped; a context manager for inside a namespace."""
+
+    url: str
+    keys: Mapping[str, str]
+    requests: list[Request] = field(default_factory=list)
+    purchases: list[Purchase] = field(default_factory=list)
+
+    def __enter__(self) -> "Buyers":
+        """Begin."""
+        self._local, self._stopping, self._coming = threading.local(), threading.Event(), threading.Event()
+        self._threads = ThreadPoolExecutor(THREADS)
+        self._begun: list[Future[None]] = []
+        self._paces = [threading.Thread(target=self._keep_coming, args=(shop,)) for shop in self.keys]
+        for each in self._paces:
+            each.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Stop, in the middle of purchases."""
+        self._stopping.set()
+        self.stop_coming()
+        self._threads.shutdown(cancel_futures=True)
+
+    def stop_coming(self) -> None:
+        """Begin no further purchase."""
+        self._coming.set()
+        for each in self._paces:
+            each.join()
+
+    def count_open(self) -> int:
+        """Return how many purchases have begun and are not done."""
+        return sum(not each.done() for each in self._begun)
+
+    def list_done(self, shop: str, since: float, until: float) -> list[Purchase]:
+        """Return the completed purchases of a shop that began in this time."""
+        found = [each for each in tuple(self.purchases) if each.shop == shop and since <= each.began < until]
+        return [each for each in found if each.state == "completed"]
+
+    def list_requests(self, shop: str, since: float, until: float) -> list[Request]:
+        """Return the requests of a shop that began in this time."""
+        return [each for each in tuple(self.requests) if each.shop == shop and since <= each.began < until]
+
+    def ask(self, shop: str, key: str, body: dict[str, Any], url: str = "") -> tuple[Request, dict[str, Any]]:
+        """Send one request; return it with the body of its answer."""
+        if not hasattr(self._local, "session"):
+            self._local.session = open_session()
+        headers = {"Authorization": f"Bearer {self.keys[shop]}", "Idempotency-Key": key}
+        headers["Prefer"] = f"wait={WAIT_SECONDS}"
+        began, status, retry_after, answer = time.monotonic(), NOTHING, None, {}
+        try:
+            response = self._local.session.post(
+                f"{url or self.url}/checkout", json=body, headers=headers, timeout=HANG_SECONDS
+            )
+            status, retry_after, answer = response.status_code, response.headers.get("Retry-After"), response.json()
+        except (requests.RequestException, ValueError) as error:
+            answer = {"code": type(error).__name__}
+        facts = answer.get("facts") or {}
+        seconds, code = time.monotonic() - began, str(answer.get("code", ""))
+        return Request(shop, began, seconds, status, code, retry_after, facts.get("cell")), answer
+
+    def wait_for_calm(self) -> None:
+        """Return when few purchases are open: what an outage has kept waiting is done."""
+        ends_at = time.monotonic() + CALM_SECONDS
+        while self.count_open() > CALM:
+            assert time.monotonic() < ends_at, f"{self.count_open()} purchases are open"
+            time.sleep(0.1)
+
+    def finish(self) -> None:
+        """Begin no further purchase, and return when all are done."""
+        self.stop_coming()
+        ends_at = time.monotonic() + CALM_SECONDS
+        while left := self.count_open():
+            assert time.monotonic() < ends_at, f"{left} purchases are open"
+            time.sleep(0.1)
+
+    def _keep_coming(self, shop: str) -> None:
+        number = 0
+        while not self._coming.wait(1 / PER_SECOND):
+            self._begun.append(self._threads.submit(self._buy, shop, number))
+            number += 1
+
+    def _buy(self, shop: str, number: int) -> None:
+        lines = [{"sku": f"cell-{number * 7 % VARIANTS}", "quantity": 1}]
+        cart = {"id": str(uuid4()), "currency": "EUR", "lines": lines, "shipping_address": ADDRESS}
+        purchase = Purchase(shop, str(uuid4()), {"cart": cart, "payment": {"token": CARD}}, time.monotonic())
+        while not self._stopping.is_set():
+            request, answer = self.ask(shop, purchase.key, purchase.body)
+            self.requests.append(request)
+            if answer.get("state") in {"completed", "failed", "cancelled", "expired"}:
+                purchase.state, purchase.checkout_id = answer["state"], answer["checkout_id"]
+                purchase.seconds = time.monotonic() - purchase.began
+                self.purchases.append(purchase)
+                return
+            self._stopping.wait(float(request.retry_after or REPEAT_SECONDS))
+
+
+def find_p95(purchases: Sequence[Purchase]) -> float:
+    """Return the time that 95 of 100 purchases have stayed below, in seconds."""
+    ordered = sorted(each.seconds for each in purchases)
+    return ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]

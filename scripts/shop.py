@@ -1,18 +1,18 @@
-"""An example shop over the HTTP edge: goods, a cart, a quote, four ways to pay. Run it beside `checkout up`.
+"""An example shop over the HTTP edge: goods, a cart, a quote, four ways to pay, an order. Run it beside `checkout up`.
 
-What a shop's team writes is in `example_shop/edge.py` (six requests) and in the routes below. Payments go to the
+What a shop's team writes is in `example_shop/edge.py` (eight requests) and in the routes below. Payments go to the
 sandbox bank, whose page the shop shows itself. Exit codes: 0 ended, 2 the engine's database cannot be reached.
 """
 
 from typing import Annotated, Any, Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import typer
 import uvicorn
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy import text
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
 from pipeline.security import Scope, create_key
@@ -21,7 +21,8 @@ from scripts.demonstration.buyers import ADDRESS, CUP, CURRENCY, HONEY, KETTLE, 
 from scripts.environments.command_transaction import open_transaction
 from scripts.example_shop.bank import build_bank, find_page
 from scripts.example_shop.edge import EngineClient, EngineRefusal
-from scripts.example_shop.web import COOKIE, cart_of, keep_cart, read_form, render
+from scripts.example_shop.order import build_orders, show_order
+from scripts.example_shop.web import COOKIE, cart_of, go, read_form, render
 from workers.web.protection.request_bounds import RequestBounds
 
 GOODS: Final = (KETTLE, TEAPOT, CUP, TEA, HONEY)
@@ -41,6 +42,7 @@ def build_shop(edge: EngineClient, settings: Settings) -> FastAPI:
     shop = FastAPI(openapi_url=None)
     shop.add_middleware(RequestBounds, cookie=COOKIE)
     shop.include_router(build_bank(settings))
+    shop.include_router(build_orders(edge))
     shop_form = Depends(read_form)
 
     @shop.get("/")
@@ -62,12 +64,12 @@ def build_shop(edge: EngineClient, settings: Settings) -> FastAPI:
             "shipping_address": ADDRESS,
         }
         edge.write_cart(cart_id, body)
-        return _go("/", cart_id)
+        return go("/", cart_id)
 
     @shop.get("/checkout")
     def show_checkout(request: Request) -> Response:
         # The bank sends the buyer back to this page too: the engine then retrieves the payment.
-        return _show(request, edge.start(cart_of(request)))
+        return _show(request, edge, edge.start(cart_of(request)))
 
     @shop.post("/pay")
     def pay(request: Request, form: dict[str, str] = shop_form) -> Response:
@@ -79,18 +81,18 @@ def build_shop(edge: EngineClient, settings: Settings) -> FastAPI:
         except EngineRefusal as refusal:
             if refusal.code != "payment_declined":
                 raise
-        return _go("/checkout", cart_id)
+        return go("/checkout", cart_id)
 
     @shop.post("/cancel")
     def cancel(request: Request, form: dict[str, str] = shop_form) -> Response:
         del form
         edge.cancel(cart_of(request))
-        return _go("/?said=Cancelled:+nothing+was+charged,+and+your+cart+is+open+again.", cart_of(request))
+        return go("/?said=Cancelled:+nothing+was+charged,+and+your+cart+is+open+again.", cart_of(request))
 
     @shop.post("/new")
     def begin_anew(form: dict[str, str] = shop_form) -> Response:
         del form
-        return _go("/", uuid4())
+        return go("/", uuid4())
 
     @shop.exception_handler(EngineRefusal)
     def explain(request: Request, refusal: EngineRefusal) -> Response:
@@ -105,18 +107,11 @@ def build_shop(edge: EngineClient, settings: Settings) -> FastAPI:
     return shop
 
 
-def _go(path: str, cart_id: UUID) -> Response:
-    """Send the browser to a page that may be refreshed."""
-    response = RedirectResponse(path, 303)
-    keep_cart(response, cart_id)
-    return response
-
-
-def _show(request: Request, checkout: dict[str, Any]) -> Response:
+def _show(request: Request, edge: EngineClient, checkout: dict[str, Any]) -> Response:
     """Show a checkout by its state: to be paid, at the bank, or an order."""
     facts = {"checkout": checkout, "currency": checkout["currency"]}
     if checkout["state"] == "completed":
-        return render(request, "order.html", {**facts, "title": "Thank you"})
+        return show_order(request, edge, checkout)
     if checkout["state"] == "awaiting_payment":
         said = checkout["failure"]["message"] if checkout["failure"] else ""
         payment = {"title": "Your order", "cards": CARDS, "key": uuid4(), "said": said}
@@ -134,7 +129,12 @@ def stock_goods() -> tuple[Settings, str]:
         set_prices(connection, [PriceRow(each.sku, CURRENCY, each.price_minor) for each in new])
         set_stock(connection, [StockRow(each.sku, "main", each.units) for each in new], create_locations=True)
         _, key = create_key(
-            connection, owner=OWNER, name="example-shop", scopes=[Scope.CHECKOUT], days=1, cell=settings.cell
+            connection,
+            owner=OWNER,
+            name="example-shop",
+            scopes=[Scope.CHECKOUT, Scope.ORDERS],
+            days=1,
+            cell=settings.cell,
         )
     return settings, key
 

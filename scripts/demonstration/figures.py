@@ -139,7 +139,7 @@ def check_figures(
         ),
         DemoVerdict(
             "money = orders",
-            f"{show_amount(figures.held_minor)} at the bank = {show_amount(found.orders_minor)}"
+            f"{show_amount(figures.held_minor)} kept = {show_amount(found.orders_minor)}"
             f" in {figures.orders} orders - {show_amount(found.refunded_minor)}",
             figures.held_minor == found.orders_minor - found.refunded_minor
             and found.orders_minor == EXPECTED.orders_minor

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from models.money import Money
 from pipeline.security.printable import show_in_page
@@ -40,6 +40,13 @@ def render(request: Request, page: str, facts: Mapping[str, Any], *, status: int
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Security-Policy"] = POLICY
     keep_cart(response, cart_of(request))
+    return response
+
+
+def go(path: str, cart_id: UUID) -> Response:
+    """Send the browser to a page that may be refreshed."""
+    response = RedirectResponse(path, 303)
+    keep_cart(response, cart_id)
     return response
 
 

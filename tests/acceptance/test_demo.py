@@ -127,7 +127,7 @@ def test_the_demo_runs_on_its_own_servers() -> None:
         "cancelled": "1",
         "expired": "1",
         "kettles": "12 of 12 sold, 0 left",
-        "money = orders": "656.50 EUR at the bank = 661.00 EUR in 14 orders - 4.50 EUR",
+        "money = orders": "656.50 EUR kept = 661.00 EUR in 14 orders - 4.50 EUR",
         "one of two cups": "came back: 4.50 EUR returned, 1 unit restocked",
         "killed worker": "1 killed in mid-payment, 1 restarted, 1 charge",
         "locks left": "0",

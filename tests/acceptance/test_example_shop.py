@@ -140,6 +140,32 @@ def test_a_cancelled_one(page: Page, place: Place) -> None:
     expect(page.get_by_role("listitem")).to_have_text(["1 x honey", "1 x cup"])
 
 
+def test_an_order_that_the_buyer_cancels(page: Page, place: Place) -> None:
+    before = place.shelf.stock("honey")
+    choose(page, "Honey, 250 g")
+    pay(page)
+    number = read_order(page)
+    # When asked once more, and kept
+    page.get_by_role("button", name="Cancel the order").click()
+    expect(page.get_by_text(f"Order {number}: 4.50 EUR goes back")).to_be_visible()
+    page.get_by_role("link", name="No, keep it").click()
+    assert read_order(page) == number
+    # When cancelled, by a double click
+    page.get_by_role("button", name="Cancel the order").click()
+    page.get_by_role("button", name="Yes, cancel it").dblclick()
+    # Then
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your order is cancelled")
+    expect(page.get_by_role("status")).to_have_text(f"Order {number} is cancelled: 4.50 EUR goes back to you.")
+    expect(page.get_by_role("button", name="Cancel the order")).to_have_count(0)
+    assert place.shelf.stock("honey") == before
+    refunds = place.shelf.rows(
+        "SELECT s.refunded_minor, o.state FROM orders o JOIN sandbox.payments s USING (checkout_id)"
+        " WHERE o.number = :number",
+        number=number,
+    )
+    assert refunds == [(450, "cancelled")]
+
+
 def test_a_payment_that_the_buyer_approves_at_the_bank(page: Page, place: Place) -> None:
     choose(page, "Cup")
     pay(page, "A card with 3-D Secure")

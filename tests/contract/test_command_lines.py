@@ -1,6 +1,7 @@
 """The app accepts every command line of the command table, the pages and the sentences."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Final
 import pytest
 import typer
 
+from pipeline.errors import Code
+from pipeline.errors.tree import list_sentences
 from pipeline.operations import CommandLine
 from tests.support.command_lines import parse
 from tests.support.pages import PAGES, ROOT, read_blocks
@@ -51,6 +54,10 @@ def list_lines_within_text() -> list[tuple[str, str]]:
     found = []
     for page in [*PAGES, ROOT / "CHANGELOG.md"]:
         found += [(page.name, line) for line in find_inline(page.read_text())]
+    # Hints of triggers, and pages of the admin.
+    for pattern in ("migrations/**/*.sql", "workers/**/*.html", "scripts/**/*.html"):
+        for path in sorted(ROOT.glob(pattern)):
+            found += [(str(path.relative_to(ROOT)), line) for line in find_inline(path.read_text())]
     for path, text in read_texts():
         found += [(str(path.relative_to(ROOT)), line) for line in find_inline(text)]
     return list(dict.fromkeys(found))
@@ -126,6 +133,26 @@ def test_sentences_use_one_spelling() -> None:
         if not any(str(path.relative_to(ROOT)).startswith(each) for each in PROCESSES) and OTHER.search(text)
     }
     assert found == {}
+
+
+def find_addresses(text: str) -> list[str]:
+    """Return the paths of the HTTP interface that a text names."""
+    return [path for path, _ in re.findall(r"(?<![\w./:])(/[a-z]\w*(/[\w{}-]+)*(?:\.json)?)", text)]
+
+
+def test_the_addresses_that_sentences_name_exist() -> None:
+    known = {*json.loads((ROOT / "docs" / "openapi.json").read_text())["paths"], "/openapi.json"}
+    named = {path for code in Code for each in list_sentences(code) for path in find_addresses(each)}
+    assert "/openapi.json" in named
+    assert named - known == set()
+    assert find_addresses("cancel it with POST /orders/{order_id}/cancel, or see https://a.example/orders") == [
+        "/orders/{order_id}/cancel"
+    ]
+
+
+def test_commands_about_orders_are_named() -> None:
+    assert {"checkout orders refund NUMBER --line 1:1 --reason TEXT"} <= {line for _, line in WHOLE}
+    assert "checkout orders cancel NUMBER --reason TEXT" in {line for where, line in WITHIN if where == "production.md"}
 
 
 def test_an_id_is_put_in_its_place() -> None:

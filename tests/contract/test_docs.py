@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from models.states import TERMINAL, TRANSITIONS, CheckoutState
+from models.states import CHANGE_TRANSITIONS, TERMINAL, TRANSITIONS, CheckoutState
 from pipeline.errors import Code
 from pipeline.errors.tree import list_sentences
 from pipeline.errors.wording import describe
@@ -26,6 +26,13 @@ def test_the_state_chart_is_drawn_from_the_data() -> None:
     chart = re.search(r"```mermaid\n(.*?)\n```", GUIDE, re.DOTALL)
     assert chart is not None
     assert sorted(chart[1].splitlines()) == sorted(drawn)
+
+
+def test_the_chart_of_a_change_is_drawn_from_the_data() -> None:
+    drawn = ["stateDiagram-v2", "    [*] --> requested", "    failed --> [*]", "    done --> [*]"]
+    drawn += [f"    {old} --> {new}" for old, following in CHANGE_TRANSITIONS.items() for new in following]
+    charts = re.findall(r"```mermaid\n(.*?)\n```", GUIDE, re.DOTALL)
+    assert sorted(charts[1].splitlines()) == sorted(drawn)
 
 
 def test_the_chain_is_the_table() -> None:

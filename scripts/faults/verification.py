@@ -78,11 +78,7 @@ CHUNK: Final = 5000
 
 @dataclass
 class Verdict:
-    """The result of one run.
-
-    `mismatched` counts keys that were answered with two checkouts, or with another than the database has; `early`
-    counts messages that were sent before the commit that they follow.
-    """
+    """The result of one run; `mismatched` counts keys that were answered with another checkout than the database has."""
 
     checkouts: int = 0
     completed: int = 0
@@ -92,7 +88,7 @@ class Verdict:
     needs_review: int = 0
     mismatched: int = 0
     gave_up: int = 0
-    early: int = 0
+    early: int = 0  # messages that were sent before the commit that they follow
     rows_changed_by_replay: int = 0
     audit_violations: int = 0
     orders: OrderVerdict = field(default_factory=OrderVerdict)
@@ -158,6 +154,7 @@ def verify_run(
     with place.database.connect() as connection:
         # After the replay: by now the bank's webhooks about refunds and disputes have all been processed.
         verdict.orders = verify_changes(connection, changes)
+    with place.database.connect() as connection:
         found = take_report(connection, place.settings).violations
     verdict.audit_violations = len(found)
     verdict.violations += [f"{each.invariant}: {each.meaning} ({each.count} rows)" for each in found]

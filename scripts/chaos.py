@@ -1,14 +1,16 @@
 """Injects faults while buyers buy, and proves that nothing was lost: `checkout chaos --checkouts 2000`.
 
-It starts its own servers and worker processes, and a bank that fails; the seed chooses the moments of the faults. No
-message may be in a queue before the commit that it follows. At the end every client's history is compared with the
-database, every message and webhook is sent again, and the audit runs. Exit codes: 0 no invariant is violated, 1 one is
+It starts its own servers and worker processes, and a bank that fails; the seed chooses the moments of the faults. Of
+the placed orders more than half are refunded, cancelled, restocked, sent or disputed meanwhile. No message may be in a
+queue before the commit that it follows. At the end every client's history is compared with the database and the bank,
+every message and webhook is sent again, and the audit runs. Exit codes: 0 no invariant is violated, 1 one is
 (or the run proves nothing), 2 it cannot run here.
 """
 
 import random
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Annotated, Final
 from uuid import UUID
@@ -22,6 +24,7 @@ from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.ending import Ended, Ending
 from scripts.environments.fleet import FleetLog
 from scripts.environments.reaper import temporary_folder
+from scripts.faults.after_sales import AfterSales
 from scripts.faults.arrivals import ArrivalLimit
 from scripts.faults.faults import FAULTS, GATEWAY, KINDS, FaultInjector, plan_faults
 from scripts.faults.listener import Listener
@@ -108,6 +111,9 @@ def run_seed(
         webhooks = WebhookPoster(place)
         webhooks.start()
         stack.callback(webhooks.stop)
+        after_sales = AfterSales(place, seed)
+        stack.callback(after_sales.stop)
+        after_sales.start()
         broker = BatchBroker(url=place.valkey.url, on_refused=_drop)
         stack.callback(broker.close)
         listener = Listener(place.settings)
@@ -128,13 +134,13 @@ def run_seed(
             console.print(f"{load.sent:6} buyers  {kind}: {detail}; {recovery}")
         while buying.is_alive():
             ending.sleep(0.1)
-        webhooks.stop()
         if load.errors:
             raise load.errors[0]
-        wait_for_end(place, ending, END_SECONDS)
+        finish_orders(place, after_sales, ending)
+        webhooks.stop()
         listener.stop()
         console.print("All buyers have come; every message and webhook is sent again.")
-        verdict = verify_run(place, load.history, ending, replay_seconds=END_SECONDS)
+        verdict = verify_run(place, load.history, after_sales.history, ending, replay_seconds=END_SECONDS)
         verdict.add_early_messages(listener)
         with place.database.connect() as connection:
             failed_calls = connection.execute(FAILED_CALLS).scalar_one() if rate else 0
@@ -147,6 +153,15 @@ def seek_witnesses(place: Place, ending: Ending) -> dict[UUID, str]:
     while len(found := read_witnesses(place)) < WITNESSES and time.monotonic() < ends_at:
         ending.sleep(0.05)
     return found
+
+
+def finish_orders(place: Place, after_sales: AfterSales, ending: Ending) -> None:
+    """Wait until all checkouts have ended, then until the changes of the last orders have."""
+    wait_for_end(place, ending, END_SECONDS)
+    after_sales.finish(ending, END_SECONDS)
+    if after_sales.errors:
+        raise after_sales.errors[0]
+    wait_for_end(place, ending, END_SECONDS)
 
 
 class WebhookPoster(threading.Thread):
@@ -173,7 +188,7 @@ class WebhookPoster(threading.Thread):
 def find_objections(verdict: Verdict, report: dict[str, object], kinds: tuple[str, ...]) -> list[str]:
     """Return why the run proves nothing; empty when no invariant is violated and every fault was injected."""
     fired = report["faults"]
-    objections = list(verdict.violations)
+    objections = [*verdict.violations, *verdict.orders.list_objections()]
     counts = {name: getattr(verdict, name) for name in ("lost", "stuck", "needs_review", "gave_up")}
     objections += [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
     if verdict.completed < MIN_COMPLETED_SHARE * verdict.checkouts:
@@ -192,7 +207,12 @@ def show(
         times_felt = [seconds for name, _, seconds in injected if name == kind and seconds is not None]
         table.add_row(kind, str(times), f"{max(times_felt):.1f} s" if times_felt else "-")
     console.print(table)
-    console.print(f"states: {', '.join(f'{state} {count}' for state, count in sorted(verdict.states.items()))}")
+    console.print(f"states: {_list_counts(verdict.states)}")
+    orders = verdict.orders
+    console.print(
+        f"changes of orders: {orders.asked} asked for, {orders.refused} refused; {_list_counts(orders.states)};"
+        f" {orders.dashboard_refunds} refunds and {orders.disputes} disputes at the bank"
+    )
     console.print(
         f"recovery: p50 {report['recovery_p50_seconds']} s, p95 {report['recovery_p95_seconds']} s,"
         f" max {report['recovery_max_seconds']} s"
@@ -203,6 +223,10 @@ def show(
         f"lost {verdict.lost}, stuck {verdict.stuck}, needs review {verdict.needs_review}, audit violations"
         f" {verdict.audit_violations}: {'something is wrong' if objections else 'no invariant is violated'}."
     )
+
+
+def _list_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
 def _read_kinds(faults: str) -> tuple[str, ...]:

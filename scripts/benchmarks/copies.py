@@ -46,8 +46,17 @@ TABLES: Final[Mapping[str, str]] = {
     "sandbox.payments": "checkout_id = :id",
     "sandbox.entries": "reference = (SELECT reference FROM payments WHERE checkout_id = :id)",
 }
+#: The tables of what happened to its order, likewise. No restock: stock that came back would have to be received less.
+CHANGE_TABLES: Final[Mapping[str, str]] = {
+    "order_changes": "checkout_id = :id",
+    "order_change_lines": "change_id IN (SELECT id FROM order_changes WHERE checkout_id = :id)",
+    "refunds": "checkout_id = :id",
+    "sandbox.refunds": "payment = (SELECT reference FROM payments WHERE checkout_id = :id)",
+}
 #: Ids of the copies: a kind's letter, and the number.
 IDS: Final[Mapping[str, str]] = {"checkout": "c", "cart": "a", "order": "0"}
+#: Columns with the id of a change. A checkout has several, so the original's last digits go along.
+CHANGE_IDS: Final = frozenset({("order_changes", "id"), ("order_change_lines", "change_id"), ("refunds", "change_id")})
 
 COLUMNS: Final = text("""
     SELECT column_name, data_type FROM information_schema.columns
@@ -110,10 +119,14 @@ def vary(table: str, column: str, kind: str, own: str, copy: str, spread: Spread
         return f"CAST({millis} || '7{IDS[names[column]]}008000' || lpad(to_hex({copy}), 12, '0') AS uuid)"
     if kind == "uuid" and names.get(column) in IDS:
         return f"CAST('{IDS[names[column]]}0000000-0000-7000-8000-' || lpad(to_hex({copy}), 12, '0') AS uuid)"
-    if column == "idempotency_key":
+    if (table, column) in CHANGE_IDS:
+        spread = spread or Spread(0)
+        millis = f"lpad(to_hex({spread.began_millis} - CAST({copy} AS bigint) * {spread.spacing_millis}), 12, '0')"
+        return f"CAST({millis} || '7' || right({own}::text, 3) || '8000' || lpad(to_hex({copy}), 12, '0') AS uuid)"
+    if column in {"idempotency_key", "operation_id"}:
         # It begins with the id of its checkout, whose text has 36 characters.
         return f"{vary(table, 'checkout_id', 'uuid', own, copy, spread)} || substr({own}, 37)"
-    if column in {"key", "reference"} and table != "checkouts":
+    if column in {"key", "reference", "payment"} and table != "checkouts":
         return f"{own} || '-' || {copy}"
     if (table, column) == ("orders", "number"):
         return f"{own} + {copy}"

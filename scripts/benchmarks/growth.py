@@ -12,19 +12,28 @@ from typing import Final
 from uuid import UUID
 
 from redis import Redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from models.names import PARTITIONED
 from pipeline.audit import take_report
 from pipeline.database import connect_reader
 from pipeline.operations import read_page
 from pipeline.operations.checkout_search import Filter
+from pipeline.operations.order_detail import read_order_detail
+from pipeline.operations.order_search import find_orders
 from pipeline.operations.partitions import MissingPartition, add_months, make_partitions
+from pipeline.orders.reading import OrderFilter, list_orders, read_order
+from pipeline.orders.requests import FulfillmentRequest, PlacedUnits, RefundRequest
 from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
-from scripts.benchmarks.copies import LONGEST_SECONDS, SPACING_SECONDS, TABLES, Spread, copy_rows
+from pipeline.webhooks.outbound.feed import NOW, read_feed
+from scripts.benchmarks.copies import CHANGE_TABLES, LONGEST_SECONDS, SPACING_SECONDS, TABLES, Spread, copy_rows
+from scripts.benchmarks.workload import OWNER
 from scripts.monitor import Sources, read
 from workers.bootstrap import Components
+
+#: Orders beside which the many are compared.
+FEW: Final = 1000
 
 #: Copies in one transaction: so many rows of the largest table take some hundred megabytes of the log.
 CHUNK: Final = 250_000
@@ -46,6 +55,15 @@ BALANCE: Final = (
     text("SELECT setval('order_numbers', nextval('order_numbers') + CAST(:count AS integer))"),
 )
 
+ORDER_OF: Final = text("SELECT id FROM orders WHERE checkout_id = :id")
+CHANGES_DONE: Final = text("SELECT count(*) FROM order_changes WHERE state = 'done'")
+MIDDLE: Final = text("""
+    SELECT id, customer, reference FROM orders WHERE reference IS NOT NULL AND customer IS NOT NULL
+    ORDER BY id OFFSET (SELECT count(*) / 2 FROM orders WHERE reference IS NOT NULL) LIMIT 1
+""")
+#: What the copies of an order have instead: ten orders of each customer, and each with a reference.
+ORDER_COLUMNS: Final = {"customer": "'customer-' || copy / 10", "reference": "'order-' || copy"}
+
 
 def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
     """Copy a completed checkout `count` times, over as many months as they take, each with its partitions."""
@@ -58,8 +76,9 @@ def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL synchronous_commit = off"))
-            for table, own in TABLES.items():
-                copy_rows(connection, table, own, checkout_id, numbers, spread=spread)
+            for table, own in {**TABLES, **CHANGE_TABLES}.items():
+                changes = ORDER_COLUMNS if table == "orders" else {}
+                copy_rows(connection, table, own, checkout_id, numbers, spread=spread, changes=changes)
     with database.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         for statement in BALANCE:
@@ -101,6 +120,59 @@ def time_queries(components: Components, settings: Settings) -> dict[str, float]
             "monitor_ms": _time(lambda: read(sources, 24)),
             "list_ms": _time(list_checkouts),
         }
+
+
+def change_order(components: Components, checkout_id: UUID) -> None:
+    """Ask for a refund and a fulfillment of an order; its copies have them too, once both are done."""
+    with components.database.connect() as connection:
+        order_id = connection.execute(ORDER_OF, {"id": checkout_id}).scalar_one()
+    units = PlacedUnits(line=1, quantity=1)
+    for request in (RefundRequest(amount_minor=1), FulfillmentRequest(lines=(units,))):
+        # A copy's key begins with the id of its checkout.
+        key = f"{checkout_id}-{type(request).__name__}"
+        components.orders.request(order_id, OWNER, request, actor="operator:bench", idempotency_key=key)
+
+
+def read_changes_done(components: Components) -> bool | None:
+    """Return True once the changes of `change_order` are done, None before."""
+    with components.database.connect() as connection:
+        return True if connection.execute(CHANGES_DONE).scalar_one() == 2 else None
+
+
+def read_end(components: Components) -> str:
+    """Return the cursor of the feed after all events that there are."""
+    with components.database.connect() as connection:
+        return read_feed(connection, OWNER, after=NOW).next_after
+
+
+def time_orders(components: Components, near_end: str) -> dict[str, float]:
+    """Return the median milliseconds of what routes and admin pages read of orders and events, HTTP left out.
+
+    `near_end` is a cursor of the feed with a page of events after it. The order is the one in the middle of all.
+    """
+    database = components.database
+    with database.connect() as connection:
+        middle = connection.execute(MIDDLE).one()
+
+    def read(act: Callable[[Connection], object]) -> float:
+        def once() -> None:
+            with database.connect() as connection:
+                act(connection)
+
+        return _time(once)
+
+    by_customer, by_reference = OrderFilter(customer=middle.customer), OrderFilter(reference=middle.reference)
+    return {
+        "orders_ms": read(lambda connection: list_orders(connection, OrderFilter(), owner=OWNER)),
+        "orders_of_customer_ms": read(lambda connection: list_orders(connection, by_customer, owner=OWNER)),
+        "orders_by_reference_ms": read(lambda connection: list_orders(connection, by_reference, owner=OWNER)),
+        "order_ms": read(lambda connection: read_order(connection, owner=OWNER, order_id=middle.id)),
+        "events_ms": read(lambda connection: read_feed(connection, OWNER)),
+        "events_at_end_ms": read(lambda connection: read_feed(connection, OWNER, after=near_end)),
+        "admin_orders_ms": read(lambda connection: list_orders(connection, OrderFilter(), owner=None)),
+        "admin_search_ms": read(lambda connection: find_orders(connection, middle.customer, OrderFilter())),
+        "admin_order_ms": read(lambda connection: read_order_detail(connection, order_id=middle.id)),
+    }
 
 
 def time_audit(components: Components, settings: Settings) -> float:

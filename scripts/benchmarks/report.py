@@ -29,6 +29,13 @@ RATIOS: Final[Mapping[str, tuple[str, str]]] = {
     "sweep_growth": ("grown_sweep_ms", "sweep_ms"),
     "monitor_growth": ("grown_monitor_ms", "monitor_ms"),
     "list_growth": ("grown_list_ms", "list_ms"),
+    **{
+        f"{each}_growth": (f"grown_{each}_ms", f"{each}_ms")
+        for each in ("orders", "orders_of_customer", "orders_by_reference", "order", "events", "events_at_end")
+    },
+    **{
+        f"{each}_growth": (f"grown_{each}_ms", f"{each}_ms") for each in ("admin_orders", "admin_search", "admin_order")
+    },
     "memory_growth": ("second_megabytes", "first_megabytes"),
     "two_units_vs_one": ("units_2_per_second", "units_1_per_second"),
     **{

@@ -9,7 +9,16 @@ from pipeline.saga.chain import GatewayPhase
 from scripts.benchmarks.bank import AgreeingBank
 from scripts.benchmarks.copies import vacuum_and_checkpoint
 from scripts.benchmarks.floor import measure_empty
-from scripts.benchmarks.growth import copy_finished, time_audit, time_queries
+from scripts.benchmarks.growth import (
+    FEW,
+    change_order,
+    copy_finished,
+    read_changes_done,
+    read_end,
+    time_audit,
+    time_orders,
+    time_queries,
+)
 from scripts.benchmarks.idle import read_milliseconds
 from scripts.benchmarks.memory import read_memory
 from scripts.benchmarks.peers_run import ENGINE, measure_crash, measure_speed
@@ -65,8 +74,8 @@ def measure_units(runner: BenchmarkRunner) -> Figures:
 
 
 def measure_growth(runner: BenchmarkRunner) -> Figures:
-    """Yield throughput, and times of sweep, monitor, list and audit, with many finished checkouts and with none."""
-    for prefix, copies in (("", 0), ("grown_", runner.grown)):
+    """Yield throughput, and times of sweep, monitor, lists, orders, events and audit, beside few and many orders."""
+    for prefix, copies in (("", FEW), ("grown_", runner.grown)):
         with runner.open(redeliver_after_seconds=STALL_SECONDS) as own:
             components = own.build()
             stock_variants(components.database, VARIANTS, runner.size + 1)
@@ -74,15 +83,19 @@ def measure_growth(runner: BenchmarkRunner) -> Figures:
             own.serve()
             first = start_checkout(components, carts[0])
             runner.wait(partial(read_milliseconds, components, first))
-            if copies:
-                copy_finished(components.database, first, copies)
+            change_order(components, first)
+            runner.wait(partial(read_changes_done, components))
+            copy_finished(components.database, first, copies)
             vacuum_and_checkpoint(components.database)
+            near_end = read_end(components)
             began = time.time()
             sends = start_all(components, carts[1:])
             components.publisher.send(sends)
             seconds = runner.wait(lambda: read_makespan(components.database, since=began))  # noqa: B023 (done at once)
             yield f"{prefix}per_second", runner.size / seconds
             for name, milliseconds in time_queries(components, own.settings).items():
+                yield f"{prefix}{name}", milliseconds
+            for name, milliseconds in time_orders(components, near_end).items():
                 yield f"{prefix}{name}", milliseconds
             yield f"{prefix}audit_seconds", time_audit(components, own.settings)
 

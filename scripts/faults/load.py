@@ -1,6 +1,5 @@
 """Buyers of every kind, from a seed, and the responses that each got: the history that the end is compared with."""
 
-import json
 import random
 import threading
 import time
@@ -21,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from models.pricing import CouponRecord, PromotionRecord
 from pipeline.catalog import PriceRow, StockRow, VariantRow, set_prices, set_stock, upsert_variants
 from pipeline.messaging import INTAKE
+from scripts.faults.patient_client import PATIENCE_SECONDS, PatientClient
 from scripts.faults.place import OWNER, Place
 from workers.broker.batch_broker import BatchBroker
 
@@ -32,10 +32,6 @@ ADDRESS: Final = {"name": "Ada", "line1": "1 High Street", "city": "London", "co
 #: Concurrent buyers (the one web process sets the pace: 12 a second with 16 as with 64), and checkouts under way.
 THREADS: Final = 64
 WINDOW: Final = 400
-#: A buyer gives up after this long: every fault is over well before.
-PATIENCE_SECONDS: Final = 180.0
-#: Temporary errors: the same request is sent again.
-TEMPORARY: Final = frozenset({409, 429, 500, 502, 503, 504})
 
 
 class Kind(StrEnum):
@@ -145,7 +141,7 @@ class ChaosLoad:
         self.broker = BatchBroker(url=place.valkey.url, on_refused=lambda _: None)
         self._active = 0
         self._stop = threading.Event()
-        self._local = threading.local()
+        self._client = PatientClient(place, self._stop)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="buyer")
 
     def run(self) -> None:
@@ -196,19 +192,19 @@ class ChaosLoad:
     def _pay(self, buyer: ChaosBuyer, checkout_id: UUID | None = None) -> None:
         subject = {"cart": buyer.cart} if checkout_id is None else {"checkout_id": str(checkout_id)}
         body = {**subject, "payment": {"token": buyer.token}}
-        response = self._request("POST", "/checkout", json=body, headers={"Idempotency-Key": buyer.key})
+        response = self._client.request("POST", "/checkout", json=body, headers={"Idempotency-Key": buyer.key})
         self._note(buyer.key, response)
 
     def _start(self, buyer: ChaosBuyer) -> None:
         cart = {name: value for name, value in buyer.cart.items() if name != "id"}
-        self._request("PUT", f"/carts/{buyer.cart['id']}", json=cart)
+        self._client.request("PUT", f"/carts/{buyer.cart['id']}", json=cart)
         query = {"cart_id": buyer.cart["id"]} | ({"ttl_seconds": "3"} if buyer.kind is Kind.ABANDON else {})
-        response = self._request("GET", "/checkout", params=query, headers={"Prefer": "wait=10"})
+        response = self._client.request("GET", "/checkout", params=query, headers={"Prefer": "wait=10"})
         checkout_id = self._note(f"start-{buyer.number}", response)
         if checkout_id is None or buyer.kind is Kind.ABANDON or response is None or not response.ok:
             return
         if buyer.kind is Kind.CANCEL:
-            self._request("POST", "/checkout/cancel", json={"checkout_id": str(checkout_id)})
+            self._client.request("POST", "/checkout/cancel", json={"checkout_id": str(checkout_id)})
         else:
             self._pay(buyer, checkout_id)
 
@@ -254,28 +250,6 @@ class ChaosLoad:
         self.history.note(key, UUID(found))
         return UUID(found)
 
-    def _request(self, method: str, path: str, **given: Any) -> requests.Response | None:
-        """Repeat a request until its response is not temporary; None when patience is over."""
-        session = self._session()
-        headers = {"Authorization": f"Bearer {self.place.token}", **given.pop("headers", {})}
-        ends_at = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < ends_at and not self._stop.is_set():
-            try:
-                response = session.request(method, f"{self.place.url}{path}", headers=headers, timeout=20, **given)
-            except requests.RequestException:
-                time.sleep(0.2)
-                continue
-            if response.status_code not in TEMPORARY or _is_final(response):
-                return response
-            time.sleep(0.3)
-        return None
-
-    def _session(self) -> requests.Session:
-        if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
-        session: requests.Session = self._local.session
-        return session
-
     def _count_active(self) -> None:
         sql = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL")
         while not self._stop.wait(0.2):
@@ -286,12 +260,3 @@ class ChaosLoad:
 def make_intake(request: dict[str, Any]) -> Message[Any]:
     """Return the message that an upstream puts on the intake queue."""
     return Message(queue_name=INTAKE, actor_name="intake", args=(request,), kwargs={}, options={})
-
-
-def _is_final(response: requests.Response) -> bool:
-    """Return whether an error is the outcome of the request, not a temporary one."""
-    try:
-        code = response.json().get("code")
-    except json.JSONDecodeError:
-        return False
-    return code not in {"idempotency_running", "service_unavailable", "rate_limited", "internal_error", "overloaded"}

@@ -122,7 +122,7 @@ def open_place(ending: Ending, seed: int, log: FleetLog, *, fault_rate: float = 
             # The processes get the least privileges that they need.
             grant(connection, list_grants())
             make_user(connection, WORKER, Role.WORKER)
-            _, token = create_key(connection, owner=OWNER, name="chaos", scopes=[Scope.CHECKOUT])
+            _, token = create_key(connection, owner=OWNER, name="chaos", scopes=[Scope.CHECKOUT, Scope.ORDERS])
         worker_url = read_database_url(postgres.url).set(username=WORKER).render_as_string(hide_password=False)
         workers = settings.model_copy(update={"database_url": SecretStr(worker_url)})
         lines = read_procfile(with_web=True)

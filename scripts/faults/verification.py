@@ -20,10 +20,13 @@ from pipeline.audit import take_report
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.gateways.sandbox.webhook_events import SandboxEvent
 from pipeline.messaging import DELIVERIES, WEBHOOKS, OutgoingMessage
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.operations.statistics import list_checkout_queues
 from scripts.environments.ending import Ending
+from scripts.faults.after_sales import ChangeHistory
 from scripts.faults.listener import Listener
 from scripts.faults.load import History, make_intake
+from scripts.faults.order_verification import OrderVerdict, verify_changes
 from scripts.faults.place import OWNER, Place
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.publisher import RedisSender
@@ -35,7 +38,10 @@ WITNESSES: Final = text("""
     WHERE state IN ('running', 'unwinding') AND due_reason = 'stalled'
 """)
 STANDING: Final = text("SELECT id, state || phase || fence FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
-LEFT: Final = text("SELECT count(*) FROM checkouts WHERE ended_at IS NULL AND state <> 'needs_review'")
+LEFT: Final = text("""
+    SELECT (SELECT count(*) FROM checkouts WHERE ended_at IS NULL AND state <> 'needs_review')
+           + (SELECT count(*) FROM order_changes WHERE state IN ('requested', 'running') AND kind <> 'dispute')
+""")
 STATES: Final = text("SELECT state, count(*) AS checkouts FROM checkouts GROUP BY state")
 KNOWN: Final = text("SELECT key, checkout_id FROM idempotency_keys WHERE owner = :owner")
 LAST_WEBHOOK: Final = text("SELECT coalesce(max(id), 0) FROM sandbox.entries")
@@ -43,6 +49,8 @@ LAST_WEBHOOK: Final = text("SELECT coalesce(max(id), 0) FROM sandbox.entries")
 PENDING: Final = text("""
     SELECT (SELECT count(*) FROM payment_operations WHERE leased_until > now())
            + (SELECT count(*) FROM webhook_inbox WHERE due_at IS NOT NULL)
+           + (SELECT count(*) FROM refunds WHERE leased_until > now())
+           + (SELECT count(*) FROM payments WHERE charge_due_at < now() + interval '10 minutes')
 """)
 EXISTING: Final = text("SELECT id FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))")
 TABLES: Final = text("""
@@ -53,6 +61,8 @@ TABLES: Final = text("""
 # A message for a checkout that ended without an order retrieves its payment and sets `updated_at`: that is no change.
 HASH: Final = "hashtextextended((to_jsonb(t) - 'updated_at')::text, 0)"
 
+#: Queues whose messages name rows of other tables than checkouts.
+QUEUES: Final = {WEBHOOKS: "webhook_inbox", DELIVERIES: "webhook_deliveries", ORDER_CHANGES: "order_changes"}
 #: Not part of purchases: heartbeats, rejected messages, HTTP responses.
 NOT_COMPARED: Final = frozenset({"public.heartbeats", "public.rejected_messages", "public.stored_responses"})
 #: Early messages that are reported one by one.
@@ -68,11 +78,7 @@ CHUNK: Final = 5000
 
 @dataclass
 class Verdict:
-    """The result of one run.
-
-    `mismatched` counts keys that were answered with two checkouts, or with another than the database has; `early`
-    counts messages that were sent before the commit that they follow.
-    """
+    """The result of one run; `mismatched` counts keys that were answered with another checkout than the database has."""
 
     checkouts: int = 0
     completed: int = 0
@@ -82,9 +88,10 @@ class Verdict:
     needs_review: int = 0
     mismatched: int = 0
     gave_up: int = 0
-    early: int = 0
+    early: int = 0  # messages that were sent before the commit that they follow
     rows_changed_by_replay: int = 0
     audit_violations: int = 0
+    orders: OrderVerdict = field(default_factory=OrderVerdict)
     violations: list[str] = field(default_factory=list)
 
     def add_early_messages(self, listener: Listener) -> None:
@@ -121,7 +128,7 @@ def wait_for_progress(place: Place, witnesses: Mapping[UUID, str], ending: Endin
 
 
 def wait_for_end(place: Place, ending: Ending, seconds: float) -> bool:
-    """Return whether all checkouts have ended within the bound."""
+    """Return whether all checkouts and changes of orders have ended within the bound."""
     ends_at = time.monotonic() + seconds
     while time.monotonic() < ends_at:
         with suppress(DBAPIError), place.database.connect() as connection:
@@ -131,7 +138,9 @@ def wait_for_end(place: Place, ending: Ending, seconds: float) -> bool:
     return False
 
 
-def verify_run(place: Place, history: History, ending: Ending, *, replay_seconds: float) -> Verdict:
+def verify_run(
+    place: Place, history: History, changes: ChangeHistory, ending: Ending, *, replay_seconds: float
+) -> Verdict:
     """Compare the database with the clients' history, send everything again, and audit."""
     verdict = Verdict(gave_up=len(history.gave_up))
     with place.database.connect() as connection:
@@ -142,6 +151,9 @@ def verify_run(place: Place, history: History, ending: Ending, *, replay_seconds
     verdict.needs_review = verdict.states.get("needs_review", 0)
     verdict.stuck = verdict.checkouts - sum(verdict.states.get(state, 0) for state in TERMINAL) - verdict.needs_review
     _replay(place, history, ending, replay_seconds, verdict)
+    with place.database.connect() as connection:
+        # After the replay: by now the bank's webhooks about refunds and disputes have all been processed.
+        verdict.orders = verify_changes(connection, changes)
     with place.database.connect() as connection:
         found = take_report(connection, place.settings).violations
     verdict.audit_violations = len(found)
@@ -190,11 +202,12 @@ def send_everything_again(place: Place, history: History) -> bool:
         sender = RedisSender(broker)
         with place.database.connect() as connection:
             ids = list(connection.execute(text("SELECT id, now() FROM checkouts ORDER BY id")))
-            inbound = list(connection.execute(text("SELECT id, now() FROM webhook_inbox ORDER BY id")))
-            outbound = list(connection.execute(text("SELECT id, now() FROM webhook_deliveries ORDER BY id")))
-        sends = [OutgoingMessage(queue, id_, now) for id_, now in ids for queue in list_checkout_queues()]
-        sends += [OutgoingMessage(WEBHOOKS, id_, now) for id_, now in inbound]
-        sends += [OutgoingMessage(DELIVERIES, id_, now) for id_, now in outbound]
+            others = [
+                OutgoingMessage(queue, id_, now)
+                for queue, table in QUEUES.items()
+                for id_, now in connection.execute(text(f"SELECT id, now() FROM {table} ORDER BY id"))
+            ]
+        sends = [OutgoingMessage(queue, id_, now) for id_, now in ids for queue in list_checkout_queues()] + others
         sent = all(sender.send(sends[first : first + CHUNK]) for first in range(0, len(sends), CHUNK))
         intake: list[Message[Any]] = [make_intake(request) for request in history.messages.values()]
         broker.enqueue_many(intake)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.integration.crashes.breaks import forget_the_guard, send_before_commit, skip_release
+from tests.integration.crashes.breaks import forget_the_guard, refund_twice, send_before_commit, skip_release
 from workers.broker.batch_broker import BatchBroker
 from workers.main import build_broker
 
@@ -20,6 +20,11 @@ def build_without_guard() -> BatchBroker:
 def build_too_eager() -> BatchBroker:
     """Build a worker that sends before its transaction commits."""
     return _build(send_before_commit)
+
+
+def build_that_refunds_twice() -> BatchBroker:
+    """Build a worker that makes each refund of an order twice."""
+    return _build(refund_twice)
 
 
 def _build(damage: Callable[[], None]) -> BatchBroker:

@@ -13,8 +13,10 @@ from rich.console import Console
 from scripts import chaos
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import read_procfile
+from scripts.faults.after_sales import SHARES, Care, choose_care
 from scripts.faults.faults import KINDS, plan_faults
 from scripts.faults.load import plan_buyers
+from scripts.faults.order_verification import NEEDED
 from scripts.faults.verification import Verdict
 from scripts.local_servers.embedded import ROOT
 from tests.support import commands
@@ -26,6 +28,8 @@ CHECKOUTS: Final = 250
 #: Buyers of a broken build: six of them cancel or have a bad card. And how long each wait for an end may last.
 BUILD_CHECKOUTS: Final = 80
 BUILD_SECONDS: Final = 8.0
+#: Counts of orders' changes that are zero.
+FAULTLESS: Final = ("lost", "stuck", "needs_review", "mismatched", "gave_up", "at_bank")
 #: Lines of the Procfile whose queues buyers do not wait for.
 QUIET: Final = ("resolve", "webhooks", "order_changes", "deliveries", "sweep")
 #: Shorter times, in the proportions of the defaults, so that recovery from each fault is faster.
@@ -52,6 +56,11 @@ def test_nothing_is_lost_whatever_breaks() -> None:
     assert report["completed"] >= 0.6 * report["checkouts"]
     assert [report[name] for name in ("lost", "stuck", "needs_review", "audit_violations")] == [0, 0, 0, 0]
     assert set(report["faults"]) == set(KINDS)
+    orders = report["orders"]
+    assert [orders[name] for name in FAULTLESS] == [0] * len(FAULTLESS)
+    assert orders["asked"] > orders["refused"] > 0
+    assert sum(orders["states"].values()) >= orders["asked"] - orders["refused"]
+    assert {f"{kind} done" for kind in NEEDED} <= set(orders["states"])
     assert report["recovery_p95_seconds"] is not None
 
 
@@ -79,6 +88,15 @@ def test_a_build_that_sends_before_it_commits_is_detected(monkeypatch: pytest.Mo
     assert verdict.early > 0
     assert any("before the commit that it follows" in each for each in objections), objections
     assert verdict.audit_violations == 0
+
+
+# What was refunded twice looks like a refund that was made in the bank's dashboard, and is adopted: the engine's books
+# agree with the bank's, and only the comparison of each key with the bank detects it.
+@pytest.mark.timeout(200)
+def test_a_build_that_refunds_twice_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict, objections = run_build("build_that_refunds_twice", "kill_worker", 4, monkeypatch)
+    assert verdict.orders.at_bank > 0
+    assert any("a refund at the bank is one that the engine knows" in each for each in objections), objections
 
 
 def run_build(
@@ -113,6 +131,10 @@ def test_a_seed_is_a_plan() -> None:
     plan = plan_faults(7, KINDS, 1000, rounds=2)
     assert plan == plan_faults(7, KINDS, 1000, rounds=2) != plan_faults(8, KINDS, 1000, rounds=2)
     assert {kind for _, kind in plan} == set(KINDS) - {"gateway"}
+    customers = [f"customer-{number}" for number in range(CHECKOUTS)]
+    cared = [choose_care(1, each) for each in customers]
+    assert cared == [choose_care(1, each) for each in customers] != [choose_care(2, each) for each in customers]
+    assert {care for care, _ in cared} == set(SHARES) == set(Care)
 
 
 def test_an_unknown_fault_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Three builds that are broken on purpose: what looks for defects must find these."""
+"""Builds that are broken on purpose: what looks for defects must find these."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +9,9 @@ from sqlalchemy import Connection
 from models.states import CheckoutState
 from pipeline.checkouts import LockedCheckout
 from pipeline.checkouts.locks import lock_checkouts
+from pipeline.gateways import Gateway
+from pipeline.gateways.charges import ChargeVerb
+from pipeline.orders.refunds.calls import PlannedRefund, RefundResult
 from pipeline.saga import CHAIN, Executor, chain, runner
 from pipeline.saga.chain import TransactionPhase
 
@@ -57,6 +60,19 @@ def forget_the_guard() -> None:
 
     setattr(runner.Runner, "_step", remember)  # noqa: B010 (as above)
     setattr(runner, "lock_checkouts", lock)  # noqa: B010 (as above)
+
+
+def refund_twice() -> None:
+    """Make each refund of an order once more, with a key that no row has."""
+
+    def make(self: PlannedRefund, gateway: Gateway) -> RefundResult:
+        result = once(self, gateway)
+        if self.verb is ChargeVerb.REFUND_AMOUNT:
+            once(replace(self, call=replace(self.call, key=f"{self.call.key}:again")), gateway)
+        return result
+
+    once = PlannedRefund.make
+    PlannedRefund.make = make  # type: ignore[method-assign]
 
 
 BREAKS: Final[Mapping[str, Callable[[], None]]] = {

@@ -15,7 +15,7 @@ from scripts.distributed.state import open_session
 from tests.distributed.cell_hosts import VARIANTS
 
 #: Of each shop, whatever became of those before.
-PER_SECOND: Final = 3
+PER_SECOND: Final = 2
 #: What a request asks for; a proxy waits longer, so that an answer after this time is one of a hung request.
 WAIT_SECONDS: Final = 10
 HANG_SECONDS: Final = 60

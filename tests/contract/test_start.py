@@ -65,7 +65,7 @@ class Start(NamedTuple):
 STARTS: Final = {
     "worker": Start(
         "import dramatiq.cli; from workers.main import build_broker; assert len(build_broker().actors) == 14",
-        870,
+        885,
         TOOLS | LATER | TERMINAL | HTTP | {"apscheduler", "pipeline.webhooks.outbound.payloads"},
     ),
     "scheduler": Start(SCHEDULER, 900, TOOLS | LATER | TERMINAL | HTTP),

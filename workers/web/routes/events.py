@@ -23,7 +23,6 @@ Prefer = Annotated[
     Header(
         alias="Prefer",
         description="`wait=N`: where there is no event yet, respond when there is one, or after N seconds",
-        examples=["wait=20"],
     ),
 ]
 

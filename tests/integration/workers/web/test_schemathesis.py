@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from pipeline.security import Scope
 from scripts.contracts import DOCS
-from tests.integration.workers.web.stage import Stage, put_cart, start
+from tests.integration.workers.web.stage import PREFER, Stage, pay, put_cart, start
 
 #: Requests of each kind to each operation. Two hundred found what twenty find; CI repeats the same ones.
 EXAMPLES: Final = 20
@@ -97,7 +99,12 @@ def test_every_request_has_a_declared_response(stage: Stage, operation: tuple[st
     stage.shelf.add_variant("cup", stock=1000)
     client = stage.client(*Scope)
     carts = [put_cart(client, ("cup", 1)) for _ in range(2)]
-    checkouts = [UUID(start(client, carts[0]).json()["checkout_id"])]
+    known: dict[str, list[UUID]] = {
+        "cart_id": carts,
+        "checkout_id": [UUID(start(client, carts[0]).json()["checkout_id"])],
+    }
+    if path.startswith("/orders/"):
+        known |= _place_order(client)
     headers = {"Authorization": client.headers["Authorization"]}
 
     statuses: Counter[int] = Counter()
@@ -107,7 +114,7 @@ def test_every_request_has_a_declared_response(stage: Stage, operation: tuple[st
     def ask(data: st.DataObject) -> None:
         case: Any = data.draw(document[path][method].as_strategy(generation_mode=mode))
         if mode is GenerationMode.POSITIVE:
-            _name_what_is_there(case, data, carts, checkouts)
+            _name_what_is_there(case, data, known)
         # A request that is wrong because it has no API key stays without one.
         own = headers if mode is GenerationMode.POSITIVE or "Authorization" in (case.headers or {}) else {}
         # What may be sold, and which fields go together, is more than a schema can say: such requests are refused.
@@ -133,11 +140,31 @@ def expect_declared_headers(case: Any, answer: Any) -> None:
     assert {name.lower() for name in answer.headers} & HEADERS <= names
 
 
-def _name_what_is_there(case: Any, data: st.DataObject, carts: list[UUID], checkouts: list[UUID]) -> None:
+def _place_order(client: httpx2.Client) -> dict[str, list[UUID]]:
+    """Return the ids of an order and of a change of it."""
+    order_id = pay(client, {"cart_id": put_cart(client, ("cup", 3))}).json()["order"]["id"]
+    headers = {"Idempotency-Key": "first", **PREFER}
+    changed = client.post(f"/orders/{order_id}/refunds", json={"amount_minor": 1}, headers=headers)
+    return {"order_id": [UUID(order_id)], "change_id": [UUID(changed.json()["id"])]}
+
+
+def _ask_for_one_thing(case: Any, data: st.DataObject) -> None:
+    """Have half of the refunds name one thing, and half of the lines be there: more than a schema can say."""
+    if case.method != "POST" or not data.draw(st.booleans()):
+        return
+    case.body = {"lines": [{"line": 1, "quantity": 1}]}
+    if case.path.endswith("/refunds"):
+        case.body = {"amount_minor": 1}
+
+
+def _name_what_is_there(case: Any, data: st.DataObject, known: Mapping[str, list[UUID]]) -> None:
     """Replace most of the made-up ids with ids that exist: else all would be unknown."""
-    known = {"cart_id": carts, "checkout_id": checkouts}
     parts = [part for part in (case.path_parameters, case.query, case.body) if isinstance(part, dict)]
     if not data.draw(st.integers(0, 3)):
+        return
+    if case.path.startswith("/orders/"):
+        case.path_parameters |= {name: str(known[name][0]) for name in known if name in case.path_parameters}
+        _ask_for_one_thing(case, data)
         return
     for part in parts:
         is_purchase = part is case.body and case.method == "POST" and case.path.startswith("/checkout")

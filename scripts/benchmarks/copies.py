@@ -122,7 +122,9 @@ def vary(table: str, column: str, kind: str, own: str, copy: str, spread: Spread
     if (table, column) in CHANGE_IDS:
         spread = spread or Spread(0)
         millis = f"lpad(to_hex({spread.began_millis} - CAST({copy} AS bigint) * {spread.spacing_millis}), 12, '0')"
-        return f"CAST({millis} || '7' || right({own}::text, 3) || '8000' || lpad(to_hex({copy}), 12, '0') AS uuid)"
+        return (
+            f"CAST({millis} || '7' || right(CAST({own} AS text), 3) || '8000' || lpad(to_hex({copy}), 12, '0') AS uuid)"
+        )
     if column in {"idempotency_key", "operation_id"}:
         # It begins with the id of its checkout, whose text has 36 characters.
         return f"{vary(table, 'checkout_id', 'uuid', own, copy, spread)} || substr({own}, 37)"

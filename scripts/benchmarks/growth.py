@@ -6,7 +6,7 @@ them all.
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Final
 from uuid import UUID
@@ -27,7 +27,7 @@ from pipeline.orders.requests import FulfillmentRequest, PlacedUnits, RefundRequ
 from pipeline.saga.sweep import sweep
 from pipeline.settings import Settings
 from pipeline.webhooks.outbound.feed import NOW, read_feed
-from scripts.benchmarks.copies import CHANGE_TABLES, LONGEST_SECONDS, SPACING_SECONDS, TABLES, Spread, copy_rows
+from scripts.benchmarks.copies import CHANGE_TABLES, LONGEST_SECONDS, SPACING_SECONDS, TABLES, Spread, copy_rows, vary
 from scripts.benchmarks.workload import OWNER
 from scripts.monitor import Sources, read
 from workers.bootstrap import Components
@@ -61,8 +61,12 @@ MIDDLE: Final = text("""
     SELECT id, customer, reference FROM orders WHERE reference IS NOT NULL AND customer IS NOT NULL
     ORDER BY id OFFSET (SELECT count(*) / 2 FROM orders WHERE reference IS NOT NULL) LIMIT 1
 """)
-#: What the copies of an order have instead: ten orders of each customer, and each with a reference.
-ORDER_COLUMNS: Final = {"customer": "'customer-' || copy / 10", "reference": "'order-' || copy"}
+#: What copies have instead: ten orders of each customer, and each order with a reference.
+_REFERENCE: Final = {"reference": "'order-' || copy"}
+OTHER_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
+    "checkouts": _REFERENCE,
+    "orders": {**_REFERENCE, "customer": "'customer-' || copy / 10"},
+}
 
 
 def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
@@ -77,12 +81,23 @@ def copy_finished(database: Engine, checkout_id: UUID, count: int) -> None:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             for table, own in {**TABLES, **CHANGE_TABLES}.items():
-                changes = ORDER_COLUMNS if table == "orders" else {}
-                copy_rows(connection, table, own, checkout_id, numbers, spread=spread, changes=changes)
+                others = OTHER_COLUMNS.get(table, {})
+                if table == "events":
+                    others = {"data": vary_event(spread)}
+                copy_rows(connection, table, own, checkout_id, numbers, spread=spread, changes=others)
     with database.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         for statement in BALANCE:
             connection.execute(statement, {"id": checkout_id, "count": count})
+
+
+def vary_event(spread: Spread) -> str:
+    """Return the SQL value of the facts of an event in a copy, whose changes have other ids."""
+    other = vary("order_changes", "id", "uuid", "t.data ->> 'change_id'", "copy", spread)
+    return (
+        f"CASE WHEN t.data ->> 'change_id' IS NULL THEN t.data"
+        f" ELSE t.data || jsonb_build_object('change_id', {other}) END"
+    )
 
 
 def _spread(database: Engine, checkout_id: UUID, count: int) -> Spread:

@@ -78,7 +78,7 @@ CHUNK: Final = 5000
 
 @dataclass
 class Verdict:
-    """The result of one run; `mismatched` counts keys answered with another checkout than the database has."""
+    """The result of one run; `mismatched` counts keys that were answered with another checkout than was stored."""
 
     checkouts: int = 0
     completed: int = 0

@@ -1,4 +1,4 @@
-"""A TCP relay that delivers each byte later: `python -m scripts.distributed.scale.relay PORT HOST PORT SECONDS`.
+"""A TCP relay that delivers each byte later: a process that is given a port, a host with its port, and seconds.
 
 Many kernels have no netem. What it adds is constant, in each direction, and takes no bandwidth away.
 """

@@ -65,7 +65,7 @@ class Script:
                 statements.append(MOVE.format(number=phase.number))
             else:
                 end = COMPLETE.format(number=phase.number)
-                statements += [end, *self._insert("events", "kind = 'checkout.completed'")]
+                statements += [end, *self._insert("events", "kind IN ('order.placed', 'checkout.completed')")]
             parts += ["BEGIN;", *(f"{' '.join(statement.split())};" for statement in statements), "COMMIT;"]
         return "\n".join(parts) + "\n"
 

@@ -1,9 +1,8 @@
-"""Buyers of several shops through one router: they come at a steady pace, and repeat a purchase until it is done."""
+"""Buyers of several shops through one router, each with one purchase at a time, which is repeated until it is done."""
 
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import uuid4
@@ -14,16 +13,15 @@ from scripts.distributed.proof.buyers import ADDRESS, CARD
 from scripts.distributed.state import open_session
 from tests.distributed.cell_hosts import VARIANTS
 
-#: Of each shop, whatever became of those before.
-PER_SECOND: Final = 2
+#: Of each shop, and the pause between two purchases: on a busy machine they buy less, and wait for no backlog.
+BUYERS: Final = 3
+PAUSE_SECONDS: Final = 0.3
 #: What a request asks for; a proxy waits longer, so that an answer after this time is one of a hung request.
 WAIT_SECONDS: Final = 10
 HANG_SECONDS: Final = 60
 REPEAT_SECONDS: Final = 0.5
-#: Open purchases of all shops beside which a window is measured, and how long it takes at most until there are so few.
-CALM: Final = 20
-CALM_SECONDS: Final = 180
-THREADS: Final = 400
+#: For the purchases that are under way at the end.
+FINISH_SECONDS: Final = 180.0
 #: No answer.
 NOTHING: Final = 0
 
@@ -65,29 +63,27 @@ class Buyers:
 
     def __enter__(self) -> "Buyers":
         """Begin."""
-        self._local, self._stopping, self._coming = threading.local(), threading.Event(), threading.Event()
-        self._threads = ThreadPoolExecutor(THREADS)
-        self._begun: list[Future[None]] = []
-        self._paces = [threading.Thread(target=self._keep_coming, args=(shop,)) for shop in self.keys]
-        for each in self._paces:
+        self._local, self._stopping, self._closed = threading.local(), threading.Event(), threading.Event()
+        shops = [shop for shop in self.keys for _ in range(BUYERS)]
+        self._threads = [threading.Thread(target=self._keep_buying, args=(shop,)) for shop in shops]
+        for each in self._threads:
             each.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
         """Stop, in the middle of purchases."""
         self._stopping.set()
-        self.stop_coming()
-        self._threads.shutdown(cancel_futures=True)
-
-    def stop_coming(self) -> None:
-        """Begin no further purchase."""
-        self._coming.set()
-        for each in self._paces:
+        self._closed.set()
+        for each in self._threads:
             each.join()
 
-    def count_open(self) -> int:
-        """Return how many purchases have begun and are not done."""
-        return sum(not each.done() for each in self._begun)
+    def finish(self) -> None:
+        """Begin no further purchase, and return when all are done."""
+        self._closed.set()
+        ends_at = time.monotonic() + FINISH_SECONDS
+        for each in self._threads:
+            each.join(max(0.0, ends_at - time.monotonic()))
+        assert not any(each.is_alive() for each in self._threads), "purchases are not done"
 
     def list_done(self, shop: str, since: float, until: float) -> list[Purchase]:
         """Return the completed purchases of a shop that began in this time."""
@@ -116,25 +112,10 @@ class Buyers:
         seconds, code = time.monotonic() - began, str(answer.get("code", ""))
         return Request(shop, began, seconds, status, code, retry_after, facts.get("cell")), answer
 
-    def wait_for_calm(self) -> None:
-        """Return when few purchases are open: what an outage has kept waiting is done."""
-        ends_at = time.monotonic() + CALM_SECONDS
-        while self.count_open() > CALM:
-            assert time.monotonic() < ends_at, f"{self.count_open()} purchases are open"
-            time.sleep(0.1)
-
-    def finish(self) -> None:
-        """Begin no further purchase, and return when all are done."""
-        self.stop_coming()
-        ends_at = time.monotonic() + CALM_SECONDS
-        while left := self.count_open():
-            assert time.monotonic() < ends_at, f"{left} purchases are open"
-            time.sleep(0.1)
-
-    def _keep_coming(self, shop: str) -> None:
+    def _keep_buying(self, shop: str) -> None:
         number = 0
-        while not self._coming.wait(1 / PER_SECOND):
-            self._begun.append(self._threads.submit(self._buy, shop, number))
+        while not self._closed.wait(PAUSE_SECONDS):
+            self._buy(shop, number)
             number += 1
 
     def _buy(self, shop: str, number: int) -> None:

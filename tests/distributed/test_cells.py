@@ -52,7 +52,6 @@ def warm_up(cells: TwoCells, buyers: Buyers) -> None:
         return all(len(buyers.list_done(shop, since, time.monotonic())) >= WARM for shop in buyers.keys)
 
     cells.wait(have_sold, "a shop sells nothing")
-    buyers.wait_for_calm()
 
 
 def list_orders(cell: Cell, shop: str) -> list[UUID]:
@@ -68,6 +67,7 @@ def list_acknowledged(purchases: list[Purchase], shop: str) -> list[UUID]:
 
 
 def test_a_cell_that_dies_takes_no_other_one_with_it() -> None:
+    windows: list[tuple[float, float, float]] = []
     ratios: list[float] = []
     refused: list[Request] = []
     at_once: list[Request] = []
@@ -86,27 +86,28 @@ def test_a_cell_that_dies_takes_no_other_one_with_it() -> None:
                 # ... and is back
                 cells.a.database.start_postgres()
                 cells.network.join("a-db")
-                buyers.wait_for_calm()
-                before, during = buyers.list_done("other", began, cut), buyers.list_done("other", cut, ended)
-                ratios.append(find_p95(during) / find_p95(before))
-                # No buyer of the other cell was refused
-                answers = Counter(each.status for each in buyers.list_requests("other", began, ended))
-                assert answers == {200: len(before) + len(during)}
-                for shop in SHOPS["a"]:
-                    refused += buyers.list_requests(shop, cut, ended)
-                    at_once += buyers.list_requests(shop, cut + OUTAGE_SECONDS / 2, ended)
-                cells.report.append(
-                    f"{len(before)}, {len(during)} purchases; p95 {find_p95(before):.2f} s before and"
-                    f" {find_p95(during):.2f} s during"
-                )
+                windows.append((began, cut, ended))
             buyers.finish()
-            purchases, requests = buyers.purchases, buyers.requests
+        for began, cut, ended in windows:
+            before, during = buyers.list_done("other", began, cut), buyers.list_done("other", cut, ended)
+            ratios.append(find_p95(during) / find_p95(before))
+            cells.report.append(
+                f"{len(before)}, {len(during)} purchases; p95 {find_p95(before):.2f} s before and"
+                f" {find_p95(during):.2f} s during"
+            )
+            for shop in SHOPS["a"]:
+                # Some began in the moment before the cut, and were carried out.
+                refused += [each for each in buyers.list_requests(shop, cut, ended) if each.status not in {200, 202}]
+                at_once += buyers.list_requests(shop, cut + OUTAGE_SECONDS / 2, ended)
+        purchases, requests = buyers.purchases, buyers.requests
         slowest, quick = max(each.seconds for each in refused), statistics.median(each.seconds for each in at_once)
         cells.report.append(f"{len(refused)} refusals within {slowest:.1f} s, later ones within {quick:.3f} s")
         for line in cells.report:
             say(line)
         # Then the other cell's purchases took as long as before
         assert statistics.median(ratios) <= BOUND, cells.report
+        # ... none of them was refused; 202 is a purchase that goes on
+        assert {each.status for each in requests if each.shop == "other"} <= {200, 202}
         # ... no buyer of the dead cell was left without an answer, and each was told to come again
         refusals = Counter((each.status, each.code) for each in refused)
         assert refusals.keys() == {(503, "service_unavailable")}
@@ -154,7 +155,7 @@ def test_a_shop_moves_under_load_through_the_router() -> None:
         # While it moved, the shop's buyers were told to come again; those of the others noticed nothing
         answers = Counter(each.code for each in buyers.list_requests("mover", began, moved))
         assert answers["owner_moving"] > 0
-        assert {each.status for each in buyers.requests if each.shop != "mover"} == {200}
+        assert {each.status for each in buyers.requests if each.shop != "mover"} <= {200, 202}
         moving = [each for each in buyers.requests if each.code == "owner_moving"]
         assert all(each.status == 503 and each.retry_after is not None and each.cell == "b" for each in moving)
         # Every acknowledged order exists once, in the right cell, and no other one does

@@ -1,7 +1,9 @@
 """The feed of an owner's events: nothing is skipped, nothing is repeated, whatever commits late."""
 
 import random
+import re
 from functools import partial
+from pathlib import Path
 from threading import Event as Signal
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +17,8 @@ from pipeline.webhooks.outbound import feed
 from pipeline.webhooks.outbound.feed import NOW, FeedPage, read_feed
 from tests.support.harness import OWNER, Shelf, Works
 from tests.support.rivals import Crowd
+
+ROOT = Path(__file__).parents[4]
 
 TELL = text("""
     INSERT INTO events (checkout_id, kind, owner, data) VALUES (:id, :kind, :owner, CAST(:data AS jsonb))
@@ -203,6 +207,29 @@ def test_a_cursor_of_another_database_is_refused(engine: Engine) -> None:
     ahead = feed._Position(2**60, 1).write()
     with pytest.raises(Invalid, match="a cursor of another database"):
         read(engine, ahead)
+
+
+def test_the_statements_of_the_guide_make_a_restored_feed_readable(engine: Engine, checkout_id: UUID) -> None:
+    # Given events of a dump, whose transactions have numbers that lie ahead of this server's
+    with engine.begin() as connection:
+        tell(connection, checkout_id, "first", "second")
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql("UPDATE events SET transaction_id = CAST(CAST(2^61 AS bigint)::text AS xid8)")
+    assert kinds(read(engine)) == []
+    # When
+    page = (ROOT / "docs" / "production.md").read_text()
+    [statements] = re.findall(r"```sql\n(BEGIN;.*?COMMIT;)\n```", page, re.DOTALL)
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement in statements.splitlines():
+            connection.exec_driver_sql(statement)
+    with engine.begin() as connection:
+        tell(connection, checkout_id, "third")
+    # Then
+    assert kinds(read(engine)) == ["first", "second", "third"]
+    triggers = "SELECT tgenabled FROM pg_trigger WHERE tgname = 'append_only' AND tgrelid = 'events'::regclass"
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql(triggers).scalar_one() == "O"
 
 
 def test_a_detached_month_is_named(engine: Engine, shelf: Shelf, checkout_id: UUID) -> None:

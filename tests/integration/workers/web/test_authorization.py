@@ -45,6 +45,14 @@ ROUTES: Final[dict[tuple[str, str], tuple[dict[str, Any], Scope | None, int]]] =
     ("GET", "/admin/checkout-locks/{checkout_id}"): ({}, Scope.ADMIN, 404),
     ("POST", "/admin/checkout-locks/{checkout_id}/release"): ({"json": {"reason": "r"}}, Scope.ADMIN, 404),
     ("POST", "/admin/checkout-locks/{checkout_id}/retry"): ({"json": {"reason": "r"}}, Scope.ADMIN, 404),
+    ("GET", "/admin/orders"): ({}, Scope.ADMIN, 200),
+    ("GET", "/admin/orders/{order_id}"): ({}, Scope.ADMIN, 404),
+    ("POST", "/admin/orders/{order_id}/settle"): (
+        {"json": {"reason": "r", "change": UNKNOWN_ID, "resolution": "done"}},
+        Scope.ADMIN,
+        404,
+    ),
+    ("POST", "/admin/orders/{order_id}/{action}"): ({"json": {"reason": "r"}}, Scope.ADMIN, 404),
     ("GET", "/admin/sign-in"): ({}, None, 200),
     ("POST", "/admin/sign-in"): ({}, None, 403),
     ("POST", "/admin/sign-out"): ({}, None, 403),
@@ -97,7 +105,7 @@ def test_what_each_key_may_do(stage: Stage, kind: str) -> None:
     before = count(stage)
     for (method, path), (given, needed, allowed) in ROUTES.items():
         names = dict.fromkeys(("cart_id", "checkout_id", "order_id", "change_id"), UNKNOWN_ID)
-        address = path.format(**names, gateway="other")
+        address = path.format(**names, gateway="other", action="cancel")
         headers = {**given.get("headers", {}), **header}
         answer = client.request(method, address, **{**given, "headers": headers})
         expected = allowed if needed is None else 401 if scopes is None else allowed if needed in scopes else 403

@@ -16,6 +16,7 @@ from workers.web.admin.routes.actions import name_actor
 from workers.web.admin.routes.order_detail import RESOLUTIONS, OrderId
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of
+from workers.web.headers import read_key
 from workers.web.protection.authentication import caller_of
 from workers.web.protection.policies import Policy, limited_as
 from workers.web.responses.order_serializers import view_change
@@ -67,9 +68,7 @@ async def change_order(request: Request, order_id: OrderId, action: Action, fiel
     if _must_confirm(request, fields):
         draft = await context.run(lambda: orders.preview(order_id, None, asked))
         return _confirm(request, order, draft, action, f"{TITLES[action]} {order.number}", fields)
-    actor, key = f"operator:{name_actor(caller_of(request))}", fields.get("key", f"admin-{uuid4()}")
-    if len(key) > 255:
-        raise Invalid(Code.KEY_REQUIRED)
+    actor, key = f"operator:{name_actor(caller_of(request))}", read_key(fields.get("key", f"admin-{uuid4()}"))
     result = await context.run(lambda: orders.request(order_id, None, asked, actor=actor, idempotency_key=key))
     return await _respond(request, result.change_id, order_id)
 

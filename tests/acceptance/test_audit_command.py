@@ -40,7 +40,7 @@ def test_exit_0_with_a_line_for_each_invariant_when_all_hold(
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [["ok", invariant.name] for invariant in list_invariants()]
-    assert last == "38 invariants, all hold."
+    assert last == "51 invariants, all hold."
 
 
 def test_what_is_not_checked_is_named(tmp_path: Path, engine: Engine, settings: Settings) -> None:
@@ -50,7 +50,7 @@ def test_what_is_not_checked_is_named(tmp_path: Path, engine: Engine, settings: 
     assert done.stdout.splitlines()[-2:] == [
         "Not checked, as the tables of their gateway are in another database: bank_charge_is_order_total,"
         " bank_holds_no_authorization, bank_charged_once, bank_ledger_agrees, bank_has_no_orphaned_payments.",
-        "33 invariants, all hold.",
+        "46 invariants, all hold.",
     ]
 
 
@@ -79,7 +79,7 @@ def test_a_violated_invariant_is_exit_1_with_its_first_ten_rows(
         "ledger_reserved=None",
     ]
     assert lines[broken[0] + 11] == "       and 2 more"
-    assert lines[-1] == "38 invariants, 1 violated."
+    assert lines[-1] == "51 invariants, 1 violated."
 
 
 def test_json_has_every_invariant_and_the_rows_of_violated_ones(
@@ -137,7 +137,7 @@ def test_without_redis_a_note_is_printed_and_all_is_checked(tmp_path: Path, engi
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [
         "Redis did not answer: a checkout with a message in a queue is reported as overdue too.",
-        "38 invariants, all hold.",
+        "51 invariants, all hold.",
     ]
 
 

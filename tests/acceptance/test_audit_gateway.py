@@ -176,6 +176,7 @@ def test_json_has_the_findings_and_the_repairs_in_one_object(
             "order": {"minor": 500, "currency": "EUR"},
             "kept": {"minor": 499, "currency": "EUR"},
             "authorized": None,
+            "amount": None,
             "sentence": "The provider has kept 4.99 EUR; the order is over 5.00 EUR."
             " Settle the difference with the buyer, at the provider.",
             "has_rule": False,

@@ -29,13 +29,27 @@ from tests.factories.reference_rates import DAILY_XML
 from tests.support.lasting import run_until
 from tests.support.pages import Block, read_blocks
 from workers.intake import read_request
+from workers.web.schemas.events import EventListView
 
 pytestmark = pytest.mark.acceptance
 
 #: It names another database, which no machine of a test has.
 MOVE: Final = "checkout cells move shop-7 --to postgresql://checkout@db.us1.example/checkout --cell us1"
 #: Commands that other tests run, or that run this one.
+#: They need an order with such lines.
+OF_AN_ORDER: Final = (
+    "settle ID --as done --reason TEXT",
+    "cancel NUMBER --no-restock --reason TEXT",
+    "cancel NUMBER --reason TEXT",
+    "fulfill NUMBER --line 1:2 --carrier DHL --tracking 00340434292135100186",
+    "restock NUMBER --line 1:1 --reason TEXT",
+    "restock NUMBER --line 1:1@main --reason TEXT",
+    "refund NUMBER --line 1:1 --reason TEXT",
+    "refund NUMBER --line 1:1 --reason TEXT --dry-run",
+    "show NUMBER",
+)
 ELSEWHERE: Final = {
+    **{f"checkout orders {each}": "tests/integration/scripts/test_order_commands.py" for each in OF_AN_ORDER},
     "python3 scripts/dev.py demo": "tests/acceptance/test_demo.py",
     "python3 scripts/dev.py test": ".ci/run",
     "python3 scripts/dev.py test --quick": "tests/unit/scripts/test_dev.py",
@@ -181,6 +195,8 @@ def test_json_examples_are_valid(block: Block) -> None:
     read = json.loads(block.text)
     if "timestamp" in read:
         EVENT.validate_python(read)
+    elif "events" in read:
+        EventListView.model_validate(read)
     else:
         read_request(read)
 

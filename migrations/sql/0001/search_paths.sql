@@ -8,7 +8,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY[
         'normalize_names', 'cart_guard', 'cart_lines_guard', 'append_only_guard',
         'price_lock_guard', 'checkout_guard', 'frozen_guard', 'transition_guard',
-        'owner_move_guard'
+        'owner_move_guard', 'refund_guard', 'change_line_guard'
     ] LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
     END LOOP;

@@ -140,7 +140,10 @@ def test_a_moved_row_is_history_again(yard: Yard) -> None:
 def test_a_row_is_stored_once_in_whichever_partition(yard: Yard, table: str, month: date) -> None:
     yard.make(MARCH)
     (bought,) = yard.buy_in(month)
-    columns = {"events": "checkout_id, id, kind", "stock_movements": f"checkout_id, id, kind, {LEVEL}, quantity"}[table]
+    columns = {
+        "events": "checkout_id, id, kind, owner",
+        "stock_movements": f"checkout_id, id, kind, {LEVEL}, quantity",
+    }[table]
     again = (
         f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {table} WHERE checkout_id = :id"
     )

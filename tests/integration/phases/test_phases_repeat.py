@@ -37,7 +37,7 @@ ROWS = {
     },
     "order_creation": {"events": 6, "orders": 1, "order_lines": 2},
     "payment_capture": {"events": 7, "payment_operations": 3, "sandbox.requests": 3, "sandbox.entries": 2},
-    "stock_commit": {"events": 9, "stock_movements": 4},
+    "stock_commit": {"events": 10, "stock_movements": 4},
 }
 
 #: Rows of the shelf itself: two variants, each received once at one location.

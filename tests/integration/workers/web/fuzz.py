@@ -128,8 +128,14 @@ def draw(
     body, header, query = (source.choice(list(each)) for each in (BODIES, HEADERS, QUERIES))
     if honest:
         body, header, query = "nothing", "none", "none"
-    ids: dict[str, Any] = dict.fromkeys(("cart_id", "checkout_id"), UUID(int=source.getrandbits(128)))
-    names = {"gateway": source.choice(["sandbox", "stripe", "%" * 500]), **ids}
+    ids: dict[str, Any] = dict.fromkeys(
+        ("cart_id", "checkout_id", "order_id", "change_id"), UUID(int=source.getrandbits(128))
+    )
+    names = {
+        "gateway": source.choice(["sandbox", "stripe", "%" * 500]),
+        "action": source.choice(["refund", "%" * 500]),
+        **ids,
+    }
     kinds = [b"application/json", b"application/x-www-form-urlencoded"]
     headers = [
         (b"host", b"shop"),

@@ -1,6 +1,6 @@
 """Types of input fields, with their bounds and their normal form; and bounds of JSON.
 
-Public modules: `kinds` (every type of field).
+Public modules: `cursors` (of pages), `kinds` (every type of field).
 """
 
 from pipeline.field_types.json_bounds import check_values, measure, read_json

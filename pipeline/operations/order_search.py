@@ -12,13 +12,16 @@ from pipeline.field_types import Reference
 from pipeline.field_types.kinds import Customer
 from pipeline.orders.reading import OrderFilter
 
-# Each of them uses an index. Of a cart, the newest order: a cart whose order was cancelled is sold again.
+# Each of them uses an index, which conditions joined by OR would not. Of a cart, the newest order: a cart whose order
+# was cancelled is sold again.
 BY_ID: Final = text("""
-    SELECT number FROM orders
-    WHERE number IS NOT NULL AND (
-        id = :id OR checkout_id = :id OR id IN (SELECT order_id FROM order_changes WHERE id = :id)
-        OR checkout_id IN (SELECT id FROM checkouts WHERE cart_id = :id))
-    ORDER BY id DESC LIMIT 1
+    WITH found AS MATERIALIZED (
+        SELECT number, id FROM orders WHERE id = :id
+        UNION ALL SELECT number, id FROM orders WHERE checkout_id = :id
+        UNION ALL SELECT o.number, o.id FROM order_changes c JOIN orders o ON o.id = c.order_id WHERE c.id = :id
+        UNION ALL SELECT o.number, o.id FROM checkouts c JOIN orders o ON o.checkout_id = c.id WHERE c.cart_id = :id
+    )
+    SELECT number FROM found WHERE number IS NOT NULL ORDER BY id DESC LIMIT 1
 """)
 
 # The provider's references: of a refund, and of a dispute or another change that was made there.

@@ -4,8 +4,6 @@ Ids are in order of time: a page begins after the last id of the one before, and
 one, however many orders there are.
 """
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,14 +14,12 @@ from sqlalchemy import Connection, text
 
 from models.states import OrderState
 from pipeline.database.ids import first_id
-from pipeline.errors import Code, Invalid
+from pipeline.field_types.cursors import read_cursor, write_cursor
 from pipeline.orders.reading.views import OrderEntry
 
 #: The usual and the largest page.
 USUAL_PAGE: Final = 50
 MAX_PAGE: Final = 200
-#: Longest cursor that is read: much more than one has.
-MAX_CURSOR: Final = 100
 
 # Conditions that the filter does not name are left out, so that the planner sees which index serves. An order that was
 # never placed has no number.
@@ -93,7 +89,7 @@ def list_orders(
         "since": None if wanted.since is None else first_id(wanted.since),
         "until": None if wanted.until is None else first_id(wanted.until),
         "payment_reference": wanted.payment_reference,
-        "after": None if after is None else read_cursor(after),
+        "after": None if after is None else UUID(bytes=read_cursor(after, size=16, of="list")),
     }
     given = {name: value for name, value in given.items() if value is not None}
     conditions = [_CONDITIONS[name] for name in given]
@@ -104,20 +100,4 @@ def list_orders(
     query = text(" AND ".join((_SELECT, *conditions)) + " ORDER BY o.id DESC LIMIT :size")
     rows = [dict(row) for row in connection.execute(query, {**given, "size": size + 1}).mappings()]
     entries = tuple(OrderEntry(**row | {"state": OrderState(row["state"])}) for row in rows[:size])
-    return OrderPage(entries, write_cursor(entries[-1].id) if len(rows) > size else None)
-
-
-def write_cursor(last: UUID) -> str:
-    """Return the cursor after this order."""
-    return base64.urlsafe_b64encode(last.bytes).decode().rstrip("=")
-
-
-def read_cursor(cursor: str) -> UUID:
-    """Return the order that a cursor is after; Invalid for a text that is none."""
-    try:
-        found = UUID(bytes=base64.b64decode(f"{cursor}==", altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
-        found = None
-    if found is None or write_cursor(found) != cursor:
-        raise Invalid(Code.REQUEST_INVALID, reason="after is no cursor of this list: send the next_after of a page")
-    return found
+    return OrderPage(entries, write_cursor(entries[-1].id.bytes) if len(rows) > size else None)

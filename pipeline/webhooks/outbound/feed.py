@@ -6,8 +6,6 @@ still running: all that are older have committed, or never will. A transaction t
 holds the feed back, and loses nothing.
 """
 
-import base64
-import binascii
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from pipeline.errors import Code, Invalid
+from pipeline.field_types.cursors import read_cursor, write_cursor
 from pipeline.security.redaction import open_part
 
 #: The usual and the largest page.
@@ -26,12 +25,12 @@ MAX_PAGE: Final = 500
 #: What the facts of one page may take where they are stored, compressed; one event is shown in any case. Those of an
 #: order of 5,000 lines take some 50 kB there, and ten times as much as JSON.
 MAX_STORED_BYTES: Final = 512 * 1024
-#: Longest cursor that is read: much more than one has.
-MAX_CURSOR: Final = 100
 #: Instead of a cursor: after everything that is there now.
 NOW: Final = "now"
 
 _LAYOUT: Final = struct.Struct(">QQ")
+#: Ids are less: they are PostgreSQL's bigint.
+_ID_LIMIT: Final = 2**63
 
 HORIZON: Final = text("""
     SELECT CAST(CAST(pg_snapshot_xmin(s) AS text) AS numeric) AS oldest,
@@ -97,7 +96,7 @@ class _Position:
     id: int = 0
 
     def write(self) -> str:
-        return base64.urlsafe_b64encode(_LAYOUT.pack(self.transaction_id, self.id)).decode().rstrip("=")
+        return write_cursor(_LAYOUT.pack(self.transaction_id, self.id))
 
 
 def read_feed(connection: Connection, owner: str, *, after: str | None = None, limit: int = USUAL_PAGE) -> FeedPage:
@@ -108,7 +107,7 @@ def read_feed(connection: Connection, owner: str, *, after: str | None = None, l
     size = max(1, min(limit, MAX_PAGE))
     horizon = connection.execute(HORIZON).one()
     position = _Position(int(horizon.oldest)) if after == NOW else _read_position(after)
-    if position.transaction_id > horizon.next:
+    if position.transaction_id > horizon.next or position.id >= _ID_LIMIT:
         reason = "after is a cursor of another database: read from the beginning, and leave out the ids that you have"
         raise Invalid(Code.REQUEST_INVALID, reason=reason)
     wanted = {"transaction_id": str(position.transaction_id), "id": position.id}
@@ -145,11 +144,4 @@ def _open(data: Mapping[str, Any]) -> Mapping[str, Any]:
 def _read_position(cursor: str | None) -> _Position:
     if cursor is None:
         return _Position()
-    try:
-        given = base64.b64decode(f"{cursor}==", altchars=b"-_", validate=True)
-        found = _Position(*_LAYOUT.unpack(given))
-    except (binascii.Error, ValueError, struct.error):
-        found = None
-    if found is None or found.write() != cursor or found.id >= 2**63:
-        raise Invalid(Code.REQUEST_INVALID, reason="after is no cursor of this feed: send the next_after of a page")
-    return found
+    return _Position(*_LAYOUT.unpack(read_cursor(cursor, size=_LAYOUT.size, of="feed")))

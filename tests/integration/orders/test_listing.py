@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Engine, text
 from models.states import OrderState
 from pipeline.database import reading
 from pipeline.errors import Invalid
+from pipeline.field_types.cursors import write_cursor
+from pipeline.operations.order_search import find_orders
 from pipeline.orders.reading import OrderFilter, OrderPage, list_orders
-from pipeline.orders.reading.listing import write_cursor
 from tests.integration.orders.counter import Counter, cancel
 from tests.support.harness import OWNER
 
@@ -91,23 +92,8 @@ def test_a_text_that_is_no_cursor_is_refused(counter: Counter, cursor: str) -> N
 def test_no_page_reads_more_than_itself(engine: Engine) -> None:
     # Given twenty thousand orders, of which few match the filter
     with engine.connect() as connection, connection.begin() as transaction:
-        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        connection.exec_driver_sql("""
-            INSERT INTO orders (id, checkout_id, cart_id, number, state, owner, reference, customer, currency,
-                                subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor,
-                                shipping_address, placed_at)
-            SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), n,
-                   CASE WHEN mod(n, 1000) = 1 THEN 'cancelled' ELSE 'placed' END,
-                   CASE WHEN mod(n, 1000) = 0 THEN 'rare' ELSE 'shop' END, 'r-' || n, 'c-' || mod(n, 2000), 'EUR', 1, 0,
-                   0, 0, 1, '{}', now()
-            FROM generate_series(1, 20000) AS n
-        """)
-        connection.exec_driver_sql(
-            "INSERT INTO payments (checkout_id, gateway, token, reference)"
-            " SELECT checkout_id, 'sandbox', 't', 'p-' || number FROM orders"
-        )
-        connection.exec_driver_sql("ANALYZE orders, payments")
-        after = write_cursor(uuid4())
+        fill(connection)
+        after = write_cursor(uuid4().bytes)
         for owner in ("rare", "shop", None):
             for wanted in (
                 OrderFilter(),
@@ -125,11 +111,58 @@ def test_no_page_reads_more_than_itself(engine: Engine) -> None:
         transaction.rollback()
 
 
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [
+        ("id", True),
+        ("checkout_id", True),
+        ("cart_id", False),
+        ("reference", True),
+        ("customer", True),
+        ("number", True),
+    ],
+)
+def test_a_search_reads_few_rows(engine: Engine, column: str, *, found: bool) -> None:
+    with engine.connect() as connection, connection.begin() as transaction:
+        fill(connection)
+        words = str(connection.execute(text(f"SELECT {column} FROM orders WHERE number = 7")).scalar_one())
+        before = count_rows_read(connection)
+        wanted = find_orders(connection, words, OrderFilter())
+        assert (wanted is not None) == found  # these orders have no checkouts, and so no carts
+        assert count_rows_read(connection) - before < 300
+        transaction.rollback()
+
+
+def fill(connection: Connection) -> None:
+    """Write many orders, in SQL and without what belongs to them."""
+    connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+    connection.exec_driver_sql("""
+        INSERT INTO orders (id, checkout_id, cart_id, number, state, owner, reference, customer, currency,
+                            subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor,
+                            shipping_address, placed_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), n,
+               CASE WHEN mod(n, 1000) = 1 THEN 'cancelled' ELSE 'placed' END,
+               CASE WHEN mod(n, 1000) = 0 THEN 'rare' ELSE 'shop' END, 'r-' || n, 'c-' || mod(n, 2000), 'EUR', 1, 0,
+               0, 0, 1, '{}', now()
+        FROM generate_series(1, 20000) AS n
+    """)
+    connection.exec_driver_sql(
+        "INSERT INTO payments (checkout_id, gateway, token, reference)"
+        " SELECT checkout_id, 'sandbox', 't', 'p-' || number FROM orders"
+    )
+    connection.exec_driver_sql("ANALYZE orders, payments")
+
+
 def read_rows(connection: Connection, wanted: OrderFilter, owner: str | None, after: str | None) -> int:
     """Return how many rows of `orders` and `payments` a page made the database read."""
-    counted = text(
+    before = count_rows_read(connection)
+    list_orders(connection, wanted, owner=owner, after=after)
+    return count_rows_read(connection) - before
+
+
+def count_rows_read(connection: Connection) -> int:
+    """Return how many rows of `orders` and `payments` this transaction has read."""
+    counted = (
         "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE relname IN ('orders', 'payments')"
     )
-    before = connection.execute(counted).scalar_one()
-    list_orders(connection, wanted, owner=owner, after=after)
-    return int(connection.execute(counted).scalar_one() - before)
+    return int(connection.execute(text(counted)).scalar_one())

@@ -7,7 +7,8 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.webhooks.outbound.feed import MAX_CURSOR, MAX_PAGE, NOW, USUAL_PAGE, FeedPage, read_feed
+from pipeline.field_types.cursors import MAX_CURSOR
+from pipeline.webhooks.outbound.feed import MAX_PAGE, NOW, USUAL_PAGE, FeedPage, read_feed
 from workers.web.context import context_of
 from workers.web.headers import read_wait
 from workers.web.protection.authentication import EventsRoute, caller_of

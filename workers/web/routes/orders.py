@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from models.states import OrderState
 from pipeline.field_types import Reference
+from pipeline.field_types.cursors import MAX_CURSOR
 from pipeline.field_types.kinds import Customer
 from pipeline.orders.reading import OrderFilter, list_orders, read_change, read_order
-from pipeline.orders.reading.listing import MAX_CURSOR, MAX_PAGE, USUAL_PAGE
+from pipeline.orders.reading.listing import MAX_PAGE, USUAL_PAGE
 from pipeline.orders.requests import (
     CancelRequest,
     ChangeRequest,

@@ -203,8 +203,9 @@ def test_a_text_that_is_no_cursor_is_refused(engine: Engine, cursor: str) -> Non
         read(engine, cursor)
 
 
-def test_a_cursor_of_another_database_is_refused(engine: Engine) -> None:
-    ahead = feed._Position(2**60, 1).write()
+@pytest.mark.parametrize(("transaction_id", "id_"), [(2**60, 1), (0, 2**63)])
+def test_a_cursor_of_another_database_is_refused(engine: Engine, transaction_id: int, id_: int) -> None:
+    ahead = feed._Position(transaction_id, id_).write()
     with pytest.raises(Invalid, match="a cursor of another database"):
         read(engine, ahead)
 

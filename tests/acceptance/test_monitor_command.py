@@ -143,7 +143,8 @@ def test_watching_on_a_terminal_draws_tables_and_restores_the_screen(tmp_path: P
     process = subprocess.Popen(
         [*COMMAND, "--watch"],
         cwd=tmp_path,
-        env=environment(settings),
+        # Python without buffers drops the rest of a write that a signal cuts.
+        env=environment(settings, PYTHONUNBUFFERED=""),
         stdin=process_side,
         stdout=process_side,
         stderr=process_side,

@@ -264,7 +264,8 @@ class Gateway(Protocol):
     def find_refund(self, call: "ChargeCall") -> "FindRefundAnswer":
         """Look for the refund of `call.key`: `Refunded`, `RefundAbsent`, or `CannotTell` without such a look-up.
 
-        It is called when an earlier call with the key can no longer have an effect.
+        It is called when an earlier call with the key can no longer have an effect. `RefundAbsent` is for a provider
+        that surely shows every refund of an object that it knows: the engine then refunds with another key.
         """
 
     def retrieve_charge(self, call: "ChargeCall") -> "ChargeRetrieval":

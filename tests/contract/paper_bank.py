@@ -109,7 +109,9 @@ class PaperBank:
     def refund_amount(self, call: ChargeCall) -> RefundAnswer:
         """Refund a part of the captured amount, once for each key."""
         sheet = self.sheets.get(call.reference)
-        if sheet is None or sheet.status not in (CAPTURED, REFUNDED):
+        if sheet is None:
+            return Misconfigured("no_such_sheet")
+        if sheet.status not in (CAPTURED, REFUNDED):
             return Declined("not_captured")
         with self._lock:
             if made := self._find(sheet, call.key):
@@ -126,7 +128,9 @@ class PaperBank:
     def find_refund(self, call: ChargeCall) -> FindRefundAnswer:
         """Look for the refund of a key."""
         sheet = self.sheets.get(call.reference)
-        made = None if sheet is None else self._find(sheet, call.key)
+        if sheet is None:
+            return Misconfigured("no_such_sheet")
+        made = self._find(sheet, call.key)
         return RefundAbsent() if made is None else Refunded(made)
 
     def retrieve_charge(self, call: ChargeCall) -> ChargeRetrieval:

@@ -1,6 +1,7 @@
 """Partial refunds, and the charge with its refunds and disputes."""
 
 import time
+from dataclasses import replace
 from uuid import uuid4
 
 from models.money import Money
@@ -97,6 +98,17 @@ def test_what_is_not_captured_is_not_refunded(subject: Subject) -> None:
 
     assert isinstance(refund(purchase, call_of(purchase, PART)), Declined | Misconfigured)
     assert movements(purchase)[1] == 0
+
+
+def test_an_unknown_payment_is_an_operators_matter(subject: Subject) -> None:
+    """It is neither refunded nor said to have no refund: the engine would use a new key."""
+    purchase = Purchase(subject).bring_to(CAPTURED)
+    call = replace(call_of(purchase, PART), reference=f"{purchase.reference}x")
+
+    answers = refund(purchase, call), subject.gateway.find_refund(call), subject.gateway.retrieve_charge(call)
+
+    assert [type(each) for each in answers] == [Misconfigured] * 3
+    assert movements(purchase) == (MINOR, 0)
 
 
 def test_a_refund_is_found_by_its_key(subject: Subject) -> None:

@@ -248,8 +248,9 @@ def _refund(call: Call, held: PaymentObject) -> Effect:
         return _mismatch(call, captured)
     if held.status is PaymentStatus.REFUNDED:
         return Effect(_succeed(held))
+    # Parts may have been refunded already, in the dashboard: what moves is the rest.
     changed = replace(held, status=PaymentStatus.REFUNDED, refunded_minor=captured.minor)
-    return _moved(changed, "refund", captured.minor)
+    return _moved(changed, "refund", captured.minor - held.refunded_minor)
 
 
 def _moved(changed: PaymentObject, kind: str, amount_minor: int) -> Effect:

@@ -86,10 +86,11 @@ def explain_refund(
 ) -> Declined | Transient | Unknown | Misconfigured:
     """Return the answer for an error of a partial refund: what is surely a no is declined."""
     details = _details(error)
-    if code := _REFUND_CODES.get(details.get("code") or ""):
-        return Declined(code)
-    if isinstance(error, stripe.InvalidRequestError) and details.get("param") == "amount":
-        # "Refund amount is greater than unrefunded amount on charge": Stripe returns no code for it.
+    code = details.get("code")
+    if known := _REFUND_CODES.get(code or ""):
+        return Declined(known)
+    if isinstance(error, stripe.InvalidRequestError) and code is None and details.get("param") == "amount":
+        # "Refund amount is greater than unrefunded amount on charge": Stripe has no code for it.
         return Declined(REFUND_EXCEEDS_CHARGE)
     answer = explain(error, Verb.REFUND, reference, expected)
     return Unknown("unexpected") if isinstance(answer, Succeeded | ActionRequired) else answer

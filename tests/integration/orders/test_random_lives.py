@@ -22,6 +22,7 @@ from tests.integration.orders.counter import cancel, fulfill, refund, restock
 CURRENCIES: Final = ("EUR", "USD", "GBP", "JPY", "BHD")
 
 OF_PAYMENT: Final = "SELECT reference FROM sandbox.{} WHERE payment = :r"
+CAPTURED: Final = "SELECT captured_minor AS n FROM sandbox.payments"
 
 UNITS: Final = st.tuples(st.integers(1, 3), st.integers(1, 4))
 STEPS: Final = st.one_of(
@@ -99,7 +100,10 @@ def take(window: BankWindow, reference: str, order_id: Any, kind: str, value: An
             if found:
                 window.dashboard.fail_refund(found[-1][0])
         case "dispute":
-            window.dashboard.open_dispute(reference, value)
+            captured = window.shelf.row(
+                "SELECT captured_minor AS n FROM sandbox.payments WHERE reference = :r", r=reference
+            )
+            window.dashboard.open_dispute(reference, min(value, captured.n))
         case "decide":
             found = window.shelf.rows(f"{OF_PAYMENT.format('disputes')} AND state = 'open'", r=reference)
             if found:

@@ -11,8 +11,9 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError
 
 from models.states import PaymentStatus
+from pipeline.gateways.charges import CHARGE_DISPUTED, REFUND_EXCEEDS_CHARGE
 from pipeline.gateways.gateway import Answer, Declined, Misconfigured, Succeeded, Transient, Unknown, Verb
-from pipeline.gateways.stripe.refusals import explain
+from pipeline.gateways.stripe.refusals import explain, explain_look_up, explain_refund
 from tests.factories.intents import REFERENCE, TOTAL, make_error, write_intent
 
 POOL = HTTPConnectionPool("api.stripe.com")
@@ -176,3 +177,39 @@ def test_texts_that_quote_what_was_sent_are_not_passed_on(status: int, verb: Ver
     for details in ({}, {"code": "resource_missing", "param": "payment_method"}, {"code": STATE}):
         answer = repr(read(make_error(status, message=text, **details), verb))
         assert not any(quoted in answer for quoted in ("4242", "sk_live", "secret"))
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "answer"),
+    [
+        (400, {"param": "amount", "message": "Refund amount (9) is greater ..."}, Declined(REFUND_EXCEEDS_CHARGE)),
+        (400, {"code": "charge_already_refunded"}, Declined(REFUND_EXCEEDS_CHARGE)),
+        (400, {"code": "amount_too_large", "param": "amount"}, Declined(REFUND_EXCEEDS_CHARGE)),
+        (400, {"code": "amount_too_small", "param": "amount"}, Declined("amount_too_small")),
+        (400, {"code": "parameter_invalid_integer", "param": "amount"}, Declined("parameter_invalid_integer")),
+        (400, {"code": "charge_disputed"}, Declined(CHARGE_DISPUTED)),
+        (400, {"code": "refund_disputed_payment"}, Declined(CHARGE_DISPUTED)),
+        (404, {"code": "resource_missing", "param": "payment_intent"}, Misconfigured("payment_unknown")),
+        (400, {"type": "idempotency_error"}, Unknown("key_reused")),
+        (401, {}, Misconfigured("access_refused (401)")),
+        (429, {"code": "rate_limit"}, Transient("rate_limit")),
+        (500, {}, Unknown("server_error (500)")),
+    ],
+)
+def test_an_error_of_a_partial_refund(status: int, details: dict[str, Any], answer: Answer) -> None:
+    assert explain_refund(make_error(status, **details), REFERENCE, TOTAL) == answer
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "answer"),
+    [
+        (404, {"code": "resource_missing", "param": "intent"}, Misconfigured("payment_unknown")),
+        (400, {"code": "charge_disputed"}, Unknown("not_shown")),
+        (402, {"type": "card_error", "code": "card_declined"}, Unknown("not_shown")),
+        (401, {}, Misconfigured("access_refused (401)")),
+        (429, {"code": "rate_limit"}, Transient("rate_limit")),
+        (500, {}, Unknown("server_error (500)")),
+    ],
+)
+def test_an_error_of_a_look_up_says_nothing_of_a_refund(status: int, details: dict[str, Any], answer: Answer) -> None:
+    assert explain_look_up(make_error(status, **details), REFERENCE, TOTAL) == answer

@@ -63,10 +63,13 @@ class Dashboard:
             return connection.execute(FAIL, {"refund": refund, "failure": failure}).rowcount == 1
 
     def open_dispute(self, reference: str, amount_minor: int, reason: str = "fraudulent") -> str:
-        """Open a dispute as the buyer's bank; return its reference."""
+        """Open a dispute as the buyer's bank; return its reference. Raises ValueError beyond what was captured."""
         dispute = f"sbd_{uuid4().hex}"
         values = {"dispute": dispute, "reference": reference, "amount_minor": amount_minor, "reason": reason}
         with self._engine.begin() as connection:
+            held = lock_objects(connection, [reference])[0].get(reference)
+            if held is None or not 0 < amount_minor <= held.captured_minor:
+                raise ValueError(f"{amount_minor} of {reference} cannot be disputed")
             connection.execute(OPEN, values)
         return dispute
 

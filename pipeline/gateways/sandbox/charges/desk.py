@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 from uuid import uuid4
 
 import structlog
@@ -42,6 +42,7 @@ DISPUTED: Final = text("""
 
 KEY_IN_USE: Final = Unknown("key_in_use")
 SERVER_ERROR: Final = Unknown("server_error")
+PAYMENT_UNKNOWN: Final = Misconfigured("payment_unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,10 @@ class ChargeDesk:
             with self._engine.begin() as connection:
                 if not lock_keys(connection, [call.key]):
                     return KEY_IN_USE
-                found = find_refund(connection, call.reference, call.key)
-                return RefundAbsent() if found is None else Refunded(found)
+                if (found := find_refund(connection, call.reference, call.key)) is not None:
+                    return Refunded(found)
+                is_known = call.reference in lock_objects(connection, [call.reference])[0]
+                return RefundAbsent() if is_known else PAYMENT_UNKNOWN
         except SQLAlchemyError as error:
             log.warning("sandbox.database_failed", error=str(error))
             return SERVER_ERROR
@@ -85,7 +88,7 @@ class ChargeDesk:
         """Retrieve the charge."""
         try:
             with self._engine.begin() as connection:
-                return read_charge(connection, call.reference) or Misconfigured("payment_unknown")
+                return read_charge(connection, call.reference) or PAYMENT_UNKNOWN
         except SQLAlchemyError as error:
             log.warning("sandbox.database_failed", error=str(error))
             return SERVER_ERROR
@@ -106,16 +109,17 @@ class ChargeDesk:
             _remember(connection, known)
             return self._spoil(fault, SERVER_ERROR)
         answer = self._act(connection, call) if known.answer is None else _repeat(connection, call, known)
-        kept = {"declined": answer.code} if isinstance(answer, Declined) else {"refunded": call.key}
-        _remember(connection, SeenKey(known.key, fingerprint, known.calls, kept))
+        _remember(connection, SeenKey(known.key, fingerprint, known.calls, _keep(answer)))
         return self._spoil(fault, answer)
 
-    def _act(self, connection: Connection, call: ChargeCall) -> Refunded | Declined:
+    def _act(self, connection: Connection, call: ChargeCall) -> Refunded | Declined | Misconfigured:
         if find_fault(ChargeVerb.REFUND_AMOUNT, call.token) is TokenFault.DECLINED:
             return Declined("refund_declined", "The token asks for it.")
         held = lock_objects(connection, [call.reference])[0].get(call.reference)
-        if held is None or held.status not in (PaymentStatus.CAPTURED, PaymentStatus.REFUNDED):
-            return Declined("not_captured", "There is no such captured payment.")
+        if held is None:
+            return PAYMENT_UNKNOWN
+        if held.status not in (PaymentStatus.CAPTURED, PaymentStatus.REFUNDED):
+            return Declined("not_captured", f"The payment is {held.status}.")
         if call.amount.currency != held.currency or call.amount.minor <= 0:
             return Declined("amount_mismatch", f"The payment is in {held.currency}.")
         left = held.captured_minor - held.refunded_minor
@@ -152,6 +156,19 @@ def _repeat(connection: Connection, call: ChargeCall, known: SeenKey) -> Refunde
     """Return the answer of a repeat: the refund as it is now, or the same refusal."""
     found = find_refund(connection, call.reference, call.key)
     return Declined(str((known.answer or {}).get("declined"))) if found is None else Refunded(found)
+
+
+def _keep(answer: Refunded | Declined | Misconfigured) -> dict[str, str] | None:
+    """Return what a repeat is answered from; None for an answer that may be another one then."""
+    match answer:
+        case Refunded():
+            return {"refunded": str(answer.refund.operation_id)}
+        case Declined():
+            return {"declined": answer.code}
+        case Misconfigured():
+            return None
+        case _:
+            assert_never(answer)
 
 
 def _remember(connection: Connection, seen: SeenKey) -> None:

@@ -19,7 +19,7 @@ from pipeline.gateways.charges import (
     Refunded,
     RefundState,
 )
-from pipeline.gateways.gateway import Declined, Misconfigured, Transient, Unknown
+from pipeline.gateways.gateway import Declined, Misconfigured, Succeeded, Transient, Unknown
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.settings import Settings
 from tests.integration.gateways.sandbox.customer import AMOUNT, Customer
@@ -91,7 +91,7 @@ def test_what_is_not_captured_cannot_be_refunded_in_part(bank: SandboxGateway, e
 
     answer = bank.refund_amount(charge_call(customer, 1))
 
-    assert answer == Declined("not_captured", "There is no such captured payment.")
+    assert answer == Declined("not_captured", "The payment is authorized.")
     assert bank.retrieve_charge(charge_call(customer, 1)) == Misconfigured("payment_unknown")
 
 
@@ -174,6 +174,35 @@ def test_the_dashboard_refunds_no_more_than_is_left(bank: SandboxGateway, custom
 
     (shown,) = read_charge(bank, customer).refunds
     assert (shown.reference, shown.operation_id, shown.amount.minor) == (made, None, 100)
+
+
+@pytest.mark.parametrize("minor", [0, -1, AMOUNT.minor + 1])
+def test_no_more_is_disputed_than_was_captured(bank: SandboxGateway, customer: Customer, minor: int) -> None:
+    before = customer.entries()
+
+    with pytest.raises(ValueError, match="cannot be disputed"):
+        bank.dashboard.open_dispute(customer.row()["reference"], minor)
+
+    assert read_charge(bank, customer).disputes == ()
+    assert customer.entries() == before
+
+
+def test_what_is_not_captured_cannot_be_disputed(bank: SandboxGateway, engine: Engine) -> None:
+    customer = Customer(bank, engine).bring_to(PaymentStatus.AUTHORIZED)
+
+    with pytest.raises(ValueError, match="cannot be disputed"):
+        bank.dashboard.open_dispute(customer.row()["reference"], 1)
+
+
+def test_the_whole_is_refunded_after_a_part(bank: SandboxGateway, customer: Customer) -> None:
+    reference = customer.row()["reference"]
+    bank.dashboard.refund(reference, 100)
+
+    answer = bank.refund(customer.call())
+
+    assert answer == Succeeded(reference, PaymentStatus.REFUNDED)
+    assert customer.row()["refunded_minor"] == AMOUNT.minor
+    assert [minor for kind, minor in customer.entries() if kind == "refund"] == [100, AMOUNT.minor - 100]
 
 
 def test_each_line_of_the_ledger_is_a_webhook_about_the_payment(

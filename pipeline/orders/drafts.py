@@ -47,9 +47,7 @@ class Draft:
 
 def check_open(book: OrderBook) -> None:
     """Raise Conflict for an order that cannot be changed: not placed yet, cancelled, or about to be."""
-    if book.state is OrderState.PENDING:
-        raise Conflict(Code.ORDER_NOT_PLACED, order_id=str(book.id), state=book.state)
-    if book.state is OrderState.CANCELLED and book.number is None:
+    if book.number is None:
         raise Conflict(Code.ORDER_NOT_PLACED, order_id=str(book.id), state=book.state)
     if book.state is OrderState.CANCELLED or book.is_cancelling:
         raise Conflict(Code.ORDER_CANCELLED, number=book.number, state=book.state)

@@ -1,16 +1,17 @@
 """The events of orders: what happened, to which lines, for how much, and who asked for it."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection
 
 from models.states import ChangeKind, LinePurpose
 from pipeline.checkouts.events import write_events
 from pipeline.database.wake_ups import wake_after_commit
 from pipeline.orders.changes import LockedChange
+from pipeline.orders.reading.changes import load_changed_lines
+from pipeline.orders.reading.views import ChangedLine
 
 #: What is told when a change is done.
 DONE_EVENTS: Final = {
@@ -28,14 +29,6 @@ CHANGE_RETRIED: Final = "order.change_retried"
 #: Nor this: the provider said something else of a refund than what it was settled as.
 LATE_ANSWER: Final = "order.late_answer"
 
-LINES: Final = text("""
-    SELECT l.change_id, l.purpose, l.line, o.sku, l.quantity, l.amount_minor, n.code AS location
-    FROM order_change_lines l JOIN order_changes c ON c.id = l.change_id
-    JOIN order_lines o ON o.order_id = c.order_id AND o.line = l.line
-    LEFT JOIN locations n ON n.id = l.location_id
-    WHERE l.change_id = ANY(CAST(:ids AS uuid[])) ORDER BY l.change_id, l.line, n.code
-""")
-
 #: The purpose of the lines that an event of each kind is about; a cancel also names what it restocked.
 _PURPOSES: Final = {
     ChangeKind.CANCEL: LinePurpose.REFUND,
@@ -51,9 +44,7 @@ def write_change_events(
     changes: Sequence[LockedChange],
 ) -> None:
     """Append an event for each of these changes: its kind, and facts beside those that every event of an order has."""
-    lines: dict[UUID, list[RowMapping]] = defaultdict(list)
-    for row in connection.execute(LINES, {"ids": list(told)}).mappings():
-        lines[row["change_id"]].append(row)
+    lines = load_changed_lines(connection, list(told))
     # One call writes one event of a kind for each checkout: two changes of one order need two calls.
     batches: list[tuple[str, dict[UUID, Mapping[str, Any]]]] = []
     for change in changes:
@@ -71,7 +62,7 @@ def write_change_events(
     wake_after_commit(connection, list(told))
 
 
-def _describe(change: LockedChange, lines: Sequence[RowMapping]) -> dict[str, Any]:
+def _describe(change: LockedChange, lines: Sequence[ChangedLine]) -> dict[str, Any]:
     purpose = _PURPOSES[change.kind]
     data: dict[str, Any] = {
         "change_id": str(change.id),
@@ -80,17 +71,17 @@ def _describe(change: LockedChange, lines: Sequence[RowMapping]) -> dict[str, An
         "kind": change.kind,
         "amount_minor": change.amount_minor,
         "currency": change.currency,
-        "lines": [_describe_line(row) for row in lines if row["purpose"] == purpose],
+        "lines": [_describe_line(row) for row in lines if row.purpose == purpose],
         "actor": change.actor,
         "reason": change.reason,
     }
     if change.kind is ChangeKind.CANCEL:
-        data["restocked"] = [_describe_line(row) for row in lines if row["purpose"] == LinePurpose.RESTOCK]
+        data["restocked"] = [_describe_line(row) for row in lines if row.purpose == LinePurpose.RESTOCK]
     if change.kind is ChangeKind.FULFILLMENT:
         data |= {"carrier": change.options.get("carrier"), "tracking": change.options.get("tracking")}
     return data
 
 
-def _describe_line(row: RowMapping) -> dict[str, Any]:
-    described: dict[str, Any] = {name: row[name] for name in ("line", "sku", "quantity", "amount_minor")}
-    return described if row["location"] is None else {**described, "location": row["location"]}
+def _describe_line(row: ChangedLine) -> dict[str, Any]:
+    described: dict[str, Any] = {name: getattr(row, name) for name in ("line", "sku", "quantity", "amount_minor")}
+    return described if row.location is None else {**described, "location": row.location}

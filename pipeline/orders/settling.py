@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, assert_never
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -60,6 +60,8 @@ def settle_change(
                 raise Conflict(Code.ORDER_CANCELLED, number=change.number, change_id=str(change.id))
             _settle_refunds(connection, change, RefundStatus.DECLINED)
             fail_changes(connection, [(change, _read_reason(change))], said)
+        case _:
+            assert_never(resolution)
     messages = [OutgoingMessage(ORDER_CHANGES, change.id, change.now)] if state is ChangeState.RUNNING else []
     return ChangeResult(change.id, change.order_id, change.kind, state, created=False, messages=messages)
 

@@ -38,7 +38,7 @@ LATER: Final = timedelta(hours=1)
 UNANSWERED: Final = timedelta(minutes=5)
 
 FIND: Final = text(f"""
-    SELECT o.id FROM orders o JOIN payments p ON p.checkout_id = o.checkout_id
+    SELECT o.id, o.checkout_id FROM orders o JOIN payments p ON p.checkout_id = o.checkout_id
     WHERE o.checkout_id = ANY(CAST(:ids AS uuid[])) AND {WAS_PLACED}
       AND p.gateway = :gateway AND p.reference IS NOT NULL
 """)
@@ -106,14 +106,13 @@ class ChargeReader:
     def _lease(self, connection: Connection, checkout_ids: Sequence[UUID]) -> tuple[set[UUID], list[LeasedCharge]]:
         """Return the checkouts that have a charge, and those of them that nobody else reads."""
         facts = {"ids": list(checkout_ids), "gateway": self._gateway.name}
-        order_ids = lock_orders(connection, list(connection.execute(FIND, facts).scalars()))
-        if not order_ids:
+        found = {row.id: row.checkout_id for row in connection.execute(FIND, facts)}
+        if not found:
             return set(), []
+        lock_orders(connection, list(found))
         seconds = self._settings.gateway_lease_seconds
-        rows = connection.execute(LEASE, {"order_ids": order_ids, "seconds": seconds}).all()
-        of_orders = text("SELECT checkout_id FROM orders WHERE id = ANY(CAST(:ids AS uuid[]))")
-        found = set(connection.execute(of_orders, {"ids": order_ids}).scalars())
-        return found, [_read_lease(row) for row in rows]
+        rows = connection.execute(LEASE, {"order_ids": list(found), "seconds": seconds}).all()
+        return set(found.values()), [_read_lease(row) for row in rows]
 
     def _read(self, leased: LeasedCharge, began: float) -> ChargeRetrieval:
         patience_seconds = self._settings.gateway_lease_seconds - self._gateway.call_seconds

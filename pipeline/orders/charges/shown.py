@@ -25,7 +25,7 @@ from pipeline.messaging import OutgoingMessage
 from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.orders.events import DONE_EVENTS
 from pipeline.orders.refunds import Refund, ShownEffect, apply_shown_refund
-from pipeline.orders.refunds.row import read_refund
+from pipeline.orders.refunds.row import load_refunds_of
 from pipeline.settings import Settings
 
 log = structlog.get_logger()
@@ -36,12 +36,6 @@ MADE_THERE: Final = "made at the provider"
 
 #: A dispute was opened, decided, or is about another amount. Its data has the `state`.
 DISPUTED: Final = "order.disputed"
-
-REFUNDS: Final = text("""
-    SELECT id, change_id, checkout_id, n, idempotency_key, amount_minor, status, reference, leased_until, attempts,
-           code, last_error, created_at, updated_at
-    FROM refunds WHERE checkout_id = :checkout_id ORDER BY n
-""")
 
 DISPUTES: Final = text("""
     SELECT id, reference, state, amount_minor, outcome ->> 'state' AS dispute_state FROM order_changes
@@ -109,7 +103,7 @@ class Applied:
 def apply_charge(connection: Connection, order: PlacedOrder, charge: Charge, settings: Settings) -> Applied:
     """Apply a charge under the row lock of its order. The caller makes sure that no newer one was applied."""
     applied = Applied()
-    refunds = [read_refund(row) for row in connection.execute(REFUNDS, {"checkout_id": order.checkout_id})]
+    refunds = load_refunds_of(connection, order.checkout_id)
     foreign: list[ChargeRefund] = []
     # Those of the engine first: what is adopted must fit in what they leave.
     for shown in charge.refunds:

@@ -53,12 +53,18 @@ def list_changes(connection: Connection, order_id: UUID) -> tuple[ChangeView, ..
     return _view(connection, rows) if rows else ()
 
 
-def _view(connection: Connection, rows: Sequence[RowMapping]) -> tuple[ChangeView, ...]:
-    ids = {"ids": [row["id"] for row in rows]}
+def load_changed_lines(connection: Connection, change_ids: Sequence[UUID]) -> dict[UUID, list[ChangedLine]]:
+    """Return the lines of these changes, by purpose, line and location."""
     lines: dict[UUID, list[ChangedLine]] = defaultdict(list)
-    for row in connection.execute(LINES, ids).mappings():
+    for row in connection.execute(LINES, {"ids": list(change_ids)}).mappings():
         fields = {name: row[name] for name in ("line", "sku", "quantity", "amount_minor", "location")}
         lines[row["change_id"]].append(ChangedLine(purpose=LinePurpose(row["purpose"]), **fields))
+    return lines
+
+
+def _view(connection: Connection, rows: Sequence[RowMapping]) -> tuple[ChangeView, ...]:
+    ids = {"ids": [row["id"] for row in rows]}
+    lines = load_changed_lines(connection, ids["ids"])
     refunds: dict[UUID, list[RefundView]] = defaultdict(list)
     for row in connection.execute(REFUNDS, ids).mappings():
         fields = {name: row[name] for name in RefundView.__dataclass_fields__}

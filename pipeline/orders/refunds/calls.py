@@ -16,32 +16,30 @@ from pipeline.orders.changes import LockedChange, run_changes
 from pipeline.orders.charges import schedule_charge_reads
 from pipeline.orders.events import LATE_ANSWER, write_change_events
 from pipeline.orders.refunds.policy import Make
-from pipeline.orders.refunds.row import Refund, read_refund, store_refunds
+from pipeline.orders.refunds.row import COLUMNS, Refund, read_refund, store_refunds
 from pipeline.settings import Settings
 
 log = structlog.get_logger()
 
 # The number is the next one of the checkout, whose order is locked. A trigger adds up what was captured.
-INTEND: Final = text("""
+INTEND: Final = text(f"""
     INSERT INTO refunds (change_id, checkout_id, n, idempotency_key, amount_minor, leased_until)
     SELECT i.change_id, i.checkout_id, n.n, i.checkout_id || ':refund_amount:' || n.n, i.amount_minor,
            now() + make_interval(secs => :lease_seconds)
     FROM unnest(CAST(:change_ids AS uuid[]), CAST(:checkout_ids AS uuid[]), CAST(:amounts AS bigint[]))
          AS i (change_id, checkout_id, amount_minor)
     CROSS JOIN LATERAL (SELECT coalesce(max(r.n), 0) + 1 AS n FROM refunds r WHERE r.checkout_id = i.checkout_id) n
-    RETURNING id, change_id, checkout_id, n, idempotency_key, amount_minor, status, reference, leased_until, attempts,
-              code, last_error, created_at, updated_at
+    RETURNING {COLUMNS}
 """)
 
 # A lease that ended without an answer: its worker crashed, which counts as an attempt, and the call may have been made.
-LEASE: Final = text("""
+LEASE: Final = text(f"""
     UPDATE refunds
     SET leased_until = now() + make_interval(secs => :lease_seconds), updated_at = now(),
         attempts = attempts + CASE WHEN leased_until IS NULL THEN 0 ELSE 1 END,
         status = CASE WHEN leased_until IS NULL THEN status ELSE 'unknown' END
     WHERE id = ANY(CAST(:ids AS bigint[]))
-    RETURNING id, change_id, checkout_id, n, idempotency_key, amount_minor, status, reference, leased_until, attempts,
-              code, last_error, created_at, updated_at
+    RETURNING {COLUMNS}
 """)
 
 

@@ -33,12 +33,14 @@ REFUND_FAILED: Final = "refund_failed"
 #: A person has said what happened.
 SETTLED_BY_PERSON: Final = "settled_by_person"
 
-_COLUMNS: Final = """id, change_id, checkout_id, n, idempotency_key, amount_minor, status, reference, leased_until,
+#: In the order in which `read_refund` takes them.
+COLUMNS: Final = """id, change_id, checkout_id, n, idempotency_key, amount_minor, status, reference, leased_until,
     attempts, code, last_error, created_at, updated_at"""
 LOAD: Final = text(f"""
-    SELECT {_COLUMNS} FROM refunds WHERE change_id = ANY(CAST(:ids AS uuid[])) ORDER BY change_id, n
+    SELECT {COLUMNS} FROM refunds WHERE change_id = ANY(CAST(:ids AS uuid[])) ORDER BY change_id, n
 """)
-FIND: Final = text(f"SELECT {_COLUMNS} FROM refunds WHERE idempotency_key = ANY(CAST(:keys AS text[]))")
+OF_CHECKOUT: Final = text(f"SELECT {COLUMNS} FROM refunds WHERE checkout_id = :checkout_id ORDER BY n")
+FIND: Final = text(f"SELECT {COLUMNS} FROM refunds WHERE idempotency_key = ANY(CAST(:keys AS text[]))")
 
 STORE: Final = text("""
     UPDATE refunds r
@@ -129,6 +131,11 @@ def load_refunds(connection: Connection, change_ids: Sequence[UUID]) -> dict[UUI
         for row in connection.execute(LOAD, {"ids": list(change_ids)}):
             found[row.change_id].append(read_refund(row))
     return found
+
+
+def load_refunds_of(connection: Connection, checkout_id: UUID) -> list[Refund]:
+    """Return all refunds of a checkout's payment, oldest first."""
+    return [read_refund(row) for row in connection.execute(OF_CHECKOUT, {"checkout_id": checkout_id})]
 
 
 def find_refunds(connection: Connection, keys: Sequence[str]) -> dict[str, Refund]:

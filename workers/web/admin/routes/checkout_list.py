@@ -1,7 +1,6 @@
 """`GET /admin/checkout-locks`: the list of checkouts, newest first, filtered, one page at a time."""
 
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -14,7 +13,7 @@ from pipeline.operations import read_page
 from pipeline.operations.checkout_search import MAX_PAGE, Filter
 from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.schemas.responses import ListView
-from workers.web.admin.templates import render_page, wants_page
+from workers.web.admin.templates import link_pages, render_page, wants_page
 from workers.web.context import context_of
 from workers.web.protection.policies import Policy, limited_as
 from workers.web.schemas.examples import CART_ID
@@ -63,15 +62,10 @@ async def list_checkouts(request: Request, wanted: Annotated[ListQuery, Query()]
     if not wants_page(request):
         found = {"checkouts": page.entries, "next_before": page.next_before, "standby": standby}
         return ListView.model_validate(found)
-    query = {name: value for name, value in request.query_params.items() if name != "before"}
-    following = None if page.next_before is None else urlencode({**query, "before": page.next_before})
     facts: dict[str, Any] = {
         "title": "Checkouts",
         "page": page,
-        "query": query,
-        "is_first": wanted.before is None,
-        "newest": urlencode(query),
-        "following": following,
+        **link_pages(request, "before", page.next_before),
         "states": list(CheckoutState),
         "standby": standby,
     }

@@ -1,7 +1,6 @@
 """`GET /admin/orders`: the list of placed orders, newest first, searched and filtered, one page at a time."""
 
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +13,7 @@ from pipeline.operations.order_search import find_orders
 from pipeline.orders.reading import OrderFilter, OrderPage, list_orders
 from workers.web.admin.authentication import ORDERS as LIST
 from workers.web.admin.authentication import AdminPageRoute
-from workers.web.admin.templates import render_page, wants_page
+from workers.web.admin.templates import link_pages, render_page, wants_page
 from workers.web.context import context_of
 from workers.web.protection.policies import Policy, limited_as
 from workers.web.responses.order_serializers import view_orders
@@ -57,14 +56,10 @@ async def list_placed_orders(request: Request, wanted: Annotated[OrderListQuery,
     page, standby = await context_of(request).read_for_people(read)
     if not wants_page(request):
         return view_orders(page)
-    query = {name: value for name, value in request.query_params.items() if name != "after"}
     facts: dict[str, Any] = {
         "title": "Orders",
         "page": page,
-        "query": query,
-        "is_first": wanted.after is None,
-        "newest": urlencode(query),
-        "following": None if page.next_after is None else urlencode({**query, "after": page.next_after}),
+        **link_pages(request, "after", page.next_after),
         "states": STATES,
         "standby": standby,
     }

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -42,6 +43,20 @@ def render_page(request: Request, name: str, facts: Mapping[str, Any], *, status
         "X-Frame-Options": "DENY",
     }
     return HTMLResponse(content, status, headers)
+
+
+def link_pages(request: Request, cursor: str, following: object | None) -> dict[str, Any]:
+    """Return the facts of a list's page that lead to its others: `cursor` is the parameter that names where one begins.
+
+    `following` is where the next page begins; None on the last.
+    """
+    query = {name: value for name, value in request.query_params.items() if name != cursor}
+    return {
+        "query": query,
+        "is_first": cursor not in request.query_params,
+        "newest": urlencode(query),
+        "following": None if following is None else urlencode({**query, cursor: following}),
+    }
 
 
 @cache

@@ -4,7 +4,7 @@ Exit codes: 0 shown, 2 the database cannot be reached.
 """
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from models.states import CheckoutState
 from pipeline.operations import read_page
 from pipeline.operations.checkout_search import MAX_PAGE, CheckoutEntry, Filter
 from scripts.environments.command_transaction import print_rows, read_for_people
+from scripts.terminal.moments import put_into_utc
 from scripts.terminal.output import say, say_json
 
 
@@ -30,7 +31,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find checkouts by state, owner, cart and time; `diagnose --checkout ID` then reports everything about one."""
-    wanted = Filter(state, owner, cart, _utc(since), _utc(until), before)
+    wanted = Filter(state, owner, cart, put_into_utc(since), put_into_utc(until), before)
     page, standby = read_for_people("checkouts", lambda connection, _: read_page(connection, wanted, limit=limit))
     if as_json:
         entries = [asdict(each) for each in page.entries]
@@ -58,10 +59,6 @@ def _describe(entry: CheckoutEntry) -> tuple[object, ...]:
         entry.failure_code,
         entry.reference,
     )
-
-
-def _utc(given: datetime | None) -> datetime | None:
-    return None if given is None else given.replace(tzinfo=given.tzinfo or UTC)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ reached, or the command line is wrong; 3 the change is in progress or needs revi
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID, uuid4
 
@@ -22,6 +22,7 @@ from pipeline.operations.order_detail import describe_change, read_order_detail
 from pipeline.operations.order_search import find_orders
 from pipeline.orders import ChangeResult
 from pipeline.orders.reading import ChangeView, OrderFilter, OrderPage, OrderView, list_orders, read_change, read_order
+from pipeline.orders.reading.listing import MAX_NUMBER, MAX_PAGE, USUAL_PAGE
 from pipeline.orders.requests import (
     CancelRequest,
     ChangeRequest,
@@ -34,6 +35,7 @@ from pipeline.settings import Settings
 from scripts.command_table import COMMANDS
 from scripts.environments.command_engine import POLL_SECONDS, Actor, Reason, open_engine
 from scripts.environments.command_transaction import open_transaction, print_rows, read_for_people
+from scripts.terminal.moments import put_into_utc
 from scripts.terminal.order_options import (
     AsJson,
     DryRun,
@@ -53,7 +55,6 @@ from workers.bootstrap import Components
 
 #: The exit code of a change that has not ended.
 NOT_ENDED: Final = 3
-MAX_LISTED: Final = 200
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=COMMANDS["orders"].help
@@ -66,7 +67,7 @@ def show_list(
     find: Annotated[
         str | None, typer.Option(help="A number, reference, customer, provider's reference, or the id of anything.")
     ] = None,
-    number: Annotated[int | None, typer.Option(min=1, help="Only the order with this number.")] = None,
+    number: Annotated[int | None, typer.Option(min=1, max=MAX_NUMBER, help="Only the order with this number.")] = None,
     reference: Annotated[str | None, typer.Option(help="Only orders with this reference of the shop.")] = None,
     customer: Annotated[str | None, typer.Option(help="Only orders of this customer.")] = None,
     owner: Annotated[str | None, typer.Option(help="Only orders of this owner.")] = None,
@@ -74,28 +75,31 @@ def show_list(
     since: Annotated[datetime | None, typer.Option(help="Only orders placed at or after this time (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Only orders placed before this time (UTC).")] = None,
     after: Annotated[str | None, typer.Option(help="Continue: the cursor that the page before has named.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MAX_LISTED, help="How many at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="How many at most.")] = USUAL_PAGE,
     as_json: AsJson = False,
 ) -> None:
     """List placed orders, newest first."""
+    if find is not None and (number, reference, customer) != (None, None, None):
+        raise typer.BadParameter("--find looks for numbers, references and customers itself: leave those options out")
     wanted = OrderFilter(
         number=number,
         reference=reference,
         customer=customer,
         state=state,
-        since=_utc(since),
-        until=_utc(until),
+        since=put_into_utc(since),
+        until=put_into_utc(until),
     )
 
     def read(connection: Connection, _: Settings) -> OrderPage:
-        chosen = wanted if find is None else find_orders(connection, find, wanted)
+        chosen = wanted if find is None else find_orders(connection, find, wanted, owner=owner)
         if chosen is None:
             return OrderPage((), None)
         return list_orders(connection, chosen, owner=owner, after=after, limit=limit)
 
     page, standby = read_for_people("orders", read)
     if as_json:
-        say_json({"orders": [asdict(each) for each in page.entries], "next_after": page.next_after})
+        orders = [asdict(each) for each in page.entries]
+        say_json({"orders": orders, "next_after": page.next_after, "standby": standby and asdict(standby)})
         return
     print_rows(LISTED, [list_entry(each) for each in page.entries])
     if standby is not None:
@@ -290,10 +294,6 @@ def _report(change: ChangeView, *, as_json: bool, is_wanted: bool = False) -> No
         raise typer.Exit(1)
     if change.state in {ChangeState.REQUESTED, ChangeState.RUNNING, ChangeState.NEEDS_REVIEW}:
         raise typer.Exit(NOT_ENDED)
-
-
-def _utc(given: datetime | None) -> datetime | None:
-    return None if given is None else given.replace(tzinfo=given.tzinfo or UTC)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,11 @@ MAX_REASON: Final = 500
 Reason = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_REASON), AfterValidator(check_printable)
 ]
+#: Characters of a person's name as an actor: with what the engine adds it fits into MAX_REFERENCE.
+MAX_ACTOR: Final = 200
+Actor = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ACTOR), AfterValidator(check_printable)
+]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_storable)]
 ShortText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable)]
 FilledText = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_storable)]

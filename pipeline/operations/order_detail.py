@@ -27,7 +27,7 @@ class OrderEvent:
     at: datetime
     kind: str
     phase: str | None
-    data: dict[str, Any]
+    data: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Search for orders by whatever somebody has: a number, a reference, a customer, the provider's reference, or an id."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
@@ -7,10 +8,10 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, text
 
-from models.money import MAX_MINOR
 from pipeline.field_types import Reference
 from pipeline.field_types.kinds import Customer
-from pipeline.orders.reading import OrderFilter
+from pipeline.orders.reading import OrderFilter, list_orders
+from pipeline.orders.reading.listing import MAX_NUMBER
 
 # Each of them uses an index, which conditions joined by OR would not. Of a cart, the newest order: a cart whose order
 # was cancelled is sold again.
@@ -32,17 +33,12 @@ BY_PROVIDER: Final = text("""
     LIMIT 1
 """)
 
-_COLUMNS: Final = {
-    "number": "SELECT 1 FROM orders WHERE number = :words",
-    "reference": "SELECT 1 FROM orders WHERE reference = :words AND number IS NOT NULL",
-    "customer": "SELECT 1 FROM orders WHERE customer = :words AND number IS NOT NULL",
-    "payment_reference": "SELECT 1 FROM payments WHERE reference = :words",
-}
-COLUMNS: Final = {name: text(f"{sql} LIMIT 1") for name, sql in _COLUMNS.items()}
+#: The meanings of words as a filter, in this order.
+COLUMNS: Final = ("number", "reference", "customer", "payment_reference")
 
 
-def find_orders(connection: Connection, words: str, wanted: OrderFilter) -> OrderFilter | None:
-    """Return the filter, narrowed to the orders that have these words; None if none has them.
+def find_orders(connection: Connection, words: str, wanted: OrderFilter, *, owner: str | None) -> OrderFilter | None:
+    """Return the filter, narrowed to the owner's orders (all owners': None) that have these words; None if none has.
 
     Of several meanings the first that finds an order counts: the id of the order, its checkout, cart or a change; its
     number, reference, customer; the reference at the provider of its payment, a refund or a dispute.
@@ -50,24 +46,33 @@ def find_orders(connection: Connection, words: str, wanted: OrderFilter) -> Orde
     words = words.strip()
     if _read(Reference, words) is None:
         return None
+    for meaning in _list_meanings(connection, words):
+        if list_orders(connection, OrderFilter(**meaning), owner=owner, limit=1).entries:
+            return replace(wanted, **meaning)
+    return None
+
+
+def _list_meanings(connection: Connection, words: str) -> Iterator[dict[str, Any]]:
+    """Yield what the words may mean, as conditions of a filter."""
     try:
         number = connection.execute(BY_ID, {"id": UUID(words)}).scalar_one_or_none()
     except ValueError:
         number = None
     if number is not None:
-        return replace(wanted, number=number)
-    for name, query in COLUMNS.items():
+        yield {"number": number}
+    for name in COLUMNS:
         value = _read_value(name, words)
-        if value is not None and connection.execute(query, {"words": value}).scalar() is not None:
-            return replace(wanted, **{name: value})
+        if value is not None:
+            yield {name: value}
     number = connection.execute(BY_PROVIDER, {"words": words}).scalar_one_or_none()
-    return None if number is None else replace(wanted, number=number)
+    if number is not None:
+        yield {"number": number}
 
 
 def _read_value(name: str, words: str) -> Any:
     if name == "number":
-        is_number = words.isascii() and words.isdigit() and len(words) < len(str(MAX_MINOR)) and int(words) > 0
-        return int(words) if is_number else None
+        is_number = words.isascii() and words.isdigit() and len(words) <= len(str(MAX_NUMBER))
+        return int(words) if is_number and 0 < int(words) <= MAX_NUMBER else None
     return _read(Customer, words) if name == "customer" else words
 
 

@@ -31,10 +31,23 @@ def _check_reason(reason: str) -> str:
         raise typer.BadParameter(f"say why, in 1 to {fields.MAX_REASON} characters") from None
 
 
+def _check_actor(actor: str) -> str:
+    try:
+        return TypeAdapter(fields.Actor).validate_python(actor)
+    except ValidationError:
+        raise typer.BadParameter(f"name who does it, in 1 to {fields.MAX_ACTOR} characters") from None
+
+
 CheckoutId = Annotated[UUID, typer.Argument(help="The checkout's id.")]
 Reason = Annotated[str, typer.Option(help="The reason, written into the checkout's events.", callback=_check_reason)]
 Actor = Annotated[
-    str, typer.Option(help="Name of the actor for the events.", default_factory=getpass.getuser, show_default="you")
+    str,
+    typer.Option(
+        help="Name of the actor for the events.",
+        default_factory=getpass.getuser,
+        show_default="you",
+        callback=_check_actor,
+    ),
 ]
 Wait = Annotated[float, typer.Option(min=0, max=600, help="Wait up to so many seconds for a stable state.")]
 

@@ -8,8 +8,9 @@ from uuid import UUID
 import typer
 from pydantic import ValidationError
 
-from models.money import MAX_MINOR, parse_amount
+from models.money import parse_amount
 from pipeline.errors.objections import explain_first
+from pipeline.orders.reading.listing import MAX_NUMBER
 from pipeline.orders.requests import LineUnits, PlacedUnits
 
 #: `1:2` or `1:2@main`. A location's code may have any character.
@@ -39,7 +40,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def read_order_name(name: str) -> tuple[UUID | None, int | None]:
     """Return the id or the number that an argument names; BadParameter for anything else."""
-    if name.isascii() and name.isdigit() and 0 < int(name) <= MAX_MINOR:
+    if name.isascii() and name.isdigit() and len(name) <= len(str(MAX_NUMBER)) and 0 < int(name) <= MAX_NUMBER:
         return None, int(name)
     try:
         return UUID(name), None

@@ -20,6 +20,8 @@ from pipeline.orders.reading.views import OrderEntry
 #: The usual and the largest page.
 USUAL_PAGE: Final = 50
 MAX_PAGE: Final = 200
+#: The largest number that an order may have.
+MAX_NUMBER: Final = 2**63 - 1
 
 # Conditions that the filter does not name are left out, so that the planner sees which index serves. An order that was
 # never placed has no number.

@@ -34,7 +34,8 @@ _ID_LIMIT: Final = 2**63
 
 HORIZON: Final = text("""
     SELECT CAST(CAST(pg_snapshot_xmin(s) AS text) AS numeric) AS oldest,
-           CAST(CAST(pg_snapshot_xmax(s) AS text) AS numeric) AS next
+           CAST(CAST(pg_snapshot_xmax(s) AS text) AS numeric) AS next,
+           (SELECT CAST(max(month) + interval '1 month' AS date) FROM detached_months) AS detached_until
     FROM pg_current_snapshot() s
 """)
 
@@ -57,8 +58,6 @@ EVENTS: Final = text("""
     WHERE f.bytes_before < :bytes
     ORDER BY f.transaction_id, f.id
 """)
-
-DETACHED_UNTIL: Final = text("SELECT CAST(max(month) + interval '1 month' AS date) FROM detached_months")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def read_feed(connection: Connection, owner: str, *, after: str | None = None, l
         ),
         next_after=position.write(),
         has_more=bool(shown) and shown[0].found > len(shown),
-        detached_until=connection.execute(DETACHED_UNTIL).scalar_one(),
+        detached_until=horizon.detached_until,
     )
 
 

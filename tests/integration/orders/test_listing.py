@@ -127,7 +127,7 @@ def test_a_search_reads_few_rows(engine: Engine, column: str, *, found: bool) ->
         fill(connection)
         words = str(connection.execute(text(f"SELECT {column} FROM orders WHERE number = 7")).scalar_one())
         before = count_rows_read(connection)
-        wanted = find_orders(connection, words, OrderFilter())
+        wanted = find_orders(connection, words, OrderFilter(), owner=None)
         assert (wanted is not None) == found  # these orders have no checkouts, and so no carts
         assert count_rows_read(connection) - before < 300
         transaction.rollback()

@@ -131,6 +131,10 @@ def test_what_was_sent_is_told_and_then_not_cancelled(shop: Works, shelf: Shelf)
     [
         (("refund", "1", "--all"), "Missing option '--reason'"),
         (("refund", "1", "--all", "--reason", " "), "say why"),
+        (("refund", "1", "--all", "--reason", "x", "--actor", "a" * 201), "name who does it, in 1 to 200 characters"),
+        (("refund", "1", "--all", "--reason", "x", "--actor", " "), "name who does it"),
+        (("show", "9" * 5000), "neither the number nor the id"),
+        (("list", "--find", "1", "--number", "1"), "leave those options out"),
         (("refund", "x", "--all", *WHY), "neither the number nor the id"),
         (("restock", "1", *WHY), "Missing option '--line'"),
         (("settle", "1", "--as", "done", *WHY), "a valid UUID"),

@@ -22,8 +22,9 @@ FORM: Final = "application/x-www-form-urlencoded"
 SIGN_IN: Final = "/admin/sign-in"
 LIST: Final = "/admin/checkout-locks"
 ORDERS: Final = "/admin/orders"
-#: The form of an order has a field for each line that its page shows; no other form has more than five.
-MAX_FIELDS: Final = 250
+#: The forms of an order have a field for each of 100 lines, or for each location that sold units of them; no other form
+#: has more than five.
+MAX_FIELDS: Final = 1000
 
 
 class SignInRoute(OpenRoute):
@@ -44,6 +45,8 @@ class AdminPageRoute(AdminRoute):
     """A page for a browser session, JSON for an API key; with the same addresses and rules."""
 
     media_types: ClassVar[frozenset[str]] = frozenset({"application/json", FORM})
+    #: MAX_FIELDS of them, with the codes of locations in their names.
+    max_bytes: ClassVar[int] = 64 * 1024
 
     async def admit(self, request: Request, headers: dict[str, str]) -> Request:
         """Return the request, with a form's fields as JSON, and without empty ones: they were not filled in."""

@@ -19,16 +19,26 @@ from workers.web.responses.problem_details import make_problem, render
 RETRY_AFTER_SECONDS: Final = 1
 
 
-async def settle_change(context: WebContext, change_id: UUID, owner: str, seconds: float) -> ChangeView:
-    """Wait until a change has ended or needs review, for at most so many seconds, and return it."""
+async def wait_for_change(
+    context: WebContext, change_id: UUID, owner: str | None, seconds: float, *, order_id: UUID | None = None
+) -> ChangeView:
+    """Wait until a change has ended or needs review, for at most so many seconds, and return it.
+
+    `owner` is None for operators. Raises NotFound (CHANGE_UNKNOWN), also for one of another order than the named one.
+    """
     structlog.contextvars.bind_contextvars(change_id=str(change_id))
 
     def read() -> Awaitable[ChangeView]:
-        return context.read(lambda connection: read_change(connection, change_id, owner))
+        return context.read(lambda connection: read_change(connection, change_id, owner, order_id=order_id))
 
     if seconds <= 0:
         return await read()
     return await context.long_polls.wait(change_id, read, lambda found: found.is_settled, seconds)
+
+
+def find_status(change: ChangeView) -> int:
+    """Return the HTTP status of a change: 200 when it has ended, 202 while it is in progress or in review."""
+    return 200 if change.ended_at is not None else 202
 
 
 async def respond_to_request(
@@ -38,15 +48,13 @@ async def respond_to_request(
 
     `granted` is the wait that the caller was granted, if a part of it is over.
     """
-    change = await settle_change(context, result.change_id, owner, seconds)
+    change = await wait_for_change(context, result.change_id, owner, seconds)
     failure = find_failure(change)
     if change.state is ChangeState.FAILED and failure is not None:
         detail = {**failure.detail, "change_id": str(change.id)}
         response = render(make_problem(Code(failure.code), failure.message, detail, checkout_id=change.checkout_id))
     else:
-        body = view_change(change).model_dump_json()
-        status = 200 if change.ended_at is not None else 202
-        response = Response(body, status, media_type="application/json")
+        response = Response(view_change(change).model_dump_json(), find_status(change), media_type="application/json")
     response.headers["Location"] = f"/orders/{change.order_id}/changes/{change.id}"
     if not change.is_settled:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

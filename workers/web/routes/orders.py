@@ -11,8 +11,8 @@ from models.states import OrderState
 from pipeline.field_types import Reference
 from pipeline.field_types.cursors import MAX_CURSOR
 from pipeline.field_types.kinds import Customer
-from pipeline.orders.reading import OrderFilter, list_orders, read_change, read_order
-from pipeline.orders.reading.listing import MAX_PAGE, USUAL_PAGE
+from pipeline.orders.reading import OrderFilter, list_orders, read_order
+from pipeline.orders.reading.listing import MAX_NUMBER, MAX_PAGE, USUAL_PAGE
 from pipeline.orders.requests import (
     CancelRequest,
     ChangeRequest,
@@ -24,7 +24,7 @@ from workers.web.context import context_of
 from workers.web.headers import read_key, read_wait
 from workers.web.protection.authentication import OrdersRoute, caller_of
 from workers.web.protection.policies import Policy, limited_as
-from workers.web.responses.order_responses import respond_to_request, settle_change
+from workers.web.responses.order_responses import respond_to_request, wait_for_change
 from workers.web.responses.order_serializers import view_change, view_order, view_orders
 from workers.web.schemas.examples import CHANGE_ID, ORDER_ID
 from workers.web.schemas.moments import Moment
@@ -52,8 +52,6 @@ Key = Annotated[
         examples=["refund-4711-1"],
     ),
 ]
-#: The largest number that is stored.
-MAX_NUMBER: Final = 2**63 - 1
 
 READ: Final = describe_problems(401, 403, 404, 422, 429, 500, 503)
 WRITTEN: Final[dict[int | str, dict[str, Any]]] = CHANGE_RESPONSES | describe_problems(
@@ -113,9 +111,8 @@ async def read_own_change(
 ) -> ChangeView:
     """Return a change of an order; with `Prefer: wait=N` once it has ended or needs review."""
     context, owner = context_of(request), caller_of(request).owner
-    found = await context.read(lambda connection: read_change(connection, change_id, owner, order_id=order_id))
     seconds = read_wait(prefer, context.settings.web_max_wait_seconds)
-    return view_change(found if found.is_settled else await settle_change(context, change_id, owner, seconds))
+    return view_change(await wait_for_change(context, change_id, owner, seconds, order_id=order_id))
 
 
 @router.post("/orders/{order_id}/cancel", response_model=ChangeView, responses=WRITTEN)

@@ -7,8 +7,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from pipeline.security import Scope
+from pipeline.security import Scope, create_key
 from tests.integration.workers.web.stage import Stage, pay, put_cart
+from tests.support.harness import OWNER
 
 ORDERS: Final = "/admin/orders"
 
@@ -20,9 +21,9 @@ def shop(stage: Stage) -> httpx2.Client:
     return stage.client(Scope.CHECKOUT, Scope.ORDERS)
 
 
-def buy(shop: httpx2.Client, **others: Any) -> dict[str, Any]:
+def buy(shop: httpx2.Client, *, token: str = "tok_ok", **others: Any) -> dict[str, Any]:
     """Buy two cups and return the order."""
-    answer = pay(shop, {"cart_id": str(put_cart(shop, ("cup", 2), **others))})
+    answer = pay(shop, {"cart_id": str(put_cart(shop, ("cup", 2), **others))}, token=token)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = shop.get(f"/orders/{answer.json()['order']['id']}").json()
     return found
@@ -162,11 +163,62 @@ def test_no_change_without_a_reason_a_session_or_from_another_site(
 
 def test_a_key_reads_and_changes_orders_as_json(shop: httpx2.Client, desk: httpx2.Client) -> None:
     order = buy(shop)
-    assert [each["id"] for each in desk.get(ORDERS).json()["orders"]] == [order["id"]]
+    listed = desk.get(ORDERS).json()
+    assert [(each["id"], each["owner"]) for each in listed["orders"]] == [(order["id"], OWNER)]
+    assert (listed["next_after"], listed["standby"]) == (None, None)
+    without_key = desk.post(f"{ORDERS}/{order['id']}/refund", json={"how": "all", "reason": "x"})
+    assert (without_key.status_code, without_key.json()["code"]) == (400, "idempotency_key_required")
+    assert desk.get(f"{ORDERS}/{order['id']}").json()["changes"] == []
     done = desk.post(f"{ORDERS}/{order['id']}/refund", json={"how": "all", "reason": "x", "key": "k"}).json()
     again = desk.post(f"{ORDERS}/{order['id']}/refund", json={"how": "all", "reason": "x", "key": "k"}).json()
     assert (done["state"], done["amount_minor"], again["id"]) == ("done", 1000, done["id"])
-    assert desk.get(f"{ORDERS}/{order['id']}").json()["refundable_minor"] == 0
+    shown = desk.get(f"{ORDERS}/{order['id']}").json()
+    assert (shown["refundable_minor"], shown["owner"]) == (0, OWNER)
+    assert [each["kind"] for each in shown["events"] if each["kind"].startswith("order.")] == [
+        "order.placed",
+        "order.refunded",
+    ]
+
+
+def test_a_search_is_about_one_owner_if_it_names_one(shop: httpx2.Client, desk: httpx2.Client) -> None:
+    # The newest order's reference is the number of the other.
+    order = buy(shop)
+    other = buy(shop, reference=str(order["number"]))
+
+    def find(**wanted: Any) -> list[str]:
+        return [each["id"] for each in desk.get(ORDERS, params={"find": order["number"], **wanted}).json()["orders"]]
+
+    assert find() == find(owner=OWNER) == [order["id"]]
+    assert find(owner="nobody") == []
+    assert [each["id"] for each in desk.get(ORDERS, params={"find": other["id"]}).json()["orders"]] == [other["id"]]
+
+
+def test_a_change_in_progress_is_accepted_and_not_done(
+    shop: httpx2.Client, desk: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.web.admin.routes.order_changes.WAIT_SECONDS", 0)
+    order = buy(shop, token="tok_ok+tok_refund_amount_timeout_after")
+    asked = desk.post(f"{ORDERS}/{order['id']}/refund", json={"how": "all", "reason": "x", "key": "k"})
+    assert (asked.status_code, asked.json()["state"] in {"requested", "running"}) == (202, True)
+
+
+def test_the_actor_of_a_key_with_a_long_name_is_cut(stage: Stage, shop: httpx2.Client) -> None:
+    order = buy(shop)
+    with stage.engine.begin() as connection:
+        record, token = create_key(connection, owner="staff", name="n" * 255, scopes=[Scope.ADMIN])
+    client = stage.client(token=token)
+    done = client.post(f"{ORDERS}/{order['id']}/refund", json={"how": "all", "reason": "x", "key": "k"})
+    assert (done.status_code, done.json()["actor"]) == (200, f"operator:{'n' * 200} (key {record.id})")
+
+
+def test_a_form_of_many_fields_is_read(shop: httpx2.Client, browser: httpx2.Client) -> None:
+    order = buy(shop)
+    fields = {f"units.1.far-away-{n}": "0" for n in range(900)}
+    asked = send(browser, order, "restock", **{**fields, "units.1.main": "1", "reason": "x"})
+    assert (asked.status_code, '<td class="number">1</td><td>main</td>' in asked.text) == (200, True), asked.text
+    fields |= {f"units.2.far-away-{n}": "0" for n in range(900)}
+    refused = send(browser, order, "restock", **{**fields, "units.1.main": "1", "reason": "x"})
+    assert (refused.status_code, "more than 1000 fields" in refused.text) == (422, True)
 
 
 def test_text_from_outside_is_shown_as_text(shop: httpx2.Client, browser: httpx2.Client) -> None:

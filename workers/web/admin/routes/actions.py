@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from models.states import CheckoutState
+from pipeline.field_types.kinds import MAX_ACTOR
 from pipeline.security import Caller
 from workers.web.admin.authentication import LIST, AdminPageRoute
 from workers.web.admin.routes.checkout_detail import SAID, CheckoutId
@@ -55,7 +56,7 @@ async def retry_checkout(request: Request, checkout_id: CheckoutId, form: Reason
 
 def name_actor(caller: Caller) -> str:
     """Return the actor for the events: the API key's name, and its id, since two may have one name."""
-    return f"{caller.name} (key {caller.key_id})"
+    return f"{caller.name[:MAX_ACTOR]} (key {caller.key_id})"
 
 
 async def _respond(request: Request, checkout_id: UUID, action: str, *, changed: bool) -> Response | ActedView:

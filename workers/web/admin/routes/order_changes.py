@@ -19,6 +19,7 @@ from workers.web.context import context_of
 from workers.web.headers import read_key
 from workers.web.protection.authentication import caller_of
 from workers.web.protection.policies import Policy, limited_as
+from workers.web.responses.order_responses import find_status, wait_for_change
 from workers.web.responses.order_serializers import view_change
 
 router = APIRouter(route_class=AdminPageRoute, include_in_schema=False)
@@ -68,7 +69,7 @@ async def change_order(request: Request, order_id: OrderId, action: Action, fiel
     if _must_confirm(request, fields):
         draft = await context.run(lambda: orders.preview(order_id, None, asked))
         return _confirm(request, order, draft, action, f"{TITLES[action]} {order.number}", fields)
-    actor, key = f"operator:{name_actor(caller_of(request))}", read_key(fields.get("key", f"admin-{uuid4()}"))
+    actor, key = f"operator:{name_actor(caller_of(request))}", read_key(fields.get("key", ""))
     result = await context.run(lambda: orders.request(order_id, None, asked, actor=actor, idempotency_key=key))
     return await _respond(request, result.change_id, order_id)
 
@@ -103,12 +104,8 @@ def _confirm(
 
 async def _respond(request: Request, change_id: UUID, order_id: UUID) -> Response:
     context = context_of(request)
-
-    async def read() -> ChangeView:
-        return await context.read(lambda connection: read_change(connection, change_id, None))
-
     seconds = min(WAIT_SECONDS, context.settings.web_max_wait_seconds)
-    change = await context.long_polls.wait(change_id, read, lambda found: found.is_settled, seconds)
+    change = await wait_for_change(context, change_id, None, seconds, order_id=order_id)
     if wants_page(request):
         return RedirectResponse(f"{ORDERS}/{order_id}?change={change_id}", 303)
-    return Response(view_change(change).model_dump_json(), media_type="application/json")
+    return Response(view_change(change).model_dump_json(), find_status(change), media_type="application/json")

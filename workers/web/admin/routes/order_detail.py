@@ -11,11 +11,11 @@ from models.states import ChangeState
 from pipeline.operations.order_detail import OrderDetail, read_order_detail
 from pipeline.orders.requests import Resolution
 from workers.web.admin.authentication import ORDERS, AdminPageRoute
+from workers.web.admin.schemas.orders import OwnedDetailView
 from workers.web.admin.templates import render_page, wants_page
 from workers.web.context import context_of
 from workers.web.protection.policies import Policy, limited_as
 from workers.web.responses.order_serializers import view_order
-from workers.web.schemas.orders import OrderDetailView
 
 router = APIRouter(route_class=AdminPageRoute, include_in_schema=False)
 
@@ -32,9 +32,9 @@ RESOLUTIONS: Final = {
 }
 
 
-@router.get(f"{ORDERS}/{{order_id}}", response_model=OrderDetailView)
+@router.get(f"{ORDERS}/{{order_id}}", response_model=OwnedDetailView)
 @limited_as(Policy.READS)
-async def show_order(request: Request, order_id: OrderId) -> Response | OrderDetailView:
+async def show_order(request: Request, order_id: OrderId) -> Response | OwnedDetailView:
     """Return everything about an order: what was sold, what is left of it, its changes and events."""
 
     def read(connection: Connection) -> OrderDetail:
@@ -43,18 +43,20 @@ async def show_order(request: Request, order_id: OrderId) -> Response | OrderDet
     detail = await context_of(request).read(read)
     order = detail.order
     if not wants_page(request):
-        return view_order(order)
+        shown = view_order(order).model_dump()
+        return OwnedDetailView.model_validate({**shown, "owner": order.owner, "events": detail.events})
     changed = request.query_params.get("change", "")
     change = next((each for each in order.changes if str(each.id) == changed), None)
+    lines = order.lines[:MOST_LINES]
     facts: dict[str, Any] = {
         "title": f"Order {order.number}",
         "order": order,
         "events": detail.events,
         "said": change,
-        "lines": order.lines[:MOST_LINES],
+        "lines": lines,
         "in_review": [each for each in order.changes if each.state is ChangeState.NEEDS_REVIEW],
         "resolutions": RESOLUTIONS,
-        "can_restock": any(each.restockable for each in order.lines),
-        "can_fulfill": any(each.fulfillable for each in order.lines),
+        "can_restock": any(each.restockable for each in lines),
+        "can_fulfill": any(each.fulfillable for each in lines),
     }
     return render_page(request, "order_detail.html", facts)

@@ -9,20 +9,20 @@ from starlette.responses import Response
 
 from models.states import OrderState
 from pipeline.field_types import Reference
+from pipeline.field_types.cursors import MAX_CURSOR
 from pipeline.operations.order_search import find_orders
 from pipeline.orders.reading import OrderFilter, OrderPage, list_orders
+from pipeline.orders.reading.listing import MAX_PAGE, USUAL_PAGE
 from workers.web.admin.authentication import ORDERS as LIST
 from workers.web.admin.authentication import AdminPageRoute
+from workers.web.admin.schemas.orders import OwnedListView
 from workers.web.admin.templates import link_pages, render_page, wants_page
 from workers.web.context import context_of
 from workers.web.protection.policies import Policy, limited_as
-from workers.web.responses.order_serializers import view_orders
 from workers.web.schemas.moments import Moment
-from workers.web.schemas.orders import OrderListView
 
 router = APIRouter(route_class=AdminPageRoute, include_in_schema=False)
 
-PAGE_SIZE: Final = 50
 #: The states of an order that was placed.
 STATES: Final = (OrderState.PLACED, OrderState.CANCELLED)
 
@@ -37,25 +37,26 @@ class OrderListQuery(BaseModel):
     owner: Reference | None = Field(None, description="only this owner's")
     since: Moment | None = Field(None, description="only those placed since then (UTC)")
     until: Moment | None = Field(None, description="only those placed before then (UTC)")
-    after: str | None = Field(None, max_length=50, description="continue: `next` of the page before")
-    limit: int = Field(PAGE_SIZE, ge=1, le=200, description="at most so many")
+    after: str | None = Field(None, max_length=MAX_CURSOR, description="continue: `next_after` of the page before")
+    limit: int = Field(USUAL_PAGE, ge=1, le=MAX_PAGE, description="at most so many")
 
 
-@router.get(LIST, response_model=OrderListView)
+@router.get(LIST, response_model=OwnedListView)
 @limited_as(Policy.READS)
-async def list_placed_orders(request: Request, wanted: Annotated[OrderListQuery, Query()]) -> Response | OrderListView:
+async def list_placed_orders(request: Request, wanted: Annotated[OrderListQuery, Query()]) -> Response | OwnedListView:
     """List placed orders, newest first. Every page costs the same, however many orders there are."""
     filters = OrderFilter(state=wanted.state, since=wanted.since, until=wanted.until)
 
     def read(connection: Connection) -> OrderPage:
-        chosen = filters if wanted.find is None else find_orders(connection, wanted.find, filters)
+        chosen = filters if wanted.find is None else find_orders(connection, wanted.find, filters, owner=wanted.owner)
         if chosen is None:
             return OrderPage((), None)
         return list_orders(connection, chosen, owner=wanted.owner, after=wanted.after, limit=wanted.limit)
 
     page, standby = await context_of(request).read_for_people(read)
     if not wants_page(request):
-        return view_orders(page)
+        found = {"orders": page.entries, "next_after": page.next_after, "standby": standby}
+        return OwnedListView.model_validate(found)
     facts: dict[str, Any] = {
         "title": "Orders",
         "page": page,

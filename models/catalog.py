@@ -117,7 +117,8 @@ class StockLevelRecord(Base):
 class StockMovementRecord(Base):
     """Append-only ledger: on_hand = sum(receive, adjust, restock, sell, balance); reserved = the rest, and sell.
 
-    A `balance` is the sum of what was sold in a month whose movements are detached.
+    A `balance` is the sum of what was sold in a month whose movements are detached. `change_id` is the order change of
+    a restock, or the batch of the catalog (models/catalog_change.py) of what was set by hand.
     """
 
     __tablename__ = "stock_movements"
@@ -133,7 +134,11 @@ class StockMovementRecord(Base):
         CheckConstraint(
             "(checkout_id IS NULL) = (kind IN ('receive', 'adjust', 'balance', 'restock'))", name="checkout"
         ),
-        CheckConstraint("(change_id IS NOT NULL) = (kind = 'restock')", name="change"),
+        CheckConstraint(
+            "CASE kind WHEN 'restock' THEN change_id IS NOT NULL WHEN 'receive' THEN true WHEN 'adjust' THEN true"
+            " ELSE change_id IS NULL END",
+            name="change",
+        ),
         ForeignKeyConstraint(["variant_id", "location_id"], ["stock_levels.variant_id", "stock_levels.location_id"]),
         # Not a primary key, which has no column that may be null.
         UniqueConstraint("checkout_id", "id", postgresql_nulls_not_distinct=True),

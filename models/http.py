@@ -21,7 +21,7 @@ class ApiKeyRecord(Base):
     __table_args__ = (
         max_length("owner", MAX_REFERENCE),
         CheckConstraint(
-            "scopes <@ ARRAY['admin', 'checkout', 'events', 'orders', 'prices'] AND scopes <> '{}'",
+            "scopes <@ ARRAY['admin', 'catalog', 'checkout', 'events', 'orders', 'prices'] AND scopes <> '{}'",
             name="scopes",
         ),
     )

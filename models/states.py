@@ -210,6 +210,15 @@ class ChangeKind(StrEnum):
     DISPUTE = "dispute"  # opened by the buyer's bank; the provider reports it
 
 
+class CatalogKind(StrEnum):
+    """What a batch of the catalog's writers sets."""
+
+    VARIANTS = "variants"
+    PRICES = "prices"
+    STOCK = "stock"
+    TRANSFERS = "transfers"
+
+
 class ChangeState(StrEnum):
     """The state of an order change."""
 

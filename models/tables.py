@@ -11,6 +11,7 @@ from models.catalog import (
     StockMovementRecord,
     VariantRecord,
 )
+from models.catalog_change import CatalogChangeRecord
 from models.checkout import (
     CheckoutLineRecord,
     CheckoutRecord,
@@ -42,6 +43,7 @@ __all__ = [
     "Base",
     "CartLineRecord",
     "CartRecord",
+    "CatalogChangeRecord",
     "CheckoutLineRecord",
     "CheckoutRecord",
     "CouponRecord",

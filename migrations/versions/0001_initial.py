@@ -16,6 +16,7 @@ FOLDER: Final = Path(__file__).resolve().parent.parent / "sql" / revision
 TABLES: Final = (
     "carts",
     "catalog",
+    "catalog_changes",
     "pricing",
     "checkouts",
     "stock",

@@ -1,8 +1,9 @@
 """The catalog: variants, prices, stock, tax rates, exchange rates.
 
-Public modules: `allocation` (units of stock to lines), `derived_skus`, `exchange_rates`, `locations`, `look_alikes`
-(the sku that may have been meant), `rate_leaps` (rates that are not to be believed), `stock_rows` (all that may be said
-of stock), `tax_rates`.
+Public modules: `allocation` (units of stock to lines), `batches` and `batches.forms` (what writers send),
+`derived_skus`, `exchange_rates`, `locations`, `look_alikes` (the sku that may have been meant), `rate_leaps` (rates
+that are not to be believed), `reading` (variants and their stock), `stock_rows` (all that may be said of stock),
+`tax_rates`.
 """
 
 from typing import TYPE_CHECKING

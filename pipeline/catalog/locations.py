@@ -44,10 +44,16 @@ def find_locations(connection: Connection, codes: Collection[str], *, create: bo
 
 def require_locations(connection: Connection, codes: Collection[str]) -> None:
     """Raise NotFound as `find_locations` does without `create`; writes nothing."""
+    if unknown := find_unknown_locations(connection, codes):
+        raise unknown[min(unknown)]
+
+
+def find_unknown_locations(connection: Connection, codes: Collection[str]) -> dict[str, NotFound]:
+    """Return why each of these that does not exist is refused; none while there is no location at all."""
     known = _list(connection)
-    for code in sorted(codes):
-        if known and code not in known:
-            raise NotFound(Code.LOCATION_UNKNOWN, location=code, hint=_hint(code, sorted(known)))
+    missing = [code for code in codes if code not in known] if known else []
+    hints = {code: _hint(code, sorted(known)) for code in missing}
+    return {code: NotFound(Code.LOCATION_UNKNOWN, location=code, hint=hint) for code, hint in hints.items()}
 
 
 def _list(connection: Connection) -> Mapping[str, int]:

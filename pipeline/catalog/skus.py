@@ -25,9 +25,22 @@ def index_rows(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, Row]
 
 def find_variants(connection: Connection, skus: Iterable[str]) -> dict[str, int]:
     """Return the ids of these variants by sku; raise NotFound for the first one that does not exist."""
-    wanted = sorted(skus)
-    ids = {row.sku: row.id for row in connection.execute(FIND_VARIANTS, {"skus": wanted})}
-    for sku in wanted:
-        if sku not in ids:
-            raise NotFound(Code.SKU_UNKNOWN, sku=sku, **find_look_alikes(connection, [sku]).get(sku, {}))
+    wanted = set(skus)
+    ids = {row.sku: row.id for row in connection.execute(FIND_VARIANTS, {"skus": sorted(wanted)})}
+    if missing := sorted(wanted - ids.keys()):
+        raise explain_unknown(connection, missing[:1])[missing[0]]
     return ids
+
+
+def find_unknown(connection: Connection, skus: Iterable[str]) -> dict[str, NotFound]:
+    """Return why each of these that no variant has is refused."""
+    wanted = set(skus)
+    known = {row.sku for row in connection.execute(FIND_VARIANTS, {"skus": sorted(wanted)})}
+    return explain_unknown(connection, sorted(wanted - known))
+
+
+def explain_unknown(connection: Connection, skus: Iterable[str]) -> dict[str, NotFound]:
+    """Return the refusal of each of these, which no variant has."""
+    missing = list(skus)
+    alike = find_look_alikes(connection, missing)
+    return {sku: NotFound(Code.SKU_UNKNOWN, sku=sku, **alike.get(sku, {})) for sku in missing}

@@ -7,6 +7,7 @@ out of that order.
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final, assert_never
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -52,9 +53,10 @@ WRITE_LEVELS: Final = text("""
 """)
 
 WRITE_MOVEMENTS: Final = text("""
-    INSERT INTO stock_movements (variant_id, location_id, kind, quantity)
-    SELECT * FROM unnest(CAST(:variants AS bigint[]), CAST(:locations AS bigint[]), CAST(:kinds AS text[]),
-                         CAST(:quantities AS bigint[]))
+    INSERT INTO stock_movements (variant_id, location_id, kind, quantity, change_id)
+    SELECT t.*, CAST(:change_id AS uuid)
+    FROM unnest(CAST(:variants AS bigint[]), CAST(:locations AS bigint[]), CAST(:kinds AS text[]),
+                CAST(:quantities AS bigint[])) AS t
 """)
 
 
@@ -91,13 +93,15 @@ def set_stock(
     *,
     following: Collection[str] = (),
     create_locations: bool = False,
+    change_id: UUID | None = None,
 ) -> list[StockChange]:
     """Set the units on hand, write the difference to the ledger, and return before and after of each row, as given.
 
     Units on hand are read under the row lock: a sale that commits before is counted, one that comes after finds the new
     number. The first movement of a new level and a positive difference are a `receive`, anything else an `adjust`, and
     there is none when nothing differs: on hand always equals the sum of the ledger. The variant's backorder policy is
-    copied to all its levels, and to those of `following`, skus whose units stay as they are.
+    copied to all its levels, and to those of `following`, skus whose units stay as they are. The movements name
+    `change_id`, the batch of the catalog that they belong to.
 
     Raises, with nothing changed, NotFound for an unknown sku or location (see `pipeline/catalog/locations.py`), and
     StockRefused when a level has not the expected units, was set by hand since it was counted, or may not be oversold
@@ -124,7 +128,7 @@ def set_stock(
         if objections:
             raise StockRefused(objections)
         _write_levels(connection, [level for level in levels if level.is_stale(targets[level.key])], targets)
-        _write_movements(connection, levels, targets, requested, created)
+        _write_movements(connection, levels, targets, requested, created, change_id)
     found = {level.key: level for level in levels}
     return [StockChange(found[key].sku, found[key].location, found[key].before, targets[key]) for key in requested]
 
@@ -246,6 +250,7 @@ def _write_movements(
     targets: Mapping[Key, int],
     requested: Mapping[Key, StockInput],
     created: Set[Key],
+    change_id: UUID | None,
 ) -> None:
     moved = {level.key: targets[level.key] - level.before for level in levels if targets[level.key] != level.before}
     connection.execute(
@@ -261,5 +266,6 @@ def _write_movements(
                 for key, units in moved.items()
             ],
             "quantities": list(moved.values()),
+            "change_id": change_id,
         },
     )

@@ -80,6 +80,7 @@ CLERK: Final[Mapping[str, tuple[str, ...]]] = {
     "locations": ("INSERT",),
     "stock_levels": ("INSERT", "UPDATE"),
     "stock_movements": ("INSERT",),
+    "catalog_changes": ("INSERT",),
     "promotions": ("INSERT", "UPDATE"),
     "coupons": ("INSERT", "UPDATE"),
     "tax_rates": ("INSERT", "UPDATE"),

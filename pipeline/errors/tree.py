@@ -111,7 +111,15 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.STOCK_COUNT_OUTDATED: (
         "{sku!q} at {location!q} was set by hand since {counted_at}: count again, or give +5 or -3."
     ),
-    Code.LOCATION_UNKNOWN: "There is no location {location!q} ({hint}): correct it, or create it with --create.",
+    Code.LOCATION_UNKNOWN: (
+        "There is no location {location!q} ({hint}): correct it, or create it with --create (over HTTP,"
+        " create_locations)."
+    ),
+    Code.PRICE_OVERLAPS: ("{sku!q} has a price in {currency} from {begins} until {ends} already: name other times."),
+    Code.CATALOG_READ_ONLY: (
+        "This process may not write the catalog: have its operator set CHECKOUT_CATALOG_URL to a database user with the"
+        " role checkout_clerk."
+    ),
     Code.CHECKOUT_UNKNOWN: "There is no checkout {checkout_id} of this owner: check the id.",
     Code.CHECKOUT_ENDED: "Checkout {checkout_id} is {state}: start a new one.",
     Code.CHECKOUT_BUSY: "Checkout {checkout_id} is {state} and has its payment: wait for its outcome.",

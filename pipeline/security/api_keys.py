@@ -54,6 +54,7 @@ class Scope(StrEnum):
     PRICES = "prices"  # carts that name prices, discounts, taxes or delivery costs themselves
     ORDERS = "orders"  # orders of its owner: read, cancelled, refunded, restocked, fulfilled
     EVENTS = "events"  # the feed of its owner's events
+    CATALOG = "catalog"  # variants, prices and stock of this engine, which all owners sell
     ADMIN = "admin"  # figures, and the checkouts of all owners
 
 

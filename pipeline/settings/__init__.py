@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     #: Where people read: monitor, statistics, the admin's list, the audit. A standby, so that they cost the primary
     #: nothing. Without it they read DATABASE_URL.
     read_url: SecretStr | None = None
+    #: Where the HTTP edge writes the catalog: as a user with the role checkout_clerk, since that of DATABASE_URL, with
+    #: roles, may not. Without it the edge writes to DATABASE_URL.
+    catalog_url: SecretStr | None = None
     #: The name of this engine among several with servers of their own (docs/cells.md). Empty: it is the only one.
     cell: str = ""
 

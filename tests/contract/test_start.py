@@ -69,7 +69,7 @@ STARTS: Final = {
         TOOLS | LATER | TERMINAL | HTTP | {"apscheduler", "pipeline.webhooks.outbound.payloads"},
     ),
     "scheduler": Start(SCHEDULER, 900, TOOLS | LATER | TERMINAL | HTTP),
-    "web": Start(WEB, 1285, TOOLS | LATER | TERMINAL | {"apscheduler"}),
+    "web": Start(WEB, 1300, TOOLS | LATER | TERMINAL | {"apscheduler"}),
     "help": Start(
         COMMAND.format(arguments=["--help"]),
         340,

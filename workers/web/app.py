@@ -25,7 +25,7 @@ from workers.web.admin.routes import actions, order_changes, order_detail, order
 from workers.web.admin.routes import checkout_detail as details
 from workers.web.admin.routes import checkout_list as listing
 from workers.web.admin.sessions import COOKIE
-from workers.web.context import WebContext
+from workers.web.context import CatalogDesk, WebContext
 from workers.web.groups import Load, build_groups
 from workers.web.health_check import HealthChecker
 from workers.web.long_poll import CLIENT_NAME, LongPolls
@@ -36,7 +36,7 @@ from workers.web.protection.request_bounds import RequestBounds
 from workers.web.protection.shared_counts import SharedCounts
 from workers.web.request_metrics import RequestMeasures
 from workers.web.responses.problem_details import HEADERS, explain, render
-from workers.web.routes import carts, events, health, metrics, orders, webhooks
+from workers.web.routes import availability, carts, catalog, events, health, metrics, orders, webhooks
 from workers.web.routes import checkouts as checkout
 from workers.web.schemas.openapi import complete, name_operation
 
@@ -47,7 +47,7 @@ WAITS: Final = (0.02, 0.1, 0.5)
 READER_CONNECTIONS: Final = 2
 
 ROUTE_MODULES: Final = (
-    *(checkout, carts, orders, events, webhooks, health, metrics),
+    *(checkout, carts, orders, events, catalog, availability, webhooks, health, metrics),
     *(listing, statistics, details, actions, order_list, order_detail, order_changes, sign_in),
 )
 
@@ -120,6 +120,7 @@ def build_context(settings: Settings) -> WebContext:
         threads=threads,
         groups=build_groups(components, threads, load, settings.batch_wait_share),
         load=load,
+        catalog=CatalogDesk(own, waits=WAITS),
         reader=reader,
         reader_threads=ThreadPoolExecutor(READER_CONNECTIONS, "reader") if reader.is_apart else threads,
     )
@@ -140,6 +141,7 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
         context.threads.shutdown()
         context.reader_threads.shutdown()
         context.reader.close()
+        context.catalog.close()
         context.components.close()
 
 

@@ -1,17 +1,22 @@
 """The context that all requests of one process share: components, threads, groups, long polls, and rate limits."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from fastapi import Request
+from pydantic import SecretStr
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from pipeline.database import reading
+from pipeline.catalog.batches import CatalogService, WrittenBatch
+from pipeline.catalog.batches.forms import AnyBatch
+from pipeline.database import TransactionRunner, connect_engine, reading
 from pipeline.database.readers import Reader, Standby
+from pipeline.errors import Code, Unavailable
 from pipeline.intake import CheckoutService
 from pipeline.orders import OrderService
 from pipeline.settings import Settings
@@ -22,6 +27,41 @@ from workers.web.protection.known_credentials import KnownCredentials
 from workers.web.protection.rate_limits import RateLimits
 
 T = TypeVar("T")
+
+#: Batches that are written at once. Each has up to a thousand rows; more of them would take the buyers' processors.
+WRITERS: Final = 2
+#: SQLSTATE of a user that may not do this.
+_FORBIDDEN: Final = "42501"
+
+
+class CatalogDesk:
+    """Takes batches of the catalog, on connections and threads of their own: no buyer waits for one."""
+
+    def __init__(self, settings: Settings, *, waits: Sequence[float]) -> None:
+        """Connect at the first batch, to CHECKOUT_CATALOG_URL or DATABASE_URL."""
+        url = settings.catalog_url or SecretStr("")
+        own = settings.model_copy(update={"database_url": url}) if url.get_secret_value() else settings
+        self._engine = connect_engine(own, application_name="web.catalog", pool_size=WRITERS)
+        self._service = CatalogService(TransactionRunner(self._engine, waits=waits))
+        self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="catalog")
+
+    async def write(self, batch: AnyBatch, *, owner: str, actor: str, idempotency_key: str) -> WrittenBatch:
+        """Write a batch, as `CatalogService.write` does. Unavailable (CATALOG_READ_ONLY) if this user may not."""
+
+        def work() -> WrittenBatch:
+            return self._service.write(batch, owner=owner, actor=actor, idempotency_key=idempotency_key)
+
+        try:
+            return await _run(self._threads, work)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == _FORBIDDEN:
+                raise Unavailable(Code.CATALOG_READ_ONLY) from error
+            raise
+
+    def close(self) -> None:
+        """Finish what was begun, and disconnect."""
+        self._threads.shutdown()
+        self._engine.dispose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +76,7 @@ class WebContext:
     threads: Executor
     groups: Groups
     load: Load
+    catalog: CatalogDesk
     reader: Reader
     reader_threads: Executor
 

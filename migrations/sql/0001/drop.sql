@@ -11,7 +11,7 @@ DROP TABLE
     reservations, stock_movements,
     checkouts, checkout_lines, events, idempotency_keys, rejected_messages,
     tax_rates, exchange_rates, promotions, coupons,
-    variants, derived_skus, prices, locations, stock_levels,
+    variants, derived_skus, catalog_changes, prices, locations, stock_levels,
     carts, cart_lines,
     detached_months, owner_moves;
 DROP FUNCTION

@@ -13,6 +13,7 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON events FOR EACH ROW EXECUT
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON order_lines FOR EACH ROW EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON order_change_lines FOR EACH ROW
     EXECUTE FUNCTION append_only_guard();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON catalog_changes FOR EACH ROW EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON price_lock_lines FOR EACH ROW
     EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION append_only_guard();
@@ -23,6 +24,8 @@ CREATE TRIGGER keep_checkout_lines BEFORE TRUNCATE ON checkout_lines FOR EACH ST
 CREATE TRIGGER keep_events BEFORE TRUNCATE ON events FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_order_lines BEFORE TRUNCATE ON order_lines FOR EACH STATEMENT EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_order_change_lines BEFORE TRUNCATE ON order_change_lines FOR EACH STATEMENT
+    EXECUTE FUNCTION append_only_guard();
+CREATE TRIGGER keep_catalog_changes BEFORE TRUNCATE ON catalog_changes FOR EACH STATEMENT
     EXECUTE FUNCTION append_only_guard();
 CREATE TRIGGER keep_price_lock_lines BEFORE TRUNCATE ON price_lock_lines FOR EACH STATEMENT
     EXECUTE FUNCTION append_only_guard();

@@ -11,7 +11,7 @@ CREATE TABLE api_keys (
     revoked_at timestamptz,
     CONSTRAINT api_keys_pkey PRIMARY KEY (id),
     CONSTRAINT api_keys_owner_length_check CHECK (char_length(owner) <= 255),
-    CONSTRAINT api_keys_scopes_check CHECK (scopes <@ ARRAY['admin', 'checkout', 'events', 'orders', 'prices'] AND scopes <> '{}')
+    CONSTRAINT api_keys_scopes_check CHECK (scopes <@ ARRAY['admin', 'catalog', 'checkout', 'events', 'orders', 'prices'] AND scopes <> '{}')
 );
 
 CREATE TABLE admin_sessions (

@@ -38,7 +38,8 @@ CREATE TABLE stock_movements (
         WHEN 'release' THEN quantity < 0 WHEN 'sell' THEN quantity < 0 ELSE true END),
     CONSTRAINT stock_movements_checkout_check 
         CHECK ((checkout_id IS NULL) = (kind IN ('receive', 'adjust', 'balance', 'restock'))),
-    CONSTRAINT stock_movements_change_check CHECK ((change_id IS NOT NULL) = (kind = 'restock'))
+    CONSTRAINT stock_movements_change_check CHECK (CASE kind WHEN 'restock' THEN change_id IS NOT NULL
+        WHEN 'receive' THEN true WHEN 'adjust' THEN true ELSE change_id IS NULL END)
 ) PARTITION BY RANGE (checkout_id);
 CREATE INDEX stock_movements_variant_id_location_id_idx ON stock_movements (variant_id, location_id);
 CREATE UNIQUE INDEX stock_movements_restock_key ON stock_movements (checkout_id, change_id, variant_id, location_id)

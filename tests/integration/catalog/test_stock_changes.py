@@ -227,7 +227,8 @@ def test_an_unknown_location_is_refused_unless_it_is_to_be_created(engine: Engin
         set_stock(connection, [StockRow("A", location, 5)])
 
     assert refused.value.code == Code.LOCATION_UNKNOWN
-    assert str(refused.value) == f'There is no location "{location}" ({hint}): correct it, or create it with --create.'
+    remedy = "correct it, or create it with --create (over HTTP, create_locations)."
+    assert str(refused.value) == f'There is no location "{location}" ({hint}): {remedy}'
     with engine.begin() as connection:
         assert read_versions(connection) == before
         set_stock(connection, [StockRow("A", location, 7)], create_locations=True)

@@ -1,5 +1,6 @@
 """The worker's role does all that the engine does, and cannot change what has been written down."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Final
 
@@ -9,13 +10,17 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DatabaseError, ProgrammingError
 
 from pipeline.audit import audit
+from pipeline.catalog.batches import WrittenBatch
+from pipeline.catalog.batches.forms import VariantBatch
 from pipeline.database import connect_engine
 from pipeline.database.roles import SECRETS, Role, grant
+from pipeline.errors import Code, Unavailable
 from pipeline.gateways.installed import list_grants
 from pipeline.operations import diagnose, read_detail, read_stats
 from pipeline.settings import Settings
 from tests.support.harness import Shelf, Works, build_works
 from tests.support.workbench import take_snapshot
+from workers.web.context import CatalogDesk
 
 USERS: Final = {Role.WORKER: "test_worker", Role.CLERK: "test_clerk", Role.READER: "test_reader"}
 
@@ -220,3 +225,29 @@ def test_the_reader_reads_all_but_secrets_and_writes_nothing(
         with reader.connect() as connection, pytest.raises(ProgrammingError):
             connection.execute(text(statement))
     reader.dispose()
+
+
+def test_the_edge_writes_the_catalog_as_a_clerk_and_not_as_a_worker(
+    worker: Engine, settings: Settings, engine: Engine
+) -> None:
+    batch = VariantBatch.model_validate({"rows": [{"sku": "cup", "title": "A cup"}]})
+
+    async def write(**urls: SecretStr) -> WrittenBatch:
+        desk = CatalogDesk(settings.model_copy(update=urls), waits=(0.01,))
+        try:
+            return await desk.write(batch, owner="erp", actor="key:k", idempotency_key="k")
+        finally:
+            desk.close()
+
+    def name(role: Role) -> SecretStr:
+        url = make_url(settings.database_url.get_secret_value()).set(username=USERS[role])
+        return SecretStr(url.render_as_string(hide_password=False))
+
+    with pytest.raises(Unavailable) as refused:
+        asyncio.run(write(database_url=name(Role.WORKER)))
+    assert refused.value.code is Code.CATALOG_READ_ONLY
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM variants")).scalar_one() == 0
+    assert asyncio.run(write(database_url=name(Role.WORKER), catalog_url=name(Role.CLERK))).done == 1
+    with engine.begin() as connection:
+        assert connection.scalars(text("SELECT sku FROM variants")).all() == ["cup"]

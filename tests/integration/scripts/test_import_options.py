@@ -137,7 +137,8 @@ def test_an_unknown_location_is_refused_before_anything_is_written_unless_it_is_
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        'There is no location "mian" (did you mean "main"?): correct it, or create it with --create.\n'
+        'There is no location "mian" (did you mean "main"?): correct it, or create it with --create (over HTTP,'
+        " create_locations).\n"
     )
     with engine.begin() as connection:
         assert read_versions(connection) == before

@@ -1,5 +1,7 @@
 """The command that sets stock, and the catalog commands' errors of an unusable database."""
 
+import json
+
 import pytest
 from sqlalchemy import Engine, text
 
@@ -16,6 +18,38 @@ def test_stock_prints_before_and_after(engine: Engine, environment: dict[str, st
     assert (result.exit_code, result.stdout) == (0, "A at main: 5 before, 9 now\n")
     with engine.begin() as connection:
         assert read_stock(connection) == [("A", "main", 9, 0, False)]
+
+
+def test_the_ledger_says_who_has_changed_the_stock_and_why(engine: Engine, environment: dict[str, str]) -> None:
+    with engine.begin() as connection:
+        stock_up(connection, 5)
+    about = ("--reason", "came in", "--reference", "DN-17", "--actor", "ada")
+
+    assert call("stock", "A", "+3", *about).exit_code == 0
+    assert call("stock", "A", "8", "--expect", "8", *about).exit_code == 0
+
+    with engine.begin() as connection:
+        found = connection.execute(
+            text("""
+            SELECT c.actor, c.reason, c.reference, c.kind, m.kind, m.quantity
+            FROM catalog_changes c JOIN stock_movements m ON m.change_id = c.id""")
+        ).all()
+        # What changes nothing is no change.
+        assert [tuple(each) for each in found] == [("operator:ada", "came in", "DN-17", "stock", "receive", 3)]
+        assert connection.execute(text("SELECT count(*) FROM catalog_changes")).scalar_one() == 1
+
+
+def test_variants_are_shown_with_prices_and_stock(engine: Engine, environment: dict[str, str]) -> None:
+    with engine.begin() as connection:
+        stock_up(connection, 5, reserved=3)
+
+    shown = call("show", "A", " A")
+    assert shown.exit_code == 0
+    assert "A\tmain\t5\t3\t2" in shown.stdout.splitlines()
+    unknown = call("show", "A", "B", "--json")
+    assert unknown.exit_code == 1
+    assert [each["sku"] for each in json.loads(unknown.stdout)["variants"]] == ["A"]
+    assert call("show", "").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -47,6 +81,8 @@ def test_stock_prints_before_and_after(engine: Engine, environment: dict[str, st
             2,
             'There is no location "mian" (did you mean "main"?)',
         ),
+        ("a long reference", ("A", "+1", "--reference", "r" * 256), 2, "255"),
+        ("no actor", ("A", "+1", "--actor", " "), 2, "name who does it"),
         ("no location", ("A", "9", "--location", " "), 2, "a location has a name, such as main"),
         ("not text", ("\udcff", "9"), 1, "The sku or the location is not text in this terminal's encoding"),
     ],

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from models.states import MoveState
 from pipeline.carts.cart_input import CartContent
+from pipeline.catalog.batches.forms import PriceBatch, StockBatch, TransferBatch, VariantBatch
 from pipeline.checkouts.moving import explain_move
 from pipeline.errors import Code, Refused
 from pipeline.orders.requests import FulfillmentRequest, RefundRequest, RestockRequest
@@ -31,8 +32,11 @@ Content = TypeVar("Content", bound=CartContent)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-#: Forms with a cart, or with lines of an order.
-CARRIERS: Final = (CartForm, CheckoutForm, RefundRequest, RestockRequest, FulfillmentRequest)
+#: Forms with a cart, with lines of an order, or with rows of the catalog.
+CARRIERS: Final = (
+    *(CartForm, CheckoutForm, RefundRequest, RestockRequest, FulfillmentRequest),
+    *(VariantBatch, PriceBatch, StockBatch, TransferBatch),
+)
 #: All other bodies have some hundred bytes.
 MAX_FORM_BYTES: Final = 16 * 1024
 #: In logs and metrics, as in nginx's, for a request that its client has not sent completely.
@@ -138,6 +142,12 @@ class EventsRoute(OpenRoute):
     """A route for keys with the scope `events`."""
 
     scope_needed = Scope.EVENTS
+
+
+class CatalogRoute(OpenRoute):
+    """A route for keys with the scope `catalog`."""
+
+    scope_needed = Scope.CATALOG
 
 
 class AdminRoute(OpenRoute):

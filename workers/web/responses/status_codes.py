@@ -38,6 +38,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
         Code.STOCK_EXPECTATION_REQUIRED,
         Code.STOCK_CHANGED,
         Code.STOCK_COUNT_OUTDATED,
+        Code.PRICE_OVERLAPS,
         Code.PRICE_CHANGED,
         Code.COUPON_USED_UP,
         Code.CANCELLED,
@@ -99,6 +100,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
     503: (
         Code.UNAVAILABLE,
         Code.READING_UNAVAILABLE,
+        Code.CATALOG_READ_ONLY,
         Code.OVERLOADED,
         Code.OWNER_MOVING,
         Code.EXCHANGE_RATE_STALE,

@@ -98,12 +98,14 @@ CHECKOUT: Final[dict[str, Any]] = {
 
 #: The facts in the examples of error sentences.
 FACTS: Final[dict[str, Any]] = {
+    "ends": "2026-11-27T12:00:00+00:00",
     "actor": "ada",
     "allowed": "GET, POST",
     "amount": "39.00 EUR",
     "attempts": 5,
     "available": 0,
     "base": "EUR",
+    "begins": "2026-11-26T12:00:00+00:00",
     "cap_seconds": 3600,
     "cart_currency": "EUR",
     "cart_id": CART_ID,

@@ -72,7 +72,10 @@ CHANGE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 
 #: Operations with an Idempotency-Key.
 KEYED: Final = frozenset(
-    {"processCheckout", "cancelOrder", "refundOrder", "restockOrder", "fulfillOrder", "cancelCheckout"}
+    {
+        *("processCheckout", "cancelOrder", "refundOrder", "restockOrder", "fulfillOrder", "cancelCheckout"),
+        *("writeVariants", "writePrices", "changeStock", "transferStock"),
+    }
 )
 
 #: The response to a browser, at an address with JSON for programs.

@@ -102,7 +102,7 @@ def test_the_list_is_completed_without_importing_a_command() -> None:
         ("checkout ", TOP),
         ("checkout d", ["demo", "diagnose"]),
         ("checkout checkouts ", ["list", "show", "release", "retry", "cleanup"]),
-        ("checkout catalog ", ["import", "stock", "rates", "tax"]),
+        ("checkout catalog ", ["import", "stock", "show", "rates", "tax"]),
         ("checkout checkouts retry --re", ["--reason"]),
         ("checkout checkouts list --state c", ["completed", "cancelled"]),
     ],

@@ -33,6 +33,8 @@ COMMANDS: Final = {
     "reconcile": Command("Audit, and compare with the payment provider.", "scripts.reconcile:main"),
     "partitions": Command("Make and detach the partitions of months.", "scripts.partitions:app"),
     "catalog": Command("Import products, stock, exchange rates and tax rates.", "scripts.catalog:app"),
+    "promotions": Command("Create, list, show and end promotions.", "scripts.promotions:app"),
+    "coupons": Command("Create, import, list and export coupons.", "scripts.coupons:app"),
     "keys": Command("Create, list and revoke API keys.", "scripts.keys:app"),
     "cells": Command("Route shops to their cells, and move them.", "scripts.cells:app"),
     "webhooks": Command("Manage webhook endpoints and their deliveries.", "scripts.webhooks:app"),

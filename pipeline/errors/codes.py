@@ -69,6 +69,7 @@ class Code(StrEnum):
     STOCK_CHANGED = "stock_changed"
     STOCK_COUNT_OUTDATED = "stock_count_outdated"
     LOCATION_UNKNOWN = "location_unknown"
+    PROMOTION_UNKNOWN = "promotion_unknown"
     PRICE_OVERLAPS = "price_overlaps"
     CATALOG_READ_ONLY = "catalog_read_only"
     # the checkout

@@ -115,6 +115,7 @@ SENTENCES: Final[dict[Code, str]] = {
         "There is no location {location!q} ({hint}): correct it, or create it with --create (over HTTP,"
         " create_locations)."
     ),
+    Code.PROMOTION_UNKNOWN: "There is no promotion {promotion_id}: `checkout promotions list --all` shows them.",
     Code.PRICE_OVERLAPS: ("{sku!q} has a price in {currency} from {begins} until {ends} already: name other times."),
     Code.CATALOG_READ_ONLY: (
         "This process may not write the catalog: have its operator set CHECKOUT_CATALOG_URL to a database user with the"

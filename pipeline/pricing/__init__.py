@@ -1,7 +1,8 @@
 """Pricing: from a cart to a quote, which is frozen, and compared with what the caller expects.
 
 Public modules: `charge` (can it be charged), `coupons`, `exchange` (between currencies), `loader` (what is valid now),
-`taxes.tax_ids` (reverse charge), `terms` (what a quote is made from).
+`promotions.records` (promotions and coupons as people make them), `taxes.tax_ids` (reverse charge), `terms` (what a
+quote is made from).
 """
 
 from pipeline.pricing.drift import find_drift, find_tolerance

@@ -77,6 +77,14 @@ LASTING: Final = {
     "python -m workers.scheduler": "scheduler.started",
     "python -m workers.web": "web.started",
 }
+#: What an ID is of, by the command: the table, the column of its time, and the command that makes one.
+PROMOTE: Final = ("promotions", "id", "promotions create --title Sale --kind percentage --percent 5")
+MAKERS: Final = {
+    "webhooks": ("webhook_endpoints", "created_at", "webhooks add https://shop.example/hook"),
+    "keys": ("api_keys", "created_at", "keys create --owner shop-2"),
+    "promotions": PROMOTE,
+    "coupons": PROMOTE,
+}
 #: The folder of this environment's commands.
 BIN: Final = Path(sys.executable).parent
 
@@ -120,13 +128,12 @@ def commands() -> list[tuple[str, str]]:
 
 def fill_in(command: str, place: Place) -> str:
     """Replace placeholders with existing values."""
-    if command.endswith(" ID"):
-        table = "webhook_endpoints" if " webhooks " in command else "api_keys"
-        add = "webhooks add https://shop.example/hook" if " webhooks " in command else "keys create --owner shop-2"
+    if re.search(r" (ID|NUMBER)\b", command):
+        table, column, add = MAKERS[command.split()[1]]
         assert run_checkout(add).exit_code == 0
-        [(found,)] = place.shelf.rows(f"SELECT id FROM {table} ORDER BY created_at DESC LIMIT 1")
-        return command.removesuffix("ID") + str(found)
-    return command.replace(" SKU ", " kettle ")
+        [(found,)] = place.shelf.rows(f"SELECT id FROM {table} ORDER BY {column} DESC LIMIT 1")
+        return re.sub(r" (ID|NUMBER)\b", f" {found}", command)
+    return re.sub(r" SKU\b", " kettle", command)
 
 
 def run_checkout(arguments: str) -> Any:

@@ -19,6 +19,7 @@ _CODES: Final[dict[int, tuple[Code, ...]]] = {
         Code.CHANGE_UNKNOWN,
         Code.SKU_UNKNOWN,
         Code.LOCATION_UNKNOWN,
+        Code.PROMOTION_UNKNOWN,
         Code.GATEWAY_UNKNOWN,
         Code.ROUTE_UNKNOWN,
     ),

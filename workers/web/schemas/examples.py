@@ -98,6 +98,7 @@ CHECKOUT: Final[dict[str, Any]] = {
 
 #: The facts in the examples of error sentences.
 FACTS: Final[dict[str, Any]] = {
+    "promotion_id": 7,
     "ends": "2026-11-27T12:00:00+00:00",
     "actor": "ada",
     "allowed": "GET, POST",

@@ -17,7 +17,7 @@ from models.states import TERMINAL
 from pipeline.audit import audit
 from pipeline.settings import Settings
 from tests.integration.crashes.points import Point
-from tests.integration.crashes.scenes import SCENES
+from tests.integration.crashes.scenes import ALL, Effects
 from tests.support.harness import Shelf, Works, build_works
 from tests.support.pages import ROOT
 
@@ -46,7 +46,7 @@ class Crashes:
         self, scene: str, count: int, point: Point | None = None, *, broken: str | None = None
     ) -> tuple[list[UUID], dict[str, Any]]:
         """Start checkouts, and have a process work on them until it dies; returns them, and what it passed by."""
-        story = SCENES[scene]
+        story = ALL[scene]
         ids = [self.works.start(self.shelf.add_cart(("cup", 1)), token=story.token) for _ in range(count)]
         story.prepare(self.works, self.shelf, ids)
         waiting = [[each.queue, str(each.subject_id), each.sent_at.isoformat()] for each in self._take_waiting()]
@@ -68,19 +68,23 @@ class Crashes:
         """Let time pass, with a sweep and workers that know nothing of what was."""
         for round_ in range(ROUNDS):
             states = {self.works.status(each).state for each in ids}
-            if states <= TERMINAL:
+            is_repeated = round_ in {0, ROUNDS // 2}
+            if states <= TERMINAL and not (is_repeated and ALL[scene].effects) and self.shelf.rows(OPEN) == []:
                 return
-            if round_ in {0, ROUNDS // 2}:
+            if is_repeated:
                 for each in ids:
-                    SCENES[scene].repeat(self.works, each)
+                    ALL[scene].repeat(self.works, each)
             self.shelf.run("UPDATE checkouts SET due_at = now() WHERE due_at IS NOT NULL AND ended_at IS NULL")
-            self.shelf.run(LATER)
+            for sql in LATER:
+                self.shelf.run(sql)
             self.works.sweep()
             self.works.pump()
 
     def object_to(self, scene: str, ids: Sequence[UUID]) -> list[str]:
         """Return what is not as it must be: the ending, one order and one charge or none of both, nothing held."""
-        wanted = SCENES[scene].ending
+        if (effects := ALL[scene].effects) is not None:
+            return self._object_to_changes(effects, ids)
+        wanted = ALL[scene].ending
         is_bought = int(wanted == "completed")
         rows = self.shelf.rows(JUDGE, ids=list(ids))
         return [
@@ -95,6 +99,15 @@ class Crashes:
             if found != right
         ] + ([] if len(rows) == len(ids) else ["a checkout is gone"])
 
+    def _object_to_changes(self, effects: Effects, ids: Sequence[UUID]) -> list[str]:
+        """Return what is not as it must be: one change that is done, and each of its effects once."""
+        refunds = int(effects.refunded_minor > 0)
+        right = ("done", effects.refunded_minor, refunds, effects.restocked, effects.event, effects.order, 1)
+        rows = [tuple(row) for row in self.shelf.rows(JUDGE_CHANGES, ids=list(ids))]
+        return [f"{row} instead of {right}" for row in rows if row != right] + (
+            [] if len(rows) == len(ids) else [f"{len(rows)} changes of {len(ids)} orders"]
+        )
+
     def audit(self) -> list[str]:
         """Return the invariants that are broken."""
         with self.engine.connect() as connection:
@@ -106,10 +119,13 @@ class Crashes:
         return found
 
 
-LATER = """
-    UPDATE payment_operations SET leased_until = now(), updated_at = now() - interval '1 min'
-    WHERE leased_until IS NOT NULL OR status = 'unknown'
-"""
+LATER = (
+    "UPDATE payment_operations SET leased_until = now(), updated_at = now() - interval '1 min'"
+    " WHERE leased_until IS NOT NULL OR status = 'unknown'",
+    "UPDATE refunds SET leased_until = now() WHERE leased_until IS NOT NULL",
+    "UPDATE order_changes SET due_at = now() WHERE due_at IS NOT NULL",
+)
+OPEN = "SELECT id FROM order_changes WHERE state IN ('requested', 'running')"
 
 JUDGE = """
     SELECT c.state,
@@ -121,6 +137,21 @@ JUDGE = """
            (SELECT count(*) FROM reservations r WHERE r.checkout_id = c.id AND r.state = 'held'),
            (SELECT count(*) FROM sandbox.payments s WHERE s.checkout_id = c.id AND s.status = 'authorized')
     FROM checkouts c WHERE c.id = ANY(CAST(:ids AS uuid[]))
+"""
+
+
+JUDGE_CHANGES = """
+    SELECT c.state,
+           CAST(coalesce((SELECT sum(e.amount_minor) FROM sandbox.entries e JOIN sandbox.payments s USING (reference)
+                          WHERE s.checkout_id = c.checkout_id AND e.kind = 'refund'), 0) AS int),
+           (SELECT count(*) FROM sandbox.entries e JOIN sandbox.payments s USING (reference)
+            WHERE s.checkout_id = c.checkout_id AND e.kind = 'refund'),
+           CAST(coalesce((SELECT sum(m.quantity) FROM stock_movements m WHERE m.change_id = c.id), 0) AS int),
+           (SELECT string_agg(e.kind, ' ') FROM events e
+            WHERE e.checkout_id = c.checkout_id AND e.kind LIKE 'order.%' AND e.kind <> 'order.placed'),
+           o.state, (SELECT count(*) FROM order_changes n WHERE n.order_id = o.id)
+    FROM order_changes c JOIN orders o ON o.id = c.order_id
+    WHERE c.checkout_id = ANY(CAST(:ids AS uuid[]))
 """
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from pipeline.database import TransactionRunner, assert_no_transaction
 from pipeline.gateways.sandbox.bank import SandboxGateway
 from pipeline.messaging import OutgoingMessage
+from pipeline.orders import ChangeRunner
 from pipeline.saga import Executor, Phase, Runner, Unwinder
 from pipeline.settings import Settings
 from tests.support.harness import Line, Works
@@ -134,6 +135,17 @@ class TracingUnwinder(Unwinder):
         return super()._undo(connection, phase, *given)
 
 
+class TracingChanges(ChangeRunner):
+    """A runner of changes of orders that says that it does them."""
+
+    trace: Trace
+
+    def run(self, ids: Sequence[UUID]) -> None:
+        """Do changes."""
+        self.trace.where = "change"
+        super().run(ids)
+
+
 class TracingWorks(Works):
     """The engine of the harness, with every boundary noted."""
 
@@ -144,6 +156,8 @@ class TracingWorks(Works):
             bank,
             before=lambda verb, _call: trace.pass_by(f"before call {verb}"),
             after=lambda verb, _call: trace.pass_by(f"after call {verb}"),
+            before_charge=lambda verb, _call: trace.pass_by(f"before call {verb}"),
+            after_charge=lambda verb, _call: trace.pass_by(f"after call {verb}"),
         )
         super().__init__(engine, settings, bank)
         self.executor.close()
@@ -157,3 +171,5 @@ class TracingWorks(Works):
         self.runner.trace = trace
         self.unwinder = TracingUnwinder(executor, settings)
         self.unwinder.trace = trace
+        self.changes = TracingChanges(executor, settings)
+        self.changes.trace = trace

@@ -1,4 +1,7 @@
-"""What is going on when the process dies: six stories that between them do and undo everything there is to undo."""
+"""What is going on when the process dies: stories that between them do and undo everything there is to undo.
+
+Then those of orders that were placed: each kind of change, asked for and done by the process that dies.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +11,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from models.states import CheckoutState
+from pipeline.orders.requests import ChangeRequest
+from tests.integration.orders.counter import cancel as cancel_order
+from tests.integration.orders.counter import fulfill, refund, restock
 from tests.support.harness import OWNER, Shelf, Works
 
 
@@ -20,6 +26,17 @@ class Scene:
     prepare: Callable[[Works, Shelf, Sequence[UUID]], None]
     act: Callable[[Works, Shelf, Sequence[UUID]], None]
     repeat: Callable[[Works, UUID], None]
+    effects: "Effects | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a change of a placed order comes to: paid back, units in stock again, its one event, and its order."""
+
+    refunded_minor: int
+    restocked: int
+    event: str
+    order: str = "placed"
 
 
 def do_nothing(*_given: object) -> None:
@@ -95,3 +112,41 @@ SCENES: Final[Mapping[str, Scene]] = {
     "voided": Scene("tok_ok", CheckoutState.CANCELLED, authorise, cancel, cancel_again),
     "refunded": Scene("tok_ok", CheckoutState.CANCELLED, take_at_the_desk, cancel, cancel_again),
 }
+
+
+def place(works: Works, _shelf: Shelf, _ids: Sequence[UUID]) -> None:
+    """Have the orders placed."""
+    works.pump()
+
+
+def ask(request: ChangeRequest, works: Works, checkout_id: UUID) -> None:
+    """Ask for a change of the order of a checkout, with the same key each time."""
+    order = works.status(checkout_id).order
+    assert order is not None
+    works.orders.request(order.id, OWNER, request, actor="key:shop", idempotency_key=str(checkout_id))
+
+
+def change(request: ChangeRequest, effects: Effects) -> Scene:
+    """Return the story of a change: it is asked for and done by who dies; the shop has no answer, and asks again."""
+
+    def act(works: Works, _shelf: Shelf, ids: Sequence[UUID]) -> None:
+        for checkout_id in ids:
+            ask(request, works, checkout_id)
+        works.pump()
+
+    return Scene(
+        *("tok_ok", CheckoutState.COMPLETED, place, act),
+        lambda works, checkout_id: ask(request, works, checkout_id),
+        effects,
+    )
+
+
+#: Orders of one cup for 2.50 each.
+CHANGES: Final[Mapping[str, Scene]] = {
+    "a part is refunded": change(refund(amount_minor=100), Effects(100, 0, "order.refunded")),
+    "a line is refunded": change(refund((1, 1)), Effects(250, 0, "order.refunded")),
+    "the order is cancelled": change(cancel_order(), Effects(250, 1, "order.cancelled", "cancelled")),
+    "a unit is restocked": change(restock((1, 1)), Effects(0, 1, "order.restocked")),
+    "a unit is sent": change(fulfill((1, 1)), Effects(0, 0, "order.fulfilled")),
+}
+ALL: Final[Mapping[str, Scene]] = {**SCENES, **CHANGES}

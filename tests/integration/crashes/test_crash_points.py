@@ -9,7 +9,7 @@ from pipeline.saga import CHAIN
 from pipeline.saga.chain import TransactionPhase
 from tests.integration.crashes.conftest import Crashes
 from tests.integration.crashes.points import Point
-from tests.integration.crashes.scenes import SCENES
+from tests.integration.crashes.scenes import CHANGES, SCENES
 
 #: What is undone by nothing: the first phase holds nothing, the last cannot fail.
 NO_UNDO = {"cart_validation", "stock_commit"}
@@ -31,7 +31,12 @@ def choose(points: Sequence[Point], count: int) -> list[Point]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("scene", "count"), [*((scene, 1) for scene in SCENES), ("bought", 5), ("capture declined", 5), ("voided", 5)]
+    ("scene", "count"),
+    [
+        *((scene, 1) for scene in (*SCENES, *CHANGES)),
+        *(("bought", 5), ("capture declined", 5), ("voided", 5)),
+        *(("a part is refunded", 3), ("the order is cancelled", 3)),
+    ],
 )
 def test_a_process_that_dies_at_any_point_changes_nothing_of_the_ending(
     crashes: Crashes, scene: str, count: int
@@ -63,3 +68,13 @@ def test_the_scenes_pass_by_every_phase_both_ways(crashes: Crashes) -> None:
         else:
             # One undo follows another without a message.
             assert undone - {"send"} == kinds, phase.name
+
+
+def test_the_changes_of_orders_pass_by_their_request_their_call_and_their_end(crashes: Crashes) -> None:
+    for scene, story in CHANGES.items():
+        found = {(each.where, each.what) for each in find_points(crashes, scene, 1)}
+        assert {("entry", "before commit"), ("entry", "before send"), ("change", "before commit")} <= found, scene
+        calls = {what for where, what in found if "call" in what}
+        assert story.effects is not None
+        is_paid = story.effects.refunded_minor > 0
+        assert calls == ({"before call refund_amount", "after call refund_amount"} if is_paid else set()), scene

@@ -21,7 +21,7 @@ from pipeline.payments import gateway_calls as calls
 from pipeline.settings import Settings
 from tests.integration.crashes.breaks import BREAKS
 from tests.integration.crashes.points import Point, Trace, TracingWorks
-from tests.integration.crashes.scenes import SCENES
+from tests.integration.crashes.scenes import ALL
 from tests.support.harness import Shelf
 
 
@@ -37,7 +37,7 @@ def live(order: dict[str, Any], engine: Engine, settings: Settings) -> dict[str,
             [OutgoingMessage(queue, UUID(id_), datetime.fromisoformat(at)) for queue, id_, at in order["waiting"]]
         )
         trace.begin(None if order["point"] is None else Point(*order["point"]))
-        SCENES[order["scene"]].act(works, Shelf(engine), ids)
+        ALL[order["scene"]].act(works, Shelf(engine), ids)
     finally:
         works.close()
         engine.dispose()

@@ -4,13 +4,11 @@ Each placed order has its plan, from the seed and the buyer's number. The histor
 with; at the end it is compared with the database and the bank (scripts/faults/order_verification.py).
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -18,7 +16,9 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.gateways.sandbox.bank import SandboxGateway
+from scripts.environments.command_errors import CommandError
 from scripts.environments.ending import Ending
+from scripts.faults.care import Care, choose_care
 from scripts.faults.patient_client import PATIENCE_SECONDS, PatientClient
 from scripts.faults.place import Place
 
@@ -39,38 +39,6 @@ PLACED: Final = text("""
     CROSS JOIN LATERAL (SELECT line, quantity FROM order_lines WHERE order_id = o.id ORDER BY line LIMIT 1) l
     WHERE o.number IS NOT NULL ORDER BY o.number
 """)
-
-
-class Care(StrEnum):
-    """What happens to an order."""
-
-    NOTHING = "nothing"
-    LINE = "refund of a line"
-    AMOUNT = "refund of an amount"
-    CANCEL = "cancel"
-    RESTOCK = "restock"
-    FULFILLMENT = "fulfillment"  # and then a cancel, which is refused
-    RETURN = "return"  # sent, then refunded and restocked by lines
-    RACE_FOR_UNITS = "two for the last units"
-    RACE_FOR_MONEY = "two for the last money"
-    DASHBOARD = "refund in the bank's dashboard"
-    DISPUTE = "dispute"
-
-
-#: Out of a hundred.
-SHARES: Final = {
-    Care.NOTHING: 40,
-    Care.LINE: 9,
-    Care.AMOUNT: 9,
-    Care.CANCEL: 8,
-    Care.RESTOCK: 5,
-    Care.FULFILLMENT: 5,
-    Care.RETURN: 6,
-    Care.RACE_FOR_UNITS: 4,
-    Care.RACE_FOR_MONEY: 4,
-    Care.DASHBOARD: 5,
-    Care.DISPUTE: 5,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +79,6 @@ class ChangeHistory:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def choose_care(seed: int, customer: str) -> tuple[Care, int]:
-    """Return what happens to this buyer's order, always the same for a seed, and the dice for its details."""
-    rng = random.Random(f"after-{seed}-{customer}")  # noqa: S311 (repeats a run, guards nothing)
-    kinds = [care for care, share in SHARES.items() for _ in range(share)]
-    return rng.choice(kinds), rng.randrange(1000)
-
-
 class AfterSales(threading.Thread):
     """Takes orders as they are placed, and asks for their changes, until finished or stopped."""
 
@@ -136,7 +97,13 @@ class AfterSales(threading.Thread):
         self._bank = SandboxGateway(place.settings)
 
     def run(self) -> None:
-        """Take new orders until finished; return when each request has its answer."""
+        """Take new orders until finished; return when each request has its answer. An error fails the run."""
+        try:
+            self._take_all()
+        except Exception as error:  # noqa: BLE001 (raised at the end)
+            self.errors.append(error)
+
+    def _take_all(self) -> None:
         waiting: list[Future[None]] = []
         while not self._stopped.is_set():
             is_last = self._finishing.is_set()
@@ -151,11 +118,13 @@ class AfterSales(threading.Thread):
             each.cancel() if self._stopped.is_set() else each.result()
 
     def finish(self, ending: Ending, seconds: float) -> None:
-        """Take the orders that are placed by now, and wait for all answers, at most so long."""
+        """Take the orders that are placed by now, and wait for all answers; CommandError when it takes longer."""
         self._finishing.set()
         ends_at = time.monotonic() + seconds
         while self.is_alive() and time.monotonic() < ends_at:
             ending.sleep(POLL_SECONDS)
+        if self.is_alive():
+            raise CommandError(f"Not every change of an order was answered within {seconds:.0f} s: look at fleet.log.")
 
     def stop(self) -> None:
         """Ask for nothing more, and close the connections. Idempotent."""

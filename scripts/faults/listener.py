@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.database import connect_engine
 from pipeline.messaging import UNWIND
+from pipeline.messaging.ports import ORDER_CHANGES
 from pipeline.saga import get_chain
 from pipeline.settings import Settings
 from workers.broker.queue_stats import NAMESPACE, QueueKeys
@@ -39,24 +40,27 @@ end
 return found
 """
 
-# A checkout before phase n has completed n - 1; a checkout that unwinds may still have messages from before.
+# A checkout before phase n has completed n - 1; a checkout that unwinds may still have messages from before. A change
+# of an order is sent when it was written, or is the next one of its order.
 EARLY: Final = text("""
     SELECT named.queue, named.id
     FROM unnest(CAST(:queues AS text[]), CAST(:ids AS uuid[]), CAST(:completed AS int[]))
         AS named (queue, id, completed)
     LEFT JOIN checkouts ON checkouts.id = named.id
-    WHERE checkouts.id IS NULL
-        OR (checkouts.state IN ('running', 'awaiting_payment', 'action_required')
-            AND (named.queue = :unwind OR checkouts.phase < named.completed))
+    LEFT JOIN order_changes ON order_changes.id = named.id
+    WHERE CASE WHEN named.queue = :changes THEN order_changes.id IS NULL
+          ELSE checkouts.id IS NULL
+              OR (checkouts.state IN ('running', 'awaiting_payment', 'action_required')
+                  AND (named.queue = :unwind OR checkouts.phase < named.completed)) END
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class SeenCall:
-    """A message that was seen: this checkout, on this queue."""
+    """A message that was seen: this checkout, or this change of an order, on this queue."""
 
     queue: str
-    checkout_id: UUID
+    subject_id: UUID
 
 
 class Listener(threading.Thread):
@@ -98,7 +102,7 @@ class Listener(threading.Thread):
 
     def poll(self, client: Redis, database: Engine) -> None:
         """Poll once. Raises the errors of Redis and PostgreSQL when they are down."""
-        queues = [*(phase.queue for phase in get_chain()), UNWIND]
+        queues = [*(phase.queue for phase in get_chain()), UNWIND, ORDER_CHANGES]
         keys = [QueueKeys.name(NAMESPACE, queue) for queue in queues]
         found: Any = client.eval(
             LATEST, 2 * len(keys), *(key for each in keys for key in (each.waiting, each.messages)), SAMPLE
@@ -107,7 +111,7 @@ class Listener(threading.Thread):
             SeenCall(queue, id_)
             for queue, datas in zip(queues, found, strict=True)
             for data in datas
-            if (id_ := read_checkout_id(data)) is not None
+            if (id_ := read_subject_id(data)) is not None
         }
         self.early |= find_early(database, sorted(calls - self._unasked, key=str))
         self.polls += 1
@@ -121,8 +125,8 @@ class Listener(threading.Thread):
             raise self._error
 
 
-def read_checkout_id(data: bytes | None) -> UUID | None:
-    """Return the checkout that a stored message names; None for a deleted or invalid message."""
+def read_subject_id(data: bytes | None) -> UUID | None:
+    """Return the checkout or the change that a stored message names; None for a deleted or invalid message."""
     try:
         return UUID(get_encoder().decode(data or b"null")["args"][0])
     except (DecodeError, AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
@@ -136,9 +140,10 @@ def find_early(database: Engine, calls: Sequence[SeenCall]) -> set[SeenCall]:
     completed = {phase.queue: phase.number - 1 for phase in get_chain()}
     named = {
         "queues": [call.queue for call in calls],
-        "ids": [call.checkout_id for call in calls],
+        "ids": [call.subject_id for call in calls],
         "completed": [completed.get(call.queue) for call in calls],
         "unwind": UNWIND,
+        "changes": ORDER_CHANGES,
     }
     with database.connect() as connection:
         return {SeenCall(row.queue, row.id) for row in connection.execute(EARLY, named)}

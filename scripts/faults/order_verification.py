@@ -34,6 +34,13 @@ REVIEWS: Final = text("""
       AND NOT EXISTS (SELECT FROM refunds r WHERE r.change_id = c.id AND r.code = 'cannot_tell')
 """)
 
+#: What the provider was seen to have done by itself.
+ADOPTED: Final = text("""
+    SELECT r.reference FROM refunds r JOIN order_changes c ON c.id = r.change_id
+    WHERE c.actor = 'provider' AND c.kind = 'refund' AND c.state = 'done'
+""")
+DECIDED: Final = text("SELECT reference, outcome ->> 'state' AS state FROM order_changes WHERE kind = 'dispute'")
+
 # Each row is a violation.
 AT_BANK: Final[Mapping[str, str]] = {
     "a change that is done was refunded once at the bank, with its amount, and one that failed was not": """
@@ -119,6 +126,18 @@ def verify_changes(connection: Connection, history: ChangeHistory) -> OrderVerdi
         made = [key for key in (first, second) if key in known and known[key].state != "failed"]
         if len(made) != 1 and not {first, second} & set(history.gave_up):
             verdict.violations.append(f"of {first} and {second}, which wanted the same, {len(made)} were carried out")
+    adopted = set(connection.scalars(ADOPTED))
+    verdict.violations += [
+        f"the dashboard has refunded {each}, and the database has no such change of the provider"
+        for each in history.dashboard_refunds
+        if each not in adopted
+    ]
+    decided = {row.reference: row.state for row in connection.execute(DECIDED)}
+    verdict.violations += [
+        f"the bank has decided {reference} as {state}, the database has {decided.get(reference)}"
+        for reference, state in history.disputes.items()
+        if decided.get(reference) != state
+    ]
     for meaning, query in AT_BANK.items():
         rows = connection.execute(text(query)).all()
         verdict.at_bank += len(rows)

@@ -98,7 +98,7 @@ class Verdict:
         """Add a violation for every message that was sent too early, or for a listener that could never poll."""
         self.early = len(listener.early)
         self.violations += [
-            f"{call.queue} was sent for {call.checkout_id} before the commit that it follows"
+            f"{call.queue} was sent for {call.subject_id} before the commit that it follows"
             for call in sorted(listener.early, key=str)[:EXAMPLES]
         ]
         if not listener.polls:

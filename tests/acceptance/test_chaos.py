@@ -13,7 +13,7 @@ from rich.console import Console
 from scripts import chaos
 from scripts.environments.ending import Ending
 from scripts.environments.fleet import read_procfile
-from scripts.faults.after_sales import SHARES, Care, choose_care
+from scripts.faults.care import SHARES, Care, choose_care
 from scripts.faults.faults import KINDS, plan_faults
 from scripts.faults.load import plan_buyers
 from scripts.faults.order_verification import NEEDED

@@ -6,10 +6,12 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine
 
 from pipeline.messaging import UNWIND, OutgoingMessage
+from pipeline.messaging.ports import ORDER_CHANGES
+from pipeline.orders.requests import CancelRequest
 from pipeline.settings import Settings
 from scripts.faults.listener import Listener, SeenCall
 from scripts.faults.verification import Verdict
-from tests.support.harness import Shelf, Works
+from tests.support.harness import OWNER, Shelf, Works
 from workers.broker.batch_broker import BatchBroker
 from workers.broker.publisher import RedisSender
 from workers.broker.queue_stats import NAMESPACE, QueueKeys
@@ -21,7 +23,14 @@ VALIDATION, RESERVATION, LOCK = "checkout.cart_validation", "checkout.inventory_
 def test_only_what_comes_before_its_commit_is_early(
     works: Works, shelf: Shelf, engine: Engine, settings: Settings, redis_url: str
 ) -> None:
-    # Given one that has completed a phase, one that unwinds, and one that does not exist
+    # Given a change of an order
+    shelf.add_variant("pot", stock=1, price_minor=500)
+    bought = works.start(shelf.add_cart(("pot", 1)), token="tok_ok")
+    works.pump()
+    order = works.status(bought).order
+    assert order is not None
+    change = works.orders.request(order.id, OWNER, CancelRequest(), actor="key:k", idempotency_key="k").change_id
+    # ... and one that has completed a phase, one that unwinds, and one that does not exist
     shelf.add_variant("mug")
     standing, turned, unknown = (
         works.start(shelf.add_cart(("mug", 1))),
@@ -32,8 +41,8 @@ def test_only_what_comes_before_its_commit_is_early(
     assert works.states([standing, turned]) == ["running", "failed"]
 
     # When each is named on queues before it, of it and behind it, with rubbish beside them
-    asked = [(VALIDATION, standing), (RESERVATION, standing), (LOCK, turned), (UNWIND, turned)]
-    early = [(LOCK, standing), (UNWIND, standing), (VALIDATION, unknown)]
+    asked = [(VALIDATION, standing), (RESERVATION, standing), (LOCK, turned), (UNWIND, turned), (ORDER_CHANGES, change)]
+    early = [(LOCK, standing), (UNWIND, standing), (VALIDATION, unknown), (ORDER_CHANGES, unknown)]
     send(redis_url, asked + early)
     with connect_redis(redis_url) as client:
         for rubbish in (b"", b"null", b"[" * 1000, b'{"args": [1]}', b"\xff"):

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from pipeline.database import connect_engine
+from pipeline.gateways.charges import ChargeVerb
 from pipeline.gateways.conformance.subject import Fault, Subject, Tokens, Webhook
 from pipeline.gateways.gateway import Verb
 from pipeline.gateways.sandbox.bank import SandboxGateway
@@ -64,7 +65,7 @@ def build(settings: Settings) -> Iterator[Subject]:
 
 
 @contextmanager
-def provoke(fault: Fault, verb: Verb, token: str) -> Iterator[str]:
+def provoke(fault: Fault, verb: Verb | ChargeVerb, token: str) -> Iterator[str]:
     """Give the token that makes the verb go wrong."""
     yield f"{token}+tok_{verb}_{WORDS[fault]}"
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import stripe
 
+from pipeline.gateways.charges import ChargeVerb
 from pipeline.gateways.conformance.subject import Fault, Subject, Tokens, Webhook
 from pipeline.gateways.gateway import Verb
 from tests.integration.gateways.stripe.front import Front, run_front
@@ -68,9 +69,9 @@ class Provoker:
         self._front = front
 
     @contextmanager
-    def __call__(self, fault: Fault, verb: Verb, token: str) -> Iterator[str]:
-        """Let every call of the verb go wrong until the context is left."""
-        with self._front.bewitch(fault, verb):
+    def __call__(self, fault: Fault, verb: Verb | ChargeVerb, token: str) -> Iterator[str]:
+        """Let every call of the verb go wrong until the context is left. At Stripe all refunds are of one kind."""
+        with self._front.bewitch(fault, Verb.REFUND if isinstance(verb, ChargeVerb) else verb):
             yield token
 
 

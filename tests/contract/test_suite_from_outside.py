@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.slow
 
 #: Cases of the suite for one adapter, skipped ones included.
-SUITE_SIZE = 282
+SUITE_SIZE = 291
 
 SETTINGS = '''
 """Settings of the paper bank, as its entry point would name them."""

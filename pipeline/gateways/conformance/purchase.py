@@ -50,16 +50,17 @@ def need(value: T | None, name: str) -> T:
 
 @dataclass
 class Purchase:
-    """Buys one thing for 12.50."""
+    """Buys one thing, for 12.50 unless there is another price."""
 
     subject: Subject
     checkout_id: UUID = field(default_factory=uuid4)
     reference: str | None = None
+    price: Money | None = None
 
     @property
     def amount(self) -> Money:
         """The price."""
-        return Money(MINOR, self.subject.currency)
+        return self.price or Money(MINOR, self.subject.currency)
 
     def call(self, *, token: str | None = None, amount: Money | None = None, reference: str | None = None) -> Call:
         """Return a call about the object, with a new key."""

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from pipeline.gateways.charges import ChargeVerb
 from pipeline.gateways.gateway import Gateway, Verb
 
 
@@ -77,12 +78,13 @@ class Buyer(Protocol):
 class Provoke(Protocol):
     """Makes calls go wrong."""
 
-    def __call__(self, fault: Fault, verb: Verb, token: str) -> AbstractContextManager[str]:
+    def __call__(self, fault: Fault, verb: Verb | ChargeVerb, token: str) -> AbstractContextManager[str]:
         """Return a context manager that yields the token to call with, usually `token` itself.
 
-        In the context, a call of `verb` with that token goes wrong in this way, and so do the adapter's own repeats of
-        it. After the context, the same call works; after STUCK only one with a new key does, after ACCESS one with a
-        new key and `token` itself. Other verbs are not affected, except by REFUSED.
+        `verb` is one with a key, REFUND_AMOUNT too. In the context, a call of it with that token goes wrong in this
+        way, and so do the adapter's own repeats of it. After the context, the same call works; after STUCK only one
+        with a new key does, after ACCESS one with a new key and `token` itself. Other verbs are not affected, except by
+        REFUSED.
         """
 
 

@@ -4,18 +4,23 @@ import time
 from dataclasses import replace
 from uuid import uuid4
 
+import pytest
+
 from models.money import Money
 from pipeline.gateways.charges import (
     REFUND_EXCEEDS_CHARGE,
     Charge,
     ChargeCall,
+    ChargeVerb,
     DisputeState,
+    FindRefundAnswer,
     RefundAbsent,
     Refunded,
     RefundState,
 )
 from pipeline.gateways.conformance.purchase import AUTHORIZED, CAPTURED, MINOR, REFUNDED, REPEAT_SECONDS, Purchase, need
-from pipeline.gateways.conformance.subject import Subject
+from pipeline.gateways.conformance.subject import Fault, Subject
+from pipeline.gateways.conformance.test_unknown import DONE_AND_HIDDEN, HIDDEN
 from pipeline.gateways.gateway import Declined, Misconfigured, Transient, Unknown
 
 PART = 4_00
@@ -24,7 +29,7 @@ PART = 4_00
 def call_of(purchase: Purchase, minor: int) -> ChargeCall:
     """Return a call about the charge of a purchase, with a new key."""
     assert purchase.reference is not None
-    amount = Money(minor, purchase.subject.currency)
+    amount = Money(minor, purchase.amount.currency)
     return ChargeCall(purchase.checkout_id, purchase.reference, f"conformance:{uuid4()}", amount)
 
 
@@ -32,6 +37,15 @@ def refund(purchase: Purchase, call: ChargeCall) -> Refunded | Declined | Miscon
     """Repeat a refund with its key until the answer is definite."""
     ends_at = time.monotonic() + REPEAT_SECONDS
     while isinstance(answer := purchase.subject.gateway.refund_amount(call), Unknown | Transient):
+        assert time.monotonic() < ends_at, answer
+        time.sleep(0.05)
+    return answer
+
+
+def find(purchase: Purchase, call: ChargeCall) -> FindRefundAnswer:
+    """Look for the refund of a key until the answer is definite."""
+    ends_at = time.monotonic() + REPEAT_SECONDS
+    while isinstance(answer := purchase.subject.gateway.find_refund(call), Unknown | Transient):
         assert time.monotonic() < ends_at, answer
         time.sleep(0.05)
     return answer
@@ -65,6 +79,51 @@ def test_parts_add_up_to_the_whole(subject: Subject) -> None:
     assert (movements(purchase), purchase.status()) == ((MINOR, PART), CAPTURED)
     assert isinstance(refund(purchase, rest), Refunded)
     assert (movements(purchase), purchase.status()) == ((MINOR, MINOR), REFUNDED)
+
+
+@pytest.mark.parametrize(("currency", "minor", "part"), [("JPY", 1250, 401), ("BHD", 12_500, 4_010)])
+def test_parts_add_up_in_other_units(subject: Subject, currency: str, minor: int, part: int) -> None:
+    """Without decimals and with three: what was captured is refunded in parts, and no unit more."""
+    if subject.gateway.chargeable(Money(minor, currency)) != Money(minor, currency):
+        pytest.skip(f"The subject does not charge {Money(minor, currency)}.")
+    purchase = Purchase(subject, price=Money(minor, currency)).bring_to(CAPTURED)
+    first, over, rest = (call_of(purchase, each) for each in (part, minor - part + 1, minor - part))
+
+    answers = [refund(purchase, each) for each in (first, over, rest)]
+
+    assert [type(each) for each in answers] == [Refunded, Declined, Refunded]
+    charge = read_charge(purchase)
+    assert charge.captured == Money(minor, currency)
+    assert [each.amount for each in charge.refunds] == [Money(part, currency), Money(minor - part, currency)]
+    assert purchase.status() == REFUNDED
+
+
+@pytest.mark.parametrize("fault", [*HIDDEN, *DONE_AND_HIDDEN])
+def test_a_refund_of_unknown_outcome_is_found_or_absent(subject: Subject, fault: Fault) -> None:
+    """What the engine does before it uses another key: it asks, and the answer is what has happened."""
+    provoke = need(subject.provoke, "provoke")
+    if fault not in subject.faults:
+        pytest.skip(f"The subject's faults have no {fault}.")
+    purchase = Purchase(subject).bring_to(CAPTURED)
+    with provoke(fault, ChargeVerb.REFUND_AMOUNT, subject.tokens.ok) as token:
+        call = replace(call_of(purchase, PART), token=token)
+        answer = subject.gateway.refund_amount(call)
+    assert isinstance(answer, Unknown)
+
+    found = find(purchase, call)
+
+    if fault in HIDDEN:
+        assert (found, movements(purchase)) == (RefundAbsent(), (MINOR, 0))
+    else:
+        assert isinstance(found, Refunded)
+        assert (found.refund.amount, found.refund.operation_id) == (call.amount, call.key)
+        assert movements(purchase) == (MINOR, PART)
+    # The same key, once more: there is one refund.
+    repeated = refund(purchase, call)
+    assert isinstance(repeated, Refunded)
+    assert found in (RefundAbsent(), repeated)
+    assert [each.operation_id for each in read_charge(purchase).refunds] == [call.key]
+    assert movements(purchase) == (MINOR, PART)
 
 
 def test_a_key_is_one_refund(subject: Subject) -> None:

@@ -67,6 +67,9 @@ class Provider:
                     return self._show(self._act(reference, action, given), expand)
                 case "POST", ["refunds"]:
                     return self._refund(given)
+                case "GET", ["refunds"] if not self.local.get(f"{INTENTS}/{given['payment_intent']}").body.get("id"):
+                    message = f"No such payment_intent: '{given['payment_intent']}'"
+                    return refuse(404, message, code="resource_missing", param="payment_intent")
                 case "GET", ["refunds"]:
                     return self.aftermath.list_refunds(self._read_charge(given["payment_intent"]), given)
                 case "GET", ["disputes"]:

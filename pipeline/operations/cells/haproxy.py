@@ -35,6 +35,8 @@ defaults
     timeout client {wait}s
     timeout server {wait}s
     timeout http-request 10s
+    # A health check answers within two seconds; a busy host needs some time more, and is not away.
+    timeout check 4s
     # Of a cell without an edge that answers, in the words of the edges: the same request may be repeated.
     {unavailable}
     # A cell whose name cannot be resolved keeps no other cell from its requests.

@@ -25,5 +25,8 @@ MAX_ADDRESS: Final = (4, 200, 20_000)
 #: A payment beside its token, in the same terms: providers' own billing details have some thirty values.
 MAX_PAYMENT: Final = (4, 100, 8192)
 
+#: Units that one row of a file or of a batch may say of a stock level.
+MAX_UNITS: Final = 1_000_000_000
+
 #: Longest reservation that a request may name: a year. `CHECKOUT_TTL_CAP_MINUTES` is the shop's own, lower bound.
 MAX_TTL_SECONDS: Final = 365 * 24 * 3600

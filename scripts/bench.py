@@ -33,6 +33,7 @@ from scripts.benchmarks.rush import measure_rush
 from scripts.benchmarks.start import measure_start
 from scripts.benchmarks.svg_plot import collect, draw
 from scripts.benchmarks.vendure_run import measure_vendure
+from scripts.distributed.scale.measurements import measure_hosts, measure_standbys
 from scripts.environments.command_errors import CommandError, explain_errors
 from scripts.environments.ending import Ended, Ending
 from scripts.local_servers.embedded import serve
@@ -58,6 +59,8 @@ PARTS: Final[Mapping[str, Measure]] = {
     "units": bench_rounds.measure_units,
     "stalls": bench_rounds.measure_stalls,
     "vendure": measure_vendure,
+    "hosts": measure_hosts,
+    "standbys": measure_standbys,
 }
 DEFAULT_PARTS: Final = "throughput,idle"
 QUICK_PARTS: Final = "throughput,idle,http"

@@ -6,9 +6,16 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringConstraints, WithJsonSchema
 
-from models.identifiers import normalize_coupon_code, normalize_customer, normalize_sku, normalize_tax_id
+from models.identifiers import (
+    normalize_coupon_code,
+    normalize_customer,
+    normalize_location,
+    normalize_sku,
+    normalize_tax_category,
+    normalize_tax_id,
+)
 from models.identifiers.addresses import ADDRESS_SCHEMA, normalize_address
-from models.identifiers.keys import MAX_COUPON_CODE, MAX_CUSTOMER, MAX_SKU
+from models.identifiers.keys import MAX_CATEGORY, MAX_COUPON_CODE, MAX_CUSTOMER, MAX_LOCATION, MAX_SKU
 from models.identifiers.tax_ids import MAX_TAX_ID
 from models.identifiers.texts import clean
 from models.limits import MAX_ADDRESS, MAX_REFERENCE, MAX_TTL_SECONDS
@@ -55,6 +62,10 @@ Actor = Annotated[
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_storable)]
 ShortText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable)]
 FilledText = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_storable)]
+Location = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LOCATION), AfterValidator(normalize_location)]
+Category = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_CATEGORY), AfterValidator(normalize_tax_category)
+]
 Sku = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SKU), AfterValidator(normalize_sku)]
 Customer = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CUSTOMER), AfterValidator(_customer)]
 TaxId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAX_ID), AfterValidator(normalize_tax_id)]

@@ -10,15 +10,13 @@ from enum import StrEnum
 from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.identifiers import normalize_location
-from models.identifiers.keys import MAX_LOCATION
 from models.limits import MAX_LINES
 from models.money import MAX_MINOR
 from models.states import ChangeKind
 from pipeline.field_types import Reference
-from pipeline.field_types.kinds import ShortText
+from pipeline.field_types.kinds import Location, ShortText
 
 #: Largest number of a line and of units: PostgreSQL's integer.
 _MAX_INTEGER: Final = 2**31 - 1
@@ -26,7 +24,6 @@ _MAX_INTEGER: Final = 2**31 - 1
 LineNumber = Annotated[int, Field(gt=0, le=_MAX_INTEGER, strict=True)]
 Units = Annotated[int, Field(gt=0, le=_MAX_INTEGER, strict=True)]
 Amount = Annotated[int, Field(gt=0, le=MAX_MINOR, strict=True)]
-Location = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LOCATION), AfterValidator(normalize_location)]
 
 
 class Resolution(StrEnum):

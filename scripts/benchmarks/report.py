@@ -37,6 +37,13 @@ RATIOS: Final[Mapping[str, tuple[str, str]]] = {
         f"{each}_growth": (f"grown_{each}_ms", f"{each}_ms") for each in ("admin_orders", "admin_search", "admin_order")
     },
     "memory_growth": ("second_megabytes", "first_megabytes"),
+    "hosts_2_vs_1": ("hosts_2_per_second", "hosts_1_per_second"),
+    "hosts_4_vs_1": ("hosts_4_per_second", "hosts_1_per_second"),
+    **{
+        f"standby_{standby}_vs_no_{figure}": (f"standby_{standby}_{figure}", f"standby_no_{figure}")
+        for standby in ("local", "far")
+        for figure in ("backlog_per_second", "http_per_second", "http_p50_ms", "http_p95_ms")
+    },
     "two_units_vs_one": ("units_2_per_second", "units_1_per_second"),
     **{
         f"{each}_vs_alone": (f"p95_{each}_ms", f"p95_{Disturbance.NONE}_ms")

@@ -1,9 +1,10 @@
-"""How a poisoned checkout, a slow bank and huge carts slow other checkouts: the p95 of their durations.
+"""How a poisoned checkout, a slow bank, huge carts and a writer of the catalog slow other checkouts: their p95.
 
 Buyers come at a steady pace, and once a second one disturbing checkout, or thirty at one moment. Disturbing checkouts
 are not counted.
 """
 
+import threading
 import time
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,6 +13,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
+from pipeline.catalog.batches import PAUSE_SHARE, CatalogService
+from pipeline.catalog.batches.forms import VariantBatch
+from pipeline.database import TransactionRunner
 from pipeline.intake import PaymentInput, StartRequest
 from scripts.benchmarks.workload import CARTS, fill_carts, start_checkout, stock_variants
 from scripts.environments.command_errors import CommandError
@@ -28,6 +32,9 @@ HUGE: Final = 600
 BURST: Final = 30
 BURST_LINES: Final = 1000
 BURST_SECOND: Final = 2
+#: Batches of the writer of the catalog, one after another, and the rows of each.
+BATCHES: Final = 100
+BATCH_ROWS: Final = 1000
 #: Everything is over by then; a poisoned checkout is not awaited.
 PATIENCE_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.1
@@ -42,6 +49,7 @@ class Disturbance(StrEnum):
     SLOW_BANK = "slow_bank"  # its authorisation hangs until its time-out
     HUGE_CART = "huge_cart"  # has 600 lines
     BURST = "burst"  # not once a second: thirty carts of 1,000 lines at one moment
+    CATALOG = "catalog"  # not once a second: 100,000 variants are written meanwhile, those that are bought among them
 
 
 # A rule that the price lock cannot know: its whole batch fails, until the checkout runs alone.
@@ -62,6 +70,7 @@ P95: Final = text("""
     SELECT 1000 * percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM ended_at - created_at))
     FROM checkouts WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
+WRITTEN: Final = text("SELECT count(*) FROM variants WHERE title LIKE 'Written %'")
 TOKENS: Final[Mapping[Disturbance, str]] = {Disturbance.SLOW_BANK: "tok_authorize_timeout_after"}
 
 
@@ -79,6 +88,9 @@ def prepare(components: Components, disturbance: Disturbance) -> list[UUID]:
 def measure(components: Components, carts: list[UUID], disturbance: Disturbance, ending: Ending) -> float:
     """Start the buyers' checkouts; return the p95 of their durations, in milliseconds."""
     ids: list[UUID] = []
+    writer = threading.Thread(target=write_catalog, args=(components,), name="catalog")
+    if disturbance is Disturbance.CATALOG:
+        writer.start()
     began = time.monotonic()
     for number, cart_id in enumerate(carts):
         second, rest = divmod(number, PACE_PER_SECOND)
@@ -91,6 +103,12 @@ def measure(components: Components, carts: list[UUID], disturbance: Disturbance,
         if time.monotonic() > ends_at:
             raise CommandError(f"{disturbance}: not every buyer had an order after {PATIENCE_SECONDS:.0f} s.")
         ending.sleep(POLL_SECONDS)
+    if disturbance is Disturbance.CATALOG:
+        writer.join()
+        with components.database.connect() as connection:
+            written: int = connection.execute(WRITTEN).scalar_one()
+        if written < BATCHES * BATCH_ROWS:
+            raise CommandError(f"Only {written} of {BATCHES * BATCH_ROWS} variants were written.")
     with components.database.connect() as connection:
         return float(connection.execute(P95, {"ids": ids}).scalar_one())
 
@@ -99,7 +117,20 @@ def is_time(disturbance: Disturbance, second: int) -> bool:
     """Return whether a disturbance starts at the beginning of this second."""
     if disturbance is Disturbance.BURST:
         return second == BURST_SECOND
-    return disturbance is not Disturbance.NONE
+    return disturbance not in {Disturbance.NONE, Disturbance.CATALOG}
+
+
+def write_catalog(components: Components) -> None:
+    """Write the variants as an ERP does over HTTP: in batches of a thousand rows, with the pauses of the HTTP edge."""
+    service = CatalogService(TransactionRunner(components.database))
+    for number in range(BATCHES):
+        rows = [
+            {"sku": f"bench-{1 + number * BATCH_ROWS + n}", "title": f"Written {number}.{n}"} for n in range(BATCH_ROWS)
+        ]
+        batch = VariantBatch.model_validate({"rows": rows})
+        began = time.monotonic()
+        service.write(batch, owner="erp", actor="key:bench", idempotency_key=str(uuid4()))
+        time.sleep(PAUSE_SHARE * (time.monotonic() - began))
 
 
 def disturb(components: Components, disturbance: Disturbance) -> None:

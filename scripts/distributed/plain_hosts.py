@@ -1,6 +1,6 @@
 """Hosts without failover: PostgreSQL with or without a standby, Valkey, and worker hosts.
 
-The cells' test is built from them. A cluster that fails over is `host_processes.py`.
+The cells' test and `checkout bench --only hosts` are built from them. A cluster that fails over is `host_processes.py`.
 """
 
 import os

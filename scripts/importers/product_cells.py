@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from models.identifiers import normalize_sku, normalize_text
+from models.limits import MAX_UNITS
 from scripts.importers.sheets import show
 
 #: Shopify's product statuses, and whether such a product is sold. `unlisted` is sold to buyers that have its address.
@@ -13,7 +14,7 @@ STATUSES: Final = {"": True, "active": True, "unlisted": True, "draft": False, "
 PUBLISHED: Final = {"": True, "true": True, "false": False}
 
 QUANTITY: Final = re.compile(r"-?[0-9]+")
-MAX_QUANTITY: Final = 1_000_000_000
+MAX_QUANTITY: Final = MAX_UNITS
 MAX_NAME: Final = 255
 MAX_TITLE: Final = 1000
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.catalog.batches import CatalogService, WrittenBatch
+from pipeline.catalog.batches import PAUSE_SHARE, CatalogService, WrittenBatch
 from pipeline.catalog.batches.forms import AnyBatch
 from pipeline.database import TransactionRunner, connect_engine, reading
 from pipeline.database.readers import Reader, Standby
@@ -28,22 +28,24 @@ from workers.web.protection.rate_limits import RateLimits
 
 T = TypeVar("T")
 
-#: Batches that are written at once. Each has up to a thousand rows; more of them would take the buyers' processors.
-WRITERS: Final = 2
 #: SQLSTATE of a user that may not do this.
 _FORBIDDEN: Final = "42501"
 
 
 class CatalogDesk:
-    """Takes batches of the catalog, on connections and threads of their own: no buyer waits for one."""
+    """Takes batches of the catalog, one at a time, on a connection and a thread of its own: no buyer waits for one.
+
+    After each it pauses, so that at most a quarter of a processor is taken from the buyers, however many batches wait.
+    """
 
     def __init__(self, settings: Settings, *, waits: Sequence[float]) -> None:
         """Connect at the first batch, to CHECKOUT_CATALOG_URL or DATABASE_URL."""
         url = settings.catalog_url or SecretStr("")
         own = settings.model_copy(update={"database_url": url}) if url.get_secret_value() else settings
-        self._engine = connect_engine(own, application_name="web.catalog", pool_size=WRITERS)
+        self._engine = connect_engine(own, application_name="web.catalog", pool_size=1)
         self._service = CatalogService(TransactionRunner(self._engine, waits=waits))
-        self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="catalog")
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="catalog")
+        self._turn = asyncio.Semaphore()
 
     async def write(self, batch: AnyBatch, *, owner: str, actor: str, idempotency_key: str) -> WrittenBatch:
         """Write a batch, as `CatalogService.write` does. Unavailable (CATALOG_READ_ONLY) if this user may not."""
@@ -51,12 +53,17 @@ class CatalogDesk:
         def work() -> WrittenBatch:
             return self._service.write(batch, owner=owner, actor=actor, idempotency_key=idempotency_key)
 
+        await self._turn.acquire()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             return await _run(self._threads, work)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == _FORBIDDEN:
                 raise Unavailable(Code.CATALOG_READ_ONLY) from error
             raise
+        finally:
+            loop.call_later(PAUSE_SHARE * (loop.time() - began), self._turn.release)
 
     def close(self) -> None:
         """Finish what was begun, and disconnect."""

@@ -3,6 +3,6 @@
 Public modules: `forms` (checked on receipt), `results` (what becomes of each row).
 """
 
-from pipeline.catalog.batches.service import CatalogService, Change, WrittenBatch, record_change
+from pipeline.catalog.batches.service import PAUSE_SHARE, CatalogService, Change, WrittenBatch, record_change
 
-__all__ = ["CatalogService", "Change", "WrittenBatch", "record_change"]
+__all__ = ["PAUSE_SHARE", "CatalogService", "Change", "WrittenBatch", "record_change"]

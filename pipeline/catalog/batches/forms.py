@@ -5,34 +5,25 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
 
-from models.identifiers import normalize_location, normalize_tax_category
-from models.identifiers.keys import MAX_CATEGORY, MAX_LOCATION
+from models.limits import MAX_UNITS
 from models.money import MAX_MINOR
 from pipeline.errors.objections import explain_first
 from pipeline.field_types import Reference
-from pipeline.field_types.kinds import Currency, FilledText, ShortText, Sku
+from pipeline.field_types.kinds import Category, Currency, FilledText, Location, ShortText, Sku
 
 #: Rows of one batch: they are one transaction, which sellers of the same variants wait for.
 MAX_ROWS: Final = 1000
-#: Units that one row may name, as in files.
-MAX_UNITS: Final = 1_000_000_000
 
-Location = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LOCATION), AfterValidator(normalize_location)]
-Category = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_CATEGORY), AfterValidator(normalize_tax_category)
-]
 Units = Annotated[int, Field(gt=0, le=MAX_UNITS, strict=True)]
 OnHand = Annotated[int, Field(ge=-MAX_UNITS, le=MAX_UNITS, strict=True)]
 

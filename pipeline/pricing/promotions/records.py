@@ -7,15 +7,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy import Connection, text
 
-from models.identifiers import normalize_tax_category
-from models.identifiers.keys import MAX_CATEGORY, MAX_COUPON_CODE
+from models.identifiers.keys import MAX_COUPON_CODE
 from models.money import MAX_MINOR
 from models.states import PromotionKind
 from pipeline.errors import Code, NotFound
-from pipeline.field_types.kinds import CouponCode, Currency, FilledText, Sku
+from pipeline.field_types.kinds import Category, CouponCode, Currency, FilledText, Sku
 
 #: SKUs and categories that one promotion may name, and coupons that are made or read at once.
 MAX_NAMED: Final = 1000
@@ -27,9 +26,6 @@ DRAWN: Final = 8
 _MAX_INTEGER: Final = 2**31 - 1
 
 Amount = Annotated[int, Field(gt=0, le=MAX_MINOR, strict=True)]
-Category = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_CATEGORY), AfterValidator(normalize_tax_category)
-]
 Uses = Annotated[int, Field(gt=0, le=_MAX_INTEGER, strict=True)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]*$", max_length=MAX_COUPON_CODE - DRAWN)]
 

@@ -1,0 +1,1 @@
+"""The engine on several hosts and with standbys, measured: parts of `checkout bench`."""

@@ -18,8 +18,8 @@ from pipeline.catalog.batches.variants import write_prices, write_variants
 from pipeline.database import TransactionRunner
 from pipeline.errors import CheckoutError, Code, Conflict
 
-#: How long a writer of many batches pauses after each, as a share of the time that it took (120 ms for a thousand rows):
-#: else sellers of the same processors would wait for it.
+#: How long a writer of many batches pauses after each, as a share of the time that it took, which is 120 ms for a
+#: thousand rows: else sellers would wait for its processor.
 PAUSE_SHARE: Final = 3.0
 
 KNOWN: Final = text("""

@@ -1,4 +1,4 @@
-"""Every command, setting and statement of the documents is run as it is written."""
+"""Every command of the documents, of advice and of errors is run as it is written; so is each setting and statement."""
 
 import json
 import re
@@ -18,6 +18,9 @@ from redis import Redis
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from pipeline.errors import Code
+from pipeline.errors.tree import list_sentences
+from pipeline.operations.commands import CommandLine
 from pipeline.webhooks.outbound.payloads import EVENT
 from scripts.cli import app
 from scripts.environments.supervisor import build_env
@@ -63,6 +66,11 @@ ELSEWHERE: Final = {
     "checkout cluster run --fault primary-off --rounds 3 --json": "tests/distributed/test_cluster.py",
     f"{MOVE} --dry-run": "tests/integration/operations/cells/test_move.py",
     MOVE: "tests/integration/operations/cells/test_move.py",
+    "checkout checkouts show ID": "tests/integration/operations/test_commands.py",
+    "checkout checkouts release ID --reason TEXT": "tests/integration/operations/test_commands.py",
+    "checkout checkouts retry ID --reason TEXT": "tests/integration/operations/test_commands.py",
+    "checkout contracts": "tests/contract/test_contracts.py",
+    "checkout replay FILE": "tests/acceptance/test_replay.py",
     "checkout up": "tests/acceptance/test_up.py",
     "checkout replay invoices.csv": "tests/acceptance/test_replay.py",
     "pytest -p pipeline.gateways.conformance.plugin --gateway somebank_checkout.testing:build": (
@@ -85,6 +93,7 @@ MAKERS: Final = {
     "promotions": PROMOTE,
     "coupons": PROMOTE,
 }
+VALUES: Final = {"SKU": "kettle", "NAME": "shop-2", "FILE": "eurofxref-daily.xml"}
 #: The folder of this environment's commands.
 BIN: Final = Path(sys.executable).parent
 
@@ -116,14 +125,16 @@ def place(opened: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
 
 
 def commands() -> list[tuple[str, str]]:
-    """Return each command of the pages with its page and line."""
+    """Return each command of the pages with its page and line, then those that advice and errors name."""
     blocks = [block for block in read_blocks("bash") if "curl " not in block.text]
-    return [
+    of_pages = [
         (str(block), line.partition("  #")[0].strip())
         for block in blocks
         for line in block.text.splitlines()
         if line.strip()
     ]
+    of_errors = re.findall(r"`(checkout [^`]+)`", " ".join(each for code in Code for each in list_sentences(code)))
+    return [*of_pages, *(("advice", each.value) for each in CommandLine), *(("error", each) for each in of_errors)]
 
 
 def fill_in(command: str, place: Place) -> str:
@@ -133,7 +144,9 @@ def fill_in(command: str, place: Place) -> str:
         assert run_checkout(add).exit_code == 0
         [(found,)] = place.shelf.rows(f"SELECT id FROM {table} ORDER BY {column} DESC LIMIT 1")
         return re.sub(r" (ID|NUMBER)\b", f" {found}", command)
-    return re.sub(r" SKU\b", " kettle", command)
+    for name, value in VALUES.items():
+        command = re.sub(rf" {name}\b", f" {value}", command)
+    return command
 
 
 def run_checkout(arguments: str) -> Any:

@@ -1,6 +1,7 @@
 """Promotions and coupons as a shop's people make them: checked on receipt, listed with their uses, and ended."""
 
 import secrets
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +21,7 @@ from pipeline.field_types.kinds import Category, CouponCode, Currency, FilledTex
 MAX_NAMED: Final = 1000
 MAX_COUPONS: Final = 100_000
 #: Without letters and digits that are mistaken for each other.
-ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+ALPHABET: Final = sorted({*string.ascii_uppercase, *string.digits} - {*"ILO01"})
 #: 31 ** 8 codes: to guess one of a thousand takes a billion tries.
 DRAWN: Final = 8
 _MAX_INTEGER: Final = 2**31 - 1

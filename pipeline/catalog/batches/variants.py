@@ -28,11 +28,20 @@ LOCK: Final = text("""
     WHERE v.sku = ANY(CAST(:skus AS text[])) ORDER BY v.id FOR NO KEY UPDATE OF v
 """)
 
-OVERLAPPING: Final = text("""
-    SELECT g.n, p.valid_from, p.valid_until
+_GIVEN: Final = """
     FROM unnest(CAST(:places AS integer[]), CAST(:ids AS bigint[]), CAST(:currencies AS text[]),
                 CAST(:froms AS timestamptz[]), CAST(:untils AS timestamptz[])) AS g (n, id, currency, f, u)
-    JOIN prices p ON p.variant_id = g.id AND p.currency = g.currency AND p.valid_until IS NOT NULL
+"""
+
+# Those that are stored with this beginning: a sale that has begun may be replaced, so that it can be ended.
+STORED: Final = text(f"""
+    SELECT g.n {_GIVEN} JOIN prices p ON p.variant_id = g.id AND p.currency = g.currency AND p.valid_from = g.f
+        AND p.valid_until IS NOT NULL
+""")
+
+OVERLAPPING: Final = text(f"""
+    SELECT g.n, p.valid_from, p.valid_until
+    {_GIVEN} JOIN prices p ON p.variant_id = g.id AND p.currency = g.currency AND p.valid_until IS NOT NULL
         AND p.valid_from < g.u AND p.valid_until > g.f AND p.valid_from <> g.f
 """)
 
@@ -68,8 +77,9 @@ def write_prices(connection: Connection, rows: Rows[PriceForm]) -> None:
     if not rows.open:
         return
     known = {row.sku: row for row in connection.execute(LOCK, {"skus": [form.sku for form in rows.open.values()]})}
-    rows.refuse_where(lambda form: _object(form, known[form.sku]))
     now = next(iter(known.values())).now
+    rows.refuse_where(lambda form: _object(form, known[form.sku]))
+    _refuse_past(connection, rows, known, now)
     windows = {place: form for place, form in rows.open.items() if form.valid_from or form.valid_until}
     _refuse_overlapping(connection, rows, windows, known, now)
     base = [form for place, form in rows.open.items() if place not in windows]
@@ -81,15 +91,25 @@ def write_prices(connection: Connection, rows: Rows[PriceForm]) -> None:
 
 
 def _object(form: PriceForm, variant: Any) -> CheckoutError | None:
-    """Return why a price cannot be: it would change the past, or whether taxes are included."""
-    if form.valid_from is not None and form.valid_from < variant.now:
-        return Invalid(Code.REQUEST_INVALID, reason="valid_from is in the past: leave it out for a price from now on")
+    """Return why a price cannot be: it has ended, or would change whether taxes are included."""
     if form.valid_until is not None and form.valid_until <= variant.now:
         return Invalid(Code.REQUEST_INVALID, reason="valid_until is in the past")
     if form.tax_included is not None and variant.tax_included not in {None, form.tax_included}:
         has = "include tax" if variant.tax_included else "exclude tax"
         return Invalid(Code.REQUEST_INVALID, reason=f"the prices of this variant {has}: leave tax_included out")
     return None
+
+
+def _refuse_past(connection: Connection, rows: Rows[PriceForm], known: Mapping[str, Any], now: datetime) -> None:
+    """Refuse prices that begin in the past, unless they replace a price with an end that began then."""
+    past = {place: form for place, form in rows.open.items() if form.valid_from is not None and form.valid_from < now}
+    if not past:
+        return
+    stored = set(connection.scalars(STORED, {"places": list(past), **_bind(list(past.values()), known, now)}))
+    for place, form in past.items():
+        if place not in stored or form.valid_until is None:
+            reason = "valid_from is in the past: leave it out for a price from now on"
+            rows.refuse(place, Invalid(Code.REQUEST_INVALID, reason=reason))
 
 
 def _refuse_overlapping(

@@ -4,6 +4,7 @@ The triggers `checkout_guard` and `transitions` of migrations/sql allow the same
 try every pair. The docs are drawn from the tables here.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -155,6 +156,14 @@ class PromotionKind(StrEnum):
     PERCENTAGE = "percentage"
     FIXED_AMOUNT = "fixed_amount"
     FREE_SHIPPING = "free_shipping"
+
+
+#: The columns that promotions of a kind have, and no others: a percentage or an amount. The schema demands them too.
+COLUMNS_OF_KIND: Final[Mapping[PromotionKind, frozenset[str]]] = {
+    PromotionKind.PERCENTAGE: frozenset({"percent"}),
+    PromotionKind.FIXED_AMOUNT: frozenset({"amount_minor"}),
+    PromotionKind.FREE_SHIPPING: frozenset(),
+}
 
 
 class InboxStatus(StrEnum):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from models.identifiers.keys import MAX_COUPON_CODE
 from models.money import MAX_MINOR
-from models.states import PromotionKind
+from models.states import COLUMNS_OF_KIND, PromotionKind
 from pipeline.errors import Code, NotFound
 from pipeline.field_types.kinds import Category, CouponCode, Currency, FilledText, Sku
 
@@ -90,12 +90,11 @@ class PromotionForm(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "PromotionForm":
-        needs_percent, needs_amount = self.kind is PromotionKind.PERCENTAGE, self.kind is PromotionKind.FIXED_AMOUNT
-        if needs_percent != (self.percent is not None):
-            raise ValueError(f"percent belongs to the kind {PromotionKind.PERCENTAGE}, and to no other")
-        if needs_amount != (self.amount_minor is not None):
-            raise ValueError(f"an amount belongs to the kind {PromotionKind.FIXED_AMOUNT}, and to no other")
-        if (needs_amount or self.minimum_minor) and self.currency is None:
+        for kind, columns in COLUMNS_OF_KIND.items():
+            for column in columns:
+                if (kind is self.kind) != (getattr(self, column) is not None):
+                    raise ValueError(f"{column} belongs to the kind {kind}, and to no other")
+        if (self.amount_minor or self.minimum_minor) and self.currency is None:
             raise ValueError("an amount and a minimum need a currency")
         if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
             raise ValueError("it ends before it begins")

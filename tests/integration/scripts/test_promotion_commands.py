@@ -114,7 +114,10 @@ def test_the_last_use_of_a_coupon_is_the_last(shop: Works, shelf: Shelf) -> None
         (("--title", "T", "--kind", "percentage", "--percent", "nan"), "percent"),
         (("--title", "T", "--kind", "percentage"), "percent belongs to the kind percentage"),
         (("--title", "T", "--kind", "free_shipping", "--percent", "5"), "percent belongs to the kind percentage"),
-        (("--title", "T", "--kind", "fixed_amount", "--currency", "EUR"), "an amount belongs to the kind"),
+        (
+            ("--title", "T", "--kind", "fixed_amount", "--currency", "EUR"),
+            "amount_minor belongs to the kind",
+        ),
         (("--title", "T", "--kind", "fixed_amount", "--amount", "5"), "--amount needs --currency"),
         (("--title", "T", "--kind", "fixed_amount", "--amount", "5.005", "--currency", "EUR"), "minor units"),
         (("--title", "T", "--kind", "fixed_amount", "--amount", "0", "--currency", "EUR"), "amount_minor"),
